@@ -1,0 +1,176 @@
+"""The errors of this package, one tree.
+
+Every error says what happened, at which stage and what to do, carries the ids that the service's
+support asks for, survives :mod:`pickle` (workers send errors between processes) and keeps its cause.
+"""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any, Optional
+
+__all__ = [
+    "SpeechmaticsError",
+    "ConfigurationError",
+    "AuthenticationError",
+    "AudioError",
+    "SessionError",
+    "TransportError",
+    "ConnectionError",
+    "ProtocolError",
+    "TimeoutError",
+    "TranscriptionError",
+    "EndOfTranscriptError",
+]
+
+
+class SpeechmaticsError(Exception):
+    """Root of every error this package raises on purpose.
+
+    Attributes:
+        request_id: The client's id of the session (header ``X-Request-Id``), or None.
+        session_id: The server's id of the session, or None before ``RecognitionStarted``.
+        transcript: What was heard until then (a :class:`~speechmatics_rt.Transcript`), or None
+            where nothing could have been heard.
+    """
+
+    request_id: Optional[str] = None
+    session_id: Optional[str] = None
+    transcript: Any = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exception's own __reduce__ calls cls(*args), which loses keyword-only arguments; rebuild
+        # from the message and lay the attributes back. Causes are not pickled by Python either.
+        return _rebuild, (type(self), self.args, self.__dict__.copy())
+
+
+def _rebuild(cls: type[SpeechmaticsError], args: tuple[Any, ...], attributes: dict[str, Any]) -> SpeechmaticsError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(attributes)
+    return error
+
+
+class ConfigurationError(SpeechmaticsError, ValueError):
+    """An option is wrong, or two exclude each other. Raised before any I/O."""
+
+
+class AuthenticationError(SpeechmaticsError):
+    """No key, or the service refused it: HTTP 401 or 403, ``not_authorised``, close code 4001.
+
+    Attributes:
+        status: The HTTP status that said so, or None when it was said in the session.
+    """
+
+    def __init__(self, message: str = "", *, status: Optional[int] = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class AudioError(SpeechmaticsError):
+    """The audio source is missing, empty, unreadable, or cut inside a sample.
+
+    Attributes:
+        channel: The label of the channel at fault, or None with a single channel.
+    """
+
+    def __init__(self, message: str = "", *, channel: Optional[str] = None) -> None:
+        super().__init__(message)
+        self.channel = channel
+
+
+class SessionError(SpeechmaticsError, RuntimeError):
+    """A call out of turn: before the start, twice, after the end, or in a forked child."""
+
+
+class TransportError(SpeechmaticsError):
+    """The way to the server failed; see the two subclasses."""
+
+
+class ConnectionError(TransportError, builtins.ConnectionError):
+    """The connection could not be made, was refused with an HTTP status, or was lost.
+
+    Attributes:
+        stage: Where: ``"dns"``, ``"tcp"``, ``"proxy"``, ``"tls"``, ``"upgrade"``, ``"start"``,
+            ``"streaming"``, ``"draining"``, ``"keepalive"`` or ``"closing"``.
+        status: The HTTP status of a refused upgrade, or None.
+        retry_after: Seconds the server asked to wait (``Retry-After``), or None.
+        code: The WebSocket close code (1006 for a connection that just ended), or None.
+        reason: The text that came with the close code, or None.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        stage: Optional[str] = None,
+        status: Optional[int] = None,
+        retry_after: Optional[float] = None,
+        code: Optional[int] = None,
+        reason: Optional[str] = None,
+    ) -> None:
+        super().__init__(message)
+        self.stage = stage
+        self.status = status
+        self.retry_after = retry_after
+        self.code = code
+        self.reason = reason
+
+
+class ProtocolError(TransportError):
+    """The server broke the rules of HTTP, WebSocket or the Real-Time API.
+
+    Attributes:
+        code: The WebSocket close code we answered with (1002, 1003, 1007 or 1009), or None.
+    """
+
+    def __init__(self, message: str = "", *, code: Optional[int] = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class TimeoutError(SpeechmaticsError, builtins.TimeoutError):
+    """Something took longer than allowed.
+
+    Attributes:
+        stage: ``"open"``, ``"start"``, ``"send"``, ``"end"`` or ``"whole"``.
+        seconds: The limit that was passed.
+    """
+
+    def __init__(self, message: str = "", *, stage: Optional[str] = None, seconds: Optional[float] = None) -> None:
+        super().__init__(message)
+        self.stage = stage
+        self.seconds = seconds
+
+
+class TranscriptionError(SpeechmaticsError):
+    """The service ended the session with an ``Error`` message, or with a close code that stands for one.
+
+    Attributes:
+        type: The service's name of the error, for example ``"quota_exceeded"``.
+        reason: The service's own words.
+        code: The close code that came with it, or None.
+        retryable: Whether the service's documentation advises to try again.
+        retry_after: The least number of seconds to wait before that, or None.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        type: Optional[str] = None,
+        reason: Optional[str] = None,
+        code: Optional[int] = None,
+        retryable: bool = False,
+        retry_after: Optional[float] = None,
+    ) -> None:
+        super().__init__(message)
+        self.type = type
+        self.reason = reason
+        self.code = code
+        self.retryable = retryable
+        self.retry_after = retry_after
+
+
+class EndOfTranscriptError(TranscriptionError):
+    """The server ended the transcript while audio was still unsent."""
