@@ -38,6 +38,11 @@ class SpeechmaticsError(Exception):
     session_id: Optional[str] = None
     transcript: Any = None
 
+    def __str__(self) -> str:
+        text = str(self.args[0]) if self.args else type(self).__name__
+        ids = [f"{name}={getattr(self, name)}" for name in ("request_id", "session_id") if getattr(self, name)]
+        return f"{text} [{', '.join(ids)}]" if ids else text
+
     def __reduce__(self) -> tuple[Any, ...]:
         # Exception's own __reduce__ calls cls(*args), which loses keyword-only arguments; rebuild
         # from the message and lay the attributes back. Causes are not pickled by Python either.

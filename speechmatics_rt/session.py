@@ -1,0 +1,388 @@
+"""Who may say what, and when: the Real-Time protocol as one table, for both ends of the wire.
+
+Pure: no socket, thread, clock or logger. A :class:`Session` belongs to one end (its *role*), is asked
+before anything is written and told of everything that was read. The client end lives in
+``Connection``; the server end judges what ``LocalServer`` reads. Both follow the same table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Optional
+
+from .exceptions import (
+    AuthenticationError,
+    ConnectionError,
+    ProtocolError,
+    SessionError,
+    SpeechmaticsError,
+    TranscriptionError,
+)
+
+__all__ = ["ChannelCount", "Ending", "Role", "Session", "State"]
+
+
+class Role(Enum):
+    """The end of the wire this session stands at."""
+
+    CLIENT = "client"
+    SERVER = "server"
+
+
+class State(Enum):
+    """Where a session is. DONE and FAILED are final."""
+
+    NEW = "new"  # nothing said yet
+    STARTING = "starting"  # StartRecognition is on its way
+    STREAMING = "streaming"  # RecognitionStarted: audio may flow
+    DRAINING = "draining"  # all audio is said; the rest of the transcript is owed
+    DONE = "done"  # EndOfTranscript
+    FAILED = "failed"  # Error, or the connection was lost
+
+
+_CLIENT_SAYS: dict[str, dict[State, State]] = {
+    "StartRecognition": {State.NEW: State.STARTING},
+    "EndOfStream": {State.STREAMING: State.DRAINING},
+    **{
+        kind: {State.STREAMING: State.STREAMING}
+        for kind in (
+            "AddAudio",
+            "AddChannelAudio",
+            "EndOfChannel",  # of the last channel: DRAINING, see _moved()
+            "SetRecognitionConfig",
+            "ForceEndOfUtterance",
+            "GetSpeakers",
+        )
+    },
+}
+
+_WHILE_RUNNING = {State.STREAMING: State.STREAMING, State.DRAINING: State.DRAINING}
+_BEFORE_START = {State.NEW: State.NEW, State.STARTING: State.STARTING}
+
+_SERVER_SAYS: dict[str, dict[State, State]] = {
+    "RecognitionStarted": {State.STARTING: State.STREAMING},
+    "EndOfTranscript": {State.STREAMING: State.DONE, State.DRAINING: State.DONE},
+    "Error": {state: State.FAILED for state in (State.NEW, State.STARTING, State.STREAMING, State.DRAINING)},
+    "Info": {**_BEFORE_START, **_WHILE_RUNNING},
+    "Warning": {**_BEFORE_START, **_WHILE_RUNNING},
+    **{
+        kind: _WHILE_RUNNING
+        for kind in (
+            "AudioAdded",
+            "ChannelAudioAdded",
+            "AddTranscript",
+            "AddPartialTranscript",
+            "AddTranslation",
+            "AddPartialTranslation",
+            "AudioEventStarted",
+            "AudioEventEnded",
+            "EndOfUtterance",
+            "SpeakersResult",
+            "LanguageInfo",
+        )
+    },
+}
+
+# What the table does not know passes, so that tomorrow's messages work with today's client. A client
+# says nothing new before the start or after its last word; a server may say something new any time.
+_UNKNOWN_FROM_CLIENT = {State.STREAMING: State.STREAMING}
+_UNKNOWN_FROM_SERVER = {**_BEFORE_START, **_WHILE_RUNNING}
+
+
+@dataclass
+class ChannelCount:
+    """What was said and acknowledged on one channel; a session without channels has one, named None."""
+
+    sent: int = 0
+    acknowledged: int = 0
+    ended: bool = False
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a session failed: the state it was in, the server's Error if there was one, the close frame if any."""
+
+    state: State
+    error: Optional[Mapping[str, Any]] = None
+    code: Optional[int] = None
+    reason: str = ""
+
+    def exception(self) -> SpeechmaticsError:
+        """Name the failure as an exception; a new one each time, since each raise writes its own traceback.
+
+        The in-band ``Error`` names the cause, the close code only fills gaps. Close codes 4001 to 4013
+        stand for an ``Error`` on their own; their reason text is the type.
+        """
+        error = self.error or {}
+        kind = error.get("type") or (_TYPE_OF_CLOSE_CODE.get(self.code) if self.code else None)
+        if kind is None:
+            return self._connection_lost()
+        kind = str(kind)
+        reason = str(error.get("reason") or self.reason)
+        text = f"the service ended the session {_WHILE[self.state]}: {kind}"
+        if reason and reason != kind:
+            text += f": {reason}"
+        if self.code is not None:
+            text += f" (close code {self.code})"
+        if kind == "not_authorised":
+            return AuthenticationError(f"{text}. Check the API key, or that the token has not expired")
+        retryable = kind in _RETRYABLE or (kind == "unknown_error" and self.code == 1011)
+        return TranscriptionError(
+            text + (f". Try again after at least {_RETRY_AFTER:g} s" if kind in _BUSY else ""),
+            type=kind,
+            reason=reason,
+            code=self.code,
+            retryable=retryable,
+            retry_after=_RETRY_AFTER if kind in _BUSY else None,
+        )
+
+    def _connection_lost(self) -> ConnectionError:
+        code = self.code if self.code is not None else 1006
+        said = f": {self.reason}" if self.reason else ""
+        if code == 1006:
+            text = f"the connection was lost {_WHILE[self.state]}, without a close frame"
+        else:
+            text = f"the server closed the connection {_WHILE[self.state]} with code {code}{said}"
+        return ConnectionError(text, stage=_STAGE[self.state], code=code, reason=self.reason)
+
+
+_TYPE_OF_CLOSE_CODE = {
+    4001: "not_authorised",
+    4003: "not_allowed",
+    4004: "invalid_model",
+    4005: "quota_exceeded",
+    4006: "timelimit_exceeded",
+    4013: "job_error",
+}
+_BUSY = ("quota_exceeded", "job_error")
+_RETRYABLE = (*_BUSY, "start_recognition_timeout")
+_RETRY_AFTER = 5.0  # the documentation says "at least 5 to 10 s"
+_STAGE = {
+    State.NEW: "start",
+    State.STARTING: "start",
+    State.STREAMING: "streaming",
+    State.DRAINING: "draining",
+    State.DONE: "closing",
+    State.FAILED: "closing",
+}
+_WHILE = {
+    State.NEW: "before the start",
+    State.STARTING: "while starting",
+    State.STREAMING: "in mid-stream",
+    State.DRAINING: "while the rest of the transcript was awaited",
+    State.DONE: "after its end",
+    State.FAILED: "after its end",
+}
+
+
+class Session:
+    """One end's view of one session.
+
+    ``send`` is asked before a message is written and raises :class:`SessionError` if it is not our turn,
+    changing nothing. ``receive`` is told of each message read and raises :class:`ProtocolError`, and
+    fails the session, if it was not the other end's turn.
+
+    Example:
+        >>> session = Session(Role.CLIENT)
+        >>> session.send({"message": "StartRecognition", "transcription_config": {"language": "en"}})
+        >>> session.receive({"message": "RecognitionStarted", "id": "5b0e"})
+        True
+        >>> session.send_audio()
+        >>> session.end_of_stream()
+        {'message': 'EndOfStream', 'last_seq_no': 1}
+    """
+
+    __slots__ = ("role", "state", "session_id", "channels", "ending", "surplus", "_ours", "_theirs", "_single")
+
+    def __init__(self, role: Role) -> None:
+        self.role = role
+        self.state = State.NEW
+        self.session_id: Optional[str] = None
+        self._single: Optional[ChannelCount] = ChannelCount()
+        self.channels: dict[Optional[str], ChannelCount] = {None: self._single}
+        self.ending: Optional[Ending] = None
+        self.surplus = 0  # acknowledgements of audio that was never sent
+        self._ours = (_CLIENT_SAYS, _UNKNOWN_FROM_CLIENT) if role is Role.CLIENT else (_SERVER_SAYS, _UNKNOWN_FROM_SERVER)
+        self._theirs = (_SERVER_SAYS, _UNKNOWN_FROM_SERVER) if role is Role.CLIENT else (_CLIENT_SAYS, _UNKNOWN_FROM_CLIENT)
+
+    @property
+    def over(self) -> bool:
+        return self.state is State.DONE or self.state is State.FAILED
+
+    @property
+    def sent(self) -> int:
+        """Audio frames said so far, over all channels."""
+        return sum(count.sent for count in self.channels.values())
+
+    @property
+    def acknowledged(self) -> int:
+        return sum(count.acknowledged for count in self.channels.values())
+
+    @property
+    def unacknowledged(self) -> int:
+        return self.sent - self.acknowledged
+
+    # -- what we say ---------------------------------------------------------------------------------
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Say a message of our role; raise SessionError, changing nothing, if it is not the moment."""
+        kind = message["message"]
+        table, unknown = self._ours
+        if self.state not in table.get(kind, unknown):
+            raise SessionError(f"{kind} can't be sent {_SPOKEN[self.state]}")
+        try:
+            counted = self._count(kind, message.get("channel"))
+        except _Mismatch as exc:
+            raise SessionError(str(exc)) from None
+        counted()
+        self._move(message, table.get(kind, unknown)[self.state])
+
+    def send_audio(self, channel: Optional[str] = None) -> None:
+        """Say one audio frame: binary without a channel, ``AddChannelAudio`` with one."""
+        if self.state is State.STREAMING and channel is None and self._single is not None:
+            self._single.sent += 1  # the hot path: one frame of a session without channels
+        else:
+            self.send({"message": "AddAudio"} if channel is None else {"message": "AddChannelAudio", "channel": channel})
+
+    def end_of_stream(self) -> dict[str, Any]:
+        """Build EndOfStream; ``last_seq_no`` is the number of audio frames sent."""
+        return {"message": "EndOfStream", "last_seq_no": self.sent}
+
+    def end_of_channel(self, channel: str) -> dict[str, Any]:
+        """Build EndOfChannel with that channel's own count."""
+        count = self.channels.get(channel)
+        return {"message": "EndOfChannel", "channel": channel, "last_seq_no": count.sent if count else 0}
+
+    # -- what they say -------------------------------------------------------------------------------
+
+    def receive(self, message: Mapping[str, Any]) -> bool:
+        """Hear a message of the other role. Return False if the session is over, and it is to be ignored."""
+        if self.over:
+            return False
+        kind = message["message"]
+        table, unknown = self._theirs
+        if self.state not in table.get(kind, unknown):
+            self._fail()
+            raise ProtocolError(f"the {_OTHER[self.role]} sent {kind} {_SPOKEN[self.ending.state]}")  # type: ignore[union-attr]
+        try:
+            counted = self._count(kind, message.get("channel"))
+        except _Mismatch as exc:
+            self._fail()
+            raise ProtocolError(str(exc)) from None
+        counted()
+        self._move(message, table.get(kind, unknown)[self.state])
+        return True
+
+    def receive_audio(self, channel: Optional[str] = None) -> bool:
+        """Hear one audio frame (the server's end)."""
+        return self.receive({"message": "AddAudio"} if channel is None else {"message": "AddChannelAudio", "channel": channel})
+
+    def lose(self, code: Optional[int] = None, reason: str = "") -> None:
+        """Hear that the connection is gone, with its close frame if there was one.
+
+        After an ``Error`` this adds the close code to what is known; after DONE it changes nothing.
+        """
+        if self.state is State.FAILED and self.ending is not None:
+            if self.ending.code is None and code is not None:
+                self.ending = Ending(self.ending.state, self.ending.error, code, reason)
+        elif self.state is not State.DONE:
+            self._fail(code=code, reason=reason)
+
+    # -- inside --------------------------------------------------------------------------------------
+
+    def _fail(self, error: Optional[Mapping[str, Any]] = None, code: Optional[int] = None, reason: str = "") -> None:
+        self.ending = Ending(self.state, error, code, reason)
+        self.state = State.FAILED
+
+    def _move(self, message: Mapping[str, Any], state: State) -> None:
+        kind = message["message"]
+        if kind == "Error":
+            self._fail(error=dict(message))
+            return
+        if kind == "StartRecognition":
+            self._open_channels(_labels(message))
+        elif kind == "RecognitionStarted":
+            identity = message.get("id")
+            self.session_id = identity if isinstance(identity, str) else None
+        elif kind == "EndOfChannel" and all(count.ended for count in self.channels.values()):
+            state = State.DRAINING
+        self.state = state
+
+    def _open_channels(self, labels: list[str]) -> None:
+        if labels:
+            self.channels = {label: ChannelCount() for label in labels}
+            self._single = None
+
+    def _count(self, kind: str, channel: Any) -> Any:
+        """Look up what a message counts; counting itself comes last, when nothing can fail any more."""
+        counter = _COUNTERS.get(kind)
+        if counter is None:
+            return _nothing
+        label = None if kind in ("AddAudio", "AudioAdded") else channel
+        count = self.channels.get(label) if label is None or isinstance(label, str) else None
+        if count is None:
+            if label is None:
+                raise _Mismatch(f"{kind} doesn't belong in a session of several channels")
+            if kind == "ChannelAudioAdded":
+                return lambda: counter(self, ChannelCount())  # for a channel that isn't: a surplus
+            raise _Mismatch(f"{kind} names channel {label!r}; the session has {self._names()}")
+        if count.ended and kind in ("AddChannelAudio", "EndOfChannel"):
+            raise _Mismatch(f"{kind} for channel {label!r}, which has ended")
+        return lambda: counter(self, count)
+
+    def _names(self) -> str:
+        return ", ".join(repr(label) for label in self._labels()) or "no channels"
+
+    def _labels(self) -> Iterator[str]:
+        return (label for label in self.channels if label is not None)
+
+
+class _Mismatch(Exception):
+    """A message in its turn, about a channel that can't take it."""
+
+
+def _labels(start: Mapping[str, Any]) -> list[str]:
+    config = start.get("transcription_config")
+    if not isinstance(config, Mapping) or not str(config.get("diarization", "")).startswith("channel"):
+        return []
+    labels = config.get("channel_diarization_labels")
+    return [str(label) for label in labels] if isinstance(labels, (list, tuple)) else []
+
+
+def _nothing() -> None:
+    """Count nothing: most messages move no counter."""
+
+
+def _sent(session: Session, count: ChannelCount) -> None:
+    count.sent += 1
+
+
+def _acknowledged(session: Session, count: ChannelCount) -> None:
+    if count.acknowledged < count.sent:
+        count.acknowledged += 1
+    else:
+        session.surplus += 1
+
+
+def _ended(session: Session, count: ChannelCount) -> None:
+    count.ended = True
+
+
+_COUNTERS = {
+    "AddAudio": _sent,
+    "AddChannelAudio": _sent,
+    "AudioAdded": _acknowledged,
+    "ChannelAudioAdded": _acknowledged,
+    "EndOfChannel": _ended,
+}
+_OTHER = {Role.CLIENT: "server", Role.SERVER: "client"}
+_SPOKEN = {
+    State.NEW: "before StartRecognition",
+    State.STARTING: "before RecognitionStarted",
+    State.STREAMING: "after RecognitionStarted",
+    State.DRAINING: "after the end of the audio",
+    State.DONE: "after EndOfTranscript",
+    State.FAILED: "after the session failed",
+}
