@@ -1,0 +1,141 @@
+"""What the local server asks of a recogniser, and the names of those it brings along."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Optional, Protocol, Union
+
+from ..exceptions import ConfigurationError
+
+__all__ = ["Engine", "Recogniser", "end_of_utterance", "engine_named", "final", "joined", "partial"]
+
+
+class Recogniser(Protocol):
+    """One listener: of a session, or of one channel of it.
+
+    All calls come one after another from one thread: the session's own, or its worker if the engine is
+    ``slow``. Messages are complete server messages (dicts ready for JSON) without ``channel``, which the
+    server adds; they leave in the order given. What is raised here ends the session with the Error
+    ``job_error`` and is logged.
+    """
+
+    def feed(self, audio: bytes) -> Iterable[dict[str, Any]]:
+        """Hear the bytes of one audio message, cut anywhere, and return what is to be said now."""
+
+    def configure(self, changes: Mapping[str, Any]) -> None:
+        """Take the checked fields of a SetRecognitionConfig, in force for the audio that follows."""
+
+    def force_end_of_utterance(self, timestamp: Optional[float]) -> Iterable[dict[str, Any]]:
+        """End the utterance at ``timestamp`` seconds of audio, or at all that was heard if None.
+
+        The forced AddTranscript comes first if words are open, then the forced EndOfUtterance, always.
+        """
+
+    def speakers(self) -> list[dict[str, Any]]:
+        """Return the ``speakers`` of a SpeakersResult, as known now."""
+
+    def finish(self) -> Iterable[dict[str, Any]]:
+        """Return what is still owed when the audio has ended; the server adds EndOfTranscript."""
+
+    def close(self) -> None:
+        """Give back what the recogniser holds; called once, always, last."""
+
+
+class Engine(Protocol):
+    """A maker of recognisers, shared by all sessions of a server and called from all their threads.
+
+    ``slow`` says that a recogniser's methods take long: the server then runs them on a worker thread
+    of the session, and goes on reading meanwhile.
+    """
+
+    slow: bool
+
+    def language_pack_info(self, language: str) -> dict[str, Any]:
+        """Return ``language_pack_info`` for RecognitionStarted.
+
+        Raises:
+            ConfigurationError: The engine doesn't speak that language; the session gets ``invalid_language``.
+        """
+
+    def recogniser(self, settings: Mapping[str, Any]) -> Recogniser:
+        """Open a recogniser for a StartRecognition message, which was checked."""
+
+    def close(self) -> None:
+        """Give back what the engine holds; the server calls it when it closes, if it made the engine."""
+
+
+def engine_named(engine: Union[str, Engine]) -> Engine:
+    """Return the engine itself, or make the one of that name: ``"scripted"`` or ``"whisper"``.
+
+    Raises:
+        ConfigurationError: The name is unknown, or its extra is not installed.
+    """
+    if not isinstance(engine, str):
+        return engine
+    if engine == "scripted":
+        from .scripted import ScriptedEngine
+
+        return ScriptedEngine()
+    if engine == "whisper":
+        try:
+            from .whisper import WhisperEngine
+        except ImportError as exc:
+            raise ConfigurationError(
+                f"the whisper engine needs more packages ({exc}): pip install 'speechmatics-rt-sync[local]'"
+            ) from exc
+        made: Engine = WhisperEngine()
+        return made
+    raise ConfigurationError(f"no engine is called {engine!r}; there are 'scripted' and 'whisper'")
+
+
+# -- the messages an engine speaks in --------------------------------------------------------------------
+
+
+def final(
+    results: list[dict[str, Any]], start: float, end: float, *, delimiter: str = " ", forced: bool = False
+) -> dict[str, Any]:
+    """Build an AddTranscript over ``start`` to ``end`` seconds; its text ends with one delimiter unless empty."""
+    text = joined(results, delimiter)
+    message = _transcript("AddTranscript", results, start, end, text + delimiter if text else "")
+    if forced:
+        message["forced"] = True
+    return message
+
+
+def partial(
+    results: list[dict[str, Any]], start: float, end: float, *, delimiter: str = " "
+) -> dict[str, Any]:
+    """Build an AddPartialTranscript over ``start`` to ``end`` seconds."""
+    return _transcript("AddPartialTranscript", results, start, end, joined(results, delimiter))
+
+
+def end_of_utterance(time: float, *, forced: bool = False) -> dict[str, Any]:
+    """Build an EndOfUtterance detected at ``time`` seconds."""
+    message = {
+        "message": "EndOfUtterance",
+        "format": _FORMAT,
+        "metadata": {"start_time": time, "end_time": time},
+    }
+    if forced:
+        message["forced"] = True
+    return message
+
+
+def joined(results: Iterable[Mapping[str, Any]], delimiter: str = " ") -> str:
+    """Join result items to text: words by the delimiter, a mark sticks to the word before it."""
+    text = ""
+    for item in results:
+        content = item["alternatives"][0]["content"]
+        sticks = item["type"] == "punctuation" and item.get("attaches_to", "previous") == "previous"
+        text += content if sticks or not text else delimiter + content
+    return text
+
+
+_FORMAT = "2.9"
+
+
+def _transcript(
+    kind: str, results: list[dict[str, Any]], start: float, end: float, text: str
+) -> dict[str, Any]:
+    metadata = {"start_time": start, "end_time": end, "transcript": text}
+    return {"message": kind, "format": _FORMAT, "results": results, "metadata": metadata}
