@@ -1,0 +1,173 @@
+"""Callbacks by event name, registered and removed from any thread."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import threading
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, Callable, NamedTuple, Optional, TypeVar, Union, overload
+
+from typing_extensions import Literal
+
+from .exceptions import ConfigurationError
+from .messages import ServerMessageType
+
+__all__ = ["Callback", "EventEmitter"]
+
+logger = logging.getLogger(__name__)
+
+Callback = Callable[[Any], Any]
+Event = Union[ServerMessageType, str]
+_C = TypeVar("_C", bound=Callback)
+
+
+class _Handler(NamedTuple):
+    callback: Callback
+    once: bool
+
+
+class EventEmitter:
+    """Call registered functions with each message of an event, in the order of registration.
+
+    Events are named by :class:`ServerMessageType` or by string; every callback takes the message (a
+    plain dict). All methods may be called from any thread, and by a callback; what a callback changes
+    counts from the next message on. A callback registered twice runs twice.
+
+    Args:
+        handler_errors: ``"log"``: an exception in a callback is logged with its traceback and goes no
+            further. ``"raise"``: the first one of a message is raised by :meth:`emit`. In both cases the
+            other callbacks of the message still run.
+
+    Example:
+        >>> emitter = EventEmitter()
+        >>> @emitter.on("AddTranscript")
+        ... def show(message):
+        ...     print(message["metadata"]["transcript"])
+        >>> emitter.emit("AddTranscript", {"metadata": {"transcript": "Good morning."}})
+        Good morning.
+    """
+
+    def __init__(self, *, handler_errors: Literal["log", "raise"] = "log") -> None:
+        if handler_errors not in ("log", "raise"):
+            raise ConfigurationError(f"handler_errors={handler_errors!r}: use 'log' or 'raise'")
+        self._handler_errors = handler_errors
+        # Guards replacing the tuples below; never held while a callback runs. Readers take no lock: a
+        # tuple is replaced whole, so they see the one before or the one after.
+        self._emitter_lock = threading.Lock()
+        self._handlers: dict[str, tuple[_Handler, ...]] = {}
+        self._any: tuple[_Handler, ...] = ()
+
+    @overload
+    def on(self, event: Event, callback: _C) -> _C: ...
+    @overload
+    def on(self, event: Event, callback: None = None) -> Callable[[_C], _C]: ...
+
+    def on(self, event: Event, callback: Optional[Callback] = None) -> Any:
+        """Call ``callback`` with each message of ``event``; without a callback, a decorator.
+
+        Raises:
+            ConfigurationError: The callback is a coroutine function; those belong to the asyncio client.
+            TypeError: It can't be called.
+        """
+        return self._register(event, callback, once=False)
+
+    @overload
+    def once(self, event: Event, callback: _C) -> _C: ...
+    @overload
+    def once(self, event: Event, callback: None = None) -> Callable[[_C], _C]: ...
+
+    def once(self, event: Event, callback: Optional[Callback] = None) -> Any:
+        """Like :meth:`on`, for the next message only."""
+        return self._register(event, callback, once=True)
+
+    def on_any(self, callback: _C) -> _C:
+        """Call ``callback`` with every message, after the callbacks of its event."""
+        handler = _Handler(_checked(callback), once=False)
+        with self._emitter_lock:
+            self._any += (handler,)
+        return callback
+
+    def off(self, event: Event, callback: Callback) -> None:
+        """Remove every registration of ``callback`` for ``event``; not registered is no error."""
+        name = _name(event)
+        with self._emitter_lock:
+            self._keep(name, tuple(h for h in self._handlers.get(name, ()) if h.callback != callback))
+
+    def listeners(self, event: Event) -> list[Callback]:
+        """Return the callbacks of ``event``, in the order in which they run."""
+        return [handler.callback for handler in self._handlers.get(_name(event), ()) + self._any]
+
+    def remove_all_listeners(self, event: Optional[Event] = None) -> None:
+        """Remove the callbacks of one event, or, without one, all of them, those of :meth:`on_any` included."""
+        with self._emitter_lock:
+            if event is None:
+                self._handlers.clear()
+                self._any = ()
+            else:
+                self._keep(_name(event), ())
+
+    def emit(self, event: Event, message: Mapping[str, Any]) -> None:
+        """Run the callbacks of ``event``, one after the other, on this thread.
+
+        Raises:
+            Exception: With ``handler_errors="raise"``, what the first failing callback raised.
+        """
+        name = _name(event)
+        failure: Optional[Exception] = None
+        for handler in self._handlers.get(name, ()) + self._any:
+            if handler.once and not self._claim(name, handler):
+                continue
+            try:
+                handler.callback(message)
+            except Exception as exc:  # noqa: BLE001  # user code: logged or raised below, never lost
+                if self._handler_errors == "raise" and failure is None:
+                    failure = exc
+                else:
+                    logger.exception("a handler of %s failed: %r", name, handler.callback)
+        if failure is not None:
+            raise failure
+
+    # -- inside --------------------------------------------------------------------------------------
+
+    def _wants(self, name: str) -> bool:
+        """Whether anybody listens to ``name``: what nobody wants need not be delivered."""
+        return bool(self._any) or name in self._handlers
+
+    def _register(self, event: Event, callback: Optional[Callback], *, once: bool) -> Any:
+        if callback is None:
+            return lambda function: self._register(event, function, once=once)
+        handler = _Handler(_checked(callback), once)
+        name = _name(event)
+        with self._emitter_lock:
+            self._keep(name, (*self._handlers.get(name, ()), handler))
+        return callback
+
+    def _claim(self, name: str, handler: _Handler) -> bool:
+        """Remove a once-handler before it runs: of two threads that saw it, one gets it."""
+        with self._emitter_lock:
+            handlers = self._handlers.get(name, ())
+            for place, candidate in enumerate(handlers):
+                if candidate is handler:
+                    self._keep(name, handlers[:place] + handlers[place + 1 :])
+                    return True
+        return False
+
+    def _keep(self, name: str, handlers: tuple[_Handler, ...]) -> None:
+        if handlers:
+            self._handlers[name] = handlers
+        else:
+            self._handlers.pop(name, None)
+
+
+def _name(event: Event) -> str:
+    return str(event.value) if isinstance(event, Enum) else event
+
+
+def _checked(callback: Callback) -> Callback:
+    if not callable(callback):
+        raise TypeError(f"a callback must be callable, not {callback!r}")
+    if inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(getattr(callback, "__call__", None)):
+        raise ConfigurationError(f"{callback!r} is a coroutine function: nothing here would await it; pass a plain function")
+    return callback

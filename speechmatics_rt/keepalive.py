@@ -1,0 +1,70 @@
+"""When to ping, and when silence means that the connection is dead."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+__all__ = ["Keepalive"]
+
+
+class Keepalive:
+    """Plan pings and judge silence. Pure: the caller brings the time, in seconds of a monotonic clock.
+
+    The service ends a session after 3 minutes without audio and without pings, and a half-open TCP
+    connection says nothing for days; both are why we ping. A ping is answered by its pong or by any later
+    traffic: a server that still sends transcripts is alive, and its words must not be lost over a pong.
+
+    Args:
+        interval: Seconds from one ping to the next; None never pings.
+        timeout: Seconds of silence after a ping that mean the connection is lost; None waits for ever.
+        now: The present.
+    """
+
+    __slots__ = ("_asked", "_heard", "_interval", "_next", "_timeout")
+
+    def __init__(self, interval: Optional[float], timeout: Optional[float], now: float) -> None:
+        self._interval = interval
+        self._timeout = timeout
+        self._next = None if interval is None else now + interval
+        self._asked: Optional[float] = None  # when the oldest unanswered ping went
+        self._heard = now
+
+    @property
+    def wake_at(self) -> Optional[float]:
+        """When to call :meth:`ping_due` and :meth:`lost` again."""
+        overdue = self._overdue_at()
+        if overdue is None or self._next is None:
+            return overdue if self._next is None else self._next
+        return min(self._next, overdue)
+
+    def ping_due(self, now: float) -> bool:
+        """Tell whether to ping now; saying yes counts as having pinged."""
+        if self._next is None or self._interval is None or now < self._next:
+            return False
+        self._next = now + self._interval
+        if self._asked is None:
+            self._asked = now
+        return True
+
+    def heard(self, now: float) -> None:
+        """Note that something, anything, arrived."""
+        self._asked = None
+        self._heard = now
+
+    def stand_still(self, now: float) -> None:
+        """Start the count of silence anew: we ourselves were not reading."""
+        if self._asked is not None:
+            self._asked = now
+
+    def lost(self, now: float) -> bool:
+        overdue = self._overdue_at()
+        return overdue is not None and now >= overdue
+
+    def silence(self, now: float) -> float:
+        """Return the seconds since anything was heard."""
+        return now - self._heard
+
+    def _overdue_at(self) -> Optional[float]:
+        if self._asked is None or self._timeout is None:
+            return None
+        return self._asked + self._timeout

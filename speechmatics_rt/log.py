@@ -1,0 +1,41 @@
+"""Log records that can be traced: every one carries the request id and the session id."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import MutableMapping
+from typing import Any, Optional
+
+__all__ = ["SessionLog", "wire"]
+
+logging.getLogger("speechmatics_rt").addHandler(logging.NullHandler())
+
+# Transcripts and vocabulary are personal data: they are logged here and nowhere else, so that a program
+# can log everything about its sessions without logging what was said.
+wire = logging.getLogger("speechmatics_rt.wire")
+
+
+class SessionLog(logging.LoggerAdapter):  # type: ignore[type-arg]  # generic at run time only from 3.11
+    """A module's logger that puts the ids into the text and, as attributes, into the record.
+
+    Example:
+        >>> log = SessionLog(logging.getLogger("speechmatics_rt.connection"), "2f1c")
+        >>> log.process("connected", {})
+        ('connected [request_id=2f1c]', {'extra': {'request_id': '2f1c', 'session_id': None}})
+    """
+
+    def __init__(self, logger: logging.Logger, request_id: str, session_id: Optional[str] = None) -> None:
+        super().__init__(logger, {})
+        self.request_id = request_id
+        self.session_id = session_id
+
+    def on(self, logger: logging.Logger) -> SessionLog:
+        """Return the same ids on another logger."""
+        return SessionLog(logger, self.request_id, self.session_id)
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        ids = f"request_id={self.request_id}"
+        if self.session_id:
+            ids += f" session_id={self.session_id}"
+        kwargs["extra"] = {**(kwargs.get("extra") or {}), "request_id": self.request_id, "session_id": self.session_id}
+        return f"{msg} [{ids}]", kwargs

@@ -1,0 +1,103 @@
+"""What waits to be written, in the order in which it must go."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Optional, Union
+
+__all__ = ["Outbox"]
+
+Block = Union[bytes, memoryview]
+
+
+class Outbox:
+    """Frames on their way to the socket, in three parts. Pure; its owner's lock guards it.
+
+    * The *pinned* block has begun on the wire, so it goes first, alone, and with the same bytes: a TLS
+      write repeated with others corrupts the stream.
+    * The *control* lane overtakes data between frames, never inside one: one pong (the latest; RFC 6455
+      lets a busy end answer only that), one ping.
+    * The *data* lane holds messages and audio. The close frame ends it: nothing follows.
+
+    Args:
+        block: The most bytes to join into one write.
+        limit: The number of waiting data bytes from which the box counts as full.
+    """
+
+    __slots__ = ("_block", "_limit", "_pinned", "_pong", "_ping", "_close", "_data", "_size", "closing")
+
+    def __init__(self, block: int, limit: int) -> None:
+        self._block = block
+        self._limit = limit
+        self._pinned: Block = b""
+        self._pong: Optional[bytes] = None
+        self._ping: Optional[bytes] = None
+        self._close: Optional[bytes] = None
+        self._data: deque[bytes] = deque()
+        self._size = 0
+        self.closing = False  # a close frame was put: nothing is taken in any more
+
+    @property
+    def full(self) -> bool:
+        return self._size >= self._limit
+
+    def __bool__(self) -> bool:
+        return bool(self._pinned or self._data or self._pong or self._ping or self._close)
+
+    def put(self, frame: bytes) -> None:
+        if not self.closing:
+            self._data.append(frame)
+            self._size += len(frame)
+
+    def put_pong(self, frame: bytes) -> None:
+        if not self.closing:
+            self._pong = frame
+
+    def put_ping(self, frame: bytes) -> None:
+        if not self.closing:
+            self._ping = frame
+
+    def put_close(self, frame: bytes) -> None:
+        """Let ``frame`` be the last; whole frames that have not begun are dropped."""
+        if not self.closing:
+            self.clear()
+            self.closing = True
+            self._close = frame
+
+    def clear(self) -> None:
+        """Drop whatever has not begun."""
+        self._data.clear()
+        self._size = 0
+        self._pong = self._ping = self._close = None
+
+    def take(self) -> Block:
+        """Return the next block to write, empty if there is none; the same one until :meth:`wrote`."""
+        if not self._pinned:
+            self._pinned = self._next()
+        if len(self._pinned) > self._block:
+            return memoryview(self._pinned)[: self._block]
+        return self._pinned
+
+    def wrote(self, count: int) -> None:
+        """Note that ``count`` bytes of the block are on the wire; the rest of its frame stays pinned."""
+        if count == len(self._pinned):
+            self._pinned = b""
+        elif count:
+            self._pinned = memoryview(self._pinned)[count:]
+
+    def _next(self) -> Block:
+        if self._pong or self._ping:
+            block = (self._pong or b"") + (self._ping or b"")
+            self._pong = self._ping = None
+            return block
+        if self._close:
+            block, self._close = self._close, None
+            return block
+        data, room = self._data, self._block
+        batch = []
+        while data and (not batch or len(data[0]) <= room):
+            frame = data.popleft()
+            room -= len(frame)
+            self._size -= len(frame)
+            batch.append(frame)
+        return batch[0] if len(batch) == 1 else b"".join(batch)

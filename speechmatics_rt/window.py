@@ -1,0 +1,84 @@
+"""How much audio may be on its way without an acknowledgement."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Optional
+
+__all__ = ["Window"]
+
+
+class Window:
+    """Count unacknowledged audio: frames over the whole session, seconds for each channel.
+
+    The service buffers about 500 messages or 10 s of audio and then stops reading; who sends more only
+    fills TCP buffers, and pings and requests wait behind the audio. Pure; its owner's lock guards it.
+
+    Args:
+        frames: The most unacknowledged frames in the session; None for no limit.
+        seconds: The most unacknowledged seconds on each channel; None for no limit. Audio whose length
+            is unknown (format ``file``) is sent with 0 seconds, so that only frames count.
+
+    Example:
+        >>> window = Window(frames=2, seconds=10)
+        >>> window.sent(None, 4.0); window.sent(None, 4.0)
+        >>> window.admits(None, 4.0)
+        False
+        >>> window.acknowledged(None)
+        >>> window.admits(None, 4.0)
+        True
+    """
+
+    __slots__ = ("_frames", "_limit", "_seconds", "_waiting", "frames")
+
+    def __init__(self, frames: Optional[int], seconds: Optional[float]) -> None:
+        self._frames = frames
+        self._limit = seconds
+        self.frames = 0
+        self._waiting: dict[Optional[str], deque[float]] = {}
+        self._seconds: dict[Optional[str], float] = {}
+
+    @property
+    def seconds(self) -> float:
+        """Unacknowledged seconds of audio, over all channels."""
+        return sum(self._seconds.values())
+
+    def admits(self, channel: Optional[str], seconds: float) -> bool:
+        """Tell whether a frame may go now. One may always go on an idle channel, however long it is."""
+        if self._frames is not None and self.frames >= self._frames:
+            return False
+        if self._limit is None or not seconds:
+            return True
+        unacknowledged = self._seconds.get(channel, 0.0)
+        return unacknowledged + seconds <= self._limit or not self._waiting.get(channel)
+
+    def sent(self, channel: Optional[str], seconds: float) -> None:
+        self.frames += 1
+        waiting = self._waiting.get(channel)
+        if waiting is None:
+            waiting = self._waiting[channel] = deque()
+        waiting.append(seconds)
+        if seconds:
+            self._seconds[channel] = self._seconds.get(channel, 0.0) + seconds
+
+    def acknowledged(self, channel: Optional[str]) -> None:
+        """Release the oldest frame of the channel; one acknowledgement too many releases nothing."""
+        waiting = self._waiting.get(channel)
+        if not waiting:
+            return
+        self.frames -= 1
+        seconds = waiting.popleft()
+        if not waiting:
+            self._seconds[channel] = 0.0  # exactly: no rounding error stays behind
+        elif seconds:
+            self._seconds[channel] -= seconds
+
+    @property
+    def reopened(self) -> bool:
+        """Whether it is at most half full: the mark at which waiting senders are woken.
+
+        Waking them at the first free place would hand over between threads for every frame of an upload.
+        """
+        if self._frames is not None and self.frames * 2 > self._frames:
+            return False
+        return self._limit is None or all(seconds * 2 <= self._limit for seconds in self._seconds.values())
