@@ -1,0 +1,636 @@
+"""What a session can be told before and while it runs, checked before anything is sent.
+
+The names, the order of the fields and the defaults are those of the official asyncio SDK. A config may be
+built by arguments, by assignment or, with :meth:`from_dict`, from a plain mapping; it is checked when it
+is used (``to_dict()``), on the values, ranges and enumerations that the service documents. What differs
+between servers (models, languages, domains, the number of channels) is left to the server. ``to_dict()``
+gives a fresh copy in the form that goes on the wire: no None, no enums, no dataclasses.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any, ClassVar, Optional, Union, cast
+
+from .exceptions import ConfigurationError
+from .options import (
+    FLAG,
+    MAPPING,
+    STRING,
+    TEXT,
+    Fields,
+    Options,
+    Rule,
+    a_list,
+    number,
+    one_of,
+    plain,
+    refused,
+    rule,
+)
+
+if TYPE_CHECKING:
+    import ssl
+
+    from typing_extensions import deprecated
+else:
+
+    def deprecated(reason: str) -> Any:
+        return lambda cls: cls  # for editors alone: an import must not warn
+
+
+__all__ = [
+    "AudioEncoding",
+    "AudioEventsConfig",
+    "AudioFormat",
+    "ConnectionConfig",
+    "ConversationConfig",
+    "Model",
+    "OperatingPoint",
+    "ResumePolicy",
+    "SessionInfo",
+    "SpeakerDiarizationConfig",
+    "SpeakerIdentifier",
+    "TranscriptionConfig",
+    "TranslationConfig",
+    "set_recognition_config",
+    "start_recognition",
+]
+
+# -- audio -------------------------------------------------------------------------------------------
+
+
+class AudioEncoding(str, Enum):
+    """How raw samples are coded: 4, 2 and 1 bytes a sample."""
+
+    PCM_F32LE = "pcm_f32le"
+    PCM_S16LE = "pcm_s16le"
+    MULAW = "mulaw"
+
+
+@dataclass
+class AudioFormat(Options):
+    """What the audio bytes are.
+
+    Attributes:
+        encoding: The coding of raw samples of one channel, or None for a file whose container the
+            service is to detect. The names ``"pcm_s16le"``, ``"pcm_f32le"`` and ``"mulaw"`` will do.
+        sample_rate: Hz; for raw samples only.
+        chunk_size: Bytes a message; whole samples.
+
+    Raises:
+        ConfigurationError: The encoding is none of the three.
+
+    Example:
+        >>> AudioFormat(encoding="pcm_s16le", sample_rate=16000).to_dict()
+        {'type': 'raw', 'encoding': 'pcm_s16le', 'sample_rate': 16000}
+        >>> AudioFormat().to_dict()
+        {'type': 'file'}
+    """
+
+    encoding: Optional[AudioEncoding] = None
+    sample_rate: int = 44100
+    chunk_size: int = 4096
+
+    _fields: ClassVar[Fields] = Fields(
+        {
+            "encoding": one_of(kind.value for kind in AudioEncoding),
+            "sample_rate": number(1, unit="Hz", whole=True),
+            "chunk_size": number(1, unit="bytes", whole=True),
+        },
+        required=("sample_rate", "chunk_size"),
+    )
+    _BYTES: ClassVar[dict[str, int]] = {"pcm_f32le": 4, "pcm_s16le": 2, "mulaw": 1}
+
+    def __post_init__(self) -> None:
+        if self.encoding is not None:
+            self._fields.rules["encoding"]("encoding", plain(self.encoding))
+            self.encoding = AudioEncoding(self.encoding)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> AudioFormat:
+        """Build from a plain mapping: the arguments, or the wire form with its ``type``."""
+        arguments = {key: value for key, value in data.items() if key != "type"}
+        cls._fields.known(cls.__name__, arguments)
+        config = cls(**arguments)
+        config.check()
+        kind = "file" if config.encoding is None else "raw"
+        if data.get("type", kind) != kind:
+            raise ConfigurationError(
+                f"type is {data['type']!r}; accepted: 'raw' with an encoding, 'file' without"
+            )
+        return config
+
+    @property
+    def bytes_per_sample(self) -> int:
+        """Bytes of one sample; ConfigurationError for a file, whose samples are not known."""
+        if self.encoding is None:
+            raise ConfigurationError("a file has no known sample size; give AudioFormat an encoding")
+        self._fields.rules["encoding"]("encoding", plain(self.encoding))
+        return self._BYTES[self.encoding]
+
+    def check(self) -> None:
+        super().check()
+        if self.encoding is not None and self.chunk_size % self.bytes_per_sample:
+            raise refused(
+                "chunk_size", self.chunk_size, f"whole samples, here {self.bytes_per_sample} bytes each"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        self.check()
+        if self.encoding is None:
+            return {"type": "file"}
+        return {"type": "raw", "encoding": plain(self.encoding), "sample_rate": plain(self.sample_rate)}
+
+
+# -- recognition -------------------------------------------------------------------------------------
+
+
+class Model(str, Enum):
+    """Which model transcribes. Other names may be given as strings."""
+
+    ENHANCED = "enhanced"
+    STANDARD = "standard"
+    MELIA_1 = "melia-1"
+
+
+@deprecated("Use Model instead")
+class OperatingPoint(str, Enum):
+    """Deprecated: the former name of :class:`Model`."""
+
+    ENHANCED = "enhanced"
+    STANDARD = "standard"
+    MELIA_1 = "melia-1"
+
+
+@dataclass
+class ConversationConfig(Options):
+    """When an utterance has ended.
+
+    Attributes:
+        end_of_utterance_silence_trigger: Seconds of silence, 0 (off) to 2. Keep it below ``max_delay``;
+            advised are 0.5 to 0.8 for voice agents, 0.8 to 1.2 for dictation.
+
+    Example:
+        >>> ConversationConfig(end_of_utterance_silence_trigger=0.6).to_dict()
+        {'end_of_utterance_silence_trigger': 0.6}
+    """
+
+    end_of_utterance_silence_trigger: Optional[float] = None
+
+    _fields: ClassVar[Fields] = Fields({"end_of_utterance_silence_trigger": number(0, 2, "seconds")})
+
+
+_LABEL = rule(
+    "a name without white space around it, and not 'UU', 'S1', 'S2', ..., which the service gives itself",
+    lambda value: (
+        isinstance(value, str) and value.strip() == value != "" and not re.fullmatch(r"S[0-9]+|UU", value)
+    ),
+)
+
+
+@dataclass
+class SpeakerIdentifier(Options):
+    """A known speaker.
+
+    Attributes:
+        label: The name to use in the transcript; not ``UU`` nor ``S1``, ``S2``, ...
+        speaker_identifiers: What ``SpeakersResult`` gave for that speaker in an earlier session.
+
+    Example:
+        >>> SpeakerIdentifier("Alice", ["c21jMTp4eXo="]).to_dict()
+        {'label': 'Alice', 'speaker_identifiers': ['c21jMTp4eXo=']}
+    """
+
+    label: str = ""
+    speaker_identifiers: Sequence[str] = field(default_factory=list)
+
+    _fields: ClassVar[Fields] = Fields(
+        {"label": _LABEL, "speaker_identifiers": a_list(TEXT, least=1, different=True)},
+        required=("label", "speaker_identifiers"),
+    )
+
+
+def _speakers(name: str, value: Any) -> None:
+    a_list(SpeakerIdentifier._fields)(name, value)
+    identifiers = [identifier for speaker in value for identifier in speaker["speaker_identifiers"]]
+    if len(identifiers) > 50:
+        raise ConfigurationError(f"{name} holds {len(identifiers)} identifiers; accepted: at most 50 in all")
+    if len(set(identifiers)) < len(identifiers):
+        raise ConfigurationError(
+            f"{name} holds the same identifier twice; accepted: each under one label, once"
+        )
+
+
+@dataclass
+class SpeakerDiarizationConfig(Options):
+    """How voices are told apart.
+
+    Attributes:
+        max_speakers: At most so many unknown speakers, 2 or more.
+        speaker_sensitivity: 0 to 1; higher finds more speakers.
+        prefer_current_speaker: Switch less between similar voices.
+        speakers: Known speakers, at most 50 identifiers in all.
+        get_speakers: Send one ``SpeakersResult`` at the end of the session.
+
+    Example:
+        >>> alice = SpeakerIdentifier("Alice", ["c21jMTp4eXo="])
+        >>> SpeakerDiarizationConfig(max_speakers=2, speakers=[alice]).to_dict()["speakers"]
+        [{'label': 'Alice', 'speaker_identifiers': ['c21jMTp4eXo=']}]
+    """
+
+    max_speakers: Optional[int] = None
+    speaker_sensitivity: Optional[float] = None
+    prefer_current_speaker: Optional[bool] = None
+    speakers: Optional[Sequence[Union[SpeakerIdentifier, Mapping[str, Any]]]] = None
+    get_speakers: Optional[bool] = None
+
+    _fields: ClassVar[Fields] = Fields(
+        {
+            "max_speakers": number(2, whole=True),
+            "speaker_sensitivity": number(0, 1),
+            "prefer_current_speaker": FLAG,
+            "speakers": _speakers,
+            "get_speakers": FLAG,
+        }
+    )
+
+
+def _vocabulary(name: str, value: Any) -> None:
+    (_WORD if isinstance(value, Mapping) else _WORD_ALONE)(name, value)
+
+
+_WORD = Fields({"content": TEXT, "sounds_like": a_list(TEXT, least=1)}, required=("content",))
+_WORD_ALONE = rule(
+    "a non-empty string, or a mapping of content and sounds_like", lambda v: isinstance(v, str) and v != ""
+)
+_MARKS = rule(
+    "a list of single characters, or ['all']",
+    lambda value: (
+        value == ["all"]
+        or (isinstance(value, list) and all(isinstance(mark, str) and len(mark) == 1 for mark in value))
+    ),
+)
+_CHANGEABLE: dict[str, Rule] = {
+    "max_delay": number(0.7, 4, "seconds"),
+    "max_delay_mode": one_of(("flexible", "fixed")),
+    "enable_partials": FLAG,
+    "audio_filtering_config": Fields({"volume_threshold": number(0, 100)}),
+    "conversation_config": ConversationConfig._fields,
+}
+_REPLACEMENT = Fields({"from": STRING, "to": STRING}, required=("from", "to"))
+_UNSET = cast("Model", object())  # None is taken: it sends no model at all
+
+
+@dataclass
+class TranscriptionConfig(Options):
+    """How to transcribe. None leaves a field out, so that the service's default holds.
+
+    Attributes:
+        language: Code of the language pack, e.g. ``"en"``, ``"cmn_en"``; ``"multi"`` for Melia 1.
+        model: ``"enhanced"`` unless given; None sends none (the service then takes ``"standard"``).
+        output_locale: Spelling or script, e.g. ``"en-GB"``.
+        diarization: ``"none"``, ``"speaker"``, ``"channel"`` or ``"channel_and_speaker"``.
+        additional_vocab: Words, or mappings of ``content`` and ``sounds_like``. The service takes 1000 and
+            drops, with a ``Warning``, an entry of more than 6 words.
+        punctuation_overrides: Mapping of ``permitted_marks`` (or ``["all"]``) and ``sensitivity``, 0 to 1.
+        domain: Specialised pack, e.g. ``"medical"``.
+        enable_entities: Give numbers, dates, money, ... as results of type ``entity``.
+        audio_filtering_config: Mapping of ``volume_threshold``, 0 to 100; present, words carry a volume.
+        transcript_filtering_config: Mapping of ``remove_disfluencies`` and ``replacements``, which are
+            mappings of ``from`` (a word, or ``/regex/``) and ``to``.
+        max_delay: Seconds from the end of a word to its final, 0.7 to 4.
+        max_delay_mode: ``"flexible"`` may exceed it to complete an entity, ``"fixed"`` never.
+        enable_partials: Send partials too.
+        speaker_diarization_config: A SpeakerDiarizationConfig or a mapping.
+        streaming_mode, ctrl: Internal switches of the engine, passed on.
+        conversation_config: A ConversationConfig or a mapping.
+        channel_diarization_labels: Names of the channels, needed for the channel modes.
+        operating_point: Deprecated name of ``model``, the only one that older containers know.
+        language_hints: Codes of the languages to expect (Melia 1).
+        language_hints_strict: True: only those; goes with ``language_hints``.
+
+    Raises:
+        ConfigurationError: Both ``model`` and ``operating_point`` are given.
+
+    Example:
+        >>> TranscriptionConfig(language="fr", max_delay=1.5).to_dict()
+        {'language': 'fr', 'model': 'enhanced', 'max_delay': 1.5}
+        >>> TranscriptionConfig(max_delay=9).to_dict()
+        Traceback (most recent call last):
+        speechmatics_rt.exceptions.ConfigurationError: max_delay is 9; accepted: a number of seconds, \
+0.7 to 4 (the range the service documents)
+    """
+
+    language: str = "en"
+    model: Union[Model, str, None] = _UNSET
+    output_locale: Optional[str] = None
+    diarization: Optional[str] = None
+    additional_vocab: Optional[Sequence[Union[str, Mapping[str, Any]]]] = None
+    punctuation_overrides: Optional[Mapping[str, Any]] = None
+    domain: Optional[str] = None
+    enable_entities: Optional[bool] = None
+    audio_filtering_config: Optional[Mapping[str, Any]] = None
+    transcript_filtering_config: Optional[Mapping[str, Any]] = None
+    max_delay: Optional[float] = None
+    max_delay_mode: Optional[str] = None
+    enable_partials: Optional[bool] = None
+    speaker_diarization_config: Union[SpeakerDiarizationConfig, Mapping[str, Any], None] = None
+    streaming_mode: Optional[bool] = None
+    conversation_config: Union[ConversationConfig, Mapping[str, Any], None] = None
+    ctrl: Optional[Mapping[str, Any]] = None
+    channel_diarization_labels: Optional[Sequence[str]] = None
+    operating_point: Union[OperatingPoint, str, None] = None
+    language_hints: Optional[Sequence[str]] = None
+    language_hints_strict: Optional[bool] = None
+
+    _fields: ClassVar[Fields] = Fields(
+        {
+            "language": TEXT,
+            "model": TEXT,
+            "output_locale": TEXT,
+            "diarization": one_of(("none", "speaker", "channel", "channel_and_speaker")),
+            "additional_vocab": a_list(_vocabulary),
+            "punctuation_overrides": Fields({"permitted_marks": _MARKS, "sensitivity": number(0, 1)}),
+            "domain": TEXT,
+            "enable_entities": FLAG,
+            "transcript_filtering_config": Fields(
+                {"remove_disfluencies": FLAG, "replacements": a_list(_REPLACEMENT)}
+            ),
+            **_CHANGEABLE,
+            "speaker_diarization_config": SpeakerDiarizationConfig._fields,
+            "streaming_mode": FLAG,
+            "ctrl": MAPPING,
+            "channel_diarization_labels": a_list(TEXT, least=1, different=True),
+            "operating_point": TEXT,
+            "language_hints": a_list(TEXT),
+            "language_hints_strict": rule("True, or nothing", lambda value: value is True),
+        },
+        required=("language",),
+    )
+
+    def __post_init__(self) -> None:
+        if self.model is _UNSET:
+            self.model = Model.ENHANCED if self.operating_point is None else None
+        self._one_name()
+        if self.operating_point is not None:
+            warnings.warn("operating_point is deprecated, use model", DeprecationWarning, stacklevel=3)
+
+    def _one_name(self) -> None:
+        if self.model is not None and self.operating_point is not None:
+            raise ConfigurationError(
+                f"model is {plain(self.model)!r} and operating_point is {plain(self.operating_point)!r}, "
+                "two names of one setting; accepted: model alone"
+            )
+
+    def check(self) -> None:
+        super().check()
+        self._one_name()
+        if (self.diarization or "").startswith("channel") and not self.channel_diarization_labels:
+            raise ConfigurationError(
+                f"channel_diarization_labels is missing; diarization {self.diarization!r} names its channels"
+            )
+        if self.language_hints_strict is not None and not self.language_hints:
+            raise ConfigurationError(
+                "language_hints_strict is True without language_hints; accepted: both together"
+            )
+
+
+@dataclass
+class TranslationConfig(Options):
+    """What to translate into.
+
+    Attributes:
+        target_languages: 1 to 5 language codes.
+        enable_partials: Send partial translations too.
+
+    Example:
+        >>> TranslationConfig(target_languages=["fr", "de"]).to_dict()
+        {'target_languages': ['fr', 'de']}
+    """
+
+    target_languages: Sequence[str]
+    enable_partials: Optional[bool] = None
+
+    _fields: ClassVar[Fields] = Fields(
+        {"target_languages": a_list(TEXT, 1, 5), "enable_partials": FLAG}, required=("target_languages",)
+    )
+
+
+@dataclass
+class AudioEventsConfig(Options):
+    """Which sounds to report.
+
+    Attributes:
+        types: Of ``"laughter"``, ``"applause"`` and ``"music"``; None means all.
+
+    Example:
+        >>> AudioEventsConfig(types=["music"]).to_dict()
+        {'types': ['music']}
+    """
+
+    types: Optional[Sequence[str]] = None
+
+    _fields: ClassVar[Fields] = Fields({"types": a_list(one_of(("laughter", "applause", "music")))})
+
+
+def _context(name: str, value: Any) -> None:
+    import ssl  # 10 ms, and plain connections need none
+
+    if not isinstance(value, ssl.SSLContext):
+        raise refused(name, value, "an ssl.SSLContext, or None for the default")
+
+
+_ANY_TIME = number(0, unit="seconds")
+_ANY_COUNT = number(1, whole=True)
+
+
+@dataclass
+class ConnectionConfig(Options):
+    """How to connect, how long to wait, how much to hold. Seconds; None means never, or no limit.
+
+    Attributes:
+        open_timeout: For key, DNS, TCP, proxy, TLS and upgrade together, retries included.
+        start_timeout: For ``RecognitionStarted``; a custom dictionary can take the service 15 s.
+        send_timeout: For room in the window, that is, for an acknowledgement.
+        end_timeout: For ``EndOfTranscript``, with nothing arriving meanwhile.
+        close_timeout: For the server's close frame.
+        ping_interval: Between pings; the service ends a session of 3 minutes without audio or ping.
+        ping_timeout: For the answer to a ping.
+        max_size: Bytes of one incoming message.
+        max_queue: Messages undelivered before the audio pauses.
+        window_frames: Audio messages unacknowledged at most.
+        window_seconds: Raw audio unacknowledged at most, per channel.
+        ssl_context: For ``wss://``; None takes one default context shared by all sessions.
+        proxy: URL of a proxy; None takes the environment's.
+        read_limit, write_limit: Accepted because other clients have them; unused here.
+
+    Raises:
+        ConfigurationError: A value is negative, or of the wrong type.
+
+    Example:
+        >>> ConnectionConfig(open_timeout=None, ping_interval=30).ping_interval
+        30
+    """
+
+    open_timeout: Optional[float] = 10
+    start_timeout: Optional[float] = 30
+    send_timeout: Optional[float] = 120
+    end_timeout: Optional[float] = 60
+    close_timeout: Optional[float] = 5
+    ping_interval: Optional[float] = 20
+    ping_timeout: Optional[float] = 60
+    max_size: Optional[int] = 16 * 1024 * 1024
+    max_queue: Optional[int] = 1000
+    window_frames: Optional[int] = 500
+    window_seconds: Optional[float] = 10
+    ssl_context: Optional[ssl.SSLContext] = None
+    proxy: Optional[str] = field(default=None, repr=False)  # it may hold a password
+    read_limit: Optional[int] = None
+    write_limit: Optional[int] = None
+
+    _fields: ClassVar[Fields] = Fields(
+        {
+            **dict.fromkeys(
+                ("open_timeout", "start_timeout", "send_timeout", "end_timeout", "close_timeout"), _ANY_TIME
+            ),
+            **dict.fromkeys(("ping_interval", "ping_timeout", "window_seconds"), _ANY_TIME),
+            **dict.fromkeys(
+                ("max_size", "max_queue", "window_frames", "read_limit", "write_limit"), _ANY_COUNT
+            ),
+            "ssl_context": _context,
+            "proxy": TEXT,
+        }
+    )
+
+    def __post_init__(self) -> None:
+        self.check()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Check, and give what is set, without the TLS context (which can't be pickled)."""
+        return {key: value for key, value in super().to_dict().items() if key != "ssl_context"}
+
+
+@dataclass
+class ResumePolicy(Options):
+    """How to go on after a lost connection. Seconds.
+
+    Attributes:
+        max_attempts: Connections tried in one outage.
+        min_delay, max_delay: Bounds of the pause before a try; it doubles, with jitter.
+        busy_delay: The least pause when the service is at its limit.
+        max_outage: Longest outage to bear.
+        buffer_seconds: Audio kept for the replay, and taken from the caller during an outage.
+        replay_speed: How many times faster than real time kept audio is sent again.
+
+    Raises:
+        ConfigurationError: A value is out of range.
+
+    Example:
+        >>> ResumePolicy(max_attempts=3).max_outage
+        300
+    """
+
+    max_attempts: int = 10
+    min_delay: float = 0.5
+    max_delay: float = 30
+    busy_delay: float = 5
+    max_outage: float = 300
+    buffer_seconds: float = 600
+    replay_speed: float = 4
+
+    _fields: ClassVar[Fields] = Fields(
+        {
+            "max_attempts": _ANY_COUNT,
+            **dict.fromkeys(
+                ("min_delay", "max_delay", "busy_delay", "max_outage", "buffer_seconds"), _ANY_TIME
+            ),
+            "replay_speed": number(1),
+        }
+    )
+
+    def __post_init__(self) -> None:
+        self.check()
+
+    def check(self) -> None:
+        for name in self._fields.rules:
+            self._fields.rules[name](name, plain(getattr(self, name)))
+        if self.max_delay < self.min_delay:
+            raise refused("max_delay", self.max_delay, f"min_delay ({self.min_delay}) or more")
+
+
+@dataclass
+class SessionInfo:
+    """What is known of a session.
+
+    Attributes:
+        request_id: The client's id (header ``X-Request-Id``).
+        session_id: The server's id, None before ``RecognitionStarted``.
+        sequence_number: Audio messages sent.
+        is_running: Whether audio may be sent.
+
+    Example:
+        >>> SessionInfo(request_id="7f3c").is_running
+        False
+    """
+
+    request_id: str
+    session_id: Optional[str] = None
+    sequence_number: int = 0
+    is_running: bool = False
+
+
+# -- messages ----------------------------------------------------------------------------------------
+
+
+def start_recognition(
+    transcription_config: Union[TranscriptionConfig, Mapping[str, Any]],
+    audio_format: Union[AudioFormat, Mapping[str, Any]],
+    translation_config: Union[TranslationConfig, Mapping[str, Any], None] = None,
+    audio_events_config: Union[AudioEventsConfig, Mapping[str, Any], None] = None,
+) -> dict[str, Any]:
+    """Build StartRecognition.
+
+    Raises:
+        ConfigurationError: A config is wrong; says which option.
+
+    Example:
+        >>> start_recognition({"language": "en", "model": "standard"}, AudioFormat())["transcription_config"]
+        {'language': 'en', 'model': 'standard'}
+    """
+    message = {
+        "message": "StartRecognition",
+        "audio_format": AudioFormat.of(audio_format).to_dict(),
+        "transcription_config": TranscriptionConfig.of(transcription_config).to_dict(),
+    }
+    if translation_config is not None:
+        message["translation_config"] = TranslationConfig.of(translation_config).to_dict()
+    if audio_events_config is not None:
+        message["audio_events_config"] = AudioEventsConfig.of(audio_events_config).to_dict()
+    return message
+
+
+def set_recognition_config(language: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Build SetRecognitionConfig; ``language`` is the session's own, which older containers want to see.
+
+    Raises:
+        ConfigurationError: A field can't change while a session runs, or its value is wrong.
+
+    Example:
+        >>> set_recognition_config("en", {"max_delay": 1.0})["transcription_config"]
+        {'language': 'en', 'max_delay': 1.0}
+    """
+    fixed = [repr(key) for key in changes if key not in _CHANGEABLE]
+    if fixed:
+        raise ConfigurationError(
+            f"{', '.join(fixed)} can't change in a session; only {', '.join(_CHANGEABLE)} can"
+        )
+    changed = plain(changes)
+    if not changed:
+        raise ConfigurationError(f"nothing to change; accepted: {', '.join(_CHANGEABLE)}")
+    Fields(_CHANGEABLE)("", changed)
+    return {"message": "SetRecognitionConfig", "transcription_config": {"language": language, **changed}}

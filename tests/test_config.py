@@ -1,0 +1,529 @@
+"""Options: what is accepted, what is refused and how the refusal reads, what goes on the wire."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import enum
+import json
+import pickle
+import ssl
+import subprocess
+import sys
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speechmatics_rt import config as module
+from speechmatics_rt.config import (
+    AudioEncoding,
+    AudioEventsConfig,
+    AudioFormat,
+    ConnectionConfig,
+    ConversationConfig,
+    Model,
+    OperatingPoint,
+    ResumePolicy,
+    SessionInfo,
+    SpeakerDiarizationConfig,
+    SpeakerIdentifier,
+    TranscriptionConfig,
+    TranslationConfig,
+    set_recognition_config,
+    start_recognition,
+)
+from speechmatics_rt.exceptions import ConfigurationError
+
+OFFICIAL = {
+    "AudioFormat": "encoding sample_rate chunk_size",
+    "ConversationConfig": "end_of_utterance_silence_trigger",
+    "SpeakerIdentifier": "label speaker_identifiers",
+    "SpeakerDiarizationConfig": "max_speakers speaker_sensitivity prefer_current_speaker speakers",
+    "TranscriptionConfig": "language model output_locale diarization additional_vocab punctuation_overrides "
+    "domain enable_entities audio_filtering_config transcript_filtering_config max_delay max_delay_mode "
+    "enable_partials speaker_diarization_config streaming_mode conversation_config ctrl "
+    "channel_diarization_labels operating_point language_hints language_hints_strict",
+    "TranslationConfig": "target_languages enable_partials",
+    "AudioEventsConfig": "types",
+    "SessionInfo": "request_id session_id sequence_number is_running",
+}
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_positional_arguments_mean_what_they_mean_in_the_official_sdk(name: str) -> None:
+    names = [field.name for field in dataclasses.fields(getattr(module, name))]
+    assert names[: len(OFFICIAL[name].split())] == OFFICIAL[name].split()
+
+
+def test_importing_warns_of_nothing() -> None:
+    subprocess.run([sys.executable, "-W", "error", "-c", "import speechmatics_rt.config"], check=True)
+
+
+# -- audio format ------------------------------------------------------------------------------------
+
+
+def test_no_encoding_is_a_file() -> None:
+    assert AudioFormat().to_dict() == {"type": "file"}
+    assert (AudioFormat().sample_rate, AudioFormat().chunk_size) == (44100, 4096)
+
+
+@pytest.mark.parametrize(("encoding", "size"), [("pcm_f32le", 4), ("pcm_s16le", 2), ("mulaw", 1)])
+def test_an_encoding_may_be_a_string_and_becomes_the_enum(encoding: str, size: int) -> None:
+    given_as_string = AudioFormat(encoding, 8000)  # type: ignore[arg-type]
+    assert given_as_string.encoding is AudioEncoding(encoding)
+    assert given_as_string.bytes_per_sample == size
+    wire = given_as_string.to_dict()
+    assert wire == {"type": "raw", "encoding": encoding, "sample_rate": 8000}
+    assert type(wire["encoding"]) is str
+
+
+def test_a_mistyped_encoding_is_refused_with_the_three_there_are() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        AudioFormat(encoding="pcm16")  # type: ignore[arg-type]
+    assert str(caught.value) == "encoding is 'pcm16'; accepted: 'pcm_f32le', 'pcm_s16le', 'mulaw'"
+
+
+def test_an_encoding_assigned_later_is_checked_when_used() -> None:
+    audio = AudioFormat(AudioEncoding.MULAW)
+    audio.encoding = "pcm16"  # type: ignore[assignment]
+    with pytest.raises(ConfigurationError, match="pcm16"):
+        audio.to_dict()
+    with pytest.raises(ConfigurationError, match="pcm16"):
+        _ = audio.bytes_per_sample
+    audio.encoding = "pcm_s16le"  # type: ignore[assignment]
+    assert audio.bytes_per_sample == 2
+
+
+def test_a_file_has_no_sample_size() -> None:
+    with pytest.raises(ValueError, match="encoding"):
+        _ = AudioFormat().bytes_per_sample
+
+
+@pytest.mark.parametrize("rate", [0, -1, 16000.0, "16000", None, True])
+def test_a_sample_rate_is_a_positive_whole_number(rate: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"sample_rate is {rate!r}|sample_rate is missing"):
+        AudioFormat(AudioEncoding.PCM_S16LE, rate).to_dict()
+
+
+def test_a_chunk_holds_whole_samples() -> None:
+    with pytest.raises(
+        ConfigurationError, match="chunk_size is 4095; accepted: whole samples, here 2 bytes each"
+    ):
+        AudioFormat(AudioEncoding.PCM_S16LE, 16000, 4095).check()
+    AudioFormat(AudioEncoding.MULAW, 8000, 4095).check()
+    AudioFormat(chunk_size=4095).check()
+    with pytest.raises(ConfigurationError, match="chunk_size is 0"):
+        AudioFormat(chunk_size=0).check()
+
+
+def test_numbers_of_other_libraries_become_plain_numbers() -> None:
+    numpy = pytest.importorskip("numpy")
+    wire = AudioFormat(AudioEncoding.MULAW, numpy.int64(8000)).to_dict()
+    assert type(wire["sample_rate"]) is int
+    assert type(TranscriptionConfig(max_delay=numpy.float32(1.5)).to_dict()["max_delay"]) is float
+
+
+def test_the_wire_form_of_a_format_is_read_back() -> None:
+    audio = AudioFormat(AudioEncoding.PCM_S16LE, 16000)
+    assert AudioFormat.from_dict(audio.to_dict()) == audio
+    assert AudioFormat.from_dict({"type": "file"}) == AudioFormat()
+    with pytest.raises(ConfigurationError, match="type is 'raw'"):
+        AudioFormat.from_dict({"type": "raw", "sample_rate": 16000})
+
+
+# -- transcription -----------------------------------------------------------------------------------
+
+
+def test_the_least_config_names_language_and_model() -> None:
+    assert TranscriptionConfig().to_dict() == {"language": "en", "model": "enhanced"}
+    assert TranscriptionConfig(model="standard").to_dict() == {"language": "en", "model": "standard"}
+    assert TranscriptionConfig(model=Model.MELIA_1).to_dict() == {"language": "en", "model": "melia-1"}
+    assert TranscriptionConfig(model=None).to_dict() == {"language": "en"}
+
+
+def test_operating_point_still_works_and_warns() -> None:
+    with pytest.warns(DeprecationWarning, match="use model") as caught:
+        config = TranscriptionConfig(operating_point=OperatingPoint.STANDARD)
+    assert caught[0].filename == __file__
+    assert config.to_dict() == {"language": "en", "operating_point": "standard"}
+    for copied in (copy.deepcopy(config), pickle.loads(pickle.dumps(config))):
+        assert copied.to_dict() == config.to_dict()
+
+
+def test_one_setting_by_two_names_is_refused() -> None:
+    with pytest.raises(ValueError, match="model alone"):
+        TranscriptionConfig(model="standard", operating_point="standard")
+    config = TranscriptionConfig()
+    config.operating_point = "standard"
+    with pytest.raises(ConfigurationError, match="'enhanced' and operating_point is 'standard'"):
+        config.to_dict()
+
+
+def test_parts_may_be_dataclasses_or_mappings() -> None:
+    typed = TranscriptionConfig(
+        conversation_config=ConversationConfig(0.5),
+        speaker_diarization_config=SpeakerDiarizationConfig(speakers=[SpeakerIdentifier("A", ["x"])]),
+    )
+    plain = TranscriptionConfig(
+        conversation_config=MappingProxyType({"end_of_utterance_silence_trigger": 0.5}),
+        speaker_diarization_config={
+            "max_speakers": None,
+            "speakers": ({"label": "A", "speaker_identifiers": ("x",)},),
+        },
+    )
+    assert typed.to_dict() == plain.to_dict()
+    assert json.loads(json.dumps(plain.to_dict())) == plain.to_dict()
+
+
+def test_a_config_is_neither_changed_nor_aliased() -> None:
+    words: list[Any] = ["Ravelin", {"content": "Quillon", "sounds_like": ["kwill on"]}]
+    config = TranscriptionConfig(additional_vocab=words, ctrl={"a": {"b": [1]}})
+    before = copy.deepcopy(config)
+    wire = config.to_dict()
+    wire["additional_vocab"][1]["sounds_like"].append("x")
+    wire["ctrl"]["a"]["b"].append(2)
+    assert config == before
+    assert config.to_dict() != wire
+
+
+ACCEPTED = [
+    {"max_delay": 0.7},
+    {"max_delay": 4},
+    {"max_delay_mode": "fixed"},
+    {"diarization": "channel_and_speaker", "channel_diarization_labels": ["agent", "caller"]},
+    {"diarization": "none", "domain": "medical", "output_locale": "en-GB", "enable_entities": True},
+    {"punctuation_overrides": {"permitted_marks": ["all"], "sensitivity": 0}},
+    {"punctuation_overrides": {"permitted_marks": []}},
+    {"punctuation_overrides": {"permitted_marks": [".", "。"]}},
+    {"audio_filtering_config": {}},
+    {"audio_filtering_config": {"volume_threshold": 100}},
+    {
+        "transcript_filtering_config": {
+            "replacements": [{"from": "/a+/", "to": ""}],
+            "remove_disfluencies": True,
+        }
+    },
+    {"conversation_config": {"end_of_utterance_silence_trigger": 2}},
+    {"additional_vocab": ["one two three four five six seven"] * 1001},  # the server warns of these
+    {"language_hints": ["en", "de"], "language_hints_strict": True},
+    {"speaker_diarization_config": {"max_speakers": 2, "speaker_sensitivity": 1, "get_speakers": True}},
+    {"streaming_mode": True, "ctrl": {}},
+]
+
+
+@pytest.mark.parametrize("options", ACCEPTED)
+def test_what_the_service_documents_is_accepted(options: dict[str, Any]) -> None:
+    wire = TranscriptionConfig(**options).to_dict()
+    assert {key: wire[key] for key in options} == options
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"language": ""}, "language is ''; accepted: a non-empty string"),
+    ({"language": None}, "language is missing"),
+    ({"max_delay": 0.5}, "max_delay is 0.5; accepted: a number of seconds, 0.7 to 4"),
+    ({"max_delay": 5}, "the range the service documents"),
+    ({"max_delay": float("nan")}, "max_delay is nan"),
+    ({"max_delay": "2"}, "max_delay is '2'"),
+    ({"max_delay_mode": "flex"}, "accepted: 'flexible', 'fixed'"),
+    ({"enable_partials": 1}, "enable_partials is 1; accepted: True or False"),
+    ({"enable_entities": "yes"}, "enable_entities is 'yes'"),
+    ({"diarization": "speaker_change"}, "diarization is 'speaker_change'; accepted: 'none', 'speaker'"),
+    ({"diarization": "channel"}, "channel_diarization_labels is missing"),
+    ({"diarization": "channel", "channel_diarization_labels": []}, "a list without repetitions of 1 or more"),
+    ({"diarization": "channel", "channel_diarization_labels": ["a", "a"]}, "without repetitions"),
+    ({"diarization": "channel", "channel_diarization_labels": "ab"}, "channel_diarization_labels is 'ab'"),
+    (
+        {"diarization": "channel", "channel_diarization_labels": [["a"]]},
+        "channel_diarization_labels[0] is ['a']",
+    ),
+    ({"additional_vocab": "word"}, "additional_vocab is 'word'; accepted: a list"),
+    ({"additional_vocab": ["a", ""]}, "additional_vocab[1] is ''"),
+    ({"additional_vocab": [{"sounds_like": ["a"]}]}, "additional_vocab[0].content is missing"),
+    ({"additional_vocab": [{"content": "a", "sounds_like": []}]}, "additional_vocab[0].sounds_like is []"),
+    ({"additional_vocab": [{"content": "a", "sound_like": ["b"]}]}, "did you mean 'sounds_like'?"),
+    (
+        {"punctuation_overrides": {"permitted_marks": ["..."]}},
+        "punctuation_overrides.permitted_marks is ['...']",
+    ),
+    ({"punctuation_overrides": {"sensitivity": 2}}, "0 to 1"),
+    ({"audio_filtering_config": {"volume_threshold": 101}}, "0 to 100"),
+    ({"audio_filtering_config": 3}, "a mapping of volume_threshold"),
+    ({"transcript_filtering_config": {"replacements": [{"from": "a"}]}}, "replacements[0].to is missing"),
+    ({"transcript_filtering_config": {"replacements": {"from": "a", "to": "b"}}}, "accepted: a list"),
+    ({"conversation_config": {"end_of_utterance_silence_trigger": 2.1}}, "a number of seconds, 0 to 2"),
+    ({"conversation_config": ConversationConfig(-1)}, "end_of_utterance_silence_trigger is -1"),
+    ({"language_hints_strict": True}, "without language_hints"),
+    ({"language_hints": ["en"], "language_hints_strict": False}, "language_hints_strict is False"),
+    (
+        {"speaker_diarization_config": {"max_speakers": 1}},
+        "max_speakers is 1; accepted: a whole number, 2 or more",
+    ),
+    ({"speaker_diarization_config": {"speaker_sensitivity": 1.1}}, "speaker_sensitivity is 1.1"),
+    ({"speaker_diarization_config": {"speakers": [SpeakerIdentifier()]}}, "speakers[0].label is ''"),
+]
+
+
+@pytest.mark.parametrize(("options", "said"), REFUSED)
+def test_what_the_service_would_refuse_is_refused_by_name(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        TranscriptionConfig(**options).to_dict()
+    assert said in str(caught.value)
+    assert isinstance(caught.value, ValueError)
+
+
+def test_an_assigned_value_is_checked_when_used() -> None:
+    config = TranscriptionConfig()
+    config.max_delay = 10
+    with pytest.raises(ConfigurationError, match="max_delay is 10"):
+        config.check()
+
+
+@pytest.mark.parametrize("label", ["", "UU", "S1", "S23", " Alice", "Alice ", "\tA", 5, None])
+def test_labels_the_service_keeps_for_itself_are_refused(label: Any) -> None:
+    with pytest.raises(ConfigurationError, match="label"):
+        SpeakerIdentifier(label, ["x"]).check()
+
+
+@pytest.mark.parametrize("label", ["Alice", "S", "SS1", "s1", "UU2", "Dr. No"])
+def test_other_labels_are_accepted(label: str) -> None:
+    SpeakerIdentifier(label, ["x"]).check()
+
+
+def test_at_most_fifty_identifiers_each_once() -> None:
+    def speakers(*identifiers: list[str]) -> SpeakerDiarizationConfig:
+        return SpeakerDiarizationConfig(
+            speakers=[SpeakerIdentifier(f"Speaker {n}", own) for n, own in enumerate(identifiers)]
+        )
+
+    speakers([str(n) for n in range(25)], [str(n) for n in range(25, 50)]).check()
+    with pytest.raises(ConfigurationError, match="51 identifiers; accepted: at most 50"):
+        speakers([str(n) for n in range(25)], [str(n) for n in range(25, 51)]).check()
+    with pytest.raises(ConfigurationError, match="twice"):
+        speakers(["a"], ["a"]).check()
+    with pytest.raises(ConfigurationError, match=r"speaker_identifiers is \[\]"):
+        speakers([]).check()
+
+
+def test_a_mapping_becomes_a_config_or_names_its_mistake() -> None:
+    config = TranscriptionConfig.from_dict({"language": "de", "conversation_config": {}})
+    assert config.to_dict() == {"language": "de", "model": "enhanced", "conversation_config": {}}
+    with pytest.raises(
+        ConfigurationError, match=r"'max_dely' is no field of TranscriptionConfig; did you mean 'max_delay'\?"
+    ):
+        TranscriptionConfig.from_dict({"max_dely": 1})
+    with pytest.raises(ConfigurationError, match="'zzz' is no field"):
+        TranscriptionConfig.from_dict({"zzz": 1})
+    with pytest.raises(ConfigurationError, match="max_delay is 9"):
+        TranscriptionConfig.from_dict({"max_delay": 9})
+    with pytest.raises(ConfigurationError, match="target_languages is missing"):
+        TranslationConfig.from_dict({})
+
+
+_OPTIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "language": st.sampled_from(["en", "cmn_en"]),
+        "model": st.sampled_from([None, "standard", Model.ENHANCED]),
+        "max_delay": st.floats(0.7, 4),
+        "enable_partials": st.booleans() | st.none(),
+        "conversation_config": st.builds(ConversationConfig, st.none() | st.floats(0, 2)),
+        "language_hints": st.lists(st.text(min_size=1), max_size=3),
+        "ctrl": st.dictionaries(st.text(), st.none() | st.lists(st.integers())),
+    },
+)
+
+
+@given(_OPTIONS)
+def test_the_wire_form_is_plain_has_no_none_and_builds_the_same_config(options: dict[str, Any]) -> None:
+    def plain(value: Any) -> bool:
+        if isinstance(value, dict):
+            return all(type(key) is str and plain(part) for key, part in value.items())
+        return all(map(plain, value)) if type(value) is list else type(value) in (str, int, float, bool)
+
+    wire = TranscriptionConfig(**options).to_dict()
+    assert plain(wire)
+    assert TranscriptionConfig.from_dict({"model": None, **wire}).to_dict() == wire
+
+
+# -- translation, events, connection -----------------------------------------------------------------
+
+
+def test_translation_takes_one_to_five_languages() -> None:
+    assert TranslationConfig(["fr"], True).to_dict() == {"target_languages": ["fr"], "enable_partials": True}
+    for languages in ([], ["fr"] * 6, "fr", None, [""]):
+        with pytest.raises(ConfigurationError, match="target_languages"):
+            TranslationConfig(languages).to_dict()  # type: ignore[arg-type]
+
+
+def test_audio_events_are_all_unless_named() -> None:
+    assert AudioEventsConfig().to_dict() == {}
+    assert AudioEventsConfig(["music"]).to_dict() == {"types": ["music"]}
+    with pytest.raises(
+        ConfigurationError, match=r"types\[0\] is 'musik'; accepted: 'laughter', 'applause', 'music'"
+    ):
+        AudioEventsConfig(["musik"]).to_dict()
+
+
+def test_connection_options_have_the_documented_defaults() -> None:
+    config = ConnectionConfig()
+    assert config.to_dict() == {
+        "open_timeout": 10,
+        "start_timeout": 30,
+        "send_timeout": 120,
+        "end_timeout": 60,
+        "close_timeout": 5,
+        "ping_interval": 20,
+        "ping_timeout": 60,
+        "max_size": 2**24,
+        "max_queue": 1000,
+        "window_frames": 500,
+        "window_seconds": 10,
+    }
+    assert (config.ssl_context, config.proxy, config.read_limit, config.write_limit) == (
+        None,
+        None,
+        None,
+        None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("open_timeout", -1),
+        ("ping_interval", "20"),
+        ("end_timeout", float("inf")),
+        ("max_size", 0),
+        ("max_queue", 1.5),
+        ("window_frames", 0),
+        ("ssl_context", True),
+        ("proxy", ""),
+    ],
+)
+def test_connection_options_are_checked_at_once(name: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name} is {value!r}"):
+        ConnectionConfig(**{name: value})
+
+
+def test_every_limit_can_be_lifted() -> None:
+    names = [field.name for field in dataclasses.fields(ConnectionConfig)]
+    assert ConnectionConfig(**dict.fromkeys(names)).to_dict() == {}
+
+
+def test_a_tls_context_is_kept_out_of_the_dictionary_and_a_proxy_out_of_the_log() -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    config = ConnectionConfig(ssl_context=context, proxy="http://user:secret@host:8080")
+    assert config.ssl_context is context
+    assert "ssl_context" not in config.to_dict()
+    assert "secret" not in repr(config)
+
+
+def test_a_resume_policy_is_checked_at_once() -> None:
+    policy = ResumePolicy()
+    assert [getattr(policy, field.name) for field in dataclasses.fields(policy)] == [
+        10,
+        0.5,
+        30,
+        5,
+        300,
+        600,
+        4,
+    ]
+    for options in ({"max_attempts": 0}, {"min_delay": -1}, {"replay_speed": 0.5}, {"max_outage": None}):
+        with pytest.raises(ConfigurationError, match=next(iter(options))):
+            ResumePolicy(**options)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match=r"max_delay is 0\.1; accepted: min_delay"):
+        ResumePolicy(max_delay=0.1)
+
+
+def test_session_info_starts_empty() -> None:
+    assert SessionInfo("7f3c") == SessionInfo("7f3c", None, 0, False)
+
+
+# -- messages ----------------------------------------------------------------------------------------
+
+
+def test_start_recognition_puts_each_config_in_its_place() -> None:
+    message = start_recognition(
+        TranscriptionConfig(conversation_config=ConversationConfig(0.5)),
+        AudioFormat(AudioEncoding.PCM_S16LE, 16000),
+        TranslationConfig(["fr"]),
+        AudioEventsConfig(),
+    )
+    assert message == {
+        "message": "StartRecognition",
+        "audio_format": {"type": "raw", "encoding": "pcm_s16le", "sample_rate": 16000},
+        "transcription_config": {
+            "language": "en",
+            "model": "enhanced",
+            "conversation_config": {"end_of_utterance_silence_trigger": 0.5},
+        },
+        "translation_config": {"target_languages": ["fr"]},
+        "audio_events_config": {},
+    }
+
+
+def test_start_recognition_takes_mappings_and_refuses_anything_else() -> None:
+    message = start_recognition(
+        {"language": "en"}, {"encoding": "mulaw", "sample_rate": 8000}, {"target_languages": ["fr"]}, {}
+    )
+    assert message["audio_format"] == {"type": "raw", "encoding": "mulaw", "sample_rate": 8000}
+    assert message["translation_config"] == {"target_languages": ["fr"]}
+    assert message["audio_events_config"] == {}
+    with pytest.raises(
+        ConfigurationError,
+        match="'en' is no TranscriptionConfig; accepted: a TranscriptionConfig, or a mapping",
+    ):
+        start_recognition("en", AudioFormat())  # type: ignore[arg-type]
+
+
+def test_five_fields_can_change_in_a_session() -> None:
+    message = set_recognition_config(
+        "en",
+        {
+            "max_delay": 1,
+            "max_delay_mode": "fixed",
+            "enable_partials": False,
+            "audio_filtering_config": {},
+            "conversation_config": ConversationConfig(1),
+        },
+    )
+    assert message == {
+        "message": "SetRecognitionConfig",
+        "transcription_config": {
+            "language": "en",
+            "max_delay": 1,
+            "max_delay_mode": "fixed",
+            "enable_partials": False,
+            "audio_filtering_config": {},
+            "conversation_config": {"end_of_utterance_silence_trigger": 1},
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"domain": "medical", "max_delay": 1, "model": "standard"},
+            "'domain', 'model' can't change in a session",
+        ),
+        ({"language": "de"}, "'language' can't change"),
+        ({"max_delay": 9}, "max_delay is 9"),
+        ({}, "nothing to change"),
+        ({"max_delay": None}, "nothing to change"),
+    ],
+)
+def test_other_changes_are_refused_by_name(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        set_recognition_config("en", changes)
+    assert said in str(caught.value)
+
+
+def test_enums_compare_with_their_strings() -> None:
+    for kind in (AudioEncoding, Model, OperatingPoint):
+        assert issubclass(kind, (str, enum.Enum))
+    assert [model.value for model in Model] == [point.value for point in OperatingPoint]
