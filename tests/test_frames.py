@@ -288,6 +288,14 @@ def test_a_message_of_several_mebibytes_is_whole():
     assert decode([wire[i : i + 60_000] for i in range(0, len(wire), 60_000)]) == ([(BINARY, payload)], None)
 
 
+def test_half_a_length_is_not_completed_from_older_bytes():
+    decoder = Decoder(max_size=300)
+    decoder.feed(server_frame(BINARY, b"\xff" * 200))
+    wire = server_frame(BINARY, b"b" * 256)
+    assert [decoder.feed(wire[i : i + 1]) for i in range(4)] == [[]] * 4
+    assert decoder.feed(wire[4:]) == [(BINARY, b"b" * 256)]
+
+
 def test_a_flood_of_empty_fragments_holds_no_memory():
     decoder = Decoder()
     decoder.feed(server_frame(TEXT, b"", final=False))
@@ -312,6 +320,7 @@ def test_what_follows_a_close_frame_is_dropped():
     decoder = Decoder()
     wire = server_frame(TEXT, b"last") + server_frame(CLOSE, close_payload(1001, "bye"))
     assert decoder.feed(wire + b"\xff\xff\xff") == [(TEXT, b"last"), (CLOSE, b"\x03\xe9bye")]
+    assert len(decoder.buffer()) == 8192
     assert decoder.feed(server_frame(TEXT, b"late")) == []
     assert len(decoder.buffer()) == 8192
 
@@ -413,6 +422,13 @@ def test_a_close_payload_fits_and_keeps_whole_characters(code, reason):
     assert close.code == code
     assert reason.startswith(close.reason)
     assert close.reason == reason or len(payload) > 121
+
+
+@pytest.mark.parametrize(
+    ("reason", "kept"), [("x" * 123, 123), ("x" * 124, 123), ("\u00e9" * 70, 61), ("\u20ac" * 50, 41)]
+)
+def test_a_long_reason_is_cut_at_the_last_character_that_fits(reason, kept):
+    assert Close.parse(close_payload(1000, reason)).reason == reason[:kept]
 
 
 def test_no_close_code_is_answered_with_no_close_code():
