@@ -68,6 +68,7 @@ class DuplexSocket:
         "_recv_into",
         "_send",
         "_send_reads",
+        "_shut",
         "_sock",
         "_want_read",
         "_want_write",
@@ -80,6 +81,7 @@ class DuplexSocket:
         self._fd = sock.fileno()
         self._pid = os.getpid()
         self._lock = threading.Lock()
+        self._shut = False
         self._recv_into: Callable[..., int] = sock.recv_into
         self._send = sock.send
         self._send_reads = False  # the last try_send lacked something to read
@@ -123,8 +125,8 @@ class DuplexSocket:
             except self._blocked as exc:
                 writes = isinstance(exc, self._want_write)
             except (OSError, ValueError) as exc:
-                if _is_ragged_end(exc):
-                    return 0
+                if self._fd >= 0 and (self._shut or _is_ragged_end(exc)):
+                    return 0  # what comes after shut() the kernel may answer with a reset
                 raise _as_os_error(exc) from exc
             if self._pending is not None:
                 with self._lock:  # a write may have read since, see _speak_tls
@@ -202,6 +204,7 @@ class DuplexSocket:
         """
         if os.getpid() != self._pid:
             return
+        self._shut = True
         try:
             socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
         except OSError:

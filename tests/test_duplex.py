@@ -1,0 +1,381 @@
+"""One socket, two threads: nothing lost, nothing mixed, nobody left waiting."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import ssl
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, Callable, Optional
+
+import pytest
+import trustme
+
+from speechmatics_rt import duplex as duplex_module
+from speechmatics_rt.duplex import DuplexSocket, connect_tls, shared_context, wait_ready
+
+KINDS = ["plain", "TLSv1_2", "TLSv1_3"]
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    return trustme.CA(key_type=trustme.KeyType.ECDSA)
+
+
+def tcp_pair(window: Optional[int] = None) -> tuple[socket.socket, socket.socket]:
+    """Two ends of a TCP connection; ``window`` keeps both kernel buffers of both small."""
+    with socket.socket() as listener:
+        here = socket.socket()
+        for sock in (listener, here) if window else ():  # before connecting: accepted sockets inherit them
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, window)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        here.connect(listener.getsockname())
+        there, _ = listener.accept()
+    return here, there
+
+
+class Server:
+    """Both ends of a connection: ours as ``duplex``, the other as ``sock``, a plain blocking socket."""
+
+    def __init__(self, authority: trustme.CA, kind: str, window: Optional[int] = None) -> None:
+        self.here, self.sock = tcp_pair(window)
+        if kind == "plain":
+            self.duplex = DuplexSocket(self.here)
+            return
+        ours, theirs = ssl.create_default_context(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.configure_trust(ours)
+        authority.issue_cert("localhost").configure_cert(theirs)
+        ours.maximum_version = ours.minimum_version = ssl.TLSVersion[kind]
+        ours.options |= ssl.OP_NO_RENEGOTIATION
+        wrapped: list[ssl.SSLSocket] = []
+        thread = threading.Thread(
+            target=lambda: wrapped.append(theirs.wrap_socket(self.sock, server_side=True)), daemon=True
+        )
+        thread.start()
+        self.duplex = connect_tls(self.here, ours, "localhost", time.monotonic() + 10)
+        thread.join(10)
+        self.sock = wrapped[0]
+
+    def close(self) -> None:
+        self.duplex.shut()
+        self.duplex.close()
+        self.sock.close()
+
+
+@pytest.fixture(params=KINDS)
+def pair(request: pytest.FixtureRequest, authority: trustme.CA) -> Iterator[Server]:
+    server = Server(authority, request.param)
+    yield server
+    server.close()
+
+
+def in_thread(work: Callable[[], Any]) -> Callable[[], Any]:
+    """Start ``work`` on a thread; the call returned joins it and hands on its result or its error."""
+    outcome: dict[str, Any] = {}
+
+    def run() -> None:
+        try:
+            outcome["value"] = work()
+        except BaseException as exc:
+            outcome["error"] = exc
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+
+    def join() -> Any:
+        thread.join(30)
+        assert not thread.is_alive(), "the thread is still running"
+        if "error" in outcome:
+            raise outcome["error"]
+        return outcome["value"]
+
+    return join
+
+
+def receive(duplex: DuplexSocket, count: int, received: bytearray) -> bytes:
+    buffer = memoryview(bytearray(8192))
+    while len(received) < count:
+        taken = duplex.recv_into(buffer[: count - len(received)], timeout=20)
+        if not taken:
+            break
+        received += buffer[:taken]
+    return bytes(received)
+
+
+def receive_exactly(duplex: DuplexSocket, count: int) -> bytes:
+    return receive(duplex, count, bytearray())
+
+
+def send_all(duplex: DuplexSocket, data: bytes, blocked: Callable[[], None] = lambda: None) -> None:
+    """Send as the connection does: the same block again after a 0."""
+    rest = memoryview(data)
+    while rest:
+        taken = duplex.try_send(rest[: duplex.max_block])
+        if not taken:
+            blocked()
+            assert duplex.wait_sendable(20), "no room for 20 s"
+        rest = rest[taken:]
+
+
+# -- one direction at a time ---------------------------------------------------------------------------
+
+
+def test_what_is_sent_arrives_and_what_comes_is_received(pair: Server) -> None:
+    assert pair.duplex.try_send(b"ping") == 4
+    assert pair.sock.recv(10) == b"ping"
+    pair.sock.sendall(b"pong")
+    assert receive_exactly(pair.duplex, 4) == b"pong"
+
+
+def test_a_reader_waits_until_its_deadline(pair: Server) -> None:
+    start = time.monotonic()
+    with pytest.raises(socket.timeout):
+        pair.duplex.recv_into(bytearray(10), timeout=0.05)
+    assert 0.04 < time.monotonic() - start < 2
+
+
+def test_a_deadline_of_zero_asks_once_and_still_takes_what_is_there(pair: Server) -> None:
+    with pytest.raises(socket.timeout):
+        pair.duplex.recv_into(bytearray(10), timeout=0)
+    pair.sock.sendall(b"there")
+    assert wait_ready((pair.duplex.fileno(),), False, 10)
+    assert pair.duplex.recv_into(bytearray(10), timeout=0) == 5
+
+
+def test_decrypted_bytes_are_not_waited_for(pair: Server) -> None:
+    pair.sock.sendall(
+        b"x" * 10_000
+    )  # one TLS record: after the first read it lies in OpenSSL, unseen by poll
+    assert receive_exactly(pair.duplex, 1)
+    buffer, received = bytearray(1), 0
+    while received < 1000:
+        received += pair.duplex.recv_into(buffer, timeout=0)
+
+
+def test_the_end_of_the_stream_is_zero_with_or_without_a_close_alert(authority: trustme.CA) -> None:
+    for kind in KINDS:
+        for polite in (True, False):
+            server = Server(authority, kind)
+            if polite and isinstance(server.sock, ssl.SSLSocket):
+                server.sock.settimeout(0.05)
+                try:
+                    server.sock.unwrap()
+                except (OSError, ValueError):
+                    pass  # our end sends no alert back; its own is out
+            socket.socket.shutdown(server.sock, socket.SHUT_WR)
+            assert server.duplex.recv_into(bytearray(10), timeout=10) == 0
+            server.close()
+
+
+def test_a_full_peer_makes_try_send_take_nothing_and_wait_sendable_keep_its_deadline(pair: Server) -> None:
+    block = bytes(pair.duplex.max_block)
+    while pair.duplex.try_send(block):
+        pass
+    start = time.monotonic()
+    assert pair.duplex.wait_sendable(0.05) is False
+    assert 0.04 < time.monotonic() - start < 2
+    assert pair.duplex.wait_sendable(-1) is False
+    wait = in_thread(lambda: pair.duplex.wait_sendable(20))
+    for _ in range(2000):
+        pair.sock.recv(65536)
+        if pair.duplex.wait_sendable(0):
+            break
+    assert wait() is True
+
+
+def test_of_long_data_only_one_block_is_tried(pair: Server) -> None:
+    data = bytes(3 * pair.duplex.max_block)
+    assert 0 < pair.duplex.try_send(data) <= pair.duplex.max_block
+
+
+def test_bytes_read_ahead_come_first_and_then_the_wire(pair: Server) -> None:
+    pair.duplex.unread(b"")
+    pair.duplex.unread(b"early ")
+    pair.sock.sendall(b"late")
+    buffer = bytearray(4)
+    assert (pair.duplex.recv_into(buffer), bytes(buffer)) == (4, b"earl")
+    assert receive_exactly(pair.duplex, 6) == b"y late"
+
+
+# -- both at once --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_writer_blocked_over_and_over_beside_a_busy_reader_corrupts_nothing(
+    kind: str, authority: trustme.CA
+) -> None:
+    # Small windows both ways, so that the writer is refused again and again in mid-record while the
+    # reader is busy on the same TLS connection; the other end is two such threads as well.
+    server = Server(authority, kind, window=10_000)
+    ours, theirs = server.duplex, DuplexSocket(server.sock)
+    blocked: set[tuple[int, int]] = set()  # the round, and how much had come down when a write was refused
+
+    def exchange(up: bytes, down: bytes, number: int) -> None:
+        received, heard = bytearray(), bytearray()
+        joins = [
+            in_thread(lambda: receive(ours, len(down), received)),
+            in_thread(lambda: send_all(theirs, down)),
+            in_thread(lambda: receive(theirs, len(up), heard)),
+            in_thread(lambda: send_all(ours, up, lambda: blocked.add((number, len(received))))),
+        ]
+        for join in joins:
+            join()
+        assert received == down
+        assert heard == up
+
+    for number in range(20):
+        exchange(os.urandom(20_000_000), os.urandom(20_000_000), number)
+        if len(blocked) >= 1500:
+            break
+    server.close()
+    assert len(blocked) >= 1000, f"only {len(blocked)} writes were refused while data came down: no bite"
+
+
+# -- the end -------------------------------------------------------------------------------------------
+
+
+def test_shut_wakes_a_waiting_reader_and_a_waiting_writer(pair: Server) -> None:
+    block = bytes(pair.duplex.max_block)
+    while pair.duplex.try_send(block):
+        pass
+
+    def write() -> None:
+        while True:
+            pair.duplex.wait_sendable(None)
+            pair.duplex.try_send(block)
+
+    reading = in_thread(lambda: pair.duplex.recv_into(bytearray(10)))
+    writing = in_thread(write)
+    pair.duplex.shut()
+    assert reading() == 0
+    with pytest.raises(OSError, match=r"."):
+        writing()
+
+
+def test_after_shut_no_ciphertext_comes_out(authority: trustme.CA) -> None:
+    server = Server(authority, "TLSv1_3")
+    server.sock.sendall(b"secret" * 100)
+    assert wait_ready((server.duplex.fileno(),), False, 10)
+    server.duplex.shut()
+    received = receive_exactly(server.duplex, 10_000)
+    server.close()
+    assert received in (b"", b"secret" * 100)
+
+
+def test_shut_and_close_may_come_twice_in_any_order_and_every_call_after_is_an_os_error(pair: Server) -> None:
+    for end in (pair.duplex.shut, pair.duplex.shut, pair.duplex.close, pair.duplex.close, pair.duplex.shut):
+        end()
+    assert pair.duplex.fileno() == -1
+    for call in (
+        lambda: pair.duplex.recv_into(bytearray(10), 1),
+        lambda: pair.duplex.try_send(b"x"),
+        lambda: pair.duplex.wait_sendable(1),
+    ):
+        with pytest.raises(OSError, match=r".") as caught:
+            call()
+        assert caught.value.errno == errno.EBADF
+
+
+def test_shut_needs_no_lock(pair: Server) -> None:
+    with pair.duplex._lock:
+        pair.duplex.shut()
+    assert pair.duplex.recv_into(bytearray(10), timeout=10) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_shut_and_close_in_a_forked_child_harm_nothing_in_the_parent(pair: Server) -> None:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            pair.duplex.shut()
+            pair.duplex.close()
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    assert pair.duplex.try_send(b"still here") == 10
+    assert pair.sock.recv(100) == b"still here"
+    pair.sock.sendall(b"me too")
+    assert receive_exactly(pair.duplex, 6) == b"me too"
+
+
+# -- waiting without poll(), as on Windows -------------------------------------------------------------
+
+
+def test_without_poll_the_same_holds(monkeypatch: pytest.MonkeyPatch, authority: trustme.CA) -> None:
+    monkeypatch.delattr(duplex_module.select, "poll")
+    server = Server(authority, "TLSv1_3")
+    with pytest.raises(socket.timeout):
+        server.duplex.recv_into(bytearray(10), timeout=0.02)
+    reading = in_thread(lambda: server.duplex.recv_into(bytearray(10)))
+    server.sock.sendall(b"hello")
+    assert reading() == 5
+    send_all(server.duplex, b"world")
+    assert server.sock.recv(10) == b"world"
+    server.duplex.close()
+    with pytest.raises(OSError, match="closed"):
+        server.duplex.wait_sendable(1)
+    server.close()
+
+
+# -- the handshake and the context ---------------------------------------------------------------------
+
+
+def test_a_handshake_that_stalls_ends_at_the_deadline_and_closes_the_socket(authority: trustme.CA) -> None:
+    here, there = tcp_pair()
+    start = time.monotonic()
+    with pytest.raises(socket.timeout):
+        connect_tls(here, shared_context(), "localhost", start + 0.1)
+    assert time.monotonic() - start < 2
+    assert here.fileno() == -1
+    there.settimeout(10)
+    while there.recv(4096):
+        pass  # the ClientHello, then the end: the descriptor is closed
+    there.close()
+
+
+def test_an_untrusted_certificate_is_refused_and_the_socket_closed(authority: trustme.CA) -> None:
+    here, there = tcp_pair()
+    theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(theirs)
+
+    def serve() -> None:
+        try:
+            theirs.wrap_socket(there, server_side=True).close()
+        except OSError:
+            there.close()
+
+    serving = in_thread(serve)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        connect_tls(here, shared_context(), "localhost", time.monotonic() + 10)
+    assert here.fileno() == -1
+    serving()
+
+
+def test_the_shared_context_is_one_for_all_threads_and_refuses_renegotiation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(duplex_module, "_context", None)
+    barrier = threading.Barrier(8)
+
+    def build() -> ssl.SSLContext:
+        barrier.wait(10)
+        return shared_context()
+
+    contexts = [join() for join in [in_thread(build) for _ in range(8)]]
+    assert len({id(context) for context in contexts}) == 1
+    assert contexts[0].options & ssl.OP_NO_RENEGOTIATION
+    assert contexts[0].verify_mode is ssl.CERT_REQUIRED
+
+
+def test_importing_the_module_does_not_import_ssl() -> None:
+    import subprocess
+
+    code = "import sys, speechmatics_rt.duplex; sys.exit('ssl' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
