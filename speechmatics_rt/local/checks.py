@@ -1,0 +1,328 @@
+"""What the service accepts in a client's messages, as tables. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Optional
+
+from .clock import SAMPLE_WIDTHS
+
+__all__ = ["CLOSE_CODES", "Refused", "check_change", "check_force", "check_start"]
+
+# The close frame that follows an Error, by its type: code and reason text.
+CLOSE_CODES: dict[str, tuple[int, str]] = {
+    "protocol_error": (1003, "protocol_error"),
+    "invalid_message": (1003, "protocol_error"),
+    "unknown_error": (1011, "internal_error"),
+    "not_authorised": (4001, "not_authorised"),
+    "not_allowed": (4003, "not_allowed"),
+    "invalid_model": (4004, "invalid_model"),
+    "quota_exceeded": (4005, "quota_exceeded"),
+    "timelimit_exceeded": (4006, "timelimit_exceeded"),
+    "job_error": (4013, "job_error"),
+    "idle_timeout": (1008, "policy_violation"),
+    "session_timeout": (1008, "policy_violation"),
+    "invalid_config": (1008, "policy_violation"),
+    "invalid_language": (1008, "policy_violation"),
+    "invalid_audio_type": (1008, "policy_violation"),
+    "invalid_output_format": (1008, "policy_violation"),
+    "start_recognition_timeout": (1008, "policy_violation"),
+    "buffer_error": (1008, "policy_violation"),
+}
+
+_LANGUAGES = """
+    ar ar_en ba be bg bn ca cmn cmn_en cmn_en_ms_ta cs cy da de el en en_ms en_ta eo es et eu fa fi fr ga gl he
+    hi hr hu ia id it ja ko lt lv mn mr ms mt multi nl no pl pt ro ru sk sl sv sw ta th tl tr ug uk ur vi yue
+"""
+_TRANSLATED = """
+    bg ca cmn cs da de el es et fi fr gl hi hr hu id it ja ko lt lv ms nl no pl pt ro ru sk sl sv tr uk vi
+"""
+LANGUAGES = frozenset(_LANGUAGES.split())
+TRANSLATED = frozenset(_TRANSLATED.split())  # from and to English
+
+
+class Refused(Exception):
+    """A message the service answers with an Error of this type."""
+
+    def __init__(self, type: str, reason: str) -> None:
+        super().__init__(reason)
+        self.type = type
+        self.reason = reason
+
+
+Check = Callable[[Any, str], None]  # (value, its path) -> raises ValueError
+
+
+# -- small checks ----------------------------------------------------------------------------------------
+
+
+def _fail(where: str, rule: str, value: Any) -> None:
+    raise ValueError(f"{where} must be {rule}, not {value!r}")
+
+
+def _bool(value: Any, where: str) -> None:
+    if not isinstance(value, bool):
+        _fail(where, "true or false", value)
+
+
+def _text(value: Any, where: str) -> None:
+    if not isinstance(value, str) or not value:
+        _fail(where, "a string that isn't empty", value)
+
+
+def _number(low: float, high: float) -> Check:
+    def check(value: Any, where: str) -> None:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+            _fail(where, f"a number from {low:g} to {high:g}", value)
+
+    return check
+
+
+def _integer(low: int, high: float = float("inf")) -> Check:
+    def check(value: Any, where: str) -> None:
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            _fail(where, f"an integer of at least {low}", value)
+
+    return check
+
+
+def _one_of(*choices: Any) -> Check:
+    def check(value: Any, where: str) -> None:
+        if not any(value is choice or (isinstance(value, str) and value == choice) for choice in choices):
+            _fail(where, "one of " + ", ".join(map(str, choices)), value)
+
+    return check
+
+
+def _list_of(item: Check, most: Optional[int] = None, unique: bool = False) -> Check:
+    def check(value: Any, where: str) -> None:
+        if not isinstance(value, list):
+            _fail(where, "an array", value)
+        if most is not None and len(value) > most:
+            raise ValueError(f"{where} has {len(value)} entries; {most} are allowed")
+        for position, entry in enumerate(value):
+            item(entry, f"{where}[{position}]")
+        if unique and len(set(value)) < len(value):
+            raise ValueError(f"{where} names something twice")
+
+    return check
+
+
+def _object(fields: Mapping[str, Check], required: tuple[str, ...] = ()) -> Check:
+    def check(value: Any, where: str) -> None:
+        if not isinstance(value, dict):
+            _fail(where, "an object", value)
+        for name in required:
+            if name not in value:
+                raise ValueError(f"{where} needs {name}")
+        for name, entry in value.items():
+            if name not in fields:
+                raise ValueError(f"{where} has no field {name}")
+            fields[name](entry, f"{where}.{name}")
+
+    return check
+
+
+def _label(value: Any, where: str) -> None:
+    _text(value, where)
+    if value == "UU" or value != value.strip() or (value[0] == "S" and value[1:].isdigit()):
+        _fail(where, "a label without outer spaces, and not UU or S with digits", value)
+
+
+def _vocabulary(value: Any, where: str) -> None:
+    if isinstance(value, str):
+        _text(value, where)
+    else:
+        _object({"content": _text, "sounds_like": _list_of(_text)}, required=("content",))(value, where)
+        if value.get("sounds_like") == []:
+            raise ValueError(f"{where}.sounds_like is empty")
+
+
+def _anything(value: Any, where: str) -> None:
+    """Accept: the service says nothing about it."""
+
+
+# -- the tables ------------------------------------------------------------------------------------------
+
+_MODELS = ("standard", "enhanced", "melia-1")
+_CHANGEABLE: dict[str, Check] = {
+    "language": _text,
+    "max_delay": _number(0.7, 4.0),
+    "max_delay_mode": _one_of("flexible", "fixed"),
+    "enable_partials": _bool,
+    "audio_filtering_config": _object({"volume_threshold": _number(0, 100)}),
+    "conversation_config": _object({"end_of_utterance_silence_trigger": _number(0, 2)}),
+}
+_SPEAKER = _object(
+    {"label": _label, "speaker_identifiers": _list_of(_text, unique=True)},
+    required=("label", "speaker_identifiers"),
+)
+_CONFIG: dict[str, Check] = {
+    **_CHANGEABLE,
+    "model": _text,
+    "operating_point": _text,
+    "domain": _text,
+    "output_locale": _text,
+    "additional_vocab": _list_of(_vocabulary, most=1000),
+    "diarization": _one_of("none", "speaker", "channel", "channel_and_speaker"),
+    "channel_diarization_labels": _list_of(_text, most=2, unique=True),
+    "speaker_diarization_config": _object(
+        {
+            "max_speakers": _integer(2),
+            "speaker_sensitivity": _number(0, 1),
+            "prefer_current_speaker": _bool,
+            "get_speakers": _bool,
+            "speakers": _list_of(_SPEAKER),
+        }
+    ),
+    "enable_entities": _bool,
+    "punctuation_overrides": _object({"permitted_marks": _list_of(_text), "sensitivity": _number(0, 1)}),
+    "transcript_filtering_config": _object(
+        {
+            "remove_disfluencies": _bool,
+            "replacements": _list_of(_object({"from": _text, "to": _anything}, required=("from", "to"))),
+        }
+    ),
+    "language_hints": _list_of(_text),
+    "language_hints_strict": _one_of(True),
+    "streaming_mode": _bool,  # internal flags of first-party clients
+    "ctrl": _anything,
+}
+_START: dict[str, Check] = {
+    "message": _text,
+    "audio_format": _anything,  # these two have checks and an Error type of their own
+    "transcription_config": _anything,
+    "translation_config": _object(
+        {"target_languages": _list_of(_text, most=5), "enable_partials": _bool},
+        required=("target_languages",),
+    ),
+    "audio_events_config": _object({"types": _list_of(_one_of("laughter", "applause", "music"))}),
+}
+_RAW = _object(
+    {"type": _text, "encoding": _one_of(*SAMPLE_WIDTHS), "sample_rate": _integer(1)},
+    required=("encoding", "sample_rate"),
+)
+_FILE = _object({"type": _text})
+_FORCE = _object({"message": _text, "timestamp": _number(0, float("inf")), "channel": _text})
+_CHANGE = _object(
+    {"message": _text, "transcription_config": _object(_CHANGEABLE)}, required=("transcription_config",)
+)
+
+
+# -- the messages ----------------------------------------------------------------------------------------
+
+
+def check_start(message: Mapping[str, Any], path_language: Optional[str] = None) -> list[dict[str, Any]]:
+    """Check a StartRecognition; return the Warnings it earns.
+
+    Raises:
+        Refused: With the type of the Error to send.
+    """
+    for name in message:
+        if name not in _START:
+            raise Refused("invalid_message", f"StartRecognition has no field {name}")
+    config = message.get("transcription_config")
+    _hold("invalid_config", _object(_CONFIG, required=("language",)), config, "transcription_config")
+    config = dict(config or {})
+    _check_format(message.get("audio_format"), config)
+    for name in ("translation_config", "audio_events_config"):
+        if name in message:
+            _hold("invalid_config", _START[name], message[name], name)
+    if config["language"] not in LANGUAGES or (config["language"] == "multi") != (
+        config.get("model") == "melia-1"
+    ):
+        raise Refused("invalid_language", f"language {config['language']!r} is not available with this model")
+    _check_combinations(config, path_language)
+    return [*_vocabulary_warnings(config), *_translation_warnings(config, message.get("translation_config"))]
+
+
+def check_change(message: Mapping[str, Any], language: str) -> dict[str, Any]:
+    """Check a SetRecognitionConfig of a session in ``language``; return the changed fields.
+
+    Raises:
+        Refused: A field may not change, or has a wrong value.
+    """
+    _hold("invalid_config", _CHANGE, dict(message), "SetRecognitionConfig")
+    changes = dict(message["transcription_config"])
+    if changes.pop("language", language) != language:
+        raise Refused("invalid_config", f"the language of the session is {language!r} and can't change")
+    return changes
+
+
+def check_force(message: Mapping[str, Any]) -> None:
+    """Check a ForceEndOfUtterance."""
+    _hold("invalid_message", _FORCE, dict(message), "ForceEndOfUtterance")
+
+
+def _hold(kind: str, check: Check, value: Any, where: str) -> None:
+    try:
+        check(value, where)
+    except ValueError as exc:
+        raise Refused(kind, str(exc)) from None
+
+
+def _check_format(audio_format: Any, config: Mapping[str, Any]) -> None:
+    if audio_format is None and config.get("model") == "melia-1":
+        return  # its documented example has none
+    if not isinstance(audio_format, dict) or audio_format.get("type") not in ("raw", "file"):
+        raise Refused("invalid_audio_type", "audio_format needs a type, raw or file")
+    _hold(
+        "invalid_audio_type", _RAW if audio_format["type"] == "raw" else _FILE, audio_format, "audio_format"
+    )
+
+
+def _check_combinations(config: Mapping[str, Any], path_language: Optional[str]) -> None:
+    models = {config[name] for name in ("model", "operating_point") if name in config}
+    if len(models) > 1:
+        raise Refused("invalid_config", "model and operating_point say different things; send model alone")
+    if not models <= set(_MODELS):
+        raise Refused("invalid_model", f"there is no model {models.pop()!r}")
+    if path_language not in (None, config["language"]):
+        raise Refused("invalid_config", f"the path says {path_language!r}, the config {config['language']!r}")
+    by_channel = str(config.get("diarization", "")).startswith("channel")
+    if by_channel and not config.get("channel_diarization_labels"):
+        raise Refused("invalid_config", "diarization by channel needs channel_diarization_labels")
+    speakers = config.get("speaker_diarization_config", {}).get("speakers", [])
+    if sum(len(speaker["speaker_identifiers"]) for speaker in speakers) > 50:
+        raise Refused("invalid_config", "at most 50 speaker identifiers are allowed")
+
+
+def _vocabulary_warnings(config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def too_long(phrase: str) -> bool:
+        words = phrase.split()
+        return len(words) > 6 or any(len(word) > 4000 for word in words)
+
+    entries = config.get("additional_vocab", [])
+    dropped = sum(too_long(entry if isinstance(entry, str) else entry["content"]) for entry in entries)
+    if not dropped:
+        return []
+    return [_warning("validation_warning", f"{dropped} custom dictionary entries were ignored")]
+
+
+def _translation_warnings(config: Mapping[str, Any], translation: Any) -> list[dict[str, Any]]:
+    targets = supported_targets(config["language"], translation)
+    asked = translation["target_languages"] if translation else []
+    warnings = [
+        _warning("unsupported_translation_pair", f"{config['language']} to {target} is not supported")
+        for target in asked
+        if target not in targets
+    ]
+    if asked and not targets:
+        warnings.append(
+            _warning("empty_translation_target_list", "no target language is left; nothing is translated")
+        )
+    return warnings
+
+
+def supported_targets(language: str, translation: Optional[Mapping[str, Any]]) -> list[str]:
+    """Return the target languages that a session will have: pairs with English."""
+    asked = translation["target_languages"] if translation else []
+    return [
+        to
+        for to in asked
+        if (language == "en" and to in TRANSLATED) or (to == "en" and language in TRANSLATED)
+    ]
+
+
+def _warning(kind: str, reason: str) -> dict[str, Any]:
+    return {"message": "Warning", "type": kind, "reason": reason}

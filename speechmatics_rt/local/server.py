@@ -1,0 +1,239 @@
+"""The local server: accepts connections, gives each a thread and a record."""
+
+from __future__ import annotations
+
+import logging
+import selectors
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Collection, Iterable
+from types import TracebackType
+from typing import Optional, Union
+
+from .._version import __version__
+from ..exceptions import ConfigurationError, SessionError, TimeoutError
+from .conversation import Conversation, House
+from .engine import Engine, engine_named
+from .faults import Fault
+from .record import SessionRecord
+from .wire import Wire
+
+__all__ = ["LocalServer"]
+
+_log = logging.getLogger(__name__)
+
+_HOST = "127.0.0.1"
+_CLOSE = 3.0  # s for all threads to leave; each one needs about one
+_BACKLOG = 1024
+_REST = 0.1  # s until the next attempt when the process has no descriptors left
+
+
+class LocalServer:
+    """Speaks the Real-Time protocol on this machine, without a network or a key.
+
+    Args:
+        engine: ``"scripted"`` (deterministic words over any audio), ``"whisper"`` (real offline
+            recognition), or any :class:`~speechmatics_rt.local.engine.Engine`.
+        tls: Serve ``wss`` with a throwaway certificate; see :attr:`ssl_context`.
+        keys: The API keys that are accepted; None: any key, and none.
+        port: 0 for any free one.
+        faults: What goes wrong, and when.
+        speed: Seconds of audio heard in a second; 1.0 is real time, None as fast as possible.
+        time_scale: How many times faster than real time the service's time limits run.
+        quota: How many connections may be open at once; None: any number.
+
+    The server listens on 127.0.0.1 alone. ``start`` and ``close`` may be called from any thread.
+
+    Raises:
+        ConfigurationError: The engine is unknown, or needs packages that are not installed.
+
+    Example:
+        >>> with LocalServer() as server:
+        ...     server.url.startswith("ws://127.0.0.1:")
+        True
+    """
+
+    def __init__(
+        self,
+        engine: Union[str, Engine] = "scripted",
+        *,
+        tls: bool = False,
+        keys: Optional[Collection[str]] = None,
+        port: int = 0,
+        faults: Iterable[Fault] = (),
+        speed: Optional[float] = None,
+        time_scale: float = 1.0,
+        quota: Optional[int] = None,
+    ) -> None:
+        if isinstance(keys, str):
+            raise ConfigurationError("keys is a collection of keys, not one string")
+        if (speed is not None and speed <= 0) or time_scale <= 0:
+            raise ConfigurationError("speed and time_scale must be above 0")
+        self.engine = engine_named(engine)
+        self._owns_engine = self.engine is not engine
+        self.faults = tuple(faults)
+        self._port = port
+        self._house = House(
+            engine=self.engine,
+            keys=None if keys is None else frozenset(keys),
+            speed=speed,
+            time_scale=time_scale,
+            quota=quota,
+            live=self._live,
+            version=f"local+{__version__}",
+        )
+        self._tls: Optional[ssl.SSLContext] = None
+        self.ssl_context: Optional[ssl.SSLContext] = None  # for clients: trusts this server's certificate
+        self.ca_pem: Optional[bytes] = None  # the same trust as a PEM certificate
+        if tls:
+            from .certificates import Certificates
+
+            certificates = Certificates()
+            self._tls = certificates.server_context
+            self.ssl_context, self.ca_pem = certificates.client_context, certificates.ca_pem
+        # Guards all fields below; held for a few assignments, never over I/O or a join. The bell rings
+        # on each new record.
+        self._lock = threading.Condition()
+        self._records: list[SessionRecord] = []
+        self._talks: dict[int, tuple[Conversation, threading.Thread]] = {}
+        self._listener: Optional[socket.socket] = None
+        self._waker: Optional[socket.socket] = None
+        self._acceptor: Optional[threading.Thread] = None
+        self._closed = False
+
+    # -- for the user ----------------------------------------------------------------------------
+
+    def start(self) -> LocalServer:
+        """Listen.
+
+        Raises:
+            SessionError: It was started or closed before.
+            OSError: The port is taken.
+        """
+        with self._lock:
+            if self._listener is not None or self._closed:
+                raise SessionError("a local server starts once; make another one")
+            self._listener = socket.create_server((_HOST, self._port), backlog=_BACKLOG)
+            self._listener.setblocking(False)
+            self._port = self._listener.getsockname()[1]
+            self._waker, woken = socket.socketpair()
+            self._acceptor = threading.Thread(
+                target=self._accept,
+                args=(self._listener, woken),
+                name=f"speechmatics-rt-local-accept-{self._port}",
+                daemon=True,
+            )
+            self._acceptor.start()
+        return self
+
+    def close(self) -> None:
+        """Close every connection with code 1001 and end all threads; a second call does nothing."""
+        with self._lock:
+            if self._closed or self._waker is None or self._acceptor is None:
+                self._closed = True
+                return
+            self._closed = True
+            waker, acceptor = self._waker, self._acceptor
+        waker.close()  # the acceptor reads the end of its stream
+        acceptor.join(_CLOSE)
+        with self._lock:
+            talks = list(self._talks.values())
+        for conversation, _ in talks:
+            conversation.wire.call(conversation.leave)
+        deadline = time.monotonic() + _CLOSE
+        for _, thread in talks:
+            thread.join(max(0.0, deadline - time.monotonic()))
+            if thread.is_alive():
+                _log.warning("%s did not end within %g s", thread.name, _CLOSE)
+        if self._owns_engine:
+            self.engine.close()
+
+    def __enter__(self) -> LocalServer:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        self.close()
+
+    @property
+    def port(self) -> int:
+        return self._port
+
+    @property
+    def url(self) -> str:
+        """The address to give to a client."""
+        return f"{'wss' if self._tls else 'ws'}://{_HOST}:{self._port}/v2"
+
+    @property
+    def sessions(self) -> list[SessionRecord]:
+        """The records of all connections, in order of their arrival."""
+        with self._lock:
+            return list(self._records)
+
+    def wait_for_session(self, index: int = 0, timeout: float = 10.0) -> SessionRecord:
+        """Wait until that connection has arrived, and return its record.
+
+        Raises:
+            TimeoutError: It did not within ``timeout`` seconds.
+        """
+        with self._lock:
+            if not self._lock.wait_for(lambda: len(self._records) > index, timeout):
+                raise TimeoutError(
+                    f"{len(self._records)} connections came within {timeout:g} s, not number {index}",
+                    stage="local",
+                    seconds=timeout,
+                )
+            return self._records[index]
+
+    # -- the acceptor's thread -------------------------------------------------------------------
+
+    def _accept(self, listener: socket.socket, woken: socket.socket) -> None:
+        with listener, woken, selectors.DefaultSelector() as selector:
+            selector.register(listener, selectors.EVENT_READ)
+            selector.register(woken, selectors.EVENT_READ)
+            while True:
+                if any(key.fileobj is woken for key, _ in selector.select()):
+                    return
+                try:
+                    sock, _ = listener.accept()
+                except (BlockingIOError, ConnectionAbortedError):
+                    continue  # the client was gone again
+                except OSError as exc:
+                    _log.warning("the local server can't accept: %s", exc)
+                    time.sleep(_REST)
+                    continue
+                self._serve(sock)
+
+    def _serve(self, sock: socket.socket) -> None:
+        wire = Wire(sock, self._tls)
+        with self._lock:
+            record = SessionRecord(len(self._records))
+            faults = [fault for fault in self.faults if fault.applies(record.index)]
+            conversation = Conversation(wire, self._house, record, faults)
+            thread = threading.Thread(
+                target=self._converse,
+                args=(conversation,),
+                name=f"speechmatics-rt-local-session-{record.index}",
+                daemon=True,
+            )
+            self._records.append(record)
+            self._talks[record.index] = (conversation, thread)
+            self._lock.notify_all()
+        thread.start()
+
+    def _converse(self, conversation: Conversation) -> None:
+        try:
+            conversation.run()
+        finally:
+            with self._lock:
+                del self._talks[conversation.record.index]
+
+    def _live(self) -> int:
+        with self._lock:
+            return len(self._talks)

@@ -1,0 +1,227 @@
+"""One accepted socket and the loop that serves it: bytes in, bytes out, timers, wake-ups."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import ssl
+import struct
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Optional
+
+__all__ = ["Wire"]
+
+_READ = 65_536
+_SEND = 262_144
+_UNSENT = 16 * 1024 * 1024  # a client that does not read: above this the server stops reading, too
+_FINISH = 5.0  # s for a client that reads slowly to take the rest
+_LINGER = 1.0  # s for the client's end of the stream, once ours is said
+
+
+class Wire:
+    """A non-blocking socket, plain or TLS, with one thread that alone touches it.
+
+    Every method but :meth:`call` belongs to the thread inside :meth:`run`. ``send`` only collects; the
+    loop writes what has gathered once per turn, so the answers to many frames leave together.
+    """
+
+    def __init__(self, sock: socket.socket, tls: Optional[ssl.SSLContext] = None) -> None:
+        self.reading = True
+        self.drip: Optional[tuple[int, float]] = None  # so many bytes, then so many seconds of rest
+        self.closed = False
+        self._unsent = bytearray()
+        self._finishing = False
+        self._eof = False
+        self._timers: dict[str, tuple[float, Callable[[], None]]] = {}
+        self._lock = threading.Lock()  # guards _calls and the life of _waker, for call(); a leaf
+        self._calls: deque[Callable[[], None]] = deque()
+        self._waker, self._woken = socket.socketpair()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._woken, selectors.EVENT_READ)
+        self._interest = 0
+        self._sock = sock
+        try:
+            self._waker.setblocking(False)
+            self._woken.setblocking(False)
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if tls is not None:
+                self._sock = tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        except OSError:
+            self.closed = True  # the client went before it was looked at
+        self._handshaking = isinstance(self._sock, ssl.SSLSocket)
+
+    # -- for any thread ------------------------------------------------------------------------------
+
+    def call(self, callback: Callable[[], None]) -> None:
+        """Run a callback on the loop's thread, soon; after the end of the loop, never."""
+        with self._lock:
+            self._calls.append(callback)
+            if self._waker.fileno() < 0:
+                return
+            try:
+                self._waker.send(b"\0")
+            except BlockingIOError:
+                pass  # full of wake-ups, so it will wake
+
+    # -- for callbacks of the loop -------------------------------------------------------------------
+
+    def send(self, data: bytes) -> None:
+        self._unsent += data
+
+    def later(self, name: str, seconds: float, callback: Callable[[], None]) -> None:
+        """Run a callback in so many seconds; a timer of the same name is replaced."""
+        self._timers[name] = (time.monotonic() + seconds, callback)
+
+    def cancel(self, name: str) -> None:
+        self._timers.pop(name, None)
+
+    def finish(self, within: float = _FINISH) -> None:
+        """End our direction once everything is written, wait a moment for the other's, then close."""
+        if not self._finishing:
+            self._finishing = True
+            self.later("finish", within, self._stop)
+
+    def reset(self) -> None:
+        """Close with RST at once; what is unsent is lost."""
+        pattern = "hh" if sys.platform == "win32" else "ii"
+        try:
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(pattern, 1, 0))
+        except OSError:
+            pass  # the client was faster
+        self.closed = True
+
+    def run(self, received: Callable[[bytes], None]) -> None:
+        """Serve until closed; ``received`` gets bytes, and ``b""`` when the client has ended its stream."""
+        try:
+            while not self.closed:
+                ready = self._wait()
+                self._run_calls()
+                self._run_timers()
+                if ready & selectors.EVENT_READ or self._buffered():
+                    self._read(received)
+                self._write()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        self.closed = True
+        with self._lock:
+            self._waker.close()
+            self._calls.clear()
+        self._woken.close()
+        self._selector.close()
+        self._sock.close()
+
+    # -- the loop ------------------------------------------------------------------------------------
+
+    def _wait(self) -> int:
+        interest = 0
+        if self._wants_to_read():
+            interest |= selectors.EVENT_READ
+        if self._unsent and not self._handshaking and "drip" not in self._timers:
+            interest |= selectors.EVENT_WRITE
+        if interest != self._interest:
+            if not self._interest:
+                self._selector.register(self._sock, interest)
+            elif not interest:
+                self._selector.unregister(self._sock)
+            else:
+                self._selector.modify(self._sock, interest)
+            self._interest = interest
+        timeout = None  # until the socket, a wake-up or the server's end
+        if self._calls or self._buffered():
+            timeout = 0.0
+        elif self._timers:
+            timeout = max(0.0, min(when for when, _ in self._timers.values()) - time.monotonic())
+        ready = 0
+        for key, mask in self._selector.select(timeout):
+            if key.fileobj is self._woken:
+                self._woken.recv(4096)
+            else:
+                ready = mask
+        return ready
+
+    def _wants_to_read(self) -> bool:
+        return not self._eof and (self.reading or self._finishing) and len(self._unsent) < _UNSENT
+
+    def _buffered(self) -> bool:
+        # TLS may hold decrypted bytes that no selector knows of.
+        return isinstance(self._sock, ssl.SSLSocket) and self._wants_to_read() and self._sock.pending() > 0
+
+    def _run_calls(self) -> None:
+        while self._calls and not self.closed:
+            self._calls.popleft()()
+
+    def _run_timers(self) -> None:
+        if not self._timers:
+            return
+        now = time.monotonic()
+        for name in [name for name, (when, _) in self._timers.items() if when <= now]:
+            timer = self._timers.pop(name, None)  # an earlier one may have cancelled it
+            if timer is not None and not self.closed:
+                timer[1]()
+
+    def _read(self, received: Callable[[bytes], None]) -> None:
+        if self.closed:
+            return
+        try:
+            if self._handshaking:
+                self._sock.do_handshake()  # type: ignore[attr-defined]
+                self._handshaking = False
+            data = self._sock.recv(_READ)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return
+        except OSError:
+            self.closed = True  # reset by the client, or no TLS at all
+            received(b"")
+            return
+        if data:
+            if not self._finishing:
+                received(data)
+            return
+        self._eof = True
+        if self._finishing:
+            self.closed = not self._unsent
+        else:
+            received(b"")
+
+    def _write(self) -> None:
+        while self._unsent and not (self.closed or self._handshaking or "drip" in self._timers):
+            size = self.drip[0] if self.drip else _SEND
+            try:
+                with memoryview(self._unsent)[:size] as view:
+                    sent = self._sock.send(view)
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                return
+            except OSError:
+                self._unsent.clear()  # nobody will read it; what the client still said can be heard
+                self.finish()
+                break
+            del self._unsent[:sent]
+            if self.drip:
+                self.later("drip", self.drip[1], lambda: None)
+        if self._finishing and not self._unsent and not self.closed:
+            self._shut()
+
+    def _shut(self) -> None:
+        if self._eof:
+            self.closed = True
+        elif "linger" not in self._timers:
+            try:
+                if isinstance(self._sock, ssl.SSLSocket):
+                    self._sock.unwrap()  # says close_notify; its answer is not waited for
+            except (OSError, ValueError):
+                pass
+            try:
+                self._sock.shutdown(socket.SHUT_WR)
+            except OSError:
+                self.closed = True
+            self.later("linger", _LINGER, self._stop)
+
+    def _stop(self) -> None:
+        self.closed = True
