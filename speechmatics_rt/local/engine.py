@@ -94,7 +94,7 @@ def engine_named(engine: Union[str, Engine]) -> Engine:
 def final(
     results: list[dict[str, Any]], start: float, end: float, *, delimiter: str = " ", forced: bool = False
 ) -> dict[str, Any]:
-    """Build an AddTranscript over ``start`` to ``end`` seconds; its text ends with one delimiter unless empty."""
+    """Build an AddTranscript over ``start`` to ``end`` seconds; text, if any, ends with one delimiter."""
     text = joined(results, delimiter)
     message = _transcript("AddTranscript", results, start, end, text + delimiter if text else "")
     if forced:
@@ -111,11 +111,8 @@ def partial(
 
 def end_of_utterance(time: float, *, forced: bool = False) -> dict[str, Any]:
     """Build an EndOfUtterance detected at ``time`` seconds."""
-    message = {
-        "message": "EndOfUtterance",
-        "format": _FORMAT,
-        "metadata": {"start_time": time, "end_time": time},
-    }
+    metadata = {"start_time": time, "end_time": time}
+    message: dict[str, Any] = {"message": "EndOfUtterance", "format": _FORMAT, "metadata": metadata}
     if forced:
         message["forced"] = True
     return message

@@ -125,7 +125,7 @@ class Handshake:
 
 
 def http_answer(status: int, body: Any = None, headers: Optional[Mapping[str, str]] = None) -> bytes:
-    """Build a whole HTTP answer after which the connection ends; the body is sent as JSON, or as it is if bytes."""
+    """Build an HTTP answer after which the connection ends; a body of bytes goes as it is, else as JSON."""
     content = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
     fields = {"Content-Type": "application/json", "Content-Length": str(len(content)), "Connection": "close"}
     fields.update(headers or {})

@@ -26,7 +26,7 @@ Call = Callable[[Recogniser], Messages]
 
 
 class _Job:
-    __slots__ = ("call", "audio", "seconds", "then")
+    __slots__ = ("audio", "call", "seconds", "then")
 
     def __init__(
         self, call: Optional[Call], audio: bytes, seconds: float, then: Optional[Callable[[], None]]

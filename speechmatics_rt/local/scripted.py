@@ -147,10 +147,8 @@ class _ScriptedRecogniser:
             messages.append(end_of_utterance(_seconds(self._final_end)))
             return messages
         words = self._due(now, heard)
-        if words:
-            end = _grid(words[-1].end)
-        else:
-            end = min([heard, *(_grid(word.start) for word in self._open[:1])])
+        quiet = min(heard, _grid(self._open[0].start)) if self._open else heard  # so far there are no words
+        end = _grid(words[-1].end) if words else quiet
         if end > self._final_end or words:
             messages += self._finalise(words, end)
         else:
@@ -259,7 +257,7 @@ class _ScriptedRecogniser:
         return said
 
     def _translate(self, whole: bool = False) -> list[dict[str, Any]]:
-        """Translate the sentences that are final; the last one, even if it is not at its end, with ``whole``."""
+        """Translate the sentences that are final; with ``whole`` the begun one, too."""
         if not self._targets:
             self._sentence.clear()
             return []
