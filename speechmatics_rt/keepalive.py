@@ -20,14 +20,14 @@ class Keepalive:
         now: The present.
     """
 
-    __slots__ = ("_asked", "_heard", "_interval", "_next", "_timeout")
+    __slots__ = ("_asked", "_interval", "_next", "_timeout", "heard_at")
 
     def __init__(self, interval: Optional[float], timeout: Optional[float], now: float) -> None:
         self._interval = interval
         self._timeout = timeout
         self._next = None if interval is None else now + interval
         self._asked: Optional[float] = None  # when the oldest unanswered ping went
-        self._heard = now
+        self.heard_at = now
 
     @property
     def wake_at(self) -> Optional[float]:
@@ -49,7 +49,7 @@ class Keepalive:
     def heard(self, now: float) -> None:
         """Note that something, anything, arrived."""
         self._asked = None
-        self._heard = now
+        self.heard_at = now
 
     def stand_still(self, now: float) -> None:
         """Start the count of silence anew: we ourselves were not reading."""
@@ -59,10 +59,6 @@ class Keepalive:
     def lost(self, now: float) -> bool:
         overdue = self._overdue_at()
         return overdue is not None and now >= overdue
-
-    def silence(self, now: float) -> float:
-        """Return the seconds since anything was heard."""
-        return now - self._heard
 
     def _overdue_at(self) -> Optional[float]:
         if self._asked is None or self._timeout is None:

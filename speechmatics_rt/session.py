@@ -109,8 +109,8 @@ class Ending:
     code: Optional[int] = None
     reason: str = ""
 
-    def exception(self) -> SpeechmaticsError:
-        """Name the failure as an exception; a new one each time, since each raise writes its own traceback.
+    def exception(self, after: float = 0.0) -> SpeechmaticsError:
+        """Name the failure as an exception, ``after`` so many seconds of connection.
 
         The in-band ``Error`` names the cause, the close code only fills gaps. Close codes 4001 to 4013
         stand for an ``Error`` on their own; their reason text is the type.
@@ -118,10 +118,10 @@ class Ending:
         error = self.error or {}
         kind = error.get("type") or (_TYPE_OF_CLOSE_CODE.get(self.code) if self.code else None)
         if kind is None:
-            return self._connection_lost()
+            return self._connection_lost(after)
         kind = str(kind)
         reason = str(error.get("reason") or self.reason)
-        text = f"the service ended the session {_WHILE[self.state]}: {kind}"
+        text = f"the service ended the session {_WHILE[self.state]}, after {after:.1f} s: {kind}"
         if reason and reason != kind:
             text += f": {reason}"
         if self.code is not None:
@@ -138,13 +138,13 @@ class Ending:
             retry_after=_RETRY_AFTER if kind in _BUSY else None,
         )
 
-    def _connection_lost(self) -> ConnectionError:
+    def _connection_lost(self, after: float) -> ConnectionError:
         code = self.code if self.code is not None else 1006
         said = f": {self.reason}" if self.reason else ""
         if code == 1006:
-            text = f"the connection was lost {_WHILE[self.state]}, without a close frame"
+            text = f"the connection was lost {_WHILE[self.state]}, after {after:.1f} s, without a close frame"
         else:
-            text = f"the server closed the connection {_WHILE[self.state]} with code {code}{said}"
+            text = f"the server closed the connection {_WHILE[self.state]}, after {after:.1f} s, with code {code}{said}"
         return ConnectionError(text, stage=_STAGE[self.state], code=code, reason=self.reason)
 
 
@@ -262,6 +262,9 @@ class Session:
         if self.over:
             return False
         kind = message["message"]
+        if kind == "AudioAdded" and self._single is not None and self.state in _WHILE_RUNNING:
+            _acknowledged(self, self._single)  # the hot path: one acknowledgement for each frame of audio
+            return True
         table, unknown = self._theirs
         if self.state not in table.get(kind, unknown):
             self._fail()

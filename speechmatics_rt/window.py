@@ -24,7 +24,8 @@ class Window:
         >>> window.sent(None, 4.0); window.sent(None, 4.0)
         >>> window.admits(None, 4.0)
         False
-        >>> window.acknowledged(None)
+        >>> window.acknowledged(None)  # half full: wake the sender
+        True
         >>> window.admits(None, 4.0)
         True
     """
@@ -44,13 +45,16 @@ class Window:
         return sum(self._seconds.values())
 
     def admits(self, channel: Optional[str], seconds: float) -> bool:
-        """Tell whether a frame may go now. One may always go on an idle channel, however long it is."""
+        """Tell whether a frame may go now.
+
+        On an idle channel one always may, however long it is: a server that aligns channels may hold back
+        the acknowledgements of one until it has heard the other.
+        """
+        if not self._waiting.get(channel):
+            return True
         if self._frames is not None and self.frames >= self._frames:
             return False
-        if self._limit is None or not seconds:
-            return True
-        unacknowledged = self._seconds.get(channel, 0.0)
-        return unacknowledged + seconds <= self._limit or not self._waiting.get(channel)
+        return self._limit is None or self._seconds.get(channel, 0.0) + seconds <= self._limit
 
     def sent(self, channel: Optional[str], seconds: float) -> None:
         self.frames += 1
@@ -61,24 +65,22 @@ class Window:
         if seconds:
             self._seconds[channel] = self._seconds.get(channel, 0.0) + seconds
 
-    def acknowledged(self, channel: Optional[str]) -> None:
-        """Release the oldest frame of the channel; one acknowledgement too many releases nothing."""
+    def acknowledged(self, channel: Optional[str]) -> bool:
+        """Release the channel's oldest frame; one acknowledgement too many releases nothing.
+
+        Return whether the channel is at most half full, which is when its waiting sender should be woken:
+        waking it at the first free place would hand over between threads for every frame of an upload.
+        """
         waiting = self._waiting.get(channel)
         if not waiting:
-            return
+            return False
         self.frames -= 1
         seconds = waiting.popleft()
         if not waiting:
             self._seconds[channel] = 0.0  # exactly: no rounding error stays behind
-        elif seconds:
+            return True
+        if seconds:
             self._seconds[channel] -= seconds
-
-    @property
-    def reopened(self) -> bool:
-        """Whether it is at most half full: the mark at which waiting senders are woken.
-
-        Waking them at the first free place would hand over between threads for every frame of an upload.
-        """
-        if self._frames is not None and self.frames * 2 > self._frames:
+        if self._frames is not None and len(waiting) * 2 > self._frames:
             return False
-        return self._limit is None or all(seconds * 2 <= self._limit for seconds in self._seconds.values())
+        return self._limit is None or self._seconds.get(channel, 0.0) * 2 <= self._limit

@@ -1,0 +1,258 @@
+"""One session as its client sees it: a half that talks, a half that listens, and what was heard."""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import threading
+import time
+import warnings
+import weakref
+from collections import deque
+from typing import Any, Callable, Optional
+
+from .audio import AudioSource, Pacer
+from .config import AudioFormat
+from .connection import ACKNOWLEDGEMENTS, Connection
+from .events import EventEmitter
+from .exceptions import AudioError, SessionError, SpeechmaticsError, TimeoutError
+from .log import SessionLog
+from .transcript import Transcript
+
+__all__ = ["Conversation", "MessageStream", "feed", "listen"]
+
+logger = logging.getLogger(__name__)
+
+
+class Conversation:
+    """What belongs to one session: its connection, its transcript, and whether all of it was delivered.
+
+    One thread delivers: the caller's in ``stream()`` and ``transcribe()``, the listener's after
+    ``start_session()``. ``delivered`` is set when it has run its last handler.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        start: dict[str, Any],
+        audio_format: AudioFormat,
+        log: SessionLog,
+        *,
+        streamed: bool,
+    ) -> None:
+        self.connection = connection
+        self.start = start
+        self.audio_format = audio_format
+        self.bytes_per_second = (
+            None if audio_format.encoding is None else audio_format.bytes_per_sample * audio_format.sample_rate
+        )
+        self.log = log.on(logger)
+        self.streamed = streamed  # delivered by a MessageStream, not by a listener
+        self.transcript = Transcript()
+        self.delivering: Optional[int] = None  # the thread that runs the handlers
+        self.delivered = threading.Event()
+        self.failure: Optional[SpeechmaticsError] = None
+        self.handler_failure: Optional[Exception] = None
+        self.failure_seen = False
+        self.closed = False  # by close(): nobody waits for its handlers
+
+    @property
+    def over(self) -> bool:
+        """Whether another session may start: this one has ended, and runs no handlers of ours any more."""
+        if self.connection.is_open:
+            return False
+        return self.closed or self.delivered.is_set() or self.delivering == threading.get_ident()
+
+    def seconds(self, size: int) -> float:
+        """Return how long ``size`` bytes of audio sound; 0 where that can't be known (format ``file``)."""
+        return size / self.bytes_per_second if self.bytes_per_second else 0.0
+
+    def deliver(self, message: dict[str, Any], emitter: EventEmitter) -> None:
+        """Hand one message to the transcript and to its handlers, on this thread."""
+        self.transcript.add(message)
+        emitter.emit(message["message"], message)
+
+    def end(self, failure: Optional[SpeechmaticsError] = None) -> None:
+        """Note that nothing more will be delivered."""
+        if self.failure is None:
+            self.failure = failure
+        self.delivered.set()
+
+    def told(self, error: SpeechmaticsError) -> SpeechmaticsError:
+        """Complete an error that is about to reach the caller: what was heard until then, and the ids."""
+        error.transcript = self.transcript
+        error.request_id = self.log.request_id
+        error.session_id = self.connection.session_id
+        self.failure_seen = True
+        return error
+
+    def raise_failure(self) -> None:
+        """Raise what ended it, if it failed."""
+        if self.failure is not None:
+            raise self.told(self.failure)
+        if self.handler_failure is not None:
+            failure, self.handler_failure = self.handler_failure, None
+            raise failure
+
+
+class MessageStream:
+    """The messages of one session, as an iterator: ``for message in client.stream(file)``.
+
+    Each message is delivered to its handlers first, on the thread that iterates, and then returned. All
+    server messages come but the acknowledgements of audio. The iteration ends after ``EndOfTranscript``
+    and raises what went wrong, with ``transcript`` holding what was heard.
+
+    Leaving it unfinished ends the session: by ``close()``, by ``with``, or by dropping the stream.
+
+    Attributes:
+        transcript: What was heard so far; complete when the iteration has ended.
+    """
+
+    # An object rather than a generator: a generator that is dropped while it waits can't be closed from
+    # its finaliser, and one that was never started wouldn't run its cleanup at all.
+
+    def __init__(
+        self,
+        conversation: Conversation,
+        client: EventEmitter,
+        *,
+        deadline: Optional[float] = None,
+        timeout: Optional[float] = None,
+    ) -> None:
+        self._conversation = conversation
+        self._client = client
+        self._deadline = deadline
+        self._timeout = timeout
+        self._batch: deque[dict[str, Any]] = deque()
+        conversation.delivering = threading.get_ident()
+
+    @property
+    def transcript(self) -> Transcript:
+        return self._conversation.transcript
+
+    def __iter__(self) -> MessageStream:
+        return self
+
+    def __next__(self) -> dict[str, Any]:
+        conversation = self._conversation
+        if conversation.delivered.is_set():
+            raise StopIteration
+        conversation.delivering = threading.get_ident()
+        while True:
+            while self._batch:
+                message = self._batch.popleft()
+                conversation.deliver(message, self._client)
+                if message["message"] not in ACKNOWLEDGEMENTS:
+                    return message
+            self._batch.extend(self._receive())
+
+    def _receive(self) -> list[dict[str, Any]]:
+        """Wait for messages; end the stream when there are no more to come."""
+        conversation = self._conversation
+        try:
+            batch = conversation.connection.receive(self._deadline)
+            if batch is None:
+                raise TimeoutError(
+                    f"the transcription was not complete within {self._timeout:g} s",
+                    stage="whole",
+                    seconds=self._timeout,
+                )
+        except SpeechmaticsError as exc:
+            conversation.end(exc)
+            conversation.connection.close()
+            raise conversation.told(exc)
+        if not batch:
+            conversation.end()
+            conversation.connection.close()
+            raise StopIteration
+        return batch
+
+    def close(self) -> None:
+        """End the session if it still runs; what had not arrived is lost."""
+        self._batch.clear()
+        self._conversation.connection.close()
+        self._conversation.end()
+
+    def __enter__(self) -> MessageStream:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        conversation = getattr(self, "_conversation", None)
+        if conversation is not None and not conversation.delivered.is_set():
+            conversation.connection.abandon()
+            conversation.end()
+            warnings.warn(f"a stream was dropped before its end; use 'with' or close(): {self!r}", ResourceWarning, 2)
+
+
+def feed(conversation: Conversation, source: AudioSource, speed: Optional[float]) -> None:
+    """Start the thread that sends a source, at most ``speed`` times as fast as it would sound."""
+    connection, log = conversation.connection, conversation.log
+    context = contextvars.copy_context()
+
+    def talk() -> None:
+        try:
+            pacer = None if speed is None else Pacer(speed, time.monotonic())
+            for chunk in source:
+                seconds = conversation.seconds(len(chunk))
+                if not connection.wait_until(pacer.due(seconds) if pacer else None):
+                    break
+                connection.send_audio(chunk, seconds=seconds, feeding=True)
+            connection.end_stream()
+        except SessionError as exc:
+            if not connection.draining:  # else the session ended while we were about to send
+                connection.fail(exc)
+        except SpeechmaticsError as exc:
+            connection.fail(exc, exc.__cause__)
+        except BaseException as exc:
+            connection.fail(AudioError(f"the audio source raised {type(exc).__name__}: {exc}"), exc)
+            raise
+        finally:
+            source.close()
+
+    _start("feeder", log, lambda: context.run(talk))
+
+
+def listen(conversation: Conversation, client: EventEmitter) -> None:
+    """Start the thread that delivers between ``start_session()`` and ``stop_session()``.
+
+    It holds the client weakly between messages, so that a dropped client is collected.
+    """
+    connection, log = conversation.connection, conversation.log
+    reference = weakref.ref(client)
+    context = contextvars.copy_context()
+
+    def deliver(batch: list[dict[str, Any]]) -> bool:
+        emitter = reference()
+        if emitter is None:
+            return False
+        for message in batch:
+            try:
+                conversation.deliver(message, emitter)
+            except Exception as exc:  # noqa: BLE001  # handler_errors="raise": stop_session() raises it
+                conversation.handler_failure = conversation.handler_failure or exc
+        return True
+
+    def hear() -> None:
+        conversation.delivering = threading.get_ident()
+        failure: Optional[SpeechmaticsError] = None
+        try:
+            batch = connection.receive()
+            while batch and deliver(batch):
+                batch = connection.receive()
+        except SpeechmaticsError as exc:
+            failure = exc
+            if not isinstance(exc, SessionError):
+                log.error("the session failed: %s", exc.args[0])
+        finally:
+            conversation.end(failure)
+
+    _start("listener", log, lambda: context.run(hear))
+
+
+def _start(part: str, log: SessionLog, target: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=target, name=f"speechmatics-rt-{part}-{log.request_id}", daemon=True)
+    thread.start()
+    return thread
