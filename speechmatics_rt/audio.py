@@ -1,0 +1,365 @@
+"""Audio sources: whatever holds audio, as chunks of whole samples.
+
+Does no I/O but for reading the source. :func:`open_source` takes what a caller gave as audio and finds out
+what goes on the wire; :class:`Pacer` says when it may.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable, Iterator
+from functools import partial
+from inspect import iscoroutinefunction
+from itertools import chain
+from struct import unpack_from
+from typing import Any, Callable, NamedTuple, Optional, Protocol, Union
+
+from .config import AudioEncoding, AudioFormat
+from .exceptions import AudioError, SpeechmaticsError
+
+__all__ = ["AudioSource", "Pacer", "Readable", "Source", "check_chunk", "open_source"]
+
+Block = Union[bytes, bytearray, memoryview]
+
+
+class Readable(Protocol):
+    """Anything with a blocking ``read(size)`` that gives at most ``size`` bytes, and ``b""`` at the end."""
+
+    def read(self, size: int, /) -> Optional[Block]: ...
+
+
+Source = Union[str, "os.PathLike[str]", Readable, Iterable[Block], Block]
+
+_Fault = Callable[[str], AudioError]  # builds the error, with the channel's name
+
+
+def _fault(channel: Optional[str], text: str) -> AudioError:
+    return AudioError(text if channel is None else f"channel {channel!r}: {text}", channel=channel)
+
+
+class AudioSource:
+    """Audio on its way: iterate once to get it as ``bytes``, in chunks of at most ``chunk_size``.
+
+    Raw audio comes in whole samples. What a live source gives is passed on as soon as it holds a sample,
+    never held back to fill a chunk. Iterating raises AudioError when the source fails, and at its end when
+    that cuts a sample in two. For one thread at a time; ``close()`` may be called from any.
+
+    Attributes:
+        audio_format: What goes on the wire.
+        duration: Seconds of audio, if the header of a WAV says so, else None.
+        empty: Whether there is no audio at all.
+
+    Example:
+        >>> source = open_source([b"abc", b"de", b"f"], AudioFormat(encoding="pcm_s16le", sample_rate=16000))
+        >>> list(source)
+        [b'ab', b'cd', b'ef']
+        >>> source.seconds(32000)
+        1.0
+    """
+
+    def __init__(
+        self,
+        chunks: Iterator[bytes],
+        audio_format: AudioFormat,
+        *,
+        duration: Optional[float] = None,
+        close: Callable[[], object],
+    ) -> None:
+        self.audio_format = audio_format
+        self.duration = duration
+        first = next(chunks, b"")
+        self.empty = not first
+        self._chunks = chain((first,), chunks) if first else chunks
+        self._close = close
+        raw = audio_format.encoding is not None
+        self._bytes_per_second = audio_format.bytes_per_sample * audio_format.sample_rate if raw else 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._chunks
+
+    def seconds(self, size: int) -> Optional[float]:
+        """Return how long ``size`` bytes last; None for a file, where bytes tell no time."""
+        return size / self._bytes_per_second if self._bytes_per_second else None
+
+    def close(self) -> None:
+        """Close what was opened here (a path); what the caller opened stays open."""
+        self._close()
+
+
+def open_source(
+    source: Source,
+    audio_format: Optional[AudioFormat] = None,
+    *,
+    channel: Optional[str] = None,
+    may_be_empty: bool = False,
+) -> AudioSource:
+    """Open whatever holds audio and read its first chunk, which blocks if the source does.
+
+    Args:
+        source: A path, an object with a blocking ``read(size)``, an iterable of bytes, or the bytes.
+        audio_format: What the source holds; it is sent byte for byte. Without one, a mono WAV of 16-bit or
+            float PCM or of mu-law is sent as raw samples, its header left out, so that time is known;
+            anything else goes as a file.
+        channel: The name for error messages, with several channels.
+        may_be_empty: Accept a source without audio (one of several channels).
+
+    Raises:
+        AudioError: The source can't be opened or read, is empty, is text, is asynchronous, or is a WAV of
+            several channels. What the source itself raised is its cause.
+        ConfigurationError: The audio format is wrong.
+    """
+    fault = partial(_fault, channel)
+    if audio_format is not None:
+        audio_format.check()
+    given, close = _opened(source, (audio_format or AudioFormat()).chunk_size, fault)
+    try:
+        blocks = _blocks(given, fault)
+        duration = None
+        if audio_format is None:
+            header, blocks = _without_header(blocks, fault)
+            audio_format = header.audio_format if header else AudioFormat()
+            duration = header.duration if header else None
+        opened = AudioSource(_cut(blocks, audio_format, fault), audio_format, duration=duration, close=close)
+    except BaseException:  # KeyboardInterrupt in a slow first read too
+        close()
+        raise
+    if opened.empty and not may_be_empty:
+        close()
+        raise fault("the audio source is empty")
+    return opened
+
+
+def check_chunk(payload: Block, audio_format: AudioFormat, *, channel: Optional[str] = None) -> Block:
+    """Return a caller's chunk as something whose length counts bytes.
+
+    Raises:
+        AudioError: It isn't bytes, or cuts a raw sample in two.
+    """
+    if type(payload) is not bytes and type(payload) is not bytearray:
+        payload = _as_bytes(payload, partial(_fault, channel))
+    encoding = audio_format.encoding
+    if encoding is not None and len(payload) % _SAMPLE_SIZE[encoding]:
+        raise _misaligned(f"a chunk of {len(payload)} bytes", audio_format, partial(_fault, channel))
+    return payload
+
+
+_SAMPLE_SIZE = {kind: AudioFormat(kind).bytes_per_sample for kind in AudioEncoding}
+
+
+class Pacer:
+    """Say when audio may go, so that it flows at a given speed. Pure: the caller has the clock and waits.
+
+    The schedule is absolute: each chunk is due when all audio before it has had its time, counted from the
+    start. So delays never add up. Who is late (a source that paused, a full window) may catch up with what
+    has fallen due, as a microphone gives what it recorded meanwhile, but never gets ahead of it.
+
+    Args:
+        speed: Seconds of audio a second, above 0; 1.0 is real time.
+        now: The time of the start, seconds on a monotonic clock.
+
+    Example:
+        >>> pacer = Pacer(speed=2.0, now=100.0)
+        >>> pacer.due(0.5), pacer.due(0.5), pacer.due(0.5)
+        (100.0, 100.25, 100.5)
+    """
+
+    def __init__(self, speed: float, now: float) -> None:
+        self._speed = speed
+        self._start = now
+        self._seconds = 0.0
+
+    def due(self, seconds: float) -> float:
+        """Return the time at which the next chunk, ``seconds`` long, may go; the first may at once."""
+        time = self._start + self._seconds / self._speed
+        self._seconds += seconds
+        return time
+
+
+# -- reading -------------------------------------------------------------------------------------------
+
+
+def _opened(source: Any, size: int, fault: _Fault) -> tuple[Iterator[Any], Callable[[], object]]:
+    """Give an iterator over what the source yields, and what closes it if it was opened here."""
+    if isinstance(source, (str, os.PathLike)):
+        try:
+            # Unbuffered: a named pipe gives what it has, where a buffer would wait until it is full.
+            file = open(source, "rb", buffering=0)  # noqa: SIM115 - closed by AudioSource.close()
+        except (OSError, ValueError) as exc:
+            raise fault(f"can't open the audio file {os.fspath(source)!r}: {exc}") from exc
+        return iter(partial(file.read, size), b""), file.close
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return iter((source,)), _nothing
+    read = getattr(source, "read", None)
+    if iscoroutinefunction(read) or (hasattr(source, "__aiter__") and not hasattr(source, "__iter__")):
+        raise fault(
+            f"the audio source ({_kind(source)}) is asynchronous; AsyncClient takes it, this client can't"
+        )
+    if callable(read):
+        if isinstance(source, io.BufferedReader):
+            read = source.read1  # the same as above, for pipes, sockets and standard input
+        return iter(partial(read, size), b""), _nothing
+    try:
+        return iter(source), _nothing
+    except TypeError as exc:
+        raise fault(
+            f"{_kind(source)} is no audio; give a path, an object with read(size), or an iterable of bytes"
+        ) from exc
+
+
+def _nothing() -> None:
+    """Close nothing: the caller opened it."""
+
+
+def _kind(thing: object) -> str:
+    return type(thing).__name__
+
+
+def _blocks(given: Iterator[Any], fault: _Fault) -> Iterator[bytes]:
+    """Yield what the source gives, checked, and name its failures."""
+    count = 0
+    while True:
+        try:
+            block = next(given)
+        except StopIteration:
+            return
+        except SpeechmaticsError:
+            raise  # a source of ours (the microphone) has said what is wrong
+        except Exception as exc:
+            raise fault(f"the audio source failed after {count} bytes: {_kind(exc)}: {exc}") from exc
+        if type(block) is not bytes:
+            block = _as_bytes(block, fault)
+        count += len(block)
+        yield block
+
+
+def _as_bytes(block: Any, fault: _Fault) -> bytes:
+    if isinstance(block, (bytes, bytearray, memoryview)):
+        return bytes(block)
+    if isinstance(block, str):
+        raise fault(
+            'the audio is text (str), not bytes; read it in binary mode: open(path, "rb"), sys.stdin.buffer'
+        )
+    if block is None:
+        raise fault(
+            "the audio source gave None: it is in non-blocking mode and has no data; make it blocking"
+        )
+    raise fault(f"the audio is {_kind(block)}, not bytes; many types have a method tobytes()")
+
+
+def _cut(blocks: Iterator[bytes], audio_format: AudioFormat, fault: _Fault) -> Iterator[bytes]:
+    """Cut blocks of any length into chunks; raw samples stay whole."""
+    size = audio_format.chunk_size
+    sample = 1 if audio_format.encoding is None else audio_format.bytes_per_sample
+    rest = b""
+    count = 0
+    for block in blocks:
+        count += len(block)
+        if rest:
+            block = rest + block
+        end = len(block) - len(block) % sample
+        for at in range(0, end, size):
+            yield block[at : min(at + size, end)]
+        rest = block[end:]
+    if rest:
+        raise _misaligned(f"the audio ends after {count} bytes, which", audio_format, fault)
+
+
+def _misaligned(what: str, audio_format: AudioFormat, fault: _Fault) -> AudioError:
+    kind = audio_format.to_dict()["encoding"]
+    return fault(f"{what} cuts a sample in two: {kind} has {audio_format.bytes_per_sample} bytes a sample")
+
+
+# -- WAV -----------------------------------------------------------------------------------------------
+
+_ENCODINGS = {  # format tag, bits a sample
+    (1, 16): AudioEncoding.PCM_S16LE,
+    (3, 32): AudioEncoding.PCM_F32LE,
+    (7, 8): AudioEncoding.MULAW,
+}
+_EXTENSIBLE = 0xFFFE
+_EXTENSIBLE_TAIL = bytes.fromhex("000000001000800000aa00389b71")  # of a GUID that stands for a format tag
+_LONGEST_HEADER = 1024 * 1024  # beyond that (pictures, notes) it goes as a file
+_STREAMED = (0, 0xFFFFFFFF)  # lengths written by who couldn't know: ffmpeg to a pipe, a recorder that died
+
+
+class _Header(NamedTuple):
+    """A mono WAV that can go as raw samples."""
+
+    audio_format: AudioFormat
+    start: int  # of the samples, in bytes
+    size: Optional[int]  # bytes of samples; None: up to the end
+
+    @property
+    def duration(self) -> Optional[float]:
+        rate = self.audio_format.bytes_per_sample * self.audio_format.sample_rate
+        return None if self.size is None else self.size / rate
+
+
+def _without_header(blocks: Iterator[bytes], fault: _Fault) -> tuple[Optional[_Header], Iterator[bytes]]:
+    """Take off a header that is understood; put everything back if there is none."""
+    head = bytearray()
+
+    def first(size: int) -> bytearray:
+        while len(head) < size:
+            block = next(blocks, None)
+            if block is None:
+                break
+            head.extend(block)
+        return head
+
+    header = _read_header(first, fault)
+    rest = chain((bytes(head[header.start :] if header else head),), blocks)
+    return header, rest if header is None or header.size is None else _at_most(rest, header.size)
+
+
+def _at_most(blocks: Iterator[bytes], size: int) -> Iterator[bytes]:
+    for block in blocks:
+        yield block[:size]
+        size -= len(block)
+        if size <= 0:
+            return  # other chunks may follow the samples
+
+
+def _read_header(first: Callable[[int], bytearray], fault: _Fault) -> Optional[_Header]:
+    """Read the chunks of a WAV up to its samples; ``first(n)`` gives its first n bytes, fewer at the end.
+
+    None stands for what isn't a WAV, or is one that the service has to judge.
+    """
+    if not _is_wav(first(12)):
+        return None
+    at = 12
+    encoding, rate = None, 0
+    while at < _LONGEST_HEADER:
+        head = first(at + 8)
+        if len(head) < at + 8:
+            raise fault(f"the WAV ends after {len(head)} bytes, inside its header; it holds no audio")
+        name, size = unpack_from("<4sI", head, at)
+        at += 8
+        if name == b"data":
+            if encoding is None or not rate:
+                return None
+            whole = size - size % AudioFormat(encoding).bytes_per_sample
+            return _Header(AudioFormat(encoding, rate), at, None if size in _STREAMED else whole)
+        if name == b"fmt " and 16 <= size <= _LONGEST_HEADER:
+            head = first(at + size)
+            if len(head) >= at + size:
+                encoding, rate = _read_format(bytes(head[at : at + size]), fault)
+        at += size + size % 2
+    return None
+
+
+def _is_wav(head: bytearray) -> bool:
+    return len(head) >= 12 and head[:4] == b"RIFF" and head[8:12] == b"WAVE"
+
+
+def _read_format(chunk: bytes, fault: _Fault) -> tuple[Optional[AudioEncoding], int]:
+    tag, channels, rate, _, _, bits = unpack_from("<HHIIHH", chunk)
+    if tag == _EXTENSIBLE and chunk[26:40] == _EXTENSIBLE_TAIL:
+        (tag,) = unpack_from("<H", chunk, 24)
+    if channels > 1:
+        raise fault(
+            f"the WAV has {channels} channels; one is expected. Mix it to mono or split it beforehand, "
+            "transcribe the parts with MultiChannelClient, or give AudioFormat() to send the file as it is"
+        )
+    return (_ENCODINGS.get((tag, bits)) if channels else None), rate

@@ -1,0 +1,505 @@
+from __future__ import annotations
+
+import io
+import os
+import socket
+import struct
+import threading
+import wave
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speechmatics_rt.audio import Pacer, check_chunk, open_source
+from speechmatics_rt.config import AudioEncoding, AudioFormat
+from speechmatics_rt.exceptions import AudioError, ConfigurationError, SessionError
+
+PCM = AudioFormat(encoding="pcm_s16le", sample_rate=16000)
+FLOAT = AudioFormat(encoding="pcm_f32le", sample_rate=16000)
+FILE = AudioFormat()
+SPEECH = Path(__file__).parents[1] / "examples" / "audio" / "librivox_3_sentences.wav"
+
+
+def chunk(name: bytes, body: bytes, size: int | None = None) -> bytes:
+    pad = b"\0" * (len(body) % 2)
+    return name + struct.pack("<I", len(body) if size is None else size) + body + pad
+
+
+def fmt(tag: int = 1, channels: int = 1, rate: int = 16000, bits: int = 16, extra: bytes = b"") -> bytes:
+    align = channels * bits // 8
+    return chunk(b"fmt ", struct.pack("<HHIIHH", tag, channels, rate, rate * align, align, bits) + extra)
+
+
+def wav(*chunks: bytes, magic: bytes = b"RIFF") -> bytes:
+    body = b"WAVE" + b"".join(chunks)
+    return magic + struct.pack("<I", len(body)) + body
+
+
+def pieces(data: bytes, sizes: list[int]) -> list[bytes]:
+    out = []
+    for size in sizes:
+        out.append(data[:size])
+        data = data[size:]
+    return [*out, data]
+
+
+class Reads:
+    """An object with read(n) that gives prepared answers; an exception among them is raised."""
+
+    def __init__(self, *answers: object) -> None:
+        self.answers = list(answers)
+        self.asked: list[int] = []
+
+    def read(self, size: int) -> object:
+        self.asked.append(size)
+        answer = self.answers.pop(0) if self.answers else b""
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+
+# -- what a source may be ------------------------------------------------------------------------------
+
+AUDIO = bytes(range(256)) * 40
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        str,
+        lambda path: path,
+        lambda path: io.BytesIO(path.read_bytes()),
+        lambda path: Reads(*pieces(path.read_bytes(), [100, 1000])),
+        lambda path: pieces(path.read_bytes(), [1, 2, 3, 0, 5000]),
+        lambda path: (bytearray(piece) for piece in pieces(path.read_bytes(), [7, 7])),
+        lambda path: iter([memoryview(path.read_bytes()).cast("h")]),
+        lambda path: path.read_bytes(),
+        lambda path: bytearray(path.read_bytes()),
+        lambda path: memoryview(path.read_bytes()),
+    ],
+    ids=[
+        "str",
+        "path",
+        "BytesIO",
+        "read",
+        "list",
+        "generator",
+        "iterator",
+        "bytes",
+        "bytearray",
+        "memoryview",
+    ],
+)
+@pytest.mark.parametrize("audio_format", [None, FILE, PCM, FLOAT], ids=["none", "file", "16-bit", "float"])
+def test_every_kind_of_source_gives_all_its_bytes_in_chunks(tmp_path, make, audio_format):
+    path = tmp_path / "speech.raw"
+    path.write_bytes(AUDIO)
+    source = open_source(make(path), audio_format)
+    chunks = list(source)
+    source.close()
+    sample = 1 if audio_format in (None, FILE) else audio_format.bytes_per_sample
+    assert b"".join(chunks) == AUDIO
+    assert all(
+        type(chunk) is bytes and 0 < len(chunk) <= 4096 and len(chunk) % sample == 0 for chunk in chunks
+    )
+    assert source.audio_format == (audio_format or FILE)
+
+
+@given(
+    data=st.binary(min_size=1, max_size=3000),
+    sizes=st.lists(st.integers(0, 700), max_size=20),
+    samples=st.integers(1, 300),
+    encoding=st.sampled_from(AudioEncoding),
+)
+def test_chunks_hold_whole_samples_whatever_the_reads(data, sizes, samples, encoding):
+    audio_format = AudioFormat(encoding=encoding)
+    size = audio_format.bytes_per_sample
+    audio_format.chunk_size = samples * size
+    heard: list[bytes] = []
+    ending = pytest.raises(AudioError, match="cuts a sample in two") if len(data) % size else nullcontext()
+    with ending:
+        heard.extend(open_source(pieces(data, sizes), audio_format, may_be_empty=True))
+    assert b"".join(heard) in (data[: len(data) - len(data) % size], b"")
+    assert heard or len(data) < size
+    assert all(chunk and len(chunk) % size == 0 and len(chunk) <= audio_format.chunk_size for chunk in heard)
+
+
+def test_a_live_source_is_passed_on_at_once_with_the_odd_rest_kept():
+    source = Reads(b"a", b"bc", b"d", b"efghi", b"j")
+    opened = iter(open_source(source, PCM))
+    assert len(source.answers) == 3  # the first sample was there after two reads
+    assert next(opened) == b"ab"
+    assert next(opened) == b"cd"
+    assert next(opened) == b"efgh"
+    assert len(source.answers) == 1
+    assert list(opened) == [b"ij"]
+
+
+def test_a_pipe_is_not_held_back_until_a_chunk_is_full():
+    ours, theirs = socket.socketpair()
+    with ours, theirs, ours.makefile("rb") as pipe:
+        theirs.sendall(b"abcd")
+        source = iter(open_source(pipe, PCM))
+        assert next(source) == b"abcd"
+        theirs.sendall(b"ef")
+        assert next(source) == b"ef"
+        theirs.shutdown(socket.SHUT_WR)
+        assert list(source) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_named_pipe_is_not_held_back_either(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    heard = threading.Event()
+
+    def speak() -> None:
+        with open(path, "wb", buffering=0) as pipe:
+            pipe.write(b"abcd")
+            heard.wait(10)
+            pipe.write(b"ef")
+
+    speaker = threading.Thread(target=speak, daemon=True)
+    speaker.start()
+    source = open_source(path, PCM)
+    chunks = iter(source)
+    assert next(chunks) == b"abcd"
+    heard.set()
+    assert list(chunks) == [b"ef"]
+    source.close()
+    speaker.join(10)
+
+
+def test_read_is_asked_for_one_chunk_at_a_time():
+    source = Reads(bytes(320), bytes(320))
+    list(open_source(source, AudioFormat(encoding="pcm_s16le", chunk_size=320)))
+    assert source.asked == [320] * 3
+
+
+def test_only_what_was_opened_here_is_closed(tmp_path):
+    path = tmp_path / "speech.raw"
+    path.write_bytes(bytes(100))
+    source = open_source(path, PCM)
+    source.close()
+    with pytest.raises(AudioError, match="closed file"):
+        list(source)
+    mine = io.BytesIO(bytes(100))
+    open_source(mine, PCM).close()
+    assert not mine.closed
+
+
+def test_raw_audio_tells_its_seconds_and_a_file_does_not():
+    assert open_source(bytes(4), PCM).seconds(32000) == 1.0
+    assert open_source(bytes(4), FLOAT).seconds(32000) == 0.5
+    assert open_source(bytes(4), FILE).seconds(32000) is None
+    assert open_source(bytes(4), PCM).duration is None
+
+
+# -- what goes wrong -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("source", [b"", [], [b"", b""], io.BytesIO(), iter(()), Reads()])
+@pytest.mark.parametrize("audio_format", [None, PCM, FILE])
+def test_an_empty_source_is_refused_when_it_is_opened(source, audio_format):
+    with pytest.raises(AudioError, match=r"^the audio source is empty$"):
+        open_source(source, audio_format)
+
+
+def test_an_empty_channel_may_be_accepted():
+    source = open_source(b"", PCM, channel="left", may_be_empty=True)
+    assert source.empty
+    assert list(source) == []
+    assert not open_source(b"ab", PCM, may_be_empty=True).empty
+
+
+def test_an_empty_file_is_closed_again(tmp_path):
+    (tmp_path / "empty").touch()  # a file left open would be a ResourceWarning, and so an error
+    with pytest.raises(AudioError, match="empty"):
+        open_source(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("name", ["missing.wav", ".", "nul\0byte"])
+def test_what_cannot_be_opened_is_named_with_its_cause(tmp_path, name):
+    with pytest.raises(AudioError, match=r"can't open the audio file|the audio source failed") as caught:
+        open_source(str(tmp_path / name))
+    assert isinstance(caught.value.__cause__, (OSError, ValueError))
+
+
+def test_a_text_file_is_told_to_be_opened_in_binary_mode(tmp_path):
+    (tmp_path / "speech.txt").write_text("RIFF")
+    with open(tmp_path / "speech.txt", encoding="utf-8") as file, pytest.raises(AudioError, match='"rb"'):
+        open_source(file)
+    with pytest.raises(AudioError, match='"rb"'):
+        list(open_source([b"ab", "cd"], PCM))
+
+
+def test_a_source_without_data_in_non_blocking_mode_is_named():
+    with pytest.raises(AudioError, match="non-blocking"):
+        open_source(Reads(None))
+
+
+@pytest.mark.parametrize("source", [42, None, object()])
+def test_what_is_no_source_at_all_is_named(source):
+    with pytest.raises(AudioError, match="give a path"):
+        open_source(source)
+
+
+def test_items_that_are_not_bytes_are_named():
+    with pytest.raises(AudioError, match=r"the audio is int.*tobytes"):
+        open_source([1, 2, 3])
+
+
+class AsyncReader:
+    async def read(self, size: int) -> bytes:
+        return b""
+
+
+async def async_chunks():
+    yield b"ab"
+
+
+@pytest.mark.parametrize("source", [AsyncReader(), async_chunks()])
+def test_an_asynchronous_source_is_sent_to_the_asynchronous_client(source):
+    with pytest.raises(AudioError, match="AsyncClient"):
+        open_source(source)
+
+
+def test_what_the_source_raises_is_the_cause_of_an_audio_error():
+    fault = ZeroDivisionError("sensor")
+    source = iter(open_source(Reads(bytes(10), bytes(10), fault), PCM, channel="left"))
+    assert next(source) == next(source) == bytes(10)
+    with pytest.raises(
+        AudioError, match=r"channel 'left': .* failed after 20 bytes: ZeroDivisionError: sensor"
+    ) as caught:
+        next(source)
+    assert caught.value.__cause__ is fault
+    assert caught.value.channel == "left"
+
+
+def test_an_error_of_this_package_passes_through_the_source():
+    fault = SessionError("microphone closed")
+    with pytest.raises(SessionError) as caught:
+        open_source(Reads(fault))
+    assert caught.value is fault
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_an_interrupt_in_the_source_passes_and_is_no_audio_error(kind):
+    with pytest.raises(kind):
+        open_source(Reads(kind()), PCM)
+    source = iter(open_source(Reads(b"ab", kind()), PCM))
+    next(source)
+    with pytest.raises(kind):
+        next(source)
+
+
+def test_audio_that_ends_inside_a_sample_is_an_error_after_the_last_whole_one():
+    source = iter(open_source([bytes(4096), bytes(5)], FLOAT))
+    assert [len(next(source)), len(next(source))] == [4096, 4]
+    with pytest.raises(AudioError, match=r"4101 bytes.*pcm_f32le has 4 bytes"):
+        next(source)
+
+
+def test_a_wrong_format_is_refused_before_the_source_is_touched():
+    source = Reads(bytes(10))
+    with pytest.raises(ConfigurationError, match="chunk_size"):
+        open_source(source, AudioFormat(encoding="pcm_s16le", chunk_size=33))
+    assert source.asked == []
+
+
+# -- chunks of the caller ------------------------------------------------------------------------------
+
+
+def test_a_callers_chunk_comes_back_with_its_length_in_bytes():
+    for payload in (b"abcd", bytearray(b"abcd"), memoryview(b"abcd"), memoryview(b"abcd").cast("h")):
+        checked = check_chunk(payload, PCM)
+        assert checked == b"abcd"
+        assert len(checked) == 4
+    assert check_chunk(memoryview(b"abcdefgh")[::2], PCM) == b"aceg"
+    assert check_chunk(b"abc", FILE) == b"abc"
+
+
+def test_a_callers_chunk_must_be_bytes_in_whole_samples():
+    with pytest.raises(
+        AudioError, match="channel 'b': a chunk of 3 bytes cuts a sample in two: pcm_s16le has 2"
+    ):
+        check_chunk(b"abc", PCM, channel="b")
+    with pytest.raises(AudioError, match='"rb"'):
+        check_chunk("abc", PCM)
+    with pytest.raises(AudioError, match="tobytes"):
+        check_chunk([1, 2], PCM)
+
+
+# -- WAV -----------------------------------------------------------------------------------------------
+
+
+def test_a_recording_is_sent_as_samples_without_its_header():
+    with wave.open(str(SPEECH)) as theirs:
+        samples, rate = theirs.readframes(theirs.getnframes()), theirs.getframerate()
+    source = open_source(SPEECH)
+    assert source.audio_format == AudioFormat(encoding="pcm_s16le", sample_rate=rate)
+    assert b"".join(source) == samples
+    assert source.duration == len(samples) / 2 / rate
+    source.close()
+
+
+@given(
+    samples=st.binary(max_size=500),
+    width=st.integers(1, 4),
+    rate=st.sampled_from((8000, 16000, 44100, 48000)),
+    before=st.lists(st.binary(max_size=60), max_size=3),
+    sizes=st.lists(st.integers(0, 60), max_size=20),
+)
+def test_what_the_wave_module_writes_is_read_whatever_the_reads(samples, width, rate, before, sizes):
+    samples = samples[: len(samples) // width * width]
+    out = io.BytesIO()
+    with wave.open(out, "wb") as theirs:
+        theirs.setparams((1, width, rate, 0, "NONE", ""))
+        theirs.writeframes(samples)
+    head, tail = out.getvalue()[:12], out.getvalue()[12:]
+    data = head + b"".join(chunk(b"LIST", body) for body in before) + tail
+    source = open_source(pieces(data, sizes), may_be_empty=True)
+    if width == 2:
+        assert source.audio_format == AudioFormat(encoding="pcm_s16le", sample_rate=rate)
+        assert source.duration == (len(samples) / 2 / rate if samples else None)
+        assert b"".join(source) == samples
+    else:
+        assert source.audio_format == FILE
+        assert b"".join(source) == data
+
+
+@given(data=st.binary(max_size=120), sizes=st.lists(st.integers(0, 20), max_size=8), start=st.booleans())
+def test_any_bytes_are_sent_whole_or_refused(data, sizes, start):
+    data = (b"RIFF\0\0\0\0WAVE" if start else b"") + data
+    try:
+        source = open_source(pieces(data, sizes))
+    except AudioError:
+        return
+    sent = b"".join(source) if source.audio_format == FILE else data
+    assert sent == data
+
+
+GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")
+
+
+@pytest.mark.parametrize(
+    ("header", "encoding"),
+    [
+        (fmt(1, bits=16), "pcm_s16le"),
+        (fmt(3, bits=32), "pcm_f32le"),
+        (fmt(7, bits=8, rate=8000), "mulaw"),
+        (fmt(7, bits=8, rate=8000, extra=b"\0\0"), "mulaw"),
+        (fmt(0xFFFE, extra=struct.pack("<HHIH", 22, 16, 4, 1) + GUID_TAIL), "pcm_s16le"),
+        (fmt(0xFFFE, bits=32, extra=struct.pack("<HHIH", 22, 32, 4, 3) + GUID_TAIL), "pcm_f32le"),
+        (fmt(0xFFFE, extra=struct.pack("<HHIH", 22, 16, 4, 1) + bytes(14)), None),
+        (fmt(0xFFFE), None),
+        (fmt(1, bits=8), None),
+        (fmt(1, bits=24), None),
+        (fmt(1, bits=32), None),
+        (fmt(3, bits=64), None),
+        (fmt(6, bits=8), None),
+        (fmt(0x55, bits=0), None),
+        (fmt(rate=0), None),
+        (fmt(channels=0), None),
+        (chunk(b"fmt ", bytes(8)), None),
+        (b"", None),
+    ],
+)
+def test_what_the_service_takes_raw_goes_raw_and_all_else_as_a_file(header, encoding):
+    data = wav(header, chunk(b"data", bytes(80)))
+    source = open_source(data)
+    if encoding is None:
+        assert source.audio_format == FILE
+        assert source.duration is None
+        assert b"".join(source) == data
+    else:
+        assert source.audio_format.encoding == encoding
+        assert b"".join(source) == bytes(80)
+        assert source.duration == 80 / source.audio_format.bytes_per_sample / source.audio_format.sample_rate
+
+
+def test_an_explicit_format_sends_a_wav_byte_for_byte():
+    data = wav(fmt(channels=2), chunk(b"data", bytes(80)))
+    for audio_format in (FILE, PCM):
+        source = open_source(data, audio_format)
+        assert b"".join(source) == data
+        assert source.audio_format is audio_format
+
+
+@pytest.mark.parametrize("bits", [16, 24])
+def test_a_stereo_wav_is_refused_with_the_ways_out(bits):
+    with pytest.raises(
+        AudioError, match=r"2 channels.*Mix.*split.*MultiChannelClient.*AudioFormat\(\)"
+    ) as caught:
+        open_source(wav(fmt(channels=2, bits=bits), chunk(b"data", bytes(80))), channel="left")
+    assert caught.value.channel == "left"
+
+
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF])
+def test_a_streamed_wav_is_read_to_its_end(size):
+    source = open_source(wav(fmt(), chunk(b"data", bytes(9000), size)))
+    assert source.duration is None
+    assert b"".join(source) == bytes(9000)
+
+
+def test_chunks_after_the_samples_are_not_sent():
+    source = open_source(wav(fmt(), chunk(b"data", b"ab" * 4100), chunk(b"LIST", b"notes")))
+    assert b"".join(source) == b"ab" * 4100
+
+
+def test_nothing_is_read_beyond_the_samples():
+    source = Reads(wav(fmt(), chunk(b"data", bytes(80))), b"LIST", b"more")
+    assert b"".join(open_source(source)) == bytes(80)
+    assert source.answers == [b"LIST", b"more"]
+
+
+def test_a_wav_cut_short_gives_what_it_has():
+    assert b"".join(open_source(wav(fmt(), chunk(b"data", bytes(80), 32000)))) == bytes(80)
+
+
+@pytest.mark.parametrize("end", [12, 15, 19, 30, 37, 43])
+def test_a_wav_that_ends_in_its_header_is_refused(end):
+    with pytest.raises(AudioError, match=f"after {end} bytes, inside its header"):
+        open_source(wav(fmt(), chunk(b"data", bytes(80)))[:end])
+
+
+def test_a_wav_that_ends_with_its_header_is_empty():
+    with pytest.raises(AudioError, match="empty"):
+        open_source(wav(fmt(), chunk(b"data", b"")))
+
+
+@pytest.mark.parametrize("magic", [b"RIFX", b"RF64", b"FORM"])
+def test_other_containers_go_as_files(magic):
+    data = wav(fmt(), chunk(b"data", bytes(80)), magic=magic)
+    assert b"".join(open_source(data)) == data
+
+
+def test_a_header_beyond_all_bounds_goes_as_a_file():
+    data = wav(chunk(b"LIST", bytes(1024 * 1024)), fmt(), chunk(b"data", bytes(80)))
+    source = open_source(data)
+    assert source.audio_format == FILE
+    assert b"".join(source) == data
+
+
+# -- pacing --------------------------------------------------------------------------------------------
+
+
+def test_the_first_chunk_goes_at_once_and_each_other_when_the_audio_before_it_has_had_its_time():
+    pacer = Pacer(1.0, now=50.0)
+    assert [pacer.due(0.25), pacer.due(0.5), pacer.due(0.0), pacer.due(1.0)] == [50.0, 50.25, 50.75, 50.75]
+
+
+def test_delays_never_add_up_and_nothing_is_early():
+    pacer, now = Pacer(2.0, now=0.0), 0.0
+    for number in range(1000):
+        now = max(now, pacer.due(0.1)) + 0.01  # each wait takes 10 ms too long
+        assert number * 0.05 <= now <= number * 0.05 + 0.011
+
+
+def test_after_a_pause_only_what_fell_due_may_go_at_once():
+    pacer = Pacer(1.0, now=0.0)
+    times = [pacer.due(0.5) for _ in range(20)]
+    assert sum(time <= 3.2 for time in times) == 7
