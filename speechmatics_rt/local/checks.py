@@ -31,8 +31,9 @@ CLOSE_CODES: dict[str, tuple[int, str]] = {
 }
 
 _LANGUAGES = """
-    ar ar_en ba be bg bn ca cmn cmn_en cmn_en_ms_ta cs cy da de el en en_ms en_ta eo es et eu fa fi fr ga gl
-    he hi hr hu ia id it ja ko lt lv mn mr ms mt multi nl no pl pt ro ru sk sl sv sw ta th tl tr ug uk ur vi yue
+    ar ar_en ba be bg bn ca cmn cmn_en cmn_en_ms_ta cs cy da de el en en_ms en_ta eo es et eu fa fi
+    fr ga gl he hi hr hu ia id it ja ko lt lv mn mr ms mt multi nl no pl pt ro ru sk sl sv sw ta th
+    tl tr ug uk ur vi yue
 """
 _TRANSLATED = """
     bg ca cmn cs da de el es et fi fr gl hi hr hu id it ja ko lt lv ms nl no pl pt ro ru sk sl sv tr uk vi

@@ -20,7 +20,7 @@ names the connections it is for, from 0.
 kind               usual moment    what happens
 =================  ==============  ========================================================
 ``refuse``         handshake       an HTTP status, with Retry-After, Location or a body
-``drip_handshake`` handshake       the bytes of the answers trickle, until ``started``
+``drip``           handshake       the next ``total`` bytes trickle
 ``late_start``     start           RecognitionStarted comes ``seconds`` late
 ``error``          started         an Error of any type, then its close code or another
 ``close``          started         a close frame alone
@@ -53,6 +53,8 @@ from dataclasses import dataclass, field
 from typing import Any, Optional, Protocol
 
 from .engine import final
+from .peer import Peer
+from .wire import Drip, Wire
 
 __all__ = ["Fault", "Stage"]
 
@@ -60,23 +62,15 @@ _POINTS = ("accept", "handshake", "open", "start", "started", "drain", "end")
 
 
 class Stage(Protocol):
-    """The connection a fault acts on; see :class:`~speechmatics_rt.local.conversation.Conversation`."""
+    """The connection a fault acts on: a :class:`~speechmatics_rt.local.conversation.Conversation`."""
 
+    wire: Wire
+    peer: Peer
     acks: bool
-    pongs: bool
-    speaks: bool
-    hears: bool
     start_delay: float
-    wire: Any
 
-    def answer(self, status: int, body: Any = None, headers: Optional[Mapping[str, str]] = None) -> None: ...
     def say(self, message: Mapping[str, Any], *, binary: bool = False) -> None: ...
-    def frame(self, data: Any) -> None: ...
-    def raw(self, data: bytes) -> None: ...
     def fail(self, type: str, reason: str, *, code: Optional[int] = None, close: bool = True) -> None: ...
-    def close(self, code: int, reason: str = "") -> None: ...
-    def end(self) -> None: ...
-    def reset(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -182,11 +176,11 @@ class Fault:
         headers = {"Retry-After": f"{retry_after:g}"} if retry_after is not None else {}
         if location is not None:
             headers["Location"] = location
-        stage.answer(status, {"code": status, "error": "refused"} if body is None else body, headers)
+        stage.peer.answer(status, {"code": status, "error": "refused"} if body is None else body, headers)
 
     @_kind("handshake")
-    def drip_handshake(stage: Stage, size: int = 1, seconds: float = 0.01) -> None:
-        stage.wire.drip = (size, seconds)
+    def drip(stage: Stage, size: int = 1, seconds: float = 0.01, total: int = 100) -> None:
+        stage.wire.drip = Drip(size, seconds, total)
 
     @_kind("start")
     def late_start(stage: Stage, seconds: float = 1.0) -> None:
@@ -205,24 +199,24 @@ class Fault:
 
     @_kind("started")
     def close(stage: Stage, code: int = 1011, reason: str = "") -> None:
-        stage.close(code, reason)
+        stage.peer.close(code, reason)
 
     @_kind("started")
     def reset(stage: Stage) -> None:
-        stage.reset()
+        stage.peer.reset()
 
     @_kind("started")
     def fin(stage: Stage) -> None:
-        stage.end()
+        stage.peer.end()
 
     @_kind("started")
     def cut_frame(stage: Stage) -> None:
-        stage.raw(b'\x81\x7e\x01\x00{"message":"AddTranscript"')  # announces 256 bytes
-        stage.end()
+        stage.peer.raw(b'\x81\x7e\x01\x00{"message":"AddTranscript"')  # announces 256 bytes
+        stage.peer.end()
 
     @_kind("started")
     def silence(stage: Stage) -> None:
-        stage.speaks = False
+        stage.peer.speaks = False
 
     @_kind("started")
     def no_acks(stage: Stage) -> None:
@@ -230,15 +224,15 @@ class Fault:
 
     @_kind("open")
     def no_pongs(stage: Stage) -> None:
-        stage.pongs = False
+        stage.peer.pongs = False
 
     @_kind("started")
     def stop_reading(stage: Stage) -> None:
-        stage.hears = False
+        stage.peer.deafen()
 
     @_kind("started")
     def bad_json(stage: Stage, text: str = '{"message": "AddTranscript", ') -> None:
-        stage.frame(text)
+        stage.peer.send(text)
 
     @_kind("started")
     def binary_json(stage: Stage, message: Optional[Mapping[str, Any]] = None) -> None:
@@ -255,7 +249,7 @@ class Fault:
     @_kind("open")
     def pings(stage: Stage, count: int = 3, interval: float = 0.05, payload: bytes = b"ping") -> None:
         def ping(left: int) -> None:
-            stage.raw(bytes([0x89, len(payload)]) + payload)
+            stage.peer.raw(bytes([0x89, len(payload)]) + payload)
             if left > 1:
                 stage.wire.later("pings", interval, lambda: ping(left - 1))
 

@@ -26,8 +26,9 @@ class Refusal(Exception):
         self.error = error
         self.headers = dict(headers or {})
 
-    def answer(self) -> bytes:
-        return http_answer(self.status, {"code": self.status, "error": self.error}, self.headers)
+    @property
+    def body(self) -> dict[str, Any]:
+        return {"code": self.status, "error": self.error}
 
 
 @dataclass(frozen=True)

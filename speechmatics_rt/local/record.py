@@ -24,9 +24,9 @@ class SessionRecord:
         messages: What the client said, in order. Audio stands as ``{"message": "AddAudio", "size": n}``.
         sent: What the server said, in order, acknowledgements included.
         frames: Sizes of the audio messages in bytes.
-        pings: How many pings the client sent.
-        times: ``time.monotonic()`` of the points reached (``accepted``, ``open``, ``start``, ``started``,
-            ``drain``, ``end``, ``closed``).
+        pings, pongs: How many of them the client sent.
+        times: ``time.monotonic()`` of the points reached (those of :mod:`~speechmatics_rt.local.faults`, and
+            ``closed``).
         close_code, close_reason: Of the client's close frame; None and "" if none came.
         server_code, server_reason: Of the server's close frame.
         closed: Set when the connection is over and its threads are gone.
@@ -43,6 +43,7 @@ class SessionRecord:
     sent: list[dict[str, Any]] = field(default_factory=list)
     frames: list[int] = field(default_factory=list)
     pings: int = 0
+    pongs: int = 0
     times: dict[str, float] = field(default_factory=dict)
     close_code: Optional[int] = None
     close_reason: str = ""

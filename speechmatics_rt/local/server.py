@@ -97,7 +97,7 @@ class LocalServer:
         # on each new record.
         self._lock = threading.Condition()
         self._records: list[SessionRecord] = []
-        self._talks: dict[int, tuple[Conversation, threading.Thread]] = {}
+        self._talks: list[tuple[Conversation, threading.Thread]] = []  # ended ones are dropped in passing
         self._listener: Optional[socket.socket] = None
         self._waker: Optional[socket.socket] = None
         self._acceptor: Optional[threading.Thread] = None
@@ -139,9 +139,9 @@ class LocalServer:
         waker.close()  # the acceptor reads the end of its stream
         acceptor.join(_CLOSE)
         with self._lock:
-            talks = list(self._talks.values())
+            talks = list(self._talks)
         for conversation, _ in talks:
-            conversation.wire.call(conversation.leave)
+            conversation.wire.call(conversation.peer.leave)
         deadline = time.monotonic() + _CLOSE
         for _, thread in talks:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -223,17 +223,15 @@ class LocalServer:
                 daemon=True,
             )
             self._records.append(record)
-            self._talks[record.index] = (conversation, thread)
+            self._talks = [talk for talk in self._talks if talk[1].is_alive()] + [(conversation, thread)]
             self._lock.notify_all()
         thread.start()
 
     def _converse(self, conversation: Conversation) -> None:
-        try:
-            conversation.run()
-        finally:
-            with self._lock:
-                del self._talks[conversation.record.index]
+        conversation.run()
+        conversation.record.closed.set()
+        conversation.record.reach("closed")
 
     def _live(self) -> int:
         with self._lock:
-            return len(self._talks)
+            return sum(not conversation.record.closed.is_set() for conversation, _ in self._talks)

@@ -11,15 +11,25 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Optional
 
-__all__ = ["Wire"]
+__all__ = ["Drip", "Wire"]
 
 _READ = 65_536
 _SEND = 262_144
 _UNSENT = 16 * 1024 * 1024  # a client that does not read: above this the server stops reading, too
 _FINISH = 5.0  # s for a client that reads slowly to take the rest
 _LINGER = 1.0  # s for the client's end of the stream, once ours is said
+
+
+@dataclass
+class Drip:
+    """Write ``size`` bytes, rest ``seconds``, and so on for ``total`` bytes."""
+
+    size: int
+    seconds: float
+    total: int
 
 
 class Wire:
@@ -31,7 +41,7 @@ class Wire:
 
     def __init__(self, sock: socket.socket, tls: Optional[ssl.SSLContext] = None) -> None:
         self.reading = True
-        self.drip: Optional[tuple[int, float]] = None  # so many bytes, then so many seconds of rest
+        self.drip: Optional[Drip] = None
         self.closed = False
         self._unsent = bytearray()
         self._finishing = False
@@ -192,7 +202,7 @@ class Wire:
 
     def _write(self) -> None:
         while self._unsent and not (self.closed or self._handshaking or "drip" in self._timers):
-            size = self.drip[0] if self.drip else _SEND
+            size = self.drip.size if self.drip is not None else _SEND
             try:
                 with memoryview(self._unsent)[:size] as view:
                     sent = self._sock.send(view)
@@ -203,8 +213,11 @@ class Wire:
                 self.finish()
                 break
             del self._unsent[:sent]
-            if self.drip:
-                self.later("drip", self.drip[1], lambda: None)
+            if self.drip is not None:
+                self.drip.total -= sent
+                self.later("drip", self.drip.seconds, lambda: None)
+                if self.drip.total <= 0:
+                    self.drip = None
         if self._finishing and not self._unsent and not self.closed:
             self._shut()
 
