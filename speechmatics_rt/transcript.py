@@ -1,0 +1,264 @@
+"""The transcript of a session, assembled from the server's messages as they arrive."""
+
+from __future__ import annotations
+
+import html
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any, Optional
+
+from . import captions
+from .words import Delimiters, Joiner, Paragraph, Word, merged, paragraphs
+
+__all__ = ["Paragraph", "Transcript", "Word"]
+
+_Channel = Optional[str]
+
+
+class Transcript:
+    """What was said.
+
+    :meth:`add` takes every server message and keeps what belongs to the transcript. Text is joined when
+    it is read, over the whole session: a mark that comes in a later message still sticks to its word.
+    Any thread may read while another adds: one lock guards all state, is held for memory work only, and
+    is reentrant, so that a signal handler may read in the thread it interrupts. Messages are kept by
+    reference and never changed.
+
+    Example:
+        >>> transcript = Transcript()
+        >>> for content, kind in (("Good", "word"), ("morning", "word"), (".", "punctuation")):
+        ...     transcript.add({"message": "AddTranscript", "metadata": {"start_time": 0, "end_time": 1},
+        ...         "results": [{"type": kind, "start_time": 0, "end_time": 1,
+        ...                      "alternatives": [{"content": content}]}]})
+        >>> print(transcript)
+        Good morning.
+        >>> [word.text for word in transcript.words]
+        ['Good', 'morning.']
+    """
+
+    def __init__(self) -> None:
+        # Reentrant: a plain lock would hang a signal handler that reads in mid-add().
+        self._lock = threading.RLock()
+        self._finals: list[tuple[_Channel, list[Any]]] = []  # those with results
+        # Joiners and how many finals are in them; None while they are fed, so that a join that an
+        # interrupt cut short, or a signal handler met half done, is begun anew.
+        self._joined: Optional[tuple[dict[_Channel, Joiner], int]] = None
+        self._partials: dict[
+            _Channel, tuple[list[Any], float]
+        ] = {}  # results, and the time before which they are void
+        self._pack: dict[str, Any] = {}
+        self._languages: dict[str, dict[str, Any]] = {}
+        self._end_time = 0.0
+
+    # -- from the server -----------------------------------------------------------------------------
+
+    def add(self, message: Mapping[str, Any]) -> None:
+        """Take a server message; what does not belong to the transcript is ignored."""
+        kind = message.get("message")
+        if kind in ("AddTranscript", "AddPartialTranscript"):
+            results = message.get("results")
+            results = results if isinstance(results, list) else []
+            channel = message.get("channel")
+            if kind == "AddTranscript":
+                self._add_final(channel, results, _end_time(message))
+            else:
+                with self._lock:
+                    self._partials[_channel(channel, results)] = (results, 0.0)
+        elif kind == "RecognitionStarted":
+            self._learn(message.get("language_pack_info"), None)
+        elif kind == "LanguageInfo":
+            self._learn(None, message)
+        elif kind == "EndOfTranscript":
+            with self._lock:
+                self._partials.clear()
+
+    def _add_final(self, channel: _Channel, results: list[Any], end_time: float) -> None:
+        with self._lock:
+            if results:
+                self._finals.append((channel, results))
+            self._end_time = max(self._end_time, end_time)
+            if self._partials:
+                # The words that are now final leave the partial; the next partial replaces the rest.
+                label = _channel(channel, results)
+                partial, _ = self._partials.get(label, ([], 0.0))
+                self._partials[label] = (partial, end_time)
+
+    def _learn(self, pack: Any, language: Optional[Mapping[str, Any]]) -> None:
+        """Take delimiters and directions, and join anew: text must not depend on when it was read."""
+        with self._lock:
+            if isinstance(pack, Mapping):
+                self._pack = dict(pack)
+            if language is not None and isinstance(language.get("language"), str):
+                self._languages[language["language"]] = {
+                    key: value for key, value in language.items() if key not in ("message", "partial")
+                }
+            self._joined = None
+
+    def _delimiters(self) -> Delimiters:
+        per_language = self._pack.get("per_language_word_delimiters")
+        known = dict(per_language) if isinstance(per_language, Mapping) else {}
+        for code, info in self._languages.items():
+            if isinstance(info.get("word_delimiter"), str):
+                known[code] = info["word_delimiter"]
+        pack = self._pack.get("word_delimiter")
+        return Delimiters(pack if isinstance(pack, str) else None, known)
+
+    def _join(self) -> dict[_Channel, Joiner]:
+        """Join what came since the last reading."""
+        joiners, done = self._joined or ({}, 0)
+        finals = self._finals[done:]
+        if finals:
+            self._joined = None
+            for channel, results in finals:
+                _feed(joiners, channel, results, self._delimiters)
+            self._joined = (joiners, done + len(finals))
+        return joiners
+
+    # -- to the reader -------------------------------------------------------------------------------
+
+    @property
+    def text(self) -> str:
+        """All that is final; with several channels one line a turn."""
+        with self._lock:
+            joiners = list(self._join().values())
+            if len(joiners) <= 1:
+                return joiners[0].text() if joiners else ""
+        return "\n".join(paragraph.text for paragraph in self.paragraphs)
+
+    @property
+    def partial(self) -> str:
+        """What is being said and may still change; with several channels one line each."""
+        with self._lock:
+            joiners: dict[_Channel, Joiner] = {}
+            for channel, (results, void_before) in self._partials.items():
+                rest = [item for item in _mappings(results) if _number(item.get("start_time")) >= void_before]
+                _feed(joiners, channel, rest, self._delimiters)
+            return "\n".join(filter(None, (joiner.text() for joiner in joiners.values())))
+
+    @property
+    def words(self) -> list[Word]:
+        """All final words and entities; joined by their delimiters they give the text."""
+        with self._lock:
+            return merged([joiner.words() for joiner in self._join().values()])
+
+    @property
+    def paragraphs(self) -> list[Paragraph]:
+        """The words, grouped by speaker and channel."""
+        return paragraphs(self.words)
+
+    @property
+    def end_time(self) -> float:
+        """Seconds of audio that are final."""
+        return self._end_time
+
+    @property
+    def direction(self) -> str:
+        """``"rtl"`` for packs written from right to left, else ``"ltr"``."""
+        return "rtl" if self._pack.get("writing_direction") == "right-to-left" else "ltr"
+
+    @property
+    def language_pack_info(self) -> dict[str, Any]:
+        """What ``RecognitionStarted`` said of the language pack."""
+        with self._lock:
+            return dict(self._pack)
+
+    def __str__(self) -> str:
+        """Give the text; with several speakers or channels one line a turn, with its label."""
+        turns = self.paragraphs
+        if len({turn.label for turn in turns}) <= 1:
+            return self.text
+        return "\n".join(f"{turn.label}: {turn.text}" if turn.label else turn.text for turn in turns)
+
+    def __repr__(self) -> str:
+        return f"<Transcript of {self._end_time:.2f} s, {len(self.words)} words>"
+
+    def _repr_html_(self) -> str:
+        turns = self.paragraphs
+        labelled = len({turn.label for turn in turns}) > 1
+        rows = [
+            f'<p dir="auto" title="{turn.start_time:.2f} s">'
+            + (f"<b>{html.escape(turn.label)}</b> " if labelled and turn.label else "")
+            + f"{html.escape(turn.text)}</p>"
+            for turn in turns
+        ]
+        if self.partial:
+            rows.append(f'<p dir="auto" style="opacity: 0.6"><i>{html.escape(self.partial)}</i></p>')
+        return f'<div dir="{self.direction}">{"".join(rows)}</div>'
+
+    def to_srt(self) -> str:
+        """Give SubRip captions; at most two lines of 42 columns."""
+        return captions.srt(self.paragraphs)
+
+    def to_vtt(self) -> str:
+        """Give WebVTT captions; at most two lines of 42 columns, with voices."""
+        return captions.vtt(self.paragraphs)
+
+    # -- to a file and back --------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give all that :meth:`from_dict` needs, fit for JSON: every result as the server sent it."""
+        with self._lock:
+            wire: dict[str, Any] = {
+                "language_pack_info": dict(self._pack),
+                "languages": [dict(info) for info in self._languages.values()],
+                "end_time": self._end_time,
+                "results": [
+                    _labelled(channel, item)
+                    for channel, results in self._finals
+                    for item in _mappings(results)
+                ],
+            }
+            partials = [
+                {"channel": channel, "void_before": void_before, "results": list(results)}
+                for channel, (results, void_before) in self._partials.items()
+                if results
+            ]
+            return {**wire, "partials": partials} if partials else wire
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Transcript:
+        """Build from what :meth:`to_dict` gave."""
+        transcript = cls()
+        transcript._learn(data.get("language_pack_info"), None)
+        for info in data.get("languages", ()):
+            transcript._learn(None, info)
+        transcript._add_final(None, list(data.get("results", ())), data.get("end_time", 0.0))
+        for partial in data.get("partials", ()):
+            transcript._partials[partial["channel"]] = (partial["results"], partial["void_before"])
+        return transcript
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self).from_dict, (self.to_dict(),)  # a lock has no pickle
+
+
+def _mappings(results: list[Any]) -> Iterator[Mapping[str, Any]]:
+    return (item for item in results if isinstance(item, Mapping))
+
+
+def _channel(channel: Any, results: list[Any]) -> _Channel:
+    """Find the channel where today's servers put it, in the message, or older ones, in each result."""
+    if channel is None and results and isinstance(results[0], Mapping):
+        channel = results[0].get("channel")
+    return channel if isinstance(channel, str) else None
+
+
+def _labelled(channel: _Channel, item: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(item) if channel is None else {**item, "channel": channel}
+
+
+def _feed(joiners: dict[_Channel, Joiner], channel: _Channel, results: list[Any], delimiters: Any) -> None:
+    for item in _mappings(results):
+        label = _channel(channel, [item])
+        joiner = joiners.get(label)
+        if joiner is None:
+            joiner = joiners[label] = Joiner(delimiters(), label)
+        joiner.add(item)
+
+
+def _number(value: Any) -> float:
+    return value if isinstance(value, (int, float)) else 0.0
+
+
+def _end_time(message: Mapping[str, Any]) -> float:
+    metadata = message.get("metadata")
+    return _number(metadata.get("end_time")) if isinstance(metadata, Mapping) else 0.0

@@ -1,0 +1,264 @@
+"""From the tokens of the wire to words, and from words to text and paragraphs.
+
+The server sends words, marks and entities one by one and says of a mark what it attaches to; a mark may
+come in a later message than its word. So text is joined over the whole session, one channel at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+__all__ = ["Delimiters", "Joiner", "Paragraph", "Word", "merged", "paragraphs"]
+
+PAUSE = 1.0  # seconds of silence after which another channel's words may come first
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word or an entity with the marks that attach to it; or a mark that attaches to nothing.
+
+    Attributes:
+        content: What the server recognised, without marks.
+        start_time, end_time: Seconds since the first audio byte.
+        text: ``content`` with its marks, as it stands in the text.
+        delimiter: What stands before it in the text; nothing before the first.
+        type: ``"word"``, ``"entity"`` or ``"punctuation"``.
+        confidence: 0 to 1, or None.
+        speaker: ``"S1"``, ``"UU"``, an enrolled label, or None without diarization.
+        channel: The label of the channel, or None with a single one.
+        language: Code, or None.
+        is_eos: Whether one of its marks ends a sentence.
+        tags: Of ``"profanity"`` and ``"disfluency"``.
+        entity_class: ``"money"``, ``"date"``, ...; entities only.
+        volume: 0 to 100; with audio filtering only.
+
+    Example:
+        >>> Word("Alice", 3.96, 4.32, text="Alice.", is_eos=True).text
+        'Alice.'
+    """
+
+    content: str
+    start_time: float
+    end_time: float
+    text: str = ""
+    delimiter: str = ""
+    type: str = "word"
+    confidence: Optional[float] = None
+    speaker: Optional[str] = None
+    channel: Optional[str] = None
+    language: Optional[str] = None
+    is_eos: bool = False
+    tags: tuple[str, ...] = ()
+    entity_class: Optional[str] = None
+    volume: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """What one speaker said on one channel without another in between.
+
+    Example:
+        >>> Paragraph((Word("Good", 0, 1, "Good"), Word("day", 1, 2, "day.", " "))).text
+        'Good day.'
+    """
+
+    words: tuple[Word, ...]
+
+    @property
+    def text(self) -> str:
+        return "".join([self.words[0].text, *(word.delimiter + word.text for word in self.words[1:])])
+
+    @property
+    def speaker(self) -> Optional[str]:
+        return self.words[0].speaker
+
+    @property
+    def channel(self) -> Optional[str]:
+        return self.words[0].channel
+
+    @property
+    def label(self) -> str:
+        """Channel and speaker, as far as they are known."""
+        return " ".join(name for name in (self.channel, self.speaker) if name)
+
+    @property
+    def start_time(self) -> float:
+        return self.words[0].start_time
+
+    @property
+    def end_time(self) -> float:
+        return max(word.end_time for word in self.words)
+
+
+@dataclass
+class Delimiters:
+    """What stands between two words: as the server said for the language, or for the pack, or by habit."""
+
+    pack: Optional[str] = None
+    languages: dict[str, str] = field(default_factory=dict)
+
+    def of(self, language: Optional[str]) -> str:
+        if language in self.languages:
+            return self.languages[language]
+        if self.pack is not None:
+            return self.pack
+        return "" if language in ("cmn", "ja") else " "
+
+    def between(self, before: Optional[str], after: Optional[str]) -> str:
+        return self.of(after) if before == after else self.of(before) or self.of(after)
+
+
+class _Open:
+    """The latest word of a channel, which a mark may still join."""
+
+    __slots__ = ("best", "delimiter", "is_eos", "result", "text")
+
+    def __init__(self, result: Mapping[str, Any], best: Mapping[str, Any], text: str, delimiter: str) -> None:
+        self.result = result
+        self.best = best
+        self.text = text
+        self.delimiter = delimiter
+        self.is_eos = bool(result.get("is_eos"))
+
+
+class Joiner:
+    """Join the tokens of one channel as they come; reading costs what is new.
+
+    Not safe for several threads; a Transcript holds its lock around it.
+
+    Example:
+        >>> joiner = Joiner()
+        >>> joiner.add({"type": "word", "alternatives": [{"content": "Yes"}]})
+        >>> joiner.add({"type": "punctuation", "attaches_to": "previous", "alternatives": [{"content": "."}]})
+        >>> joiner.text()
+        'Yes.'
+    """
+
+    def __init__(self, delimiters: Optional[Delimiters] = None, channel: Optional[str] = None) -> None:
+        self._delimiters = delimiters or Delimiters()
+        self._channel = channel
+        self._settled: list[Word] = []
+        self._open: Optional[_Open] = None
+        self._held = ""  # marks that wait for the word they precede
+        self._holder: tuple[Mapping[str, Any], Mapping[str, Any]] = ({}, {})
+        self._glued = False  # the next word follows without a delimiter
+        self._text = (
+            "",
+            0,
+        )  # that of the first n settled words; one tuple, so that an interrupt can't split it
+
+    def add(self, result: Mapping[str, Any]) -> None:
+        """Take the next token; one without text is skipped."""
+        best = _best(result)
+        content = best.get("content")
+        if not isinstance(content, str) or not content:
+            return
+        attaches_to = (
+            (result.get("attaches_to") or "previous") if result.get("type") == "punctuation" else None
+        )
+        if attaches_to in ("next", "both") and not (attaches_to == "both" and self._open):
+            self._held += content
+            self._holder = (result, best)
+        elif attaches_to in ("previous", "both") and self._open:
+            self._open.text += content
+            self._open.is_eos |= bool(result.get("is_eos"))
+            self._glued = attaches_to == "both" or self._glued
+        elif attaches_to == "previous" and self._held:
+            self._held += content  # nothing stands before the held mark
+        else:
+            self._begin(result, best, self._held + content)
+
+    def _begin(self, result: Mapping[str, Any], best: Mapping[str, Any], text: str) -> None:
+        delimiter = self._delimiter(best)
+        if self._open:
+            self._settled.append(self._word(self._open))
+        self._open = _Open(result, best, text, delimiter)
+        self._held, self._glued = "", False
+
+    def _delimiter(self, best: Mapping[str, Any]) -> str:
+        if self._open is None or self._glued:
+            return ""
+        return self._delimiters.between(self._open.best.get("language"), best.get("language"))
+
+    def text(self) -> str:
+        """Give all text so far; a mark that still waits for its word stands at the end."""
+        text, count = self._text
+        if count < len(self._settled):
+            text += "".join([word.delimiter + word.text for word in self._settled[count:]])
+            self._text = (text, len(self._settled))
+        return text + "".join([tail.delimiter + tail.text for tail in self._tail()])
+
+    def words(self) -> list[Word]:
+        """Give all words so far."""
+        return [*self._settled, *map(self._word, self._tail())]
+
+    def _tail(self) -> Iterator[_Open]:
+        if self._open:
+            yield self._open
+        if self._held:
+            result, best = self._holder
+            yield _Open(result, best, self._held, self._delimiter(best))
+
+    def _word(self, piece: _Open) -> Word:
+        result, best = piece.result, piece.best
+        start = _seconds(result.get("start_time"))
+        tags = best.get("tags")
+        return Word(
+            content=best["content"],
+            start_time=start,
+            end_time=max(start, _seconds(result.get("end_time"))),
+            text=piece.text,
+            delimiter=piece.delimiter,
+            type=result.get("type") or "word",
+            confidence=best.get("confidence"),
+            speaker=best.get("speaker"),
+            channel=self._channel,
+            language=best.get("language"),
+            is_eos=piece.is_eos,
+            tags=tuple(tags) if isinstance(tags, list) else (),
+            entity_class=result.get("entity_class"),
+            volume=result.get("volume"),
+        )
+
+
+def _best(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    alternatives = result.get("alternatives")
+    best = alternatives[0] if isinstance(alternatives, list) and alternatives else None
+    return best if isinstance(best, Mapping) else {}
+
+
+def _seconds(value: Any) -> float:
+    return value if isinstance(value, (int, float)) else 0.0
+
+
+def merged(channels: Sequence[list[Word]]) -> list[Word]:
+    """Put the words of several channels in order of time, sentence by sentence rather than word by word."""
+    if len(channels) == 1:
+        return channels[0]  # in the order they came, whatever their times
+    runs = [run for words in channels for run in _runs(words)]
+    return [word for run in sorted(runs, key=lambda run: run[0].start_time) for word in run]
+
+
+def _runs(words: Iterable[Word]) -> Iterator[list[Word]]:
+    run: list[Word] = []
+    for word in words:
+        last = run[-1] if run else None
+        if last and (last.is_eos or word.speaker != last.speaker or word.start_time - last.end_time > PAUSE):
+            yield run
+            run = []
+        run.append(word)
+    if run:
+        yield run
+
+
+def paragraphs(words: Iterable[Word]) -> list[Paragraph]:
+    """Group words by the change of speaker or channel."""
+    groups: list[list[Word]] = []
+    for word in words:
+        last = groups[-1][-1] if groups else None
+        if last is None or (last.speaker, last.channel) != (word.speaker, word.channel):
+            groups.append([])
+        groups[-1].append(word)
+    return [Paragraph(tuple(group)) for group in groups]
