@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import html
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, Optional
 
-from . import captions
 from .words import Delimiters, Joiner, Paragraph, Word, merged, paragraphs
 
 __all__ = ["Paragraph", "Transcript", "Word"]
@@ -43,9 +41,8 @@ class Transcript:
         # Joiners and how many finals are in them; None while they are fed, so that a join that an
         # interrupt cut short, or a signal handler met half done, is begun anew.
         self._joined: Optional[tuple[dict[_Channel, Joiner], int]] = None
-        self._partials: dict[
-            _Channel, tuple[list[Any], float]
-        ] = {}  # results, and the time before which they are void
+        # The results of each, and the time before which they are void since they became final.
+        self._partials: dict[_Channel, tuple[list[Any], float]] = {}
         self._pack: dict[str, Any] = {}
         self._languages: dict[str, dict[str, Any]] = {}
         self._end_time = 0.0
@@ -173,6 +170,8 @@ class Transcript:
         return f"<Transcript of {self._end_time:.2f} s, {len(self.words)} words>"
 
     def _repr_html_(self) -> str:
+        import html
+
         turns = self.paragraphs
         labelled = len({turn.label for turn in turns}) > 1
         rows = [
@@ -187,10 +186,14 @@ class Transcript:
 
     def to_srt(self) -> str:
         """Give SubRip captions; at most two lines of 42 columns."""
+        from . import captions  # few need them, and every import pays
+
         return captions.srt(self.paragraphs)
 
     def to_vtt(self) -> str:
         """Give WebVTT captions; at most two lines of 42 columns, with voices."""
+        from . import captions
+
         return captions.vtt(self.paragraphs)
 
     # -- to a file and back --------------------------------------------------------------------------
