@@ -1,0 +1,201 @@
+"""The server's answer to the upgrade: read whole, within limits, and named as an error if it is a refusal.
+
+websocket-client judges the handshake, but follows no rule about time, length, cookies or redirects that we
+could rely on from version to version. So it is lent a socket that keeps them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import time
+from collections.abc import Mapping
+from typing import Optional
+
+from .duplex import DuplexSocket
+from .exceptions import AuthenticationError, ConnectionError, ProtocolError, SpeechmaticsError
+from .url import Target, redact
+
+__all__ = ["Answer", "Lent", "refusal"]
+
+_MOST_HEAD = 64 * 1024  # bytes of an answer's status line and headers
+_MOST_BODY = 8 * 1024  # bytes read of a refusal's body, for the reason in it
+_BODY_PATIENCE = 1.0  # s spent on that
+
+
+class Lent:
+    """Our socket as a library for blocking sockets sees it, under one deadline for all it does with it.
+
+    The library can't close it: it would do so whenever it is disappointed, and we would not know.
+    """
+
+    _closed = False  # websocket-client looks at it
+
+    def __init__(self, sock: DuplexSocket, deadline: float) -> None:
+        self._sock = sock
+        self.deadline = deadline
+
+    def recv(self, count: int) -> bytes:
+        buffer = bytearray(min(count, 4096))
+        return bytes(buffer[: self._sock.recv_into(buffer, self._left())])
+
+    def sendall(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            taken = self._sock.try_send(rest)
+            if not taken and not self._sock.wait_sendable(self._left()):
+                raise socket.timeout("no room to send")
+            rest = rest[taken:]
+
+    def send(self, data: bytes) -> int:
+        self.sendall(
+            data
+        )  # websocket-client sends its request by one call, and doesn't look what became of it
+        return len(data)
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    def gettimeout(self) -> Optional[float]:
+        return None  # at 0 the library would wait by itself
+
+    def settimeout(self, timeout: Optional[float]) -> None:
+        """Ignored: the deadline holds."""
+
+    def shutdown(self, how: int = 0) -> None:
+        """Ignored, as ``close``."""
+
+    close = shutdown
+
+    def _left(self) -> Optional[float]:
+        return None if self.deadline == float("inf") else max(0.0, self.deadline - time.monotonic())
+
+
+class Answer(Lent):
+    """A lent socket on which an HTTP answer comes: its head is read as one, and given out as one.
+
+    After the head it is at its end, so no library reads a body of any announced length; and the head that
+    is given out has no ``Set-Cookie``, which websocket-client would keep for the whole process.
+    """
+
+    status = 0  # none yet
+    rest = b""  # what came with the head, but after it
+    failure: Optional[Exception] = None  # why there is no head; libraries wrap what they catch
+    _given_out = b""
+
+    def send(self, data: bytes) -> int:
+        try:
+            return super().send(data)
+        except OSError as exc:
+            self.failure = exc
+            raise
+
+    def recv(self, count: int) -> bytes:
+        if not self.status:
+            try:
+                self._read_head()
+            except (OSError, ProtocolError) as exc:
+                self.failure = exc
+                raise
+        part, self._given_out = self._given_out[:count], self._given_out[count:]
+        return part
+
+    def _read_head(self) -> None:
+        received = bytearray()
+        while b"\r\n\r\n" not in received:
+            if len(received) > _MOST_HEAD:
+                raise ProtocolError(f"the headers of the answer are longer than {_MOST_HEAD} bytes")
+            if received and not received.startswith(b"HTTP/1."[: len(received)]):
+                raise ProtocolError(f"the answer is not HTTP/1.1: it begins with {bytes(received[:20])!r}")
+            part = super().recv(4096)
+            if not part:
+                raise OSError("the connection was closed instead of an answer")
+            received += part
+        head, _, self.rest = bytes(received).partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        status = re.match(r"HTTP/1\.[01] ([1-5]\d\d)(?: |$)", first)
+        if not status or not all(":" in line for line in lines):
+            raise ProtocolError("the answer's headers can't be read")
+        self.headers: dict[str, str] = {}
+        kept = [first]
+        for line in lines:
+            name, _, value = line.partition(":")
+            name, value = name.lower(), value.strip()
+            self.headers[name] = f"{self.headers[name]}, {value}" if name in self.headers else value
+            if name.strip() != "set-cookie":
+                kept.append(line)
+        self._given_out = "\r\n".join([*kept, "", ""]).encode()
+        self.status = int(status[1])
+
+    def body(self) -> bytes:
+        """Read what comes of the body, of a few kilobytes, within a second."""
+        self.deadline = min(self.deadline, time.monotonic() + _BODY_PATIENCE)
+        length = self.headers.get("content-length", "")
+        most = min(int(length), _MOST_BODY) if length.isdecimal() else _MOST_BODY
+        body = self.rest
+        try:
+            while len(body) < most and not body.endswith(b"0\r\n\r\n"):  # the last of a chunked body
+                part = super().recv(4096)
+                if not part:
+                    break
+                body += part
+        except OSError:
+            pass  # the status is what matters; the body only explains it
+        return body[:most]
+
+
+def refusal(answer: Answer, target: Target, fields: list[str]) -> SpeechmaticsError:
+    status = answer.status
+    secrets = [*target.secrets]
+    for field in fields:
+        name, _, value = field.partition(": ")
+        if name.lower() in ("authorization", "cookie"):
+            secrets += [value, value.rpartition(" ")[2]]
+    reason = _reason(answer.body(), secrets)
+    text = f"{target.address} answered with HTTP {status}" + (f": {reason}" if reason else "")
+    if status in (401, 403):
+        return AuthenticationError(
+            f"{text}. Check the API key, or that the token has not expired", status=status
+        )
+    if 300 <= status < 400:
+        where = _clean(redact(answer.headers.get("location", "")), secrets)
+        text += (
+            f". It points to {where or 'no place'}; redirects aren't followed, since the key would go along"
+        )
+    retry_after = _retry_after(answer.headers)
+    if retry_after is not None:
+        text += f". Try again after {retry_after:g} s"
+    return ConnectionError(
+        text, stage="upgrade", status=status, retry_after=retry_after, reason=reason or None
+    )
+
+
+def _reason(body: bytes, secrets: list[str]) -> str:
+    """Find the explanation in a JSON body, plain or in chunks."""
+    try:
+        said = json.loads(body[body.index(b"{") : body.rindex(b"}") + 1])
+    except ValueError:
+        return ""
+    for key in ("reason", "error", "detail"):
+        if isinstance(said.get(key), str):
+            return _clean(said[key], secrets)
+    return ""
+
+
+def _clean(text: str, secrets: list[str]) -> str:
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return "".join(char if char.isprintable() else " " for char in text)[:200].strip()
+
+
+def _retry_after(headers: Mapping[str, str]) -> Optional[float]:
+    """Return the seconds of Retry-After; a date is taken on the server's own clock, if it tells it."""
+    given = headers.get("retry-after", "")
+    if re.fullmatch(r"\d{1,9}", given):
+        return float(given)
+    from email.utils import mktime_tz, parsedate_tz
+
+    then = parsedate_tz(given)
+    now = parsedate_tz(headers.get("date", ""))
+    return max(0.0, mktime_tz(then) - (mktime_tz(now) if now else time.time())) if then else None

@@ -1,0 +1,126 @@
+"""What an address of the service may look like, what of it may be shown, and what a header may hold."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple, Optional
+from urllib.parse import quote, unquote, unquote_plus, urlsplit
+
+from .exceptions import ConfigurationError
+
+__all__ = ["Target", "address_of", "check_url", "header_line", "parse", "redact", "with_sdk"]
+
+_SECRET_PARAMETERS = frozenset({"jwt", "token", "access_token", "api_key", "key"})
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
+_OWN_HEADERS = re.compile(r"(?i)host|connection|upgrade|content-length|transfer-encoding|sec-websocket-.*")
+
+
+class Target(NamedTuple):
+    """Where a URL leads."""
+
+    secure: bool
+    host: str
+    port: int
+    resource: str  # path and query, as given
+    secrets: tuple[str, ...]
+
+    @property
+    def address(self) -> str:
+        return address_of(self.host, self.port)
+
+    @property
+    def host_field(self) -> str:
+        """The Host header: the port only where it isn't the scheme's own."""
+        return self.address if self.port != (443 if self.secure else 80) else address_of(self.host)
+
+
+def check_url(url: str) -> None:
+    """Raise ConfigurationError unless ``url`` is one that :func:`dial` can take."""
+    parse(url)
+
+
+def with_sdk(url: str, identifier: str) -> str:
+    """Add ``sm-sdk`` to the URL's query; what is there, another ``sm-sdk`` included, stays as it is.
+
+    Example:
+        >>> with_sdk("wss://eu.rt.speechmatics.com/v2?jwt=a%2Fb", "python 1")
+        'wss://eu.rt.speechmatics.com/v2?jwt=a%2Fb&sm-sdk=python%201'
+    """
+    check_url(url)
+    query = urlsplit(url).query
+    if any(_name(parameter) == "sm-sdk" for parameter in query.split("&")):
+        return url
+    joint = "" if url.endswith(("?", "&")) else "&" if query else "?"
+    return f"{url}{joint}sm-sdk={quote(identifier, safe='')}"
+
+
+def redact(url: str) -> str:
+    """Return the URL as it may be logged: without tokens and without credentials.
+
+    Example:
+        >>> redact("wss://eu.rt.speechmatics.com/v2?jwt=eyJhbGci&sm-sdk=x")
+        'wss://eu.rt.speechmatics.com/v2?jwt=***&sm-sdk=x'
+    """
+    url = re.sub(r"//[^/?#]*@", "//***@", url, count=1)
+    start, mark, query = url.partition("?")
+    parameters = (
+        f"{parameter.partition('=')[0]}=***" if _name(parameter) in _SECRET_PARAMETERS else parameter
+        for parameter in query.split("&")
+    )
+    return start + mark + "&".join(parameters)
+
+
+def _name(parameter: str) -> str:
+    return unquote_plus(parameter.partition("=")[0]).lower()
+
+
+def address_of(host: str, port: Optional[int] = None) -> str:
+    host = f"[{host}]" if ":" in host else host
+    return host if port is None else f"{host}:{port}"
+
+
+def parse(url: str) -> Target:
+    def wrong(what: str) -> ConfigurationError:
+        return ConfigurationError(f"the URL {redact(str(url))!r} {what}")
+
+    # urlsplit() silently drops line ends, so they are looked for first.
+    if not isinstance(url, str) or re.search(r"[\x00-\x20\x7f]", url):
+        raise wrong("holds a space or control character" if isinstance(url, str) else "is not a string")
+    try:
+        parts = urlsplit(url)
+        host, port = (parts.hostname or "").encode("idna").decode(), parts.port
+    except ValueError as exc:  # UnicodeError is one
+        raise wrong(f"can't be read: {exc}") from None
+    if parts.scheme not in ("ws", "wss"):
+        raise wrong("must begin with ws:// or wss://")
+    if not host or port == 0:
+        raise wrong("names no host" if not host else "names port 0")
+    if parts.username is not None or parts.password is not None:
+        raise wrong("holds credentials; use api_key or an auth object")
+    if "#" in url:
+        raise wrong("has a fragment, which a WebSocket URL must not have")
+    if not url[url.index("//") :].partition("/")[2].isascii() or not parts.query.isascii():
+        raise wrong("must have its path and query percent-encoded")
+    if ";" in parts.path:
+        raise wrong("has a ';' in its path, which would get lost; write it as %3B")
+    secrets = tuple(
+        unquote(parameter.partition("=")[2])
+        for parameter in parts.query.split("&")
+        if _name(parameter) in _SECRET_PARAMETERS
+    )
+    secure = parts.scheme == "wss"
+    resource = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return Target(secure, host, port or (443 if secure else 80), resource, secrets)
+
+
+def header_line(name: str, value: str) -> str:
+    """Return a header's line; the library would let a line end in it through, and so more headers."""
+    if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+        raise ConfigurationError(f"{name!r} is not the name of a header")
+    if _OWN_HEADERS.fullmatch(name):
+        raise ConfigurationError(f"the header {name} belongs to the upgrade itself")
+    if not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value):
+        # The value stays out of the text: it may be the key.
+        raise ConfigurationError(f"the value of the header {name} must be printable ASCII on one line")
+    return f"{name}: {value}"
