@@ -208,11 +208,11 @@ class Peer:
                 else:
                     self._listener.binary(parts[0] if len(parts) == 1 else b"".join(parts))
         elif isinstance(event, Ping):
-            self._record.pings += 1
+            self._record.ping()
             if self.pongs and not self.closing and self._ws is not None:
                 self.wire.send(self._ws.send(event.response()))
         elif isinstance(event, Pong):
-            self._record.pongs += 1
+            self._record.pong()
         elif isinstance(event, CloseConnection):
             self._closed_by_client(int(event.code), event.reason or "")
 

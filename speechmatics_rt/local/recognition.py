@@ -69,7 +69,7 @@ class Recognition:
         self._waiting: deque[_Job] = deque()  # not due yet
         self._messages = 0  # audio messages read and not consumed
         self._seconds = 0.0  # and what they last
-        self._due = 0.0  # when the next audio may be consumed, at this speed
+        self._due = 0.0  # when the audio consumed so far has had its time, at this speed
         self._over = False
         self._worker = (
             _Worker(recogniser, f"speechmatics-rt-local-recogniser-{name}", self._back) if worker else None
@@ -84,6 +84,8 @@ class Recognition:
 
     def hear(self, audio: bytes) -> None:
         """Queue the bytes of one audio message."""
+        if not self._waiting:
+            self._due = max(self._due, time.monotonic())
         before = self.clock.seconds
         self.clock.feed(audio)
         seconds = self.clock.seconds - before
@@ -110,12 +112,12 @@ class Recognition:
         """Do the jobs that are due, and set a timer for the first that is not."""
         while self._waiting and not self._over:
             job = self._waiting[0]
-            if self._speed is not None and job.call is None:
-                now = time.monotonic()
-                if self._due > now:
-                    self._wire.later(f"consume {self._name}", self._due - now, self._move)
+            if self._speed is not None:
+                wait = self._due - time.monotonic()
+                if wait > 0:
+                    self._wire.later(f"consume {self._name}", wait, self._move)
                     return
-                self._due = max(self._due, now - 0.1) + job.seconds / self._speed  # a late timer is made good
+                self._due += job.seconds / self._speed  # not from now on: a late timer is made good
             self._waiting.popleft()
             if self._worker is not None:
                 self._worker.put(job)

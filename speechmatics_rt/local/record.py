@@ -124,6 +124,14 @@ class SessionRecord:
         self.sent.append(dict(message))
         self.ring()
 
+    def ping(self) -> None:
+        self.pings += 1
+        self.ring()
+
+    def pong(self) -> None:
+        self.pongs += 1
+        self.ring()
+
     def reach(self, point: str) -> None:
         self.times[point] = time.monotonic()
         self.ring()

@@ -1,0 +1,148 @@
+"""A client for the tests of the local server: the websockets library, and bare sockets."""
+
+from __future__ import annotations
+
+import json
+import socket
+from contextlib import ExitStack, suppress
+from typing import Any, Optional
+from urllib.parse import urlsplit
+
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from speechmatics_rt.local import LocalServer
+
+RAW = {"type": "raw", "encoding": "pcm_s16le", "sample_rate": 16000}
+SECOND = bytes(32000)  # of RAW
+
+
+def start_message(config: Optional[dict[str, Any]] = None, **top: Any) -> dict[str, Any]:
+    settings = {"language": "en", **(config or {})}
+    return {"message": "StartRecognition", "audio_format": RAW, "transcription_config": settings, **top}
+
+
+class Talk:
+    """One connection that speaks JSON and audio, and remembers all it heard."""
+
+    def __init__(self, server: LocalServer, path: str = "", **options: Any) -> None:
+        self.heard: list[dict[str, Any]] = []
+        options.setdefault("compression", None)
+        options.setdefault("max_size", None)
+        options.setdefault("ping_interval", None)
+        self._open = ExitStack()
+        connecting = connect(server.url + path, ssl=server.ssl_context, **options)
+        self.ws: ClientConnection = self._open.enter_context(connecting)
+
+    def __enter__(self) -> Talk:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def say(self, message: dict[str, Any]) -> None:
+        with suppress(ConnectionClosed):  # a test that matters hears why
+            self.ws.send(json.dumps(message))
+
+    def audio(self, seconds: float = 1.0, chunk: float = 0.1) -> int:
+        count = round(seconds / chunk)
+        with suppress(ConnectionClosed):
+            for _ in range(count):
+                self.ws.send(bytes(round(32000 * chunk)))
+        return count
+
+    def start(self, config: Optional[dict[str, Any]] = None, **top: Any) -> dict[str, Any]:
+        self.say(start_message(config, **top))
+        return self.until("RecognitionStarted")
+
+    def hear(self, timeout: float = 10.0) -> dict[str, Any]:
+        message: dict[str, Any] = json.loads(self.ws.recv(timeout))
+        self.heard.append(message)
+        return message
+
+    def until(self, kind: str, timeout: float = 10.0) -> dict[str, Any]:
+        while True:
+            message = self.hear(timeout)
+            if message["message"] == kind:
+                return message
+
+    def finish(self, count: int = 0) -> list[dict[str, Any]]:
+        """End the stream, hear all of the rest, and return everything heard."""
+        self.say({"message": "EndOfStream", "last_seq_no": count})
+        self.until("EndOfTranscript")
+        return self.heard
+
+    def said(self, kind: str) -> list[dict[str, Any]]:
+        return [message for message in self.heard if message["message"] == kind]
+
+    def closed(self) -> tuple[int, str]:
+        """Read to the end; return the server's close code and reason, 1006 if there was none."""
+        try:
+            while True:
+                self.heard.append(json.loads(self.ws.recv(10)))
+        except ConnectionClosed as exc:
+            return (exc.rcvd.code, exc.rcvd.reason) if exc.rcvd is not None else (1006, "")
+
+
+def request(server: LocalServer, head: str, body: bytes = b"") -> tuple[int, dict[str, str], bytes]:
+    """Send a bare HTTP request, with ``head`` as it is, and return status, headers and body."""
+    with dial(server) as sock:
+        sock.sendall(head.replace("\n", "\r\n").encode() + b"\r\n\r\n" + body)
+        return answer(sock)
+
+
+def answer(sock: socket.socket) -> tuple[int, dict[str, str], bytes]:
+    data = b""
+    while piece := sock.recv(65536):
+        data += piece
+        if data.startswith(b"HTTP/1.1 101") and b"\r\n\r\n" in data:
+            break
+    head, _, body = data.partition(b"\r\n\r\n")
+    status, *fields = head.decode().split("\r\n")
+    pairs = (field.split(": ", 1) for field in fields)
+    return int(status.split()[1]), {name.lower(): value for name, value in pairs}, body
+
+
+def dial(server: LocalServer) -> socket.socket:
+    address = urlsplit(server.url)
+    return socket.create_connection((address.hostname, address.port), timeout=10)
+
+
+UPGRADE = """GET {path} HTTP/1.1
+Host: localhost
+Upgrade: websocket
+Connection: Upgrade
+Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==
+Sec-WebSocket-Version: 13"""
+
+
+def open_bare(server: LocalServer) -> socket.socket:
+    """Open a WebSocket on a bare socket."""
+    sock = dial(server)
+    sock.sendall(UPGRADE.format(path="/v2").replace("\n", "\r\n").encode() + b"\r\n\r\n")
+    assert answer(sock)[0] == 101
+    return sock
+
+
+def masked(opcode: int, payload: bytes, *, fin: bool = True) -> bytes:
+    """Build a client's frame; the mask is zero, so the payload stands as it is."""
+    size = len(payload)
+    head = bytes([(0x80 if fin else 0) | opcode])
+    if size < 126:
+        head += bytes([0x80 | size])
+    elif size < 65536:
+        head += bytes([0xFE]) + size.to_bytes(2, "big")
+    else:
+        head += bytes([0xFF]) + size.to_bytes(8, "big")
+    return head + bytes(4) + payload
+
+
+def push(sock: socket.socket, frame: bytes, count: int) -> int:
+    """Send as many frames as the connection takes, and return their number; the next one is cut."""
+    sock.settimeout(0.3)
+    for number in range(count):
+        try:
+            sock.sendall(frame)
+        except socket.timeout:
+            return number
+    return count
