@@ -1,0 +1,89 @@
+"""Blocking, threaded client for the Speechmatics Real-Time speech-to-text API.
+
+from speechmatics_rt import Client
+
+with Client() as client:
+    print(client.transcribe("audio.wav"))
+"""
+
+from ._version import __version__
+from .auth import AuthBase, JWTAuth, NoAuth, StaticKeyAuth
+from .client import BaseClient, Client
+from .config import (
+    AudioEncoding,
+    AudioEventsConfig,
+    AudioFormat,
+    ConnectionConfig,
+    ConversationConfig,
+    Model,
+    OperatingPoint,
+    SessionInfo,
+    SpeakerDiarizationConfig,
+    SpeakerIdentifier,
+    TranscriptionConfig,
+    TranslationConfig,
+)
+from .conversation import MessageStream
+from .events import EventEmitter
+from .exceptions import (
+    AudioError,
+    AuthenticationError,
+    ConfigurationError,
+    ConnectionError,
+    EndOfTranscriptError,
+    ProtocolError,
+    SessionError,
+    SpeechmaticsError,
+    TimeoutError,
+    TranscriptionError,
+    TransportError,
+)
+from .messages import ClientMessageType, ServerMessageType
+from .results import TranscriptResult
+from .stats import SessionStats
+from .transcript import Transcript
+
+__all__ = [
+    "__version__",
+    # clients
+    "BaseClient",
+    "Client",
+    "MessageStream",
+    "EventEmitter",
+    # authentication
+    "AuthBase",
+    "JWTAuth",
+    "NoAuth",
+    "StaticKeyAuth",
+    # configuration
+    "AudioEncoding",
+    "AudioEventsConfig",
+    "AudioFormat",
+    "ConnectionConfig",
+    "ConversationConfig",
+    "Model",
+    "OperatingPoint",
+    "SpeakerDiarizationConfig",
+    "SpeakerIdentifier",
+    "TranscriptionConfig",
+    "TranslationConfig",
+    # messages and results
+    "ClientMessageType",
+    "ServerMessageType",
+    "SessionInfo",
+    "SessionStats",
+    "Transcript",
+    "TranscriptResult",
+    # errors
+    "AudioError",
+    "AuthenticationError",
+    "ConfigurationError",
+    "ConnectionError",
+    "EndOfTranscriptError",
+    "ProtocolError",
+    "SessionError",
+    "SpeechmaticsError",
+    "TimeoutError",
+    "TranscriptionError",
+    "TransportError",
+]

@@ -114,7 +114,10 @@ class BaseClient(EventEmitter):
         """
         audio_format = audio_format or AudioFormat()
         start = start_recognition(
-            transcription_config or TranscriptionConfig(), audio_format, translation_config, audio_events_config
+            transcription_config or TranscriptionConfig(),
+            audio_format,
+            translation_config,
+            audio_events_config,
         )
         listen(self._open(_Opening(start, audio_format, ws_headers or {})), self)
 
@@ -141,7 +144,9 @@ class BaseClient(EventEmitter):
             return
         if not conversation.delivered.wait(timeout if timeout is not None else threading.TIMEOUT_MAX):
             connection.close()
-            error = TimeoutError(f"the transcript was not complete within {timeout:g} s", stage="end", seconds=timeout)
+            error = TimeoutError(
+                f"the transcript was not complete within {timeout:g} s", stage="end", seconds=timeout
+            )
             raise conversation.told(error)
         connection.close()
         conversation.raise_failure()
@@ -157,7 +162,9 @@ class BaseClient(EventEmitter):
         if not isinstance(kind, str):
             raise ConfigurationError(f"a message is a mapping with a string under 'message', not {message!r}")
         if kind in ("StartRecognition", "AddAudio", "AddChannelAudio"):
-            raise ConfigurationError(f"{kind} can't be sent as a message; use start_session() and send_audio()")
+            raise ConfigurationError(
+                f"{kind} can't be sent as a message; use start_session() and send_audio()"
+            )
         self._running().connection.send(message)
 
     def update_config(self, **changes: Any) -> None:
@@ -329,7 +336,9 @@ class BaseClient(EventEmitter):
                 headers["X-Request-Id"] = request_id
             headers.update(opening.ws_headers)
             log.info("connecting to %s", redact(url))
-            upgraded = dial(with_sdk(url, self._sdk_identifier), headers, config, deadline=min(limit, opening.deadline))
+            upgraded = dial(
+                with_sdk(url, self._sdk_identifier), headers, config, deadline=min(limit, opening.deadline)
+            )
         except SpeechmaticsError as exc:
             exc.request_id = request_id
             if isinstance(exc, TimeoutError) and opening.deadline < limit:
@@ -427,7 +436,9 @@ class Client(BaseClient):
         Arguments and errors as :meth:`transcribe`; those of the session are raised by the iteration.
         """
         if speed is not None and not speed > 0:
-            raise ConfigurationError(f"speed={speed!r}: use a positive number, 1.0 for real time, or None for no pace")
+            raise ConfigurationError(
+                f"speed={speed!r}: use a positive number, 1.0 for real time, or None for no pace"
+            )
         deadline = float("inf") if timeout is None else time.monotonic() + timeout
         start = start_recognition(
             transcription_config or TranscriptionConfig(),
@@ -458,7 +469,7 @@ class Client(BaseClient):
             SpeechmaticsError: What the session ended with, if it failed.
         """
         conversation = self._running()
-        audio.check_chunk(payload, conversation.audio_format)
+        payload = audio.check_chunk(payload, conversation.audio_format)
         conversation.connection.send_audio(payload, seconds=conversation.seconds(len(payload)))
 
     def force_end_of_utterance(self, *, timestamp: Optional[float] = _UNSET) -> None:

@@ -116,7 +116,9 @@ class Connection:
         self._taken = 0  # messages of the last batch, in the receiver's hands until it comes for the next
         self._verdict: Optional[Verdict] = None
         self._blocked = False  # the socket takes no more; the writer waits for it, nobody else tries
-        self._broken: Optional[tuple[OSError, float]] = None  # a failed write and when, until the server is heard out
+        self._broken: Optional[tuple[OSError, float]] = (
+            None  # a failed write and when, until the server is heard out
+        )
         self._stop = False  # request_stop() was called; set without the lock
         self._limited = False  # the server stopped listening by itself (duration_limit_exceeded)
         self._put_at = 0.0
@@ -236,10 +238,14 @@ class Connection:
         if channel is None:
             frame = frames.encode(frames.BINARY, payload)
         else:
-            message = {"message": "AddChannelAudio", "channel": channel, "data": b64encode(payload).decode("ascii")}
+            message = {
+                "message": "AddChannelAudio",
+                "channel": channel,
+                "data": b64encode(payload).decode("ascii"),
+            }
             frame = frames.encode(frames.TEXT, messages.encode(message))
         with self._lock:
-            if self._verdict is not None or self._broken or not self._admits(channel, seconds, feeding):
+            if self._ending() or not self._admits(channel, seconds, feeding):
                 self._wait_for_room(lambda: self._admits(channel, seconds, feeding))
             self._session.send_audio(channel)
             self._window.sent(channel, seconds)
@@ -368,6 +374,10 @@ class Connection:
     def _deadline(self, seconds: Optional[float]) -> float:
         return float("inf") if seconds is None else time.monotonic() + seconds
 
+    def _ending(self) -> bool:
+        """Whether there is a verdict, or one is on its way: a write failed, or the server said Error."""
+        return self._broken is not None or self._session.over
+
     def _admits(self, channel: Optional[str], seconds: float, feeding: bool) -> bool:
         if not self._window.admits(channel, seconds) or self._outbox.full:
             return False
@@ -383,8 +393,8 @@ class Connection:
         while True:
             if self._verdict is not None:
                 self._raise_verdict()
-            if self._broken is not None:
-                self._wait(self._news)  # the verdict is on its way: see _keep_time
+            if self._ending():
+                self._wait(self._news)  # at most _LAST_WORDS: the reader is about to pronounce the verdict
                 continue
             if self._session.state is not State.STREAMING or has_room():
                 return  # out of turn: the session says so better
@@ -598,7 +608,10 @@ class Connection:
         except OSError as exc:
             cause = exc
         except frames.FrameError as exc:
-            error, cause = ProtocolError(f"the server broke the WebSocket protocol: {exc}", code=exc.code), exc
+            error, cause = (
+                ProtocolError(f"the server broke the WebSocket protocol: {exc}", code=exc.code),
+                exc,
+            )
             goodbye = (exc.code, "")
         except UnicodeDecodeError as exc:
             error, cause = ProtocolError(f"the server sent text that is not UTF-8: {exc}", code=1007), exc
@@ -607,7 +620,9 @@ class Connection:
             error, cause = exc, exc.__cause__
             goodbye = (1002, "")
         except Exception as exc:  # noqa: BLE001  # nothing is swallowed: it becomes the verdict, chained
-            error = ProtocolError(f"a message of the server could not be read: {type(exc).__name__}: {exc}", code=1003)
+            error = ProtocolError(
+                f"a message of the server could not be read: {type(exc).__name__}: {exc}", code=1003
+            )
             cause = exc
             goodbye = (1003, "")
         with self._lock:
@@ -712,7 +727,9 @@ class Connection:
         elif state is State.DONE:
             if before is State.STREAMING and not self._limited:
                 self._conclude(
-                    EndOfTranscriptError("the server ended the transcript before all audio was sent", type="end_of_transcript")
+                    EndOfTranscriptError(
+                        "the server ended the transcript before all audio was sent", type="end_of_transcript"
+                    )
                 )
             else:
                 self._conclude(SessionError("the session has ended"), normal=True)

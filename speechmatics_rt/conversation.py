@@ -44,7 +44,9 @@ class Conversation:
         self.start = start
         self.audio_format = audio_format
         self.bytes_per_second = (
-            None if audio_format.encoding is None else audio_format.bytes_per_sample * audio_format.sample_rate
+            None
+            if audio_format.encoding is None
+            else audio_format.bytes_per_sample * audio_format.sample_rate
         )
         self.log = log.on(logger)
         self.streamed = streamed  # delivered by a MessageStream, not by a listener
@@ -182,9 +184,12 @@ class MessageStream:
     def __del__(self) -> None:
         conversation = getattr(self, "_conversation", None)
         if conversation is not None and not conversation.delivered.is_set():
-            conversation.connection.abandon()
             conversation.end()
-            warnings.warn(f"a stream was dropped before its end; use 'with' or close(): {self!r}", ResourceWarning, 2)
+        if conversation is not None and conversation.connection.is_open:
+            conversation.connection.abandon()
+            warnings.warn(
+                f"a stream was dropped before its end; use 'with' or close(): {self!r}", ResourceWarning, 2
+            )
 
 
 def feed(conversation: Conversation, source: AudioSource, speed: Optional[float]) -> None:

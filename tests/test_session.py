@@ -62,7 +62,10 @@ def client_in(state: State, start: dict = START) -> Session:
 
 
 def turns(kind: str, states: tuple[State, ...], role: str) -> list:
-    return [pytest.param(kind, state, state in states, id=f"{role} says {kind} when {state.value}") for state in State]
+    return [
+        pytest.param(kind, state, state in states, id=f"{role} says {kind} when {state.value}")
+        for state in State
+    ]
 
 
 CLIENT_ROWS = [
@@ -214,7 +217,9 @@ def test_close_code_4001_and_not_authorised_are_the_same_error() -> None:
     ("state", "stage"),
     [(State.STARTING, "start"), (State.STREAMING, "streaming"), (State.DRAINING, "draining")],
 )
-def test_a_connection_that_just_ends_is_a_connection_error_that_names_the_stage(state: State, stage: str) -> None:
+def test_a_connection_that_just_ends_is_a_connection_error_that_names_the_stage(
+    state: State, stage: str
+) -> None:
     session = client_in(state)
     session.lose()
     error = session.ending.exception(3.5)
@@ -240,8 +245,18 @@ class End:
 
 
 SAYS = {
-    Role.CLIENT: [START, MULTI, {"message": "AddAudio"}, {"message": "GetSpeakers"}, {"message": "EndOfStream"}]
-    + [{"message": kind, "channel": channel} for kind in ("AddChannelAudio", "EndOfChannel") for channel in ("agent", "caller")],
+    Role.CLIENT: [
+        START,
+        MULTI,
+        {"message": "AddAudio"},
+        {"message": "GetSpeakers"},
+        {"message": "EndOfStream"},
+    ]
+    + [
+        {"message": kind, "channel": channel}
+        for kind in ("AddChannelAudio", "EndOfChannel")
+        for channel in ("agent", "caller")
+    ],
     Role.SERVER: [
         STARTED,
         {"message": "AudioAdded"},
@@ -253,7 +268,10 @@ SAYS = {
         {"message": "SomethingNew"},
     ],
 }
-STEPS = st.lists(st.tuples(st.sampled_from(["client", "server", "to client", "to server"]), st.integers(0, 8)), max_size=120)
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["client", "server", "to client", "to server"]), st.integers(0, 8)),
+    max_size=120,
+)
 
 
 @settings(max_examples=400, deadline=None)

@@ -1,0 +1,79 @@
+"""What every test stands on: the local server over ws and wss, and the count of what is left behind."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+from speechmatics_rt import Client, ConnectionConfig
+from speechmatics_rt.local import LocalServer
+
+SPEECH = Path(__file__).parent.parent / "examples" / "audio" / "librivox_3_sentences.wav"
+RAW = {"encoding": "pcm_s16le", "sample_rate": 16000}
+
+
+def threads() -> list[str]:
+    return sorted(t.name for t in threading.enumerate() if t.name.startswith("speechmatics-rt"))
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Fail a test after which a thread of ours runs or a descriptor is open that was not before."""
+    gc.collect()
+    before = threads(), descriptors()
+    yield
+    deadline = time.monotonic() + 3
+    while (threads(), descriptors()) > before and time.monotonic() < deadline:
+        gc.collect()  # a failing test keeps its frames alive for a moment
+        time.sleep(0.01)  # nothing rings when a daemon thread ends
+    assert (threads(), descriptors()) <= before
+
+
+@pytest.fixture(params=["ws", "wss"])
+def serve(request: pytest.FixtureRequest) -> Iterator[Callable[..., LocalServer]]:
+    """Start local servers: ``serve(faults=[...])``. Each test that uses it runs over ws and over wss."""
+    servers = []
+
+    def start(engine: Any = "scripted", **options: Any) -> LocalServer:
+        server = LocalServer(engine, tls=request.param == "wss", **options).start()
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def client_of() -> Iterator[Callable[..., Client]]:
+    """Make clients of a server: ``client_of(server, ping_interval=1)``; closed after the test."""
+    clients = []
+
+    def make(server: LocalServer, *, kind: type = Client, **options: Any) -> Any:
+        names = set(ConnectionConfig.__dataclass_fields__)
+        config = {name: options.pop(name) for name in list(options) if name in names}
+        conn_config = ConnectionConfig(ssl_context=server.ssl_context, **config)
+        client = kind(url=server.url, conn_config=conn_config, **options)
+        clients.append(client)
+        return client
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture(autouse=True)
+def no_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SPEECHMATICS_API_KEY", "SPEECHMATICS_RT_URL", "SM_MANAGEMENT_PLATFORM_URL"):
+        monkeypatch.delenv(name, raising=False)

@@ -1,0 +1,474 @@
+"""The client in use: files, chunks by hand, callbacks, the iterator, requests, and one session after another."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import threading
+import wave
+
+import pytest
+from .conftest import SPEECH
+
+from speechmatics_rt import (
+    AudioError,
+    AudioFormat,
+    Client,
+    ConfigurationError,
+    ServerMessageType,
+    SessionError,
+    TimeoutError,
+    TranscriptionConfig,
+)
+
+PCM = AudioFormat("pcm_s16le", 16000)
+SECOND = bytes(32000)
+FIRST_WORDS = "Good morning, and welcome to the reading room."
+
+
+def test_a_file_is_transcribed_in_one_call(serve, client_of) -> None:
+    with client_of(serve()) as client:
+        transcript = client.transcribe(SPEECH)
+    assert str(transcript).startswith(FIRST_WORDS)
+
+
+def test_a_mono_wav_goes_as_raw_audio_without_its_header(serve, client_of) -> None:
+    server = serve()
+    with client_of(server) as client:
+        client.transcribe(SPEECH)
+        assert client.audio_seconds_sent == pytest.approx(19.4, abs=0.1)
+    (record,) = server.sessions
+    with wave.open(str(SPEECH)) as wav:
+        assert record.audio == wav.readframes(wav.getnframes())
+    assert record.start["audio_format"] == {"type": "raw", "encoding": "pcm_s16le", "sample_rate": 16000}
+
+
+def test_an_explicit_file_format_sends_the_file_byte_for_byte(serve, client_of) -> None:
+    server = serve()
+    with client_of(server) as client:
+        client.transcribe(SPEECH, audio_format=AudioFormat())
+    assert server.sessions[0].audio == SPEECH.read_bytes()
+    assert server.sessions[0].start["audio_format"] == {"type": "file"}
+
+
+def test_handlers_inside_transcribe_run_on_the_callers_thread_in_order(serve, client_of) -> None:
+    seen = []
+    with client_of(serve()) as client:
+
+        @client.on(ServerMessageType.ADD_TRANSCRIPT)
+        def first(message):
+            seen.append(("first", threading.get_ident(), message["metadata"]["transcript"]))
+
+        @client.on("AddTranscript")
+        def second(message):
+            seen.append(("second", threading.get_ident(), message["metadata"]["transcript"]))
+
+        client.transcribe(SECOND * 5, audio_format=PCM)
+    assert [name for name, _, _ in seen] == ["first", "second"] * (len(seen) // 2)
+    assert {thread for _, thread, _ in seen} == {threading.get_ident()}
+    assert "".join(text for name, _, text in seen if name == "first").startswith("Good morning, ")
+
+
+def test_the_iterator_yields_every_message_but_the_acknowledgements(serve, client_of) -> None:
+    server = serve()
+    acknowledged = []
+    with client_of(server) as client:
+        client.on("AudioAdded", acknowledged.append)
+        with client.stream(SECOND * 3, audio_format=PCM) as messages:
+            kinds = [message["message"] for message in messages]
+    said = [message["message"] for message in server.sessions[0].sent]
+    assert kinds == [kind for kind in said if kind != "AudioAdded"]
+    assert [message["seq_no"] for message in acknowledged] == list(range(1, said.count("AudioAdded") + 1))
+    assert messages.transcript.text.startswith("Good morning,")
+
+
+def test_sending_by_hand_delivers_on_one_listener_thread(serve, client_of) -> None:
+    seen = set()
+    server = serve()
+    with client_of(server) as client:
+        client.on_any(lambda message: seen.add(threading.current_thread().name))
+        client.start_session(audio_format=PCM)
+        for _ in range(20):
+            client.send_audio(SECOND[:3200])
+        client.stop_session()
+        assert client.transcript.text == "Good morning, and welcome"
+    assert seen == {f"speechmatics-rt-listener-{client.request_id}"}
+    assert server.sessions[0].messages[-1] == {"message": "EndOfStream", "last_seq_no": 20}
+
+
+def test_leaving_with_ends_the_session_properly_so_that_the_tail_is_not_lost(serve, client_of) -> None:
+    finals = []
+    with client_of(serve()) as client:
+        client.on("AddTranscript", lambda message: finals.append(message["metadata"]["transcript"]))
+        client.start_session(audio_format=PCM)
+        client.send_audio(SECOND * 2)
+    assert "".join(finals) == "Good morning, and welcome "
+
+
+def test_leaving_with_an_exception_closes_without_waiting(serve, client_of) -> None:
+    server = serve()
+    with pytest.raises(ZeroDivisionError), client_of(server) as client:
+        client.start_session(audio_format=PCM)
+        raise ZeroDivisionError
+    assert server.sessions[0].closed.wait(5)
+    assert server.sessions[0].messages[-1]["message"] == "StartRecognition"
+    assert server.sessions[0].close_code == 1000
+
+
+def test_a_client_runs_one_session_after_another(serve, client_of) -> None:
+    server = serve()
+    with client_of(server) as client:
+        texts = [client.transcribe(SECOND * 2, audio_format=PCM).text]
+        client.start_session(audio_format=PCM)
+        client.send_audio(SECOND * 2)
+        client.stop_session()
+        texts.append(client.transcript.text)
+        client.start_session(audio_format=PCM)
+        client.close()
+        texts.append(client.transcribe(SECOND * 2, audio_format=PCM).text)
+    assert texts == ["Good morning, and welcome"] * 3
+    ids = [record.request_id for record in server.sessions]
+    assert len(set(ids)) == 4
+    assert client.request_id == ids[-1]
+    assert client.session_id == server.sessions[-1].session_id
+
+
+def test_a_second_session_at_once_is_refused_and_the_first_goes_on(serve, client_of) -> None:
+    with client_of(serve()) as client:
+        client.start_session(audio_format=PCM)
+        with pytest.raises(SessionError, match="running already"):
+            client.start_session(audio_format=PCM)
+        with pytest.raises(SessionError, match="running already"):
+            client.transcribe(SECOND, audio_format=PCM)
+        client.send_audio(SECOND)
+        client.stop_session()
+
+
+def test_a_second_iterator_at_once_is_refused(serve, client_of) -> None:
+    with client_of(serve()) as client, client.stream(SECOND * 3, audio_format=PCM) as messages:
+        next(messages)
+        with pytest.raises(SessionError, match="running already"):
+            client.stream(SECOND, audio_format=PCM)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client: client.send_audio(SECOND),
+        lambda client: client.send_message({"message": "GetSpeakers"}),
+        lambda client: client.update_config(max_delay=1.0),
+        lambda client: client.get_speakers(),
+        lambda client: client.force_end_of_utterance(),
+    ],
+    ids=["send_audio", "send_message", "update_config", "get_speakers", "force_end_of_utterance"],
+)
+def test_a_call_before_the_start_says_what_to_call_first(call) -> None:
+    with pytest.raises(SessionError, match="start_session"):
+        call(Client(url="ws://127.0.0.1:9"))
+
+
+def test_stop_and_close_without_a_session_do_nothing() -> None:
+    client = Client(url="ws://127.0.0.1:9")
+    client.stop_session()
+    client.close()
+    client.request_stop()
+    assert not client.is_connected
+
+
+def test_a_forced_end_of_utterance_carries_the_seconds_sent_unless_told_otherwise(serve, client_of) -> None:
+    server = serve()
+    forced = []
+    with client_of(server) as client:
+        client.on("EndOfUtterance", forced.append)
+        client.start_session(audio_format=PCM)
+        client.send_audio(SECOND)
+        client.force_end_of_utterance()
+        client.send_audio(SECOND)
+        client.force_end_of_utterance(timestamp=1.5)
+        client.force_end_of_utterance(timestamp=None)
+        client.stop_session()
+    said = [m for m in server.sessions[0].messages if m["message"] == "ForceEndOfUtterance"]
+    assert said == [
+        {"message": "ForceEndOfUtterance", "timestamp": 1.0},
+        {"message": "ForceEndOfUtterance", "timestamp": 1.5},
+        {"message": "ForceEndOfUtterance"},
+    ]
+    assert all(message["forced"] for message in forced)
+
+
+def test_a_forced_end_of_utterance_of_a_file_carries_no_timestamp(serve, client_of) -> None:
+    server = serve()
+    with client_of(server) as client:
+        client.start_session()
+        client.send_audio(SPEECH.read_bytes()[:40000])
+        client.force_end_of_utterance()
+        client.stop_session()
+    assert {"message": "ForceEndOfUtterance"} in server.sessions[0].messages
+
+
+def test_settings_change_in_mid_session_and_carry_the_language(serve, client_of) -> None:
+    server = serve()
+    partials = []
+    with client_of(server) as client:
+        client.on("AddPartialTranscript", partials.append)
+        client.start_session(audio_format=PCM)
+        client.send_audio(SECOND)
+        client.update_config(enable_partials=True, max_delay=1.0)
+        client.send_audio(SECOND * 3)
+        client.stop_session()
+    (change,) = [m for m in server.sessions[0].messages if m["message"] == "SetRecognitionConfig"]
+    assert change["transcription_config"] == {"language": "en", "enable_partials": True, "max_delay": 1.0}
+    assert partials
+
+
+def test_a_setting_that_cannot_change_is_refused_before_it_is_sent(serve, client_of) -> None:
+    server = serve()
+    with client_of(server) as client:
+        client.start_session(audio_format=PCM)
+        with pytest.raises(ConfigurationError, match="diarization"):
+            client.update_config(diarization="speaker")
+        client.send_audio(SECOND)
+        client.stop_session()
+
+
+def test_speakers_are_asked_for_now_and_for_the_end(serve, client_of) -> None:
+    results = []
+    with client_of(serve()) as client:
+        client.on("SpeakersResult", results.append)
+        client.start_session(
+            audio_format=PCM, transcription_config=TranscriptionConfig(diarization="speaker")
+        )
+        client.send_audio(SECOND * 4)
+        client.get_speakers()
+        client.get_speakers(final=True)
+        client.stop_session()
+    assert len(results) == 2
+
+
+@pytest.mark.parametrize(
+    "message", [{"type": "x"}, {"message": "StartRecognition"}, {"message": "AddAudio"}, "EndOfStream"]
+)
+def test_a_message_that_is_none_or_has_its_own_method_is_refused(serve, client_of, message) -> None:
+    with pytest.raises(ConfigurationError):
+        Client(url="ws://127.0.0.1:9").send_message(message)
+
+
+def test_once_runs_once_and_off_removes(serve, client_of) -> None:
+    calls = []
+    with client_of(serve()) as client:
+        client.once("AddTranscript", lambda message: calls.append("once"))
+        removed = client.on("AddTranscript", lambda message: calls.append("removed"))
+        client.off("AddTranscript", removed)
+        client.transcribe(SECOND * 3, audio_format=PCM)
+    assert calls == ["once"]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda: SPEECH, id="a path object"),
+        pytest.param(lambda: str(SPEECH), id="a path as text"),
+        pytest.param(lambda: SPEECH.open("rb"), id="an open file"),
+        pytest.param(lambda: io.BytesIO(SPEECH.read_bytes()), id="a file in memory"),
+        pytest.param(
+            lambda: (SPEECH.read_bytes()[i : i + 1000] for i in range(0, 622158, 1000)), id="a generator"
+        ),
+        pytest.param(lambda: [SPEECH.read_bytes()], id="a list of bytes"),
+        pytest.param(lambda: SPEECH.read_bytes(), id="bytes"),
+    ],
+)
+def test_every_kind_of_source_gives_the_same_audio(serve, client_of, make) -> None:
+    server = serve()
+    source = make()
+    try:
+        with client_of(server) as client:
+            client.transcribe(source)
+    finally:
+        getattr(source, "close", lambda: None)()
+    with wave.open(str(SPEECH)) as wav:
+        assert server.sessions[0].audio == wav.readframes(wav.getnframes())
+
+
+def test_bad_input_is_refused_before_any_connection(serve, client_of, tmp_path) -> None:
+    server = serve()
+    empty, text, stereo = tmp_path / "empty", tmp_path / "text.txt", tmp_path / "stereo.wav"
+    empty.touch()
+    text.write_text("hello")
+    with wave.open(str(stereo), "wb") as wav:
+        wav.setparams((2, 2, 16000, 0, "NONE", ""))
+        wav.writeframes(bytes(6400))
+    with client_of(server) as client:
+        for source in (empty, tmp_path / "missing.wav", stereo, tmp_path, [], b"", object()):
+            with pytest.raises(AudioError):
+                client.transcribe(source)
+        with text.open() as opened, pytest.raises(AudioError, match="rb"):
+            client.transcribe(opened)
+        with pytest.raises(ConfigurationError, match="pcm_s16le"):
+            AudioFormat("pcm16")
+        with pytest.raises(ConfigurationError, match="max_delay"):
+            client.transcribe(SPEECH, transcription_config=TranscriptionConfig(max_delay=9))
+        with pytest.raises(ConfigurationError, match="speed"):
+            client.transcribe(SPEECH, speed=0)
+    assert server.sessions == []
+
+
+@pytest.mark.parametrize("payload", [bytes(3), "text", None])
+def test_a_chunk_that_is_no_whole_samples_is_refused_and_the_session_goes_on(
+    serve, client_of, payload
+) -> None:
+    with client_of(serve()) as client:
+        client.start_session(audio_format=PCM)
+        with pytest.raises(AudioError):
+            client.send_audio(payload)
+        client.send_audio(SECOND * 2)
+        client.stop_session()
+        assert client.transcript.text == "Good morning, and welcome"
+
+
+def test_bytearrays_and_memoryviews_are_sent_as_they_are(serve, client_of) -> None:
+    server = serve()
+    audio = bytes(range(256)) * 4
+    with client_of(server) as client:
+        client.start_session(audio_format=PCM)
+        client.send_audio(bytearray(audio))
+        client.send_audio(memoryview(audio))
+        client.stop_session()
+    assert server.sessions[0].audio == audio * 2
+
+
+def test_the_callers_config_is_never_changed(serve, client_of) -> None:
+    config = TranscriptionConfig(language="en", additional_vocab=["Ravelin"])
+    before = config.to_dict()
+    with client_of(serve()) as client:
+        client.transcribe(SECOND, audio_format=PCM, transcription_config=config)
+        client.transcribe(SECOND, audio_format=PCM, transcription_config=config)
+    assert config.to_dict() == before
+
+
+def test_speed_paces_the_audio_to_real_time(serve, client_of) -> None:
+    server = serve()
+    with client_of(server) as client:
+        client.transcribe(SECOND, audio_format=AudioFormat("pcm_s16le", 16000, 3200), speed=2.0)
+    times = server.sessions[0].times
+    assert 0.4 <= times["drain"] - times["started"] <= 1.0  # ten chunks, the last one 0.45 s after the first
+
+
+def test_the_whole_timeout_covers_everything_and_keeps_what_was_heard(serve, client_of) -> None:
+    with client_of(serve()) as client:
+        with pytest.raises(TimeoutError) as caught:
+            client.transcribe(SECOND * 30, audio_format=PCM, speed=20, timeout=0.7)
+    assert caught.value.stage == "whole"
+    assert caught.value.seconds == 0.7
+    assert caught.value.transcript.text.startswith("Good morning")
+
+
+def test_stop_from_another_thread_ends_transcribe_early_and_whole(serve, client_of) -> None:
+    with client_of(serve()) as client:
+        started = threading.Event()
+        client.on("AddTranscript", lambda message: message["results"] and started.set())
+        stopper = threading.Thread(target=lambda: (started.wait(10), client.stop_session()))
+        stopper.start()
+        transcript = client.transcribe(SECOND * 3600, audio_format=PCM, speed=10)
+        stopper.join()
+    assert transcript.text.startswith("Good")
+
+
+def test_request_stop_ends_the_session_even_while_the_source_blocks(serve, client_of) -> None:
+    release = threading.Event()
+
+    def source():
+        yield SECOND * 3
+        release.wait(30)
+
+    with client_of(serve()) as client:
+        client.once("AddTranscript", lambda message: client.request_stop())
+        assert client.transcribe(source(), audio_format=PCM).text.startswith("Good morning")
+    release.set()
+
+
+def test_it_runs_inside_a_running_event_loop_as_in_a_notebook(serve, client_of) -> None:
+    async def cell():
+        with client_of(serve()) as client:
+            return client.transcribe(SECOND * 2, audio_format=PCM).text
+
+    assert asyncio.run(cell()) == "Good morning, and welcome"
+
+
+def test_headers_of_the_caller_are_sent_and_win(serve, client_of) -> None:
+    server = serve(keys=["theirs"])
+    with client_of(server, api_key="ours") as client:
+        client.transcribe(
+            SECOND,
+            audio_format=PCM,
+            ws_headers={"Authorization": "Bearer theirs", "x-request-id": "mine", "X-Team": "radio"},
+        )
+        assert client.request_id == "mine"
+    headers = server.sessions[0].headers
+    assert (headers["authorization"], headers["x-request-id"], headers["x-team"]) == (
+        "Bearer theirs",
+        "mine",
+        "radio",
+    )
+
+
+def test_the_url_from_the_environment_is_read_at_call_time_and_named_in_the_query(serve, monkeypatch) -> None:
+    server = serve()
+    client = Client(conn_config=None if server.ssl_context is None else _trusting(server))
+    monkeypatch.setenv("SPEECHMATICS_RT_URL", server.url + "?sm-app=radio")
+    with client:
+        client.transcribe(SECOND, audio_format=PCM)
+    assert server.sessions[0].target.startswith("/v2?sm-app=radio&sm-sdk=python-rt-sync-v")
+
+
+def _trusting(server):
+    from speechmatics_rt import ConnectionConfig
+
+    return ConnectionConfig(ssl_context=server.ssl_context)
+
+
+def test_every_log_record_carries_the_ids_and_none_the_key_or_the_words(serve, client_of, caplog) -> None:
+    server = serve(keys=["secret-key"])
+    caplog.set_level(logging.DEBUG, logger="speechmatics_rt")
+    logging.getLogger("speechmatics_rt.wire").setLevel(logging.INFO)
+    logging.getLogger("speechmatics_rt.local").setLevel(logging.WARNING)
+    try:
+        with client_of(server, api_key="secret-key") as client:
+            client.transcribe(
+                SECOND * 3,
+                audio_format=PCM,
+                transcription_config={"additional_vocab": ["Quillon"], "language": "en"},
+            )
+    finally:
+        logging.getLogger("speechmatics_rt.wire").setLevel(logging.NOTSET)
+        logging.getLogger("speechmatics_rt.local").setLevel(logging.NOTSET)
+    records = [r for r in caplog.records if r.name.startswith("speechmatics_rt") and ".local" not in r.name]
+    assert records
+    for record in records:
+        assert record.request_id == client.request_id
+        assert client.request_id in record.getMessage()
+    started = [r for r in records if "recognition started" in r.getMessage()]
+    assert started[0].session_id == client.session_id
+    for word in ("secret-key", "Good", "Quillon"):
+        assert word not in caplog.text
+
+
+def test_the_wire_logger_shows_messages_and_never_the_key(serve, client_of, caplog) -> None:
+    caplog.set_level(logging.DEBUG, logger="speechmatics_rt.wire")
+    with client_of(serve(keys=["secret-key"]), api_key="secret-key") as client:
+        client.transcribe(SECOND * 3, audio_format=PCM)
+    assert "StartRecognition" in caplog.text
+    assert "Good" in caplog.text
+    assert "secret-key" not in caplog.text
+
+
+def test_the_statistics_of_a_finished_session_add_up(serve, client_of) -> None:
+    server = serve()
+    with client_of(server) as client:
+        client.transcribe(SECOND * 3, audio_format=PCM)
+        stats = client.stats
+    assert stats.seconds_sent == stats.seconds_acknowledged == pytest.approx(3.0)
+    assert stats.bytes_sent == client.audio_bytes_sent == 96000
+    assert stats.frames_sent == len(server.sessions[0].frames)
+    assert stats.unacknowledged_frames == 0
+    assert stats.messages_received == len(server.sessions[0].sent)
