@@ -377,7 +377,7 @@ class _KeyRequest(NamedTuple):
             answer, content = self._post(requests)
         except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL) as exc:
             raise ConfigurationError(f"{host} can't be asked for a temporary key: {exc}") from exc
-        except (requests.RequestException, OSError) as exc:
+        except (requests.RequestException, OSError, ValueError) as exc:
             why = getattr(exc.args[0], "reason", exc) if exc.args else exc  # urllib3's, without its wrapping
             raise ConnectionError(f"{host} can't be asked for a temporary key: {why}", stage="key") from exc
         value = _accepted(answer, content, host)

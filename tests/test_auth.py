@@ -71,7 +71,8 @@ class Platform:
         self._server = Server(("127.0.0.1", 0), Handler)
         if tls is not None:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
-        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._server.server_port}"
+        host = "https://localhost" if tls else "http://127.0.0.1"
+        self.url = f"{host}:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
 
@@ -517,7 +518,7 @@ def authority() -> trustme.CA:
 @pytest.fixture
 def tls_platform(authority) -> Iterator[Platform]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.issue_cert("localhost").configure_cert(context)
     platform = Platform(tls=context)
     yield platform
     platform.close()
