@@ -22,6 +22,7 @@ __all__ = ["Answer", "Lent", "refusal"]
 _MOST_HEAD = 64 * 1024  # bytes of an answer's status line and headers
 _MOST_BODY = 8 * 1024  # bytes read of a refusal's body, for the reason in it
 _BODY_PATIENCE = 1.0  # s spent on that
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*")
 
 
 class Lent:
@@ -49,9 +50,7 @@ class Lent:
             rest = rest[taken:]
 
     def send(self, data: bytes) -> int:
-        self.sendall(
-            data
-        )  # websocket-client sends its request by one call, and doesn't look what became of it
+        self.sendall(data)  # all: websocket-client doesn't look how much of its request was taken
         return len(data)
 
     def fileno(self) -> int:
@@ -115,7 +114,8 @@ class Answer(Lent):
         head, _, self.rest = bytes(received).partition(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
         status = re.match(r"HTTP/1\.[01] ([1-5]\d\d)(?: |$)", first)
-        if not status or not all(":" in line for line in lines):
+        # A lone line end inside a line would let the library see headers there that we do not.
+        if not status or not all(_HEADER.fullmatch(line) for line in lines):
             raise ProtocolError("the answer's headers can't be read")
         self.headers: dict[str, str] = {}
         kept = [first]
@@ -123,7 +123,7 @@ class Answer(Lent):
             name, _, value = line.partition(":")
             name, value = name.lower(), value.strip()
             self.headers[name] = f"{self.headers[name]}, {value}" if name in self.headers else value
-            if name.strip() != "set-cookie":
+            if name != "set-cookie":
                 kept.append(line)
         self._given_out = "\r\n".join([*kept, "", ""]).encode()
         self.status = int(status[1])

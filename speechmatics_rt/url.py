@@ -62,7 +62,7 @@ def redact(url: str) -> str:
         >>> redact("wss://eu.rt.speechmatics.com/v2?jwt=eyJhbGci&sm-sdk=x")
         'wss://eu.rt.speechmatics.com/v2?jwt=***&sm-sdk=x'
     """
-    url = re.sub(r"//[^/?#]*@", "//***@", url, count=1)
+    url = re.sub(r"^([^/?#]*//)?[^/?#]*@", r"\1***@", url)
     start, mark, query = url.partition("?")
     parameters = (
         f"{parameter.partition('=')[0]}=***" if _name(parameter) in _SECRET_PARAMETERS else parameter
@@ -82,7 +82,8 @@ def address_of(host: str, port: Optional[int] = None) -> str:
 
 def parse(url: str) -> Target:
     def wrong(what: str) -> ConfigurationError:
-        return ConfigurationError(f"the URL {redact(str(url))!r} {what}")
+        # Where credentials end can't be told in a malformed URL: the last @, to be safe.
+        return ConfigurationError(f"the URL {re.sub('^.*@', '***@', redact(str(url)))!r} {what}")
 
     # urlsplit() silently drops line ends, so they are looked for first.
     if not isinstance(url, str) or re.search(r"[\x00-\x20\x7f]", url):
@@ -90,8 +91,8 @@ def parse(url: str) -> Target:
     try:
         parts = urlsplit(url)
         host, port = (parts.hostname or "").encode("idna").decode(), parts.port
-    except ValueError as exc:  # UnicodeError is one
-        raise wrong(f"can't be read: {exc}") from None
+    except ValueError:  # its text may quote a part of the credentials
+        raise wrong("can't be read: its host or its port is malformed") from None
     if parts.scheme not in ("ws", "wss"):
         raise wrong("must begin with ws:// or wss://")
     if not host or port == 0:

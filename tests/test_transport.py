@@ -226,6 +226,8 @@ def test_the_sdk_is_named_in_the_query_and_the_rest_stays_as_it_is(url: str, exp
         ("wss:///v2", "host"),
         ("wss://user:geheim@h/v2", "credentials"),
         ("wss://geheim@h/v2", "credentials"),
+        ("wss://user:ge/heim@h/v2", "read"),
+        ("user:geheim@h/v2", "ws://"),
         ("wss://h/v2#x", "fragment"),
         ("wss://h/v2#", "fragment"),
         ("wss://h:x/v2", "read"),
@@ -254,6 +256,8 @@ def test_a_url_that_cannot_be_dialled_is_refused_before_any_io(url: Any, told: s
         ("wss://h/v2?jwt=geheim", "wss://h/v2?jwt=***"),
         ("wss://h/v2?a=1&JWT=geheim&%6Awt=geheim&b", "wss://h/v2?a=1&JWT=***&%6Awt=***&b"),
         ("http://me:geheim@h:1/p", "http://***@h:1/p"),
+        ("me:geheim@h:1/p", "***@h:1/p"),
+        ("wss://h/v2?who=me@home&jwt=geheim", "wss://h/v2?who=me@home&jwt=***"),
         ("wss://h/v2", "wss://h/v2"),
     ],
 )
@@ -324,10 +328,11 @@ def test_what_comes_in_one_breath_with_the_101_is_not_lost(
         end(upgraded)
 
 
-def test_a_connection_over_ipv6() -> None:
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+def test_a_connection_over_ipv6(scheme: str, certified: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
     upgrading = Upgrading()
-    with Service(upgrading, host="::1") as service:
-        end(connect(f"ws://[::1]:{service.port}/"))
+    with Service(upgrading, certified if scheme == "wss" else None, host="::1") as service:
+        end(connect(f"{scheme}://[::1]:{service.port}/", ssl_context=trusting))
     assert f"Host: [::1]:{service.port}\r\n" in upgrading.requests[0]
 
 
@@ -599,6 +604,7 @@ def test_a_body_of_any_announced_length_is_not_waited_for() -> None:
         "HTTP/1.1\r\n\r\n",
         "HTTP/1.1 999 No\r\n\r\n",
         "HTTP/1.1 101 Yes\r\nno colon\r\n\r\n",
+        "HTTP/1.1 101 Yes\r\nX: y\nSet-Cookie: a=b; Domain=h\r\n\r\n",
         "HTTP/1.1 101 Yes\r\nX: y\r\n\r\n",
         "HTTP/1.1 101 Yes\r\nUpgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Accept: eA==\r\n\r\n",
         "HTTP/1.1 200 Yes\r\n" + "X: y\r\n" * 20_000,
@@ -824,6 +830,17 @@ def test_the_environment_names_the_proxy(
         end(connect(url, proxy=""))  # none, whatever the environment says
     assert len(proxy.asked) == proxied
     assert len(direct.requests) == 2
+
+
+def test_for_wss_the_environment_names_another_proxy(
+    certified: ssl.SSLContext, trusting: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = SocksProxy()
+    with Service(Upgrading(), certified) as service, Service(proxy) as way:
+        monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+        monkeypatch.setenv("https_proxy", f"socks5h://me:ge%3Aheim@127.0.0.1:{way.port}")
+        end(connect(f"wss://localhost:{service.port}/", ssl_context=trusting))
+    assert proxy.asked == ["localhost"]
 
 
 @pytest.mark.parametrize("url", ["https://h:1", "ftp://h", "http://", "http://h:x", "nonsense"])
