@@ -59,6 +59,10 @@ class Platform:
                 self.wfile.write(content)
                 platform.after(self.wfile.write)
 
+            def do_CONNECT(self) -> None:
+                platform.requests.append((self.path, dict(self.headers), {}))
+                self.send_error(403)
+
             def log_message(self, *args: object) -> None:
                 pass
 
@@ -212,11 +216,11 @@ def test_a_temporary_key_in_the_url_is_not_joined_by_one_from_the_environment(mo
 
 def test_the_request_is_the_documented_one(platform):
     auth = JWTAuth(
-        KEY, ttl=300, region="usa", client_ref="user-7", mp_url=platform.url + "//", request_id="r-1"
+        KEY, ttl=300, region="usa", client_ref="user-7", mp_url=platform.url + "/mp//", request_id="r-1"
     )
     token = token_of(auth)
     ((path, headers, body),) = platform.requests
-    assert path == "/v1/api_keys?type=rt"
+    assert path == "/mp/v1/api_keys?type=rt"
     assert headers["Authorization"] == f"Bearer {KEY}"
     assert headers["Content-Type"] == "application/json"
     assert headers["X-Request-Id"] == "r-1"
@@ -581,6 +585,15 @@ def test_the_proxy_of_the_client_is_used(platform):
     auth.configure(ConnectionConfig(proxy=platform.url))
     token_of(auth)
     assert platform.requests[0][0] == "http://localhost:1/v1/api_keys?type=rt"
+
+
+def test_the_proxy_of_the_client_tunnels_tls_and_never_sees_the_key(platform):
+    auth = JWTAuth(KEY, mp_url="https://localhost:1")
+    auth.configure(ConnectionConfig(proxy=platform.url, ssl_context=trusting(None)))
+    with pytest.raises(ConnectionError, match="403"):
+        token_of(auth)
+    assert [request[0] for request in platform.requests] == ["localhost:1"] * 2  # and once more
+    assert KEY not in str(platform.requests)
 
 
 def test_a_proxy_of_an_unknown_kind_is_a_wrong_option():
