@@ -10,6 +10,7 @@ import uuid
 import warnings
 import weakref
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple, Optional, TypeVar, Union
 
 from typing_extensions import Literal
@@ -260,7 +261,9 @@ class BaseClient(EventEmitter):
     def stats(self) -> SessionStats:
         """Figures of the present or last session."""
         conversation = self._conversation
-        return conversation.connection.stats() if conversation else SessionStats()
+        if conversation is None:
+            return SessionStats()
+        return replace(conversation.connection.stats(), seconds_transcribed=conversation.transcript.end_time)
 
     @property
     def transcript(self) -> Transcript:
@@ -313,8 +316,10 @@ class BaseClient(EventEmitter):
         except BaseException as exc:
             connection.close()  # a refused session counts against the quota until its socket is closed
             if isinstance(exc, SpeechmaticsError):
-                for message in connection.left_over():
-                    conversation.deliver(message, self)  # handlers hear the Error too
+                for arrival in connection.left_over():
+                    message = connection.open(arrival)
+                    if message is not None:
+                        conversation.deliver(message, self)  # handlers hear the Error too
                 conversation.told(exc)
             conversation.end()
             raise

@@ -70,12 +70,27 @@ class Doorbell:
         self._button.acquire(timeout=min(seconds, _LONGEST_WAIT))
 
 
+Arrival = Union[dict[str, Any], bytes]  # a message, or one still to be decoded
+
+
 class Verdict(NamedTuple):
     """How it ended, once and for all: what every later call raises, and where that came from."""
 
     error: SpeechmaticsError
     cause: Optional[BaseException]
     normal: bool  # the transcript is complete
+
+
+_SPEECH = {
+    kind: {"message": kind}
+    for kind in ("AddTranscript", "AddPartialTranscript", "AddTranslation", "AddPartialTranslation")
+}
+
+
+def _unreadable(exc: Exception) -> ProtocolError:
+    if isinstance(exc, UnicodeDecodeError):
+        return ProtocolError(f"the server sent text that is not UTF-8: {exc}", code=1007)
+    return ProtocolError(f"a message of the server could not be read: {type(exc).__name__}: {exc}", code=1003)
 
 
 class Connection:
@@ -111,7 +126,7 @@ class Connection:
         self._outbox = Outbox(sock.max_block, _OUTBOX_BYTES)
         self._window = Window(config.window_frames, config.window_seconds)
         self._keepalive = Keepalive(config.ping_interval, config.ping_timeout, now)
-        self._inbox: list[dict[str, Any]] = []
+        self._inbox: list[Arrival] = []
         self._inbox_bytes = 0  # arrived, not yet taken
         self._taken = 0  # messages of the last batch, in the receiver's hands until it comes for the next
         self._verdict: Optional[Verdict] = None
@@ -127,7 +142,8 @@ class Connection:
         self._last_words_until: Optional[float] = None  # the reader's deadline once the end is in sight
         self._reader_left = self._writer_left = False  # the last of the two closes the descriptor
         self._surplus_told = self._abandoned = False
-        self._seconds_sent = self._seconds_transcribed = 0.0
+        self._reopened = False  # an acknowledgement just heard made enough room to wake a sender
+        self._seconds_sent = 0.0
         self._bytes_sent = self._heard = self._skipped = 0
         name = f"speechmatics-rt-{{}}-{log.request_id}"
         self._reader = threading.Thread(target=self._read, name=name.format("reader"), daemon=True)
@@ -173,7 +189,6 @@ class Connection:
             return SessionStats(
                 seconds_sent=self._seconds_sent,
                 seconds_acknowledged=self._seconds_sent - self._window.seconds,
-                seconds_transcribed=self._seconds_transcribed,
                 frames_sent=self._session.sent,
                 unacknowledged_frames=self._window.frames,
                 bytes_sent=self._bytes_sent,
@@ -269,20 +284,20 @@ class Connection:
         self._stop = True
         self._bell.ring()
 
-    def wait_until(self, moment: Optional[float]) -> bool:
+    def wait_until(self, moment: float) -> bool:
         """Sleep until ``moment`` (monotonic) for the feeder's pace; False at once when no more audio is wanted."""
         with self._lock:
             while self._verdict is None and self._session.state is State.STREAMING and not self._stop:
-                if moment is None or not self._wait(self._room, moment):
+                if not self._wait(self._room, moment):
                     return True
         return False
 
     # -- listening -----------------------------------------------------------------------------------
 
-    def receive(self, deadline: Optional[float] = None) -> Optional[list[dict[str, Any]]]:
+    def receive(self, deadline: Optional[float] = None) -> Optional[list[Arrival]]:
         """Take all messages that have arrived, waiting for some; [] when the transcript is complete.
 
-        None if ``deadline`` (monotonic) passed first.
+        None if ``deadline`` (monotonic) passed first. Each is for :meth:`open`.
 
         Raises:
             SpeechmaticsError: The verdict, after everything that came before it was taken.
@@ -306,7 +321,25 @@ class Connection:
             self._inbox_bytes = 0
             return batch
 
-    def left_over(self) -> list[dict[str, Any]]:
+    def open(self, arrival: Arrival) -> Optional[dict[str, Any]]:
+        """Give the message in what was received; None, logged and counted, if it holds none.
+
+        Transcripts and translations are decoded here, on the thread that handles them: decoded by the
+        reader they would wait in memory by the hundreds and change processors.
+
+        Raises:
+            ProtocolError: It can't be decoded at all; the session has failed with this.
+        """
+        if isinstance(arrival, dict):
+            return arrival
+        try:
+            return self._decode(arrival)
+        except Exception as exc:
+            error = self._told(_unreadable(exc))
+            self.fail(error, exc)
+            raise error from exc
+
+    def left_over(self) -> list[Arrival]:
         """Take what has arrived, without waiting and whatever the verdict is."""
         with self._lock:
             batch, self._inbox = self._inbox, []
@@ -318,7 +351,7 @@ class Connection:
         """End the session for a reason of our own, the audio source's for example: the first cause wins."""
         with self._lock:
             self._conclude(error, cause)
-            self._say_goodbye(1000)
+            self._say_goodbye((isinstance(error, ProtocolError) and error.code) or 1000)
 
     def close(self) -> None:
         """End it now: a close frame if it fits, ``close_timeout`` for the answer, then the socket is shut.
@@ -593,8 +626,7 @@ class Connection:
 
     def _read(self) -> None:
         decoder = frames.Decoder(self._config.max_size)
-        goodbye: tuple[int, str] = (1000, "")
-        error: Optional[SpeechmaticsError] = None
+        error: Optional[ProtocolError] = None
         cause: Optional[BaseException] = None
         try:
             while True:
@@ -612,66 +644,63 @@ class Connection:
                 ProtocolError(f"the server broke the WebSocket protocol: {exc}", code=exc.code),
                 exc,
             )
-            goodbye = (exc.code, "")
-        except UnicodeDecodeError as exc:
-            error, cause = ProtocolError(f"the server sent text that is not UTF-8: {exc}", code=1007), exc
-            goodbye = (1007, "")
         except ProtocolError as exc:
             error, cause = exc, exc.__cause__
-            goodbye = (1002, "")
         except Exception as exc:  # noqa: BLE001  # nothing is swallowed: it becomes the verdict, chained
-            error = ProtocolError(
-                f"a message of the server could not be read: {type(exc).__name__}: {exc}", code=1003
-            )
-            cause = exc
-            goodbye = (1003, "")
+            error, cause = _unreadable(exc), exc
+        goodbye = 1000 if error is None else error.code or 1002
         with self._lock:
             if cause is None and self._broken is not None:
                 cause = self._broken[0]
             self._session.lose()
             ending = self._session.ending
-            if error is None and ending is not None:
-                error = ending.exception(time.monotonic() - self._began)
             if error is not None:
                 self._conclude(error, cause)
-            self._say_goodbye(*goodbye)
+            elif ending is not None:
+                self._conclude(ending.exception(time.monotonic() - self._began), cause)
+            self._say_goodbye(goodbye)
         self._sock.shut()
         self._leave("_reader_left")
 
     def _hear(self, events: list[tuple[int, bytes]]) -> bool:
         """Take in what arrived, in order; True once the server has closed."""
-        heard: list[tuple[dict[str, Any], int]] = []
+        heard: list[tuple[Mapping[str, Any], Arrival, int]] = []
         pong: Optional[bytes] = None
         close: Optional[frames.Close] = None
         failure: Optional[Exception] = None
-        log_wire = wire.isEnabledFor(logging.DEBUG)
         for opcode, payload in events:
             if opcode in (frames.TEXT, frames.BINARY):
-                try:
-                    message = messages.decode(payload)
-                except messages.MessageError as exc:
-                    self._skipped += 1
-                    self._log.warning("skipped what is no message: %s", exc)
+                speech = messages.peek(payload)
+                if speech is not None:
+                    heard.append((_SPEECH[speech], payload, len(payload)))
                     continue
+                try:
+                    message = self._decode(payload)
                 except Exception as exc:  # noqa: BLE001  # raised below, after what came before it was delivered
                     failure = exc
                     break
-                if log_wire:
-                    self._log.on(wire).debug("< %s", message)
-                heard.append((message, len(payload)))
+                if message is not None:
+                    heard.append((message, message, len(payload)))
             elif opcode == frames.PING:
                 pong = payload
             elif opcode == frames.CLOSE:
                 close = frames.Close.parse(payload)
         deliver_acknowledgements = self._wants("AudioAdded") or self._wants("ChannelAudioAdded")
         with self._lock:
-            self._keepalive.heard(time.monotonic())
+            now = time.monotonic()
+            unacknowledged = self._window.frames
+            self._keepalive.heard(now)
             try:
-                for message, size in heard:
-                    self._hear_message(message, size, deliver_acknowledgements)
+                for known, arrival, size in heard:
+                    self._hear_message(known, arrival, size, deliver_acknowledgements)
             finally:
                 if self._inbox:
                     self._news.notify_all()
+                if self._window.frames < unacknowledged:
+                    self._progress_at = now
+                if self._reopened:
+                    self._reopened = False
+                    self._room.notify_all()
             if failure is not None:
                 raise failure
             if pong is not None:
@@ -685,7 +714,21 @@ class Connection:
                 self._wait(self._room)  # until the receiver comes; the ping deadline stands still meanwhile
         return False
 
-    def _hear_message(self, message: dict[str, Any], size: int, deliver_acknowledgements: bool) -> None:
+    def _decode(self, payload: bytes) -> Optional[dict[str, Any]]:
+        try:
+            message = messages.decode(payload)
+        except messages.MessageError as exc:
+            with self._lock:
+                self._skipped += 1
+            self._log.warning("skipped what is no message: %s", exc)
+            return None
+        if wire.isEnabledFor(logging.DEBUG):
+            self._log.on(wire).debug("< %s", message)
+        return message
+
+    def _hear_message(
+        self, message: Mapping[str, Any], arrival: Arrival, size: int, deliver_acknowledgements: bool
+    ) -> None:
         before = self._session.state
         if not self._session.receive(message):
             return
@@ -695,22 +738,15 @@ class Connection:
             self._hear_acknowledgement(message)
             if not deliver_acknowledgements:
                 return
-        self._inbox.append(message)
+        self._inbox.append(arrival)
         self._inbox_bytes += size
-        if kind == "AddTranscript":
-            metadata = message.get("metadata")
-            end = metadata.get("end_time") if isinstance(metadata, dict) else None
-            if isinstance(end, (int, float)):
-                self._seconds_transcribed = max(self._seconds_transcribed, end)
-        elif kind == "Warning" and message.get("type") == "duration_limit_exceeded":
+        if kind == "Warning" and message.get("type") == "duration_limit_exceeded":
             self._limited = True
         if self._session.state is not before:
             self._hear_turn(before)
 
-    def _hear_acknowledgement(self, message: dict[str, Any]) -> None:
-        self._progress_at = time.monotonic()
-        if self._window.acknowledged(message.get("channel")):
-            self._room.notify_all()
+    def _hear_acknowledgement(self, message: Mapping[str, Any]) -> None:
+        self._reopened |= self._window.acknowledged(message.get("channel"))
         if self._session.surplus and not self._surplus_told:
             self._surplus_told = True
             self._log.warning("the server acknowledged more audio than was sent: %s", message)

@@ -13,7 +13,7 @@ from typing import Any, Callable, Optional
 
 from .audio import AudioSource, Pacer
 from .config import AudioFormat
-from .connection import ACKNOWLEDGEMENTS, Connection
+from .connection import ACKNOWLEDGEMENTS, Arrival, Connection
 from .events import EventEmitter
 from .exceptions import AudioError, SessionError, SpeechmaticsError, TimeoutError
 from .log import SessionLog
@@ -125,7 +125,7 @@ class MessageStream:
         self._client = client
         self._deadline = deadline
         self._timeout = timeout
-        self._batch: deque[dict[str, Any]] = deque()
+        self._batch: deque[Arrival] = deque()
         conversation.delivering = threading.get_ident()
 
     @property
@@ -142,13 +142,18 @@ class MessageStream:
         conversation.delivering = threading.get_ident()
         while True:
             while self._batch:
-                message = self._batch.popleft()
+                try:
+                    message = conversation.connection.open(self._batch.popleft())
+                except SpeechmaticsError as exc:
+                    raise self._failed(exc)
+                if message is None:
+                    continue
                 conversation.deliver(message, self._client)
                 if message["message"] not in ACKNOWLEDGEMENTS:
                     return message
             self._batch.extend(self._receive())
 
-    def _receive(self) -> list[dict[str, Any]]:
+    def _receive(self) -> list[Arrival]:
         """Wait for messages; end the stream when there are no more to come."""
         conversation = self._conversation
         try:
@@ -160,14 +165,17 @@ class MessageStream:
                     seconds=self._timeout,
                 )
         except SpeechmaticsError as exc:
-            conversation.end(exc)
-            conversation.connection.close()
-            raise conversation.told(exc)
+            raise self._failed(exc)
         if not batch:
             conversation.end()
             conversation.connection.close()
             raise StopIteration
         return batch
+
+    def _failed(self, error: SpeechmaticsError) -> SpeechmaticsError:
+        self._conversation.end(error)
+        self._conversation.connection.close()
+        return self._conversation.told(error)
 
     def close(self) -> None:
         """End the session if it still runs; what had not arrived is lost."""
@@ -202,7 +210,7 @@ def feed(conversation: Conversation, source: AudioSource, speed: Optional[float]
             pacer = None if speed is None else Pacer(speed, time.monotonic())
             for chunk in source:
                 seconds = conversation.seconds(len(chunk))
-                if not connection.wait_until(pacer.due(seconds) if pacer else None):
+                if pacer is not None and not connection.wait_until(pacer.due(seconds)):
                     break
                 connection.send_audio(chunk, seconds=seconds, feeding=True)
             connection.end_stream()
@@ -229,11 +237,14 @@ def listen(conversation: Conversation, client: EventEmitter) -> None:
     reference = weakref.ref(client)
     context = contextvars.copy_context()
 
-    def deliver(batch: list[dict[str, Any]]) -> bool:
+    def deliver(batch: list[Arrival]) -> bool:
         emitter = reference()
         if emitter is None:
             return False
-        for message in batch:
+        for arrival in batch:
+            message = connection.open(arrival)
+            if message is None:
+                continue
             try:
                 conversation.deliver(message, emitter)
             except Exception as exc:  # noqa: BLE001  # handler_errors="raise": stop_session() raises it
@@ -253,6 +264,7 @@ def listen(conversation: Conversation, client: EventEmitter) -> None:
                 log.error("the session failed: %s", exc.args[0])
         finally:
             conversation.end(failure)
+            connection.close()
 
     _start("listener", log, lambda: context.run(hear))
 

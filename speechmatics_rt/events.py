@@ -168,6 +168,10 @@ def _name(event: Event) -> str:
 def _checked(callback: Callback) -> Callback:
     if not callable(callback):
         raise TypeError(f"a callback must be callable, not {callback!r}")
-    if inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(getattr(callback, "__call__", None)):
-        raise ConfigurationError(f"{callback!r} is a coroutine function: nothing here would await it; pass a plain function")
+    if inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(
+        getattr(callback, "__call__", None)
+    ):
+        raise ConfigurationError(
+            f"{callback!r} is a coroutine function: nothing here would await it; pass a plain function"
+        )
     return callback

@@ -40,7 +40,9 @@ class SpeechmaticsError(Exception):
 
     def __str__(self) -> str:
         text = str(self.args[0]) if self.args else type(self).__name__
-        ids = [f"{name}={getattr(self, name)}" for name in ("request_id", "session_id") if getattr(self, name)]
+        ids = [
+            f"{name}={getattr(self, name)}" for name in ("request_id", "session_id") if getattr(self, name)
+        ]
         return f"{text} [{', '.join(ids)}]" if ids else text
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -49,7 +51,9 @@ class SpeechmaticsError(Exception):
         return _rebuild, (type(self), self.args, self.__dict__.copy())
 
 
-def _rebuild(cls: type[SpeechmaticsError], args: tuple[Any, ...], attributes: dict[str, Any]) -> SpeechmaticsError:
+def _rebuild(
+    cls: type[SpeechmaticsError], args: tuple[Any, ...], attributes: dict[str, Any]
+) -> SpeechmaticsError:
     error = cls.__new__(cls, *args)
     error.args = args
     error.__dict__.update(attributes)
@@ -142,7 +146,9 @@ class TimeoutError(SpeechmaticsError, builtins.TimeoutError):
         seconds: The limit that was passed.
     """
 
-    def __init__(self, message: str = "", *, stage: Optional[str] = None, seconds: Optional[float] = None) -> None:
+    def __init__(
+        self, message: str = "", *, stage: Optional[str] = None, seconds: Optional[float] = None
+    ) -> None:
         super().__init__(message)
         self.stage = stage
         self.seconds = seconds

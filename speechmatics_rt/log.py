@@ -37,5 +37,9 @@ class SessionLog(logging.LoggerAdapter):  # type: ignore[type-arg]  # generic at
         ids = f"request_id={self.request_id}"
         if self.session_id:
             ids += f" session_id={self.session_id}"
-        kwargs["extra"] = {**(kwargs.get("extra") or {}), "request_id": self.request_id, "session_id": self.session_id}
+        kwargs["extra"] = {
+            **(kwargs.get("extra") or {}),
+            "request_id": self.request_id,
+            "session_id": self.session_id,
+        }
         return f"{msg} [{ids}]", kwargs

@@ -8,6 +8,7 @@ Times are seconds since the first audio byte of the session.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, Optional, TypedDict, Union
@@ -24,6 +25,7 @@ __all__ = [
     # JSON
     "MessageError",
     "decode",
+    "peek",
     "encode",
     # from the client
     "AddChannelAudioMessage",
@@ -585,6 +587,25 @@ else:
             return loads(payload)
         except ValueError:
             return _loads(payload)  # json is the reference: it refuses in its own words, or accepts
+
+
+_SPEECH = re.compile(rb'\s*\{\s*"message"\s*:\s*"(Add(?:Partial)?(?:Transcript|Translation))"')
+
+
+def peek(payload: bytes) -> Optional[str]:
+    """Name the transcript or translation in a payload without decoding it; None if it isn't one for sure.
+
+    Whoever reads the wire needs only the name of these, the largest and most frequent messages; who
+    handles them decodes them. The name is taken only from the first key, where nothing can be mistaken
+    for it.
+
+    Example:
+        >>> peek(b'{"message":"AddTranscript","results":[]}')
+        'AddTranscript'
+        >>> peek(b'{"results":[],"message":"AddTranscript"}')
+    """
+    found = _SPEECH.match(payload)
+    return found.group(1).decode("ascii") if found else None
 
 
 def decode(payload: Union[bytes, bytearray, memoryview]) -> dict[str, Any]:

@@ -34,6 +34,8 @@ class Role(Enum):
 class State(Enum):
     """Where a session is. DONE and FAILED are final."""
 
+    __hash__ = object.__hash__  # a state is the key of every look-up below; Enum's own hash is Python code
+
     NEW = "new"  # nothing said yet
     STARTING = "starting"  # StartRecognition is on its way
     STREAMING = "streaming"  # RecognitionStarted: audio may flow
@@ -194,7 +196,17 @@ class Session:
         {'message': 'EndOfStream', 'last_seq_no': 1}
     """
 
-    __slots__ = ("role", "state", "session_id", "channels", "ending", "surplus", "_ours", "_theirs", "_single")
+    __slots__ = (
+        "role",
+        "state",
+        "session_id",
+        "channels",
+        "ending",
+        "surplus",
+        "_ours",
+        "_theirs",
+        "_single",
+    )
 
     def __init__(self, role: Role) -> None:
         self.role = role
@@ -204,8 +216,16 @@ class Session:
         self.channels: dict[Optional[str], ChannelCount] = {None: self._single}
         self.ending: Optional[Ending] = None
         self.surplus = 0  # acknowledgements of audio that was never sent
-        self._ours = (_CLIENT_SAYS, _UNKNOWN_FROM_CLIENT) if role is Role.CLIENT else (_SERVER_SAYS, _UNKNOWN_FROM_SERVER)
-        self._theirs = (_SERVER_SAYS, _UNKNOWN_FROM_SERVER) if role is Role.CLIENT else (_CLIENT_SAYS, _UNKNOWN_FROM_CLIENT)
+        self._ours = (
+            (_CLIENT_SAYS, _UNKNOWN_FROM_CLIENT)
+            if role is Role.CLIENT
+            else (_SERVER_SAYS, _UNKNOWN_FROM_SERVER)
+        )
+        self._theirs = (
+            (_SERVER_SAYS, _UNKNOWN_FROM_SERVER)
+            if role is Role.CLIENT
+            else (_CLIENT_SAYS, _UNKNOWN_FROM_CLIENT)
+        )
 
     @property
     def over(self) -> bool:
@@ -232,11 +252,13 @@ class Session:
         table, unknown = self._ours
         if self.state not in table.get(kind, unknown):
             raise SessionError(f"{kind} can't be sent {_SPOKEN[self.state]}")
-        try:
-            counted = self._count(kind, message.get("channel"))
-        except _Mismatch as exc:
-            raise SessionError(str(exc)) from None
-        counted()
+        counter = _COUNTERS.get(kind)
+        if counter is not None:
+            try:
+                count = self._counted(kind, message.get("channel"))
+            except _Mismatch as exc:
+                raise SessionError(str(exc)) from None
+            counter(self, count)
         self._move(message, table.get(kind, unknown)[self.state])
 
     def send_audio(self, channel: Optional[str] = None) -> None:
@@ -244,7 +266,11 @@ class Session:
         if self.state is State.STREAMING and channel is None and self._single is not None:
             self._single.sent += 1  # the hot path: one frame of a session without channels
         else:
-            self.send({"message": "AddAudio"} if channel is None else {"message": "AddChannelAudio", "channel": channel})
+            self.send(
+                {"message": "AddAudio"}
+                if channel is None
+                else {"message": "AddChannelAudio", "channel": channel}
+            )
 
     def end_of_stream(self) -> dict[str, Any]:
         """Build EndOfStream; ``last_seq_no`` is the number of audio frames sent."""
@@ -262,25 +288,30 @@ class Session:
         if self.over:
             return False
         kind = message["message"]
-        if kind == "AudioAdded" and self._single is not None and self.state in _WHILE_RUNNING:
+        running = self.state is State.STREAMING or self.state is State.DRAINING
+        if kind == "AudioAdded" and self._single is not None and running:
             _acknowledged(self, self._single)  # the hot path: one acknowledgement for each frame of audio
             return True
         table, unknown = self._theirs
         if self.state not in table.get(kind, unknown):
             self._fail()
             raise ProtocolError(f"the {_OTHER[self.role]} sent {kind} {_SPOKEN[self.ending.state]}")  # type: ignore[union-attr]
-        try:
-            counted = self._count(kind, message.get("channel"))
-        except _Mismatch as exc:
-            self._fail()
-            raise ProtocolError(str(exc)) from None
-        counted()
+        counter = _COUNTERS.get(kind)
+        if counter is not None:
+            try:
+                count = self._counted(kind, message.get("channel"))
+            except _Mismatch as exc:
+                self._fail()
+                raise ProtocolError(str(exc)) from None
+            counter(self, count)
         self._move(message, table.get(kind, unknown)[self.state])
         return True
 
     def receive_audio(self, channel: Optional[str] = None) -> bool:
         """Hear one audio frame (the server's end)."""
-        return self.receive({"message": "AddAudio"} if channel is None else {"message": "AddChannelAudio", "channel": channel})
+        return self.receive(
+            {"message": "AddAudio"} if channel is None else {"message": "AddChannelAudio", "channel": channel}
+        )
 
     def lose(self, code: Optional[int] = None, reason: str = "") -> None:
         """Hear that the connection is gone, with its close frame if there was one.
@@ -295,7 +326,9 @@ class Session:
 
     # -- inside --------------------------------------------------------------------------------------
 
-    def _fail(self, error: Optional[Mapping[str, Any]] = None, code: Optional[int] = None, reason: str = "") -> None:
+    def _fail(
+        self, error: Optional[Mapping[str, Any]] = None, code: Optional[int] = None, reason: str = ""
+    ) -> None:
         self.ending = Ending(self.state, error, code, reason)
         self.state = State.FAILED
 
@@ -318,22 +351,19 @@ class Session:
             self.channels = {label: ChannelCount() for label in labels}
             self._single = None
 
-    def _count(self, kind: str, channel: Any) -> Any:
-        """Look up what a message counts; counting itself comes last, when nothing can fail any more."""
-        counter = _COUNTERS.get(kind)
-        if counter is None:
-            return _nothing
+    def _counted(self, kind: str, channel: Any) -> ChannelCount:
+        """Find the count that a message moves; counting comes after, when nothing can fail any more."""
         label = None if kind in ("AddAudio", "AudioAdded") else channel
         count = self.channels.get(label) if label is None or isinstance(label, str) else None
         if count is None:
+            if kind == "ChannelAudioAdded":
+                return ChannelCount()  # of a channel that isn't: a surplus
             if label is None:
                 raise _Mismatch(f"{kind} doesn't belong in a session of several channels")
-            if kind == "ChannelAudioAdded":
-                return lambda: counter(self, ChannelCount())  # for a channel that isn't: a surplus
             raise _Mismatch(f"{kind} names channel {label!r}; the session has {self._names()}")
         if count.ended and kind in ("AddChannelAudio", "EndOfChannel"):
             raise _Mismatch(f"{kind} for channel {label!r}, which has ended")
-        return lambda: counter(self, count)
+        return count
 
     def _names(self) -> str:
         return ", ".join(repr(label) for label in self._labels()) or "no channels"
@@ -352,10 +382,6 @@ def _labels(start: Mapping[str, Any]) -> list[str]:
         return []
     labels = config.get("channel_diarization_labels")
     return [str(label) for label in labels] if isinstance(labels, (list, tuple)) else []
-
-
-def _nothing() -> None:
-    """Count nothing: most messages move no counter."""
 
 
 def _sent(session: Session, count: ChannelCount) -> None:

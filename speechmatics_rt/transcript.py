@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import marshal
 import threading
 from collections.abc import Iterator, Mapping
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from .words import Delimiters, Joiner, Paragraph, Word, merged, paragraphs
 
 __all__ = ["Paragraph", "Transcript", "Word"]
 
 _Channel = Optional[str]
+_Packed = Union[bytes, list[Any]]
 
 
 class Transcript:
@@ -19,8 +21,8 @@ class Transcript:
     :meth:`add` takes every server message and keeps what belongs to the transcript. Text is joined when
     it is read, over the whole session: a mark that comes in a later message still sticks to its word.
     Any thread may read while another adds: one lock guards all state, is held for memory work only, and
-    is reentrant, so that a signal handler may read in the thread it interrupts. Messages are kept by
-    reference and never changed.
+    is reentrant, so that a signal handler may read in the thread it interrupts. Messages are copied, in
+    a compact form, so what a handler does to one changes nothing here.
 
     Example:
         >>> transcript = Transcript()
@@ -37,7 +39,9 @@ class Transcript:
     def __init__(self) -> None:
         # Reentrant: a plain lock would hang a signal handler that reads in mid-add().
         self._lock = threading.RLock()
-        self._finals: list[tuple[_Channel, list[Any]]] = []  # those with results
+        # Those with results, packed: as dicts they would take twenty times the memory, and the garbage
+        # collector would walk through all of them again and again while a long session goes on.
+        self._finals: list[tuple[_Channel, _Packed]] = []
         # Joiners and how many finals are in them; None while they are fed, so that a join that an
         # interrupt cut short, or a signal handler met half done, is begun anew.
         self._joined: Optional[tuple[dict[_Channel, Joiner], int]] = None
@@ -72,7 +76,7 @@ class Transcript:
     def _add_final(self, channel: _Channel, results: list[Any], end_time: float) -> None:
         with self._lock:
             if results:
-                self._finals.append((channel, results))
+                self._finals.append((channel, _pack(results)))
             self._end_time = max(self._end_time, end_time)
             if self._partials:
                 # The words that are now final leave the partial; the next partial replaces the rest.
@@ -106,8 +110,8 @@ class Transcript:
         finals = self._finals[done:]
         if finals:
             self._joined = None
-            for channel, results in finals:
-                _feed(joiners, channel, results, self._delimiters)
+            for channel, packed in finals:
+                _feed(joiners, channel, _unpack(packed), self._delimiters)
             self._joined = (joiners, done + len(finals))
         return joiners
 
@@ -207,8 +211,8 @@ class Transcript:
                 "end_time": self._end_time,
                 "results": [
                     _labelled(channel, item)
-                    for channel, results in self._finals
-                    for item in _mappings(results)
+                    for channel, packed in self._finals
+                    for item in _mappings(_unpack(packed))
                 ],
             }
             partials = [
@@ -232,6 +236,20 @@ class Transcript:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).from_dict, (self.to_dict(),)  # a lock has no pickle
+
+
+def _pack(results: list[Any]) -> _Packed:
+    try:
+        return marshal.dumps(results)  # 2 us for an ordinary sentence; it never leaves this process
+    except ValueError:  # added by hand, with more in it than JSON has
+        return results
+
+
+def _unpack(packed: _Packed) -> list[Any]:
+    if isinstance(packed, bytes):
+        results: list[Any] = marshal.loads(packed)  # noqa: S302  # our own bytes
+        return results
+    return packed
 
 
 def _mappings(results: list[Any]) -> Iterator[Mapping[str, Any]]:
@@ -264,4 +282,4 @@ def _number(value: Any) -> float:
 
 def _end_time(message: Mapping[str, Any]) -> float:
     metadata = message.get("metadata")
-    return _number(metadata.get("end_time")) if isinstance(metadata, Mapping) else 0.0
+    return _number(metadata.get("end_time")) if isinstance(metadata, dict) else 0.0

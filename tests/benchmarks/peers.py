@@ -35,6 +35,15 @@ class Clock:
         }
 
 
+class Counter:
+    """A handler that keeps nothing, so that no client is charged for the garbage collector."""
+
+    count = 0
+
+    def __call__(self, message: dict) -> None:
+        self.count += 1
+
+
 def trusting(ca: str | None) -> ssl.SSLContext | None:
     return ssl.create_default_context(cafile=ca) if ca else None
 
@@ -73,17 +82,13 @@ def ours_transcribe(url: str, ca: str | None) -> dict:
 
 
 def ours_dispatch(url: str, ca: str | None) -> dict:
-    seen = []
+    seen = Counter()
     with ours(url, ca) as client:
-        client.on("AddTranscript", seen.append)
+        client.on("AddTranscript", seen)
         client.start_session(transcription_config=config(f"flood-{MESSAGES}"))
         clock = Clock()
-        client.send_audio(CHUNK)
-        try:
-            client.stop_session()
-        except Exception:
-            pass
-        assert len(seen) == MESSAGES, len(seen)
+        client.stop_session()
+        assert seen.count == MESSAGES
         return clock.per(MESSAGES)
 
 
@@ -128,14 +133,14 @@ def raw_upload(url: str, ca: str | None) -> dict:
 def raw_dispatch(url: str, ca: str | None) -> dict:
     ws = raw(url, ca)
     raw_start(ws, f"flood-{MESSAGES}")
-    seen = []
+    seen = Counter()
     clock = Clock()
     while True:
         message = json.loads(ws.recv())
         if message["message"] == "EndOfTranscript":
             break
-        seen.append(message)
-    assert len(seen) == MESSAGES
+        seen(message)
+    assert seen.count == MESSAGES
     result = clock.per(MESSAGES)
     ws.close()
     return result
@@ -185,15 +190,15 @@ def official_dispatch(url: str, ca: str | None) -> dict:
     from speechmatics.rt import ServerMessageType
 
     async def main() -> dict:
-        seen = []
+        seen = Counter()
         done = asyncio.Event()
         async with official(url, ca) as client:
-            client.on(ServerMessageType.ADD_TRANSCRIPT, seen.append)
+            client.on(ServerMessageType.ADD_TRANSCRIPT, seen)
             client.on(ServerMessageType.END_OF_TRANSCRIPT, lambda message: done.set())
             await client.start_session(transcription_config=official_config(f"flood-{MESSAGES}"))
             clock = Clock()
             await done.wait()
-            assert len(seen) == MESSAGES
+            assert seen.count == MESSAGES
             return clock.per(MESSAGES)
 
     return asyncio.run(main())

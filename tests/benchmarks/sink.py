@@ -66,6 +66,7 @@ class Peer:
         self.sock = sock
         self.lock = threading.Lock()
         self.sent = 0
+        self.floods = False
 
     def send(self, data: bytes) -> None:
         with self.lock:
@@ -133,11 +134,12 @@ class Peer:
         if kind == "StartRecognition":
             replies.append(STARTED)
             task, _, number = message["transcription_config"]["language"].partition("-")
-            if task == "flood":
+            self.floods = task == "flood"
+            if self.floods:
                 threading.Thread(target=self.flood, args=(int(number),), daemon=True).start()
             elif task == "live":
                 threading.Thread(target=self.live, args=(int(number),), daemon=True).start()
-        elif kind == "EndOfStream":
+        elif kind == "EndOfStream" and not self.floods:
             replies.append(END)
 
     def flood(self, count: int) -> None:
