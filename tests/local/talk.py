@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from typing import Any, Optional
 from urllib.parse import urlsplit
 
+from websockets.client import ClientProtocol
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State
+from websockets.sync.client import connect
+from websockets.uri import parse_uri
 
 from speechmatics_rt.local import LocalServer
 
@@ -31,8 +36,15 @@ class Talk:
         options.setdefault("max_size", None)
         options.setdefault("ping_interval", None)
         self._open = ExitStack()
-        connecting = connect(server.url + path, ssl=server.ssl_context, **options)
-        self.ws: ClientConnection = self._open.enter_context(connecting)
+        # The library reads a TLS socket on one thread and writes it on another, without a lock between
+        # them: now and then a message is lost. So over TLS only its protocol is used, on one thread.
+        plain = server.ssl_context is None
+        opened = (
+            connect(server.url + path, **options)
+            if plain
+            else OneThread(server, options.get("additional_headers", {}))
+        )
+        self.ws: Any = self._open.enter_context(opened)
 
     def __enter__(self) -> Talk:
         return self
@@ -82,6 +94,82 @@ class Talk:
                 self.heard.append(json.loads(self.ws.recv(10)))
         except ConnectionClosed as exc:
             return (exc.rcvd.code, exc.rcvd.reason) if exc.rcvd is not None else (1006, "")
+
+
+class OneThread:
+    """The protocol of the websockets library over a blocking TLS socket."""
+
+    def __init__(self, server: LocalServer, headers: Mapping[str, str]) -> None:
+        assert server.ssl_context is not None
+        sock = dial(server)
+        self.socket = server.ssl_context.wrap_socket(sock, server_hostname="localhost")
+        self._protocol = ClientProtocol(parse_uri(server.url), max_size=None)
+        self._parts: list[Frame] = []
+        opening = self._protocol.connect()
+        opening.headers.update(headers)
+        self._protocol.send_request(opening)
+        self._flush()
+        while self._protocol.state is State.CONNECTING:
+            self._take()
+
+    def __enter__(self) -> OneThread:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def send(self, data: Any) -> None:
+        if self._protocol.state is not State.OPEN:
+            while self._protocol.state is not State.CLOSED:
+                self._take()
+            raise self._protocol.close_exc
+        if isinstance(data, str):
+            self._protocol.send_text(data.encode())
+        else:
+            self._protocol.send_binary(data)
+        self._flush()
+
+    def recv(self, timeout: Optional[float] = None) -> Any:
+        self.socket.settimeout(timeout)
+        while True:
+            while self._parts:
+                frame = self._parts.pop(0)
+                if frame.opcode in (Opcode.TEXT, Opcode.BINARY):
+                    return frame.data.decode() if frame.opcode is Opcode.TEXT else frame.data
+            if self._protocol.state is State.CLOSED:
+                raise self._protocol.close_exc
+            self._take()
+
+    def close(self) -> None:
+        with suppress(OSError):
+            if self._protocol.state is State.OPEN:
+                self._protocol.send_close(1000)
+                self._flush()
+            while self._protocol.state is not State.CLOSED:
+                self._take()
+        self.socket.close()
+
+    def _take(self) -> None:
+        try:
+            data = self.socket.recv(65536)
+        except TimeoutError:
+            raise
+        except OSError:
+            data = b""
+        if data:
+            self._protocol.receive_data(data)
+        else:
+            self._protocol.receive_eof()
+        self._parts += [event for event in self._protocol.events_received() if isinstance(event, Frame)]
+        self._flush()
+
+    def _flush(self) -> None:
+        for data in self._protocol.data_to_send():
+            try:
+                self.socket.sendall(data) if data else self.socket.shutdown(socket.SHUT_WR)
+            except OSError:
+                self._protocol.receive_eof()
+                return
 
 
 def request(server: LocalServer, head: str, body: bytes = b"") -> tuple[int, dict[str, str], bytes]:
