@@ -27,6 +27,7 @@ __all__ = ["Conversation", "House"]
 
 _log = logging.getLogger(__name__)
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 START_TIMEOUT = 60.0  # s for StartRecognition; the service has such a limit and does not publish it
 _QUOTA_SHOWN = 50  # what the Info about usage says when there is no quota
 
@@ -95,7 +96,7 @@ class Conversation:
     def say(self, message: Mapping[str, Any], *, binary: bool = False) -> None:
         """Send a message, whether it is its turn or not."""
         if self.peer.speaks and not self.peer.closing:
-            text = json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+            text = _ENCODER.encode(message)
             self.record.say(message)
             self.peer.send(text.encode() if binary else text)
 
