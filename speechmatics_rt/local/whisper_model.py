@@ -201,8 +201,8 @@ def _without_loop(tokens: list[int], settled: int) -> list[int]:
 def _imagined(words: Sequence[Word], no_speech: float) -> bool:
     """Whether these words ("you", "I'm not too bad.") are what Whisper makes of breath, noise and tones.
 
-    Speech under noise as loud as itself stays below 0.6 with the longer utterances; made-up words are
-    written with little confidence, at a ``no_speech`` of 0.2 already.
+    Clear speech of any length stays below 0.5, and under noise as loud as itself mostly below 0.6;
+    what is made up lies above, or is written with little confidence.
     """
     mean = sum(word.confidence for word in words) / len(words)
     return no_speech > 0.6 or (no_speech > 0.2 and mean < 0.35)
