@@ -1,0 +1,93 @@
+"""Where the transcript goes: live to stdout, or whole, at the end, to stdout or a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Callable, Optional, TextIO
+
+from ..exceptions import ConfigurationError
+from ..transcript import Transcript
+from .show import text_of
+
+__all__ = ["WHOLE", "AtomicFile", "json_line", "opened"]
+
+
+def _json(transcript: Transcript) -> str:
+    return json.dumps(transcript.to_dict(), ensure_ascii=False, indent=2) + "\n"
+
+
+WHOLE: dict[str, Callable[[Transcript], str]] = {
+    "text": text_of,
+    "json": _json,
+    "srt": Transcript.to_srt,
+    "vtt": Transcript.to_vtt,
+}
+
+
+def json_line(message: dict[str, Any]) -> str:
+    """Write a message as one line of JSON."""
+    return json.dumps(message, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+class AtomicFile:
+    """A file that appears, or is replaced, whole or not at all.
+
+    It is begun beside its place when this is made, so that a folder that can't be written is known before
+    any work. What is no regular file (a pipe, /dev/null) is written directly.
+
+    Raises:
+        ConfigurationError: It can't be written there.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(os.path.realpath(path))  # a symbolic link stays one
+        try:
+            mode = self._path.stat().st_mode if self._path.exists() else None
+            if mode is None or stat.S_ISREG(mode):
+                self._begun: Optional[Path] = self._path.with_name(f".{self._path.name}.{os.getpid()}.part")
+                self._file = self._begun.open("x", encoding="utf-8", newline="\n")
+                if mode is not None:
+                    os.chmod(self._begun, stat.S_IMODE(mode))
+            else:
+                self._begun = None
+                self._file = self._path.open("w", encoding="utf-8", newline="\n")
+        except OSError as exc:
+            raise _unwritable(path, exc) from exc
+
+    def keep(self, text: str) -> None:
+        """Write the text and put the file in its place."""
+        with self._file:
+            self._file.write(text)
+        if self._begun is not None:
+            os.replace(self._begun, self._path)
+            self._begun = None
+
+    def close(self) -> None:
+        """Remove what was begun and not kept."""
+        self._file.close()
+        if self._begun is not None:
+            self._begun.unlink()
+
+
+@contextmanager
+def opened(path: str) -> Iterator[TextIO]:
+    """Open a file for lines that are to be read as they come.
+
+    Raises:
+        ConfigurationError: It can't be written there.
+    """
+    try:
+        file = open(path, "w", encoding="utf-8", newline="\n", buffering=1)  # noqa: SIM115 - closed below
+    except OSError as exc:
+        raise _unwritable(path, exc) from exc
+    with file:
+        yield file
+
+
+def _unwritable(path: str, exc: OSError) -> ConfigurationError:
+    return ConfigurationError(f"can't write {path!r}: {exc.strerror or exc}")

@@ -1,0 +1,40 @@
+"""Runs the real command in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent.parent
+SPEECH = ROOT / "examples" / "audio" / "librivox_3_sentences.wav"
+SENTENCES = [
+    "Good morning, and welcome to the reading room.",
+    "The train from Norwich was late, so we begin at once.",
+    "Was that the door?",
+    "Nobody came in, but the lamp on the stairs went out.",
+    "Please keep your seats",
+]
+
+
+def environment(**more: str) -> dict[str, str]:
+    ours = ("SPEECHMATICS_API_KEY", "SPEECHMATICS_RT_URL", "NO_COLOR", "SSL_CERT_FILE")
+    inherited = {name: value for name, value in os.environ.items() if name not in ours}
+    return {**inherited, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", "TERM": "xterm", **more}
+
+
+def start(*arguments: Any, **options: Any) -> subprocess.Popen:
+    """Start ``speechmatics-rt``, its streams as pipes unless told otherwise; use it in ``with``."""
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    env = environment(**options.pop("env", {}))
+    command = [sys.executable, "-m", "speechmatics_rt", *map(str, arguments)]
+    return subprocess.Popen(command, env=env, **{**streams, **options})
+
+
+def run(*arguments: Any, stdin: bytes = b"", **env: str) -> tuple[int, str, str]:
+    """Run it to its end and return its exit code, its stdout and its stderr."""
+    with start(*arguments, env=env) as process:
+        out, err = process.communicate(stdin, timeout=30)
+    return process.returncode, out.decode(), err.decode()

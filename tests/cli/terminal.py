@@ -1,0 +1,108 @@
+"""A small terminal: what the person would see."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import struct
+import subprocess
+import termios
+import unicodedata
+from typing import Any
+
+from .command import start
+
+_SEQUENCE = re.compile(r"\x1b\[([0-9;]*)([A-Za-z])")
+
+
+class Terminal:
+    """A grid with a cursor, for the few sequences that may be used; others are an error."""
+
+    def __init__(self, columns: int = 60, rows: int = 12) -> None:
+        self.columns = columns
+        self.rows = rows
+        self.lines: list[list[str]] = [[]]  # all there ever were; the screen is the last of them
+        self.row = self.column = 0
+        self.colours: set[str] = set()
+
+    def feed(self, text: str) -> Terminal:
+        at = 0
+        while at < len(text):
+            sequence = _SEQUENCE.match(text, at)
+            if sequence:
+                self._obey(sequence[2], sequence[1])
+                at = sequence.end()
+                continue
+            self._take(text[at])
+            at += 1
+        return self
+
+    def _take(self, character: str) -> None:
+        if character == "\r":
+            self.column = 0
+        elif character == "\n":
+            self._down()
+        else:
+            assert character.isprintable(), repr(character)
+            wide = 2 if unicodedata.east_asian_width(character) in "WF" else 1
+            if self.column + wide > self.columns:
+                self._down()
+                self.column = 0
+            line = self.lines[self.row]
+            line += [" "] * (self.column - len(line))
+            line[self.column : self.column + wide] = [character, ""][:wide]
+            self.column += wide
+
+    def _down(self) -> None:
+        self.row += 1
+        if self.row == len(self.lines):
+            self.lines.append([])
+
+    def _obey(self, command: str, parameter: str) -> None:
+        if command == "J":
+            assert not parameter
+            del self.lines[self.row][self.column :]
+            del self.lines[self.row + 1 :]
+        elif command == "A":
+            self.row -= int(parameter)
+            assert self.row >= max(0, len(self.lines) - self.rows), "above the screen"
+        elif command == "C":
+            self.column = min(self.columns - 1, self.column + int(parameter))
+        elif command == "m":
+            self.colours.add(parameter)
+        else:
+            raise AssertionError(f"ESC [ {parameter} {command}")
+
+    @property
+    def text(self) -> str:
+        return "\n".join("".join(line).rstrip() for line in self.lines).rstrip("\n")
+
+
+def in_terminal(
+    *arguments: Any,
+    columns: int = 60,
+    rows: int = 12,
+    streams: tuple[str, ...] = ("stdout", "stderr"),
+    **env: str,
+) -> tuple[int, str]:
+    """Run the command with some of its streams on a terminal; return its exit code and what came there."""
+    parent, child = os.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    others = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    received = b""
+    try:
+        with start(*arguments, env=env, **{**others, **dict.fromkeys(streams, child)}) as process:
+            os.close(child)
+            while True:
+                try:
+                    block = os.read(parent, 65536)
+                except OSError:  # Linux: nobody is left at the other end
+                    break
+                if not block:
+                    break
+                received += block
+            code = process.wait(10)
+    finally:
+        os.close(parent)
+    return code, received.decode()

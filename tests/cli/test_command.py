@@ -1,0 +1,145 @@
+"""The command itself: help, version, and the server it runs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from speechmatics_rt import __version__
+from speechmatics_rt.cli import ExitCode, main
+
+from .command import SENTENCES, SPEECH, environment, run, start
+
+
+def test_help_teaches_by_example_and_names_the_exit_codes() -> None:
+    code, out, err = run("--help")
+    assert (code, err) == (0, "")
+    assert out.count("\n  speechmatics-rt ") >= 6
+    for exit_code in ExitCode:
+        assert re.search(rf"^  {exit_code.value} ", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", ["transcribe", "serve"])
+def test_each_command_has_help_that_fits_a_terminal(command: str) -> None:
+    code, out, _ = run(command, "--help", COLUMNS="100")
+    assert code == 0
+    assert max(map(len, out.splitlines())) <= 110
+
+
+def test_every_example_in_the_help_is_a_command_line_that_parses(capsys) -> None:
+    from speechmatics_rt.cli import _EXAMPLES, _parser
+
+    for line in _EXAMPLES.splitlines()[1:]:
+        command = next(part for part in line.split(" | ") if "speechmatics-rt" in part)
+        arguments = shlex.split(command.split("   ")[0] if not line.startswith("   ") else command)
+        _parser().parse_args(arguments[1:])
+
+
+def test_version() -> None:
+    assert run("--version") == (0, f"speechmatics-rt {__version__}\n", "")
+
+
+def test_no_command_is_an_error_in_one_sentence(capsys) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([])
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.startswith("speechmatics-rt: error: the following arguments are required")
+
+
+def test_help_and_version_import_nothing_heavy() -> None:
+    program = (
+        "import sys\n"
+        "from speechmatics_rt.cli import main\n"
+        "try: main(['--version'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'rich', 'numpy', 'ssl', 'websocket', 'wsproto', 'requests', 'asyncio', 'ctranslate2'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment(), capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[1] == "[]"
+
+
+def test_in_process_the_signals_and_the_log_are_left_as_they_were() -> None:
+    import logging
+
+    handlers = (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
+    package = logging.getLogger("speechmatics_rt")
+    before = (list(package.handlers), package.level)
+    assert main(["transcribe", "no such.wav", "--url", "ws://127.0.0.1:1/v2"]) is ExitCode.USAGE
+    assert (list(package.handlers), package.level) == before
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
+
+
+# -- serve -------------------------------------------------------------------------------------------------
+
+
+def serving(*options) -> subprocess.Popen:
+    return start("serve", "--port", "0", *options, stdin=subprocess.DEVNULL)
+
+
+def stopped(process: subprocess.Popen, number: signal.Signals = signal.SIGINT) -> str:
+    process.send_signal(number)
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 0
+    return err.decode()
+
+
+def test_serve_says_its_url_and_logs_each_session() -> None:
+    with serving() as process:
+        url = process.stdout.readline().decode().strip()
+        assert url.startswith("ws://127.0.0.1:")
+        code, out, _ = run("transcribe", SPEECH, "--url", url)
+        log = stopped(process)
+    assert (code, out.splitlines()) == (0, SENTENCES)
+    assert re.search(r"session 1 began: en, pcm_s16le 16000 Hz, request [0-9a-f-]{36}\n", log)
+    assert re.search(r"session 1 ended well, after [0-9.]+ s: 19\.4 s of audio heard, [0-9]+ finals", log)
+    assert "stopped\n" in log
+
+
+def test_serve_prints_a_line_to_copy_that_works_over_tls_and_with_a_key() -> None:
+    with serving("--tls", "--key", "secret") as process:
+        assert process.stdout.readline().startswith(b"wss://")
+        assert b"Try:" in process.stderr.readline()
+        line = process.stderr.readline().decode().strip()
+        variable, *words = shlex.split(line)
+        name, value = variable.split("=")
+        assert words[:3] == ["speechmatics-rt", "transcribe", "FILE"]
+        code, out, err = run("transcribe", SPEECH, *words[3:], **{name: value})
+        assert (code, out.splitlines(), err) == (0, SENTENCES, "")
+        assert run("transcribe", SPEECH, *words[3:-1], "wrong", **{name: value})[0] == 3
+        assert "session 2 was refused: HTTP 401" in stopped(process, signal.SIGTERM)
+
+
+def test_serve_logs_how_a_session_failed() -> None:
+    with serving("--quota", "0") as process:
+        url = process.stdout.readline().decode().strip()
+        assert run("transcribe", SPEECH, "--url", url)[0] == 1
+        assert "session 1 ended with quota_exceeded: " in stopped(process)
+
+
+def test_serve_says_that_the_port_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        code, _, err = run("serve", "--port", taken.getsockname()[1])
+    assert code == 2
+    assert "can't listen on port" in err
+    assert run("serve", "--port", "70000")[0] == 2
+
+
+def test_help_answers_at_once() -> None:
+    fastest = min(_seconds("--help") for _ in range(3))
+    assert fastest < 0.4  # 0.09 s on a quiet machine; this is the ceiling for a busy one
+
+
+def _seconds(*arguments: str) -> float:
+    began = time.perf_counter()
+    run(*arguments)
+    return time.perf_counter() - began

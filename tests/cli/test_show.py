@@ -1,0 +1,196 @@
+"""What is drawn: text that grows, and beneath it, on a terminal, what changes in place."""
+
+from __future__ import annotations
+
+import io
+import random
+
+import pytest
+
+from speechmatics_rt.cli.show import Flow, Screen, Token, below, plain, progress, width
+from speechmatics_rt.local import LocalServer
+from speechmatics_rt.transcript import Word
+
+from .command import SENTENCES, SPEECH
+from .terminal import Terminal, in_terminal
+
+WRAPPED = """\
+S1: Good morning, and welcome to the
+reading room.
+S2: The train from Norwich was late, so
+we begin at once.
+S1: Was that the door?
+S2: Nobody came in, but the lamp on the
+stairs went out.
+S1: Please keep your seats"""
+
+
+class FakeTerminal(io.StringIO):
+    """Two streams on one terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def words_of(text: str, speaker: str = "S1") -> list[Word]:
+    return [
+        Word(part.rstrip(".,"), n, n + 1, part, " " if n else "", is_eos=part.endswith("."), speaker=speaker)
+        for n, part in enumerate(text.split())
+    ]
+
+
+# -- the flow of text --------------------------------------------------------------------------------------
+
+
+def test_text_is_the_same_however_it_arrives() -> None:
+    words = words_of("One two, three. Four five. Six", "S1") + words_of("Seven eight. Nine", "S2")
+    whole = Flow()
+    expected = plain([*whole.more(words), *whole.end()])
+    assert expected == "S1: One two, three.\nFour five.\nSix\nS2: Seven eight.\nNine\n"
+    for cut in range(len(words)):
+        flow = Flow()
+        parts = [*flow.more(words[:cut]), *flow.more(words[:cut]), *flow.more(words), *flow.end()]
+        assert plain(parts) == expected
+
+
+def test_a_mark_that_comes_later_continues_its_word_and_ends_the_line() -> None:
+    flow = Flow()
+    bare, marked = Word("Yes", 0, 1, "Yes"), Word("Yes", 0, 1, "Yes.", is_eos=True)
+    after = Word("So", 1, 2, "So", " ")
+    assert [plain(flow.more(words)) for words in ([bare], [marked], [marked, after])] == ["Yes", ".\n", "So"]
+
+
+def test_words_without_delimiters_stand_together() -> None:
+    words = [Word("你好", 0, 1, "你好、"), Word("世界", 1, 2, "世界。", is_eos=True)]
+    assert plain(Flow().more(words)) == "你好、世界。\n"
+
+
+def test_a_line_of_another_kind_waits_for_the_end_of_the_one_that_has_begun() -> None:
+    flow = Flow()
+    assert plain(flow.line("[music]")) == "[music]\n"
+    tokens = [*flow.more(words_of("One")), *flow.line("[fr] Un")]
+    assert plain([*tokens, *flow.more(words_of("One two. Three"))]) == "S1: One two.\n[fr] Un\nThree"
+    assert plain(flow.end()) == "\n"
+
+
+@pytest.mark.parametrize(
+    ("figures", "text"),
+    [
+        ((0, None, 0, 0.0), "0:00  lag 0.0 s"),
+        ((12.4, 19.4, 6.2, 0.84), "0:12 / 0:19  2.0x  lag 0.8 s"),
+        ((3700, None, 3700, None), "1:01:40  1.0x"),
+    ],
+)
+def test_progress_is_in_audio_time(figures, text: str) -> None:
+    assert progress(*figures) == text
+
+
+# -- what is drawn in place ----------------------------------------------------------------------------------
+
+
+def test_what_is_drawn_leaves_the_cursor_where_it_was_and_the_text_untouched() -> None:
+    random.seed(1)
+    alphabet = ["and", "extraordinarily", "世界", "a", "naïve", "so-called", "x" * 45]
+    for _ in range(300):
+        terminal = Terminal(columns=random.randint(24, 50), rows=8)
+        text = "word " * random.randint(0, 4)
+        terminal.feed("\r\n" * random.randint(0, 9) + text)
+        before = (terminal.text, terminal.row, terminal.column)
+        partial = " ".join(random.choices(alphabet, k=random.randint(0, 20)))
+        drawing = below(partial, "0:12 / 0:19", column=len(text), columns=terminal.columns, colour=False)
+        terminal.feed(drawing)
+        assert (terminal.row, terminal.column) == before[1:]
+        assert terminal.text.startswith(before[0].rstrip())
+        assert terminal.text.endswith("0:12 / 0:19")
+        assert all(width("".join(line)) < terminal.columns for line in terminal.lines)
+        assert terminal.feed("\x1b[J").text == before[0]
+
+
+def test_a_screen_shows_text_as_it_is_whatever_is_drawn_between() -> None:
+    random.seed(2)
+    stream = FakeTerminal()
+    screen = Screen(stream, stream, live=True)
+    flow, words = Flow(), words_of("Some words of a talk, that goes on. " * 12)
+    for count in range(0, len(words) + 1, 3):
+        screen.write(flow.more(words[:count]))
+        screen.draw("what is said now " * random.randint(0, 12), "0:01")
+    screen.clear()
+    screen.write(flow.end())
+    terminal = Terminal(columns=80).feed(stream.getvalue().replace("\n", "\r\n").replace("\r\r", "\r"))
+    assert terminal.text == "S1: " + "\n".join(["Some words of a talk, that goes on."] * 12)
+
+
+def test_a_note_does_not_hide_in_a_line_that_has_begun() -> None:
+    stream = FakeTerminal()
+    screen = Screen(stream, stream, live=True)
+    screen.write([Token("One two")])
+    screen.draw("three", "0:01")
+    screen.note("warning: mind the gap")
+    screen.write([Token("three.")])
+    text = Terminal().feed(stream.getvalue().replace("\n", "\r\n").replace("\r\r", "\r")).text
+    assert text == "One two\nwarning: mind the gap\nthree."
+
+
+# -- on a real terminal ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def server():
+    with LocalServer() as running:
+        yield running
+
+
+def test_a_terminal_ends_with_the_text_alone_coloured_by_speaker(server) -> None:
+    code, received = in_terminal(
+        "transcribe",
+        SPEECH,
+        "--url",
+        server.url,
+        "--partials",
+        "--diarization",
+        "speaker",
+        columns=40,
+        rows=6,
+    )
+    terminal = Terminal(40, 6).feed(received)
+    assert (code, terminal.text) == (0, WRAPPED)
+    assert {"1;36", "1;33", "90"} <= terminal.colours
+
+
+def test_on_the_way_a_terminal_shows_the_partial_and_the_progress(server) -> None:
+    _, received = in_terminal("transcribe", SPEECH, "--url", server.url, "--partials", columns=70)
+    terminal = Terminal(70)
+    seen = [terminal.feed(part).text.splitlines()[-2:] for part in received.split("\x1b[J")]
+    partials = [lines[0] for lines in seen if len(lines) == 2 and " / 0:19" in lines[1]]
+    assert SENTENCES[0][:20] in "\n".join(partials)
+    assert any("lag" in lines[-1] and "━" in lines[-1] for lines in seen if lines)
+
+
+def test_without_partials_only_finals_and_the_progress_are_shown(server) -> None:
+    in_terminal("transcribe", SPEECH, "--url", server.url)
+    assert not server.sessions[-1].said("AddPartialTranscript")
+
+
+def test_text_in_a_pipe_and_the_progress_on_the_terminal(server, tmp_path) -> None:
+    code, received = in_terminal(
+        "transcribe", SPEECH, "--url", server.url, "-o", tmp_path / "talk.txt", streams=("stderr",)
+    )
+    assert code == 0
+    assert "0:19 / 0:19" in received
+    assert Terminal().feed(received).text == ""
+    assert (tmp_path / "talk.txt").read_text().splitlines() == SENTENCES
+
+
+@pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_no_colours_where_they_are_not_wanted(server, env: dict[str, str]) -> None:
+    _, received = in_terminal("transcribe", SPEECH, "--url", server.url, "--diarization", "speaker", **env)
+    terminal = Terminal().feed(received)
+    assert not terminal.colours
+    assert terminal.text.startswith("S1: Good morning")
+    assert ("\x1b" in received) == ("NO_COLOR" in env)
+
+
+def test_a_warning_of_the_service_is_told_on_stderr(server) -> None:
+    words = ["--vocab", "one two three four five six seven eight"]
+    _, received = in_terminal("transcribe", SPEECH, "--url", server.url, *words)
+    assert "speechmatics-rt: warning: " in Terminal(200).feed(received).text

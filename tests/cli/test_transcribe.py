@@ -1,0 +1,221 @@
+"""``speechmatics-rt transcribe`` as the shell sees it: what goes in, what comes out, and when."""
+
+from __future__ import annotations
+
+import json
+import os
+import wave
+from pathlib import Path
+
+import pytest
+
+from speechmatics_rt import Transcript
+from speechmatics_rt.local import LocalServer
+
+from .command import SENTENCES, SPEECH, run, start
+
+RAW = ("--raw", "pcm_s16le", "--sample-rate", "16000")
+SECOND = bytes(32000)
+SPOKEN = """
+and mister john dashwood had then leisure to consider how much there might be prudently in his power to do for
+them had he married a more amiable woman he might have been made still more respectable than he was he might
+even have been made amiable himself
+"""
+
+
+@pytest.fixture(scope="module")
+def server():
+    with LocalServer() as running:
+        yield running
+
+
+def transcribe(server: LocalServer, *arguments, stdin: bytes = b"", **env: str):
+    return run("transcribe", *arguments, "--url", server.url, stdin=stdin, **env)
+
+
+def test_a_file_becomes_a_line_a_sentence_on_stdout_and_nothing_else_is_written(server) -> None:
+    assert transcribe(server, SPEECH) == (0, "\n".join(SENTENCES) + "\n", "")
+
+
+def test_the_local_server_needs_no_url_and_no_key() -> None:
+    code, out, err = run("transcribe", SPEECH, "--local", "--engine", "scripted")
+    assert (code, out.splitlines(), err) == (0, SENTENCES, "")
+
+
+def test_finals_leave_a_pipe_while_the_audio_is_still_coming(server) -> None:
+    with start("transcribe", "-", *RAW, "--url", server.url) as process:
+        process.stdin.write(SECOND * 9)
+        process.stdin.flush()
+        assert process.stdout.readline().decode() == SENTENCES[0] + "\n"
+        assert process.poll() is None
+        process.stdin.close()
+        assert process.stdout.readline().decode().strip() == SENTENCES[1]
+        assert process.wait(10) == 0
+        assert process.stderr.read() == b""
+
+
+def test_a_wav_on_standard_input_is_recognised(server) -> None:
+    code, out, _ = transcribe(server, "-", stdin=SPEECH.read_bytes())
+    assert (code, out.splitlines()) == (0, SENTENCES)
+    with wave.open(str(SPEECH)) as wav:
+        assert server.sessions[-1].audio == wav.readframes(wav.getnframes())
+
+
+def test_diarized_text_names_the_speaker_where_it_changes(server) -> None:
+    _, out, _ = transcribe(server, SPEECH, "--diarization", "speaker")
+    assert out.splitlines()[:2] == [f"S1: {SENTENCES[0]}", f"S2: {SENTENCES[1]}"]
+
+
+def test_translations_and_audio_events_stand_on_lines_of_their_own(server) -> None:
+    _, out, _ = transcribe(server, SPEECH, "--translate", "fr", "--translate", "de")
+    lines = out.splitlines()
+    assert lines[:3] == [SENTENCES[0], f"[fr] [fr] {SENTENCES[0]}", f"[de] [de] {SENTENCES[0]}"]
+    assert set(SENTENCES) <= set(lines)
+
+
+def test_jsonl_is_every_message_on_a_line(server) -> None:
+    code, out, err = transcribe(server, SPEECH, "-f", "jsonl", "--partials")
+    messages = [json.loads(line) for line in out.splitlines()]
+    said = [message for message in server.sessions[-1].sent if message["message"] != "AudioAdded"]
+    assert (code, messages, err) == (0, said, "")
+    assert {"AddPartialTranscript", "AddTranscript"} < {message["message"] for message in messages}
+
+
+def test_jsonl_keeps_what_came_before_a_session_that_did_not_start() -> None:
+    with LocalServer(quota=0) as full:
+        code, out, err = run("transcribe", SPEECH, "-f", "jsonl", "--url", full.url)
+    assert code == 1
+    assert [json.loads(line)["type"] for line in out.splitlines()] == ["quota_exceeded"]
+    assert err.startswith("speechmatics-rt: error: ")
+
+
+def test_json_is_the_transcript_at_the_end(server) -> None:
+    _, out, _ = transcribe(server, SPEECH, "--format", "json")
+    assert str(Transcript.from_dict(json.loads(out))) == " ".join(SENTENCES)
+
+
+@pytest.mark.parametrize(("form", "head"), [("srt", "1\n00:00:00,"), ("vtt", "WEBVTT\n")])
+def test_captions(server, form: str, head: str) -> None:
+    _, out, _ = transcribe(server, SPEECH, "-f", form)
+    assert out.startswith(head)
+    assert "welcome to the reading room." in " ".join(out.split())
+
+
+def test_output_in_any_locale_is_utf8(server) -> None:
+    code, out, _ = transcribe(server, "-", *RAW, "--entities", stdin=SECOND * 34, LC_ALL="C", PYTHONUTF8="0")
+    assert code == 0
+    assert "£42" in out
+
+
+def test_options_reach_the_service(server, tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(
+        '{"language": "de", "max_delay": 2, "operating_point": "standard", "domain": "medical",'
+        ' "conversation_config": {"end_of_utterance_silence_trigger": 0.3},'
+        ' "punctuation_overrides": {"sensitivity": 0.4}}'
+    )
+    options = ["--config", config, "-l", "en", "--max-delay", 1.5, "--model", "enhanced", "--partials"]
+    options += ["--vocab", "Ravelin", "--vocab", "Quillon", "--punctuation", ".?", "--end-of-utterance", 0.6]
+    options += ["--output-locale", "en-GB", "--diarization", "speaker", "--max-speakers", 3, "--entities"]
+    options += ["--translate", "fr", "--audio-events", "music"]
+    code, _, err = transcribe(server, SPEECH, *options)
+    assert (code, err) == (0, "")
+    start = server.sessions[-1].start
+    assert start["translation_config"] == {"target_languages": ["fr"], "enable_partials": True}
+    assert start["audio_events_config"] == {"types": ["music"]}
+    assert start["transcription_config"] == {
+        "language": "en",
+        "model": "enhanced",
+        "domain": "medical",
+        "output_locale": "en-GB",
+        "max_delay": 1.5,
+        "enable_partials": True,
+        "enable_entities": True,
+        "additional_vocab": ["Ravelin", "Quillon"],
+        "diarization": "speaker",
+        "speaker_diarization_config": {"max_speakers": 3},
+        "punctuation_overrides": {"permitted_marks": [".", "?"], "sensitivity": 0.4},
+        "conversation_config": {"end_of_utterance_silence_trigger": 0.6},
+    }
+
+
+def test_speed_paces_the_audio(server) -> None:
+    transcribe(server, "-", *RAW, "--speed", "4", stdin=SECOND * 4)
+    times = server.sessions[-1].times
+    assert times["end"] - times["started"] > 0.8
+
+
+# -- files -----------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_replaced_whole_and_keeps_its_mode(server, tmp_path: Path) -> None:
+    place, link = tmp_path / "talk.txt", tmp_path / "link.txt"
+    place.write_text("before")
+    place.chmod(0o640)
+    link.symlink_to(place)
+    assert transcribe(server, SPEECH, "-o", link) == (0, "", "")
+    assert place.read_text().splitlines() == SENTENCES
+    assert (place.stat().st_mode & 0o777, link.is_symlink()) == (0o640, True)
+    assert sorted(tmp_path.iterdir()) == [link, place]
+
+
+def test_a_file_stays_as_it_was_if_nothing_was_heard(server, tmp_path: Path) -> None:
+    place = tmp_path / "talk.txt"
+    place.write_text("before")
+    code, _, _ = transcribe(server, "-", "-o", place, stdin=b"")
+    assert (code, place.read_text(), list(tmp_path.iterdir())) == (2, "before", [place])
+
+
+def test_a_file_that_cannot_be_written_is_named_before_any_connection(server, tmp_path: Path) -> None:
+    count = len(server.sessions)
+    code, _, err = transcribe(server, SPEECH, "-o", tmp_path / "none" / "talk.txt")
+    assert code == 2
+    assert (
+        err == f"speechmatics-rt: error: can't write '{tmp_path}/none/talk.txt': No such file or directory\n"
+    )
+    assert len(server.sessions) == count
+
+
+def test_jsonl_grows_in_its_file_as_it_comes(server, tmp_path: Path) -> None:
+    place = tmp_path / "talk.jsonl"
+    os.mkfifo(place)  # a file one can wait for
+    with start("transcribe", "-", *RAW, "--url", server.url, "-f", "jsonl", "-o", place) as process:
+        with place.open() as lines:
+            process.stdin.write(SECOND * 9)
+            process.stdin.flush()
+            kinds = iter(json.loads(line)["message"] for line in lines)
+            assert "AddTranscript" in kinds  # reads up to there
+            assert process.poll() is None
+            process.stdin.close()
+            assert [*kinds][-1] == "EndOfTranscript"
+        assert process.wait(10) == 0
+
+
+def test_a_place_that_is_no_regular_file_is_written_directly(server) -> None:
+    assert transcribe(server, SPEECH, "-o", "/dev/null") == (0, "", "")
+    assert Path("/dev/null").is_char_device()
+
+
+# -- real speech -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.speech
+def test_real_speech_is_transcribed_offline() -> None:
+    pytest.importorskip("ctranslate2")
+    code, out, err = run("transcribe", SPEECH, "--local")
+    heard = "".join(c for c in out.lower().replace("mr.", "mister") if c.isalpha() or c.isspace()).split()
+    assert (code, err) == (0, "")
+    assert distance(SPOKEN.split(), heard) <= 2
+
+
+def distance(expected: list[str], found: list[str]) -> int:
+    """The least number of words to insert, delete or replace."""
+    row = list(range(len(found) + 1))
+    for above, word in enumerate(expected, 1):
+        diagonal, row[0] = row[0], above
+        for place, other in enumerate(found, 1):
+            diagonal, row[place] = (
+                row[place],
+                min(row[place] + 1, row[place - 1] + 1, diagonal + (word != other)),
+            )
+    return row[-1]
