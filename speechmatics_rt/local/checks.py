@@ -7,7 +7,7 @@ from typing import Any, Optional
 
 from .clock import SAMPLE_WIDTHS
 
-__all__ = ["CLOSE_CODES", "Refused", "check_change", "check_force", "check_start"]
+__all__ = ["CLOSE_CODES", "Refused", "check_change", "check_end", "check_force", "check_start"]
 
 # The close frame that follows an Error, by its type: code and reason text.
 CLOSE_CODES: dict[str, tuple[int, str]] = {
@@ -253,6 +253,17 @@ def check_change(message: Mapping[str, Any], language: str) -> dict[str, Any]:
 def check_force(message: Mapping[str, Any]) -> None:
     """Check a ForceEndOfUtterance."""
     _hold("invalid_message", _FORCE, dict(message), "ForceEndOfUtterance")
+
+
+def check_end(message: Mapping[str, Any]) -> None:
+    """Check an EndOfStream or EndOfChannel: any count will do, as none is known to be enforced."""
+    kind = message["message"]
+    table = {
+        "message": _text,
+        "last_seq_no": _integer(0),
+        **({"channel": _text} if kind == "EndOfChannel" else {}),
+    }
+    _hold("invalid_message", _object(table, required=tuple(table)), dict(message), kind)
 
 
 def _hold(kind: str, check: Check, value: Any, where: str) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import functools
 import json
 import logging
 import time
@@ -13,7 +16,7 @@ from typing import Any, Optional
 
 from ..exceptions import ConfigurationError, ProtocolError
 from ..session import Role, Session, State
-from .checks import CLOSE_CODES, Refused, check_change, check_force, check_start
+from .checks import CLOSE_CODES, Refused, check_change, check_end, check_force, check_start
 from .clock import AudioClock
 from .engine import Engine, Recogniser
 from .faults import Fault
@@ -29,6 +32,7 @@ _log = logging.getLogger(__name__)
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 START_TIMEOUT = 60.0  # s for StartRecognition; the service has such a limit and does not publish it
+_WITHOUT_CHANNEL = ("AddTranslation", "AddPartialTranslation")
 _QUOTA_SHOWN = 50  # what the Info about usage says when there is no quota
 
 
@@ -65,8 +69,8 @@ class Conversation:
         self._limits: Optional[Limits] = None
         self._last_audio = 0.0
         self._settings: dict[str, Any] = {}  # the checked StartRecognition
-        self._recognition: Optional[Recognition] = None
-        self._acknowledged = 0
+        self._recognitions: dict[Optional[str], Recognition] = {}  # by channel; without channels by None
+        self._unfinished = 0  # channels whose last words are owed
         self._speakers_at_end = False
         self._faults = [fault for fault in faults if not fault.counts]
         self._counted = [fault for fault in faults if fault.counts]
@@ -80,8 +84,8 @@ class Conversation:
         except Exception:  # noqa: BLE001  the server outlives its conversations; the log has it all
             _log.exception("connection %d of the local server broke", self.record.index)
         finally:
-            if self._recognition is not None:
-                self._recognition.close()
+            for recognition in self._recognitions.values():
+                recognition.close()
             self.wire.close()
 
     # -- said by faults, in or out of turn -------------------------------------------------------
@@ -129,38 +133,46 @@ class Conversation:
         self._session.lose(code, reason)
 
     def full(self) -> bool:
-        return self._recognition is not None and self._recognition.full
+        return any(recognition.full for recognition in self._recognitions.values())
 
     def binary(self, data: bytes) -> None:
-        self._last_audio = time.monotonic()
-        self._heard_bytes += len(data)
-        self.record.hear_audio(data)
-        if self._session.state is State.DRAINING:
-            reason = "audio after EndOfStream is ignored"
-            self._say({"message": "Warning", "type": "add_audio_after_eos", "reason": reason})
-            return
-        try:
-            heard = self._session.receive_audio()
-        except ProtocolError as exc:
-            self.fail("protocol_error", str(exc))
-            return
-        if heard and self._recognition is not None:
-            if self.acks:
-                self._acknowledged += 1
-                self._say({"message": "AudioAdded", "seq_no": self._acknowledged})
-            self._recognition.hear(data)
-        self._count_faults()
+        self._guarded(lambda: self._audio(data, None))
 
     def text(self, text: str) -> None:
+        self._guarded(lambda: self._hear(_message(text)))
+
+    def _guarded(self, hear: Callable[[], None]) -> None:
         try:
-            self._hear(_message(text))
+            hear()
         except ProtocolError as exc:
             self.fail("protocol_error", str(exc))
         except Refused as refused:
             self.fail(refused.type, refused.reason)
         self._count_faults()
 
+    def _audio(self, data: bytes, channel: Optional[str]) -> None:
+        self._last_audio = time.monotonic()
+        self._heard_bytes += len(data)
+        self.record.hear_audio(data, channel)
+        if self._session.state is State.DRAINING:
+            reason = "audio after EndOfStream is ignored"
+            self._say({"message": "Warning", "type": "add_audio_after_eos", "reason": reason})
+        elif self._session.receive_audio(channel):
+            if self.acks:
+                self._acknowledge(channel)
+            self._recognitions[channel].hear(data)
+
+    def _acknowledge(self, channel: Optional[str]) -> None:
+        number = self._session.channels[channel].sent
+        if channel is None:
+            self._say({"message": "AudioAdded", "seq_no": number})
+        else:
+            self._say({"message": "ChannelAudioAdded", "channel": channel, "seq_no": number})
+
     def _hear(self, message: dict[str, Any]) -> None:
+        if message["message"] == "AddChannelAudio":
+            self._audio(*_channel_audio(message))
+            return
         self.record.hear(message)
         handler = _HANDLERS.get(message["message"])
         if handler is None:
@@ -171,8 +183,7 @@ class Conversation:
     def _count_faults(self) -> None:
         if not self._counted:
             return
-        clock = self._recognition.clock if self._recognition is not None else None
-        seconds = clock.seconds if clock is not None else 0.0
+        seconds = max((heard.clock.seconds for heard in self._recognitions.values()), default=0.0)
         for fault in [
             fault
             for fault in self._counted
@@ -206,34 +217,39 @@ class Conversation:
     def _started(self, pack: dict[str, Any]) -> None:
         if self.peer.closing:
             return
-        house = self._house
         try:
-            recogniser = house.engine.recogniser(self._settings)
+            for channel in self._session.channels:
+                self._recognitions[channel] = self._recognition(channel)
         except Exception as exc:  # noqa: BLE001  an engine may raise anything; the session ends with it
             self._engine_failed(exc)
             return
-        self._recognition = Recognition(
-            recogniser,
-            AudioClock(self._settings.get("audio_format") or {"type": "file"}),
-            self.wire,
-            name=str(self.record.index),
-            worker=house.engine.slow,
-            speed=house.speed,
-            said=self._say_all,
-            failed=self._engine_failed,
-        )
-        self._say(
-            {
-                "message": "RecognitionStarted",
-                "orchestrator_version": house.version,
-                "id": str(uuid.uuid4()),
-                "language_pack_info": pack,
-            }
-        )
+        self._unfinished = len(self._recognitions)
+        started = {
+            "message": "RecognitionStarted",
+            "orchestrator_version": self._house.version,
+            "id": str(uuid.uuid4()),
+            "language_pack_info": pack,
+        }
+        if None not in self._recognitions:
+            started["channel_ids"] = [channel for channel in self._recognitions if channel is not None]
+        self._say(started)
         self._last_audio = time.monotonic()
-        self._limits = Limits(self._last_audio * house.time_scale)
+        self._limits = Limits(self._last_audio * self._house.time_scale)
         self._keep_limits()
         self.reach("started")
+
+    def _recognition(self, channel: Optional[str]) -> Recognition:
+        index = self.record.index
+        return Recognition(
+            self._house.engine.recogniser(self._settings),
+            AudioClock(self._settings.get("audio_format") or {"type": "file"}),
+            self.wire,
+            name=str(index) if channel is None else f"{index}-{channel}",
+            worker=self._house.engine.slow,
+            speed=self._house.speed,
+            said=functools.partial(self._say_all, channel),
+            failed=self._engine_failed,
+        )
 
     def _configure(self, message: dict[str, Any]) -> None:
         changes = check_change(message, self._settings["transcription_config"]["language"])
@@ -242,12 +258,17 @@ class Conversation:
             recogniser.configure(changes)
             return []
 
-        self._ask(configure)
+        for recognition in self._recognitions.values():
+            recognition.ask(configure)
 
     def _force(self, message: dict[str, Any]) -> None:
         check_force(message)
-        timestamp = message.get("timestamp")
-        self._ask(lambda recogniser: recogniser.force_end_of_utterance(timestamp))
+        timestamp, channel = message.get("timestamp"), message.get("channel")
+        if channel is not None and channel not in self._recognitions:
+            raise Refused("protocol_error", f"the session has no channel {channel!r}")
+        for label, recognition in self._recognitions.items():
+            if channel in (None, label):
+                recognition.ask(lambda recogniser: recogniser.force_end_of_utterance(timestamp))
 
     def _get_speakers(self, message: dict[str, Any]) -> None:
         at_end = message.get("final", False)
@@ -256,17 +277,51 @@ class Conversation:
         if at_end:
             self._speakers_at_end = True
         else:
-            self._ask(_speakers_result)
+            self._tell_speakers()
+
+    def _end_of_channel(self, message: dict[str, Any]) -> None:
+        check_end(message)
+        if self._session.state is State.DRAINING:  # it was the last one
+            self.reach("drain")
+        self._finish(message["channel"])
 
     def _end_of_stream(self, message: dict[str, Any]) -> None:
-        count = message.get("last_seq_no")
-        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
-            raise Refused("invalid_message", f"last_seq_no must be an integer of at least 0, not {count!r}")
+        check_end(message)
         self.reach("drain")
-        self._ask(lambda recogniser: recogniser.finish())
-        if self._speakers_at_end:
-            self._ask(_speakers_result)
-        self._ask(lambda recogniser: (), then=self._end_of_transcript)
+        for channel, count in self._session.channels.items():
+            if not count.ended:
+                self._finish(channel)
+
+    def _finish(self, channel: Optional[str]) -> None:
+        self._recognitions[channel].ask(lambda recogniser: recogniser.finish(), then=self._finished)
+
+    def _finished(self) -> None:
+        self._unfinished -= 1
+        if not self._unfinished and self._session.state is State.DRAINING:
+            if self._speakers_at_end:
+                self._tell_speakers(then=self._end_of_transcript)
+            else:
+                self._end_of_transcript()
+
+    def _tell_speakers(self, then: Optional[Callable[[], None]] = None) -> None:
+        """Say one SpeakersResult, once every channel has reached this moment of its audio."""
+        found: dict[Optional[str], list[dict[str, Any]]] = {}
+        waiting = set(self._recognitions)
+
+        def ask(channel: Optional[str], recogniser: Recogniser) -> list[dict[str, Any]]:
+            found[channel] = recogniser.speakers()
+            return []
+
+        def told(channel: Optional[str]) -> None:
+            waiting.discard(channel)
+            if not waiting:
+                speakers = [speaker for label in self._recognitions for speaker in found[label]]
+                self._say({"message": "SpeakersResult", "speakers": speakers})
+                if then is not None:
+                    then()
+
+        for channel, recognition in self._recognitions.items():
+            recognition.ask(functools.partial(ask, channel), functools.partial(told, channel))
 
     def _end_of_transcript(self) -> None:
         self.reach("end")
@@ -276,13 +331,12 @@ class Conversation:
 
     # -- what the server says --------------------------------------------------------------------
 
-    def _ask(self, call: Any, then: Optional[Callable[[], None]] = None) -> None:
-        if self._recognition is not None:
-            self._recognition.ask(call, then)
-
-    def _say_all(self, messages: list[dict[str, Any]]) -> None:
+    def _say_all(self, channel: Optional[str], messages: list[dict[str, Any]]) -> None:
         for message in messages:
-            self._say(message)
+            if channel is None or message["message"] in _WITHOUT_CHANNEL:
+                self._say(message)
+            else:
+                self._say({**message, "channel": channel})
         self.peer.room()
 
     def _say(self, message: Mapping[str, Any]) -> None:
@@ -333,8 +387,14 @@ def _message(text: str) -> dict[str, Any]:
     return message
 
 
-def _speakers_result(recogniser: Recogniser) -> list[dict[str, Any]]:
-    return [{"message": "SpeakersResult", "speakers": recogniser.speakers()}]
+def _channel_audio(message: Mapping[str, Any]) -> tuple[bytes, str]:
+    channel, data = message.get("channel"), message.get("data")
+    if not isinstance(channel, str) or not isinstance(data, str):
+        raise Refused("invalid_message", "AddChannelAudio needs channel and data, both strings")
+    try:
+        return base64.b64decode(data, validate=True), channel
+    except binascii.Error as exc:
+        raise Refused("invalid_message", f"data is not base64: {exc}") from exc
 
 
 _HANDLERS = {
@@ -342,5 +402,6 @@ _HANDLERS = {
     "SetRecognitionConfig": Conversation._configure,
     "ForceEndOfUtterance": Conversation._force,
     "GetSpeakers": Conversation._get_speakers,
+    "EndOfChannel": Conversation._end_of_channel,
     "EndOfStream": Conversation._end_of_stream,
 }

@@ -21,7 +21,8 @@ class SessionRecord:
         index: Which connection of the server it was, from 0.
         method, target, path, query, headers: The HTTP request; header names in lower case, empty until read.
         status: The HTTP status answered, None until then.
-        messages: What the client said, in order. Audio stands as ``{"message": "AddAudio", "size": n}``.
+        messages: What the client said, in order. Audio stands as ``{"message": "AddAudio", "size": n}``
+            (or ``AddChannelAudio``, with its ``channel``).
         sent: What the server said, in order, acknowledgements included.
         frames: Sizes of the audio messages in bytes.
         pings, pongs: How many of them the client sent.
@@ -50,15 +51,19 @@ class SessionRecord:
     server_code: Optional[int] = None
     server_reason: str = ""
     closed: threading.Event = field(default_factory=threading.Event)
-    _chunks: list[bytes] = field(default_factory=list, repr=False)
+    _chunks: list[tuple[Optional[str], bytes]] = field(default_factory=list, repr=False)
     _changed: threading.Condition = field(
         default_factory=threading.Condition, repr=False
     )  # guards nothing: a bell
 
     @property
     def audio(self) -> bytes:
-        """All audio read, in order."""
-        return b"".join(self._chunks)
+        """All audio read, in order; of several channels mixed up, see :meth:`audio_of`."""
+        return b"".join(audio for _, audio in list(self._chunks))
+
+    def audio_of(self, channel: Optional[str]) -> bytes:
+        """Return all audio read of one channel."""
+        return b"".join(audio for label, audio in list(self._chunks) if label == channel)
 
     @property
     def start(self) -> Optional[dict[str, Any]]:
@@ -111,12 +116,12 @@ class SessionRecord:
         self.messages.append(dict(message))
         self.ring()
 
-    def hear_audio(self, audio: bytes, kind: str = "AddAudio", channel: Optional[str] = None) -> None:
-        self._chunks.append(audio)
+    def hear_audio(self, audio: bytes, channel: Optional[str] = None) -> None:
+        self._chunks.append((channel, audio))
         self.frames.append(len(audio))
-        entry: dict[str, Any] = {"message": kind, "size": len(audio)}
+        entry: dict[str, Any] = {"message": "AddAudio", "size": len(audio)}
         if channel is not None:
-            entry["channel"] = channel
+            entry.update(message="AddChannelAudio", channel=channel)
         self.messages.append(entry)
         self.ring()
 
