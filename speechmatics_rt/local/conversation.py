@@ -363,7 +363,8 @@ class Conversation:
                 self.fail(message["type"], message["reason"])
             else:
                 self._say(message)
-        self.peer.later("limits", wait, self._keep_limits)
+        if not self.peer.closing:
+            self.peer.later("limits", wait, self._keep_limits)
 
     def _usage(self) -> dict[str, Any]:
         usage, quota = self._house.live(), self._house.quota or _QUOTA_SHOWN

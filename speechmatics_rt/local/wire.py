@@ -19,6 +19,7 @@ __all__ = ["Drip", "Wire"]
 _READ = 65_536
 _SEND = 262_144
 _UNSENT = 16 * 1024 * 1024  # a client that does not read: above this the server stops reading, too
+_LONGEST = 3600.0  # s of one wait; some selectors take no more than weeks
 _FINISH = 5.0  # s for a client that reads slowly to take the rest
 _LINGER = 1.0  # s for the client's end of the stream, once ours is said
 
@@ -147,7 +148,8 @@ class Wire:
         if self._calls or self._buffered():
             timeout = 0.0
         elif self._timers:
-            timeout = max(0.0, min(when for when, _ in self._timers.values()) - time.monotonic())
+            wait = min(when for when, _ in self._timers.values()) - time.monotonic()
+            timeout = min(max(0.0, wait), _LONGEST)
         ready = 0
         for key, mask in self._selector.select(timeout):
             if key.fileobj is self._woken:
