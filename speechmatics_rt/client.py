@@ -90,7 +90,7 @@ class BaseClient(EventEmitter):
         self._opening = False
         self._closed_while_opening = False
 
-    # -- the session -----------------------------------------------------------------------------------
+    # -- the session ---------------------------------------------------------------------------------
 
     def start_session(
         self,
@@ -233,7 +233,7 @@ class BaseClient(EventEmitter):
             conversation.connection.abandon()
             warnings.warn(f"a client was dropped with a session open: {self!r}", ResourceWarning, 2)
 
-    # -- what is known ---------------------------------------------------------------------------------
+    # -- what is known -------------------------------------------------------------------------------
 
     @property
     def request_id(self) -> Optional[str]:
@@ -271,7 +271,7 @@ class BaseClient(EventEmitter):
         conversation = self._conversation
         return conversation.transcript if conversation else Transcript()
 
-    # -- inside ----------------------------------------------------------------------------------------
+    # -- inside --------------------------------------------------------------------------------------
 
     def _running(self) -> Conversation:
         conversation = self._conversation
@@ -308,7 +308,7 @@ class BaseClient(EventEmitter):
             self.close()
         try:
             if not connection.start(opening.start, opening.deadline):
-                raise TimeoutError(
+                raise TimeoutError(  # noqa: TRY301  # cleaned up below like any other failure to start
                     f"the session did not start within the {opening.timeout:g} s of the whole call",
                     stage="whole",
                     seconds=opening.timeout,
@@ -354,7 +354,7 @@ class BaseClient(EventEmitter):
 
 
 class _Opening(NamedTuple):
-    """What opens a session; ``deadline`` (monotonic) is that of the whole call, ``timeout`` what was asked for."""
+    """What opens a session. ``deadline`` (monotonic) is that of the whole call, from ``timeout``."""
 
     start: dict[str, Any]
     audio_format: AudioFormat

@@ -13,9 +13,10 @@ from typing import Any, Callable, Optional
 
 from .audio import AudioSource, Pacer
 from .config import AudioFormat
-from .connection import ACKNOWLEDGEMENTS, Arrival, Connection
+from .connection import Connection
 from .events import EventEmitter
 from .exceptions import AudioError, SessionError, SpeechmaticsError, TimeoutError
+from .exchange import ACKNOWLEDGEMENTS, Arrival
 from .log import SessionLog
 from .transcript import Transcript
 
@@ -118,7 +119,7 @@ class MessageStream:
         conversation: Conversation,
         client: EventEmitter,
         *,
-        deadline: Optional[float] = None,
+        deadline: float = float("inf"),
         timeout: Optional[float] = None,
     ) -> None:
         self._conversation = conversation
@@ -145,7 +146,8 @@ class MessageStream:
                 try:
                     message = conversation.connection.open(self._batch.popleft())
                 except SpeechmaticsError as exc:
-                    raise self._failed(exc)
+                    self._failed(exc)
+                    raise
                 if message is None:
                     continue
                 conversation.deliver(message, self._client)
@@ -165,17 +167,18 @@ class MessageStream:
                     seconds=self._timeout,
                 )
         except SpeechmaticsError as exc:
-            raise self._failed(exc)
+            self._failed(exc)
+            raise
         if not batch:
             conversation.end()
             conversation.connection.close()
             raise StopIteration
         return batch
 
-    def _failed(self, error: SpeechmaticsError) -> SpeechmaticsError:
+    def _failed(self, error: SpeechmaticsError) -> None:
         self._conversation.end(error)
         self._conversation.connection.close()
-        return self._conversation.told(error)
+        self._conversation.told(error)
 
     def close(self) -> None:
         """End the session if it still runs; what had not arrived is lost."""
@@ -261,7 +264,7 @@ def listen(conversation: Conversation, client: EventEmitter) -> None:
         except SpeechmaticsError as exc:
             failure = exc
             if not isinstance(exc, SessionError):
-                log.error("the session failed: %s", exc.args[0])
+                log.error("the session failed: %s", exc.args[0])  # noqa: TRY400  # stop_session() raises it
         finally:
             conversation.end(failure)
             connection.close()

@@ -100,7 +100,7 @@ class EventEmitter:
         return [handler.callback for handler in self._handlers.get(_name(event), ()) + self._any]
 
     def remove_all_listeners(self, event: Optional[Event] = None) -> None:
-        """Remove the callbacks of one event, or, without one, all of them, those of :meth:`on_any` included."""
+        """Remove the callbacks of one event; without one all of them, those of :meth:`on_any` included."""
         with self._emitter_lock:
             if event is None:
                 self._handlers.clear()
@@ -121,7 +121,7 @@ class EventEmitter:
                 continue
             try:
                 handler.callback(message)
-            except Exception as exc:  # noqa: BLE001  # user code: logged or raised below, never lost
+            except Exception as exc:  # user code: logged or raised below, never lost
                 if self._handler_errors == "raise" and failure is None:
                     failure = exc
                 else:
@@ -169,7 +169,7 @@ def _checked(callback: Callback) -> Callback:
     if not callable(callback):
         raise TypeError(f"a callback must be callable, not {callback!r}")
     if inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(
-        getattr(callback, "__call__", None)
+        getattr(type(callback), "__call__", None)  # noqa: B004  # the method itself is looked at
     ):
         raise ConfigurationError(
             f"{callback!r} is a coroutine function: nothing here would await it; pass a plain function"

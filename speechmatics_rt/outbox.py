@@ -24,7 +24,7 @@ class Outbox:
         limit: The number of waiting data bytes from which the box counts as full.
     """
 
-    __slots__ = ("_block", "_limit", "_pinned", "_pong", "_ping", "_close", "_data", "_size", "closing")
+    __slots__ = ("_block", "_close", "_data", "_limit", "_ping", "_pinned", "_pong", "_size", "closing")
 
     def __init__(self, block: int, limit: int) -> None:
         self._block = block
@@ -94,7 +94,7 @@ class Outbox:
             block, self._close = self._close, None
             return block
         data, room = self._data, self._block
-        batch = []
+        batch: list[bytes] = []
         while data and (not batch or len(data[0]) <= room):
             frame = data.popleft()
             room -= len(frame)

@@ -63,28 +63,26 @@ _CLIENT_SAYS: dict[str, dict[State, State]] = {
 _WHILE_RUNNING = {State.STREAMING: State.STREAMING, State.DRAINING: State.DRAINING}
 _BEFORE_START = {State.NEW: State.NEW, State.STARTING: State.STARTING}
 
+_OUTPUT = (
+    "AudioAdded",
+    "ChannelAudioAdded",
+    "AddTranscript",
+    "AddPartialTranscript",
+    "AddTranslation",
+    "AddPartialTranslation",
+    "AudioEventStarted",
+    "AudioEventEnded",
+    "EndOfUtterance",
+    "SpeakersResult",
+    "LanguageInfo",
+)
 _SERVER_SAYS: dict[str, dict[State, State]] = {
     "RecognitionStarted": {State.STARTING: State.STREAMING},
     "EndOfTranscript": {State.STREAMING: State.DONE, State.DRAINING: State.DONE},
-    "Error": {state: State.FAILED for state in (State.NEW, State.STARTING, State.STREAMING, State.DRAINING)},
+    "Error": dict.fromkeys((State.NEW, State.STARTING, State.STREAMING, State.DRAINING), State.FAILED),
     "Info": {**_BEFORE_START, **_WHILE_RUNNING},
     "Warning": {**_BEFORE_START, **_WHILE_RUNNING},
-    **{
-        kind: _WHILE_RUNNING
-        for kind in (
-            "AudioAdded",
-            "ChannelAudioAdded",
-            "AddTranscript",
-            "AddPartialTranscript",
-            "AddTranslation",
-            "AddPartialTranslation",
-            "AudioEventStarted",
-            "AudioEventEnded",
-            "EndOfUtterance",
-            "SpeakersResult",
-            "LanguageInfo",
-        )
-    },
+    **dict.fromkeys(_OUTPUT, _WHILE_RUNNING),
 }
 
 # What the table does not know passes, so that tomorrow's messages work with today's client. A client
@@ -104,7 +102,7 @@ class ChannelCount:
 
 @dataclass(frozen=True)
 class Ending:
-    """How a session failed: the state it was in, the server's Error if there was one, the close frame if any."""
+    """How a session failed: the state it was in, the server's Error and close frame, if any."""
 
     state: State
     error: Optional[Mapping[str, Any]] = None
@@ -146,7 +144,8 @@ class Ending:
         if code == 1006:
             text = f"the connection was lost {_WHILE[self.state]}, after {after:.1f} s, without a close frame"
         else:
-            text = f"the server closed the connection {_WHILE[self.state]}, after {after:.1f} s, with code {code}{said}"
+            when = f"{_WHILE[self.state]}, after {after:.1f} s"
+            text = f"the server closed the connection {when}, with code {code}{said}"
         return ConnectionError(text, stage=_STAGE[self.state], code=code, reason=self.reason)
 
 
@@ -197,15 +196,15 @@ class Session:
     """
 
     __slots__ = (
-        "role",
-        "state",
-        "session_id",
+        "_ours",
+        "_single",
+        "_theirs",
         "channels",
         "ending",
+        "role",
+        "session_id",
+        "state",
         "surplus",
-        "_ours",
-        "_theirs",
-        "_single",
     )
 
     def __init__(self, role: Role) -> None:

@@ -12,7 +12,7 @@ class SessionStats:
     """A snapshot of a session's figures, consistent in itself.
 
     Attributes:
-        seconds_sent: Seconds of audio sent, over all channels (0 for format ``file``, whose length is unknown).
+        seconds_sent: Seconds of audio sent, over all channels; 0 for format ``file``.
         seconds_acknowledged: Seconds of audio the server has acknowledged.
         seconds_transcribed: The end of the last final, in seconds of audio.
         frames_sent: Audio frames sent.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextvars
+import functools
 import gc
-import logging
 import os
 import signal
 import subprocess
@@ -12,13 +12,13 @@ import sys
 import textwrap
 import threading
 import time
-import warnings
 
 import pytest
-from .conftest import threads
 
 from speechmatics_rt import AudioFormat, Client, SessionError, TranscriptionConfig
-from speechmatics_rt.local import Fault, LocalServer
+from speechmatics_rt.local import Fault
+
+from .conftest import threads
 
 PCM = AudioFormat("pcm_s16le", 16000)
 SECOND = bytes(32000)
@@ -221,6 +221,10 @@ def test_a_dropped_iterator_ends_the_session_and_says_so(serve, client_of) -> No
     assert client.transcribe(SECOND, audio_format=PCM).text
 
 
+def _stats_of(client, message):
+    return client.stats
+
+
 @pytest.mark.parametrize("with_handlers", [False, True])
 def test_a_dropped_client_is_collected_and_its_session_ends(serve, with_handlers) -> None:
     server = serve()
@@ -228,7 +232,8 @@ def test_a_dropped_client_is_collected_and_its_session_ends(serve, with_handlers
 
     client = Client(url=server.url, conn_config=ConnectionConfig(ssl_context=server.ssl_context))
     if with_handlers:
-        client.on("AddTranscript", lambda message: client.audio_bytes_sent)  # a circle through the handler
+        client.on("AddTranscript", client.transcript.add)
+        client.on("AddTranscript", functools.partial(_stats_of, client))  # a circle through the handler
     client.start_session(audio_format=PCM)
     client.send_audio(SECOND)
     with pytest.warns(ResourceWarning, match="client"):

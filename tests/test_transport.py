@@ -527,7 +527,7 @@ def test_a_silent_tls_server_ends_at_the_deadline(trusting: ssl.SSLContext) -> N
 
 
 def refused(answer: str, then: Handler = lambda connection: None, **options: Any) -> Any:
-    with Service(answering(answer.encode(), then)) as service, pytest.raises(Exception) as caught:  # noqa: PT011
+    with Service(answering(answer.encode(), then)) as service, pytest.raises(Exception) as caught:
         connect(f"ws://127.0.0.1:{service.port}/v2?jwt=geheim.token", **options)
     told = "".join(str(error) for error in (caught.value, caught.value.__cause__))
     assert "geheim" not in told

@@ -71,7 +71,8 @@ def measure(task: str, url: str, ca: list[str], rounds: int) -> None:
     for client in cpu:
         ratio = cpu["ours"] / cpu[client]
         print(
-            f"{task:11} {client:9} {cpu[client]:8.1f} us CPU  {wall[client]:8.1f} us  ours/{client} {ratio:.2f}",
+            f"{task:11} {client:9} {cpu[client]:8.1f} us CPU {wall[client]:8.1f} us  "
+            f"ours/{client} {ratio:.2f}",
             flush=True,
         )
 
