@@ -1,4 +1,16 @@
-"""A local server that speaks the Real-Time protocol: for tests, for demos, for work without a network."""
+"""A local server that speaks the Real-Time protocol: for tests, for demos, for work without a network.
+
+``LocalServer()`` speaks a script over any audio; ``LocalServer("whisper")`` really listens. What it does
+wrong is data: see :mod:`speechmatics_rt.local.faults` for the table.
+
+Example:
+    >>> script = Script.from_text("It rained in Bergen.")
+    >>> faults = [Fault.refuse(503, retry_after=1, sessions=[0]), Fault.reset(after_seconds=10, sessions=[1])]
+    >>> with LocalServer(ScriptedEngine(script), keys=["secret"], faults=faults) as server:
+    ...     url = server.url  # for a client; then see what it did:
+    ...     server.sessions
+    []
+"""
 
 from __future__ import annotations
 

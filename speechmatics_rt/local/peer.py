@@ -206,7 +206,7 @@ class Peer:
                 if isinstance(event, TextMessage):
                     self._listener.text("".join(parts))
                 else:
-                    self._listener.binary(parts[0] if len(parts) == 1 else b"".join(parts))
+                    self._listener.binary(b"".join(parts))
         elif isinstance(event, Ping):
             self._record.ping()
             if self.pongs and not self.closing and self._ws is not None:
