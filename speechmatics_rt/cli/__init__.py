@@ -100,10 +100,13 @@ def main(argv: Optional[Sequence[str]] = None) -> ExitCode:
         except SpeechmaticsError as exc:
             complain(exc, arguments.verbose)
             return ExitCode.of(exc)
-        except BrokenPipeError:
-            # Who read our output has had enough. What Python still holds goes nowhere, or it would complain.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except BrokenPipeError:  # who read our output has had enough
+            _give_up_stdout()
             return ExitCode.OK
+        except OSError as exc:  # of the output, mostly: audio and connection have errors of their own
+            _give_up_stdout()
+            complain(exc, arguments.verbose)
+            return ExitCode.FAILED
         except KeyboardInterrupt:
             return ExitCode.INTERRUPTED
 
@@ -118,7 +121,12 @@ def _command(arguments: argparse.Namespace) -> ExitCode:
     return transcribe(arguments)
 
 
-def complain(error: SpeechmaticsError, verbose: int) -> None:
+def _give_up_stdout() -> None:
+    """Send what Python still holds for stdout nowhere, or it would try again at the exit, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def complain(error: Exception, verbose: int) -> None:
     """Say an error in one line; with ``-vv`` where it came from, first."""
     if verbose > 1:
         traceback.print_exception(type(error), error, error.__traceback__)
@@ -175,6 +183,7 @@ def _parser() -> argparse.ArgumentParser:
     transcribe = commands.add_parser(
         "transcribe",
         help="transcribe a file or standard input",
+        usage=f"{PROG} transcribe FILE [options]",
         description="Transcribe a file or standard input. Text goes to stdout, all else to stderr.",
         epilog=f"{_EXAMPLES}\n{_EXIT_CODES}\n"
         "Ctrl-C ends the audio and waits for the rest of its transcript; once more, and it ends at once.",
@@ -189,6 +198,7 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser(
         "serve",
         help="run a local server that speaks the same protocol",
+        usage=f"{PROG} serve [options]",
         description="Run a local server that speaks the Real-Time protocol, until Ctrl-C; print its URL.",
         epilog="examples:\n"
         "  speechmatics-rt serve                        scripted words over any audio, any key\n"
@@ -216,7 +226,9 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
 def _add_place(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("service")
     place = group.add_mutually_exclusive_group()
-    place.add_argument("--url", help="default: the variable SPEECHMATICS_RT_URL, or the EU service")
+    place.add_argument(
+        "--url", help="default: SPEECHMATICS_RT_URL, or the EU service; SSL_CERT_FILE names a CA of your own"
+    )
     place.add_argument(
         "--local", action="store_true", help="recognise offline, in this process, without a key"
     )
@@ -271,6 +283,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=["text", "json", "jsonl", "srt", "vtt"],
         default="text",
+        metavar="FORMAT",
         help="text (default): a line a sentence, as it is heard; jsonl: every message as it comes "
         "(acknowledgements left out); json, srt, vtt: the transcript, at the end",
     )
@@ -278,7 +291,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         "-o",
         "--output",
         metavar="FILE",
-        help="in place of stdout; written whole at the end, jsonl as it comes",
+        help="in place of stdout; whole, at the end (what was heard, after an error); jsonl as it comes",
     )
     group.add_argument(
         "--partials",

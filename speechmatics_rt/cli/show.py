@@ -256,8 +256,9 @@ class Screen:
                 continue
             if self._column and self._column + width(text) > columns:
                 pieces.append("\n")
-                text = text.lstrip(" ")
                 self._column = 0
+            if not self._column:
+                text = text.lstrip(" ")
             self._column = (self._column + width(text)) % (columns + 1)
             if speaker is not None and self._colour:
                 text = f"\x1b[1;{_SPEAKERS[speaker % len(_SPEAKERS)]}m{text}{_PLAIN}"

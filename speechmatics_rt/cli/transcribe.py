@@ -36,7 +36,7 @@ def transcribe(arguments: argparse.Namespace) -> ExitCode:
     Raises:
         SpeechmaticsError: What went wrong; what was heard before is printed.
     """
-    asked = _asked(arguments)
+    asked, source = _asked(arguments), _source(arguments.file)
     screen = Screen(_utf8(sys.stdout), sys.stderr, live=not arguments.verbose)
     with ExitStack() as stack:
         view = stack.enter_context(_View(arguments, screen))
@@ -44,7 +44,7 @@ def transcribe(arguments: argparse.Namespace) -> ExitCode:
         for kind in _BEFORE:
             client.on(kind, view.take)
         session = stack.enter_context(_Session(client, screen))
-        messages = stack.enter_context(session.start(_source(arguments.file), asked))
+        messages = stack.enter_context(session.start(source, asked))
         view.begin(client, _length(arguments, asked["audio_format"]))
         for message in messages:
             if message["message"] not in _BEFORE:

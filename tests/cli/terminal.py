@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import struct
 import subprocess
-import termios
 import unicodedata
 from typing import Any
 
@@ -87,6 +85,9 @@ def in_terminal(
     **env: str,
 ) -> tuple[int, str]:
     """Run the command with some of its streams on a terminal; return its exit code and what came there."""
+    import fcntl  # Unix alone has these
+    import termios
+
     parent, child = os.openpty()
     fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     others = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)

@@ -16,7 +16,10 @@ from speechmatics_rt.local import Fault, LocalServer
 
 from .command import SENTENCES, SPEECH, environment, run, start
 
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals and devices of Unix")
+
 RAW = ("--raw", "pcm_s16le", "--sample-rate", "16000")
+LOCAL = ("--local", "--engine", "scripted")
 SECOND = bytes(32000)
 
 
@@ -46,6 +49,14 @@ def test_what_was_heard_before_an_error_is_kept_in_the_file(tmp_path: Path) -> N
         code, _, _ = run("transcribe", SPEECH, "--url", server.url, "-o", tmp_path / "talk.txt")
     assert code == 1
     assert (tmp_path / "talk.txt").read_text().startswith(SENTENCES[0])
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+def test_1_a_full_disk_is_told_once() -> None:
+    with open("/dev/full", "wb") as full, start("transcribe", SPEECH, *LOCAL, stdout=full) as process:
+        _, err = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert err == b"speechmatics-rt: error: [Errno 28] No space left on device\n"
 
 
 # -- 2 -----------------------------------------------------------------------------------------------------
@@ -103,7 +114,7 @@ def test_2_audio_that_cuts_a_sample() -> None:
 def test_2_a_terminal_is_no_audio() -> None:
     parent, child = os.openpty()
     try:
-        with start("transcribe", "-", "--local", stdin=child) as process:
+        with start("transcribe", "-", *LOCAL, stdin=child) as process:
             _, err = process.communicate(timeout=10)
     finally:
         os.close(parent)
@@ -120,7 +131,7 @@ def test_2_without_the_extra_the_error_says_what_to_install(missing: str, engine
     command = [sys.executable, "-c", program, "transcribe", str(SPEECH), "--local", "--engine", engine]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert missing in done.stderr
+    assert "needs more packages" in done.stderr
     assert "pip install 'speechmatics-rt-sync[local]'" in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -220,6 +231,15 @@ def test_130_ctrl_c_while_connecting() -> None:
                 _, err = process.communicate(timeout=10)
     assert process.returncode == 130
     assert err == b""
+
+
+def test_130_ctrl_c_before_the_session_has_started() -> None:
+    late = Fault.late_start(seconds=0.5)
+    with LocalServer(faults=[late]) as server, start("transcribe", SPEECH, "--url", server.url) as process:
+        record = server.wait_for_session().wait_for(lambda record: record.start)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
+        assert record.heard("EndOfStream")
 
 
 def test_130_ctrl_c_while_standard_input_gives_nothing() -> None:

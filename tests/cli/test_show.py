@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import random
 
 import pytest
@@ -14,6 +15,7 @@ from speechmatics_rt.transcript import Word
 from .command import SENTENCES, SPEECH
 from .terminal import Terminal, in_terminal
 
+unix = pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminals like these")
 WRAPPED = """\
 S1: Good morning, and welcome to the
 reading room.
@@ -140,6 +142,7 @@ def server():
         yield running
 
 
+@unix
 def test_a_terminal_ends_with_the_text_alone_coloured_by_speaker(server) -> None:
     code, received = in_terminal(
         "transcribe",
@@ -157,6 +160,7 @@ def test_a_terminal_ends_with_the_text_alone_coloured_by_speaker(server) -> None
     assert {"1;36", "1;33", "90"} <= terminal.colours
 
 
+@unix
 def test_on_the_way_a_terminal_shows_the_partial_and_the_progress(server) -> None:
     _, received = in_terminal("transcribe", SPEECH, "--url", server.url, "--partials", columns=70)
     terminal = Terminal(70)
@@ -166,11 +170,13 @@ def test_on_the_way_a_terminal_shows_the_partial_and_the_progress(server) -> Non
     assert any("lag" in lines[-1] and "━" in lines[-1] for lines in seen if lines)
 
 
+@unix
 def test_without_partials_only_finals_and_the_progress_are_shown(server) -> None:
     in_terminal("transcribe", SPEECH, "--url", server.url)
     assert not server.sessions[-1].said("AddPartialTranscript")
 
 
+@unix
 def test_text_in_a_pipe_and_the_progress_on_the_terminal(server, tmp_path) -> None:
     code, received = in_terminal(
         "transcribe", SPEECH, "--url", server.url, "-o", tmp_path / "talk.txt", streams=("stderr",)
@@ -181,6 +187,7 @@ def test_text_in_a_pipe_and_the_progress_on_the_terminal(server, tmp_path) -> No
     assert (tmp_path / "talk.txt").read_text().splitlines() == SENTENCES
 
 
+@unix
 @pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_no_colours_where_they_are_not_wanted(server, env: dict[str, str]) -> None:
     _, received = in_terminal("transcribe", SPEECH, "--url", server.url, "--diarization", "speaker", **env)
@@ -190,6 +197,7 @@ def test_no_colours_where_they_are_not_wanted(server, env: dict[str, str]) -> No
     assert ("\x1b" in received) == ("NO_COLOR" in env)
 
 
+@unix
 def test_a_warning_of_the_service_is_told_on_stderr(server) -> None:
     words = ["--vocab", "one two three four five six seven eight"]
     _, received = in_terminal("transcribe", SPEECH, "--url", server.url, *words)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from speechmatics_rt import Transcript
-from speechmatics_rt.local import LocalServer
+from speechmatics_rt.local import Fault, LocalServer
 
 from .command import SENTENCES, SPEECH, run, start
 
@@ -66,11 +66,20 @@ def test_diarized_text_names_the_speaker_where_it_changes(server) -> None:
     assert out.splitlines()[:2] == [f"S1: {SENTENCES[0]}", f"S2: {SENTENCES[1]}"]
 
 
-def test_translations_and_audio_events_stand_on_lines_of_their_own(server) -> None:
+def test_translations_stand_on_lines_of_their_own(server) -> None:
     _, out, _ = transcribe(server, SPEECH, "--translate", "fr", "--translate", "de")
     lines = out.splitlines()
     assert lines[:3] == [SENTENCES[0], f"[fr] [fr] {SENTENCES[0]}", f"[de] [de] {SENTENCES[0]}"]
     assert set(SENTENCES) <= set(lines)
+
+
+def test_sounds_stand_on_lines_of_their_own() -> None:
+    event = {"type": "applause", "start_time": 0.1, "confidence": 0.7}
+    clapping = Fault.message({"message": "AudioEventStarted", "event": event}, after_seconds=6)
+    with LocalServer(faults=[clapping]) as server:
+        _, out, _ = transcribe(server, SPEECH, "--audio-events", "all")
+    assert "[applause]" in out.splitlines()
+    assert set(SENTENCES) <= set(out.splitlines())
 
 
 def test_jsonl_is_every_message_on_a_line(server) -> None:
