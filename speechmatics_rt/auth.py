@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import logging
 import os
@@ -27,6 +26,7 @@ from .exceptions import (
     ConnectionError,
     TimeoutError,
 )
+from .url import is_loopback
 
 if TYPE_CHECKING:
     import ssl
@@ -120,7 +120,7 @@ def headers_for(auth: AuthBase, url: str) -> dict[str, str]:
     """
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")
-    exposed = parts.scheme == "ws" and not _is_loopback(host)
+    exposed = parts.scheme == "ws" and not is_loopback(host)
     found = isinstance(auth, StaticKeyAuth) and auth.from_environment
     if found and "jwt" in parse_qs(parts.query):
         return {}
@@ -138,13 +138,6 @@ def headers_for(auth: AuthBase, url: str) -> dict[str, str]:
             return {}
         logger.warning("the key goes to %s unencrypted; use wss:// if you can", host)
     return headers
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def _key_from_environment() -> Optional[str]:
@@ -322,7 +315,7 @@ def _endpoint(mp_url: str) -> str:
         raise ConfigurationError(
             "the URL of the management platform must begin with https:// and name a host"
         )
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise ConfigurationError(f"the API key would go to {parts.hostname} unencrypted; use https://")
     return mp_url.rstrip("/") + "/v1/api_keys"
 

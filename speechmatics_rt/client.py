@@ -440,7 +440,7 @@ class Client(BaseClient):
 
         Arguments and errors as :meth:`transcribe`; those of the session are raised by the iteration.
         """
-        if speed is not None and not speed > 0:
+        if speed is not None and not 0 < speed < float("inf"):
             raise ConfigurationError(
                 f"speed={speed!r}: use a positive number, 1.0 for real time, or None for no pace"
             )

@@ -466,7 +466,7 @@ class ConnectionConfig(Options):
         window_frames: Audio messages unacknowledged at most.
         window_seconds: Raw audio unacknowledged at most, per channel.
         ssl_context: For ``wss://``; None takes one default context shared by all sessions.
-        proxy: URL of a proxy; None takes the environment's.
+        proxy: URL of a proxy; None takes the environment's, ``""`` none.
         read_limit, write_limit: Accepted because other clients have them; unused here.
 
     Raises:
@@ -503,7 +503,7 @@ class ConnectionConfig(Options):
                 ("max_size", "max_queue", "window_frames", "read_limit", "write_limit"), _ANY_COUNT
             ),
             "ssl_context": _context,
-            "proxy": TEXT,
+            "proxy": STRING,
         }
     )
 

@@ -100,7 +100,7 @@ class ConnectionError(TransportError, builtins.ConnectionError):
     """The connection could not be made, was refused with an HTTP status, or was lost.
 
     Attributes:
-        stage: Where: ``"dns"``, ``"tcp"``, ``"proxy"``, ``"tls"``, ``"upgrade"``, ``"start"``,
+        stage: Where: ``"key"``, ``"dns"``, ``"tcp"``, ``"proxy"``, ``"tls"``, ``"upgrade"``, ``"start"``,
             ``"streaming"``, ``"draining"``, ``"keepalive"`` or ``"closing"``.
         status: The HTTP status of a refused upgrade, or None.
         retry_after: Seconds the server asked to wait (``Retry-After``), or None.

@@ -28,7 +28,7 @@ from .exceptions import (
     SpeechmaticsError,
     TimeoutError,
 )
-from .url import Target, address_of, check_url, header_line, parse, redact, with_sdk
+from .url import Target, address_of, check_url, header_line, is_loopback, parse, redact, with_sdk
 
 __all__ = ["Upgraded", "check_url", "dial", "redact", "with_sdk"]
 
@@ -250,9 +250,12 @@ def _proxy_for(target: Target, given: Optional[str]) -> Optional[_Proxy]:
     """Return the proxy to use: the given one (``""``: none), else what the standard library finds.
 
     That is the variables ``http_proxy`` (for ``ws``), ``https_proxy`` (for ``wss``), ``all_proxy`` and
-    ``no_proxy``, or the system's settings; loopback is not excepted unless those say so.
+    ``no_proxy``, or the system's settings. This machine itself is never reached through the environment's
+    proxy: the local server must work behind any of them.
     """
     source = "proxy"
+    if given is None and is_loopback(target.host):
+        return None
     if given is None:
         from urllib.request import getproxies, proxy_bypass
 

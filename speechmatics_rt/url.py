@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import NamedTuple, Optional
 from urllib.parse import quote, unquote, unquote_plus, urlsplit
 
 from .exceptions import ConfigurationError
 
-__all__ = ["Target", "address_of", "check_url", "header_line", "parse", "redact", "with_sdk"]
+__all__ = ["Target", "address_of", "check_url", "header_line", "is_loopback", "parse", "redact", "with_sdk"]
 
 _SECRET_PARAMETERS = frozenset({"jwt", "token", "access_token", "api_key", "key"})
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -53,6 +54,14 @@ def with_sdk(url: str, identifier: str) -> str:
         return url
     joint = "" if url.endswith(("?", "&")) else "&" if query else "?"
     return f"{url}{joint}sm-sdk={quote(identifier, safe='')}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by its name or address alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def redact(url: str) -> str:

@@ -71,7 +71,7 @@ def trusting(authority: trustme.CA) -> ssl.SSLContext:
 @pytest.fixture(scope="module")
 def certified(authority: trustme.CA) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost", "127.0.0.1", "::1").configure_cert(context)
+    authority.issue_cert("localhost", "127.0.0.1", "::1", "service.example").configure_cert(context)
     return context
 
 
@@ -664,6 +664,17 @@ def pump(one: socket.socket, other: socket.socket) -> None:
     back.join(10)
 
 
+@pytest.fixture
+def a_host_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the name service.example lead to this machine: its own names are exempt from proxies."""
+    resolve = socket.getaddrinfo
+
+    def to_here(host: str, *rest: object, **options: object) -> list:
+        return resolve("127.0.0.1" if host == "service.example" else host, *rest, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", to_here)
+
+
 class HttpProxy:
     """CONNECT with a name and a password; the answer comes in two pieces."""
 
@@ -812,19 +823,19 @@ def test_a_silent_proxy_ends_at_the_deadline(scheme: str) -> None:
         ({"http_proxy": "{}"}, True),
         ({"HTTPS_PROXY": "{}"}, False),
         ({"all_proxy": "{}"}, True),
-        ({"http_proxy": "{}", "no_proxy": "example.com,localhost"}, False),
+        ({"http_proxy": "{}", "no_proxy": "example.com,service.example"}, False),
         ({"http_proxy": "{}", "no_proxy": "host"}, True),
         ({"http_proxy": "{}", "no_proxy": "*"}, False),
     ],
 )
 def test_the_environment_names_the_proxy(
-    variables: dict[str, str], proxied: bool, monkeypatch: pytest.MonkeyPatch
+    variables: dict[str, str], proxied: bool, a_host_elsewhere: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxy, direct = HttpProxy(), Upgrading()
     with Service(direct) as service, Service(proxy) as way:
         for name, value in variables.items():
             monkeypatch.setenv(name, value.format(f"me:ge%3Aheim@127.0.0.1:{way.port}"))
-        url = f"ws://localhost:{service.port}/"
+        url = f"ws://service.example:{service.port}/"
         end(connect(url))
         assert bool(proxy.asked) is proxied
         end(connect(url, proxy=""))  # none, whatever the environment says
@@ -832,15 +843,25 @@ def test_the_environment_names_the_proxy(
     assert len(direct.requests) == 2
 
 
+def test_this_machine_is_not_reached_through_the_environments_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    with Service(Upgrading()) as service:
+        for host in ("127.0.0.1", "localhost"):
+            end(connect(f"ws://{host}:{service.port}/"))
+
+
 def test_for_wss_the_environment_names_another_proxy(
-    certified: ssl.SSLContext, trusting: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+    certified: ssl.SSLContext,
+    trusting: ssl.SSLContext,
+    a_host_elsewhere: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     proxy = SocksProxy()
     with Service(Upgrading(), certified) as service, Service(proxy) as way:
         monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
         monkeypatch.setenv("https_proxy", f"socks5h://me:ge%3Aheim@127.0.0.1:{way.port}")
-        end(connect(f"wss://localhost:{service.port}/", ssl_context=trusting))
-    assert proxy.asked == ["localhost"]
+        end(connect(f"wss://service.example:{service.port}/", ssl_context=trusting))
+    assert proxy.asked == ["service.example"]
 
 
 @pytest.mark.parametrize("url", ["https://h:1", "ftp://h", "http://", "http://h:x", "nonsense"])

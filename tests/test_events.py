@@ -1,0 +1,139 @@
+"""Callbacks: order, once, removal, errors, threads."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+import pytest
+
+from speechmatics_rt import ConfigurationError, EventEmitter, ServerMessageType
+
+
+def test_callbacks_run_in_the_order_of_registration_whatever_their_kind() -> None:
+    emitter, seen = EventEmitter(), []
+    emitter.on("Info", lambda message: seen.append(1))
+    emitter.once(ServerMessageType.INFO, lambda message: seen.append(2))
+    emitter.on(ServerMessageType.INFO, lambda message: seen.append(3))
+    emitter.on_any(lambda message: seen.append(4))
+    emitter.emit("Info", {})
+    emitter.emit(ServerMessageType.INFO, {})
+    assert seen == [1, 2, 3, 4, 1, 3, 4]
+
+
+def test_enum_and_string_name_the_same_event() -> None:
+    emitter = EventEmitter()
+    callback = emitter.on(ServerMessageType.ADD_TRANSCRIPT, print)
+    assert emitter.listeners("AddTranscript") == [callback]
+
+
+def test_a_decorator_gives_the_function_back() -> None:
+    emitter = EventEmitter()
+
+    @emitter.on("Info")
+    def handler(message):
+        return message
+
+    assert handler(3) == 3
+    assert emitter.listeners("Info") == [handler]
+
+
+def test_off_removes_every_registration_and_forgives_an_unknown_one() -> None:
+    emitter, seen = EventEmitter(), []
+    emitter.on("Info", seen.append)
+    emitter.on("Info", seen.append)
+    emitter.once("Info", seen.append)
+    emitter.off("Info", seen.append)
+    emitter.off("Info", print)
+    emitter.emit("Info", {})
+    assert seen == []
+
+
+def test_all_listeners_of_one_event_or_of_all_are_removed() -> None:
+    emitter = EventEmitter()
+    for event in ("Info", "Warning"):
+        emitter.on(event, print)
+    emitter.on_any(print)
+    emitter.remove_all_listeners("Info")
+    assert emitter.listeners("Info") == [print]
+    emitter.remove_all_listeners()
+    assert emitter.listeners("Warning") == []
+
+
+def test_a_callback_that_registers_or_removes_changes_the_next_message_not_this_one() -> None:
+    emitter, seen = EventEmitter(), []
+
+    def first(message):
+        seen.append("first")
+        emitter.on("Info", lambda message: seen.append("new"))
+        emitter.off("Info", second)
+
+    def second(message):
+        seen.append("second")
+
+    emitter.on("Info", first)
+    emitter.on("Info", second)
+    emitter.emit("Info", {})
+    emitter.off("Info", first)
+    emitter.emit("Info", {})
+    assert seen == ["first", "second", "new"]
+
+
+def test_a_failing_callback_is_logged_and_the_rest_runs(caplog: pytest.LogCaptureFixture) -> None:
+    emitter, seen = EventEmitter(), []
+    emitter.on("Info", lambda message: 1 // 0)
+    emitter.on("Info", seen.append)
+    with caplog.at_level(logging.ERROR):
+        emitter.emit("Info", {"message": "Info"})
+    assert seen == [{"message": "Info"}]
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_with_raise_the_first_failure_is_raised_and_the_others_are_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    emitter, seen = EventEmitter(handler_errors="raise"), []
+    emitter.on("Info", lambda message: 1 // 0)
+    emitter.on("Info", lambda message: message["missing"])
+    emitter.on("Info", seen.append)
+    with pytest.raises(ZeroDivisionError):
+        emitter.emit("Info", {})
+    assert seen == [{}]
+    assert "KeyError" in caplog.text
+
+
+def test_a_coroutine_function_and_a_thing_that_cannot_be_called_are_refused() -> None:
+    emitter = EventEmitter()
+
+    async def handler(message):
+        pass
+
+    class Callable:
+        async def __call__(self, message):
+            pass
+
+    for bad in (handler, Callable()):
+        with pytest.raises(ConfigurationError, match="coroutine"):
+            emitter.on("Info", bad)
+    with pytest.raises(TypeError):
+        emitter.on("Info", 3)
+    with pytest.raises(ConfigurationError):
+        EventEmitter(handler_errors="ignore")
+
+
+def test_a_once_callback_runs_once_however_many_threads_emit() -> None:
+    for _ in range(200):
+        emitter, seen = EventEmitter(), []
+        emitter.once("Info", seen.append)
+        barrier = threading.Barrier(4)
+
+        def emit(emitter=emitter, barrier=barrier):
+            barrier.wait()
+            emitter.emit("Info", {})
+
+        workers = [threading.Thread(target=emit) for _ in range(4)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        assert len(seen) == 1

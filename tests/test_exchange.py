@@ -1,0 +1,335 @@
+"""A session in progress without sockets: what is written when, what time does, and how it ends."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speechmatics_rt import frames
+from speechmatics_rt.config import ConnectionConfig
+from speechmatics_rt.exceptions import (
+    ConnectionError,
+    EndOfTranscriptError,
+    ProtocolError,
+    SessionError,
+    TimeoutError,
+    TranscriptionError,
+)
+from speechmatics_rt.exchange import LAST_WORDS, Exchange, Heard
+from speechmatics_rt.keepalive import Keepalive
+from speechmatics_rt.outbox import Outbox
+from speechmatics_rt.session import State
+from speechmatics_rt.window import Window
+
+START = {"message": "StartRecognition", "transcription_config": {"language": "en"}}
+
+
+def exchange(**options) -> Exchange:
+    return Exchange(ConnectionConfig(**options), block=65536, now=0.0)
+
+
+def hear(subject: Exchange, *said: dict, now: float = 1.0, acknowledgements: bool = False) -> None:
+    subject.hear([Heard(m, m, 100) for m in said], now, acknowledgements=acknowledgements)
+
+
+def streaming(**options) -> Exchange:
+    subject = exchange(**options)
+    subject.say(START, b"start", 0.0)
+    hear(subject, {"message": "RecognitionStarted", "id": "5b0e"}, now=0.1)
+    subject.take()
+    subject.delivered()
+    subject.news = subject.room = False
+    return subject
+
+
+def written(subject: Exchange) -> list[tuple[int, bytes]]:
+    """The frames in the outbox, unmasked."""
+    data = b""
+    while subject.outbox:
+        block = subject.outbox.take()
+        data += block
+        subject.outbox.wrote(len(block))
+    found = []
+    while data:
+        size, head = data[1] & 0x7F, 2
+        if size == 126:
+            size, head = int.from_bytes(data[2:4], "big"), 4
+        mask, payload = data[head : head + 4], data[head + 4 : head + 4 + size]
+        found.append((data[0] & 0x0F, bytes(b ^ mask[i & 3] for i, b in enumerate(payload))))
+        data = data[head + 4 + size :]
+    return found
+
+
+def audio(subject: Exchange, count: int = 1, seconds: float = 0.1) -> None:
+    for _ in range(count):
+        subject.say_audio(frames.encode(frames.BINARY, bytes(4)), None, seconds, 4)
+
+
+def test_the_end_of_the_stream_is_said_with_the_frames_sent() -> None:
+    subject = streaming()
+    written(subject)
+    audio(subject, 3)
+    subject.end_stream(2.0)
+    assert json.loads(written(subject)[-1][1]) == {"message": "EndOfStream", "last_seq_no": 3}
+    assert subject.session.state is State.DRAINING
+
+
+def test_an_end_asked_for_before_the_start_is_said_after_it() -> None:
+    subject = exchange()
+    subject.say(START, frames.encode(frames.TEXT, b"{}"), 0.0)
+    subject.end_stream(0.0)
+    assert subject.stop
+    hear(subject, {"message": "RecognitionStarted", "id": "5b0e"})
+    subject.tick(1.0)
+    assert subject.session.state is State.DRAINING
+
+
+def test_acknowledgements_reach_the_window_but_only_listeners_get_them() -> None:
+    subject = streaming()
+    audio(subject, 2)
+    hear(subject, {"message": "AudioAdded", "seq_no": 1})
+    assert subject.take() == []
+    hear(subject, {"message": "AudioAdded", "seq_no": 2}, acknowledgements=True)
+    assert subject.take() == [{"message": "AudioAdded", "seq_no": 2}]
+    assert subject.window.frames == 0
+
+
+def test_the_window_closes_and_senders_are_called_when_it_is_half_open_again() -> None:
+    subject = streaming(window_frames=10, window_seconds=None)
+    audio(subject, 10)
+    assert not subject.admits(None, 0.1, feeding=False)
+    for number in range(1, 5):
+        hear(subject, {"message": "AudioAdded", "seq_no": number})
+        assert not subject.room
+    hear(subject, {"message": "AudioAdded", "seq_no": 5})
+    assert subject.room
+    assert subject.admits(None, 0.1, feeding=False)
+
+
+def test_a_slow_receiver_holds_back_the_feeder_alone() -> None:
+    subject = streaming(max_queue=2)
+    hear(subject, *[{"message": "AddTranscript"}] * 3)
+    assert not subject.admits(None, 0.1, feeding=True)
+    assert subject.admits(None, 0.1, feeding=False)
+    subject.take()
+    assert not subject.admits(None, 0.1, feeding=True)  # still in the receiver's hands
+    subject.room = False
+    subject.delivered()
+    assert subject.room
+    assert subject.admits(None, 0.1, feeding=True)
+
+
+def test_an_error_waits_for_the_close_frame_and_then_carries_its_code() -> None:
+    subject = streaming()
+    hear(subject, {"message": "Error", "type": "job_error", "reason": "died"}, now=5.0)
+    assert subject.verdict is None
+    assert subject.ending
+    assert subject.last_words_until == 5.0 + LAST_WORDS
+    subject.hear_close(frames.Close(4013, "job_error"))
+    subject.hear_end(None, None, 5.1)
+    assert isinstance(subject.verdict.error, TranscriptionError)
+    assert subject.verdict.error.code == 4013
+
+
+def test_a_broken_write_waits_for_the_servers_own_words() -> None:
+    subject = streaming()
+    subject.write_failed(BrokenPipeError(), 5.0)
+    assert subject.tick(5.0) == 5.0 + LAST_WORDS
+    assert not subject.hang_up
+    hear(subject, {"message": "Error", "type": "quota_exceeded", "reason": ""}, now=5.2)
+    subject.hear_end(None, None, 5.3)
+    assert subject.verdict.error.type == "quota_exceeded"
+
+
+def test_a_broken_write_without_last_words_is_a_lost_connection_with_its_cause() -> None:
+    subject = streaming()
+    broken = BrokenPipeError("broken pipe")
+    subject.write_failed(broken, 5.0)
+    subject.tick(5.0 + LAST_WORDS)
+    assert subject.hang_up
+    subject.hear_end(None, None, 6.0)
+    assert isinstance(subject.verdict.error, ConnectionError)
+    assert subject.verdict.cause is broken
+
+
+def test_the_first_verdict_counts() -> None:
+    subject = streaming()
+    assert subject.conclude(SessionError("first"))
+    assert not subject.conclude(SessionError("second"))
+    subject.hear_end(ProtocolError("third"), None, 1.0)
+    assert subject.verdict.error.args == ("first",)
+
+
+def test_a_complete_transcript_says_goodbye_at_once() -> None:
+    subject = streaming()
+    written(subject)
+    audio(subject)
+    subject.end_stream(1.0)
+    hear(subject, {"message": "EndOfTranscript"}, now=2.0)
+    assert subject.verdict.normal
+    assert written(subject)[-1] == (frames.CLOSE, (1000).to_bytes(2, "big"))
+    assert subject.last_words_until == 2.0 + 5
+
+
+def test_a_transcript_that_ends_before_the_audio_is_an_error_unless_the_limit_was_announced() -> None:
+    early, limited = streaming(), streaming()
+    hear(early, {"message": "EndOfTranscript"})
+    hear(limited, {"message": "Warning", "type": "duration_limit_exceeded"}, {"message": "EndOfTranscript"})
+    assert isinstance(early.verdict.error, EndOfTranscriptError)
+    assert limited.verdict.normal
+
+
+def test_a_message_out_of_turn_keeps_those_before_it() -> None:
+    subject = streaming()
+    with pytest.raises(ProtocolError):
+        hear(subject, {"message": "AddTranscript"}, {"message": "RecognitionStarted"}, {"message": "Info"})
+    assert subject.take() == [{"message": "AddTranscript"}]
+
+
+def test_a_start_that_takes_too_long_is_concluded_at_its_deadline_and_not_before() -> None:
+    subject = exchange(start_timeout=3, ping_interval=None)
+    subject.say(START, b"start", 1.0)
+    assert subject.tick(1.0) == 4.0
+    assert subject.tick(3.9) == 4.0
+    assert subject.verdict is None
+    subject.tick(4.0)
+    assert isinstance(subject.verdict.error, TimeoutError)
+    assert subject.hang_up
+
+
+def test_the_end_may_take_long_as_long_as_the_server_talks() -> None:
+    subject = streaming(end_timeout=10, ping_interval=None)
+    subject.end_stream(1.0)
+    assert subject.tick(1.0) == 11.0
+    hear(subject, {"message": "AddTranscript"}, now=9.0)
+    assert subject.tick(11.0) == 19.0
+    subject.tick(19.0)
+    assert subject.verdict.error.stage == "end"
+
+
+def test_with_all_timeouts_off_only_events_matter() -> None:
+    subject = exchange(start_timeout=None, end_timeout=None, ping_interval=None, ping_timeout=None)
+    subject.say(START, b"start", 0.0)
+    assert subject.tick(1e9) == float("inf")
+
+
+def test_silence_after_a_ping_is_a_lost_connection_but_not_while_we_do_not_read() -> None:
+    subject = streaming(ping_interval=20, ping_timeout=60)
+    written(subject)
+    subject.tick(20.0)
+    assert written(subject) == [(frames.PING, b"")]
+    big = Heard({"message": "AddTranscript"}, b"", 65 * 1024 * 1024)
+    subject.tick(40.0)
+    subject.hear([big], 41.0, acknowledgements=False)
+    subject.tick(60.0)
+    subject.tick(130.0)  # flooded: we are not reading, so nobody can be heard
+    assert subject.verdict is None
+    subject.take()
+    subject.tick(191.0)
+    assert subject.verdict.error.stage == "keepalive"
+
+
+@given(st.lists(st.tuples(st.booleans(), st.floats(0, 12)), max_size=60))
+def test_the_window_never_lets_more_out_than_it_may_and_never_locks_an_idle_channel(steps: list) -> None:
+    window = Window(frames=5, seconds=10)
+    unacknowledged: list[float] = []
+    for send, seconds in steps:
+        if send:
+            if window.admits(None, seconds):
+                assert not unacknowledged or (
+                    len(unacknowledged) < 5 and sum(unacknowledged) + seconds < 10.001
+                )
+                window.sent(None, seconds)
+                unacknowledged.append(seconds)
+            else:
+                assert unacknowledged
+        elif unacknowledged:
+            window.acknowledged(None)
+            unacknowledged.pop(0)
+        assert window.frames == len(unacknowledged)
+        assert window.seconds == pytest.approx(sum(unacknowledged), abs=1e-6)
+
+
+def test_an_acknowledgement_too_many_releases_nothing() -> None:
+    window = Window(frames=5, seconds=10)
+    assert not window.acknowledged(None)
+    assert not window.acknowledged("nobody")
+    assert window.frames == 0
+
+
+FRAMES = st.lists(st.binary(min_size=1, max_size=40), min_size=1, max_size=30)
+
+
+@given(FRAMES, st.lists(st.integers(0, 30)), st.integers(1, 50))
+def test_the_outbox_gives_every_byte_once_in_order_and_the_same_block_until_it_is_written(
+    given_frames: list, taken: list, block: int
+) -> None:
+    outbox = Outbox(block, limit=100)
+    for frame in given_frames:
+        outbox.put(frame)
+    out = b""
+    counts = iter(taken)
+    while outbox:
+        first = bytes(outbox.take())
+        assert bytes(outbox.take()) == first
+        assert 0 < len(first) <= block or len(first) <= 40
+        count = min(next(counts, len(first)), len(first))
+        out += first[:count]
+        outbox.wrote(count)
+    assert out == b"".join(given_frames)
+    assert not outbox.full
+
+
+def test_control_frames_overtake_data_but_never_a_frame_that_has_begun() -> None:
+    outbox = Outbox(100, limit=1000)
+    outbox.put(b"begun-and-blocked")
+    outbox.take()
+    outbox.wrote(5)
+    outbox.put(b"data")
+    outbox.put_pong(b"old pong")
+    outbox.put_pong(b"pong")
+    outbox.put_ping(b"ping")
+    blocks = []
+    while outbox:
+        blocks.append(bytes(outbox.take()))
+        outbox.wrote(len(blocks[-1]))
+    assert blocks == [b"-and-blocked", b"pongping", b"data"]
+
+
+def test_nothing_follows_a_close_frame_and_what_had_not_begun_is_dropped() -> None:
+    outbox = Outbox(100, limit=1000)
+    outbox.put(b"begun")
+    outbox.take()
+    outbox.put(b"dropped")
+    outbox.put_close(b"close")
+    outbox.put(b"late")
+    outbox.put_pong(b"late")
+    outbox.put_close(b"second")
+    blocks = []
+    while outbox:
+        blocks.append(bytes(outbox.take()))
+        outbox.wrote(len(blocks[-1]))
+    assert blocks == [b"begun", b"close"]
+
+
+def test_pings_keep_their_interval_and_any_traffic_answers_them() -> None:
+    keepalive = Keepalive(20, 60, now=0.0)
+    assert keepalive.wake_at == 20
+    assert not keepalive.ping_due(19.9)
+    assert keepalive.ping_due(20.0)
+    assert not keepalive.ping_due(20.1)
+    assert keepalive.wake_at == 40
+    keepalive.heard(70.0)
+    assert keepalive.ping_due(75.0)
+    assert not keepalive.lost(134.9)
+    assert keepalive.lost(135.0)
+
+
+def test_without_an_interval_nobody_pings_and_nobody_is_lost() -> None:
+    keepalive = Keepalive(None, 60, now=0.0)
+    assert keepalive.wake_at is None
+    assert not keepalive.ping_due(1e9)
+    assert not keepalive.lost(1e9)

@@ -1,0 +1,55 @@
+"""One TLS socket, two busy threads: the server's receive window full, pings and transcripts coming down."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import socket
+
+import pytest
+
+from speechmatics_rt import AudioFormat, Client, ConnectionConfig
+from speechmatics_rt.duplex import DuplexSocket
+from speechmatics_rt.local import Fault, LocalServer
+
+FLOODS = 20
+WORDS = 500
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
+def test_a_blocked_upload_and_a_flood_of_transcripts_and_pings_disturb_neither_way(
+    tls: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = 0
+    try_send = DuplexSocket.try_send
+
+    def counting(self: DuplexSocket, data: bytes) -> int:
+        nonlocal refused
+        count = try_send(self, data)
+        refused += count < len(data)
+        return count
+
+    init = DuplexSocket.__init__
+
+    def with_little_room(self: DuplexSocket, sock: socket.socket) -> None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
+        init(self, sock)
+
+    monkeypatch.setattr(DuplexSocket, "try_send", counting)
+    monkeypatch.setattr(DuplexSocket, "__init__", with_little_room)
+    audio = random.Random(7).randbytes(48_000_000)
+    # 96 kHz: 250 s of audio, of which the server buffers 10 s and then leaves the rest to TCP.
+    faults = [Fault.flood(WORDS, after_bytes=1_000_000 * number) for number in range(1, FLOODS + 1)]
+    faults.append(Fault.pings(2_000, 0.001))
+    with LocalServer(tls=tls, faults=faults, speed=50) as server:
+        config = ConnectionConfig(
+            ssl_context=server.ssl_context, window_frames=None, window_seconds=None, ping_interval=0.01
+        )
+        with Client(url=server.url, conn_config=config) as client:
+            transcript = client.transcribe(audio, audio_format=AudioFormat("pcm_s16le", 96_000, 16_384))
+        (record,) = server.sessions
+    assert hashlib.sha256(record.audio).digest() == hashlib.sha256(audio).digest()
+    assert sum(word.content.startswith("flood") for word in transcript.words) == FLOODS * WORDS
+    assert record.pings > 50
+    print(f"{refused} writes found the socket full")
+    assert refused >= 1_000
