@@ -1,0 +1,37 @@
+"""Act on the messages of a session in a loop, words still changing included.
+
+Run ``python stream_messages.py [FILE [SPEED]]``. With the usual speed of 1 the file is sent as it
+would sound, so that it looks like somebody speaking.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from speechmatics_rt import Client, ConversationConfig, TranscriptionConfig
+
+RECORDING = Path(__file__).parent / "audio" / "librivox_3_sentences.wav"
+
+
+def main(source: str = str(RECORDING), speed: str = "1") -> None:
+    config = TranscriptionConfig(
+        enable_partials=True,
+        max_delay=1.0,
+        conversation_config=ConversationConfig(end_of_utterance_silence_trigger=0.5),
+    )
+    with Client() as client:
+        messages = client.stream(source, transcription_config=config, speed=float(speed))
+        for message in messages:
+            kind = message["message"]
+            if kind == "AddPartialTranscript" and message["results"]:
+                print(f"      ... {messages.transcript.partial}")
+            elif kind == "AddTranscript" and message["results"]:
+                print(f"{client.stats.seconds_sent:5.1f} s {message['metadata']['transcript']}")
+            elif kind == "EndOfUtterance":
+                print("        --")
+    print(messages.transcript)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

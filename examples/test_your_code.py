@@ -1,0 +1,60 @@
+"""How to test your own code against a service that misbehaves: ``pytest test_your_code.py``.
+
+``patient_transcript`` stands for your code; the rest are its tests. They need no network and no key.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from speechmatics_rt import Client, ConnectionError, Transcript, TranscriptionError
+from speechmatics_rt.local import Fault, LocalServer, Script, ScriptedEngine
+
+RECORDING = Path(__file__).parent / "audio" / "librivox_3_sentences.wav"
+
+
+def patient_transcript(url: str, source: Path, *, attempts: int = 3, sleep=time.sleep) -> Transcript:
+    """Transcribe; while the service is busy, wait as long as it asks for and try again."""
+    for attempt in range(1, attempts + 1):
+        try:
+            with Client(url=url) as client:
+                return client.transcribe(source)
+        except TranscriptionError as error:
+            if not error.retryable or attempt == attempts:
+                raise
+            sleep(error.retry_after or 1)
+    raise ValueError("attempts must be at least 1")
+
+
+def test_the_words_of_a_script_are_the_transcript():
+    with LocalServer(ScriptedEngine(Script.from_text("It rained in Bergen."))) as server:
+        assert patient_transcript(server.url, RECORDING).text == "It rained in Bergen."
+
+
+def test_a_busy_service_is_asked_again_after_the_pause_it_wants():
+    pauses = []
+    busy = Fault.error("quota_exceeded", "too many sessions", at="start", sessions=[0, 1])
+    with LocalServer(faults=[busy]) as server:
+        transcript = patient_transcript(server.url, RECORDING, sleep=pauses.append)
+        assert transcript.text.startswith("Good morning")
+        assert len(server.sessions) == 3
+    assert pauses == [5, 5]
+
+
+def test_a_service_that_stays_busy_is_not_asked_for_ever():
+    with LocalServer(quota=0) as server:
+        with pytest.raises(TranscriptionError) as caught:
+            patient_transcript(server.url, RECORDING, sleep=lambda seconds: None)
+        assert caught.value.type == "quota_exceeded"
+        assert len(server.sessions) == 3
+
+
+def test_what_was_heard_before_the_connection_was_lost_is_not():
+    with LocalServer(faults=[Fault.fin(after_seconds=10)]) as server:
+        with pytest.raises(ConnectionError) as caught:
+            patient_transcript(server.url, RECORDING)
+        assert caught.value.transcript.text.startswith("Good morning")
+        assert caught.value.session_id == server.sessions[0].session_id

@@ -1,0 +1,32 @@
+"""Transcribe a file and write captions beside it: ``python transcribe_file.py [FILE [CAPTIONS.srt]]``.
+
+The key is in SPEECHMATICS_API_KEY. Without one, start ``speechmatics-rt serve --engine whisper`` and set
+SPEECHMATICS_RT_URL to what it prints.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from speechmatics_rt import Client, SpeechmaticsError, TranscriptionConfig
+
+RECORDING = Path(__file__).parent / "audio" / "librivox_3_sentences.wav"
+
+
+def main(source: Path = RECORDING, captions: Path | None = None) -> None:
+    config = TranscriptionConfig(language="en", diarization="speaker")
+    try:
+        with Client() as client:
+            transcript = client.transcribe(source, transcription_config=config, timeout=600)
+    except SpeechmaticsError as error:
+        if error.transcript is not None:
+            print(error.transcript)  # what was heard until then
+        sys.exit(f"failed: {error}")
+    print(transcript)
+    if captions is not None:
+        captions.write_text(transcript.to_srt(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))

@@ -1,0 +1,196 @@
+"""The package as it is published: built from its own source archive, installed where there is nothing else.
+
+What needs pip and a package index is marked ``packaging`` and left out unless it is asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import venv
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Callable
+
+import pytest
+
+from speechmatics_rt import __version__
+from speechmatics_rt.local import LocalServer
+
+ROOT = Path(__file__).parent.parent
+SPEECH = ROOT / "examples" / "audio" / "librivox_3_sentences.wav"
+LARGEST_WHEEL = 200_000  # bytes
+LARGEST_INSTALLATION = 1_140_000  # bytes of source, core dependencies included: what the asyncio SDK takes
+
+packaging = pytest.mark.packaging
+
+
+def run(*command: object, check: bool = True, **options: object) -> subprocess.CompletedProcess:
+    """Run a command without our environment's packages and settings; its output is text, in one piece."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "SPEECH"))}
+    done = subprocess.run(
+        list(map(str, command)),
+        env={**kept, **options.pop("env", {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        check=False,
+        **options,
+    )
+    assert not check or done.returncode == 0, done.stdout
+    return done
+
+
+def scripts(folder: Path) -> Path:
+    return folder / ("Scripts" if os.name == "nt" else "bin")
+
+
+def new_environment(folder: Path, *packages: object) -> Path:
+    """Make a virtual environment; return its python."""
+    venv.create(folder, with_pip=True)
+    python = scripts(folder) / "python"
+    run(python, "-m", "pip", "install", "--quiet", *packages)
+    return python
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from the source archive, built from a copy of this tree."""
+    folder = tmp_path_factory.mktemp("build")
+    unwanted = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__")
+    shutil.copytree(ROOT, folder / "tree", ignore=unwanted)
+    python = new_environment(folder / "venv", "build")
+    run(python, "-m", "build", "--outdir", folder / "dist", folder / "tree")
+    assert len(list((folder / "dist").glob(f"*{__version__}.tar.gz"))) == 1
+    (path,) = (folder / "dist").glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def core(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh virtual environment with the wheel and what it requires."""
+    folder = tmp_path_factory.mktemp("core") / "venv"
+    new_environment(folder, wheel)
+    return folder
+
+
+@pytest.fixture
+def python(core: Path, tmp_path: Path) -> Callable[..., str]:
+    """Run a program in the environment of the core; gives what it printed, which includes its errors."""
+
+    def execute(program: str, **env: str) -> str:
+        return run(scripts(core) / "python", "-c", program, cwd=tmp_path, env=env, check=False).stdout
+
+    return execute
+
+
+# -- what is in it -----------------------------------------------------------------------------------------
+
+
+@packaging
+@pytest.mark.timeout(300)  # the first of these tests waits for both environments
+def test_the_wheel_holds_the_package_its_type_marker_and_nothing_else(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        (metadata,) = (archive.read(name).decode() for name in names if name.endswith("/METADATA"))
+        (entries,) = (archive.read(name).decode() for name in names if name.endswith("/entry_points.txt"))
+    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "speechmatics_rt").rglob("*.py")}
+    ours = {name for name in names if ".dist-info/" not in name}
+    assert ours == modules | {"speechmatics_rt/py.typed"}
+    assert re.search(r"^Name: speechmatics-rt-sync$", metadata, re.MULTILINE)
+    assert re.search(rf"^Version: {re.escape(__version__)}$", metadata, re.MULTILINE)
+    assert "speechmatics-rt = speechmatics_rt.cli:main" in entries
+    assert wheel.stat().st_size < LARGEST_WHEEL
+
+
+@packaging
+@pytest.mark.timeout(300)
+def test_the_core_requires_two_packages(core: Path) -> None:
+    listed = run(scripts(core) / "python", "-m", "pip", "list", "--format", "freeze").stdout
+    names = {line.partition("==")[0] for line in listed.splitlines() if "==" in line}
+    assert names - {"pip", "setuptools"} == {"speechmatics-rt-sync", "typing_extensions", "websocket-client"}
+
+
+@packaging
+def test_the_installation_is_small(core: Path) -> None:
+    (site,) = (path for path in core.rglob("site-packages") if path.is_dir())
+    files = [
+        path
+        for part in ("speechmatics_rt*", "websocket*", "typing_extensions*")
+        for found in site.glob(part)
+        for path in ([found] if found.is_file() else found.rglob("*"))
+        if path.is_file() and path.suffix != ".pyc"
+    ]
+    assert sum(path.stat().st_size for path in files) < LARGEST_INSTALLATION
+
+
+# -- what it does without the extras -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def server() -> Iterator[LocalServer]:
+    with LocalServer() as running:
+        yield running
+
+
+@packaging
+def test_the_core_alone_transcribes(python, server: LocalServer) -> None:
+    call = f"Client(url={server.url!r}).transcribe({str(SPEECH)!r})"
+    assert python(f"from speechmatics_rt import Client; print({call})").startswith(
+        "Good morning, and welcome"
+    )
+
+
+@packaging
+def test_the_command_works_without_colours(core: Path, server: LocalServer) -> None:
+    command = scripts(core) / "speechmatics-rt"
+    assert run(command, "--version").stdout == f"speechmatics-rt {__version__}\n"
+    heard = run(command, "transcribe", SPEECH, "--url", server.url).stdout
+    assert heard.startswith("Good morning, and welcome to the reading room.\n")
+
+
+@packaging
+@pytest.mark.parametrize(
+    ("program", "kind", "extra"),
+    [
+        ("JWTAuth('key').get_auth_headers()", "ConfigurationError", "jwt"),
+        (
+            "Client(url='ws://10.255.255.1', conn_config=ConnectionConfig(proxy='http://127.0.0.1:9'))"
+            ".start_session()",
+            "ConfigurationError",
+            "proxy",
+        ),
+        ("import speechmatics_rt.local", "ImportError", "server"),
+    ],
+)
+def test_a_missing_extra_is_named_with_its_command(python, program: str, kind: str, extra: str) -> None:
+    said = python(f"from speechmatics_rt import *\n{program}").splitlines()[-1]
+    assert kind in said
+    assert f"pip install 'speechmatics-rt-sync[{extra}]'" in said
+
+
+@packaging
+def test_offline_recognition_without_its_packages_is_named_with_its_command(core, python, tmp_path) -> None:
+    command = [scripts(core) / "speechmatics-rt", "transcribe", "--local", SPEECH]
+    refused = run(*command, check=False)
+    assert refused.returncode == 2
+    assert "pip install 'speechmatics-rt-sync[local]'" in refused.stdout
+    run(scripts(core) / "python", "-m", "pip", "install", "-q", "--target", tmp_path / "more", "wsproto")
+    program = "from speechmatics_rt.local import whisper; whisper.WhisperEngine().language_pack_info('en')"
+    said = python(program, PYTHONPATH=str(tmp_path / "more")).splitlines()[-1]
+    assert "ConfigurationError" in said
+    assert "pip install 'speechmatics-rt-sync[local]'" in said
+
+
+def test_another_package_named_websocket_is_told_from_ours(tmp_path: Path) -> None:
+    (tmp_path / "websocket.py").write_text("# what PyPI has under this name is another library\n")
+    program = "from speechmatics_rt import Client; Client(url='ws://127.0.0.1:9').start_session()"
+    env = {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    said = run(sys.executable, "-c", program, env=env, check=False).stdout.splitlines()[-1]
+    assert "ConfigurationError: another package named websocket" in said
+    assert "pip uninstall websocket" in said

@@ -1,0 +1,284 @@
+"""The README, executed: every block runs as printed, and what it says is compared with what is."""
+
+from __future__ import annotations
+
+import configparser
+import dataclasses
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import speechmatics_rt
+from speechmatics_rt.local import LocalServer
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+AUDIO = Path("examples", "audio", "librivox_3_sentences.wav")
+HEADER = 44  # bytes of the recording's WAV header
+
+
+class Block(NamedTuple):
+    line: int
+    language: str
+    code: str
+
+
+def blocks() -> list[Block]:
+    text = README.read_text(encoding="utf-8")
+    found = [
+        Block(text[: match.start()].count("\n") + 1, match[1], match[2])
+        for match in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    ]
+    assert 2 * len(found) == len(re.findall(r"^\s*```", text, re.MULTILINE)), "a fence of another form"
+    return found
+
+
+BLOCKS = blocks()
+PYTHON = [block for block in BLOCKS if block.language == "python"]
+SHELL = [block for block in BLOCKS if block.language == "sh"]
+OUTPUT, TREE = (block for block in BLOCKS if block.language == "text")  # a third one has no test yet
+LINES = [line for block in SHELL for line in block.code.splitlines()]
+
+
+def test_every_block_is_executed_or_compared() -> None:
+    assert {block.language for block in BLOCKS} == {"python", "sh", "text"}
+    assert OUTPUT.code.startswith("And Mr. John Dashwood")
+    assert TREE.code.startswith("SpeechmaticsError\n")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LocalServer]:
+    with LocalServer() as running:
+        yield running
+
+
+class Platform(BaseHTTPRequestHandler):
+    """Gives a temporary key to whoever asks."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        body = json.dumps({"key_value": "temporary"}).encode()
+        self.send_response(201)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def platform() -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), Platform) as http:
+        thread = threading.Thread(target=http.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{http.server_port}"
+        http.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def run(server: LocalServer, platform: str, folder: Path) -> Callable[..., str]:
+    """Run a command in the folder, to its end, against the local server; gives what it printed."""
+    environment = {
+        **os.environ,
+        "PATH": os.pathsep.join([str(folder / "bin"), os.environ["PATH"]]),
+        "PYTHONPATH": str(ROOT),
+        "PYTHONWARNINGS": "error",
+        "SPEECHMATICS_API_KEY": "any-key",
+        "SPEECHMATICS_RT_URL": server.url,
+        "SM_MANAGEMENT_PLATFORM_URL": platform,
+    }
+
+    def to_its_end(*command: str) -> str:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=50,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return to_its_end
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the files that the README speaks of, and what its commands call."""
+    import trustme
+
+    (tmp_path / AUDIO.parent).mkdir(parents=True)
+    shutil.copy(ROOT / AUDIO, tmp_path / AUDIO)
+    shutil.copy(ROOT / AUDIO, tmp_path / "audio.wav")
+    (tmp_path / "audio.raw").write_bytes((ROOT / AUDIO).read_bytes()[HEADER:])
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "my-ca.pem"))
+    return tmp_path
+
+
+# -- python ------------------------------------------------------------------------------------------------
+
+_CALL_OF_THE_VIEW = """
+class Request:
+    stream = open("audio.wav", "rb")
+
+with Request.stream:
+    print(transcribe_upload(Request))
+"""
+
+
+@pytest.mark.parametrize("block", PYTHON, ids=lambda block: f"line {block.line}")
+def test_a_python_block_runs_as_printed(server, folder, run, block: Block) -> None:
+    count = len(server.sessions)
+    path = folder / "test_block.py"
+    path.write_text(block.code, encoding="utf-8")
+    if "def test_" in block.code:
+        assert "1 passed" in run(sys.executable, "-m", "pytest", "-q", str(path))
+        return
+    if "def transcribe_upload(request)" in block.code:
+        path.write_text(block.code + _CALL_OF_THE_VIEW, encoding="utf-8")
+    printed = run(sys.executable, str(path))
+    new = server.sessions[count:]
+    assert len(new) == ("client = Client(url=" not in block.code)  # which only says how to get there
+    for record in new:
+        record.wait_closed()
+        assert record.said("EndOfTranscript") or "break" in block.code
+    if "print(" in block.code:
+        assert "Good" in printed
+
+
+# -- shell -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shell(folder: Path) -> Path:
+    """Lay the commands that a line may call first in the path: ours, and recorders of pip and pytest."""
+    (folder / "bin").mkdir()
+    ours = f'exec "{sys.executable}" -m speechmatics_rt "$@"'
+    for name, does in (
+        ("speechmatics-rt", ours),
+        ("pip", 'printf "%s\\n" "$@" > pip.txt'),
+        ("pytest", "touch pytest.txt"),
+    ):
+        command = folder / "bin" / name
+        command.write_text(f"#!/bin/sh\n{does}\n", encoding="utf-8")
+        command.chmod(command.stat().st_mode | stat.S_IXUSR)
+    return folder
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the lines are those of a POSIX shell")
+@pytest.mark.parametrize(
+    "line", [pytest.param(line, marks=[pytest.mark.speech] if "--local" in line else []) for line in LINES]
+)
+def test_a_shell_line_runs_as_printed(server, shell, run, line: str) -> None:
+    if "--local" in line:
+        pytest.importorskip("ctranslate2")
+    count = len(server.sessions)
+    printed = run("sh", "-c", line)
+    if "pip install" in line:
+        check_install((shell / "pip.txt").read_text(encoding="utf-8").split())
+    if line.endswith("pytest"):
+        assert (shell / "pytest.txt").exists()
+    elif "--local" in line:
+        assert distance(words(OUTPUT.code), words(printed)) <= 2
+        assert len(printed.splitlines()) == len(OUTPUT.code.splitlines())
+    else:
+        assert len(server.sessions) == count + 1
+        assert printed or "welcome" in (shell / "audio.srt").read_text(encoding="utf-8")
+
+
+def check_install(arguments: list[str]) -> None:
+    """Only this project is installed, with an extra that it has."""
+    command, what = arguments
+    assert command == "install"
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    assert re.fullmatch(r"\.\[(.+)\]", what)[1] in config["options.extras_require"]
+
+
+def test_the_documented_output_is_what_is_said_in_the_recording() -> None:
+    said = (ROOT / AUDIO).with_name("librivox.txt").read_text(encoding="utf-8")
+    assert distance(words(said.replace("mister", "mr")), words(OUTPUT.code)) <= 2
+
+
+def test_the_first_two_lines_are_what_the_continuous_integration_runs_from_a_fresh_clone() -> None:
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    for line in LINES[:2]:
+        assert "pip install" in line
+        assert line in script
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"[a-z']+", text.lower())
+
+
+def distance(expected: list[str], found: list[str]) -> int:
+    """The least number of words to insert, delete or replace."""
+    row = list(range(len(found) + 1))
+    for above, word in enumerate(expected, 1):
+        diagonal, row[0] = row[0], above
+        for place, other in enumerate(found, 1):
+            step = min(row[place] + 1, row[place - 1] + 1, diagonal + (word != other))
+            diagonal, row[place] = row[place], step
+    return row[-1]
+
+
+# -- tables and names --------------------------------------------------------------------------------------
+
+
+def section(title: str) -> str:
+    text = README.read_text(encoding="utf-8")
+    return text.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def test_the_tree_of_errors_is_the_real_one() -> None:
+    path: list[str] = []
+    shown = {}
+    for line in TREE.code.splitlines():
+        indent, name = re.match(r"([│├└─ ]*)(\w+)", line).groups()
+        path[len(indent) // 4 :] = [name]
+        shown[name] = path[-2] if len(path) > 1 else "Exception"
+    real = {
+        name: kind.__bases__[0].__name__
+        for name, kind in vars(speechmatics_rt).items()
+        if isinstance(kind, type) and issubclass(kind, speechmatics_rt.SpeechmaticsError)
+    }
+    assert shown == real
+
+
+def test_the_table_of_timeouts_has_every_option_with_its_default() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (\d+) \|", section("Timeouts and limits"), re.MULTILINE)
+    options = dataclasses.fields(speechmatics_rt.ConnectionConfig)
+    numbers = {option.name: option.default for option in options if isinstance(option.default, int)}
+    assert {name: int(default) for name, default in rows} == numbers
+
+
+def test_what_is_said_not_to_be_there_is_not_there() -> None:
+    names = re.findall(r"`(\w+)`", section("Not there yet"))
+    assert names
+    assert not set(names) & set(speechmatics_rt.__all__)
+
+
+def test_the_files_it_links_to_exist() -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README.read_text(encoding="utf-8"))
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_it_is_short_enough_to_be_read() -> None:
+    assert len(README.read_text(encoding="utf-8").splitlines()) < 400
