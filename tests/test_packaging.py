@@ -141,13 +141,11 @@ def server() -> Iterator[LocalServer]:
 @packaging
 def test_the_core_alone_transcribes(python, server: LocalServer) -> None:
     call = f"Client(url={server.url!r}).transcribe({str(SPEECH)!r})"
-    assert python(f"from speechmatics_rt import Client; print({call})").startswith(
-        "Good morning, and welcome"
-    )
+    assert python(f"from speechmatics_rt import Client; print({call})").startswith("Good morning,")
 
 
 @packaging
-def test_the_command_works_without_colours(core: Path, server: LocalServer) -> None:
+def test_the_command_works_with_the_core_alone(core: Path, server: LocalServer) -> None:
     command = scripts(core) / "speechmatics-rt"
     assert run(command, "--version").stdout == f"speechmatics-rt {__version__}\n"
     heard = run(command, "transcribe", SPEECH, "--url", server.url).stdout
