@@ -14,7 +14,6 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from email.utils import parsedate_to_datetime
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 from urllib.parse import parse_qs, urlsplit
@@ -440,6 +439,8 @@ def _retry_after(answer: requests.Response) -> Optional[float]:
 
 def _time_of(date: Optional[str]) -> float:
     """The server's time from its Date header, ours without one."""
+    from email.utils import parsedate_to_datetime  # 6 ms that only temporary keys need
+
     try:
         return parsedate_to_datetime(date or "").timestamp()
     except (TypeError, ValueError):

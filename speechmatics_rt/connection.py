@@ -42,8 +42,9 @@ class Connection:
 
     Any thread may send; one thread receives. ``_lock`` guards ``_exchange`` and the flags beside it. Under
     it the socket is tried, which never waits; it is never held over a wait, a join or the user's code.
-    ``_room`` and ``_news`` are conditions on it: senders wait for the one, receivers for the other. The
-    doorbell is the writer's, and belongs to no lock.
+    ``_room`` and ``_news`` are conditions on it: senders wait for the one, whoever starts or closes for the
+    other. ``_bell`` is the writer's and ``_arrival`` the receiver's; they belong to no lock. (For one waiter
+    a doorbell costs a third of a condition, and there is one hand-over for each message of a live session.)
 
     Args:
         sock: The upgraded socket; this connection closes it.
@@ -66,6 +67,7 @@ class Connection:
         self._room = threading.Condition(self._lock)
         self._news = threading.Condition(self._lock)
         self._bell = Doorbell()
+        self._arrival = Doorbell()
         self._exchange = Exchange(config, block=sock.max_block, now=self._began)
         self._receiver = Receiver(sock, config.max_size, self._log)
         self._blocked = False  # the socket takes no more; the writer waits for it, nobody else tries
@@ -235,16 +237,20 @@ class Connection:
         with self._lock:
             self._exchange.delivered()
             self._tell()
-            while not self._exchange.has_arrivals:
+        while True:
+            with self._lock:
+                if self._exchange.has_arrivals:
+                    batch = self._exchange.take()
+                    self._tell()
+                    return batch
                 if self._exchange.verdict is not None:
                     if self._exchange.verdict.normal:
                         return []
                     self._raise_verdict()
-                if not self._wait(self._news, deadline):
-                    return None
-            batch = self._exchange.take()
-            self._tell()
-            return batch
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return None
+            self._arrival.wait(min(left, _CTRL_C))
 
     def open(self, arrival: Arrival) -> Optional[dict[str, Any]]:
         """Give the message in what was received; None, logged and counted, if it holds none.
@@ -339,10 +345,17 @@ class Connection:
             self._room.notify_all()
         if exchange.news:
             exchange.news = False
+            self._arrival.ring()
             self._news.notify_all()
         if exchange.session.state is not self._state_told:
             self._state_told = exchange.session.state
             self._bell.ring()
+
+    def _tell_all(self) -> None:
+        """Wake them from the reader's thread, which holds no lock."""
+        if self._exchange.news or self._exchange.room:
+            with self._lock:
+                self._tell()
 
     def _wait_for_room(self, has_room: Callable[[], bool]) -> None:
         exchange = self._exchange
@@ -446,7 +459,8 @@ class Connection:
     # -- the reader thread ---------------------------------------------------------------------------
 
     def _read(self) -> None:
-        error, cause = self._receiver.run(lambda: self._exchange.last_words_until, self._hear)
+        exchange = self._exchange
+        error, cause = self._receiver.run(lambda: exchange.last_words_until, self._hear, self._tell_all)
         with self._lock:
             self._exchange.hear_end(error, cause, time.monotonic())
             self._pump()
@@ -457,20 +471,18 @@ class Connection:
 
     def _hear(self, arrived: Arrived) -> bool:
         """Take in what arrived, in order; True once the server has closed."""
-        acknowledgements = self._wants("AudioAdded") or self._wants("ChannelAudioAdded")
         exchange = self._exchange
         starting = exchange.session.state is State.STARTING
         with self._lock:
-            try:
-                exchange.hear(arrived.heard, time.monotonic(), acknowledgements=acknowledgements)
-            finally:
-                self._tell()
+            exchange.hear(arrived.heard, time.monotonic(), self._wants)
             if arrived.ping is not None:
                 exchange.hear_ping(arrived.ping)
             if arrived.close is not None:
                 exchange.hear_close(arrived.close)
-            self._pump()
+            if exchange.outbox:
+                self._pump()
             while exchange.flooded:  # the ping deadline stands still meanwhile
+                self._tell()
                 self._wait(self._room, float("inf"))
         if starting and exchange.session.session_id is not None:
             self._log.session_id = exchange.session.session_id

@@ -60,11 +60,13 @@ class DuplexSocket:
 
     __slots__ = (
         "_blocked",
+        "_emptied",
         "_fd",
         "_lock",
         "_longest",
         "_pending",
         "_pid",
+        "_read_poll",
         "_recv_into",
         "_send",
         "_send_reads",
@@ -84,6 +86,11 @@ class DuplexSocket:
         self._shut = False
         self._recv_into: Callable[..., int] = sock.recv_into
         self._send = sock.send
+        self._emptied = False  # the last read took all there was
+        # The reading thread's own, since a poll object serves one thread at a time.
+        self._read_poll: Any = select.poll() if hasattr(select, "poll") else None
+        if self._read_poll is not None:
+            self._read_poll.register(self._fd, select.POLLIN)
         self._send_reads = False  # the last try_send lacked something to read
         self._blocked: tuple[type[OSError], ...] = (BlockingIOError,)
         self._want_read: tuple[type[OSError], ...] = ()
@@ -106,28 +113,38 @@ class DuplexSocket:
         if sock.version() != "TLSv1.3" and not sock.context.options & forbidden:
             self._longest = _SHORT_WAIT
 
-    def recv_into(self, buffer: Any, timeout: Optional[float] = None) -> int:
+    def recv_into(
+        self, buffer: Any, timeout: Optional[float] = None, idle: Optional[Callable[[], object]] = None
+    ) -> int:
         """Read at least one byte into ``buffer`` and return how many; 0 at the end of the stream.
 
         One thread at a time; ``buffer`` is a writable buffer of bytes, not empty. Waits for data at most
-        ``timeout`` seconds, or with None until there is some or :meth:`shut` is called.
+        ``timeout`` seconds, or with None until there is some or :meth:`shut` is called. Before it waits it
+        calls ``idle``, once.
 
         Raises:
             socket.timeout: Nothing came within ``timeout``.
             OSError: The connection is dead.
         """
         deadline = None
+        # Try first, wait second: decrypted bytes inside OpenSSL are invisible to poll(). Only what the last
+        # read emptied is waited for at once, which saves the refusal: 4 us of a live session's 50.
+        emptied, self._emptied = self._emptied, False
+        writes = False
         while True:
-            # Try first, wait second: decrypted bytes inside OpenSSL are invisible to poll().
             try:
-                with self._lock:
-                    return self._recv_into(buffer)
+                if not emptied:
+                    with self._lock:
+                        count = self._recv_into(buffer)
+                    self._emptied = count < len(buffer)
+                    return count
             except self._blocked as exc:
                 writes = isinstance(exc, self._want_write)
             except (OSError, ValueError) as exc:
                 if self._fd >= 0 and (self._shut or _is_ragged_end(exc)):
                     return 0  # what comes after shut() the kernel may answer with a reset
                 raise _as_os_error(exc) from exc
+            emptied = False
             if self._pending is not None:
                 with self._lock:  # a write may have read since, see _speak_tls
                     if self._pending():
@@ -137,7 +154,16 @@ class DuplexSocket:
                 deadline = math.inf if timeout is None else now + timeout
             if now >= deadline:
                 raise socket.timeout(f"nothing received in {timeout:g} s")
-            wait_ready((self._fd,), writes, min(deadline - now, self._longest))
+            if idle is not None:
+                idle()
+                idle = None
+            self._wait_to_read(writes, min(deadline - now, self._longest))
+
+    def _wait_to_read(self, writes: bool, seconds: float) -> None:
+        if writes or self._read_poll is None or self._fd < 0:
+            wait_ready((self._fd,), writes, seconds)
+        else:
+            self._read_poll.poll(math.ceil(seconds * 1000))
 
     def try_send(self, data: Any) -> int:
         """Try once to send, without waiting; return the number of bytes taken, 0 if it would block.

@@ -7,7 +7,7 @@ the lock, the time and the bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Optional, Union
 
 from . import frames, messages
@@ -143,8 +143,8 @@ class Exchange:
 
     # -- what they say -------------------------------------------------------------------------------
 
-    def hear(self, heard: Iterable[Heard], now: float, *, acknowledgements: bool) -> None:
-        """Take in messages, in order; acknowledgements are delivered only if asked for.
+    def hear(self, heard: Iterable[Heard], now: float, wants: Callable[[str], bool]) -> None:
+        """Take in messages, in order; acknowledgements are delivered only to those who want them.
 
         Raises:
             ProtocolError: One was out of turn; those before it were taken in.
@@ -153,9 +153,8 @@ class Exchange:
         self.keepalive.heard(now)
         try:
             for known, arrival, size in heard:
-                if not self._hear(known, now) or (
-                    known["message"] in ACKNOWLEDGEMENTS and not acknowledgements
-                ):
+                kind = known["message"]
+                if not self._hear(known, now) or (kind in ACKNOWLEDGEMENTS and not wants(kind)):
                     continue
                 self._inbox.append(arrival)
                 self._inbox_bytes += size

@@ -22,6 +22,9 @@ _SPEECH = {
 }
 
 
+_READS = 16  # from a flood, before those who wait are woken
+
+
 class Arrived(NamedTuple):
     """What one read of the socket brought: messages in order, the latest ping, the close frame."""
 
@@ -48,21 +51,31 @@ class Receiver:
         self.skipped = 0
 
     def run(
-        self, until: Callable[[], Optional[float]], hear: Callable[[Arrived], bool]
+        self,
+        until: Callable[[], Optional[float]],
+        hear: Callable[[Arrived], bool],
+        idle: Callable[[], object],
     ) -> tuple[Optional[ProtocolError], Optional[BaseException]]:
         """Hand on what arrives until ``hear`` says it was the last, the stream ends, or time is up.
 
         Args:
             until: Asked before each read: the deadline (monotonic), or None to read for as long as it takes.
+            idle: Called when nothing more is at hand, and in a flood every now and then: the moment to wake
+                those who wait for what was heard. Woken earlier they would fight the reader for the
+                interpreter lock, and for ours.
 
         Returns:
             The broken rule that ended it, if that is what happened, and the cause.
         """
+        reads = 0
         try:
             while True:
                 deadline = until()
                 timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
-                count = self._sock.recv_into(self._decoder.buffer(), timeout)
+                reads += 1
+                if reads % _READS == 0:
+                    idle()
+                count = self._sock.recv_into(self._decoder.buffer(), timeout, idle)
                 if not count or self._hand_on(self._decoder.received(count), hear):
                     return None, None
         except socket.timeout:

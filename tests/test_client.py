@@ -378,7 +378,7 @@ def test_request_stop_ends_the_session_even_while_the_source_blocks(serve, clien
     release = threading.Event()
 
     def source():
-        yield SECOND * 3
+        yield SECOND * 8
         release.wait(30)
 
     with client_of(serve()) as client:

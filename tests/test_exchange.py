@@ -31,8 +31,8 @@ def exchange(**options) -> Exchange:
     return Exchange(ConnectionConfig(**options), block=65536, now=0.0)
 
 
-def hear(subject: Exchange, *said: dict, now: float = 1.0, acknowledgements: bool = False) -> None:
-    subject.hear([Heard(m, m, 100) for m in said], now, acknowledgements=acknowledgements)
+def hear(subject: Exchange, *said: dict, now: float = 1.0, wanted: bool = False) -> None:
+    subject.hear([Heard(m, m, 100) for m in said], now, lambda kind: wanted)
 
 
 def streaming(**options) -> Exchange:
@@ -92,7 +92,7 @@ def test_acknowledgements_reach_the_window_but_only_listeners_get_them() -> None
     audio(subject, 2)
     hear(subject, {"message": "AudioAdded", "seq_no": 1})
     assert subject.take() == []
-    hear(subject, {"message": "AudioAdded", "seq_no": 2}, acknowledgements=True)
+    hear(subject, {"message": "AudioAdded", "seq_no": 2}, wanted=True)
     assert subject.take() == [{"message": "AudioAdded", "seq_no": 2}]
     assert subject.window.frames == 0
 
@@ -223,7 +223,7 @@ def test_silence_after_a_ping_is_a_lost_connection_but_not_while_we_do_not_read(
     assert written(subject) == [(frames.PING, b"")]
     big = Heard({"message": "AddTranscript"}, b"", 65 * 1024 * 1024)
     subject.tick(40.0)
-    subject.hear([big], 41.0, acknowledgements=False)
+    subject.hear([big], 41.0, lambda kind: False)
     subject.tick(60.0)
     subject.tick(130.0)  # flooded: we are not reading, so nobody can be heard
     assert subject.verdict is None

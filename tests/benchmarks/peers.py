@@ -15,6 +15,12 @@ import time
 
 FRAMES = 10_000
 MESSAGES = 10_000
+SETUPS = 100
+SESSIONS = 100
+RATE = 200  # messages a second of a live session
+LIVE_SECONDS = 0.02
+LIVE_CHUNK = bytes(640)  # 20 ms at 16 kHz
+LIVE_CHUNKS = 300
 CHUNK = bytes(range(256)) * 16
 START = {
     "message": "StartRecognition",
@@ -42,6 +48,27 @@ class Counter:
 
     def __call__(self, message: dict) -> None:
         self.count += 1
+
+
+class Latency:
+    """A handler that notes how old each message is."""
+
+    def __init__(self) -> None:
+        self.ages: list[float] = []
+
+    def __call__(self, message: dict) -> None:
+        self.ages.append(time.time() - message["sent_at"])
+
+    def result(self, clock: Clock) -> dict:
+        ages = sorted(self.ages)
+        found = clock.per(len(ages))
+        return {**found, "p50_us": ages[len(ages) // 2] * 1e6, "p99_us": ages[len(ages) * 99 // 100] * 1e6}
+
+
+def resident() -> float:
+    """Resident kilobytes of this process."""
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * 4.0
 
 
 def trusting(ca: str | None) -> ssl.SSLContext | None:
@@ -90,6 +117,64 @@ def ours_dispatch(url: str, ca: str | None) -> dict:
         client.stop_session()
         assert seen.count == MESSAGES
         return clock.per(MESSAGES)
+
+
+def ours_stream(url: str, ca: str | None) -> dict:
+    with ours(url, ca) as client:
+        count = 0
+        with client.stream(CHUNK, transcription_config=config(f"flood-{MESSAGES}")) as messages:
+            clock = Clock()
+            for message in messages:
+                count += message["message"] == "AddTranscript"
+        assert count == MESSAGES
+        return clock.per(MESSAGES)
+
+
+def ours_live(url: str, ca: str | None) -> dict:
+    latency = Latency()
+    with ours(url, ca) as client:
+        client.on("AddTranscript", latency)
+        client.start_session(transcription_config=config(f"live-{RATE}"))
+        clock = Clock()
+        at = time.monotonic()
+        for _ in range(LIVE_CHUNKS):
+            client.send_audio(LIVE_CHUNK)
+            at += LIVE_SECONDS
+            time.sleep(max(0.0, at - time.monotonic()))
+        result = latency.result(clock)
+        client.close()
+        return result
+
+
+def ours_setup(url: str, ca: str | None) -> dict:
+    client = ours(url, ca)
+    client.start_session(transcription_config=config("ack-0"))  # the first one imports
+    client.stop_session()
+    clock = Clock()
+    for _ in range(SETUPS):
+        client.start_session(transcription_config=config("ack-0"))
+        client.stop_session()
+    return clock.per(SETUPS)
+
+
+def ours_memory(url: str, ca: str | None) -> dict:
+    first = ours(url, ca)
+    first.start_session(transcription_config=config("ack-0"))
+    before = resident()
+    clients = [ours(url, ca) for _ in range(SESSIONS)]
+    for client in clients:
+        client.start_session(transcription_config=config("ack-0"))
+    used = (resident() - before) / SESSIONS
+    for client in [first, *clients]:
+        client.close()
+    return {"cpu_us": used, "wall_us": used}
+
+
+def ours_import(url: str, ca: str | None) -> dict:
+    clock = Clock()
+    import speechmatics_rt  # noqa: F401
+
+    return clock.per(1)
 
 
 # -- websocket-client, raw ------------------------------------------------------------------------------
@@ -202,6 +287,94 @@ def official_dispatch(url: str, ca: str | None) -> dict:
             return clock.per(MESSAGES)
 
     return asyncio.run(main())
+
+
+def official_live(url: str, ca: str | None) -> dict:
+    from speechmatics.rt import ServerMessageType
+
+    async def main() -> dict:
+        latency = Latency()
+        client = official(url, ca)
+        client.on(ServerMessageType.ADD_TRANSCRIPT, latency)
+        await client.start_session(transcription_config=official_config(f"live-{RATE}"))
+        clock = Clock()
+        at = time.monotonic()
+        for _ in range(LIVE_CHUNKS):
+            await client.send_audio(LIVE_CHUNK)
+            at += LIVE_SECONDS
+            await asyncio.sleep(max(0.0, at - time.monotonic()))
+        result = latency.result(clock)
+        await client.close()
+        return result
+
+    return asyncio.run(main())
+
+
+def official_setup(url: str, ca: str | None) -> dict:
+    async def main() -> dict:
+        async def once() -> None:
+            async with official(url, ca) as client:
+                await client.start_session(transcription_config=official_config("ack-0"))
+                await client.stop_session()
+
+        await once()
+        clock = Clock()
+        for _ in range(SETUPS):
+            await once()
+        return clock.per(SETUPS)
+
+    return asyncio.run(main())
+
+
+def official_memory(url: str, ca: str | None) -> dict:
+    async def main() -> dict:
+        first = official(url, ca)
+        await first.start_session(transcription_config=official_config("ack-0"))
+        before = resident()
+        clients = [official(url, ca) for _ in range(SESSIONS)]
+        for client in clients:
+            await client.start_session(transcription_config=official_config("ack-0"))
+        used = (resident() - before) / SESSIONS
+        for client in [first, *clients]:
+            await client.close()
+        return {"cpu_us": used, "wall_us": used}
+
+    return asyncio.run(main())
+
+
+def official_import(url: str, ca: str | None) -> dict:
+    clock = Clock()
+    import speechmatics.rt  # noqa: F401
+
+    return clock.per(1)
+
+
+def raw_live(url: str, ca: str | None) -> dict:
+    import threading
+
+    ws = raw(url, ca)
+    raw_start(ws, f"live-{RATE}")
+    latency = Latency()
+
+    def read() -> None:
+        try:
+            while True:
+                message = json.loads(ws.recv())
+                if message["message"] == "AddTranscript":
+                    latency(message)
+        except Exception:
+            pass  # the end of the measurement
+
+    clock = Clock()
+    threading.Thread(target=read, daemon=True).start()
+    at = time.monotonic()
+    for _ in range(LIVE_CHUNKS):
+        ws.send_binary(LIVE_CHUNK)
+        at += LIVE_SECONDS
+        time.sleep(max(0.0, at - time.monotonic()))
+    result = latency.result(clock)
+    ws.shutdown()
+    return result
 
 
 if __name__ == "__main__":

@@ -19,6 +19,11 @@ CLIENTS = {
     "upload": ("ours", "raw", "official"),
     "transcribe": ("ours", "official"),
     "dispatch": ("ours", "raw", "official"),
+    "stream": ("ours",),
+    "live": ("ours", "raw", "official"),
+    "setup": ("ours", "official"),
+    "memory": ("ours", "official"),
+    "import": ("ours", "official"),
 }
 
 
@@ -62,19 +67,20 @@ def measure(task: str, url: str, ca: list[str], rounds: int) -> None:
             if done.returncode:
                 raise SystemExit(f"{task} {client}: {done.stderr}")
             found.append(json.loads(done.stdout))
-    cpu = {
-        client: statistics.median(figure["cpu_us"] for figure in found) for client, found in figures.items()
-    }
-    wall = {
-        client: statistics.median(figure["wall_us"] for figure in found) for client, found in figures.items()
-    }
-    for client in cpu:
-        ratio = cpu["ours"] / cpu[client]
-        print(
-            f"{task:11} {client:9} {cpu[client]:8.1f} us CPU {wall[client]:8.1f} us  "
-            f"ours/{client} {ratio:.2f}",
-            flush=True,
-        )
+    for name in figures["ours"][0]:
+        medians = {client: statistics.median(f[name] for f in found) for client, found in figures.items()}
+        report(task, name, medians)
+
+
+def report(task: str, name: str, medians: dict[str, float]) -> None:
+    what = {"cpu_us": "us CPU", "wall_us": "us wall", "p50_us": "us p50", "p99_us": "us p99"}[name]
+    if task == "memory":
+        if name != "cpu_us":
+            return
+        what = "kB resident"
+    for client, median in medians.items():
+        ratio = f"ours/{client} {medians['ours'] / median:.2f}" if client != "ours" else ""
+        print(f"{task:11} {client:9} {median:10.1f} {what:12} {ratio}", flush=True)
 
 
 if __name__ == "__main__":
