@@ -1,0 +1,118 @@
+"""What the service documents of its messages, as JSON Schema, and checks of sessions against it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema.exceptions import best_match
+
+from speechmatics_rt.local import LocalServer, SessionRecord
+
+__all__ = ["check_client", "check_record", "check_server", "check_sessions"]
+
+_HERE = Path(__file__).parent
+_FORMATS = FormatChecker(["uuid"])
+
+
+def check_server(message: Mapping[str, Any]) -> None:
+    """Fail if the service documents no such message."""
+    _check("server", message)
+
+
+def check_client(message: Mapping[str, Any]) -> None:
+    """Fail if the service documents no such message of a client."""
+    _check("client", message)
+
+
+def check_record(record: SessionRecord, *, except_for: Iterable[Mapping[str, Any]] = ()) -> None:
+    """Fail unless both sides of a session kept to the schemas.
+
+    Args:
+        record: The session, as the local server wrote it down.
+        except_for: Messages the server was made to say.
+
+    A message of the client's that breaks them is in order if the server refused it with an Error.
+    """
+    made_to_say = list(except_for)
+    for message in _first(record.sent):
+        if message not in made_to_say:
+            check_server(message)
+    refused = any(error["type"] in _REFUSALS for error in record.said("Error"))
+    for message in _first(record.messages):
+        try:
+            _check_recorded(message)
+        except AssertionError:
+            if not refused:
+                raise
+
+
+def check_sessions(server: LocalServer) -> None:
+    """Fail unless all sessions of a local server kept to the schemas.
+
+    What its faults were told to say is their own affair; everything around it is checked.
+    """
+    for record in server.sessions:
+        faults = [fault for fault in server.faults if fault.applies(record.index)]
+        made_to_say = [dict(fault.options).get("message", _UNKNOWN) for fault in faults]
+        check_record(record, except_for=made_to_say)
+
+
+_UNKNOWN = {"message": "SomethingNew", "detail": {"nested": [1, 2, 3]}}  # of Fault.unknown
+_REFUSALS = frozenset(
+    [
+        "invalid_message",
+        "invalid_config",
+        "invalid_language",
+        "invalid_model",
+        "invalid_audio_type",
+        "protocol_error",
+    ]
+)
+_MOST = 300  # messages of a kind in a session that are checked; one takes up to half a millisecond
+
+
+def _first(messages: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Yield the first messages of each kind, in order."""
+    seen: Counter[Any] = Counter()
+    for message in list(messages):
+        seen[message.get("message")] += 1
+        if seen[message.get("message")] <= _MOST:
+            yield message
+
+
+def _check_recorded(message: Mapping[str, Any]) -> None:
+    """Check a client's message as it stands in the record, where a size is in the place of audio."""
+    if message.get("message") == "AddAudio":
+        assert message.keys() == {"message", "size"}
+    elif message.get("message") == "AddChannelAudio":
+        check_client({**{key: value for key, value in message.items() if key != "size"}, "data": ""})
+    else:
+        check_client(message)
+
+
+def _check(side: str, message: Mapping[str, Any]) -> None:
+    kind = message.get("message")
+    validator = _validators(side).get(kind) if isinstance(kind, str) else None
+    if validator is None:
+        raise AssertionError(f"no message of the {side} is called {kind!r}: {message}")
+    error = best_match(validator.iter_errors(message))
+    if error is not None:
+        raise AssertionError(f"{kind} breaks its schema at {error.json_path}: {error.message}")
+
+
+@cache
+def _validators(side: str) -> dict[str, Draft202012Validator]:
+    """Return a validator for each message: the definitions whose names begin with a capital."""
+    schema = json.loads((_HERE / f"{side}.json").read_text(encoding="utf-8"))
+    Draft202012Validator.check_schema(schema)
+    return {
+        name: Draft202012Validator({**schema, "$ref": f"#/$defs/{name}"}, format_checker=_FORMATS)
+        for name in schema["$defs"]
+        if name[0].isupper()
+    }
