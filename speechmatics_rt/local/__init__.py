@@ -22,7 +22,7 @@ except ImportError as exc:
     ) from exc
 
 from .engine import Engine, Recogniser
-from .faults import Fault
+from .faults import Fault, FaultRow
 from .record import SessionRecord
 from .script import Script, Word
 from .scripted import ScriptedEngine
@@ -32,6 +32,7 @@ __all__ = [
     "LocalServer",
     "SessionRecord",
     "Fault",
+    "FaultRow",
     "Script",
     "Word",
     "ScriptedEngine",

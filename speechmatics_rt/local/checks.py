@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, Optional
 
 from .clock import SAMPLE_WIDTHS
+from .filters import pattern_of
+from .voices import label_in
 
-__all__ = ["CLOSE_CODES", "Refused", "check_change", "check_end", "check_force", "check_start"]
+__all__ = [
+    "CLOSE_CODES",
+    "Refused",
+    "check_change",
+    "check_end",
+    "check_force",
+    "check_get_speakers",
+    "check_start",
+    "read_channel_audio",
+    "read_message",
+]
 
 # The close frame that follows an Error, by its type: code and reason text.
 CLOSE_CODES: dict[str, tuple[int, str]] = {
@@ -139,6 +154,24 @@ def _vocabulary(value: Any, where: str) -> None:
             raise ValueError(f"{where}.sounds_like is empty")
 
 
+def _string(value: Any, where: str) -> None:
+    if not isinstance(value, str):
+        _fail(where, "a string", value)
+
+
+def _mark(value: Any, where: str) -> None:
+    if value != "all" and (not isinstance(value, str) or len(value) != 1):
+        _fail(where, "a single character, or all", value)
+
+
+def _replacement(value: Any, where: str) -> None:
+    _object({"from": _text, "to": _string}, required=("from", "to"))(value, where)
+    try:
+        pattern_of(value["from"])
+    except ValueError as exc:
+        raise ValueError(f"{where}.from is no regular expression: {exc}") from None
+
+
 def _anything(value: Any, where: str) -> None:
     """Accept: the service says nothing about it."""
 
@@ -166,7 +199,7 @@ _CONFIG: dict[str, Check] = {
     "output_locale": _text,
     "additional_vocab": _list_of(_vocabulary, most=1000),
     "diarization": _one_of("none", "speaker", "channel", "channel_and_speaker"),
-    "channel_diarization_labels": _list_of(_text, most=2, unique=True),
+    "channel_diarization_labels": _list_of(_text, unique=True),
     "speaker_diarization_config": _object(
         {
             "max_speakers": _integer(2),
@@ -177,11 +210,11 @@ _CONFIG: dict[str, Check] = {
         }
     ),
     "enable_entities": _bool,
-    "punctuation_overrides": _object({"permitted_marks": _list_of(_text), "sensitivity": _number(0, 1)}),
+    "punctuation_overrides": _object({"permitted_marks": _list_of(_mark), "sensitivity": _number(0, 1)}),
     "transcript_filtering_config": _object(
         {
             "remove_disfluencies": _bool,
-            "replacements": _list_of(_object({"from": _text, "to": _anything}, required=("from", "to"))),
+            "replacements": _list_of(_replacement),
         }
     ),
     "language_hints": _list_of(_text),
@@ -194,7 +227,7 @@ _START: dict[str, Check] = {
     "audio_format": _anything,  # these two have checks and an Error type of their own
     "transcription_config": _anything,
     "translation_config": _object(
-        {"target_languages": _list_of(_text, most=5), "enable_partials": _bool},
+        {"target_languages": _list_of(_text), "enable_partials": _bool},
         required=("target_languages",),
     ),
     "audio_events_config": _object({"types": _list_of(_one_of("laughter", "applause", "music"))}),
@@ -205,6 +238,8 @@ _RAW = _object(
 )
 _FILE = _object({"type": _text})
 _FORCE = _object({"message": _text, "timestamp": _number(0, float("inf")), "channel": _text})
+_GET_SPEAKERS = _object({"message": _text, "final": _bool})
+_CHANNEL_AUDIO = _object({"message": _text, "channel": _text, "data": _string}, required=("channel", "data"))
 _CHANGE = _object(
     {"message": _text, "transcription_config": _object(_CHANGEABLE)}, required=("transcription_config",)
 )
@@ -213,8 +248,43 @@ _CHANGE = _object(
 # -- the messages ----------------------------------------------------------------------------------------
 
 
-def check_start(message: Mapping[str, Any], path_language: Optional[str] = None) -> list[dict[str, Any]]:
+def read_message(text: str) -> dict[str, Any]:
+    """Read a text message.
+
+    Raises:
+        Refused: It is no JSON object with a string ``message``.
+    """
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError) as exc:
+        raise Refused("invalid_message", f"this is not JSON: {exc}") from exc
+    if not isinstance(message, dict) or not isinstance(message.get("message"), str):
+        raise Refused("invalid_message", "a message is a JSON object with a string called message")
+    return message
+
+
+def read_channel_audio(message: Mapping[str, Any]) -> tuple[bytes, str]:
+    """Return the audio and the channel of an AddChannelAudio."""
+    _hold("invalid_message", _CHANNEL_AUDIO, dict(message), "AddChannelAudio")
+    try:
+        return base64.b64decode(message["data"], validate=True), message["channel"]
+    except (binascii.Error, ValueError) as exc:
+        raise Refused("invalid_message", f"data is not base64: {exc}") from exc
+
+
+def check_start(
+    message: Mapping[str, Any],
+    path_language: Optional[str] = None,
+    *,
+    channels: Optional[int] = 2,
+    targets: Optional[int] = 5,
+) -> list[dict[str, Any]]:
     """Check a StartRecognition; return the Warnings it earns.
+
+    Args:
+        message: The message.
+        path_language: The language of the path, which must be that of the config.
+        channels, targets: How many channels and target languages are allowed; None: any number.
 
     Raises:
         Refused: With the type of the Error to send.
@@ -234,7 +304,14 @@ def check_start(message: Mapping[str, Any], path_language: Optional[str] = None)
     ):
         raise Refused("invalid_language", f"language {config['language']!r} is not available with this model")
     _check_combinations(config, path_language)
-    return [*_vocabulary_warnings(config), *_translation_warnings(config, message.get("translation_config"))]
+    translation = message.get("translation_config")
+    _at_most(targets, (translation or {}).get("target_languages", ()), "target_languages")
+    _at_most(channels, config.get("channel_diarization_labels", ()), "channel_diarization_labels")
+    return [
+        *_vocabulary_warnings(config),
+        *_speaker_warnings(config),
+        *_translation_warnings(config, translation),
+    ]
 
 
 def check_change(message: Mapping[str, Any], language: str) -> dict[str, Any]:
@@ -253,6 +330,12 @@ def check_change(message: Mapping[str, Any], language: str) -> dict[str, Any]:
 def check_force(message: Mapping[str, Any]) -> None:
     """Check a ForceEndOfUtterance."""
     _hold("invalid_message", _FORCE, dict(message), "ForceEndOfUtterance")
+
+
+def check_get_speakers(message: Mapping[str, Any]) -> bool:
+    """Check a GetSpeakers; return whether it asks for the speakers at the end."""
+    _hold("invalid_message", _GET_SPEAKERS, dict(message), "GetSpeakers")
+    return bool(message.get("final", False))
 
 
 def check_end(message: Mapping[str, Any]) -> None:
@@ -295,8 +378,16 @@ def _check_combinations(config: Mapping[str, Any], path_language: Optional[str])
     if by_channel and not config.get("channel_diarization_labels"):
         raise Refused("invalid_config", "diarization by channel needs channel_diarization_labels")
     speakers = config.get("speaker_diarization_config", {}).get("speakers", [])
+    labels = [speaker["label"] for speaker in speakers]
+    if len(set(labels)) < len(labels) or not all(speaker["speaker_identifiers"] for speaker in speakers):
+        raise Refused("invalid_config", "each speaker has a label of its own and at least one identifier")
     if sum(len(speaker["speaker_identifiers"]) for speaker in speakers) > 50:
         raise Refused("invalid_config", "at most 50 speaker identifiers are allowed")
+
+
+def _at_most(most: Optional[int], entries: Any, where: str) -> None:
+    if most is not None and len(entries) > most:
+        raise Refused("invalid_config", f"{where} has {len(entries)} entries; {most} are allowed")
 
 
 def _vocabulary_warnings(config: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -306,9 +397,26 @@ def _vocabulary_warnings(config: Mapping[str, Any]) -> list[dict[str, Any]]:
 
     entries = config.get("additional_vocab", [])
     dropped = sum(too_long(entry if isinstance(entry, str) else entry["content"]) for entry in entries)
-    if not dropped:
+    alternatives = sum(
+        too_long(sound)
+        for entry in entries
+        if isinstance(entry, dict) and not too_long(entry["content"])
+        for sound in entry.get("sounds_like", ())
+    )
+    reasons = [f"{dropped} custom dictionary entries were ignored"] if dropped else []
+    if alternatives:
+        reasons.append(f"{alternatives} sounds_like of custom dictionary entries were ignored")
+    return [_warning("validation_warning", reason) for reason in reasons]
+
+
+def _speaker_warnings(config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    speakers = config.get("speaker_diarization_config", {}).get("speakers", [])
+    foreign = sum(
+        label_in(identifier) is None for speaker in speakers for identifier in speaker["speaker_identifiers"]
+    )
+    if not foreign:
         return []
-    return [_warning("validation_warning", f"{dropped} custom dictionary entries were ignored")]
+    return [_warning("speaker_id", f"{foreign} speaker identifiers are not of this server and were ignored")]
 
 
 def _translation_warnings(config: Mapping[str, Any], translation: Any) -> list[dict[str, Any]]:

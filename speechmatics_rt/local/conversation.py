@@ -2,51 +2,53 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import functools
 import json
 import logging
 import time
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timezone
-from typing import Any, Optional
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Optional, Union
 
 from ..exceptions import ConfigurationError, ProtocolError
 from ..session import Role, Session, State
-from .checks import CLOSE_CODES, Refused, check_change, check_end, check_force, check_start
+from .acks import Acknowledger
+from .checks import (
+    CLOSE_CODES,
+    Refused,
+    check_change,
+    check_end,
+    check_force,
+    check_get_speakers,
+    check_start,
+    read_channel_audio,
+    read_message,
+)
 from .clock import AudioClock
-from .engine import Engine, Recogniser
+from .engine import Recogniser
 from .faults import Fault
+from .handshake import Answer, Request
+from .house import House
 from .limits import Limits
+from .pages import KEYS_PATH, page
 from .peer import CLOSE_TIMEOUT, Peer
 from .recognition import Recognition
 from .record import SessionRecord
 from .wire import Wire
 
-__all__ = ["Conversation", "House"]
+__all__ = ["Conversation"]
 
 _log = logging.getLogger(__name__)
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 START_TIMEOUT = 60.0  # s for StartRecognition; the service has such a limit and does not publish it
-_WITHOUT_CHANNEL = ("AddTranslation", "AddPartialTranslation")
-_QUOTA_SHOWN = 50  # what the Info about usage says when there is no quota
-
-
-@dataclass(frozen=True)
-class House:
-    """What all conversations of a server share."""
-
-    engine: Engine
-    keys: Optional[Collection[str]]
-    speed: Optional[float]
-    time_scale: float
-    quota: Optional[int]
-    live: Callable[[], int]  # connections now open
-    version: str
+_WITH_CHANNEL = (
+    "AddTranscript",
+    "AddPartialTranscript",
+    "EndOfUtterance",
+    "AudioEventStarted",
+    "AudioEventEnded",
+)
 
 
 class Conversation:
@@ -54,27 +56,34 @@ class Conversation:
 
     Attributes:
         peer, wire, record: The WebSocket, the socket, the diary.
-        acks: Acknowledge audio.
-        start_delay: Seconds before RecognitionStarted.
+        acks: How audio is acknowledged.
+        start_delay, end_delay: Seconds before RecognitionStarted and EndOfTranscript; None: they never come.
+        added: Fields that every message gets.
     """
 
     def __init__(self, wire: Wire, house: House, record: SessionRecord, faults: Sequence[Fault]) -> None:
         self.wire = wire
         self.record = record
-        self.peer = Peer(wire, record, self, keys=house.keys, time_scale=house.time_scale)
-        self.acks = True
-        self.start_delay = 0.0
+        self.peer = Peer(wire, record, self, time_scale=house.time_scale)
+        self.acks = Acknowledger(wire, self._say)
+        self.start_delay: Optional[float] = 0.0
+        self.end_delay: Optional[float] = 0.0
+        self.added: dict[str, Any] = {}
         self._house = house
         self._session = Session(Role.SERVER)
         self._limits: Optional[Limits] = None
         self._last_audio = 0.0
         self._settings: dict[str, Any] = {}  # the checked StartRecognition
         self._recognitions: dict[Optional[str], Recognition] = {}  # by channel; without channels by None
+        self._finishing: set[Optional[str]] = set()  # channels whose audio has ended
         self._unfinished = 0  # channels whose last words are owed
         self._speakers_at_end = False
+        self._heard = 0  # messages
+        self._overlong = False  # the limit on the length of an utterance was passed
         self._faults = [fault for fault in faults if not fault.counts]
         self._counted = [fault for fault in faults if fault.counts]
-        self._heard_bytes = 0
+        if any(fault.at == "tls" for fault in faults):
+            wire.greeted = functools.partial(self.reach, "tls")
 
     def run(self) -> None:
         """Serve the connection to its end."""
@@ -100,48 +109,83 @@ class Conversation:
     def say(self, message: Mapping[str, Any], *, binary: bool = False) -> None:
         """Send a message, whether it is its turn or not."""
         if self.peer.speaks and not self.peer.closing:
+            message = {**message, **self.added}
             text = _ENCODER.encode(message)
-            self.record.say(message)
+            self.record.say(message, self._place(message.get("channel")))
             self.peer.send(text.encode() if binary else text)
 
-    def fail(self, type: str, reason: str, *, code: Optional[int] = None, close: bool = True) -> None:
+    def fail(
+        self, type: str, reason: str, *, code: Optional[int] = None, close: bool = True, said: bool = True
+    ) -> None:
         """Say an Error, and close as the service does after one of that type, or with another code."""
         if self.peer.closing:
             return
-        error = {"message": "Error", "type": type, "reason": reason}
-        if not self._session.over:
-            self._session.send(error)
-        self.say(error)
+        if said:
+            error = {"message": "Error", "type": type, "reason": reason}
+            if not self._session.over:
+                self._session.send(error)
+            self.say(error)
         if close:
             usual, text = CLOSE_CODES.get(type, (1011, "internal_error"))
             self.peer.close(usual if code is None else code, text if code is None else type)
 
+    def end(self) -> None:
+        """Say EndOfTranscript, and close if the client does not."""
+        self._say({"message": "EndOfTranscript"})
+        self.wire.cancel("limits")
+        self.peer.later("close", CLOSE_TIMEOUT, lambda: self.peer.close(1000))
+        self.reach("ended")
+
+    def _place(self, channel: Any) -> Optional[float]:
+        """Return the seconds of audio read so far, of a channel or of the longest; None: it has ended."""
+        if self._session.state in (State.DRAINING, State.DONE):
+            return None
+        recognition = self._recognitions.get(channel)
+        return self.record.audio_seconds if recognition is None else recognition.clock.seconds
+
     # -- heard from the peer ---------------------------------------------------------------------
 
-    def requested(self) -> None:
-        self.reach("handshake")
+    def requested(self, request: Request) -> None:
+        self.reach("key" if request.path == KEYS_PATH else "handshake")
+
+    def page(self, request: Request) -> Optional[Answer]:
+        busy = self._house.container and request.path.startswith("/v2") and self._house.full(more=1)
+        if busy:
+            return Answer(503, {"code": 503, "error": "no slot for a connection is free"})
+        return page(request, self._house)
+
+    def accepts(self, key: Optional[str]) -> bool:
+        return self._house.container or self._house.keys.accepts(key)
 
     def opened(self) -> None:
         self.reach("open")
-        quota = self._house.quota
-        if quota is not None and self._house.live() > quota:
+        if self._house.container:
+            return
+        if self._house.full():
             self.fail("quota_exceeded", "Concurrent Quota Exceeded")
         else:
             self.peer.later("start", START_TIMEOUT, self._too_late)
 
+    def closing(self) -> None:
+        self.reach("closing")
+
     def lost(self, code: Optional[int], reason: str) -> None:
         self._session.lose(code, reason)
 
-    def full(self) -> bool:
+    def full(self, message: Union[str, bytes]) -> bool:
+        # Only audio waits for room: what is no audio is read on, as long as no audio stands before it.
+        if isinstance(message, str) and '"AddChannelAudio"' not in message:
+            return False
         return any(recognition.full for recognition in self._recognitions.values())
 
     def binary(self, data: bytes) -> None:
         self._guarded(lambda: self._audio(data, None))
 
     def text(self, text: str) -> None:
-        self._guarded(lambda: self._hear(_message(text)))
+        self._guarded(lambda: self._hear(read_message(text)))
 
     def _guarded(self, hear: Callable[[], None]) -> None:
+        self._heard += 1
         try:
             hear()
         except ProtocolError as exc:
@@ -152,26 +196,38 @@ class Conversation:
 
     def _audio(self, data: bytes, channel: Optional[str]) -> None:
         self._last_audio = time.monotonic()
-        self._heard_bytes += len(data)
-        self.record.hear_audio(data, channel)
         if self._session.state is State.DRAINING:
+            self.record.hear_audio(data, channel)
             reason = "audio after EndOfStream is ignored"
             self._say({"message": "Warning", "type": "add_audio_after_eos", "reason": reason})
         elif self._session.receive_audio(channel):
-            if self.acks:
-                self._acknowledge(channel)
-            self._recognitions[channel].hear(data)
-
-    def _acknowledge(self, channel: Optional[str]) -> None:
-        number = self._session.channels[channel].sent
-        if channel is None:
-            self._say({"message": "AudioAdded", "seq_no": number})
+            self.acks.acknowledge(channel, self._session.channels[channel].sent)
+            seconds = 0.0 if self._overlong else self._recognitions[channel].hear(data)
+            self.record.audio_seconds = self._audio_seconds()
+            self.record.hear_audio(data, channel, seconds)
+            self._limit_duration()
         else:
-            self._say({"message": "ChannelAudioAdded", "channel": channel, "seq_no": number})
+            self.record.hear_audio(data, channel)
+
+    def _audio_seconds(self) -> float:
+        return max((heard.clock.seconds for heard in self._recognitions.values()), default=0.0)
+
+    def _limit_duration(self) -> None:
+        """Warn and end, as if EndOfStream had come, once there is too much audio."""
+        limit = self._house.duration_limit
+        if limit is None or self._overlong or self.record.audio_seconds < limit:
+            return
+        self._overlong = True
+        reason = f"more than {limit:g} s of audio"
+        warning = {"message": "Warning", "type": "duration_limit_exceeded", "reason": reason}
+        self._say({**warning, "duration_limit": limit})
+        for channel, count in self._session.channels.items():
+            if not count.ended:
+                self._finish(channel)
 
     def _hear(self, message: dict[str, Any]) -> None:
         if message["message"] == "AddChannelAudio":
-            self._audio(*_channel_audio(message))
+            self._audio(*read_channel_audio(message))
             return
         self.record.hear(message)
         handler = _HANDLERS.get(message["message"])
@@ -183,12 +239,10 @@ class Conversation:
     def _count_faults(self) -> None:
         if not self._counted:
             return
-        seconds = max((heard.clock.seconds for heard in self._recognitions.values()), default=0.0)
-        for fault in [
-            fault
-            for fault in self._counted
-            if fault.due(len(self.record.messages), self._heard_bytes, seconds)
-        ]:
+        record = self.record
+        for fault in self._counted.copy():
+            if not fault.due(self._heard, record.audio_size, record.audio_seconds):
+                continue
             self._counted.remove(fault)
             fault.act(self)
 
@@ -197,7 +251,13 @@ class Conversation:
     def _start(self, message: dict[str, Any]) -> None:
         self.wire.cancel("start")
         request = self.peer.request
-        warnings = check_start(message, request.language if request is not None else None)
+        container = self._house.container
+        warnings = check_start(
+            message,
+            request.language if request is not None else None,
+            channels=self._house.quota if container else 2,
+            targets=None if container else 5,
+        )
         config = message["transcription_config"]
         try:
             pack = self._house.engine.language_pack_info(config["language"])
@@ -205,13 +265,21 @@ class Conversation:
             raise Refused("invalid_language", str(exc)) from exc
         self._settings = message
         self._speakers_at_end = config.get("speaker_diarization_config", {}).get("get_speakers", False)
-        self._say(self._usage())
+        if not container:
+            self._say(self._house.usage())
         for warning in warnings:
             self._say(warning)
         self.reach("start")
+        wait = self._house.dictionary_wait(config)
+        if wait:
+            self.peer.later("dictionary", wait, lambda: self._start_late(pack))
+        else:
+            self._start_late(pack)
+
+    def _start_late(self, pack: dict[str, Any]) -> None:
         if self.start_delay:
             self.wire.later("started", self.start_delay, lambda: self._started(pack))
-        else:
+        elif self.start_delay is not None:
             self._started(pack)
 
     def _started(self, pack: dict[str, Any]) -> None:
@@ -234,14 +302,16 @@ class Conversation:
             started["channel_ids"] = [channel for channel in self._recognitions if channel is not None]
         self._say(started)
         self._last_audio = time.monotonic()
-        self._limits = Limits(self._last_audio * self._house.time_scale)
-        self._keep_limits()
+        if not self._house.container:
+            self._limits = Limits(self._last_audio * self._house.time_scale)
+            self._keep_limits()
         self.reach("started")
 
     def _recognition(self, channel: Optional[str]) -> Recognition:
         index = self.record.index
+        settings = self._settings if channel is None else {**self._settings, "channel": channel}
         return Recognition(
-            self._house.engine.recogniser(self._settings),
+            self._house.engine.recogniser(settings),
             AudioClock(self._settings.get("audio_format") or {"type": "file"}),
             self.wire,
             name=str(index) if channel is None else f"{index}-{channel}",
@@ -271,16 +341,14 @@ class Conversation:
                 recognition.ask(lambda recogniser: recogniser.force_end_of_utterance(timestamp))
 
     def _get_speakers(self, message: dict[str, Any]) -> None:
-        at_end = message.get("final", False)
-        if not isinstance(at_end, bool):
-            raise Refused("invalid_message", f"final must be true or false, not {at_end!r}")
-        if at_end:
+        if check_get_speakers(message):
             self._speakers_at_end = True
         else:
             self._tell_speakers()
 
     def _end_of_channel(self, message: dict[str, Any]) -> None:
         check_end(message)
+        self.acks.flush(message["channel"])
         if self._session.state is State.DRAINING:  # it was the last one
             self.reach("drain")
         self._finish(message["channel"])
@@ -290,14 +358,17 @@ class Conversation:
         self.reach("drain")
         for channel, count in self._session.channels.items():
             if not count.ended:
+                self.acks.flush(channel)
                 self._finish(channel)
 
     def _finish(self, channel: Optional[str]) -> None:
-        self._recognitions[channel].ask(lambda recogniser: recogniser.finish(), then=self._finished)
+        if channel not in self._finishing:
+            self._finishing.add(channel)
+            self._recognitions[channel].ask(lambda recogniser: recogniser.finish(), then=self._finished)
 
     def _finished(self) -> None:
         self._unfinished -= 1
-        if not self._unfinished and self._session.state is State.DRAINING:
+        if not self._unfinished and (self._overlong or self._session.state is State.DRAINING):
             if self._speakers_at_end:
                 self._tell_speakers(then=self._end_of_transcript)
             else:
@@ -325,18 +396,21 @@ class Conversation:
 
     def _end_of_transcript(self) -> None:
         self.reach("end")
-        self._say({"message": "EndOfTranscript"})
-        self.wire.cancel("limits")
-        self.peer.later("close", CLOSE_TIMEOUT, lambda: self.peer.close(1000))
+        if self.end_delay:
+            self.wire.later("late end", self.end_delay, self.end)
+        elif self.end_delay is not None:
+            self.end()
 
     # -- what the server says --------------------------------------------------------------------
 
     def _say_all(self, channel: Optional[str], messages: list[dict[str, Any]]) -> None:
         for message in messages:
-            if channel is None or message["message"] in _WITHOUT_CHANNEL:
-                self._say(message)
-            else:
+            if message["message"] == "Error":
+                self.fail(message["type"], message["reason"])
+            elif channel is not None and message["message"] in _WITH_CHANNEL:
                 self._say({**message, "channel": channel})
+            else:
+                self._say(message)
         self.peer.room()
 
     def _say(self, message: Mapping[str, Any]) -> None:
@@ -365,37 +439,6 @@ class Conversation:
                 self._say(message)
         if not self.peer.closing:
             self.peer.later("limits", wait, self._keep_limits)
-
-    def _usage(self) -> dict[str, Any]:
-        usage, quota = self._house.live(), self._house.quota or _QUOTA_SHOWN
-        return {
-            "message": "Info",
-            "type": "concurrent_session_usage",
-            "reason": f"{usage} concurrent sessions active out of quota {quota}",
-            "usage": usage,
-            "quota": quota,
-            "last_updated": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        }
-
-
-def _message(text: str) -> dict[str, Any]:
-    try:
-        message = json.loads(text)
-    except (ValueError, RecursionError) as exc:
-        raise Refused("invalid_message", f"this is not JSON: {exc}") from exc
-    if not isinstance(message, dict) or not isinstance(message.get("message"), str):
-        raise Refused("invalid_message", "a message is a JSON object with a string called message")
-    return message
-
-
-def _channel_audio(message: Mapping[str, Any]) -> tuple[bytes, str]:
-    channel, data = message.get("channel"), message.get("data")
-    if not isinstance(channel, str) or not isinstance(data, str):
-        raise Refused("invalid_message", "AddChannelAudio needs channel and data, both strings")
-    try:
-        return base64.b64decode(data, validate=True), channel
-    except binascii.Error as exc:
-        raise Refused("invalid_message", f"data is not base64: {exc}") from exc
 
 
 _HANDLERS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
 from urllib.parse import parse_qsl, urlsplit
@@ -14,7 +14,9 @@ import wsproto
 from wsproto.events import AcceptConnection
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
-__all__ = ["Handshake", "Refusal", "Request", "http_answer"]
+__all__ = ["Answer", "Handshake", "Refusal", "Request", "http_answer"]
+
+_BODY = 65_536  # bytes
 
 
 class Refusal(Exception):
@@ -32,6 +34,15 @@ class Refusal(Exception):
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What is answered to a request that is for no WebSocket; see :func:`http_answer`."""
+
+    status: int
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Request:
     """One HTTP request; header names are in lower case, of repeated names the last counts."""
 
@@ -40,6 +51,7 @@ class Request:
     path: str = ""
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
 
     @property
     def language(self) -> Optional[str]:
@@ -62,7 +74,7 @@ class Handshake:
         >>> handshake = Handshake()
         >>> handshake.receive(b"POST /v2 HTTP/1.1\\r\\nHost: here\\r\\nContent-Length: 0\\r\\n\\r\\n").method
         'POST'
-        >>> handshake.upgrade(keys=None)
+        >>> handshake.upgrade(accepts=lambda key: True)
         Traceback (most recent call last):
         ...
         speechmatics_rt.local.handshake.Refusal: only GET is allowed here
@@ -71,8 +83,8 @@ class Handshake:
     def __init__(self) -> None:
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=65_536)
         self._head: Any = None  # h11.Request, once its head has been read
+        self._body = b""
         self.request: Optional[Request] = None
-        self.body = b""
 
     def receive(self, data: bytes) -> Optional[Request]:
         """Take bytes; return the request when all of it is here.
@@ -87,17 +99,25 @@ class Handshake:
                 if isinstance(event, h11.Request):
                     self._head = event
                 elif isinstance(event, h11.Data):
-                    self.body += event.data
+                    self._body += event.data
+                    if len(self._body) > _BODY:
+                        raise Refusal(413, f"a body of more than {_BODY} bytes is not read")
                 elif isinstance(event, h11.EndOfMessage):
-                    self.request = _request(self._head)
+                    self.request = _request(self._head, self._body)
                 else:
                     return None
         except (h11.RemoteProtocolError, UnicodeDecodeError, ValueError) as exc:
             raise Refusal(400, f"this is no HTTP request: {exc}") from exc
         return self.request
 
-    def upgrade(self, keys: Optional[Collection[str]]) -> tuple[bytes, wsproto.Connection, bytes]:
+    def upgrade(
+        self, accepts: Callable[[Optional[str]], bool], headers: Optional[Mapping[str, str]] = None
+    ) -> tuple[bytes, wsproto.Connection, bytes]:
         """Judge the request; return the 101, the WebSocket connection, and bytes that came early.
+
+        Args:
+            accepts: Tells whether an API key or token is good.
+            headers: What the 101 says besides, or instead.
 
         Raises:
             Refusal: 404 for the path, 405 for the method, 400 for the upgrade, 401 for the key.
@@ -118,9 +138,11 @@ class Handshake:
             raise Refusal(
                 status, str(exc), {"Sec-WebSocket-Version": "13"} if status == 426 else None
             ) from exc
-        if keys is not None and request.key not in keys:
+        if not accepts(request.key):
             raise Refusal(401, "the API key or token is missing or invalid", {"WWW-Authenticate": "Bearer"})
         answer = upgrading.send(AcceptConnection())
+        if headers:
+            answer = _with_headers(answer, headers)
         early, _ = self._http.trailing_data
         return answer, wsproto.Connection(wsproto.ConnectionType.SERVER), early
 
@@ -138,7 +160,16 @@ def http_answer(status: int, body: Any = None, headers: Optional[Mapping[str, st
     return "\r\n".join(lines).encode("latin-1") + content
 
 
-def _request(head: Any) -> Request:
+def _with_headers(answer: bytes, headers: Mapping[str, str]) -> bytes:
+    """Put headers into an answer, in place of those of the same names."""
+    names = {name.lower() for name in headers}
+    status, *lines = answer.decode("latin-1").rstrip().split("\r\n")
+    lines = [line for line in lines if line.split(":")[0].lower() not in names]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([status, *lines, "", ""]).encode("latin-1")
+
+
+def _request(head: Any, body: bytes) -> Request:
     target = head.target.decode("ascii")
     parts = urlsplit(target)
     return Request(
@@ -147,4 +178,5 @@ def _request(head: Any) -> Request:
         path=parts.path,
         query=dict(parse_qsl(parts.query, keep_blank_values=True)),
         headers={name.decode("ascii"): value.decode("latin-1") for name, value in head.headers},
+        body=body,
     )

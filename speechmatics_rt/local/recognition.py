@@ -82,8 +82,8 @@ class Recognition:
             return True
         return self.clock.raw and self._seconds >= BUFFER_SECONDS
 
-    def hear(self, audio: bytes) -> None:
-        """Queue the bytes of one audio message."""
+    def hear(self, audio: bytes) -> float:
+        """Queue the bytes of one audio message; return the seconds they last."""
         if not self._waiting:
             self._due = max(self._due, time.monotonic())
         before = self.clock.seconds
@@ -93,6 +93,7 @@ class Recognition:
         self._seconds += seconds
         self._waiting.append(_Job(None, audio, seconds, None))
         self._move()
+        return seconds
 
     def ask(self, call: Call, then: Optional[Callable[[], None]] = None) -> None:
         """Queue a call behind all audio heard; ``then`` runs when its messages are said."""

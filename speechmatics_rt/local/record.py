@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
@@ -12,6 +13,8 @@ from ..exceptions import TimeoutError
 
 __all__ = ["SessionRecord"]
 
+_ENTRIES = 10_000
+
 
 @dataclass(eq=False)
 class SessionRecord:
@@ -19,12 +22,20 @@ class SessionRecord:
 
     Attributes:
         index: Which connection of the server it was, from 0.
-        method, target, path, query, headers: The HTTP request; header names in lower case, empty until read.
+        keep_audio: Seconds of audio that are kept; then the lists keep the latest 10,000 entries. None: all
+            is kept.
+        method, target, path, query, headers, body: The HTTP request; header names in lower case, empty until
+            read.
         status: The HTTP status answered, None until then.
         messages: What the client said, in order. Audio stands as ``{"message": "AddAudio", "size": n}``
             (or ``AddChannelAudio``, with its ``channel``).
         sent: What the server said, in order, acknowledgements included.
         frames: Sizes of the audio messages in bytes.
+        audio_size, audio_seconds: Of all audio read, over all channels; seconds of the longest of them.
+        tally: How many messages of each kind were said by the server and, as ``AddAudio`` and so on, by the
+            client; complete also where the lists are not.
+        start: The StartRecognition message, or None if none came.
+        session_id: The ``id`` of RecognitionStarted.
         pings, pongs: How many of them the client sent.
         times: ``time.monotonic()`` of the points reached (those of :mod:`~speechmatics_rt.local.faults`, and
             ``closed``).
@@ -34,15 +45,22 @@ class SessionRecord:
     """
 
     index: int
+    keep_audio: Optional[float] = None
     method: str = ""
     target: str = ""
     path: str = ""
     query: dict[str, str] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
     status: Optional[int] = None
     messages: list[dict[str, Any]] = field(default_factory=list)
     sent: list[dict[str, Any]] = field(default_factory=list)
     frames: list[int] = field(default_factory=list)
+    audio_size: int = 0
+    audio_seconds: float = 0.0
+    tally: Counter[str] = field(default_factory=Counter)
+    start: Optional[dict[str, Any]] = None
+    session_id: Optional[str] = None
     pings: int = 0
     pongs: int = 0
     times: dict[str, float] = field(default_factory=dict)
@@ -51,7 +69,9 @@ class SessionRecord:
     server_code: Optional[int] = None
     server_reason: str = ""
     closed: threading.Event = field(default_factory=threading.Event)
-    _chunks: list[tuple[Optional[str], bytes]] = field(default_factory=list, repr=False)
+    _chunks: deque[tuple[Optional[str], bytes, float]] = field(default_factory=deque, repr=False)
+    _kept: float = 0.0  # s of audio in them
+    _places: list[Optional[float]] = field(default_factory=list, repr=False)  # s of audio, for each in sent
     _changed: threading.Condition = field(
         default_factory=threading.Condition, repr=False
     )  # guards nothing: a bell
@@ -59,28 +79,25 @@ class SessionRecord:
     @property
     def audio(self) -> bytes:
         """All audio read, in order; of several channels mixed up, see :meth:`audio_of`."""
-        return b"".join(audio for _, audio in list(self._chunks))
+        return b"".join(audio for _, audio, _ in self._chunks.copy())
 
     def audio_of(self, channel: Optional[str]) -> bytes:
         """Return all audio read of one channel."""
-        return b"".join(audio for label, audio in list(self._chunks) if label == channel)
-
-    @property
-    def start(self) -> Optional[dict[str, Any]]:
-        """The StartRecognition message, or None if none came."""
-        return next(
-            (message for message in list(self.messages) if message.get("message") == "StartRecognition"), None
-        )
+        return b"".join(audio for label, audio, _ in self._chunks.copy() if label == channel)
 
     @property
     def request_id(self) -> Optional[str]:
         """The client's header ``X-Request-Id``."""
         return self.headers.get("x-request-id")
 
-    @property
-    def session_id(self) -> Optional[str]:
-        """The ``id`` of RecognitionStarted."""
-        return next((message.get("id") for message in self.said("RecognitionStarted")), None)
+    def recording(self) -> list[dict[str, Any]]:
+        """Return what was said as :class:`~speechmatics_rt.local.ReplayEngine` takes it, one entry a message.
+
+        Each entry has a ``message`` of the server and in ``audio`` the seconds of audio that had been read
+        when it was said; None: the audio had ended.
+        """
+        said = list(zip(self.sent.copy(), self._places.copy()))
+        return [{"audio": place, "message": message} for message, place in said]
 
     def said(self, kind: str) -> list[dict[str, Any]]:
         """Return the server's messages of one kind."""
@@ -113,21 +130,42 @@ class SessionRecord:
     # -- written by the connection's thread ----------------------------------------------------------
 
     def hear(self, message: Mapping[str, Any]) -> None:
+        kind = str(message.get("message"))
+        if kind == "StartRecognition" and self.start is None:
+            self.start = dict(message)
+        self.tally[kind] += 1
         self.messages.append(dict(message))
+        self._forget()
         self.ring()
 
-    def hear_audio(self, audio: bytes, channel: Optional[str] = None) -> None:
-        self._chunks.append((channel, audio))
+    def hear_audio(self, audio: bytes, channel: Optional[str] = None, seconds: float = 0.0) -> None:
+        self._chunks.append((channel, audio, seconds))
+        self._kept += seconds
+        self.audio_size += len(audio)
         self.frames.append(len(audio))
         entry: dict[str, Any] = {"message": "AddAudio", "size": len(audio)}
         if channel is not None:
             entry.update(message="AddChannelAudio", channel=channel)
-        self.messages.append(entry)
+        self.hear(entry)
+
+    def say(self, message: Mapping[str, Any], place: Optional[float] = None) -> None:
+        kind = str(message.get("message"))
+        if kind == "RecognitionStarted" and self.session_id is None:
+            self.session_id = message.get("id")
+        self.tally[kind] += 1
+        self._places.append(place)
+        self.sent.append(dict(message))
+        self._forget()
         self.ring()
 
-    def say(self, message: Mapping[str, Any]) -> None:
-        self.sent.append(dict(message))
-        self.ring()
+    def _forget(self) -> None:
+        if self.keep_audio is None:
+            return
+        while self._chunks and self._kept - self._chunks[0][2] >= self.keep_audio:
+            self._kept -= self._chunks.popleft()[2]
+        for entries in (self.messages, self.frames, self.sent, self._places):
+            if len(entries) > 2 * _ENTRIES:
+                del entries[:-_ENTRIES]  # now and then half of it, which is cheaper than one each time
 
     def ping(self) -> None:
         self.pings += 1
@@ -142,6 +180,6 @@ class SessionRecord:
         self.ring()
 
     def ring(self) -> None:
-        """Wake who waits in :meth:`wait_for`; lists grow by single appends, so readers need no lock."""
+        """Wake who waits in :meth:`wait_for`; lists change by single calls, so readers need no lock."""
         with self._changed:
             self._changed.notify_all()

@@ -14,9 +14,12 @@ from typing import Optional, Union
 
 from .._version import __version__
 from ..exceptions import ConfigurationError, SessionError, TimeoutError
-from .conversation import Conversation, House
+from .conversation import Conversation
 from .engine import Engine, engine_named
 from .faults import Fault
+from .house import House
+from .keys import KeyRing
+from .pages import KEYS_PATH
 from .record import SessionRecord
 from .wire import Wire
 
@@ -42,7 +45,17 @@ class LocalServer:
         faults: What goes wrong, and when.
         speed: Seconds of audio heard in a second; 1.0 is real time, None as fast as possible.
         time_scale: How many times faster than real time the service's time limits run.
-        quota: How many connections may be open at once; None: any number.
+        quota: How many sessions may be open at once; None: any number.
+        container: Be a container instead of the cloud service: no keys, no Info, no time limits, and health
+            pages (``/started``, ``/live``, ``/ready``, ``/session_status``) on the same port.
+        dictionary_delay: Seconds a custom dictionary delays RecognitionStarted when it is new to the server.
+        duration_limit: Seconds of audio after which a session is warned of ``duration_limit_exceeded`` and
+            ended; None: never.
+        keep_audio: Seconds of audio kept in each record, whose lists are then bounded, too; None: all.
+        keep_sessions: How many records of closed connections are kept; None: all.
+
+    Besides WebSockets it answers ``POST /v1/api_keys`` with temporary keys, which it then accepts, and
+    ``GET /v1/discovery/features``; such a connection has a record like any other.
 
     The server listens on 127.0.0.1 alone. ``start`` and ``close`` may be called from any thread.
 
@@ -66,6 +79,11 @@ class LocalServer:
         speed: Optional[float] = None,
         time_scale: float = 1.0,
         quota: Optional[int] = None,
+        container: bool = False,
+        dictionary_delay: float = 0.0,
+        duration_limit: Optional[float] = None,
+        keep_audio: Optional[float] = None,
+        keep_sessions: Optional[int] = None,
     ) -> None:
         if isinstance(keys, str):
             raise ConfigurationError("keys is a collection of keys, not one string")
@@ -75,14 +93,20 @@ class LocalServer:
         self._owns_engine = self.engine is not engine
         self.faults = tuple(faults)
         self._port = port
+        self._keep_audio = keep_audio
+        self._keep_sessions = keep_sessions
+        self._keys = KeyRing(keys, time_scale=time_scale)
         self._house = House(
             engine=self.engine,
-            keys=None if keys is None else frozenset(keys),
+            keys=self._keys,
             speed=speed,
             time_scale=time_scale,
             quota=quota,
             live=self._live,
             version=f"local+{__version__}",
+            container=container,
+            dictionary_delay=dictionary_delay,
+            duration_limit=duration_limit,
         )
         self._tls: Optional[ssl.SSLContext] = None
         self.ssl_context: Optional[ssl.SSLContext] = None  # for clients: trusts this server's certificate
@@ -96,7 +120,8 @@ class LocalServer:
         # Guards all fields below; held for a few assignments, never over I/O or a join. The bell rings
         # on each new record.
         self._lock = threading.Condition()
-        self._records: list[SessionRecord] = []
+        self._records: dict[int, SessionRecord] = {}
+        self._count = 0  # of connections, with those that are forgotten
         self._talks: list[tuple[Conversation, threading.Thread]] = []  # ended ones are dropped in passing
         self._listener: Optional[socket.socket] = None
         self._waker: Optional[socket.socket] = None
@@ -174,21 +199,33 @@ class LocalServer:
     def sessions(self) -> list[SessionRecord]:
         """The records of all connections, in order of their arrival."""
         with self._lock:
-            return list(self._records)
+            return list(self._records.values())
+
+    @property
+    def key_requests(self) -> list[SessionRecord]:
+        """The records of those connections that asked for a temporary key."""
+        return [record for record in self.sessions if record.path == KEYS_PATH]
+
+    def expire_keys(self) -> None:
+        """Let every temporary key made so far expire now."""
+        self._keys.expire()
 
     def wait_for_session(self, index: int = 0, timeout: float = 10.0) -> SessionRecord:
         """Wait until that connection has arrived, and return its record.
 
         Raises:
             TimeoutError: It did not within ``timeout`` seconds.
+            SessionError: It came, and is no longer kept.
         """
         with self._lock:
-            if not self._lock.wait_for(lambda: len(self._records) > index, timeout):
+            if not self._lock.wait_for(lambda: self._count > index, timeout):
                 raise TimeoutError(
-                    f"{len(self._records)} connections came within {timeout:g} s, not number {index}",
+                    f"{self._count} connections came within {timeout:g} s, not number {index}",
                     stage="local",
                     seconds=timeout,
                 )
+            if index not in self._records:
+                raise SessionError(f"connection {index} is over and its record is no longer kept")
             return self._records[index]
 
     # -- the acceptor's thread -------------------------------------------------------------------
@@ -213,7 +250,7 @@ class LocalServer:
     def _serve(self, sock: socket.socket) -> None:
         wire = Wire(sock, self._tls)
         with self._lock:
-            record = SessionRecord(len(self._records))
+            record = SessionRecord(self._count, keep_audio=self._keep_audio)
             faults = [fault for fault in self.faults if fault.applies(record.index)]
             conversation = Conversation(wire, self._house, record, faults)
             thread = threading.Thread(
@@ -222,7 +259,9 @@ class LocalServer:
                 name=f"speechmatics-rt-local-session-{record.index}",
                 daemon=True,
             )
-            self._records.append(record)
+            self._count += 1
+            self._records[record.index] = record
+            self._forget()
             self._talks = [talk for talk in self._talks if talk[1].is_alive()] + [(conversation, thread)]
             self._lock.notify_all()
         thread.start()
@@ -232,6 +271,16 @@ class LocalServer:
         conversation.record.closed.set()
         conversation.record.reach("closed")
 
-    def _live(self) -> int:
+    def _forget(self) -> None:
+        """Drop the oldest records of closed connections."""
+        if self._keep_sessions is None or len(self._records) <= self._keep_sessions:
+            return
+        closed = [index for index, record in self._records.items() if record.closed.is_set()]
+        for index in closed[: max(0, len(closed) - self._keep_sessions)]:
+            del self._records[index]
+
+    def _live(self) -> list[SessionRecord]:
+        """Return the records of the WebSockets that are open."""
         with self._lock:
-            return sum(not conversation.record.closed.is_set() for conversation, _ in self._talks)
+            records = [conversation.record for conversation, _ in self._talks]
+        return [record for record in records if record.status == 101 and not record.closed.is_set()]

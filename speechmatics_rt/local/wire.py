@@ -42,8 +42,15 @@ class Wire:
 
     def __init__(self, sock: socket.socket, tls: Optional[ssl.SSLContext] = None) -> None:
         self.reading = True
+        self.frozen = False  # nothing is read or written, though timers run
+        self.notifies = True  # TLS ends with close_notify
+        self.greeted: Optional[Callable[[], None]] = None  # to be called when the TLS greeting is here
         self.drip: Optional[Drip] = None
         self.closed = False
+        self._mute = False  # what is sent is dropped: our direction has ended
+        self._half = False  # our direction ends once everything is written, and only ours
+        self._left: Optional[int] = None  # bytes to write before the end
+        self._resets = False  # and that end is RST
         self._unsent = bytearray()
         self._finishing = False
         self._eof = False
@@ -82,7 +89,23 @@ class Wire:
     # -- for callbacks of the loop -------------------------------------------------------------------
 
     def send(self, data: bytes) -> None:
-        self._unsent += data
+        if not self._mute:
+            self._unsent += data
+
+    def send_under_tls(self, data: bytes) -> None:
+        """Put bytes on TCP as they are, past TLS; few, for nothing waits if they don't fit."""
+        try:
+            socket.socket.send(self._sock, data)
+        except OSError:
+            pass  # the client was faster
+
+    def half_close(self) -> None:
+        """End our direction once everything is written; go on reading."""
+        self._half = True
+
+    def cut_after(self, size: int, *, reset: bool) -> None:
+        """End our direction, or reset, after so many bytes more."""
+        self._left, self._resets = len(self._unsent) + size, reset
 
     def later(self, name: str, seconds: float, callback: Callable[[], None]) -> None:
         """Run a callback in so many seconds; a timer of the same name is replaced."""
@@ -91,11 +114,15 @@ class Wire:
     def cancel(self, name: str) -> None:
         self._timers.pop(name, None)
 
-    def finish(self, within: float = _FINISH) -> None:
+    def finish(self) -> None:
         """End our direction once everything is written, wait a moment for the other's, then close."""
         if not self._finishing:
             self._finishing = True
-            self.later("finish", within, self._stop)
+            self.later("finish", _FINISH, self.stop)
+
+    def stop(self) -> None:
+        """Close at the end of this turn, whatever is unsent."""
+        self.closed = True
 
     def reset(self) -> None:
         """Close with RST at once; what is unsent is lost."""
@@ -134,7 +161,7 @@ class Wire:
         interest = 0
         if self._wants_to_read():
             interest |= selectors.EVENT_READ
-        if self._unsent and not self._handshaking and "drip" not in self._timers:
+        if self._unsent and not (self._handshaking or self.frozen or "drip" in self._timers):
             interest |= selectors.EVENT_WRITE
         if interest != self._interest:
             if not self._interest:
@@ -159,7 +186,9 @@ class Wire:
         return ready
 
     def _wants_to_read(self) -> bool:
-        return not self._eof and (self.reading or self._finishing) and len(self._unsent) < _UNSENT
+        if self._eof or self.frozen:
+            return False
+        return (self.reading or self._finishing) and len(self._unsent) < _UNSENT
 
     def _buffered(self) -> bool:
         # TLS may hold decrypted bytes that no selector knows of.
@@ -183,6 +212,8 @@ class Wire:
             return
         try:
             if self._handshaking:
+                if not self._greeting_may_be_answered():
+                    return
                 self._sock.do_handshake()  # type: ignore[attr-defined]
                 self._handshaking = False
             data = self._sock.recv(_READ)
@@ -202,9 +233,19 @@ class Wire:
         else:
             received(b"")
 
+    def _greeting_may_be_answered(self) -> bool:
+        if self.greeted is not None:
+            greeted, self.greeted = self.greeted, None
+            greeted()
+        return not (self.closed or self.frozen or self._finishing)
+
     def _write(self) -> None:
-        while self._unsent and not (self.closed or self._handshaking or "drip" in self._timers):
+        while self._unsent and not (
+            self.closed or self.frozen or self._handshaking or "drip" in self._timers or self._left == 0
+        ):
             size = self.drip.size if self.drip is not None else _SEND
+            if self._left is not None:
+                size = min(size, self._left)
             try:
                 with memoryview(self._unsent)[:size] as view:
                     sent = self._sock.send(view)
@@ -215,28 +256,48 @@ class Wire:
                 self.finish()
                 break
             del self._unsent[:sent]
+            if self._left is not None:
+                self._left -= sent
             if self.drip is not None:
                 self.drip.total -= sent
                 self.later("drip", self.drip.seconds, lambda: None)
                 if self.drip.total <= 0:
                     self.drip = None
-        if self._finishing and not self._unsent and not self.closed:
+        if self._left == 0 and not self._mute and not self.closed:
+            self._cut()
+        if self.closed or self._unsent:
+            return
+        if self._half and not self._mute:
             self._shut()
+        if self._finishing:
+            self._leave()
 
-    def _shut(self) -> None:
+    def _cut(self) -> None:
+        self._unsent.clear()
+        if self._resets:
+            self.reset()
+        else:
+            self._shut()
+            self.finish()
+
+    def _leave(self) -> None:
         if self._eof:
             self.closed = True
         elif "linger" not in self._timers:
-            try:
-                if isinstance(self._sock, ssl.SSLSocket):
-                    self._sock.unwrap()  # says close_notify; its answer is not waited for
-            except (OSError, ValueError):
-                pass
-            try:
-                self._sock.shutdown(socket.SHUT_WR)
-            except OSError:
-                self.closed = True
-            self.later("linger", _LINGER, self._stop)
+            if not self._mute:
+                self._shut()
+            self.later("linger", _LINGER, self.stop)
 
-    def _stop(self) -> None:
-        self.closed = True
+    def _shut(self) -> None:
+        """End our direction."""
+        self._mute = True
+        try:
+            if isinstance(self._sock, ssl.SSLSocket) and self.notifies:
+                self._sock.unwrap()  # says close_notify; its answer is not waited for
+        except (OSError, ValueError):
+            pass
+        try:
+            # Of socket, not of SSLSocket: that one would forget TLS and read on in the clear.
+            socket.socket.shutdown(self._sock, socket.SHUT_WR)
+        except OSError:
+            self.closed = True

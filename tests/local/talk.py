@@ -6,7 +6,7 @@ import json
 import socket
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 from urllib.parse import urlsplit
 
 from websockets.client import ClientProtocol
@@ -234,3 +234,98 @@ def push(sock: socket.socket, frame: bytes, count: int) -> int:
         except socket.timeout:
             return number
     return count
+
+
+class Seen(NamedTuple):
+    """A frame as it stood on the wire."""
+
+    fin: bool
+    reserved: int
+    opcode: int
+    masked: bool
+    payload: bytes
+
+    @property
+    def message(self) -> dict[str, Any]:
+        message: dict[str, Any] = json.loads(self.payload)
+        return message
+
+
+class Bare:
+    """A WebSocket on a bare socket: it reads frame by frame, and answers nothing by itself."""
+
+    def __init__(self, server: LocalServer) -> None:
+        self.socket: socket.socket = dial(server)
+        if server.ssl_context is not None:
+            self.socket = server.ssl_context.wrap_socket(self.socket, server_hostname="localhost")
+        self.socket.sendall(UPGRADE.format(path="/v2").replace("\n", "\r\n").encode() + b"\r\n\r\n")
+        self.head = b""
+        while not self.head.endswith(b"\r\n\r\n"):
+            self.head += self.exactly(1)
+        assert self.head.startswith(b"HTTP/1.1 101 ")
+
+    def __enter__(self) -> Bare:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def say(self, message: Mapping[str, Any]) -> None:
+        self.socket.sendall(masked(1, json.dumps(message).encode()))
+
+    def audio(self, size: int = 3200) -> None:
+        self.socket.sendall(masked(2, bytes(size)))
+
+    def start(self, config: Optional[dict[str, Any]] = None) -> None:
+        """Start, and read up to RecognitionStarted."""
+        self.say(start_message(config))
+        self.until("RecognitionStarted")
+
+    def end(self) -> None:
+        self.say({"message": "EndOfStream", "last_seq_no": 0})
+
+    def until(self, kind: str) -> list[Seen]:
+        frames = [self.frame()]
+        while frames[-1].opcode > 2 or frames[-1].message["message"] != kind:
+            frames.append(self.frame())
+        return frames
+
+    def exactly(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            piece = self.socket.recv(size - len(data))
+            if not piece:
+                raise EOFError(data)
+            data += piece
+        return data
+
+    def frame(self) -> Seen:
+        first, second = self.exactly(2)
+        size = second & 127
+        if size > 125:
+            size = int.from_bytes(self.exactly(2 if size == 126 else 8), "big")
+        mask = self.exactly(4) if second & 128 else bytes(4)
+        payload = self.exactly(size)
+        clear = (
+            bytes(byte ^ mask[place % 4] for place, byte in enumerate(payload)) if second & 128 else payload
+        )
+        return Seen(bool(first & 128), first >> 4 & 7, first & 15, bool(second & 128), clear)
+
+    def rest(self) -> list[Seen]:
+        """Read all frames up to the end of the stream."""
+        frames = []
+        while True:
+            try:
+                frames.append(self.frame())
+            except EOFError:
+                return frames
+
+    def is_quiet(self, seconds: float = 0.15) -> bool:
+        """True if the connection is open and nothing comes for a while."""
+        self.socket.settimeout(seconds)
+        try:
+            return self.socket.recv(1) == b"?"  # it never says so: anything that comes is noise, or the end
+        except socket.timeout:
+            return True
+        finally:
+            self.socket.settimeout(10)

@@ -8,6 +8,7 @@ import pytest
 
 from speechmatics_rt.local import LocalServer
 from speechmatics_rt.local.checks import CLOSE_CODES, Refused, check_start
+from speechmatics_rt.local.voices import identifier_of
 
 from .talk import RAW, Talk, start_message
 
@@ -30,7 +31,7 @@ FULL = {
         "speaker_sensitivity": 0.2,
         "prefer_current_speaker": True,
         "get_speakers": True,
-        "speakers": [{"label": "Ann", "speaker_identifiers": ["abc"]}],
+        "speakers": [{"label": "Ann", "speaker_identifiers": [identifier_of("S2")]}],
     },
     "max_delay": 0.7,
     "max_delay_mode": "fixed",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import socket
 import time
+from pathlib import Path
 
 import pytest
 
 from speechmatics_rt.local import Fault, LocalServer
-from speechmatics_rt.local.faults import _KINDS
+from speechmatics_rt.local.faults.kind import KINDS
 
 from .talk import UPGRADE, Talk, dial, masked, open_bare, push, request, start_message
 
@@ -38,13 +40,22 @@ def test_a_fault_is_data() -> None:
     assert (fault.applies(0), fault.applies(1)) == (True, False)
 
 
-@pytest.mark.parametrize("kind", sorted(_KINDS))
-def test_every_kind_has_a_constructor_and_stands_in_the_table(kind: str) -> None:
+def test_the_table_in_the_docstring_is_the_table_of_the_faults() -> None:
     import speechmatics_rt.local.faults as module
 
-    assert callable(getattr(Fault, kind))
-    rows = [line.split()[:2] for line in str(module.__doc__).splitlines() if line.startswith(f"``{kind}``")]
-    assert rows == [[f"``{kind}``", _KINDS[kind].at]]
+    lines = str(module.__doc__).splitlines()
+    head = next(place for place, line in enumerate(lines) if line.startswith("kind "))
+    rows = lines[head + 2 : lines.index(lines[head - 1], head + 2)]
+    assert [tuple(re.split(r"\s{2,}", row, maxsplit=2)) for row in rows] == [
+        (f"``{row.kind}``", row.at, row.what) for row in Fault.table()
+    ]
+    assert {row.kind for row in Fault.table()} == set(KINDS)
+    assert all(callable(getattr(Fault, kind)) for kind in KINDS)
+
+
+def test_every_fault_is_shown_by_a_test() -> None:
+    texts = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_fault*.py"))
+    assert {kind for kind in KINDS if f"Fault.{kind}" not in texts} == set()
 
 
 def test_wrong_faults_are_refused() -> None:

@@ -1,0 +1,216 @@
+"""How the local server misbehaves, as data.
+
+A :class:`Fault` has a kind, a moment and the options of its kind. The moment is a point of the session
+
+=============  =====================================================================
+``accept``     TCP is connected, nothing was read (with TLS: not even the greeting)
+``tls``        the client's TLS greeting is here, nothing was answered
+``key``        a request for a temporary key was read, nothing was answered
+``handshake``  the request to upgrade was read, nothing was answered
+``open``       101 was sent
+``start``      StartRecognition was accepted, RecognitionStarted is due
+``started``    RecognitionStarted was sent
+``drain``      EndOfStream was read
+``end``        EndOfTranscript is due
+``ended``      EndOfTranscript was sent
+``closing``    the client's close frame was read, nothing was answered
+=============  =====================================================================
+
+or a count, checked after each message of the client: ``after_messages`` (audio and JSON alike),
+``after_bytes`` or ``after_seconds`` of audio read. ``delay`` adds seconds of waiting to either. Each fault
+acts once in a connection; ``sessions`` names the connections it is for, from 0. Faults of one moment act in
+the order given.
+
+=====================  =========  ========================================================================
+kind                   moment     what happens
+=====================  =========  ========================================================================
+``tls_alert``          tls        a TLS alert, then the end of the stream
+``refuse``             handshake  an HTTP status, with Retry-After, Location or a body
+``drip``               handshake  the next ``total`` bytes trickle
+``hang``               handshake  neither reads nor writes for ``seconds``, or for ever
+``header``             handshake  101 with a header more: a cookie, an extension, a protocol
+``bad_accept``         handshake  101 with the Accept of another key
+``no_pongs``           open       pings are not answered
+``pings``              open       ``count`` pings, ``interval`` seconds apart
+``data_after_close``   open       a transcript behind our close frame, whenever that comes
+``unknown_field``      open       every message from now on has a field nobody knows
+``late_start``         start      RecognitionStarted comes ``seconds`` late
+``no_start``           start      RecognitionStarted never comes
+``reset``              started    RST
+``fin``                started    the end of the stream without a close frame, or of TLS without notice
+``half_close``         started    the end of our stream, while reading goes on
+``cut_output``         started    ``size`` bytes more, wherever that cuts, then the end or RST
+``silence``            started    nothing more is said, though everything is read
+``stop_reading``       started    nothing more is read
+``close``              started    a close frame alone
+``bad_close``          started    a close frame with a payload that is none: half a code, a reserved one
+``message``            started    any message, in or out of turn
+``info``               started    an Info, with the fields of its type
+``warning``            started    a Warning, with the fields of its type
+``bad_json``           started    a text frame that is no JSON
+``not_object``         started    JSON that is no object
+``nameless``           started    an object without a ``message``, or with one that is no string
+``deep_json``          started    an Info with arrays ``depth`` deep
+``long_number``        started    an Info with a number of so many digits
+``binary_json``        started    a message in a binary frame
+``unknown``            started    a message nobody knows
+``flood``              started    ``count`` transcripts at once
+``oversize``           started    a transcript of ``size`` bytes
+``raw``                started    any bytes, as they are
+``garbage``            started    ``size`` random bytes
+``cut_frame``          started    half a frame, then the end of the stream
+``overlong_frame``     started    a frame that announces ``size`` bytes and never has them
+``padded_length``      started    a short frame with its length in eight bytes
+``masked_frame``       started    a masked frame
+``reserved_bit``       started    a frame with reserved bit 1, 2 or 3
+``unknown_opcode``     started    a frame of a kind that isn't
+``long_ping``          started    a ping of ``size`` bytes, 125 being the most
+``split_ping``         started    a ping in two frames
+``lone_continuation``  started    a continuation of nothing
+``torn_message``       started    a message that begins before the last one has ended
+``fragments``          started    every message from now on in frames of 1 to ``size`` bytes, cut anywhere
+``compressed``         started    every message from now on is deflated, asked for or not
+``in_binary``          started    every message from now on in a binary frame
+``bad_utf8``           started    a text frame that is no UTF-8
+``error``              started    an Error of any type, then its close code or another; or one alone
+``double_start``       started    RecognitionStarted comes again, with another id
+``early_end``          started    EndOfTranscript comes at once, whatever is still owed
+``no_acks``            started    audio is not acknowledged
+``late_acks``          started    audio is acknowledged ``seconds`` late
+``burst_acks``         started    acknowledgements come ``count`` at a time
+``wrong_acks``         started    each ``seq_no`` is wrong by ``skip``
+``extra_acks``         started    ``count`` acknowledgements of audio that never came
+``late_end``           end        EndOfTranscript comes ``seconds`` late
+``no_end``             end        EndOfTranscript never comes
+``double_end``         ended      EndOfTranscript comes again
+``no_close_reply``     closing    the client's close frame is not answered
+``late_close_reply``   closing    the client's close frame is answered ``seconds`` late
+=====================  =========  ========================================================================
+
+A new fault is one entry in one of the modules beside this one: the decorator has its usual moment and
+its line of the table, its parameters are its options, its body is what it does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Optional
+
+from ...exceptions import ConfigurationError
+from .connection import ConnectionFaults
+from .content import ContentFaults
+from .framing import FramingFaults
+from .kind import KINDS, Stage
+from .opening import OpeningFaults
+from .parse import default_of, read_fault, unknown
+from .turns import TurnFaults
+
+__all__ = ["Fault", "FaultRow", "Stage"]
+
+_POINTS = (
+    *("accept", "tls", "key", "handshake", "open", "start"),
+    *("started", "drain", "end", "ended", "closing"),
+)
+
+
+class FaultRow(NamedTuple):
+    """One line of the table: a kind, its usual moment, its options as the command line takes them."""
+
+    kind: str
+    at: str
+    options: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Fault(OpeningFaults, TurnFaults, ConnectionFaults, FramingFaults, ContentFaults):
+    """One misbehaviour at one moment; made by the constructors named after the kinds.
+
+    Every constructor also takes ``at``, ``after_messages``, ``after_bytes``, ``after_seconds``, ``delay``
+    and ``sessions``. Without a moment the kind's usual one counts.
+
+    Raises:
+        ConfigurationError: The kind or the point is unknown, or two moments are given.
+
+    Example:
+        >>> Fault.reset(after_bytes=32000) == Fault("reset", after_bytes=32000)
+        True
+        >>> Fault.refuse(503, retry_after=2, sessions=[0]).at
+        'handshake'
+        >>> Fault.parse("reset:after_bytes=32000,sessions=0").sessions  # of a command line
+        (0,)
+    """
+
+    kind: str
+    at: str = ""
+    after_messages: Optional[int] = None
+    after_bytes: Optional[int] = None
+    after_seconds: Optional[float] = None
+    delay: float = 0.0
+    sessions: Optional[tuple[int, ...]] = None
+    options: tuple[tuple[str, Any], ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise unknown("fault", self.kind, KINDS)
+        moments = [self.after_messages, self.after_bytes, self.after_seconds]
+        if sum(moment is not None for moment in moments) + bool(self.at) > 1:
+            raise ConfigurationError(f"the fault {self.kind!r} has more than one moment")
+        if not self.counts and not self.at:
+            object.__setattr__(self, "at", KINDS[self.kind].at)
+        if self.at and self.at not in _POINTS:
+            raise unknown("point", self.at, _POINTS)
+        if self.sessions is not None:
+            object.__setattr__(self, "sessions", tuple(self.sessions))
+
+    @classmethod
+    def parse(cls, text: str) -> Fault:
+        """Read ``kind`` or ``kind:option=value,option=value``; moments are options, too.
+
+        A value is JSON where it has brackets or quotes, else all up to the next comma.
+
+        Raises:
+            ConfigurationError: Something in it is unknown or of the wrong type, or a value is missing.
+        """
+        name, keywords = read_fault(text)
+        try:
+            made: Fault = getattr(cls, name)(**keywords)
+        except TypeError as exc:
+            raise ConfigurationError(f"the fault {name}: {exc}") from exc
+        return made
+
+    @staticmethod
+    def table() -> list[FaultRow]:
+        """Return a row for each kind, by the order of moments."""
+        rows = [
+            FaultRow(name, kind.at, ",".join(map(default_of, kind.options)), kind.what)
+            for name, kind in KINDS.items()
+        ]
+        return sorted(rows, key=lambda row: _POINTS.index(row.at))
+
+    @property
+    def counts(self) -> bool:
+        """True if the moment is a count, not a point."""
+        return not (self.after_messages is self.after_bytes is self.after_seconds is None)
+
+    def due(self, messages: int, audio_bytes: int, seconds: float) -> bool:
+        """Tell whether a counted moment has come."""
+        return (
+            (self.after_messages is not None and messages >= self.after_messages)
+            or (self.after_bytes is not None and audio_bytes >= self.after_bytes)
+            or (self.after_seconds is not None and seconds >= self.after_seconds)
+        )
+
+    def applies(self, index: int) -> bool:
+        """Tell whether the fault is for that connection."""
+        return self.sessions is None or index in self.sessions
+
+    def act(self, stage: Stage) -> None:
+        """Do it, now or after the delay."""
+        if self.delay:
+            stage.wire.later(f"fault {id(self)}", self.delay, lambda: self._act(stage))
+        else:
+            self._act(stage)
+
+    def _act(self, stage: Stage) -> None:
+        KINDS[self.kind].act(stage, **dict(self.options))

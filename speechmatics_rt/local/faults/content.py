@@ -1,0 +1,87 @@
+"""Faults of what messages say: no JSON, strange JSON, too much, too new."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Optional
+
+from ..engine import final
+from .kind import Stage, kind
+
+__all__ = ["ContentFaults"]
+
+
+class ContentFaults:
+    """Kinds about single messages, in or out of turn."""
+
+    @kind("started", "any message, in or out of turn")
+    def message(stage: Stage, message: Mapping[str, Any]) -> None:
+        stage.say(message)
+
+    @kind("started", "an Info, with the fields of its type")
+    def info(stage: Stage, type: str = "recognition_quality", reason: str = "") -> None:
+        fields = _FIELDS.get(type, {})
+        stage.say({"message": "Info", "type": type, "reason": reason or type, **fields})
+
+    @kind("started", "a Warning, with the fields of its type")
+    def warning(stage: Stage, type: str = "duration_limit_exceeded", reason: str = "") -> None:
+        fields = _FIELDS.get(type, {})
+        stage.say({"message": "Warning", "type": type, "reason": reason or type, **fields})
+
+    @kind("started", "a text frame that is no JSON")
+    def bad_json(stage: Stage, text: str = '{"message": "AddTranscript", ') -> None:
+        stage.peer.send(text)
+
+    @kind("started", "JSON that is no object")
+    def not_object(stage: Stage, text: str = '["AddTranscript", 1]') -> None:
+        stage.peer.send(text)
+
+    @kind("started", "an object without a ``message``, or with one that is no string")
+    def nameless(stage: Stage, text: str = '{"message": 7, "results": []}') -> None:
+        stage.peer.send(text)
+
+    @kind("started", "an Info with arrays ``depth`` deep")
+    def deep_json(stage: Stage, depth: int = 200_000) -> None:
+        stage.peer.send('{"message":"Info","deep":' + "[" * depth + "]" * depth + "}")
+
+    @kind("started", "an Info with a number of so many digits")
+    def long_number(stage: Stage, digits: int = 10_000) -> None:
+        stage.peer.send('{"message":"Info","number":' + "9" * digits + "}")
+
+    @kind("started", "a message in a binary frame")
+    def binary_json(stage: Stage, message: Optional[Mapping[str, Any]] = None) -> None:
+        info = {"message": "Info", "type": "recognition_quality", "reason": "broadcast quality"}
+        stage.say(message or {**info, "quality": "broadcast"}, binary=True)
+
+    @kind("started", "a message nobody knows")
+    def unknown(stage: Stage) -> None:
+        stage.say({"message": "SomethingNew", "detail": {"nested": [1, 2, 3]}})
+
+    @kind("open", "every message from now on has a field nobody knows")
+    def unknown_field(stage: Stage, name: str = "something_new", value: Any = None) -> None:
+        stage.added[name] = {"nested": [1, 2, 3]} if value is None else value
+
+    @kind("started", "``count`` transcripts at once")
+    def flood(stage: Stage, count: int = 20_000, channel: Optional[str] = None) -> None:
+        for number in range(count):
+            stage.say(_transcript(f"flood{number}", channel))
+
+    @kind("started", "a transcript of ``size`` bytes")
+    def oversize(stage: Stage, size: int = 5_000_000, channel: Optional[str] = None) -> None:
+        frame = len(json.dumps(_transcript("", channel)))
+        stage.say(_transcript("x" * max(1, (size - frame) // 2), channel))
+
+
+_FIELDS: dict[str, dict[str, Any]] = {
+    "recognition_quality": {"quality": "broadcast"},
+    "concurrent_session_usage": {"usage": 3, "quota": 50, "last_updated": "", "region": "local"},
+    "duration_limit_exceeded": {"duration_limit": 7200},
+}
+
+
+def _transcript(content: str, channel: Optional[str]) -> dict[str, Any]:
+    alternative = {"content": content, "confidence": 1.0, "language": "en"}
+    word = {"type": "word", "start_time": 0.0, "end_time": 0.0, "alternatives": [alternative]}
+    message = final([word], 0.0, 0.0)
+    return message if channel is None else {**message, "channel": channel}

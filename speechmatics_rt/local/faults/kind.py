@@ -1,0 +1,97 @@
+"""What a kind of fault is: one decorated function, whose parameters are the fault's options."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Optional, Protocol, TypeVar
+
+from ..acks import Acknowledger
+from ..peer import Peer
+from ..record import SessionRecord
+from ..wire import Wire
+
+__all__ = ["KINDS", "WHEN", "Kind", "Maker", "Stage", "kind"]
+
+Made = TypeVar("Made")
+
+# The keywords of every maker that say when and where, and are no options of the kind; with their types.
+WHEN = {
+    "at": "str",
+    "after_messages": "int",
+    "after_bytes": "int",
+    "after_seconds": "float",
+    "delay": "float",
+    "sessions": "list[int]",
+}
+
+
+class Stage(Protocol):
+    """The connection a fault acts on: a :class:`~speechmatics_rt.local.conversation.Conversation`.
+
+    Attributes:
+        wire, peer, record: The socket, its WebSocket, its diary.
+        acks: How audio is acknowledged.
+        start_delay, end_delay: Seconds before RecognitionStarted and EndOfTranscript; None: they never come.
+        added: Fields that every message gets from now on.
+    """
+
+    wire: Wire
+    peer: Peer
+    record: SessionRecord
+    acks: Acknowledger
+    start_delay: Optional[float]
+    end_delay: Optional[float]
+    added: dict[str, Any]
+
+    def say(self, message: Mapping[str, Any], *, binary: bool = False) -> None: ...
+    def fail(
+        self, type: str, reason: str, *, code: Optional[int] = None, close: bool = True, said: bool = True
+    ) -> None: ...
+    def end(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A way to misbehave: its usual moment, its line in the table, what it does, its options."""
+
+    at: str
+    what: str
+    act: Callable[..., None]
+    options: tuple[inspect.Parameter, ...]
+
+
+KINDS: dict[str, Kind] = {}
+
+
+class Maker:
+    """A kind seen as an attribute of its class: the maker of such faults."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: object, owner: Callable[..., Made]) -> Callable[..., Made]:
+        act = KINDS[self._name].act
+
+        @functools.wraps(act)
+        def make(*args: Any, **options: Any) -> Made:
+            when = {key: options.pop(key) for key in WHEN if key in options}
+            bound = inspect.signature(act).bind(None, *args, **options)
+            given = tuple((key, value) for key, value in bound.arguments.items() if key != "stage")
+            return owner(self._name, options=given, **when)
+
+        return make
+
+
+def kind(at: str, what: str) -> Callable[[Callable[..., None]], Maker]:
+    """Register a function of the stage as a kind of fault: its usual moment, its line in the table."""
+
+    def register(act: Callable[..., None]) -> Maker:
+        name = act.__name__
+        _, *options = inspect.signature(act).parameters.values()
+        KINDS[name] = Kind(at, what, act, tuple(options))
+        return Maker(name)
+
+    return register

@@ -1,0 +1,109 @@
+"""Reads a fault from the text of a command line."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from ...exceptions import ConfigurationError
+from .kind import KINDS, WHEN
+
+__all__ = ["default_of", "read_fault", "unknown"]
+
+_DECODER = json.JSONDecoder()
+_ACCEPTED: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,)}
+
+
+def read_fault(text: str) -> tuple[str, dict[str, Any]]:
+    """Split ``kind:name=value,name=value`` into the kind and its keywords.
+
+    Raises:
+        ConfigurationError: The text is none, or names what there is not; says what was probably meant.
+    """
+    kind, colon, rest = text.partition(":")
+    kind = kind.strip().replace("-", "_")
+    if kind not in KINDS:
+        raise ConfigurationError(f"no fault is called {kind!r}{_meant(kind, KINDS)}")
+    types = {option.name: str(option.annotation) for option in KINDS[kind].options}
+    types.update(WHEN)
+    keywords: dict[str, Any] = {}
+    if colon and not rest.strip():
+        raise ConfigurationError(f"the fault {text!r} ends where an option is due: name=value")
+    while rest:
+        name, equals, rest = rest.partition("=")
+        name = name.strip().replace("-", "_")
+        if not equals:
+            raise ConfigurationError(f"the fault {text!r} needs name=value after the colon, not {name!r}")
+        if name not in types:
+            raise ConfigurationError(f"the fault {kind} takes no {name!r}{_meant(name, types)}")
+        raw, rest = _cut(rest)
+        keywords[name] = _value(raw, types[name], f"{kind}:{name}")
+    return kind, keywords
+
+
+def default_of(option: inspect.Parameter) -> str:
+    """Write an option as the command line takes it: its name and what it is if not given."""
+    if option.default is inspect.Parameter.empty:
+        return f"{option.name}=..."
+    return option.name if option.default is None else f"{option.name}={option.default!r}"
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> ConfigurationError:
+    """Say that there is no such thing, and what was probably meant."""
+    return ConfigurationError(f"no {what} is called {name!r}{_meant(name, known)}")
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    close = difflib.get_close_matches(name, names, 3)
+    if close:
+        return f"; did you mean {' or '.join(close)}?"
+    return f"; there are {', '.join(sorted(names))}"
+
+
+def _cut(text: str) -> tuple[str, str]:
+    """Cut a value off: JSON with brackets or quotes as a whole, anything else up to the next comma."""
+    if text[:1] in ("{", "[", '"'):
+        try:
+            _, end = _DECODER.raw_decode(text)
+        except ValueError:
+            end = -1
+        if end == len(text) or text[end : end + 1] == ",":
+            return text[:end], text[end + 1 :]
+    value, _, rest = text.partition(",")
+    return value, rest
+
+
+def _value(raw: str, type: str, where: str) -> Any:
+    """Read a value as the option's annotation wants it."""
+    optional = type.startswith("Optional[")
+    plain = type[len("Optional[") : -1] if optional else type
+    if plain == "bytes":
+        return raw.encode().decode("unicode_escape").encode("latin-1", "replace")
+    if optional and raw in ("", "none", "null"):
+        return None
+    try:
+        value = json.loads(raw)
+    except ValueError:
+        value = raw
+    if plain == "str":
+        return value if isinstance(value, str) else raw
+    if plain == "list[int]" and _is(value, "int"):
+        value = [value]
+    if _is(value, plain):
+        return value
+    wanted = {"list[int]": "an integer, or a list like [0,2]", "bool": "true or false"}.get(plain, plain)
+    raise ConfigurationError(f"{where} must be {wanted}, not {raw!r}")
+
+
+def _is(value: Any, type: str) -> bool:
+    if type == "list[int]":
+        return isinstance(value, list) and all(_is(item, "int") for item in value)
+    if type.startswith("Mapping"):
+        return isinstance(value, dict)
+    if type not in _ACCEPTED:
+        return True  # Any
+    return isinstance(value, _ACCEPTED[type]) and isinstance(value, bool) == (type == "bool")

@@ -1,0 +1,76 @@
+"""Faults of turn: the start, the acknowledgements, the end, the Error."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from ..acks import acknowledgement
+from .kind import Stage, kind
+
+__all__ = ["TurnFaults"]
+
+
+class TurnFaults:
+    """Kinds about messages that come late, twice, never, or too early."""
+
+    @kind("started", "an Error of any type, then its close code or another; or one alone")
+    def error(
+        stage: Stage,
+        type: str = "unknown_error",
+        reason: str = "",
+        *,
+        code: Optional[int] = None,
+        close: bool = True,
+        said: bool = True,
+    ) -> None:
+        stage.fail(type, reason or type, code=code, close=close, said=said)
+
+    @kind("start", "RecognitionStarted comes ``seconds`` late")
+    def late_start(stage: Stage, seconds: float = 1.0) -> None:
+        stage.start_delay = seconds
+
+    @kind("start", "RecognitionStarted never comes")
+    def no_start(stage: Stage) -> None:
+        stage.start_delay = None
+
+    @kind("started", "RecognitionStarted comes again, with another id")
+    def double_start(stage: Stage) -> None:
+        said = stage.record.said("RecognitionStarted")
+        stage.say({**(said[-1] if said else {"message": "RecognitionStarted"}), "id": "again"})
+
+    @kind("started", "EndOfTranscript comes at once, whatever is still owed")
+    def early_end(stage: Stage) -> None:
+        stage.end()
+
+    @kind("end", "EndOfTranscript comes ``seconds`` late")
+    def late_end(stage: Stage, seconds: float = 1.0) -> None:
+        stage.end_delay = seconds
+
+    @kind("end", "EndOfTranscript never comes")
+    def no_end(stage: Stage) -> None:
+        stage.end_delay = None
+
+    @kind("ended", "EndOfTranscript comes again")
+    def double_end(stage: Stage) -> None:
+        stage.say({"message": "EndOfTranscript"})
+
+    @kind("started", "audio is not acknowledged")
+    def no_acks(stage: Stage, channel: Optional[str] = None) -> None:
+        stage.acks.change(channel, silent=True)
+
+    @kind("started", "audio is acknowledged ``seconds`` late")
+    def late_acks(stage: Stage, seconds: float = 1.0, channel: Optional[str] = None) -> None:
+        stage.acks.change(channel, seconds=seconds)
+
+    @kind("started", "acknowledgements come ``count`` at a time")
+    def burst_acks(stage: Stage, count: int = 10, channel: Optional[str] = None) -> None:
+        stage.acks.change(channel, burst=count)
+
+    @kind("started", "each ``seq_no`` is wrong by ``skip``")
+    def wrong_acks(stage: Stage, skip: int = 100, channel: Optional[str] = None) -> None:
+        stage.acks.change(channel, skip=skip)
+
+    @kind("started", "``count`` acknowledgements of audio that never came")
+    def extra_acks(stage: Stage, count: int = 1, channel: Optional[str] = None) -> None:
+        for number in range(1, count + 1):
+            stage.say(acknowledgement(channel, 1000 + number))

@@ -1,0 +1,30 @@
+"""The speaker identifiers of the local server: opaque to clients, read again here."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Optional
+
+__all__ = ["identifier_of", "label_in"]
+
+_MARK = "local:"
+
+
+def identifier_of(label: str) -> str:
+    """Make the identifier of a speaker.
+
+    Example:
+        >>> label_in(identifier_of("S1"))
+        'S1'
+    """
+    return base64.b64encode(f"{_MARK}{label}".encode()).decode()
+
+
+def label_in(identifier: str) -> Optional[str]:
+    """Return the label an identifier was made of; None: it comes from elsewhere."""
+    try:
+        text = base64.b64decode(identifier, validate=True).decode()
+    except (binascii.Error, ValueError):
+        return None
+    return text[len(_MARK) :] if text.startswith(_MARK) else None
