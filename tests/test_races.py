@@ -141,26 +141,33 @@ def test_any_calls_from_several_threads_and_handlers_come_back_and_leave_a_clien
         client.close()
 
 
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timer signals")
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signals between threads on this system")
 def test_request_stop_in_a_signal_handler_at_any_moment_ends_the_session_whole(serve, client_of) -> None:
     server = serve()
     rng = random.Random(3)
     client = client_of(server)
+    main = threading.main_thread().ident
     kinds: list[str] = []
     client.on_any(lambda message: kinds.append(message["message"]))
-    before = signal.signal(signal.SIGALRM, lambda *_: client.request_stop())
+    before = signal.signal(signal.SIGUSR1, lambda *_: client.request_stop())
+
+    def signals(pause: float) -> None:
+        time.sleep(pause)  # the moment is the point
+        for _ in range(5):
+            signal.pthread_kill(main, signal.SIGUSR1)
+
     try:
         for _ in range(60):
             kinds.clear()
             with client.stream(iter(lambda: SECOND[:320], None), audio_format=PCM) as messages:
-                signal.setitimer(signal.ITIMER_REAL, rng.uniform(0.0001, 0.02), 0.001)
+                sender = threading.Thread(target=signals, args=(rng.uniform(0, 0.02),))
+                sender.start()
                 for _ in messages:
                     pass
-                signal.setitimer(signal.ITIMER_REAL, 0)
+                sender.join()
             assert kinds[-1] == "EndOfTranscript"
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGUSR1, before)
     assert all(record.close_code == 1000 for record in server.sessions)
 
 
@@ -182,14 +189,16 @@ def test_a_fork_in_the_middle_of_everything_harms_neither_side(serve, client_of)
         for _ in range(20):
             child = os.fork()
             if child == 0:
+                signal.signal(signal.SIGALRM, signal.SIG_DFL)
                 signal.alarm(5)  # a child that hangs is killed, and its status says so
                 status = 1
                 try:
                     client.send_audio(SECOND)
                 except SessionError:
+                    client.close()
                     status = 0
-                client.close()
-                os._exit(status)
+                finally:
+                    os._exit(status)
             assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         done.set()
         for worker in workers:
