@@ -7,6 +7,7 @@ with Client() as client:
 """
 
 from ._version import __version__
+from .audio import split_channels
 from .auth import AuthBase, JWTAuth, NoAuth, StaticKeyAuth
 from .client import BaseClient, Client
 from .config import (
@@ -39,6 +40,7 @@ from .exceptions import (
     TransportError,
 )
 from .messages import ClientMessageType, ServerMessageType
+from .multichannel import MultiChannelClient
 from .results import TranscriptResult
 from .stats import SessionStats
 from .transcript import Transcript
@@ -48,6 +50,7 @@ __all__ = [
     # clients
     "BaseClient",
     "Client",
+    "MultiChannelClient",
     "MessageStream",
     "EventEmitter",
     # authentication
@@ -55,6 +58,8 @@ __all__ = [
     "JWTAuth",
     "NoAuth",
     "StaticKeyAuth",
+    # audio
+    "split_channels",
     # configuration
     "AudioEncoding",
     "AudioEventsConfig",

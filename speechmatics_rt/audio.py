@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from inspect import iscoroutinefunction
 from itertools import chain
-from struct import unpack_from
-from typing import Any, Callable, NamedTuple, Optional, Protocol, Union
+from typing import Any, Callable, Literal, Optional, Protocol, Union
 
+from . import wav
 from .config import AudioEncoding, AudioFormat
 from .exceptions import AudioError, SpeechmaticsError
+from .wav import Fault
 
-__all__ = ["AudioSource", "Pacer", "Readable", "Source", "check_chunk", "open_source"]
+__all__ = ["AudioSource", "Pacer", "Readable", "Source", "check_chunk", "open_source", "split_channels"]
 
 Block = Union[bytes, bytearray, memoryview]
 
@@ -30,8 +31,6 @@ class Readable(Protocol):
 
 
 Source = Union[str, "os.PathLike[str]", Readable, Iterable[Block], Block]
-
-_Fault = Callable[[str], AudioError]  # builds the error, with the channel's name
 
 
 def _fault(channel: Optional[str], text: str) -> AudioError:
@@ -110,6 +109,8 @@ def open_source(
         ConfigurationError: The audio format is wrong.
     """
     fault = partial(_fault, channel)
+    if isinstance(source, AudioSource):
+        return source  # opened already, by split_channels()
     if audio_format is not None:
         audio_format.check()
     given, close = _opened(source, (audio_format or AudioFormat()).chunk_size, fault)
@@ -117,7 +118,7 @@ def open_source(
         blocks = _blocks(given, fault)
         duration = None
         if audio_format is None:
-            header, blocks = _without_header(blocks, fault)
+            header, blocks = wav.take_header(blocks, fault, partial(_check_mono, fault))
             audio_format = header.audio_format if header else AudioFormat()
             duration = header.duration if header else None
         opened = AudioSource(_cut(blocks, audio_format, fault), audio_format, duration=duration, close=close)
@@ -145,6 +146,76 @@ def check_chunk(payload: Block, audio_format: AudioFormat, *, channel: Optional[
 
 
 _SAMPLE_SIZE = {kind: AudioFormat(kind).bytes_per_sample for kind in AudioEncoding}
+
+
+def split_channels(path: Union[str, os.PathLike[str]], labels: Sequence[str]) -> dict[str, AudioSource]:
+    """Open a WAV of several channels as one source for each, in the order of the file.
+
+    For :meth:`MultiChannelClient.transcribe`::
+
+        client.transcribe(split_channels("call.wav", ["agent", "caller"]))
+
+    Args:
+        path: A WAV file of 16-bit or float PCM, or of mu-law.
+        labels: A name for each of its channels; the first one is the left one of a stereo file.
+
+    Raises:
+        AudioError: It can't be opened, is another kind of file, or has another number of channels.
+    """
+    opened: dict[str, AudioSource] = {}
+    try:
+        for number, label in enumerate(labels):
+            opened[label] = _one_of_several(path, number, len(labels), partial(_fault, label))
+    except BaseException:
+        for source in opened.values():
+            source.close()
+        raise
+    return opened
+
+
+def _one_of_several(path: Union[str, os.PathLike[str]], number: int, count: int, fault: Fault) -> AudioSource:
+    # Each channel reads the file for itself: shared blocks would have to wait for the slowest channel.
+    given, close = _opened(path, AudioFormat().chunk_size * count, fault)
+    try:
+        check = partial(_check_count, os.fspath(path), count, fault)
+        header, blocks = wav.take_header(_blocks(given, fault), fault, check)
+        if header is None:
+            raise fault(f"{os.fspath(path)} is no WAV of PCM or mu-law samples")  # noqa: TRY301  # closed below
+        one = header.audio_format
+        width = one.bytes_per_sample
+        frames = _whole_frames(blocks, width * count, fault)
+        kind: Literal["B", "H", "I"] = "B" if width == 1 else "H" if width == 2 else "I"
+        chunks = (memoryview(block).cast(kind)[number::count].tobytes() for block in frames)
+        return AudioSource(chunks, one, duration=header.duration, close=close)
+    except BaseException:
+        close()
+        raise
+
+
+def _check_count(path: str, labels: int, fault: Fault, channels: int) -> None:
+    if channels != labels:
+        raise fault(f"{path} has {channels} channels, but {labels} labels were given")
+
+
+def _whole_frames(blocks: Iterator[bytes], size: int, fault: Fault) -> Iterator[bytes]:
+    """Cut between samples of all channels."""
+    rest = b""
+    for block in blocks:
+        block = rest + block
+        whole = len(block) - len(block) % size
+        rest = block[whole:]
+        if whole:
+            yield block[:whole]
+    if rest:
+        raise fault(f"the WAV ends inside a sample: {len(rest)} bytes are left over")
+
+
+def _check_mono(fault: Fault, channels: int) -> None:
+    if channels > 1:
+        raise fault(
+            f"the WAV has {channels} channels; one is expected. Mix it to mono beforehand, give "
+            "split_channels(path, labels) to MultiChannelClient, or AudioFormat() to send the file as it is"
+        )
 
 
 class Pacer:
@@ -179,7 +250,7 @@ class Pacer:
 # -- reading -------------------------------------------------------------------------------------------
 
 
-def _opened(source: Any, size: int, fault: _Fault) -> tuple[Iterator[Any], Callable[[], object]]:
+def _opened(source: Any, size: int, fault: Fault) -> tuple[Iterator[Any], Callable[[], object]]:
     """Give an iterator over what the source yields, and what closes it if it was opened here."""
     if isinstance(source, (str, os.PathLike)):
         try:
@@ -215,7 +286,7 @@ def _kind(thing: object) -> str:
     return type(thing).__name__
 
 
-def _blocks(given: Iterator[Any], fault: _Fault) -> Iterator[bytes]:
+def _blocks(given: Iterator[Any], fault: Fault) -> Iterator[bytes]:
     """Yield what the source gives, checked, and name its failures."""
     count = 0
     while True:
@@ -233,7 +304,7 @@ def _blocks(given: Iterator[Any], fault: _Fault) -> Iterator[bytes]:
         yield block
 
 
-def _as_bytes(block: Any, fault: _Fault) -> bytes:
+def _as_bytes(block: Any, fault: Fault) -> bytes:
     if isinstance(block, (bytes, bytearray, memoryview)):
         return bytes(block)
     if isinstance(block, str):
@@ -247,7 +318,7 @@ def _as_bytes(block: Any, fault: _Fault) -> bytes:
     raise fault(f"the audio is {_kind(block)}, not bytes; many types have a method tobytes()")
 
 
-def _cut(blocks: Iterator[bytes], audio_format: AudioFormat, fault: _Fault) -> Iterator[bytes]:
+def _cut(blocks: Iterator[bytes], audio_format: AudioFormat, fault: Fault) -> Iterator[bytes]:
     """Cut blocks of any length into chunks; raw samples stay whole."""
     size = audio_format.chunk_size
     sample = 1 if audio_format.encoding is None else audio_format.bytes_per_sample
@@ -265,101 +336,6 @@ def _cut(blocks: Iterator[bytes], audio_format: AudioFormat, fault: _Fault) -> I
         raise _misaligned(f"the audio ends after {count} bytes, which", audio_format, fault)
 
 
-def _misaligned(what: str, audio_format: AudioFormat, fault: _Fault) -> AudioError:
+def _misaligned(what: str, audio_format: AudioFormat, fault: Fault) -> AudioError:
     kind = audio_format.to_dict()["encoding"]
     return fault(f"{what} cuts a sample in two: {kind} has {audio_format.bytes_per_sample} bytes a sample")
-
-
-# -- WAV -----------------------------------------------------------------------------------------------
-
-_ENCODINGS = {  # format tag, bits a sample
-    (1, 16): AudioEncoding.PCM_S16LE,
-    (3, 32): AudioEncoding.PCM_F32LE,
-    (7, 8): AudioEncoding.MULAW,
-}
-_EXTENSIBLE = 0xFFFE
-_EXTENSIBLE_TAIL = bytes.fromhex("000000001000800000aa00389b71")  # of a GUID that stands for a format tag
-_LONGEST_HEADER = 1024 * 1024  # beyond that (pictures, notes) it goes as a file
-_STREAMED = (0, 0xFFFFFFFF)  # lengths written by who couldn't know: ffmpeg to a pipe, a recorder that died
-
-
-class _Header(NamedTuple):
-    """A mono WAV that can go as raw samples."""
-
-    audio_format: AudioFormat
-    start: int  # of the samples, in bytes
-    size: Optional[int]  # bytes of samples; None: up to the end
-
-    @property
-    def duration(self) -> Optional[float]:
-        rate = self.audio_format.bytes_per_sample * self.audio_format.sample_rate
-        return None if self.size is None else self.size / rate
-
-
-def _without_header(blocks: Iterator[bytes], fault: _Fault) -> tuple[Optional[_Header], Iterator[bytes]]:
-    """Take off a header that is understood; put everything back if there is none."""
-    head = bytearray()
-
-    def first(size: int) -> bytearray:
-        while len(head) < size:
-            block = next(blocks, None)
-            if block is None:
-                break
-            head.extend(block)
-        return head
-
-    header = _read_header(first, fault)
-    rest = chain((bytes(head[header.start :] if header else head),), blocks)
-    return header, rest if header is None or header.size is None else _at_most(rest, header.size)
-
-
-def _at_most(blocks: Iterator[bytes], size: int) -> Iterator[bytes]:
-    for block in blocks:
-        yield block[:size]
-        size -= len(block)
-        if size <= 0:
-            return  # other chunks may follow the samples
-
-
-def _read_header(first: Callable[[int], bytearray], fault: _Fault) -> Optional[_Header]:
-    """Read the chunks of a WAV up to its samples; ``first(n)`` gives its first n bytes, fewer at the end.
-
-    None stands for what isn't a WAV, or is one that the service has to judge.
-    """
-    if not _is_wav(first(12)):
-        return None
-    at = 12
-    encoding, rate = None, 0
-    while at < _LONGEST_HEADER:
-        head = first(at + 8)
-        if len(head) < at + 8:
-            raise fault(f"the WAV ends after {len(head)} bytes, inside its header; it holds no audio")
-        name, size = unpack_from("<4sI", head, at)
-        at += 8
-        if name == b"data":
-            if encoding is None or not rate:
-                return None
-            whole = size - size % AudioFormat(encoding).bytes_per_sample
-            return _Header(AudioFormat(encoding, rate), at, None if size in _STREAMED else whole)
-        if name == b"fmt " and 16 <= size <= _LONGEST_HEADER:
-            head = first(at + size)
-            if len(head) >= at + size:
-                encoding, rate = _read_format(bytes(head[at : at + size]), fault)
-        at += size + size % 2
-    return None
-
-
-def _is_wav(head: bytearray) -> bool:
-    return len(head) >= 12 and head[:4] == b"RIFF" and head[8:12] == b"WAVE"
-
-
-def _read_format(chunk: bytes, fault: _Fault) -> tuple[Optional[AudioEncoding], int]:
-    tag, channels, rate, _, _, bits = unpack_from("<HHIIHH", chunk)
-    if tag == _EXTENSIBLE and chunk[26:40] == _EXTENSIBLE_TAIL:
-        (tag,) = unpack_from("<H", chunk, 24)
-    if channels > 1:
-        raise fault(
-            f"the WAV has {channels} channels; one is expected. Mix it to mono or split it beforehand, "
-            "transcribe the parts with MultiChannelClient, or give AudioFormat() to send the file as it is"
-        )
-    return (_ENCODINGS.get((tag, bits)) if channels else None), rate

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
-import uuid
 import warnings
 import weakref
 from collections.abc import Mapping
@@ -16,8 +14,8 @@ from typing import Any, NamedTuple, Optional, TypeVar, Union
 from typing_extensions import Literal
 
 from . import audio
-from ._version import __version__
-from .auth import AuthBase, StaticKeyAuth, headers_for
+from .audio import AudioSource, Source
+from .auth import AuthBase
 from .config import (
     AudioEventsConfig,
     AudioFormat,
@@ -27,23 +25,21 @@ from .config import (
     set_recognition_config,
     start_recognition,
 )
-from .connection import Connection
-from .conversation import Conversation, MessageStream, feed, listen
+from .conversation import Conversation, MessageStream, listen
 from .events import EventEmitter
 from .exceptions import AuthenticationError, ConfigurationError, SessionError, SpeechmaticsError, TimeoutError
+from .feeder import feed
 from .log import SessionLog
+from .service import Service, request_id_of
 from .stats import SessionStats
 from .transcript import Transcript
-from .transport import check_url, dial, redact, with_sdk
 
-__all__ = ["BaseClient", "Client"]
+__all__ = ["UNSET", "BaseClient", "Client", "Opening", "check_speed"]
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_URL = "wss://eu.rt.speechmatics.com/v2"
-
 _Self = TypeVar("_Self", bound="BaseClient")
-_UNSET: Any = type("UNSET", (), {"__repr__": lambda self: "UNSET"})()
+UNSET: Any = type("UNSET", (), {"__repr__": lambda self: "UNSET"})()
 
 
 class BaseClient(EventEmitter):
@@ -77,17 +73,10 @@ class BaseClient(EventEmitter):
         # First of all, for the finaliser of a client whose construction fails below.
         self._conversation: Optional[Conversation] = None
         super().__init__(handler_errors=handler_errors)
-        if auth is not None and api_key is not None:
-            raise ConfigurationError("give either auth or api_key, not both")
-        self._auth = auth if auth is not None else StaticKeyAuth(api_key)
-        self._url = url
-        if url is not None:
-            check_url(url)
-        self._conn_config = conn_config if conn_config is not None else ConnectionConfig()
-        self._sdk_identifier = sdk_identifier or f"python-rt-sync-v{__version__}"
+        self._service = Service(auth, api_key, url, conn_config, sdk_identifier)
         # Guards which session is the current one; held for assignments only.
         self._current_lock = threading.Lock()
-        self._opening = False
+        self._is_opening = False
         self._closed_while_opening = False
 
     # -- the session ---------------------------------------------------------------------------------
@@ -120,7 +109,7 @@ class BaseClient(EventEmitter):
             translation_config,
             audio_events_config,
         )
-        listen(self._open(_Opening(start, audio_format, ws_headers or {})), self)
+        listen(self._open(self._opening(start, audio_format, ws_headers)), self)
 
     def stop_session(self, *, timeout: Optional[float] = None) -> None:
         """Say that all audio is sent, wait for the rest of the transcript and for all handlers, then close.
@@ -204,7 +193,7 @@ class BaseClient(EventEmitter):
         frame of the server. Whoever waits in that session gets a :class:`SessionError`.
         """
         with self._current_lock:
-            if self._opening:
+            if self._is_opening:
                 self._closed_while_opening = True
             conversation = self._conversation
         if conversation is not None:
@@ -279,28 +268,44 @@ class BaseClient(EventEmitter):
             raise SessionError("no session has been started; call start_session() first")
         return conversation
 
-    def _open(self, opening: _Opening) -> Conversation:
+    def _opening(
+        self,
+        start: dict[str, Any],
+        audio_format: AudioFormat,
+        ws_headers: Optional[Mapping[str, str]],
+        deadline: float = float("inf"),
+        timeout: Optional[float] = None,
+    ) -> Opening:
+        start["audio_format"] = audio_format.to_dict()
+        return Opening(start, audio_format, dict(ws_headers or {}), deadline, timeout)
+
+    def _open(self, opening: Opening, *, streamed: bool = False) -> Conversation:
         """Make a new session the current one: connect, say StartRecognition, hear RecognitionStarted."""
         with self._current_lock:
-            if self._opening or (self._conversation is not None and not self._conversation.over):
+            if self._is_opening or (self._conversation is not None and not self._conversation.over):
                 raise SessionError("a session is running already; stop_session() or close() it first")
-            self._opening, self._closed_while_opening = True, False
+            self._is_opening, self._closed_while_opening = True, False
         try:
             try:
-                return self._attempt(opening)
+                return self._attempt(opening, streamed)
             except AuthenticationError:
-                if not self._auth.refresh():
+                if not self._service.auth.refresh():
                     raise
                 logger.info("the token was refused; trying once more with a new one")
-                return self._attempt(opening)
+                return self._attempt(opening, streamed)
         finally:
-            self._opening = False
+            self._is_opening = False
 
-    def _attempt(self, opening: _Opening) -> Conversation:
-        connection, log = self._connect(opening)
-        conversation = Conversation(
-            connection, opening.start, opening.audio_format, log, streamed=opening.streamed
+    def _attempt(self, opening: Opening, streamed: bool) -> Conversation:
+        log = SessionLog(logger, request_id_of(opening.ws_headers))
+        connection = self._service.connect(
+            opening.ws_headers,
+            log,
+            deadline=opening.deadline,
+            timeout=opening.timeout,
+            wants=_listening(self),
         )
+        conversation = Conversation(connection, opening.start, opening.audio_format, log, streamed=streamed)
         with self._current_lock:
             self._conversation = conversation
             closed = self._closed_while_opening
@@ -325,43 +330,36 @@ class BaseClient(EventEmitter):
             raise
         return conversation
 
-    def _connect(self, opening: _Opening) -> tuple[Connection, SessionLog]:
-        config = self._conn_config
-        url = self._url if self._url is not None else os.environ.get("SPEECHMATICS_RT_URL") or DEFAULT_URL
-        check_url(url)
-        given = {name.lower(): value for name, value in opening.ws_headers.items()}
-        request_id = given.get("x-request-id") or str(uuid.uuid4())
-        log = SessionLog(logger, request_id)
-        open_timeout = config.open_timeout
-        limit = float("inf") if open_timeout is None else time.monotonic() + open_timeout
+    def _stream(
+        self, opening: Opening, sources: Mapping[Optional[str], AudioSource], speed: Optional[float]
+    ) -> MessageStream:
+        """Open a session, start feeding it, and give its messages; closes the sources if that fails."""
         try:
-            self._auth.configure(config)
-            headers = {} if "authorization" in given else headers_for(self._auth, url)
-            if "x-request-id" not in given:
-                headers["X-Request-Id"] = request_id
-            headers.update(opening.ws_headers)
-            log.info("connecting to %s", redact(url))
-            upgraded = dial(
-                with_sdk(url, self._sdk_identifier), headers, config, deadline=min(limit, opening.deadline)
-            )
-        except SpeechmaticsError as exc:
-            exc.request_id = request_id
-            if isinstance(exc, TimeoutError) and opening.deadline < limit:
-                exc.stage, exc.seconds = "whole", opening.timeout
+            conversation = self._open(opening, streamed=True)
+        except BaseException:
+            for source in sources.values():
+                source.close()
             raise
-        log.info("connected in %.2f s", upgraded.elapsed)
-        return Connection(upgraded.sock, config, log, wants=_listening(self)), log
+        messages = MessageStream(conversation, self, deadline=opening.deadline, timeout=opening.timeout)
+        feed(conversation, sources, speed)
+        return messages
 
 
-class _Opening(NamedTuple):
+def check_speed(speed: Optional[float]) -> None:
+    if speed is not None and not 0 < speed < float("inf"):
+        raise ConfigurationError(
+            f"speed={speed!r}: use a positive number, 1.0 for real time, or None for no pace"
+        )
+
+
+class Opening(NamedTuple):
     """What opens a session. ``deadline`` (monotonic) is that of the whole call, from ``timeout``."""
 
     start: dict[str, Any]
     audio_format: AudioFormat
     ws_headers: Mapping[str, str]
-    deadline: float = float("inf")
-    timeout: Optional[float] = None
-    streamed: bool = False
+    deadline: float
+    timeout: Optional[float]
 
 
 class Client(BaseClient):
@@ -377,7 +375,7 @@ class Client(BaseClient):
 
     def transcribe(
         self,
-        source: Any,
+        source: Source,
         *,
         transcription_config: Union[TranscriptionConfig, Mapping[str, Any], None] = None,
         audio_format: Optional[AudioFormat] = None,
@@ -426,7 +424,7 @@ class Client(BaseClient):
 
     def stream(
         self,
-        source: Any,
+        source: Source,
         *,
         transcription_config: Union[TranscriptionConfig, Mapping[str, Any], None] = None,
         audio_format: Optional[AudioFormat] = None,
@@ -440,10 +438,7 @@ class Client(BaseClient):
 
         Arguments and errors as :meth:`transcribe`; those of the session are raised by the iteration.
         """
-        if speed is not None and not 0 < speed < float("inf"):
-            raise ConfigurationError(
-                f"speed={speed!r}: use a positive number, 1.0 for real time, or None for no pace"
-            )
+        check_speed(speed)
         deadline = float("inf") if timeout is None else time.monotonic() + timeout
         start = start_recognition(
             transcription_config or TranscriptionConfig(),
@@ -452,17 +447,8 @@ class Client(BaseClient):
             audio_events_config,
         )
         opened = audio.open_source(source, audio_format)
-        try:
-            start["audio_format"] = opened.audio_format.to_dict()
-            conversation = self._open(
-                _Opening(start, opened.audio_format, ws_headers or {}, deadline, timeout, streamed=True)
-            )
-            messages = MessageStream(conversation, self, deadline=deadline, timeout=timeout)
-            feed(conversation, opened, speed)
-        except BaseException:
-            opened.close()
-            raise
-        return messages
+        opening = self._opening(start, opened.audio_format, ws_headers, deadline, timeout)
+        return self._stream(opening, {None: opened}, speed)
 
     def send_audio(self, payload: Union[bytes, bytearray, memoryview]) -> None:
         """Send one chunk of audio, of whole samples; waits while the server is too far behind.
@@ -477,7 +463,7 @@ class Client(BaseClient):
         payload = audio.check_chunk(payload, conversation.audio_format)
         conversation.connection.send_audio(payload, seconds=conversation.seconds(len(payload)))
 
-    def force_end_of_utterance(self, *, timestamp: Optional[float] = _UNSET) -> None:
+    def force_end_of_utterance(self, *, timestamp: Optional[float] = UNSET) -> None:
         """End the utterance now: a final and an ``EndOfUtterance`` follow, both ``forced``.
 
         Args:
@@ -485,7 +471,7 @@ class Client(BaseClient):
                 makes the cut more accurate. None sends no timestamp: transcribers before 15.2.0 know none.
         """
         conversation = self._running()
-        if timestamp is _UNSET:
+        if timestamp is UNSET:
             timestamp = self.audio_seconds_sent if conversation.bytes_per_second else None
         message: dict[str, Any] = {"message": "ForceEndOfUtterance"}
         if timestamp is not None:

@@ -109,6 +109,9 @@ class Connection:
     def seconds_sent(self) -> float:
         return self._exchange.seconds_sent
 
+    def seconds_sent_on(self, channel: Optional[str]) -> float:
+        return self._exchange.seconds_on.get(channel, 0.0)
+
     @property
     def bytes_sent(self) -> int:
         return self._exchange.bytes_sent
@@ -206,6 +209,22 @@ class Connection:
         with self._lock:
             now = time.monotonic()
             self._exchange.end_stream(now)
+            self._write_soon(now)
+            self._tell()
+
+    def end_channel(self, channel: str) -> None:
+        """Say EndOfChannel with the number of frames sent on it.
+
+        Raises:
+            SessionError: There is no such channel, or it has ended already.
+            SpeechmaticsError: The verdict, if there is one.
+        """
+        self._check_process()
+        with self._lock:
+            if self._exchange.ending or self._exchange.outbox.full:
+                self._wait_for_room(lambda: not self._exchange.outbox.full)
+            now = time.monotonic()
+            self._exchange.end_channel(channel, now)
             self._write_soon(now)
             self._tell()
 

@@ -5,22 +5,20 @@ from __future__ import annotations
 import contextvars
 import logging
 import threading
-import time
 import warnings
 import weakref
 from collections import deque
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
-from .audio import AudioSource, Pacer
 from .config import AudioFormat
 from .connection import Connection
 from .events import EventEmitter
-from .exceptions import AudioError, SessionError, SpeechmaticsError, TimeoutError
+from .exceptions import SessionError, SpeechmaticsError, TimeoutError
 from .exchange import ACKNOWLEDGEMENTS, Arrival
 from .log import SessionLog
 from .transcript import Transcript
 
-__all__ = ["Conversation", "MessageStream", "feed", "listen"]
+__all__ = ["Conversation", "MessageStream", "listen"]
 
 logger = logging.getLogger(__name__)
 
@@ -203,34 +201,6 @@ class MessageStream:
             )
 
 
-def feed(conversation: Conversation, source: AudioSource, speed: Optional[float]) -> None:
-    """Start the thread that sends a source, at most ``speed`` times as fast as it would sound."""
-    connection, log = conversation.connection, conversation.log
-    context = contextvars.copy_context()
-
-    def talk() -> None:
-        try:
-            pacer = None if speed is None else Pacer(speed, time.monotonic())
-            for chunk in source:
-                seconds = conversation.seconds(len(chunk))
-                if pacer is not None and not connection.wait_until(pacer.due(seconds)):
-                    break
-                connection.send_audio(chunk, seconds=seconds, feeding=True)
-            connection.end_stream()
-        except SessionError as exc:
-            if not connection.draining:  # else the session ended while we were about to send
-                connection.fail(exc)
-        except SpeechmaticsError as exc:
-            connection.fail(exc, exc.__cause__)
-        except BaseException as exc:
-            connection.fail(AudioError(f"the audio source raised {type(exc).__name__}: {exc}"), exc)
-            raise
-        finally:
-            source.close()
-
-    _start("feeder", log, lambda: context.run(talk))
-
-
 def listen(conversation: Conversation, client: EventEmitter) -> None:
     """Start the thread that delivers between ``start_session()`` and ``stop_session()``.
 
@@ -269,10 +239,7 @@ def listen(conversation: Conversation, client: EventEmitter) -> None:
             conversation.end(failure)
             connection.close()
 
-    _start("listener", log, lambda: context.run(hear))
-
-
-def _start(part: str, log: SessionLog, target: Callable[[], None]) -> threading.Thread:
-    thread = threading.Thread(target=target, name=f"speechmatics-rt-{part}-{log.request_id}", daemon=True)
+    thread = threading.Thread(
+        target=context.run, args=(hear,), name=f"speechmatics-rt-listener-{log.request_id}", daemon=True
+    )
     thread.start()
-    return thread

@@ -80,6 +80,7 @@ class Exchange:
         self.last_words_until: Optional[float] = None
         self.progress_at = now  # when an acknowledgement came or bytes left
         self.seconds_sent = 0.0
+        self.seconds_on: dict[Optional[str], float] = {}
         self.bytes_sent = self.heard = 0
         self._broken_at = 0.0
         self._state_at = now
@@ -123,6 +124,7 @@ class Exchange:
         self.session.send_audio(channel)
         self.window.sent(channel, seconds)
         self.seconds_sent += seconds
+        self.seconds_on[channel] = self.seconds_on.get(channel, 0.0) + seconds
         self.bytes_sent += size
         self.outbox.put(frame)
 
@@ -133,6 +135,11 @@ class Exchange:
             self.say(message, frames.encode(frames.TEXT, messages.encode(message)), now)
         elif not self.ending:
             self.stop = True
+
+    def end_channel(self, channel: str, now: float) -> None:
+        """Say EndOfChannel, with the number of frames sent on it; raises as :meth:`say`."""
+        message = self.session.end_of_channel(channel)
+        self.say(message, frames.encode(frames.TEXT, messages.encode(message)), now)
 
     def write_failed(self, error: OSError, now: float) -> None:
         """Note that nothing can be written any more. Not the verdict: the server may have said why."""

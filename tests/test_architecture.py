@@ -17,11 +17,11 @@ PACKAGE = Path(speechmatics_rt.__file__).parent
 FLOORS = [
     ["exceptions", "_version", "log"],
     ["transcript", "captions", "words", "results", "config", "options", "messages", "url"],
-    ["exchange", "session", "frames", "outbox", "window", "keepalive", "events", "audio", "auth", "stats"],
+    ["exchange", "session", "frames", "outbox", "window", "keepalive", "events", "microphone", "audio", "wav", "auth", "stats"],
     ["transport", "answer", "duplex"],
     ["connection", "receiver", "doorbell"],
-    ["client", "conversation"],
-    [],
+    ["multichannel", "client", "service", "feeder", "conversation"],
+    ["aio"],
     ["__main__", "cli"],
 ]
 LOCAL_MAY_USE = FLOORS[0] + FLOORS[1] + FLOORS[2]

@@ -1,0 +1,111 @@
+"""The talking half of a session: threads that read audio sources and send them."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+import time
+from collections.abc import Mapping
+from typing import Optional
+
+from .audio import AudioSource, Pacer
+from .conversation import Conversation
+from .exceptions import AudioError, SessionError, SpeechmaticsError
+
+__all__ = ["feed"]
+
+_PATIENCE = 0.02  # seconds a channel waits for another one's chunk before it goes on without
+
+
+class Turns:
+    """Let channels alternate, chunk by chunk, as long as their sources keep up.
+
+    Files take strict turns, so that no channel runs ahead of the others. A live source that says nothing
+    for a while is waited for ``_PATIENCE`` seconds once, and then not until it speaks again.
+    ``_condition`` guards the counts; the waiting for a turn is on it, reading and sending are outside.
+    """
+
+    def __init__(self, channels: list[Optional[str]]) -> None:
+        self._condition = threading.Condition()
+        now = time.monotonic()
+        self._taken = dict.fromkeys(channels, 0)
+        self._since = dict.fromkeys(channels, now)  # when each was last seen taking its turn
+
+    def take(self, channel: Optional[str]) -> None:
+        """Wait for the turn of ``channel``."""
+        with self._condition:
+            while True:
+                mine, now = self._taken[channel], time.monotonic()
+                behind = [self._since[other] for other, taken in self._taken.items() if taken < mine]
+                patience = max(behind, default=0.0) + _PATIENCE - now
+                if patience <= 0:
+                    break
+                self._condition.wait(patience)
+            self._taken[channel] += 1
+            self._since[channel] = now
+            self._condition.notify_all()
+
+    def leave(self, channel: Optional[str]) -> None:
+        """The channel has ended; nobody waits for it any more."""
+        with self._condition:
+            self._taken.pop(channel, None)
+            self._condition.notify_all()
+
+
+def feed(
+    conversation: Conversation, sources: Mapping[Optional[str], AudioSource], speed: Optional[float]
+) -> None:
+    """Start a thread for each source that sends it, at most ``speed`` times as fast as it would sound.
+
+    One thread each, since one silent telephone leg must not hold up the other; all on one clock. A single
+    source has the channel None.
+    """
+    turns = Turns(list(sources))
+    began = time.monotonic()
+    for channel, source in sources.items():
+        pacer = None if speed is None else Pacer(speed, began)
+        name = "feeder" if channel is None else f"feeder-{list(sources).index(channel)}"
+        # Each thread needs a copy of its own: a context can be entered by one thread at a time.
+        context = contextvars.copy_context()
+        thread = threading.Thread(
+            target=context.run,
+            args=(_talk, conversation, channel, source, pacer, turns if len(sources) > 1 else None),
+            name=f"speechmatics-rt-{name}-{conversation.log.request_id}",
+            daemon=True,
+        )
+        thread.start()
+
+
+def _talk(
+    conversation: Conversation,
+    channel: Optional[str],
+    source: AudioSource,
+    pacer: Optional[Pacer],
+    turns: Optional[Turns],
+) -> None:
+    connection = conversation.connection
+    try:
+        for chunk in source:
+            seconds = conversation.seconds(len(chunk))
+            if pacer is not None and not connection.wait_until(pacer.due(seconds)):
+                break
+            if turns is not None:
+                turns.take(channel)
+            connection.send_audio(chunk, channel=channel, seconds=seconds, feeding=True)
+        if channel is None:
+            connection.end_stream()
+        else:
+            connection.end_channel(channel)
+    except SessionError as exc:
+        if not connection.draining:  # else the session ended while we were about to send
+            connection.fail(exc)
+    except SpeechmaticsError as exc:
+        connection.fail(exc, exc.__cause__)
+    except BaseException as exc:
+        error = AudioError(f"the audio source raised {type(exc).__name__}: {exc}", channel=channel)
+        connection.fail(error, exc)
+        raise
+    finally:
+        if turns is not None:
+            turns.leave(channel)
+        source.close()

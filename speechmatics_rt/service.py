@@ -1,0 +1,91 @@
+"""The service as one client reaches it: address, key, headers, limits."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Callable, Optional
+
+from ._version import __version__
+from .auth import AuthBase, StaticKeyAuth, headers_for
+from .config import ConnectionConfig
+from .connection import Connection
+from .exceptions import ConfigurationError, SpeechmaticsError, TimeoutError
+from .log import SessionLog
+from .transport import check_url, dial, redact, with_sdk
+
+__all__ = ["DEFAULT_URL", "Service", "request_id_of"]
+
+DEFAULT_URL = "wss://eu.rt.speechmatics.com/v2"
+
+
+def request_id_of(ws_headers: Mapping[str, str]) -> str:
+    """Return the caller's own ``X-Request-Id``, or make one."""
+    given = (value for name, value in ws_headers.items() if name.lower() == "x-request-id")
+    return next(given, "") or str(uuid.uuid4())
+
+
+class Service:
+    """Make connections with one client's options. May be used from any thread.
+
+    Raises:
+        ConfigurationError: The URL is none of ours, or both a key and an ``auth`` are given.
+    """
+
+    def __init__(
+        self,
+        auth: Optional[AuthBase],
+        api_key: Optional[str],
+        url: Optional[str],
+        config: Optional[ConnectionConfig],
+        sdk_identifier: Optional[str],
+    ) -> None:
+        if auth is not None and api_key is not None:
+            raise ConfigurationError("give either auth or api_key, not both")
+        if url is not None:
+            check_url(url)
+        self.auth = auth if auth is not None else StaticKeyAuth(api_key)
+        self.config = config if config is not None else ConnectionConfig()
+        self._url = url
+        self._sdk_identifier = sdk_identifier or f"python-rt-sync-v{__version__}"
+
+    def connect(
+        self,
+        ws_headers: Mapping[str, str],
+        log: SessionLog,
+        *,
+        deadline: float,
+        timeout: Optional[float],
+        wants: Callable[[str], bool],
+    ) -> Connection:
+        """Get a key if one is needed, dial, and start the connection's threads.
+
+        Args:
+            deadline: Of the whole call (monotonic), with ``timeout`` the seconds it was given; what is
+                sooner, this or ``open_timeout``, counts.
+            wants: See :class:`Connection`.
+        """
+        # Variables are read at call time: a program may load them after it has made its client.
+        url = self._url if self._url is not None else os.environ.get("SPEECHMATICS_RT_URL") or DEFAULT_URL
+        check_url(url)
+        config = self.config
+        limit = float("inf") if config.open_timeout is None else time.monotonic() + config.open_timeout
+        given = {name.lower() for name in ws_headers}
+        try:
+            self.auth.configure(config)
+            headers = {} if "authorization" in given else headers_for(self.auth, url)
+            if "x-request-id" not in given:
+                headers["X-Request-Id"] = log.request_id
+            headers.update(ws_headers)
+            log.info("connecting to %s", redact(url))
+            address = with_sdk(url, self._sdk_identifier)
+            upgraded = dial(address, headers, config, deadline=min(limit, deadline))
+        except SpeechmaticsError as exc:
+            exc.request_id = log.request_id
+            if isinstance(exc, TimeoutError) and deadline < limit:
+                exc.stage, exc.seconds = "whole", timeout
+            raise
+        log.info("connected in %.2f s", upgraded.elapsed)
+        return Connection(upgraded.sock, config, log, wants=wants)
