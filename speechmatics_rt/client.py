@@ -109,7 +109,7 @@ class BaseClient(EventEmitter):
             translation_config,
             audio_events_config,
         )
-        listen(self._open(self._opening(start, audio_format, ws_headers)), self)
+        self._listen(self._open(self._opening(start, audio_format, ws_headers)))
 
     def stop_session(self, *, timeout: Optional[float] = None) -> None:
         """Say that all audio is sent, wait for the rest of the transcript and for all handlers, then close.
@@ -133,10 +133,11 @@ class BaseClient(EventEmitter):
         if conversation.delivering == threading.get_ident() and not conversation.delivered.is_set():
             return
         if not conversation.delivered.wait(timeout if timeout is not None else threading.TIMEOUT_MAX):
-            connection.close()
             error = TimeoutError(
                 f"the transcript was not complete within {timeout:g} s", stage="end", seconds=timeout
             )
+            connection.fail(error)
+            connection.close()
             raise conversation.told(error)
         connection.close()
         conversation.raise_failure()
@@ -182,6 +183,7 @@ class BaseClient(EventEmitter):
 
     def request_stop(self) -> None:
         """Ask the session to end as :meth:`stop_session` does, without waiting; safe in a signal handler."""
+        self._stop_while_opening = True
         conversation = self._conversation
         if conversation is not None:
             conversation.connection.request_stop()
@@ -309,9 +311,11 @@ class BaseClient(EventEmitter):
         with self._current_lock:
             self._conversation = conversation
             closed = self._closed_while_opening
-        if closed:
-            self.close()
         try:
+            if closed:
+                self.close()
+            if self._stop_while_opening:
+                connection.request_stop()
             if not connection.start(opening.start, opening.deadline):
                 raise TimeoutError(  # noqa: TRY301  # cleaned up below like any other failure to start
                     f"the session did not start within the {opening.timeout:g} s of the whole call",
@@ -319,16 +323,21 @@ class BaseClient(EventEmitter):
                     seconds=opening.timeout,
                 )
         except BaseException as exc:
-            connection.close()  # a refused session counts against the quota until its socket is closed
-            if isinstance(exc, SpeechmaticsError):
-                for arrival in connection.left_over():
-                    message = connection.open(arrival)
-                    if message is not None:
-                        conversation.deliver(message, self)  # handlers hear the Error too
-                conversation.told(exc)
-            conversation.end()
+            try:
+                connection.close()  # a refused session counts against the quota until its socket is closed
+                if isinstance(exc, SpeechmaticsError):
+                    for arrival in connection.left_over():
+                        message = connection.open(arrival)
+                        if message is not None:
+                            conversation.deliver(message, self)  # handlers hear the Error too
+                    conversation.told(exc)
+            finally:
+                conversation.end(exc if isinstance(exc, SpeechmaticsError) else None)
             raise
         return conversation
+
+    def _listen(self, conversation: Conversation) -> None:
+        listen(conversation, self)
 
     def _stream(
         self, opening: Opening, sources: Mapping[Optional[str], AudioSource], speed: Optional[float]
@@ -459,9 +468,7 @@ class Client(BaseClient):
             TimeoutError: Stage ``"send"``: no acknowledgement within ``send_timeout``.
             SpeechmaticsError: What the session ended with, if it failed.
         """
-        conversation = self._running()
-        payload = audio.check_chunk(payload, conversation.audio_format)
-        conversation.connection.send_audio(payload, seconds=conversation.seconds(len(payload)))
+        self._running().send_audio(payload)
 
     def force_end_of_utterance(self, *, timestamp: Optional[float] = UNSET) -> None:
         """End the utterance now: a final and an ``EndOfUtterance`` follow, both ``forced``.

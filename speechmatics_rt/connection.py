@@ -18,7 +18,7 @@ from typing import Any, Callable, NoReturn, Optional, Union
 
 from . import frames, messages
 from .config import ConnectionConfig
-from .doorbell import Doorbell
+from .doorbell import Doorbell, Waiters
 from .duplex import DuplexSocket
 from .exceptions import ConnectionError, ProtocolError, SessionError, SpeechmaticsError, TimeoutError
 from .exchange import Arrival, Exchange
@@ -42,9 +42,8 @@ class Connection:
 
     Any thread may send; one thread receives. ``_lock`` guards ``_exchange`` and the flags beside it. Under
     it the socket is tried, which never waits; it is never held over a wait, a join or the user's code.
-    ``_room`` and ``_news`` are conditions on it: senders wait for the one, whoever starts or closes for the
-    other. ``_bell`` is the writer's and ``_arrival`` the receiver's; they belong to no lock. (For one waiter
-    a doorbell costs a third of a condition, and there is one hand-over for each message of a live session.)
+    ``_room`` and ``_news`` are conditions on it: senders wait for the one, receivers for the other. The
+    doorbell is the writer's, and belongs to no lock.
 
     Args:
         sock: The upgraded socket; this connection closes it.
@@ -64,14 +63,14 @@ class Connection:
         self._pid = os.getpid()
         self._began = time.monotonic()
         self._lock = threading.Lock()
-        self._room = threading.Condition(self._lock)
-        self._news = threading.Condition(self._lock)
+        self._room = Waiters()
+        self._news = Waiters()
         self._bell = Doorbell()
-        self._arrival = Doorbell()
         self._exchange = Exchange(config, block=sock.max_block, now=self._began)
         self._receiver = Receiver(sock, config.max_size, self._log)
         self._blocked = False  # the socket takes no more; the writer waits for it, nobody else tries
         self._put_at = 0.0
+        self._went = False
         self._abandoned = False
         self._state_told = State.NEW
         self._reader_left = self._writer_left = False  # the last of the two closes the descriptor
@@ -81,12 +80,13 @@ class Connection:
         try:
             self._reader.start()
             self._writer.start()
-        except RuntimeError:  # the system has no more threads to give
-            if self._reader.ident is None:
-                sock.close()
-            else:
-                self._writer_left = True
-                sock.shut()
+        except BaseException:  # no more threads to give, or Ctrl-C while one starts
+            self._exchange.hang_up_at = self._began
+            sock.shut()
+            with self._lock:
+                self._writer_left |= not self._writer.is_alive() and self._writer.ident is None
+                if self._reader.ident is None and self._writer_left:
+                    sock.close()
             raise
 
     # -- for everybody -------------------------------------------------------------------------------
@@ -137,16 +137,15 @@ class Connection:
     def start(self, message: Mapping[str, Any], deadline: float = float("inf")) -> bool:
         """Say StartRecognition and wait for RecognitionStarted; False if ``deadline`` (monotonic) passed."""
         self.send(message)
-        with self._lock:
-            while self._exchange.verdict is None and self._exchange.session.state in (
-                State.STARTING,
-                State.FAILED,
-            ):
-                if not self._wait(self._news, deadline):
-                    return False
-            if self._exchange.verdict is not None:
-                self._raise_verdict()
-        return True
+        while True:
+            with self._lock:
+                if self._exchange.verdict is not None:
+                    self._raise_verdict()
+                if self._exchange.session.state not in (State.STARTING, State.FAILED):
+                    return True
+                ticket = self._news.ticket()
+            if not self._wait(ticket, deadline):
+                return False
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Say a JSON message.
@@ -160,13 +159,18 @@ class Connection:
         frame = frames.encode(frames.TEXT, messages.encode(message))
         if wire.isEnabledFor(logging.DEBUG):
             self._log.on(wire).debug("> %s", dict(message))
-        with self._lock:
-            if self._exchange.ending or self._exchange.outbox.full:
-                self._wait_for_room(lambda: not self._exchange.outbox.full)
-            now = time.monotonic()
-            self._exchange.say(message, frame, now)
-            self._write_soon(now)
-            self._tell()
+        since = None
+        while True:
+            with self._lock:
+                now = time.monotonic()
+                since = self._turn(since, now, not self._exchange.outbox.full, False)
+                if since is None:
+                    self._exchange.say(message, frame, now)
+                    self._write_soon(now)
+                    self._tell()
+                    return
+                ticket = self._room.ticket()
+            self._wait(ticket, self._look_again(since, now))
 
     def send_audio(
         self,
@@ -175,13 +179,15 @@ class Connection:
         channel: Optional[str] = None,
         seconds: float = 0.0,
         feeding: bool = False,
-    ) -> None:
+        wait: bool = True,
+    ) -> bool:
         """Send one chunk of audio, when the window has room for it.
 
         Args:
             payload: The audio.
             seconds: Its length, 0 if unknown.
             feeding: Wait also while the receiver is behind (``max_queue``); never for the receiver itself.
+            wait: With False, return False and send nothing where it would have to wait.
 
         Raises:
             As :meth:`send`.
@@ -199,9 +205,12 @@ class Connection:
         exchange = self._exchange
         with self._lock:
             if exchange.ending or not exchange.admits(channel, seconds, feeding):
+                if not wait:
+                    return False
                 self._wait_for_room(lambda: exchange.admits(channel, seconds, feeding))
             exchange.say_audio(frame, channel, seconds, len(payload))
             self._write_soon(time.monotonic())
+        return True
 
     def end_stream(self) -> None:
         """Say EndOfStream with the number of frames sent; a second time, or once over, do nothing."""
@@ -236,11 +245,13 @@ class Connection:
     def wait_until(self, moment: float) -> bool:
         """Sleep until ``moment`` (monotonic) for the feeder's pace; False at once if no audio is wanted."""
         exchange = self._exchange
-        with self._lock:
-            while not exchange.ending and exchange.session.state is State.STREAMING and not exchange.stop:
-                if not self._wait(self._room, moment):
-                    return True
-        return False
+        while True:
+            with self._lock:
+                if exchange.ending or exchange.session.state is not State.STREAMING or exchange.stop:
+                    return False
+                ticket = self._room.ticket()
+            if not self._wait(ticket, moment):
+                return True
 
     # -- listening -----------------------------------------------------------------------------------
 
@@ -253,23 +264,29 @@ class Connection:
             SpeechmaticsError: The verdict, after everything that came before it was taken.
         """
         self._check_process()
-        with self._lock:
-            self._exchange.delivered()
-            self._tell()
         while True:
             with self._lock:
+                self._exchange.delivered()
                 if self._exchange.has_arrivals:
                     batch = self._exchange.take()
                     self._tell()
                     return batch
+                self._tell()
                 if self._exchange.verdict is not None:
                     if self._exchange.verdict.normal:
                         return []
                     self._raise_verdict()
-            left = deadline - time.monotonic()
-            if left <= 0:
+                ticket = self._news.ticket()
+            if not self._wait(ticket, deadline):
                 return None
-            self._arrival.wait(min(left, _CTRL_C))
+
+    def ring(self, bell: Doorbell) -> None:
+        """Ring ``bell`` from now on when there is something to receive, and once at once.
+
+        For a receiver that sleeps elsewhere, in an event loop, and receives with a deadline that has passed.
+        """
+        self._arrival = bell
+        bell.ring()
 
     def open(self, arrival: Arrival) -> Optional[dict[str, Any]]:
         """Give the message in what was received; None, logged and counted, if it holds none.
@@ -298,7 +315,7 @@ class Connection:
     def fail(self, error: SpeechmaticsError, cause: Optional[BaseException] = None) -> None:
         """End the session for a reason of our own, the audio source's for example: the first cause wins."""
         with self._lock:
-            self._exchange.conclude(error, cause)
+            self._exchange.conclude(error, cause, now=time.monotonic())
             self._exchange.say_goodbye((isinstance(error, ProtocolError) and error.code) or 1000)
             self._pump()
             self._tell()
@@ -315,20 +332,27 @@ class Connection:
         me = threading.current_thread()
         timeout = self._config.close_timeout
         deadline = float("inf") if timeout is None else time.monotonic() + timeout
-        if self._lock.acquire(timeout=_LONGEST_WAIT if timeout is None else min(timeout, _LONGEST_WAIT)):
-            try:
-                if self._exchange.conclude(SessionError("the session was closed")):
-                    self._exchange.abandon_arrivals()
-                self._exchange.say_goodbye()
-                self._pump()
-                self._tell()
-                while not self._reader_left and me is not self._reader and not self._blocked:
-                    if not self._wait(self._news, deadline):
+        first = True
+        try:
+            while self._lock.acquire(timeout=_LONGEST_WAIT if timeout is None else min(timeout, _LONGEST_WAIT)):
+                try:
+                    if first:
+                        first = False
+                        if self._exchange.conclude(SessionError("the session was closed"), now=time.monotonic()):
+                            self._exchange.abandon_arrivals()
+                        self._exchange.say_goodbye()
+                        self._pump()
+                        self._tell()
+                    if self._reader_left or me is self._reader or self._blocked:
                         break
-            finally:
-                self._lock.release()
-        self._sock.shut()
-        self._bell.ring()
+                    ticket = self._news.ticket()
+                finally:
+                    self._lock.release()
+                if not self._wait(ticket, deadline):
+                    break
+        finally:
+            self._sock.shut()
+            self._bell.ring()
         for thread in (self._writer, self._reader):
             if thread is not me:
                 thread.join(_JOIN)
@@ -339,6 +363,7 @@ class Connection:
         """Shut the socket, no more: for finalisers, which may run on any thread and inside any lock."""
         self._abandoned = True  # closed for everybody at once; the reader says so when it wakes
         self._sock.shut()
+        self._bell.ring()
 
     # -- inside; the lock is held from here to the threads -------------------------------------------
 
@@ -348,12 +373,12 @@ class Connection:
                 "this session belongs to the process that started it; after a fork, start one in the child"
             )
 
-    def _wait(self, condition: threading.Condition, deadline: float) -> bool:
-        """Wait for a notification; False once the deadline has passed."""
+    def _wait(self, ticket: threading.Lock, deadline: float) -> bool:
+        """Wait, without the lock, to be called; False once the deadline has passed."""
         left = deadline - time.monotonic()
         if left <= 0:
             return False
-        condition.wait(min(left, _CTRL_C))
+        ticket.acquire(timeout=min(left, _CTRL_C))
         return True
 
     def _tell(self) -> None:
@@ -364,7 +389,6 @@ class Connection:
             self._room.notify_all()
         if exchange.news:
             exchange.news = False
-            self._arrival.ring()
             self._news.notify_all()
         if exchange.session.state is not self._state_told:
             self._state_told = exchange.session.state
@@ -376,26 +400,27 @@ class Connection:
             with self._lock:
                 self._tell()
 
-    def _wait_for_room(self, has_room: Callable[[], bool]) -> None:
+    def _turn(self, since: Optional[float], now: float, room: bool, feeding: bool) -> Optional[float]:
+        """None: speak now, or out of turn, which the session says better; else since when nothing moved."""
         exchange = self._exchange
+        if not exchange.ending and (room or exchange.session.state is not State.STREAMING):
+            return None
+        if exchange.verdict is not None:
+            self._raise_verdict()
         limit = self._config.send_timeout
-        since = time.monotonic()
-        while True:
-            if exchange.verdict is not None:
-                self._raise_verdict()
-            if not exchange.ending and (exchange.session.state is not State.STREAMING or has_room()):
-                return  # out of turn: the session says so better
-            now = time.monotonic()
-            # While our own receiver is behind, the server is not to blame.
-            since = now if exchange.behind else max(since, exchange.progress_at)
-            if limit is not None and now >= since + limit:
-                text = (
-                    f"nothing could be sent for {limit:g} s: the server acknowledges no audio "
-                    f"({exchange.window.frames} frames are unacknowledged)"
-                )
-                raise self._told(TimeoutError(text, stage="send", seconds=limit))
-            # While it ends, for at most LAST_WORDS: then the reader pronounces the verdict.
-            self._wait(self._room, float("inf") if limit is None else since + limit)
+        # While our own receiver is behind, the server is not to blame.
+        since = now if since is None or (feeding and exchange.behind) else max(since, exchange.progress_at)
+        if limit is not None and now >= since + limit:
+            text = (
+                f"nothing could be sent for {limit:g} s: the server acknowledges no audio "
+                f"({exchange.window.frames} frames are unacknowledged)"
+            )
+            raise self._told(TimeoutError(text, stage="send", seconds=limit))
+        return since
+
+    def _look_again(self, since: float, now: float) -> float:
+        limit = self._config.send_timeout
+        return min(now + 1.0, float("inf") if limit is None else since + limit)
 
     def _write_soon(self, now: float) -> None:
         """Write at once, on this thread; but a burst is left to the writer, which joins it."""
@@ -416,6 +441,7 @@ class Connection:
             while block:
                 count = self._sock.try_send(block)
                 outbox.wrote(count)
+                self._went |= count > 0
                 if count < len(block):
                     self._blocked = True
                     self._bell.ring()
@@ -426,7 +452,7 @@ class Connection:
             self._bell.ring()
         except BaseException as exc:  # Ctrl-C inside a send: nobody knows how much of the frame went out
             error = ConnectionError("interrupted while sending", stage=self._exchange.session.state.value)
-            self._exchange.conclude(error, exc)
+            self._exchange.conclude(error, exc, now=time.monotonic())
             self._tell()
             self._sock.shut()
             raise
@@ -450,14 +476,16 @@ class Connection:
         try:
             while not self._reader_left:
                 with self._lock:
-                    self._blocked = False
+                    self._blocked = self._went = False
                     was_full, was_waiting = exchange.outbox.full, bool(exchange.outbox)
                     self._pump()
                     now = time.monotonic()
-                    if was_waiting and not self._blocked:
+                    if was_waiting and self._went:
                         exchange.progress_at = now
+                        exchange.keepalive.stand_still(now)  # what leaves is read by somebody
                     exchange.room |= was_full and not exchange.outbox.full
                     wake_at = exchange.tick(now)
+                    exchange.room |= self._abandoned
                     self._pump()
                     self._tell()
                     hang_up, blocked = exchange.hang_up, self._blocked
@@ -465,21 +493,20 @@ class Connection:
                     self._sock.shut()
                     return
                 if blocked:
-                    self._sock.wait_sendable(max(0.0, min(wake_at - now, _LONGEST_WAIT)))
-                elif exchange.verdict is not None:
-                    return  # the close frame is out, and there is nothing else to write
+                    self._sock.wait_sendable(max(0.0, min(wake_at - now, 0.5)))
                 else:
                     self._bell.wait(wake_at - now)
         except OSError as exc:  # the descriptor is gone: the reader sees that too and says what it means
             self._log.debug("the writer ends: %s", exc)
         finally:
+            self._sock.shut() if not self._reader_left else None
             self._leave("_writer_left")
 
     # -- the reader thread ---------------------------------------------------------------------------
 
     def _read(self) -> None:
         exchange = self._exchange
-        error, cause = self._receiver.run(lambda: exchange.last_words_until, self._hear, self._tell_all)
+        error, cause = self._receiver.run(self._hear, self._tell_all)
         with self._lock:
             self._exchange.hear_end(error, cause, time.monotonic())
             self._pump()
@@ -500,9 +527,13 @@ class Connection:
                 exchange.hear_close(arrived.close)
             if exchange.outbox:
                 self._pump()
-            while exchange.flooded:  # the ping deadline stands still meanwhile
+        while True:  # flooded: the ping deadline stands still meanwhile
+            with self._lock:
+                if not exchange.flooded or self._abandoned:
+                    break
                 self._tell()
-                self._wait(self._room, float("inf"))
+                ticket = self._room.ticket()
+            self._wait(ticket, float("inf"))
         if starting and exchange.session.session_id is not None:
             self._log.session_id = exchange.session.session_id
             self._log.debug("recognition started after %.2f s", time.monotonic() - self._began)
@@ -513,7 +544,7 @@ class Connection:
         how = (
             "complete"
             if exchange.verdict is None or exchange.verdict.normal
-            else exchange.verdict.error.args[0]
+            else str(exchange.verdict.error)
         )
         self._log.debug(
             "the session ended: %s; %d audio frames, %d messages", how, exchange.session.sent, exchange.heard

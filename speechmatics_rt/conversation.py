@@ -10,7 +10,9 @@ import weakref
 from collections import deque
 from typing import Any, Optional
 
+from .audio import Block, check_chunk
 from .config import AudioFormat
+from .doorbell import Latch
 from .connection import Connection
 from .events import EventEmitter
 from .exceptions import SessionError, SpeechmaticsError, TimeoutError
@@ -50,8 +52,8 @@ class Conversation:
         self.log = log.on(logger)
         self.streamed = streamed  # delivered by a MessageStream, not by a listener
         self.transcript = Transcript()
-        self.delivering: Optional[int] = None  # the thread that runs the handlers
-        self.delivered = threading.Event()
+        self.delivering: Optional[int] = threading.get_ident()  # the thread that runs the handlers
+        self.delivered = Latch()
         self.failure: Optional[SpeechmaticsError] = None
         self.handler_failure: Optional[Exception] = None
         self.failure_seen = False
@@ -68,8 +70,16 @@ class Conversation:
         """Return how long ``size`` bytes of audio sound; 0 where that can't be known (format ``file``)."""
         return size / self.bytes_per_second if self.bytes_per_second else 0.0
 
+    def send_audio(self, payload: Block, *, channel: Optional[str] = None, wait: bool = True) -> bool:
+        """Send a caller's chunk, checked; False if ``wait`` is false and there is no room for it now."""
+        payload = check_chunk(payload, self.audio_format, channel=channel)
+        seconds = self.seconds(len(payload))
+        return self.connection.send_audio(payload, channel=channel, seconds=seconds, wait=wait)
+
     def deliver(self, message: dict[str, Any], emitter: EventEmitter) -> None:
         """Hand one message to the transcript and to its handlers, on this thread."""
+        if self.closed:
+            return
         self.transcript.add(message)
         emitter.emit(message["message"], message)
 
@@ -224,6 +234,8 @@ def listen(conversation: Conversation, client: EventEmitter) -> None:
                 conversation.handler_failure = conversation.handler_failure or exc
         return True
 
+    conversation.delivering = None
+
     def hear() -> None:
         conversation.delivering = threading.get_ident()
         failure: Optional[SpeechmaticsError] = None
@@ -234,7 +246,11 @@ def listen(conversation: Conversation, client: EventEmitter) -> None:
         except SpeechmaticsError as exc:
             failure = exc
             if not isinstance(exc, SessionError):
-                log.error("the session failed: %s", exc.args[0])  # noqa: TRY400  # stop_session() raises it
+                log.error("the session failed: %s", exc)  # noqa: TRY400  # stop_session() raises it
+        except BaseException as exc:  # SystemExit in a handler
+            connection.fail(SessionError(f"a handler ended the delivery: {exc!r}"), exc)
+            failure = SessionError(f"a handler ended the delivery: {exc!r}")
+            raise
         finally:
             conversation.end(failure)
             connection.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Any, Callable, NamedTuple, Optional, TypeVar, Union, overload
 
@@ -68,7 +68,7 @@ class EventEmitter:
         """Call ``callback`` with each message of ``event``; without a callback, a decorator.
 
         Raises:
-            ConfigurationError: The callback is a coroutine function; those belong to the asyncio client.
+            ConfigurationError: The callback is a coroutine function; those belong to the asyncio clients.
             TypeError: It can't be called.
         """
         return self._register(event, callback, once=False)
@@ -84,7 +84,7 @@ class EventEmitter:
 
     def on_any(self, callback: _C) -> _C:
         """Call ``callback`` with every message, after the callbacks of its event."""
-        handler = _Handler(_checked(callback), once=False)
+        handler = _Handler(self._checked(callback), once=False)
         with self._emitter_lock:
             self._any += (handler,)
         return callback
@@ -116,16 +116,11 @@ class EventEmitter:
         """
         name = _name(event)
         failure: Optional[Exception] = None
-        for handler in self._handlers.get(name, ()) + self._any:
-            if handler.once and not self._claim(name, handler):
-                continue
+        for callback in self._due(name):
             try:
-                handler.callback(message)
-            except Exception as exc:  # user code: logged or raised below, never lost
-                if self._handler_errors == "raise" and failure is None:
-                    failure = exc
-                else:
-                    logger.exception("a handler of %s failed: %r", name, handler.callback)
+                callback(message)
+            except Exception as exc:  # noqa: BLE001  # user code: logged or raised below, never lost
+                failure = self._failed(name, callback, exc, failure)
         if failure is not None:
             raise failure
 
@@ -135,10 +130,25 @@ class EventEmitter:
         """Whether anybody listens to ``name``: what nobody wants need not be delivered."""
         return bool(self._any) or name in self._handlers
 
+    def _due(self, name: str) -> Iterator[Callback]:
+        """Give the callbacks for one message, each when it is its turn."""
+        for handler in self._handlers.get(name, ()) + self._any:
+            if not handler.once or self._claim(name, handler):
+                yield handler.callback
+
+    def _failed(
+        self, name: str, callback: Callback, error: Exception, first: Optional[Exception]
+    ) -> Optional[Exception]:
+        """Log the error of a callback, or give it to be raised if it is the first."""
+        if self._handler_errors == "raise" and first is None:
+            return error
+        logger.error("a handler of %s failed: %r", name, callback, exc_info=error)
+        return first
+
     def _register(self, event: Event, callback: Optional[Callback], *, once: bool) -> Any:
         if callback is None:
             return lambda function: self._register(event, function, once=once)
-        handler = _Handler(_checked(callback), once)
+        handler = _Handler(self._checked(callback), once)
         name = _name(event)
         with self._emitter_lock:
             self._keep(name, (*self._handlers.get(name, ()), handler))
@@ -154,6 +164,18 @@ class EventEmitter:
                     return True
         return False
 
+    @staticmethod
+    def _checked(callback: Callback) -> Callback:
+        if not callable(callback):
+            raise TypeError(f"a callback must be callable, not {callback!r}")
+        if inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(
+            getattr(type(callback), "__call__", None)  # noqa: B004  # the method itself is looked at
+        ):
+            raise ConfigurationError(
+                f"{callback!r} is a coroutine function: nothing here would await it; pass a plain function"
+            )
+        return callback
+
     def _keep(self, name: str, handlers: tuple[_Handler, ...]) -> None:
         if handlers:
             self._handlers[name] = handlers
@@ -163,15 +185,3 @@ class EventEmitter:
 
 def _name(event: Event) -> str:
     return str(event.value) if isinstance(event, Enum) else event
-
-
-def _checked(callback: Callback) -> Callback:
-    if not callable(callback):
-        raise TypeError(f"a callback must be callable, not {callback!r}")
-    if inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(
-        getattr(type(callback), "__call__", None)  # noqa: B004  # the method itself is looked at
-    ):
-        raise ConfigurationError(
-            f"{callback!r} is a coroutine function: nothing here would await it; pass a plain function"
-        )
-    return callback

@@ -17,7 +17,7 @@ from .config import (
     TranslationConfig,
     start_recognition,
 )
-from .conversation import MessageStream, listen
+from .conversation import MessageStream
 from .exceptions import AudioError, ConfigurationError
 from .transcript import Transcript
 
@@ -61,7 +61,7 @@ class MultiChannelClient(BaseClient):
         audio_format = audio_format or AudioFormat()
         config = _with_channels(transcription_config, list(channels))
         start = start_recognition(config, audio_format, translation_config, audio_events_config)
-        listen(self._open(self._opening(start, audio_format, ws_headers)), self)
+        self._listen(self._open(self._opening(start, audio_format, ws_headers)))
 
     def transcribe(
         self,
@@ -128,11 +128,7 @@ class MultiChannelClient(BaseClient):
 
     def send_audio(self, channel: str, payload: Union[bytes, bytearray, memoryview]) -> None:
         """Send one chunk of audio on a channel. Raises as :meth:`Client.send_audio`."""
-        conversation = self._running()
-        payload = audio.check_chunk(payload, conversation.audio_format, channel=channel)
-        conversation.connection.send_audio(
-            payload, channel=channel, seconds=conversation.seconds(len(payload))
-        )
+        self._running().send_audio(payload, channel=channel)
 
     def end_channel(self, channel: str) -> None:
         """Say that a channel has ended; when the last one has, the transcript is completed.
