@@ -23,8 +23,8 @@ from speechmatics_rt.local import LocalServer
 
 ROOT = Path(__file__).parent.parent
 SPEECH = ROOT / "examples" / "audio" / "librivox_3_sentences.wav"
-LARGEST_WHEEL = 200_000  # bytes
-LARGEST_INSTALLATION = 1_140_000  # bytes of source, core dependencies included: what the asyncio SDK takes
+LARGEST_WHEEL = 300_000  # bytes; a wheel that holds more than our modules is larger at once
+LARGEST_INSTALLATION = 1_400_000  # bytes of source, of which 0.55 MB are the two core dependencies
 
 packaging = pytest.mark.packaging
 
