@@ -363,12 +363,6 @@ WRONG_OF_A_CLIENT = [
     ("PauseRecognition", "preserve_timeline", "no"),
 ]
 
-# What the local server accepts, though a client may not say it; remove a line when it refuses.
-LENIENT = (
-    "transcription_config.speaker_diarization_config.speakers.0.speaker_identifiers",
-    "transcription_config.punctuation_overrides.permitted_marks",
-    "transcription_config.transcript_filtering_config.replacements.0.to",
-)
 NOT_THE_SERVICES = "transcription_config.language_hints_strict"  # that it needs hints is a rule of clients
 JUDGES: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "StartRecognition": check_start,
@@ -412,11 +406,7 @@ def test_what_no_client_may_say_fails(kind: str, path: str, value: Any) -> None:
     ("kind", "path", "value"),
     [case for case in WRONG_OF_A_CLIENT if case[0] in JUDGES and case[1] != NOT_THE_SERVICES],
 )
-def test_what_no_client_may_say_is_refused_by_the_local_server(
-    request: pytest.FixtureRequest, kind: str, path: str, value: Any
-) -> None:
-    if path.startswith(LENIENT):
-        request.applymarker(pytest.mark.xfail(reason="the local server lets it pass", strict=True))
+def test_what_no_client_may_say_is_refused_by_the_local_server(kind: str, path: str, value: Any) -> None:
     with pytest.raises(Refused):
         JUDGES[kind](changed(CLIENT[kind], path, value))
 

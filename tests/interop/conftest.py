@@ -1,4 +1,4 @@
-"""Clients of other makers, each in a virtual environment of its own."""
+"""Clients of other makers, each in a virtual environment of its own, and ours."""
 
 from __future__ import annotations
 
@@ -35,6 +35,8 @@ def python_of(home: Path) -> Callable[[str], Path]:
     """Return the interpreter that has this client; its environment is made at the first call."""
 
     def python(client: str) -> Path:
+        if client == "ours":
+            return Path(sys.executable)
         place = home / f"{client}-{sys.version_info[0]}.{sys.version_info[1]}"
         interpreter = place / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
         done = place / "requirement"
@@ -71,7 +73,7 @@ def play(python_of: Callable[[str], Path]) -> Callable[[str, dict[str, Any]], Pl
 
 
 def _environment() -> dict[str, str]:
-    """Return this process's variables without those that speak to Python or to a client."""
+    """Return this process's variables without those that speak to Python or to a client, and our own path."""
     foreign = re.compile("^PYTHON|^SPEECHMATICS_|^SM_|_proxy$", re.IGNORECASE)
     kept = {name: value for name, value in os.environ.items() if not foreign.search(name)}
-    return {**kept, "PYTHONUTF8": "1"}
+    return {**kept, "PYTHONUTF8": "1", "PYTHONPATH": str(HERE.parents[1])}

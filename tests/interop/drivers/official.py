@@ -20,7 +20,9 @@ from speechmatics.rt import (
     AudioEventsConfig,
     AudioFormat,
     ConnectionConfig,
+    JWTAuth,
     ServerMessageType,
+    StaticKeyAuth,
     TranscriptionConfig,
     TranslationConfig,
 )
@@ -74,7 +76,10 @@ async def speak(scenario):
     kind = AsyncClient if "" in audio else AsyncMultiChannelClient
     trust = ssl.create_default_context(cafile=scenario["authority"])
     connection = ConnectionConfig(ssl_context=trust)
-    async with kind(api_key=scenario["key"], url=scenario["url"], conn_config=connection) as client:
+    auth = StaticKeyAuth(scenario["key"])
+    if scenario["keys_url"]:
+        auth = JWTAuth(scenario["key"], mp_url=scenario["keys_url"])
+    async with kind(auth, url=scenario["url"], conn_config=connection) as client:
         ended = asyncio.Event()
         for name in ServerMessageType:
             client.on(name, show)

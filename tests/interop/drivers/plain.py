@@ -11,6 +11,7 @@ import base64
 import json
 import ssl
 import sys
+import urllib.request
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
@@ -81,12 +82,23 @@ class Conversation:
         await self.ws.send(json.dumps(message))
 
 
+def temporary_key(scenario):
+    headers = {"Authorization": "Bearer " + scenario["key"], "Content-Type": "application/json"}
+    url = scenario["keys_url"] + "/v1/api_keys?type=rt"
+    request = urllib.request.Request(url, data=b'{"ttl": 60}', headers=headers, method="POST")
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.status == 201
+        return json.load(answer)["key_value"]
+
+
 async def speak(scenario):
-    url, headers = scenario["url"], {}
+    url, headers, key = scenario["url"], {}, scenario["key"]
+    if scenario["keys_url"]:
+        key = await asyncio.to_thread(temporary_key, scenario)
     if scenario["key_in_the_query"]:
-        url += "?jwt=" + scenario["key"]
+        url += "?jwt=" + key
     else:
-        headers["Authorization"] = "Bearer " + scenario["key"]
+        headers["Authorization"] = "Bearer " + key
     trust = ssl.create_default_context(cafile=scenario["authority"]) if scenario["authority"] else None
     async with connect(url, additional_headers=headers, max_size=None, ssl=trust) as ws:
         conversation = Conversation(ws, scenario)
