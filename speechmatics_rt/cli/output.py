@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +13,9 @@ from typing import Any, Callable, Optional, TextIO
 
 from ..exceptions import ConfigurationError
 from ..transcript import Transcript
-from .show import text_of
+from .flow import text_of
 
-__all__ = ["WHOLE", "AtomicFile", "json_line", "opened"]
+__all__ = ["WHOLE", "AtomicFile", "Captions", "json_line", "opened"]
 
 
 def _json(transcript: Transcript) -> str:
@@ -35,7 +36,7 @@ def json_line(message: dict[str, Any]) -> str:
 
 
 class AtomicFile:
-    """A file that appears, or is replaced, whole or not at all.
+    """A file that appears, or is replaced, whole or not at all, as often as it is written.
 
     It is begun beside its place when this is made, so that a folder that can't be written is known before
     any work. What is no regular file (a pipe, /dev/null) is written directly.
@@ -46,21 +47,27 @@ class AtomicFile:
 
     def __init__(self, path: str) -> None:
         self._path = Path(os.path.realpath(path))  # a symbolic link stays one
+        self._begun: Optional[Path] = None
         try:
-            mode = self._path.stat().st_mode if self._path.exists() else None
-            if mode is None or stat.S_ISREG(mode):
-                self._begun: Optional[Path] = self._path.with_name(f".{self._path.name}.{os.getpid()}.part")
-                self._file = self._begun.open("x", encoding="utf-8", newline="\n")
-                if mode is not None:
-                    os.chmod(self._begun, stat.S_IMODE(mode))
-            else:
-                self._begun = None
-                self._file = self._path.open("w", encoding="utf-8", newline="\n")
+            self._file = self._begin()
         except OSError as exc:
             raise _unwritable(path, exc) from exc
 
-    def keep(self, text: str) -> None:
+    def _begin(self) -> TextIO:
+        mode = self._path.stat().st_mode if self._path.exists() else None
+        if mode is not None and not stat.S_ISREG(mode):
+            return self._path.open("w", encoding="utf-8", newline="\n")
+        begun = self._path.with_name(f".{self._path.name}.{os.getpid()}.part")
+        file = begun.open("x", encoding="utf-8", newline="\n")
+        self._begun = begun
+        if mode is not None:
+            os.chmod(begun, stat.S_IMODE(mode))
+        return file
+
+    def write(self, text: str) -> None:
         """Write the text and put the file in its place."""
+        if self._file.closed:
+            self._file = self._begin()
         with self._file:
             self._file.write(text)
         if self._begun is not None:
@@ -68,10 +75,42 @@ class AtomicFile:
             self._begun = None
 
     def close(self) -> None:
-        """Remove what was begun and not kept."""
+        """Remove what was begun and not put in its place."""
         self._file.close()
         if self._begun is not None:
             self._begun.unlink()
+
+
+class Captions:
+    """A captions file that is whole at any moment, while the transcript grows.
+
+    Raises:
+        ConfigurationError: The name says no format, or it can't be written there.
+    """
+
+    def __init__(self, path: str) -> None:
+        form = os.path.splitext(path)[1].lstrip(".").lower()
+        if form not in ("srt", "vtt"):
+            raise ConfigurationError(f"--captions {path!r}: name it .vtt or .srt")
+        self._text = WHOLE[form]
+        self._file = AtomicFile(path)
+        self._due = False
+        self._next = 0.0
+
+    def take(self, transcript: Transcript, *, changed: bool) -> None:
+        """Write it after every final; when it is long, as often as that takes a tenth of the time."""
+        self._due |= changed
+        if self._due and time.monotonic() >= self._next:
+            self.write(transcript)
+
+    def write(self, transcript: Transcript) -> None:
+        began = time.monotonic()
+        self._file.write(self._text(transcript))
+        self._due = False
+        self._next = time.monotonic() + 9 * (time.monotonic() - began)
+
+    def close(self) -> None:
+        self._file.close()
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn, Optional
 
 from ..config import AudioFormat
 from ..exceptions import ConfigurationError, TimeoutError
-from . import ExitCode
+from .arguments import ExitCode
 
 if TYPE_CHECKING:
     from ..local import LocalServer, SessionRecord

@@ -1,111 +1,33 @@
-"""What a session looks like: words as lines of text, and the part of a terminal that is drawn in place.
+"""What is drawn in place on a terminal, beneath text that stays.
 
-:class:`Flow`, :func:`progress` and :func:`below` are pure; :class:`Screen` alone writes.
+Everything but :class:`Screen` is pure. Drawn with a handful of ANSI sequences, relative to the cursor, and
+not with rich: text that streams word by word onto a line that stays, while stdout may be a pipe, is what
+its live display can't do (it owns whole lines, and redraws from a thread of its own), and there should be
+one way to draw.
 """
 
 from __future__ import annotations
 
+import collections
+import io
+import logging
 import os
 import unicodedata
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Optional, TextIO
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Optional, TextIO
 
-from ..transcript import Transcript, Word
+from .flow import Token, plain
 
-__all__ = ["Flow", "Screen", "Token", "below", "clock", "plain", "progress", "text_of", "width"]
+__all__ = ["ALERT", "GREY", "LIVE", "Screen", "below", "clock", "ending_of", "fitted", "progress", "width"]
 
+Row = Sequence[Token]
 
-class Token(NamedTuple):
-    """A piece of text that is never broken; ``speaker`` of a label is the number of the speaker, from 0."""
-
-    text: str
-    speaker: Optional[int] = None
-
-
-class Flow:
-    """Turn words, as they become final, into text: a line a sentence, a label where the speaker changes.
-
-    What was given once is never changed; a mark that arrives later continues its word.
-
-    Example:
-        >>> flow = Flow()
-        >>> plain(flow.more([Word("Yes", 0, 1, "Yes", speaker="S1")]))
-        'S1: Yes'
-        >>> plain(flow.more([Word("Yes", 0, 1, "Yes.", is_eos=True, speaker="S1")]))
-        '.\\n'
-    """
-
-    def __init__(self) -> None:
-        self._count = 0  # words given
-        self._length = 0  # characters given of the last of them
-        self._label = ""
-        self._labels: list[str] = []  # in order of appearance
-        self._open = False  # the line has begun
-        self._waiting: list[str] = []  # lines of another kind, for when this one ends
-
-    def more(self, words: Sequence[Word]) -> list[Token]:
-        """Give what is new in ``words``, all final words so far."""
-        tokens: list[Token] = []
-        if 0 < self._count <= len(words):
-            word = words[self._count - 1]
-            if len(word.text) > self._length:
-                self._add(tokens, Token(word.text[self._length :]), ends=word.is_eos)
-        for word in words[self._count :]:
-            label = " ".join(name for name in (word.channel, word.speaker) if name)
-            if label != self._label:
-                self._speaker(tokens, label)
-            delimiter = word.delimiter if self._open else ""
-            self._add(tokens, Token(delimiter + word.text), ends=word.is_eos)
-        self._count = len(words)
-        self._length = len(words[-1].text) if words else 0
-        return tokens
-
-    def line(self, text: str) -> list[Token]:
-        """Give a line of another kind: now, or as soon as the one that has begun ends."""
-        if self._open:
-            self._waiting.append(text)
-            return []
-        return [Token(text), Token("\n")]
-
-    def end(self) -> list[Token]:
-        """Give what completes the last line."""
-        tokens: list[Token] = []
-        self._end_line(tokens)
-        return tokens
-
-    def _add(self, tokens: list[Token], token: Token, *, ends: bool) -> None:
-        tokens.append(token)
-        self._open = True
-        if ends:
-            self._end_line(tokens)
-
-    def _speaker(self, tokens: list[Token], label: str) -> None:
-        self._end_line(tokens)
-        self._label = label
-        if not label:
-            return
-        if label not in self._labels:
-            self._labels.append(label)
-        tokens += [Token(f"{label}:", self._labels.index(label)), Token(" ")]
-
-    def _end_line(self, tokens: list[Token]) -> None:
-        if self._open:
-            tokens.append(Token("\n"))
-            self._open = False
-        for text in self._waiting:
-            tokens += [Token(text), Token("\n")]
-        self._waiting.clear()
-
-
-def plain(tokens: Iterable[Token]) -> str:
-    """Join tokens to text."""
-    return "".join(token.text for token in tokens)
-
-
-def text_of(transcript: Transcript) -> str:
-    """Give a whole transcript as the text that would have been shown, live."""
-    flow = Flow()
-    return plain([*flow.more(transcript.words), *flow.end()])
+# Like the colours of speakers, these can be read on black and on white. "Bright black", the usual grey, is
+# the background itself in some themes.
+GREY = "38;5;243"
+LIVE = "38;5;28"
+ALERT = "38;5;161"
 
 
 def clock(seconds: float) -> str:
@@ -122,22 +44,26 @@ def clock(seconds: float) -> str:
 
 def progress(
     heard: float, total: Optional[float], elapsed: float, lag: Optional[float], *, bar: int = 0
-) -> str:
+) -> list[Token]:
     """Write how far the audio is, all in seconds: heard, of how much, since when, and not transcribed yet.
 
     Example:
-        >>> progress(12.4, 19.4, 12.4, 0.84, bar=10)
+        >>> plain(progress(12.4, 19.4, 12.4, 0.84, bar=10))
         '━━━━━━──── 0:12 / 0:19  1.0x  lag 0.8 s'
-        >>> progress(12.4, None, 0.1, None)
+        >>> plain(progress(12.4, None, 0.1, None))
         '0:12'
     """
+    row = []
     text = clock(heard)
     if total:
         done = round(bar * min(1.0, heard / total))
-        text = f"{'━' * done}{'─' * (bar - done)}{' ' if bar else ''}{text} / {clock(total)}"
+        row = [Token("━" * done, LIVE), Token("─" * (bar - done) + " " * bool(bar), GREY)]
+        text += f" / {clock(total)}"
     if elapsed >= 0.5:  # before that it says nothing
         text += f"  {heard / elapsed:.1f}x"
-    return text if lag is None else f"{text}  lag {max(lag, 0.0):.1f} s"
+    if lag is not None:
+        text += f"  lag {max(lag, 0.0):.1f} s"
+    return [*row, Token(text, GREY)]
 
 
 def width(text: str) -> int:
@@ -153,16 +79,40 @@ def _columns(character: str) -> int:
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
+def fitted(row: Row, columns: int) -> list[Token]:
+    """Cut what is too wide for the columns."""
+    left = max(columns, 0)
+    kept = []
+    for token in row:
+        text = token.text
+        while width(text) > left:
+            text = text[:-1]
+        left -= width(text)
+        kept.append(token._replace(text=text))
+    return kept
+
+
+def ending_of(text: str, columns: int) -> str:
+    """Give the end of a text, with dots in front if there is more.
+
+    Example:
+        >>> ending_of("the lamp on the stairs", 12)
+        '… the stairs'
+    """
+    if width(text) <= columns:
+        return text
+    while text and width(text) + 2 > columns:
+        text = text[1:]
+    return f"… {text.partition(' ')[2] if ' ' in text else text}"
+
+
 # -- the terminal ------------------------------------------------------------------------------------------
 
 _ERASE = "\x1b[J"  # from the cursor to the end of the screen
-_GREY = "\x1b[90m"
-_PLAIN = "\x1b[0m"
-_SPEAKERS = (36, 33, 35, 32, 34, 31)
 _PARTIAL_LINES = 3  # the latest of a long partial
 
 
-def below(partial: str, status: str, *, column: int, columns: int, colour: bool) -> str:
+def below(partial: str, rows: Sequence[Row], *, column: int, columns: int, colour: bool) -> str:
     """Write what follows the cursor at ``column``, and then the way back to it.
 
     Everything is relative to the cursor, so that it holds when the screen scrolls. One column stays free: in
@@ -171,16 +121,22 @@ def below(partial: str, status: str, *, column: int, columns: int, colour: bool)
     partial = " ".join(partial.split())
     lines = _wrapped(partial, column, columns - 1) if partial else [""]
     if len(lines) > _PARTIAL_LINES:
-        lines = [_cut("…", columns - 1 - column), *lines[-_PARTIAL_LINES + 1 :]]
-    rows = [f" {lines[0]}" if column and partial else lines[0], *lines[1:]]
-    if status:
-        status = _cut(status, columns - 1)
-        rows = [*rows, status] if column or partial else [status]  # beneath the text, if there is any
-    grey, back = (_GREY, _PLAIN) if colour else ("", "")
-    rows = [f"{grey}{row}{back}" if row else "" for row in rows]
-    up = f"\x1b[{len(rows) - 1}A" if len(rows) > 1 else ""
+        lines = ["…" if column < columns - 1 else "", *lines[-_PARTIAL_LINES + 1 :]]
+    drawn: list[Row] = [[Token(line, GREY)] for line in lines]
+    if column and partial:
+        drawn[0] = [Token(f" {lines[0]}", GREY)]
+    if rows:  # beneath the text, if there is any
+        drawn = [*(drawn if column or partial else []), *(fitted(row, columns - 1) for row in rows)]
+    up = f"\x1b[{len(drawn) - 1}A" if len(drawn) > 1 else ""
     right = f"\x1b[{column}C" if column else ""
-    return "\r\n".join(rows) + up + "\r" + right
+    return "\r\n".join(_painted(row, colour) for row in drawn) + up + "\r" + right
+
+
+def _painted(row: Row, colour: bool) -> str:
+    return "".join(
+        f"\x1b[{token.style}m{token.text}\x1b[0m" if colour and token.style and token.text else token.text
+        for token in row
+    )
 
 
 def _wrapped(text: str, column: int, columns: int) -> list[str]:
@@ -201,12 +157,6 @@ def _wrapped(text: str, column: int, columns: int) -> list[str]:
     return lines
 
 
-def _cut(text: str, columns: int) -> str:
-    while width(text) > max(columns, 0):
-        text = text[:-1]
-    return text
-
-
 class Screen:
     """Write text to stdout, and beneath it, where stderr is a terminal, what is drawn anew each time.
 
@@ -220,23 +170,26 @@ class Screen:
         self._out = out
         self._err = err
         self._terminal = _is_terminal(out)
-        self.live = live and _is_terminal(err) and os.environ.get("TERM") != "dumb"
-        self._colour = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        lively = os.environ.get("TERM") != "dumb" and not os.environ.get("CI")  # a log may be a terminal, too
+        self.live = live and lively and _is_terminal(err)
+        self._colour = lively and not os.environ.get("NO_COLOR")
         self._column = 0  # of stdout's cursor, if it is a terminal
         self._drawn = False
+        self._asides: collections.deque[str] = collections.deque()  # the log's lines, from any thread
         if self.live and os.name == "nt":
             os.system("")  # noqa: S605, S607 - makes an old console of Windows understand escape sequences
 
     @property
-    def columns(self) -> int:
+    def size(self) -> os.terminal_size:
+        """Columns and lines of the terminal."""
         for stream in (self._err, self._out):
             try:
-                columns = os.get_terminal_size(stream.fileno()).columns
+                size = os.get_terminal_size(stream.fileno())
             except (OSError, ValueError):
                 continue
-            if columns > 1:
-                return columns
-        return 80
+            if size.columns > 1 and size.lines > 1:
+                return size
+        return os.terminal_size((80, 24))
 
     def write(self, tokens: Sequence[Token]) -> None:
         """Write text where it stays: plain in a pipe, broken at words and coloured on a terminal."""
@@ -247,9 +200,9 @@ class Screen:
         self._out.flush()
 
     def _rendered(self, tokens: Sequence[Token]) -> str:
-        columns = self.columns - 1
+        columns = self.size.columns - 1
         pieces = []
-        for text, speaker in tokens:
+        for text, style in tokens:
             if text == "\n":
                 self._column = 0
                 pieces.append(text)
@@ -260,16 +213,17 @@ class Screen:
             if not self._column:
                 text = text.lstrip(" ")
             self._column = (self._column + width(text)) % (columns + 1)
-            if speaker is not None and self._colour:
-                text = f"\x1b[1;{_SPEAKERS[speaker % len(_SPEAKERS)]}m{text}{_PLAIN}"
-            pieces.append(text)
+            pieces.append(_painted([Token(text, style)], self._colour))
         return "".join(pieces)
 
-    def draw(self, partial: str, status: str) -> None:
-        """Show a partial behind the text and a status line beneath it, until something else is written."""
+    def draw(self, partial: str, rows: Sequence[Row]) -> None:
+        """Show a partial behind the text and rows beneath it, until something else is written."""
         if not self.live:
             return
-        drawing = below(partial, status, column=self._column, columns=self.columns, colour=self._colour)
+        self._tell_asides()
+        size = self.size
+        rows = rows[: max(1, size.lines - 1 - _PARTIAL_LINES)]  # what has scrolled away can't be redrawn
+        drawing = below(partial, rows, column=self._column, columns=size.columns, colour=self._colour)
         self._err.write(_ERASE + drawing)
         self._err.flush()
         self._drawn = True
@@ -287,6 +241,29 @@ class Screen:
         self._err.write(self._fresh_line() + text + "\n")
         self._err.flush()
 
+    @contextmanager
+    def with_log(self) -> Iterator[None]:
+        """Have the log, where it goes to stderr, told between two drawings: threads write it as they come."""
+        if not self.live:
+            yield
+            return
+        handlers = logging.getLogger("speechmatics_rt").handlers
+        ours = [
+            each for each in handlers if isinstance(each, logging.StreamHandler) and each.stream is self._err
+        ]
+        for handler in ours:
+            handler.setStream(_Asides(self._asides))
+        try:
+            yield
+        finally:
+            for handler in ours:
+                handler.setStream(self._err)
+            self._tell_asides()
+
+    def _tell_asides(self) -> None:
+        while self._asides:
+            self.note(self._asides.popleft())
+
     def stopping(self, text: str) -> None:
         """Write a line to stderr in a signal handler, where a stream may be in the middle of a write."""
         start = self._fresh_line()
@@ -298,6 +275,17 @@ class Screen:
         """Leave a line that has begun, if it is on the same terminal."""
         begun, self._column = self._column, 0
         return "\n" if begun and _is_terminal(self._err) else ""
+
+
+class _Asides(io.TextIOBase):
+    """What the log takes for stderr."""
+
+    def __init__(self, lines: collections.deque[str]) -> None:
+        self._lines = lines
+
+    def write(self, text: str) -> int:
+        self._lines.append(text.rstrip("\n"))
+        return len(text)
 
 
 def _is_terminal(stream: TextIO) -> bool:

@@ -20,7 +20,7 @@ SENTENCES = [
 
 
 def environment(**more: str) -> dict[str, str]:
-    ours = ("SPEECHMATICS_API_KEY", "SPEECHMATICS_RT_URL", "NO_COLOR", "SSL_CERT_FILE")
+    ours = ("SPEECHMATICS_API_KEY", "SPEECHMATICS_RT_URL", "NO_COLOR", "CI", "SSL_CERT_FILE")
     inherited = {name: value for name, value in os.environ.items() if name not in ours}
     return {**inherited, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", "TERM": "xterm", **more}
 
