@@ -24,7 +24,8 @@ except ImportError as exc:
 from .engine import Engine, Recogniser
 from .faults import Fault, FaultRow
 from .record import SessionRecord
-from .script import Script, Word
+from .replay import ReplayEngine
+from .script import Script, Sound, Word
 from .scripted import ScriptedEngine
 from .server import LocalServer
 
@@ -35,7 +36,9 @@ __all__ = [
     "FaultRow",
     "Script",
     "Word",
+    "Sound",
     "ScriptedEngine",
+    "ReplayEngine",
     "Engine",
     "Recogniser",
 ]

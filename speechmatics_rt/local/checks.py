@@ -436,7 +436,7 @@ def _translation_warnings(config: Mapping[str, Any], translation: Any) -> list[d
 
 def supported_targets(language: str, translation: Optional[Mapping[str, Any]]) -> list[str]:
     """Return the target languages that a session will have: pairs with English."""
-    asked = translation["target_languages"] if translation else []
+    asked = translation.get("target_languages", []) if translation else []
     return [
         to
         for to in asked

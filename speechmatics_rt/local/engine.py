@@ -58,7 +58,10 @@ class Engine(Protocol):
         """
 
     def recogniser(self, settings: Mapping[str, Any]) -> Recogniser:
-        """Open a recogniser for a StartRecognition message, which was checked."""
+        """Open a recogniser for a StartRecognition message, which was checked.
+
+        In a session of several channels there is one for each, and ``settings["channel"]`` names it.
+        """
 
     def close(self) -> None:
         """Give back what the engine holds; the server calls it when it closes, if it made the engine."""

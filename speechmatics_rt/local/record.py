@@ -161,7 +161,7 @@ class SessionRecord:
     def _forget(self) -> None:
         if self.keep_audio is None:
             return
-        while self._chunks and self._kept - self._chunks[0][2] >= self.keep_audio:
+        while self._chunks and self._kept - self._chunks[0][2] > self.keep_audio - 1e-6:  # sums of floats
             self._kept -= self._chunks.popleft()[2]
         for entries in (self.messages, self.frames, self.sent, self._places):
             if len(entries) > 2 * _ENTRIES:

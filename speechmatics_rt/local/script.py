@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Optional
+from typing import Optional, TypeVar
 
-__all__ = ["Script", "Word"]
+__all__ = ["Script", "Sound", "Word"]
 
 _MARKS = ".,!?"
 _SENTENCE_ENDS = ".!?"
@@ -32,6 +32,8 @@ class Word:
         spoken: Of an entity, the words as they were said; its results without entities.
         tags: Such as ``("disfluency",)``.
         confidence: 0 to 1.
+        volume: 0 to 100; words below a session's ``volume_threshold`` are not said.
+        language: Of this word; None: that of the script. For the multilingual model.
     """
 
     content: str
@@ -44,9 +46,27 @@ class Word:
     spoken: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     confidence: float = 0.98
+    volume: float = 60.0
+    language: Optional[str] = None
 
     def moved(self, seconds: float) -> Word:
         return replace(self, start=self.start + seconds, end=self.end + seconds)
+
+
+@dataclass(frozen=True)
+class Sound:
+    """An audio event: ``"laughter"``, ``"applause"`` or ``"music"``, with times in seconds of audio."""
+
+    type: str
+    start: float
+    end: float
+    confidence: float = 0.9
+
+    def moved(self, seconds: float) -> Sound:
+        return replace(self, start=self.start + seconds, end=self.end + seconds)
+
+
+Moved = TypeVar("Moved", Word, Sound)
 
 
 @dataclass(frozen=True)
@@ -57,7 +77,11 @@ class Script:
         words: Items by rising start time, marks right after their word.
         period: Seconds after which the words begin anew; None: once.
         language: What ``alternatives[].language`` says; None: the language of the session.
-        translations: Of whole sentences, by (language, sentence); others are marked with the language.
+        translations: (language, sentence, translation); other sentences are marked with the language.
+        sounds: Audio events by rising start time, one at a time.
+
+    Raises:
+        ValueError: Words or sounds overlap, or the period is shorter than they are.
 
     Example:
         >>> script = Script.from_text("Hello, world.", rate=2.0)
@@ -69,15 +93,23 @@ class Script:
     period: Optional[float] = None
     language: Optional[str] = None
     translations: tuple[tuple[str, str, str], ...] = ()
+    sounds: tuple[Sound, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "words", tuple(self.words))
+        object.__setattr__(self, "sounds", tuple(self.sounds))
+        for sound, next_sound in zip(self.sounds, self.sounds[1:]):
+            if next_sound.start < sound.end:
+                raise ValueError(
+                    f"{next_sound.type} starts at {next_sound.start} before {sound.type} has ended"
+                )
         for earlier, later in zip(self.words, self.words[1:]):
             if later.start < earlier.end:
                 raise ValueError(
                     f"{later.content!r} starts at {later.start} before {earlier.content!r} has ended"
                 )
-        if self.period is not None and (not self.words or self.period < self.words[-1].end):
+        ends = [word.end for word in self.words[-1:]] + [sound.end for sound in self.sounds[-1:]]
+        if self.period is not None and (not ends or self.period < max(ends)):
             raise ValueError("the period is shorter than the words")
 
     @classmethod
@@ -85,7 +117,7 @@ class Script:
         """Return a readable text by two speakers, repeated, with pauses, an entity and a late full stop."""
         words: list[Word] = list(cls.from_text(_TEXT, speakers=("S1", "S2")).words)
         stops = [position for position, word in enumerate(words) if word.content == "."]
-        words[stops[1]] = replace(words[stops[1]], late=True)
+        stop = words[stops[1]] = replace(words[stops[1]], late=True)
         start = words[-1].end + 0.8
         words += [
             Word("Um", start, start + 0.28, tags=("disfluency",), confidence=0.81),
@@ -101,7 +133,11 @@ class Script:
             ),
             Word(".", start + 2.2, start + 2.2, kind="punctuation"),
         ]
-        return cls(tuple(words), period=words[-1].end + 1.6)
+        sounds = (
+            Sound("laughter", stop.end + 0.1, stop.end + 0.7),
+            Sound("music", words[-1].end + 0.2, words[-1].end + 1.4),
+        )
+        return cls(tuple(words), period=words[-1].end + 1.6, sounds=sounds)
 
     @classmethod
     def from_text(
@@ -144,10 +180,17 @@ class Script:
 
     def __iter__(self) -> Iterator[Word]:
         """Iterate over all words, without end if the script repeats."""
-        yield from self.words
-        shift = self.period
+        return self._repeated(self.words)
+
+    def heard_sounds(self) -> Iterator[Sound]:
+        """Iterate over all sounds, without end if the script repeats."""
+        return self._repeated(self.sounds)
+
+    def _repeated(self, items: tuple[Moved, ...]) -> Iterator[Moved]:
+        yield from items
+        shift = self.period if items else None
         while shift is not None:
-            yield from (word.moved(shift) for word in self.words)
+            yield from (item.moved(shift) for item in items)
             shift += self.period or 0.0
 
     def translation(self, language: str, sentence: str) -> str:

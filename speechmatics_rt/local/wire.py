@@ -139,9 +139,9 @@ class Wire:
             while not self.closed:
                 ready = self._wait()
                 self._run_calls()
-                self._run_timers()
                 if ready & selectors.EVENT_READ or self._buffered():
                     self._read(received)
+                self._run_timers()  # after reading: what has come is in time, however late we wake
                 self._write()
         finally:
             self.close()

@@ -150,3 +150,15 @@ def test_the_limits_of_a_long_session() -> None:
     assert seen[0][1]["reason"] == (
         "Session will timeout in 45m due to max duration, session has been active for 2835m"
     )
+
+
+def test_the_limits_of_a_session_without_audio() -> None:
+    limits = Limits(start=0.0)
+    seen = []
+    for minute in range(61):
+        messages, _ = limits.check(minute * 60.0, sign=minute * 60.0, audio=0.0)
+        seen += [(minute, message["message"], message["type"]) for message in messages]
+    assert seen == [
+        *((minute, "Warning", "idle_timeout") for minute in (45, 50, 55)),
+        (60, "Error", "idle_timeout"),
+    ]

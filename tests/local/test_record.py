@@ -1,0 +1,65 @@
+"""What a local server remembers, and for how long."""
+
+from __future__ import annotations
+
+import pytest
+
+from speechmatics_rt.exceptions import SessionError
+from speechmatics_rt.local import LocalServer, SessionRecord
+
+from .talk import Talk
+from .test_channels import CHANNELS, audio
+
+
+def test_a_record_keeps_everything_unless_told_otherwise() -> None:
+    with LocalServer() as server, Talk(server) as talk:
+        talk.start()
+        talk.finish(talk.audio(30))
+        record = server.sessions[0]
+        assert (len(record.audio), record.audio_size, record.audio_seconds) == (960_000, 960_000, 30.0)
+        assert record.tally["AddAudio"] == record.tally["AudioAdded"] == 300
+        assert record.tally["AddTranscript"] == len(record.said("AddTranscript"))
+
+
+def test_a_record_can_keep_the_last_seconds_of_audio() -> None:
+    with LocalServer(keep_audio=2.0) as server, Talk(server) as talk:
+        talk.start()
+        talk.finish(talk.audio(30))
+        record = server.sessions[0]
+        assert (len(record.audio), record.audio_size) == (64_000, 960_000)
+    with LocalServer(keep_audio=0) as server, Talk(server) as talk:
+        talk.start(CHANNELS)
+        talk.say(audio("agent"))
+        talk.finish(1)
+        assert (server.sessions[0].audio, server.sessions[0].audio_seconds) == (b"", 1.0)
+
+
+def test_with_a_bound_the_lists_are_bounded_and_the_tally_is_not() -> None:
+    record = SessionRecord(0, keep_audio=1.0)
+    record.hear({"message": "StartRecognition", "n": 1})
+    record.say({"message": "RecognitionStarted", "id": "x"}, 0.0)
+    for number in range(50_000):
+        record.hear_audio(b"ab", None, 0.01)
+        record.say({"message": "AudioAdded", "seq_no": number}, number / 100)
+    assert all(10_000 <= len(kept) <= 20_001 for kept in (record.messages, record.sent, record.frames))
+    assert record.tally["AudioAdded"] == record.tally["AddAudio"] == 50_000
+    assert (record.audio_size, 190 <= len(record.audio) <= 202) == (100_000, True)
+    assert (record.session_id, record.start) == ("x", {"message": "StartRecognition", "n": 1})
+    assert record.sent[-1]["seq_no"] == 49_999
+    assert record.recording()[-1] == {"audio": 499.99, "message": record.sent[-1]}
+
+
+def test_a_server_can_forget_the_oldest_connections() -> None:
+    with LocalServer(keep_sessions=2) as server, Talk(server) as first:
+        first.start()
+        for _ in range(6):
+            with Talk(server) as talk:
+                talk.start()
+            server.sessions[-1].wait_closed()
+        kept = [record.index for record in server.sessions]
+        assert kept[0] == 0  # it is still open
+        assert len(kept) <= 4
+        assert kept[-1] == 6
+        with pytest.raises(SessionError, match="connection 1 is over and its record is no longer kept"):
+            server.wait_for_session(1)
+        assert server.wait_for_session(6).index == 6
