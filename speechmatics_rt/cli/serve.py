@@ -5,26 +5,32 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
+import queue
 import signal
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, NoReturn, Optional
+from typing import TYPE_CHECKING, NoReturn, Optional, Union
 
-from ..config import AudioFormat
-from ..exceptions import ConfigurationError, TimeoutError
+from ..exceptions import ConfigurationError, SessionError, TimeoutError
 from .arguments import ExitCode
+from .flow import Token
+from .sessions import Sitting
+from .show import Screen
 
 if TYPE_CHECKING:
-    from ..local import LocalServer, SessionRecord
+    from ..local import Engine, LocalServer, SessionRecord
 
 __all__ = ["serve"]
 
 _A_DAY = 86400.0
 _ATTENTIVE = 1.0  # s between two looks for Ctrl-C, which a wait on Windows doesn't see
+_FRAME = 0.1  # s between two drawings
+_KEPT_AUDIO = 10.0  # s, and of the closed connections so many: a server may run for weeks
+_KEPT_SESSIONS = 1000
 
 
 def serve(arguments: argparse.Namespace) -> ExitCode:
@@ -34,21 +40,29 @@ def serve(arguments: argparse.Namespace) -> ExitCode:
         ConfigurationError: An option is wrong, the port is taken, or a package is missing.
     """
     try:
-        from ..local import LocalServer
+        from ..local import Fault, LocalServer
     except ImportError as exc:
         raise ConfigurationError(str(exc)) from exc
+    if arguments.list_faults:
+        sys.stdout.write(fault_table())
+        return ExitCode.OK
     signal.signal(signal.SIGTERM, _leave)
     server = LocalServer(
-        arguments.engine,
+        _engine(arguments),
         tls=arguments.tls,
         keys=arguments.key,
         port=arguments.port,
+        faults=[Fault.parse(text) for text in arguments.fault],
         speed=arguments.speed,
         quota=arguments.quota,
+        keep_audio=_KEPT_AUDIO,
+        keep_sessions=_KEPT_SESSIONS,
     )
     server.engine.language_pack_info("en")  # loads the model, so that the first session needn't wait
-    watchers: list[threading.Thread] = []
+    screen = Screen(sys.stdout, sys.stderr, live=not arguments.verbose)
     with ExitStack() as stack:
+        stack.enter_context(screen.with_log())
+        board = stack.enter_context(_Board(server, screen))
         try:
             stack.enter_context(server)
         except (OSError, OverflowError) as exc:
@@ -56,14 +70,52 @@ def serve(arguments: argparse.Namespace) -> ExitCode:
             raise ConfigurationError(f"can't listen on port {arguments.port}: {why}") from exc
         _introduce(server, arguments, stack.enter_context(_certificate(server)))
         try:
-            for index in itertools.count():
-                watchers = [watcher for watcher in watchers if watcher.is_alive()]
-                watchers.append(_watch(_next(server, index)))
+            board.run()
         except KeyboardInterrupt:
-            print("stopped", file=sys.stderr)
-    for watcher in watchers:
-        watcher.join(_ATTENTIVE)  # their sessions are closed; this is for their last lines
+            screen.note("stopped")
     return ExitCode.OK
+
+
+# -- what is asked for -------------------------------------------------------------------------------------
+
+
+def _engine(arguments: argparse.Namespace) -> Union[str, Engine]:
+    from ..local import Script, ScriptedEngine
+
+    if arguments.script is not None and arguments.engine != "scripted":
+        raise ConfigurationError("--script goes with --engine scripted")
+    if (arguments.replay is not None) != (arguments.engine == "replay"):
+        raise ConfigurationError("--engine replay and --replay FILE.jsonl go together")
+    if arguments.script is None:
+        name: str = arguments.engine
+        return name
+    try:
+        with open(arguments.script, encoding="utf-8") as file:
+            text = file.read()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigurationError(f"can't read --script {arguments.script!r}: {exc}") from exc
+    if not text.strip():
+        raise ConfigurationError(f"--script {arguments.script!r} holds no words")
+    return ScriptedEngine(Script.from_text(text, speakers=("S1", "S2"), repeat=True))
+
+
+def fault_table() -> str:
+    """Write all faults, their usual moments and their options."""
+    from ..local import Fault
+
+    lines = [f"{'--fault KIND':<18} {'at':<10} what happens"]
+    for row in Fault.table():
+        lines.append(f"{row.kind:<18} {row.at:<10} {row.what.replace('``', '')}")
+        if row.options:
+            lines.append(f"{'':<18} {'':<10}   :{row.options}")
+    return "\n".join([*lines, "", _MOMENTS])
+
+
+_MOMENTS = """\
+Every fault also takes when: at=POINT, or after_messages=N, after_bytes=N, after_seconds=S of audio, and
+delay=S on top; and for whom: sessions=N or sessions=[N,N], from 0. As in
+  speechmatics-rt serve --fault error:type=job_error,after_seconds=5
+"""
 
 
 def _leave(*_: object) -> NoReturn:
@@ -97,72 +149,112 @@ def _introduce(server: LocalServer, arguments: argparse.Namespace, certificate: 
     )
 
 
-def _next(server: LocalServer, index: int) -> SessionRecord:
+class _Board:
+    """Tells of all connections: a line each in a log; on a terminal a row each, drawn anew while it lives.
+
+    A thread for each connection waits for it to move and says so; the main thread alone reads and writes.
+    """
+
+    def __init__(self, server: LocalServer, screen: Screen) -> None:
+        self._server = server
+        self._screen = screen
+        self._events: queue.SimpleQueue[tuple[Sitting, Optional[Token]]] = queue.SimpleQueue()
+        self._sittings: dict[int, Sitting] = {}  # those that are drawn
+        self._watchers: list[threading.Thread] = []
+        self._closing = threading.Event()
+
+    def __enter__(self) -> _Board:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Tell how the sessions ended that the end of the server has ended."""
+        self._closing.set()
+        for watcher in self._watchers:
+            watcher.join(_ATTENTIVE)
+        self._screen.clear()
+        while not self._events.empty():
+            self._take(*self._events.get())
+
+    def run(self) -> None:
+        """Tell what happens, for ever."""
+        # Nobody waits for its end: it finds, within a second, that there is nothing more to do.
+        threading.Thread(target=self._greet, name="speechmatics-rt-watch", daemon=True).start()
+        while True:
+            try:
+                self._take(*self._events.get(timeout=_ATTENTIVE))
+            except queue.Empty:
+                pass  # nothing has happened; on
+            while not self._events.empty():
+                self._take(*self._events.get())
+            self._draw()
+            time.sleep(_FRAME if self._sittings else 0.0)
+
+    def _take(self, sitting: Sitting, line: Optional[Token]) -> None:
+        if line is not None:
+            text = f"{time.strftime('%H:%M:%S')} session {sitting.number} {line.text}"
+            self._screen.note(text, line.style)
+        if sitting.record.closed.is_set():
+            self._sittings.pop(sitting.number, None)
+        elif self._screen.live:
+            self._sittings[sitting.number] = sitting
+
+    def _draw(self) -> None:
+        size = self._screen.size
+        shown = list(self._sittings.values())
+        room = max(1, size.lines - 2)
+        rows = [
+            sitting.row(size.columns - 1) for sitting in shown[: room if len(shown) <= room else room - 1]
+        ]
+        if len(rows) < len(shown):
+            rows.append([Token(f"    and {len(shown) - len(rows)} more")])
+        self._screen.draw("", rows)
+
+    # -- the other threads -------------------------------------------------------------------------------
+
+    def _greet(self) -> None:
+        for index in itertools.count():
+            while True:
+                try:
+                    record = self._server.wait_for_session(index, timeout=_ATTENTIVE)
+                    break
+                except TimeoutError:
+                    if self._closing.is_set():
+                        return
+                except SessionError:  # so many came that its record is gone
+                    record = None
+                    break
+            if record is not None:
+                watcher = threading.Thread(
+                    target=self._watch,
+                    args=(Sitting(record, self._server.faults),),
+                    name=f"speechmatics-rt-watch-{index}",
+                    daemon=True,
+                )
+                self._watchers = [each for each in self._watchers if each.is_alive()] + [watcher]
+                watcher.start()
+
+    def _watch(self, sitting: Sitting) -> None:
+        closed = sitting.record.closed
+        if self._screen.live:
+            while not closed.is_set():
+                seen = sitting.moved()
+                self._events.put((sitting, None))
+                closed.wait(_FRAME)  # until the next drawing
+                _wait(sitting.record, lambda seen=seen: sitting.moved() != seen)  # type: ignore[misc]
+        else:
+            _wait(sitting.record, lambda: "started" in sitting.record.times)
+            began = sitting.began()
+            if began is not None:
+                self._events.put((sitting, Token(began)))
+            _wait(sitting.record, closed.is_set)
+        self._events.put((sitting, sitting.ended()))
+
+
+def _wait(record: SessionRecord, condition: Callable[[], bool]) -> None:
+    """Wait for it, or the end of the connection, however long that takes."""
     while True:
         try:
-            return server.wait_for_session(index, timeout=_ATTENTIVE)
+            record.wait_for(lambda r: r.closed.is_set() or condition(), _A_DAY)
         except TimeoutError:
-            pass  # nobody came; on
-
-
-def _watch(record: SessionRecord) -> threading.Thread:
-    name = f"speechmatics-rt-watch-{record.index}"
-    thread = threading.Thread(target=_tell, args=(record,), name=name, daemon=True)
-    thread.start()
-    return thread
-
-
-def _tell(record: SessionRecord) -> None:
-    """Write a line when a session begins and one when it ends."""
-    began = time.monotonic()
-    _wait(record, started=True)
-    if record.start is not None and not record.closed.is_set():
-        _log(record, f"began: {beginning(record)}")
-    _wait(record, started=False)
-    _log(record, ending(record, time.monotonic() - began))
-
-
-def _wait(record: SessionRecord, *, started: bool) -> None:
-    while not record.closed.is_set():
-        try:
-            record.wait_for(lambda r: r.closed.is_set() or (started and "started" in r.times), _A_DAY)
-        except TimeoutError:
-            continue  # a long session
+            continue
         return
-
-
-def _log(record: SessionRecord, text: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} session {record.index + 1} {text}", file=sys.stderr, flush=True)
-
-
-def beginning(record: SessionRecord) -> str:
-    """Say what a session is about."""
-    start = record.start or {}
-    audio = start.get("audio_format") or {"type": "file"}
-    kind = f"{audio['encoding']} {audio['sample_rate']} Hz" if audio.get("type") == "raw" else "a file"
-    request = f", request {record.request_id}" if record.request_id else ""
-    return f"{start.get('transcription_config', {}).get('language')}, {kind}{request}"
-
-
-def ending(record: SessionRecord, elapsed: float) -> str:
-    """Say how a session went."""
-    if record.status != 101:
-        return "was refused" if record.status is None else f"was refused: HTTP {record.status}"
-    errors = record.said("Error")
-    how = f"with {errors[0]['type']}: {errors[0]['reason']}" if errors else "without EndOfTranscript"
-    if record.said("EndOfTranscript"):
-        how = "well"
-    code = "none" if record.close_code is None else record.close_code
-    return (
-        f"ended {how}, after {elapsed:.1f} s: {_heard(record)} heard, "
-        f"{len(record.said('AddTranscript'))} finals, close code {code}"
-    )
-
-
-def _heard(record: SessionRecord) -> str:
-    size = sum(record.frames)
-    audio = (record.start or {}).get("audio_format") or {}
-    if audio.get("type") != "raw":
-        return f"{size} bytes"
-    audio_format = AudioFormat.from_dict(audio)
-    return f"{size / audio_format.bytes_per_sample / audio_format.sample_rate:.1f} s of audio"

@@ -101,9 +101,12 @@ def ending_of(text: str, columns: int) -> str:
     """
     if width(text) <= columns:
         return text
-    while text and width(text) + 2 > columns:
-        text = text[1:]
-    return f"… {text.partition(' ')[2] if ' ' in text else text}"
+    start = max(0, len(text) - columns)
+    while start < len(text) and width(text[start:]) + 2 > columns:
+        start += 1
+    if text[start - 1] != " " and " " in text[start:]:
+        start = text.index(" ", start)  # a whole word, if there is one
+    return f"… {text[start:].lstrip()}"
 
 
 # -- the terminal ------------------------------------------------------------------------------------------
@@ -222,7 +225,8 @@ class Screen:
             return
         self._tell_asides()
         size = self.size
-        rows = rows[: max(1, size.lines - 1 - _PARTIAL_LINES)]  # what has scrolled away can't be redrawn
+        above = _PARTIAL_LINES if partial or self._column else 0
+        rows = rows[: max(1, size.lines - 1 - above)]  # what has scrolled away can't be redrawn
         drawing = below(partial, rows, column=self._column, columns=size.columns, colour=self._colour)
         self._err.write(_ERASE + drawing)
         self._err.flush()
@@ -235,10 +239,11 @@ class Screen:
             self._err.flush()
             self._drawn = False
 
-    def note(self, text: str) -> None:
+    def note(self, text: str, style: str = "") -> None:
         """Write a line to stderr."""
         self.clear()
-        self._err.write(self._fresh_line() + text + "\n")
+        colour = self._colour and _is_terminal(self._err)
+        self._err.write(self._fresh_line() + _painted([Token(text, style)], colour) + "\n")
         self._err.flush()
 
     @contextmanager
