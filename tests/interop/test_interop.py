@@ -26,7 +26,9 @@ PAIRS = [
         scenario.of(client),
         client,
         id=f"{scenario.name}-{client}",
-        marks=[pytest.mark.xfail(reason=scenario.lacks, strict=True)] if scenario.lacks else [],
+        marks=[pytest.mark.xfail(reason=scenario.lacks, raises=AssertionError, strict=True)]
+        if scenario.lacks
+        else [],
     )
     for scenario in SCENARIOS
     for client in scenario.clients
