@@ -102,8 +102,9 @@ class Conversation:
     def reach(self, point: str) -> None:
         """Note a point of the session, and let its faults act."""
         self.record.reach(point)
-        for fault in self._faults:
-            if fault.at == point:
+        for fault in self._faults.copy():
+            if fault.at == point and fault in self._faults:
+                self._faults.remove(fault)  # first: what it does may reach a point, too
                 fault.act(self)
 
     def say(self, message: Mapping[str, Any], *, binary: bool = False) -> None:
@@ -131,7 +132,8 @@ class Conversation:
 
     def end(self) -> None:
         """Say EndOfTranscript, and close if the client does not."""
-        self._say({"message": "EndOfTranscript"})
+        speak = self._say if self._session.state in (State.STREAMING, State.DRAINING) else self.say
+        speak({"message": "EndOfTranscript"})
         self.wire.cancel("limits")
         self.peer.later("close", CLOSE_TIMEOUT, lambda: self.peer.close(1000))
         self.reach("ended")

@@ -29,7 +29,7 @@ class Word:
         kind: ``"word"``, ``"punctuation"`` or ``"entity"``.
         late: A mark that comes in a final of its own, one step after the final with its word.
         entity_class: Of an entity, such as ``"money"``.
-        spoken: Of an entity, the words as they were said; its results without entities.
+        spoken: Of an entity, the words as they were said.
         tags: Such as ``("disfluency",)``.
         confidence: 0 to 1.
         volume: 0 to 100; words below a session's ``volume_threshold`` are not said.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any, Optional
 
 from .filters import Replacements
@@ -65,7 +65,7 @@ class Wording:
         )
 
     def items(self, word: Word) -> list[dict[str, Any]]:
-        """Return the results of a word: one, but for an entity that is to be told as it was spoken."""
+        """Return the results of a word: one, but for an entity that is told word by word."""
         start, end = grid(word.start), grid(word.end)
         if word.kind == "entity":
             return self._entity(word, start, end)
@@ -99,24 +99,22 @@ class Wording:
         return infos
 
     def _entity(self, word: Word, start: int, end: int) -> list[dict[str, Any]]:
-        spoken = list(self._spoken(word, start, end))
+        """Return the entity; without entities its written words alone, for numbers are formatted anyway."""
+        written = self._parts(word, word.content.split(), start, end)
         if not self.config.get("enable_entities"):
-            return spoken
+            return written
         item = _item("entity", start, end)
-        item.update(entity_class=word.entity_class, spoken_form=spoken, written_form=[])
-        parts = word.content.split()
-        for place, part in enumerate(parts):
-            written = _item("word", *_share(start, end, place, len(parts)))
-            item["written_form"].append({**written, "alternatives": [self._alternative(word, part)]})
+        item.update(entity_class=word.entity_class, written_form=written)
+        item["spoken_form"] = self._parts(word, word.spoken, start, end)
         item["alternatives"] = [self._alternative(word, word.content)]
         return [item]
 
-    def _spoken(self, word: Word, start: int, end: int) -> Iterator[dict[str, Any]]:
-        for place, content in enumerate(word.spoken):
-            item = _item("word", *_share(start, end, place, len(word.spoken)))
-            replaced = self._replacements.apply(content)
-            if replaced:
-                yield {**item, "alternatives": [self._alternative(word, replaced)]}
+    def _parts(self, word: Word, contents: Sequence[str], start: int, end: int) -> list[dict[str, Any]]:
+        parts = []
+        for place, content in enumerate(contents):
+            item = _item("word", *_share(start, end, place, len(contents)))
+            parts.append({**item, "alternatives": [self._alternative(word, content)]})
+        return parts
 
     def _alternative(self, word: Word, content: str) -> dict[str, Any]:
         language = (

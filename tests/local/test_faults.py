@@ -7,11 +7,14 @@ import pickle
 import re
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from speechmatics_rt.local import Fault, LocalServer
+from speechmatics_rt.local.faults import POINTS
 from speechmatics_rt.local.faults.kind import KINDS
 
 from .talk import UPGRADE, Talk, dial, masked, open_bare, push, request, start_message
@@ -329,3 +332,36 @@ def test_the_unread_rest_of_a_fault_does_not_hold_up_the_server() -> None:
         began = time.monotonic()
         server.close()
         assert time.monotonic() - began < 2
+
+
+SMALL: dict[str, dict[str, Any]] = {
+    "flood": {"count": 10},
+    "oversize": {"size": 1000},
+    "deep_json": {"depth": 9},
+    "message": {"message": {}},
+}
+SMALL["raw"] = {"data": b"raw"}
+
+
+def test_any_fault_at_any_point_leaves_the_server_whole(caplog: pytest.LogCaptureFixture) -> None:
+    says = [START, masked(2, bytes(3200)), masked(1, b'{"message":"EndOfStream","last_seq_no":1}')]
+    talk = UPGRADE_V2.replace("\n", "\r\n").encode() + b"\r\n\r\n" + b"".join(says) + masked(8, b"\x03\xe8")
+    moments: list[dict[str, Any]] = [{"at": point} for point in POINTS]
+    moments += [{"after_messages": 2}, {"at": "open", "delay": 0.001}]
+    cases = [(kind, moment) for kind in sorted(KINDS) for moment in moments]
+    faults = [
+        getattr(Fault, kind)(**SMALL.get(kind, {}), **moment, sessions=[number])
+        for number, (kind, moment) in enumerate(cases)
+    ]
+    with LocalServer(faults=faults) as server:
+        for _ in cases:
+            with dial(server) as sock, suppress(OSError):
+                sock.sendall(talk)
+                sock.settimeout(0.005)
+                while sock.recv(65536):
+                    pass
+        assert request(server, UPGRADE_V2)[0] == 101
+        began = time.monotonic()
+        server.close()
+        assert time.monotonic() - began < 4
+    assert [record.getMessage() for record in caplog.records] == []

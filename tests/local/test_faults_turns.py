@@ -66,7 +66,7 @@ def test_the_end_in_the_tls_handshake(at: str) -> None:
     with LocalServer(tls=True, faults=[Fault.fin(at=at)]) as server:
         with pytest.raises((ssl.SSLError, ConnectionError)) as caught:
             greet(server)
-        assert isinstance(caught.value, (ssl.SSLEOFError, ConnectionResetError))
+        assert isinstance(caught.value, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionResetError))
 
 
 def test_a_reset_in_the_tls_handshake() -> None:
@@ -155,11 +155,14 @@ def test_half_close_goes_on_reading() -> None:
 
 
 def test_without_notice_tls_ends_unclean() -> None:
-    with LocalServer(tls=True, faults=[Fault.fin(notify=False)]) as server, Bare(server) as bare:
-        bare.say(start_message())
-        bare.socket.suppress_ragged_eofs = False  # type: ignore[attr-defined]
-        with pytest.raises(ssl.SSLEOFError):
-            bare.rest()
+    with LocalServer(tls=True, faults=[Fault.fin(notify=False)]) as server:
+        assert server.ssl_context is not None
+        server.ssl_context.options &= ~0x80  # SSL_OP_IGNORE_UNEXPECTED_EOF, which older Pythons set
+        with Bare(server) as bare:
+            bare.say(start_message())
+            bare.socket.suppress_ragged_eofs = False  # type: ignore[attr-defined]
+            with pytest.raises(ssl.SSLEOFError):
+                bare.rest()
 
 
 # -- the start and the end -------------------------------------------------------------------------------

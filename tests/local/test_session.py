@@ -196,7 +196,7 @@ def test_get_speakers_in_the_config_asks_for_them_at_the_end(server: LocalServer
     assert len(talk.said("SpeakersResult")) == 1
 
 
-def test_entities_are_words_unless_enabled(server: LocalServer) -> None:
+def test_entities_are_written_words_unless_enabled(server: LocalServer) -> None:
     script = Script(
         (Word("£42", 0.4, 1.6, kind="entity", entity_class="money", spoken=("forty", "two", "pounds")),)
     )
@@ -215,7 +215,7 @@ def test_entities_are_words_unless_enabled(server: LocalServer) -> None:
         with Talk(server) as talk:
             talk.start()
             talk.finish(talk.audio(3))
-        assert text_of(talk.said("AddTranscript")) == "forty two pounds "
+        assert text_of(talk.said("AddTranscript")) == "£42 "
 
 
 def test_translations_follow_the_final_that_ends_a_sentence(server: LocalServer) -> None:

@@ -105,9 +105,9 @@ from .opening import OpeningFaults
 from .parse import default_of, read_fault, unknown
 from .turns import TurnFaults
 
-__all__ = ["Fault", "FaultRow", "Stage"]
+__all__ = ["POINTS", "Fault", "FaultRow", "Stage"]
 
-_POINTS = (
+POINTS = (
     *("accept", "tls", "key", "handshake", "open", "start"),
     *("started", "drain", "end", "ended", "closing"),
 )
@@ -158,8 +158,8 @@ class Fault(OpeningFaults, TurnFaults, ConnectionFaults, FramingFaults, ContentF
             raise ConfigurationError(f"the fault {self.kind!r} has more than one moment")
         if not self.counts and not self.at:
             object.__setattr__(self, "at", KINDS[self.kind].at)
-        if self.at and self.at not in _POINTS:
-            raise unknown("point", self.at, _POINTS)
+        if self.at and self.at not in POINTS:
+            raise unknown("point", self.at, POINTS)
         if self.sessions is not None:
             object.__setattr__(self, "sessions", tuple(self.sessions))
 
@@ -186,7 +186,7 @@ class Fault(OpeningFaults, TurnFaults, ConnectionFaults, FramingFaults, ContentF
             FaultRow(name, kind.at, ",".join(map(default_of, kind.options)), kind.what)
             for name, kind in KINDS.items()
         ]
-        return sorted(rows, key=lambda row: _POINTS.index(row.at))
+        return sorted(rows, key=lambda row: POINTS.index(row.at))
 
     @property
     def counts(self) -> bool:
