@@ -336,7 +336,6 @@ SCENARIOS = [
             ENDED,
         ],
         text=FIRST,
-        lacks="the scripted engine translates finals alone",
     ),
     Scenario(
         "a vocabulary",
@@ -391,7 +390,6 @@ SCENARIOS = [
         },
         sees=[heard("hall"), heard("coach"), ENDED],
         text="Good morning, and welcome to the reading hall. ",
-        lacks="the scripted engine replaces no words",
     ),
     Scenario(
         "a sound too long for the vocabulary",
@@ -408,7 +406,6 @@ SCENARIOS = [
         top={"translation_config": {"target_languages": ["fr"]}},
         sees=[STARTED, say("AddTranslation", language="fr", results=[{"speaker": "S1"}]), ENDED],
         text=FIRST,
-        lacks="translations name no speaker",
     ),
     Scenario(
         "audio events",
