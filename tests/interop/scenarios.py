@@ -47,7 +47,6 @@ class Scenario:
         status: The answer to the handshake.
         ends: How the client's call ends: a pattern of its exception, or "returned".
         cut: The connection is cut, so that the last messages may not arrive.
-        lacks: What the local server lacks for it; the scenario fails as long as this stands.
         clients: Who can do it.
         known: By client, what it does else: fields of this class, and the reason.
     """
@@ -73,7 +72,6 @@ class Scenario:
     status: int = 101
     ends: str = "returned"
     cut: bool = False
-    lacks: str = ""
     clients: Sequence[str] = CLIENTS
     known: Mapping[str, tuple[str, Mapping[str, Any]]] = field(default_factory=dict)
 

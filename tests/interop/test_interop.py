@@ -22,14 +22,7 @@ pytestmark = [
 ]  # the first run of a client makes its environment
 
 PAIRS = [
-    pytest.param(
-        scenario.of(client),
-        client,
-        id=f"{scenario.name}-{client}",
-        marks=[pytest.mark.xfail(reason=scenario.lacks, raises=AssertionError, strict=True)]
-        if scenario.lacks
-        else [],
-    )
+    pytest.param(scenario.of(client), client, id=f"{scenario.name}-{client}")
     for scenario in SCENARIOS
     for client in scenario.clients
 ]
