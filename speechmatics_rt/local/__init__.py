@@ -1,7 +1,8 @@
 """A local server that speaks the Real-Time protocol: for tests, for demos, for work without a network.
 
-``LocalServer()`` speaks a script over any audio; ``LocalServer("whisper")`` really listens. What it does
-wrong is data: see :mod:`speechmatics_rt.local.faults` for the table.
+``LocalServer()`` speaks a script over any audio, ``LocalServer(ReplayEngine("session.jsonl"))`` says again
+what was said in a recorded session, and ``LocalServer("whisper")`` really listens. What it says is data
+(:class:`Script`), and so is what it does wrong: see :mod:`speechmatics_rt.local.faults` for the table.
 
 Example:
     >>> script = Script.from_text("It rained in Bergen.")

@@ -43,6 +43,9 @@ class Acknowledger:
 
     def acknowledge(self, channel: Optional[str], number: int) -> None:
         """Acknowledge audio message ``number`` of a channel, by its habit."""
+        if not self._habits:
+            self._say(acknowledgement(channel, number))
+            return
         habit = self._habit(channel)
         if habit.silent:
             return

@@ -30,7 +30,7 @@ from .faults import Fault
 from .handshake import Answer, Request
 from .house import House
 from .limits import Limits
-from .pages import KEYS_PATH, page
+from .pages import page, point_of
 from .peer import CLOSE_TIMEOUT, Peer
 from .recognition import Recognition
 from .record import SessionRecord
@@ -43,11 +43,8 @@ _log = logging.getLogger(__name__)
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 START_TIMEOUT = 60.0  # s for StartRecognition; the service has such a limit and does not publish it
 _WITH_CHANNEL = (
-    "AddTranscript",
-    "AddPartialTranscript",
-    "EndOfUtterance",
-    "AudioEventStarted",
-    "AudioEventEnded",
+    *("AddTranscript", "AddPartialTranscript", "EndOfUtterance"),
+    *("AudioEventStarted", "AudioEventEnded"),
 )
 
 
@@ -110,7 +107,8 @@ class Conversation:
     def say(self, message: Mapping[str, Any], *, binary: bool = False) -> None:
         """Send a message, whether it is its turn or not."""
         if self.peer.speaks and not self.peer.closing:
-            message = {**message, **self.added}
+            if self.added:
+                message = {**message, **self.added}
             text = _ENCODER.encode(message)
             self.record.say(message, self._place(message.get("channel")))
             self.peer.send(text.encode() if binary else text)
@@ -148,7 +146,9 @@ class Conversation:
     # -- heard from the peer ---------------------------------------------------------------------
 
     def requested(self, request: Request) -> None:
-        self.reach("key" if request.path == KEYS_PATH else "handshake")
+        point = point_of(request.path)
+        if point is not None:
+            self.reach(point)
 
     def page(self, request: Request) -> Optional[Answer]:
         busy = self._house.container and request.path.startswith("/v2") and self._house.full(more=1)
@@ -204,15 +204,13 @@ class Conversation:
             self._say({"message": "Warning", "type": "add_audio_after_eos", "reason": reason})
         elif self._session.receive_audio(channel):
             self.acks.acknowledge(channel, self._session.channels[channel].sent)
-            seconds = 0.0 if self._overlong else self._recognitions[channel].hear(data)
-            self.record.audio_seconds = self._audio_seconds()
+            recognition = self._recognitions[channel]
+            seconds = 0.0 if self._overlong else recognition.hear(data)
+            self.record.audio_seconds = max(self.record.audio_seconds, recognition.clock.seconds)
             self.record.hear_audio(data, channel, seconds)
             self._limit_duration()
         else:
             self.record.hear_audio(data, channel)
-
-    def _audio_seconds(self) -> float:
-        return max((heard.clock.seconds for heard in self._recognitions.values()), default=0.0)
 
     def _limit_duration(self) -> None:
         """Warn and end, as if EndOfStream had come, once there is too much audio."""

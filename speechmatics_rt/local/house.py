@@ -36,7 +36,7 @@ class House:
     container: bool = False
     dictionary_delay: float = 0.0
     duration_limit: Optional[float] = None
-    _dictionaries: set[str] = field(default_factory=set)  # seen before; sets grow by single calls
+    _dictionaries: set[int] = field(default_factory=set)  # hashes of those seen; sets grow by single calls
 
     @property
     def slots(self) -> int:
@@ -64,8 +64,8 @@ class House:
         words = config.get("additional_vocab")
         if not words or not self.dictionary_delay:
             return 0.0
-        text = json.dumps(words, sort_keys=True)
-        if text in self._dictionaries:
+        known = hash(json.dumps(words, sort_keys=True))
+        if known in self._dictionaries:
             return 0.0
-        self._dictionaries.add(text)
+        self._dictionaries.add(known)
         return self.dictionary_delay

@@ -11,7 +11,7 @@ from .checks import LANGUAGES, TRANSLATED
 from .handshake import Answer, Request
 from .house import House
 
-__all__ = ["KEYS_PATH", "page"]
+__all__ = ["KEYS_PATH", "page", "point_of"]
 
 KEYS_PATH = "/v1/api_keys"
 _FEATURES_PATH = "/v1/discovery/features"
@@ -31,6 +31,13 @@ def page(request: Request, house: House) -> Optional[Answer]:
     if request.path == _FEATURES_PATH:
         return _get(request) or Answer(200, _features(house))
     return None
+
+
+def point_of(path: str) -> Optional[str]:
+    """Return the point at which the faults of a request of this path act; None: it has none."""
+    if path == KEYS_PATH:
+        return "key"
+    return None if path in (_FEATURES_PATH, *_HEALTH_PATHS) else "handshake"
 
 
 def _get(request: Request) -> Optional[Answer]:

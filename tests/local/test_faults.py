@@ -355,7 +355,7 @@ def test_any_fault_at_any_point_leaves_the_server_whole(caplog: pytest.LogCaptur
     ]
     with LocalServer(faults=faults) as server:
         for _ in cases:
-            with dial(server) as sock, suppress(OSError):
+            with suppress(OSError), dial(server) as sock:
                 sock.sendall(talk)
                 sock.settimeout(0.005)
                 while sock.recv(65536):

@@ -175,6 +175,12 @@ def test_the_health_of_a_container() -> None:
             assert "request_id" not in get(server, "/session_status")[1]["active_sessions"][0]
 
 
+def test_faults_of_the_handshake_leave_the_health_pages_alone() -> None:
+    with LocalServer(container=True, faults=[Fault.refuse()]) as server:
+        assert get(server, "/ready")[0] == 200
+        assert status_with(server, "") == 503
+
+
 def test_only_a_container_has_health_pages() -> None:
     with LocalServer() as server:
         assert get(server, "/ready")[0] == 404
