@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 import warnings
@@ -74,10 +75,11 @@ class BaseClient(EventEmitter):
         self._conversation: Optional[Conversation] = None
         super().__init__(handler_errors=handler_errors)
         self._service = Service(auth, api_key, url, conn_config, sdk_identifier)
+        self._pid = os.getpid()
         # Guards which session is the current one; held for assignments only.
         self._current_lock = threading.Lock()
-        self._is_opening = False
-        self._closed_while_opening = False
+        self._opener: Optional[object] = None  # a token of the call that is opening a session
+        self._closed_while_opening = self._stop_while_opening = False
 
     # -- the session ---------------------------------------------------------------------------------
 
@@ -156,7 +158,7 @@ class BaseClient(EventEmitter):
             raise ConfigurationError(
                 f"{kind} can't be sent as a message; use start_session() and send_audio()"
             )
-        self._running().connection.send(message)
+        self._running().send(message)
 
     def update_config(self, **changes: Any) -> None:
         """Change settings of the running session (``SetRecognitionConfig``).
@@ -171,7 +173,7 @@ class BaseClient(EventEmitter):
         """
         conversation = self._running()
         language = conversation.start["transcription_config"]["language"]
-        conversation.connection.send(set_recognition_config(language, changes))
+        conversation.send(set_recognition_config(language, changes))
 
     def get_speakers(self, *, final: bool = False) -> None:
         """Ask for the identifiers of the speakers; a ``SpeakersResult`` answers.
@@ -179,7 +181,7 @@ class BaseClient(EventEmitter):
         Args:
             final: Answer once, at the end of the transcript, instead of now.
         """
-        self._running().connection.send({"message": "GetSpeakers", "final": final})
+        self._running().send({"message": "GetSpeakers", "final": final})
 
     def request_stop(self) -> None:
         """Ask the session to end as :meth:`stop_session` does, without waiting; safe in a signal handler."""
@@ -194,8 +196,9 @@ class BaseClient(EventEmitter):
         Waits for no acknowledgement and no end of the transcript: at most ``close_timeout`` for the close
         frame of the server. Whoever waits in that session gets a :class:`SessionError`.
         """
+        self._forget_parent()
         with self._current_lock:
-            if self._is_opening:
+            if self._opener is not None:
                 self._closed_while_opening = True
             conversation = self._conversation
         if conversation is not None:
@@ -220,7 +223,7 @@ class BaseClient(EventEmitter):
     def __del__(self) -> None:
         # Only a shutdown of the descriptor: a finaliser runs on any thread, perhaps inside one of our locks.
         conversation = getattr(self, "_conversation", None)
-        if conversation is not None and conversation.connection.is_open:
+        if conversation is not None and (conversation.connection.is_open or conversation.orphaned):
             conversation.connection.abandon()
             warnings.warn(f"a client was dropped with a session open: {self!r}", ResourceWarning, 2)
 
@@ -283,11 +286,16 @@ class BaseClient(EventEmitter):
 
     def _open(self, opening: Opening, *, streamed: bool = False) -> Conversation:
         """Make a new session the current one: connect, say StartRecognition, hear RecognitionStarted."""
-        with self._current_lock:
-            if self._is_opening or (self._conversation is not None and not self._conversation.over):
-                raise SessionError("a session is running already; stop_session() or close() it first")
-            self._is_opening, self._closed_while_opening = True, False
+        me = object()
+        self._forget_parent()
         try:
+            with self._current_lock:
+                if self._opener is not None or (
+                    self._conversation is not None and not self._conversation.over
+                ):
+                    raise SessionError("a session is running already; stop_session() or close() it first")
+                self._opener = me
+                self._closed_while_opening = self._stop_while_opening = False
             try:
                 return self._attempt(opening, streamed)
             except AuthenticationError:
@@ -296,7 +304,17 @@ class BaseClient(EventEmitter):
                 logger.info("the token was refused; trying once more with a new one")
                 return self._attempt(opening, streamed)
         finally:
-            self._is_opening = False
+            if self._opener is me:
+                self._opener = None
+
+    def _forget_parent(self) -> None:
+        """In a forked child: the session is the parent's, and so may be whoever held the lock."""
+        if os.getpid() != self._pid:
+            self._pid = os.getpid()
+            self._current_lock = threading.Lock()
+            conversation, self._conversation, self._opener = self._conversation, None, None
+            if conversation is not None:
+                conversation.connection.close()
 
     def _attempt(self, opening: Opening, streamed: bool) -> Conversation:
         log = SessionLog(logger, request_id_of(opening.ws_headers))
@@ -337,7 +355,12 @@ class BaseClient(EventEmitter):
         return conversation
 
     def _listen(self, conversation: Conversation) -> None:
-        listen(conversation, self)
+        try:
+            listen(conversation, self)
+        except BaseException:  # no more threads to give, or Ctrl-C while one starts
+            conversation.end()
+            conversation.connection.close()
+            raise
 
     def _stream(
         self, opening: Opening, sources: Mapping[Optional[str], AudioSource], speed: Optional[float]
@@ -350,7 +373,11 @@ class BaseClient(EventEmitter):
                 source.close()
             raise
         messages = MessageStream(conversation, self, deadline=opening.deadline, timeout=opening.timeout)
-        feed(conversation, sources, speed)
+        try:
+            feed(conversation, sources, speed)
+        except BaseException:
+            messages.close()
+            raise
         return messages
 
 
@@ -483,7 +510,7 @@ class Client(BaseClient):
         message: dict[str, Any] = {"message": "ForceEndOfUtterance"}
         if timestamp is not None:
             message["timestamp"] = timestamp
-        conversation.connection.send(message)
+        conversation.send(message)
 
     @property
     def audio_seconds_sent(self) -> float:

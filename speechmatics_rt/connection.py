@@ -32,6 +32,10 @@ __all__ = ["Connection"]
 logger = logging.getLogger(__name__)
 
 _BURST = 0.001  # seconds; chunks closer together than this are an upload: the writer joins them
+_LOOK_AGAIN = 1.0  # seconds; a window may open below the mark at which senders are called
+_STUCK = (
+    0.5  # seconds between looks at the time while the socket takes nothing: the bell can't be heard there
+)
 _JOIN = 1.0  # seconds to wait for a thread that should be on its way out
 _LONGEST_WAIT = 3600.0  # nobody waits for this: without any timeout a wait overflows, or hides Ctrl-C
 _CTRL_C = 0.5 if os.name == "nt" else _LONGEST_WAIT  # on Windows a waiting lock is deaf to Ctrl-C
@@ -42,8 +46,8 @@ class Connection:
 
     Any thread may send; one thread receives. ``_lock`` guards ``_exchange`` and the flags beside it. Under
     it the socket is tried, which never waits; it is never held over a wait, a join or the user's code.
-    ``_room`` and ``_news`` are conditions on it: senders wait for the one, receivers for the other. The
-    doorbell is the writer's, and belongs to no lock.
+    Who waits takes a ticket under it, from ``_room`` (senders) or ``_news`` (receivers, and who starts or
+    closes), and waits for that without it. The doorbell is the writer's, and belongs to no lock.
 
     Args:
         sock: The upgraded socket; this connection closes it.
@@ -66,6 +70,7 @@ class Connection:
         self._room = Waiters()
         self._news = Waiters()
         self._bell = Doorbell()
+        self._arrival: Optional[Doorbell] = None  # of a receiver that sleeps elsewhere
         self._exchange = Exchange(config, block=sock.max_block, now=self._began)
         self._receiver = Receiver(sock, config.max_size, self._log)
         self._blocked = False  # the socket takes no more; the writer waits for it, nobody else tries
@@ -139,10 +144,11 @@ class Connection:
         self.send(message)
         while True:
             with self._lock:
-                if self._exchange.verdict is not None:
+                verdict = self._exchange.verdict
+                if verdict is not None and not verdict.normal:
                     self._raise_verdict()
                 if self._exchange.session.state not in (State.STARTING, State.FAILED):
-                    return True
+                    return True  # perhaps over already: a short session can outrun who starts it
                 ticket = self._news.ticket()
             if not self._wait(ticket, deadline):
                 return False
@@ -159,18 +165,8 @@ class Connection:
         frame = frames.encode(frames.TEXT, messages.encode(message))
         if wire.isEnabledFor(logging.DEBUG):
             self._log.on(wire).debug("> %s", dict(message))
-        since = None
-        while True:
-            with self._lock:
-                now = time.monotonic()
-                since = self._turn(since, now, not self._exchange.outbox.full, False)
-                if since is None:
-                    self._exchange.say(message, frame, now)
-                    self._write_soon(now)
-                    self._tell()
-                    return
-                ticket = self._room.ticket()
-            self._wait(ticket, self._look_again(since, now))
+        exchange = self._exchange
+        self._speak(lambda: not exchange.outbox.full, lambda now: exchange.say(message, frame, now))
 
     def send_audio(
         self,
@@ -203,14 +199,12 @@ class Connection:
             }
             frame = frames.encode(frames.TEXT, messages.encode(message))
         exchange = self._exchange
-        with self._lock:
-            if exchange.ending or not exchange.admits(channel, seconds, feeding):
-                if not wait:
-                    return False
-                self._wait_for_room(lambda: exchange.admits(channel, seconds, feeding))
-            exchange.say_audio(frame, channel, seconds, len(payload))
-            self._write_soon(time.monotonic())
-        return True
+        return self._speak(
+            lambda: exchange.admits(channel, seconds, feeding),
+            lambda now: exchange.say_audio(frame, channel, seconds, len(payload)),
+            feeding=feeding,
+            wait=wait,
+        )
 
     def end_stream(self) -> None:
         """Say EndOfStream with the number of frames sent; a second time, or once over, do nothing."""
@@ -229,13 +223,8 @@ class Connection:
             SpeechmaticsError: The verdict, if there is one.
         """
         self._check_process()
-        with self._lock:
-            if self._exchange.ending or self._exchange.outbox.full:
-                self._wait_for_room(lambda: not self._exchange.outbox.full)
-            now = time.monotonic()
-            self._exchange.end_channel(channel, now)
-            self._write_soon(now)
-            self._tell()
+        exchange = self._exchange
+        self._speak(lambda: not exchange.outbox.full, lambda now: exchange.end_channel(channel, now))
 
     def request_stop(self) -> None:
         """Have the writer thread say EndOfStream soon. A flag and a wake-up, no lock: for signal handlers."""
@@ -329,32 +318,14 @@ class Connection:
         if os.getpid() != self._pid:
             self._sock.close()
             return
-        me = threading.current_thread()
         timeout = self._config.close_timeout
-        deadline = float("inf") if timeout is None else time.monotonic() + timeout
-        first = True
         try:
-            while self._lock.acquire(timeout=_LONGEST_WAIT if timeout is None else min(timeout, _LONGEST_WAIT)):
-                try:
-                    if first:
-                        first = False
-                        if self._exchange.conclude(SessionError("the session was closed"), now=time.monotonic()):
-                            self._exchange.abandon_arrivals()
-                        self._exchange.say_goodbye()
-                        self._pump()
-                        self._tell()
-                    if self._reader_left or me is self._reader or self._blocked:
-                        break
-                    ticket = self._news.ticket()
-                finally:
-                    self._lock.release()
-                if not self._wait(ticket, deadline):
-                    break
+            self._part(float("inf") if timeout is None else time.monotonic() + timeout)
         finally:
             self._sock.shut()
             self._bell.ring()
         for thread in (self._writer, self._reader):
-            if thread is not me:
+            if thread is not threading.current_thread():
                 thread.join(_JOIN)
                 if thread.is_alive():
                     self._log.warning("thread %s did not end within %g s", thread.name, _JOIN)
@@ -365,7 +336,7 @@ class Connection:
         self._sock.shut()
         self._bell.ring()
 
-    # -- inside; the lock is held from here to the threads -------------------------------------------
+    # -- inside, without the lock --------------------------------------------------------------------
 
     def _check_process(self) -> None:
         if os.getpid() != self._pid:  # before any lock: its owner may not exist on this side of the fork
@@ -381,6 +352,54 @@ class Connection:
         ticket.acquire(timeout=min(left, _CTRL_C))
         return True
 
+    def _speak(
+        self,
+        has_room: Callable[[], bool],
+        say: Callable[[float], None],
+        *,
+        feeding: bool = False,
+        wait: bool = True,
+    ) -> bool:
+        """Call ``say`` under the lock when there is room; without ``wait``, False if there is none now."""
+        since = None
+        while True:
+            with self._lock:
+                now = time.monotonic()
+                since = self._turn(since, now, has_room(), feeding)
+                if since is None:
+                    say(now)
+                    self._write_soon(now)
+                    self._tell()
+                    return True
+                if not wait:
+                    return False
+                ticket = self._room.ticket()
+            limit = self._config.send_timeout
+            again = now + _LOOK_AGAIN if limit is None else min(now + _LOOK_AGAIN, since + limit)
+            self._wait(ticket, again)
+
+    def _part(self, deadline: float) -> None:
+        """Say goodbye and wait for the server's, the lock included no longer than until the deadline."""
+        said = False
+        while self._lock.acquire(timeout=max(0.0, min(deadline - time.monotonic(), _LONGEST_WAIT))):
+            try:
+                if not said:
+                    said = True
+                    if self._exchange.conclude(SessionError("the session was closed"), now=time.monotonic()):
+                        self._exchange.abandon_arrivals()
+                    self._exchange.say_goodbye()
+                    self._pump()
+                    self._tell()
+                if self._reader_left or threading.current_thread() is self._reader or self._blocked:
+                    return
+                ticket = self._news.ticket()
+            finally:
+                self._lock.release()
+            if not self._wait(ticket, deadline):
+                return
+
+    # -- inside; the lock is held from here to the threads -------------------------------------------
+
     def _tell(self) -> None:
         """Wake who waits for what has happened; the writer too, since other deadlines may count now."""
         exchange = self._exchange
@@ -390,6 +409,8 @@ class Connection:
         if exchange.news:
             exchange.news = False
             self._news.notify_all()
+            if self._arrival is not None:
+                self._arrival.ring()
         if exchange.session.state is not self._state_told:
             self._state_told = exchange.session.state
             self._bell.ring()
@@ -417,10 +438,6 @@ class Connection:
             )
             raise self._told(TimeoutError(text, stage="send", seconds=limit))
         return since
-
-    def _look_again(self, since: float, now: float) -> float:
-        limit = self._config.send_timeout
-        return min(now + 1.0, float("inf") if limit is None else since + limit)
 
     def _write_soon(self, now: float) -> None:
         """Write at once, on this thread; but a burst is left to the writer, which joins it."""
@@ -493,19 +510,18 @@ class Connection:
                     self._sock.shut()
                     return
                 if blocked:
-                    self._sock.wait_sendable(max(0.0, min(wake_at - now, 0.5)))
+                    self._sock.wait_sendable(max(0.0, min(wake_at - now, _STUCK)))
                 else:
                     self._bell.wait(wake_at - now)
         except OSError as exc:  # the descriptor is gone: the reader sees that too and says what it means
             self._log.debug("the writer ends: %s", exc)
         finally:
-            self._sock.shut() if not self._reader_left else None
+            self._sock.shut()  # whatever ended it, nobody keeps the time any more
             self._leave("_writer_left")
 
     # -- the reader thread ---------------------------------------------------------------------------
 
     def _read(self) -> None:
-        exchange = self._exchange
         error, cause = self._receiver.run(self._hear, self._tell_all)
         with self._lock:
             self._exchange.hear_end(error, cause, time.monotonic())
@@ -542,9 +558,7 @@ class Connection:
     def _log_end(self) -> None:
         exchange = self._exchange
         how = (
-            "complete"
-            if exchange.verdict is None or exchange.verdict.normal
-            else str(exchange.verdict.error)
+            "complete" if exchange.verdict is None or exchange.verdict.normal else exchange.verdict.error.text
         )
         self._log.debug(
             "the session ended: %s; %d audio frames, %d messages", how, exchange.session.sent, exchange.heard

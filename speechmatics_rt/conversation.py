@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextvars
+import copy
 import logging
 import threading
 import warnings
 import weakref
 from collections import deque
+from collections.abc import Mapping
 from typing import Any, Optional
 
 from .audio import Block, check_chunk
 from .config import AudioFormat
-from .doorbell import Latch
 from .connection import Connection
+from .doorbell import Latch
 from .events import EventEmitter
 from .exceptions import SessionError, SpeechmaticsError, TimeoutError
 from .exchange import ACKNOWLEDGEMENTS, Arrival
@@ -57,6 +59,7 @@ class Conversation:
         self.failure: Optional[SpeechmaticsError] = None
         self.handler_failure: Optional[Exception] = None
         self.failure_seen = False
+        self.orphaned = False  # the listener found its client gone
         self.closed = False  # by close(): nobody waits for its handlers
 
     @property
@@ -74,7 +77,19 @@ class Conversation:
         """Send a caller's chunk, checked; False if ``wait`` is false and there is no room for it now."""
         payload = check_chunk(payload, self.audio_format, channel=channel)
         seconds = self.seconds(len(payload))
-        return self.connection.send_audio(payload, channel=channel, seconds=seconds, wait=wait)
+        try:
+            return self.connection.send_audio(payload, channel=channel, seconds=seconds, wait=wait)
+        except SpeechmaticsError as exc:
+            self.told(exc)
+            raise
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Send a caller's message."""
+        try:
+            self.connection.send(message)
+        except SpeechmaticsError as exc:
+            self.told(exc)
+            raise
 
     def deliver(self, message: dict[str, Any], emitter: EventEmitter) -> None:
         """Hand one message to the transcript and to its handlers, on this thread."""
@@ -94,13 +109,13 @@ class Conversation:
         error.transcript = self.transcript
         error.request_id = self.log.request_id
         error.session_id = self.connection.session_id
-        self.failure_seen = True
+        self.failure_seen |= not self.connection.is_open
         return error
 
     def raise_failure(self) -> None:
         """Raise what ended it, if it failed."""
         if self.failure is not None:
-            raise self.told(self.failure)
+            raise self.told(copy.copy(self.failure)) from self.failure.__cause__
         if self.handler_failure is not None:
             failure, self.handler_failure = self.handler_failure, None
             raise failure
@@ -191,8 +206,10 @@ class MessageStream:
     def close(self) -> None:
         """End the session if it still runs; what had not arrived is lost."""
         self._batch.clear()
-        self._conversation.connection.close()
-        self._conversation.end()
+        try:
+            self._conversation.connection.close()
+        finally:
+            self._conversation.end()
 
     def __enter__(self) -> MessageStream:
         return self
@@ -202,13 +219,13 @@ class MessageStream:
 
     def __del__(self) -> None:
         conversation = getattr(self, "_conversation", None)
-        if conversation is not None and not conversation.delivered.is_set():
-            conversation.end()
-        if conversation is not None and conversation.connection.is_open:
-            conversation.connection.abandon()
-            warnings.warn(
-                f"a stream was dropped before its end; use 'with' or close(): {self!r}", ResourceWarning, 2
-            )
+        if conversation is None or conversation.delivered.is_set():
+            return
+        conversation.end()
+        conversation.connection.abandon()
+        if not conversation.closed:
+            text = f"a stream was dropped before its end; use 'with' or close(): {self!r}"
+            warnings.warn(text, ResourceWarning, 2)
 
 
 def listen(conversation: Conversation, client: EventEmitter) -> None:
@@ -223,6 +240,7 @@ def listen(conversation: Conversation, client: EventEmitter) -> None:
     def deliver(batch: list[Arrival]) -> bool:
         emitter = reference()
         if emitter is None:
+            conversation.orphaned = True
             return False
         for arrival in batch:
             message = connection.open(arrival)
@@ -246,10 +264,10 @@ def listen(conversation: Conversation, client: EventEmitter) -> None:
         except SpeechmaticsError as exc:
             failure = exc
             if not isinstance(exc, SessionError):
-                log.error("the session failed: %s", exc)  # noqa: TRY400  # stop_session() raises it
+                log.error("the session failed: %s", exc.text)  # noqa: TRY400  # stop_session() raises it
         except BaseException as exc:  # SystemExit in a handler
-            connection.fail(SessionError(f"a handler ended the delivery: {exc!r}"), exc)
             failure = SessionError(f"a handler ended the delivery: {exc!r}")
+            connection.fail(failure, exc)
             raise
         finally:
             conversation.end(failure)

@@ -1,10 +1,10 @@
-"""A wake-up for one thread, from anywhere."""
+"""Ways to wait: for a wake-up from anywhere, for a door, for a call."""
 
 from __future__ import annotations
 
 import threading
 
-__all__ = ["Doorbell"]
+__all__ = ["Doorbell", "Latch", "Waiters"]
 
 _LONGEST_WAIT = 3600.0  # nobody waits for this: an endless wait would overflow
 
@@ -27,3 +27,56 @@ class Doorbell:
 
     def wait(self, seconds: float) -> None:
         self._button.acquire(timeout=max(0.0, min(seconds, _LONGEST_WAIT)))
+
+
+class Latch:
+    """Hold up all who wait until it is opened, for good. :meth:`set` takes no lock, so finalisers may."""
+
+    __slots__ = ("_door", "_open")
+
+    def __init__(self) -> None:
+        self._open = False
+        self._door = threading.Lock()
+        self._door.acquire()
+
+    def is_set(self) -> bool:
+        return self._open
+
+    def set(self) -> None:
+        self._open = True
+        self._through()
+
+    def wait(self, seconds: float) -> bool:
+        if not self._open and self._door.acquire(timeout=max(0.0, min(seconds, threading.TIMEOUT_MAX))):
+            self._through()  # the next one
+        return self._open
+
+    def _through(self) -> None:
+        try:
+            self._door.release()
+        except RuntimeError:
+            pass  # somebody else has opened it in between
+
+
+class Waiters:
+    """Threads that wait for one thing. The owner's lock guards it; a ticket is waited for without that lock.
+
+    Not a Condition: that one lets the lock go inside a ``with`` block, and Ctrl-C in its first or last
+    instruction leaves the block without it, which then releases a lock that another thread holds.
+    """
+
+    __slots__ = ("_tickets",)
+
+    def __init__(self) -> None:
+        self._tickets: list[threading.Lock] = []
+
+    def ticket(self) -> threading.Lock:
+        ticket = threading.Lock()
+        ticket.acquire()
+        self._tickets.append(ticket)
+        return ticket
+
+    def notify_all(self) -> None:
+        tickets, self._tickets = self._tickets, []
+        for ticket in tickets:
+            ticket.release()

@@ -208,6 +208,7 @@ class DuplexSocket:
         """Give back bytes read ahead: ``recv_into`` returns them first. Only before the threads start."""
         if not data:
             return
+        self._emptied = False
         rest, further = memoryview(data), self._recv_into
 
         def recv_into(buffer: Any) -> int:

@@ -38,12 +38,16 @@ class SpeechmaticsError(Exception):
     session_id: Optional[str] = None
     transcript: Any = None
 
+    @property
+    def text(self) -> str:
+        """What happened, without the ids."""
+        return str(self.args[0]) if self.args and self.args[0] else type(self).__name__
+
     def __str__(self) -> str:
-        text = str(self.args[0]) if self.args else type(self).__name__
         ids = [
             f"{name}={getattr(self, name)}" for name in ("request_id", "session_id") if getattr(self, name)
         ]
-        return f"{text} [{', '.join(ids)}]" if ids else text
+        return f"{self.text} [{', '.join(ids)}]" if ids else self.text
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Exception's own __reduce__ calls cls(*args), which loses keyword-only arguments; rebuild

@@ -61,9 +61,9 @@ class Exchange:
         verdict: How it ended, or None.
         news: Something happened that a receiver waits for; the owner wakes them and takes the flag back.
         room: The same for senders.
-        hang_up: Nothing good can come any more: the owner is to shut the socket.
+        hang_up: Nothing good can come any more: the owner is to shut the socket, now.
         broken: Why writing failed, until the server was heard out.
-        last_words_until: When reading ends, once the end is in sight.
+        hang_up_at: When the owner is to shut the socket, once the end is in sight.
         stop: The client wants to end the stream as soon as it may. The one field set without the lock.
     """
 
@@ -77,12 +77,13 @@ class Exchange:
         self.verdict: Optional[Verdict] = None
         self.news = self.room = self.hang_up = self.stop = False
         self.broken: Optional[OSError] = None
-        self.last_words_until: Optional[float] = None
+        self.hang_up_at: Optional[float] = None
         self.progress_at = now  # when an acknowledgement came or bytes left
         self.seconds_sent = 0.0
         self.seconds_on: dict[Optional[str], float] = {}
         self.bytes_sent = self.heard = 0
-        self._broken_at = 0.0
+        self._spoke_at = now  # when the last message came
+        self._paused_at = now  # when we were last seen not to read
         self._state_at = now
         self._limited = False  # the server stopped listening by itself (duration_limit_exceeded)
         self._inbox: list[Arrival] = []
@@ -121,6 +122,7 @@ class Exchange:
             self._turned(now)
 
     def say_audio(self, frame: bytes, channel: Optional[str], seconds: float, size: int) -> None:
+        """Say one frame of audio; raises SessionError, changing nothing, if it is not the moment."""
         self.session.send_audio(channel)
         self.window.sent(channel, seconds)
         self.seconds_sent += seconds
@@ -144,7 +146,7 @@ class Exchange:
     def write_failed(self, error: OSError, now: float) -> None:
         """Note that nothing can be written any more. Not the verdict: the server may have said why."""
         self.broken = error
-        self._broken_at = now
+        self._hang_up_within(LAST_WORDS, now)
         self.outbox.clear()
         self.room = True
 
@@ -175,16 +177,18 @@ class Exchange:
         if not self.session.receive(message):
             return False
         self.heard += 1
+        self._spoke_at = now
         kind = message["message"]
         if kind in ACKNOWLEDGEMENTS:
-            self.room |= self.window.acknowledged(message.get("channel"))
+            channel = message.get("channel") if kind == "ChannelAudioAdded" else None
+            self.room |= self.window.acknowledged(channel if isinstance(channel, str) else None)
         elif kind == "Warning" and message.get("type") == "duration_limit_exceeded":
             self._limited = True
         state = self.session.state
         if state is not before:
             self._turned(now)
             if state is State.FAILED:
-                self.last_words_until = now + LAST_WORDS
+                self._hang_up_within(LAST_WORDS, now)
             elif state is State.DONE:
                 self._complete(before, now)
         return True
@@ -192,11 +196,9 @@ class Exchange:
     def _complete(self, before: State, now: float) -> None:
         if before is State.STREAMING and not self._limited:
             text = "the server ended the transcript before all audio was sent"
-            self.conclude(EndOfTranscriptError(text, type="end_of_transcript"))
+            self.conclude(EndOfTranscriptError(text, type="end_of_transcript"), now=now)
         else:
-            self.conclude(SessionError("the session has ended"), normal=True)
-        timeout = self._config.close_timeout
-        self.last_words_until = None if timeout is None else now + timeout
+            self.conclude(SessionError("the session has ended"), now=now, normal=True)
         self.say_goodbye()  # now: handlers may take long, and the session counts against the quota
 
     def hear_close(self, close: frames.Close) -> None:
@@ -211,15 +213,15 @@ class Exchange:
         self.session.lose()
         ending = self.session.ending
         if error is not None:
-            self.conclude(error, cause)
+            self.conclude(error, cause, now=now)
         elif ending is not None:
-            self.conclude(ending.exception(now - self._began), cause or self.broken)
+            self.conclude(ending.exception(now - self._began), cause or self.broken, now=now)
         self.say_goodbye(1000 if error is None else error.code or 1002)
 
     @property
     def flooded(self) -> bool:
         """Whether reading should pause: too many bytes are undelivered."""
-        return self._inbox_bytes > INBOX_BYTES and self.verdict is None
+        return self._inbox_bytes > INBOX_BYTES and self.verdict is None and not self.ending
 
     @property
     def has_arrivals(self) -> bool:
@@ -242,13 +244,22 @@ class Exchange:
     # -- the end -------------------------------------------------------------------------------------
 
     def conclude(
-        self, error: SpeechmaticsError, cause: Optional[BaseException] = None, *, normal: bool = False
+        self,
+        error: SpeechmaticsError,
+        cause: Optional[BaseException] = None,
+        *,
+        now: float,
+        normal: bool = False,
     ) -> bool:
         """Pronounce the verdict; only the first one counts."""
         if self.verdict is not None:
             return False
+        ending = self.session.ending
+        if ending is not None and (ending.error is not None or ending.code is not None):
+            error = ending.exception(self._state_at - self._began)  # the server spoke first
         self.verdict = Verdict(error, cause, normal)
         self.session.lose()
+        self._hang_up_within(self._config.close_timeout, now)
         self.news = self.room = True
         return True
 
@@ -264,20 +275,28 @@ class Exchange:
 
     def tick(self, now: float) -> float:
         """Do what is due, and return when to look again; infinity if only an event can change anything."""
+        if self.hang_up_at is not None:
+            self.hang_up = now >= self.hang_up_at
+            if self.hang_up:
+                self.say_goodbye()
+            return self.hang_up_at
         if self.verdict is not None:
             return float("inf")
-        if self.broken is not None:
-            self.hang_up = now >= self._broken_at + LAST_WORDS
-            return self._broken_at + LAST_WORDS
         if self.stop and self.session.state is State.STREAMING:
             self.end_stream(now)
+        if self.flooded:
+            self._paused_at = now
         limit = self._limit()
         if limit is not None and now >= limit[0]:
-            self.conclude(limit[1])
+            self.conclude(limit[1], now=now)
             self.say_goodbye()
             self.hang_up = True
             return float("inf")
         return min(self._keep_alive(now), float("inf") if limit is None else limit[0])
+
+    def _hang_up_within(self, seconds: Optional[float], now: float) -> None:
+        if seconds is not None and self.hang_up_at is None:
+            self.hang_up_at = now + seconds
 
     def _turned(self, now: float) -> None:
         self._state_at = now
@@ -296,7 +315,7 @@ class Exchange:
         if state is State.DRAINING and end is not None:
             # Counted from the server's last word: a backlog may take long, as long as it moves.
             text = f"the server fell silent for {end:g} s before it ended the transcript (end_timeout)"
-            since = max(self._state_at, self.keepalive.heard_at)
+            since = max(self._state_at, self._spoke_at, self.progress_at, self._paused_at)
             return since + end, TimeoutError(text, stage="end", seconds=end)
         return None
 
@@ -306,7 +325,7 @@ class Exchange:
         if self.keepalive.lost(now):
             silence = now - self.keepalive.heard_at
             text = f"the connection was lost: the server was silent for {silence:.1f} s and answered no ping"
-            self.conclude(ConnectionError(text, stage="keepalive", code=1006))
+            self.conclude(ConnectionError(text, stage="keepalive", code=1006), now=now)
             self.hang_up = True
             return float("inf")
         if self.keepalive.ping_due(now):

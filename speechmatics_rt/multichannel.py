@@ -157,7 +157,7 @@ class MultiChannelClient(BaseClient):
             message["channel"] = channel
         if timestamp is not None:
             message["timestamp"] = timestamp
-        conversation.connection.send(message)
+        conversation.send(message)
 
 
 def _with_channels(config: Config, channels: list[str]) -> TranscriptionConfig:

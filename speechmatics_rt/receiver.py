@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import socket
 import threading
-import time
 from typing import Any, Callable, NamedTuple, Optional
 
 from . import frames, messages
@@ -52,7 +50,6 @@ class Receiver:
 
     def run(
         self,
-        until: Callable[[], Optional[float]],
         hear: Callable[[Arrived], bool],
         idle: Callable[[], object],
     ) -> tuple[Optional[ProtocolError], Optional[BaseException]]:
@@ -70,16 +67,12 @@ class Receiver:
         reads = 0
         try:
             while True:
-                deadline = until()
-                timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
                 reads += 1
                 if reads % _READS == 0:
                     idle()
-                count = self._sock.recv_into(self._decoder.buffer(), timeout, idle)
+                count = self._sock.recv_into(self._decoder.buffer(), None, idle)
                 if not count or self._hand_on(self._decoder.received(count), hear):
                     return None, None
-        except socket.timeout:
-            return None, None  # it had its time to say goodbye
         except OSError as exc:
             return None, exc
         except frames.FrameError as exc:

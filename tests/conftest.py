@@ -15,6 +15,8 @@ import pytest
 from speechmatics_rt import Client, ConnectionConfig
 from speechmatics_rt.local import LocalServer
 
+from .schemas import check_sessions
+
 SPEECH = Path(__file__).parent.parent / "examples" / "audio" / "librivox_3_sentences.wav"
 RAW = {"encoding": "pcm_s16le", "sample_rate": 16000}
 
@@ -38,6 +40,20 @@ def nothing_left_behind() -> Iterator[None]:
         gc.collect()  # a failing test keeps its frames alive for a moment
         time.sleep(0.01)  # nothing rings when a daemon thread ends
     assert (threads(), descriptors()) <= before
+
+
+@pytest.fixture(autouse=True, scope="session")
+def every_session_keeps_to_the_schemas() -> Iterator[None]:
+    """Check both sides of every session of every local server, when the server closes."""
+    close = LocalServer.close
+
+    def checked(self: LocalServer) -> None:
+        close(self)
+        check_sessions(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LocalServer, "close", checked)
+        yield
 
 
 @pytest.fixture(params=["ws", "wss"])

@@ -20,8 +20,8 @@ FLOORS = [
     ["exchange", "session", "frames", "outbox", "window", "keepalive", "events", "microphone", "audio", "wav", "auth", "stats"],
     ["transport", "answer", "duplex"],
     ["connection", "receiver", "doorbell"],
-    ["multichannel", "client", "service", "feeder", "conversation"],
-    ["aio"],
+    ["multichannel", "client", "resume", "service", "feeder", "conversation"],
+    ["aio", "eventloop"],
     ["__main__", "cli"],
 ]
 LOCAL_MAY_USE = FLOORS[0] + FLOORS[1] + FLOORS[2]

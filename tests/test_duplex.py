@@ -203,6 +203,16 @@ def test_bytes_read_ahead_come_first_and_then_the_wire(pair: Server) -> None:
     assert receive_exactly(pair.duplex, 6) == b"y late"
 
 
+def test_bytes_given_back_after_a_read_that_emptied_the_wire_are_not_waited_for(pair: Server) -> None:
+    pair.sock.sendall(b"answer and more")
+    buffer = bytearray(100)
+    count = pair.duplex.recv_into(buffer, timeout=10)
+    pair.duplex.unread(bytes(buffer[7:count]))
+    began = time.monotonic()
+    assert pair.duplex.recv_into(buffer, timeout=10) == count - 7
+    assert time.monotonic() - began < 1
+
+
 # -- both at once --------------------------------------------------------------------------------------
 
 

@@ -127,7 +127,7 @@ def test_an_error_waits_for_the_close_frame_and_then_carries_its_code() -> None:
     hear(subject, {"message": "Error", "type": "job_error", "reason": "died"}, now=5.0)
     assert subject.verdict is None
     assert subject.ending
-    assert subject.last_words_until == 5.0 + LAST_WORDS
+    assert subject.hang_up_at == 5.0 + LAST_WORDS
     subject.hear_close(frames.Close(4013, "job_error"))
     subject.hear_end(None, None, 5.1)
     assert isinstance(subject.verdict.error, TranscriptionError)
@@ -157,8 +157,8 @@ def test_a_broken_write_without_last_words_is_a_lost_connection_with_its_cause()
 
 def test_the_first_verdict_counts() -> None:
     subject = streaming()
-    assert subject.conclude(SessionError("first"))
-    assert not subject.conclude(SessionError("second"))
+    assert subject.conclude(SessionError("first"), now=1.0)
+    assert not subject.conclude(SessionError("second"), now=1.0)
     subject.hear_end(ProtocolError("third"), None, 1.0)
     assert subject.verdict.error.args == ("first",)
 
@@ -171,7 +171,7 @@ def test_a_complete_transcript_says_goodbye_at_once() -> None:
     hear(subject, {"message": "EndOfTranscript"}, now=2.0)
     assert subject.verdict.normal
     assert written(subject)[-1] == (frames.CLOSE, (1000).to_bytes(2, "big"))
-    assert subject.last_words_until == 2.0 + 5
+    assert subject.hang_up_at == 2.0 + 5
 
 
 def test_a_transcript_that_ends_before_the_audio_is_an_error_unless_the_limit_was_announced() -> None:

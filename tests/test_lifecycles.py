@@ -1,0 +1,561 @@
+"""How sessions live and end, against a server played by hand: interruptions, deadlines, verdicts, forks."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import gc
+import hashlib
+import json
+import os
+import signal
+import socket
+import struct
+import threading
+import time
+
+import pytest
+
+from speechmatics_rt import (
+    AudioFormat,
+    Client,
+    ConnectionConfig,
+    SpeechmaticsError,
+    TimeoutError,
+    TranscriptionError,
+    exchange,
+)
+from speechmatics_rt.local import Fault
+
+from .conftest import threads
+
+PCM = AudioFormat("pcm_s16le", 16000)
+SECOND = bytes(32000)
+
+
+class Wire:
+    """The server's end of one connection, by hand."""
+
+    def __init__(self, sock):
+        self.sock, self.buffer = sock, b""
+
+    def read(self, size):
+        while len(self.buffer) < size:
+            data = self.sock.recv(65536)
+            if not data:
+                raise EOFError
+            self.buffer += data
+        data, self.buffer = self.buffer[:size], self.buffer[size:]
+        return data
+
+    def upgrade(self):
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += self.read(1)
+        key = next(
+            line for line in head.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key")
+        ).split(b":", 1)[1]
+        accept = base64.b64encode(
+            hashlib.sha1(key.strip() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
+        )
+        self.sock.sendall(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+        )
+
+    def frame(self):
+        first, size = self.read(2)
+        size &= 127
+        if size == 126:
+            (size,) = struct.unpack("!H", self.read(2))
+        elif size == 127:
+            (size,) = struct.unpack("!Q", self.read(8))
+        mask, data = self.read(4), self.read(size)
+        return first & 15, bytes(b ^ mask[i & 3] for i, b in enumerate(data)) if size < 200 else data
+
+    def put(self, opcode, data):
+        assert len(data) < 65536
+        size = bytes([len(data)]) if len(data) < 126 else b"\x7e" + struct.pack("!H", len(data))
+        self.sock.sendall(bytes([0x80 | opcode]) + size + data)
+
+    def say(self, **message):
+        self.put(1, json.dumps(message).encode())
+
+    def start(self):
+        self.frame()
+        self.say(message="RecognitionStarted", id="x")
+
+    def answer_pings(self, close=True):
+        while True:
+            opcode, data = self.frame()
+            if opcode == 9:
+                self.put(10, data)
+            elif opcode == 8 and close:
+                return self.put(8, data)
+
+
+@pytest.fixture
+def raw():
+    """``raw(script)``: a server whose connections run script(wire)."""
+    listeners, workers = [], []
+
+    def start(script):
+        listener = socket.create_server(("127.0.0.1", 0))
+        listeners.append(listener)
+
+        def talk(sock):
+            with sock:
+                try:
+                    wire = Wire(sock)
+                    wire.upgrade()
+                    script(wire)
+                except (OSError, EOFError):
+                    pass
+
+        def accept():
+            while True:
+                try:
+                    sock, _ = listener.accept()
+                except OSError:
+                    return
+                workers.append(threading.Thread(target=talk, args=(sock,), daemon=True))
+                workers[-1].start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        return f"ws://127.0.0.1:{listener.getsockname()[1]}/v2"
+
+    yield start
+    for listener in listeners:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+
+
+def client(url, **config):
+    return Client(url=url, conn_config=ConnectionConfig(close_timeout=0.3, **config))
+
+
+def in_time(work, seconds=5.0):
+    """What work raised or returned; fails if it hangs."""
+    out = []
+
+    def run():
+        try:
+            out.append(work())
+        except BaseException as exc:
+            out.append(exc)
+
+    worker = threading.Thread(target=run, daemon=True)
+    worker.start()
+    worker.join(seconds)
+    assert not worker.is_alive(), "it hangs"
+    return out[0]
+
+
+def ours():
+    return [name for name in threads() if "local" not in name]
+
+
+def gone(seconds=3.0):
+    until = time.monotonic() + seconds
+    while ours() and time.monotonic() < until:
+        time.sleep(0.01)
+    return not ours()
+
+
+def refuse(wire):
+    wire.frame()
+    wire.say(message="Error", type="job_error", reason="died")
+    wire.put(8, struct.pack("!H", 4013))
+    wire.answer_pings()
+
+
+def test_a_handler_of_error_may_stop_a_session_that_fails_to_start(raw):
+    c = client(raw(refuse))
+    c.on("Error", lambda message: c.stop_session())
+    assert isinstance(in_time(lambda: c.start_session(audio_format=PCM)), TranscriptionError)
+
+
+def test_a_failing_handler_of_error_does_not_lock_a_client_whose_start_failed(raw):
+    c = Client(url=raw(refuse), handler_errors="raise")
+    c.on("Error", lambda message: 1 // 0)
+    with pytest.raises((TranscriptionError, ZeroDivisionError)):
+        c.start_session(audio_format=PCM)
+    in_time(c.stop_session)
+
+
+def test_after_a_failed_start_every_call_raises_the_verdict(raw):
+    c = client(raw(refuse))
+    for call in (lambda: c.start_session(audio_format=PCM), lambda: c.send_audio(SECOND), c.stop_session):
+        with pytest.raises(TranscriptionError):
+            call()
+
+
+def test_pongs_do_not_keep_a_silent_end_waiting_for_ever(raw):
+    def script(wire):
+        wire.start()
+        wire.answer_pings()
+
+    c = client(raw(script), ping_interval=0.1, end_timeout=0.4)
+    c.start_session(audio_format=PCM)
+    c.send_audio(SECOND)
+    error = in_time(c.stop_session)
+    assert isinstance(error, TimeoutError)
+    assert error.stage == "end"
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signals between threads")
+@pytest.mark.filterwarnings("ignore")
+def test_ctrl_c_at_any_moment_is_ctrl_c_and_leaves_nothing(serve, client_of):
+    import random
+
+    server, rng, armed, odd, died = serve(), random.Random(1), [False], [], []
+    hook, threading.excepthook = threading.excepthook, lambda args: died.append(args.exc_value)
+
+    def interrupt(*_):
+        if armed[0]:
+            armed[0] = False
+            raise KeyboardInterrupt
+
+    main = threading.main_thread().ident
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        for _ in range(400):
+            c = client_of(server, close_timeout=0.5)
+            timer = threading.Timer(rng.uniform(0, 0.02), lambda: signal.pthread_kill(main, signal.SIGUSR1))
+            timer.start()
+            try:
+                armed[0] = True
+                c.transcribe([SECOND] * 3, audio_format=PCM)
+                armed[0] = False
+            except KeyboardInterrupt:
+                pass
+            except Exception as exc:
+                odd.append(exc)
+            armed[0] = False
+            timer.join()
+            c.transcribe([SECOND], audio_format=PCM)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+        threading.excepthook = hook
+    assert (odd, died) == ([], [])
+    assert gone()
+
+
+def test_a_second_ctrl_c_inside_close_still_shuts_the_socket(raw):
+    def script(wire):
+        wire.start()
+        while True:
+            wire.frame()  # says nothing, not even goodbye
+
+    c = Client(url=raw(script), conn_config=ConnectionConfig(close_timeout=30))
+    messages = c.stream(iter([SECOND, SECOND]), audio_format=PCM)
+    timer = threading.Timer(0.3, lambda: signal.pthread_kill(threading.main_thread().ident, signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        messages.close()
+    timer.join()
+    assert gone()
+
+
+def test_a_verdict_nobody_collects_ends_the_reader_all_the_same(raw):
+    def script(wire):
+        wire.start()
+        while True:
+            wire.frame()
+
+    def source():
+        yield SECOND
+        raise OSError("pulled out")
+
+    c = client(raw(script))
+    messages = c.stream(source(), audio_format=PCM)
+    assert gone(3), ours()
+    with pytest.warns(ResourceWarning):  # nobody saw the failure
+        del messages
+
+
+def test_the_servers_error_wins_over_what_it_says_after_it(raw):
+    def script(wire):
+        wire.start()
+        wire.say(message="Error", type="job_error", reason="died")
+        wire.put(8, struct.pack("!H", 1006))
+        wire.answer_pings()
+
+    with pytest.raises(TranscriptionError, match="job_error"), client(raw(script)) as c:
+        c.transcribe(SECOND, audio_format=PCM)
+
+
+def test_the_servers_error_wins_over_a_source_that_fails_within_the_second_after_it(raw):
+    def script(wire):
+        wire.start()
+        wire.say(message="Error", type="job_error", reason="died")
+        wire.answer_pings(close=False)
+
+    told = threading.Event()
+
+    def source():
+        yield SECOND
+        told.wait(5)
+        raise OSError("pulled out")
+
+    with pytest.raises(TranscriptionError, match="job_error"), client(raw(script)) as c:
+        c.on("Error", lambda message: told.set())
+        c.transcribe(source(), audio_format=PCM)
+
+
+def test_late_acknowledgements_do_not_stall_the_sender(raw):
+    def script(wire):
+        wire.start()
+        heard = 0
+        while True:
+            opcode, data = wire.frame()
+            if opcode == 2:
+                heard += 1
+                if heard > 6:
+                    wire.say(message="AudioAdded", seq_no=heard - 6)
+            elif opcode == 1 and b"EndOfStream" in data:
+                wire.say(message="EndOfTranscript")
+            elif opcode == 8:
+                return wire.put(8, data)
+
+    with client(raw(script), send_timeout=None) as c:
+        c.start_session(audio_format=PCM)
+        assert in_time(lambda: [c.send_audio(SECOND) for _ in range(12)], 8) is not None
+        c.stop_session()
+
+
+def test_request_stop_while_connecting_is_not_forgotten(serve, client_of):
+    server = serve(faults=[Fault.drip(total=120, seconds=0.005)])
+    c = client_of(server)
+    threading.Timer(0.2, c.request_stop).start()
+    began = time.monotonic()
+    c.transcribe(
+        iter(lambda: SECOND[:3200] if time.monotonic() < began + 4 else b"", b""), audio_format=PCM, speed=1
+    )
+    assert time.monotonic() - began < 3
+
+
+def test_a_stream_may_be_collected_inside_the_lock_of_its_own_event(serve, client_of):
+    c = client_of(serve())
+    holder = [c.stream(iter(lambda: SECOND[:3200], None), audio_format=PCM, speed=1)]
+    condition = getattr(c._conversation.delivered, "_cond", None)
+
+    def collect():  # as when garbage is collected inside stop_session()'s delivered.wait()
+        with condition or contextlib.nullcontext():
+            holder.clear()
+
+    with pytest.warns(ResourceWarning):
+        in_time(collect)
+
+
+def test_after_close_the_old_session_runs_no_handlers_beside_the_new_one(serve, client_of):
+    server = serve(faults=[Fault.flood(200, after_seconds=1, sessions=[0])])
+    c = client_of(server)
+    late, begun = [], []
+
+    @c.on("AddTranscript")
+    def heard(message):
+        if not begun:
+            begun.append(True)
+            c.close()
+            c.start_session(audio_format=PCM)
+        elif "flood" in json.dumps(message):
+            late.append(message)
+
+    c.start_session(audio_format=PCM)
+    c.send_audio(SECOND * 2)
+    until = time.monotonic() + 5
+    while not begun and time.monotonic() < until:
+        time.sleep(0.01)
+    time.sleep(0.3)
+    c.close()
+    assert late == []
+
+
+def test_a_dropped_stream_ends_a_reader_that_was_paused(serve, client_of, monkeypatch):
+    monkeypatch.setattr(exchange, "INBOX_BYTES", 100_000)
+    c = client_of(serve(faults=[Fault.flood(3000, after_seconds=1)]), ping_interval=0.1)
+    messages = c.stream([SECOND] * 20, audio_format=PCM)
+    while not c._conversation.connection._exchange.flooded:
+        time.sleep(0.01)
+    with pytest.warns(ResourceWarning):
+        del messages
+        gc.collect()
+    assert gone()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_system_exit_on_the_listener_is_no_complete_transcript(serve, client_of):
+    def leave(message):
+        raise SystemExit
+
+    c = client_of(serve())
+    c.once("AddTranscript", leave)
+    c.start_session(audio_format=PCM)
+    with pytest.raises(SpeechmaticsError):
+        for _ in range(20):
+            c.send_audio(SECOND)
+            time.sleep(0.01)
+        c.stop_session()
+    with pytest.raises(SpeechmaticsError):
+        c.stop_session()
+
+
+def test_a_handler_that_sends_while_behind_still_meets_send_timeout(raw):
+    def script(wire):
+        wire.start()
+        for _ in range(50):
+            wire.say(message="Info", type="x", reason="y")
+        wire.answer_pings()
+
+    raised = []
+
+    def send(message):
+        time.sleep(0.2)
+        try:
+            while True:
+                c.send_audio(SECOND)
+        except SpeechmaticsError as exc:
+            raised.append(exc)
+
+    c = client(raw(script), max_queue=10, send_timeout=0.4, window_seconds=2)
+    c.once("Info", send)
+    c.start_session(audio_format=PCM)
+    time.sleep(2)
+    c.close()
+    assert isinstance(raised[0], TimeoutError)
+
+
+def test_the_timeout_of_stop_is_the_verdict(raw):
+    def script(wire):
+        wire.start()
+        wire.answer_pings()
+
+    c = client(raw(script))
+    c.start_session(audio_format=PCM)
+    for call in (lambda: c.stop_session(timeout=0.2), lambda: c.send_audio(SECOND), c.stop_session):
+        with pytest.raises(TimeoutError):
+            call()
+
+
+def test_a_failure_the_caller_has_seen_in_send_audio_is_not_raised_again_at_the_end_of_with(raw):
+    def script(wire):
+        wire.start()
+        wire.frame()
+        wire.say(message="Error", type="job_error", reason="died")
+        wire.put(8, struct.pack("!H", 4013))
+        wire.answer_pings()
+
+    with client(raw(script)) as c:
+        c.start_session(audio_format=PCM)
+        with pytest.raises(TranscriptionError) as caught:
+            while True:
+                c.send_audio(SECOND)
+        assert caught.value.transcript is not None
+
+
+def test_end_timeout_counts_while_the_socket_is_full_and_nobody_pings(raw):
+    def script(wire):
+        wire.start()
+        time.sleep(3)
+
+    c = client(
+        raw(script),
+        ping_interval=None,
+        end_timeout=0.5,
+        window_frames=None,
+        window_seconds=None,
+        send_timeout=0.3,
+    )
+    c.start_session(audio_format=PCM)
+    with pytest.raises(TimeoutError):
+        while True:
+            c.send_audio(bytes(64000))
+    error = in_time(c.stop_session)
+    assert isinstance(error, TimeoutError)
+
+
+def test_an_upload_that_moves_is_neither_a_dead_line_nor_a_send_timeout(raw):
+    def script(wire):
+        wire.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32768)
+        wire.start()
+        while wire.sock.recv(30000):
+            time.sleep(0.01)
+
+    c = client(
+        raw(script),
+        window_frames=None,
+        window_seconds=None,
+        ping_interval=0.3,
+        ping_timeout=2.5,
+        send_timeout=2.5,
+    )
+    c.start_session(audio_format=PCM)
+    began = time.monotonic()
+    while time.monotonic() < began + 6:
+        c.send_audio(bytes(14_000_000))
+    c.close()
+
+
+def test_end_timeout_does_not_count_while_we_ourselves_do_not_read(serve, client_of, monkeypatch):
+    monkeypatch.setattr(exchange, "INBOX_BYTES", 100_000)
+    c = client_of(serve(faults=[Fault.flood(3000, after_seconds=1)]), end_timeout=0.5)
+    c.once("AddTranscript", lambda message: time.sleep(2))
+    c.start_session(audio_format=PCM)
+    c.send_audio(SECOND * 2)
+    c.stop_session()
+
+
+def test_no_thread_for_the_listener_closes_the_session(serve, client_of, monkeypatch):
+    c = client_of(serve())
+    start = threading.Thread.start
+
+    def refused(self):
+        if "listener" in self.name:
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError):
+        patch.setattr(threading.Thread, "start", refused)
+        c.start_session(audio_format=PCM)
+    assert not c.is_connected
+    c.start_session(audio_format=PCM)
+    c.stop_session()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_close_in_a_child_takes_no_lock_and_a_session_may_start_there(serve, client_of):
+    server = serve()
+    c = client_of(server)
+    c.start_session(audio_format=PCM)
+    with c._current_lock:  # another thread opens or closes at this moment
+        child = os.fork()
+        if child == 0:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(3)  # a child that hangs is killed
+            try:
+                c.close()
+                c.start_session(audio_format=PCM)
+                os._exit(0)
+            finally:
+                os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    c.close()
+
+
+def test_an_error_without_words_from_the_source_does_not_kill_the_reader(raw, caplog, monkeypatch):
+    def script(wire):
+        wire.start()
+        wire.answer_pings()
+
+    def source():
+        yield SECOND
+        raise SpeechmaticsError
+
+    died = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: died.append(args.exc_value))
+    caplog.set_level(10, logger="speechmatics_rt")
+    with pytest.raises(SpeechmaticsError), client(raw(script)) as c:
+        c.transcribe(source(), audio_format=PCM)
+    assert died == []
