@@ -1,0 +1,580 @@
+"""The asyncio face: the same clients, for code that has an event loop.
+
+Nothing of the protocol is here. A blocking client with its threads does the work behind each of these:
+calls that may block run on a thread of their own, messages are taken and handled on the event loop. So a
+slow handler holds up the loop, as in any asyncio program, but never the reader: pings are answered, and
+the window and ``max_queue`` hold as they do in the blocking clients.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+import weakref
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable, Optional, TypeVar, Union
+
+from typing_extensions import Literal, TypedDict, Unpack
+
+from .client import UNSET, BaseClient, Client
+from .config import AudioEventsConfig, AudioFormat, ConnectionConfig, TranscriptionConfig, TranslationConfig
+from .conversation import Conversation, MessageStream
+from .eventloop import AwaitedAuth, Bridge, LoopBell, in_thread, is_coroutine_method, step_of
+from .events import Callback, Event, EventEmitter
+from .exceptions import SessionError, SpeechmaticsError, TimeoutError
+from .exchange import ACKNOWLEDGEMENTS, Arrival
+from .microphone import Microphone
+from .multichannel import MultiChannelClient
+from .stats import SessionStats
+from .transcript import Transcript
+
+__all__ = ["AsyncClient", "AsyncMessageStream", "AsyncMicrophone", "AsyncMultiChannelClient"]
+
+_LATE = 0.001  # s: a loop may ring up to the resolution of its clock too early, and rings only once
+
+_T = TypeVar("_T")
+_Self = TypeVar("_Self", bound="_Face")
+_Payload = Union[bytes, bytearray, memoryview]
+
+
+class SessionOptions(TypedDict, total=False):
+    """Keyword arguments of every session; see :meth:`Client.start_session`."""
+
+    transcription_config: Union[TranscriptionConfig, Mapping[str, Any], None]
+    audio_format: Optional[AudioFormat]
+    translation_config: Optional[TranslationConfig]
+    audio_events_config: Optional[AudioEventsConfig]
+    ws_headers: Optional[Mapping[str, str]]
+
+
+class SourceOptions(SessionOptions, total=False):
+    """Those of a session that sends a source; see :meth:`Client.transcribe`."""
+
+    timeout: Optional[float]
+    speed: Optional[float]
+
+
+class _Face(EventEmitter):
+    """What both clients share. Its methods belong to one event loop at a time.
+
+    Handlers run on the loop, one at a time, in the order of registration. They may be plain functions, or
+    coroutine functions, which are awaited before the next handler runs. Cancelling a call that opens,
+    streams or ends a session closes that session.
+    """
+
+    _kind: type[_Behind]
+
+    def __init__(
+        self,
+        auth: Any = None,
+        *,
+        api_key: Optional[str] = None,
+        url: Optional[str] = None,
+        conn_config: Optional[ConnectionConfig] = None,
+        sdk_identifier: Optional[str] = None,
+        handler_errors: Literal["log", "raise"] = "log",
+    ) -> None:
+        super().__init__(handler_errors=handler_errors)
+        self._auth = AwaitedAuth(auth) if is_coroutine_method(auth, "get_auth_headers") else None
+        # Untyped here: what is sent, and how, differs between the two.
+        self._client: Any = self._kind(
+            weakref.ref(self),
+            self._auth or auth,
+            api_key=api_key,
+            url=url,
+            conn_config=conn_config,
+            sdk_identifier=sdk_identifier,
+        )
+        self._delivery: Optional[_Delivery] = None
+        self._turn: Optional[asyncio.Lock] = None  # to send; made in the loop, as Python 3.9 binds it there
+
+    # -- the session ---------------------------------------------------------------------------------
+
+    async def stop_session(self, *, timeout: Optional[float] = None) -> None:
+        """Say that all audio is sent, and wait for the rest of the transcript and for all handlers.
+
+        In a handler, or in the body of an ``async for`` over ``stream()``, it returns at once and the
+        delivery runs on to the end of the transcript. Arguments and errors as
+        :meth:`BaseClient.stop_session`.
+        """
+        delivery = self._delivery
+        if delivery is not None and delivery.runs_on(asyncio.current_task()):
+            delivery.conversation.connection.end_stream()
+        else:
+            await self._call(self._client.stop_session, timeout=timeout)
+
+    async def send_message(self, message: Mapping[str, Any]) -> None:
+        """Send a JSON message of the protocol. Raises as :meth:`BaseClient.send_message`."""
+        await self._in_turn(self._client.send_message, message)
+
+    async def update_config(self, **changes: Any) -> None:
+        """Change settings of the running session. Raises as :meth:`BaseClient.update_config`."""
+        await self._in_turn(self._client.update_config, **changes)
+
+    async def get_speakers(self, *, final: bool = False) -> None:
+        """Ask for the identifiers of the speakers; a ``SpeakersResult`` answers."""
+        await self._in_turn(self._client.get_speakers, final=final)
+
+    def request_stop(self) -> None:
+        """Ask the session to end, without waiting; for ``loop.add_signal_handler``, and safe anywhere."""
+        self._client.request_stop()
+
+    async def close(self) -> None:
+        """End the session now; what had not arrived is lost. The client may start another one."""
+        await in_thread(self._client.close)
+
+    async def __aenter__(self: _Self) -> _Self:
+        return self
+
+    async def __aexit__(self, exc_type: Optional[type[BaseException]], *_: object) -> None:
+        await self._call(self._client.__exit__, exc_type, None, None)
+
+    # -- handlers ------------------------------------------------------------------------------------
+
+    async def deliver(self, message: Mapping[str, Any]) -> None:
+        """Run the handlers of a message, one after the other; :meth:`emit` that can wait for coroutines.
+
+        Raises:
+            Exception: With ``handler_errors="raise"``, what the first failing handler raised.
+        """
+        name = message["message"]
+        failure: Optional[Exception] = None
+        for callback in self._due(name):
+            try:
+                result = callback(message)
+                # A task or future is left alone: who starts one in a handler wants it to run beside.
+                if inspect.iscoroutine(result):
+                    await result
+            except Exception as exc:  # noqa: BLE001  # user code: logged or raised below, never lost
+                failure = self._failed(name, callback, exc, failure)
+        if failure is not None:
+            raise failure
+
+    @staticmethod
+    def _checked(callback: Callback) -> Callback:
+        if not callable(callback):
+            raise TypeError(f"a callback must be callable, not {callback!r}")
+        return callback
+
+    # -- what is known -------------------------------------------------------------------------------
+
+    @property
+    def request_id(self) -> Optional[str]:
+        """Our id of the present or last session, sent as ``X-Request-Id``."""
+        return self._behind.request_id
+
+    @property
+    def session_id(self) -> Optional[str]:
+        """The service's id of the present or last session."""
+        return self._behind.session_id
+
+    @property
+    def is_connected(self) -> bool:
+        return self._behind.is_connected
+
+    @property
+    def audio_bytes_sent(self) -> int:
+        return self._behind.audio_bytes_sent
+
+    @property
+    def stats(self) -> SessionStats:
+        """Figures of the present or last session."""
+        return self._behind.stats
+
+    @property
+    def transcript(self) -> Transcript:
+        """What the present or last session has heard so far."""
+        return self._behind.transcript
+
+    # -- inside --------------------------------------------------------------------------------------
+
+    @property
+    def _behind(self) -> _Behind:
+        client: _Behind = self._client
+        return client
+
+    async def _start(self, **options: Any) -> None:
+        """Start a session by hand; a task of this loop delivers its messages."""
+        await self._open(self._client.start_session, **options)
+        self._delivery = delivery = _Delivery(self._behind._running(), self)
+        delivery.task = asyncio.ensure_future(_listen(delivery))
+
+    async def _open(self, function: Callable[..., _T], *args: Any, **options: Any) -> _T:
+        """Open a session; if that fails, handlers hear what the server said."""
+        if self._auth is not None:
+            self._auth.loop = asyncio.get_running_loop()
+        self._turn = asyncio.Lock()
+        self._behind.unheard = []
+        try:
+            return await self._call(function, *args, **options)
+        except SpeechmaticsError:
+            for message in self._behind.unheard:
+                await self.deliver(message)
+            raise
+
+    async def _call(self, function: Callable[..., _T], *args: Any, **options: Any) -> _T:
+        try:
+            return await in_thread(function, *args, **options)
+        except asyncio.CancelledError:
+            await self.close()
+            raise
+
+    async def _send_audio(self, payload: _Payload, channel: Optional[str] = None) -> None:
+        conversation = self._behind._running()
+        waiting = self._turn is not None and self._turn.locked()
+        if not waiting and conversation.send_audio(payload, channel=channel, wait=False):
+            await asyncio.sleep(0)  # who sends in a loop must not keep the event loop to itself
+        else:
+            await self._in_turn(conversation.send_audio, payload, channel=channel)
+
+    async def _in_turn(self, function: Callable[..., object], *args: Any, **options: Any) -> None:
+        """Send what may have to wait for room, after what waits already.
+
+        A sender that is cancelled leaves a thread behind that waits with the chunk in its hands; the turn
+        stays taken until that has gone out, since later audio must not overtake it.
+        """
+        self._behind._running()
+
+        async def send() -> None:
+            async with self._turn or asyncio.Lock():
+                await in_thread(function, *args, **options)
+
+        await asyncio.shield(send())
+
+
+class AsyncClient(_Face):
+    """Transcribe one stream of audio, in an event loop.
+
+    Arguments as for :class:`Client`; ``get_auth_headers`` of ``auth`` may also be a coroutine function.
+
+    Example:
+        >>> import asyncio
+        >>> from speechmatics_rt.local import LocalServer
+        >>> async def main(url):
+        ...     async with AsyncClient(url=url) as client:
+        ...         return await client.transcribe(bytes(32000), audio_format=AudioFormat("pcm_s16le", 16000))
+        >>> with LocalServer() as server:
+        ...     transcript = asyncio.run(main(server.url))
+        >>> transcript.words[0].content
+        'Good'
+    """
+
+    async def start_session(self, **options: Unpack[SessionOptions]) -> None:
+        """Connect and start recognition. Arguments and errors as :meth:`Client.start_session`."""
+        await self._start(**options)
+
+    async def transcribe(self, source: Any, **options: Unpack[SourceOptions]) -> Transcript:
+        """Send a whole source and return its transcript.
+
+        Args:
+            source: As for :meth:`Client.transcribe`, where reading may block; also an object with
+                ``async def read(n)``, or an asynchronous iterable of bytes.
+            **options: As for :meth:`Client.transcribe`, whose errors are raised.
+        """
+        return await self.stream(source, **options).finish()
+
+    def stream(self, source: Any, **options: Unpack[SourceOptions]) -> AsyncMessageStream:
+        """Return the messages of a session as an asynchronous iterator; it opens when entered or iterated.
+
+        Arguments and errors as :meth:`transcribe`.
+        """
+        return AsyncMessageStream(self, source, options)
+
+    async def send_audio(self, payload: _Payload) -> None:
+        """Send one chunk of audio; waits while the server is too far behind.
+
+        If it is cancelled while it waits, the chunk still goes out. Raises as :meth:`Client.send_audio`.
+        """
+        await self._send_audio(payload)
+
+    async def force_end_of_utterance(self, *, timestamp: Optional[float] = UNSET) -> None:
+        """End the utterance now. As :meth:`Client.force_end_of_utterance`."""
+        await self._in_turn(self._client.force_end_of_utterance, timestamp=timestamp)
+
+    @property
+    def audio_seconds_sent(self) -> float:
+        """Seconds of audio sent in the present or last session; 0 for format ``file``."""
+        seconds: float = self._client.audio_seconds_sent
+        return seconds
+
+
+class AsyncMultiChannelClient(_Face):
+    """Transcribe several sources at once, each on a channel of its own, in an event loop.
+
+    Arguments as for :class:`AsyncClient`, channels and labels as for :class:`MultiChannelClient`.
+
+    Example:
+        >>> import asyncio
+        >>> from speechmatics_rt.local import LocalServer
+        >>> calls = {"caller": bytes(96000), "agent": bytes(64000)}
+        >>> async def main(url):
+        ...     async with AsyncMultiChannelClient(url=url) as client:
+        ...         return await client.transcribe(calls, audio_format=AudioFormat("pcm_s16le", 16000))
+        >>> with LocalServer() as server:
+        ...     transcript = asyncio.run(main(server.url))
+        >>> sorted({word.channel for word in transcript.words})
+        ['agent', 'caller']
+    """
+
+    async def start_session(self, *, channels: Sequence[str], **options: Unpack[SessionOptions]) -> None:
+        """Connect and start recognition. As :meth:`MultiChannelClient.start_session`."""
+        await self._start(channels=channels, **options)
+
+    async def transcribe(self, sources: Mapping[str, Any], **options: Unpack[SourceOptions]) -> Transcript:
+        """Send all sources to their ends and return the transcript.
+
+        Args:
+            sources: A source for each label; see :meth:`AsyncClient.transcribe` for what it may be.
+            **options: As for :meth:`Client.transcribe`, whose errors are raised.
+        """
+        return await self.stream(sources, **options).finish()
+
+    def stream(self, sources: Mapping[str, Any], **options: Unpack[SourceOptions]) -> AsyncMessageStream:
+        """Return the messages of a session as an asynchronous iterator. As :meth:`AsyncClient.stream`."""
+        return AsyncMessageStream(self, sources, options)
+
+    async def send_audio(self, channel: str, payload: _Payload) -> None:
+        """Send one chunk of audio on a channel. As :meth:`AsyncClient.send_audio`."""
+        await self._send_audio(payload, channel)
+
+    async def end_channel(self, channel: str) -> None:
+        """Say that a channel has ended. As :meth:`MultiChannelClient.end_channel`."""
+        await self._in_turn(self._client.end_channel, channel)
+
+    async def force_end_of_utterance(
+        self, *, channel: Optional[str] = None, timestamp: Optional[float] = UNSET
+    ) -> None:
+        """End the utterance of a channel now. As :meth:`MultiChannelClient.force_end_of_utterance`."""
+        await self._in_turn(self._client.force_end_of_utterance, channel=channel, timestamp=timestamp)
+
+
+class AsyncMicrophone(Microphone):
+    """A microphone whose ``read`` is awaited, for programs that send the chunks themselves.
+
+    As the source of ``transcribe()`` or ``stream()`` a :class:`Microphone` does as well, on either kind of
+    client, and costs less: the thread that feeds the session reads it.
+    """
+
+    async def read(self, size: int) -> bytes:  # type: ignore[override]  # that is what it is for
+        """Record ``size`` bytes. As :meth:`Microphone.read`."""
+        return await in_thread(super().read, size)
+
+
+class AsyncMessageStream:
+    """The messages of one session: ``async for message in client.stream(source)``.
+
+    Each message is delivered to its handlers first and then returned, as by :class:`MessageStream`. Leaving
+    it unfinished ends the session: by ``async with``, ``close()`` or cancellation, or by dropping it.
+    """
+
+    def __init__(self, face: _Face, source: Any, options: Mapping[str, Any]) -> None:
+        self._face = face
+        self._source = source
+        self._options = options
+        self._bridges: list[Bridge] = []
+        self._messages: Optional[MessageStream] = None  # never iterated; it warns if it is dropped
+        self._delivery: Optional[_Delivery] = None
+
+    @property
+    def transcript(self) -> Transcript:
+        """What was heard so far; complete when the iteration has ended."""
+        return Transcript() if self._messages is None else self._messages.transcript
+
+    async def __aenter__(self) -> AsyncMessageStream:
+        await self._open()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    def __aiter__(self) -> AsyncMessageStream:
+        return self
+
+    async def __anext__(self) -> dict[str, Any]:
+        delivery = self._delivery or await self._open()
+        delivery.task = asyncio.current_task()
+        try:
+            while True:
+                message = await delivery.take()
+                if message is None:
+                    raise StopAsyncIteration
+                await delivery.deliver(message)
+                if message["message"] not in ACKNOWLEDGEMENTS:
+                    return message
+        except asyncio.CancelledError:
+            await self.close()
+            raise
+
+    async def finish(self) -> Transcript:
+        """Run to the end of the transcript and return it."""
+        async with self:
+            async for _ in self:
+                pass
+        return self.transcript
+
+    async def close(self) -> None:
+        """End the session if it still runs; what had not arrived is lost."""
+        for bridge in self._bridges:
+            bridge.close()
+        if self._messages is not None and not self._messages._conversation.delivered.is_set():
+            await in_thread(self._messages.close)
+
+    async def _open(self) -> _Delivery:
+        face = self._face
+        try:
+            self._messages = messages = await face._open(
+                face._client.stream, self._bridged(self._source), **self._options
+            )
+        except BaseException:
+            await self.close()
+            raise
+        delivery = _Delivery(messages._conversation, face, messages._deadline, messages._timeout)
+        self._delivery = face._delivery = delivery
+        return delivery
+
+    def _bridged(self, source: Any) -> Any:
+        """Make asynchronous sources such as a thread can read."""
+        if isinstance(source, Mapping):
+            return {label: self._bridged(one) for label, one in source.items()}
+        step = step_of(source, (self._options.get("audio_format") or AudioFormat()).chunk_size)
+        if step is None:
+            return source
+        self._bridges.append(Bridge(step))
+        return self._bridges[-1]
+
+
+# -- behind the face -----------------------------------------------------------------------------------
+
+
+class _Behind(BaseClient):
+    """The blocking client behind a face: what it would deliver by itself it leaves to the face."""
+
+    def __init__(self, face: Callable[[], Optional[_Face]], *args: Any, **options: Any) -> None:
+        self._face = face
+        self.unheard: list[Mapping[str, Any]] = []  # messages of a session that failed to start
+        super().__init__(*args, **options)
+
+    def emit(self, event: Event, message: Mapping[str, Any]) -> None:
+        self.unheard.append(message)
+
+    def _wants(self, name: str) -> bool:
+        face = self._face()
+        return face is not None and face._wants(name)
+
+    def _listen(self, conversation: Conversation) -> None:
+        """Start no thread: the task of :func:`_listen` does what it would do."""
+
+
+class _Single(_Behind, Client):
+    pass
+
+
+class _Several(_Behind, MultiChannelClient):
+    pass
+
+
+AsyncClient._kind = _Single
+AsyncMultiChannelClient._kind = _Several
+
+
+class _Delivery:
+    """Take the messages of one session and run their handlers, on the event loop.
+
+    Holds the face weakly, as the listener thread does its client, so that a dropped client is collected.
+    """
+
+    def __init__(
+        self,
+        conversation: Conversation,
+        face: _Face,
+        deadline: float = float("inf"),
+        timeout: Optional[float] = None,
+    ) -> None:
+        self.conversation = conversation
+        self.task: Optional[asyncio.Future[Any]] = None  # the one that runs the handlers
+        self._face = weakref.ref(face)
+        self._deadline = deadline
+        self._timeout = timeout
+        self._batch: deque[Arrival] = deque()
+        self._bell = LoopBell()
+        self._alarm: Optional[asyncio.TimerHandle] = None
+        if deadline < float("inf"):
+            left = deadline - time.monotonic() + _LATE
+            self._alarm = asyncio.get_running_loop().call_later(left, self._bell.ring)
+        conversation.delivering = None  # not the thread that opened it
+        conversation.connection.ring(self._bell)
+
+    def runs_on(self, task: Optional[asyncio.Future[Any]]) -> bool:
+        """Whether that task delivers, and has not come to the end."""
+        return task is not None and task is self.task and not self.conversation.delivered.is_set()
+
+    async def take(self) -> Optional[dict[str, Any]]:
+        """Return the next message; None at the end of the transcript. Raises what the session failed with."""
+        conversation = self.conversation
+        if conversation.delivered.is_set():
+            return None
+        try:
+            while True:
+                while self._batch:
+                    message = conversation.connection.open(self._batch.popleft())
+                    if message is not None:
+                        return message
+                await asyncio.sleep(0)  # the loop's turn, however much has arrived
+                if not await self._receive():
+                    await self.end()
+                    return None
+        except SpeechmaticsError as exc:
+            await self.end(exc)
+            if conversation.streamed:
+                conversation.told(exc)
+            raise
+
+    async def _receive(self) -> bool:
+        """Wait for messages; False when there are none to come."""
+        while True:
+            batch = self.conversation.connection.receive(0.0)
+            if batch is not None:
+                self._batch.extend(batch)
+                return bool(batch)
+            if time.monotonic() >= self._deadline:
+                raise TimeoutError(
+                    f"the transcription was not complete within {self._timeout:g} s",
+                    stage="whole",
+                    seconds=self._timeout,
+                )
+            await self._bell.heard()
+
+    async def deliver(self, message: dict[str, Any]) -> None:
+        self.conversation.transcript.add(message)
+        face = self._face()
+        if face is not None:
+            await face.deliver(message)
+
+    async def end(self, failure: Optional[SpeechmaticsError] = None) -> None:
+        """Note that nothing more will be delivered, and close."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self.conversation.end(failure)
+        await in_thread(self.conversation.connection.close)
+
+
+async def _listen(delivery: _Delivery) -> None:
+    """Deliver between ``start_session()`` and ``stop_session()``."""
+    conversation = delivery.conversation
+    try:
+        while True:
+            message = await delivery.take()
+            if message is None:
+                break
+            try:
+                await delivery.deliver(message)
+            except Exception as exc:  # noqa: BLE001  # handler_errors="raise": stop_session() raises it
+                conversation.handler_failure = conversation.handler_failure or exc
+    except SpeechmaticsError as exc:
+        if not isinstance(exc, SessionError):
+            conversation.log.error("the session failed: %s", exc)  # noqa: TRY400  # stop_session() raises it
+    finally:
+        if not conversation.delivered.is_set():  # cancelled: the loop is being shut down
+            await delivery.end()

@@ -1,0 +1,202 @@
+"""Between threads and an event loop: waking one from the other, and waiting on either side."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import threading
+from collections.abc import Awaitable
+from concurrent import futures
+from typing import Any, Callable, Optional, TypeVar
+
+from .auth import AuthBase
+from .config import ConnectionConfig
+from .doorbell import Doorbell
+from .exceptions import SessionError, TimeoutError
+
+__all__ = ["AwaitedAuth", "Bridge", "LoopBell", "in_thread", "is_coroutine_method", "step_of"]
+
+_T = TypeVar("_T")
+
+
+async def in_thread(function: Callable[..., _T], *args: Any, **options: Any) -> _T:
+    """Call a function that may block on a thread of its own, and wait for what it gives.
+
+    Not on the loop's executor: that one has few threads, the program's own work waits for them, and
+    ``asyncio.run`` would not return before the last of them does, a call that was cancelled included.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[_T] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def settle(set_outcome: Callable[[Any], None], outcome: Any) -> None:
+        if not done.done():  # else the caller was cancelled
+            set_outcome(outcome)
+
+    def work() -> None:
+        try:
+            outcome = (done.set_result, context.run(function, *args, **options))
+        except BaseException as exc:  # noqa: BLE001  # not swallowed: raised where it is awaited
+            outcome = (done.set_exception, exc)  # type: ignore[assignment]
+        try:
+            loop.call_soon_threadsafe(settle, *outcome)
+        except RuntimeError:
+            pass  # the loop was closed: nobody waits
+        finally:
+            del outcome  # an exception's traceback holds this frame
+
+    name = getattr(function, "__name__", "call")
+    threading.Thread(target=work, name=f"speechmatics-rt-aio-{name}", daemon=True).start()
+    return await done
+
+
+class LoopBell(Doorbell):
+    """Wake one coroutine, from any thread: one call to its loop, however often it rings meanwhile.
+
+    Made in the loop whose coroutine it wakes. ``ring`` takes no lock of ours and runs none of the user's
+    code, so it may be called under any lock.
+    """
+
+    __slots__ = ("_loop", "_rung", "_woken")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._loop = asyncio.get_running_loop()
+        self._woken = asyncio.Event()
+        self._rung = False
+
+    def ring(self) -> None:
+        if not self._rung:
+            self._rung = True
+            try:
+                self._loop.call_soon_threadsafe(self._wake)
+            except RuntimeError:
+                pass  # the loop is closed: nobody is left to be woken
+
+    def _wake(self) -> None:
+        # First of all: who rings from here on may have put something where it is not seen this time.
+        self._rung = False
+        self._woken.set()
+
+    async def heard(self) -> None:
+        """Sleep until it rings."""
+        await self._woken.wait()
+        self._woken.clear()
+
+
+class _Caller:
+    """Run coroutines on a loop from one thread at a time, until :meth:`close`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._closed = False
+        self._pending: Optional[futures.Future[Any]] = None
+
+    def call(self, function: Callable[[], Awaitable[_T]], timeout: Optional[float] = None) -> _T:
+        async def run() -> _T:
+            return await function()
+
+        coroutine = run()
+        try:
+            self._pending = pending = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        except RuntimeError:  # the loop is closed
+            coroutine.close()
+            raise
+        if self._closed:  # looked at after _pending is set, as close() does it the other way round
+            pending.cancel()
+        return pending.result(timeout)
+
+    def close(self) -> None:
+        """Cancel what is under way, and whatever comes."""
+        self._closed = True
+        if self._pending is not None:
+            self._pending.cancel()
+
+
+class Bridge:
+    """An asynchronous source as a blocking iterable: a thread asks for blocks, the loop reads them.
+
+    Args:
+        step: Gives the next block; nothing (None, or no bytes) at the end.
+    """
+
+    def __init__(self, step: Callable[[], Awaitable[Any]]) -> None:
+        self._step = step
+        self._caller = _Caller(asyncio.get_running_loop())
+
+    def __iter__(self) -> Bridge:
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            block = self._caller.call(self._step)
+        except futures.CancelledError as exc:
+            raise SessionError("the session ended while its audio source was being read") from exc
+        if not block:
+            raise StopIteration
+        return block
+
+    def close(self) -> None:
+        """Give up the read that is under way."""
+        self._caller.close()
+
+
+def step_of(source: Any, size: int) -> Optional[Callable[[], Awaitable[Any]]]:
+    """Return what reads the next block of an asynchronous source; None if it isn't asynchronous."""
+    if is_coroutine_method(source, "read"):
+        return lambda: source.read(size)
+    if not hasattr(source, "__aiter__") or hasattr(source, "__iter__") or hasattr(source, "read"):
+        return None
+    blocks = source.__aiter__()
+
+    async def step() -> Any:
+        block = b""
+        while not block:  # an empty block is no end here
+            try:
+                block = await blocks.__anext__()
+            except StopAsyncIteration:
+                return None
+        return block
+
+    return step
+
+
+def is_coroutine_method(thing: object, name: str) -> bool:
+    return inspect.iscoroutinefunction(getattr(thing, name, None))
+
+
+class AwaitedAuth(AuthBase):
+    """An ``auth`` whose headers have to be awaited, for a client that asks for them on a thread.
+
+    Args:
+        auth: Anything with ``async def get_auth_headers()``; our other methods are called if it has them.
+
+    Attributes:
+        loop: Where to await them.
+    """
+
+    loop: asyncio.AbstractEventLoop
+
+    def __init__(self, auth: Any) -> None:
+        self._auth = auth
+        self._timeout: Optional[float] = None
+
+    def configure(self, conn_config: ConnectionConfig) -> None:
+        self._timeout = conn_config.open_timeout
+        if isinstance(self._auth, AuthBase):
+            self._auth.configure(conn_config)
+
+    def refresh(self) -> bool:
+        return isinstance(self._auth, AuthBase) and self._auth.refresh()
+
+    def get_auth_headers(self) -> dict[str, str]:
+        caller = _Caller(self.loop)
+        try:
+            return dict(caller.call(self._auth.get_auth_headers, self._timeout))
+        except futures.TimeoutError as exc:
+            caller.close()
+            text = (
+                f"get_auth_headers() of {type(self._auth).__name__} did not return within {self._timeout:g} s"
+            )
+            raise TimeoutError(text, stage="open", seconds=self._timeout) from exc

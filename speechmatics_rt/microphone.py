@@ -1,0 +1,325 @@
+"""The microphone as an audio source. ``sounddevice`` is imported here alone, when it is first needed."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+import warnings
+from typing import Any, Optional, TypeVar
+
+from typing_extensions import TypedDict
+
+from .exceptions import AudioError, ConfigurationError
+
+__all__ = ["InputDevice", "Microphone"]
+
+logger = logging.getLogger(__name__)
+
+_Self = TypeVar("_Self", bound="Microphone")
+
+_SAMPLE = 2  # bytes: 16 bits
+_BUFFER = 60.0  # s that wait for a slow reader (1.9 MB at 16 kHz): longer than most pauses of a network
+_SILENCE = 5.0  # s without a single block, after which the device is gone: even silence is delivered
+_WARN_EVERY = 1.0  # s
+
+
+class InputDevice(TypedDict):
+    """A device that records; ``index`` is what :class:`Microphone` takes as ``device_index``."""
+
+    index: int
+    name: str
+    channels: int
+    sample_rate: float
+    default: bool
+
+
+class Microphone:
+    """Record from an input device as 16-bit mono PCM; an audio source for every client.
+
+    A source by its blocking :meth:`read`; also an iterator of chunks, and a context manager that starts and
+    stops. One thread reads; any may stop. In an event loop, give it to ``AsyncClient.transcribe()`` as it
+    is, or use :class:`AsyncMicrophone`, whose ``read`` is awaited.
+
+    What nobody reads waits in a buffer of 60 s. When that is full the oldest audio is dropped: who comes
+    back after a long pause wants to hear what is being said now. The loss is counted and logged.
+
+    Args:
+        sample_rate: Samples a second. Say the same to the client: ``AudioFormat("pcm_s16le", sample_rate)``.
+        channels: 1, since the service takes one.
+        chunk_size: Frames (samples, not bytes) that the device delivers at a time: 160 are 10 ms at 16 kHz.
+        device_index: Which device, see :meth:`list_devices`; the system's default without it.
+
+    Attributes:
+        overflows: How often audio was lost since :meth:`start`.
+        seconds_lost: How much of it, as far as is known; what the system loses it doesn't measure.
+
+    Example::
+
+        with Microphone(sample_rate=16000) as mic, Client() as client:
+            for message in client.stream(mic, audio_format=AudioFormat("pcm_s16le", 16000)):
+                ...
+
+    Raises:
+        ConfigurationError: A number is not positive, or ``channels`` is not 1.
+    """
+
+    def __init__(
+        self,
+        sample_rate: int = 16000,
+        channels: int = 1,
+        chunk_size: int = 160,
+        device_index: Optional[int] = None,
+    ) -> None:
+        if sample_rate <= 0 or chunk_size <= 0:
+            raise ConfigurationError("sample_rate and chunk_size must be positive")
+        if channels != 1:
+            raise ConfigurationError(f"channels={channels}: the service takes audio of one channel")
+        self._sample_rate = sample_rate
+        self._chunk_size = chunk_size
+        self._device_index = device_index
+        # Guards which stream is open. The audio thread takes no lock of ours.
+        self._lock = threading.Lock()
+        self._stream: Any = None
+        self._recording: Optional[_Recording] = None
+        self._rest = b""  # of the last block, for the next read
+        self._warned = (0, 0.0)  # overflows told of, and when
+
+    # -- start and stop ------------------------------------------------------------------------------
+
+    def start(self) -> bool:
+        """Start recording; True, also if it was on already. What prevents it is raised, not returned.
+
+        Raises:
+            ConfigurationError: The package ``sounddevice`` or the library PortAudio is missing.
+            AudioError: There is no such device, or it can't record like this, or is in use.
+        """
+        with self._lock:
+            if self._stream is not None:
+                return True
+            sounddevice = _import_sounddevice()
+            recording = _Recording(int(_BUFFER * self._sample_rate / self._chunk_size) + 1)
+            stream = None
+            try:
+                stream = sounddevice.RawInputStream(
+                    samplerate=self._sample_rate,
+                    blocksize=self._chunk_size,
+                    device=self._device_index,
+                    channels=1,
+                    dtype="int16",
+                    callback=recording.hear,
+                    finished_callback=recording.end,
+                )
+                stream.start()
+            except (sounddevice.PortAudioError, ValueError) as exc:
+                if stream is not None:
+                    stream.close(ignore_errors=True)
+                raise AudioError(self._why_not(exc)) from exc
+            self._stream, self._recording, self._rest, self._warned = stream, recording, b"", (0, 0.0)
+        logger.info("recording at %d Hz from %s", self._sample_rate, self._device)
+        return True
+
+    def stop(self) -> None:
+        """Stop recording. What was recorded can still be read; then reads give ``b""``. Never fails."""
+        with self._lock:
+            stream, self._stream = self._stream, None
+        if stream is None:
+            return
+        stream.stop(ignore_errors=True)
+        stream.close(ignore_errors=True)
+        recording = self._recording
+        if recording is not None:
+            recording.end()
+            self._warn(recording, finally_=True)
+        logger.info("recording stopped")
+
+    def __enter__(self: _Self) -> _Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+    def __del__(self) -> None:
+        # PortAudio would go on to call a callback that is no more.
+        if getattr(self, "_stream", None) is not None:
+            self.stop()
+            warnings.warn(f"a microphone was dropped while it recorded: {self!r}", ResourceWarning, 2)
+
+    # -- reading -------------------------------------------------------------------------------------
+
+    def read(self, size: int) -> bytes:
+        """Return ``size`` bytes of audio, when so much is recorded; fewer, then ``b""``, after :meth:`stop`.
+
+        Args:
+            size: In bytes, two for each frame; an odd one is rounded down.
+
+        Raises:
+            AudioError: It was never started, or the device delivers nothing any more.
+        """
+        wanted = size - size % _SAMPLE
+        if wanted <= 0:
+            raise ConfigurationError(
+                f"read({size}): a frame has {_SAMPLE} bytes, so ask for at least as many"
+            )
+        recording = self._recording
+        if recording is None:
+            raise AudioError("the microphone does not record: call start(), or use it in a 'with'")
+        blocks, length = [self._rest], len(self._rest)
+        try:
+            while length < wanted:
+                block = recording.next(self._chunk_size / self._sample_rate + _SILENCE)
+                if not block:
+                    if self.is_recording:
+                        raise AudioError("the microphone stopped by itself; was it unplugged?")
+                    break
+                blocks.append(block)
+                length += len(block)
+        finally:  # an error or Ctrl-C in between loses nothing
+            self._rest = b"".join(blocks)
+        self._warn(recording)
+        audio, self._rest = self._rest[:wanted], self._rest[wanted:]
+        return audio
+
+    def __iter__(self: _Self) -> _Self:
+        return self
+
+    def __next__(self) -> bytes:
+        chunk = Microphone.read(self, self._chunk_size * _SAMPLE)
+        if not chunk:
+            raise StopIteration
+        return chunk
+
+    # -- what is known -------------------------------------------------------------------------------
+
+    @property
+    def overflows(self) -> int:
+        return self._recording.overflows if self._recording else 0
+
+    @property
+    def seconds_lost(self) -> float:
+        return self._recording.frames_lost / self._sample_rate if self._recording else 0.0
+
+    @property
+    def is_recording(self) -> bool:
+        return self._stream is not None
+
+    def readable(self) -> bool:
+        return self.is_recording
+
+    @property
+    def is_available(self) -> bool:
+        """Whether ``sounddevice`` and PortAudio are installed; there may still be no device."""
+        try:
+            _import_sounddevice()
+        except ConfigurationError:
+            return False
+        return True
+
+    @staticmethod
+    def list_devices() -> list[InputDevice]:
+        """Return the devices that record; those that were there when the program first asked.
+
+        Raises:
+            ConfigurationError: The package ``sounddevice`` or the library PortAudio is missing.
+        """
+        sounddevice = _import_sounddevice()
+        try:
+            default = sounddevice.query_devices(kind="input")["index"]
+        except sounddevice.PortAudioError:  # there is none
+            default = None
+        return [
+            InputDevice(
+                index=index,
+                name=device["name"],
+                channels=device["max_input_channels"],
+                sample_rate=device["default_samplerate"],
+                default=index == default,
+            )
+            for index, device in enumerate(sounddevice.query_devices())
+            if device["max_input_channels"] > 0
+        ]
+
+    # -- inside --------------------------------------------------------------------------------------
+
+    @property
+    def _device(self) -> str:
+        return "the default input device" if self._device_index is None else f"device {self._device_index}"
+
+    def _why_not(self, error: Exception) -> str:
+        text = f"can't record at {self._sample_rate} Hz from {self._device}: {error}"
+        devices = ", ".join(f"{device['index']} {device['name']!r}" for device in self.list_devices())
+        return f"{text}; devices that record: {devices or 'none'}"
+
+    def _warn(self, recording: _Recording, *, finally_: bool = False) -> None:
+        """Log what was lost, on the reader's thread: the audio thread must not wait for a log file."""
+        told, when = self._warned
+        now = time.monotonic()
+        if recording.overflows == told or (now < when + _WARN_EVERY and not finally_):
+            return
+        self._warned = (recording.overflows, now)
+        logger.warning(
+            "audio of the microphone was lost %d times, %.2f s in all: it is not read fast enough",
+            recording.overflows,
+            self.seconds_lost,
+        )
+
+
+class _Recording:
+    """What the audio thread has heard and the reader has not taken yet.
+
+    The queue is the one object that both touch; putting into it neither waits nor takes a lock that anybody
+    holds. Only the audio thread writes the counts.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit  # blocks
+        self._blocks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._over = False
+        self.overflows = 0
+        self.frames_lost = 0
+
+    def hear(self, data: Any, frames: int, _time: object, status: Any) -> None:
+        """Take a block; runs on the audio thread, so it neither blocks nor raises."""
+        if status.input_overflow:
+            self.overflows += 1
+        if self._blocks.qsize() >= self._limit:
+            try:
+                self._blocks.get_nowait()
+                self.overflows += 1
+                self.frames_lost += frames
+            except queue.Empty:
+                pass  # the reader came by just now
+        self._blocks.put(bytes(data))
+
+    def end(self) -> None:
+        """Let the reader come to an end, after what it has not read yet."""
+        self._blocks.put(b"")
+
+    def next(self, timeout: float) -> bytes:
+        """Return the next block; ``b""`` at the end, each time."""
+        if self._over and self._blocks.empty():
+            return b""
+        try:
+            block = self._blocks.get(timeout=timeout)
+        except queue.Empty:
+            raise AudioError(
+                f"the microphone has delivered nothing for {timeout:.0f} s; was it unplugged?"
+            ) from None
+        if not block:
+            self._over = True
+            return self.next(timeout)  # once more: stop() and PortAudio may both have said so
+        return block
+
+
+def _import_sounddevice() -> Any:
+    try:
+        import sounddevice
+    except ImportError as exc:
+        text = "a microphone needs the package sounddevice: pip install 'speechmatics-rt-sync[mic]'"
+        raise ConfigurationError(text) from exc
+    except OSError as exc:
+        text = f"sounddevice finds no PortAudio ({exc}); on Debian and Ubuntu: apt install libportaudio2"
+        raise ConfigurationError(text) from exc
+    return sounddevice

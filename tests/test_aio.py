@@ -1,0 +1,1041 @@
+"""The asyncio face: handlers on the loop, sources of both kinds, cancellation, pressure, many loops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import gc
+import io
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import wave
+
+import pytest
+
+import speechmatics_rt
+from speechmatics_rt import (
+    AudioError,
+    AudioFormat,
+    AuthBase,
+    AuthenticationError,
+    ConfigurationError,
+    ConnectionConfig,
+    SessionError,
+    StaticKeyAuth,
+    TimeoutError,
+    TranscriptionConfig,
+    TranscriptionError,
+)
+from speechmatics_rt.aio import AsyncClient, AsyncMultiChannelClient
+from speechmatics_rt.local import Fault
+
+from .conftest import SPEECH
+
+PCM = AudioFormat("pcm_s16le", 16000)
+SECOND = bytes(32000)
+FIRST_WORDS = "Good morning, and welcome to the reading room."
+
+
+def face(server, kind=AsyncClient, **options):
+    names = set(ConnectionConfig.__dataclass_fields__)
+    config = {name: options.pop(name) for name in list(options) if name in names}
+    conn_config = ConnectionConfig(ssl_context=server.ssl_context, **config)
+    return kind(url=server.url, conn_config=conn_config, **options)
+
+
+def run(main):
+    """Run ``main()`` in a new loop; whatever the loop itself complains about fails the test."""
+    complaints = []
+
+    async def guarded():
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
+        return await main()
+
+    try:
+        return asyncio.run(guarded())
+    finally:
+        assert not complaints
+
+
+async def silence(seconds):
+    for _ in range(round(seconds * 10)):
+        await asyncio.sleep(0)
+        yield SECOND[:3200]
+
+
+async def endless():
+    while True:
+        await asyncio.sleep(0.01)
+        yield SECOND[:320]
+
+
+async def until(condition):
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.005)
+
+
+# -- the surface ---------------------------------------------------------------------------------------
+
+
+def test_a_file_is_transcribed_in_one_call(serve) -> None:
+    server = serve()
+
+    async def main():
+        async with face(server) as client:
+            with open(SPEECH, "rb") as file:
+                return await client.transcribe(file)
+
+    assert run(main).text.startswith(FIRST_WORDS)
+    assert server.sessions[0].close_code == 1000
+
+
+def test_handlers_of_both_kinds_run_on_the_loop_one_at_a_time_in_order(serve) -> None:
+    seen = []
+
+    async def main():
+        client = face(serve())
+
+        @client.on("AddTranscript")
+        async def first(message):
+            seen.append(("begin", threading.get_ident()))
+            await asyncio.sleep(0.001)
+            seen.append(("end", threading.get_ident()))
+
+        @client.on("AddTranscript")
+        def second(message):
+            seen.append(("plain", threading.get_ident()))
+
+        client.once("AddTranscript", lambda message: seen.append(("once", threading.get_ident())))
+        async with client:
+            await client.transcribe(SECOND * 5, audio_format=PCM)
+
+    run(main)
+    names = [name for name, _ in seen]
+    assert names[:4] == ["begin", "end", "plain", "once"]
+    assert names[4:] == ["begin", "end", "plain"] * (len(names[4:]) // 3) != []
+    assert {thread for _, thread in seen} == {threading.get_ident()}
+
+
+def test_a_task_that_a_handler_starts_is_not_waited_for(serve) -> None:
+    async def main():
+        gate = asyncio.Event()
+        async with face(serve()) as client:
+            tasks = []
+            client.once(
+                "AddTranscript", lambda message: tasks.append(asyncio.create_task(gate.wait())) or tasks[0]
+            )
+            await client.transcribe(SECOND * 3, audio_format=PCM)
+            assert not tasks[0].done()
+            gate.set()
+            await tasks[0]
+
+    run(main)
+
+
+def test_the_iterator_yields_every_message_but_the_acknowledgements(serve) -> None:
+    server = serve()
+    acknowledged = []
+
+    async def main():
+        async with face(server) as client:
+            client.on("AudioAdded", acknowledged.append)
+            messages = client.stream(SECOND * 3, audio_format=PCM)
+            kinds = [message["message"] async for message in messages]
+            return kinds, messages.transcript
+
+    kinds, transcript = run(main)
+    said = [message["message"] for message in server.sessions[0].sent]
+    assert kinds == [kind for kind in said if kind != "AudioAdded"]
+    assert [message["seq_no"] for message in acknowledged] == list(range(1, said.count("AudioAdded") + 1))
+    assert transcript.text.startswith("Good morning,")
+
+
+def test_a_session_by_hand_sends_listens_and_stops(serve) -> None:
+    server = serve()
+    threads = set()
+
+    async def main():
+        async with face(server) as client:
+            client.on_any(lambda message: threads.add(threading.get_ident()))
+            await client.start_session(
+                audio_format=PCM, transcription_config=TranscriptionConfig(language="de")
+            )
+            assert client.is_connected
+            for _ in range(20):
+                await client.send_audio(SECOND[:3200])
+            assert client.audio_seconds_sent == pytest.approx(2)
+            assert client.audio_bytes_sent == 64000
+            await client.get_speakers()
+            await client.update_config(max_delay=2)
+            await client.force_end_of_utterance()
+            await client.stop_session()
+            assert not client.is_connected
+            assert client.session_id
+            assert client.stats.frames_sent == 20
+            return client.transcript.text, client.request_id
+
+    text, request_id = run(main)
+    assert text == "Good morning, and welcome"
+    record = server.sessions[0]
+    assert record.headers["x-request-id"] == request_id
+    said = [message for message in record.messages if message["message"] != "AddAudio"]
+    assert [message["message"] for message in said] == [
+        "StartRecognition",
+        "GetSpeakers",
+        "SetRecognitionConfig",
+        "ForceEndOfUtterance",
+        "EndOfStream",
+    ]
+    assert said[3]["timestamp"] == pytest.approx(2)
+    assert said[-1]["last_seq_no"] == 20
+    assert threads == {threading.get_ident()}
+
+
+def test_leaving_async_with_keeps_the_tail(serve) -> None:
+    finals = []
+
+    async def main():
+        async with face(serve()) as client:
+            client.on("AddTranscript", lambda message: finals.append(message["metadata"]["transcript"]))
+            await client.start_session(audio_format=PCM)
+            await client.send_audio(SECOND * 2)
+
+    run(main)
+    assert "".join(finals) == "Good morning, and welcome "
+
+
+def test_leaving_async_with_by_an_exception_closes_without_waiting(serve) -> None:
+    server = serve()
+
+    async def main():
+        async with face(server) as client:
+            await client.start_session(audio_format=PCM)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run(main)
+    assert server.sessions[0].closed.wait(5)
+    assert [message["message"] for message in server.sessions[0].messages] == ["StartRecognition"]
+
+
+def test_a_client_runs_one_session_after_another_and_one_at_a_time(serve) -> None:
+    server = serve()
+
+    async def main():
+        async with face(server) as client:
+            first = await client.transcribe(SECOND * 2, audio_format=PCM)
+            await client.start_session(audio_format=PCM)
+            with pytest.raises(SessionError, match="already"):
+                await client.transcribe(SECOND, audio_format=PCM)
+            await client.close()
+            with pytest.raises(SessionError):
+                await client.send_audio(SECOND)
+            second = await client.transcribe(SECOND * 2, audio_format=PCM)
+            return first.text, second.text
+
+    first, second = run(main)
+    assert first == second
+    assert len(server.sessions) == 3
+
+
+def test_calls_without_a_session_say_so(serve) -> None:
+    async def main():
+        client = face(serve())
+        for call in (client.send_audio(SECOND), client.force_end_of_utterance(), client.get_speakers()):
+            with pytest.raises(SessionError, match="start_session"):
+                await call
+        await client.stop_session()
+        await client.close()
+
+    run(main)
+
+
+def test_several_channels_in_one_session(serve) -> None:
+    server = serve()
+    seen = set()
+
+    async def main():
+        async with face(server, AsyncMultiChannelClient) as client:
+            client.on("AddTranscript", lambda message: seen.add(message["channel"]))
+            sources = {"left": silence(2), "right": io.BytesIO(SECOND * 3)}
+            transcript = await client.transcribe(sources, audio_format=PCM)
+            await client.start_session(channels=["a", "b"], audio_format=PCM)
+            await client.send_audio("a", SECOND)
+            await client.send_audio("b", SECOND * 2)
+            await client.force_end_of_utterance(channel="a")
+            await client.end_channel("a")
+            await client.end_channel("b")
+            await client.stop_session()
+            return transcript
+
+    transcript = run(main)
+    assert {word.channel for word in transcript.words} == {"left", "right"} == seen - {"a", "b"}
+    kinds = [message["message"] for message in server.sessions[1].messages]
+    assert kinds[-2:] == ["EndOfChannel", "EndOfChannel"]
+
+
+# -- sources and keys ----------------------------------------------------------------------------------
+
+
+def test_asynchronous_sources_of_every_shape_are_read_on_the_loop(serve) -> None:
+    server = serve()
+
+    class Reader:
+        def __init__(self):
+            self.left, self.threads = len(SECOND) * 2, set()
+
+        async def read(self, size):
+            await asyncio.sleep(0)
+            self.threads.add(threading.get_ident())
+            size = min(size, self.left)
+            self.left -= size
+            return bytes(size)
+
+    async def main():
+        stream = asyncio.StreamReader()
+        stream.feed_data(SECOND * 2)
+        stream.feed_eof()
+        reader = Reader()
+
+        async def with_empty_blocks():
+            for _ in range(4):
+                yield SECOND[:16000]
+                yield b""
+
+        async with face(server) as client:
+            for source in (stream, reader, silence(2), with_empty_blocks()):
+                await client.transcribe(source, audio_format=PCM)
+        assert reader.threads == {threading.get_ident()}
+
+    run(main)
+    assert [record.audio for record in server.sessions] == [SECOND * 2] * 4
+
+
+def test_a_blocking_source_does_not_hold_up_the_loop(serve) -> None:
+    async def main():
+        gate = threading.Event()
+
+        def source():
+            yield SECOND
+            gate.wait(10)
+            yield SECOND
+
+        async with face(serve()) as client:
+            transcription = asyncio.ensure_future(client.transcribe(source(), audio_format=PCM))
+            await until(lambda: client.audio_bytes_sent)
+            gate.set()  # by the loop, which is free
+            return await transcription
+
+    assert run(main).text == "Good morning, and welcome"
+
+
+@pytest.mark.parametrize(
+    "source", [b"", silence(0), 7, io.StringIO("text")], ids=["empty", "none", "int", "text"]
+)
+def test_what_is_no_audio_fails_before_any_io(serve, source) -> None:
+    server = serve()
+
+    async def main():
+        async with face(server) as client:
+            await client.transcribe(source, audio_format=PCM)
+
+    with pytest.raises(AudioError):
+        run(main)
+    assert not server.sessions
+
+
+def test_an_asynchronous_source_that_raises_is_an_audio_error(serve) -> None:
+    async def broken():
+        yield SECOND
+        raise ZeroDivisionError("in the source")
+
+    async def main():
+        async with face(serve()) as client:
+            await client.transcribe(broken(), audio_format=PCM)
+
+    with pytest.raises(AudioError, match="in the source") as caught:
+        run(main)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+class Vault(AuthBase):
+    def __init__(self, *keys):
+        self.keys, self.threads, self.asked = list(keys), set(), 0
+
+    async def get_auth_headers(self):
+        await asyncio.sleep(0)
+        self.threads.add(threading.get_ident())
+        self.asked += 1
+        return {"Authorization": f"Bearer {self.keys[0]}"}
+
+    def refresh(self):
+        return bool(self.keys.pop(0) and self.keys)
+
+
+def test_headers_may_be_awaited_and_are_asked_for_again_when_refused(serve) -> None:
+    server = serve(keys=["good"])
+    auth = Vault("old", "good")
+
+    async def main():
+        async with face(server, auth=auth) as client:
+            await client.transcribe(SECOND, audio_format=PCM)
+
+    run(main)
+    assert auth.asked == 2
+    assert auth.threads == {threading.get_ident()}
+
+
+def test_a_refused_key_is_an_authentication_error(serve) -> None:
+    server = serve(keys=["good"])
+
+    async def main():
+        async with face(server, auth=StaticKeyAuth("bad")) as client:
+            await client.start_session(audio_format=PCM)
+
+    with pytest.raises(AuthenticationError):
+        run(main)
+
+
+def test_headers_that_never_come_are_a_timeout_of_opening(serve) -> None:
+    class Stuck(AuthBase):
+        async def get_auth_headers(self):
+            await asyncio.Event().wait()
+
+    async def main():
+        async with face(serve(), auth=Stuck(), open_timeout=0.2) as client:
+            await client.start_session(audio_format=PCM)
+
+    with pytest.raises(TimeoutError, match="get_auth_headers") as caught:
+        run(main)
+    assert caught.value.stage == "open"
+
+
+# -- errors --------------------------------------------------------------------------------------------
+
+
+def test_an_error_of_the_service_is_raised_with_what_was_heard(serve) -> None:
+    server = serve(faults=[Fault.error("job_error", "it broke", after_seconds=6)])
+    heard = []
+
+    async def main():
+        async with face(server) as client:
+            client.on("Error", heard.append)
+            await client.transcribe(SECOND * 60, audio_format=PCM)
+
+    with pytest.raises(TranscriptionError, match="it broke") as caught:
+        run(main)
+    assert caught.value.transcript.text.startswith("Good morning")
+    assert [message["type"] for message in heard] == ["job_error"]
+
+
+def test_handlers_hear_on_the_loop_why_a_session_did_not_start(serve) -> None:
+    heard = []
+
+    async def main():
+        async with face(serve(faults=[Fault.error("quota_exceeded", "full", at="start")])) as client:
+            client.on("Error", lambda message: heard.append((message["type"], threading.get_ident())))
+            await client.start_session(audio_format=PCM)
+
+    with pytest.raises(TranscriptionError):
+        run(main)
+    assert heard == [("quota_exceeded", threading.get_ident())]
+
+
+def test_a_failure_in_the_background_is_raised_by_stop_session(serve) -> None:
+    async def main():
+        async with face(serve(faults=[Fault.reset(after_seconds=0.5)])) as client:
+            await client.start_session(audio_format=PCM)
+            await client.send_audio(SECOND)
+            await until(lambda: not client.is_connected)
+            await client.stop_session()
+
+    with pytest.raises(ConnectionError):
+        run(main)
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_a_failing_handler_is_logged_or_raised_as_asked(serve, caplog, by_hand) -> None:
+    server = serve()
+
+    async def main(how):
+        async with face(server, handler_errors=how) as client:
+
+            @client.on("AddTranscript")
+            async def fail(message):
+                await asyncio.sleep(0)
+                raise ZeroDivisionError("in a handler")
+
+            if by_hand:
+                await client.start_session(audio_format=PCM)
+                await client.send_audio(SECOND * 2)
+                await client.stop_session()
+            else:
+                await client.transcribe(SECOND * 2, audio_format=PCM)
+
+    run(lambda: main("log"))
+    assert "in a handler" in caplog.text
+    with pytest.raises(ZeroDivisionError):
+        run(lambda: main("raise"))
+
+
+def test_a_timeout_covers_the_whole_call(serve) -> None:
+    async def main():
+        async with face(serve()) as client:
+            await client.transcribe(endless(), audio_format=PCM, timeout=0.4)
+
+    began = time.monotonic()
+    with pytest.raises(TimeoutError) as caught:
+        run(main)
+    assert caught.value.stage == "whole"
+    assert 0.35 < time.monotonic() - began < 3
+
+
+def test_stop_session_gives_up_after_its_timeout(serve) -> None:
+    async def main():
+        async with face(serve(faults=[Fault.no_end()])) as client:
+            await client.start_session(audio_format=PCM)
+            await client.send_audio(SECOND)
+            await client.stop_session(timeout=0.2)
+
+    with pytest.raises(TimeoutError) as caught:
+        run(main)
+    assert caught.value.stage == "end"
+
+
+# -- stopping and cancelling ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["handler", "body", "signal"])
+def test_a_session_is_stopped_from_inside_and_runs_on_to_its_end(serve, where) -> None:
+    kinds = []
+
+    async def main():
+        async with face(serve()) as client:
+
+            @client.once("AddTranscript")
+            async def handler(message):
+                if where == "handler":
+                    await client.stop_session()
+                elif where == "signal":
+                    client.request_stop()
+
+            async for message in client.stream(endless(), audio_format=PCM):
+                kinds.append(message["message"])
+                if where == "body" and message["message"] == "AddTranscript":
+                    await client.stop_session()
+
+    run(main)
+    assert kinds[-1] == "EndOfTranscript"
+
+
+def test_stop_session_in_a_handler_of_a_session_by_hand_returns_at_once(serve) -> None:
+    async def main():
+        done = asyncio.Event()
+        async with face(serve()) as client:
+
+            @client.once("AddTranscript")
+            async def handler(message):
+                await client.stop_session()
+
+            client.on("EndOfTranscript", lambda message: done.set())
+            await client.start_session(audio_format=PCM)
+            await client.send_audio(SECOND * 3)
+            await asyncio.wait_for(done.wait(), 5)
+
+    run(main)
+
+
+@pytest.mark.parametrize("how", ["transcribe", "stream", "stop"])
+def test_cancellation_closes_the_session_and_propagates(serve, how) -> None:
+    server = serve(faults=[Fault.no_end()])
+
+    async def main():
+        client = face(server)
+
+        async def work():
+            if how == "transcribe":
+                await client.transcribe(endless(), audio_format=PCM)
+            elif how == "stream":
+                async for _ in client.stream(endless(), audio_format=PCM):
+                    pass
+            else:
+                await client.start_session(audio_format=PCM)
+                await client.send_audio(SECOND)
+                await client.stop_session()
+
+        task = asyncio.ensure_future(work())
+        await until(lambda: client.audio_bytes_sent)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not client.is_connected
+
+    run(main)
+    assert server.sessions[0].closed.wait(5)
+
+
+@pytest.mark.parametrize("fault", [Fault.no_start(), Fault.hang()], ids=["start", "handshake"])
+def test_a_start_that_is_cancelled_returns_at_once(serve, fault) -> None:
+    server = serve(faults=[fault])
+
+    async def main():
+        client = face(server, open_timeout=1)
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(client.start_session(audio_format=PCM), 0.3)
+        assert not client.is_connected
+
+    began = time.monotonic()
+    run(main)
+    assert time.monotonic() - began < 0.9
+
+
+def test_cancelling_while_an_asynchronous_source_is_silent_leaves_nothing_behind(serve) -> None:
+    async def main():
+        began = asyncio.Event()
+
+        async def silent():
+            yield SECOND
+            began.set()
+            await asyncio.Event().wait()
+
+        async with face(serve()) as client:
+            task = asyncio.ensure_future(client.transcribe(silent(), audio_format=PCM))
+            await began.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    run(main)
+
+
+def test_a_stream_left_unfinished_ends_the_session(serve) -> None:
+    server = serve()
+
+    async def main():
+        async with face(server) as client, client.stream(endless(), audio_format=PCM) as messages:
+            async for message in messages:
+                if message["message"] == "AddTranscript":
+                    break
+        assert not client.is_connected
+
+    run(main)
+    assert server.sessions[0].closed.wait(5)
+
+
+def test_a_stream_that_is_dropped_says_so_and_ends_the_session(serve) -> None:
+    server = serve()
+
+    async def main():
+        client = face(server)
+        messages = client.stream(io.BytesIO(SECOND * 1000), audio_format=PCM, speed=1)
+        await messages.__anext__()
+        with pytest.warns(ResourceWarning, match="stream"):
+            del messages, client._delivery
+            gc.collect()
+        assert server.sessions[0].closed.wait(5)
+
+    run(main)
+
+
+def test_a_client_that_is_dropped_is_collected_and_its_session_ends(serve) -> None:
+    server = serve()
+
+    async def main():
+        client = face(server)
+        client.on("AddTranscript", lambda message, client=client: client.transcript)
+        await client.start_session(audio_format=PCM)
+        await asyncio.sleep(0.05)  # what has arrived is delivered
+        with pytest.warns(ResourceWarning, match="client"):
+            del client
+            gc.collect()
+        assert server.sessions[0].closed.wait(5)
+
+    run(main)
+
+
+def test_a_loop_that_ends_with_a_session_open_closes_it(serve) -> None:
+    server = serve()
+    clients = []
+
+    async def main():
+        clients.append(face(server))
+        await clients[0].start_session(audio_format=PCM)
+        await clients[0].send_audio(SECOND)
+
+    run(main)
+    assert server.sessions[0].closed.wait(5)
+    assert not clients[0].is_connected
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_loop_closed_under_a_session_harms_no_thread(serve) -> None:
+    server = serve()
+    loop = asyncio.new_event_loop()
+    client = face(server)
+    loop.run_until_complete(client.start_session(audio_format=PCM))
+    loop.run_until_complete(client.send_audio(SECOND))
+    task = client._delivery.task
+    loop.close()
+    client._client.close()
+    assert server.sessions[0].closed.wait(5)
+    task._log_destroy_pending = False
+    del task, client
+    gc.collect()
+
+
+# -- pressure ------------------------------------------------------------------------------------------
+
+
+def test_a_handler_that_blocks_the_loop_does_not_stop_pongs_and_pings(serve) -> None:
+    server = serve(faults=[Fault.pings(5, 0.1)])
+
+    async def main():
+        async with face(server, ping_interval=0.1, ping_timeout=0.4) as client:
+            client.once("AddTranscript", lambda message: time.sleep(1))
+            return await client.transcribe(SECOND * 3, audio_format=PCM)
+
+    assert run(main).text
+
+
+def test_a_slow_consumer_pauses_the_feeder(serve) -> None:
+    server = serve(faults=[Fault.flood(500, after_seconds=1)])
+
+    async def main():
+        gate = asyncio.Event()
+        async with face(server, max_queue=100) as client:
+
+            @client.once("AddTranscript")
+            async def slow(message):
+                await gate.wait()
+
+            task = asyncio.ensure_future(client.transcribe(SECOND * 120, audio_format=PCM))
+            await until(lambda: client.stats.queue_depth > 100)
+            before = client.audio_bytes_sent
+            await asyncio.sleep(0.3)
+            assert client.audio_bytes_sent == before < len(SECOND) * 120
+            gate.set()
+            await task
+        assert client.audio_bytes_sent == len(SECOND) * 120
+
+    run(main)
+
+
+def test_a_full_window_is_waited_for_without_holding_up_the_loop(serve) -> None:
+    async def main():
+        ticks = 0
+        async with face(serve(faults=[Fault.no_acks()]), window_frames=2, send_timeout=0.4) as client:
+            await client.start_session(audio_format=PCM)
+            await client.send_audio(SECOND)
+            await client.send_audio(SECOND)
+            sending = asyncio.ensure_future(client.send_audio(SECOND))
+            while not sending.done():
+                ticks += 1
+                await asyncio.sleep(0.01)
+            await client.close()
+            with pytest.raises(TimeoutError) as caught:
+                await sending
+        assert caught.value.stage == "send"
+        assert ticks > 15
+
+    run(main)
+
+
+def test_a_cancelled_send_keeps_its_place(serve) -> None:
+    server = serve(faults=[Fault.late_acks(0.1)])
+    chunks = [bytes([number]) * 3200 for number in range(6)]
+
+    async def main():
+        async with face(server, window_frames=1) as client:
+            await client.start_session(audio_format=PCM)
+            await client.send_audio(chunks[0])
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(client.send_audio(chunks[1]), 0.02)
+            for chunk in chunks[2:]:
+                await client.send_audio(chunk)
+
+    run(main)
+    assert server.sessions[0].audio == b"".join(chunks)
+
+
+def test_a_sender_in_a_tight_loop_leaves_the_event_loop_to_others(serve) -> None:
+    async def main():
+        ticks = 0
+
+        async def tick():
+            nonlocal ticks
+            while True:
+                ticks += 1
+                await asyncio.sleep(0)
+
+        async with face(serve()) as client:
+            await client.start_session(audio_format=PCM)
+            ticking = asyncio.ensure_future(tick())
+            for _ in range(100):
+                await client.send_audio(SECOND[:320])
+            ticking.cancel()
+        assert ticks >= 100
+
+    run(main)
+
+
+def test_live_audio_starts_no_thread_for_a_chunk(serve) -> None:
+    async def main():
+        async with face(serve()) as client:
+            await client.start_session(audio_format=PCM)
+            started = []
+            threading.setprofile(lambda *args: started.append(args))  # set in threads that start from here on
+            try:
+                for _ in range(50):
+                    await client.send_audio(SECOND[:640])
+                    await asyncio.sleep(0.002)
+            finally:
+                threading.setprofile(None)
+            assert not started
+
+    run(main)
+
+
+# -- loops ---------------------------------------------------------------------------------------------
+
+
+def test_several_loops_in_several_threads(serve) -> None:
+    server = serve()
+    texts = []
+
+    def work():
+        async def main():
+            async with face(server) as client:
+                return [(await client.transcribe(silence(2), audio_format=PCM)).text for _ in range(3)]
+
+        texts.extend(run(main))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert texts == ["Good morning, and welcome"] * 12
+
+
+def test_one_client_serves_one_loop_after_another(serve) -> None:
+    client = face(serve())
+
+    async def main():
+        await client.start_session(audio_format=PCM)
+        await client.send_audio(SECOND * 2)
+        await client.stop_session()
+        return client.transcript.text
+
+    assert run(main) == run(main) == "Good morning, and welcome"
+
+
+def test_many_sessions_in_one_loop(serve) -> None:
+    server = serve()
+
+    async def one():
+        async with face(server) as client:
+            return (await client.transcribe(silence(2), audio_format=PCM)).text
+
+    async def main():
+        return await asyncio.gather(*[one() for _ in range(20)])
+
+    assert run(main) == ["Good morning, and welcome"] * 20
+
+
+IN_UVLOOP = """
+import asyncio, sys, uvloop
+from speechmatics_rt import AudioFormat
+from speechmatics_rt.aio import AsyncClient
+
+async def silence():
+    for _ in range(20):
+        yield bytes(3200)
+
+async def main():
+    pcm = AudioFormat("pcm_s16le", 16000)
+    async with AsyncClient(url=sys.argv[1]) as client:
+        await client.start_session(audio_format=pcm)
+        await client.send_audio(bytes(32000))
+        await client.stop_session()
+        transcript = await client.transcribe(silence(), audio_format=pcm)
+        print(type(asyncio.get_running_loop()).__module__, transcript)
+
+loop = uvloop.new_event_loop()
+loop.run_until_complete(main())
+"""
+
+
+@pytest.mark.parametrize("serve", ["ws"], indirect=True)
+def test_it_works_in_uvloop(serve) -> None:
+    pytest.importorskip("uvloop")
+    # In a process of its own: uvloop keeps descriptors for good.
+    out = subprocess.run(
+        [sys.executable, "-c", IN_UVLOOP, serve().url],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert out.stdout == "uvloop Good morning, and welcome\n", out.stderr
+
+
+def test_context_variables_reach_the_source_and_the_handlers(serve) -> None:
+    tenant = contextvars.ContextVar("tenant", default="nobody")
+    seen = set()
+
+    async def source():
+        seen.add(("source", tenant.get()))
+        yield SECOND
+
+    async def main():
+        tenant.set("acme")
+        async with face(serve()) as client:
+            client.on_any(lambda message: seen.add(("handler", tenant.get())))
+            await client.transcribe(source(), audio_format=PCM)
+
+    run(main)
+    assert seen == {("source", "acme"), ("handler", "acme")}
+
+
+# -- programs written for the official SDK -------------------------------------------------------------
+
+SINGLE = """
+import asyncio
+from speechmatics.rt import AsyncClient, ServerMessageType
+
+
+async def main():
+    # Create a client using environment variable SPEECHMATICS_API_KEY
+    async with AsyncClient() as client:
+        # Register event handlers
+        @client.on(ServerMessageType.ADD_TRANSCRIPT)
+        def handle_final_transcript(msg):
+            print(f"Final: {msg['metadata']['transcript']}")
+
+        # Transcribe audio file
+        with open("audio.wav", "rb") as audio_file:
+            await client.transcribe(audio_file)
+
+# Run the async function
+asyncio.run(main())
+"""
+
+SEVERAL = """
+import asyncio
+from speechmatics.rt import AsyncMultiChannelClient, ServerMessageType, TranscriptionConfig
+
+async def main():
+    # Prepare multiple audio sources
+    sources = {
+        "left": open("left.wav", "rb"),
+        "right": open("right.wav", "rb"),
+    }
+
+    try:
+        async with AsyncMultiChannelClient() as client:
+            # Handle transcripts with channel identification
+            @client.on(ServerMessageType.ADD_TRANSCRIPT)
+            def handle_transcript(msg):
+                channel = msg["results"][0]["channel"]
+                transcript = msg["metadata"]["transcript"]
+                print(f"[{channel}]: {transcript}")
+
+            # Start multi-channel transcription
+            await client.transcribe(
+                sources,
+                transcription_config=TranscriptionConfig(
+                    language="en",
+                    diarization="channel",
+                    channel_diarization_labels=list(sources.keys()),
+                )
+            )
+    finally:
+        # Ensure all files are closed
+        for source in sources.values():
+            source.close()
+
+asyncio.run(main())
+"""
+
+JWT = """
+import asyncio
+from speechmatics.rt import AsyncClient, JWTAuth
+
+async def main():
+    # Create JWT auth (requires: pip install 'speechmatics-rt[jwt]')
+    auth = JWTAuth("your-api-key", ttl=60)
+
+    async with AsyncClient(auth=auth) as client:
+        pass
+        with open("audio.wav", "rb") as audio:
+            print("Final:", (await client.transcribe(audio)))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("serve", ["ws"], indirect=True)
+@pytest.mark.parametrize(
+    ("program", "said"),
+    # The handler of the second one looks for the channel where older services put it: a logged error.
+    [(SINGLE, ["Final: Good"]), (SEVERAL, []), (JWT, ["Final: Good"])],
+    ids=["single", "several", "jwt"],
+)
+def test_the_official_quick_starts_run_with_the_import_line_changed(
+    serve, tmp_path, monkeypatch, capsys, program, said
+) -> None:
+    server = serve(keys=["your-api-key"])
+    for name in ("audio", "left", "right"):
+        with wave.open(str(tmp_path / f"{name}.wav"), "wb") as wav:
+            wav.setparams((1, 2, 16000, 0, "NONE", ""))
+            wav.writeframes(SECOND * 3)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SPEECHMATICS_RT_URL", server.url)
+    monkeypatch.setenv("SPEECHMATICS_API_KEY", "your-api-key")
+    monkeypatch.setenv("SM_MANAGEMENT_PLATFORM_URL", server.url.replace("ws", "http", 1).removesuffix("/v2"))
+    monkeypatch.setattr(speechmatics_rt, "AsyncClient", AsyncClient, raising=False)
+    monkeypatch.setattr(speechmatics_rt, "AsyncMultiChannelClient", AsyncMultiChannelClient, raising=False)
+    exec(compile(program.replace("speechmatics.rt", "speechmatics_rt"), "quick start", "exec"), {})
+    out = capsys.readouterr().out
+    assert all(line in out for line in said), out
+    record = server.sessions[-1]
+    assert record.sent[-1] == {"message": "EndOfTranscript"}
+    assert sum(message["message"] == "AddTranscript" for message in record.sent) > 1
+
+
+def test_the_module_is_importable_alone_and_options_are_checked_at_once() -> None:
+    subprocess.run([sys.executable, "-c", "import speechmatics_rt.aio"], check=True)
+    with pytest.raises(ConfigurationError):
+        AsyncClient(auth=StaticKeyAuth("k"), api_key="k")
+    with pytest.raises(ConfigurationError):
+        AsyncClient(url="http://example.com")
+    with pytest.raises(TypeError):
+        AsyncClient().on("AddTranscript", 7)
+
+
+def test_typing_follows_the_blocking_clients(tmp_path) -> None:
+    pytest.importorskip("mypy")
+    program = tmp_path / "program.py"
+    program.write_text(
+        textwrap.dedent("""
+        from speechmatics_rt.aio import AsyncClient
+        async def main() -> None:
+            client = AsyncClient()
+            text: str = (await client.transcribe(b"", timeout=3)).text
+            await client.transcribe(b"", timeuot=3)
+        """)
+    )
+    out = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", str(program)],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout
+    assert out.count("error:") == 1, out
+    assert "timeuot" in out
