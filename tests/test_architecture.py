@@ -17,11 +17,23 @@ PACKAGE = Path(speechmatics_rt.__file__).parent
 FLOORS = [
     ["exceptions", "_version", "log"],
     ["transcript", "captions", "words", "results", "config", "options", "messages", "url"],
-    ["exchange", "session", "frames", "outbox", "window", "keepalive", "events", "microphone", "audio", "wav", "auth", "stats"],
+    [
+        "exchange",
+        "session",
+        "frames",
+        "outbox",
+        "window",
+        "keepalive",
+        "events",
+        "audio",
+        "wav",
+        "auth",
+        "stats",
+    ],
     ["transport", "answer", "duplex"],
     ["connection", "receiver", "doorbell"],
-    ["multichannel", "client", "resume", "service", "feeder", "conversation"],
-    ["aio", "eventloop"],
+    ["multichannel", "client", "service", "feeder", "conversation"],
+    [],
     ["__main__", "cli"],
 ]
 LOCAL_MAY_USE = FLOORS[0] + FLOORS[1] + FLOORS[2]

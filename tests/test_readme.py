@@ -99,7 +99,8 @@ def folder(tmp_path: Path) -> Path:
 
     (tmp_path / AUDIO.parent).mkdir(parents=True)
     shutil.copy(ROOT / AUDIO, tmp_path / AUDIO)
-    shutil.copy(ROOT / AUDIO, tmp_path / "audio.wav")
+    for name in ("audio.wav", "agent.wav", "caller.wav"):
+        shutil.copy(ROOT / AUDIO, tmp_path / name)
     (tmp_path / "audio.raw").write_bytes((ROOT / AUDIO).read_bytes()[HEADER:])
     trustme.CA().cert_pem.write_to_path(str(tmp_path / "my-ca.pem"))
     return tmp_path
