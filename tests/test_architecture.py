@@ -25,6 +25,7 @@ FLOORS = [
         "window",
         "keepalive",
         "events",
+        "microphone",
         "audio",
         "wav",
         "auth",
@@ -33,7 +34,7 @@ FLOORS = [
     ["transport", "answer", "duplex"],
     ["connection", "receiver", "doorbell"],
     ["multichannel", "client", "service", "feeder", "conversation"],
-    [],
+    ["aio", "eventloop"],
     ["__main__", "cli"],
 ]
 LOCAL_MAY_USE = FLOORS[0] + FLOORS[1] + FLOORS[2]
