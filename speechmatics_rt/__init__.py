@@ -6,6 +6,8 @@ with Client() as client:
     print(client.transcribe("audio.wav"))
 """
 
+from typing import TYPE_CHECKING, Any
+
 from ._version import __version__
 from .audio import split_channels
 from .auth import AuthBase, JWTAuth, NoAuth, StaticKeyAuth
@@ -45,12 +47,18 @@ from .results import TranscriptResult
 from .stats import SessionStats
 from .transcript import Transcript
 
+if TYPE_CHECKING:
+    from .aio import AsyncClient, AsyncMultiChannelClient
+    from .microphone import Microphone
+
 __all__ = [
     "__version__",
     # clients
     "BaseClient",
     "Client",
     "MultiChannelClient",
+    "AsyncClient",
+    "AsyncMultiChannelClient",
     "MessageStream",
     "EventEmitter",
     # authentication
@@ -59,6 +67,7 @@ __all__ = [
     "NoAuth",
     "StaticKeyAuth",
     # audio
+    "Microphone",
     "split_channels",
     # configuration
     "AudioEncoding",
@@ -92,3 +101,15 @@ __all__ = [
     "TranscriptionError",
     "TransportError",
 ]
+
+_LATER = {"AsyncClient": "aio", "AsyncMultiChannelClient": "aio", "Microphone": "microphone"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what only some programs need, and then asyncio with it, when it is first asked for."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = globals()[name] = getattr(import_module(f".{_LATER[name]}", __name__), name)
+    return value
