@@ -30,10 +30,12 @@ FLOORS = [
         "wav",
         "auth",
         "stats",
+        "replay",
+        "seam",
     ],
     ["transport", "answer", "duplex"],
     ["connection", "receiver", "doorbell"],
-    ["multichannel", "client", "service", "feeder", "conversation"],
+    ["multichannel", "client", "service", "feeder", "conversation", "resume"],
     ["aio", "eventloop"],
     ["__main__", "cli"],
 ]

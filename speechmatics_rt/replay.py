@@ -1,0 +1,320 @@
+"""What to keep of a session in progress, and what to say again in the one that takes over.
+
+Raw audio is kept from a little before the end of the last final, for each channel; requests until they are
+answered; settings for good. All have a place in one order, so that a session that takes over hears them
+as the first one did. Pure: no thread, clock or socket; its owner's lock guards it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Optional, Union
+
+from .config import AudioFormat
+from .seam import Hearing
+
+__all__ = ["Due", "End", "Piece", "Replay", "Request"]
+
+_ANSWERED = 0.5  # seconds before a forced end of utterance at which an older server's answer may lie
+_ANSWERABLE = ("ForceEndOfUtterance", "GetSpeakers")
+_ACKNOWLEDGED = {"AudioAdded": False, "ChannelAudioAdded": True}
+
+
+class Piece(NamedTuple):
+    """One chunk of audio, the ``number``-th of its channel; ``start`` bytes came before it."""
+
+    order: int
+    channel: Optional[str]
+    number: int
+    start: int
+    audio: bytes
+    feeding: bool
+
+
+class Request(NamedTuple):
+    """A message that is to be answered; ``message`` has the times of the present session."""
+
+    order: int
+    message: Mapping[str, Any]
+    place: float = 0.0  # in seconds of audio
+
+
+class End(NamedTuple):
+    """The end of a channel, or with None that of the stream."""
+
+    order: int
+    channel: Optional[str]
+
+
+Due = Union[Piece, Request, End]
+
+
+class _Track:
+    """The audio of one channel."""
+
+    def __init__(self) -> None:
+        self.pieces: deque[Piece] = deque()
+        self.taken = 0  # bytes, from the caller
+        self.count = 0  # pieces, from the caller
+        self.reached = 0  # bytes that were said, in whichever session
+        self.next = 1  # the number of the piece to be said next
+        self.skipped = 0  # pieces that the present session doesn't hear
+        self.acknowledged = 0
+        self.end: Optional[End] = None
+        self.end_said = False
+        self.offset = 0.0
+        self.forgot = 0  # bytes that were let go before their words were final
+
+    @property
+    def due(self) -> Optional[Piece]:
+        return self.pieces[self.next - self.pieces[0].number] if self.next <= self.count else None
+
+    @property
+    def kept(self) -> int:
+        return self.taken - self.pieces[0].start if self.pieces else 0
+
+
+class Replay:
+    """Remember what a session was told, for as long as another one may have to hear it again.
+
+    Args:
+        start: The StartRecognition message; raw audio.
+        channels: The labels of the channels, or None alone.
+        buffer_seconds: The most audio to keep on each channel.
+
+    Example:
+        >>> replay = Replay({"transcription_config": {"language": "en"}}, [None],
+        ...     AudioFormat("pcm_s16le", 16000), buffer_seconds=600)
+        >>> replay.said(replay.keep(None, bytes(32000)))
+        >>> replay.due()
+        >>> replay.begin()  # the connection was lost: a second of audio is to be sent again
+        1.0
+        >>> len(replay.due().audio)
+        32000
+    """
+
+    def __init__(
+        self,
+        start: Mapping[str, Any],
+        channels: Iterable[Optional[str]],
+        audio_format: AudioFormat,
+        *,
+        buffer_seconds: float,
+    ) -> None:
+        self._start = copy.deepcopy(dict(start))
+        self._sample = audio_format.bytes_per_sample
+        self._rate = self._sample * audio_format.sample_rate
+        self._buffer = buffer_seconds * self._rate
+        self._tracks = {channel: _Track() for channel in channels}
+        languages = (start.get("translation_config") or {}).get("target_languages", ())
+        # A translation doesn't say its channel, so with them all channels begin anew at one moment.
+        self._together = bool(languages)
+        self._requests: list[Request] = []  # by order
+        self._asked = 0  # the order up to which requests were said in this session
+        self._order = 0
+        self._end: Optional[End] = None
+        self._end_said = False
+        self._again = False  # the present session is not the first
+        self.hearing = Hearing(languages)
+
+    # -- what the caller says ------------------------------------------------------------------------
+
+    @property
+    def start(self) -> dict[str, Any]:
+        """The StartRecognition message with the latest settings in it."""
+        return copy.deepcopy(self._start)
+
+    @property
+    def channels(self) -> list[Optional[str]]:
+        return list(self._tracks)
+
+    def seconds(self, size: int) -> float:
+        return size / self._rate
+
+    def seconds_on(self, channel: Optional[str]) -> float:
+        """Return how much audio the caller has given."""
+        track = self._tracks.get(channel)
+        return self.seconds(track.taken) if track else 0.0
+
+    def full(self, channel: Optional[str], size: int) -> bool:
+        """Tell whether so many bytes more would be more than is to be kept."""
+        return self._tracks[channel].kept + size > self._buffer
+
+    def ended(self, channel: Optional[str]) -> bool:
+        return self._end is not None or self._tracks[channel].end is not None
+
+    @property
+    def over(self) -> bool:
+        """Whether the caller has said all."""
+        return self._end is not None or all(track.end is not None for track in self._tracks.values())
+
+    def keep(
+        self, channel: Optional[str], audio: Union[bytes, bytearray, memoryview], feeding: bool = False
+    ) -> Piece:
+        """Take the caller's next chunk."""
+        track = self._tracks[channel]
+        track.count += 1
+        piece = Piece(self._next_order(), channel, track.count, track.taken, bytes(audio), feeding)
+        track.pieces.append(piece)
+        track.taken += len(piece.audio)
+        while track.kept > self._buffer and track.pieces[0].number < track.next:
+            gone = track.pieces.popleft()
+            track.forgot = gone.start + len(gone.audio)
+        return piece
+
+    def ask(self, message: Mapping[str, Any]) -> Request:
+        """Take a message; what asks for an answer is remembered until that comes, a setting for good."""
+        kind = message["message"]
+        request = Request(self._next_order(), dict(message), self._place(message))
+        self._requests.append(request)
+        if kind == "SetRecognitionConfig":
+            changes = copy.deepcopy(dict(message.get("transcription_config") or {}))
+            self._start["transcription_config"] = {**self._start["transcription_config"], **changes}
+        return self._for_session(request)
+
+    def end_channel(self, channel: Optional[str]) -> End:
+        track = self._tracks[channel]
+        track.end = End(self._next_order(), channel)
+        return track.end
+
+    def end_stream(self) -> End:
+        self._end = self._end or End(self._next_order(), None)
+        return self._end
+
+    def _next_order(self) -> int:
+        self._order += 1
+        return self._order
+
+    def _place(self, message: Mapping[str, Any]) -> float:
+        timestamp = message.get("timestamp")
+        if isinstance(timestamp, (int, float)):
+            return float(timestamp)
+        channel = message.get("channel")
+        return self.seconds_on(channel if channel in self._tracks else next(iter(self._tracks)))
+
+    # -- what is said in the present session ---------------------------------------------------------
+
+    def due(self) -> Optional[Due]:
+        """Return what is to be said next; None when all is said."""
+        due: list[Due] = [piece for track in self._tracks.values() if (piece := track.due)]
+        due += [t.end for t in self._tracks.values() if t.end and not t.end_said and t.due is None]
+        due += [request for request in self._requests if request.order > self._asked][:1]
+        if due:
+            first = min(due, key=lambda item: item.order)
+            return self._for_session(first) if isinstance(first, Request) else first
+        return self._end if not self._end_said else None
+
+    def said(self, item: Due) -> None:
+        """Note that what was due is said."""
+        if isinstance(item, Piece):
+            track = self._tracks[item.channel]
+            track.next = item.number + 1
+            track.reached = max(track.reached, item.start + len(item.audio))
+        elif isinstance(item, Request):
+            self._asked = item.order
+            if item.message["message"] not in _ANSWERABLE:
+                self._requests = [request for request in self._requests if request.order != item.order]
+        elif item is self._end:
+            self._end_said = True
+        else:
+            self._tracks[item.channel].end_said = True
+
+    def _for_session(self, request: Request) -> Request:
+        message = dict(request.message)
+        if isinstance(message.get("timestamp"), (int, float)):
+            channel = message.get("channel")
+            if channel in self._tracks:
+                message["timestamp"] = max(0.0, round(message["timestamp"] - self._tracks[channel].offset, 3))
+            elif any(track.offset for track in self._tracks.values()):
+                del message["timestamp"]  # channels may have begun anew at different moments
+        return request._replace(message=message)
+
+    # -- when another session takes over -------------------------------------------------------------
+
+    @property
+    def missing(self) -> float:
+        """Seconds of audio that another session would have to hear and that are kept no more."""
+        gaps = [
+            self.seconds(track.forgot) - self._anchor(label)
+            for label, track in self._tracks.items()
+            if track.forgot
+        ]
+        return max([0.0, *gaps])
+
+    def begin(self) -> float:
+        """Let another session take over; return how many seconds of audio it will hear again."""
+        again = 0.0
+        for label, track in self._tracks.items():
+            self._forget(label)
+            skip = self._sample * int(self._anchor(label) * self._rate // self._sample)
+            if track.pieces and track.pieces[0].start < skip:
+                first = track.pieces[0]
+                track.pieces[0] = first._replace(start=skip, audio=first.audio[skip - first.start :])
+            begins = track.pieces[0].start if track.pieces else track.taken
+            track.next = track.pieces[0].number if track.pieces else track.count + 1
+            track.skipped = track.next - 1
+            track.end_said = False
+            track.offset = self.seconds(begins)
+            again = max(again, self.seconds(track.reached - begins))
+        self._requests = [r for r in self._requests if r.message["message"] != "SetRecognitionConfig"]
+        self._asked, self._end_said = 0, False
+        self._again = True
+        self.hearing.begin({label: track.offset for label, track in self._tracks.items()})
+        return again
+
+    def _anchor(self, label: Optional[str]) -> float:
+        if self._together:
+            return min(self.hearing.anchor(channel) for channel in self._tracks)
+        return self.hearing.anchor(label)
+
+    def _forget(self, label: Optional[str]) -> None:
+        """Let go of audio that no session will have to hear again."""
+        track = self._tracks[label]
+        anchor = self._anchor(label) * self._rate
+        pieces = track.pieces
+        while pieces and pieces[0].number < track.next and pieces[0].start + len(pieces[0].audio) <= anchor:
+            pieces.popleft()
+
+    # -- what is heard -------------------------------------------------------------------------------
+
+    def hear(self, message: dict[str, Any]) -> Optional[dict[str, Any]]:
+        """Return the message as one session would have said it; None if it had been said before."""
+        kind = message["message"]
+        if kind in _ACKNOWLEDGED:
+            return self._acknowledged(message, message.get("channel") if _ACKNOWLEDGED[kind] else None)
+        heard = self.hearing.hear(message)
+        if kind in ("EndOfUtterance", "SpeakersResult") and heard is not None:
+            self._answered(heard)
+        elif kind in ("AddTranscript", "AddTranslation"):
+            for label in self._tracks:
+                self._forget(label)
+        return heard
+
+    def _acknowledged(self, message: dict[str, Any], channel: Any) -> Optional[dict[str, Any]]:
+        track = self._tracks.get(channel)
+        number = message.get("seq_no")
+        if track is None or not isinstance(number, int):
+            return message
+        number += track.skipped
+        if self._again and number <= track.acknowledged:
+            return None
+        track.acknowledged = max(track.acknowledged, number)
+        return {**message, "seq_no": number}
+
+    def _answered(self, message: Mapping[str, Any]) -> None:
+        """Strike out the request that this answers, if any."""
+        for request in self._requests:
+            if message["message"] == "SpeakersResult":
+                answers = request.message["message"] == "GetSpeakers" and not request.message.get("final")
+            else:
+                time = message.get("metadata", {}).get("end_time", 0.0)
+                answers = (
+                    request.message["message"] == "ForceEndOfUtterance"
+                    and request.message.get("channel") in (None, message.get("channel"))
+                    and (message.get("forced") is True or time >= request.place - _ANSWERED)
+                )
+            if answers:
+                self._requests.remove(request)
+                return

@@ -1,0 +1,384 @@
+"""Several sessions, one transcript: what of a new session is new, and when it was said.
+
+A session that takes over begins a little before the end of what was final, so it hears some words again.
+Which ones is told from their times alone, never from what they say: the same word may well have been said
+twice. Pure: no thread, clock or socket; its owner's lock guards it.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import Any, Optional
+
+from .words import Delimiters, Joiner
+
+__all__ = ["Hearing", "Seam", "shifted"]
+
+LEAD = 0.5  # seconds of audio before what is certain, for the recogniser to find its feet
+_WHOLE = 0.3  # seconds before the last final word: it must be heard whole again, or it can't be recognised
+_BLUR = 0.08  # two sessions may put the same limit of a word 40 ms to either side of it
+_SENTENCE = 0.2  # how far two sessions may differ about the limits of a sentence
+_UNTRANSLATED = 30.0  # seconds to go back for a sentence without a translation; there may never be one
+_TIMES = ("start_time", "end_time")
+_GENERIC = re.compile(r"S(\d+)")
+
+Items = list[dict[str, Any]]
+
+
+class Seam:
+    """Tell the words that were heard before from those that are new, at the beginning of a session.
+
+    Compares middles of words, since a limit may be off. The last word before the seam is the one of the
+    new session whose middle is nearest; what follows is new. Sure as long as limits are off by 40 ms at
+    most, and the middles of neighbouring words are more than 160 ms apart.
+
+    Args:
+        start, end: Of the last final word before the seam; seconds.
+
+    Example:
+        >>> seam = Seam(1.0, 1.3)
+        >>> [seam.is_new(0.5, 0.9), seam.is_new(1.03, 1.27), seam.is_new(1.32, 1.6)]
+        [False, False, True]
+    """
+
+    def __init__(self, start: float, end: float) -> None:
+        self.end = end
+        self.passed = False  # a new word was heard: all that follows is new
+        self._middle = (start + end) / 2
+        self._nearest = max((end - start) / 2 + _BLUR / 2, _BLUR * 1.1)
+
+    def is_new(self, start: float, end: float) -> bool:
+        """Judge the next word; words come in order."""
+        middle = (start + end) / 2
+        distance = abs(middle - self._middle)
+        if not self.passed and middle > self.end - _BLUR:
+            self.passed = middle > self.end + _BLUR or distance >= self._nearest
+        self._nearest = min(self._nearest, distance)
+        return self.passed
+
+
+class _Channel:
+    """What was delivered of one channel, on the clock of the whole."""
+
+    def __init__(self) -> None:
+        self.offset = 0.0  # of the present session: the moment of its second 0
+        self.last: Optional[tuple[float, float]] = None  # of the last final word: start, end
+        self.before: Optional[float] = None  # the end of the word before that
+        self.marked = False  # a mark followed the last word
+        self.certain = 0.0  # up to where all is final
+        self.until = 0.0  # the end of the last final
+        self.speaking = False  # words came since the last end of an utterance
+        self.sounding: set[str] = set()  # audio events that have begun
+        self.sounded: dict[str, float] = {}  # and when those of a kind have ended
+        self.seam: Optional[Seam] = None
+        self.later = False  # the present session is not the first
+
+    def begin(self, offset: float) -> None:
+        self.offset, self.later = offset, True
+        self.seam = Seam(*self.last) if self.last else None
+
+    def anchor(self) -> float:
+        """Return from when on audio is needed, should another session take over."""
+        anchor = self.certain - LEAD
+        if self.last is not None and anchor < self.last[1] + 0.1:
+            anchor = min(self.last[1] - LEAD, self.last[0] - _WHOLE)
+        return max(0.0, anchor)
+
+    def ends_last_word(self, time: float) -> bool:
+        """Whether a mark at ``time`` stands behind the last final word, rather than an earlier one."""
+        if self.last is None:
+            return False
+        return self.before is None or abs(time - self.last[1]) <= abs(time - self.before)
+
+    def deliver(self, items: Items) -> None:
+        for item in items:
+            if item.get("type") == "punctuation":
+                self.marked |= item.get("attaches_to") != "next"
+                continue
+            self.before = self.last[1] if self.last else None
+            self.last = _span(item)
+            self.marked, self.speaking = False, True
+            self.certain = max(self.certain, self.last[1])
+
+
+class Hearing:
+    """Turn what several sessions say, one after the other, into what one would have said.
+
+    Args:
+        languages: The target languages of the translation.
+    """
+
+    def __init__(self, languages: Iterable[str] = ()) -> None:
+        self._channels: dict[Optional[str], _Channel] = {}
+        self._languages = tuple(languages)
+        self._translated: deque[tuple[str, float, float]] = deque(maxlen=100)
+        self._introduced: set[str] = set()  # languages that were announced
+        self._pack: dict[str, Any] = {}
+        self._speakers = 0  # the highest number of a speaker so far
+        self._speakers_before = 0  # and before the present session
+        self._session = 0
+        self._started = -1  # the session that has said RecognitionStarted
+
+    # -- for the owner of the audio ------------------------------------------------------------------
+
+    def begin(self, offsets: Mapping[Optional[str], float]) -> None:
+        """Another session takes over; its second 0 is ``offsets[channel]`` on the clock of the whole."""
+        self._session += 1
+        self._speakers_before = self._speakers
+        for label, offset in offsets.items():
+            self._of(label).begin(offset)
+
+    @property
+    def started(self) -> bool:
+        """Whether RecognitionStarted was heard, in whichever session."""
+        return self._started >= 0
+
+    def anchor(self, channel: Optional[str]) -> float:
+        """Return from when on audio of the channel is needed, should another session take over."""
+        anchor = self._of(channel).anchor()
+        if self._languages:
+            ends = {language: end for language, _, end in self._translated}
+            translated = min(ends.get(language, 0.0) for language in self._languages)
+            if translated < self._of(channel).certain:
+                anchor = max(0.0, anchor - _UNTRANSLATED, min(anchor, translated - LEAD))
+        return anchor
+
+    def until(self, channel: Optional[str]) -> float:
+        """Return up to when the channel was heard: the end of its last final."""
+        return self._of(channel).until
+
+    # -- from the server -----------------------------------------------------------------------------
+
+    def hear(self, message: dict[str, Any]) -> Optional[dict[str, Any]]:
+        """Return the message as one session would have said it; None if it had been said before."""
+        kind = message["message"]
+        if kind == "RecognitionStarted":
+            return self._recognition_started(message)
+        if self.started and self._started < self._session:
+            return None  # Info and Warning before the start: they were said of the first session
+        channel = self._of(_label(message))
+        if self._session:
+            message = shifted(message, channel.offset, self._speakers_before)
+        self._number_speakers(message)
+        hear = getattr(self, _HEAR.get(kind, ""), None)
+        heard: Optional[dict[str, Any]] = hear(channel, message) if hear is not None else message
+        return heard
+
+    def _of(self, label: Optional[str]) -> _Channel:
+        channel = self._channels.get(label)
+        if channel is None:
+            channel = self._channels[label] = _Channel()
+        return channel
+
+    def _recognition_started(self, message: dict[str, Any]) -> Optional[dict[str, Any]]:
+        first = not self.started
+        self._started = self._session
+        pack = message.get("language_pack_info")
+        self._pack = dict(pack) if isinstance(pack, Mapping) else {}
+        return message if first else None
+
+    def _number_speakers(self, message: Mapping[str, Any]) -> None:
+        for label in _speakers(message):
+            number = _GENERIC.fullmatch(label)
+            if number is not None:
+                self._speakers = max(self._speakers, int(number[1]))
+
+    def _final(self, channel: _Channel, message: dict[str, Any]) -> Optional[dict[str, Any]]:
+        results = _items(message)
+        end = _times(message)[1]
+        kept = self._news(channel, results, channel.seam)
+        heard_before = bool(results) or end <= channel.until + 1e-6
+        if channel.later and not kept and heard_before and not message.get("forced"):
+            return None
+        if channel.later:
+            message = self._of_news(channel, message, kept, len(kept) < len(results))
+        channel.deliver(kept)
+        if not results:
+            channel.certain = max(channel.certain, end)
+        channel.until = max(channel.until, end)
+        return message
+
+    def _partial(self, channel: _Channel, message: dict[str, Any]) -> Optional[dict[str, Any]]:
+        if not channel.later:
+            return message
+        results = _items(message)
+        kept = self._news(channel, results, copy.copy(channel.seam))
+        if not kept and _times(message)[1] <= channel.until + 1e-6:
+            return None
+        return self._of_news(channel, message, kept, len(kept) < len(results))
+
+    def _news(self, channel: _Channel, results: Items, seam: Optional[Seam]) -> Items:
+        """Return those results that were not delivered before the seam."""
+        if seam is None:
+            return results
+        kept: Items = []
+        held: Items = []  # marks that go with the word behind them
+        marked = channel.marked
+        for item in results:
+            if item.get("type") != "punctuation":
+                if seam.is_new(*_span(item)):
+                    kept += [*held, item]
+                held = []
+            elif item.get("attaches_to") == "next":
+                held.append(item)
+            elif seam.passed:
+                kept.append(item)
+            elif not marked and channel.ends_last_word(_span(item)[1]):
+                kept.append(item)
+                marked = True
+        return kept + [item for item in held if seam.passed or _span(item)[0] > seam.end]
+
+    def _of_news(
+        self, channel: _Channel, message: dict[str, Any], kept: Items, dropped: bool
+    ) -> dict[str, Any]:
+        """Make a transcript of the results that are new."""
+        start, end = _times(message)
+        end = max(end, channel.until)  # limits that differ by a blur don't turn time back
+        start = min([max(start, channel.until), *(_span(item)[0] for item in kept)])
+        metadata = {**message.get("metadata", {}), "start_time": start, "end_time": end}
+        if dropped:
+            old = str(metadata.get("transcript", ""))
+            text = self._text(kept)
+            tail = old[len(old.rstrip()) :]
+            metadata["transcript"] = text + tail if text else ""
+        return {**message, "results": kept, "metadata": metadata}
+
+    def _text(self, items: Items) -> str:
+        pack = self._pack.get("word_delimiter")
+        joiner = Joiner(Delimiters(pack if isinstance(pack, str) else None))
+        for item in items:
+            joiner.add(item)
+        return joiner.text()
+
+    def _end_of_utterance(self, channel: _Channel, message: dict[str, Any]) -> Optional[dict[str, Any]]:
+        if channel.later and not message.get("forced"):
+            early = channel.last is not None and _times(message)[1] <= channel.last[1] - _BLUR
+            if early or not channel.speaking:
+                return None
+        channel.speaking = False
+        return message
+
+    def _translation(self, _: _Channel, message: dict[str, Any]) -> Optional[dict[str, Any]]:
+        language = str(message.get("language"))
+        kept = [item for item in _items(message) if not self._is_translated(language, item)]
+        if self._session and not kept and _items(message):
+            return None
+        if message["message"] == "AddTranslation":
+            self._translated.extend((language, *_span(item)) for item in kept)
+        return {**message, "results": kept} if self._session else message
+
+    def _is_translated(self, language: str, item: Mapping[str, Any]) -> bool:
+        """Whether this sentence, or one of which the new session heard the end, has its translation."""
+        if not self._session:
+            return False
+        start, end = _span(item)
+        return any(
+            language == known and abs(end - known_end) <= _SENTENCE and start > known_start - _SENTENCE
+            for known, known_start, known_end in self._translated
+        )
+
+    def _event_started(self, channel: _Channel, message: dict[str, Any]) -> Optional[dict[str, Any]]:
+        kind, start, _ = _event(message)
+        if channel.later and (kind in channel.sounding or start <= channel.sounded.get(kind, -1.0)):
+            return None
+        channel.sounding.add(kind)
+        return message
+
+    def _event_ended(self, channel: _Channel, message: dict[str, Any]) -> Optional[dict[str, Any]]:
+        kind, _, end = _event(message)
+        if channel.later and kind not in channel.sounding:
+            return None
+        channel.sounding.discard(kind)
+        channel.sounded[kind] = end
+        return message
+
+    def _language(self, _: _Channel, message: dict[str, Any]) -> Optional[dict[str, Any]]:
+        language = str(message.get("language"))
+        if self._session and language in self._introduced:
+            return None
+        self._introduced.add(language)
+        return message
+
+
+_HEAR = {
+    "AddTranscript": "_final",
+    "AddPartialTranscript": "_partial",
+    "AddTranslation": "_translation",
+    "AddPartialTranslation": "_translation",
+    "EndOfUtterance": "_end_of_utterance",
+    "AudioEventStarted": "_event_started",
+    "AudioEventEnded": "_event_ended",
+    "LanguageInfo": "_language",
+}
+
+
+def shifted(value: Any, seconds: float, speakers: int = 0) -> Any:
+    """Copy a message with every time in it moved, and the generic speakers numbered on.
+
+    Example:
+        >>> shifted({"metadata": {"start_time": 0.5, "end_time": 1}}, 10.0)
+        {'metadata': {'start_time': 10.5, 'end_time': 11.0}}
+    """
+    if isinstance(value, dict):
+        return {key: _moved(key, item, seconds, speakers) for key, item in value.items()}
+    if isinstance(value, list):
+        return [shifted(item, seconds, speakers) for item in value]
+    return value
+
+
+def _moved(key: str, value: Any, seconds: float, speakers: int) -> Any:
+    if key in _TIMES and isinstance(value, (int, float)):
+        return round(value + seconds, 3)
+    if key in ("speaker", "label") and isinstance(value, str):
+        number = _GENERIC.fullmatch(value)
+        return f"S{int(number[1]) + speakers}" if number else value
+    return shifted(value, seconds, speakers)
+
+
+def _speakers(message: Mapping[str, Any]) -> Iterable[str]:
+    """Find the labels of speakers in transcripts, translations and the list of speakers."""
+    for item in _items(message):
+        alternatives = item.get("alternatives")
+        for holder in [item, *(alternatives if isinstance(alternatives, list) else [])]:
+            if isinstance(holder, Mapping) and isinstance(holder.get("speaker"), str):
+                yield holder["speaker"]
+    speakers = message.get("speakers")
+    for speaker in speakers if isinstance(speakers, list) else []:
+        if isinstance(speaker, Mapping) and isinstance(speaker.get("label"), str):
+            yield speaker["label"]
+
+
+def _label(message: Mapping[str, Any]) -> Optional[str]:
+    """Find the channel where today's servers put it, in the message, or older ones, in each result."""
+    label = message.get("channel")
+    if label is None:
+        label = next((item.get("channel") for item in _items(message)), None)
+    return label if isinstance(label, str) else None
+
+
+def _items(message: Mapping[str, Any]) -> Items:
+    results = message.get("results")
+    return [item for item in results if isinstance(item, dict)] if isinstance(results, list) else []
+
+
+def _span(item: Mapping[str, Any]) -> tuple[float, float]:
+    start, end = _number(item.get("start_time")), _number(item.get("end_time"))
+    return start, max(start, end)
+
+
+def _times(message: Mapping[str, Any]) -> tuple[float, float]:
+    metadata = message.get("metadata")
+    return _span(metadata) if isinstance(metadata, Mapping) else (0.0, 0.0)
+
+
+def _event(message: Mapping[str, Any]) -> tuple[str, float, float]:
+    event = message.get("event")
+    event = event if isinstance(event, Mapping) else {}
+    return str(event.get("type")), _number(event.get("start_time")), _number(event.get("end_time"))
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, (int, float)) else 0.0
