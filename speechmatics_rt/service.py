@@ -6,12 +6,14 @@ import os
 import time
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Callable, Optional
 
 from ._version import __version__
 from .auth import AuthBase, StaticKeyAuth, headers_for
 from .config import ConnectionConfig
 from .connection import Connection
+from .duplex import shared_context
 from .exceptions import ConfigurationError, SpeechmaticsError, TimeoutError
 from .log import SessionLog
 from .transport import check_url, dial, redact, with_sdk
@@ -74,7 +76,7 @@ class Service:
         limit = float("inf") if config.open_timeout is None else time.monotonic() + config.open_timeout
         given = {name.lower() for name in ws_headers}
         try:
-            self.auth.configure(config)
+            self.auth.configure(self._trusted())
             headers = {} if "authorization" in given else headers_for(self.auth, url)
             if "x-request-id" not in given:
                 headers["X-Request-Id"] = log.request_id
@@ -89,3 +91,10 @@ class Service:
             raise
         log.info("connected in %.2f s", upgraded.elapsed)
         return Connection(upgraded.sock, config, log, wants=wants)
+
+    def _trusted(self) -> ConnectionConfig:
+        """Give whoever fetches keys the socket's own trust: two stores would disagree one day."""
+        fetches = type(self.auth).configure is not AuthBase.configure
+        if not fetches or self.config.ssl_context is not None:
+            return self.config
+        return replace(self.config, ssl_context=shared_context())

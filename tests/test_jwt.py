@@ -1,0 +1,67 @@
+"""Temporary keys, end to end: a client, the local server's own key service, and its refusals."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from speechmatics_rt import AudioFormat, AuthenticationError, Client, ConnectionConfig, JWTAuth
+from speechmatics_rt.local import LocalServer
+
+PCM = AudioFormat("pcm_s16le", 16000)
+SECOND = bytes(32000)
+
+
+def service_of(server: LocalServer) -> str:
+    return server.url.replace("ws", "http", 1).replace("/v2", "/")
+
+
+def keys_asked_for(server: LocalServer) -> int:
+    return sum(record.path == "/v1/api_keys" for record in server.sessions)
+
+
+def make(server: LocalServer, key: str = "long-lived") -> tuple[JWTAuth, ConnectionConfig]:
+    return JWTAuth(key, mp_url=service_of(server)), ConnectionConfig(ssl_context=server.ssl_context)
+
+
+def test_a_temporary_key_opens_sessions_and_is_fetched_once_for_all_threads(serve) -> None:
+    server = serve(keys=["long-lived"])
+    auth, config = make(server)
+
+    def run() -> None:
+        with Client(auth, url=server.url, conn_config=config) as client:
+            client.transcribe(SECOND, audio_format=PCM)
+
+    workers = [threading.Thread(target=run) for _ in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    sessions = [record for record in server.sessions if record.start is not None]
+    assert len(sessions) == 8
+    assert len({record.headers["authorization"] for record in sessions}) == 1
+    assert "long-lived" not in sessions[0].headers["authorization"]
+    assert keys_asked_for(server) == 1
+
+
+def test_a_wrong_key_is_an_authentication_error_with_its_status(serve) -> None:
+    server = serve(keys=["long-lived"])
+    auth, config = make(server, "wrong")
+    with (
+        Client(auth, url=server.url, conn_config=config) as client,
+        pytest.raises(AuthenticationError) as caught,
+    ):
+        client.transcribe(SECOND, audio_format=PCM)
+    assert caught.value.status in (401, 403)
+    assert "wrong" not in str(caught.value)
+
+
+def test_a_refused_token_is_renewed_once(serve) -> None:
+    from speechmatics_rt.local import Fault
+
+    server = serve(keys=["long-lived"], faults=[Fault.refuse(401, sessions=[1])])
+    auth, config = make(server)
+    with Client(auth, url=server.url, conn_config=config) as client:
+        client.transcribe(SECOND, audio_format=PCM)
+    assert keys_asked_for(server) == 2
