@@ -76,7 +76,7 @@ examples:
   speechmatics-rt serve                            scripted words over any audio, any key
   speechmatics-rt serve --engine whisper           real recognition of English, offline
   speechmatics-rt serve --script play.txt          these words; a sentence a speaker, S1 and S2 by turns
-  speechmatics-rt serve --engine replay --replay talk.jsonl     what "transcribe -f jsonl" has kept
+  speechmatics-rt serve --replay talk.jsonl        what "transcribe -f jsonl" has kept
   speechmatics-rt serve --key secret --quota 2     refuse other keys, and a third session
   speechmatics-rt serve --fault reset:after_bytes=32000 --fault refuse:status=503,sessions=0
   speechmatics-rt serve --list-faults              all that can go wrong
@@ -236,8 +236,8 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--captions",
-        metavar="FILE",
-        help="besides, captions in FILE.vtt or FILE.srt, whole and up to date while it runs",
+        metavar="FILE.vtt",
+        help="also captions (or FILE.srt), whole and up to date at any moment while it runs",
     )
     group.add_argument(
         "--partials",
@@ -261,11 +261,10 @@ def _add_script(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--engine",
         choices=["scripted", "whisper", "replay"],
-        default="scripted",
         help="default: scripted",
     )
-    group.add_argument("--script", metavar="FILE.txt", help="the words of --engine scripted")
-    group.add_argument("--replay", metavar="FILE.jsonl", help="the messages of --engine replay, one a line")
+    group.add_argument("--script", metavar="FILE.txt", help="what --engine scripted says")
+    group.add_argument("--replay", metavar="FILE.jsonl", help="what --engine replay says, a message a line")
     group.add_argument(
         "--fault",
         action="append",

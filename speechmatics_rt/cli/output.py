@@ -22,6 +22,9 @@ def _json(transcript: Transcript) -> str:
     return json.dumps(transcript.to_dict(), ensure_ascii=False, indent=2) + "\n"
 
 
+_LONG = 0.05  # s to write captions of some 10,000 words
+
+
 WHOLE: dict[str, Callable[[Transcript], str]] = {
     "text": text_of,
     "json": _json,
@@ -98,7 +101,7 @@ class Captions:
         self._next = 0.0
 
     def take(self, transcript: Transcript, *, changed: bool) -> None:
-        """Write it after every final; when it is long, as often as that takes a tenth of the time."""
+        """Write it after every final; if that takes long, with the first message that leaves time for it."""
         self._due |= changed
         if self._due and time.monotonic() >= self._next:
             self.write(transcript)
@@ -107,7 +110,9 @@ class Captions:
         began = time.monotonic()
         self._file.write(self._text(transcript))
         self._due = False
-        self._next = time.monotonic() + 9 * (time.monotonic() - began)
+        took = time.monotonic() - began
+        if took > _LONG:  # else the session would fall behind
+            self._next = time.monotonic() + 9 * took
 
     def close(self) -> None:
         self._file.close()

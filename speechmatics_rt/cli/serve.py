@@ -13,7 +13,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, NoReturn, Optional, Union
+from pathlib import Path
+from typing import TYPE_CHECKING, Optional, Union
 
 from ..exceptions import ConfigurationError, SessionError, TimeoutError
 from .arguments import ExitCode
@@ -46,7 +47,6 @@ def serve(arguments: argparse.Namespace) -> ExitCode:
     if arguments.list_faults:
         sys.stdout.write(fault_table())
         return ExitCode.OK
-    signal.signal(signal.SIGTERM, _leave)
     server = LocalServer(
         _engine(arguments),
         tls=arguments.tls,
@@ -68,33 +68,55 @@ def serve(arguments: argparse.Namespace) -> ExitCode:
         except (OSError, OverflowError) as exc:
             why = getattr(exc, "strerror", None) or exc
             raise ConfigurationError(f"can't listen on port {arguments.port}: {why}") from exc
+        stack.enter_context(_on_signal(board.stop))
         _introduce(server, arguments, stack.enter_context(_certificate(server)))
-        try:
-            board.run()
-        except KeyboardInterrupt:
-            screen.note("stopped")
+        board.run()
+        screen.note("stopped")
     return ExitCode.OK
+
+
+@contextmanager
+def _on_signal(stop: Callable[[], None]) -> Iterator[None]:
+    """Have Ctrl-C and SIGTERM say it, in place of an exception that could cut a line in two."""
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as in a script's background
+                before[number] = signal.signal(number, lambda *_: stop())
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 # -- what is asked for -------------------------------------------------------------------------------------
 
 
 def _engine(arguments: argparse.Namespace) -> Union[str, Engine]:
-    from ..local import Script, ScriptedEngine
+    """Make the engine; a file of its own says which one is meant."""
+    from ..local import ReplayEngine, Script, ScriptedEngine
 
-    if arguments.script is not None and arguments.engine != "scripted":
-        raise ConfigurationError("--script goes with --engine scripted")
-    if (arguments.replay is not None) != (arguments.engine == "replay"):
-        raise ConfigurationError("--engine replay and --replay FILE.jsonl go together")
+    for file, of in (("script", "scripted"), ("replay", "replay")):
+        if getattr(arguments, file) is not None:
+            arguments.engine = arguments.engine or of
+            if arguments.engine != of:
+                raise ConfigurationError(f"--{file} goes with --engine {of}")
+    arguments.engine = arguments.engine or "scripted"
+    if arguments.engine == "replay":
+        if arguments.replay is None:
+            raise ConfigurationError("--engine replay needs --replay FILE.jsonl")
+        return ReplayEngine(arguments.replay)
     if arguments.script is None:
         name: str = arguments.engine
         return name
     try:
-        with open(arguments.script, encoding="utf-8") as file:
-            text = file.read()
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigurationError(f"can't read --script {arguments.script!r}: {exc}") from exc
-    if not text.strip():
+        text = Path(arguments.script).read_text(encoding="utf-8")
+    except OSError as exc:
+        raise ConfigurationError(f"can't read --script {arguments.script!r}: {exc.strerror or exc}") from exc
+    except UnicodeDecodeError as exc:
+        raise ConfigurationError(f"--script {arguments.script!r} is no text: {exc}") from exc
+    if not any(character.isalnum() for character in text):
         raise ConfigurationError(f"--script {arguments.script!r} holds no words")
     return ScriptedEngine(Script.from_text(text, speakers=("S1", "S2"), repeat=True))
 
@@ -105,7 +127,8 @@ def fault_table() -> str:
 
     lines = [f"{'--fault KIND':<18} {'at':<10} what happens"]
     for row in Fault.table():
-        lines.append(f"{row.kind:<18} {row.at:<10} {row.what.replace('``', '')}")
+        what = row.what.replace("``", "'")
+        lines.append(f"{row.kind:<18} {row.at:<10} {what}")
         if row.options:
             lines.append(f"{'':<18} {'':<10}   :{row.options}")
     return "\n".join([*lines, "", _MOMENTS])
@@ -116,10 +139,6 @@ Every fault also takes when: at=POINT, or after_messages=N, after_bytes=N, after
 delay=S on top; and for whom: sessions=N or sessions=[N,N], from 0. As in
   speechmatics-rt serve --fault error:type=job_error,after_seconds=5
 """
-
-
-def _leave(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 @contextmanager
@@ -158,36 +177,60 @@ class _Board:
     def __init__(self, server: LocalServer, screen: Screen) -> None:
         self._server = server
         self._screen = screen
-        self._events: queue.SimpleQueue[tuple[Sitting, Optional[Token]]] = queue.SimpleQueue()
+        # What has moved, and what is to be said of it; None: stop.
+        self._events: queue.SimpleQueue[Optional[tuple[Sitting, Optional[Token]]]] = queue.SimpleQueue()
         self._sittings: dict[int, Sitting] = {}  # those that are drawn
+        self._lock = threading.Lock()  # guards what is below; held to start a thread, never while waiting
         self._watchers: list[threading.Thread] = []
-        self._closing = threading.Event()
+        self._greeted = 0  # connections that have, or had, a watcher
+        self._closing = False
 
     def __enter__(self) -> _Board:
         return self
 
     def __exit__(self, *_: object) -> None:
         """Tell how the sessions ended that the end of the server has ended."""
-        self._closing.set()
+        with self._lock:
+            self._closing = True
         for watcher in self._watchers:
             watcher.join(_ATTENTIVE)
         self._screen.clear()
-        while not self._events.empty():
-            self._take(*self._events.get())
+        self._take_all()
+        for record in self._server.sessions:
+            if record.index >= self._greeted:
+                sitting = Sitting(record, self._server.faults)
+                self._take(sitting, sitting.ended())
 
     def run(self) -> None:
-        """Tell what happens, for ever."""
+        """Tell what happens, until it is stopped."""
         # Nobody waits for its end: it finds, within a second, that there is nothing more to do.
         threading.Thread(target=self._greet, name="speechmatics-rt-watch", daemon=True).start()
         while True:
             try:
-                self._take(*self._events.get(timeout=_ATTENTIVE))
+                event = self._events.get(timeout=_ATTENTIVE)
             except queue.Empty:
-                pass  # nothing has happened; on
-            while not self._events.empty():
-                self._take(*self._events.get())
+                self._screen.tell_log()
+                continue
+            if event is None:
+                return
+            self._take(*event)
+            if not self._take_all():
+                return
             self._draw()
             time.sleep(_FRAME if self._sittings else 0.0)
+
+    def stop(self) -> None:
+        """Have it return; also from a signal handler."""
+        self._events.put(None)
+
+    def _take_all(self) -> bool:
+        """Take what is there; False if that is the end."""
+        while not self._events.empty():
+            event = self._events.get()
+            if event is None:
+                return False
+            self._take(*event)
+        return True
 
     def _take(self, sitting: Sitting, line: Optional[Token]) -> None:
         if line is not None:
@@ -213,17 +256,13 @@ class _Board:
 
     def _greet(self) -> None:
         for index in itertools.count():
-            while True:
-                try:
-                    record = self._server.wait_for_session(index, timeout=_ATTENTIVE)
-                    break
-                except TimeoutError:
-                    if self._closing.is_set():
-                        return
-                except SessionError:  # so many came that its record is gone
-                    record = None
-                    break
-            if record is not None:
+            record = self._next(index)
+            with self._lock:
+                if self._closing:
+                    return
+                self._greeted = index + 1
+                if record is None:
+                    continue
                 watcher = threading.Thread(
                     target=self._watch,
                     args=(Sitting(record, self._server.faults),),
@@ -232,6 +271,17 @@ class _Board:
                 )
                 self._watchers = [each for each in self._watchers if each.is_alive()] + [watcher]
                 watcher.start()
+
+    def _next(self, index: int) -> Optional[SessionRecord]:
+        """Wait for a connection; None if we are closing, or so many came that its record is gone."""
+        while not self._closing:
+            try:
+                return self._server.wait_for_session(index, timeout=_ATTENTIVE)
+            except TimeoutError:
+                continue  # nobody came
+            except SessionError:
+                break
+        return None
 
     def _watch(self, sitting: Sitting) -> None:
         closed = sitting.record.closed

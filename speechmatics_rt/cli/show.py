@@ -223,7 +223,7 @@ class Screen:
         """Show a partial behind the text and rows beneath it, until something else is written."""
         if not self.live:
             return
-        self._tell_asides()
+        self.tell_log()
         size = self.size
         above = _PARTIAL_LINES if partial or self._column else 0
         rows = rows[: max(1, size.lines - 1 - above)]  # what has scrolled away can't be redrawn
@@ -243,7 +243,8 @@ class Screen:
         """Write a line to stderr."""
         self.clear()
         colour = self._colour and _is_terminal(self._err)
-        self._err.write(self._fresh_line() + _painted([Token(text, style)], colour) + "\n")
+        start = self._fresh_line() or ("\r" if self.live else "")  # over a ^C that the terminal has shown
+        self._err.write(start + _painted([Token(text, style)], colour) + "\n")
         self._err.flush()
 
     @contextmanager
@@ -263,9 +264,10 @@ class Screen:
         finally:
             for handler in ours:
                 handler.setStream(self._err)
-            self._tell_asides()
+            self.tell_log()
 
-    def _tell_asides(self) -> None:
+    def tell_log(self) -> None:
+        """Write what the log has got meanwhile."""
         while self._asides:
             self.note(self._asides.popleft())
 

@@ -88,6 +88,8 @@ class View:
         """Show a message."""
         kind = message["message"]
         self._sort(message)
+        if self._captions is not None:
+            self._captions.take(self._transcript, changed=kind == "AddTranscript")
         if self._format == "jsonl":
             self._print_line(json_line(message))
         elif kind == "AddTranscript":
@@ -101,8 +103,6 @@ class View:
             self._print(self._flow.line(f"[{message.get('event', {}).get('type')}]"))
         if kind == "Warning":
             self._screen.note(f"speechmatics-rt: warning: {message.get('reason')} ({message.get('type')})")
-        if self._captions is not None:
-            self._captions.take(self._transcript, changed=kind == "AddTranscript")
 
     def _sort(self, message: dict[str, Any]) -> None:
         """Give a message to the transcripts of its channel, or of all."""

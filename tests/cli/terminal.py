@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
+import select
 import struct
 import subprocess
 import unicodedata
@@ -11,6 +13,7 @@ from typing import Any
 
 from .command import start
 
+_CUT = re.compile(r"(\x1b(\[[0-9;]*)?)?\Z")  # the beginning of a sequence, at the end
 _SEQUENCE = re.compile(r"\x1b\[([0-9;]*)([A-Za-z])")
 
 
@@ -77,33 +80,66 @@ class Terminal:
         return "\n".join("".join(line).rstrip() for line in self.lines).rstrip("\n")
 
 
-def in_terminal(
-    *arguments: Any,
-    columns: int = 60,
-    rows: int = 12,
-    streams: tuple[str, ...] = ("stdout", "stderr"),
-    **env: str,
-) -> tuple[int, str]:
-    """Run the command with some of its streams on a terminal; return its exit code and what came there."""
-    import fcntl  # Unix alone has these
-    import termios
+class OnTerminal:
+    """The command with some of its streams on a terminal; use it in ``with``."""
 
-    parent, child = os.openpty()
-    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-    others = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
-    received = b""
-    try:
-        with start(*arguments, env=env, **{**others, **dict.fromkeys(streams, child)}) as process:
-            os.close(child)
-            while True:
-                try:
-                    block = os.read(parent, 65536)
-                except OSError:  # Linux: nobody is left at the other end
-                    break
-                if not block:
-                    break
-                received += block
-            code = process.wait(10)
-    finally:
-        os.close(parent)
-    return code, received.decode()
+    def __init__(
+        self,
+        *arguments: Any,
+        columns: int = 60,
+        rows: int = 12,
+        streams: tuple[str, ...] = ("stdout", "stderr"),
+        **env: str,
+    ) -> None:
+        import fcntl  # Unix alone has these
+        import termios
+
+        self._parent, self._child = os.openpty()
+        fcntl.ioctl(self._child, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        others = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+        self.received = ""
+        self._fed = 0
+        self.terminal = Terminal(columns, rows)
+        self.process = start(*arguments, env=env, **{**others, **dict.fromkeys(streams, self._child)})
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+
+    def __enter__(self) -> OnTerminal:
+        os.close(self._child)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._parent)
+
+    def read(self) -> bool:
+        """Take what comes next; False at the end."""
+        assert select.select([self._parent], [], [], 8)[0], self.terminal.text
+        try:
+            block = os.read(self._parent, 65536)
+        except OSError:  # Linux: nobody is left at the other end
+            return False
+        text = self._decoder.decode(block)
+        self.received += text
+        return bool(block)
+
+    def until(self, pattern: str) -> str:
+        """Read until the screen shows it; return the screen."""
+        while True:
+            whole = len(self.received) - len(_CUT.search(self.received)[0])
+            self.terminal.feed(self.received[self._fed : whole])
+            self._fed = whole
+            if re.search(pattern, self.terminal.text):
+                return self.terminal.text
+            assert self.read(), f"{pattern!r} never came; there is\n{self.terminal.text}"
+
+    def finish(self) -> tuple[int, str]:
+        while self.read():
+            pass
+        return self.process.wait(10), self.received
+
+
+def in_terminal(*arguments: Any, **options: Any) -> tuple[int, str]:
+    """Run the command with some of its streams on a terminal; return its exit code and what came there."""
+    with OnTerminal(*arguments, **options) as running:
+        return running.finish()

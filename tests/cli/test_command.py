@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,7 +15,7 @@ from speechmatics_rt import __version__
 from speechmatics_rt.cli import ExitCode, main
 from speechmatics_rt.cli.arguments import EXAMPLES, SERVE_EXAMPLES, TRANSCRIBE_EXAMPLES, parser
 
-from .command import SENTENCES, SPEECH, environment, run, start
+from .command import environment, run
 
 
 def test_help_teaches_by_example_and_names_the_exit_codes() -> None:
@@ -78,61 +77,6 @@ def test_in_process_the_signals_and_the_log_are_left_as_they_were() -> None:
     assert main(["transcribe", "no such.wav", "--url", "ws://127.0.0.1:1/v2"]) is ExitCode.USAGE
     assert (list(package.handlers), package.level) == before
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
-
-
-# -- serve -------------------------------------------------------------------------------------------------
-
-
-def serving(*options) -> subprocess.Popen:
-    return start("serve", "--port", "0", *options, stdin=subprocess.DEVNULL)
-
-
-def stopped(process: subprocess.Popen, number: signal.Signals = signal.SIGINT) -> str:
-    process.send_signal(number)
-    _, err = process.communicate(timeout=10)
-    assert process.returncode == 0
-    return err.decode()
-
-
-def test_serve_says_its_url_and_logs_each_session() -> None:
-    with serving() as process:
-        url = process.stdout.readline().decode().strip()
-        assert url.startswith("ws://127.0.0.1:")
-        code, out, _ = run("transcribe", SPEECH, "--url", url)
-        log = stopped(process)
-    assert (code, out.splitlines()) == (0, SENTENCES)
-    assert re.search(r"session 1 began: en, pcm_s16le 16000 Hz, request [0-9a-f-]{36}\n", log)
-    assert re.search(r"session 1 ended well, after [0-9.]+ s: 19\.4 s of audio heard, [0-9]+ finals", log)
-    assert "stopped\n" in log
-
-
-def test_serve_prints_a_line_to_copy_that_works_over_tls_and_with_a_key() -> None:
-    with serving("--tls", "--key", "secret") as process:
-        assert process.stdout.readline().startswith(b"wss://")
-        assert b"Try:" in process.stderr.readline()
-        line = process.stderr.readline().decode().strip()
-        variable, *words = shlex.split(line)
-        name, value = variable.split("=")
-        assert words[:3] == ["speechmatics-rt", "transcribe", "FILE"]
-        code, out, err = run("transcribe", SPEECH, *words[3:], **{name: value})
-        assert (code, out.splitlines(), err) == (0, SENTENCES, "")
-        assert run("transcribe", SPEECH, *words[3:-1], "wrong", **{name: value})[0] == 3
-        assert "session 2 was refused: HTTP 401" in stopped(process, signal.SIGTERM)
-
-
-def test_serve_logs_how_a_session_failed() -> None:
-    with serving("--quota", "0") as process:
-        url = process.stdout.readline().decode().strip()
-        assert run("transcribe", SPEECH, "--url", url)[0] == 1
-        assert "session 1 ended with quota_exceeded: " in stopped(process)
-
-
-def test_serve_says_that_the_port_is_taken() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        code, _, err = run("serve", "--port", taken.getsockname()[1])
-    assert code == 2
-    assert "can't listen on port" in err
-    assert run("serve", "--port", "70000")[0] == 2
 
 
 def test_help_answers_at_once() -> None:

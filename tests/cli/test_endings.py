@@ -74,6 +74,7 @@ def test_1_a_full_disk_is_told_once() -> None:
         ([SPEECH, "--speed", "0"], "speed"),
         ([SPEECH, "--format", "docx"], "invalid choice: 'docx'"),
         ([SPEECH, "--nonsense"], "--nonsense"),
+        ([SPEECH, "--captions", "live.txt"], "--captions 'live.txt': name it .vtt or .srt"),
         ([SPEECH], "SPEECHMATICS_API_KEY"),
         ([SPEECH, "--url", "http://somewhere"], "http"),
         ([SPEECH, "--local", "--engine", "scripted", "-l", ""], "language"),

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import random
+from dataclasses import replace
 
 import pytest
 
 from speechmatics_rt.cli.flow import Flow, Token, plain
-from speechmatics_rt.cli.show import Screen, below, progress, width
+from speechmatics_rt.cli.show import ALERT, GREY, LIVE, Screen, below, ending_of, progress, width
 from speechmatics_rt.local import LocalServer
 from speechmatics_rt.transcript import Word
 
 from .command import SENTENCES, SPEECH
-from .terminal import Terminal, in_terminal
+from .terminal import OnTerminal, Terminal, in_terminal
 
 unix = pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminals like these")
 WRAPPED = """\
@@ -74,6 +76,67 @@ def test_a_line_of_another_kind_waits_for_the_end_of_the_one_that_has_begun() ->
     tokens = [*flow.more(words_of("One")), *flow.line("[fr] Un")]
     assert plain([*tokens, *flow.more(words_of("One two. Three"))]) == "S1: One two.\n[fr] Un\nThree"
     assert plain(flow.end()) == "\n"
+
+
+def on_channel(label: str, text: str, *, start: float = 0.0) -> list[Word]:
+    """Words of 0.5 s, one after the other; a sentence ends at a full stop."""
+    return [
+        replace(word, channel=label, speaker=None, start_time=start + n / 2, end_time=start + n / 2 + 0.5)
+        for n, word in enumerate(words_of(text))
+    ]
+
+
+def test_channels_that_speak_at_once_are_given_sentence_by_sentence_however_they_arrive() -> None:
+    left = on_channel("left", "One two three four. Five six.")
+    right = on_channel("right", "Alpha beta. Gamma delta epsilon.", start=0.2)
+    random.seed(3)
+    for _ in range(200):
+        flow, given, one, two = Flow(), [], 0, 0
+        while one < len(left) or two < len(right):
+            one = min(len(left), one + random.randint(0, 3))
+            two = min(len(right), two + random.randint(0, 3))
+            given += flow.more(left[:one], right[:two])
+        lines = plain([*given, *flow.end()]).splitlines()
+        label, said = "", {"left": [], "right": []}
+        for line in lines:
+            if ": " in line:
+                label, _, line = line.partition(": ")
+            said[label].append(line)
+        assert said["left"] == ["One two three four.", "Five six."]
+        assert said["right"] == ["Alpha beta.", "Gamma delta epsilon."]
+
+
+def test_a_channel_that_falls_silent_in_mid_sentence_does_not_hold_the_others_up() -> None:
+    left, right = on_channel("left", "Well"), on_channel("right", "Yes. So then", start=1.0)
+    flow = Flow()
+    assert plain(flow.more(left, right)) == "left: Well"
+    assert (flow.continues(0), flow.held(1)) == (True, "Yes. So then")
+    assert plain(flow.end()) == "\nright: Yes.\nSo then\n"
+    late = on_channel("right", "Yes.", start=4.0)
+    flow = Flow()
+    assert plain(flow.more(left, late)) == "left: Well\nright: Yes.\n"
+    assert plain(flow.more([*left, *on_channel("left", "now.", start=5.0)], late)) == "left: now.\n"
+
+
+def test_every_colour_is_readable_on_black_and_on_white() -> None:
+    def light(value: int) -> float:
+        return value / 255 / 12.92 if value <= 10 else ((value / 255 + 0.055) / 1.055) ** 2.4
+
+    def luminance(colour: int) -> float:
+        levels = (0, 95, 135, 175, 215, 255)
+        red, green, blue = (levels[(colour - 16) // place % 6] for place in (36, 6, 1))
+        if colour >= 232:
+            red = green = blue = 8 + 10 * (colour - 232)
+        return 0.2126 * light(red) + 0.7152 * light(green) + 0.0722 * light(blue)
+
+    flow = Flow()
+    styles = [flow.style(f"S{n}") for n in range(6)]
+    assert len(set(styles)) == 6
+    assert flow.style("S0") == flow.style("S6") == styles[0]  # and always the same one
+    for style in (*styles, GREY, LIVE, ALERT):
+        there = luminance(int(style.rpartition(";")[2]))
+        assert 1.05 / (there + 0.05) > 4, style  # on white
+        assert (there + 0.05) / 0.05 > 4, style  # on black
 
 
 @pytest.mark.parametrize(
@@ -136,6 +199,34 @@ def test_a_note_does_not_hide_in_a_line_that_has_begun() -> None:
     assert text == "One two\nwarning: mind the gap\nthree."
 
 
+def test_what_is_logged_meanwhile_stands_on_lines_of_its_own() -> None:
+    stream = FakeTerminal()
+    screen = Screen(stream, stream, live=True)
+    package = logging.getLogger("speechmatics_rt")
+    handler = logging.StreamHandler(stream)
+    package.addHandler(handler)
+    try:
+        with screen.with_log():
+            screen.write([Token("One two")])
+            screen.draw("three", [[Token("0:01")]])
+            package.warning("odd")
+            screen.draw("three", [[Token("0:02")]])
+            screen.write([Token("three.")])
+        assert handler.stream is stream
+    finally:
+        package.removeHandler(handler)
+    text = Terminal().feed(stream.getvalue().replace("\n", "\r\n").replace("\r\r", "\r")).text
+    assert text == "One two\nodd\nthree."
+
+
+def test_the_end_of_a_text_begins_with_a_whole_word() -> None:
+    text = "the lamp on the stairs 世界 went out"
+    for columns in range(10, 50):
+        end = ending_of(text, columns)
+        assert width(end) <= columns
+        assert end == text or (end.startswith("… ") and text.endswith(" " + end[2:]))
+
+
 # -- on a real terminal ------------------------------------------------------------------------------------
 
 
@@ -195,7 +286,7 @@ def test_text_in_a_pipe_and_the_progress_on_the_terminal(server, tmp_path) -> No
 
 
 @unix
-@pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+@pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {"TERM": "dumb"}, {"CI": "true"}])
 def test_no_colours_where_they_are_not_wanted(server, env: dict[str, str]) -> None:
     _, received = in_terminal("transcribe", SPEECH, "--url", server.url, "--diarization", "speaker", **env)
     terminal = Terminal().feed(received)
@@ -209,3 +300,17 @@ def test_a_warning_of_the_service_is_told_on_stderr(server) -> None:
     words = ["--vocab", "one two three four five six seven eight"]
     _, received = in_terminal("transcribe", SPEECH, "--url", server.url, *words)
     assert "speechmatics-rt: warning: " in Terminal(200).feed(received).text
+
+
+@unix
+def test_channels_have_their_labels_and_a_row_each_for_what_is_not_final(server) -> None:
+    channels = ("--channel", f"left={SPEECH}", "--channel", f"right={SPEECH}")
+    options = ("--url", server.url, "--partials", "--speed", "20")
+    with OnTerminal("transcribe", *channels, *options, columns=70) as running:
+        screen = running.until(r"(?m)^(left|right): (?!Good).*\n(left|right): .*\n.* / 0:19.*x  lag ")
+        assert screen.count("\n") >= 2
+        code, received = running.finish()
+    lines = Terminal(70).feed(received).text.splitlines()
+    assert code == 0
+    assert {f"left: {SENTENCES[0]}", f"right: {SENTENCES[0]}"} <= set(lines)
+    assert "0:19 / 0:19" in received

@@ -205,6 +205,102 @@ def test_a_place_that_is_no_regular_file_is_written_directly(server) -> None:
     assert Path("/dev/null").is_char_device()
 
 
+# -- captions for a player ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("form", "head"), [("srt", "1\n00:00:00,"), ("vtt", "WEBVTT\n")])
+def test_captions_are_whole_at_any_moment_while_it_runs(server, tmp_path: Path, form: str, head: str) -> None:
+    place = tmp_path / f"live.{form}"
+    with start("transcribe", "-", *RAW, "--url", server.url, "--captions", place) as process:
+        process.stdin.write(SECOND * 9)
+        process.stdin.flush()
+        assert process.stdout.readline().decode().strip() == SENTENCES[0]
+        process.stdin.write(SECOND * 4)
+        process.stdin.flush()
+        process.stdout.read(len("The train"))
+        text = place.read_text()  # replaced, never written to: it is not cut
+        assert text.startswith(head)
+        assert "welcome to the reading room." in " ".join(text.split())
+        process.stdin.close()
+        assert process.wait(10) == 0
+    _, out, _ = transcribe(server, "-", *RAW, "-f", form, stdin=SECOND * 13)
+    assert place.read_text() == out
+    assert list(tmp_path.iterdir()) == [place]
+
+
+def test_captions_keep_what_was_heard_before_an_error(tmp_path: Path) -> None:
+    with LocalServer(faults=[Fault.error("job_error", after_seconds=12)]) as server:
+        code, _, _ = transcribe(server, SPEECH, "--captions", tmp_path / "live.vtt")
+    assert code == 1
+    assert "reading room." in " ".join((tmp_path / "live.vtt").read_text().split())
+
+
+def test_captions_of_a_session_that_does_not_start_stay_as_they_were(server, tmp_path: Path) -> None:
+    place = tmp_path / "live.vtt"
+    place.write_text("before")
+    assert transcribe(server, "-", "--captions", place, stdin=b"")[0] == 2
+    assert (place.read_text(), list(tmp_path.iterdir())) == ("before", [place])
+
+
+# -- channels ----------------------------------------------------------------------------------------------
+
+
+def channels(**files: object) -> list[str]:
+    return [part for label, file in files.items() for part in ("--channel", f"{label}={file}")]
+
+
+def test_channels_share_a_session_and_their_labels_stand_where_they_change(server, tmp_path: Path) -> None:
+    short = tmp_path / "short.wav"
+    with wave.open(str(SPEECH)) as speech, wave.open(str(short), "wb") as file:
+        file.setparams(speech.getparams())
+        file.writeframes(speech.readframes(16000 * 9))
+    code, out, err = transcribe(server, *channels(agent=SPEECH, caller=short))
+    record = server.sessions[-1]
+    config = record.start["transcription_config"]
+    assert (code, err) == (0, "")
+    assert (config["diarization"], config["channel_diarization_labels"]) == ("channel", ["agent", "caller"])
+    assert len(record.audio_of("caller")) == 9 * 32000
+    lines = out.splitlines()
+    assert {f"agent: {SENTENCES[0]}", f"caller: {SENTENCES[0]}"} <= set(lines)
+    assert sum(line.endswith(SENTENCES[1]) for line in lines) >= 1
+    assert lines[-1].endswith(SENTENCES[-1])
+
+
+def test_speakers_of_channels_are_told_apart(server) -> None:
+    _, out, _ = transcribe(server, *channels(a=SPEECH, b=SPEECH), "--diarization", "speaker")
+    assert server.sessions[-1].start["transcription_config"]["diarization"] == "channel_and_speaker"
+    assert {f"a S1: {SENTENCES[0]}", f"b S2: {SENTENCES[1]}"} <= set(out.splitlines())
+
+
+def test_a_channel_may_come_from_standard_input(server) -> None:
+    code, out, _ = transcribe(server, *channels(a=SPEECH, b="-"), "-f", "json", stdin=SPEECH.read_bytes())
+    words = Transcript.from_dict(json.loads(out)).words
+    assert code == 0
+    assert {word.channel for word in words} == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--channel", str(SPEECH)], "write LABEL=FILE"),
+        (["--channel", f"={SPEECH}"], "write LABEL=FILE"),
+        (["--channel", "a="], "write LABEL=FILE"),
+        (channels(a=SPEECH) * 2, "there is a channel 'a' already"),
+        (channels(a="-", b="-"), "only one of them can be standard input"),
+        ([SPEECH, *channels(a=SPEECH)], "name a FILE or --channel, not both"),
+        ([], "name a FILE"),
+        (channels(a=SPEECH, b="none.wav"), "channel 'b': "),
+    ],
+)
+def test_channels_that_are_wrong_are_told_before_any_connection(server, options, says: str) -> None:
+    count = len(server.sessions)
+    code, out, err = transcribe(server, *options)
+    assert (code, out) == (2, "")
+    assert says in err
+    assert err.count("\n") == 1
+    assert len(server.sessions) == count
+
+
 # -- real speech -------------------------------------------------------------------------------------------
 
 
