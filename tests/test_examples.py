@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+import wave
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -126,3 +127,70 @@ def test_every_example_has_a_test() -> None:
 def test_every_example_says_first_what_it_is_and_how_it_is_run() -> None:
     for name in SCRIPTS:
         assert re.match(r'"""[A-Z].+', (EXAMPLES / name).read_text(encoding="utf-8")), name
+
+
+def two_recordings(folder: Path) -> tuple[Path, Path]:
+    """Cut the recording into two of unequal length, at a pause."""
+    with wave.open(str(SPEECH)) as wav:
+        parameters, frames = wav.getparams(), wav.readframes(wav.getnframes())
+    cut = int(7.4 * 16000) * 2
+    paths = folder / "left.wav", folder / "right.wav"
+    for path, part in zip(paths, (frames[:cut], frames[cut:])):
+        with wave.open(str(path), "wb") as wav:
+            wav.setparams(parameters)
+            wav.writeframes(part)
+    return paths
+
+
+@pytest.mark.parametrize("script", ["multichannel.py", "async_multichannel.py"])
+def test_two_channels_are_printed_under_their_own_labels(server, tmp_path, script) -> None:
+    out, err = run(server, tmp_path, EXAMPLES / script, *two_recordings(tmp_path))
+    assert "[left]: Good" in out
+    assert "[right]: Good" in out
+    assert err == ""
+
+
+def test_a_stereo_recording_is_split(server, tmp_path) -> None:
+    stereo = tmp_path / "call.wav"
+    with wave.open(str(SPEECH)) as wav:
+        samples = wav.readframes(16000 * 5)
+    with wave.open(str(stereo), "wb") as wav:
+        wav.setparams((2, 2, 16000, 0, "NONE", ""))
+        wav.writeframes(b"".join(samples[i : i + 2] * 2 for i in range(0, len(samples), 2)))
+    out, _ = run(server, tmp_path, EXAMPLES / "multichannel.py", stereo)
+    assert "left: Good morning" in out
+    assert "right: Good morning" in out
+
+
+@pytest.mark.speech
+@pytest.mark.parametrize("script", ["multichannel.py", "async_multichannel.py"])
+def test_real_speech_on_two_channels_stays_on_its_own_and_none_is_lost(tmp_path, script) -> None:
+    with LocalServer("whisper") as whisper:
+        out, _ = run(whisper, tmp_path, EXAMPLES / script, *two_recordings(tmp_path))
+    heard: dict[str, str] = {"left": "", "right": ""}
+    for line in out.splitlines():
+        if line.startswith("["):
+            label, _, text = line[1:].partition("]: ")
+            heard[label] += text.lower()
+    assert "dashwood had then leisure to consider" in heard["left"]
+    assert "in his power to do for them" in heard["left"]
+    assert "married a more amiable woman" in heard["right"]
+    assert "made amiable himself" in heard["right"]
+    assert "dashwood" not in heard["right"]
+
+
+def test_the_official_quick_start_runs_with_only_the_import_changed(server, tmp_path) -> None:
+    out, err = run(server, tmp_path, EXAMPLES / "async_client.py")
+    assert out.startswith("Final: ")
+    assert "Good" in out
+    assert err == ""
+
+
+def test_temporary_keys_are_fetched_from_the_key_service(tmp_path, monkeypatch) -> None:
+    with LocalServer(keys=["long-lived"]) as guarded:
+        monkeypatch.setenv("SPEECHMATICS_API_KEY", "long-lived")
+        monkeypatch.setenv("SM_MANAGEMENT_PLATFORM_URL", guarded.url.replace("ws", "http").replace("/v2", ""))
+        out, _ = run(guarded, tmp_path, EXAMPLES / "temporary_keys.py")
+        assert out.startswith(HEARD)
+        (session,) = (record for record in guarded.sessions if record.start is not None)
+    assert "long-lived" not in session.headers["authorization"]

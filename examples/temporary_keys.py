@@ -1,0 +1,23 @@
+"""Use short-lived keys: the long-lived one goes to the key service only, and never to the socket.
+
+Run ``python temporary_keys.py [FILE]`` with the extra ``jwt`` and the key in SPEECHMATICS_API_KEY.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from speechmatics_rt import Client, JWTAuth
+
+RECORDING = Path(__file__).parent / "audio" / "librivox_3_sentences.wav"
+
+
+def main(path: str = str(RECORDING)) -> None:
+    auth = JWTAuth(ttl=60)  # one for all clients and threads of a program: it fetches a key when it must
+    with Client(auth) as client:
+        print(client.transcribe(path))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
