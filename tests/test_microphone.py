@@ -24,6 +24,7 @@ from speechmatics_rt.local import LocalServer
 from speechmatics_rt.microphone import Microphone
 
 PCM = AudioFormat("pcm_s16le", 16000)
+INSTALLED = ctypes.util.find_library("portaudio")  # before a test has it find another one
 BLOCK = 320  # bytes of 160 frames
 
 PORTAUDIO = r"""
@@ -377,6 +378,37 @@ def test_sounddevice_finds_portaudio_by_its_own_lookup(library) -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=False, env=environment
     )
     assert out.stdout.startswith("True [{'index': 1, 'name': 'Headset'"), out.stderr
+
+
+ALSA = """
+pcm.!default {{
+    type file
+    slave.pcm {{ type null }}
+    file "/dev/null"
+    infile "{}"
+    format "raw"
+}}
+"""
+FROM_ALSA = """
+import sys
+from speechmatics_rt.microphone import Microphone
+with Microphone() as mic:
+    sys.stdout.buffer.write(mic.read(64000))
+"""
+
+
+def test_the_portaudio_of_the_machine_records_from_a_virtual_device_of_alsa(tmp_path) -> None:
+    pytest.importorskip("_sounddevice", reason="needs sounddevice (extra: mic)")
+    if not sys.platform.startswith("linux") or INSTALLED is None:
+        pytest.skip("needs PortAudio over ALSA (Debian: libportaudio2)")
+    speech = audio(0, 250)
+    (tmp_path / "in.raw").write_bytes(speech)
+    (tmp_path / "asound.conf").write_text(ALSA.format(tmp_path / "in.raw"))
+    environment = {**os.environ, "ALSA_CONFIG_PATH": str(tmp_path / "asound.conf")}
+    out = subprocess.run(
+        [sys.executable, "-c", FROM_ALSA], capture_output=True, check=False, env=environment, timeout=30
+    )
+    assert out.stdout == speech[:64000], out.stderr.decode()
 
 
 @pytest.mark.parametrize(
