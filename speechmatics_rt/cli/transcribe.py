@@ -44,7 +44,7 @@ def transcribe(arguments: argparse.Namespace) -> ExitCode:
         for message in messages:
             if message["message"] not in _BEFORE:
                 view.take(message)
-            view.draw(last=message["message"] == "EndOfTranscript")
+            view.draw()
     return ExitCode.INTERRUPTED if running.stopping else ExitCode.OK
 
 

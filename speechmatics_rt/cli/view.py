@@ -19,7 +19,6 @@ from .show import GREY, Screen, ending_of, progress, width
 __all__ = ["View"]
 
 _BAR = 20  # columns
-_FRAME = 0.04  # s between two drawings while messages wait
 
 
 class View:
@@ -37,7 +36,6 @@ class View:
         # By channel: words of several come in the order of their times, not in that of their arrival.
         self._channels = {label: Transcript() for label in session.channels}
         self._began = time.monotonic()
-        self._drawn = 0.0
         self._files = ExitStack()
         self._lines: Any = None  # the file of jsonl
         self._whole: Optional[AtomicFile] = None
@@ -127,15 +125,11 @@ class View:
         else:
             self._screen.write([Token(line)])
 
-    def draw(self, *, last: bool = False) -> None:
+    def draw(self) -> None:
         """Draw what changes in place: the partials, and how far the audio is."""
         if not self._screen.live or self._client is None:
             return
-        now, stats = time.monotonic(), self._client.stats
-        if stats.queue_depth and now - self._drawn < _FRAME and not last:
-            return  # the next message comes at once, and draws
-        self._drawn = now
-        status = self._progress(stats, now - self._began)
+        status = self._progress(self._client.stats, time.monotonic() - self._began)
         if not self._channels:
             self._screen.draw(self._transcript.partial if self._partials else "", [status])
             return
