@@ -199,6 +199,11 @@ class Connection:
             }
             frame = frames.encode(frames.TEXT, messages.encode(message))
         exchange = self._exchange
+        with self._lock:  # the usual case, without further ado: this is called for every chunk
+            if exchange.may_say_audio and exchange.admits(channel, seconds, feeding):
+                exchange.say_audio(frame, channel, seconds, len(payload))
+                self._write_soon(time.monotonic())
+                return True
         return self._speak(
             lambda: exchange.admits(channel, seconds, feeding),
             lambda now: exchange.say_audio(frame, channel, seconds, len(payload)),

@@ -98,6 +98,10 @@ class Exchange:
         return self.broken is not None or self.session.over
 
     @property
+    def may_say_audio(self) -> bool:
+        return self.session.state is State.STREAMING and self.broken is None
+
+    @property
     def behind(self) -> bool:
         """Whether whoever handles the messages has more than ``max_queue`` of them waiting."""
         limit = self._config.max_queue
@@ -125,8 +129,9 @@ class Exchange:
         """Say one frame of audio; raises SessionError, changing nothing, if it is not the moment."""
         self.session.send_audio(channel)
         self.window.sent(channel, seconds)
-        self.seconds_sent += seconds
-        self.seconds_on[channel] = self.seconds_on.get(channel, 0.0) + seconds
+        if seconds:
+            self.seconds_sent += seconds
+            self.seconds_on[channel] = self.seconds_on.get(channel, 0.0) + seconds
         self.bytes_sent += size
         self.outbox.put(frame)
 

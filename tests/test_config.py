@@ -400,7 +400,7 @@ def test_connection_options_have_the_documented_defaults() -> None:
         ("max_queue", 1.5),
         ("window_frames", 0),
         ("ssl_context", True),
-        ("proxy", ""),
+        ("proxy", 3),
     ],
 )
 def test_connection_options_are_checked_at_once(name: str, value: Any) -> None:
