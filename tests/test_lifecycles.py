@@ -97,7 +97,7 @@ class Wire:
 @pytest.fixture
 def raw():
     """``raw(script)``: a server whose connections run script(wire)."""
-    listeners, workers = [], []
+    listeners, workers, socks = [], [], []
 
     def start(script):
         listener = socket.create_server(("127.0.0.1", 0))
@@ -118,6 +118,7 @@ def raw():
                     sock, _ = listener.accept()
                 except OSError:
                     return
+                socks.append(sock)
                 workers.append(threading.Thread(target=talk, args=(sock,), daemon=True))
                 workers[-1].start()
 
@@ -128,6 +129,13 @@ def raw():
     for listener in listeners:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
+    for sock in socks:
+        try:
+            sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # gone already
+    for worker in workers:
+        worker.join(5)
 
 
 def client(url, **config):
