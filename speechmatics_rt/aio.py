@@ -9,10 +9,7 @@ the window and ``max_queue`` hold as they do in the blocking clients.
 from __future__ import annotations
 
 import asyncio
-import inspect
-import time
 import weakref
-from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional, TypeVar, Union
 
@@ -21,18 +18,17 @@ from typing_extensions import Literal, TypedDict, Unpack
 from .client import UNSET, BaseClient, Client
 from .config import AudioEventsConfig, AudioFormat, ConnectionConfig, TranscriptionConfig, TranslationConfig
 from .conversation import Conversation, MessageStream
-from .eventloop import AwaitedAuth, Bridge, LoopBell, in_thread, is_coroutine_method, step_of
-from .events import Callback, Event, EventEmitter
-from .exceptions import SessionError, SpeechmaticsError, TimeoutError
-from .exchange import ACKNOWLEDGEMENTS, Arrival
+from .delivery import AsyncEmitter, Delivery, listen
+from .eventloop import AwaitedAuth, Bridge, in_thread, is_coroutine_method, step_of
+from .events import Event
+from .exceptions import SpeechmaticsError
+from .exchange import ACKNOWLEDGEMENTS
 from .microphone import Microphone
 from .multichannel import MultiChannelClient
 from .stats import SessionStats
 from .transcript import Transcript
 
 __all__ = ["AsyncClient", "AsyncMessageStream", "AsyncMicrophone", "AsyncMultiChannelClient"]
-
-_LATE = 0.001  # s: a loop may ring up to the resolution of its clock too early, and rings only once
 
 _T = TypeVar("_T")
 _Self = TypeVar("_Self", bound="_Face")
@@ -56,7 +52,7 @@ class SourceOptions(SessionOptions, total=False):
     speed: Optional[float]
 
 
-class _Face(EventEmitter):
+class _Face(AsyncEmitter):
     """What both clients share. Its methods belong to one event loop at a time.
 
     Handlers run on the loop, one at a time, in the order of registration. They may be plain functions, or
@@ -87,7 +83,7 @@ class _Face(EventEmitter):
             conn_config=conn_config,
             sdk_identifier=sdk_identifier,
         )
-        self._delivery: Optional[_Delivery] = None
+        self._delivery: Optional[Delivery] = None
         self._turn: Optional[asyncio.Lock] = None  # to send; made in the loop, as Python 3.9 binds it there
 
     # -- the session ---------------------------------------------------------------------------------
@@ -131,33 +127,6 @@ class _Face(EventEmitter):
     async def __aexit__(self, exc_type: Optional[type[BaseException]], *_: object) -> None:
         await self._call(self._client.__exit__, exc_type, None, None)
 
-    # -- handlers ------------------------------------------------------------------------------------
-
-    async def deliver(self, message: Mapping[str, Any]) -> None:
-        """Run the handlers of a message, one after the other; :meth:`emit` that can wait for coroutines.
-
-        Raises:
-            Exception: With ``handler_errors="raise"``, what the first failing handler raised.
-        """
-        name = message["message"]
-        failure: Optional[Exception] = None
-        for callback in self._due(name):
-            try:
-                result = callback(message)
-                # A task or future is left alone: who starts one in a handler wants it to run beside.
-                if inspect.iscoroutine(result):
-                    await result
-            except Exception as exc:  # noqa: BLE001  # user code: logged or raised below, never lost
-                failure = self._failed(name, callback, exc, failure)
-        if failure is not None:
-            raise failure
-
-    @staticmethod
-    def _checked(callback: Callback) -> Callback:
-        if not callable(callback):
-            raise TypeError(f"a callback must be callable, not {callback!r}")
-        return callback
-
     # -- what is known -------------------------------------------------------------------------------
 
     @property
@@ -198,8 +167,8 @@ class _Face(EventEmitter):
     async def _start(self, **options: Any) -> None:
         """Start a session by hand; a task of this loop delivers its messages."""
         await self._open(self._client.start_session, **options)
-        self._delivery = delivery = _Delivery(self._behind._running(), self)
-        delivery.task = asyncio.ensure_future(_listen(delivery))
+        self._delivery = delivery = Delivery(self._behind._running(), self)
+        delivery.task = asyncio.ensure_future(listen(delivery))
 
     async def _open(self, function: Callable[..., _T], *args: Any, **options: Any) -> _T:
         """Open a session; if that fails, handlers hear what the server said."""
@@ -215,9 +184,20 @@ class _Face(EventEmitter):
             raise
 
     async def _call(self, function: Callable[..., _T], *args: Any, **options: Any) -> _T:
+        """Call a function that may block; close the session if that is cancelled."""
+        given_up = False
+        results: list[_T] = []  # kept until the session is closed: a stream that is dropped earlier warns
+
+        def call() -> _T:
+            results.append(function(*args, **options))
+            if given_up:  # it opened a session after all, when close() had found none yet
+                self._behind.close()
+            return results[0]
+
         try:
-            return await in_thread(function, *args, **options)
+            return await in_thread(call)
         except asyncio.CancelledError:
+            given_up = True
             await self.close()
             raise
 
@@ -375,7 +355,7 @@ class AsyncMessageStream:
         self._options = options
         self._bridges: list[Bridge] = []
         self._messages: Optional[MessageStream] = None  # never iterated; it warns if it is dropped
-        self._delivery: Optional[_Delivery] = None
+        self._delivery: Optional[Delivery] = None
 
     @property
     def transcript(self) -> Transcript:
@@ -421,16 +401,14 @@ class AsyncMessageStream:
         if self._messages is not None and not self._messages._conversation.delivered.is_set():
             await in_thread(self._messages.close)
 
-    async def _open(self) -> _Delivery:
-        face = self._face
+    async def _open(self) -> Delivery:
+        face, source = self._face, self._bridged(self._source)
         try:
-            self._messages = messages = await face._open(
-                face._client.stream, self._bridged(self._source), **self._options
-            )
+            self._messages = messages = await face._open(face._client.stream, source, **self._options)
         except BaseException:
             await self.close()
             raise
-        delivery = _Delivery(messages._conversation, face, messages._deadline, messages._timeout)
+        delivery = Delivery(messages._conversation, face, messages._deadline, messages._timeout)
         self._delivery = face._delivery = delivery
         return delivery
 
@@ -464,7 +442,7 @@ class _Behind(BaseClient):
         return face is not None and face._wants(name)
 
     def _listen(self, conversation: Conversation) -> None:
-        """Start no thread: the task of :func:`_listen` does what it would do."""
+        """Start no thread: the task of :func:`listen` does what it would do."""
 
 
 class _Single(_Behind, Client):
@@ -477,104 +455,3 @@ class _Several(_Behind, MultiChannelClient):
 
 AsyncClient._kind = _Single
 AsyncMultiChannelClient._kind = _Several
-
-
-class _Delivery:
-    """Take the messages of one session and run their handlers, on the event loop.
-
-    Holds the face weakly, as the listener thread does its client, so that a dropped client is collected.
-    """
-
-    def __init__(
-        self,
-        conversation: Conversation,
-        face: _Face,
-        deadline: float = float("inf"),
-        timeout: Optional[float] = None,
-    ) -> None:
-        self.conversation = conversation
-        self.task: Optional[asyncio.Future[Any]] = None  # the one that runs the handlers
-        self._face = weakref.ref(face)
-        self._deadline = deadline
-        self._timeout = timeout
-        self._batch: deque[Arrival] = deque()
-        self._bell = LoopBell()
-        self._alarm: Optional[asyncio.TimerHandle] = None
-        if deadline < float("inf"):
-            left = deadline - time.monotonic() + _LATE
-            self._alarm = asyncio.get_running_loop().call_later(left, self._bell.ring)
-        conversation.delivering = None  # not the thread that opened it
-        conversation.connection.ring(self._bell)
-
-    def runs_on(self, task: Optional[asyncio.Future[Any]]) -> bool:
-        """Whether that task delivers, and has not come to the end."""
-        return task is not None and task is self.task and not self.conversation.delivered.is_set()
-
-    async def take(self) -> Optional[dict[str, Any]]:
-        """Return the next message; None at the end of the transcript. Raises what the session failed with."""
-        conversation = self.conversation
-        if conversation.delivered.is_set():
-            return None
-        try:
-            while True:
-                while self._batch:
-                    message = conversation.connection.open(self._batch.popleft())
-                    if message is not None:
-                        return message
-                await asyncio.sleep(0)  # the loop's turn, however much has arrived
-                if not await self._receive():
-                    await self.end()
-                    return None
-        except SpeechmaticsError as exc:
-            await self.end(exc)
-            if conversation.streamed:
-                conversation.told(exc)
-            raise
-
-    async def _receive(self) -> bool:
-        """Wait for messages; False when there are none to come."""
-        while True:
-            batch = self.conversation.connection.receive(0.0)
-            if batch is not None:
-                self._batch.extend(batch)
-                return bool(batch)
-            if time.monotonic() >= self._deadline:
-                raise TimeoutError(
-                    f"the transcription was not complete within {self._timeout:g} s",
-                    stage="whole",
-                    seconds=self._timeout,
-                )
-            await self._bell.heard()
-
-    async def deliver(self, message: dict[str, Any]) -> None:
-        self.conversation.transcript.add(message)
-        face = self._face()
-        if face is not None:
-            await face.deliver(message)
-
-    async def end(self, failure: Optional[SpeechmaticsError] = None) -> None:
-        """Note that nothing more will be delivered, and close."""
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self.conversation.end(failure)
-        await in_thread(self.conversation.connection.close)
-
-
-async def _listen(delivery: _Delivery) -> None:
-    """Deliver between ``start_session()`` and ``stop_session()``."""
-    conversation = delivery.conversation
-    try:
-        while True:
-            message = await delivery.take()
-            if message is None:
-                break
-            try:
-                await delivery.deliver(message)
-            except Exception as exc:  # noqa: BLE001  # handler_errors="raise": stop_session() raises it
-                conversation.handler_failure = conversation.handler_failure or exc
-    except SpeechmaticsError as exc:
-        if not isinstance(exc, SessionError):
-            conversation.log.error("the session failed: %s", exc)  # noqa: TRY400  # stop_session() raises it
-    finally:
-        if not conversation.delivered.is_set():  # cancelled: the loop is being shut down
-            await delivery.end()

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import gc
 import io
+import signal
 import subprocess
 import sys
 import textwrap
@@ -15,7 +16,6 @@ import wave
 
 import pytest
 
-import speechmatics_rt
 from speechmatics_rt import (
     AudioError,
     AudioFormat,
@@ -613,6 +613,22 @@ def test_cancelling_while_an_asynchronous_source_is_silent_leaves_nothing_behind
     run(main)
 
 
+def test_cancellation_at_any_moment_leaves_nothing_behind(serve) -> None:
+    server = serve()
+
+    async def main():
+        for moment in range(25):
+            client = face(server)
+            task = asyncio.ensure_future(client.transcribe(endless(), audio_format=PCM))
+            await asyncio.sleep(moment * 0.001)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert not client.is_connected
+
+    run(main)
+
+
 def test_a_stream_left_unfinished_ends_the_session(serve) -> None:
     server = serve()
 
@@ -635,7 +651,7 @@ def test_a_stream_that_is_dropped_says_so_and_ends_the_session(serve) -> None:
         messages = client.stream(io.BytesIO(SECOND * 1000), audio_format=PCM, speed=1)
         await messages.__anext__()
         with pytest.warns(ResourceWarning, match="stream"):
-            del messages, client._delivery
+            del messages
             gc.collect()
         assert server.sessions[0].closed.wait(5)
 
@@ -687,6 +703,60 @@ def test_a_loop_closed_under_a_session_harms_no_thread(serve) -> None:
     task._log_destroy_pending = False
     del task, client
     gc.collect()
+
+
+INTERRUPTED = """
+import asyncio, sys
+from speechmatics_rt import AsyncClient, AudioFormat
+
+async def endless():
+    while True:
+        await asyncio.sleep(0.01)
+        yield bytes(3200)
+
+async def main():
+    async with AsyncClient(url=sys.argv[1]) as client:
+        client.once("AddTranscript", lambda message: print("heard", flush=True))
+        await client.transcribe(endless(), audio_format=AudioFormat("pcm_s16le", 16000))
+
+try:
+    asyncio.run(main())
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.parametrize("serve", ["ws"], indirect=True)
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for one process")
+def test_ctrl_c_closes_the_session_and_ends_the_program(serve) -> None:
+    server = serve()
+    command = [sys.executable, "-W", "error", "-c", INTERRUPTED, server.url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
+        assert program.stdout.readline() == "heard\n"
+        program.send_signal(signal.SIGINT)
+        out, errors = program.communicate(timeout=20)
+    assert (out, errors) == ("interrupted\n", "")
+    assert server.sessions[0].closed.wait(5)
+    assert server.sessions[0].close_code == 1000
+
+
+def test_events_of_ones_own_reach_both_kinds_of_callbacks() -> None:
+    seen = []
+
+    async def main():
+        client = AsyncClient()
+
+        @client.on("Mine")
+        async def later(message):
+            seen.append(("coroutine", message))
+
+        client.on("Mine", lambda message: seen.append(("plain", message)))
+        client.emit("Mine", {"n": 1})
+        assert seen == [("plain", {"n": 1})]
+        await asyncio.sleep(0)
+
+    run(main)
+    assert seen[1:] == [("coroutine", {"n": 1})]
 
 
 # -- pressure ------------------------------------------------------------------------------------------
@@ -999,8 +1069,6 @@ def test_the_official_quick_starts_run_with_the_import_line_changed(
     monkeypatch.setenv("SPEECHMATICS_RT_URL", server.url)
     monkeypatch.setenv("SPEECHMATICS_API_KEY", "your-api-key")
     monkeypatch.setenv("SM_MANAGEMENT_PLATFORM_URL", server.url.replace("ws", "http", 1).removesuffix("/v2"))
-    monkeypatch.setattr(speechmatics_rt, "AsyncClient", AsyncClient, raising=False)
-    monkeypatch.setattr(speechmatics_rt, "AsyncMultiChannelClient", AsyncMultiChannelClient, raising=False)
     exec(compile(program.replace("speechmatics.rt", "speechmatics_rt"), "quick start", "exec"), {})
     out = capsys.readouterr().out
     assert all(line in out for line in said), out

@@ -16,7 +16,7 @@ PACKAGE = Path(speechmatics_rt.__file__).parent
 # A module imports only from lower floors, or from a room further right on its own.
 FLOORS = [
     ["exceptions", "_version", "log"],
-    ["transcript", "captions", "words", "results", "config", "options", "messages", "url"],
+    ["transcript", "captions", "words", "results", "config", "options", "registration", "messages", "url"],
     [
         "exchange",
         "session",
@@ -36,7 +36,7 @@ FLOORS = [
     ["transport", "answer", "duplex"],
     ["connection", "receiver", "doorbell"],
     ["multichannel", "client", "service", "feeder", "conversation", "resume"],
-    ["aio", "eventloop"],
+    ["aio", "delivery", "eventloop"],
     ["__main__", "cli"],
 ]
 LOCAL_MAY_USE = FLOORS[0] + FLOORS[1] + FLOORS[2]

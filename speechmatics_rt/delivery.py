@@ -1,0 +1,188 @@
+"""One session's messages, taken and handled on an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+import weakref
+from collections import deque
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, Optional
+
+from typing_extensions import Literal
+
+from .conversation import Conversation
+from .eventloop import LoopBell, in_thread
+from .events import Callback, Event, EventEmitter
+from .exceptions import SessionError, SpeechmaticsError, TimeoutError
+from .exchange import Arrival
+
+__all__ = ["AsyncEmitter", "Delivery", "listen"]
+
+_LATE = 0.001  # s: a loop may ring up to the resolution of its clock too early, and rings only once
+
+
+class AsyncEmitter(EventEmitter):
+    """An :class:`EventEmitter` whose callbacks may also be coroutine functions.
+
+    Example:
+        >>> emitter = AsyncEmitter()
+        >>> @emitter.on("AddTranscript")
+        ... async def show(message):
+        ...     await asyncio.sleep(0)
+        ...     print(message["metadata"]["transcript"])
+        >>> asyncio.run(emitter.deliver({"message": "AddTranscript", "metadata": {"transcript": "Hello."}}))
+        Hello.
+    """
+
+    def __init__(self, *, handler_errors: Literal["log", "raise"] = "log") -> None:
+        super().__init__(handler_errors=handler_errors)
+        self._started: set[asyncio.Future[Any]] = set()  # a loop holds its tasks weakly
+
+    def emit(self, event: Event, message: Mapping[str, Any]) -> None:
+        """Run the callbacks of ``event`` now; the coroutines of coroutine functions go on as tasks.
+
+        Raises:
+            Exception: With ``handler_errors="raise"``, what the first failing plain callback raised.
+        """
+        name = str(event.value if isinstance(event, Enum) else event)
+        failure: Optional[Exception] = None
+        for callback in self._due(name):
+            try:
+                result = callback(message)
+                if inspect.iscoroutine(result):
+                    task = asyncio.ensure_future(result)
+                    self._started.add(task)
+                    task.add_done_callback(self._started.discard)
+            except Exception as exc:  # noqa: BLE001  # user code: logged or raised below, never lost
+                failure = self._failed(name, callback, exc, failure)
+        if failure is not None:
+            raise failure
+
+    async def deliver(self, message: Mapping[str, Any]) -> None:
+        """Run the callbacks of a message like :meth:`emit`, but each to its end before the next one.
+
+        Raises:
+            Exception: With ``handler_errors="raise"``, what the first failing callback raised.
+        """
+        name = message["message"]
+        failure: Optional[Exception] = None
+        for callback in self._due(name):
+            try:
+                result = callback(message)
+                # A task or future is left alone: who starts one in a handler wants it to run beside.
+                if inspect.iscoroutine(result):
+                    await result
+            except Exception as exc:  # noqa: BLE001  # user code: logged or raised below, never lost
+                failure = self._failed(name, callback, exc, failure)
+        if failure is not None:
+            raise failure
+
+    @staticmethod
+    def _checked(callback: Callback) -> Callback:
+        if not callable(callback):
+            raise TypeError(f"a callback must be callable, not {callback!r}")
+        return callback
+
+
+class Delivery:
+    """Take the messages of one session and run their handlers, on the event loop.
+
+    Holds the client weakly, as the listener thread does, so that a dropped client is collected.
+    """
+
+    def __init__(
+        self,
+        conversation: Conversation,
+        emitter: AsyncEmitter,
+        deadline: float = float("inf"),
+        timeout: Optional[float] = None,
+    ) -> None:
+        self.conversation = conversation
+        self.task: Optional[asyncio.Future[Any]] = None  # the one that runs the handlers
+        self._emitter = weakref.ref(emitter)
+        self._deadline = deadline
+        self._timeout = timeout
+        self._batch: deque[Arrival] = deque()
+        self._bell = LoopBell()
+        self._alarm: Optional[asyncio.TimerHandle] = None
+        if deadline < float("inf"):
+            left = deadline - time.monotonic() + _LATE
+            self._alarm = asyncio.get_running_loop().call_later(left, self._bell.ring)
+        conversation.delivering = None  # not the thread that opened it
+        conversation.connection.ring(self._bell)
+
+    def runs_on(self, task: Optional[asyncio.Future[Any]]) -> bool:
+        """Whether that task delivers, and has not come to the end."""
+        return task is not None and task is self.task and not self.conversation.delivered.is_set()
+
+    async def take(self) -> Optional[dict[str, Any]]:
+        """Return the next message; None at the end of the transcript. Raises what the session failed with."""
+        conversation = self.conversation
+        if conversation.delivered.is_set():
+            return None
+        try:
+            while True:
+                while self._batch:
+                    message = conversation.connection.open(self._batch.popleft())
+                    if message is not None:
+                        return message
+                await asyncio.sleep(0)  # the loop's turn, however much has arrived
+                if not await self._receive():
+                    await self.end()
+                    return None
+        except SpeechmaticsError as exc:
+            await self.end(exc)
+            if conversation.streamed:
+                conversation.told(exc)
+            raise
+
+    async def _receive(self) -> bool:
+        """Wait for messages; False when there are none to come."""
+        while True:
+            batch = self.conversation.connection.receive(0.0)
+            if batch is not None:
+                self._batch.extend(batch)
+                return bool(batch)
+            if time.monotonic() >= self._deadline:
+                raise TimeoutError(
+                    f"the transcription was not complete within {self._timeout:g} s",
+                    stage="whole",
+                    seconds=self._timeout,
+                )
+            await self._bell.heard()
+
+    async def deliver(self, message: dict[str, Any]) -> None:
+        self.conversation.transcript.add(message)
+        emitter = self._emitter()
+        if emitter is not None:
+            await emitter.deliver(message)
+
+    async def end(self, failure: Optional[SpeechmaticsError] = None) -> None:
+        """Note that nothing more will be delivered, and close."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self.conversation.end(failure)
+        await in_thread(self.conversation.connection.close)
+
+
+async def listen(delivery: Delivery) -> None:
+    """Deliver between ``start_session()`` and ``stop_session()``."""
+    conversation = delivery.conversation
+    try:
+        while True:
+            message = await delivery.take()
+            if message is None:
+                break
+            try:
+                await delivery.deliver(message)
+            except Exception as exc:  # noqa: BLE001  # handler_errors="raise": stop_session() raises it
+                conversation.handler_failure = conversation.handler_failure or exc
+    except SpeechmaticsError as exc:
+        if not isinstance(exc, SessionError):
+            conversation.log.error("the session failed: %s", exc)  # noqa: TRY400  # stop_session() raises it
+    finally:
+        if not conversation.delivered.is_set():  # cancelled: the loop is being shut down
+            await delivery.end()
