@@ -1,13 +1,11 @@
-"""What the local server asks of a recogniser, and the names of those it brings along."""
+"""What the local server asks of a recogniser, and the messages one answers with."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Optional, Protocol, Union
+from typing import Any, Optional, Protocol
 
-from ..exceptions import ConfigurationError
-
-__all__ = ["Engine", "Recogniser", "end_of_utterance", "engine_named", "final", "joined", "partial"]
+__all__ = ["Engine", "Recogniser", "end_of_utterance", "final", "joined", "partial"]
 
 
 class Recogniser(Protocol):
@@ -65,30 +63,6 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give back what the engine holds; the server calls it when it closes, if it made the engine."""
-
-
-def engine_named(engine: Union[str, Engine]) -> Engine:
-    """Return the engine itself, or make the one of that name: ``"scripted"`` or ``"whisper"``.
-
-    Raises:
-        ConfigurationError: The name is unknown, or its extra is not installed.
-    """
-    if not isinstance(engine, str):
-        return engine
-    if engine == "scripted":
-        from .scripted import ScriptedEngine
-
-        return ScriptedEngine()
-    if engine == "whisper":
-        try:
-            from .whisper import WhisperEngine
-        except ImportError as exc:
-            raise ConfigurationError(
-                f"the whisper engine needs more packages ({exc}): pip install 'speechmatics-rt-sync[local]'"
-            ) from exc
-        made: Engine = WhisperEngine()
-        return made
-    raise ConfigurationError(f"no engine is called {engine!r}; there are 'scripted' and 'whisper'")
 
 
 # -- the messages an engine speaks in --------------------------------------------------------------------

@@ -15,7 +15,8 @@ from typing import Optional, Union
 from .._version import __version__
 from ..exceptions import ConfigurationError, SessionError, TimeoutError
 from .conversation import Conversation
-from .engine import Engine, engine_named
+from .engine import Engine
+from .engines import engine_named
 from .faults import Fault
 from .house import House
 from .keys import KeyRing
