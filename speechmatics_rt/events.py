@@ -7,12 +7,15 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping
 from enum import Enum
-from typing import Any, Callable, NamedTuple, Optional, TypeVar, Union, overload
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, TypeVar, Union, cast
 
 from typing_extensions import Literal
 
 from .exceptions import ConfigurationError
 from .messages import ServerMessageType
+
+if TYPE_CHECKING:
+    from .registration import Registration
 
 __all__ = ["Callback", "EventEmitter"]
 
@@ -26,6 +29,11 @@ _C = TypeVar("_C", bound=Callback)
 class _Handler(NamedTuple):
     callback: Callback
     once: bool
+
+
+def _typed(method: Callable[[Any, Event, Optional[Callback]], Any]) -> Registration:
+    """Show type checkers which message the handler of each event is given."""
+    return cast("Registration", method)
 
 
 class EventEmitter:
@@ -59,11 +67,7 @@ class EventEmitter:
         self._handlers: dict[str, tuple[_Handler, ...]] = {}
         self._any: tuple[_Handler, ...] = ()
 
-    @overload
-    def on(self, event: Event, callback: _C) -> _C: ...
-    @overload
-    def on(self, event: Event, callback: None = None) -> Callable[[_C], _C]: ...
-
+    @_typed
     def on(self, event: Event, callback: Optional[Callback] = None) -> Any:
         """Call ``callback`` with each message of ``event``; without a callback, a decorator.
 
@@ -73,11 +77,7 @@ class EventEmitter:
         """
         return self._register(event, callback, once=False)
 
-    @overload
-    def once(self, event: Event, callback: _C) -> _C: ...
-    @overload
-    def once(self, event: Event, callback: None = None) -> Callable[[_C], _C]: ...
-
+    @_typed
     def once(self, event: Event, callback: Optional[Callback] = None) -> Any:
         """Like :meth:`on`, for the next message only."""
         return self._register(event, callback, once=True)
