@@ -49,7 +49,6 @@ DOORS = {
     "wsproto": {"local"},
     "trustme": {"local"},
     "orjson": {"messages"},
-    "rich": {"cli"},
     "ctranslate2": {"local"},
     "numpy": {"local"},
     "soxr": {"local"},
