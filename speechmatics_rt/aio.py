@@ -23,6 +23,7 @@ from .eventloop import AwaitedAuth, Bridge, in_thread, is_coroutine_method, step
 from .events import Event
 from .exceptions import SpeechmaticsError
 from .exchange import ACKNOWLEDGEMENTS
+from .messages import ServerMessage
 from .microphone import Microphone
 from .multichannel import MultiChannelClient
 from .stats import SessionStats
@@ -372,7 +373,7 @@ class AsyncMessageStream:
     def __aiter__(self) -> AsyncMessageStream:
         return self
 
-    async def __anext__(self) -> dict[str, Any]:
+    async def __anext__(self) -> ServerMessage:
         delivery = self._delivery or await self._open()
         delivery.task = asyncio.current_task()
         try:
@@ -382,7 +383,7 @@ class AsyncMessageStream:
                     raise StopAsyncIteration
                 await delivery.deliver(message)
                 if message["message"] not in ACKNOWLEDGEMENTS:
-                    return message
+                    return message  # type: ignore[return-value]  # what is in it is for the server to say
         except asyncio.CancelledError:
             await self.close()
             raise

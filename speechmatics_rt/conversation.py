@@ -20,6 +20,7 @@ from .events import EventEmitter
 from .exceptions import SessionError, SpeechmaticsError, TimeoutError
 from .exchange import ACKNOWLEDGEMENTS, Arrival
 from .log import SessionLog
+from .messages import ServerMessage
 from .transcript import Transcript
 
 __all__ = ["Conversation", "MessageStream", "listen"]
@@ -159,7 +160,7 @@ class MessageStream:
     def __iter__(self) -> MessageStream:
         return self
 
-    def __next__(self) -> dict[str, Any]:
+    def __next__(self) -> ServerMessage:
         conversation = self._conversation
         if conversation.delivered.is_set():
             raise StopIteration
@@ -175,7 +176,7 @@ class MessageStream:
                     continue
                 conversation.deliver(message, self._client)
                 if message["message"] not in ACKNOWLEDGEMENTS:
-                    return message
+                    return message  # type: ignore[return-value]  # what is in it is for the server to say
             self._batch.extend(self._receive())
 
     def _receive(self) -> list[Arrival]:

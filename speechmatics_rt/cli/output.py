@@ -6,7 +6,7 @@ import json
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, Optional, TextIO
@@ -33,7 +33,7 @@ WHOLE: dict[str, Callable[[Transcript], str]] = {
 }
 
 
-def json_line(message: dict[str, Any]) -> str:
+def json_line(message: Mapping[str, Any]) -> str:
     """Write a message as one line of JSON."""
     return json.dumps(message, ensure_ascii=False, separators=(",", ":")) + "\n"
 

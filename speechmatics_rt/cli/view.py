@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any, Optional
 
@@ -82,7 +83,7 @@ class View:
         if self._captions is not None:
             self._captions.write(self._transcript)  # a player may open it now
 
-    def take(self, message: dict[str, Any]) -> None:
+    def take(self, message: Mapping[str, Any]) -> None:
         """Show a message."""
         kind = message["message"]
         self._sort(message)
@@ -102,7 +103,7 @@ class View:
         if kind == "Warning":
             self._screen.note(f"speechmatics-rt: warning: {message.get('reason')} ({message.get('type')})")
 
-    def _sort(self, message: dict[str, Any]) -> None:
+    def _sort(self, message: Mapping[str, Any]) -> None:
         """Give a message to the transcripts of its channel, or of all."""
         results = message.get("results")
         label = message.get("channel")
