@@ -11,7 +11,7 @@ import json
 import re
 import subprocess
 import sys
-from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Callable, get_args
 
@@ -75,3 +75,64 @@ def test_the_signatures_change_nothing_about_the_methods() -> None:
         assert list(inspect.signature(method).parameters) == ["self", "event", "callback"]
         assert inspect.isfunction(method)
         assert method.__doc__
+
+
+# -- with the checkers -------------------------------------------------------------------------------
+
+Refused = dict[int, set[str]]  # line: the rules it breaks
+
+
+def mypy(program: Path) -> Refused:
+    out = check("mypy", "--strict", "--no-error-summary", "--hide-error-context", program)
+    found = re.findall(r"^(\S+?):(\d+): error: .*\[([\w-]+)\]$", out, re.M)
+    assert len(found) == out.count(": error: "), out
+    return by_line((file, int(line), rule) for file, line, rule in found)
+
+
+def pyright(program: Path) -> Refused:
+    out = json.loads(check("pyright", "--outputjson", "--pythonpath", sys.executable, program))
+    assert out["summary"]["filesAnalyzed"] == 1, out
+    return by_line(
+        (one["file"], one["range"]["start"]["line"] + 1, one.get("rule", "syntax"))
+        for one in out["generalDiagnostics"]
+    )
+
+
+def by_line(found: Iterable[tuple[str, int, str]]) -> Refused:
+    rules: Refused = {}
+    for file, line, rule in found:
+        assert Path(file).name in (USER.name, WRONG.name), f"{file}:{line}: {rule}"
+        rules.setdefault(line, set()).add(rule)
+    return rules
+
+
+def check(*command: object) -> str:
+    """Run a type checker as a module of this interpreter, at the root of the source."""
+    done = subprocess.run(
+        [sys.executable, "-m", *map(str, command)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    return done.stdout
+
+
+CHECKERS = pytest.mark.parametrize("checker", [mypy, pyright], ids=lambda checker: checker.__name__)
+
+
+@pytest.mark.typing
+@CHECKERS
+def test_nothing_is_found_in_a_right_program(checker: Callable[[Path], Refused]) -> None:
+    assert checker(USER) == {}
+
+
+@pytest.mark.typing
+@CHECKERS
+def test_every_mistake_is_found_and_nothing_else(checker: Callable[[Path], Refused]) -> None:
+    expected = {}
+    for number, line in enumerate(WRONG.read_text(encoding="utf-8").splitlines(), 1):
+        if "# no: " in line:
+            of_mypy, of_pyright = line.split("# no: ")[1].split(" | ")
+            expected[number] = of_mypy if checker is mypy else of_pyright
+    seen = {number: rule for number, rule in expected.items() if rule != "-"}
+    found = checker(WRONG)
+    assert sorted(found) == sorted(seen)
+    assert {number: found[number] for number, rule in seen.items() if rule not in found[number]} == {}
