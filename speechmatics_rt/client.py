@@ -21,16 +21,19 @@ from .config import (
     AudioEventsConfig,
     AudioFormat,
     ConnectionConfig,
+    ResumePolicy,
     TranscriptionConfig,
     TranslationConfig,
     set_recognition_config,
     start_recognition,
 )
+from .connection import Connection
 from .conversation import Conversation, MessageStream, listen
 from .events import EventEmitter
 from .exceptions import AuthenticationError, ConfigurationError, SessionError, SpeechmaticsError, TimeoutError
 from .feeder import feed
 from .log import SessionLog
+from .resume import ResumingConnection
 from .service import Service, request_id_of
 from .stats import SessionStats
 from .transcript import Transcript
@@ -53,6 +56,9 @@ class BaseClient(EventEmitter):
         api_key: The API key; the variable ``SPEECHMATICS_API_KEY`` without it.
         url: The service, ``wss://.../v2``; the variable ``SPEECHMATICS_RT_URL`` or the EU service without it.
         conn_config: Timeouts, limits, TLS and proxy.
+        resume: Go on over a new connection when one is lost, without losing a word: True, or a
+            :class:`ResumePolicy`. Raw audio only. ``Reconnecting`` is emitted before each attempt, and its
+            handlers may set ``message["reconnect"] = False``; ``Resumed`` when the session goes on.
         sdk_identifier: What to say as ``sm-sdk`` in the URL's query, in place of this package's own name.
         handler_errors: ``"log"`` an exception of a handler, or ``"raise"`` it from ``transcribe()``,
             ``stream()`` or ``stop_session()``.
@@ -69,6 +75,7 @@ class BaseClient(EventEmitter):
         url: Optional[str] = None,
         conn_config: Optional[ConnectionConfig] = None,
         sdk_identifier: Optional[str] = None,
+        resume: Union[bool, ResumePolicy] = False,
         handler_errors: Literal["log", "raise"] = "log",
     ) -> None:
         # First of all, for the finaliser of a client whose construction fails below.
@@ -76,6 +83,9 @@ class BaseClient(EventEmitter):
         super().__init__(handler_errors=handler_errors)
         self._service = Service(auth, api_key, url, conn_config, sdk_identifier)
         self._pid = os.getpid()
+        if not isinstance(resume, (bool, ResumePolicy)):
+            raise ConfigurationError(f"resume={resume!r}: use True, False or a ResumePolicy")
+        self._resume = ResumePolicy() if resume is True else resume or None
         # Guards which session is the current one; held for assignments only.
         self._current_lock = threading.Lock()
         self._opener: Optional[object] = None  # a token of the call that is opening a session
@@ -286,6 +296,11 @@ class BaseClient(EventEmitter):
 
     def _open(self, opening: Opening, *, streamed: bool = False) -> Conversation:
         """Make a new session the current one: connect, say StartRecognition, hear RecognitionStarted."""
+        if self._resume is not None and opening.audio_format.encoding is None:
+            raise ConfigurationError(
+                "resume needs audio whose time is known, so not the format 'file': give raw audio with "
+                "audio_format=AudioFormat('pcm_s16le', 16000), or a mono WAV of PCM or mu-law"
+            )
         me = object()
         self._forget_parent()
         try:
@@ -316,15 +331,26 @@ class BaseClient(EventEmitter):
             if conversation is not None:
                 conversation.connection.close()
 
+    def _connect(self, opening: Opening, log: SessionLog) -> Union[Connection, ResumingConnection]:
+        service, headers, wants = self._service, opening.ws_headers, _listening(self)
+        connection = service.connect(
+            headers, log, deadline=opening.deadline, timeout=opening.timeout, wants=wants
+        )
+        if self._resume is None:
+            return connection
+        return ResumingConnection(
+            connection,
+            service.redial(headers, log, wants),
+            policy=self._resume,
+            start=opening.start,
+            audio_format=opening.audio_format,
+            refresh=service.auth.refresh,
+            log=log,
+        )
+
     def _attempt(self, opening: Opening, streamed: bool) -> Conversation:
         log = SessionLog(logger, request_id_of(opening.ws_headers))
-        connection = self._service.connect(
-            opening.ws_headers,
-            log,
-            deadline=opening.deadline,
-            timeout=opening.timeout,
-            wants=_listening(self),
-        )
+        connection = self._connect(opening, log)
         conversation = Conversation(connection, opening.start, opening.audio_format, log, streamed=streamed)
         with self._current_lock:
             self._conversation = conversation

@@ -10,7 +10,7 @@ import warnings
 import weakref
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from .audio import Block, check_chunk
 from .config import AudioFormat
@@ -21,6 +21,7 @@ from .exceptions import SessionError, SpeechmaticsError, TimeoutError
 from .exchange import ACKNOWLEDGEMENTS, Arrival
 from .log import SessionLog
 from .messages import ServerMessage
+from .resume import ResumingConnection
 from .transcript import Transcript
 
 __all__ = ["Conversation", "MessageStream", "listen"]
@@ -37,7 +38,7 @@ class Conversation:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: Union[Connection, ResumingConnection],
         start: dict[str, Any],
         audio_format: AudioFormat,
         log: SessionLog,

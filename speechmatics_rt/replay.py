@@ -146,6 +146,21 @@ class Replay:
         return self._end is not None or self._tracks[channel].end is not None
 
     @property
+    def bytes_taken(self) -> int:
+        return sum(track.taken for track in self._tracks.values())
+
+    @property
+    def frames_taken(self) -> int:
+        return sum(track.count for track in self._tracks.values())
+
+    @property
+    def waiting(self) -> tuple[int, float]:
+        """Tell how many frames, and seconds, of audio are not said yet in the present session."""
+        due = [(track, track.due) for track in self._tracks.values()]
+        frames = sum(track.count + 1 - track.next for track, _ in due)
+        return frames, self.seconds(sum(track.taken - piece.start for track, piece in due if piece))
+
+    @property
     def over(self) -> bool:
         """Whether the caller has said all."""
         return self._end is not None or all(track.end is not None for track in self._tracks.values())
@@ -205,6 +220,13 @@ class Replay:
             first = min(due, key=lambda item: item.order)
             return self._for_session(first) if isinstance(first, Request) else first
         return self._end if not self._end_said else None
+
+    def is_said(self, item: Due) -> bool:
+        if isinstance(item, Piece):
+            return item.number < self._tracks[item.channel].next
+        if isinstance(item, Request):
+            return item.order <= self._asked
+        return self._end_said if item is self._end else self._tracks[item.channel].end_said
 
     def said(self, item: Due) -> None:
         """Note that what was due is said."""

@@ -98,3 +98,17 @@ class Service:
         if not fetches or self.config.ssl_context is not None:
             return self.config
         return replace(self.config, ssl_context=shared_context())
+
+    def redial(
+        self, ws_headers: Mapping[str, str], log: SessionLog, wants: Callable[[str], bool]
+    ) -> Callable[[float], Connection]:
+        """Return what makes further connections for one session, each with an ``X-Request-Id`` of its own."""
+        headers = {name: value for name, value in ws_headers.items() if name.lower() != "x-request-id"}
+
+        def dial(deadline: float) -> Connection:
+            again = log.on(log.logger)
+            again.request_id = request_id_of(headers)
+            log.info("reconnecting with X-Request-Id %s", again.request_id)
+            return self.connect(headers, again, deadline=deadline, timeout=None, wants=wants)
+
+        return dial

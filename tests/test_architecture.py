@@ -32,6 +32,7 @@ FLOORS = [
         "stats",
         "replay",
         "seam",
+        "outage",
     ],
     ["transport", "answer", "duplex"],
     ["connection", "receiver", "doorbell"],

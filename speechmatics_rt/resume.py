@@ -1,0 +1,630 @@
+"""One session over several connections: a lost one is replaced, and no word is lost or said twice.
+
+To everything above it this is a :class:`Connection`. Below, each reconnect makes a new one. *The receiver
+notices the loss*, since it takes what had arrived before, and a thread of its own makes each attempt; that
+thread then sends what was kept, and leaves when it has caught up.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import random
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Callable, NamedTuple, NoReturn, Optional, Union
+
+from .config import AudioFormat, ResumePolicy
+from .connection import Connection
+from .doorbell import Doorbell, Waiters
+from .exceptions import (
+    AuthenticationError,
+    SessionError,
+    SpeechmaticsError,
+    TimeoutError,
+)
+from .exchange import Arrival
+from .log import SessionLog
+from .outage import Outage, is_recoverable
+from .replay import End, Piece, Replay, Request
+from .stats import SessionStats
+
+__all__ = ["ResumingConnection"]
+
+_LONGEST_WAIT = 3600.0  # nobody waits for this: without any timeout a wait overflows, or hides Ctrl-C
+_CTRL_C = 0.5 if os.name == "nt" else _LONGEST_WAIT  # on Windows a waiting lock is deaf to Ctrl-C
+
+
+class _Own(dict[str, Any]):
+    """A message of our own, or one that has been through the replay."""
+
+
+class _Verdict(NamedTuple):
+    error: SpeechmaticsError
+    cause: Optional[BaseException]
+    normal: bool
+
+
+class ResumingConnection:
+    """A connection that mends itself.
+
+    ``_lock`` guards all fields; under it a connection's own lock may be taken, never the other way round,
+    and nothing that waits is done. ``_room`` and ``_news`` are for senders and the receiver. Who is
+    ``_pumping`` alone says what is due: a sender that finds nothing due and nobody pumping sends at once.
+
+    Args:
+        connection: The first one.
+        dial: Makes the next one, until a moment (monotonic).
+        refresh: Asks for a new token; False if there is none to be had.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        dial: Callable[[float], Connection],
+        *,
+        policy: ResumePolicy,
+        start: Mapping[str, Any],
+        audio_format: AudioFormat,
+        refresh: Callable[[], bool],
+        log: SessionLog,
+    ) -> None:
+        self._connection = connection
+        self._dial = dial
+        self._policy = policy
+        self._refresh = refresh
+        self._log = log
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._room, self._news = Waiters(), Waiters()
+        self._bell = Doorbell()  # of the attempt that waits for its time
+        self._arrival: Optional[Doorbell] = None
+        self._replay = Replay(start, _channels(start), audio_format, buffer_seconds=policy.buffer_seconds)
+        self._ahead: list[Arrival] = []  # to be received first
+        self._verdict: Optional[_Verdict] = None
+        self._failure: Optional[tuple[SpeechmaticsError, Optional[BaseException]]] = None
+        self._outage: Optional[Outage] = None
+        self._recovering = False  # from the loss until all that was kept is sent
+        self._pumping = False
+        self._error: Optional[dict[str, Any]] = None  # an Error that may yet be mended
+        self._next: Optional[Connection] = None  # one that is starting
+        self._stop = self._abandoned = False
+        self._before = SessionStats()  # what earlier connections received
+
+    # -- for everybody -------------------------------------------------------------------------------
+
+    @property
+    def session_id(self) -> Optional[str]:
+        return self._connection.session_id
+
+    @property
+    def is_open(self) -> bool:
+        return self._verdict is None and not self._abandoned and os.getpid() == self._pid
+
+    @property
+    def draining(self) -> bool:
+        return self._verdict is not None or self._stop or self._replay.over
+
+    @property
+    def seconds_sent(self) -> float:
+        return sum(self._replay.seconds_on(channel) for channel in self._replay.channels)
+
+    def seconds_sent_on(self, channel: Optional[str]) -> float:
+        return self._replay.seconds_on(channel)
+
+    @property
+    def bytes_sent(self) -> int:
+        return self._replay.bytes_taken
+
+    def stats(self) -> SessionStats:
+        self._check_process()
+        with self._lock:
+            now, before, replay = self._connection.stats(), self._before, self._replay
+            frames, seconds = replay.waiting
+            return replace(
+                now,
+                seconds_sent=self.seconds_sent,
+                seconds_acknowledged=max(0.0, self.seconds_sent - seconds - now.unacknowledged_seconds),
+                frames_sent=replay.frames_taken,
+                unacknowledged_frames=now.unacknowledged_frames + frames,
+                bytes_sent=replay.bytes_taken,
+                messages_received=before.messages_received + now.messages_received,
+                messages_skipped=before.messages_skipped + now.messages_skipped,
+                queue_depth=now.queue_depth + len(self._ahead),
+            )
+
+    # -- talking -------------------------------------------------------------------------------------
+
+    def start(self, message: Mapping[str, Any], deadline: float = float("inf")) -> bool:
+        """As :meth:`Connection.start`; a loss on the way there is mended, too."""
+        connection = self._connection
+        try:
+            return connection.start(message, deadline)
+        except SpeechmaticsError as error:
+            for arrival in connection.left_over():
+                heard = self.open(arrival)
+                if heard is not None:
+                    self._ahead.append(_Own(heard))
+            self._lost(connection, error)
+        while True:
+            with self._lock:
+                if self._verdict is not None:
+                    self._raise_verdict()
+                if self._outage is None:
+                    return True
+                attempt, ticket = self._attempt(self._outage), self._news.ticket()
+            if attempt is not None:
+                attempt.start()
+            if not self._wait(ticket, deadline):
+                return False
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """As :meth:`Connection.send`; during an outage it is kept, and said when the session goes on."""
+        self._check_process()
+        with self._lock:
+            self._check_turn(message["message"], None)
+            request = self._replay.ask(message)
+        self._say(request)
+
+    def send_audio(
+        self,
+        payload: Union[bytes, bytearray, memoryview],
+        *,
+        channel: Optional[str] = None,
+        seconds: float = 0.0,
+        feeding: bool = False,
+        wait: bool = True,
+    ) -> bool:
+        """As :meth:`Connection.send_audio`; during an outage a feeder waits, and a caller's audio is kept."""
+        self._check_process()
+        while True:
+            with self._lock:
+                self._check_turn("AddAudio" if channel is None else "AddChannelAudio", channel)
+                if self._recovering and not feeding:
+                    if self._replay.full(channel, len(payload)):
+                        if not wait:
+                            return False
+                        self._raise_full()
+                    self._replay.keep(channel, payload)
+                    return True
+                if not self._recovering and not self._pumping:
+                    sent = self._try(payload, channel, seconds, feeding)
+                    if sent:
+                        self._replay.said(self._replay.keep(channel, payload, feeding))
+                        return True
+                    if sent is None:
+                        continue  # the connection is lost
+                    if wait:
+                        piece = self._replay.keep(channel, payload, feeding)
+                        break
+                if not wait:
+                    return False
+                ticket = self._room.ticket()
+            self._wait(ticket)
+        self._say(piece)
+        return True
+
+    def _try(self, payload: Any, channel: Optional[str], seconds: float, feeding: bool) -> Optional[bool]:
+        """Send a chunk if it needs no waiting; None if the connection is lost, and may be mended."""
+        try:
+            return self._connection.send_audio(
+                payload, channel=channel, seconds=seconds, feeding=feeding, wait=False
+            )
+        except SpeechmaticsError as error:
+            if not self._may_mend(error):
+                raise
+            self._recovering = True  # the receiver is about to notice it, too
+            return None
+
+    def end_stream(self) -> None:
+        """As :meth:`Connection.end_stream`."""
+        self._check_process()
+        with self._lock:
+            if self._verdict is None and not self._replay.over:
+                end = self._replay.end_stream()
+                if not self._pumping and not self._recovering:
+                    self._connection.end_stream()
+                    self._replay.said(end)
+            self._room.notify_all()
+
+    def end_channel(self, channel: str) -> None:
+        """As :meth:`Connection.end_channel`."""
+        self._check_process()
+        with self._lock:
+            self._check_turn("EndOfChannel", channel)
+            end = self._replay.end_channel(channel)
+        self._say(end)
+
+    def request_stop(self) -> None:
+        """As :meth:`Connection.request_stop`."""
+        # In this order: who has caught up takes _recovering back first, and looks at _stop then.
+        self._stop = True
+        if not self._recovering:
+            self._connection.request_stop()
+
+    def wait_until(self, moment: float) -> bool:
+        """As :meth:`Connection.wait_until`."""
+        while True:
+            with self._lock:
+                if self.draining:
+                    return False
+                ticket = self._room.ticket()
+            if not self._wait(ticket, moment):
+                return True
+
+    # -- listening -----------------------------------------------------------------------------------
+
+    def receive(self, deadline: float = float("inf")) -> Optional[list[Arrival]]:
+        """As :meth:`Connection.receive`; waits through outages."""
+        self._check_process()
+        while True:
+            attempt: Optional[threading.Thread] = None
+            ticket: Optional[threading.Lock] = None
+            with self._lock:
+                if self._ahead:
+                    batch, self._ahead = self._ahead, []
+                    return batch
+                if self._verdict is not None:
+                    if self._verdict.normal:
+                        return []
+                    self._raise_verdict()
+                connection = self._connection
+                if self._outage is not None:
+                    message = self._outage.message
+                    if message is not None and not message["reconnect"]:
+                        self._conclude(self._outage.error, self._outage.error.__cause__)
+                        continue
+                    attempt, ticket = self._attempt(self._outage), self._news.ticket()
+            if attempt is not None:
+                attempt.start()
+            if ticket is not None:
+                if not self._wait(ticket, deadline):
+                    return None
+                continue
+            try:
+                arrivals = connection.receive(deadline)
+            except SpeechmaticsError as error:
+                self._lost(connection, error)
+                continue
+            if arrivals == []:
+                with self._lock:
+                    self._conclude(SessionError("the session has ended"), None, normal=True)
+            return arrivals
+
+    def ring(self, bell: Doorbell) -> None:
+        """As :meth:`Connection.ring`."""
+        with self._lock:
+            self._arrival = bell
+            self._connection.ring(bell)
+
+    def open(self, arrival: Arrival) -> Optional[dict[str, Any]]:
+        """As :meth:`Connection.open`; None also for what was said before an outage."""
+        if isinstance(arrival, _Own):
+            return arrival
+        try:
+            message = self._connection.open(arrival)
+        except SpeechmaticsError as error:
+            with self._lock:
+                self._conclude(error, error.__cause__)
+            raise
+        if message is None:
+            return None
+        with self._lock:
+            if message["message"] == "Error":
+                self._error = message  # delivered only if it is not mended
+                return None
+            heard = self._replay.hear(message)
+            if message["message"] == "EndOfTranscript" and self.draining:
+                self._conclude(SessionError("the session has ended"), None, normal=True)
+            return heard
+
+    def left_over(self) -> list[Arrival]:
+        """As :meth:`Connection.left_over`."""
+        with self._lock:
+            batch, self._ahead = self._ahead, []
+        return batch + self._connection.left_over()
+
+    # -- ending --------------------------------------------------------------------------------------
+
+    def fail(self, error: SpeechmaticsError, cause: Optional[BaseException] = None) -> None:
+        """As :meth:`Connection.fail`: a reason of our own is never mended."""
+        with self._lock:
+            self._failure = self._failure or (error, cause)
+            if self._outage is not None:
+                self._conclude(error, cause)
+            connection = self._connection
+        connection.fail(error, cause)
+
+    def close(self) -> None:
+        """As :meth:`Connection.close`; an attempt under way is left behind, and closes what it gets."""
+        if os.getpid() != self._pid:
+            self._connection.close()
+            return
+        with self._lock:
+            self._conclude(SessionError("the session was closed"), None)
+            connections = [self._connection, self._next]
+        for connection in connections:
+            if connection is not None:
+                connection.close()
+
+    def abandon(self) -> None:
+        """As :meth:`Connection.abandon`: flags and shut sockets, no locks."""
+        self._abandoned = True
+        for connection in (self._connection, self._next):
+            if connection is not None:
+                connection.abandon()
+        self._bell.ring()
+
+    # -- inside --------------------------------------------------------------------------------------
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._pid:
+            raise SessionError(
+                "this session belongs to the process that started it; after a fork, start one in the child"
+            )
+
+    def _wait(self, ticket: threading.Lock, deadline: float = float("inf")) -> bool:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return False
+        ticket.acquire(timeout=min(left, _CTRL_C))
+        return True
+
+    def _check_turn(self, kind: str, channel: Optional[str]) -> None:
+        """Refuse what could not be said; the lock is held from here to the threads."""
+        if self._verdict is not None:
+            self._raise_verdict()
+        if self._stop or self._replay.over:
+            raise SessionError(f"{kind} can't be sent after the end of the audio")
+        if kind in ("AddAudio", "AddChannelAudio", "EndOfChannel"):
+            if channel not in self._replay.channels:
+                names = ", ".join(repr(name) for name in self._replay.channels if name) or "no channels"
+                raise SessionError(f"{kind} names channel {channel!r}; the session has {names}")
+            if self._replay.ended(channel):
+                raise SessionError(f"{kind} for channel {channel!r}, which has ended")
+
+    def _raise_full(self) -> NoReturn:
+        seconds = self._policy.buffer_seconds
+        raise TimeoutError(
+            f"the connection is being restored, and {seconds:g} s of audio wait already (buffer_seconds)",
+            stage="send",
+            seconds=seconds,
+        )
+
+    def _raise_verdict(self) -> NoReturn:
+        verdict = self._verdict
+        if verdict is None:
+            raise RuntimeError("there is no verdict")
+        raise copy.copy(verdict.error) from verdict.cause
+
+    def _conclude(
+        self, error: SpeechmaticsError, cause: Optional[BaseException], *, normal: bool = False
+    ) -> None:
+        if self._verdict is None:
+            if self._failure is not None and not normal:
+                error, cause = self._failure
+            elif self._error is not None and not normal:
+                self._ahead.append(_Own(self._error))
+            self._verdict = _Verdict(error, cause, normal)
+        self._tell()
+
+    def _tell(self) -> None:
+        self._room.notify_all()
+        self._news.notify_all()
+        self._bell.ring()
+        if self._arrival is not None:
+            self._arrival.ring()
+
+    def _may_mend(self, error: SpeechmaticsError) -> bool:
+        return not self._abandoned and self._failure is None and is_recoverable(error)
+
+    def _lost(self, connection: Connection, error: SpeechmaticsError) -> None:
+        """Begin an outage, or end it all."""
+        with self._lock:
+            if self._verdict is not None or connection is not self._connection:
+                return
+            if not self._may_mend(error):
+                self._conclude(error, error.__cause__)
+                return
+            self._outage = Outage(error, self._policy, time.monotonic())
+            self._recovering = True
+            self._room.notify_all()
+            self._plan(self._outage, error)
+
+    def _plan(self, outage: Outage, error: SpeechmaticsError, *, at_once: bool = False) -> None:
+        """Announce the next attempt, or give up."""
+        jitter = random.random()  # noqa: S311  # no secret
+        delay = 0.0 if at_once else outage.pause(error, jitter)
+        missing = self._replay.missing
+        if missing or not outage.plan(time.monotonic(), delay):
+            self._give_up(outage, error, missing)
+            return
+        outage.message = _Own(
+            message="Reconnecting",
+            attempt=outage.attempts,
+            cause=str(error.args[0]) if error.args else repr(error),
+            delay=round(delay, 3),
+            reconnect=True,
+        )
+        self._ahead.append(outage.message)
+        self._log.warning("%s; attempt %d in %.1f s", error, outage.attempts, delay)
+        self._tell()
+
+    def _give_up(self, outage: Outage, last: SpeechmaticsError, missing: float) -> None:
+        heard = " and ".join(
+            f"{self._replay.hearing.until(channel):.2f} s" + (f" of {channel!r}" if channel else "")
+            for channel in self._replay.channels
+        )
+        tried = outage.attempts
+        if missing:
+            why = f"{missing:.1f} s of audio without a final are kept no more (buffer_seconds)"
+        else:
+            why = f"{tried} attempts to reconnect failed within {time.monotonic() - outage.began:.0f} s"
+        if last is not outage.error:
+            why += f", the last one: {last.args[0] if last.args else last!r}"
+        error = copy.copy(outage.error)
+        first = str(error.args[0]) if error.args else type(error).__name__
+        error.args = (f"{first}; {why}. Heard up to {heard} (error.transcript): go on from there",)
+        self._conclude(error, outage.error.__cause__ if last is outage.error else last)
+
+    # -- the thread of an attempt --------------------------------------------------------------------
+
+    def _attempt(self, outage: Outage) -> Optional[threading.Thread]:
+        """Make the thread of the attempt that was announced, unless it is under way."""
+        if outage.trying:
+            return None
+        outage.trying = True
+        return self._thread("resume", self._reconnect, outage)
+
+    def _thread(self, part: str, target: Callable[..., None], *args: Any) -> threading.Thread:
+        name = f"speechmatics-rt-{part}-{self._log.request_id}"
+        return threading.Thread(target=target, args=args, name=name, daemon=True)
+
+    def _reconnect(self, outage: Outage) -> None:
+        self._connection.close()  # before the wait: an open socket counts against the quota
+        while self.is_open and time.monotonic() < outage.due:
+            self._bell.wait(outage.due - time.monotonic())
+        with self._lock:
+            if not self.is_open:
+                self._conclude(outage.error, outage.error.__cause__)
+                return
+            again, start = self._replay.begin(), self._replay.start
+        connection: Optional[Connection] = None
+        try:
+            connection = self._dial(outage.until)
+            with self._lock:
+                self._next = connection if self.is_open else None
+            if self._next is not None and not connection.start(start, outage.until):
+                raise TimeoutError("the session did not start in time", stage="start")  # noqa: TRY301
+        except SpeechmaticsError as error:
+            self._failed(outage, connection, error)
+            return
+        except Exception as exc:  # noqa: BLE001  # no more threads to give, say: it must reach the receiver
+            failure = SessionError(f"the connection could not be restored: {exc!r}")
+            failure.__cause__ = exc
+            self._failed(outage, connection, failure)
+            return
+        if not self._take_over(outage, connection, again):
+            connection.close()
+            return
+        self._pump(connection, time.monotonic())
+
+    def _failed(self, outage: Outage, connection: Optional[Connection], error: SpeechmaticsError) -> None:
+        if connection is not None:
+            connection.close()
+        renewed = isinstance(error, AuthenticationError) and not outage.renewed and self._refresh()
+        with self._lock:
+            self._next = None
+            if renewed:
+                outage.renewed = True
+                self._plan(outage, error, at_once=True)
+            elif is_recoverable(error, resuming=True):
+                self._plan(outage, error)
+            else:
+                self._conclude(error, outage.error)
+
+    def _take_over(self, outage: Outage, connection: Connection, again: float) -> bool:
+        with self._lock:
+            self._next = None
+            if not self.is_open:
+                return False
+            old = self._connection.stats()
+            self._before = replace(
+                self._before,
+                messages_received=self._before.messages_received + old.messages_received,
+                messages_skipped=self._before.messages_skipped + old.messages_skipped,
+            )
+            self._connection, self._outage, self._error = connection, None, None
+            self._pumping = True
+            gap = time.monotonic() - outage.began
+            self._ahead.append(
+                _Own(
+                    message="Resumed",
+                    attempt=outage.attempts,
+                    gap=round(gap, 3),
+                    replayed=round(again, 3),
+                    id=connection.session_id,
+                )
+            )
+            self._log.session_id = connection.session_id
+            self._log.info("resumed after %.1f s; %.1f s of audio are sent again", gap, again)
+            if self._arrival is not None:
+                connection.ring(self._arrival)
+            self._tell()
+            return True
+
+    # -- the pump ------------------------------------------------------------------------------------
+
+    def _say(self, item: Union[Piece, Request, End]) -> None:
+        """Have the pump say what was put into the replay; return when it is said, or kept for later."""
+        while True:
+            pump: Optional[threading.Thread] = None
+            with self._lock:
+                if self._replay.is_said(item) or self._recovering:
+                    return
+                if self._verdict is not None:
+                    self._raise_verdict()
+                if not self._pumping:
+                    self._pumping = True
+                    pump = self._thread("pump", self._pump, self._connection, None)
+                ticket = self._room.ticket()
+            if pump is not None:
+                pump.start()
+            self._wait(ticket)
+
+    def _pump(self, connection: Connection, began: Optional[float]) -> None:
+        """Say what is due, until nothing is; after an outage (``began``) at ``replay_speed`` at most."""
+        ahead = 0.0
+        try:
+            while True:
+                item = self._take_due(connection)
+                if item is None:
+                    return
+                if isinstance(item, Piece):
+                    seconds = self._replay.seconds(len(item.audio))
+                    if began is not None:
+                        connection.wait_until(began + ahead / self._policy.replay_speed)
+                        ahead += seconds
+                    connection.send_audio(
+                        item.audio, channel=item.channel, seconds=seconds, feeding=item.feeding
+                    )
+                elif isinstance(item, Request):
+                    connection.send(item.message)
+                elif item.channel is None:
+                    connection.end_stream()
+                else:
+                    connection.end_channel(item.channel)
+                with self._lock:
+                    if connection is self._connection and self._outage is None:
+                        self._replay.said(item)
+                        self._room.notify_all()
+        except SpeechmaticsError as error:
+            if isinstance(error, TimeoutError):
+                connection.fail(error)  # a send stall: the receiver hears of it there
+            with self._lock:
+                if connection is self._connection:
+                    # The receiver will say what it means; until then audio is kept, as in an outage.
+                    self._pumping, self._recovering = False, True
+                    self._room.notify_all()
+
+    def _take_due(self, connection: Connection) -> Union[Piece, Request, End, None]:
+        with self._lock:
+            if connection is not self._connection or self._outage is not None:
+                return None
+            item = self._replay.due() if self._verdict is None else None
+            if item is not None:
+                return item
+            self._recovering = False  # first this, then _stop: see request_stop()
+            if self._stop and self._verdict is None and not self._replay.over:
+                return self._replay.end_stream()
+            self._pumping = False
+            self._room.notify_all()
+            return None
+
+
+def _channels(start: Mapping[str, Any]) -> list[Optional[str]]:
+    config = start["transcription_config"]
+    labels = config.get("channel_diarization_labels") or ()
+    return list(labels) if str(config.get("diarization", "")).startswith("channel") and labels else [None]

@@ -1,0 +1,419 @@
+"""Sessions that outlive their connections, over real sockets; the words are read from numbered audio."""
+
+from __future__ import annotations
+
+import gc
+import random
+import threading
+import time
+import warnings
+from typing import Any, Callable
+
+import pytest
+
+from speechmatics_rt import (
+    AudioError,
+    AuthBase,
+    AuthenticationError,
+    Client,
+    ConfigurationError,
+    ConnectionError,
+    MultiChannelClient,
+    SessionError,
+    TimeoutError,
+    TranscriptionConfig,
+    TranscriptionError,
+)
+from speechmatics_rt.config import ResumePolicy
+from speechmatics_rt.exceptions import EndOfTranscriptError
+from speechmatics_rt.local import Fault
+from speechmatics_rt.outage import Outage, is_recoverable
+
+from .reliability.numbered import FORMAT, RATE, NumberedEngine, speak
+
+QUICK = ResumePolicy(min_delay=0.01, max_delay=0.05, busy_delay=0.1, replay_speed=1000)
+SLOW = ResumePolicy(min_delay=20, max_delay=20)
+CONFIG = TranscriptionConfig(max_delay=0.7, enable_partials=True)
+AUDIO, WORDS = speak(60, random.Random(7))
+CHUNK = 2 * RATE // 4
+
+Serve = Callable[..., Any]
+ClientOf = Callable[..., Any]
+
+
+def pieces(audio: bytes = AUDIO) -> list[bytes]:
+    return [audio[at : at + CHUNK] for at in range(0, len(audio), CHUNK)]
+
+
+def contents(transcript: Any) -> list[str]:
+    return [word.content for word in transcript.words]
+
+
+ALL = [word.content for word in WORDS]
+
+
+class Diary:
+    """What the handlers of a client hear."""
+
+    def __init__(self, client: Any) -> None:
+        self.messages: list[dict[str, Any]] = []
+        self._news = threading.Condition()
+        client.on_any(self._write)
+
+    def _write(self, message: dict[str, Any]) -> None:
+        with self._news:
+            self.messages.append(message)
+            self._news.notify_all()
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [message for message in self.messages if message["message"] == kind]
+
+    def wait_for(self, kind: str, count: int = 1) -> dict[str, Any]:
+        with self._news:
+            assert self._news.wait_for(lambda: len(self.of(kind)) >= count, 10), f"no {kind} came"
+        return self.of(kind)[count - 1]
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        [Fault.reset(after_seconds=20, sessions=[0])],
+        [Fault.cut_output(size=30, after_seconds=20, sessions=[0])],
+        [Fault.close(1001, after_seconds=20, sessions=[0])],
+        [Fault.reset(at="start", sessions=[0])],
+        [Fault.fin(at="drain", sessions=[0])],
+        [Fault.fin(after_seconds=20, sessions=[0]), Fault.reset(after_seconds=3, sessions=[1])],
+        [Fault.fin(after_seconds=20, sessions=[0]), Fault.close(1012, at="start", sessions=[1])],
+        [
+            Fault.error("job_error", after_seconds=20, sessions=[0]),
+            Fault.refuse(503, sessions=[1]),
+            Fault.error("quota_exceeded", at="open", sessions=[2]),
+            Fault.hang(seconds=0.1, sessions=[3]),
+        ],
+    ],
+    ids=lambda faults: "+".join(fault.kind for fault in faults),
+)
+def test_no_word_is_lost_or_said_twice_wherever_the_connection_breaks(
+    serve: Serve, client_of: ClientOf, faults: list[Fault]
+) -> None:
+    server = serve(NumberedEngine(blur=0.04), faults=faults)
+    client = client_of(server, resume=QUICK)
+    diary = Diary(client)
+    transcript = client.transcribe(pieces(), audio_format=FORMAT, transcription_config=CONFIG)
+    assert contents(transcript) == ALL
+    for kind in ("RecognitionStarted", "EndOfTranscript"):
+        assert len(diary.of(kind)) == 1
+    assert not diary.of("Error")
+    assert [message["seq_no"] for message in diary.of("AudioAdded")] == list(range(1, len(pieces()) + 1))
+    assert len(diary.of("Reconnecting")) == len(server.sessions) - 1
+    assert diary.messages[-1]["message"] == "EndOfTranscript"
+
+
+def test_events_tell_of_the_loss_and_of_the_seam(serve: Serve, client_of: ClientOf) -> None:
+    server = serve(NumberedEngine(), faults=[Fault.reset(after_seconds=20, sessions=[0])])
+    client = client_of(server, resume=QUICK)
+    heard = [
+        message
+        for message in client.stream(pieces(), audio_format=FORMAT, transcription_config=CONFIG)
+        if message["message"] in ("Reconnecting", "Resumed")
+    ]
+    reconnecting, resumed = heard
+    assert reconnecting["attempt"] == 1
+    assert "lost in mid-stream" in reconnecting["cause"]
+    assert 0.01 <= reconnecting["delay"] <= 0.05
+    assert 0 < resumed["gap"] < 5
+    assert 0 < resumed["replayed"] < 20
+    assert client.session_id == server.sessions[1].session_id
+
+
+def test_each_connection_has_its_own_id_and_the_session_keeps_the_first(
+    serve: Serve, client_of: ClientOf
+) -> None:
+    server = serve(NumberedEngine(), faults=[Fault.reset(after_seconds=20, sessions=[0])])
+    client = client_of(server, resume=QUICK)
+    client.transcribe(pieces(), audio_format=FORMAT, transcription_config=CONFIG)
+    first, second = (session.headers["x-request-id"] for session in server.sessions)
+    assert first == client.request_id != second
+
+
+def test_figures_add_up_over_connections(serve: Serve, client_of: ClientOf) -> None:
+    server = serve(NumberedEngine(), faults=[Fault.reset(after_seconds=20, sessions=[0])])
+    client = client_of(server, resume=QUICK)
+    client.transcribe(pieces(), audio_format=FORMAT, transcription_config=CONFIG)
+    assert client.stats.frames_sent == len(pieces())
+    assert client.stats.bytes_sent == client.audio_bytes_sent == len(AUDIO)
+    assert client.audio_seconds_sent == pytest.approx(len(AUDIO) / 2 / RATE)
+    assert client.stats.unacknowledged_frames == 0
+    assert client.stats.messages_received > sum(server.sessions[1].tally.values()) / 2
+
+
+def test_channels_break_and_go_on_together(serve: Serve, client_of: ClientOf) -> None:
+    other, other_words = speak(31, random.Random(8))
+    server = serve(NumberedEngine(blur=0.04), faults=[Fault.fin(after_seconds=20, sessions=[0])])
+    client = client_of(server, kind=MultiChannelClient, resume=QUICK)
+    sources = {"a": pieces(), "b": pieces(other)}
+    transcript = client.transcribe(sources, audio_format=FORMAT, transcription_config=CONFIG)
+    words = {label: [w.content for w in transcript.words if w.channel == label] for label in sources}
+    assert words == {"a": ALL, "b": [word.content for word in other_words]}
+
+
+# -- sessions by hand ----------------------------------------------------------------------------------
+
+
+def test_a_live_caller_goes_on_sending_through_an_outage(serve: Serve, client_of: ClientOf) -> None:
+    faults = [Fault.reset(after_seconds=20, sessions=[0]), Fault.refuse(503, sessions=[1])]
+    server = serve(NumberedEngine(blur=0.04), faults=faults)
+    with client_of(server, resume=QUICK) as client:
+        client.start_session(audio_format=FORMAT, transcription_config=CONFIG)
+        for piece in pieces():
+            client.send_audio(piece)
+        client.stop_session()
+    assert contents(client.transcript) == ALL
+    assert len(server.sessions) == 3
+
+
+def test_audio_beyond_the_buffer_is_refused_and_the_error_says_so(serve: Serve, client_of: ClientOf) -> None:
+    server = serve(NumberedEngine(), faults=[Fault.reset(after_seconds=1, sessions=[0])])
+    client = client_of(server, resume=ResumePolicy(min_delay=20, max_delay=20, buffer_seconds=3))
+    diary = Diary(client)
+    client.start_session(audio_format=FORMAT)
+    client.send_audio(bytes(2 * RATE))
+    diary.wait_for("Reconnecting")
+    client.send_audio(bytes(2 * RATE))
+    with pytest.raises(TimeoutError, match="3 s of audio wait already"):
+        client.send_audio(bytes(4 * RATE))
+    assert client.is_connected
+    client.close()
+
+
+def test_requests_and_settings_survive(serve: Serve, client_of: ClientOf) -> None:
+    server = serve(NumberedEngine(), faults=[Fault.reset(after_messages=84, sessions=[0])])
+    client = client_of(server, resume=QUICK)
+    diary = Diary(client)
+    config = TranscriptionConfig(max_delay=0.7, diarization="speaker")
+    client.start_session(audio_format=FORMAT, transcription_config=config)
+    client.get_speakers(final=True)
+    client.update_config(max_delay=2.0)
+    for piece in pieces()[:80]:
+        client.send_audio(piece)
+    client.force_end_of_utterance()
+    diary.wait_for("Resumed")
+    forced = diary.wait_for("EndOfUtterance", 1 + len(diary.of("EndOfUtterance")))
+    client.stop_session()
+    again = server.sessions[1]
+    assert again.start["transcription_config"]["max_delay"] == 2.0
+    assert [m["message"] for m in again.messages if m["message"] in ("GetSpeakers", "ForceEndOfUtterance")]
+    asked = [m for m in again.messages if m["message"] == "ForceEndOfUtterance"]
+    assert asked[0]["timestamp"] < 20
+    assert len(diary.of("SpeakersResult")) == 1
+    assert forced["metadata"]["end_time"] <= 20.2
+
+
+def test_request_stop_during_an_outage_ends_the_session_with_all_that_was_sent(
+    serve: Serve, client_of: ClientOf
+) -> None:
+    server = serve(NumberedEngine(), faults=[Fault.reset(after_seconds=20, sessions=[0])])
+    client = client_of(server, resume=QUICK)
+    client.on("Reconnecting", lambda message: client.request_stop())
+    client.start_session(audio_format=FORMAT, transcription_config=CONFIG)
+    sent = 0
+    for piece in pieces():
+        try:
+            client.send_audio(piece)
+        except SessionError:
+            break
+        sent += len(piece)
+    client.stop_session()
+    assert contents(client.transcript) == [w.content for w in WORDS if w.end * 2 * RATE < sent][: len(ALL)]
+
+
+# -- the end of patience -------------------------------------------------------------------------------
+
+
+def test_giving_up_says_what_was_heard_and_up_to_when(serve: Serve, client_of: ClientOf) -> None:
+    faults = [Fault.reset(after_seconds=20, sessions=[0]), Fault.refuse(503, sessions=[1, 2])]
+    server = serve(NumberedEngine(), faults=faults)
+    policy = ResumePolicy(max_attempts=2, min_delay=0.01, max_delay=0.02)
+    client = client_of(server, resume=policy)
+    with pytest.raises(ConnectionError, match="lost in mid-stream") as caught:
+        client.transcribe(pieces(), audio_format=FORMAT, transcription_config=CONFIG)
+    error = caught.value
+    assert "2 attempts to reconnect failed" in str(error)
+    assert f"Heard up to {error.transcript.end_time:.2f} s" in str(error)
+    assert contents(error.transcript) == ALL[: len(error.transcript.words)]
+    assert error.request_id == client.request_id
+    assert isinstance(error.__cause__, ConnectionError)
+    assert error.__cause__.status == 503
+
+
+def test_what_cannot_be_mended_passes_through_unchanged(serve: Serve, client_of: ClientOf) -> None:
+    server = serve(NumberedEngine(), faults=[Fault.error("timelimit_exceeded", after_seconds=20)])
+    client = client_of(server, resume=QUICK)
+    diary = Diary(client)
+    with pytest.raises(TranscriptionError) as caught:
+        client.transcribe(pieces(), audio_format=FORMAT, transcription_config=CONFIG)
+    assert caught.value.type == "timelimit_exceeded"
+    assert [message["type"] for message in diary.of("Error")] == ["timelimit_exceeded"]
+    assert len(server.sessions) == 1
+
+
+def test_a_refused_configuration_on_the_way_back_ends_it(serve: Serve, client_of: ClientOf) -> None:
+    faults = [
+        Fault.reset(after_seconds=20, sessions=[0]),
+        Fault.error("not_allowed", at="start", sessions=[1]),
+    ]
+    client = client_of(serve(NumberedEngine(), faults=faults), resume=QUICK)
+    with pytest.raises(TranscriptionError, match="not_allowed") as caught:
+        client.transcribe(pieces(), audio_format=FORMAT, transcription_config=CONFIG)
+    assert isinstance(caught.value.__cause__, ConnectionError)
+    assert caught.value.transcript.words
+
+
+def test_a_handler_may_forbid_the_reconnect(serve: Serve, client_of: ClientOf) -> None:
+    server = serve(NumberedEngine(), faults=[Fault.reset(after_seconds=20, sessions=[0])])
+    client = client_of(server, resume=QUICK)
+    client.on("Reconnecting", lambda message: message.update(reconnect=False))
+    with pytest.raises(ConnectionError, match="lost in mid-stream"):
+        client.transcribe(pieces(), audio_format=FORMAT, transcription_config=CONFIG)
+    assert len(server.sessions) == 1
+
+
+def test_a_source_that_fails_in_an_outage_ends_it(serve: Serve, client_of: ClientOf) -> None:
+    gone = threading.Event()
+
+    def source() -> Any:
+        yield from pieces()[:80]
+        gone.wait(10)
+        raise OSError("unplugged")
+
+    server = serve(NumberedEngine(), faults=[Fault.reset(after_seconds=20, delay=0.1, sessions=[0])])
+    client = client_of(server, resume=SLOW)
+    client.on("Reconnecting", lambda message: gone.set())
+    with pytest.raises(AudioError, match="unplugged"):
+        client.transcribe(source(), audio_format=FORMAT, transcription_config=CONFIG)
+
+
+@pytest.mark.parametrize("moment", ["backoff", "dial"])
+def test_close_ends_an_outage_at_once(serve: Serve, client_of: ClientOf, moment: str) -> None:
+    faults = [Fault.reset(after_seconds=1, sessions=[0]), Fault.hang(sessions=[1])]
+    server = serve(NumberedEngine(), faults=faults)
+    client = client_of(server, resume=SLOW if moment == "backoff" else QUICK, open_timeout=1)
+    diary = Diary(client)
+    client.start_session(audio_format=FORMAT)
+    client.send_audio(bytes(4 * RATE))
+    diary.wait_for("Reconnecting")
+    if moment == "dial":
+        server.wait_for_session(1)
+    began = time.monotonic()
+    client.close()
+    assert time.monotonic() - began < 0.5
+    assert not client.is_connected
+    with pytest.raises(SessionError):
+        client.send_audio(bytes(2 * RATE))
+
+
+def test_a_deadline_of_the_whole_call_counts_in_an_outage(serve: Serve, client_of: ClientOf) -> None:
+    server = serve(NumberedEngine(), faults=[Fault.reset(after_seconds=20, sessions=[0])])
+    client = client_of(server, resume=SLOW)
+    with pytest.raises(TimeoutError) as caught:
+        client.transcribe(pieces(), audio_format=FORMAT, transcription_config=CONFIG, timeout=0.7)
+    assert caught.value.stage == "whole"
+
+
+def test_a_client_dropped_in_an_outage_is_collected(serve: Serve, client_of: ClientOf) -> None:
+    server = serve(NumberedEngine(), faults=[Fault.reset(after_seconds=1, sessions=[0])])
+    reconnecting = threading.Event()
+
+    def drop() -> None:
+        client = Client(url=server.url, resume=SLOW, conn_config=client_of(server)._service.config)
+        client.on("Reconnecting", lambda message: reconnecting.set())
+        client.start_session(audio_format=FORMAT)
+        client.send_audio(bytes(4 * RATE))
+        assert reconnecting.wait(10)
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        drop()
+        gc.collect()
+    assert any(issubclass(warning.category, ResourceWarning) for warning in caught)
+
+
+class Tokens(AuthBase):
+    """The first token serves one connection, renewed ones as many as they are good for."""
+
+    def __init__(self, *keys: str) -> None:
+        self.keys = list(keys)
+
+    def get_auth_headers(self) -> dict[str, str]:
+        key = self.keys[0]
+        if key == "once":
+            self.keys[0] = "stale"
+        return {"Authorization": f"Bearer {key}"}
+
+    def refresh(self) -> bool:
+        self.keys.pop(0)
+        return bool(self.keys)
+
+
+def test_a_refused_token_is_renewed_once(serve: Serve, client_of: ClientOf) -> None:
+    server = serve(
+        NumberedEngine(), keys=["once", "new"], faults=[Fault.reset(after_seconds=20, sessions=[0])]
+    )
+    client = client_of(server, auth=Tokens("once", "new"), resume=QUICK)
+    assert contents(client.transcribe(pieces(), audio_format=FORMAT, transcription_config=CONFIG)) == ALL
+
+
+def test_a_token_refused_again_ends_it(serve: Serve, client_of: ClientOf) -> None:
+    server = serve(NumberedEngine(), keys=["once"], faults=[Fault.reset(after_seconds=20, sessions=[0])])
+    client = client_of(server, auth=Tokens("once", "wrong", "wrong"), resume=QUICK)
+    with pytest.raises(AuthenticationError):
+        client.transcribe(pieces(), audio_format=FORMAT, transcription_config=CONFIG)
+    assert len(server.sessions) == 3
+
+
+# -- before any I/O, and the policy --------------------------------------------------------------------
+
+
+def test_the_format_file_is_refused_before_the_first_byte() -> None:
+    client = Client(url="ws://127.0.0.1:9/v2", resume=True)
+    with pytest.raises(ConfigurationError, match=r"AudioFormat\('pcm_s16le'"):
+        client.transcribe(b"ID3 and so on")
+    with pytest.raises(ConfigurationError, match="resume"):
+        Client(resume=3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("error", "mended"),
+    [
+        (ConnectionError("", code=1006), True),
+        (ConnectionError("", code=1009), False),
+        (ConnectionError("", code=1000), False),
+        (ConnectionError("", status=429), True),
+        (ConnectionError("", status=404), False),
+        (TimeoutError("", stage="send"), True),
+        (TimeoutError("", stage="end"), False),
+        (TranscriptionError("", type="quota_exceeded", code=4005, retryable=True), True),
+        (TranscriptionError("", type="invalid_config", code=1008), False),
+        (EndOfTranscriptError("", type="end_of_transcript"), False),
+        (AuthenticationError("", status=401), False),
+        (SessionError(""), False),
+    ],
+    ids=repr,
+)
+def test_what_is_mended(error: Any, mended: bool) -> None:
+    assert is_recoverable(error) is mended
+
+
+def test_pauses_double_with_jitter_and_honour_what_the_service_asks() -> None:
+    policy = ResumePolicy(min_delay=1, max_delay=8, busy_delay=5, max_attempts=6, max_outage=100)
+    lost = ConnectionError("", code=1006)
+    outage = Outage(lost, policy, now=0.0)
+    pauses = []
+    while outage.plan(0.0, delay := outage.pause(lost, 1.0)):
+        pauses.append(delay)
+    assert pauses == [1, 2, 4, 8, 8, 8]
+    busy = TranscriptionError("", type="quota_exceeded", retryable=True, retry_after=5)
+    assert Outage(busy, policy, now=0.0).pause(busy, 0.0) == 5
+    asked = ConnectionError("", status=503, retry_after=7)
+    assert Outage(asked, policy, now=0.0).pause(asked, 0.0) == 7
+    assert not Outage(lost, policy, now=0.0).plan(99.5, 1.0)
