@@ -207,7 +207,8 @@ class Exchange:
         self.say_goodbye()  # now: handlers may take long, and the session counts against the quota
 
     def hear_close(self, close: frames.Close) -> None:
-        self.session.lose(close.code, close.reason)
+        if not self.outbox.closing:  # else it answers ours, and its code is our own
+            self.session.lose(close.code, close.reason)
         self.say_goodbye(1000 if close.code == 1005 else close.code)
 
     def hear_ping(self, payload: bytes) -> None:

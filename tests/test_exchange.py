@@ -134,6 +134,15 @@ def test_an_error_waits_for_the_close_frame_and_then_carries_its_code() -> None:
     assert subject.verdict.error.code == 4013
 
 
+def test_the_answer_to_our_own_close_frame_says_nothing_about_the_error() -> None:
+    subject = streaming()
+    hear(subject, {"message": "Error", "type": "job_error", "reason": "died"}, now=5.0)
+    subject.tick(5.0 + LAST_WORDS)
+    subject.hear_close(frames.Close(1000, ""))
+    subject.hear_end(None, None, 6.0)
+    assert subject.verdict.error.code is None
+
+
 def test_a_broken_write_waits_for_the_servers_own_words() -> None:
     subject = streaming()
     subject.write_failed(BrokenPipeError(), 5.0)
