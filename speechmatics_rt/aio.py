@@ -190,10 +190,11 @@ class _Face(AsyncEmitter):
         results: list[_T] = []  # kept until the session is closed: a stream that is dropped earlier warns
 
         def call() -> _T:
-            results.append(function(*args, **options))
+            result = function(*args, **options)
+            results.append(result)
             if given_up:  # it opened a session after all, when close() had found none yet
                 self._behind.close()
-            return results[0]
+            return result
 
         try:
             return await in_thread(call)
@@ -201,6 +202,8 @@ class _Face(AsyncEmitter):
             given_up = True
             await self.close()
             raise
+        finally:
+            results.clear()
 
     async def _send_audio(self, payload: _Payload, channel: Optional[str] = None) -> None:
         conversation = self._behind._running()
@@ -339,7 +342,7 @@ class AsyncMicrophone(Microphone):
     """
 
     async def read(self, size: int) -> bytes:  # type: ignore[override]  # that is what it is for
-        """Record ``size`` bytes. As :meth:`Microphone.read`."""
+        """Record ``size`` bytes. As :meth:`Microphone.read`; if it is cancelled they are lost."""
         return await in_thread(super().read, size)
 
 

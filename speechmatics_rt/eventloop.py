@@ -30,21 +30,28 @@ async def in_thread(function: Callable[..., _T], *args: Any, **options: Any) -> 
     done: asyncio.Future[_T] = loop.create_future()
     context = contextvars.copy_context()
 
-    def settle(set_outcome: Callable[[Any], None], outcome: Any) -> None:
-        if not done.done():  # else the caller was cancelled
-            set_outcome(outcome)
+    # Both are taken out by the loop: what the caller drops must not live on in a thread that is ending.
+    waiting = [done]
+    outcome: list[tuple[Any, Optional[BaseException]]] = []
+
+    def settle() -> None:
+        done, (result, error) = waiting.pop(), outcome.pop()
+        if done.done():
+            return  # the caller was cancelled
+        if error is None:
+            done.set_result(result)
+        else:
+            done.set_exception(error)
 
     def work() -> None:
         try:
-            outcome = (done.set_result, context.run(function, *args, **options))
+            outcome.append((context.run(function, *args, **options), None))
         except BaseException as exc:  # noqa: BLE001  # not swallowed: raised where it is awaited
-            outcome = (done.set_exception, exc)  # type: ignore[assignment]
+            outcome.append((None, exc))
         try:
-            loop.call_soon_threadsafe(settle, *outcome)
+            loop.call_soon_threadsafe(settle)
         except RuntimeError:
             pass  # the loop was closed: nobody waits
-        finally:
-            del outcome  # an exception's traceback holds this frame
 
     name = getattr(function, "__name__", "call")
     threading.Thread(target=work, name=f"speechmatics-rt-aio-{name}", daemon=True).start()

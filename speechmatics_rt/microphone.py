@@ -39,8 +39,8 @@ class Microphone:
     """Record from an input device as 16-bit mono PCM; an audio source for every client.
 
     A source by its blocking :meth:`read`; also an iterator of chunks, and a context manager that starts and
-    stops. One thread reads; any may stop. In an event loop, give it to ``AsyncClient.transcribe()`` as it
-    is, or use :class:`AsyncMicrophone`, whose ``read`` is awaited.
+    stops. Any thread may read, one at a time, and any may stop. In an event loop, give it to
+    ``AsyncClient.transcribe()`` as it is, or use :class:`AsyncMicrophone`, whose ``read`` is awaited.
 
     What nobody reads waits in a buffer of 60 s. When that is full the oldest audio is dropped: who comes
     back after a long pause wants to hear what is being said now. The loss is counted and logged.
@@ -81,6 +81,8 @@ class Microphone:
         self._device_index = device_index
         # Guards which stream is open. The audio thread takes no lock of ours.
         self._lock = threading.Lock()
+        # Held by who reads, over the wait: a second reader waits for the first, nobody else takes it.
+        self._reading = threading.Lock()
         self._stream: Any = None
         self._recording: Optional[_Recording] = None
         self._rest = b""  # of the last block, for the next read
@@ -166,21 +168,22 @@ class Microphone:
         recording = self._recording
         if recording is None:
             raise AudioError("the microphone does not record: call start(), or use it in a 'with'")
-        blocks, length = [self._rest], len(self._rest)
-        try:
-            while length < wanted:
-                block = recording.next(self._chunk_size / self._sample_rate + _SILENCE)
-                if not block:
-                    if self.is_recording:
-                        raise AudioError("the microphone stopped by itself; was it unplugged?")
-                    break
-                blocks.append(block)
-                length += len(block)
-        finally:  # an error or Ctrl-C in between loses nothing
-            self._rest = b"".join(blocks)
-        self._warn(recording)
-        audio, self._rest = self._rest[:wanted], self._rest[wanted:]
-        return audio
+        with self._reading:
+            blocks, length = [self._rest], len(self._rest)
+            try:
+                while length < wanted:
+                    block = recording.next(self._chunk_size / self._sample_rate + _SILENCE)
+                    if not block:
+                        if self.is_recording:
+                            raise AudioError("the microphone stopped by itself; was it unplugged?")
+                        break
+                    blocks.append(block)
+                    length += len(block)
+            finally:  # an error or Ctrl-C in between loses nothing
+                self._rest = b"".join(blocks)
+            self._warn(recording)
+            audio, self._rest = self._rest[:wanted], self._rest[wanted:]
+            return audio
 
     def __iter__(self: _Self) -> _Self:
         return self

@@ -1105,5 +1105,6 @@ def test_typing_follows_the_blocking_clients(tmp_path) -> None:
         text=True,
         check=False,
     ).stdout
-    assert out.count("error:") == 1, out
-    assert "timeuot" in out
+    errors = [line for line in out.splitlines() if "program.py" in line and "error:" in line]
+    assert len(errors) == 1, out
+    assert "timeuot" in errors[0]
