@@ -243,12 +243,6 @@ def test_the_table_of_timeouts_has_every_option_with_its_default() -> None:
     assert {name: int(default) for name, default in rows} == numbers
 
 
-def test_what_is_said_not_to_be_there_is_not_there() -> None:
-    names = re.findall(r"`(\w+)`", section("Not there yet"))
-    assert names
-    assert not set(names) & set(speechmatics_rt.__all__)
-
-
 def test_the_files_it_links_to_exist() -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README.read_text(encoding="utf-8"))
     assert links
