@@ -42,7 +42,7 @@ def signatures() -> list[dict[str, Any]]:
 
 def name_in(message: type) -> str:
     """The string that a message of this type has under ``message``."""
-    (name,) = get_args(get_type_hints(message, localns={"NotRequired": NotRequired})["message"])
+    name, *_ = get_args(get_type_hints(message, localns={"NotRequired": NotRequired})["message"])
     return name
 
 

@@ -68,6 +68,19 @@ def iterator(client: Client) -> None:
     client.stream("audio.wav", timeuot=3)  # no: call-arg | reportCallIssue
 
 
+def iterator_not_followed(client: Client) -> None:
+    # These are right, and refused: only message["message"] itself, compared with a string, tells the type.
+    for it in client.stream("audio.wav"):
+        kind = it["message"]
+        if kind == "AddTranscript":
+            print(it["metadata"])  # no: typeddict-item | reportGeneralTypeIssues
+        if it["message"] in ("AddTranscript", "AddPartialTranscript"):
+            print(it["metadata"])  # no: typeddict-item | reportGeneralTypeIssues
+        print(
+            it["message"] == ServerMessageType.ERROR
+        )  # no: comparison-overlap | reportUnnecessaryComparison
+
+
 def by_hand(client: Client, several: MultiChannelClient) -> None:
     client.send_audio("text")  # no: arg-type | reportArgumentType
     client.start_session(audio_format="pcm_s16le")  # no: arg-type | reportArgumentType
