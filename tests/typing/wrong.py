@@ -70,15 +70,13 @@ def iterator(client: Client) -> None:
 
 def iterator_not_followed(client: Client) -> None:
     # These are right, and refused: only message["message"] itself, compared with a string, tells the type.
-    for it in client.stream("audio.wav"):
-        kind = it["message"]
+    for message in client.stream("audio.wav"):
+        kind = message["message"]
         if kind == "AddTranscript":
-            print(it["metadata"])  # no: typeddict-item | reportGeneralTypeIssues
-        if it["message"] in ("AddTranscript", "AddPartialTranscript"):
-            print(it["metadata"])  # no: typeddict-item | reportGeneralTypeIssues
-        print(
-            it["message"] == ServerMessageType.ERROR
-        )  # no: comparison-overlap | reportUnnecessaryComparison
+            print(message["metadata"])  # no: typeddict-item | reportGeneralTypeIssues
+        if message["message"] in ("AddTranscript", "AddPartialTranscript"):
+            print(message["metadata"])  # no: typeddict-item | reportGeneralTypeIssues
+        print(message["message"] == ServerMessageType.ERROR)  # no: comparison-overlap | -
 
 
 def by_hand(client: Client, several: MultiChannelClient) -> None:
