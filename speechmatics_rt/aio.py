@@ -16,7 +16,14 @@ from typing import Any, Callable, Optional, TypeVar, Union
 from typing_extensions import Literal, TypedDict, Unpack
 
 from .client import UNSET, BaseClient, Client
-from .config import AudioEventsConfig, AudioFormat, ConnectionConfig, TranscriptionConfig, TranslationConfig
+from .config import (
+    AudioEventsConfig,
+    AudioFormat,
+    ConnectionConfig,
+    ResumePolicy,
+    TranscriptionConfig,
+    TranslationConfig,
+)
 from .conversation import Conversation, MessageStream
 from .delivery import AsyncEmitter, Delivery, listen
 from .eventloop import AwaitedAuth, Bridge, in_thread, is_coroutine_method, step_of
@@ -71,6 +78,7 @@ class _Face(AsyncEmitter):
         url: Optional[str] = None,
         conn_config: Optional[ConnectionConfig] = None,
         sdk_identifier: Optional[str] = None,
+        resume: Union[bool, ResumePolicy] = False,
         handler_errors: Literal["log", "raise"] = "log",
     ) -> None:
         super().__init__(handler_errors=handler_errors)
@@ -83,6 +91,7 @@ class _Face(AsyncEmitter):
             url=url,
             conn_config=conn_config,
             sdk_identifier=sdk_identifier,
+            resume=resume,
         )
         self._delivery: Optional[Delivery] = None
         self._turn: Optional[asyncio.Lock] = None  # to send; made in the loop, as Python 3.9 binds it there

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import gc
 import io
+import random
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from speechmatics_rt import (
     AuthenticationError,
     ConfigurationError,
     ConnectionConfig,
+    ResumePolicy,
     SessionError,
     StaticKeyAuth,
     TimeoutError,
@@ -33,6 +35,7 @@ from speechmatics_rt.aio import AsyncClient, AsyncMultiChannelClient
 from speechmatics_rt.local import Fault
 
 from .conftest import SPEECH
+from .reliability.numbered import FORMAT, RATE, NumberedEngine, speak
 
 PCM = AudioFormat("pcm_s16le", 16000)
 SECOND = bytes(32000)
@@ -869,6 +872,33 @@ def test_live_audio_starts_no_thread_for_a_chunk(serve) -> None:
             assert not started
 
     run(main)
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_a_lost_connection_is_resumed_without_losing_a_word(serve, by_hand) -> None:
+    faults = [Fault.reset(after_seconds=20, sessions=[0]), Fault.fin(after_seconds=3, sessions=[1])]
+    server = serve(NumberedEngine(), faults=faults)
+    audio, words = speak(40, random.Random(7))
+    chunks = [audio[at : at + RATE // 2] for at in range(0, len(audio), RATE // 2)]
+    policy = ResumePolicy(min_delay=0.01, max_delay=0.05, replay_speed=1000)
+    heard = []
+
+    async def main():
+        async with face(server, resume=policy) as client:
+            client.on_any(lambda message: heard.append(message["message"]))
+            if not by_hand:
+                return await client.transcribe(chunks, audio_format=FORMAT)
+            await client.start_session(audio_format=FORMAT)
+            for chunk in chunks:
+                await client.send_audio(chunk)
+            await client.stop_session()
+            return client.transcript
+
+    transcript = run(main)
+    assert [word.content for word in transcript.words] == [word.content for word in words]
+    assert len(server.sessions) == 3
+    assert heard.count("Resumed") == 2
+    assert heard.count("RecognitionStarted") == heard.count("EndOfTranscript") == 1
 
 
 # -- loops ---------------------------------------------------------------------------------------------
