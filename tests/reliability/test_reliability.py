@@ -1,0 +1,103 @@
+"""No word is lost over a broken connection, counted end to end.
+
+The short form runs with the other tests. The long one, 200 runs of ten minutes of audio each at twenty
+times real time, runs by ``tox -e reliability``. Both print a table (``-s``).
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from speechmatics_rt import Client, ConnectionConfig
+from speechmatics_rt.config import ResumePolicy
+from speechmatics_rt.local import Fault, LocalServer
+
+from ..conftest import SPEECH
+from .runs import Outcome, run
+
+HEADER = (
+    f"{'run':<32}{'words':>6}{'missing':>8}{'twice':>6}{'order':>6}{'worst s':>8}{'losses':>7}{'tries':>6}"
+)
+
+
+def manner(seed: int) -> dict[str, Any]:
+    """Go through all combinations: channels, TLS, blurred limits, words said four times in a row."""
+    return {
+        "channels": 1 + seed % 2,
+        "tls": bool(seed // 2 % 2),
+        "blur": 0.04 * (seed // 4 % 2),
+        "repeated": bool(seed // 8 % 2),
+    }
+
+
+def row(outcome: Outcome) -> str:
+    figures = (outcome.missing, outcome.twice, outcome.disorder)
+    text = f"{outcome.name:<32}{outcome.words:>6}{figures[0]:>8}{figures[1]:>6}{figures[2]:>6}"
+    text += f"{outcome.worst:>8.3f}{outcome.losses:>7}{outcome.attempts:>6}"
+    return text if outcome.right else f"{text}  {outcome.kinds} {outcome.trouble[:3]}"
+
+
+def all_right(seeds: Iterable[int], seconds: float, *, at_once: int, losses: int) -> None:
+    began = time.monotonic()
+    outcomes: list[Outcome] = []
+    print("\n" + HEADER)
+    with ThreadPoolExecutor(at_once) as executor:
+        for outcome in executor.map(
+            lambda seed: run(seed, seconds=seconds, losses=losses, **manner(seed)), seeds
+        ):
+            outcomes.append(outcome)
+            print(row(outcome), flush=True)
+    whole = Outcome(
+        "all",
+        words=sum(outcome.words for outcome in outcomes),
+        missing=sum(outcome.missing for outcome in outcomes),
+        twice=sum(outcome.twice for outcome in outcomes),
+        disorder=sum(outcome.disorder for outcome in outcomes),
+        worst=max(outcome.worst for outcome in outcomes),
+        losses=sum(outcome.losses for outcome in outcomes),
+        attempts=sum(outcome.attempts for outcome in outcomes),
+    )
+    print(f"{row(whole)}\n{len(outcomes)} runs in {time.monotonic() - began:.0f} s")
+    assert whole.losses >= len(outcomes), "too few connections broke for this to say anything"
+    assert [row(outcome) for outcome in outcomes if not outcome.right] == []
+
+
+def test_no_word_is_missing_twice_or_out_of_order_after_losses_at_random() -> None:
+    all_right(range(16), 60, at_once=8, losses=3)
+
+
+@pytest.mark.reliability
+@pytest.mark.timeout(7200)
+def test_two_hundred_runs_of_ten_minutes() -> None:
+    at_once = int(os.environ.get("SPEECHMATICS_RT_RELIABILITY_RUNS_AT_ONCE", "8"))
+    all_right(range(1000, 1200), 600, at_once=at_once, losses=12)
+
+
+@pytest.mark.speech
+def test_real_speech_with_three_losses_has_the_same_words() -> None:
+    policy = ResumePolicy(min_delay=0.05, max_delay=0.1, replay_speed=50)
+    losses = [
+        Fault.reset(after_seconds=3, sessions=[0]),
+        Fault.fin(after_seconds=4, sessions=[1]),
+        Fault.close(1012, after_seconds=4, sessions=[2]),
+    ]
+    texts = []
+    for faults in ([], losses):
+        with LocalServer("whisper", faults=faults) as server:
+            config = ConnectionConfig(window_seconds=2.0)  # close to live: losses come in mid-transcript
+            with Client(url=server.url, conn_config=config, resume=policy) as client:
+                transcript = client.transcribe(str(SPEECH), speed=4.0)
+            assert len(server.sessions) == 1 + len(faults)
+        texts.append(transcript.text)
+    without, over = texts
+    print(f"\nwithout a loss:    {without}\nover three losses: {over}")
+    words = [[word.strip(".,?!").lower() for word in text.split()] for text in texts]
+    same = difflib.SequenceMatcher(None, *words).ratio()
+    assert same >= 0.95, "more differs than a recogniser's own variation"
