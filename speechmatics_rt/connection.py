@@ -211,6 +211,11 @@ class Connection:
             wait=wait,
         )
 
+    def wait_for_room(self, channel: Optional[str], seconds: float, feeding: bool) -> None:
+        """Wait until such a chunk need not wait. Raises as :meth:`send`."""
+        exchange = self._exchange
+        self._speak(lambda: exchange.admits(channel, seconds, feeding), lambda now: None, feeding=feeding)
+
     def end_stream(self) -> None:
         """Say EndOfStream with the number of frames sent; a second time, or once over, do nothing."""
         self._check_process()

@@ -51,8 +51,8 @@ class ResumingConnection:
     """A connection that mends itself.
 
     ``_lock`` guards all fields; under it a connection's own lock may be taken, never the other way round,
-    and nothing that waits is done. ``_room`` and ``_news`` are for senders and the receiver. Who is
-    ``_pumping`` alone says what is due: a sender that finds nothing due and nobody pumping sends at once.
+    and nothing that waits is done. ``_room`` and ``_news`` are for senders and the receiver. From a loss
+    until all that was kept is said (``_recovering``) only the thread of the attempt says anything.
 
     Args:
         connection: The first one.
@@ -86,8 +86,7 @@ class ResumingConnection:
         self._verdict: Optional[_Verdict] = None
         self._failure: Optional[tuple[SpeechmaticsError, Optional[BaseException]]] = None
         self._outage: Optional[Outage] = None
-        self._recovering = False  # from the loss until all that was kept is sent
-        self._pumping = False
+        self._recovering = False
         self._error: Optional[dict[str, Any]] = None  # an Error that may yet be mended
         self._next: Optional[Connection] = None  # one that is starting
         self._stop = self._abandoned = False
@@ -166,7 +165,7 @@ class ResumingConnection:
         with self._lock:
             self._check_turn(message["message"], None)
             request = self._replay.ask(message)
-        self._say(request)
+        self._say(request, lambda connection: connection.send(request.message))
 
     def send_audio(
         self,
@@ -180,34 +179,33 @@ class ResumingConnection:
         """As :meth:`Connection.send_audio`; during an outage a feeder waits, and a caller's audio is kept."""
         self._check_process()
         while True:
+            ticket: Optional[threading.Lock] = None
             with self._lock:
                 self._check_turn("AddAudio" if channel is None else "AddChannelAudio", channel)
-                if self._recovering and not feeding:
-                    if self._replay.full(channel, len(payload)):
-                        if not wait:
-                            return False
-                        self._raise_full()
-                    self._replay.keep(channel, payload)
-                    return True
-                if not self._recovering and not self._pumping:
+                connection = self._connection
+                if not self._recovering:
                     sent = self._try(payload, channel, seconds, feeding)
                     if sent:
                         self._replay.said(self._replay.keep(channel, payload, feeding))
                         return True
-                    if sent is None:
-                        continue  # the connection is lost
-                    if wait:
-                        piece = self._replay.keep(channel, payload, feeding)
-                        break
-                if not wait:
-                    return False
-                ticket = self._room.ticket()
-            self._wait(ticket)
-        self._say(piece)
-        return True
+                if self._recovering and feeding:
+                    ticket = self._room.ticket()
+                elif self._recovering:
+                    full = self._replay.full(channel, len(payload))
+                    if full and wait:
+                        self._raise_full()
+                    if not full:
+                        self._replay.keep(channel, payload)
+                    return not full
+            if not wait:
+                return False
+            if ticket is not None:
+                self._wait(ticket)
+            else:
+                self._attempted(connection, lambda it: it.wait_for_room(channel, seconds, feeding))
 
-    def _try(self, payload: Any, channel: Optional[str], seconds: float, feeding: bool) -> Optional[bool]:
-        """Send a chunk if it needs no waiting; None if the connection is lost, and may be mended."""
+    def _try(self, payload: Any, channel: Optional[str], seconds: float, feeding: bool) -> bool:
+        """Send a chunk if it needs no waiting."""
         try:
             return self._connection.send_audio(
                 payload, channel=channel, seconds=seconds, feeding=feeding, wait=False
@@ -216,7 +214,30 @@ class ResumingConnection:
             if not self._may_mend(error):
                 raise
             self._recovering = True  # the receiver is about to notice it, too
-            return None
+            return False
+
+    def _say(self, item: Union[Request, End], say: Callable[[Connection], None]) -> None:
+        """Say what was put into the replay, unless it is kept for later."""
+        with self._lock:
+            connection, recovering = self._connection, self._recovering
+        if not recovering and self._attempted(connection, say):
+            with self._lock:
+                if connection is self._connection and self._outage is None:
+                    self._replay.said(item)
+
+    def _attempted(self, connection: Connection, action: Callable[[Connection], None]) -> bool:
+        """Do what may wait, without the lock; False if the connection was lost, and may be mended."""
+        try:
+            action(connection)
+        except SpeechmaticsError as error:
+            if not self._may_mend(error):
+                raise
+            if isinstance(error, TimeoutError):
+                connection.fail(error)  # a send stall: there the receiver hears of it
+            with self._lock:
+                self._recovering |= connection is self._connection
+            return False
+        return True
 
     def end_stream(self) -> None:
         """As :meth:`Connection.end_stream`."""
@@ -224,7 +245,7 @@ class ResumingConnection:
         with self._lock:
             if self._verdict is None and not self._replay.over:
                 end = self._replay.end_stream()
-                if not self._pumping and not self._recovering:
+                if not self._recovering:
                     self._connection.end_stream()
                     self._replay.said(end)
             self._room.notify_all()
@@ -235,7 +256,7 @@ class ResumingConnection:
         with self._lock:
             self._check_turn("EndOfChannel", channel)
             end = self._replay.end_channel(channel)
-        self._say(end)
+        self._say(end, lambda connection: connection.end_channel(channel))
 
     def request_stop(self) -> None:
         """As :meth:`Connection.request_stop`."""
@@ -403,10 +424,10 @@ class ResumingConnection:
         self, error: SpeechmaticsError, cause: Optional[BaseException], *, normal: bool = False
     ) -> None:
         if self._verdict is None:
+            if self._error is not None and not normal:
+                self._ahead.append(_Own(self._error))
             if self._failure is not None and not normal:
                 error, cause = self._failure
-            elif self._error is not None and not normal:
-                self._ahead.append(_Own(self._error))
             self._verdict = _Verdict(error, cause, normal)
         self._tell()
 
@@ -476,11 +497,8 @@ class ResumingConnection:
         if outage.trying:
             return None
         outage.trying = True
-        return self._thread("resume", self._reconnect, outage)
-
-    def _thread(self, part: str, target: Callable[..., None], *args: Any) -> threading.Thread:
-        name = f"speechmatics-rt-{part}-{self._log.request_id}"
-        return threading.Thread(target=target, args=args, name=name, daemon=True)
+        name = f"speechmatics-rt-resume-{self._log.request_id}"
+        return threading.Thread(target=self._reconnect, args=(outage,), name=name, daemon=True)
 
     def _reconnect(self, outage: Outage) -> None:
         self._connection.close()  # before the wait: an open socket counts against the quota
@@ -509,7 +527,10 @@ class ResumingConnection:
         if not self._take_over(outage, connection, again):
             connection.close()
             return
-        self._pump(connection, time.monotonic())
+        try:
+            self._attempted(connection, self._catch_up)
+        except SpeechmaticsError as error:
+            self._log.debug("nothing more can be sent: %s", error)  # the receiver hears why
 
     def _failed(self, outage: Outage, connection: Optional[Connection], error: SpeechmaticsError) -> None:
         if connection is not None:
@@ -537,7 +558,6 @@ class ResumingConnection:
                 messages_skipped=self._before.messages_skipped + old.messages_skipped,
             )
             self._connection, self._outage, self._error = connection, None, None
-            self._pumping = True
             gap = time.monotonic() - outage.began
             self._ahead.append(
                 _Own(
@@ -555,59 +575,27 @@ class ResumingConnection:
             self._tell()
             return True
 
-    # -- the pump ------------------------------------------------------------------------------------
-
-    def _say(self, item: Union[Piece, Request, End]) -> None:
-        """Have the pump say what was put into the replay; return when it is said, or kept for later."""
+    def _catch_up(self, connection: Connection) -> None:
+        """Say what is due, at ``replay_speed`` at most, until nothing is."""
+        began, said = time.monotonic(), 0.0
         while True:
-            pump: Optional[threading.Thread] = None
+            item = self._take_due(connection)
+            if item is None:
+                return
+            if isinstance(item, Piece):
+                seconds = self._replay.seconds(len(item.audio))
+                connection.wait_until(began + said / self._policy.replay_speed)
+                said += seconds
+                connection.send_audio(item.audio, channel=item.channel, seconds=seconds, feeding=item.feeding)
+            elif isinstance(item, Request):
+                connection.send(item.message)
+            elif item.channel is None:
+                connection.end_stream()
+            else:
+                connection.end_channel(item.channel)
             with self._lock:
-                if self._replay.is_said(item) or self._recovering:
-                    return
-                if self._verdict is not None:
-                    self._raise_verdict()
-                if not self._pumping:
-                    self._pumping = True
-                    pump = self._thread("pump", self._pump, self._connection, None)
-                ticket = self._room.ticket()
-            if pump is not None:
-                pump.start()
-            self._wait(ticket)
-
-    def _pump(self, connection: Connection, began: Optional[float]) -> None:
-        """Say what is due, until nothing is; after an outage (``began``) at ``replay_speed`` at most."""
-        ahead = 0.0
-        try:
-            while True:
-                item = self._take_due(connection)
-                if item is None:
-                    return
-                if isinstance(item, Piece):
-                    seconds = self._replay.seconds(len(item.audio))
-                    if began is not None:
-                        connection.wait_until(began + ahead / self._policy.replay_speed)
-                        ahead += seconds
-                    connection.send_audio(
-                        item.audio, channel=item.channel, seconds=seconds, feeding=item.feeding
-                    )
-                elif isinstance(item, Request):
-                    connection.send(item.message)
-                elif item.channel is None:
-                    connection.end_stream()
-                else:
-                    connection.end_channel(item.channel)
-                with self._lock:
-                    if connection is self._connection and self._outage is None:
-                        self._replay.said(item)
-                        self._room.notify_all()
-        except SpeechmaticsError as error:
-            if isinstance(error, TimeoutError):
-                connection.fail(error)  # a send stall: the receiver hears of it there
-            with self._lock:
-                if connection is self._connection:
-                    # The receiver will say what it means; until then audio is kept, as in an outage.
-                    self._pumping, self._recovering = False, True
-                    self._room.notify_all()
+                if connection is self._connection and self._outage is None:
+                    self._replay.said(item)
 
     def _take_due(self, connection: Connection) -> Union[Piece, Request, End, None]:
         with self._lock:
@@ -619,7 +607,6 @@ class ResumingConnection:
             self._recovering = False  # first this, then _stop: see request_stop()
             if self._stop and self._verdict is None and not self._replay.over:
                 return self._replay.end_stream()
-            self._pumping = False
             self._room.notify_all()
             return None
 
