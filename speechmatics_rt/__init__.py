@@ -49,7 +49,7 @@ from .stats import SessionStats
 from .transcript import Transcript
 
 if TYPE_CHECKING:
-    from .aio import AsyncClient, AsyncMultiChannelClient
+    from .aio import AsyncClient, AsyncMessageStream, AsyncMicrophone, AsyncMultiChannelClient
     from .microphone import Microphone
 
 __all__ = [
@@ -60,6 +60,8 @@ __all__ = [
     "MultiChannelClient",
     "AsyncClient",
     "AsyncMultiChannelClient",
+    "AsyncMessageStream",
+    "AsyncMicrophone",
     "MessageStream",
     "EventEmitter",
     # authentication
@@ -104,7 +106,13 @@ __all__ = [
     "TransportError",
 ]
 
-_LATER = {"AsyncClient": "aio", "AsyncMultiChannelClient": "aio", "Microphone": "microphone"}
+_LATER = {
+    "AsyncClient": "aio",
+    "AsyncMessageStream": "aio",
+    "AsyncMicrophone": "aio",
+    "AsyncMultiChannelClient": "aio",
+    "Microphone": "microphone",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -145,7 +145,7 @@ def check_chunk(payload: Block, audio_format: AudioFormat, *, channel: Optional[
     return payload
 
 
-_SAMPLE_SIZE = {kind: AudioFormat(kind).bytes_per_sample for kind in AudioEncoding}
+_SAMPLE_SIZE: dict[str, int] = {kind: AudioFormat(kind).bytes_per_sample for kind in AudioEncoding}
 
 
 def split_channels(path: Union[str, os.PathLike[str]], labels: Sequence[str]) -> dict[str, AudioSource]:

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, ClassVar, Optional, Union, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Optional, Union, cast
 
 from .exceptions import ConfigurationError
 from .options import (
@@ -92,7 +92,7 @@ class AudioFormat(Options):
         {'type': 'file'}
     """
 
-    encoding: Optional[AudioEncoding] = None
+    encoding: Union[AudioEncoding, Literal["pcm_f32le", "pcm_s16le", "mulaw"], None] = None
     sample_rate: int = 44100
     chunk_size: int = 4096
 

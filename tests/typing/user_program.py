@@ -48,6 +48,7 @@ from speechmatics_rt.messages import (
 )
 
 RAW = AudioFormat(encoding=AudioEncoding.PCM_S16LE, sample_rate=16000)
+RAW_BY_NAME = AudioFormat(encoding="pcm_s16le", sample_rate=16000)
 
 
 def is_final(message: AddTranscriptMessage) -> bool:
