@@ -146,6 +146,11 @@ class Replay:
         return self._end is not None or self._tracks[channel].end is not None
 
     @property
+    def heard(self) -> list[float]:
+        """Up to which second each channel was heard: the ends of the last finals."""
+        return [self.hearing.until(channel) for channel in self._tracks]
+
+    @property
     def bytes_taken(self) -> int:
         return sum(track.taken for track in self._tracks.values())
 

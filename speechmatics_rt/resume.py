@@ -86,6 +86,8 @@ class ResumingConnection:
         self._verdict: Optional[_Verdict] = None
         self._failure: Optional[tuple[SpeechmaticsError, Optional[BaseException]]] = None
         self._outage: Optional[Outage] = None
+        self._last: tuple[Optional[Outage], float] = (None, 0.0)  # the outage before, and its end
+        self._heard: list[float] = []  # up to where, when it began
         self._recovering = False
         self._error: Optional[dict[str, Any]] = None  # an Error that may yet be mended
         self._next: Optional[Connection] = None  # one that is starting
@@ -449,10 +451,19 @@ class ResumingConnection:
             if not self._may_mend(error):
                 self._conclude(error, error.__cause__)
                 return
-            self._outage = Outage(error, self._policy, time.monotonic())
             self._recovering = True
             self._room.notify_all()
+            self._outage = self._outage_of(error)
             self._plan(self._outage, error)
+
+    def _outage_of(self, error: SpeechmaticsError) -> Outage:
+        """Begin an outage; a connection that broke before it was of any use belongs to the last one."""
+        now, heard = time.monotonic(), self._replay.heard
+        last, since = self._last
+        if last is None or heard != self._heard or now - since > self._policy.max_delay:
+            last = Outage(error, self._policy, now)
+        self._heard = heard
+        return last
 
     def _plan(self, outage: Outage, error: SpeechmaticsError, *, at_once: bool = False) -> None:
         """Announce the next attempt, or give up."""
@@ -475,8 +486,8 @@ class ResumingConnection:
 
     def _give_up(self, outage: Outage, last: SpeechmaticsError, missing: float) -> None:
         heard = " and ".join(
-            f"{self._replay.hearing.until(channel):.2f} s" + (f" of {channel!r}" if channel else "")
-            for channel in self._replay.channels
+            f"{seconds:.2f} s" + (f" of {channel!r}" if channel else "")
+            for channel, seconds in zip(self._replay.channels, self._replay.heard)
         )
         tried = outage.attempts
         if missing:
@@ -558,6 +569,7 @@ class ResumingConnection:
                 messages_skipped=self._before.messages_skipped + old.messages_skipped,
             )
             self._connection, self._outage, self._error = connection, None, None
+            self._last = (outage, time.monotonic())
             gap = time.monotonic() - outage.began
             self._ahead.append(
                 _Own(

@@ -371,6 +371,70 @@ def test_a_token_refused_again_ends_it(serve: Serve, client_of: ClientOf) -> Non
     assert len(server.sessions) == 3
 
 
+def test_connections_that_break_at_once_count_as_one_outage(serve: Serve, client_of: ClientOf) -> None:
+    faults = [Fault.reset(after_seconds=20, sessions=[0]), Fault.reset(sessions=range(1, 99))]
+    server = serve(NumberedEngine(), faults=faults)
+    client = client_of(server, resume=ResumePolicy(max_attempts=5, min_delay=0.01, max_delay=1))
+    with pytest.raises(ConnectionError, match="5 attempts to reconnect failed"):
+        client.transcribe(pieces(), audio_format=FORMAT, transcription_config=CONFIG)
+    assert len(server.sessions) == 6
+
+
+def test_what_the_service_asks_to_wait_is_waited(serve: Serve, client_of: ClientOf) -> None:
+    faults = [
+        Fault.reset(after_seconds=20, sessions=[0]),
+        Fault.refuse(503, retry_after=1, sessions=[1]),
+        Fault.error("quota_exceeded", at="open", sessions=[2]),
+    ]
+    server = serve(NumberedEngine(), faults=faults)
+    client = client_of(server, resume=QUICK)
+    diary = Diary(client)
+    assert contents(client.transcribe(pieces(), audio_format=FORMAT, transcription_config=CONFIG)) == ALL
+    first, second, third = (message["delay"] for message in diary.of("Reconnecting"))
+    assert first < 0.1 <= third < 0.2
+    assert 1 <= second < 1.1
+
+
+@pytest.mark.parametrize("fault", ["silence", "stop_reading"])
+def test_a_server_that_goes_quiet_is_left_for_another(serve: Serve, client_of: ClientOf, fault: str) -> None:
+    server = serve(NumberedEngine(), faults=[getattr(Fault, fault)(after_seconds=20, sessions=[0])])
+    client = client_of(
+        server, resume=QUICK, send_timeout=0.3, ping_interval=0.2, ping_timeout=0.6, close_timeout=0.2
+    )
+    assert contents(client.transcribe(pieces(), audio_format=FORMAT, transcription_config=CONFIG)) == ALL
+
+
+def test_our_own_feeder_pauses_in_an_outage(serve: Serve, client_of: ClientOf) -> None:
+    taken = []
+
+    def source() -> Any:
+        for piece in pieces():
+            taken.append(piece)
+            yield piece
+
+    server = serve(NumberedEngine(), faults=[Fault.reset(after_seconds=20, sessions=[0])])
+    client = client_of(server, resume=SLOW)
+    with client.stream(source(), audio_format=FORMAT, transcription_config=CONFIG) as messages:
+        for message in messages:
+            if message["message"] == "Reconnecting":
+                break
+        kept = len(taken)
+        threading.Event().wait(0.1)  # what must not happen rings no bell
+        assert len(taken) <= kept + 1
+
+
+def test_handlers_may_ask_for_things_in_an_outage(serve: Serve, client_of: ClientOf) -> None:
+    server = serve(NumberedEngine(), faults=[Fault.reset(after_seconds=20, sessions=[0])])
+    client = client_of(server, resume=QUICK)
+    client.on("Reconnecting", lambda message: client.update_config(max_delay=3.0))
+    client.on("Reconnecting", lambda message: client.get_speakers())
+    diary = Diary(client)
+    config = TranscriptionConfig(max_delay=0.7, diarization="speaker")
+    client.transcribe(pieces(), audio_format=FORMAT, transcription_config=config)
+    assert server.sessions[1].start["transcription_config"]["max_delay"] == 3.0
+    assert len(diary.of("SpeakersResult")) == 1
+
+
 # -- before any I/O, and the policy --------------------------------------------------------------------
 
 
