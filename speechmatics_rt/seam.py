@@ -21,6 +21,7 @@ LEAD = 0.5  # seconds of audio before what is certain, for the recogniser to fin
 _WHOLE = 0.3  # seconds before the last final word: it must be heard whole again, or it can't be recognised
 _BLUR = 0.08  # two sessions may put the same limit of a word 40 ms to either side of it
 _SENTENCE = 0.2  # how far two sessions may differ about the limits of a sentence
+_MARK = 4.0  # seconds of silence in which a mark may still follow the last word; the longest max_delay
 _UNTRANSLATED = 30.0  # seconds to go back for a sentence without a translation; there may never be one
 _TIMES = ("start_time", "end_time")
 _GENERIC = re.compile(r"S(\d+)")
@@ -83,7 +84,10 @@ class _Channel:
     def anchor(self) -> float:
         """Return from when on audio is needed, should another session take over."""
         anchor = self.certain - LEAD
-        if self.last is not None and anchor < self.last[1] + 0.1:
+        if self.last is None:
+            return max(0.0, anchor)
+        near = self.last[1] + (0.1 + LEAD if self.marked else _MARK)
+        if self.certain < near:
             anchor = min(self.last[1] - LEAD, self.last[0] - _WHOLE)
         return max(0.0, anchor)
 
