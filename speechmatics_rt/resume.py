@@ -481,7 +481,7 @@ class ResumingConnection:
             reconnect=True,
         )
         self._ahead.append(outage.message)
-        self._log.warning("%s; attempt %d in %.1f s", error, outage.attempts, delay)
+        self._log.info("%s; attempt %d in %.1f s", error.text, outage.attempts, delay)
         self._tell()
 
     def _give_up(self, outage: Outage, last: SpeechmaticsError, missing: float) -> None:
@@ -541,7 +541,7 @@ class ResumingConnection:
         try:
             self._attempted(connection, self._catch_up)
         except SpeechmaticsError as error:
-            self._log.debug("nothing more can be sent: %s", error)  # the receiver hears why
+            self._log.debug("nothing more can be sent: %s", error.text)  # the receiver hears why
 
     def _failed(self, outage: Outage, connection: Optional[Connection], error: SpeechmaticsError) -> None:
         if connection is not None:

@@ -177,6 +177,15 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
         "--api-key", metavar="KEY", help="better set SPEECHMATICS_API_KEY, which others can't see"
     )
     group.add_argument("--engine", choices=["whisper", "scripted"], help="of --local; default: whisper")
+    group.add_argument(
+        "--resume", action="store_true", help="go on after a lost connection, without losing a word"
+    )
+    group.add_argument(
+        "--drop-every",
+        type=float,
+        metavar="SECONDS",
+        help="of --local: cut the connection again and again, to see it resume",
+    )
     group.add_argument("--timeout", type=float, metavar="SECONDS", help="at most, for everything")
 
 

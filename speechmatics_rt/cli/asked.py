@@ -47,6 +47,11 @@ def asked(arguments: argparse.Namespace) -> Asked:
         ((arguments.raw is None) != (arguments.sample_rate is None), "--raw and --sample-rate go together"),
         (arguments.engine is not None and not arguments.local, "--engine goes with --local"),
         (arguments.local and arguments.api_key is not None, "--local needs no --api-key"),
+        (arguments.drop_every is not None and not arguments.local, "--drop-every goes with --local"),
+        (
+            arguments.drop_every is not None and arguments.drop_every <= 0,
+            "--drop-every takes seconds above 0",
+        ),
         (arguments.file is None and not arguments.channel, "name a FILE, or - for standard input"),
         (arguments.file is not None and arguments.channel, "name a FILE or --channel, not both"),
     ):

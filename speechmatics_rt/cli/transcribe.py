@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, Optional
 
 from ..auth import NoAuth
 from ..client import BaseClient, Client
@@ -63,24 +63,31 @@ def _client(arguments: argparse.Namespace, session: Asked, stack: ExitStack) -> 
         kind = MultiChannelClient
     # What is over needs no long goodbye: the second Ctrl-C is to be felt.
     connection = ConnectionConfig(close_timeout=1)
+    resume = arguments.resume or arguments.drop_every is not None
     if not arguments.local:
         return kind(
-            api_key=arguments.api_key, url=arguments.url, conn_config=connection, handler_errors="raise"
+            api_key=arguments.api_key,
+            url=arguments.url,
+            conn_config=connection,
+            resume=resume,
+            handler_errors="raise",
         )
     language = session.options["transcription_config"].language
-    url = stack.enter_context(_local_server(arguments.engine or "whisper", language))
-    return kind(NoAuth(), url=url, conn_config=connection, handler_errors="raise")
+    engine = arguments.engine or "whisper"
+    url = stack.enter_context(_local_server(engine, language, arguments.drop_every))
+    return kind(NoAuth(), url=url, conn_config=connection, resume=resume, handler_errors="raise")
 
 
 @contextmanager
-def _local_server(engine: str, language: str) -> Iterator[str]:
+def _local_server(engine: str, language: str, drop_every: Optional[float]) -> Iterator[str]:
     try:
-        from ..local import LocalServer
+        from ..local import Fault, LocalServer
     except ImportError as exc:
         raise ConfigurationError(
             f"--local needs more packages ({exc.__cause__ or exc}): pip install 'speechmatics-rt-sync[local]'"
         ) from exc
-    with LocalServer(engine) as server:
+    faults = [] if drop_every is None else [Fault.fin(after_seconds=drop_every)]
+    with LocalServer(engine, faults=faults) as server:
         server.engine.language_pack_info(language)  # loads the model: what is missing is missed here
         yield server.url
 

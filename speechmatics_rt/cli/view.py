@@ -100,7 +100,14 @@ class View:
             self._print(self._flow.line(f"[{message.get('language')}] {text}"))
         elif kind == "AudioEventStarted" and self._live_text:
             self._print(self._flow.line(f"[{message.get('event', {}).get('type')}]"))
-        if kind == "Warning":
+        if kind == "Reconnecting":
+            self._screen.note(f"speechmatics-rt: {message['cause']}; again in {message['delay']:.1f} s")
+        elif kind == "Resumed":
+            self._screen.note(
+                f"speechmatics-rt: connected again after {message['gap']:.1f} s; "
+                f"{message['replayed']:.1f} s of audio sent again"
+            )
+        elif kind == "Warning":
             self._screen.note(f"speechmatics-rt: warning: {message.get('reason')} ({message.get('type')})")
 
     def _sort(self, message: Mapping[str, Any]) -> None:

@@ -324,3 +324,12 @@ def distance(expected: list[str], found: list[str]) -> int:
                 min(row[place] + 1, row[place - 1] + 1, diagonal + (word != other)),
             )
     return row[-1]
+
+
+@pytest.mark.speech
+def test_drop_every_shows_that_no_word_is_lost_over_broken_connections() -> None:
+    code, out, err = run("transcribe", SPEECH, "--local", "--drop-every", "8")
+    assert code == 0, err
+    assert err.count("connected again after") >= 2
+    for words in ("prudently in his power to do for them", "married a more amiable woman", "amiable himself"):
+        assert words in out.replace("\n", " ")
