@@ -19,12 +19,7 @@ from typing import Any, Callable, NamedTuple, NoReturn, Optional, Union
 from .config import AudioFormat, ResumePolicy
 from .connection import Connection
 from .doorbell import Doorbell, Waiters
-from .exceptions import (
-    AuthenticationError,
-    SessionError,
-    SpeechmaticsError,
-    TimeoutError,
-)
+from .exceptions import AuthenticationError, SessionError, SpeechmaticsError, TimeoutError
 from .exchange import Arrival
 from .log import SessionLog
 from .outage import Outage, is_recoverable
@@ -34,6 +29,7 @@ from .stats import SessionStats
 __all__ = ["ResumingConnection"]
 
 _LONGEST_WAIT = 3600.0  # nobody waits for this: without any timeout a wait overflows, or hides Ctrl-C
+_PATIENCE = 1.0  # seconds for the lock, which nobody holds for long
 _CTRL_C = 0.5 if os.name == "nt" else _LONGEST_WAIT  # on Windows a waiting lock is deaf to Ctrl-C
 
 
@@ -166,8 +162,8 @@ class ResumingConnection:
         self._check_process()
         with self._lock:
             self._check_turn(message["message"], None)
-            request = self._replay.ask(message)
-        self._say(request, lambda connection: connection.send(request.message))
+            request, live = self._replay.ask(message), self._live
+        self._say(request, live, lambda connection: connection.send(request.message))
 
     def send_audio(
         self,
@@ -218,13 +214,18 @@ class ResumingConnection:
             self._recovering = True  # the receiver is about to notice it, too
             return False
 
-    def _say(self, item: Union[Request, End], say: Callable[[Connection], None]) -> None:
-        """Say what was put into the replay, unless it is kept for later."""
-        with self._lock:
-            connection, recovering = self._connection, self._recovering
-        if not recovering and self._attempted(connection, say):
+    @property
+    def _live(self) -> Optional[Connection]:
+        """The connection, if everybody may say something on it."""
+        return None if self._recovering else self._connection
+
+    def _say(
+        self, item: Union[Request, End], live: Optional[Connection], say: Callable[[Connection], None]
+    ) -> None:
+        """Say what was put into the replay while ``live`` was the connection; without one it is kept."""
+        if live is not None and self._attempted(live, say):
             with self._lock:
-                if connection is self._connection and self._outage is None:
+                if live is self._connection and self._outage is None:
                     self._replay.said(item)
 
     def _attempted(self, connection: Connection, action: Callable[[Connection], None]) -> bool:
@@ -257,8 +258,8 @@ class ResumingConnection:
         self._check_process()
         with self._lock:
             self._check_turn("EndOfChannel", channel)
-            end = self._replay.end_channel(channel)
-        self._say(end, lambda connection: connection.end_channel(channel))
+            end, live = self._replay.end_channel(channel), self._live
+        self._say(end, live, lambda connection: connection.end_channel(channel))
 
     def request_stop(self) -> None:
         """As :meth:`Connection.request_stop`."""
@@ -273,9 +274,15 @@ class ResumingConnection:
             with self._lock:
                 if self.draining:
                     return False
-                ticket = self._room.ticket()
-            if not self._wait(ticket, moment):
+                live, ticket = self._live, self._room.ticket()
+            if live is None:
+                if not self._wait(ticket, moment):
+                    return True
+            elif live.wait_until(moment):
                 return True
+            elif not self.draining:
+                with self._lock:  # it takes no audio any more: the receiver will say what that means
+                    self._recovering |= live is self._connection
 
     # -- listening -----------------------------------------------------------------------------------
 
@@ -365,10 +372,15 @@ class ResumingConnection:
         if os.getpid() != self._pid:
             self._connection.close()
             return
-        with self._lock:
-            self._conclude(SessionError("the session was closed"), None)
-            connections = [self._connection, self._next]
-        for connection in connections:
+        locked = self._lock.acquire(timeout=_PATIENCE)  # in a signal handler its holder may be below us
+        try:
+            if locked:
+                self._conclude(SessionError("the session was closed"), None)
+                self._ahead.clear()
+        finally:
+            if locked:
+                self._lock.release()
+        for connection in (self._connection, self._next):
             if connection is not None:
                 connection.close()
 
