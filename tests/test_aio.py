@@ -569,10 +569,12 @@ def test_cancellation_closes_the_session_and_propagates(serve, how) -> None:
             else:
                 await client.start_session(audio_format=PCM)
                 await client.send_audio(SECOND)
+                stopping.append(True)
                 await client.stop_session()
 
+        stopping: list[bool] = []
         task = asyncio.ensure_future(work())
-        await until(lambda: client.audio_bytes_sent)
+        await until(lambda: client.audio_bytes_sent and (how != "stop" or stopping))
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -224,7 +224,9 @@ def test_request_stop_during_an_outage_ends_the_session_with_all_that_was_sent(
             break
         sent += len(piece)
     client.stop_session()
-    assert contents(client.transcript) == [w.content for w in WORDS if w.end * 2 * RATE < sent][: len(ALL)]
+    ended = [w.content for w in WORDS if w.end * 2 * RATE <= sent][: len(ALL)]
+    begun = [w.content for w in WORDS if w.start * 2 * RATE < sent][: len(ALL)]
+    assert contents(client.transcript) in (ended, begun)  # the last one may have been cut
 
 
 # -- the end of patience -------------------------------------------------------------------------------
