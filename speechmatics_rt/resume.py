@@ -488,7 +488,7 @@ class ResumingConnection:
         outage.message = _Own(
             message="Reconnecting",
             attempt=outage.attempts,
-            cause=str(error.args[0]) if error.args else repr(error),
+            cause=_said(error),
             delay=round(delay, 3),
             reconnect=True,
         )
@@ -507,10 +507,9 @@ class ResumingConnection:
         else:
             why = f"{tried} attempts to reconnect failed within {time.monotonic() - outage.began:.0f} s"
         if last is not outage.error:
-            why += f", the last one: {last.args[0] if last.args else last!r}"
+            why += f", the last one: {_said(last)}"
         error = copy.copy(outage.error)
-        first = str(error.args[0]) if error.args else type(error).__name__
-        error.args = (f"{first}; {why}. Heard up to {heard} (error.transcript): go on from there",)
+        error.args = (f"{_said(error)}; {why}. Heard up to {heard} (error.transcript): go on from there",)
         self._conclude(error, outage.error.__cause__ if last is outage.error else last)
 
     # -- the thread of an attempt --------------------------------------------------------------------
@@ -633,6 +632,11 @@ class ResumingConnection:
                 return self._replay.end_stream()
             self._room.notify_all()
             return None
+
+
+def _said(error: SpeechmaticsError) -> str:
+    """Give the text of an error without its ids."""
+    return str(error.args[0]) if error.args else type(error).__name__
 
 
 def _channels(start: Mapping[str, Any]) -> list[Optional[str]]:

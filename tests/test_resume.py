@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
 import random
+import signal
 import threading
 import time
 import warnings
@@ -241,6 +243,7 @@ def test_giving_up_says_what_was_heard_and_up_to_when(serve: Serve, client_of: C
         client.transcribe(pieces(), audio_format=FORMAT, transcription_config=CONFIG)
     error = caught.value
     assert "2 attempts to reconnect failed" in str(error)
+    assert "503" in str(error)
     assert f"Heard up to {error.transcript.end_time:.2f} s" in str(error)
     assert contents(error.transcript) == ALL[: len(error.transcript.words)]
     assert error.request_id == client.request_id
@@ -312,6 +315,19 @@ def test_close_ends_an_outage_at_once(serve: Serve, client_of: ClientOf, moment:
     assert not client.is_connected
     with pytest.raises(SessionError):
         client.send_audio(bytes(2 * RATE))
+
+
+def test_ctrl_c_ends_an_outage_at_once(serve: Serve, client_of: ClientOf) -> None:
+    server = serve(NumberedEngine(), faults=[Fault.reset(after_seconds=20, sessions=[0])])
+    client = client_of(server, resume=SLOW)
+    press = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+    client.on("Reconnecting", lambda message: press.start())
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        client.transcribe(pieces(), audio_format=FORMAT, transcription_config=CONFIG)
+    press.join()
+    assert time.monotonic() - began < 5
+    assert not client.is_connected
 
 
 def test_a_deadline_of_the_whole_call_counts_in_an_outage(serve: Serve, client_of: ClientOf) -> None:
