@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
@@ -11,7 +12,7 @@ from speechmatics_rt import Client, ConnectionConfig, MultiChannelClient, Transc
 from speechmatics_rt.config import ResumePolicy
 from speechmatics_rt.local import Fault, LocalServer
 
-from .numbered import FORMAT, NumberedEngine, Spoken, speak
+from .numbered import FORMAT, RATE, NumberedEngine, Spoken, speak
 
 POLICY = ResumePolicy(
     max_attempts=20, min_delay=0.02, max_delay=0.1, busy_delay=0.2, max_outage=30, replay_speed=100
@@ -91,16 +92,18 @@ def run(
     seed: int,
     *,
     seconds: float,
-    speed: Optional[float] = 20.0,
+    speed: float = 20.0,
     channels: int = 1,
     tls: bool = False,
     blur: float = 0.0,
     repeated: bool = False,
+    live: bool = False,
     losses: int = 3,
 ) -> Outcome:
     """Transcribe over breaking connections, and count."""
     rng = random.Random(seed)
     manner = [channels, "ch", "wss" if tls else "ws", "blurred" * bool(blur), "repeated" * repeated]
+    manner.append("live" * live)
     name = f"{seed}: " + " ".join(str(part) for part in manner if part)
     outcome = Outcome(name)
     labels: list[Optional[str]] = [None] if channels == 1 else [f"leg{n}" for n in range(channels)]
@@ -122,13 +125,13 @@ def run(
         with kind(url=server.url, conn_config=conn_config, resume=POLICY) as client:
             heard = watch(client, outcome)
             sources = {label: chunks(audio, rng) for label, (audio, _) in spoken.items()}
+            options = {"audio_format": FORMAT, "transcription_config": config}
             try:
-                transcript = client.transcribe(
-                    sources[None] if channels == 1 else sources,
-                    audio_format=FORMAT,
-                    transcription_config=config,
-                    speed=speed,
-                )
+                if live:
+                    transcript = send_live(client, sources, speed, **options)
+                else:
+                    source = sources[None] if channels == 1 else sources
+                    transcript = client.transcribe(source, speed=speed, **options)
             except Exception as exc:
                 outcome.trouble.append(f"{type(exc).__name__}: {exc}")
                 transcript = getattr(exc, "transcript", None) or Transcript()
@@ -139,6 +142,26 @@ def run(
     if ".." in transcript.text:
         outcome.trouble.append("a mark came twice")
     return outcome
+
+
+def send_live(client: Any, sources: dict[Any, Iterator[bytes]], speed: float, **options: Any) -> Transcript:
+    """Send by hand what a microphone would give, one thread for all channels; nothing waits for an outage."""
+    named = None not in sources
+    client.start_session(**options, **({"channels": list(sources)} if named else {}))
+    began, sent = time.monotonic(), dict.fromkeys(sources, 0)
+    while sources:
+        label = min(sources, key=lambda one: sent[one])
+        piece = next(sources[label], None)
+        if piece is None:
+            del sources[label]
+            if named:
+                client.end_channel(label)
+            continue
+        time.sleep(max(0.0, began + sent[label] / 2 / RATE / speed - time.monotonic()))
+        client.send_audio(label, piece) if named else client.send_audio(piece)
+        sent[label] += len(piece)
+    client.stop_session()
+    return client.transcript
 
 
 def watch(client: Any, outcome: Outcome) -> dict[str, int]:
