@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import random
@@ -14,11 +15,13 @@ from typing import Any, Callable
 import pytest
 
 from speechmatics_rt import (
+    AsyncClient,
     AudioError,
     AuthBase,
     AuthenticationError,
     Client,
     ConfigurationError,
+    ConnectionConfig,
     ConnectionError,
     MultiChannelClient,
     SessionError,
@@ -157,6 +160,36 @@ def test_channels_break_and_go_on_together(serve: Serve, client_of: ClientOf) ->
     transcript = client.transcribe(sources, audio_format=FORMAT, transcription_config=CONFIG)
     words = {label: [w.content for w in transcript.words if w.channel == label] for label in sources}
     assert words == {"a": ALL, "b": [word.content for word in other_words]}
+
+
+def test_the_asyncio_face_resumes_without_holding_up_its_loop(serve: Serve) -> None:
+    faults = [Fault.reset(after_seconds=20, sessions=[0]), Fault.hang(seconds=0.3, sessions=[1])]
+    server = serve(NumberedEngine(blur=0.04), faults=faults)
+
+    async def main() -> tuple[list[str], float]:
+        longest, done = 0.0, asyncio.Event()
+
+        async def tick() -> None:
+            nonlocal longest
+            while not done.is_set():
+                began = time.monotonic()
+                await asyncio.sleep(0.01)
+                longest = max(longest, time.monotonic() - began)
+
+        ticking = asyncio.ensure_future(tick())
+        config = ConnectionConfig(ssl_context=server.ssl_context)
+        async with AsyncClient(url=server.url, resume=QUICK, conn_config=config) as client:
+            await client.start_session(audio_format=FORMAT, transcription_config=CONFIG)
+            for piece in pieces():
+                await client.send_audio(piece)
+            await client.stop_session()
+            done.set()
+            await ticking
+            return contents(client.transcript), longest
+
+    heard, longest = asyncio.run(main())
+    assert heard == ALL
+    assert longest < 0.25
 
 
 # -- sessions by hand ----------------------------------------------------------------------------------
