@@ -30,6 +30,14 @@ stairs went out.
 S1: Please keep your seats"""
 
 
+@pytest.fixture(autouse=True)
+def a_terminal_of_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw wherever these tests run: in CI nothing is drawn."""
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+
+
 class FakeTerminal(io.StringIO):
     """Two streams on one terminal."""
 
