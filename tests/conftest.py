@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -40,6 +41,16 @@ def nothing_left_behind() -> Iterator[None]:
         gc.collect()  # a failing test keeps its frames alive for a moment
         time.sleep(0.01)  # nothing rings when a daemon thread ends
     assert (threads(), descriptors()) <= before
+
+
+@pytest.fixture(autouse=True, scope="session")
+def ctrl_c_interrupts() -> Iterator[None]:
+    """Take Ctrl-C back where tests run in the background: shells have it ignored there, for children too."""
+    before = signal.getsignal(signal.SIGINT)
+    if before == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True, scope="session")
