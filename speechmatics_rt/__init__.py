@@ -45,7 +45,7 @@ from .exceptions import (
 from .messages import ClientMessageType, ServerMessageType
 from .multichannel import MultiChannelClient
 from .results import TranscriptResult
-from .stats import SessionStats
+from .stats import Latency, SessionStats
 from .transcript import Transcript
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ __all__ = [
     "TranslationConfig",
     # messages and results
     "ClientMessageType",
+    "Latency",
     "ServerMessageType",
     "SessionInfo",
     "SessionStats",

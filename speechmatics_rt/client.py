@@ -9,7 +9,6 @@ import time
 import warnings
 import weakref
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, NamedTuple, Optional, TypeVar, Union
 
 from typing_extensions import Literal
@@ -265,9 +264,7 @@ class BaseClient(EventEmitter):
     def stats(self) -> SessionStats:
         """Figures of the present or last session."""
         conversation = self._conversation
-        if conversation is None:
-            return SessionStats()
-        return replace(conversation.connection.stats(), seconds_transcribed=conversation.transcript.end_time)
+        return conversation.stats() if conversation else SessionStats()
 
     @property
     def transcript(self) -> Transcript:

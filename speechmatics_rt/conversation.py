@@ -6,10 +6,12 @@ import contextvars
 import copy
 import logging
 import threading
+import time
 import warnings
 import weakref
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Optional, Union
 
 from .audio import Block, check_chunk
@@ -21,7 +23,9 @@ from .exceptions import SessionError, SpeechmaticsError, TimeoutError
 from .exchange import ACKNOWLEDGEMENTS, Arrival
 from .log import SessionLog
 from .messages import ServerMessage
+from .meter import Meter
 from .resume import ResumingConnection
+from .stats import SessionStats
 from .transcript import Transcript
 
 __all__ = ["Conversation", "MessageStream", "listen"]
@@ -33,7 +37,8 @@ class Conversation:
     """What belongs to one session: its connection, its transcript, and whether all of it was delivered.
 
     One thread delivers: the caller's in ``stream()`` and ``transcribe()``, the listener's after
-    ``start_session()``. ``delivered`` is set when it has run its last handler.
+    ``start_session()``. ``delivered`` is set when it has run its last handler. ``_meter_lock`` guards the
+    meter, to which senders and that thread both tell what they did, and nothing else is done under it.
     """
 
     def __init__(
@@ -56,6 +61,8 @@ class Conversation:
         self.log = log.on(logger)
         self.streamed = streamed  # delivered by a MessageStream, not by a listener
         self.transcript = Transcript()
+        self._meter_lock = threading.Lock()
+        self._meter = Meter()
         self.delivering: Optional[int] = threading.get_ident()  # the thread that runs the handlers
         self.delivered = Latch()
         self.failure: Optional[SpeechmaticsError] = None
@@ -80,10 +87,23 @@ class Conversation:
         payload = check_chunk(payload, self.audio_format, channel=channel)
         seconds = self.seconds(len(payload))
         try:
-            return self.connection.send_audio(payload, channel=channel, seconds=seconds, wait=wait)
+            sent = self.connection.send_audio(payload, channel=channel, seconds=seconds, wait=wait)
         except SpeechmaticsError as exc:
             self.told(exc)
             raise
+        if sent:
+            self._sent(channel, seconds)
+        return sent
+
+    def feed(self, chunk: Block, channel: Optional[str]) -> None:
+        """Send a chunk of a source, as far as the receiver keeps up."""
+        seconds = self.seconds(len(chunk))
+        self.connection.send_audio(chunk, channel=channel, seconds=seconds, feeding=True)
+        self._sent(channel, seconds)
+
+    def _sent(self, channel: Optional[str], seconds: float) -> None:
+        with self._meter_lock:
+            self._meter.sent(channel, seconds, time.monotonic())
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Send a caller's message."""
@@ -97,8 +117,27 @@ class Conversation:
         """Hand one message to the transcript and to its handlers, on this thread."""
         if self.closed:
             return
-        self.transcript.add(message)
+        self.hear(message)
         emitter.emit(message["message"], message)
+
+    def hear(self, message: dict[str, Any]) -> None:
+        """Put one message, of which the handlers are about to hear, into the transcript and the figures."""
+        self.transcript.add(message)
+        with self._meter_lock:
+            self._meter.heard(message, time.monotonic())
+
+    def stats(self) -> SessionStats:
+        """Give the figures, up to this moment."""
+        figures = self.connection.stats()
+        with self._meter_lock:
+            meter = self._meter
+            return replace(
+                figures,
+                seconds_transcribed=self.transcript.end_time,
+                lag=meter.lag,
+                partial_latency=meter.partial,
+                final_latency=meter.final,
+            )
 
     def end(self, failure: Optional[SpeechmaticsError] = None) -> None:
         """Note that nothing more will be delivered."""

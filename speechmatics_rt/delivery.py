@@ -155,7 +155,7 @@ class Delivery:
             await self._bell.heard()
 
     async def deliver(self, message: dict[str, Any]) -> None:
-        self.conversation.transcript.add(message)
+        self.conversation.hear(message)
         emitter = self._emitter()
         if emitter is not None:
             await emitter.deliver(message)

@@ -86,12 +86,11 @@ def _talk(
     connection = conversation.connection
     try:
         for chunk in source:
-            seconds = conversation.seconds(len(chunk))
-            if pacer is not None and not connection.wait_until(pacer.due(seconds)):
+            if pacer is not None and not connection.wait_until(pacer.due(conversation.seconds(len(chunk)))):
                 break
             if turns is not None:
                 turns.take(channel)
-            connection.send_audio(chunk, channel=channel, seconds=seconds, feeding=True)
+            conversation.feed(chunk, channel)
         if channel is None:
             connection.end_stream()
         else:

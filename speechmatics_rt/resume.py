@@ -88,7 +88,7 @@ class ResumingConnection:
         self._error: Optional[dict[str, Any]] = None  # an Error that may yet be mended
         self._next: Optional[Connection] = None  # one that is starting
         self._stop = self._abandoned = False
-        self._before = SessionStats()  # what earlier connections received
+        self._before = SessionStats()  # of the connections until now, as far as they add up
 
     # -- for everybody -------------------------------------------------------------------------------
 
@@ -118,19 +118,25 @@ class ResumingConnection:
     def stats(self) -> SessionStats:
         self._check_process()
         with self._lock:
-            now, before, replay = self._connection.stats(), self._before, self._replay
-            frames, seconds = replay.waiting
-            return replace(
-                now,
-                seconds_sent=self.seconds_sent,
-                seconds_acknowledged=max(0.0, self.seconds_sent - seconds - now.unacknowledged_seconds),
-                frames_sent=replay.frames_taken,
-                unacknowledged_frames=now.unacknowledged_frames + frames,
-                bytes_sent=replay.bytes_taken,
-                messages_received=before.messages_received + now.messages_received,
-                messages_skipped=before.messages_skipped + now.messages_skipped,
-                queue_depth=now.queue_depth + len(self._ahead),
-            )
+            return self._stats()
+
+    def _stats(self) -> SessionStats:
+        """Add up, with the lock held."""
+        now, before, replay = self._connection.stats(), self._before, self._replay
+        frames, seconds = replay.waiting
+        acknowledged = self.seconds_sent - seconds - now.unacknowledged_seconds
+        return replace(
+            before,
+            seconds_sent=self.seconds_sent,
+            seconds_acknowledged=max(before.seconds_acknowledged, acknowledged),
+            frames_sent=replay.frames_taken,
+            unacknowledged_frames=now.unacknowledged_frames + frames,
+            bytes_sent=replay.bytes_taken,
+            messages_received=before.messages_received + now.messages_received,
+            messages_skipped=before.messages_skipped + now.messages_skipped,
+            queue_depth=now.queue_depth + len(self._ahead),
+            silence=now.silence,
+        )
 
     # -- talking -------------------------------------------------------------------------------------
 
@@ -465,6 +471,8 @@ class ResumingConnection:
                 return
             self._recovering = True
             self._room.notify_all()
+            acknowledged = self._stats().seconds_acknowledged
+            self._before = replace(self._before, seconds_acknowledged=acknowledged)  # never less again
             self._outage = self._outage_of(error)
             self._plan(self._outage, error)
 
@@ -573,11 +581,11 @@ class ResumingConnection:
             self._next = None
             if not self.is_open:
                 return False
-            old = self._connection.stats()
+            before = self._stats()
             self._before = replace(
-                self._before,
-                messages_received=self._before.messages_received + old.messages_received,
-                messages_skipped=self._before.messages_skipped + old.messages_skipped,
+                before,
+                reconnects=before.reconnects + 1,
+                replayed_seconds=before.replayed_seconds + again,
             )
             self._connection, self._outage, self._error = connection, None, None
             self._last = (outage, time.monotonic())

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any, Optional
 
+from .reading import channel_of, results_of, span, times_of
 from .words import Delimiters, Joiner
 
 __all__ = ["Hearing", "Seam", "shifted"]
@@ -103,7 +104,7 @@ class _Channel:
                 self.marked |= item.get("attaches_to") != "next"
                 continue
             self.before = self.last[1] if self.last else None
-            self.last = _span(item)
+            self.last = span(item)
             self.marked, self.speaking = False, True
             self.certain = max(self.certain, self.last[1])
 
@@ -163,7 +164,7 @@ class Hearing:
             return self._recognition_started(message)
         if self.started and self._started < self._session:
             return None  # Info and Warning before the start: they were said of the first session
-        channel = self._of(_label(message))
+        channel = self._of(channel_of(message))
         if self._session:
             message = shifted(message, channel.offset, self._speakers_before)
         self._number_speakers(message)
@@ -191,8 +192,8 @@ class Hearing:
                 self._speakers = max(self._speakers, int(number[1]))
 
     def _final(self, channel: _Channel, message: dict[str, Any]) -> Optional[dict[str, Any]]:
-        results = _items(message)
-        end = _times(message)[1]
+        results = results_of(message)
+        end = times_of(message)[1]
         kept = self._news(channel, results, channel.seam)
         heard_before = bool(results) or end <= channel.until + 1e-6
         if channel.later and not kept and heard_before and not message.get("forced"):
@@ -208,9 +209,9 @@ class Hearing:
     def _partial(self, channel: _Channel, message: dict[str, Any]) -> Optional[dict[str, Any]]:
         if not channel.later:
             return message
-        results = _items(message)
+        results = results_of(message)
         kept = self._news(channel, results, copy.copy(channel.seam))
-        if not kept and _times(message)[1] <= channel.until + 1e-6:
+        if not kept and times_of(message)[1] <= channel.until + 1e-6:
             return None
         return self._of_news(channel, message, kept, len(kept) < len(results))
 
@@ -223,25 +224,25 @@ class Hearing:
         marked = channel.marked
         for item in results:
             if item.get("type") != "punctuation":
-                if seam.is_new(*_span(item)):
+                if seam.is_new(*span(item)):
                     kept += [*held, item]
                 held = []
             elif item.get("attaches_to") == "next":
                 held.append(item)
             elif seam.passed:
                 kept.append(item)
-            elif not marked and channel.ends_last_word(_span(item)[1]):
+            elif not marked and channel.ends_last_word(span(item)[1]):
                 kept.append(item)
                 marked = True
-        return kept + [item for item in held if seam.passed or _span(item)[0] > seam.end]
+        return kept + [item for item in held if seam.passed or span(item)[0] > seam.end]
 
     def _of_news(
         self, channel: _Channel, message: dict[str, Any], kept: Items, dropped: bool
     ) -> dict[str, Any]:
         """Make a transcript of the results that are new."""
-        start, end = _times(message)
+        start, end = times_of(message)
         end = max(end, channel.until)  # limits that differ by a blur don't turn time back
-        start = min([max(start, channel.until), *(_span(item)[0] for item in kept)])
+        start = min([max(start, channel.until), *(span(item)[0] for item in kept)])
         metadata = {**message.get("metadata", {}), "start_time": start, "end_time": end}
         if dropped:
             old = str(metadata.get("transcript", ""))
@@ -259,7 +260,7 @@ class Hearing:
 
     def _end_of_utterance(self, channel: _Channel, message: dict[str, Any]) -> Optional[dict[str, Any]]:
         if channel.later and not message.get("forced"):
-            early = channel.last is not None and _times(message)[1] <= channel.last[1] - _BLUR
+            early = channel.last is not None and times_of(message)[1] <= channel.last[1] - _BLUR
             if early or not channel.speaking:
                 return None
         channel.speaking = False
@@ -267,18 +268,18 @@ class Hearing:
 
     def _translation(self, _: _Channel, message: dict[str, Any]) -> Optional[dict[str, Any]]:
         language = str(message.get("language"))
-        kept = [item for item in _items(message) if not self._is_translated(language, item)]
-        if self._session and not kept and _items(message):
+        kept = [item for item in results_of(message) if not self._is_translated(language, item)]
+        if self._session and not kept and results_of(message):
             return None
         if message["message"] == "AddTranslation":
-            self._translated.extend((language, *_span(item)) for item in kept)
+            self._translated.extend((language, *span(item)) for item in kept)
         return {**message, "results": kept} if self._session else message
 
     def _is_translated(self, language: str, item: Mapping[str, Any]) -> bool:
         """Whether this sentence, or one of which the new session heard the end, has its translation."""
         if not self._session:
             return False
-        start, end = _span(item)
+        start, end = span(item)
         return any(
             language == known and abs(end - known_end) <= _SENTENCE and start > known_start - _SENTENCE
             for known, known_start, known_end in self._translated
@@ -344,7 +345,7 @@ def _moved(key: str, value: Any, seconds: float, speakers: int) -> Any:
 
 def _speakers(message: Mapping[str, Any]) -> Iterable[str]:
     """Find the labels of speakers in transcripts, translations and the list of speakers."""
-    for item in _items(message):
+    for item in results_of(message):
         alternatives = item.get("alternatives")
         for holder in [item, *(alternatives if isinstance(alternatives, list) else [])]:
             if isinstance(holder, Mapping) and isinstance(holder.get("speaker"), str):
@@ -355,34 +356,7 @@ def _speakers(message: Mapping[str, Any]) -> Iterable[str]:
             yield speaker["label"]
 
 
-def _label(message: Mapping[str, Any]) -> Optional[str]:
-    """Find the channel where today's servers put it, in the message, or older ones, in each result."""
-    label = message.get("channel")
-    if label is None:
-        label = next((item.get("channel") for item in _items(message)), None)
-    return label if isinstance(label, str) else None
-
-
-def _items(message: Mapping[str, Any]) -> Items:
-    results = message.get("results")
-    return [item for item in results if isinstance(item, dict)] if isinstance(results, list) else []
-
-
-def _span(item: Mapping[str, Any]) -> tuple[float, float]:
-    start, end = _number(item.get("start_time")), _number(item.get("end_time"))
-    return start, max(start, end)
-
-
-def _times(message: Mapping[str, Any]) -> tuple[float, float]:
-    metadata = message.get("metadata")
-    return _span(metadata) if isinstance(metadata, Mapping) else (0.0, 0.0)
-
-
 def _event(message: Mapping[str, Any]) -> tuple[str, float, float]:
     event = message.get("event")
     event = event if isinstance(event, Mapping) else {}
-    return str(event.get("type")), _number(event.get("start_time")), _number(event.get("end_time"))
-
-
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, (int, float)) else 0.0
+    return (str(event.get("type")), *span(event))

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, Optional, Union
 
+from .reading import channel_of, number, times_of
 from .words import Delimiters, Joiner, Paragraph, Word, merged, paragraphs
 
 __all__ = ["Paragraph", "Transcript", "Word"]
@@ -59,12 +60,11 @@ class Transcript:
         if kind in ("AddTranscript", "AddPartialTranscript"):
             results = message.get("results")
             results = results if isinstance(results, list) else []
-            channel = message.get("channel")
             if kind == "AddTranscript":
-                self._add_final(channel, results, _end_time(message))
+                self._add_final(message, results)
             else:
                 with self._lock:
-                    self._partials[_channel(channel, results)] = (results, 0.0)
+                    self._partials[channel_of(message)] = (results, 0.0)
         elif kind == "RecognitionStarted":
             self._learn(message.get("language_pack_info"), None)
         elif kind == "LanguageInfo":
@@ -73,14 +73,15 @@ class Transcript:
             with self._lock:
                 self._partials.clear()
 
-    def _add_final(self, channel: _Channel, results: list[Any], end_time: float) -> None:
+    def _add_final(self, message: Mapping[str, Any], results: list[Any]) -> None:
+        end_time = times_of(message)[1]
         with self._lock:
             if results:
-                self._finals.append((channel, _pack(results)))
+                self._finals.append((message.get("channel"), _pack(results)))
             self._end_time = max(self._end_time, end_time)
             if self._partials:
                 # The words that are now final leave the partial; the next partial replaces the rest.
-                label = _channel(channel, results)
+                label = channel_of(message)
                 partial, _ = self._partials.get(label, ([], 0.0))
                 self._partials[label] = (partial, end_time)
 
@@ -132,7 +133,7 @@ class Transcript:
         with self._lock:
             joiners: dict[_Channel, Joiner] = {}
             for channel, (results, void_before) in self._partials.items():
-                rest = [item for item in _mappings(results) if _number(item.get("start_time")) >= void_before]
+                rest = [item for item in _mappings(results) if number(item.get("start_time")) >= void_before]
                 _feed(joiners, channel, rest, self._delimiters)
             return "\n".join(filter(None, (joiner.text() for joiner in joiners.values())))
 
@@ -229,7 +230,8 @@ class Transcript:
         transcript._learn(data.get("language_pack_info"), None)
         for info in data.get("languages", ()):
             transcript._learn(None, info)
-        transcript._add_final(None, list(data.get("results", ())), data.get("end_time", 0.0))
+        heard = {"metadata": {"end_time": data.get("end_time")}}
+        transcript._add_final(heard, list(data.get("results", ())))
         for partial in data.get("partials", ()):
             transcript._partials[partial["channel"]] = (partial["results"], partial["void_before"])
         return transcript
@@ -256,30 +258,14 @@ def _mappings(results: list[Any]) -> Iterator[Mapping[str, Any]]:
     return (item for item in results if isinstance(item, Mapping))
 
 
-def _channel(channel: Any, results: list[Any]) -> _Channel:
-    """Find the channel where today's servers put it, in the message, or older ones, in each result."""
-    if channel is None and results and isinstance(results[0], Mapping):
-        channel = results[0].get("channel")
-    return channel if isinstance(channel, str) else None
-
-
 def _labelled(channel: _Channel, item: Mapping[str, Any]) -> dict[str, Any]:
     return dict(item) if channel is None else {**item, "channel": channel}
 
 
 def _feed(joiners: dict[_Channel, Joiner], channel: _Channel, results: list[Any], delimiters: Any) -> None:
     for item in _mappings(results):
-        label = _channel(channel, [item])
+        label = channel_of(item) if channel is None else channel
         joiner = joiners.get(label)
         if joiner is None:
             joiner = joiners[label] = Joiner(delimiters(), label)
         joiner.add(item)
-
-
-def _number(value: Any) -> float:
-    return value if isinstance(value, (int, float)) else 0.0
-
-
-def _end_time(message: Mapping[str, Any]) -> float:
-    metadata = message.get("metadata")
-    return _number(metadata.get("end_time")) if isinstance(metadata, dict) else 0.0

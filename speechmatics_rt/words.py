@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
+from .reading import span
+
 __all__ = ["Delimiters", "Joiner", "Paragraph", "Word", "merged", "paragraphs"]
 
 PAUSE = 1.0  # seconds of silence after which another channel's words may come first
@@ -203,12 +205,12 @@ class Joiner:
 
     def _word(self, piece: _Open) -> Word:
         result, best = piece.result, piece.best
-        start = _seconds(result.get("start_time"))
+        start, end = span(result)
         tags = best.get("tags")
         return Word(
             content=best["content"],
             start_time=start,
-            end_time=max(start, _seconds(result.get("end_time"))),
+            end_time=end,
             text=piece.text,
             delimiter=piece.delimiter,
             type=result.get("type") or "word",
@@ -227,10 +229,6 @@ def _best(result: Mapping[str, Any]) -> Mapping[str, Any]:
     alternatives = result.get("alternatives")
     best = alternatives[0] if isinstance(alternatives, list) and alternatives else None
     return best if isinstance(best, Mapping) else {}
-
-
-def _seconds(value: Any) -> float:
-    return value if isinstance(value, (int, float)) else 0.0
 
 
 def merged(channels: Sequence[list[Word]]) -> list[Word]:

@@ -180,6 +180,8 @@ def test_a_session_by_hand_sends_listens_and_stops(serve) -> None:
             assert not client.is_connected
             assert client.session_id
             assert client.stats.frames_sent == 20
+            assert client.stats.final_latency is not None
+            assert client.stats.lag == 0
             return client.transcript.text, client.request_id
 
     text, request_id = run(main)

@@ -16,7 +16,18 @@ PACKAGE = Path(speechmatics_rt.__file__).parent
 # A module imports only from lower floors, or from a room further right on its own.
 FLOORS = [
     ["exceptions", "_version", "log"],
-    ["transcript", "captions", "words", "results", "config", "options", "registration", "messages", "url"],
+    [
+        "transcript",
+        "captions",
+        "words",
+        "reading",
+        "results",
+        "config",
+        "options",
+        "registration",
+        "messages",
+        "url",
+    ],
     [
         "exchange",
         "session",
@@ -29,6 +40,7 @@ FLOORS = [
         "audio",
         "wav",
         "auth",
+        "meter",
         "stats",
         "replay",
         "seam",

@@ -5,8 +5,13 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+import math
+import statistics
 import threading
+import time
 import wave
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -472,3 +477,46 @@ def test_the_statistics_of_a_finished_session_add_up(serve, client_of) -> None:
     assert stats.frames_sent == len(server.sessions[0].frames)
     assert stats.unacknowledged_frames == 0
     assert stats.messages_received == len(server.sessions[0].sent)
+    assert stats.lag == 0
+    assert (stats.reconnects, stats.replayed_seconds) == (0, 0.0)
+
+
+@pytest.mark.parametrize("kind", ["AddTranscript", "AddPartialTranscript"])
+def test_latency_is_the_time_from_sending_a_word_to_its_handler(serve, client_of, kind) -> None:
+    sent, measured = [], []
+
+    def spoken() -> Iterator[bytes]:
+        for _ in range(40):
+            yield SECOND[:3200]
+            sent.append(time.monotonic())  # asked for the next: this one has gone out
+
+    def heard(message: dict[str, Any]) -> None:
+        end = message["results"][-1]["end_time"] if message["results"] else 0.0
+        if end > furthest[0]:
+            furthest[0] = end
+            measured.append(time.monotonic() - sent[min(math.ceil(round(end * 10, 6)), len(sent)) - 1])
+
+    furthest = [0.0]
+    with client_of(serve()) as client:
+        client.on(kind, heard)
+        client.transcribe(
+            spoken(),
+            audio_format=PCM,
+            transcription_config=TranscriptionConfig(enable_partials=True, max_delay=0.7),
+            speed=5,
+        )
+        stats = client.stats
+    latency = stats.final_latency if kind == "AddTranscript" else stats.partial_latency
+    assert latency is not None
+    assert latency.count == len(measured) >= 3
+    assert latency.p50 == pytest.approx(statistics.median_low(measured), abs=0.03)
+    assert latency.p99 == pytest.approx(max(measured), abs=0.03)
+
+
+def test_lag_is_the_audio_without_a_final(serve, client_of) -> None:
+    with client_of(serve()) as client:
+        client.start_session(audio_format=PCM, transcription_config=TranscriptionConfig(max_delay=4))
+        client.send_audio(SECOND)
+        assert client.stats.lag == pytest.approx(1.0)
+        client.stop_session()
+        assert client.stats.lag == 0

@@ -142,14 +142,35 @@ def test_each_connection_has_its_own_id_and_the_session_keeps_the_first(
 
 
 def test_figures_add_up_over_connections(serve: Serve, client_of: ClientOf) -> None:
-    server = serve(NumberedEngine(), faults=[Fault.reset(after_seconds=20, sessions=[0])])
+    faults = [Fault.reset(after_seconds=20, sessions=[0]), Fault.fin(after_seconds=10, sessions=[1])]
+    server = serve(NumberedEngine(), faults=faults)
     client = client_of(server, resume=QUICK)
+    diary, acknowledged = Diary(client), [0.0]
+    client.on_any(lambda message: acknowledged.append(client.stats.seconds_acknowledged))
     client.transcribe(pieces(), audio_format=FORMAT, transcription_config=CONFIG)
-    assert client.stats.frames_sent == len(pieces())
-    assert client.stats.bytes_sent == client.audio_bytes_sent == len(AUDIO)
-    assert client.audio_seconds_sent == pytest.approx(len(AUDIO) / 2 / RATE)
-    assert client.stats.unacknowledged_frames == 0
-    assert client.stats.messages_received > sum(server.sessions[1].tally.values()) / 2
+    stats = client.stats
+    assert stats.frames_sent == len(pieces())
+    assert stats.bytes_sent == client.audio_bytes_sent == len(AUDIO)
+    assert stats.seconds_sent == client.audio_seconds_sent == pytest.approx(len(AUDIO) / 2 / RATE)
+    assert stats.seconds_acknowledged == stats.seconds_sent
+    assert acknowledged == sorted(acknowledged)  # what was acknowledged once stays so
+    assert stats.unacknowledged_frames == 0
+    assert stats.lag == 0
+    assert stats.messages_received > sum(server.sessions[2].tally.values()) / 2
+    assert stats.reconnects == 2
+    assert stats.replayed_seconds == pytest.approx(sum(m["replayed"] for m in diary.of("Resumed")), abs=0.01)
+
+
+def test_latency_counts_from_the_first_sending_through_the_outage(serve: Serve, client_of: ClientOf) -> None:
+    server = serve(NumberedEngine(), faults=[Fault.reset(after_seconds=4, sessions=[0])])
+    client = client_of(server, resume=ResumePolicy(min_delay=0.8, max_delay=0.8, replay_speed=1000))
+    audio = pieces(AUDIO[: 2 * RATE * 8])
+    transcript = client.transcribe(audio, audio_format=FORMAT, transcription_config=CONFIG, speed=40)
+    stats = client.stats
+    assert stats.final_latency is not None
+    assert stats.partial_latency is not None
+    assert stats.seconds_transcribed == transcript.end_time
+    assert 0.8 <= stats.final_latency.p99 < 3  # said before the outage, heard after it
 
 
 def test_channels_break_and_go_on_together(serve: Serve, client_of: ClientOf) -> None:

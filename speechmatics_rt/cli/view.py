@@ -10,6 +10,7 @@ from typing import Any, Optional
 
 from ..client import BaseClient
 from ..exceptions import SpeechmaticsError
+from ..reading import channel_of
 from ..stats import SessionStats
 from ..transcript import Transcript
 from .asked import Asked
@@ -112,10 +113,7 @@ class View:
 
     def _sort(self, message: Mapping[str, Any]) -> None:
         """Give a message to the transcripts of its channel, or of all."""
-        results = message.get("results")
-        label = message.get("channel")
-        if label is None and isinstance(results, list) and results and isinstance(results[0], dict):
-            label = results[0].get("channel")  # where older servers put it
+        label = channel_of(message)
         for channel, transcript in self._channels.items():
             if label in (None, channel):
                 transcript.add(message)

@@ -1,0 +1,111 @@
+"""How far the words are behind the audio: pure."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, Optional
+
+from .reading import channel_of, results_of, span, times_of
+from .stats import Latency
+
+__all__ = ["Meter"]
+
+_MARKS = 4096  # chunks of which the moment is remembered, on each channel
+_SAMPLES = 1000  # messages of a kind that the percentiles are about
+
+
+class _Track:
+    """One channel: when its audio was sent, and up to where it was heard. In seconds of audio."""
+
+    __slots__ = ("ends", "final", "moments", "sent", "words")
+
+    def __init__(self) -> None:
+        self.sent = 0.0
+        self.ends: list[float] = []  # of the chunks that no final has covered
+        self.moments: list[float] = []  # when each was sent
+        self.final = 0.0  # up to where all is final
+        self.words = {"AddTranscript": 0.0, "AddPartialTranscript": 0.0}  # up to where words were measured
+
+
+class Meter:
+    """Compare the moment a word was sent with the moment it is heard.
+
+    Measured is a message that holds a new last word: from the sending of the chunk in which that word
+    ended. Times are of its owner's clock; its owner's lock guards it.
+
+    Example:
+        >>> meter = Meter()
+        >>> meter.sent(None, 1.0, now=100.0)
+        >>> meter.heard({"message": "AddTranscript", "metadata": {"start_time": 0, "end_time": 0.8},
+        ...     "results": [{"type": "word", "start_time": 0.2, "end_time": 0.7}]}, now=100.25)
+        >>> meter.final
+        Latency(p50=0.25, p90=0.25, p99=0.25, count=1)
+        >>> round(meter.lag, 3)
+        0.2
+    """
+
+    def __init__(self) -> None:
+        self._tracks: dict[Optional[str], _Track] = {}
+        self._samples: dict[str, deque[float]] = {
+            kind: deque(maxlen=_SAMPLES) for kind in ("AddTranscript", "AddPartialTranscript")
+        }
+
+    def sent(self, channel: Optional[str], seconds: float, now: float) -> None:
+        """Note a chunk of so many seconds; 0, the length of which is unknown, measures nothing."""
+        if not seconds:
+            return
+        track = self._tracks.get(channel)
+        if track is None:
+            track = self._tracks[channel] = _Track()
+        track.sent += seconds
+        track.ends.append(track.sent)
+        track.moments.append(now)
+        if len(track.ends) > _MARKS:
+            self._forget(track, _MARKS // 2)
+
+    def heard(self, message: Mapping[str, Any], now: float) -> None:
+        """Note what was heard."""
+        kind = message["message"]
+        if kind in self._samples:
+            track = self._tracks.get(channel_of(message))
+            if track is not None:
+                self._transcript(track, kind, message, now)
+        elif kind == "EndOfTranscript":
+            for track in self._tracks.values():
+                track.final = track.sent
+
+    def _transcript(self, track: _Track, kind: str, message: Mapping[str, Any], now: float) -> None:
+        results = results_of(message)
+        if results and track.ends:
+            end = span(results[-1])[1]
+            if end > track.words[kind]:
+                track.words[kind] = end
+                self._samples[kind].append(max(0.0, now - self._moment(track, end)))
+        if kind == "AddTranscript":
+            track.final = max(track.final, times_of(message)[1])
+            self._forget(track, bisect_left(track.ends, track.final))
+
+    @staticmethod
+    def _moment(track: _Track, second: float) -> float:
+        """Tell when that second of audio was sent; a word may seem to end a little after the last."""
+        return track.moments[min(bisect_left(track.ends, second), len(track.ends) - 1)]
+
+    @staticmethod
+    def _forget(track: _Track, count: int) -> None:
+        count = min(count, len(track.ends) - 1)  # the last one stays, for words that end on its edge
+        del track.ends[:count], track.moments[:count]
+
+    @property
+    def lag(self) -> float:
+        """Seconds of audio that were sent and are not final, on the channel that is furthest behind."""
+        return max((max(0.0, track.sent - track.final) for track in self._tracks.values()), default=0.0)
+
+    @property
+    def partial(self) -> Optional[Latency]:
+        return Latency.of(self._samples["AddPartialTranscript"])
+
+    @property
+    def final(self) -> Optional[Latency]:
+        return Latency.of(self._samples["AddTranscript"])

@@ -1,0 +1,56 @@
+"""What a message of the server says, read without trust: what is missing, or odd, says nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Optional
+
+__all__ = ["channel_of", "number", "results_of", "span", "times_of"]
+
+
+def number(value: Any) -> float:
+    """Give a number as it is, and 0 for anything else.
+
+    Example:
+        >>> number(1.5), number(None)
+        (1.5, 0.0)
+    """
+    return float(value) if isinstance(value, (int, float)) else 0.0
+
+
+def results_of(message: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Give the results of a transcript or a translation."""
+    results = message.get("results")
+    return [item for item in results if isinstance(item, dict)] if isinstance(results, list) else []
+
+
+def channel_of(message: Mapping[str, Any]) -> Optional[str]:
+    """Find the channel where today's servers put it, in the message, or older ones, in each result.
+
+    Example:
+        >>> channel_of({"message": "AddTranscript", "results": [{"type": "word", "channel": "agent"}]})
+        'agent'
+    """
+    label = message.get("channel")
+    if label is None:
+        results = message.get("results")
+        if isinstance(results, list) and results and isinstance(results[0], Mapping):
+            label = results[0].get("channel")
+    return label if isinstance(label, str) else None
+
+
+def span(item: Mapping[str, Any]) -> tuple[float, float]:
+    """Give the start and the end of a result, in seconds of audio; the end is never before the start."""
+    start, end = number(item.get("start_time")), number(item.get("end_time"))
+    return start, max(start, end)
+
+
+def times_of(message: Mapping[str, Any]) -> tuple[float, float]:
+    """Give the start and the end of the audio that a message is about.
+
+    Example:
+        >>> times_of({"message": "EndOfUtterance", "metadata": {"start_time": 2, "end_time": 2}})
+        (2.0, 2.0)
+    """
+    metadata = message.get("metadata")
+    return span(metadata) if isinstance(metadata, Mapping) else (0.0, 0.0)
