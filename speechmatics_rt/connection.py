@@ -38,8 +38,7 @@ _STUCK = (
     0.5  # seconds between looks at the time while the socket takes nothing: the bell can't be heard there
 )
 _JOIN = 1.0  # seconds to wait for a thread that should be on its way out
-_LONGEST_WAIT = 3600.0  # nobody waits for this: without any timeout a wait overflows, or hides Ctrl-C
-_CTRL_C = 0.5 if os.name == "nt" else _LONGEST_WAIT  # on Windows a waiting lock is deaf to Ctrl-C
+_LONGEST_WAIT = 3600.0  # for the lock: nobody waits that long, and an endless wait would overflow
 
 
 class Connection:
@@ -122,8 +121,15 @@ class Connection:
     def bytes_sent(self) -> int:
         return self._exchange.bytes_sent
 
+    def check_process(self) -> None:
+        """Raise SessionError in a forked child."""
+        if os.getpid() != self._pid:  # before any lock: its owner may not exist on this side of the fork
+            raise SessionError(
+                "this session belongs to the process that started it; after a fork, start one in the child"
+            )
+
     def stats(self) -> SessionStats:
-        self._check_process()
+        self.check_process()
         with self._lock:
             exchange = self._exchange
             return SessionStats(
@@ -151,7 +157,7 @@ class Connection:
                 if self._exchange.session.state not in (State.STARTING, State.FAILED):
                     return True  # perhaps over already: a short session can outrun who starts it
                 ticket = self._news.ticket()
-            if not self._wait(ticket, deadline):
+            if not Waiters.wait(ticket, deadline):
                 return False
 
     def send(self, message: Mapping[str, Any]) -> None:
@@ -162,7 +168,7 @@ class Connection:
             TimeoutError: Stage ``"send"``: the connection takes nothing.
             SpeechmaticsError: The verdict, if there is one.
         """
-        self._check_process()
+        self.check_process()
         frame = frames.encode(frames.TEXT, messages.encode(message))
         if wire.isEnabledFor(logging.DEBUG):
             self._log.on(wire).debug("> %s", dict(message))
@@ -189,7 +195,7 @@ class Connection:
         Raises:
             As :meth:`send`.
         """
-        self._check_process()
+        self.check_process()
         if channel is None:
             frame = frames.encode(frames.BINARY, payload)
         else:
@@ -219,7 +225,7 @@ class Connection:
 
     def end_stream(self) -> None:
         """Say EndOfStream with the number of frames sent; a second time, or once over, do nothing."""
-        self._check_process()
+        self.check_process()
         with self._lock:
             now = time.monotonic()
             self._exchange.end_stream(now)
@@ -233,7 +239,7 @@ class Connection:
             SessionError: There is no such channel, or it has ended already.
             SpeechmaticsError: The verdict, if there is one.
         """
-        self._check_process()
+        self.check_process()
         exchange = self._exchange
         self._speak(lambda: not exchange.outbox.full, lambda now: exchange.end_channel(channel, now))
 
@@ -250,7 +256,7 @@ class Connection:
                 if exchange.ending or exchange.session.state is not State.STREAMING or exchange.stop:
                     return False
                 ticket = self._room.ticket()
-            if not self._wait(ticket, moment):
+            if not Waiters.wait(ticket, moment):
                 return True
 
     # -- listening -----------------------------------------------------------------------------------
@@ -263,7 +269,7 @@ class Connection:
         Raises:
             SpeechmaticsError: The verdict, after everything that came before it was taken.
         """
-        self._check_process()
+        self.check_process()
         while True:
             with self._lock:
                 self._exchange.delivered()
@@ -277,7 +283,7 @@ class Connection:
                         return []
                     self._raise_verdict()
                 ticket = self._news.ticket()
-            if not self._wait(ticket, deadline):
+            if not Waiters.wait(ticket, deadline):
                 return None
 
     def ring(self, bell: Doorbell) -> None:
@@ -349,20 +355,6 @@ class Connection:
 
     # -- inside, without the lock --------------------------------------------------------------------
 
-    def _check_process(self) -> None:
-        if os.getpid() != self._pid:  # before any lock: its owner may not exist on this side of the fork
-            raise SessionError(
-                "this session belongs to the process that started it; after a fork, start one in the child"
-            )
-
-    def _wait(self, ticket: threading.Lock, deadline: float) -> bool:
-        """Wait, without the lock, to be called; False once the deadline has passed."""
-        left = deadline - time.monotonic()
-        if left <= 0:
-            return False
-        ticket.acquire(timeout=min(left, _CTRL_C))
-        return True
-
     def _speak(
         self,
         has_room: Callable[[], bool],
@@ -387,7 +379,7 @@ class Connection:
                 ticket = self._room.ticket()
             limit = self._config.send_timeout
             again = now + _LOOK_AGAIN if limit is None else min(now + _LOOK_AGAIN, since + limit)
-            self._wait(ticket, again)
+            Waiters.wait(ticket, again)
 
     def _part(self, deadline: float) -> None:
         """Say goodbye and wait for the server's, the lock included no longer than until the deadline."""
@@ -406,7 +398,7 @@ class Connection:
                 ticket = self._news.ticket()
             finally:
                 self._lock.release()
-            if not self._wait(ticket, deadline):
+            if not Waiters.wait(ticket, deadline):
                 return
 
     # -- inside; the lock is held from here to the threads -------------------------------------------
@@ -564,7 +556,7 @@ class Connection:
                     break
                 self._tell()
                 ticket = self._room.ticket()
-            self._wait(ticket, float("inf"))
+            Waiters.wait(ticket, float("inf"))
         if starting and exchange.session.session_id is not None:
             self._log.session_id = exchange.session.session_id
             self._log.debug("recognition started after %.2f s", time.monotonic() - self._began)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 
 __all__ = ["Doorbell", "Latch", "Waiters"]
 
-_LONGEST_WAIT = 3600.0  # nobody waits for this: an endless wait would overflow
+_LONGEST_WAIT = 3600.0  # nobody waits for this: without any timeout a wait overflows, or hides Ctrl-C
+_CTRL_C = 0.5 if os.name == "nt" else _LONGEST_WAIT  # on Windows a waiting lock is deaf to Ctrl-C
 
 
 class Doorbell:
@@ -75,6 +78,15 @@ class Waiters:
         ticket.acquire()
         self._tickets.append(ticket)
         return ticket
+
+    @staticmethod
+    def wait(ticket: threading.Lock, deadline: float = float("inf")) -> bool:
+        """Wait to be called, or a while; False once the deadline (monotonic) has passed."""
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return False
+        ticket.acquire(timeout=min(left, _CTRL_C))
+        return True
 
     def notify_all(self) -> None:
         tickets, self._tickets = self._tickets, []

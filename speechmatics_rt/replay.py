@@ -155,6 +155,10 @@ class Replay:
         return sum(track.taken for track in self._tracks.values())
 
     @property
+    def seconds_taken(self) -> float:
+        return self.seconds(self.bytes_taken)
+
+    @property
     def frames_taken(self) -> int:
         return sum(track.count for track in self._tracks.values())
 

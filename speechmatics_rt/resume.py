@@ -2,19 +2,18 @@
 
 To everything above it this is a :class:`Connection`. Below, each reconnect makes a new one. *The receiver
 notices the loss*, since it takes what had arrived before, and a thread of its own makes each attempt; that
-thread then sends what was kept, and leaves when it has caught up.
+thread then sends what was kept, and leaves when it has caught up. What follows from all this is decided
+in :class:`Recovery`.
 """
 
 from __future__ import annotations
 
-import copy
 import os
 import random
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any, Callable, NamedTuple, NoReturn, Optional, Union
+from typing import Any, Callable, Optional, Union
 
 from .config import AudioFormat, ResumePolicy
 from .connection import Connection
@@ -22,33 +21,22 @@ from .doorbell import Doorbell, Waiters
 from .exceptions import AuthenticationError, SessionError, SpeechmaticsError, TimeoutError
 from .exchange import Arrival
 from .log import SessionLog
-from .outage import Outage, is_recoverable
-from .replay import End, Piece, Replay, Request
+from .outage import Outage
+from .recovery import Own, Recovery
+from .replay import Due, End, Piece, Request
 from .stats import SessionStats
 
 __all__ = ["ResumingConnection"]
 
-_LONGEST_WAIT = 3600.0  # nobody waits for this: without any timeout a wait overflows, or hides Ctrl-C
 _PATIENCE = 1.0  # seconds for the lock, which nobody holds for long
-_CTRL_C = 0.5 if os.name == "nt" else _LONGEST_WAIT  # on Windows a waiting lock is deaf to Ctrl-C
-
-
-class _Own(dict[str, Any]):
-    """A message of our own, or one that has been through the replay."""
-
-
-class _Verdict(NamedTuple):
-    error: SpeechmaticsError
-    cause: Optional[BaseException]
-    normal: bool
 
 
 class ResumingConnection:
     """A connection that mends itself.
 
-    ``_lock`` guards all fields; under it a connection's own lock may be taken, never the other way round,
-    and nothing that waits is done. ``_room`` and ``_news`` are for senders and the receiver. From a loss
-    until all that was kept is said (``_recovering``) only the thread of the attempt says anything.
+    ``_lock`` guards ``_recovery`` and which connections there are; under it a connection's own lock may be
+    taken, never the other way round, and nothing that waits is done. ``_room`` and ``_news`` are for
+    senders and the receiver.
 
     Args:
         connection: The first one.
@@ -68,27 +56,17 @@ class ResumingConnection:
         log: SessionLog,
     ) -> None:
         self._connection = connection
+        self._next: Optional[Connection] = None  # one that is starting
         self._dial = dial
-        self._policy = policy
         self._refresh = refresh
+        self._speed = policy.replay_speed
         self._log = log
         self._pid = os.getpid()
         self._lock = threading.Lock()
+        self._recovery = Recovery(start, audio_format, policy)
         self._room, self._news = Waiters(), Waiters()
         self._bell = Doorbell()  # of the attempt that waits for its time
         self._arrival: Optional[Doorbell] = None
-        self._replay = Replay(start, _channels(start), audio_format, buffer_seconds=policy.buffer_seconds)
-        self._ahead: list[Arrival] = []  # to be received first
-        self._verdict: Optional[_Verdict] = None
-        self._failure: Optional[tuple[SpeechmaticsError, Optional[BaseException]]] = None
-        self._outage: Optional[Outage] = None
-        self._last: tuple[Optional[Outage], float] = (None, 0.0)  # the outage before, and its end
-        self._heard: list[float] = []  # up to where, when it began
-        self._recovering = False
-        self._error: Optional[dict[str, Any]] = None  # an Error that may yet be mended
-        self._next: Optional[Connection] = None  # one that is starting
-        self._stop = self._abandoned = False
-        self._before = SessionStats()  # of the connections until now, as far as they add up
 
     # -- for everybody -------------------------------------------------------------------------------
 
@@ -98,45 +76,27 @@ class ResumingConnection:
 
     @property
     def is_open(self) -> bool:
-        return self._verdict is None and not self._abandoned and os.getpid() == self._pid
+        return not self._recovery.is_over and os.getpid() == self._pid
 
     @property
     def draining(self) -> bool:
-        return self._verdict is not None or self._stop or self._replay.over
+        return self._recovery.draining
 
     @property
     def seconds_sent(self) -> float:
-        return sum(self._replay.seconds_on(channel) for channel in self._replay.channels)
+        return self._recovery.replay.seconds_taken
 
     def seconds_sent_on(self, channel: Optional[str]) -> float:
-        return self._replay.seconds_on(channel)
+        return self._recovery.replay.seconds_on(channel)
 
     @property
     def bytes_sent(self) -> int:
-        return self._replay.bytes_taken
+        return self._recovery.replay.bytes_taken
 
     def stats(self) -> SessionStats:
-        self._check_process()
+        self._connection.check_process()
         with self._lock:
-            return self._stats()
-
-    def _stats(self) -> SessionStats:
-        """Add up, with the lock held."""
-        now, before, replay = self._connection.stats(), self._before, self._replay
-        frames, seconds = replay.waiting
-        acknowledged = self.seconds_sent - seconds - now.unacknowledged_seconds
-        return replace(
-            before,
-            seconds_sent=self.seconds_sent,
-            seconds_acknowledged=max(before.seconds_acknowledged, acknowledged),
-            frames_sent=replay.frames_taken,
-            unacknowledged_frames=now.unacknowledged_frames + frames,
-            bytes_sent=replay.bytes_taken,
-            messages_received=before.messages_received + now.messages_received,
-            messages_skipped=before.messages_skipped + now.messages_skipped,
-            queue_depth=now.queue_depth + len(self._ahead),
-            silence=now.silence,
-        )
+            return self._recovery.stats(self._connection.stats())
 
     # -- talking -------------------------------------------------------------------------------------
 
@@ -149,26 +109,26 @@ class ResumingConnection:
             for arrival in connection.left_over():
                 heard = self.open(arrival)
                 if heard is not None:
-                    self._ahead.append(_Own(heard))
+                    self._recovery.ahead.append(Own(heard))
             self._lost(connection, error)
         while True:
             with self._lock:
-                if self._verdict is not None:
-                    self._raise_verdict()
-                if self._outage is None:
+                if self._recovery.verdict is not None:
+                    self._recovery.raise_verdict()
+                if self._recovery.outage is None:
                     return True
-                attempt, ticket = self._attempt(self._outage), self._news.ticket()
+                attempt, ticket = self._attempt(self._recovery.outage), self._news.ticket()
             if attempt is not None:
                 attempt.start()
-            if not self._wait(ticket, deadline):
+            if not Waiters.wait(ticket, deadline):
                 return False
 
     def send(self, message: Mapping[str, Any]) -> None:
         """As :meth:`Connection.send`; during an outage it is kept, and said when the session goes on."""
-        self._check_process()
+        self._connection.check_process()
         with self._lock:
-            self._check_turn(message["message"], None)
-            request, live = self._replay.ask(message), self._live
+            self._recovery.check_turn(message["message"])
+            request, live = self._recovery.replay.ask(message), self._live
         self._say(request, live, lambda connection: connection.send(request.message))
 
     def send_audio(
@@ -181,30 +141,29 @@ class ResumingConnection:
         wait: bool = True,
     ) -> bool:
         """As :meth:`Connection.send_audio`; during an outage a feeder waits, and a caller's audio is kept."""
-        self._check_process()
+        self._connection.check_process()
+        recovery, replay = self._recovery, self._recovery.replay
         while True:
             ticket: Optional[threading.Lock] = None
             with self._lock:
-                self._check_turn("AddAudio" if channel is None else "AddChannelAudio", channel)
+                recovery.check_turn("AddAudio" if channel is None else "AddChannelAudio", channel)
                 connection = self._connection
-                if not self._recovering:
-                    sent = self._try(payload, channel, seconds, feeding)
-                    if sent:
-                        self._replay.said(self._replay.keep(channel, payload, feeding))
-                        return True
-                if self._recovering and feeding:
+                if not recovery.recovering and self._try(payload, channel, seconds, feeding):
+                    replay.said(replay.keep(channel, payload, feeding))
+                    return True
+                if recovery.recovering and feeding:
                     ticket = self._room.ticket()
-                elif self._recovering:
-                    full = self._replay.full(channel, len(payload))
+                elif recovery.recovering:
+                    full = replay.full(channel, len(payload))
                     if full and wait:
-                        self._raise_full()
+                        recovery.raise_full()
                     if not full:
-                        self._replay.keep(channel, payload)
+                        replay.keep(channel, payload)
                     return not full
             if not wait:
                 return False
             if ticket is not None:
-                self._wait(ticket)
+                Waiters.wait(ticket)
             else:
                 self._attempted(connection, lambda it: it.wait_for_room(channel, seconds, feeding))
 
@@ -215,63 +174,70 @@ class ResumingConnection:
                 payload, channel=channel, seconds=seconds, feeding=feeding, wait=False
             )
         except SpeechmaticsError as error:
-            if not self._may_mend(error):
+            if not self._recovery.may_mend(error):
                 raise
-            self._recovering = True  # the receiver is about to notice it, too
+            self._recovery.recovering = True  # the receiver is about to notice it, too
             return False
 
     @property
     def _live(self) -> Optional[Connection]:
         """The connection, if everybody may say something on it."""
-        return None if self._recovering else self._connection
+        return None if self._recovery.recovering else self._connection
 
     def _say(
         self, item: Union[Request, End], live: Optional[Connection], say: Callable[[Connection], None]
     ) -> None:
         """Say what was put into the replay while ``live`` was the connection; without one it is kept."""
         if live is not None and self._attempted(live, say):
-            with self._lock:
-                if live is self._connection and self._outage is None:
-                    self._replay.said(item)
+            self._said(live, item)
+
+    def _said(self, connection: Connection, item: Due) -> None:
+        with self._lock:
+            if connection is self._connection and self._recovery.outage is None:
+                self._recovery.replay.said(item)
 
     def _attempted(self, connection: Connection, action: Callable[[Connection], None]) -> bool:
         """Do what may wait, without the lock; False if the connection was lost, and may be mended."""
         try:
             action(connection)
         except SpeechmaticsError as error:
-            if not self._may_mend(error):
+            if not self._recovery.may_mend(error):
                 raise
             if isinstance(error, TimeoutError):
                 connection.fail(error)  # a send stall: there the receiver hears of it
-            with self._lock:
-                self._recovering |= connection is self._connection
+            self._broke(connection)
             return False
         return True
 
+    def _broke(self, connection: Connection) -> None:
+        with self._lock:
+            self._recovery.recovering |= connection is self._connection
+
     def end_stream(self) -> None:
         """As :meth:`Connection.end_stream`."""
-        self._check_process()
+        self._connection.check_process()
+        recovery = self._recovery
         with self._lock:
-            if self._verdict is None and not self._replay.over:
-                end = self._replay.end_stream()
-                if not self._recovering:
+            if recovery.verdict is None and not recovery.replay.over:
+                end = recovery.replay.end_stream()
+                if not recovery.recovering:
                     self._connection.end_stream()
-                    self._replay.said(end)
+                    recovery.replay.said(end)
             self._room.notify_all()
 
     def end_channel(self, channel: str) -> None:
         """As :meth:`Connection.end_channel`."""
-        self._check_process()
+        self._connection.check_process()
         with self._lock:
-            self._check_turn("EndOfChannel", channel)
-            end, live = self._replay.end_channel(channel), self._live
+            self._recovery.check_turn("EndOfChannel", channel)
+            end, live = self._recovery.replay.end_channel(channel), self._live
         self._say(end, live, lambda connection: connection.end_channel(channel))
 
     def request_stop(self) -> None:
         """As :meth:`Connection.request_stop`."""
-        # In this order: who has caught up takes _recovering back first, and looks at _stop then.
-        self._stop = True
-        if not self._recovering:
+        # In this order: who has caught up takes `recovering` back first, and looks at `stop` then.
+        self._recovery.stop = True
+        if not self._recovery.recovering:
             self._connection.request_stop()
 
     def wait_until(self, moment: float) -> bool:
@@ -282,41 +248,40 @@ class ResumingConnection:
                     return False
                 live, ticket = self._live, self._room.ticket()
             if live is None:
-                if not self._wait(ticket, moment):
+                if not Waiters.wait(ticket, moment):
                     return True
             elif live.wait_until(moment):
                 return True
             elif not self.draining:
-                with self._lock:  # it takes no audio any more: the receiver will say what that means
-                    self._recovering |= live is self._connection
+                self._broke(live)  # it takes no audio any more: the receiver will say what that means
 
     # -- listening -----------------------------------------------------------------------------------
 
     def receive(self, deadline: float = float("inf")) -> Optional[list[Arrival]]:
         """As :meth:`Connection.receive`; waits through outages."""
-        self._check_process()
+        self._connection.check_process()
+        recovery = self._recovery
         while True:
             attempt: Optional[threading.Thread] = None
             ticket: Optional[threading.Lock] = None
             with self._lock:
-                if self._ahead:
-                    batch, self._ahead = self._ahead, []
+                if recovery.ahead:
+                    batch, recovery.ahead = recovery.ahead, []
                     return batch
-                if self._verdict is not None:
-                    if self._verdict.normal:
+                if recovery.verdict is not None:
+                    if recovery.verdict.normal:
                         return []
-                    self._raise_verdict()
+                    recovery.raise_verdict()
+                if recovery.forbidden():
+                    self._tell()
+                    continue
                 connection = self._connection
-                if self._outage is not None:
-                    message = self._outage.message
-                    if message is not None and not message["reconnect"]:
-                        self._conclude(self._outage.error, self._outage.error.__cause__)
-                        continue
-                    attempt, ticket = self._attempt(self._outage), self._news.ticket()
+                if recovery.outage is not None:
+                    attempt, ticket = self._attempt(recovery.outage), self._news.ticket()
             if attempt is not None:
                 attempt.start()
             if ticket is not None:
-                if not self._wait(ticket, deadline):
+                if not Waiters.wait(ticket, deadline):
                     return None
                 continue
             try:
@@ -326,7 +291,8 @@ class ResumingConnection:
                 continue
             if arrivals == []:
                 with self._lock:
-                    self._conclude(SessionError("the session has ended"), None, normal=True)
+                    recovery.complete()
+                    self._tell()
             return arrivals
 
     def ring(self, bell: Doorbell) -> None:
@@ -337,29 +303,24 @@ class ResumingConnection:
 
     def open(self, arrival: Arrival) -> Optional[dict[str, Any]]:
         """As :meth:`Connection.open`; None also for what was said before an outage."""
-        if isinstance(arrival, _Own):
+        if isinstance(arrival, Own):
             return arrival
         try:
             message = self._connection.open(arrival)
         except SpeechmaticsError as error:
-            with self._lock:
-                self._conclude(error, error.__cause__)
+            self._conclude(error, error.__cause__)
             raise
         if message is None:
             return None
         with self._lock:
-            if message["message"] == "Error":
-                self._error = message  # delivered only if it is not mended
-                return None
-            heard = self._replay.hear(message)
-            if message["message"] == "EndOfTranscript" and self.draining:
-                self._conclude(SessionError("the session has ended"), None, normal=True)
+            heard = self._recovery.hear(message)
+            self._tell()
             return heard
 
     def left_over(self) -> list[Arrival]:
         """As :meth:`Connection.left_over`."""
         with self._lock:
-            batch, self._ahead = self._ahead, []
+            batch, self._recovery.ahead = self._recovery.ahead, []
         return batch + self._connection.left_over()
 
     # -- ending --------------------------------------------------------------------------------------
@@ -367,9 +328,8 @@ class ResumingConnection:
     def fail(self, error: SpeechmaticsError, cause: Optional[BaseException] = None) -> None:
         """As :meth:`Connection.fail`: a reason of our own is never mended."""
         with self._lock:
-            self._failure = self._failure or (error, cause)
-            if self._outage is not None:
-                self._conclude(error, cause)
+            self._recovery.fail(error, cause)
+            self._tell()
             connection = self._connection
         connection.fail(error, cause)
 
@@ -381,8 +341,9 @@ class ResumingConnection:
         locked = self._lock.acquire(timeout=_PATIENCE)  # in a signal handler its holder may be below us
         try:
             if locked:
-                self._conclude(SessionError("the session was closed"), None)
-                self._ahead.clear()
+                self._recovery.conclude(SessionError("the session was closed"), None)
+                self._recovery.ahead.clear()
+                self._tell()
         finally:
             if locked:
                 self._lock.release()
@@ -392,7 +353,7 @@ class ResumingConnection:
 
     def abandon(self) -> None:
         """As :meth:`Connection.abandon`: flags and shut sockets, no locks."""
-        self._abandoned = True
+        self._recovery.abandoned = True
         for connection in (self._connection, self._next):
             if connection is not None:
                 connection.abandon()
@@ -400,125 +361,36 @@ class ResumingConnection:
 
     # -- inside --------------------------------------------------------------------------------------
 
-    def _check_process(self) -> None:
-        if os.getpid() != self._pid:
-            raise SessionError(
-                "this session belongs to the process that started it; after a fork, start one in the child"
-            )
-
-    def _wait(self, ticket: threading.Lock, deadline: float = float("inf")) -> bool:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            return False
-        ticket.acquire(timeout=min(left, _CTRL_C))
-        return True
-
-    def _check_turn(self, kind: str, channel: Optional[str]) -> None:
-        """Refuse what could not be said; the lock is held from here to the threads."""
-        if self._verdict is not None:
-            self._raise_verdict()
-        if self._stop or self._replay.over:
-            raise SessionError(f"{kind} can't be sent after the end of the audio")
-        if kind in ("AddAudio", "AddChannelAudio", "EndOfChannel"):
-            if channel not in self._replay.channels:
-                names = ", ".join(repr(name) for name in self._replay.channels if name) or "no channels"
-                raise SessionError(f"{kind} names channel {channel!r}; the session has {names}")
-            if self._replay.ended(channel):
-                raise SessionError(f"{kind} for channel {channel!r}, which has ended")
-
-    def _raise_full(self) -> NoReturn:
-        seconds = self._policy.buffer_seconds
-        raise TimeoutError(
-            f"the connection is being restored, and {seconds:g} s of audio wait already (buffer_seconds)",
-            stage="send",
-            seconds=seconds,
-        )
-
-    def _raise_verdict(self) -> NoReturn:
-        verdict = self._verdict
-        if verdict is None:
-            raise RuntimeError("there is no verdict")
-        raise copy.copy(verdict.error) from verdict.cause
-
-    def _conclude(
-        self, error: SpeechmaticsError, cause: Optional[BaseException], *, normal: bool = False
-    ) -> None:
-        if self._verdict is None:
-            if self._error is not None and not normal:
-                self._ahead.append(_Own(self._error))
-            if self._failure is not None and not normal:
-                error, cause = self._failure
-            self._verdict = _Verdict(error, cause, normal)
-        self._tell()
-
     def _tell(self) -> None:
-        self._room.notify_all()
-        self._news.notify_all()
-        self._bell.ring()
-        if self._arrival is not None:
-            self._arrival.ring()
+        """Wake who waits for what has happened; the lock is held."""
+        recovery = self._recovery
+        if recovery.room:
+            recovery.room = False
+            self._room.notify_all()
+        if recovery.news:
+            recovery.news = False
+            self._news.notify_all()
+            self._bell.ring()
+            if self._arrival is not None:
+                self._arrival.ring()
 
-    def _may_mend(self, error: SpeechmaticsError) -> bool:
-        return not self._abandoned and self._failure is None and is_recoverable(error)
+    def _conclude(self, error: SpeechmaticsError, cause: Optional[BaseException]) -> None:
+        with self._lock:
+            self._recovery.conclude(error, cause)
+            self._tell()
 
     def _lost(self, connection: Connection, error: SpeechmaticsError) -> None:
         """Begin an outage, or end it all."""
         with self._lock:
-            if self._verdict is not None or connection is not self._connection:
+            if self._recovery.verdict is not None or connection is not self._connection:
                 return
-            if not self._may_mend(error):
-                self._conclude(error, error.__cause__)
-                return
-            self._recovering = True
-            self._room.notify_all()
-            acknowledged = self._stats().seconds_acknowledged
-            self._before = replace(self._before, seconds_acknowledged=acknowledged)  # never less again
-            self._outage = self._outage_of(error)
-            self._plan(self._outage, error)
+            planned = self._recovery.lose(error, connection.stats(), time.monotonic(), _jitter())
+            self._tell()
+        self._announce(planned, error)
 
-    def _outage_of(self, error: SpeechmaticsError) -> Outage:
-        """Begin an outage; a connection that broke before it was of any use belongs to the last one."""
-        now, heard = time.monotonic(), self._replay.heard
-        last, since = self._last
-        if last is None or heard != self._heard or now - since > self._policy.max_delay:
-            last = Outage(error, self._policy, now)
-        self._heard = heard
-        return last
-
-    def _plan(self, outage: Outage, error: SpeechmaticsError, *, at_once: bool = False) -> None:
-        """Announce the next attempt, or give up."""
-        jitter = random.random()  # noqa: S311  # no secret
-        delay = 0.0 if at_once else outage.pause(error, jitter)
-        missing = self._replay.missing
-        if missing or not outage.plan(time.monotonic(), delay):
-            self._give_up(outage, error, missing)
-            return
-        outage.message = _Own(
-            message="Reconnecting",
-            attempt=outage.attempts,
-            cause=_said(error),
-            delay=round(delay, 3),
-            reconnect=True,
-        )
-        self._ahead.append(outage.message)
-        self._log.info("%s; attempt %d in %.1f s", error.text, outage.attempts, delay)
-        self._tell()
-
-    def _give_up(self, outage: Outage, last: SpeechmaticsError, missing: float) -> None:
-        heard = " and ".join(
-            f"{seconds:.2f} s" + (f" of {channel!r}" if channel else "")
-            for channel, seconds in zip(self._replay.channels, self._replay.heard)
-        )
-        tried = outage.attempts
-        if missing:
-            why = f"{missing:.1f} s of audio without a final are kept no more (buffer_seconds)"
-        else:
-            why = f"{tried} attempts to reconnect failed within {time.monotonic() - outage.began:.0f} s"
-        if last is not outage.error:
-            why += f", the last one: {_said(last)}"
-        error = copy.copy(outage.error)
-        error.args = (f"{_said(error)}; {why}. Heard up to {heard} (error.transcript): go on from there",)
-        self._conclude(error, outage.error.__cause__ if last is outage.error else last)
+    def _announce(self, planned: Optional[Mapping[str, Any]], error: SpeechmaticsError) -> None:
+        if planned is not None:
+            self._log.info("%s; attempt %d in %.1f s", error.text, planned["attempt"], planned["delay"])
 
     # -- the thread of an attempt --------------------------------------------------------------------
 
@@ -534,11 +406,11 @@ class ResumingConnection:
         self._connection.close()  # before the wait: an open socket counts against the quota
         while self.is_open and time.monotonic() < outage.due:
             self._bell.wait(outage.due - time.monotonic())
+        if not self.is_open:
+            self._conclude(outage.error, outage.error.__cause__)
+            return
         with self._lock:
-            if not self.is_open:
-                self._conclude(outage.error, outage.error.__cause__)
-                return
-            again, start = self._replay.begin(), self._replay.start
+            again, start = self._recovery.replay.begin(), self._recovery.replay.start
         connection: Optional[Connection] = None
         try:
             connection = self._dial(outage.until)
@@ -554,7 +426,7 @@ class ResumingConnection:
             failure.__cause__ = exc
             self._failed(outage, connection, failure)
             return
-        if not self._take_over(outage, connection, again):
+        if not self._take_over(connection, again):
             connection.close()
             return
         try:
@@ -568,43 +440,24 @@ class ResumingConnection:
         renewed = isinstance(error, AuthenticationError) and not outage.renewed and self._refresh()
         with self._lock:
             self._next = None
-            if renewed:
-                outage.renewed = True
-                self._plan(outage, error, at_once=True)
-            elif is_recoverable(error, resuming=True):
-                self._plan(outage, error)
-            else:
-                self._conclude(error, outage.error)
+            now = time.monotonic()
+            planned = self._recovery.refused(error, renewed=renewed, now=now, jitter=_jitter())
+            self._tell()
+        self._announce(planned, error)
 
-    def _take_over(self, outage: Outage, connection: Connection, again: float) -> bool:
+    def _take_over(self, connection: Connection, again: float) -> bool:
         with self._lock:
             self._next = None
             if not self.is_open:
                 return False
-            before = self._stats()
-            self._before = replace(
-                before,
-                reconnects=before.reconnects + 1,
-                replayed_seconds=before.replayed_seconds + again,
-            )
-            self._connection, self._outage, self._error = connection, None, None
-            self._last = (outage, time.monotonic())
-            gap = time.monotonic() - outage.began
-            self._ahead.append(
-                _Own(
-                    message="Resumed",
-                    attempt=outage.attempts,
-                    gap=round(gap, 3),
-                    replayed=round(again, 3),
-                    id=connection.session_id,
-                )
-            )
+            lost, self._connection = self._connection, connection
             self._log.session_id = connection.session_id
-            self._log.info("resumed after %.1f s; %.1f s of audio are sent again", gap, again)
+            gap = self._recovery.resumed(again, lost.stats(), connection.session_id, time.monotonic())
             if self._arrival is not None:
                 connection.ring(self._arrival)
             self._tell()
-            return True
+        self._log.info("resumed after %.1f s; %.1f s of audio are sent again", gap, again)
+        return True
 
     def _catch_up(self, connection: Connection) -> None:
         """Say what is due, at ``replay_speed`` at most, until nothing is."""
@@ -614,8 +467,8 @@ class ResumingConnection:
             if item is None:
                 return
             if isinstance(item, Piece):
-                seconds = self._replay.seconds(len(item.audio))
-                connection.wait_until(began + said / self._policy.replay_speed)
+                seconds = self._recovery.replay.seconds(len(item.audio))
+                connection.wait_until(began + said / self._speed)
                 said += seconds
                 connection.send_audio(item.audio, channel=item.channel, seconds=seconds, feeding=item.feeding)
             elif isinstance(item, Request):
@@ -624,30 +477,16 @@ class ResumingConnection:
                 connection.end_stream()
             else:
                 connection.end_channel(item.channel)
-            with self._lock:
-                if connection is self._connection and self._outage is None:
-                    self._replay.said(item)
+            self._said(connection, item)
 
-    def _take_due(self, connection: Connection) -> Union[Piece, Request, End, None]:
+    def _take_due(self, connection: Connection) -> Optional[Due]:
         with self._lock:
-            if connection is not self._connection or self._outage is not None:
+            if connection is not self._connection or self._recovery.outage is not None:
                 return None
-            item = self._replay.due() if self._verdict is None else None
-            if item is not None:
-                return item
-            self._recovering = False  # first this, then _stop: see request_stop()
-            if self._stop and self._verdict is None and not self._replay.over:
-                return self._replay.end_stream()
-            self._room.notify_all()
-            return None
+            item = self._recovery.due()
+            self._tell()
+            return item
 
 
-def _said(error: SpeechmaticsError) -> str:
-    """Give the text of an error without its ids."""
-    return str(error.args[0]) if error.args else type(error).__name__
-
-
-def _channels(start: Mapping[str, Any]) -> list[Optional[str]]:
-    config = start["transcription_config"]
-    labels = config.get("channel_diarization_labels") or ()
-    return list(labels) if str(config.get("diarization", "")).startswith("channel") and labels else [None]
+def _jitter() -> float:
+    return random.random()  # noqa: S311  # no secret

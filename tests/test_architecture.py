@@ -29,6 +29,7 @@ FLOORS = [
         "url",
     ],
     [
+        "recovery",
         "exchange",
         "session",
         "frames",
