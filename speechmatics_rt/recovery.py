@@ -53,6 +53,7 @@ class Recovery:
         self._last: tuple[Optional[Outage], float] = (None, 0.0)  # the outage before, and its end
         self._heard: list[float] = []  # up to where, when it began
         self._before = SessionStats()  # of the connections until now, as far as they add up
+        self._acknowledged = 0.0  # seconds, at most: what is sent again counts no second time
 
     @property
     def is_over(self) -> bool:
@@ -65,13 +66,15 @@ class Recovery:
 
     def stats(self, now: SessionStats) -> SessionStats:
         """Add the figures of the present connection to those of the ones before."""
+        # While it catches up, a chunk may for a moment be both on its way and still to be said.
         before, replay = self._before, self.replay
         frames, seconds = replay.waiting
         acknowledged = replay.seconds_taken - seconds - now.unacknowledged_seconds
+        self._acknowledged = max(self._acknowledged, acknowledged)
         return replace(
             before,
             seconds_sent=replay.seconds_taken,
-            seconds_acknowledged=max(before.seconds_acknowledged, acknowledged),
+            seconds_acknowledged=self._acknowledged,
             frames_sent=replay.frames_taken,
             unacknowledged_frames=now.unacknowledged_frames + frames,
             bytes_sent=replay.bytes_taken,
@@ -140,8 +143,7 @@ class Recovery:
             self.conclude(error, error.__cause__)
             return None
         self.recovering = True
-        acknowledged = self.stats(figures).seconds_acknowledged
-        self._before = replace(self._before, seconds_acknowledged=acknowledged)  # never less again
+        self.stats(figures)  # for what was acknowledged until now
         self.outage = self._outage_of(error, now)
         return self._plan(self.outage, error, now, jitter)
 

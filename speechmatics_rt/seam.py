@@ -19,7 +19,7 @@ from .words import Delimiters, Joiner
 __all__ = ["Hearing", "Seam", "shifted"]
 
 LEAD = 0.5  # seconds of audio before what is certain, for the recogniser to find its feet
-_WHOLE = 0.3  # seconds before the last final word: it must be heard whole again, or it can't be recognised
+_WHOLE = 0.8  # seconds before the last final word: heard in part, it would come again as another word
 _BLUR = 0.08  # two sessions may put the same limit of a word 40 ms to either side of it
 _SENTENCE = 0.2  # how far two sessions may differ about the limits of a sentence
 _MARK = 4.0  # seconds of silence in which a mark may still follow the last word; the longest max_delay

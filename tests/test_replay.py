@@ -300,16 +300,16 @@ def test_partials_lose_what_is_final_and_move_nothing() -> None:
 
 def test_silence_advances_what_is_certain_words_only_to_their_end() -> None:
     hearing = hearing_of(final(result("Good", 1.0, 1.4), end=1.9))
-    assert hearing.anchor(None) == pytest.approx(0.7)
+    assert hearing.anchor(None) == pytest.approx(0.2)
     hearing.hear(final(start=1.9, end=5.0))
-    assert hearing.anchor(None) == pytest.approx(0.7), "a mark may still come"
+    assert hearing.anchor(None) == pytest.approx(0.2), "a mark may still come"
     hearing.hear(final(start=5.0, end=6.0))
     assert hearing.anchor(None) == pytest.approx(5.5)
 
 
 def test_a_long_word_is_heard_whole_again() -> None:
     hearing = hearing_of(final(result("internationally", 1.0, 2.2)))
-    assert hearing.anchor(None) == pytest.approx(0.7)
+    assert hearing.anchor(None) == pytest.approx(0.2)
 
 
 # -- everything else at the seam -----------------------------------------------------------------------

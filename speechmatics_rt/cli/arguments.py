@@ -184,7 +184,7 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
         "--drop-every",
         type=float,
         metavar="SECONDS",
-        help="of --local: cut the connection again and again, to see it resume",
+        help="of --local: cut the connection whenever so many more seconds are final, to see it resume",
     )
     group.add_argument("--timeout", type=float, metavar="SECONDS", help="at most, for everything")
 

@@ -49,8 +49,9 @@ def asked(arguments: argparse.Namespace) -> Asked:
         (arguments.local and arguments.api_key is not None, "--local needs no --api-key"),
         (arguments.drop_every is not None and not arguments.local, "--drop-every goes with --local"),
         (
-            arguments.drop_every is not None and arguments.drop_every <= 0,
-            "--drop-every takes seconds above 0",
+            arguments.drop_every is not None
+            and not arguments.drop_every >= 2,  # or nothing new is ever heard
+            "--drop-every takes 2 seconds or more",
         ),
         (arguments.file is None and not arguments.channel, "name a FILE, or - for standard input"),
         (arguments.file is not None and arguments.channel, "name a FILE or --channel, not both"),

@@ -135,8 +135,9 @@ def fault_table() -> str:
 
 
 _MOMENTS = """\
-Every fault also takes when: at=POINT, or after_messages=N, after_bytes=N, after_seconds=S of audio, and
-delay=S on top; and for whom: sessions=N or sessions=[N,N], from 0. As in
+Every fault also takes when: at=POINT, or after_messages=N, after_bytes=N, after_seconds=S of audio read,
+after_final=S of audio that are final, and delay=S on top; and for whom: sessions=N or sessions=[N,N],
+from 0. As in
   speechmatics-rt serve --fault error:type=job_error,after_seconds=5
 """
 
@@ -198,7 +199,7 @@ class _Board:
         self._take_all()
         for record in self._server.sessions:
             if record.index >= self._greeted:
-                sitting = Sitting(record, self._server.faults)
+                sitting = Sitting(record)
                 self._take(sitting, sitting.ended())
 
     def run(self) -> None:
@@ -265,7 +266,7 @@ class _Board:
                     continue
                 watcher = threading.Thread(
                     target=self._watch,
-                    args=(Sitting(record, self._server.faults),),
+                    args=(Sitting(record),),
                     name=f"speechmatics-rt-watch-{index}",
                     daemon=True,
                 )

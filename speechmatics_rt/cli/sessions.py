@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Optional
 
 from ..messages import ClientMessageType
@@ -12,7 +11,7 @@ from .flow import Token, plain
 from .show import ALERT, GREY, LIVE, clock, ending_of, width
 
 if TYPE_CHECKING:
-    from ..local import Fault, SessionRecord
+    from ..local import SessionRecord
 
 __all__ = ["Sitting"]
 
@@ -23,12 +22,10 @@ _CLIENT = {kind.value for kind in ClientMessageType}
 class Sitting:
     """One connection; reads its record, which others write. For one thread at a time."""
 
-    def __init__(self, record: SessionRecord, faults: Sequence[Fault]) -> None:
+    def __init__(self, record: SessionRecord) -> None:
         self.record = record
         self.number = record.index + 1
-        self._faults = [fault for fault in faults if fault.applies(record.index)]
         self._began = time.monotonic()
-        self._final = 0.0
 
     def moved(self) -> tuple[Any, ...]:
         """Return what is different as soon as the row is."""
@@ -39,7 +36,6 @@ class Sitting:
         """Write how it goes, in so many columns."""
         state, style = self._state()
         latest = self._latest()
-        self._final = max(self._final, latest.end_time)
         row = [
             Token(f"{self.number:>3} "),
             Token(f"{(self.record.request_id or '')[:8]:8} ", GREY),
@@ -47,7 +43,7 @@ class Sitting:
             Token(f"{self._heard():>7}"),
             Token(f"  {self._lag():10}{self._said():>6} out  ", GREY),
         ]
-        struck = self.struck()
+        struck = self.record.struck
         if struck:
             row.append(Token(f"{' '.join(struck)}  ", ALERT))
         room = columns - width(plain(row))
@@ -67,7 +63,7 @@ class Sitting:
     def ended(self) -> Token:
         """Say how it went."""
         record = self.record
-        struck = self.struck()
+        struck = self.record.struck
         faults = f"; struck by {', '.join(struck)}" if struck else ""
         if record.status != 101:
             return Token(f"{self._unmet()}{faults}", ALERT if struck else "")
@@ -95,20 +91,6 @@ class Sitting:
             return f"asked {record.method} {record.path}: HTTP {record.status}"
         return f"was refused: HTTP {record.status}"
 
-    def struck(self) -> list[str]:
-        """Return the kinds of the faults whose moment has come."""
-        record = self.record
-        heard = sum(count for kind, count in dict(record.tally).items() if kind in _CLIENT)
-        return [
-            fault.kind
-            for fault in self._faults
-            if (
-                fault.due(heard, record.audio_size, record.audio_seconds)
-                if fault.counts
-                else fault.at in record.times
-            )
-        ]
-
     def _state(self) -> tuple[str, str]:
         record = self.record
         if record.tally["Error"]:
@@ -128,7 +110,7 @@ class Sitting:
     def _lag(self) -> str:
         """Say how far the words are behind the audio."""
         seconds = self.record.audio_seconds
-        return f"lag {max(0.0, seconds - self._final):.1f} s" if seconds else ""
+        return f"lag {max(0.0, seconds - self.record.final_seconds):.1f} s" if seconds else ""
 
     def _said(self) -> int:
         return sum(count for kind, count in dict(self.record.tally).items() if kind not in _CLIENT)

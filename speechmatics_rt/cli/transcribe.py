@@ -86,7 +86,7 @@ def _local_server(engine: str, language: str, drop_every: Optional[float]) -> It
         raise ConfigurationError(
             f"--local needs more packages ({exc.__cause__ or exc}): pip install 'speechmatics-rt-sync[local]'"
         ) from exc
-    faults = [] if drop_every is None else [Fault.fin(after_seconds=drop_every)]
+    faults = [] if drop_every is None else [Fault.fin(after_final=drop_every)]
     with LocalServer(engine, faults=faults) as server:
         server.engine.language_pack_info(language)  # loads the model: what is missing is missed here
         yield server.url

@@ -112,6 +112,8 @@ class Conversation:
             text = _ENCODER.encode(message)
             self.record.say(message, self._place(message.get("channel")))
             self.peer.send(text.encode() if binary else text)
+            if message.get("message") == "AddTranscript":
+                self._count_faults()
 
     def fail(
         self, type: str, reason: str, *, code: Optional[int] = None, close: bool = True, said: bool = True
@@ -241,10 +243,10 @@ class Conversation:
             return
         record = self.record
         for fault in self._counted.copy():
-            if not fault.due(self._heard, record.audio_size, record.audio_seconds):
-                continue
-            self._counted.remove(fault)
-            fault.act(self)
+            counts = self._heard, record.audio_size, record.audio_seconds, record.final_seconds
+            if fault in self._counted and fault.due(*counts):
+                self._counted.remove(fault)  # first: what it does may be counted, too
+                fault.act(self)
 
     # -- the messages of the client --------------------------------------------------------------
 

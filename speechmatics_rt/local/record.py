@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from ..exceptions import TimeoutError
+from ..reading import times_of
 
 __all__ = ["SessionRecord"]
 
@@ -32,11 +33,13 @@ class SessionRecord:
         sent: What the server said, in order, acknowledgements included.
         frames: Sizes of the audio messages in bytes.
         audio_size, audio_seconds: Of all audio read, over all channels; seconds of the longest of them.
+        final_seconds: Up to where the finals said have come, on the channel furthest on.
         tally: How many messages of each kind were said by the server and, as ``AddAudio`` and so on, by the
             client; complete also where the lists are not.
         start: The StartRecognition message, or None if none came.
         session_id: The ``id`` of RecognitionStarted.
         pings, pongs: How many of them the client sent.
+        struck: The kinds of the faults that have acted, in order.
         times: ``time.monotonic()`` of the points reached (those of :mod:`~speechmatics_rt.local.faults`, and
             ``closed``).
         close_code, close_reason: Of the client's close frame; None and "" if none came.
@@ -58,11 +61,13 @@ class SessionRecord:
     frames: list[int] = field(default_factory=list)
     audio_size: int = 0
     audio_seconds: float = 0.0
+    final_seconds: float = 0.0
     tally: Counter[str] = field(default_factory=Counter)
     start: Optional[dict[str, Any]] = None
     session_id: Optional[str] = None
     pings: int = 0
     pongs: int = 0
+    struck: list[str] = field(default_factory=list)
     times: dict[str, float] = field(default_factory=dict)
     close_code: Optional[int] = None
     close_reason: str = ""
@@ -152,6 +157,8 @@ class SessionRecord:
         kind = str(message.get("message"))
         if kind == "RecognitionStarted" and self.session_id is None:
             self.session_id = message.get("id")
+        elif kind == "AddTranscript":
+            self.final_seconds = max(self.final_seconds, times_of(message)[1])
         self.tally[kind] += 1
         self._places.append(place)
         self.sent.append(dict(message))
@@ -173,6 +180,10 @@ class SessionRecord:
 
     def pong(self) -> None:
         self.pongs += 1
+        self.ring()
+
+    def strike(self, fault: str) -> None:
+        self.struck.append(fault)
         self.ring()
 
     def reach(self, point: str) -> None:

@@ -308,9 +308,12 @@ def test_channels_that_are_wrong_are_told_before_any_connection(server, options,
 def test_real_speech_is_transcribed_offline() -> None:
     pytest.importorskip("ctranslate2")
     code, out, err = run("transcribe", SPEECH, "--local")
-    heard = "".join(c for c in out.lower().replace("mr.", "mister") if c.isalpha() or c.isspace()).split()
     assert (code, err) == (0, "")
-    assert distance(SPOKEN.split(), heard) <= 2
+    assert distance(SPOKEN.split(), words_of(out)) <= 2
+
+
+def words_of(text: str) -> list[str]:
+    return "".join(c for c in text.lower().replace("mr.", "mister") if c.isalpha() or c.isspace()).split()
 
 
 def distance(expected: list[str], found: list[str]) -> int:
@@ -328,8 +331,7 @@ def distance(expected: list[str], found: list[str]) -> int:
 
 @pytest.mark.speech
 def test_drop_every_shows_that_no_word_is_lost_over_broken_connections() -> None:
-    code, out, err = run("transcribe", SPEECH, "--local", "--drop-every", "8")
+    code, out, err = run("transcribe", SPEECH, "--local", "--drop-every", "5")
     assert code == 0, err
     assert err.count("connected again after") >= 2
-    for words in ("prudently in his power to do for them", "married a more amiable woman", "amiable himself"):
-        assert words in out.replace("\n", " ")
+    assert distance(SPOKEN.split(), words_of(out)) <= 2

@@ -204,6 +204,18 @@ def test_fin_after_seconds_of_audio(tls: bool) -> None:
         assert talk.said("AudioAdded") == record.said("AudioAdded")  # what was said before arrives
 
 
+def test_a_fault_may_wait_until_so_much_audio_is_final() -> None:
+    with LocalServer(faults=[Fault.fin(after_final=2)]) as server, Talk(server) as talk:
+        talk.start({"max_delay": 0.7})
+        talk.audio(10)
+        assert talk.closed() == (1006, "")
+        record = server.sessions[0].wait_closed()
+        ends = [message["metadata"]["end_time"] for message in record.said("AddTranscript")]
+        assert ends[-1] == record.final_seconds >= 2
+        assert all(end < 2 for end in ends[:-1])
+        assert record.struck == ["fin"]
+
+
 def test_fin_is_the_end_of_the_stream_without_a_close_frame() -> None:
     with LocalServer(faults=[Fault.fin()]) as server, open_bare(server) as sock:
         sock.sendall(START)

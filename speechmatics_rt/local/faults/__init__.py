@@ -16,10 +16,10 @@ A :class:`Fault` has a kind, a moment and the options of its kind. The moment is
 ``closing``    the client's close frame was read, nothing was answered
 =============  =====================================================================
 
-or a count, checked after each message of the client: ``after_messages`` (audio and JSON alike),
-``after_bytes`` or ``after_seconds`` of audio read. ``delay`` adds seconds of waiting to either. Each fault
-acts once in a connection; ``sessions`` names the connections it is for, from 0. Faults of one moment act in
-the order given.
+or a count, checked after each message of the client and each final: ``after_messages`` of the client (audio
+and JSON alike), ``after_bytes`` or ``after_seconds`` of audio read, ``after_final`` seconds of audio that are
+final. ``delay`` adds seconds of waiting to either. Each fault acts once in a connection; ``sessions`` names
+the connections it is for, from 0. Faults of one moment act in the order given.
 
 =====================  =========  ========================================================================
 kind                   moment     what happens
@@ -126,8 +126,8 @@ class FaultRow(NamedTuple):
 class Fault(OpeningFaults, TurnFaults, ConnectionFaults, FramingFaults, ContentFaults):
     """One misbehaviour at one moment; made by the constructors named after the kinds.
 
-    Every constructor also takes ``at``, ``after_messages``, ``after_bytes``, ``after_seconds``, ``delay``
-    and ``sessions``. Without a moment the kind's usual one counts.
+    Every constructor also takes ``at``, ``after_messages``, ``after_bytes``, ``after_seconds``,
+    ``after_final``, ``delay`` and ``sessions``. Without a moment the kind's usual one counts.
 
     Raises:
         ConfigurationError: The kind or the point is unknown, or two moments are given.
@@ -146,6 +146,7 @@ class Fault(OpeningFaults, TurnFaults, ConnectionFaults, FramingFaults, ContentF
     after_messages: Optional[int] = None
     after_bytes: Optional[int] = None
     after_seconds: Optional[float] = None
+    after_final: Optional[float] = None
     delay: float = 0.0
     sessions: Optional[tuple[int, ...]] = None
     options: tuple[tuple[str, Any], ...] = field(default=())
@@ -153,8 +154,7 @@ class Fault(OpeningFaults, TurnFaults, ConnectionFaults, FramingFaults, ContentF
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise unknown("fault", self.kind, KINDS)
-        moments = [self.after_messages, self.after_bytes, self.after_seconds]
-        if sum(moment is not None for moment in moments) + bool(self.at) > 1:
+        if sum(moment is not None for moment in self._counts) + bool(self.at) > 1:
             raise ConfigurationError(f"the fault {self.kind!r} has more than one moment")
         if not self.counts and not self.at:
             object.__setattr__(self, "at", KINDS[self.kind].at)
@@ -189,17 +189,18 @@ class Fault(OpeningFaults, TurnFaults, ConnectionFaults, FramingFaults, ContentF
         return sorted(rows, key=lambda row: POINTS.index(row.at))
 
     @property
+    def _counts(self) -> tuple[Optional[float], ...]:
+        return self.after_messages, self.after_bytes, self.after_seconds, self.after_final
+
+    @property
     def counts(self) -> bool:
         """True if the moment is a count, not a point."""
-        return not (self.after_messages is self.after_bytes is self.after_seconds is None)
+        return any(moment is not None for moment in self._counts)
 
-    def due(self, messages: int, audio_bytes: int, seconds: float) -> bool:
+    def due(self, messages: int, audio_bytes: int, seconds: float, final: float) -> bool:
         """Tell whether a counted moment has come."""
-        return (
-            (self.after_messages is not None and messages >= self.after_messages)
-            or (self.after_bytes is not None and audio_bytes >= self.after_bytes)
-            or (self.after_seconds is not None and seconds >= self.after_seconds)
-        )
+        counted = zip(self._counts, (messages, audio_bytes, seconds, final))
+        return any(moment is not None and count >= moment for moment, count in counted)
 
     def applies(self, index: int) -> bool:
         """Tell whether the fault is for that connection."""
@@ -213,4 +214,5 @@ class Fault(OpeningFaults, TurnFaults, ConnectionFaults, FramingFaults, ContentF
             self._act(stage)
 
     def _act(self, stage: Stage) -> None:
+        stage.record.strike(self.kind)
         KINDS[self.kind].act(stage, **dict(self.options))

@@ -23,6 +23,7 @@ WHEN = {
     "after_messages": "int",
     "after_bytes": "int",
     "after_seconds": "float",
+    "after_final": "float",
     "delay": "float",
     "sessions": "list[int]",
 }
