@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 from speechmatics_rt import Client
 
@@ -16,7 +17,11 @@ RECORDING = Path(__file__).parent / "audio" / "librivox_3_sentences.wav"
 
 class JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        line = {"time": self.formatTime(record), "level": record.levelname, "text": record.getMessage()}
+        line: dict[str, Any] = {
+            "time": self.formatTime(record),
+            "level": record.levelname,
+            "text": record.getMessage(),
+        }
         for name in ("request_id", "session_id"):  # records that belong to no session have none
             line[name] = getattr(record, name, None)
         if record.exc_info:

@@ -23,13 +23,15 @@ def main(source: str = str(RECORDING), speed: str = "1") -> None:
     with Client() as client:
         messages = client.stream(source, transcription_config=config, speed=float(speed))
         for message in messages:
-            kind = message["message"]
-            if kind == "AddPartialTranscript" and message["results"]:
+            if message["message"] == "AddPartialTranscript" and message["results"]:
                 print(f"      ... {messages.transcript.partial}")
-            elif kind == "AddTranscript" and message["results"]:
+            elif message["message"] == "AddTranscript" and message["results"]:
                 print(f"{client.stats.seconds_sent:5.1f} s {message['metadata']['transcript']}")
-            elif kind == "EndOfUtterance":
+            elif message["message"] == "EndOfUtterance":
                 print("        --")
+    latency = client.stats.final_latency
+    if latency is not None:
+        print(f"half of the finals came within {latency.p50:.2f} s of their last word")
     print(messages.transcript)
 
 

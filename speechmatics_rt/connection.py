@@ -16,7 +16,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any, Callable, NoReturn, Optional, Union
 
-from . import frames, messages
+from . import codec, frames
 from .config import ConnectionConfig
 from .doorbell import Doorbell, Waiters
 from .duplex import DuplexSocket
@@ -169,7 +169,7 @@ class Connection:
             SpeechmaticsError: The verdict, if there is one.
         """
         self.check_process()
-        frame = frames.encode(frames.TEXT, messages.encode(message))
+        frame = frames.encode(frames.TEXT, codec.encode(message))
         if wire.isEnabledFor(logging.DEBUG):
             self._log.on(wire).debug("> %s", dict(message))
         exchange = self._exchange
@@ -204,7 +204,7 @@ class Connection:
                 "channel": channel,
                 "data": b64encode(payload).decode("ascii"),
             }
-            frame = frames.encode(frames.TEXT, messages.encode(message))
+            frame = frames.encode(frames.TEXT, codec.encode(message))
         exchange = self._exchange
         with self._lock:  # the usual case, without further ado: this is called for every chunk
             if exchange.may_say_audio and exchange.admits(channel, seconds, feeding):

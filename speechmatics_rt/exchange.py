@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Optional, Union
 
-from . import frames, messages
+from . import codec, frames
 from .config import ConnectionConfig
 from .exceptions import (
     ConnectionError,
@@ -139,14 +139,14 @@ class Exchange:
         """Say EndOfStream, with the number of frames sent; not streaming yet, as soon as we are."""
         if self.session.state is State.STREAMING:
             message = self.session.end_of_stream()
-            self.say(message, frames.encode(frames.TEXT, messages.encode(message)), now)
+            self.say(message, frames.encode(frames.TEXT, codec.encode(message)), now)
         elif not self.ending:
             self.stop = True
 
     def end_channel(self, channel: str, now: float) -> None:
         """Say EndOfChannel, with the number of frames sent on it; raises as :meth:`say`."""
         message = self.session.end_of_channel(channel)
-        self.say(message, frames.encode(frames.TEXT, messages.encode(message)), now)
+        self.say(message, frames.encode(frames.TEXT, codec.encode(message)), now)
 
     def write_failed(self, error: OSError, now: float) -> None:
         """Note that nothing can be written any more. Not the verdict: the server may have said why."""

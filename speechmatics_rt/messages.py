@@ -1,4 +1,4 @@
-"""The messages of the Real-Time API: their names, their shapes, and JSON in and out.
+"""The messages of the Real-Time API: their names and their shapes.
 
 Messages are plain dictionaries. The :class:`~typing.TypedDict` classes here cost nothing at run time and
 tell an editor which keys a message has; a server may always add keys, and messages, that are not listed.
@@ -7,13 +7,8 @@ Times are seconds since the first audio byte of the session.
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, Optional, TypedDict, Union
-
-from .exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from typing_extensions import NotRequired
@@ -22,11 +17,6 @@ __all__ = [
     # names
     "ClientMessageType",
     "ServerMessageType",
-    # JSON
-    "MessageError",
-    "decode",
-    "peek",
-    "encode",
     # from the client
     "AddChannelAudioMessage",
     "ClientMessage",
@@ -58,6 +48,9 @@ __all__ = [
     "ServerMessage",
     "SpeakersResultMessage",
     "WarningMessage",
+    # of this package
+    "ReconnectingMessage",
+    "ResumedMessage",
     # their parts
     "AlternativePart",
     "AudioEventEndPart",
@@ -365,7 +358,7 @@ class AudioEventEndPart(TypedDict):
 
 
 class RecognitionStartedMessage(TypedDict):
-    message: Literal["RecognitionStarted"]
+    message: Literal["RecognitionStarted", ServerMessageType.RECOGNITION_STARTED]
     id: NotRequired[str]
     orchestrator_version: NotRequired[str]
     language_pack_info: NotRequired[LanguagePackPart]
@@ -374,12 +367,12 @@ class RecognitionStartedMessage(TypedDict):
 
 
 class AudioAddedMessage(TypedDict):
-    message: Literal["AudioAdded"]
+    message: Literal["AudioAdded", ServerMessageType.AUDIO_ADDED]
     seq_no: int
 
 
 class ChannelAudioAddedMessage(TypedDict):
-    message: Literal["ChannelAudioAdded"]
+    message: Literal["ChannelAudioAdded", ServerMessageType.CHANNEL_AUDIO_ADDED]
     channel: str
     seq_no: int
 
@@ -393,15 +386,15 @@ class _Transcript(TypedDict):
 
 
 class AddTranscriptMessage(_Transcript):
-    message: Literal["AddTranscript"]
+    message: Literal["AddTranscript", ServerMessageType.ADD_TRANSCRIPT]
 
 
 class AddPartialTranscriptMessage(_Transcript):
-    message: Literal["AddPartialTranscript"]
+    message: Literal["AddPartialTranscript", ServerMessageType.ADD_PARTIAL_TRANSCRIPT]
 
 
 class EndOfUtteranceMessage(TypedDict):
-    message: Literal["EndOfUtterance"]
+    message: Literal["EndOfUtterance", ServerMessageType.END_OF_UTTERANCE]
     format: NotRequired[str]
     metadata: SpanPart  # zero length: the time of detection
     channel: NotRequired[str]
@@ -415,32 +408,32 @@ class _Translation(TypedDict):
 
 
 class AddTranslationMessage(_Translation):
-    message: Literal["AddTranslation"]
+    message: Literal["AddTranslation", ServerMessageType.ADD_TRANSLATION]
 
 
 class AddPartialTranslationMessage(_Translation):
-    message: Literal["AddPartialTranslation"]
+    message: Literal["AddPartialTranslation", ServerMessageType.ADD_PARTIAL_TRANSLATION]
 
 
 class AudioEventStartedMessage(TypedDict):
-    message: Literal["AudioEventStarted"]
+    message: Literal["AudioEventStarted", ServerMessageType.AUDIO_EVENT_STARTED]
     event: AudioEventStartPart
     channel: NotRequired[str]
 
 
 class AudioEventEndedMessage(TypedDict):
-    message: Literal["AudioEventEnded"]
+    message: Literal["AudioEventEnded", ServerMessageType.AUDIO_EVENT_ENDED]
     event: AudioEventEndPart
     channel: NotRequired[str]
 
 
 class SpeakersResultMessage(TypedDict):
-    message: Literal["SpeakersResult"]
+    message: Literal["SpeakersResult", ServerMessageType.SPEAKERS_RESULT]
     speakers: list[SpeakerPart]
 
 
 class LanguageInfoMessage(TypedDict):
-    message: Literal["LanguageInfo"]
+    message: Literal["LanguageInfo", ServerMessageType.LANGUAGE_INFO]
     language: str
     word_delimiter: str
     writing_direction: Literal["left-to-right", "right-to-left"]
@@ -455,7 +448,7 @@ class _Notice(TypedDict):
 
 
 class InfoMessage(_Notice):
-    message: Literal["Info"]
+    message: Literal["Info", ServerMessageType.INFO]
     quality: NotRequired[Literal["telephony", "broadcast"]]  # recognition_quality
     usage: NotRequired[float]  # concurrent_session_usage, and the next three
     quota: NotRequired[float]
@@ -464,24 +457,47 @@ class InfoMessage(_Notice):
 
 
 class WarningMessage(_Notice):
-    message: Literal["Warning"]
+    message: Literal["Warning", ServerMessageType.WARNING]
     duration_limit: NotRequired[float]
 
 
 class ErrorMessage(_Notice):
-    message: Literal["Error"]
+    message: Literal["Error", ServerMessageType.ERROR]
 
 
 class EndOfTranscriptMessage(TypedDict):
-    message: Literal["EndOfTranscript"]
+    message: Literal["EndOfTranscript", ServerMessageType.END_OF_TRANSCRIPT]
 
 
 class RecognitionPausedMessage(TypedDict):
-    message: Literal["RecognitionPaused"]
+    message: Literal["RecognitionPaused", ServerMessageType.RECOGNITION_PAUSED]
 
 
 class RecognitionResumedMessage(TypedDict):
-    message: Literal["RecognitionResumed"]
+    message: Literal["RecognitionResumed", ServerMessageType.RECOGNITION_RESUMED]
+
+
+# -- of this package, where a session outlives its connections -----------------------------------------
+
+
+class ReconnectingMessage(TypedDict):
+    """An attempt at a new connection is due; ``delay`` seconds from now, unless a handler forbids it."""
+
+    message: Literal["Reconnecting"]
+    attempt: int  # from 1
+    cause: str
+    delay: float
+    reconnect: bool  # to be set to False
+
+
+class ResumedMessage(TypedDict):
+    """The session goes on, after ``gap`` seconds; ``replayed`` seconds of audio are sent again."""
+
+    message: Literal["Resumed"]
+    attempt: int
+    gap: float
+    replayed: float
+    id: NotRequired[Optional[str]]  # of the new session
 
 
 ServerMessage = Union[
@@ -503,131 +519,6 @@ ServerMessage = Union[
     EndOfTranscriptMessage,
     RecognitionPausedMessage,
     RecognitionResumedMessage,
+    ReconnectingMessage,
+    ResumedMessage,
 ]
-
-
-# -- JSON --------------------------------------------------------------------------------------------
-
-
-class MessageError(ValueError):
-    """A payload that is no message: not JSON, not an object, or without a string ``message``."""
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"{type(value).__name__} has no JSON form")
-
-
-_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
-
-
-def encode(message: Mapping[str, Any]) -> bytes:
-    """Turn a message into compact UTF-8 JSON; enums of strings become their values.
-
-    Raises:
-        ConfigurationError: A value has no JSON form (bytes, NaN, infinity, half a surrogate pair,
-            nesting without end), or there is no string ``message``. Names the field.
-
-    Example:
-        >>> encode({"message": ClientMessageType.END_OF_STREAM, "last_seq_no": 3})
-        b'{"message":"EndOfStream","last_seq_no":3}'
-    """
-    if not isinstance(message, Mapping) or not isinstance(message.get("message"), str):
-        raise ConfigurationError(f"a message is a mapping with a string 'message', not {_shown(message)}")
-    try:
-        return _ENCODER.encode(message).encode("utf-8")
-    except (TypeError, ValueError, RecursionError) as exc:
-        where = _culprit(message, "")
-        raise ConfigurationError(f"{message['message']} can't be sent: {where or exc}") from exc
-
-
-def _culprit(value: Any, path: str, depth: int = 0) -> Optional[str]:
-    """Name the first value that has no JSON form, and why; None if the fault is not in one value."""
-    if depth > 50:
-        return f"{path[:60]}... is nested without end"
-    if isinstance(value, Mapping):
-        parts = [(f"{path}.{key}" if path else str(key), part) for key, part in value.items()]
-    elif isinstance(value, (list, tuple)):
-        parts = [(f"{path}[{index}]", part) for index, part in enumerate(value)]
-    else:
-        try:
-            _ENCODER.encode(value).encode("utf-8")
-        except (TypeError, ValueError) as exc:
-            return f"{path} is {_shown(value)}: {exc}"
-        return None
-    return next(filter(None, (_culprit(part, where, depth + 1) for where, part in parts)), None)
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-_Loads = Callable[[Any], Any]
-
-
-def _loads(payload: Any) -> Any:
-    # json.loads(bytes) lets surrogates through, so UTF-8 is decoded first, strictly.
-    return json.loads(str(payload, "utf-8"))
-
-
-try:
-    import orjson
-except ImportError:
-    _load: _Loads = _loads
-else:
-    _DIGITS = bytes(0x30 if 0x30 <= byte <= 0x39 else 0x20 for byte in range(256))
-    _LONG = b"0" * 19  # what no longer fits 64 bits becomes a float in orjson, and stays an int in json
-
-    def _load(payload: Any, loads: _Loads = orjson.loads) -> Any:
-        if _LONG in bytes(payload).translate(_DIGITS):
-            return _loads(payload)
-        try:
-            return loads(payload)
-        except ValueError:
-            return _loads(payload)  # json is the reference: it refuses in its own words, or accepts
-
-
-_SPEECH = re.compile(rb'\s*\{\s*"message"\s*:\s*"(Add(?:Partial)?(?:Transcript|Translation))"')
-
-
-def peek(payload: bytes) -> Optional[str]:
-    """Name the transcript or translation in a payload without decoding it; None if it isn't one for sure.
-
-    Whoever reads the wire needs only the name of these, the largest and most frequent messages; who
-    handles them decodes them. The name is taken only from the first key, where nothing can be mistaken
-    for it.
-
-    Example:
-        >>> peek(b'{"message":"AddTranscript","results":[]}')
-        'AddTranscript'
-        >>> peek(b'{"results":[],"message":"AddTranscript"}')
-    """
-    found = _SPEECH.match(payload)
-    return found.group(1).decode("ascii") if found else None
-
-
-def decode(payload: Union[bytes, bytearray, memoryview]) -> dict[str, Any]:
-    """Turn the payload of a frame into a message.
-
-    With orjson installed the result is the same, sooner.
-
-    Raises:
-        MessageError: It is not JSON, not an object, or has no string ``message``.
-        UnicodeDecodeError: It is not UTF-8; surrogates are not.
-        RecursionError, ValueError: It is nested too deeply, or has an integer of thousands of digits.
-
-    Example:
-        >>> decode(b'{"message": "AudioAdded", "seq_no": 17}')
-        {'message': 'AudioAdded', 'seq_no': 17}
-    """
-    try:
-        message = _load(payload)
-    except json.JSONDecodeError as exc:
-        raise MessageError(f"not JSON ({exc}): {_shown(bytes(payload[:60]))}") from exc
-    if type(message) is not dict:
-        raise MessageError(f"not a JSON object: {_shown(message)}")
-    if type(message.get("message")) is not str:
-        raise MessageError(f"an object without a string 'message': {_shown(message)}")
-    return message

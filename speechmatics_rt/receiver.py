@@ -6,7 +6,7 @@ import logging
 import threading
 from typing import Any, Callable, NamedTuple, Optional
 
-from . import frames, messages
+from . import codec, frames
 from .duplex import DuplexSocket
 from .exceptions import ProtocolError
 from .exchange import Heard
@@ -104,7 +104,7 @@ class Receiver:
         return last
 
     def _take(self, payload: bytes, heard: list[Heard]) -> None:
-        speech = messages.peek(payload)
+        speech = codec.peek(payload)
         if speech is not None:
             heard.append(Heard(_SPEECH[speech], payload, len(payload)))
             return
@@ -119,8 +119,8 @@ class Receiver:
             ProtocolError: It isn't UTF-8, or nothing that Python could read: nested thousands deep, say.
         """
         try:
-            message = messages.decode(payload)
-        except messages.MessageError as exc:
+            message = codec.decode(payload)
+        except codec.MessageError as exc:
             with self._skipped_lock:
                 self.skipped += 1
             self._log.warning("skipped what is no message: %s", exc)

@@ -25,6 +25,8 @@ from .messages import (
     RecognitionPausedMessage,
     RecognitionResumedMessage,
     RecognitionStartedMessage,
+    ReconnectingMessage,
+    ResumedMessage,
     ServerMessage,
     ServerMessageType,
     SpeakersResultMessage,
@@ -61,6 +63,8 @@ _Error = Literal["Error", _Name.ERROR]
 _ChannelAudioAdded = Literal["ChannelAudioAdded", _Name.CHANNEL_AUDIO_ADDED]
 _RecognitionPaused = Literal["RecognitionPaused", _Name.RECOGNITION_PAUSED]
 _RecognitionResumed = Literal["RecognitionResumed", _Name.RECOGNITION_RESUMED]
+_Reconnecting = Literal["Reconnecting"]
+_Resumed = Literal["Resumed"]
 
 # -- what a decorator is put on, and gives back --------------------------------------------------------
 
@@ -82,6 +86,8 @@ _OnError = TypeVar("_OnError", bound=_Handler[ErrorMessage])
 _OnChannelAudioAdded = TypeVar("_OnChannelAudioAdded", bound=_Handler[ChannelAudioAddedMessage])
 _OnRecognitionPaused = TypeVar("_OnRecognitionPaused", bound=_Handler[RecognitionPausedMessage])
 _OnRecognitionResumed = TypeVar("_OnRecognitionResumed", bound=_Handler[RecognitionResumedMessage])
+_OnReconnecting = TypeVar("_OnReconnecting", bound=_Handler[ReconnectingMessage])
+_OnResumed = TypeVar("_OnResumed", bound=_Handler[ResumedMessage])
 _OnOther = TypeVar("_OnOther", bound=_Handler[ServerMessage])
 
 
@@ -208,6 +214,16 @@ class Registration(Protocol):
     def __call__(
         self, event: _RecognitionResumed, callback: None = None
     ) -> Callable[[_OnRecognitionResumed], _OnRecognitionResumed]: ...
+    @overload
+    def __call__(self, event: _Reconnecting, callback: _Taking[ReconnectingMessage]) -> _Callback: ...
+    @overload
+    def __call__(
+        self, event: _Reconnecting, callback: None = None
+    ) -> Callable[[_OnReconnecting], _OnReconnecting]: ...
+    @overload
+    def __call__(self, event: _Resumed, callback: _Taking[ResumedMessage]) -> _Callback: ...
+    @overload
+    def __call__(self, event: _Resumed, callback: None = None) -> Callable[[_OnResumed], _OnResumed]: ...
 
     # Handlers that take a dict, and events that are not listed or not known before the program runs.
     @overload

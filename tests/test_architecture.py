@@ -26,6 +26,7 @@ FLOORS = [
         "options",
         "registration",
         "messages",
+        "codec",
         "url",
     ],
     [
@@ -62,7 +63,7 @@ DOORS = {
     "jwt": {"auth"},
     "wsproto": {"local"},
     "trustme": {"local"},
-    "orjson": {"messages"},
+    "orjson": {"codec"},
     "ctranslate2": {"local"},
     "numpy": {"local"},
     "soxr": {"local"},

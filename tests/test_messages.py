@@ -12,16 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechmatics_rt import messages
+from speechmatics_rt import codec, messages
+from speechmatics_rt.codec import MessageError, decode, encode
 from speechmatics_rt.exceptions import ConfigurationError
-from speechmatics_rt.messages import ClientMessageType, MessageError, ServerMessageType, decode, encode
+from speechmatics_rt.messages import ClientMessageType, ServerMessageType
 
 
 @pytest.fixture(params=["json", "orjson"], autouse=True)
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Run every test of this module with either JSON library behind decode()."""
     if request.param == "json":
-        monkeypatch.setattr(messages, "_load", messages._loads)
+        monkeypatch.setattr(codec, "_load", codec._loads)
     else:
         pytest.importorskip("orjson")
     return str(request.param)
@@ -160,7 +161,7 @@ _JSON = st.recursive(
 def test_both_libraries_read_the_same(fields: dict[str, Any], ascii_only: bool) -> None:
     pytest.importorskip("orjson")
     payload = json.dumps({**fields, "message": "X"}, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
-    assert _outcome(messages._load, payload) == _outcome(messages._loads, payload)
+    assert _outcome(codec._load, payload) == _outcome(codec._loads, payload)
 
 
 @settings(max_examples=200)
@@ -170,7 +171,7 @@ def test_both_libraries_read_the_same(fields: dict[str, Any], ascii_only: bool) 
 )
 def test_both_libraries_refuse_the_same(payload: bytes) -> None:
     pytest.importorskip("orjson")
-    assert _outcome(messages._load, payload) == _outcome(messages._loads, payload)
+    assert _outcome(codec._load, payload) == _outcome(codec._loads, payload)
 
 
 def _outcome(load: Any, payload: bytes) -> str:

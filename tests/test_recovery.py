@@ -241,9 +241,9 @@ def test_nothing_is_said_after_the_end() -> None:
 def test_what_was_acknowledged_once_stays_so() -> None:
     recovery = begun()
     said(recovery, 4)
-    assert recovery.stats(SessionStats(seconds_sent=4, seconds_acknowledged=3)).seconds_acknowledged == 3
-    lost(recovery)
-    recovery.resumed(recovery.replay.begin(), SessionStats(seconds_sent=4, seconds_acknowledged=3), "2", 1.0)
+    figures = SessionStats(seconds_sent=4, seconds_acknowledged=3)
+    recovery.lose(LOST, figures, 0.0, 0.0)
+    recovery.resumed(recovery.replay.begin(), figures, "2", now=1.0)
     stats = recovery.stats(NOTHING)  # all four are to be said again
     assert stats.seconds_acknowledged == 3
     assert stats.unacknowledged_frames == 4

@@ -44,6 +44,7 @@ from speechmatics_rt.messages import (
     EndOfTranscriptMessage,
     EndOfUtteranceMessage,
     ErrorMessage,
+    ReconnectingMessage,
     ServerMessage,
 )
 
@@ -152,6 +153,29 @@ def iterator(client: Client) -> None:
                 for speaker in message["speakers"]:
                     assert_type(speaker["speaker_identifiers"], list[str])
         assert_type(messages.transcript, Transcript)
+
+
+def iterator_by_enum(client: Client) -> None:
+    for message in client.stream("audio.wav"):
+        if message["message"] == ServerMessageType.ADD_TRANSCRIPT:
+            assert_type(message, AddTranscriptMessage)
+        elif message["message"] == ServerMessageType.END_OF_UTTERANCE:
+            assert_type(message["metadata"]["end_time"], float)
+        elif message["message"] == "Resumed":
+            assert_type(message["gap"], float)
+
+
+def over_lost_connections() -> None:
+    client = Client(resume=True)
+
+    @client.on("Reconnecting")
+    def ask(message: ReconnectingMessage) -> None:
+        message["reconnect"] = message["attempt"] < 3 and message["delay"] < 10
+
+    client.on("Resumed", lambda message: print(message["gap"] + message["replayed"]))
+    latency = client.stats.final_latency
+    if latency is not None:
+        assert_type(latency.p99, float)
 
 
 def by_hand() -> None:

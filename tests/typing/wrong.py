@@ -76,7 +76,6 @@ def iterator_not_followed(client: Client) -> None:
             print(message["metadata"])  # no: typeddict-item | reportGeneralTypeIssues
         if message["message"] in ("AddTranscript", "AddPartialTranscript"):
             print(message["metadata"])  # no: typeddict-item | reportGeneralTypeIssues
-        print(message["message"] == ServerMessageType.ERROR)  # no: comparison-overlap | -
 
 
 def by_hand(client: Client, several: MultiChannelClient) -> None:

@@ -1,0 +1,139 @@
+"""Messages as the bytes of a frame: JSON in and out.
+
+Messages are plain dictionaries; :mod:`speechmatics_rt.messages` says what is in them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Optional, Union
+
+from .exceptions import ConfigurationError
+
+__all__ = ["MessageError", "decode", "encode", "peek"]
+
+
+class MessageError(ValueError):
+    """A payload that is no message: not JSON, not an object, or without a string ``message``."""
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
+
+
+def encode(message: Mapping[str, Any]) -> bytes:
+    """Turn a message into compact UTF-8 JSON; enums of strings become their values.
+
+    Raises:
+        ConfigurationError: A value has no JSON form (bytes, NaN, infinity, half a surrogate pair,
+            nesting without end), or there is no string ``message``. Names the field.
+
+    Example:
+        >>> encode({"message": "EndOfStream", "last_seq_no": 3})
+        b'{"message":"EndOfStream","last_seq_no":3}'
+    """
+    if not isinstance(message, Mapping) or not isinstance(message.get("message"), str):
+        raise ConfigurationError(f"a message is a mapping with a string 'message', not {_shown(message)}")
+    try:
+        return _ENCODER.encode(message).encode("utf-8")
+    except (TypeError, ValueError, RecursionError) as exc:
+        where = _culprit(message, "")
+        raise ConfigurationError(f"{message['message']} can't be sent: {where or exc}") from exc
+
+
+def _culprit(value: Any, path: str, depth: int = 0) -> Optional[str]:
+    """Name the first value that has no JSON form, and why; None if the fault is not in one value."""
+    if depth > 50:
+        return f"{path[:60]}... is nested without end"
+    if isinstance(value, Mapping):
+        parts = [(f"{path}.{key}" if path else str(key), part) for key, part in value.items()]
+    elif isinstance(value, (list, tuple)):
+        parts = [(f"{path}[{index}]", part) for index, part in enumerate(value)]
+    else:
+        try:
+            _ENCODER.encode(value).encode("utf-8")
+        except (TypeError, ValueError) as exc:
+            return f"{path} is {_shown(value)}: {exc}"
+        return None
+    return next(filter(None, (_culprit(part, where, depth + 1) for where, part in parts)), None)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+_Loads = Callable[[Any], Any]
+
+
+def _loads(payload: Any) -> Any:
+    # json.loads(bytes) lets surrogates through, so UTF-8 is decoded first, strictly.
+    return json.loads(str(payload, "utf-8"))
+
+
+try:
+    import orjson
+except ImportError:
+    _load: _Loads = _loads
+else:
+    _DIGITS = bytes(0x30 if 0x30 <= byte <= 0x39 else 0x20 for byte in range(256))
+    _LONG = b"0" * 19  # what no longer fits 64 bits becomes a float in orjson, and stays an int in json
+
+    def _load(payload: Any, loads: _Loads = orjson.loads) -> Any:
+        if _LONG in bytes(payload).translate(_DIGITS):
+            return _loads(payload)
+        try:
+            return loads(payload)
+        except ValueError:
+            return _loads(payload)  # json is the reference: it refuses in its own words, or accepts
+
+
+_SPEECH = re.compile(rb'\s*\{\s*"message"\s*:\s*"(Add(?:Partial)?(?:Transcript|Translation))"')
+
+
+def peek(payload: bytes) -> Optional[str]:
+    """Name the transcript or translation in a payload without decoding it; None if it isn't one for sure.
+
+    Whoever reads the wire needs only the name of these, the largest and most frequent messages; who
+    handles them decodes them. The name is taken only from the first key, where nothing can be mistaken
+    for it.
+
+    Example:
+        >>> peek(b'{"message":"AddTranscript","results":[]}')
+        'AddTranscript'
+        >>> peek(b'{"results":[],"message":"AddTranscript"}')
+    """
+    found = _SPEECH.match(payload)
+    return found.group(1).decode("ascii") if found else None
+
+
+def decode(payload: Union[bytes, bytearray, memoryview]) -> dict[str, Any]:
+    """Turn the payload of a frame into a message.
+
+    With orjson installed the result is the same, sooner.
+
+    Raises:
+        MessageError: It is not JSON, not an object, or has no string ``message``.
+        UnicodeDecodeError: It is not UTF-8; surrogates are not.
+        RecursionError, ValueError: It is nested too deeply, or has an integer of thousands of digits.
+
+    Example:
+        >>> decode(b'{"message": "AudioAdded", "seq_no": 17}')
+        {'message': 'AudioAdded', 'seq_no': 17}
+    """
+    try:
+        message = _load(payload)
+    except json.JSONDecodeError as exc:
+        raise MessageError(f"not JSON ({exc}): {_shown(bytes(payload[:60]))}") from exc
+    if type(message) is not dict:
+        raise MessageError(f"not a JSON object: {_shown(message)}")
+    if type(message.get("message")) is not str:
+        raise MessageError(f"an object without a string 'message': {_shown(message)}")
+    return message
