@@ -10,18 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
 from .audio import split_channels
-from .auth import AuthBase, JWTAuth, NoAuth, StaticKeyAuth
+from .auth import AuthBase, NoAuth, StaticKeyAuth
 from .client import BaseClient, Client
 from .config import (
     AudioEncoding,
     AudioEventsConfig,
     AudioFormat,
-    ConnectionConfig,
     ConversationConfig,
     Model,
     OperatingPoint,
-    ResumePolicy,
-    SessionInfo,
     SpeakerDiarizationConfig,
     SpeakerIdentifier,
     TranscriptionConfig,
@@ -42,10 +39,12 @@ from .exceptions import (
     TranscriptionError,
     TransportError,
 )
+from .limits import ConnectionConfig, ResumePolicy
 from .messages import ClientMessageType, ServerMessageType
 from .multichannel import MultiChannelClient
 from .results import TranscriptResult
-from .stats import Latency, SessionStats
+from .stats import Latency, SessionInfo, SessionStats
+from .tokens import JWTAuth
 from .transcript import Transcript
 
 if TYPE_CHECKING:

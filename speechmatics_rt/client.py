@@ -19,8 +19,6 @@ from .auth import AuthBase
 from .config import (
     AudioEventsConfig,
     AudioFormat,
-    ConnectionConfig,
-    ResumePolicy,
     TranscriptionConfig,
     TranslationConfig,
     set_recognition_config,
@@ -31,6 +29,7 @@ from .conversation import Conversation, MessageStream, listen
 from .events import EventEmitter
 from .exceptions import AuthenticationError, ConfigurationError, SessionError, SpeechmaticsError, TimeoutError
 from .feeder import feed
+from .limits import ConnectionConfig, ResumePolicy
 from .log import SessionLog
 from .resume import ResumingConnection
 from .service import Service, request_id_of

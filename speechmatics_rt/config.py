@@ -34,8 +34,6 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    import ssl
-
     from typing_extensions import deprecated
 else:
 
@@ -47,12 +45,9 @@ __all__ = [
     "AudioEncoding",
     "AudioEventsConfig",
     "AudioFormat",
-    "ConnectionConfig",
     "ConversationConfig",
     "Model",
     "OperatingPoint",
-    "ResumePolicy",
-    "SessionInfo",
     "SpeakerDiarizationConfig",
     "SpeakerIdentifier",
     "TranscriptionConfig",
@@ -436,152 +431,6 @@ class AudioEventsConfig(Options):
     types: Optional[Sequence[str]] = None
 
     _fields: ClassVar[Fields] = Fields({"types": a_list(one_of(("laughter", "applause", "music")))})
-
-
-def _context(name: str, value: Any) -> None:
-    import ssl  # 10 ms, and plain connections need none
-
-    if not isinstance(value, ssl.SSLContext):
-        raise refused(name, value, "an ssl.SSLContext, or None for the default")
-
-
-_ANY_TIME = number(0, unit="seconds")
-_ANY_COUNT = number(1, whole=True)
-
-
-@dataclass
-class ConnectionConfig(Options):
-    """How to connect, how long to wait, how much to hold. Seconds; None means never, or no limit.
-
-    Attributes:
-        open_timeout: For key, DNS, TCP, proxy, TLS and upgrade together, retries included.
-        start_timeout: For ``RecognitionStarted``; a custom dictionary can take the service 15 s.
-        send_timeout: For room in the window, that is, for an acknowledgement.
-        end_timeout: For ``EndOfTranscript``, with nothing arriving meanwhile.
-        close_timeout: For the server's close frame.
-        ping_interval: Between pings; the service ends a session of 3 minutes without audio or ping.
-        ping_timeout: For the answer to a ping.
-        max_size: Bytes of one incoming message.
-        max_queue: Messages undelivered before the audio pauses.
-        window_frames: Audio messages unacknowledged at most.
-        window_seconds: Raw audio unacknowledged at most, per channel.
-        ssl_context: For ``wss://``; None takes one default context shared by all sessions.
-        proxy: URL of a proxy; None takes the environment's, ``""`` none.
-        read_limit, write_limit: Accepted because other clients have them; unused here.
-
-    Raises:
-        ConfigurationError: A value is negative, or of the wrong type.
-
-    Example:
-        >>> ConnectionConfig(open_timeout=None, ping_interval=30).ping_interval
-        30
-    """
-
-    open_timeout: Optional[float] = 10
-    start_timeout: Optional[float] = 30
-    send_timeout: Optional[float] = 120
-    end_timeout: Optional[float] = 60
-    close_timeout: Optional[float] = 5
-    ping_interval: Optional[float] = 20
-    ping_timeout: Optional[float] = 60
-    max_size: Optional[int] = 16 * 1024 * 1024
-    max_queue: Optional[int] = 1000
-    window_frames: Optional[int] = 500
-    window_seconds: Optional[float] = 10
-    ssl_context: Optional[ssl.SSLContext] = None
-    proxy: Optional[str] = field(default=None, repr=False)  # it may hold a password
-    read_limit: Optional[int] = None
-    write_limit: Optional[int] = None
-
-    _fields: ClassVar[Fields] = Fields(
-        {
-            **dict.fromkeys(
-                ("open_timeout", "start_timeout", "send_timeout", "end_timeout", "close_timeout"), _ANY_TIME
-            ),
-            **dict.fromkeys(("ping_interval", "ping_timeout", "window_seconds"), _ANY_TIME),
-            **dict.fromkeys(
-                ("max_size", "max_queue", "window_frames", "read_limit", "write_limit"), _ANY_COUNT
-            ),
-            "ssl_context": _context,
-            "proxy": STRING,
-        }
-    )
-
-    def __post_init__(self) -> None:
-        self.check()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Check, and give what is set, without the TLS context (which can't be pickled)."""
-        return {key: value for key, value in super().to_dict().items() if key != "ssl_context"}
-
-
-@dataclass
-class ResumePolicy(Options):
-    """How to go on after a lost connection. Seconds.
-
-    Attributes:
-        max_attempts: Connections tried in one outage.
-        min_delay, max_delay: Bounds of the pause before a try; it doubles, with jitter.
-        busy_delay: The least pause when the service is at its limit.
-        max_outage: Longest outage to bear.
-        buffer_seconds: Audio kept for the replay, and taken from the caller during an outage.
-        replay_speed: How many times faster than real time kept audio is sent again.
-
-    Raises:
-        ConfigurationError: A value is out of range.
-
-    Example:
-        >>> ResumePolicy(max_attempts=3).max_outage
-        300
-    """
-
-    max_attempts: int = 10
-    min_delay: float = 0.5
-    max_delay: float = 30
-    busy_delay: float = 5
-    max_outage: float = 300
-    buffer_seconds: float = 600
-    replay_speed: float = 4
-
-    _fields: ClassVar[Fields] = Fields(
-        {
-            "max_attempts": _ANY_COUNT,
-            **dict.fromkeys(
-                ("min_delay", "max_delay", "busy_delay", "max_outage", "buffer_seconds"), _ANY_TIME
-            ),
-            "replay_speed": number(1),
-        }
-    )
-
-    def __post_init__(self) -> None:
-        self.check()
-
-    def check(self) -> None:
-        for name in self._fields.rules:
-            self._fields.rules[name](name, plain(getattr(self, name)))
-        if self.max_delay < self.min_delay:
-            raise refused("max_delay", self.max_delay, f"min_delay ({self.min_delay}) or more")
-
-
-@dataclass
-class SessionInfo:
-    """What is known of a session.
-
-    Attributes:
-        request_id: The client's id (header ``X-Request-Id``).
-        session_id: The server's id, None before ``RecognitionStarted``.
-        sequence_number: Audio messages sent.
-        is_running: Whether audio may be sent.
-
-    Example:
-        >>> SessionInfo(request_id="7f3c").is_running
-        False
-    """
-
-    request_id: str
-    session_id: Optional[str] = None
-    sequence_number: int = 0
-    is_running: bool = False
 
 
 # -- messages ----------------------------------------------------------------------------------------

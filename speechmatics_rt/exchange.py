@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Optional, Union
 
 from . import codec, frames
-from .config import ConnectionConfig
 from .exceptions import (
     ConnectionError,
     EndOfTranscriptError,
@@ -21,6 +20,7 @@ from .exceptions import (
     TimeoutError,
 )
 from .keepalive import Keepalive
+from .limits import ConnectionConfig
 from .outbox import Outbox
 from .session import Role, Session, State
 from .window import Window

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NoReturn, Optional
 
-from .config import AudioFormat, ResumePolicy
+from .config import AudioFormat
 from .exceptions import SessionError, SpeechmaticsError, TimeoutError
 from .exchange import Arrival, Verdict
+from .limits import ResumePolicy
 from .outage import Outage, is_recoverable
 from .replay import Due, Replay
 from .stats import SessionStats

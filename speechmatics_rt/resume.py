@@ -15,11 +15,12 @@ import time
 from collections.abc import Mapping
 from typing import Any, Callable, Optional, Union
 
-from .config import AudioFormat, ResumePolicy
+from .config import AudioFormat
 from .connection import Connection
 from .doorbell import Doorbell, Waiters
 from .exceptions import AuthenticationError, SessionError, SpeechmaticsError, TimeoutError
 from .exchange import Arrival
+from .limits import ResumePolicy
 from .log import SessionLog
 from .outage import Outage
 from .recovery import Own, Recovery

@@ -1,4 +1,4 @@
-"""Figures of one session."""
+"""What is known of one session: its figures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Optional
 
-__all__ = ["Latency", "SessionStats"]
+__all__ = ["Latency", "SessionInfo", "SessionStats"]
 
 
 @dataclass(frozen=True)
@@ -86,3 +86,24 @@ class SessionStats:
     def unacknowledged_seconds(self) -> float:
         """Seconds of audio sent and not acknowledged, over all channels."""
         return max(0.0, self.seconds_sent - self.seconds_acknowledged)
+
+
+@dataclass
+class SessionInfo:
+    """What is known of a session.
+
+    Attributes:
+        request_id: The client's id (header ``X-Request-Id``).
+        session_id: The server's id, None before ``RecognitionStarted``.
+        sequence_number: Audio messages sent.
+        is_running: Whether audio may be sent.
+
+    Example:
+        >>> SessionInfo(request_id="7f3c").is_running
+        False
+    """
+
+    request_id: str
+    session_id: Optional[str] = None
+    sequence_number: int = 0
+    is_running: bool = False

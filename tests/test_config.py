@@ -17,17 +17,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechmatics_rt import config as module
+import speechmatics_rt
 from speechmatics_rt.config import (
     AudioEncoding,
     AudioEventsConfig,
     AudioFormat,
-    ConnectionConfig,
     ConversationConfig,
     Model,
     OperatingPoint,
-    ResumePolicy,
-    SessionInfo,
     SpeakerDiarizationConfig,
     SpeakerIdentifier,
     TranscriptionConfig,
@@ -36,6 +33,8 @@ from speechmatics_rt.config import (
     start_recognition,
 )
 from speechmatics_rt.exceptions import ConfigurationError
+from speechmatics_rt.limits import ConnectionConfig, ResumePolicy
+from speechmatics_rt.stats import SessionInfo
 
 OFFICIAL = {
     "AudioFormat": "encoding sample_rate chunk_size",
@@ -54,7 +53,7 @@ OFFICIAL = {
 
 @pytest.mark.parametrize("name", OFFICIAL)
 def test_positional_arguments_mean_what_they_mean_in_the_official_sdk(name: str) -> None:
-    names = [field.name for field in dataclasses.fields(getattr(module, name))]
+    names = [field.name for field in dataclasses.fields(getattr(speechmatics_rt, name))]
     assert names[: len(OFFICIAL[name].split())] == OFFICIAL[name].split()
 
 

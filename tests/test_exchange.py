@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechmatics_rt import frames
-from speechmatics_rt.config import ConnectionConfig
 from speechmatics_rt.exceptions import (
     ConnectionError,
     EndOfTranscriptError,
@@ -20,6 +19,7 @@ from speechmatics_rt.exceptions import (
 )
 from speechmatics_rt.exchange import LAST_WORDS, Exchange, Heard
 from speechmatics_rt.keepalive import Keepalive
+from speechmatics_rt.limits import ConnectionConfig
 from speechmatics_rt.outbox import Outbox
 from speechmatics_rt.session import State
 from speechmatics_rt.window import Window

@@ -23,7 +23,6 @@ import pytest
 import trustme
 import websocket
 
-from speechmatics_rt.config import ConnectionConfig
 from speechmatics_rt.exceptions import (
     AuthenticationError,
     ConfigurationError,
@@ -31,6 +30,7 @@ from speechmatics_rt.exceptions import (
     ProtocolError,
     TimeoutError,
 )
+from speechmatics_rt.limits import ConnectionConfig
 from speechmatics_rt.transport import Upgraded, check_url, dial, redact, with_sdk
 
 Handler = Callable[[socket.socket], None]

@@ -1,0 +1,360 @@
+"""Temporary keys: JSON web tokens that the management platform gives for an API key.
+
+``requests`` and ``jwt`` (PyJWT) are imported here alone, when a :class:`JWTAuth` first needs them.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
+from urllib.parse import urlsplit
+
+from .auth import KEY_VARIABLE, AuthBase, checked_key, key_from_environment
+from .exceptions import (
+    AuthenticationError,
+    ConfigurationError,
+    ConnectionError,
+    TimeoutError,
+)
+from .limits import ConnectionConfig
+from .url import is_loopback
+
+if TYPE_CHECKING:
+    import ssl
+
+    import requests
+
+__all__ = ["JWTAuth"]
+
+logger = logging.getLogger(__name__)
+
+_URL_VARIABLE = "SM_MANAGEMENT_PLATFORM_URL"
+_DEFAULT_URL = "https://mp.speechmatics.com"
+_MARGIN = 10.0  # seconds before its end at which a token is renewed: a connection takes a while to open
+_RETRY_DELAY = 0.5
+_LONGEST_ANSWER = 64 * 1024
+
+
+class _Token(NamedTuple):
+    value: str
+    good_until: float  # on the monotonic clock
+
+    def __repr__(self) -> str:
+        return "_Token('***')"
+
+
+class JWTAuth(AuthBase):
+    """Get a temporary key for the API key, and use it until shortly before it expires.
+
+    One object may serve many clients and threads: while one of them renews the token the others wait. It
+    needs the packages of ``pip install 'speechmatics-rt-sync[jwt]'``.
+
+    Args:
+        api_key: The key; the variable ``SPEECHMATICS_API_KEY``, read when a token is needed, without it.
+        ttl: Seconds that a token lives, 60 to 86400.
+        region: Sent as it is; the service accepts it without effect.
+        client_ref: Your name for the end user; the service ignores it for real time.
+        mp_url: The management platform; ``SM_MANAGEMENT_PLATFORM_URL`` or the service's own without it.
+        request_id: Sent as ``X-Request-Id`` with the request for a token.
+
+    Raises:
+        ConfigurationError: An option is wrong.
+
+    Example:
+        >>> JWTAuth("k3y", ttl=300)
+        JWTAuth('***', ttl=300)
+    """
+
+    def __init__(
+        self,
+        api_key: Optional[str] = None,
+        *,
+        ttl: int = 60,
+        region: str = "eu",
+        client_ref: Optional[str] = None,
+        mp_url: Optional[str] = None,
+        request_id: Optional[str] = None,
+    ) -> None:
+        self._api_key = None if api_key is None else checked_key(api_key, "the API key")
+        if isinstance(ttl, bool) or not isinstance(ttl, int) or not 60 <= ttl <= 86400:
+            raise ConfigurationError(f"ttl is {ttl!r}; accepted: 60 to 86400 seconds")
+        self._body: dict[str, Any] = {"ttl": ttl, "region": str(region)}
+        if client_ref is not None:
+            self._body["client_ref"] = client_ref
+        self._mp_url = None if mp_url is None else _endpoint(mp_url)
+        self._request_id = None if request_id is None else checked_key(request_id, "request_id")
+        self._config = ConnectionConfig()
+        self._token: Optional[_Token] = None
+        self._given = threading.local()  # .token: what this thread got last
+        # Guards _token. Held over the HTTP call on purpose, so that all threads together make one, and so
+        # acquired with a deadline. A forked child gets a fresh one: the holder may not exist there.
+        self._lock = threading.Lock()
+        _to_renew_after_fork.add(self)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}('***', ttl={self._body['ttl']})"
+
+    def configure(self, conn_config: ConnectionConfig) -> None:
+        """Use the proxy, the TLS context and ``open_timeout`` of the client, for the request too."""
+        self._config = conn_config
+
+    def get_auth_headers(self) -> dict[str, str]:
+        """Return the header with the token, a new one if need be.
+
+        Raises:
+            ConfigurationError: There is no API key, or a package is missing, or the management platform is
+                to be reached by ``http://`` on another machine.
+            AuthenticationError: The platform refused; ``status`` is its HTTP status.
+            ConnectionError: It could not be reached, or is out of order (HTTP 429 and 5xx).
+            TimeoutError: Stage ``"open"``.
+        """
+        deadline = self._deadline()
+        token = self._good_token()
+        if token is None:
+            with self._turn(deadline):
+                token = self._token = self._good_token() or self._fetch(deadline)
+        self._given.token = token
+        return {"Authorization": f"Bearer {token.value}"}
+
+    def refresh(self) -> bool:
+        """Drop the token this thread was given, if nobody has replaced it yet. False if there was none."""
+        with self._turn(self._deadline()):
+            given, self._given.token = getattr(self._given, "token", None), None
+            known = given is not None or self._token is not None
+            if given is None or given is self._token:
+                self._token = None
+        return known
+
+    def _good_token(self) -> Optional[_Token]:
+        token = self._token
+        return token if token is not None and time.monotonic() < token.good_until else None
+
+    def _deadline(self) -> float:
+        limit = self._config.open_timeout
+        return float("inf") if limit is None else time.monotonic() + limit
+
+    @contextmanager
+    def _turn(self, deadline: float) -> Iterator[None]:
+        lock = self._lock
+        if not lock.acquire(timeout=_remaining(deadline)):
+            raise self._timeout("another thread was still waiting for a temporary key")
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _timeout(self, what: str) -> TimeoutError:
+        limit = self._config.open_timeout
+        return TimeoutError(f"{what} after {limit or 0:g} s", stage="open", seconds=limit)
+
+    def _fetch(self, deadline: float) -> _Token:
+        """Ask on a thread of its own, left behind at the deadline: neither DNS nor a slow body knows one."""
+        key = self._api_key or key_from_environment()
+        if not key:
+            raise ConfigurationError(f"JWTAuth needs an API key: set {KEY_VARIABLE}, or pass api_key=")
+        url = self._mp_url or _endpoint(os.environ.get(_URL_VARIABLE) or _DEFAULT_URL)
+        request = _KeyRequest(_Bearer(key), url, self._body, self._request_id, self._config, deadline)
+        del key  # or it would stand in the locals of a traceback
+        answers: SimpleQueue[Union[_Token, BaseException]] = SimpleQueue()
+        name = f"speechmatics-rt-key-{self._request_id or id(self)}"
+        threading.Thread(target=request.run, args=(answers,), name=name, daemon=True).start()
+        try:
+            answer = answers.get(timeout=_remaining(deadline))
+        except Empty:
+            raise self._timeout(f"{urlsplit(url).hostname} gave no temporary key") from None
+        if isinstance(answer, BaseException):
+            raise answer
+        logger.debug("got a temporary key, good for %.0f s", answer.good_until - time.monotonic())
+        return answer
+
+
+_to_renew_after_fork: weakref.WeakSet[JWTAuth] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    for auth in _to_renew_after_fork:
+        auth._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
+
+
+def _remaining(deadline: float) -> float:
+    return min(max(deadline - time.monotonic(), 0.0), threading.TIMEOUT_MAX)
+
+
+def _endpoint(mp_url: str) -> str:
+    parts = urlsplit(mp_url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigurationError(
+            "the URL of the management platform must begin with https:// and name a host"
+        )
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise ConfigurationError(f"the API key would go to {parts.hostname} unencrypted; use https://")
+    return mp_url.rstrip("/") + "/v1/api_keys"
+
+
+class _Bearer:
+    """The header, for requests: as its ``auth`` a key in ~/.netrc can't take its place. Its repr hides it."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._key}"
+        return request
+
+
+class _KeyRequest(NamedTuple):
+    """One request for a temporary key, tried again once."""
+
+    bearer: _Bearer
+    url: str
+    body: dict[str, Any]
+    request_id: Optional[str]
+    config: ConnectionConfig
+    deadline: float
+
+    def run(self, answers: SimpleQueue[Union[_Token, BaseException]]) -> None:
+        try:
+            try:
+                answer = self._ask()
+            except ConnectionError as exc:
+                delay = max(exc.retry_after or 0.0, _RETRY_DELAY)
+                if delay >= _remaining(self.deadline):
+                    raise
+                logger.info("%s; trying once more in %g s", exc, delay)
+                time.sleep(delay)
+                answer = self._ask()
+            answers.put(answer)
+        except BaseException as exc:  # noqa: BLE001 - raised by the thread that waits
+            answers.put(_without_frames(exc))
+
+    def _ask(self) -> _Token:
+        try:
+            import jwt
+            import requests
+        except ImportError as exc:
+            raise ConfigurationError(
+                f"JWTAuth needs the package {exc.name}: pip install 'speechmatics-rt-sync[jwt]'"
+            ) from exc
+        host = urlsplit(self.url).hostname
+        asked = time.monotonic()
+        try:
+            answer, content = self._post(requests)
+        except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL) as exc:
+            raise ConfigurationError(f"{host} can't be asked for a temporary key: {exc}") from exc
+        except (requests.RequestException, OSError, ValueError) as exc:
+            why = getattr(exc.args[0], "reason", exc) if exc.args else exc  # urllib3's, without its wrapping
+            raise ConnectionError(f"{host} can't be asked for a temporary key: {why}", stage="key") from exc
+        value = _accepted(answer, content, host)
+        try:
+            expires = float(jwt.decode(value, options={"verify_signature": False})["exp"])
+            seconds = expires - _time_of(answer.headers.get("Date"))
+        except (jwt.PyJWTError, KeyError, TypeError, ValueError):
+            seconds = float(self.body["ttl"])  # a key of another kind: used as it is
+        return _Token(value, asked + seconds - min(_MARGIN, max(seconds, 0.0) / 2))
+
+    def _post(self, requests: Any) -> tuple[requests.Response, bytes]:
+        # A second more than the waiting thread has: it is the one to name the timeout.
+        timeout = None if self.deadline == float("inf") else _remaining(self.deadline) + 1
+        proxy = self.config.proxy
+        with requests.Session() as http:
+            if self.config.ssl_context is not None:
+                http.mount("https://", _adapter(self.config.ssl_context))
+            answer = http.post(
+                self.url,
+                params={"type": "rt"},
+                json=self.body,
+                headers={"X-Request-Id": self.request_id} if self.request_id else {},
+                auth=self.bearer,
+                timeout=timeout,
+                proxies={"http": proxy, "https": proxy} if proxy else None,
+                allow_redirects=False,  # a key follows no redirect
+                stream=True,
+            )
+            content = b""
+            for piece in answer.iter_content(8192):
+                content += piece
+                if len(content) > _LONGEST_ANSWER or not _remaining(self.deadline):
+                    break
+            return answer, content
+
+
+def _accepted(answer: requests.Response, content: bytes, host: Optional[str]) -> str:
+    """Return the key in the answer, or raise what a refusal stands for."""
+    status = answer.status_code
+    try:
+        said = json.loads(content)
+    except ValueError:
+        said = None
+    said = said if isinstance(said, dict) else {}
+    if status == 429 or status >= 500:
+        text = f"{host} gives no temporary key now: HTTP {status}{_words(said)}"
+        raise ConnectionError(text, stage="key", status=status, retry_after=_retry_after(answer))
+    if not 200 <= status < 300:
+        text = f"{host} refused to give a temporary key: HTTP {status}{_words(said)}"
+        raise AuthenticationError(text, status=status)
+    try:
+        return checked_key(said.get("key_value"), "the temporary key")
+    except ConfigurationError as exc:
+        raise AuthenticationError(f"{host} gave no usable key: {exc}", status=status) from None
+
+
+def _words(said: dict[str, Any]) -> str:
+    """The service's own message: it spells the field in two ways."""
+    words = [said.get(name) for name in ("message", "error", "detail")]
+    return "".join(f": {word[:300]}" for word in words if isinstance(word, str) and word)
+
+
+def _retry_after(answer: requests.Response) -> Optional[float]:
+    value = answer.headers.get("Retry-After", "")
+    return float(value) if value.isascii() and value.isdigit() else None
+
+
+def _time_of(date: Optional[str]) -> float:
+    """The server's time from its Date header, ours without one."""
+    from email.utils import parsedate_to_datetime  # 6 ms that only temporary keys need
+
+    try:
+        return parsedate_to_datetime(date or "").timestamp()
+    except (TypeError, ValueError):
+        return time.time()
+
+
+def _adapter(context: ssl.SSLContext) -> requests.adapters.HTTPAdapter:
+    """Make requests use the client's TLS context, as it is: by itself it would add CAs and checks to it."""
+    from requests.adapters import HTTPAdapter
+
+    class Adapter(HTTPAdapter):
+        def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+            super().init_poolmanager(*args, ssl_context=context, **kwargs)
+
+        def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+            return super().proxy_manager_for(proxy, ssl_context=context, **kwargs)
+
+        def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+            conn.cert_reqs = context.verify_mode
+            conn.ca_certs = conn.ca_cert_dir = None
+            conn.assert_hostname = None if context.check_hostname else False
+
+    return Adapter()
+
+
+def _without_frames(exc: BaseException) -> BaseException:
+    """Drop the tracebacks of a failed request: frames of the HTTP libraries hold the header with the key."""
+    known: list[Optional[BaseException]] = [exc]
+    for error in known:
+        if error is not None:
+            error.__traceback__ = None
+            known += [other for other in (error.__cause__, error.__context__) if other not in known]
+    return exc
