@@ -53,10 +53,10 @@ class Receiver:
         hear: Callable[[Arrived], bool],
         idle: Callable[[], object],
     ) -> tuple[Optional[ProtocolError], Optional[BaseException]]:
-        """Hand on what arrives until ``hear`` says it was the last, the stream ends, or time is up.
+        """Hand on what arrives until ``hear`` says it was the last, or the stream ends.
 
         Args:
-            until: Asked before each read: the deadline (monotonic), or None to read for as long as it takes.
+            hear: Takes what has arrived; True if nothing more is to come.
             idle: Called when nothing more is at hand, and in a flood every now and then: the moment to wake
                 those who wait for what was heard. Woken earlier they would fight the reader for the
                 interpreter lock, and for ours.
