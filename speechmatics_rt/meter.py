@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any, Optional
 
-from .reading import channel_of, results_of, span, times_of
+from .reading import channel_of, last_end, times_of
 from .stats import Latency
 
 __all__ = ["Meter"]
@@ -77,12 +77,10 @@ class Meter:
                 track.final = track.sent
 
     def _transcript(self, track: _Track, kind: str, message: Mapping[str, Any], now: float) -> None:
-        results = results_of(message)
-        if results and track.ends:
-            end = span(results[-1])[1]
-            if end > track.words[kind]:
-                track.words[kind] = end
-                self._samples[kind].append(max(0.0, now - self._moment(track, end)))
+        end = last_end(message)
+        if end > track.words[kind] and track.ends:
+            track.words[kind] = end
+            self._samples[kind].append(max(0.0, now - self._moment(track, end)))
         if kind == "AddTranscript":
             track.final = max(track.final, times_of(message)[1])
             self._forget(track, bisect_left(track.ends, track.final))

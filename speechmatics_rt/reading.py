@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Optional
 
-__all__ = ["channel_of", "number", "results_of", "span", "times_of"]
+__all__ = ["channel_of", "last_end", "number", "results_of", "span", "times_of"]
 
 
 def number(value: Any) -> float:
@@ -43,6 +43,18 @@ def span(item: Mapping[str, Any]) -> tuple[float, float]:
     """Give the start and the end of a result, in seconds of audio; the end is never before the start."""
     start, end = number(item.get("start_time")), number(item.get("end_time"))
     return start, max(start, end)
+
+
+def last_end(message: Mapping[str, Any]) -> float:
+    """Tell when the last result of a transcript ends; 0 if there is none.
+
+    Example:
+        >>> last_end({"message": "AddTranscript", "results": [{"start_time": 1, "end_time": 1.5}]})
+        1.5
+    """
+    results = message.get("results")
+    last = results[-1] if isinstance(results, list) and results else None
+    return span(last)[1] if isinstance(last, Mapping) else 0.0
 
 
 def times_of(message: Mapping[str, Any]) -> tuple[float, float]:
