@@ -11,9 +11,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Mapping, Sequence
-from typing import Any, Callable, Optional, TypeVar, Union
-
-from typing_extensions import Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, TypedDict, TypeVar, Union
 
 from .client import UNSET, BaseClient, Client
 from .config import (
@@ -34,6 +32,9 @@ from .microphone import Microphone
 from .multichannel import MultiChannelClient
 from .stats import SessionStats
 from .transcript import Transcript
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["AsyncClient", "AsyncMessageStream", "AsyncMicrophone", "AsyncMultiChannelClient"]
 

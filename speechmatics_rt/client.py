@@ -9,9 +9,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Optional, TypeVar, Union
-
-from typing_extensions import Literal
+from typing import Any, Literal, NamedTuple, Optional, TypeVar, Union
 
 from . import audio
 from .audio import AudioSource, Source

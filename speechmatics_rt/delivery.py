@@ -9,9 +9,7 @@ import weakref
 from collections import deque
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any, Optional
-
-from typing_extensions import Literal
+from typing import Any, Literal, Optional
 
 from .conversation import Conversation
 from .eventloop import LoopBell, in_thread

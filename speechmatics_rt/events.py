@@ -7,9 +7,7 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, TypeVar, Union, cast
-
-from typing_extensions import Literal
+from typing import TYPE_CHECKING, Any, Callable, Literal, NamedTuple, Optional, TypeVar, Union, cast
 
 from .exceptions import ConfigurationError
 from .messages import ServerMessageType

@@ -7,9 +7,7 @@ import queue
 import threading
 import time
 import warnings
-from typing import Any, Optional, TypeVar
-
-from typing_extensions import TypedDict
+from typing import Any, Optional, TypedDict, TypeVar
 
 from .exceptions import AudioError, ConfigurationError
 
