@@ -341,7 +341,7 @@ class ResumingConnection:
             return
         locked = self._lock.acquire(timeout=_PATIENCE)  # in a signal handler its holder may be below us
         try:
-            if locked:
+            if locked and self._recovery.verdict is None:
                 self._recovery.conclude(SessionError("the session was closed"), None)
                 self._recovery.ahead.clear()
                 self._tell()
@@ -436,11 +436,16 @@ class ResumingConnection:
             self._log.debug("nothing more can be sent: %s", error.text)  # the receiver hears why
 
     def _failed(self, outage: Outage, connection: Optional[Connection], error: SpeechmaticsError) -> None:
+        errors: list[dict[str, Any]] = []
         if connection is not None:
+            said = connection.left_over()
+            errors = [it for it in said if isinstance(it, dict) and it["message"] == "Error"]
             connection.close()
         renewed = isinstance(error, AuthenticationError) and not outage.renewed and self._refresh()
         with self._lock:
             self._next = None
+            for message in errors:
+                self._recovery.hear(message)
             now = time.monotonic()
             planned = self._recovery.refused(error, renewed=renewed, now=now, jitter=_jitter())
             self._tell()

@@ -316,14 +316,29 @@ def test_what_cannot_be_mended_passes_through_unchanged(serve: Serve, client_of:
     assert len(server.sessions) == 1
 
 
+@pytest.mark.parametrize("at", ["open", "start", "started"])
+def test_handlers_hear_an_error_that_ends_the_session_as_it_begins(
+    serve: Serve, client_of: ClientOf, at: str
+) -> None:
+    server = serve(NumberedEngine(), faults=[Fault.error("invalid_model", at=at)])
+    client = client_of(server, resume=QUICK)
+    diary = Diary(client)
+    with pytest.raises(TranscriptionError, match="invalid_model"):
+        client.transcribe(pieces(), audio_format=FORMAT, transcription_config=CONFIG)
+    assert [message["type"] for message in diary.of("Error")] == ["invalid_model"]
+    assert len(server.sessions) == 1
+
+
 def test_a_refused_configuration_on_the_way_back_ends_it(serve: Serve, client_of: ClientOf) -> None:
     faults = [
         Fault.reset(after_seconds=20, sessions=[0]),
         Fault.error("not_allowed", at="start", sessions=[1]),
     ]
     client = client_of(serve(NumberedEngine(), faults=faults), resume=QUICK)
+    diary = Diary(client)
     with pytest.raises(TranscriptionError, match="not_allowed") as caught:
         client.transcribe(pieces(), audio_format=FORMAT, transcription_config=CONFIG)
+    assert [message["type"] for message in diary.of("Error")] == ["not_allowed"]
     assert isinstance(caught.value.__cause__, ConnectionError)
     assert caught.value.transcript.words
 
