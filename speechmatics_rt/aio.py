@@ -393,8 +393,9 @@ class AsyncMessageStream:
                 message = await delivery.take()
                 if message is None:
                     raise StopAsyncIteration
+                kind = message["message"]  # a handler may do with its message what it likes
                 await delivery.deliver(message)
-                if message["message"] not in ACKNOWLEDGEMENTS:
+                if kind not in ACKNOWLEDGEMENTS:
                     return message  # type: ignore[return-value]  # what is in it is for the server to say
         except asyncio.CancelledError:
             await self.close()

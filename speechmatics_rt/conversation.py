@@ -141,8 +141,9 @@ class Conversation:
 
     def end(self, failure: Optional[SpeechmaticsError] = None) -> None:
         """Note that nothing more will be delivered."""
-        if self.failure is None:
-            self.failure = failure
+        if self.failure is None and failure is not None:
+            self.failure = copy.copy(failure)  # a copy has no traceback, which would keep a caller's frames
+            self.failure.__cause__ = failure.__cause__
         self.delivered.set()
 
     def told(self, error: SpeechmaticsError) -> SpeechmaticsError:
@@ -214,8 +215,9 @@ class MessageStream:
                     raise
                 if message is None:
                     continue
+                kind = message["message"]  # a handler may do with its message what it likes
                 conversation.deliver(message, self._client)
-                if message["message"] not in ACKNOWLEDGEMENTS:
+                if kind not in ACKNOWLEDGEMENTS:
                     return message  # type: ignore[return-value]  # what is in it is for the server to say
             self._batch.extend(self._receive())
 

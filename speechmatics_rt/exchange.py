@@ -150,6 +150,7 @@ class Exchange:
 
     def write_failed(self, error: OSError, now: float) -> None:
         """Note that nothing can be written any more. Not the verdict: the server may have said why."""
+        error.__traceback__ = None  # the frames of a caller, with all that they hold
         self.broken = error
         self._hang_up_within(LAST_WORDS, now)
         self.outbox.clear()

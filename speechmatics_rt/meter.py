@@ -12,7 +12,7 @@ from .stats import Latency
 
 __all__ = ["Meter"]
 
-_MARKS = 4096  # chunks of which the moment is remembered, on each channel
+_MARKS = 4096  # chunks of which the moment is remembered, on each channel; of more, every second one
 _SAMPLES = 1000  # messages of a kind that the percentiles are about
 
 
@@ -48,6 +48,7 @@ class Meter:
 
     def __init__(self) -> None:
         self._tracks: dict[Optional[str], _Track] = {}
+        self._over = False  # the transcript is complete
         self._samples: dict[str, deque[float]] = {
             kind: deque(maxlen=_SAMPLES) for kind in ("AddTranscript", "AddPartialTranscript")
         }
@@ -63,7 +64,7 @@ class Meter:
         track.ends.append(track.sent)
         track.moments.append(now)
         if len(track.ends) > _MARKS:
-            self._forget(track, _MARKS // 2)
+            del track.ends[:-1:2], track.moments[:-1:2]
 
     def heard(self, message: Mapping[str, Any], now: float) -> None:
         """Note what was heard."""
@@ -73,8 +74,7 @@ class Meter:
             if track is not None:
                 self._transcript(track, kind, message, now)
         elif kind == "EndOfTranscript":
-            for track in self._tracks.values():
-                track.final = track.sent
+            self._over = True
 
     def _transcript(self, track: _Track, kind: str, message: Mapping[str, Any], now: float) -> None:
         end = last_end(message)
@@ -98,6 +98,8 @@ class Meter:
     @property
     def lag(self) -> float:
         """Seconds of audio that were sent and are not final, on the channel that is furthest behind."""
+        if self._over:
+            return 0.0
         return max((max(0.0, track.sent - track.final) for track in self._tracks.values()), default=0.0)
 
     @property

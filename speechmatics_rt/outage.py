@@ -55,7 +55,7 @@ class Outage:
     def pause(self, error: SpeechmaticsError, jitter: float) -> float:
         """Return how long to wait after ``error``, ``jitter`` being random, 0 to 1; at least as asked."""
         policy = self._policy
-        longest: float = min(policy.max_delay, policy.min_delay * 2**self.attempts)
+        longest: float = min(policy.max_delay, policy.min_delay * 2 ** min(self.attempts, 60))
         asked = 0.0
         if isinstance(error, TranscriptionError) and error.type in _BUSY:
             asked = policy.busy_delay

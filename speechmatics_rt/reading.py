@@ -5,17 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Optional
 
-__all__ = ["channel_of", "last_end", "number", "results_of", "span", "times_of"]
+__all__ = ["channel_of", "is_time", "last_end", "metadata_of", "results_of", "span", "time_of", "times_of"]
+
+_LONGEST = 1e9  # seconds: no session lasts 30 years, and what JSON allows would break all arithmetic
 
 
-def number(value: Any) -> float:
-    """Give a number as it is, and 0 for anything else.
+def is_time(value: Any) -> bool:
+    """Whether it can be a time, in seconds: infinity, NaN and numbers of 400 digits can't."""
+    return isinstance(value, (int, float)) and -_LONGEST < value < _LONGEST
+
+
+def time_of(value: Any) -> float:
+    """Give a time as it is, in seconds, and 0 for anything else.
 
     Example:
-        >>> number(1.5), number(None)
-        (1.5, 0.0)
+        >>> time_of(1.5), time_of(None), time_of(float("inf"))
+        (1.5, 0.0, 0.0)
     """
-    return float(value) if isinstance(value, (int, float)) else 0.0
+    return float(value) if is_time(value) else 0.0
 
 
 def results_of(message: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -41,7 +48,7 @@ def channel_of(message: Mapping[str, Any]) -> Optional[str]:
 
 def span(item: Mapping[str, Any]) -> tuple[float, float]:
     """Give the start and the end of a result, in seconds of audio; the end is never before the start."""
-    start, end = number(item.get("start_time")), number(item.get("end_time"))
+    start, end = time_of(item.get("start_time")), time_of(item.get("end_time"))
     return start, max(start, end)
 
 
@@ -57,6 +64,12 @@ def last_end(message: Mapping[str, Any]) -> float:
     return span(last)[1] if isinstance(last, Mapping) else 0.0
 
 
+def metadata_of(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give what is said of the whole of a transcript."""
+    metadata = message.get("metadata")
+    return metadata if isinstance(metadata, Mapping) else {}
+
+
 def times_of(message: Mapping[str, Any]) -> tuple[float, float]:
     """Give the start and the end of the audio that a message is about.
 
@@ -64,5 +77,4 @@ def times_of(message: Mapping[str, Any]) -> tuple[float, float]:
         >>> times_of({"message": "EndOfUtterance", "metadata": {"start_time": 2, "end_time": 2}})
         (2.0, 2.0)
     """
-    metadata = message.get("metadata")
-    return span(metadata) if isinstance(metadata, Mapping) else (0.0, 0.0)
+    return span(metadata_of(message))

@@ -38,7 +38,8 @@ class Recovery:
         verdict: How it ended, or None.
         news: Something happened that a receiver waits for; the owner wakes them and takes the flag back.
         room: The same for senders.
-        stop: The caller wants to end the stream. This and ``abandoned`` are set without the lock.
+        stop: The caller wants to end the stream. This and ``abandoned`` are set without the lock: who
+            speaks looks at them again with it.
         abandoned: Nobody is interested any more.
     """
 
@@ -67,23 +68,28 @@ class Recovery:
 
     def stats(self, now: SessionStats) -> SessionStats:
         """Add the figures of the present connection to those of the ones before."""
-        # While it catches up, a chunk may for a moment be both on its way and still to be said.
+        self._note_acknowledged(now)
         before, replay = self._before, self.replay
-        frames, seconds = replay.waiting
-        acknowledged = replay.seconds_taken - seconds - now.unacknowledged_seconds
-        self._acknowledged = max(self._acknowledged, acknowledged)
+        frames, _ = replay.waiting
         return replace(
             before,
             seconds_sent=replay.seconds_taken,
             seconds_acknowledged=self._acknowledged,
             frames_sent=replay.frames_taken,
-            unacknowledged_frames=now.unacknowledged_frames + frames,
+            # At most all: those on their way when it was lost wait to be said again, too.
+            unacknowledged_frames=min(now.unacknowledged_frames + frames, replay.frames_taken),
             bytes_sent=replay.bytes_taken,
             messages_received=before.messages_received + now.messages_received,
             messages_skipped=before.messages_skipped + now.messages_skipped,
             queue_depth=now.queue_depth + len(self.ahead),
             silence=now.silence,
         )
+
+    def _note_acknowledged(self, now: SessionStats) -> None:
+        # While it catches up, a chunk may for a moment be both on its way and still to be said.
+        _, seconds = self.replay.waiting
+        acknowledged = self.replay.seconds_taken - seconds - now.unacknowledged_seconds
+        self._acknowledged = max(self._acknowledged, acknowledged)
 
     # -- what the caller says ------------------------------------------------------------------------
 
@@ -96,6 +102,8 @@ class Recovery:
         """
         if self.verdict is not None:
             self.raise_verdict()
+        if self.abandoned:
+            raise SessionError("the session was dropped")
         if self.stop or self.replay.over:
             raise SessionError(f"{kind} can't be sent after the end of the audio")
         if kind in ("AddAudio", "AddChannelAudio", "EndOfChannel"):
@@ -121,8 +129,8 @@ class Recovery:
             self._error = message  # delivered only if it is not mended
             return None
         heard = self.replay.hear(message)
-        if message["message"] == "EndOfTranscript" and self.draining:
-            self.complete()
+        if message["message"] == "EndOfTranscript" and self.draining and not self.recovering:
+            self.complete()  # in mid-recovery it came too early: its connection will say so
         return heard
 
     # -- a loss --------------------------------------------------------------------------------------
@@ -140,18 +148,19 @@ class Recovery:
             figures: Its own.
             jitter: A random number, 0 to 1.
         """
+        error.__traceback__ = None  # its frames would keep the caller's stream alive, however it is dropped
         if not self.may_mend(error):
             self.conclude(error, error.__cause__)
             return None
         self.recovering = True
-        self.stats(figures)  # for what was acknowledged until now
+        self._note_acknowledged(figures)
         self.outage = self._outage_of(error, now)
         return self._plan(self.outage, error, now, jitter)
 
-    def refused(
+    def attempt_failed(
         self, error: SpeechmaticsError, *, renewed: bool, now: float, jitter: float
     ) -> Optional[dict[str, Any]]:
-        """Note that an attempt has failed; return what announces the next one, if there is to be one.
+        """Plan the next attempt, if there is to be one, and return what announces it.
 
         Args:
             error: What it failed with.
@@ -159,8 +168,9 @@ class Recovery:
             jitter: A random number, 0 to 1.
         """
         outage = self.outage
-        if outage is None:
+        if outage is None or self.is_over:
             return None
+        error.__traceback__ = None
         if renewed:
             outage.renewed = True
         elif not is_recoverable(error, resuming=True):
@@ -212,12 +222,20 @@ class Recovery:
         error.args = (f"{error.text}; {why}. Heard up to {heard} (error.transcript): go on from there",)
         self.conclude(error, outage.error.__cause__ if last is outage.error else last)
 
+    def claim(self) -> Optional[Outage]:
+        """Give the outage whose next attempt is to be begun, to who asks first."""
+        outage = self.outage
+        if outage is None or outage.trying:
+            return None
+        outage.trying = True
+        return outage
+
     # -- the connection that takes over --------------------------------------------------------------
 
     def forbidden(self) -> bool:
         """Whether a handler has forbidden the attempt that was announced; then this ends it all."""
         outage = self.outage
-        if outage is None or outage.message is None or outage.message["reconnect"]:
+        if outage is None or outage.message is None or outage.message.get("reconnect", True):
             return False
         self.conclude(outage.error, outage.error.__cause__)
         return True

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Optional, Union
 
 from .config import AudioFormat
+from .reading import times_of
 from .seam import Hearing
 
 __all__ = ["Due", "End", "Piece", "Replay", "Request"]
@@ -193,9 +194,10 @@ class Replay:
         kind = message["message"]
         request = Request(self._next_order(), dict(message), self._place(message))
         self._requests.append(request)
-        if kind == "SetRecognitionConfig":
-            changes = copy.deepcopy(dict(message.get("transcription_config") or {}))
-            self._start["transcription_config"] = {**self._start["transcription_config"], **changes}
+        changes = message.get("transcription_config")
+        if kind == "SetRecognitionConfig" and isinstance(changes, Mapping):
+            settings = {**self._start["transcription_config"], **copy.deepcopy(dict(changes))}
+            self._start["transcription_config"] = settings
         return self._for_session(request)
 
     def end_channel(self, channel: Optional[str]) -> End:
@@ -229,13 +231,6 @@ class Replay:
             first = min(due, key=lambda item: item.order)
             return self._for_session(first) if isinstance(first, Request) else first
         return self._end if not self._end_said else None
-
-    def is_said(self, item: Due) -> bool:
-        if isinstance(item, Piece):
-            return item.number < self._tracks[item.channel].next
-        if isinstance(item, Request):
-            return item.order <= self._asked
-        return self._end_said if item is self._end else self._tracks[item.channel].end_said
 
     def said(self, item: Due) -> None:
         """Note that what was due is said."""
@@ -340,7 +335,7 @@ class Replay:
             if message["message"] == "SpeakersResult":
                 answers = request.message["message"] == "GetSpeakers" and not request.message.get("final")
             else:
-                time = message.get("metadata", {}).get("end_time", 0.0)
+                time = times_of(message)[1]
                 answers = (
                     request.message["message"] == "ForceEndOfUtterance"
                     and request.message.get("channel") in (None, message.get("channel"))

@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Callable, Optional, Union
 
+from . import codec
 from .config import AudioFormat
 from .connection import Connection
 from .doorbell import Doorbell, Waiters
@@ -30,6 +31,7 @@ from .stats import SessionStats
 __all__ = ["ResumingConnection"]
 
 _PATIENCE = 1.0  # seconds for the lock, which nobody holds for long
+_LOOK_AGAIN = 1.0  # seconds; a finaliser takes no lock, and so can't call a feeder that waits
 
 
 class ResumingConnection:
@@ -118,15 +120,15 @@ class ResumingConnection:
                     self._recovery.raise_verdict()
                 if self._recovery.outage is None:
                     return True
-                attempt, ticket = self._attempt(self._recovery.outage), self._news.ticket()
-            if attempt is not None:
-                attempt.start()
+                claimed, ticket = self._recovery.claim(), self._news.ticket()
+            self._begin(claimed)
             if not Waiters.wait(ticket, deadline):
                 return False
 
     def send(self, message: Mapping[str, Any]) -> None:
         """As :meth:`Connection.send`; during an outage it is kept, and said when the session goes on."""
         self._connection.check_process()
+        codec.encode(message)  # what can't be sent must not be kept
         with self._lock:
             self._recovery.check_turn(message["message"])
             request, live = self._recovery.replay.ask(message), self._live
@@ -164,7 +166,7 @@ class ResumingConnection:
             if not wait:
                 return False
             if ticket is not None:
-                Waiters.wait(ticket)
+                Waiters.wait(ticket, time.monotonic() + _LOOK_AGAIN)
             else:
                 self._attempted(connection, lambda it: it.wait_for_room(channel, seconds, feeding))
 
@@ -247,11 +249,12 @@ class ResumingConnection:
             with self._lock:
                 if self.draining:
                     return False
-                live, ticket = self._live, self._room.ticket()
-            if live is None:
+                live = self._live
+                ticket = self._room.ticket() if live is None else None
+            if ticket is not None:
                 if not Waiters.wait(ticket, moment):
                     return True
-            elif live.wait_until(moment):
+            elif live is None or live.wait_until(moment):
                 return True
             elif not self.draining:
                 self._broke(live)  # it takes no audio any more: the receiver will say what that means
@@ -263,25 +266,21 @@ class ResumingConnection:
         self._connection.check_process()
         recovery = self._recovery
         while True:
-            attempt: Optional[threading.Thread] = None
             ticket: Optional[threading.Lock] = None
             with self._lock:
                 if recovery.ahead:
                     batch, recovery.ahead = recovery.ahead, []
                     return batch
-                if recovery.verdict is not None:
-                    if recovery.verdict.normal:
-                        return []
+                if recovery.verdict is not None and not recovery.verdict.normal:
                     recovery.raise_verdict()
                 if recovery.forbidden():
                     self._tell()
                     continue
-                connection = self._connection
+                connection, claimed = self._connection, recovery.claim()
                 if recovery.outage is not None:
-                    attempt, ticket = self._attempt(recovery.outage), self._news.ticket()
-            if attempt is not None:
-                attempt.start()
+                    ticket = self._news.ticket()
             if ticket is not None:
+                self._begin(claimed)
                 if not Waiters.wait(ticket, deadline):
                     return None
                 continue
@@ -337,25 +336,31 @@ class ResumingConnection:
     def close(self) -> None:
         """As :meth:`Connection.close`; an attempt under way is left behind, and closes what it gets."""
         if os.getpid() != self._pid:
-            self._connection.close()
+            self._close_all()
             return
         locked = self._lock.acquire(timeout=_PATIENCE)  # in a signal handler its holder may be below us
         try:
-            if locked and self._recovery.verdict is None:
+            if not locked:
+                self._recovery.abandoned = True
+                self._bell.ring()
+            elif self._recovery.verdict is None:
                 self._recovery.conclude(SessionError("the session was closed"), None)
                 self._recovery.ahead.clear()
                 self._tell()
         finally:
             if locked:
                 self._lock.release()
-        for connection in (self._connection, self._next):
+        self._close_all()
+
+    def _close_all(self) -> None:
+        for connection in (self._next, self._connection):
             if connection is not None:
                 connection.close()
 
     def abandon(self) -> None:
         """As :meth:`Connection.abandon`: flags and shut sockets, no locks."""
         self._recovery.abandoned = True
-        for connection in (self._connection, self._next):
+        for connection in (self._next, self._connection):  # in this order: see _take_over()
             if connection is not None:
                 connection.abandon()
         self._bell.ring()
@@ -395,68 +400,74 @@ class ResumingConnection:
 
     # -- the thread of an attempt --------------------------------------------------------------------
 
-    def _attempt(self, outage: Outage) -> Optional[threading.Thread]:
-        """Make the thread of the attempt that was announced, unless it is under way."""
-        if outage.trying:
-            return None
-        outage.trying = True
+    def _begin(self, outage: Optional[Outage]) -> None:
+        """Start the thread of the attempt that was claimed."""
+        if outage is None:
+            return
         name = f"speechmatics-rt-resume-{self._log.request_id}"
-        return threading.Thread(target=self._reconnect, args=(outage,), name=name, daemon=True)
+        thread = threading.Thread(target=self._attempt, args=(outage,), name=name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as exc:  # no more threads to give
+            self.fail(SessionError(f"the connection could not be restored: {exc}"), exc)
+
+    def _attempt(self, outage: Outage) -> None:
+        try:
+            self._reconnect(outage)
+        except BaseException as exc:  # whatever it is, the receiver waits for this thread
+            self.fail(SessionError(f"the connection could not be restored: {exc!r}"), exc)
+            if not isinstance(exc, Exception):
+                raise
 
     def _reconnect(self, outage: Outage) -> None:
         self._connection.close()  # before the wait: an open socket counts against the quota
         while self.is_open and time.monotonic() < outage.due:
             self._bell.wait(outage.due - time.monotonic())
-        if not self.is_open:
-            self._conclude(outage.error, outage.error.__cause__)
-            return
-        with self._lock:
-            again, start = self._recovery.replay.begin(), self._recovery.replay.start
         connection: Optional[Connection] = None
         try:
-            connection = self._dial(outage.until)
-            with self._lock:
-                self._next = connection if self.is_open else None
-            if self._next is not None and not connection.start(start, outage.until):
-                raise TimeoutError("the session did not start in time", stage="start")  # noqa: TRY301
+            if self.is_open:
+                with self._lock:
+                    again, start = self._recovery.replay.begin(), self._recovery.replay.start
+                connection = self._next = self._dial(outage.until)  # first this, then the look at is_open
+                if self.is_open and not connection.start(start, outage.until):
+                    raise TimeoutError("the session did not start in time", stage="start")
+                if self._take_over(connection, again):
+                    self._catch_up_on(connection)
+                    return
+            self._conclude(outage.error, outage.error.__cause__)  # it was dropped
         except SpeechmaticsError as error:
             self._failed(outage, connection, error)
-            return
-        except Exception as exc:  # noqa: BLE001  # no more threads to give, say: it must reach the receiver
-            failure = SessionError(f"the connection could not be restored: {exc!r}")
-            failure.__cause__ = exc
-            self._failed(outage, connection, failure)
-            return
-        if not self._take_over(connection, again):
-            connection.close()
-            return
-        try:
-            self._attempted(connection, self._catch_up)
-        except SpeechmaticsError as error:
-            self._log.debug("nothing more can be sent: %s", error.text)  # the receiver hears why
+        finally:
+            if connection is not None and connection is not self._connection:
+                connection.close()
 
     def _failed(self, outage: Outage, connection: Optional[Connection], error: SpeechmaticsError) -> None:
-        errors: list[dict[str, Any]] = []
+        said = connection.left_over() if connection is not None else []
+        errors = [it for it in said if isinstance(it, dict) and it["message"] == "Error"]
         if connection is not None:
-            said = connection.left_over()
-            errors = [it for it in said if isinstance(it, dict) and it["message"] == "Error"]
-            connection.close()
-        renewed = isinstance(error, AuthenticationError) and not outage.renewed and self._refresh()
+            connection.close()  # before the next attempt is announced
+        renewed = False
+        if isinstance(error, AuthenticationError) and not outage.renewed:
+            try:
+                renewed = self._refresh()
+            except SpeechmaticsError as exc:
+                error = exc
         with self._lock:
             self._next = None
             for message in errors:
                 self._recovery.hear(message)
             now = time.monotonic()
-            planned = self._recovery.refused(error, renewed=renewed, now=now, jitter=_jitter())
+            planned = self._recovery.attempt_failed(error, renewed=renewed, now=now, jitter=_jitter())
             self._tell()
         self._announce(planned, error)
 
     def _take_over(self, connection: Connection, again: float) -> bool:
         with self._lock:
-            self._next = None
             if not self.is_open:
+                self._next = None
                 return False
             lost, self._connection = self._connection, connection
+            self._next = None  # last: who abandons without the lock looks here first
             self._log.session_id = connection.session_id
             gap = self._recovery.resumed(again, lost.stats(), connection.session_id, time.monotonic())
             if self._arrival is not None:
@@ -464,6 +475,12 @@ class ResumingConnection:
             self._tell()
         self._log.info("resumed after %.1f s; %.1f s of audio are sent again", gap, again)
         return True
+
+    def _catch_up_on(self, connection: Connection) -> None:
+        try:
+            self._attempted(connection, self._catch_up)
+        except SpeechmaticsError as error:
+            connection.fail(error, error.__cause__)  # there the receiver hears of it
 
     def _catch_up(self, connection: Connection) -> None:
         """Say what is due, at ``replay_speed`` at most, until nothing is."""

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any, Optional
 
-from .reading import channel_of, results_of, span, times_of
+from .reading import channel_of, is_time, metadata_of, results_of, span, times_of
 from .words import Delimiters, Joiner
 
 __all__ = ["Hearing", "Seam", "shifted"]
@@ -25,7 +25,8 @@ _SENTENCE = 0.2  # how far two sessions may differ about the limits of a sentenc
 _MARK = 4.0  # seconds of silence in which a mark may still follow the last word; the longest max_delay
 _UNTRANSLATED = 30.0  # seconds to go back for a sentence without a translation; there may never be one
 _TIMES = ("start_time", "end_time")
-_GENERIC = re.compile(r"S(\d+)")
+_DEPTH = 12  # of a message: the times and speakers in the words of an entity stand 8 deep
+_GENERIC = re.compile(r"S(\d{1,9})")
 
 Items = list[dict[str, Any]]
 
@@ -243,7 +244,7 @@ class Hearing:
         start, end = times_of(message)
         end = max(end, channel.until)  # limits that differ by a blur don't turn time back
         start = min([max(start, channel.until), *(span(item)[0] for item in kept)])
-        metadata = {**message.get("metadata", {}), "start_time": start, "end_time": end}
+        metadata = {**metadata_of(message), "start_time": start, "end_time": end}
         if dropped:
             old = str(metadata.get("transcript", ""))
             text = self._text(kept)
@@ -320,27 +321,27 @@ _HEAR = {
 }
 
 
-def shifted(value: Any, seconds: float, speakers: int = 0) -> Any:
+def shifted(value: Any, seconds: float, speakers: int = 0, *, depth: int = _DEPTH) -> Any:
     """Copy a message with every time in it moved, and the generic speakers numbered on.
 
     Example:
         >>> shifted({"metadata": {"start_time": 0.5, "end_time": 1}}, 10.0)
         {'metadata': {'start_time': 10.5, 'end_time': 11.0}}
     """
-    if isinstance(value, dict):
-        return {key: _moved(key, item, seconds, speakers) for key, item in value.items()}
-    if isinstance(value, list):
-        return [shifted(item, seconds, speakers) for item in value]
+    if isinstance(value, dict) and depth:
+        return {key: _moved(key, item, seconds, speakers, depth - 1) for key, item in value.items()}
+    if isinstance(value, list) and depth:
+        return [shifted(item, seconds, speakers, depth=depth - 1) for item in value]
     return value
 
 
-def _moved(key: str, value: Any, seconds: float, speakers: int) -> Any:
-    if key in _TIMES and isinstance(value, (int, float)):
+def _moved(key: str, value: Any, seconds: float, speakers: int, depth: int) -> Any:
+    if key in _TIMES and is_time(value):
         return round(value + seconds, 3)
     if key in ("speaker", "label") and isinstance(value, str):
         number = _GENERIC.fullmatch(value)
         return f"S{int(number[1]) + speakers}" if number else value
-    return shifted(value, seconds, speakers)
+    return shifted(value, seconds, speakers, depth=depth)
 
 
 def _speakers(message: Mapping[str, Any]) -> Iterable[str]:

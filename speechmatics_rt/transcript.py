@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, Optional, Union
 
-from .reading import channel_of, number, times_of
+from .reading import channel_of, time_of, times_of
 from .words import Delimiters, Joiner, Paragraph, Word, merged, paragraphs
 
 __all__ = ["Paragraph", "Transcript", "Word"]
@@ -74,10 +74,10 @@ class Transcript:
                 self._partials.clear()
 
     def _add_final(self, message: Mapping[str, Any], results: list[Any]) -> None:
-        end_time = times_of(message)[1]
+        end_time, channel = times_of(message)[1], message.get("channel")
         with self._lock:
             if results:
-                self._finals.append((message.get("channel"), _pack(results)))
+                self._finals.append((channel if isinstance(channel, str) else None, _pack(results)))
             self._end_time = max(self._end_time, end_time)
             if self._partials:
                 # The words that are now final leave the partial; the next partial replaces the rest.
@@ -133,7 +133,7 @@ class Transcript:
         with self._lock:
             joiners: dict[_Channel, Joiner] = {}
             for channel, (results, void_before) in self._partials.items():
-                rest = [item for item in _mappings(results) if number(item.get("start_time")) >= void_before]
+                rest = [item for item in _mappings(results) if time_of(item.get("start_time")) >= void_before]
                 _feed(joiners, channel, rest, self._delimiters)
             return "\n".join(filter(None, (joiner.text() for joiner in joiners.values())))
 

@@ -169,12 +169,12 @@ def test_a_refused_token_is_renewed_once_and_tried_at_once() -> None:
     recovery = begun(min_delay=1.0)
     lost(recovery)
     refused = AuthenticationError("expired", status=401)
-    planned = recovery.refused(refused, renewed=True, now=1.0, jitter=0.9)
+    planned = recovery.attempt_failed(refused, renewed=True, now=1.0, jitter=0.9)
     assert planned is not None
     assert planned["delay"] == 0
     assert recovery.outage is not None
     assert recovery.outage.renewed
-    assert recovery.refused(refused, renewed=False, now=1.0, jitter=0.9) is None
+    assert recovery.attempt_failed(refused, renewed=False, now=1.0, jitter=0.9) is None
     with pytest.raises(AuthenticationError, match="expired"):
         recovery.raise_verdict()
 
@@ -191,7 +191,7 @@ def test_audio_that_is_kept_no_more_ends_it_with_the_second_up_to_which_was_hear
 def test_giving_up_names_every_channel() -> None:
     recovery = begun(("caller", "agent"), max_attempts=1)
     lost(recovery)
-    recovery.refused(ConnectionError("refused", status=503), renewed=False, now=1.0, jitter=0.0)
+    recovery.attempt_failed(ConnectionError("refused", status=503), renewed=False, now=1.0, jitter=0.0)
     with pytest.raises(ConnectionError, match=r"0\.00 s of 'caller' and 0\.00 s of 'agent'"):
         recovery.raise_verdict()
 
