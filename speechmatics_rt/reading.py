@@ -22,7 +22,8 @@ def time_of(value: Any) -> float:
         >>> time_of(1.5), time_of(None), time_of(float("inf"))
         (1.5, 0.0, 0.0)
     """
-    return float(value) if is_time(value) else 0.0
+    known = isinstance(value, (int, float)) and -_LONGEST < value < _LONGEST  # is_time(), twice as fast
+    return float(value) if known else 0.0
 
 
 def results_of(message: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -41,7 +42,7 @@ def channel_of(message: Mapping[str, Any]) -> Optional[str]:
     label = message.get("channel")
     if label is None:
         results = message.get("results")
-        if isinstance(results, list) and results and isinstance(results[0], Mapping):
+        if isinstance(results, list) and results and isinstance(results[0], dict):
             label = results[0].get("channel")
     return label if isinstance(label, str) else None
 
@@ -61,13 +62,13 @@ def last_end(message: Mapping[str, Any]) -> float:
     """
     results = message.get("results")
     last = results[-1] if isinstance(results, list) and results else None
-    return span(last)[1] if isinstance(last, Mapping) else 0.0
+    return span(last)[1] if isinstance(last, dict) else 0.0
 
 
-def metadata_of(message: Mapping[str, Any]) -> Mapping[str, Any]:
+def metadata_of(message: Mapping[str, Any]) -> dict[str, Any]:
     """Give what is said of the whole of a transcript."""
     metadata = message.get("metadata")
-    return metadata if isinstance(metadata, Mapping) else {}
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def times_of(message: Mapping[str, Any]) -> tuple[float, float]:
