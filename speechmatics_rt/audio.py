@@ -276,10 +276,22 @@ def _opened(source: Any, size: int, fault: Fault) -> tuple[Iterator[Any], Callab
         raise fault(
             f"{_kind(source)} is no audio; give a path, an object with read(size), or an iterable of bytes"
         ) from exc
+    except SpeechmaticsError:
+        raise
+    except Exception as exc:
+        raise fault(f"the audio source could not begin: {described(exc)}") from exc
 
 
 def _nothing() -> None:
     """Close nothing: the caller opened it."""
+
+
+def described(error: BaseException) -> str:
+    """Name an error of the user's code, and give its text if it has one."""
+    try:
+        return f"{_kind(error)}: {error}"
+    except Exception:  # noqa: BLE001  # its own text fails: the name must do
+        return _kind(error)
 
 
 def _kind(thing: object) -> str:
@@ -297,7 +309,7 @@ def _blocks(given: Iterator[Any], fault: Fault) -> Iterator[bytes]:
         except SpeechmaticsError:
             raise  # a source of ours (the microphone) has said what is wrong
         except Exception as exc:
-            raise fault(f"the audio source failed after {count} bytes: {_kind(exc)}: {exc}") from exc
+            raise fault(f"the audio source failed after {count} bytes: {described(exc)}") from exc
         if type(block) is not bytes:
             block = _as_bytes(block, fault)
         count += len(block)

@@ -111,6 +111,7 @@ class BaseClient(EventEmitter):
             TimeoutError: Stage ``"open"`` or ``"start"``.
             TranscriptionError: It refused the configuration.
         """
+        self._prepare()
         audio_format = audio_format or AudioFormat()
         start = start_recognition(
             transcription_config or TranscriptionConfig(),
@@ -289,6 +290,16 @@ class BaseClient(EventEmitter):
         start["audio_format"] = audio_format.to_dict()
         return Opening(start, audio_format, dict(ws_headers or {}), deadline, timeout)
 
+    def _prepare(self) -> None:
+        """Begin a call that opens a session: from here on a request to stop is meant for that one."""
+        self._forget_parent()
+        self._check_free()  # before the first read of a source, which may take long
+        self._stop_while_opening = False
+
+    def _check_free(self) -> None:
+        if self._opener is not None or (self._conversation is not None and not self._conversation.over):
+            raise SessionError("a session is running already; stop_session() or close() it first")
+
     def _open(self, opening: Opening, *, streamed: bool = False) -> Conversation:
         """Make a new session the current one: connect, say StartRecognition, hear RecognitionStarted."""
         if self._resume is not None and opening.audio_format.encoding is None:
@@ -297,15 +308,11 @@ class BaseClient(EventEmitter):
                 "audio_format=AudioFormat('pcm_s16le', 16000), or a mono WAV of PCM or mu-law"
             )
         me = object()
-        self._forget_parent()
         try:
             with self._current_lock:
-                if self._opener is not None or (
-                    self._conversation is not None and not self._conversation.over
-                ):
-                    raise SessionError("a session is running already; stop_session() or close() it first")
+                self._check_free()
                 self._opener = me
-                self._closed_while_opening = self._stop_while_opening = False
+                self._closed_while_opening = False
             try:
                 return self._attempt(opening, streamed)
             except AuthenticationError:
@@ -452,7 +459,8 @@ class Client(BaseClient):
             translation_config: Languages to translate into.
             audio_events_config: Audio events to detect.
             ws_headers: Headers to add to the upgrade request.
-            timeout: The most seconds for everything, connecting included.
+            timeout: The most seconds for everything, connecting included; but not for the first read of a
+                source that blocks.
             speed: 1.0 sends as fast as the audio would sound; None as fast as the server takes it.
 
         Raises:
@@ -496,6 +504,7 @@ class Client(BaseClient):
         Arguments and errors as :meth:`transcribe`; those of the session are raised by the iteration.
         """
         check_speed(speed)
+        self._prepare()
         deadline = float("inf") if timeout is None else time.monotonic() + timeout
         start = start_recognition(
             transcription_config or TranscriptionConfig(),

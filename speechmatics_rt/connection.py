@@ -19,7 +19,14 @@ from typing import Any, Callable, NoReturn, Optional, Union
 from . import codec, frames
 from .doorbell import Doorbell, Waiters
 from .duplex import DuplexSocket
-from .exceptions import ConnectionError, ProtocolError, SessionError, SpeechmaticsError, TimeoutError
+from .exceptions import (
+    ConnectionError,
+    ProtocolError,
+    SessionError,
+    SpeechmaticsError,
+    TimeoutError,
+    without_frames,
+)
 from .exchange import Arrival, Exchange
 from .limits import ConnectionConfig
 from .log import SessionLog, wire
@@ -255,9 +262,12 @@ class Connection:
             with self._lock:
                 if exchange.ending or exchange.session.state is not State.STREAMING or exchange.stop:
                     return False
+                if time.monotonic() >= moment:
+                    return True
                 ticket = self._room.ticket()
-            if not Waiters.wait(ticket, moment):
-                return True
+            Waiters.wait(ticket, moment)
+            with self._lock:
+                self._room.give_back(ticket)
 
     # -- listening -----------------------------------------------------------------------------------
 
@@ -308,7 +318,7 @@ class Connection:
         try:
             return self._receiver.decode(arrival)
         except ProtocolError as error:
-            self.fail(self._told(error), error.__cause__)
+            self.fail(self._told(error), without_frames(error.__cause__) if error.__cause__ else None)
             raise
 
     def left_over(self) -> list[Arrival]:
@@ -534,9 +544,11 @@ class Connection:
             self._exchange.hear_end(error, cause, time.monotonic())
             self._pump()
             self._tell()
-        self._log_end()
-        self._sock.shut()
-        self._leave("_reader_left")
+        try:
+            self._log_end()
+        finally:  # whatever a program's log handlers do
+            self._sock.shut()
+            self._leave("_reader_left")
 
     def _hear(self, arrived: Arrived) -> bool:
         """Take in what arrived, in order; True once the server has closed."""

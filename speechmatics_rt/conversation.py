@@ -19,7 +19,7 @@ from .config import AudioFormat
 from .connection import Connection
 from .doorbell import Latch
 from .events import EventEmitter
-from .exceptions import SessionError, SpeechmaticsError, TimeoutError
+from .exceptions import SessionError, SpeechmaticsError, TimeoutError, without_frames
 from .exchange import ACKNOWLEDGEMENTS, Arrival
 from .log import SessionLog
 from .messages import ServerMessage
@@ -66,7 +66,7 @@ class Conversation:
         self.delivering: Optional[int] = threading.get_ident()  # the thread that runs the handlers
         self.delivered = Latch()
         self.failure: Optional[SpeechmaticsError] = None
-        self.handler_failure: Optional[Exception] = None
+        self.handler_failure: Optional[BaseException] = None
         self.failure_seen = False
         self.orphaned = False  # the listener found its client gone
         self.closed = False  # by close(): nobody waits for its handlers
@@ -145,6 +145,12 @@ class Conversation:
             self.failure = copy.copy(failure)  # a copy has no traceback, which would keep a caller's frames
             self.failure.__cause__ = failure.__cause__
         self.delivered.set()
+
+    def handler_failed(self, error: Exception) -> None:
+        """Keep the first error of a handler for ``stop_session()``; its traceback goes to the log."""
+        if self.handler_failure is None:
+            self.log.error("a handler failed; stop_session() raises it", exc_info=error)
+            self.handler_failure = without_frames(error)
 
     def told(self, error: SpeechmaticsError) -> SpeechmaticsError:
         """Complete an error that is about to reach the caller: what was heard until then, and the ids."""
@@ -292,7 +298,7 @@ def listen(conversation: Conversation, client: EventEmitter) -> None:
             try:
                 conversation.deliver(message, emitter)
             except Exception as exc:  # noqa: BLE001  # handler_errors="raise": stop_session() raises it
-                conversation.handler_failure = conversation.handler_failure or exc
+                conversation.handler_failed(exc)
         return True
 
     conversation.delivering = None

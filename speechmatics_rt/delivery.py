@@ -114,7 +114,10 @@ class Delivery:
 
     def runs_on(self, task: Optional[asyncio.Future[Any]]) -> bool:
         """Whether that task delivers, and has not come to the end."""
-        return task is not None and task is self.task and not self.conversation.delivered.is_set()
+        if task is None or self.task is None or self.conversation.delivered.is_set():
+            return False
+        # One that is done took a single message, as wait_for() does before 3.12: who asks takes the next.
+        return task is self.task or self.task.done()
 
     async def take(self) -> Optional[dict[str, Any]]:
         """Return the next message; None at the end of the transcript. Raises what the session failed with."""
@@ -177,10 +180,12 @@ async def listen(delivery: Delivery) -> None:
             try:
                 await delivery.deliver(message)
             except Exception as exc:  # noqa: BLE001  # handler_errors="raise": stop_session() raises it
-                conversation.handler_failure = conversation.handler_failure or exc
+                conversation.handler_failed(exc)
     except SpeechmaticsError as exc:
         if not isinstance(exc, SessionError):
             conversation.log.error("the session failed: %s", exc)  # noqa: TRY400  # stop_session() raises it
-    finally:
-        if not conversation.delivered.is_set():  # cancelled: the loop is being shut down
-            await delivery.end()
+    except BaseException as exc:  # a cancellation inside a handler, or of this task with its loop
+        failure = SessionError(f"the delivery was ended: {exc!r}")
+        conversation.connection.fail(failure)
+        await delivery.end(failure)
+        raise

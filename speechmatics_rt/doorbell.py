@@ -88,6 +88,11 @@ class Waiters:
         ticket.acquire(timeout=min(left, _CTRL_C))
         return True
 
+    def give_back(self, ticket: threading.Lock) -> None:
+        """Take back a ticket that was not called."""
+        if ticket in self._tickets:
+            self._tickets.remove(ticket)
+
     def notify_all(self) -> None:
         tickets, self._tickets = self._tickets, []
         for ticket in tickets:

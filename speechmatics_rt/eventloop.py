@@ -46,6 +46,10 @@ async def in_thread(function: Callable[..., _T], *args: Any, **options: Any) -> 
     def work() -> None:
         try:
             outcome.append((context.run(function, *args, **options), None))
+        except StopIteration as exc:  # a future can't hold it
+            error = RuntimeError(f"{getattr(function, '__name__', 'a call')} raised StopIteration")
+            error.__cause__ = exc
+            outcome.append((None, error))
         except BaseException as exc:  # noqa: BLE001  # not swallowed: raised where it is awaited
             outcome.append((None, exc))
         try:

@@ -21,6 +21,7 @@ __all__ = [
     "TimeoutError",
     "TranscriptionError",
     "EndOfTranscriptError",
+    "without_frames",
 ]
 
 
@@ -189,3 +190,16 @@ class TranscriptionError(SpeechmaticsError):
 
 class EndOfTranscriptError(TranscriptionError):
     """The server ended the transcript while audio was still unsent."""
+
+
+def without_frames(error: BaseException) -> BaseException:
+    """Drop the tracebacks of an error that is kept, and of those behind it.
+
+    Their frames would keep alive what the callers hold: a key in a header, a stream that is to be dropped.
+    """
+    known: list[Optional[BaseException]] = [error]
+    for one in known:
+        if one is not None:
+            one.__traceback__ = None
+            known += [other for other in (one.__cause__, one.__context__) if other not in known]
+    return error

@@ -7,6 +7,7 @@ the lock, the time and the bytes.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Optional, Union
 
@@ -18,6 +19,7 @@ from .exceptions import (
     SessionError,
     SpeechmaticsError,
     TimeoutError,
+    without_frames,
 )
 from .keepalive import Keepalive
 from .limits import ConnectionConfig
@@ -150,7 +152,7 @@ class Exchange:
 
     def write_failed(self, error: OSError, now: float) -> None:
         """Note that nothing can be written any more. Not the verdict: the server may have said why."""
-        error.__traceback__ = None  # the frames of a caller, with all that they hold
+        without_frames(error)
         self.broken = error
         self._hang_up_within(LAST_WORDS, now)
         self.outbox.clear()
@@ -264,7 +266,7 @@ class Exchange:
         ending = self.session.ending
         if ending is not None and (ending.error is not None or ending.code is not None):
             error = ending.exception(self._state_at - self._began)  # the server spoke first
-        self.verdict = Verdict(error, cause, normal)
+        self.verdict = Verdict(copy.copy(error), cause, normal)  # without a traceback and its frames
         self.session.lose()
         self._hang_up_within(self._config.close_timeout, now)
         self.news = self.room = True
@@ -272,7 +274,7 @@ class Exchange:
 
     def abandon_arrivals(self) -> None:
         self._inbox.clear()
-        self._inbox_bytes = 0
+        self._inbox_bytes = self._taken = 0
 
     def say_goodbye(self, code: int = 1000) -> None:
         """Let a close frame be the last thing written."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Optional
 
-from .audio import AudioSource, Pacer
+from .audio import AudioSource, Pacer, described
 from .conversation import Conversation
 from .exceptions import AudioError, SessionError, SpeechmaticsError
 
@@ -101,7 +101,7 @@ def _talk(
     except SpeechmaticsError as exc:
         connection.fail(exc, exc.__cause__)
     except BaseException as exc:
-        error = AudioError(f"the audio source raised {type(exc).__name__}: {exc}", channel=channel)
+        error = AudioError(f"the audio source raised {described(exc)}", channel=channel)
         connection.fail(error, exc)
         raise
     finally:

@@ -58,6 +58,7 @@ class MultiChannelClient(BaseClient):
         Sets ``diarization`` to ``"channel"`` and the labels to ``channels`` where the configuration says
         nothing else; the caller's configuration is not changed. Raises as :meth:`Client.start_session`.
         """
+        self._prepare()
         audio_format = audio_format or AudioFormat()
         config = _with_channels(transcription_config, list(channels))
         start = start_recognition(config, audio_format, translation_config, audio_events_config)
@@ -116,6 +117,7 @@ class MultiChannelClient(BaseClient):
         Arguments and errors as :meth:`transcribe`; those of the session are raised by the iteration.
         """
         check_speed(speed)
+        self._prepare()
         deadline = float("inf") if timeout is None else time.monotonic() + timeout
         config = _with_channels(transcription_config, list(sources))
         start = start_recognition(

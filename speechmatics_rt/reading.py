@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Optional
 
-__all__ = ["channel_of", "is_time", "last_end", "metadata_of", "results_of", "span", "time_of", "times_of"]
+__all__ = [
+    "channel_of",
+    "is_time",
+    "last_end",
+    "metadata_of",
+    "results_of",
+    "span",
+    "text_of",
+    "time_of",
+    "times_of",
+]
 
 _LONGEST = 1e9  # seconds: no session lasts 30 years, and what JSON allows would break all arithmetic
 
@@ -24,6 +34,11 @@ def time_of(value: Any) -> float:
     """
     known = isinstance(value, (int, float)) and -_LONGEST < value < _LONGEST  # is_time(), twice as fast
     return float(value) if known else 0.0
+
+
+def text_of(value: Any) -> Optional[str]:
+    """Give a text as it is, and None for anything else."""
+    return value if isinstance(value, str) else None
 
 
 def results_of(message: Mapping[str, Any]) -> list[dict[str, Any]]:

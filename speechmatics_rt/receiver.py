@@ -120,6 +120,8 @@ class Receiver:
         """
         try:
             message = codec.decode(payload)
+            if wire.isEnabledFor(logging.DEBUG):
+                self._log.on(wire).debug("< %s", message)
         except codec.MessageError as exc:
             with self._skipped_lock:
                 self.skipped += 1
@@ -130,6 +132,4 @@ class Receiver:
         except (ValueError, RecursionError, MemoryError) as exc:
             text = f"a message of the server could not be read: {type(exc).__name__}: {exc}"
             raise ProtocolError(text, code=1003) from exc
-        if wire.isEnabledFor(logging.DEBUG):
-            self._log.on(wire).debug("< %s", message)
         return message

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, NoReturn, Optional
 
 from .config import AudioFormat
-from .exceptions import SessionError, SpeechmaticsError, TimeoutError
+from .exceptions import SessionError, SpeechmaticsError, TimeoutError, without_frames
 from .exchange import Arrival, Verdict
 from .limits import ResumePolicy
 from .outage import Outage, is_recoverable
@@ -152,6 +152,7 @@ class Recovery:
         if not self.may_mend(error):
             self.conclude(error, error.__cause__)
             return None
+        without_frames(error)
         self.recovering = True
         self._note_acknowledged(figures)
         self.outage = self._outage_of(error, now)
@@ -170,7 +171,7 @@ class Recovery:
         outage = self.outage
         if outage is None or self.is_over:
             return None
-        error.__traceback__ = None
+        without_frames(error)
         if renewed:
             outage.renewed = True
         elif not is_recoverable(error, resuming=True):

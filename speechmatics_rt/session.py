@@ -20,6 +20,7 @@ from .exceptions import (
     SpeechmaticsError,
     TranscriptionError,
 )
+from .reading import text_of
 
 __all__ = ["ChannelCount", "Ending", "Role", "Session", "State"]
 
@@ -116,11 +117,10 @@ class Ending:
         stand for an ``Error`` on their own; their reason text is the type.
         """
         error = self.error or {}
-        kind = error.get("type") or (_TYPE_OF_CLOSE_CODE.get(self.code) if self.code else None)
+        kind = text_of(error.get("type")) or (_TYPE_OF_CLOSE_CODE.get(self.code) if self.code else None)
         if kind is None:
             return self._connection_lost(after)
-        kind = str(kind)
-        reason = str(error.get("reason") or self.reason)
+        reason = text_of(error.get("reason")) or self.reason
         text = f"the service ended the session {_WHILE[self.state]}, after {after:.1f} s: {kind}"
         if reason and reason != kind:
             text += f": {reason}"

@@ -23,6 +23,7 @@ from .exceptions import (
     ConfigurationError,
     ConnectionError,
     TimeoutError,
+    without_frames,
 )
 from .limits import ConnectionConfig
 from .url import is_loopback
@@ -237,7 +238,7 @@ class _KeyRequest(NamedTuple):
                 answer = self._ask()
             answers.put(answer)
         except BaseException as exc:  # noqa: BLE001 - raised by the thread that waits
-            answers.put(_without_frames(exc))
+            answers.put(without_frames(exc))
 
     def _ask(self) -> _Token:
         try:
@@ -348,13 +349,3 @@ def _adapter(context: ssl.SSLContext) -> requests.adapters.HTTPAdapter:
             conn.assert_hostname = None if context.check_hostname else False
 
     return Adapter()
-
-
-def _without_frames(exc: BaseException) -> BaseException:
-    """Drop the tracebacks of a failed request: frames of the HTTP libraries hold the header with the key."""
-    known: list[Optional[BaseException]] = [exc]
-    for error in known:
-        if error is not None:
-            error.__traceback__ = None
-            known += [other for other in (error.__cause__, error.__context__) if other not in known]
-    return exc

@@ -47,7 +47,7 @@ class Transcript:
         # interrupt cut short, or a signal handler met half done, is begun anew.
         self._joined: Optional[tuple[dict[_Channel, Joiner], int]] = None
         # The results of each, and the time before which they are void since they became final.
-        self._partials: dict[_Channel, tuple[list[Any], float]] = {}
+        self._partials: dict[_Channel, tuple[_Packed, float]] = {}
         self._pack: dict[str, Any] = {}
         self._languages: dict[str, dict[str, Any]] = {}
         self._end_time = 0.0
@@ -64,7 +64,7 @@ class Transcript:
                 self._add_final(message, results)
             else:
                 with self._lock:
-                    self._partials[channel_of(message)] = (results, 0.0)
+                    self._partials[channel_of(message)] = (_pack(results), 0.0)
         elif kind == "RecognitionStarted":
             self._learn(message.get("language_pack_info"), None)
         elif kind == "LanguageInfo":
@@ -82,7 +82,7 @@ class Transcript:
             if self._partials:
                 # The words that are now final leave the partial; the next partial replaces the rest.
                 label = channel_of(message)
-                partial, _ = self._partials.get(label, ([], 0.0))
+                partial, _ = self._partials.get(label, (_NOTHING, 0.0))
                 self._partials[label] = (partial, end_time)
 
     def _learn(self, pack: Any, language: Optional[Mapping[str, Any]]) -> None:
@@ -98,7 +98,8 @@ class Transcript:
 
     def _delimiters(self) -> Delimiters:
         per_language = self._pack.get("per_language_word_delimiters")
-        known = dict(per_language) if isinstance(per_language, Mapping) else {}
+        given = per_language.items() if isinstance(per_language, Mapping) else ()
+        known = {code: delimiter for code, delimiter in given if isinstance(delimiter, str)}
         for code, info in self._languages.items():
             if isinstance(info.get("word_delimiter"), str):
                 known[code] = info["word_delimiter"]
@@ -133,7 +134,8 @@ class Transcript:
         with self._lock:
             joiners: dict[_Channel, Joiner] = {}
             for channel, (results, void_before) in self._partials.items():
-                rest = [item for item in _mappings(results) if time_of(item.get("start_time")) >= void_before]
+                items = _mappings(_unpack(results))
+                rest = [item for item in items if time_of(item.get("start_time")) >= void_before]
                 _feed(joiners, channel, rest, self._delimiters)
             return "\n".join(filter(None, (joiner.text() for joiner in joiners.values())))
 
@@ -217,9 +219,9 @@ class Transcript:
                 ],
             }
             partials = [
-                {"channel": channel, "void_before": void_before, "results": list(results)}
-                for channel, (results, void_before) in self._partials.items()
-                if results
+                {"channel": channel, "void_before": void_before, "results": results}
+                for channel, (packed, void_before) in self._partials.items()
+                if (results := _unpack(packed))
             ]
             return {**wire, "partials": partials} if partials else wire
 
@@ -233,7 +235,7 @@ class Transcript:
         heard = {"metadata": {"end_time": data.get("end_time")}}
         transcript._add_final(heard, list(data.get("results", ())))
         for partial in data.get("partials", ()):
-            transcript._partials[partial["channel"]] = (partial["results"], partial["void_before"])
+            transcript._partials[partial["channel"]] = (_pack(partial["results"]), partial["void_before"])
         return transcript
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -245,6 +247,9 @@ def _pack(results: list[Any]) -> _Packed:
         return marshal.dumps(results)  # 2 us for an ordinary sentence; it never leaves this process
     except ValueError:  # added by hand, with more in it than JSON has
         return results
+
+
+_NOTHING = _pack([])
 
 
 def _unpack(packed: _Packed) -> list[Any]:

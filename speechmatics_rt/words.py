@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from .reading import span
+from .reading import span, text_of
 
 __all__ = ["Delimiters", "Joiner", "Paragraph", "Word", "merged", "paragraphs"]
 
@@ -182,7 +182,9 @@ class Joiner:
     def _delimiter(self, best: Mapping[str, Any]) -> str:
         if self._open is None or self._glued:
             return ""
-        return self._delimiters.between(self._open.best.get("language"), best.get("language"))
+        return self._delimiters.between(
+            text_of(self._open.best.get("language")), text_of(best.get("language"))
+        )
 
     def text(self) -> str:
         """Give all text so far; a mark that still waits for its word stands at the end."""
@@ -213,14 +215,14 @@ class Joiner:
             end_time=end,
             text=piece.text,
             delimiter=piece.delimiter,
-            type=result.get("type") or "word",
+            type=text_of(result.get("type")) or "word",
             confidence=best.get("confidence"),
-            speaker=best.get("speaker"),
+            speaker=text_of(best.get("speaker")),
             channel=self._channel,
-            language=best.get("language"),
+            language=text_of(best.get("language")),
             is_eos=piece.is_eos,
             tags=tuple(tags) if isinstance(tags, list) else (),
-            entity_class=result.get("entity_class"),
+            entity_class=text_of(result.get("entity_class")),
             volume=result.get("volume"),
         )
 

@@ -1142,3 +1142,74 @@ def test_typing_follows_the_blocking_clients(tmp_path) -> None:
     errors = [line for line in out.splitlines() if "program.py" in line and "error:" in line]
     assert len(errors) == 1, out
     assert "timeuot" in errors[0]
+
+
+def test_a_cancellation_inside_a_handler_is_not_taken_for_the_end_of_the_transcript(serve) -> None:
+    server = serve()
+
+    async def main():
+        async def cancelled(message):
+            task = asyncio.ensure_future(asyncio.sleep(9))
+            task.cancel()
+            await task
+
+        client = face(server)
+        client.once("AddTranscript", cancelled)
+        await client.start_session(audio_format=PCM)
+        for _ in range(5):
+            await client.send_audio(SECOND)
+        with pytest.raises(SessionError, match="delivery was ended"):
+            await asyncio.wait_for(client.stop_session(), 10)
+
+    run(main)
+
+
+@pytest.mark.parametrize("error", [StopIteration, StopAsyncIteration])
+def test_a_stop_iteration_of_the_auth_is_raised_and_hangs_nobody(serve, error) -> None:
+    class Spent(AuthBase):
+        def get_auth_headers(self):
+            raise error
+
+    server = serve()
+
+    async def main():
+        with pytest.raises((RuntimeError, StopAsyncIteration)):
+            await asyncio.wait_for(face(server, auth=Spent()).start_session(audio_format=PCM), 10)
+
+    run(main)
+
+
+def test_stop_session_in_the_body_knows_the_loop_that_waits_message_by_message(serve) -> None:
+    server = serve()
+
+    async def main():
+        client = face(server)
+        async with client.stream(endless(), audio_format=PCM) as messages:
+            await asyncio.wait_for(messages.__anext__(), 5)  # before 3.12 in a task of its own
+            await asyncio.wait_for(client.stop_session(), 5)
+            kinds = [message["message"] async for message in messages]
+        assert kinds[-1] == "EndOfTranscript"
+
+    run(main)
+
+
+def test_cancelling_a_call_that_would_be_refused_leaves_the_running_session_alone(serve) -> None:
+    server, release = serve(), threading.Event()
+
+    class Slow:
+        def read(self, size):
+            release.wait(10)
+            return b""
+
+    async def main():
+        client = face(server)
+        await client.start_session(audio_format=PCM)
+        try:
+            with pytest.raises((asyncio.TimeoutError, SessionError)):
+                await asyncio.wait_for(client.transcribe(Slow(), audio_format=PCM), 0.3)
+            assert client.is_connected
+        finally:
+            release.set()
+        await client.stop_session()
+
+    run(main)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import logging
 import math
 import statistics
 import threading
 import time
+import warnings
 import wave
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,11 +23,13 @@ from speechmatics_rt import (
     AudioFormat,
     Client,
     ConfigurationError,
+    ConnectionConfig,
     ServerMessageType,
     SessionError,
     TimeoutError,
     TranscriptionConfig,
 )
+from speechmatics_rt.local import Fault
 
 from .conftest import SPEECH
 
@@ -520,3 +525,83 @@ def test_lag_is_the_audio_without_a_final(serve, client_of) -> None:
         assert client.stats.lag == pytest.approx(1.0)
         client.stop_session()
         assert client.stats.lag == 0
+
+
+def test_a_request_to_stop_counts_while_the_source_is_read_for_the_first_time(serve, client_of) -> None:
+    reading, asked = threading.Event(), threading.Event()
+
+    def spoken() -> Iterator[bytes]:
+        reading.set()
+        assert asked.wait(10)
+        while True:
+            yield SECOND[:640]
+
+    def stop() -> None:
+        reading.wait(10)
+        client.request_stop()
+        asked.set()
+
+    with client_of(serve()) as client:
+        threading.Thread(target=stop).start()
+        client.transcribe(spoken(), audio_format=PCM, timeout=10)  # ends by itself
+
+
+class Wordless(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+def test_an_error_of_the_source_without_a_text_ends_the_session_too(serve, client_of) -> None:
+    def spoken() -> Iterator[bytes]:
+        yield SECOND
+        raise Wordless
+
+    with client_of(serve()) as client, pytest.raises(AudioError, match="Wordless"):
+        client.transcribe(spoken(), audio_format=PCM, timeout=10)
+
+
+def test_a_source_that_cannot_begin_is_an_audio_error(serve, client_of) -> None:
+    class Broken:
+        def __iter__(self) -> Iterator[bytes]:
+            raise OSError("the disk is gone")
+
+    with client_of(serve()) as client, pytest.raises(AudioError, match="the disk is gone") as caught:
+        client.transcribe(Broken(), audio_format=PCM)
+    assert isinstance(caught.value.__cause__, OSError)
+
+
+def test_a_closed_session_has_nothing_left_in_its_queue(serve, client_of) -> None:
+    with client_of(serve(faults=[Fault.flood(count=500)])) as client:
+        with client.stream([SECOND] * 5, audio_format=PCM) as messages:
+            for _ in range(4):
+                next(messages)
+        assert client.stats.queue_depth == 0
+
+
+@pytest.mark.parametrize("errors", ["log", "raise"])
+def test_a_dropped_client_is_collected_whatever_its_handlers_raised(serve, errors, monkeypatch) -> None:
+    monkeypatch.setattr(logging.getLogger("speechmatics_rt"), "propagate", False)  # pytest keeps all records
+    server, failed = serve(), threading.Event()
+
+    def fail(_: object) -> None:
+        failed.set()
+        raise ValueError("mine")
+
+    def drop() -> weakref.ref[Client]:
+        config = ConnectionConfig(ssl_context=server.ssl_context)
+        client = Client(url=server.url, conn_config=config, handler_errors=errors)
+        client.on("AddTranscript", fail)
+        client.start_session(audio_format=PCM)
+        client.send_audio(SECOND * 2)
+        assert failed.wait(10)
+        return weakref.ref(client)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        client = drop()
+        deadline = time.monotonic() + 5
+        while client() is not None and time.monotonic() < deadline:
+            gc.collect()
+            time.sleep(0.01)  # the listener is perhaps on its way back from the handler
+    assert client() is None
+    server.sessions[0].wait_closed()

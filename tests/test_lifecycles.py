@@ -6,13 +6,16 @@ import base64
 import contextlib
 import gc
 import hashlib
+import io
 import json
+import logging
 import os
 import signal
 import socket
 import struct
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -22,6 +25,7 @@ from speechmatics_rt import (
     ConnectionConfig,
     SpeechmaticsError,
     TimeoutError,
+    Transcript,
     TranscriptionError,
     exchange,
 )
@@ -567,3 +571,103 @@ def test_an_error_without_words_from_the_source_does_not_kill_the_reader(raw, ca
     with pytest.raises(SpeechmaticsError), client(raw(script)) as c:
         c.transcribe(source(), audio_format=PCM)
     assert died == []
+
+
+# -- what is odd must not hang anybody -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("field", ["type", "reason"])
+def test_an_error_that_is_nested_a_thousand_deep_ends_the_session(raw, field) -> None:
+    def script(wire):
+        wire.start()
+        other = '"type":"job_error",' if field == "reason" else ""
+        wire.put(1, f'{{"message":"Error",{other}"{field}":{"[" * 1000}{"]" * 1000}}}'.encode())
+        wire.put(8, struct.pack("!H", 4013))
+        wire.answer_pings()
+
+    found = in_time(lambda: client(raw(script)).transcribe(trickle(), audio_format=PCM), 10)
+    assert isinstance(found, SpeechmaticsError)
+
+
+def trickle():
+    while True:
+        time.sleep(0.02)
+        yield SECOND[:640]
+
+
+def test_a_deep_message_in_the_log_of_the_wire_ends_no_session(raw) -> None:
+    def script(wire):
+        wire.start()
+        wire.put(1, f'{{"message":"AddTranscript","results":{"[" * 930}{"]" * 930}}}'.encode())
+        wire.say(message="EndOfTranscript")
+        wire.answer_pings()
+
+    def transcribe(frames):
+        if frames:
+            return transcribe(frames - 1)
+        return client(raw(script)).transcribe([SECOND] * 2, audio_format=PCM)
+
+    log, handler = logging.getLogger("speechmatics_rt.wire"), logging.StreamHandler(io.StringIO())
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG)
+    try:
+        found = in_time(lambda: transcribe(300))
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(logging.NOTSET)
+    assert isinstance(found, (SpeechmaticsError, Transcript)), repr(found)[:200]
+
+
+def test_paced_audio_leaves_no_waiters_behind_while_nothing_is_delivered(raw) -> None:
+    def script(wire):
+        wire.start()
+        count = 0
+        while True:
+            opcode, data = wire.frame()
+            if opcode == 2:
+                count += 1
+                if count > 8:
+                    wire.say(message="AudioAdded", seq_no=count - 8)
+            elif opcode == 8:
+                return wire.put(8, data)
+
+    def chunks():
+        for _ in range(150):
+            yield SECOND[:320]
+
+    talker = client(raw(script), window_frames=12)
+    with talker.stream(chunks(), audio_format=PCM, speed=1) as stream:
+        connection = talker._conversation.connection
+        deadline = time.monotonic() + 10
+        while connection._exchange.session.sent < 150 and time.monotonic() < deadline:
+            time.sleep(0.02)  # nothing is delivered, so nothing rings
+        assert len(connection._room._tickets) < 5
+        assert stream is not None
+
+
+@pytest.mark.parametrize("how", ["utf-8", "stop"])
+def test_a_verdict_that_is_kept_keeps_no_locals_of_the_caller(raw, how) -> None:
+    def script(wire):
+        wire.start()
+        if how == "utf-8":
+            wire.put(1, b'{"message":"AddTranscript","x":"\xc3\x28"}')
+        wire.answer_pings()
+
+    class Local:
+        pass
+
+    talker = client(raw(script))
+
+    def fail():
+        local = Local()
+        with pytest.raises(SpeechmaticsError):
+            if how == "utf-8":
+                talker.transcribe([SECOND] * 2, audio_format=PCM)
+            else:
+                talker.start_session(audio_format=PCM)
+                talker.stop_session(timeout=0.1)
+        return weakref.ref(local)
+
+    local = fail()
+    gc.collect()
+    assert local() is None

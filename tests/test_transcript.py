@@ -554,3 +554,44 @@ def test_an_interrupt_while_reading_loses_and_doubles_nothing(monkeypatch: pytes
 
 def test_enums_name_messages_too() -> None:
     assert heard({**final(token("a")), "message": ServerMessageType.ADD_TRANSCRIPT}).text == "a"
+
+
+@pytest.mark.parametrize("kind", ["AddTranscript", "AddPartialTranscript"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"language": ["en"]},
+        {"language": {}},
+        {"speaker": 5},
+        {"speaker": ["S1"]},
+        {"type": ["word"]},
+        {"entity_class": 7},
+    ],
+    ids=str,
+)
+def test_odd_fields_of_words_are_left_out_and_the_text_stays_readable(
+    kind: str, more: dict[str, Any]
+) -> None:
+    transcript = Transcript()
+    transcript.add(final(token("so", **more), token("on", at=1.0, **more), kind=kind))
+    assert (transcript.text or transcript.partial) == "so on"
+    for show in (str, repr, Transcript.to_srt, Transcript.to_vtt, Transcript._repr_html_, Transcript.to_dict):
+        show(transcript)
+    assert Transcript.from_dict(transcript.to_dict()).text == transcript.text
+
+
+@pytest.mark.parametrize("delimiter", [5, None, ["-"]], ids=repr)
+def test_odd_delimiters_of_the_pack_are_left_out(delimiter: Any) -> None:
+    transcript = Transcript()
+    pack = {"per_language_word_delimiters": {"en": delimiter}}
+    transcript.add({"message": "RecognitionStarted", "language_pack_info": pack})
+    transcript.add(final(token("so", language="en"), token("on", language="en")))
+    assert str(transcript) == "so on"
+
+
+def test_what_a_handler_does_to_a_partial_changes_no_transcript() -> None:
+    transcript = Transcript()
+    message = partial(token("so"), token("on"))
+    transcript.add(message)
+    message["results"].clear()
+    assert transcript.partial == "so on"
