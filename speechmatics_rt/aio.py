@@ -184,14 +184,15 @@ class _Face(AsyncEmitter):
         """Open a session; if that fails, handlers hear what the server said."""
         if self._auth is not None:
             self._auth.loop = asyncio.get_running_loop()
-        self._turn = asyncio.Lock()
         self._behind.unheard = []
         try:
-            return await self._call(function, *args, **options)
+            opened = await self._call(function, *args, **options)
         except SpeechmaticsError:
             for message in self._behind.unheard:
                 await self.deliver(message)
             raise
+        self._turn = asyncio.Lock()  # now: a call that is refused leaves that of the running session alone
+        return opened
 
     async def _call(self, function: Callable[..., _T], *args: Any, **options: Any) -> _T:
         """Call a function that may block; close the session if that is cancelled."""

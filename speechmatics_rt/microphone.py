@@ -172,7 +172,7 @@ class Microphone:
                 while length < wanted:
                     block = recording.next(self._chunk_size / self._sample_rate + _SILENCE)
                     if not block:
-                        if self.is_recording:
+                        if self.is_recording and self._recording is recording:
                             raise AudioError("the microphone stopped by itself; was it unplugged?")
                         break
                     blocks.append(block)

@@ -261,7 +261,7 @@ class _KeyRequest(NamedTuple):
         try:
             expires = float(jwt.decode(value, options={"verify_signature": False})["exp"])
             seconds = expires - _time_of(answer.headers.get("Date"))
-        except (jwt.PyJWTError, KeyError, TypeError, ValueError):
+        except (jwt.PyJWTError, KeyError, TypeError, ValueError, OverflowError):
             seconds = float(self.body["ttl"])  # a key of another kind: used as it is
         return _Token(value, asked + seconds - min(_MARGIN, max(seconds, 0.0) / 2))
 
