@@ -258,16 +258,16 @@ class Connection:
     def wait_until(self, moment: float) -> bool:
         """Sleep until ``moment`` (monotonic) for the feeder's pace; False at once if no audio is wanted."""
         exchange = self._exchange
+        ticket: Optional[threading.Lock] = None
         while True:
             with self._lock:
+                self._room.give_back(ticket)
                 if exchange.ending or exchange.session.state is not State.STREAMING or exchange.stop:
                     return False
                 if time.monotonic() >= moment:
                     return True
                 ticket = self._room.ticket()
             Waiters.wait(ticket, moment)
-            with self._lock:
-                self._room.give_back(ticket)
 
     # -- listening -----------------------------------------------------------------------------------
 
@@ -375,8 +375,10 @@ class Connection:
     ) -> bool:
         """Call ``say`` under the lock when there is room; without ``wait``, False if there is none now."""
         since = None
+        ticket: Optional[threading.Lock] = None
         while True:
             with self._lock:
+                self._room.give_back(ticket)
                 now = time.monotonic()
                 since = self._turn(since, now, has_room(), feeding)
                 if since is None:

@@ -25,7 +25,7 @@ from .log import SessionLog
 from .messages import ServerMessage
 from .meter import Meter
 from .resume import ResumingConnection
-from .stats import SessionStats
+from .stats import Latency, SessionStats
 from .transcript import Transcript
 
 __all__ = ["Conversation", "MessageStream", "listen"]
@@ -130,14 +130,14 @@ class Conversation:
         """Give the figures, up to this moment."""
         figures = self.connection.stats()
         with self._meter_lock:
-            meter = self._meter
-            return replace(
-                figures,
-                seconds_transcribed=self.transcript.end_time,
-                lag=meter.lag,
-                partial_latency=meter.partial,
-                final_latency=meter.final,
-            )
+            lag, partials, finals = self._meter.lag, self._meter.partials, self._meter.finals
+        return replace(
+            figures,
+            seconds_transcribed=self.transcript.end_time,
+            lag=lag,
+            partial_latency=Latency.of(partials),
+            final_latency=Latency.of(finals),
+        )
 
     def end(self, failure: Optional[SpeechmaticsError] = None) -> None:
         """Note that nothing more will be delivered."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from typing import Optional
 
 __all__ = ["Doorbell", "Latch", "Waiters"]
 
@@ -88,9 +89,9 @@ class Waiters:
         ticket.acquire(timeout=min(left, _CTRL_C))
         return True
 
-    def give_back(self, ticket: threading.Lock) -> None:
-        """Take back a ticket that was not called."""
-        if ticket in self._tickets:
+    def give_back(self, ticket: Optional[threading.Lock]) -> None:
+        """Take back a ticket that was not called, if there is one."""
+        if ticket is not None and ticket in self._tickets:
             self._tickets.remove(ticket)
 
     def notify_all(self) -> None:

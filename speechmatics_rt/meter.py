@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any, Optional
 
 from .reading import channel_of, last_end, times_of
-from .stats import Latency
 
 __all__ = ["Meter"]
 
@@ -40,8 +39,8 @@ class Meter:
         >>> meter.sent(None, 1.0, now=100.0)
         >>> meter.heard({"message": "AddTranscript", "metadata": {"start_time": 0, "end_time": 0.8},
         ...     "results": [{"type": "word", "start_time": 0.2, "end_time": 0.7}]}, now=100.25)
-        >>> meter.final
-        Latency(p50=0.25, p90=0.25, p99=0.25, count=1)
+        >>> meter.finals
+        [0.25]
         >>> round(meter.lag, 3)
         0.2
     """
@@ -103,9 +102,11 @@ class Meter:
         return max((max(0.0, track.sent - track.final) for track in self._tracks.values()), default=0.0)
 
     @property
-    def partial(self) -> Optional[Latency]:
-        return Latency.of(self._samples["AddPartialTranscript"])
+    def partials(self) -> list[float]:
+        """How long words took to come in a partial; seconds."""
+        return list(self._samples["AddPartialTranscript"])
 
     @property
-    def final(self) -> Optional[Latency]:
-        return Latency.of(self._samples["AddTranscript"])
+    def finals(self) -> list[float]:
+        """How long they took to come in a final; seconds."""
+        return list(self._samples["AddTranscript"])
