@@ -19,8 +19,6 @@ import pytest
 import speechmatics_rt
 from speechmatics_rt.local import LocalServer
 
-from .test_architecture import FLOORS
-
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 AUDIO = Path("examples", "audio", "librivox_3_sentences.wav")
@@ -251,14 +249,3 @@ def test_the_files_it_links_to_exist() -> None:
 
 def test_it_is_short_enough_to_be_read() -> None:
     assert len(README.read_text(encoding="utf-8").splitlines()) < 400
-
-
-def test_the_floors_that_contributing_shows_are_those_that_are_tested() -> None:
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    (shown,) = re.findall(r"^```\n(7 .*?)^```", text, re.MULTILINE | re.DOTALL)
-    floors: dict[int, list[str]] = {}
-    for line in shown.splitlines():
-        number, rooms = re.match(r"(\d| )  (\S+(?:  ?\S+)*?)(?:   |$)", line).groups()
-        floor = int(number) if number != " " else min(floors)
-        floors.setdefault(floor, []).extend(room.strip("/") for room in rooms.split())
-    assert floors == {number: rooms for number, rooms in enumerate(FLOORS) if rooms}
