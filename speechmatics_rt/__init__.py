@@ -16,9 +16,11 @@ from .config import (
     AudioEncoding,
     AudioEventsConfig,
     AudioFormat,
+    ConnectionConfig,
     ConversationConfig,
     Model,
     OperatingPoint,
+    ResumePolicy,
     SpeakerDiarizationConfig,
     SpeakerIdentifier,
     TranscriptionConfig,
@@ -39,7 +41,6 @@ from .exceptions import (
     TranscriptionError,
     TransportError,
 )
-from .limits import ConnectionConfig, ResumePolicy
 from .messages import ClientMessageType, ServerMessageType
 from .multichannel import MultiChannelClient
 from .results import TranscriptResult

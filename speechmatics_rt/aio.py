@@ -17,6 +17,8 @@ from .client import UNSET, BaseClient, Client
 from .config import (
     AudioEventsConfig,
     AudioFormat,
+    ConnectionConfig,
+    ResumePolicy,
     TranscriptionConfig,
     TranslationConfig,
 )
@@ -26,7 +28,6 @@ from .eventloop import AwaitedAuth, Bridge, in_thread, is_coroutine_method, step
 from .events import Event
 from .exceptions import SpeechmaticsError
 from .exchange import ACKNOWLEDGEMENTS
-from .limits import ConnectionConfig, ResumePolicy
 from .messages import ServerMessage
 from .microphone import Microphone
 from .multichannel import MultiChannelClient

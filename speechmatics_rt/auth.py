@@ -8,11 +8,10 @@ from abc import ABC, abstractmethod
 from typing import Any, Optional
 from urllib.parse import parse_qs, urlsplit
 
+from .config import ConnectionConfig, is_loopback
 from .exceptions import (
     ConfigurationError,
 )
-from .limits import ConnectionConfig
-from .url import is_loopback
 
 __all__ = [
     "KEY_VARIABLE",

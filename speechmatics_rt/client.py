@@ -17,6 +17,8 @@ from .auth import AuthBase
 from .config import (
     AudioEventsConfig,
     AudioFormat,
+    ConnectionConfig,
+    ResumePolicy,
     TranscriptionConfig,
     TranslationConfig,
     set_recognition_config,
@@ -27,7 +29,6 @@ from .conversation import Conversation, MessageStream, listen
 from .events import EventEmitter
 from .exceptions import AuthenticationError, ConfigurationError, SessionError, SpeechmaticsError, TimeoutError
 from .feeder import feed
-from .limits import ConnectionConfig, ResumePolicy
 from .log import SessionLog
 from .resume import ResumingConnection
 from .service import Service, request_id_of

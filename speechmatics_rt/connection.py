@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from typing import Any, Callable, NoReturn, Optional, Union
 
 from . import codec, frames
+from .config import ConnectionConfig
 from .doorbell import Doorbell, Waiters
 from .duplex import DuplexSocket
 from .exceptions import (
@@ -28,7 +29,6 @@ from .exceptions import (
     without_frames,
 )
 from .exchange import Arrival, Exchange
-from .limits import ConnectionConfig
 from .log import SessionLog, wire
 from .receiver import Arrived, Receiver
 from .session import State

@@ -11,9 +11,9 @@ from concurrent import futures
 from typing import Any, Callable, Optional, TypeVar
 
 from .auth import AuthBase
+from .config import ConnectionConfig
 from .doorbell import Doorbell
 from .exceptions import SessionError, TimeoutError
-from .limits import ConnectionConfig
 
 __all__ = ["AwaitedAuth", "Bridge", "LoopBell", "in_thread", "is_coroutine_method", "step_of"]
 

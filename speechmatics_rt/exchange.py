@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Optional, Union
 
 from . import codec, frames
+from .config import ConnectionConfig
 from .exceptions import (
     ConnectionError,
     EndOfTranscriptError,
@@ -22,7 +23,6 @@ from .exceptions import (
     without_frames,
 )
 from .keepalive import Keepalive
-from .limits import ConnectionConfig
 from .outbox import Outbox
 from .session import Role, Session, State
 from .window import Window

@@ -10,13 +10,7 @@ from typing import Any, Optional, Union
 from . import audio
 from .audio import AudioSource, Source
 from .client import UNSET, BaseClient, check_speed
-from .config import (
-    AudioEventsConfig,
-    AudioFormat,
-    TranscriptionConfig,
-    TranslationConfig,
-    start_recognition,
-)
+from .config import AudioEventsConfig, AudioFormat, TranscriptionConfig, TranslationConfig, start_recognition
 from .conversation import MessageStream
 from .exceptions import AudioError, ConfigurationError
 from .transcript import Transcript

@@ -12,10 +12,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NoReturn, Optional
 
-from .config import AudioFormat
+from .config import AudioFormat, ResumePolicy
 from .exceptions import SessionError, SpeechmaticsError, TimeoutError, without_frames
 from .exchange import Arrival, Verdict
-from .limits import ResumePolicy
 from .outage import Outage, is_recoverable
 from .replay import Due, Replay
 from .stats import SessionStats

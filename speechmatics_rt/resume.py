@@ -16,12 +16,11 @@ from collections.abc import Mapping
 from typing import Any, Callable, Optional, Union
 
 from . import codec
-from .config import AudioFormat
+from .config import AudioFormat, ResumePolicy
 from .connection import Connection
 from .doorbell import Doorbell, Waiters
 from .exceptions import AuthenticationError, SessionError, SpeechmaticsError, TimeoutError
 from .exchange import Arrival
-from .limits import ResumePolicy
 from .log import SessionLog
 from .outage import Outage
 from .recovery import Own, Recovery

@@ -11,10 +11,10 @@ from typing import Callable, Optional
 
 from ._version import __version__
 from .auth import AuthBase, StaticKeyAuth, headers_for
+from .config import ConnectionConfig
 from .connection import Connection
 from .duplex import shared_context
 from .exceptions import ConfigurationError, SpeechmaticsError, TimeoutError
-from .limits import ConnectionConfig
 from .log import SessionLog
 from .transport import check_url, dial, redact, with_sdk
 

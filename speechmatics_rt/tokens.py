@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 from urllib.parse import urlsplit
 
 from .auth import KEY_VARIABLE, AuthBase, checked_key, key_from_environment
+from .config import ConnectionConfig, is_loopback
 from .exceptions import (
     AuthenticationError,
     ConfigurationError,
@@ -25,8 +26,6 @@ from .exceptions import (
     TimeoutError,
     without_frames,
 )
-from .limits import ConnectionConfig
-from .url import is_loopback
 
 if TYPE_CHECKING:
     import ssl

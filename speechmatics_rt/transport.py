@@ -19,6 +19,17 @@ from typing import Any, NamedTuple, Optional
 from urllib.parse import unquote, urlsplit
 
 from .answer import Answer, Lent, refusal
+from .config import (
+    ConnectionConfig,
+    Target,
+    address_of,
+    check_url,
+    header_line,
+    is_loopback,
+    parse,
+    redact,
+    with_sdk,
+)
 from .duplex import DuplexSocket, connect_tls, shared_context, wait_ready
 from .exceptions import (
     ConfigurationError,
@@ -27,8 +38,6 @@ from .exceptions import (
     SpeechmaticsError,
     TimeoutError,
 )
-from .limits import ConnectionConfig
-from .url import Target, address_of, check_url, header_line, is_loopback, parse, redact, with_sdk
 
 __all__ = ["Upgraded", "check_url", "dial", "redact", "with_sdk"]
 

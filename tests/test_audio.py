@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechmatics_rt.audio import Pacer, check_chunk, open_source
-from speechmatics_rt.config import AudioEncoding, AudioFormat
+from speechmatics_rt.config.recognition import AudioEncoding, AudioFormat
 from speechmatics_rt.exceptions import AudioError, ConfigurationError, SessionError
 
 PCM = AudioFormat(encoding="pcm_s16le", sample_rate=16000)

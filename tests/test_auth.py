@@ -21,8 +21,8 @@ import trustme
 
 from speechmatics_rt import tokens as module
 from speechmatics_rt.auth import AuthBase, NoAuth, StaticKeyAuth, headers_for
+from speechmatics_rt.config.connection import ConnectionConfig
 from speechmatics_rt.exceptions import AuthenticationError, ConfigurationError, ConnectionError, TimeoutError
-from speechmatics_rt.limits import ConnectionConfig
 from speechmatics_rt.tokens import JWTAuth
 
 KEY = "s3cret-api-key"

@@ -18,7 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import speechmatics_rt
-from speechmatics_rt.config import (
+from speechmatics_rt.config.connection import ConnectionConfig, ResumePolicy
+from speechmatics_rt.config.recognition import (
     AudioEncoding,
     AudioEventsConfig,
     AudioFormat,
@@ -33,7 +34,6 @@ from speechmatics_rt.config import (
     start_recognition,
 )
 from speechmatics_rt.exceptions import ConfigurationError
-from speechmatics_rt.limits import ConnectionConfig, ResumePolicy
 from speechmatics_rt.stats import SessionInfo
 
 OFFICIAL = {
@@ -58,7 +58,9 @@ def test_positional_arguments_mean_what_they_mean_in_the_official_sdk(name: str)
 
 
 def test_importing_warns_of_nothing() -> None:
-    subprocess.run([sys.executable, "-W", "error", "-c", "import speechmatics_rt.config"], check=True)
+    subprocess.run(
+        [sys.executable, "-W", "error", "-c", "import speechmatics_rt.config.recognition"], check=True
+    )
 
 
 # -- audio format ------------------------------------------------------------------------------------

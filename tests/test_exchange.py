@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechmatics_rt import frames
+from speechmatics_rt.config.connection import ConnectionConfig
 from speechmatics_rt.exceptions import (
     ConnectionError,
     EndOfTranscriptError,
@@ -19,7 +20,6 @@ from speechmatics_rt.exceptions import (
 )
 from speechmatics_rt.exchange import LAST_WORDS, Exchange, Heard
 from speechmatics_rt.keepalive import Keepalive
-from speechmatics_rt.limits import ConnectionConfig
 from speechmatics_rt.outbox import Outbox
 from speechmatics_rt.session import State
 from speechmatics_rt.window import Window

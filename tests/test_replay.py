@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechmatics_rt.config import AudioFormat
+from speechmatics_rt.config.recognition import AudioFormat
 from speechmatics_rt.replay import End, Piece, Replay, Request
 from speechmatics_rt.seam import Hearing, Seam, shifted
 

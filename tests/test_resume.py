@@ -29,8 +29,8 @@ from speechmatics_rt import (
     TranscriptionConfig,
     TranscriptionError,
 )
+from speechmatics_rt.config.connection import ResumePolicy
 from speechmatics_rt.exceptions import EndOfTranscriptError
-from speechmatics_rt.limits import ResumePolicy
 from speechmatics_rt.local import Fault
 from speechmatics_rt.outage import Outage, is_recoverable
 

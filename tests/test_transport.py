@@ -23,6 +23,7 @@ import pytest
 import trustme
 import websocket
 
+from speechmatics_rt.config.connection import ConnectionConfig
 from speechmatics_rt.exceptions import (
     AuthenticationError,
     ConfigurationError,
@@ -30,7 +31,6 @@ from speechmatics_rt.exceptions import (
     ProtocolError,
     TimeoutError,
 )
-from speechmatics_rt.limits import ConnectionConfig
 from speechmatics_rt.transport import Upgraded, check_url, dial, redact, with_sdk
 
 Handler = Callable[[socket.socket], None]

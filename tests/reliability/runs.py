@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
 
 from speechmatics_rt import Client, ConnectionConfig, MultiChannelClient, Transcript, TranscriptionConfig
-from speechmatics_rt.limits import ResumePolicy
+from speechmatics_rt.config.connection import ResumePolicy
 from speechmatics_rt.local import Fault, LocalServer
 
 from .numbered import FORMAT, RATE, NumberedEngine, Spoken, speak

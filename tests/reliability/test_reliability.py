@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from speechmatics_rt import Client, ConnectionConfig
-from speechmatics_rt.limits import ResumePolicy
+from speechmatics_rt.config.connection import ResumePolicy
 from speechmatics_rt.local import Fault, LocalServer
 
 from ..conftest import SPEECH

@@ -7,7 +7,7 @@ import re
 from typing import NamedTuple, Optional
 from urllib.parse import quote, unquote, unquote_plus, urlsplit
 
-from .exceptions import ConfigurationError
+from ..exceptions import ConfigurationError
 
 __all__ = ["Target", "address_of", "check_url", "header_line", "is_loopback", "parse", "redact", "with_sdk"]
 

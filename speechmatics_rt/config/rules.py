@@ -14,7 +14,7 @@ from enum import Enum
 from numbers import Integral, Real
 from typing import Any, ClassVar, Optional, TypeVar, Union, cast
 
-from .exceptions import ConfigurationError
+from ..exceptions import ConfigurationError
 
 __all__ = [
     "FLAG",

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Optional, Union, cast
 
-from .exceptions import ConfigurationError
-from .options import (
+from ..exceptions import ConfigurationError
+from .rules import (
     FLAG,
     MAPPING,
     STRING,

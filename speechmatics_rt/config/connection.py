@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Optional
 
-from .options import STRING, Fields, Options, number, plain, refused
+from .rules import STRING, Fields, Options, number, plain, refused
 
 if TYPE_CHECKING:
     import ssl

@@ -1,0 +1,49 @@
+"""What may be asked for, checked before anything is sent: recognition, connections, addresses. Pure.
+
+``recognition`` and ``audio`` hold what goes into StartRecognition, ``connection`` the timeouts, limits and
+policies of the way there; both are made of the ``rules``. ``url`` reads addresses.
+"""
+
+from __future__ import annotations
+
+from .connection import ConnectionConfig, ResumePolicy
+from .recognition import (
+    AudioEncoding,
+    AudioEventsConfig,
+    AudioFormat,
+    ConversationConfig,
+    Model,
+    OperatingPoint,
+    SpeakerDiarizationConfig,
+    SpeakerIdentifier,
+    TranscriptionConfig,
+    TranslationConfig,
+    set_recognition_config,
+    start_recognition,
+)
+from .url import Target, address_of, check_url, header_line, is_loopback, parse, redact, with_sdk
+
+__all__ = [
+    "AudioEncoding",
+    "AudioEventsConfig",
+    "AudioFormat",
+    "ConnectionConfig",
+    "ConversationConfig",
+    "Model",
+    "OperatingPoint",
+    "ResumePolicy",
+    "SpeakerDiarizationConfig",
+    "SpeakerIdentifier",
+    "Target",
+    "TranscriptionConfig",
+    "TranslationConfig",
+    "address_of",
+    "check_url",
+    "header_line",
+    "is_loopback",
+    "parse",
+    "redact",
+    "set_recognition_config",
+    "start_recognition",
+    "with_sdk",
+]
