@@ -13,7 +13,7 @@ from .exceptions import ConfigurationError
 from .messages import ServerMessageType
 
 if TYPE_CHECKING:
-    from .registration import Registration
+    from .messages.handlers import Registration
 
 __all__ = ["Callback", "EventEmitter"]
 

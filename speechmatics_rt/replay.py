@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Optional, Union
 
 from .config import AudioFormat
-from .reading import times_of
+from .messages import times_of
 from .seam import Hearing
 
 __all__ = ["Due", "End", "Piece", "Replay", "Request"]

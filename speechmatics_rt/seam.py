@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any, Optional
 
-from .reading import channel_of, is_time, metadata_of, results_of, span, times_of
+from .messages import channel_of, is_time, metadata_of, results_of, span, times_of
 from .words import Delimiters, Joiner
 
 __all__ = ["Hearing", "Seam", "shifted"]

@@ -20,7 +20,7 @@ from .exceptions import (
     SpeechmaticsError,
     TranscriptionError,
 )
-from .reading import text_of
+from .messages import text_of
 
 __all__ = ["ChannelCount", "Ending", "Role", "Session", "State"]
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from speechmatics_rt import captions, words
 from speechmatics_rt.captions import COLUMNS, arrange
-from speechmatics_rt.messages import ServerMessageType
+from speechmatics_rt.messages.types import ServerMessageType
 from speechmatics_rt.transcript import Paragraph, Transcript, Word
 
 

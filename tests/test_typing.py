@@ -18,7 +18,9 @@ from typing import Any, Callable, get_args
 import pytest
 from typing_extensions import NotRequired, get_type_hints
 
-from speechmatics_rt import ServerMessageType, messages, registration
+from speechmatics_rt import ServerMessageType
+from speechmatics_rt.messages import handlers as registration
+from speechmatics_rt.messages import types as messages
 
 ROOT = Path(__file__).parent.parent
 USER = ROOT / "tests" / "typing" / "user_program.py"
@@ -63,7 +65,7 @@ def test_the_signatures_cover_the_union_of_all_server_messages_and_no_more() -> 
 
 
 def test_importing_the_package_does_not_import_the_signatures() -> None:
-    program = "import sys, speechmatics_rt.aio; print('speechmatics_rt.registration' in sys.modules)"
+    program = "import sys, speechmatics_rt.aio; print('speechmatics_rt.messages.handlers' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert out.stdout == "False\n"
 

@@ -10,7 +10,7 @@ from typing import Any, Optional
 
 from ..client import BaseClient
 from ..exceptions import SpeechmaticsError
-from ..reading import channel_of
+from ..messages import channel_of
 from ..stats import SessionStats
 from ..transcript import Transcript
 from .asked import Asked

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from ..exceptions import TimeoutError
-from ..reading import times_of
+from ..messages import times_of
 
 __all__ = ["SessionRecord"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Literal, Protocol, TypeVar, Union, overload
 
-from .messages import (
+from .types import (
     AddPartialTranscriptMessage,
     AddPartialTranslationMessage,
     AddTranscriptMessage,
