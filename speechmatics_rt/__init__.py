@@ -43,10 +43,9 @@ from .exceptions import (
 )
 from .messages import ClientMessageType, ServerMessageType
 from .multichannel import MultiChannelClient
-from .results import TranscriptResult
 from .stats import Latency, SessionInfo, SessionStats
 from .tokens import JWTAuth
-from .transcript import Transcript
+from .transcript import Transcript, TranscriptResult
 
 if TYPE_CHECKING:
     from .aio import AsyncClient, AsyncMessageStream, AsyncMicrophone, AsyncMultiChannelClient

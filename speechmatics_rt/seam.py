@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Optional
 
 from .messages import channel_of, is_time, metadata_of, results_of, span, times_of
-from .words import Delimiters, Joiner
+from .transcript import Delimiters, Joiner
 
 __all__ = ["Hearing", "Seam", "shifted"]
 

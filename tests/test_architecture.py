@@ -87,10 +87,6 @@ DOORS = {
 }
 # Modules that still stand in the hall, and where they belong.
 PLANNED = {
-    "transcript": "transcript.transcript",
-    "words": "transcript.words",
-    "captions": "transcript.captions",
-    "results": "transcript.results",
     "audio": "audio.source",
     "wav": "audio.wav",
     "microphone": "audio.microphone",

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechmatics_rt import results
-from speechmatics_rt.results import RecognitionResult, TranscriptResult
+from speechmatics_rt.transcript import results
+from speechmatics_rt.transcript.results import RecognitionResult, TranscriptResult
 
 ENTITY = {
     "type": "entity",

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechmatics_rt import captions, words
-from speechmatics_rt.captions import COLUMNS, arrange
 from speechmatics_rt.messages.types import ServerMessageType
-from speechmatics_rt.transcript import Paragraph, Transcript, Word
+from speechmatics_rt.transcript import captions, words
+from speechmatics_rt.transcript.captions import COLUMNS, arrange
+from speechmatics_rt.transcript.transcript import Paragraph, Transcript, Word
 
 
 def token(content: str, kind: str = "word", at: float = 0.0, **more: Any) -> dict[str, Any]:

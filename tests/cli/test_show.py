@@ -13,7 +13,7 @@ import pytest
 from speechmatics_rt.cli.flow import Flow, Token, plain
 from speechmatics_rt.cli.show import ALERT, GREY, LIVE, Screen, below, ending_of, progress, width
 from speechmatics_rt.local import LocalServer
-from speechmatics_rt.transcript import Word
+from speechmatics_rt.transcript.transcript import Word
 
 from .command import SENTENCES, SPEECH
 from .terminal import OnTerminal, Terminal, in_terminal

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from .messages import span, text_of
+from ..messages import span, text_of
 
 __all__ = ["Delimiters", "Joiner", "Paragraph", "Word", "merged", "paragraphs"]
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, Optional, Union
 
-from .messages import channel_of, time_of, times_of
+from ..messages import channel_of, time_of, times_of
 from .words import Delimiters, Joiner, Paragraph, Word, merged, paragraphs
 
 __all__ = ["Paragraph", "Transcript", "Word"]

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Optional, TypeVar
 
-from .messages import ServerMessageType
+from ..messages import ServerMessageType
 
 __all__ = [
     "RecognitionAlternative",
