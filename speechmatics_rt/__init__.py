@@ -9,7 +9,7 @@ with Client() as client:
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
-from .audio import split_channels
+from .audio import Microphone, split_channels
 from .auth import AuthBase, NoAuth, StaticKeyAuth
 from .client import BaseClient, Client
 from .config import (
@@ -49,7 +49,6 @@ from .transcript import Transcript, TranscriptResult
 
 if TYPE_CHECKING:
     from .aio import AsyncClient, AsyncMessageStream, AsyncMicrophone, AsyncMultiChannelClient
-    from .microphone import Microphone
 
 __all__ = [
     "__version__",
@@ -111,7 +110,6 @@ _LATER = {
     "AsyncMessageStream": "aio",
     "AsyncMicrophone": "aio",
     "AsyncMultiChannelClient": "aio",
-    "Microphone": "microphone",
 }
 
 

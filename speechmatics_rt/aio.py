@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, TypedDict, TypeVar, Union
 
+from .audio import Microphone
 from .client import UNSET, BaseClient, Client
 from .config import (
     AudioEventsConfig,
@@ -29,7 +30,6 @@ from .events import Event
 from .exceptions import SpeechmaticsError
 from .exchange import ACKNOWLEDGEMENTS
 from .messages import ServerMessage
-from .microphone import Microphone
 from .multichannel import MultiChannelClient
 from .stats import SessionStats
 from .transcript import Transcript

@@ -11,8 +11,8 @@ import weakref
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, Optional, TypeVar, Union
 
-from . import audio
 from .audio import AudioSource, Source
+from .audio import source as audio
 from .auth import AuthBase
 from .config import (
     AudioEventsConfig,

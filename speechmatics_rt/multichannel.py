@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Optional, Union
 
-from . import audio
 from .audio import AudioSource, Source
+from .audio import source as audio
 from .client import UNSET, BaseClient, check_speed
 from .config import AudioEventsConfig, AudioFormat, TranscriptionConfig, TranslationConfig, start_recognition
 from .conversation import MessageStream

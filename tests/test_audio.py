@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechmatics_rt.audio import Pacer, check_chunk, open_source
+from speechmatics_rt.audio.source import Pacer, check_chunk, open_source
 from speechmatics_rt.config.recognition import AudioEncoding, AudioFormat
 from speechmatics_rt.exceptions import AudioError, ConfigurationError, SessionError
 

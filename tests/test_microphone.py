@@ -18,10 +18,11 @@ from pathlib import Path
 
 import pytest
 
-from speechmatics_rt import AudioError, AudioFormat, Client, ConfigurationError, microphone
+from speechmatics_rt import AudioError, AudioFormat, Client, ConfigurationError
 from speechmatics_rt.aio import AsyncClient, AsyncMicrophone
+from speechmatics_rt.audio import microphone
+from speechmatics_rt.audio.microphone import Microphone
 from speechmatics_rt.local import LocalServer
-from speechmatics_rt.microphone import Microphone
 
 PCM = AudioFormat("pcm_s16le", 16000)
 INSTALLED = ctypes.util.find_library("portaudio")  # before a test has it find another one
@@ -369,9 +370,7 @@ def test_without_portaudio_the_error_names_the_library(monkeypatch) -> None:
 
 
 def test_sounddevice_finds_portaudio_by_its_own_lookup(library) -> None:
-    program = (
-        "from speechmatics_rt.microphone import Microphone as M; print(M().is_available, M.list_devices())"
-    )
+    program = "from speechmatics_rt.audio.microphone import Microphone as M; print(M().is_available, M.list_devices())"
     folder = str(library.parent)
     environment = {**os.environ, "LD_LIBRARY_PATH": folder, "LIBRARY_PATH": folder}
     out = subprocess.run(
@@ -391,7 +390,7 @@ pcm.!default {{
 """
 FROM_ALSA = """
 import sys
-from speechmatics_rt.microphone import Microphone
+from speechmatics_rt.audio.microphone import Microphone
 with Microphone() as mic:
     sys.stdout.buffer.write(mic.read(64000))
 """

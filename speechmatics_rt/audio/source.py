@@ -14,9 +14,9 @@ from inspect import iscoroutinefunction
 from itertools import chain
 from typing import Any, Callable, Literal, Optional, Protocol, Union
 
+from ..config import AudioEncoding, AudioFormat
+from ..exceptions import AudioError, SpeechmaticsError
 from . import wav
-from .config import AudioEncoding, AudioFormat
-from .exceptions import AudioError, SpeechmaticsError
 from .wav import Fault
 
 __all__ = ["AudioSource", "Pacer", "Readable", "Source", "check_chunk", "open_source", "split_channels"]

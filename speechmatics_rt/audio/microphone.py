@@ -9,7 +9,7 @@ import time
 import warnings
 from typing import Any, Optional, TypedDict, TypeVar
 
-from .exceptions import AudioError, ConfigurationError
+from ..exceptions import AudioError, ConfigurationError
 
 __all__ = ["InputDevice", "Microphone"]
 

@@ -11,8 +11,8 @@ from itertools import chain
 from struct import unpack_from
 from typing import Callable, NamedTuple, Optional
 
-from .config import AudioEncoding, AudioFormat
-from .exceptions import AudioError
+from ..config import AudioEncoding, AudioFormat
+from ..exceptions import AudioError
 
 __all__ = ["Fault", "Header", "at_most", "take_header"]
 
