@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
 from .audio import Microphone, split_channels
-from .auth import AuthBase, NoAuth, StaticKeyAuth
+from .auth import AuthBase, JWTAuth, NoAuth, StaticKeyAuth
 from .client import BaseClient, Client
 from .config import (
     AudioEncoding,
@@ -44,7 +44,6 @@ from .exceptions import (
 from .messages import ClientMessageType, ServerMessageType
 from .multichannel import MultiChannelClient
 from .stats import Latency, SessionInfo, SessionStats
-from .tokens import JWTAuth
 from .transcript import Transcript, TranscriptResult
 
 if TYPE_CHECKING:

@@ -19,11 +19,11 @@ import pytest
 import responses
 import trustme
 
-from speechmatics_rt import tokens as module
-from speechmatics_rt.auth import AuthBase, NoAuth, StaticKeyAuth, headers_for
+from speechmatics_rt.auth import jwt as module
+from speechmatics_rt.auth.base import AuthBase, NoAuth, StaticKeyAuth, headers_for
+from speechmatics_rt.auth.jwt import JWTAuth
 from speechmatics_rt.config.connection import ConnectionConfig
 from speechmatics_rt.exceptions import AuthenticationError, ConfigurationError, ConnectionError, TimeoutError
-from speechmatics_rt.tokens import JWTAuth
 
 KEY = "s3cret-api-key"
 SERVICE = "wss://eu.rt.speechmatics.com/v2"
@@ -473,7 +473,7 @@ def test_a_missing_package_is_named_with_its_cure(platform, package, monkeypatch
 
 def test_importing_the_module_imports_neither_requests_nor_jwt_nor_ssl():
     code = (
-        "import sys; before = set(sys.modules); import speechmatics_rt.tokens;"
+        "import sys; before = set(sys.modules); import speechmatics_rt.auth.jwt;"
         "print(sorted({'requests', 'jwt'} & (set(sys.modules) - before)))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -8,10 +8,8 @@ from abc import ABC, abstractmethod
 from typing import Any, Optional
 from urllib.parse import parse_qs, urlsplit
 
-from .config import ConnectionConfig, is_loopback
-from .exceptions import (
-    ConfigurationError,
-)
+from ..config import ConnectionConfig, is_loopback
+from ..exceptions import ConfigurationError
 
 __all__ = [
     "KEY_VARIABLE",

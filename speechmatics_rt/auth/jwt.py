@@ -17,15 +17,15 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 from urllib.parse import urlsplit
 
-from .auth import KEY_VARIABLE, AuthBase, checked_key, key_from_environment
-from .config import ConnectionConfig, is_loopback
-from .exceptions import (
+from ..config import ConnectionConfig, is_loopback
+from ..exceptions import (
     AuthenticationError,
     ConfigurationError,
     ConnectionError,
     TimeoutError,
     without_frames,
 )
+from .base import KEY_VARIABLE, AuthBase, checked_key, key_from_environment
 
 if TYPE_CHECKING:
     import ssl
