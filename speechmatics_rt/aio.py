@@ -28,9 +28,9 @@ from .delivery import AsyncEmitter, Delivery, listen
 from .eventloop import AwaitedAuth, Bridge, in_thread, is_coroutine_method, step_of
 from .events import Event
 from .exceptions import SpeechmaticsError
-from .exchange import ACKNOWLEDGEMENTS
 from .messages import ServerMessage
 from .multichannel import MultiChannelClient
+from .protocol import ACKNOWLEDGEMENTS
 from .stats import SessionStats
 from .transcript import Transcript
 

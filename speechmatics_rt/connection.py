@@ -16,7 +16,6 @@ from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any, Callable, NoReturn, Optional, Union
 
-from . import codec, frames
 from .config import ConnectionConfig
 from .doorbell import Doorbell, Waiters
 from .duplex import DuplexSocket
@@ -28,10 +27,9 @@ from .exceptions import (
     TimeoutError,
     without_frames,
 )
-from .exchange import Arrival, Exchange
 from .log import SessionLog, wire
+from .protocol import Arrival, Exchange, State, codec, frames
 from .receiver import Arrived, Receiver
-from .session import State
 from .stats import SessionStats
 
 __all__ = ["Connection"]

@@ -20,10 +20,10 @@ from .connection import Connection
 from .doorbell import Latch
 from .events import EventEmitter
 from .exceptions import SessionError, SpeechmaticsError, TimeoutError, without_frames
-from .exchange import ACKNOWLEDGEMENTS, Arrival
 from .log import SessionLog
 from .messages import ServerMessage
 from .meter import Meter
+from .protocol import ACKNOWLEDGEMENTS, Arrival
 from .resume import ResumingConnection
 from .stats import Latency, SessionStats
 from .transcript import Transcript

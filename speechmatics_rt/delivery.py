@@ -15,7 +15,7 @@ from .conversation import Conversation
 from .eventloop import LoopBell, in_thread
 from .events import Callback, Event, EventEmitter
 from .exceptions import SessionError, SpeechmaticsError, TimeoutError
-from .exchange import Arrival
+from .protocol import Arrival
 
 __all__ = ["AsyncEmitter", "Delivery", "listen"]
 

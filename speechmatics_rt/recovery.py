@@ -14,8 +14,8 @@ from typing import Any, NoReturn, Optional
 
 from .config import AudioFormat, ResumePolicy
 from .exceptions import SessionError, SpeechmaticsError, TimeoutError, without_frames
-from .exchange import Arrival, Verdict
 from .outage import Outage, is_recoverable
+from .protocol import Arrival, Verdict
 from .replay import Due, Replay
 from .stats import SessionStats
 

@@ -15,14 +15,13 @@ import time
 from collections.abc import Mapping
 from typing import Any, Callable, Optional, Union
 
-from . import codec
 from .config import AudioFormat, ResumePolicy
 from .connection import Connection
 from .doorbell import Doorbell, Waiters
 from .exceptions import AuthenticationError, SessionError, SpeechmaticsError, TimeoutError
-from .exchange import Arrival
 from .log import SessionLog
 from .outage import Outage
+from .protocol import Arrival, codec
 from .recovery import Own, Recovery
 from .replay import Due, End, Piece, Request
 from .stats import SessionStats

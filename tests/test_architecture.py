@@ -87,13 +87,6 @@ DOORS = {
 }
 # Modules that still stand in the hall, and where they belong.
 PLANNED = {
-    "session": "protocol.state",
-    "frames": "protocol.frames",
-    "codec": "protocol.codec",
-    "window": "protocol.window",
-    "outbox": "protocol.outbox",
-    "keepalive": "protocol.keepalive",
-    "exchange": "protocol.client",
     "transport": "network.dial",
     "answer": "network.upgrade",
     "duplex": "network.duplex",

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechmatics_rt import frames
 from speechmatics_rt.config.connection import ConnectionConfig
 from speechmatics_rt.exceptions import (
     ConnectionError,
@@ -18,11 +17,12 @@ from speechmatics_rt.exceptions import (
     TimeoutError,
     TranscriptionError,
 )
-from speechmatics_rt.exchange import LAST_WORDS, Exchange, Heard
-from speechmatics_rt.keepalive import Keepalive
-from speechmatics_rt.outbox import Outbox
-from speechmatics_rt.session import State
-from speechmatics_rt.window import Window
+from speechmatics_rt.protocol import frames
+from speechmatics_rt.protocol.client import LAST_WORDS, Exchange, Heard
+from speechmatics_rt.protocol.keepalive import Keepalive
+from speechmatics_rt.protocol.outbox import Outbox
+from speechmatics_rt.protocol.state import State
+from speechmatics_rt.protocol.window import Window
 
 START = {"message": "StartRecognition", "transcription_config": {"language": "en"}}
 

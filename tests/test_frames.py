@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from websocket._abnf import ABNF, frame_buffer
 from wsproto.connection import Connection, ConnectionType
 
-from speechmatics_rt import frames
-from speechmatics_rt.frames import (
+from speechmatics_rt.protocol import frames
+from speechmatics_rt.protocol.frames import (
     BINARY,
     CLOSE,
     CONTINUATION,
@@ -174,7 +174,7 @@ def test_threads_encode_at_once_without_sharing_keys():
 
 
 def test_importing_the_codec_does_not_import_the_websockets_package():
-    code = "import sys, speechmatics_rt.frames; print('websockets' in sys.modules)"
+    code = "import sys, speechmatics_rt.protocol.frames; print('websockets' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False"
 
@@ -182,7 +182,7 @@ def test_importing_the_codec_does_not_import_the_websockets_package():
 def test_the_websockets_package_still_works_when_imported_after_us():
     pytest.importorskip("websockets.speedups")
     code = (
-        "import speechmatics_rt.frames as f, websockets.frames as w;"
+        "import speechmatics_rt.protocol.frames as f, websockets.frames as w;"
         "assert w.Frame(w.Opcode.BINARY, b'speech').serialize(mask=True)[:2] == f.encode(2, b'speech')[:2];"
         "print(f._apply_mask is w.apply_mask)"
     )

@@ -27,9 +27,9 @@ from speechmatics_rt import (
     TimeoutError,
     Transcript,
     TranscriptionError,
-    exchange,
 )
 from speechmatics_rt.local import Fault
+from speechmatics_rt.protocol import client as exchange
 
 from .conftest import threads
 

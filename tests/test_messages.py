@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechmatics_rt import codec
-from speechmatics_rt.codec import MessageError, decode, encode
 from speechmatics_rt.exceptions import ConfigurationError
 from speechmatics_rt.messages import types as messages
 from speechmatics_rt.messages.types import ClientMessageType, ServerMessageType
+from speechmatics_rt.protocol import codec
+from speechmatics_rt.protocol.codec import MessageError, decode, encode
 
 
 @pytest.fixture(params=["json", "orjson"], autouse=True)

@@ -15,7 +15,7 @@ from speechmatics_rt.exceptions import (
     SessionError,
     TranscriptionError,
 )
-from speechmatics_rt.session import Role, Session, State
+from speechmatics_rt.protocol.state import Role, Session, State
 
 START = {"message": "StartRecognition", "transcription_config": {"language": "en"}}
 STARTED = {"message": "RecognitionStarted", "id": "5b0e"}

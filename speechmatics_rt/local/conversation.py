@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Optional, Union
 
 from ..exceptions import ConfigurationError, ProtocolError
-from ..session import Role, Session, State
+from ..protocol import Role, Session, State
 from .acks import Acknowledger
 from .checks import (
     CLOSE_CODES,

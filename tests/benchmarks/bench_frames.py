@@ -24,7 +24,7 @@ from websockets.streams import StreamReader
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage
 
-from speechmatics_rt import frames
+from speechmatics_rt.protocol import frames
 
 READ = 8192  # what one read brings
 ACK = json.dumps({"message": "AudioAdded", "seq_no": 12345}).encode()

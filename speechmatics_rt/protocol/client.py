@@ -11,9 +11,8 @@ import copy
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Optional, Union
 
-from . import codec, frames
-from .config import ConnectionConfig
-from .exceptions import (
+from ..config import ConnectionConfig
+from ..exceptions import (
     ConnectionError,
     EndOfTranscriptError,
     ProtocolError,
@@ -22,9 +21,10 @@ from .exceptions import (
     TimeoutError,
     without_frames,
 )
+from . import codec, frames
 from .keepalive import Keepalive
 from .outbox import Outbox
-from .session import Role, Session, State
+from .state import Role, Session, State
 from .window import Window
 
 __all__ = ["ACKNOWLEDGEMENTS", "Arrival", "Exchange", "Heard", "Verdict"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Optional
 
-from .exceptions import (
+from ..exceptions import (
     AuthenticationError,
     ConnectionError,
     ProtocolError,
@@ -20,7 +20,7 @@ from .exceptions import (
     SpeechmaticsError,
     TranscriptionError,
 )
-from .messages import text_of
+from ..messages import text_of
 
 __all__ = ["ChannelCount", "Ending", "Role", "Session", "State"]
 

@@ -1,0 +1,25 @@
+"""One session in progress, without socket, thread, clock or log: what is known, and what follows from it.
+
+``state`` is the table of who may say what when, for both ends of the wire; ``frames`` and ``codec`` turn
+bytes into frames and messages and back; ``window``, ``outbox`` and ``keepalive`` count, order and time.
+``client`` holds all of these as one object, under its owner's one lock.
+"""
+
+from __future__ import annotations
+
+from . import codec, frames
+from .client import ACKNOWLEDGEMENTS, Arrival, Exchange, Heard, Verdict
+from .state import Role, Session, State
+
+__all__ = [
+    "ACKNOWLEDGEMENTS",
+    "Arrival",
+    "Exchange",
+    "Heard",
+    "Role",
+    "Session",
+    "State",
+    "Verdict",
+    "codec",
+    "frames",
+]
