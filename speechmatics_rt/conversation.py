@@ -16,13 +16,12 @@ from typing import Any, Optional, Union
 
 from .audio import Block, check_chunk
 from .config import AudioFormat
-from .connection import Connection
-from .doorbell import Latch
 from .events import EventEmitter
 from .exceptions import SessionError, SpeechmaticsError, TimeoutError, without_frames
 from .log import SessionLog
 from .messages import ServerMessage
 from .meter import Meter
+from .network import Connection, Latch
 from .protocol import ACKNOWLEDGEMENTS, Arrival
 from .resume import ResumingConnection
 from .stats import Latency, SessionStats

@@ -12,8 +12,8 @@ from typing import Any, Callable, Optional, TypeVar
 
 from .auth import AuthBase
 from .config import ConnectionConfig
-from .doorbell import Doorbell
 from .exceptions import SessionError, TimeoutError
+from .network import Doorbell
 
 __all__ = ["AwaitedAuth", "Bridge", "LoopBell", "in_thread", "is_coroutine_method", "step_of"]
 

@@ -16,10 +16,9 @@ from collections.abc import Mapping
 from typing import Any, Callable, Optional, Union
 
 from .config import AudioFormat, ResumePolicy
-from .connection import Connection
-from .doorbell import Doorbell, Waiters
 from .exceptions import AuthenticationError, SessionError, SpeechmaticsError, TimeoutError
 from .log import SessionLog
+from .network import Connection, Doorbell, Waiters
 from .outage import Outage
 from .protocol import Arrival, codec
 from .recovery import Own, Recovery

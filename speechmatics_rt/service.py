@@ -12,11 +12,9 @@ from typing import Callable, Optional
 from ._version import __version__
 from .auth import AuthBase, StaticKeyAuth, headers_for
 from .config import ConnectionConfig
-from .connection import Connection
-from .duplex import shared_context
 from .exceptions import ConfigurationError, SpeechmaticsError, TimeoutError
 from .log import SessionLog
-from .transport import check_url, dial, redact, with_sdk
+from .network import Connection, check_url, dial, redact, shared_context, with_sdk
 
 __all__ = ["DEFAULT_URL", "Service", "request_id_of"]
 

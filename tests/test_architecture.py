@@ -87,12 +87,6 @@ DOORS = {
 }
 # Modules that still stand in the hall, and where they belong.
 PLANNED = {
-    "transport": "network.dial",
-    "answer": "network.upgrade",
-    "duplex": "network.duplex",
-    "doorbell": "network.wakeup",
-    "receiver": "network.reader",
-    "connection": "network.connection",
     "outage": "resume.backoff",
     "replay": "resume.replay",
     "seam": "resume.stitch",

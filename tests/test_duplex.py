@@ -15,8 +15,8 @@ from typing import Any, Callable, Optional
 import pytest
 import trustme
 
-from speechmatics_rt import duplex as duplex_module
-from speechmatics_rt.duplex import DuplexSocket, connect_tls, shared_context, wait_ready
+from speechmatics_rt.network import duplex as duplex_module
+from speechmatics_rt.network.duplex import DuplexSocket, connect_tls, shared_context, wait_ready
 
 KINDS = ["plain", "TLSv1_2", "TLSv1_3"]
 
@@ -387,5 +387,5 @@ def test_the_shared_context_is_one_for_all_threads_and_refuses_renegotiation(
 def test_importing_the_module_does_not_import_ssl() -> None:
     import subprocess
 
-    code = "import sys, speechmatics_rt.duplex; sys.exit('ssl' in sys.modules)"
+    code = "import sys, speechmatics_rt.network.duplex; sys.exit('ssl' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

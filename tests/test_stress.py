@@ -9,8 +9,8 @@ import socket
 import pytest
 
 from speechmatics_rt import AudioFormat, Client, ConnectionConfig
-from speechmatics_rt.duplex import DuplexSocket
 from speechmatics_rt.local import Fault, LocalServer
+from speechmatics_rt.network.duplex import DuplexSocket
 
 FLOODS = 20
 WORDS = 500

@@ -31,7 +31,7 @@ from speechmatics_rt.exceptions import (
     ProtocolError,
     TimeoutError,
 )
-from speechmatics_rt.transport import Upgraded, check_url, dial, redact, with_sdk
+from speechmatics_rt.network.dial import Upgraded, check_url, dial, redact, with_sdk
 
 Handler = Callable[[socket.socket], None]
 
@@ -889,7 +889,7 @@ def test_importing_the_module_imports_no_websocket_no_ssl_and_no_proxy() -> None
     import subprocess
 
     code = (
-        "import sys, speechmatics_rt.transport;"
+        "import sys, speechmatics_rt.network.dial;"
         "sys.exit(any(name in sys.modules for name in ('websocket', 'ssl', 'python_socks', 'http.client')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

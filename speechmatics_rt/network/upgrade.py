@@ -13,9 +13,9 @@ import time
 from collections.abc import Mapping
 from typing import Optional
 
-from .config import Target, redact
+from ..config import Target, redact
+from ..exceptions import AuthenticationError, ConnectionError, ProtocolError, SpeechmaticsError
 from .duplex import DuplexSocket
-from .exceptions import AuthenticationError, ConnectionError, ProtocolError, SpeechmaticsError
 
 __all__ = ["Answer", "Lent", "refusal"]
 

@@ -18,8 +18,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, Optional
 from urllib.parse import unquote, urlsplit
 
-from .answer import Answer, Lent, refusal
-from .config import (
+from ..config import (
     ConnectionConfig,
     Target,
     address_of,
@@ -30,14 +29,9 @@ from .config import (
     redact,
     with_sdk,
 )
+from ..exceptions import ConfigurationError, ConnectionError, ProtocolError, SpeechmaticsError, TimeoutError
 from .duplex import DuplexSocket, connect_tls, shared_context, wait_ready
-from .exceptions import (
-    ConfigurationError,
-    ConnectionError,
-    ProtocolError,
-    SpeechmaticsError,
-    TimeoutError,
-)
+from .upgrade import Answer, Lent, refusal
 
 __all__ = ["Upgraded", "check_url", "dial", "redact", "with_sdk"]
 

@@ -6,10 +6,10 @@ import logging
 import threading
 from typing import Any, Callable, NamedTuple, Optional
 
+from ..exceptions import ProtocolError
+from ..log import SessionLog, wire
+from ..protocol import Heard, codec, frames
 from .duplex import DuplexSocket
-from .exceptions import ProtocolError
-from .log import SessionLog, wire
-from .protocol import Heard, codec, frames
 
 __all__ = ["Arrived", "Receiver"]
 

@@ -16,10 +16,8 @@ from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any, Callable, NoReturn, Optional, Union
 
-from .config import ConnectionConfig
-from .doorbell import Doorbell, Waiters
-from .duplex import DuplexSocket
-from .exceptions import (
+from ..config import ConnectionConfig
+from ..exceptions import (
     ConnectionError,
     ProtocolError,
     SessionError,
@@ -27,10 +25,12 @@ from .exceptions import (
     TimeoutError,
     without_frames,
 )
-from .log import SessionLog, wire
-from .protocol import Arrival, Exchange, State, codec, frames
-from .receiver import Arrived, Receiver
-from .stats import SessionStats
+from ..log import SessionLog, wire
+from ..protocol import Arrival, Exchange, State, codec, frames
+from ..stats import SessionStats
+from .duplex import DuplexSocket
+from .reader import Arrived, Receiver
+from .wakeup import Doorbell, Waiters
 
 __all__ = ["Connection"]
 
