@@ -87,11 +87,6 @@ DOORS = {
 }
 # Modules that still stand in the hall, and where they belong.
 PLANNED = {
-    "outage": "resume.backoff",
-    "replay": "resume.replay",
-    "seam": "resume.stitch",
-    "recovery": "resume.state",
-    "resume": "resume.connection",
     "conversation": "session.session",
     "feeder": "session.sender",
     "service": "session.connector",

@@ -16,8 +16,8 @@ from speechmatics_rt import (
     TimeoutError,
     TranscriptionError,
 )
-from speechmatics_rt.recovery import Recovery
-from speechmatics_rt.replay import Piece
+from speechmatics_rt.resume.replay import Piece
+from speechmatics_rt.resume.state import Recovery
 
 START = {"message": "StartRecognition", "transcription_config": {"language": "en"}}
 SECOND = bytes(32000)

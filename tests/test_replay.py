@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechmatics_rt.config.recognition import AudioFormat
-from speechmatics_rt.replay import End, Piece, Replay, Request
-from speechmatics_rt.seam import Hearing, Seam, shifted
+from speechmatics_rt.resume.replay import End, Piece, Replay, Request
+from speechmatics_rt.resume.stitch import Hearing, Seam, shifted
 
 FORMAT = AudioFormat("pcm_s16le", 1000)  # 2,000 bytes a second: times are as exact as with more
 RATE = 2000

@@ -32,7 +32,7 @@ from speechmatics_rt import (
 from speechmatics_rt.config.connection import ResumePolicy
 from speechmatics_rt.exceptions import EndOfTranscriptError
 from speechmatics_rt.local import Fault
-from speechmatics_rt.outage import Outage, is_recoverable
+from speechmatics_rt.resume.backoff import Outage, is_recoverable
 
 from .reliability.numbered import FORMAT, RATE, NumberedEngine, speak
 

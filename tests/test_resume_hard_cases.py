@@ -29,7 +29,7 @@ from speechmatics_rt import (
 )
 from speechmatics_rt.exceptions import EndOfTranscriptError
 from speechmatics_rt.local import Fault
-from speechmatics_rt.replay import Replay
+from speechmatics_rt.resume.replay import Replay
 
 from .conftest import threads
 from .reliability.numbered import FORMAT, RATE, NumberedEngine

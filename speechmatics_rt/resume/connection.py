@@ -15,15 +15,15 @@ import time
 from collections.abc import Mapping
 from typing import Any, Callable, Optional, Union
 
-from .config import AudioFormat, ResumePolicy
-from .exceptions import AuthenticationError, SessionError, SpeechmaticsError, TimeoutError
-from .log import SessionLog
-from .network import Connection, Doorbell, Waiters
-from .outage import Outage
-from .protocol import Arrival, codec
-from .recovery import Own, Recovery
+from ..config import AudioFormat, ResumePolicy
+from ..exceptions import AuthenticationError, SessionError, SpeechmaticsError, TimeoutError
+from ..log import SessionLog
+from ..network import Connection, Doorbell, Waiters
+from ..protocol import Arrival, codec
+from ..stats import SessionStats
+from .backoff import Outage
 from .replay import Due, End, Piece, Request
-from .stats import SessionStats
+from .state import Own, Recovery
 
 __all__ = ["ResumingConnection"]
 

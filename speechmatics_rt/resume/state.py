@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NoReturn, Optional
 
-from .config import AudioFormat, ResumePolicy
-from .exceptions import SessionError, SpeechmaticsError, TimeoutError, without_frames
-from .outage import Outage, is_recoverable
-from .protocol import Arrival, Verdict
+from ..config import AudioFormat, ResumePolicy
+from ..exceptions import SessionError, SpeechmaticsError, TimeoutError, without_frames
+from ..protocol import Arrival, Verdict
+from ..stats import SessionStats
+from .backoff import Outage, is_recoverable
 from .replay import Due, Replay
-from .stats import SessionStats
 
 __all__ = ["Own", "Recovery"]
 

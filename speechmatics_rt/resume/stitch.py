@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any, Optional
 
-from .messages import channel_of, is_time, metadata_of, results_of, span, times_of
-from .transcript import Delimiters, Joiner
+from ..messages import channel_of, is_time, metadata_of, results_of, span, times_of
+from ..transcript import Delimiters, Joiner
 
 __all__ = ["Hearing", "Seam", "shifted"]
 

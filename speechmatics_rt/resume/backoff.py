@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from .config import ResumePolicy
-from .exceptions import ConnectionError, SpeechmaticsError, TimeoutError, TranscriptionError
+from ..config import ResumePolicy
+from ..exceptions import ConnectionError, SpeechmaticsError, TimeoutError, TranscriptionError
 
 __all__ = ["Outage", "is_recoverable"]
 

@@ -12,9 +12,9 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Optional, Union
 
-from .config import AudioFormat
-from .messages import times_of
-from .seam import Hearing
+from ..config import AudioFormat
+from ..messages import times_of
+from .stitch import Hearing
 
 __all__ = ["Due", "End", "Piece", "Replay", "Request"]
 

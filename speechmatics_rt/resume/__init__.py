@@ -1,0 +1,13 @@
+"""One session over several connections, without losing a word or saying one twice.
+
+``backoff`` (when to try again), ``replay`` (what to keep and send again), ``stitch`` (how two sessions join
+by time) and ``state`` (what follows from a loss) are pure; ``connection`` brings threads and sockets.
+"""
+
+from __future__ import annotations
+
+from .connection import ResumingConnection
+
+__all__ = [
+    "ResumingConnection",
+]
