@@ -26,7 +26,6 @@ from .config import (
     TranscriptionConfig,
     TranslationConfig,
 )
-from .conversation import MessageStream
 from .events import EventEmitter
 from .exceptions import (
     AudioError,
@@ -43,6 +42,7 @@ from .exceptions import (
 )
 from .messages import ClientMessageType, ServerMessageType
 from .multichannel import MultiChannelClient
+from .session import MessageStream
 from .stats import Latency, SessionInfo, SessionStats
 from .transcript import Transcript, TranscriptResult
 

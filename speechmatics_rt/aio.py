@@ -23,7 +23,6 @@ from .config import (
     TranscriptionConfig,
     TranslationConfig,
 )
-from .conversation import Conversation, MessageStream
 from .delivery import AsyncEmitter, Delivery, listen
 from .eventloop import AwaitedAuth, Bridge, in_thread, is_coroutine_method, step_of
 from .events import Event
@@ -31,6 +30,7 @@ from .exceptions import SpeechmaticsError
 from .messages import ServerMessage
 from .multichannel import MultiChannelClient
 from .protocol import ACKNOWLEDGEMENTS
+from .session import Conversation, MessageStream
 from .stats import SessionStats
 from .transcript import Transcript
 

@@ -24,14 +24,12 @@ from .config import (
     set_recognition_config,
     start_recognition,
 )
-from .conversation import Conversation, MessageStream, listen
 from .events import EventEmitter
 from .exceptions import AuthenticationError, ConfigurationError, SessionError, SpeechmaticsError, TimeoutError
-from .feeder import feed
 from .log import SessionLog
 from .network import Connection
 from .resume import ResumingConnection
-from .service import Service, request_id_of
+from .session import Conversation, MessageStream, Service, feed, listen, request_id_of
 from .stats import SessionStats
 from .transcript import Transcript
 

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Literal, Optional
 
-from .conversation import Conversation
 from .eventloop import LoopBell, in_thread
 from .events import Callback, Event, EventEmitter
 from .exceptions import SessionError, SpeechmaticsError, TimeoutError
 from .protocol import Arrival
+from .session import Conversation
 
 __all__ = ["AsyncEmitter", "Delivery", "listen"]
 

@@ -11,8 +11,8 @@ from .audio import AudioSource, Source
 from .audio import source as audio
 from .client import UNSET, BaseClient, check_speed
 from .config import AudioEventsConfig, AudioFormat, TranscriptionConfig, TranslationConfig, start_recognition
-from .conversation import MessageStream
 from .exceptions import AudioError, ConfigurationError
+from .session import MessageStream
 from .transcript import Transcript
 
 __all__ = ["MultiChannelClient"]

@@ -87,10 +87,6 @@ DOORS = {
 }
 # Modules that still stand in the hall, and where they belong.
 PLANNED = {
-    "conversation": "session.session",
-    "feeder": "session.sender",
-    "service": "session.connector",
-    "meter": "session.latency",
     "aio": "aio.client",
     "delivery": "aio.dispatch",
     "eventloop": "aio.bridge",

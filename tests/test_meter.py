@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechmatics_rt.meter import Meter
+from speechmatics_rt.session.latency import Meter
 from speechmatics_rt.stats import Latency
 
 

@@ -14,8 +14,8 @@ from typing import Any, Optional
 from ..auth import NoAuth
 from ..client import BaseClient, Client
 from ..config import ConnectionConfig
-from ..conversation import MessageStream
 from ..exceptions import ConfigurationError
+from ..session import MessageStream
 from .arguments import ExitCode
 from .asked import Asked, asked
 from .show import Screen

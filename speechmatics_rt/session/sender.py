@@ -8,9 +8,9 @@ import time
 from collections.abc import Mapping
 from typing import Optional
 
-from .audio import AudioSource, Pacer, described
-from .conversation import Conversation
-from .exceptions import AudioError, SessionError, SpeechmaticsError
+from ..audio import AudioSource, Pacer, described
+from ..exceptions import AudioError, SessionError, SpeechmaticsError
+from .session import Conversation
 
 __all__ = ["feed"]
 

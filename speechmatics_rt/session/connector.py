@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Callable, Optional
 
-from ._version import __version__
-from .auth import AuthBase, StaticKeyAuth, headers_for
-from .config import ConnectionConfig
-from .exceptions import ConfigurationError, SpeechmaticsError, TimeoutError
-from .log import SessionLog
-from .network import Connection, check_url, dial, redact, shared_context, with_sdk
+from .._version import __version__
+from ..auth import AuthBase, StaticKeyAuth, headers_for
+from ..config import ConnectionConfig
+from ..exceptions import ConfigurationError, SpeechmaticsError, TimeoutError
+from ..log import SessionLog
+from ..network import Connection, check_url, dial, redact, shared_context, with_sdk
 
 __all__ = ["DEFAULT_URL", "Service", "request_id_of"]
 

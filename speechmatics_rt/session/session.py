@@ -14,18 +14,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Optional, Union
 
-from .audio import Block, check_chunk
-from .config import AudioFormat
-from .events import EventEmitter
-from .exceptions import SessionError, SpeechmaticsError, TimeoutError, without_frames
-from .log import SessionLog
-from .messages import ServerMessage
-from .meter import Meter
-from .network import Connection, Latch
-from .protocol import ACKNOWLEDGEMENTS, Arrival
-from .resume import ResumingConnection
-from .stats import Latency, SessionStats
-from .transcript import Transcript
+from ..audio import Block, check_chunk
+from ..config import AudioFormat
+from ..events import EventEmitter
+from ..exceptions import SessionError, SpeechmaticsError, TimeoutError, without_frames
+from ..log import SessionLog
+from ..messages import ServerMessage
+from ..network import Connection, Latch
+from ..protocol import ACKNOWLEDGEMENTS, Arrival
+from ..resume import ResumingConnection
+from ..stats import Latency, SessionStats
+from ..transcript import Transcript
+from .latency import Meter
 
 __all__ = ["Conversation", "MessageStream", "listen"]
 

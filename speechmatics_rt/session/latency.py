@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any, Optional
 
-from .messages import channel_of, last_end, times_of
+from ..messages import channel_of, last_end, times_of
 
 __all__ = ["Meter"]
 
