@@ -31,7 +31,7 @@ from speechmatics_rt import (
     TranscriptionConfig,
     TranscriptionError,
 )
-from speechmatics_rt.aio import AsyncClient, AsyncMultiChannelClient
+from speechmatics_rt.aio.client import AsyncClient, AsyncMultiChannelClient
 from speechmatics_rt.local import Fault
 
 from .conftest import SPEECH
@@ -955,7 +955,7 @@ def test_many_sessions_in_one_loop(serve) -> None:
 IN_UVLOOP = """
 import asyncio, sys, uvloop
 from speechmatics_rt import AudioFormat
-from speechmatics_rt.aio import AsyncClient
+from speechmatics_rt.aio.client import AsyncClient
 
 async def silence():
     for _ in range(20):
@@ -1112,7 +1112,7 @@ def test_the_official_quick_starts_run_with_the_import_line_changed(
 
 
 def test_the_module_is_importable_alone_and_options_are_checked_at_once() -> None:
-    subprocess.run([sys.executable, "-c", "import speechmatics_rt.aio"], check=True)
+    subprocess.run([sys.executable, "-c", "import speechmatics_rt.aio.client"], check=True)
     with pytest.raises(ConfigurationError):
         AsyncClient(auth=StaticKeyAuth("k"), api_key="k")
     with pytest.raises(ConfigurationError):
@@ -1126,7 +1126,7 @@ def test_typing_follows_the_blocking_clients(tmp_path) -> None:
     program = tmp_path / "program.py"
     program.write_text(
         textwrap.dedent("""
-        from speechmatics_rt.aio import AsyncClient
+        from speechmatics_rt.aio.client import AsyncClient
         async def main() -> None:
             client = AsyncClient()
             text: str = (await client.transcribe(b"", timeout=3)).text

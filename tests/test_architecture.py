@@ -87,9 +87,6 @@ DOORS = {
 }
 # Modules that still stand in the hall, and where they belong.
 PLANNED = {
-    "aio": "aio.client",
-    "delivery": "aio.dispatch",
-    "eventloop": "aio.bridge",
 }
 
 MOST_MODULES = 16  # in one folder

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from speechmatics_rt import AudioError, AudioFormat, Client, ConfigurationError
-from speechmatics_rt.aio import AsyncClient, AsyncMicrophone
+from speechmatics_rt.aio.client import AsyncClient, AsyncMicrophone
 from speechmatics_rt.audio import microphone
 from speechmatics_rt.audio.microphone import Microphone
 from speechmatics_rt.local import LocalServer

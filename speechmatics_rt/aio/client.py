@@ -13,9 +13,9 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, TypedDict, TypeVar, Union
 
-from .audio import Microphone
-from .client import UNSET, BaseClient, Client
-from .config import (
+from ..audio import Microphone
+from ..client import UNSET, BaseClient, Client
+from ..config import (
     AudioEventsConfig,
     AudioFormat,
     ConnectionConfig,
@@ -23,16 +23,16 @@ from .config import (
     TranscriptionConfig,
     TranslationConfig,
 )
-from .delivery import AsyncEmitter, Delivery, listen
-from .eventloop import AwaitedAuth, Bridge, in_thread, is_coroutine_method, step_of
-from .events import Event
-from .exceptions import SpeechmaticsError
-from .messages import ServerMessage
-from .multichannel import MultiChannelClient
-from .protocol import ACKNOWLEDGEMENTS
-from .session import Conversation, MessageStream
-from .stats import SessionStats
-from .transcript import Transcript
+from ..events import Event
+from ..exceptions import SpeechmaticsError
+from ..messages import ServerMessage
+from ..multichannel import MultiChannelClient
+from ..protocol import ACKNOWLEDGEMENTS
+from ..session import Conversation, MessageStream
+from ..stats import SessionStats
+from ..transcript import Transcript
+from .bridge import AwaitedAuth, Bridge, in_thread, is_coroutine_method, step_of
+from .dispatch import AsyncEmitter, Delivery, listen
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -10,10 +10,10 @@ from collections.abc import Awaitable
 from concurrent import futures
 from typing import Any, Callable, Optional, TypeVar
 
-from .auth import AuthBase
-from .config import ConnectionConfig
-from .exceptions import SessionError, TimeoutError
-from .network import Doorbell
+from ..auth import AuthBase
+from ..config import ConnectionConfig
+from ..exceptions import SessionError, TimeoutError
+from ..network import Doorbell
 
 __all__ = ["AwaitedAuth", "Bridge", "LoopBell", "in_thread", "is_coroutine_method", "step_of"]
 

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Literal, Optional
 
-from .eventloop import LoopBell, in_thread
-from .events import Callback, Event, EventEmitter
-from .exceptions import SessionError, SpeechmaticsError, TimeoutError
-from .protocol import Arrival
-from .session import Conversation
+from ..events import Callback, Event, EventEmitter
+from ..exceptions import SessionError, SpeechmaticsError, TimeoutError
+from ..protocol import Arrival
+from ..session import Conversation
+from .bridge import LoopBell, in_thread
 
 __all__ = ["AsyncEmitter", "Delivery", "listen"]
 
