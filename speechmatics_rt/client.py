@@ -5,35 +5,36 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import time
 import warnings
 import weakref
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, Optional, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Literal, Optional, TypeVar, Union
 
-from .audio import AudioSource, Source
-from .audio import source as audio
+from .audio import AudioSource, Source, open_source
 from .auth import AuthBase
-from .config import (
-    AudioEventsConfig,
-    AudioFormat,
-    ConnectionConfig,
-    ResumePolicy,
-    TranscriptionConfig,
-    TranslationConfig,
-    set_recognition_config,
-    start_recognition,
-)
+from .config import ConnectionConfig, ResumePolicy, set_recognition_config
 from .events import EventEmitter
 from .exceptions import AuthenticationError, ConfigurationError, SessionError, SpeechmaticsError, TimeoutError
 from .log import SessionLog
-from .network import Connection
-from .resume import ResumingConnection
-from .session import Conversation, MessageStream, Service, feed, listen, request_id_of
+from .session import (
+    Connector,
+    MessageStream,
+    Session,
+    SessionOptions,
+    SessionRequest,
+    SourceOptions,
+    feed,
+    listen,
+    request_id_of,
+    spelled_out,
+)
 from .stats import SessionStats
 from .transcript import Transcript
 
-__all__ = ["UNSET", "BaseClient", "Client", "Opening", "check_speed"]
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+__all__ = ["UNSET", "BaseClient", "Client"]
 
 logger = logging.getLogger(__name__)
 
@@ -75,29 +76,19 @@ class BaseClient(EventEmitter):
         handler_errors: Literal["log", "raise"] = "log",
     ) -> None:
         # First of all, for the finaliser of a client whose construction fails below.
-        self._conversation: Optional[Conversation] = None
+        self._session: Optional[Session] = None
         super().__init__(handler_errors=handler_errors)
-        self._service = Service(auth, api_key, url, conn_config, sdk_identifier)
+        self._connector = Connector(auth, api_key, url, conn_config, sdk_identifier, resume)
         self._pid = os.getpid()
-        if not isinstance(resume, (bool, ResumePolicy)):
-            raise ConfigurationError(f"resume={resume!r}: use True, False or a ResumePolicy")
-        self._resume = ResumePolicy() if resume is True else resume or None
         # Guards which session is the current one; held for assignments only.
         self._current_lock = threading.Lock()
-        self._opener: Optional[object] = None  # a token of the call that is opening a session
+        self._opener: Optional[object] = None  # a token of the call that is request a session
         self._closed_while_opening = self._stop_while_opening = False
 
     # -- the session ---------------------------------------------------------------------------------
 
-    def start_session(
-        self,
-        *,
-        transcription_config: Union[TranscriptionConfig, Mapping[str, Any], None] = None,
-        audio_format: Optional[AudioFormat] = None,
-        translation_config: Optional[TranslationConfig] = None,
-        audio_events_config: Optional[AudioEventsConfig] = None,
-        ws_headers: Optional[Mapping[str, str]] = None,
-    ) -> None:
+    @spelled_out
+    def start_session(self, **options: Unpack[SessionOptions]) -> None:
         """Connect and start recognition; return when the service is ready for audio.
 
         From here to :meth:`stop_session` handlers run on one listener thread.
@@ -111,20 +102,13 @@ class BaseClient(EventEmitter):
             TranscriptionError: It refused the configuration.
         """
         self._prepare()
-        audio_format = audio_format or AudioFormat()
-        start = start_recognition(
-            transcription_config or TranscriptionConfig(),
-            audio_format,
-            translation_config,
-            audio_events_config,
-        )
-        self._listen(self._open(self._opening(start, audio_format, ws_headers)))
+        self._listen(self._open(SessionRequest.of(options, SessionOptions)))
 
     def stop_session(self, *, timeout: Optional[float] = None) -> None:
         """Say that all audio is sent, wait for the rest of the transcript and for all handlers, then close.
 
         In a handler, or in the body of a ``for`` over :meth:`Client.stream`, it returns at once and the
-        delivery runs on to the end of the transcript. Without a session it does nothing.
+        dispatcher runs on to the end of the transcript. Without a session it does nothing.
 
         Args:
             timeout: The most seconds to wait; without it, as long as the server goes on talking
@@ -134,22 +118,22 @@ class BaseClient(EventEmitter):
             TimeoutError: Stage ``"end"``; the session is closed.
             SpeechmaticsError: What the session ended with, if it failed.
         """
-        conversation = self._conversation
-        if conversation is None:
+        session = self._session
+        if session is None:
             return
-        connection = conversation.connection
+        connection = session.connection
         connection.end_stream()
-        if conversation.delivering == threading.get_ident() and not conversation.delivered.is_set():
+        if session.delivering == threading.get_ident() and not session.delivered.is_set():
             return
-        if not conversation.delivered.wait(timeout if timeout is not None else threading.TIMEOUT_MAX):
+        if not session.delivered.wait(timeout if timeout is not None else threading.TIMEOUT_MAX):
             error = TimeoutError(
                 f"the transcript was not complete within {timeout:g} s", stage="end", seconds=timeout
             )
             connection.fail(error)
             connection.close()
-            raise conversation.told(error)
+            raise session.annotate(error)
         connection.close()
-        conversation.raise_failure()
+        session.raise_failure()
 
     def send_message(self, message: Mapping[str, Any]) -> None:
         """Send a JSON message of the protocol, for what has no method of its own.
@@ -178,24 +162,24 @@ class BaseClient(EventEmitter):
             ConfigurationError: Another field, or a value out of range.
             SessionError: No session is running.
         """
-        conversation = self._running()
-        language = conversation.start["transcription_config"]["language"]
-        conversation.send(set_recognition_config(language, changes))
+        session = self._running()
+        language = session.start["transcription_config"]["language"]
+        session.send(set_recognition_config(language, changes))
 
     def get_speakers(self, *, final: bool = False) -> None:
         """Ask for the identifiers of the speakers; a ``SpeakersResult`` answers.
 
         Args:
-            final: Answer once, at the end of the transcript, instead of now.
+            final: UpgradeSocket once, at the end of the transcript, instead of now.
         """
         self._running().send({"message": "GetSpeakers", "final": final})
 
     def request_stop(self) -> None:
         """Ask the session to end as :meth:`stop_session` does, without waiting; safe in a signal handler."""
         self._stop_while_opening = True
-        conversation = self._conversation
-        if conversation is not None:
-            conversation.connection.request_stop()
+        session = self._session
+        if session is not None:
+            session.connection.request_stop()
 
     def close(self) -> None:
         """End the session now; what had not arrived is lost. The client may start another one.
@@ -207,31 +191,31 @@ class BaseClient(EventEmitter):
         with self._current_lock:
             if self._opener is not None:
                 self._closed_while_opening = True
-            conversation = self._conversation
-        if conversation is not None:
-            conversation.closed = conversation.failure_seen = True  # who closes doesn't ask how it went
-            conversation.connection.close()
+            session = self._session
+        if session is not None:
+            session.closed = session.failure_seen = True  # who closes doesn't ask how it went
+            session.connection.close()
 
     def __enter__(self: _Self) -> _Self:
         return self
 
     def __exit__(self, exc_type: Optional[type[BaseException]], *_: object) -> None:
-        conversation = self._conversation
-        if conversation is None:
+        session = self._session
+        if session is None:
             return
-        if exc_type is not None or conversation.streamed:
+        if exc_type is not None or session.streamed:
             self.close()
-        elif conversation.connection.is_open:
+        elif session.connection.is_open:
             self.stop_session()
-        elif not conversation.failure_seen:
+        elif not session.failure_seen:
             # It failed in the background, or ended: let the handlers finish, then say what nobody has heard.
             self.stop_session()
 
     def __del__(self) -> None:
         # Only a shutdown of the descriptor: a finaliser runs on any thread, perhaps inside one of our locks.
-        conversation = getattr(self, "_conversation", None)
-        if conversation is not None and (conversation.connection.is_open or conversation.orphaned):
-            conversation.connection.abandon()
+        session = getattr(self, "_session", None)
+        if session is not None and (session.connection.is_open or session.orphaned):
+            session.connection.abandon()
             warnings.warn(f"a client was dropped with a session open: {self!r}", ResourceWarning, 2)
 
     # -- what is known -------------------------------------------------------------------------------
@@ -239,55 +223,44 @@ class BaseClient(EventEmitter):
     @property
     def request_id(self) -> Optional[str]:
         """Our id of the present or last session, sent as ``X-Request-Id``."""
-        conversation = self._conversation
-        return conversation.log.request_id if conversation else None
+        session = self._session
+        return session.log.request_id if session else None
 
     @property
     def session_id(self) -> Optional[str]:
         """The service's id of the present or last session."""
-        conversation = self._conversation
-        return conversation.connection.session_id if conversation else None
+        session = self._session
+        return session.connection.session_id if session else None
 
     @property
     def is_connected(self) -> bool:
-        conversation = self._conversation
-        return conversation is not None and conversation.connection.is_open
+        session = self._session
+        return session is not None and session.connection.is_open
 
     @property
     def audio_bytes_sent(self) -> int:
-        conversation = self._conversation
-        return conversation.connection.bytes_sent if conversation else 0
+        session = self._session
+        return session.connection.bytes_sent if session else 0
 
     @property
     def stats(self) -> SessionStats:
         """Figures of the present or last session."""
-        conversation = self._conversation
-        return conversation.stats() if conversation else SessionStats()
+        session = self._session
+        return session.stats() if session else SessionStats()
 
     @property
     def transcript(self) -> Transcript:
         """What the present or last session has heard so far."""
-        conversation = self._conversation
-        return conversation.transcript if conversation else Transcript()
+        session = self._session
+        return session.transcript if session else Transcript()
 
     # -- inside --------------------------------------------------------------------------------------
 
-    def _running(self) -> Conversation:
-        conversation = self._conversation
-        if conversation is None:
+    def _running(self) -> Session:
+        session = self._session
+        if session is None:
             raise SessionError("no session has been started; call start_session() first")
-        return conversation
-
-    def _opening(
-        self,
-        start: dict[str, Any],
-        audio_format: AudioFormat,
-        ws_headers: Optional[Mapping[str, str]],
-        deadline: float = float("inf"),
-        timeout: Optional[float] = None,
-    ) -> Opening:
-        start["audio_format"] = audio_format.to_dict()
-        return Opening(start, audio_format, dict(ws_headers or {}), deadline, timeout)
+        return session
 
     def _prepare(self) -> None:
         """Begin a call that opens a session: from here on a request to stop is meant for that one."""
@@ -296,16 +269,12 @@ class BaseClient(EventEmitter):
         self._stop_while_opening = False
 
     def _check_free(self) -> None:
-        if self._opener is not None or (self._conversation is not None and not self._conversation.over):
+        if self._opener is not None or (self._session is not None and not self._session.over):
             raise SessionError("a session is running already; stop_session() or close() it first")
 
-    def _open(self, opening: Opening, *, streamed: bool = False) -> Conversation:
+    def _open(self, request: SessionRequest, *, streamed: bool = False) -> Session:
         """Make a new session the current one: connect, say StartRecognition, hear RecognitionStarted."""
-        if self._resume is not None and opening.audio_format.encoding is None:
-            raise ConfigurationError(
-                "resume needs audio whose time is known, so not the format 'file': give raw audio with "
-                "audio_format=AudioFormat('pcm_s16le', 16000), or a mono WAV of PCM or mu-law"
-            )
+        self._connector.check(request)
         me = object()
         try:
             with self._current_lock:
@@ -313,12 +282,12 @@ class BaseClient(EventEmitter):
                 self._opener = me
                 self._closed_while_opening = False
             try:
-                return self._attempt(opening, streamed)
+                return self._attempt(request, streamed)
             except AuthenticationError:
-                if not self._service.auth.refresh():
+                if not self._connector.auth.refresh():
                     raise
                 logger.info("the token was refused; trying once more with a new one")
-                return self._attempt(opening, streamed)
+                return self._attempt(request, streamed)
         finally:
             if self._opener is me:
                 self._opener = None
@@ -328,101 +297,64 @@ class BaseClient(EventEmitter):
         if os.getpid() != self._pid:
             self._pid = os.getpid()
             self._current_lock = threading.Lock()
-            conversation, self._conversation, self._opener = self._conversation, None, None
-            if conversation is not None:
-                conversation.connection.close()
+            session, self._session, self._opener = self._session, None, None
+            if session is not None:
+                session.connection.close()
 
-    def _connect(self, opening: Opening, log: SessionLog) -> Union[Connection, ResumingConnection]:
-        service, headers, wants = self._service, opening.ws_headers, _listening(self)
-        connection = service.connect(
-            headers, log, deadline=opening.deadline, timeout=opening.timeout, wants=wants
-        )
-        if self._resume is None:
-            return connection
-        return ResumingConnection(
-            connection,
-            service.redial(headers, log, wants),
-            policy=self._resume,
-            start=opening.start,
-            audio_format=opening.audio_format,
-            refresh=service.auth.refresh,
-            log=log,
-        )
-
-    def _attempt(self, opening: Opening, streamed: bool) -> Conversation:
-        log = SessionLog(logger, request_id_of(opening.ws_headers))
-        connection = self._connect(opening, log)
-        conversation = Conversation(connection, opening.start, opening.audio_format, log, streamed=streamed)
+    def _attempt(self, request: SessionRequest, streamed: bool) -> Session:
+        log = SessionLog(logger, request_id_of(request.ws_headers))
+        connection = self._connector.link(request, log, _listening(self))
+        session = Session(connection, request.start, request.audio_format, log, streamed=streamed)
         with self._current_lock:
-            self._conversation = conversation
+            self._session = session
             closed = self._closed_while_opening
         try:
             if closed:
                 self.close()
             if self._stop_while_opening:
                 connection.request_stop()
-            if not connection.start(opening.start, opening.deadline):
+            if not connection.start(request.start, request.deadline):
                 raise TimeoutError(  # noqa: TRY301  # cleaned up below like any other failure to start
-                    f"the session did not start within the {opening.timeout:g} s of the whole call",
+                    f"the session did not start within the {request.timeout:g} s of the whole call",
                     stage="whole",
-                    seconds=opening.timeout,
+                    seconds=request.timeout,
                 )
         except BaseException as exc:
             try:
                 connection.close()  # a refused session counts against the quota until its socket is closed
                 if isinstance(exc, SpeechmaticsError):
-                    for arrival in connection.left_over():
-                        message = connection.open(arrival)
-                        if message is not None:
-                            conversation.deliver(message, self)  # handlers hear the Error too
-                    conversation.told(exc)
+                    for message in connection.left_over():
+                        session.deliver(message, self)  # handlers get the Error too
+                    session.annotate(exc)
             finally:
-                conversation.end(exc if isinstance(exc, SpeechmaticsError) else None)
+                session.end(exc if isinstance(exc, SpeechmaticsError) else None)
             raise
-        return conversation
+        return session
 
-    def _listen(self, conversation: Conversation) -> None:
+    def _listen(self, session: Session) -> None:
         try:
-            listen(conversation, self)
+            listen(session, self)
         except BaseException:  # no more threads to give, or Ctrl-C while one starts
-            conversation.end()
-            conversation.connection.close()
+            session.end()
+            session.connection.close()
             raise
 
-    def _stream(
-        self, opening: Opening, sources: Mapping[Optional[str], AudioSource], speed: Optional[float]
-    ) -> MessageStream:
-        """Open a session, start feeding it, and give its messages; closes the sources if that fails."""
+    def _stream(self, request: SessionRequest, sources: Mapping[Optional[str], AudioSource]) -> MessageStream:
+        """Open a session, start sending the sources, and give its messages; closes them if that fails."""
         try:
-            conversation = self._open(opening, streamed=True)
+            audio_format = next(iter(sources.values())).audio_format
+            session = self._open(request.with_audio(audio_format), streamed=True)
         except BaseException:
             for source in sources.values():
                 source.close()
             raise
-        messages = MessageStream(conversation, self, deadline=opening.deadline, timeout=opening.timeout)
+        messages = MessageStream(session, self, deadline=request.deadline, timeout=request.timeout)
         try:
-            feed(conversation, sources, speed)
+            feed(session, sources, request.speed)
         except BaseException:
             messages.close()
             raise
         return messages
-
-
-def check_speed(speed: Optional[float]) -> None:
-    if speed is not None and not 0 < speed < float("inf"):
-        raise ConfigurationError(
-            f"speed={speed!r}: use a positive number, 1.0 for real time, or None for no pace"
-        )
-
-
-class Opening(NamedTuple):
-    """What opens a session. ``deadline`` (monotonic) is that of the whole call, from ``timeout``."""
-
-    start: dict[str, Any]
-    audio_format: AudioFormat
-    ws_headers: Mapping[str, str]
-    deadline: float
-    timeout: Optional[float]
 
 
 class Client(BaseClient):
@@ -436,18 +368,8 @@ class Client(BaseClient):
         'Good'
     """
 
-    def transcribe(
-        self,
-        source: Source,
-        *,
-        transcription_config: Union[TranscriptionConfig, Mapping[str, Any], None] = None,
-        audio_format: Optional[AudioFormat] = None,
-        translation_config: Optional[TranslationConfig] = None,
-        audio_events_config: Optional[AudioEventsConfig] = None,
-        ws_headers: Optional[Mapping[str, str]] = None,
-        timeout: Optional[float] = None,
-        speed: Optional[float] = None,
-    ) -> Transcript:
+    @spelled_out
+    def transcribe(self, source: Source, **options: Unpack[SourceOptions]) -> Transcript:
         """Send a whole source and return its transcript; handlers run on this thread meanwhile.
 
         Args:
@@ -471,49 +393,17 @@ class Client(BaseClient):
         Each carries what was heard until then in ``transcript``; also raises what
         :meth:`start_session` raises.
         """
-        messages = self.stream(
-            source,
-            transcription_config=transcription_config,
-            audio_format=audio_format,
-            translation_config=translation_config,
-            audio_events_config=audio_events_config,
-            ws_headers=ws_headers,
-            timeout=timeout,
-            speed=speed,
-        )
-        with messages:
-            for _ in messages:
-                pass
-        return messages.transcript
+        return self.stream(source, **options).finish()
 
-    def stream(
-        self,
-        source: Source,
-        *,
-        transcription_config: Union[TranscriptionConfig, Mapping[str, Any], None] = None,
-        audio_format: Optional[AudioFormat] = None,
-        translation_config: Optional[TranslationConfig] = None,
-        audio_events_config: Optional[AudioEventsConfig] = None,
-        ws_headers: Optional[Mapping[str, str]] = None,
-        timeout: Optional[float] = None,
-        speed: Optional[float] = None,
-    ) -> MessageStream:
+    @spelled_out
+    def stream(self, source: Source, **options: Unpack[SourceOptions]) -> MessageStream:
         """Start sending a source and return the messages of the session as an iterator.
 
         Arguments and errors as :meth:`transcribe`; those of the session are raised by the iteration.
         """
-        check_speed(speed)
         self._prepare()
-        deadline = float("inf") if timeout is None else time.monotonic() + timeout
-        start = start_recognition(
-            transcription_config or TranscriptionConfig(),
-            audio_format or AudioFormat(),
-            translation_config,
-            audio_events_config,
-        )
-        opened = audio.open_source(source, audio_format)
-        opening = self._opening(start, opened.audio_format, ws_headers, deadline, timeout)
-        return self._stream(opening, {None: opened}, speed)
+        request = SessionRequest.of(options, SourceOptions)
+        return self._stream(request, {None: open_source(source, options.get("audio_format"))})
 
     def send_audio(self, payload: Union[bytes, bytearray, memoryview]) -> None:
         """Send one chunk of audio, of whole samples; waits while the server is too far behind.
@@ -533,19 +423,19 @@ class Client(BaseClient):
             timestamp: Where it ended, in seconds of audio; by default all that was sent (raw formats), which
                 makes the cut more accurate. None sends no timestamp: transcribers before 15.2.0 know none.
         """
-        conversation = self._running()
+        session = self._running()
         if timestamp is UNSET:
-            timestamp = self.audio_seconds_sent if conversation.bytes_per_second else None
+            timestamp = self.audio_seconds_sent if session.bytes_per_second else None
         message: dict[str, Any] = {"message": "ForceEndOfUtterance"}
         if timestamp is not None:
             message["timestamp"] = timestamp
-        conversation.send(message)
+        session.send(message)
 
     @property
     def audio_seconds_sent(self) -> float:
         """Seconds of audio sent in the present or last session; 0 for format ``file``."""
-        conversation = self._conversation
-        return conversation.connection.seconds_sent if conversation else 0.0
+        session = self._session
+        return session.connection.seconds_sent if session else 0.0
 
 
 def _listening(client: BaseClient) -> Any:

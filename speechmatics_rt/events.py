@@ -13,7 +13,7 @@ from .exceptions import ConfigurationError
 from .messages import ServerMessageType
 
 if TYPE_CHECKING:
-    from .messages.handlers import Registration
+    from .messages.handlers import HandlerDecorator
 
 __all__ = ["Callback", "EventEmitter"]
 
@@ -29,9 +29,9 @@ class _Handler(NamedTuple):
     once: bool
 
 
-def _typed(method: Callable[[Any, Event, Optional[Callback]], Any]) -> Registration:
+def _typed(method: Callable[[Any, Event, Optional[Callback]], Any]) -> HandlerDecorator:
     """Show type checkers which message the handler of each event is given."""
-    return cast("Registration", method)
+    return cast("HandlerDecorator", method)
 
 
 class EventEmitter:

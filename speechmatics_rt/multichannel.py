@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
-from .audio import AudioSource, Source
-from .audio import source as audio
-from .client import UNSET, BaseClient, check_speed
-from .config import AudioEventsConfig, AudioFormat, TranscriptionConfig, TranslationConfig, start_recognition
-from .exceptions import AudioError, ConfigurationError
-from .session import MessageStream
+from .audio import AudioSource, Source, open_source
+from .client import UNSET, BaseClient
+from .config import AudioFormat
+from .exceptions import AudioError
+from .session import MessageStream, SessionOptions, SessionRequest, SourceOptions, spelled_out
 from .transcript import Transcript
 
-__all__ = ["MultiChannelClient"]
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
-Config = Union[TranscriptionConfig, Mapping[str, Any], None]
+__all__ = ["MultiChannelClient"]
 
 
 class MultiChannelClient(BaseClient):
@@ -37,15 +35,9 @@ class MultiChannelClient(BaseClient):
         ['agent', 'caller']
     """
 
+    @spelled_out
     def start_session(  # type: ignore[override]  # channels have to be named
-        self,
-        *,
-        channels: Sequence[str],
-        transcription_config: Config = None,
-        audio_format: Optional[AudioFormat] = None,
-        translation_config: Optional[TranslationConfig] = None,
-        audio_events_config: Optional[AudioEventsConfig] = None,
-        ws_headers: Optional[Mapping[str, str]] = None,
+        self, *, channels: Sequence[str], **options: Unpack[SessionOptions]
     ) -> None:
         """Connect and start recognition on the named channels; return when audio may be sent.
 
@@ -53,23 +45,10 @@ class MultiChannelClient(BaseClient):
         nothing else; the caller's configuration is not changed. Raises as :meth:`Client.start_session`.
         """
         self._prepare()
-        audio_format = audio_format or AudioFormat()
-        config = _with_channels(transcription_config, list(channels))
-        start = start_recognition(config, audio_format, translation_config, audio_events_config)
-        self._listen(self._open(self._opening(start, audio_format, ws_headers)))
+        self._listen(self._open(SessionRequest.of(options, SessionOptions, list(channels))))
 
-    def transcribe(
-        self,
-        sources: Mapping[str, Source],
-        *,
-        transcription_config: Config = None,
-        audio_format: Optional[AudioFormat] = None,
-        translation_config: Optional[TranslationConfig] = None,
-        audio_events_config: Optional[AudioEventsConfig] = None,
-        ws_headers: Optional[Mapping[str, str]] = None,
-        timeout: Optional[float] = None,
-        speed: Optional[float] = None,
-    ) -> Transcript:
+    @spelled_out
+    def transcribe(self, sources: Mapping[str, Source], **options: Unpack[SourceOptions]) -> Transcript:
         """Send all sources to their ends and return the transcript; handlers run on this thread.
 
         Args:
@@ -79,48 +58,17 @@ class MultiChannelClient(BaseClient):
         The other arguments and the errors are those of :meth:`Client.transcribe`. When a source fails the
         others stop, and the AudioError names the channel.
         """
-        messages = self.stream(
-            sources,
-            transcription_config=transcription_config,
-            audio_format=audio_format,
-            translation_config=translation_config,
-            audio_events_config=audio_events_config,
-            ws_headers=ws_headers,
-            timeout=timeout,
-            speed=speed,
-        )
-        with messages:
-            for _ in messages:
-                pass
-        return messages.transcript
+        return self.stream(sources, **options).finish()
 
-    def stream(
-        self,
-        sources: Mapping[str, Source],
-        *,
-        transcription_config: Config = None,
-        audio_format: Optional[AudioFormat] = None,
-        translation_config: Optional[TranslationConfig] = None,
-        audio_events_config: Optional[AudioEventsConfig] = None,
-        ws_headers: Optional[Mapping[str, str]] = None,
-        timeout: Optional[float] = None,
-        speed: Optional[float] = None,
-    ) -> MessageStream:
+    @spelled_out
+    def stream(self, sources: Mapping[str, Source], **options: Unpack[SourceOptions]) -> MessageStream:
         """Start sending all sources and return the messages of the session as an iterator.
 
         Arguments and errors as :meth:`transcribe`; those of the session are raised by the iteration.
         """
-        check_speed(speed)
         self._prepare()
-        deadline = float("inf") if timeout is None else time.monotonic() + timeout
-        config = _with_channels(transcription_config, list(sources))
-        start = start_recognition(
-            config, audio_format or AudioFormat(), translation_config, audio_events_config
-        )
-        opened = _open_sources(sources, audio_format)
-        one_format = next(iter(opened.values())).audio_format
-        opening = self._opening(start, one_format, ws_headers, deadline, timeout)
-        return self._stream(opening, opened, speed)
+        request = SessionRequest.of(options, SourceOptions, list(sources))
+        return self._stream(request, _open_sources(sources, options.get("audio_format")))
 
     def send_audio(self, channel: str, payload: Union[bytes, bytearray, memoryview]) -> None:
         """Send one chunk of audio on a channel. Raises as :meth:`Client.send_audio`."""
@@ -144,38 +92,16 @@ class MultiChannelClient(BaseClient):
             timestamp: Where it ended, in seconds of audio; by default all that was sent on the channel (raw
                 formats). None sends no timestamp.
         """
-        conversation = self._running()
+        session = self._running()
         if timestamp is UNSET:
-            known = channel is not None and conversation.bytes_per_second
-            timestamp = conversation.connection.seconds_sent_on(channel) if known else None
+            known = channel is not None and session.bytes_per_second
+            timestamp = session.connection.seconds_sent_on(channel) if known else None
         message: dict[str, Any] = {"message": "ForceEndOfUtterance"}
         if channel is not None:
             message["channel"] = channel
         if timestamp is not None:
             message["timestamp"] = timestamp
-        conversation.send(message)
-
-
-def _with_channels(config: Config, channels: list[str]) -> TranscriptionConfig:
-    """Return a configuration for these channels; the given one stays as it is."""
-    given = TranscriptionConfig() if config is None else TranscriptionConfig.of(config)
-    if not channels:
-        raise ConfigurationError("at least one channel is needed")
-    for label in channels:
-        if not isinstance(label, str) or not label:
-            raise ConfigurationError(f"a channel is named by a string that is not empty, not {label!r}")
-    labels = given.channel_diarization_labels
-    if labels is not None and set(labels) != set(channels):
-        raise ConfigurationError(
-            f"channel_diarization_labels are {sorted(labels)}, but the channels are {sorted(channels)}; "
-            "leave the labels out to take them from the channels"
-        )
-    diarization = given.diarization or "channel"
-    if not diarization.startswith("channel"):
-        raise ConfigurationError(
-            f"diarization={diarization!r} knows no channels; use 'channel' or 'channel_and_speaker'"
-        )
-    return replace(given, diarization=diarization, channel_diarization_labels=labels or channels)
+        session.send(message)
 
 
 def _open_sources(
@@ -185,7 +111,7 @@ def _open_sources(
     opened: dict[Optional[str], AudioSource] = {}
     try:
         for label, source in sources.items():
-            opened[label] = audio.open_source(source, audio_format, channel=label, may_be_empty=True)
+            opened[label] = open_source(source, audio_format, channel=label, may_be_empty=True)
         _check_together(opened)
     except BaseException:
         for source in opened.values():

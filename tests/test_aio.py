@@ -703,7 +703,7 @@ def test_a_loop_closed_under_a_session_harms_no_thread(serve) -> None:
     client = face(server)
     loop.run_until_complete(client.start_session(audio_format=PCM))
     loop.run_until_complete(client.send_audio(SECOND))
-    task = client._delivery.task
+    task = client._dispatcher.task
     loop.close()
     client._client.close()
     assert server.sessions[0].closed.wait(5)
@@ -1158,7 +1158,7 @@ def test_a_cancellation_inside_a_handler_is_not_taken_for_the_end_of_the_transcr
         await client.start_session(audio_format=PCM)
         for _ in range(5):
             await client.send_audio(SECOND)
-        with pytest.raises(SessionError, match="delivery was ended"):
+        with pytest.raises(SessionError, match="dispatcher was ended"):
             await asyncio.wait_for(client.stop_session(), 10)
 
     run(main)

@@ -86,8 +86,7 @@ DOORS = {
     "sounddevice": {"audio.microphone"},
 }
 # Modules that still stand in the hall, and where they belong.
-PLANNED = {
-}
+PLANNED = {}
 
 MOST_MODULES = 16  # in one folder
 MOST_LINES = 480  # of one module

@@ -144,11 +144,11 @@ def test_no_repr_shows_a_key():
 
 
 def test_the_base_class_does_nothing_until_it_is_told_to():
-    class Own(AuthBase):
+    class LocalMessage(AuthBase):
         def get_auth_headers(self) -> dict[str, str]:
             return {"X-Key": "1"}
 
-    own = Own()
+    own = LocalMessage()
     own.configure(ConnectionConfig())
     assert own.refresh() is False
     assert headers_for(own, SERVICE) == {"X-Key": "1"}

@@ -226,7 +226,7 @@ def test_a_writer_blocked_over_and_over_beside_a_busy_reader_corrupts_nothing(
     ours, theirs = server.duplex, DuplexSocket(server.sock)
     blocked: set[tuple[int, int]] = set()  # the round, and how much had come down when a write was refused
 
-    def exchange(up: bytes, down: bytes, number: int) -> None:
+    def protocol(up: bytes, down: bytes, number: int) -> None:
         received, heard = bytearray(), bytearray()
         joins = [
             in_thread(lambda: receive(ours, len(down), received)),
@@ -240,7 +240,7 @@ def test_a_writer_blocked_over_and_over_beside_a_busy_reader_corrupts_nothing(
         assert heard == up
 
     for number in range(20):
-        exchange(os.urandom(20_000_000), os.urandom(20_000_000), number)
+        protocol(os.urandom(20_000_000), os.urandom(20_000_000), number)
         if len(blocked) >= 1500:
             break
     server.close()

@@ -18,25 +18,25 @@ from speechmatics_rt.exceptions import (
     TranscriptionError,
 )
 from speechmatics_rt.protocol import frames
-from speechmatics_rt.protocol.client import LAST_WORDS, Exchange, Heard
+from speechmatics_rt.protocol.client import CLOSE_GRACE, ClientProtocol, Incoming
 from speechmatics_rt.protocol.keepalive import Keepalive
 from speechmatics_rt.protocol.outbox import Outbox
-from speechmatics_rt.protocol.state import State
+from speechmatics_rt.protocol.state import Phase
 from speechmatics_rt.protocol.window import Window
 
 START = {"message": "StartRecognition", "transcription_config": {"language": "en"}}
 
 
-def exchange(**options) -> Exchange:
-    return Exchange(ConnectionConfig(**options), block=65536, now=0.0)
+def protocol(**options) -> ClientProtocol:
+    return ClientProtocol(ConnectionConfig(**options), block=65536, now=0.0)
 
 
-def hear(subject: Exchange, *said: dict, now: float = 1.0, wanted: bool = False) -> None:
-    subject.hear([Heard(m, m, 100) for m in said], now, lambda kind: wanted)
+def hear(subject: ClientProtocol, *said: dict, now: float = 1.0, wanted: bool = False) -> None:
+    subject.hear([Incoming(m, m, 100) for m in said], now, lambda kind: wanted)
 
 
-def streaming(**options) -> Exchange:
-    subject = exchange(**options)
+def streaming(**options) -> ClientProtocol:
+    subject = protocol(**options)
     subject.say(START, b"start", 0.0)
     hear(subject, {"message": "RecognitionStarted", "id": "5b0e"}, now=0.1)
     subject.take()
@@ -45,7 +45,7 @@ def streaming(**options) -> Exchange:
     return subject
 
 
-def written(subject: Exchange) -> list[tuple[int, bytes]]:
+def written(subject: ClientProtocol) -> list[tuple[int, bytes]]:
     """The frames in the outbox, unmasked."""
     data = b""
     while subject.outbox:
@@ -63,9 +63,9 @@ def written(subject: Exchange) -> list[tuple[int, bytes]]:
     return found
 
 
-def audio(subject: Exchange, count: int = 1, seconds: float = 0.1) -> None:
+def audio(subject: ClientProtocol, count: int = 1, seconds: float = 0.1) -> None:
     for _ in range(count):
-        subject.say_audio(frames.encode(frames.BINARY, bytes(4)), None, seconds, 4)
+        subject.send_audio(frames.encode(frames.BINARY, bytes(4)), None, seconds, 4)
 
 
 def test_the_end_of_the_stream_is_said_with_the_frames_sent() -> None:
@@ -74,17 +74,17 @@ def test_the_end_of_the_stream_is_said_with_the_frames_sent() -> None:
     audio(subject, 3)
     subject.end_stream(2.0)
     assert json.loads(written(subject)[-1][1]) == {"message": "EndOfStream", "last_seq_no": 3}
-    assert subject.session.state is State.DRAINING
+    assert subject.state.phase is Phase.DRAINING
 
 
 def test_an_end_asked_for_before_the_start_is_said_after_it() -> None:
-    subject = exchange()
+    subject = protocol()
     subject.say(START, frames.encode(frames.TEXT, b"{}"), 0.0)
     subject.end_stream(0.0)
     assert subject.stop
     hear(subject, {"message": "RecognitionStarted", "id": "5b0e"})
     subject.tick(1.0)
-    assert subject.session.state is State.DRAINING
+    assert subject.state.phase is Phase.DRAINING
 
 
 def test_acknowledgements_reach_the_window_but_only_listeners_get_them() -> None:
@@ -125,51 +125,51 @@ def test_a_slow_receiver_holds_back_the_feeder_alone() -> None:
 def test_an_error_waits_for_the_close_frame_and_then_carries_its_code() -> None:
     subject = streaming()
     hear(subject, {"message": "Error", "type": "job_error", "reason": "died"}, now=5.0)
-    assert subject.verdict is None
+    assert subject.outcome is None
     assert subject.ending
-    assert subject.hang_up_at == 5.0 + LAST_WORDS
-    subject.hear_close(frames.Close(4013, "job_error"))
-    subject.hear_end(None, None, 5.1)
-    assert isinstance(subject.verdict.error, TranscriptionError)
-    assert subject.verdict.error.code == 4013
+    assert subject.shut_at == 5.0 + CLOSE_GRACE
+    subject.receive_close(frames.Close(4013, "job_error"))
+    subject.receive_eof(None, None, 5.1)
+    assert isinstance(subject.outcome.error, TranscriptionError)
+    assert subject.outcome.error.code == 4013
 
 
 def test_the_answer_to_our_own_close_frame_says_nothing_about_the_error() -> None:
     subject = streaming()
     hear(subject, {"message": "Error", "type": "job_error", "reason": "died"}, now=5.0)
-    subject.tick(5.0 + LAST_WORDS)
-    subject.hear_close(frames.Close(1000, ""))
-    subject.hear_end(None, None, 6.0)
-    assert subject.verdict.error.code is None
+    subject.tick(5.0 + CLOSE_GRACE)
+    subject.receive_close(frames.Close(1000, ""))
+    subject.receive_eof(None, None, 6.0)
+    assert subject.outcome.error.code is None
 
 
 def test_a_broken_write_waits_for_the_servers_own_words() -> None:
     subject = streaming()
     subject.write_failed(BrokenPipeError(), 5.0)
-    assert subject.tick(5.0) == 5.0 + LAST_WORDS
-    assert not subject.hang_up
+    assert subject.tick(5.0) == 5.0 + CLOSE_GRACE
+    assert not subject.must_shut
     hear(subject, {"message": "Error", "type": "quota_exceeded", "reason": ""}, now=5.2)
-    subject.hear_end(None, None, 5.3)
-    assert subject.verdict.error.type == "quota_exceeded"
+    subject.receive_eof(None, None, 5.3)
+    assert subject.outcome.error.type == "quota_exceeded"
 
 
 def test_a_broken_write_without_last_words_is_a_lost_connection_with_its_cause() -> None:
     subject = streaming()
     broken = BrokenPipeError("broken pipe")
     subject.write_failed(broken, 5.0)
-    subject.tick(5.0 + LAST_WORDS)
-    assert subject.hang_up
-    subject.hear_end(None, None, 6.0)
-    assert isinstance(subject.verdict.error, ConnectionError)
-    assert subject.verdict.cause is broken
+    subject.tick(5.0 + CLOSE_GRACE)
+    assert subject.must_shut
+    subject.receive_eof(None, None, 6.0)
+    assert isinstance(subject.outcome.error, ConnectionError)
+    assert subject.outcome.cause is broken
 
 
 def test_the_first_verdict_counts() -> None:
     subject = streaming()
     assert subject.conclude(SessionError("first"), now=1.0)
     assert not subject.conclude(SessionError("second"), now=1.0)
-    subject.hear_end(ProtocolError("third"), None, 1.0)
-    assert subject.verdict.error.args == ("first",)
+    subject.receive_eof(ProtocolError("third"), None, 1.0)
+    assert subject.outcome.error.args == ("first",)
 
 
 def test_a_complete_transcript_says_goodbye_at_once() -> None:
@@ -178,17 +178,17 @@ def test_a_complete_transcript_says_goodbye_at_once() -> None:
     audio(subject)
     subject.end_stream(1.0)
     hear(subject, {"message": "EndOfTranscript"}, now=2.0)
-    assert subject.verdict.normal
+    assert subject.outcome.normal
     assert written(subject)[-1] == (frames.CLOSE, (1000).to_bytes(2, "big"))
-    assert subject.hang_up_at == 2.0 + 5
+    assert subject.shut_at == 2.0 + 5
 
 
 def test_a_transcript_that_ends_before_the_audio_is_an_error_unless_the_limit_was_announced() -> None:
     early, limited = streaming(), streaming()
     hear(early, {"message": "EndOfTranscript"})
     hear(limited, {"message": "Warning", "type": "duration_limit_exceeded"}, {"message": "EndOfTranscript"})
-    assert isinstance(early.verdict.error, EndOfTranscriptError)
-    assert limited.verdict.normal
+    assert isinstance(early.outcome.error, EndOfTranscriptError)
+    assert limited.outcome.normal
 
 
 def test_a_message_out_of_turn_keeps_those_before_it() -> None:
@@ -199,14 +199,14 @@ def test_a_message_out_of_turn_keeps_those_before_it() -> None:
 
 
 def test_a_start_that_takes_too_long_is_concluded_at_its_deadline_and_not_before() -> None:
-    subject = exchange(start_timeout=3, ping_interval=None)
+    subject = protocol(start_timeout=3, ping_interval=None)
     subject.say(START, b"start", 1.0)
     assert subject.tick(1.0) == 4.0
     assert subject.tick(3.9) == 4.0
-    assert subject.verdict is None
+    assert subject.outcome is None
     subject.tick(4.0)
-    assert isinstance(subject.verdict.error, TimeoutError)
-    assert subject.hang_up
+    assert isinstance(subject.outcome.error, TimeoutError)
+    assert subject.must_shut
 
 
 def test_the_end_may_take_long_as_long_as_the_server_talks() -> None:
@@ -216,11 +216,11 @@ def test_the_end_may_take_long_as_long_as_the_server_talks() -> None:
     hear(subject, {"message": "AddTranscript"}, now=9.0)
     assert subject.tick(11.0) == 19.0
     subject.tick(19.0)
-    assert subject.verdict.error.stage == "end"
+    assert subject.outcome.error.stage == "end"
 
 
 def test_with_all_timeouts_off_only_events_matter() -> None:
-    subject = exchange(start_timeout=None, end_timeout=None, ping_interval=None, ping_timeout=None)
+    subject = protocol(start_timeout=None, end_timeout=None, ping_interval=None, ping_timeout=None)
     subject.say(START, b"start", 0.0)
     assert subject.tick(1e9) == float("inf")
 
@@ -230,15 +230,15 @@ def test_silence_after_a_ping_is_a_lost_connection_but_not_while_we_do_not_read(
     written(subject)
     subject.tick(20.0)
     assert written(subject) == [(frames.PING, b"")]
-    big = Heard({"message": "AddTranscript"}, b"", 65 * 1024 * 1024)
+    big = Incoming({"message": "AddTranscript"}, b"", 65 * 1024 * 1024)
     subject.tick(40.0)
     subject.hear([big], 41.0, lambda kind: False)
     subject.tick(60.0)
     subject.tick(130.0)  # flooded: we are not reading, so nobody can be heard
-    assert subject.verdict is None
+    assert subject.outcome is None
     subject.take()
     subject.tick(191.0)
-    assert subject.verdict.error.stage == "keepalive"
+    assert subject.outcome.error.stage == "keepalive"
 
 
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 12)), max_size=60))

@@ -209,17 +209,17 @@ def test_without_websockets_masking_is_pure_python(monkeypatch):
 
 
 @settings(deadline=None)
-@given(conversation=conversations(), cuts=CUTS)
-def test_what_websocket_client_builds_is_decoded_whatever_the_cuts(conversation, cuts):
-    events, said = conversation
+@given(session=conversations(), cuts=CUTS)
+def test_what_websocket_client_builds_is_decoded_whatever_the_cuts(session, cuts):
+    events, said = session
     wire = b"".join(ABNF(int(final), 0, 0, 0, opcode, 0, payload).format() for opcode, payload, final in said)
     assert decode(cut(wire, cuts)) == (events, None)
 
 
 @settings(deadline=None)
-@given(conversation=conversations(), cuts=CUTS)
-def test_what_wsproto_builds_is_decoded_whatever_the_cuts(conversation, cuts):
-    events, said = conversation
+@given(session=conversations(), cuts=CUTS)
+def test_what_wsproto_builds_is_decoded_whatever_the_cuts(session, cuts):
+    events, said = session
     server = Connection(ConnectionType.SERVER)
     wire = b""
     for opcode, payload, final in said:

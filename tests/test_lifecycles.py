@@ -1,4 +1,4 @@
-"""How sessions live and end, against a server played by hand: interruptions, deadlines, verdicts, forks."""
+"""How sessions live and end, against a server played by hand: interruptions, deadlines, outcomes, forks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from speechmatics_rt import (
     TranscriptionError,
 )
 from speechmatics_rt.local import Fault
-from speechmatics_rt.protocol import client as exchange
+from speechmatics_rt.protocol import client as protocol
 
 from .conftest import threads
 
@@ -350,7 +350,7 @@ def test_request_stop_while_connecting_is_not_forgotten(serve, client_of):
 def test_a_stream_may_be_collected_inside_the_lock_of_its_own_event(serve, client_of):
     c = client_of(serve())
     holder = [c.stream(iter(lambda: SECOND[:3200], None), audio_format=PCM, speed=1)]
-    condition = getattr(c._conversation.delivered, "_cond", None)
+    condition = getattr(c._session.delivered, "_cond", None)
 
     def collect():  # as when garbage is collected inside stop_session()'s delivered.wait()
         with condition or contextlib.nullcontext():
@@ -385,10 +385,10 @@ def test_after_close_the_old_session_runs_no_handlers_beside_the_new_one(serve, 
 
 
 def test_a_dropped_stream_ends_a_reader_that_was_paused(serve, client_of, monkeypatch):
-    monkeypatch.setattr(exchange, "INBOX_BYTES", 100_000)
+    monkeypatch.setattr(protocol, "INBOX_BYTES", 100_000)
     c = client_of(serve(faults=[Fault.flood(3000, after_seconds=1)]), ping_interval=0.1)
     messages = c.stream([SECOND] * 20, audio_format=PCM)
-    while not c._conversation.connection._exchange.flooded:
+    while not c._session.connection._protocol.flooded:
         time.sleep(0.01)
     with pytest.warns(ResourceWarning):
         del messages
@@ -510,7 +510,7 @@ def test_an_upload_that_moves_is_neither_a_dead_line_nor_a_send_timeout(raw):
 
 
 def test_end_timeout_does_not_count_while_we_ourselves_do_not_read(serve, client_of, monkeypatch):
-    monkeypatch.setattr(exchange, "INBOX_BYTES", 100_000)
+    monkeypatch.setattr(protocol, "INBOX_BYTES", 100_000)
     c = client_of(serve(faults=[Fault.flood(3000, after_seconds=1)]), end_timeout=0.5)
     c.once("AddTranscript", lambda message: time.sleep(2))
     c.start_session(audio_format=PCM)
@@ -637,9 +637,9 @@ def test_paced_audio_leaves_no_waiters_behind_while_nothing_is_delivered(raw) ->
 
     talker = client(raw(script), window_frames=12)
     with talker.stream(chunks(), audio_format=PCM, speed=1) as stream:
-        connection = talker._conversation.connection
+        connection = talker._session.connection
         deadline = time.monotonic() + 10
-        while connection._exchange.session.sent < 100:
+        while connection._protocol.state.sent < 100:
             assert time.monotonic() < deadline, "it does not send"
             time.sleep(0.02)  # nothing is delivered, so nothing rings
         assert len(connection._room._tickets) < 5

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from speechmatics_rt.config.recognition import AudioFormat
 from speechmatics_rt.resume.replay import End, Piece, Replay, Request
-from speechmatics_rt.resume.stitch import Hearing, Seam, shifted
+from speechmatics_rt.resume.stitch import Overlap, Stitcher, shifted
 
 FORMAT = AudioFormat("pcm_s16le", 1000)  # 2,000 bytes a second: times are as exact as with more
 RATE = 2000
@@ -43,14 +43,14 @@ def contents(message: Optional[dict[str, Any]]) -> list[str]:
     return [item["alternatives"][0]["content"] for item in (message or {"results": []})["results"]]
 
 
-def hearing_of(*messages: dict[str, Any], languages: tuple[str, ...] = ()) -> Hearing:
-    hearing = Hearing(languages)
+def hearing_of(*messages: dict[str, Any], languages: tuple[str, ...] = ()) -> Stitcher:
+    hearing = Stitcher(languages)
     for message in (STARTED, *messages):
         hearing.hear(message)
     return hearing
 
 
-def begin(hearing: Hearing, offset: float) -> None:
+def begin(hearing: Stitcher, offset: float) -> None:
     hearing.begin({None: offset})
     assert hearing.hear(STARTED) is None
 
@@ -231,20 +231,20 @@ def test_without_a_blur_words_may_be_as_short_as_they_like(seed: int, drops: int
     transcribe(seed, channels=1, drops=drops, blur=0.0, shortest=0.06)
 
 
-# -- words and marks at the seam -----------------------------------------------------------------------
+# -- words and marks at the overlap -----------------------------------------------------------------------
 
 
 def test_the_first_session_passes_untouched() -> None:
-    hearing = Hearing()
+    hearing = Stitcher()
     message = final(result("Good", 0.1, 0.5))
     assert hearing.hear(STARTED) is STARTED
     assert hearing.hear(message) is message
 
 
 def test_the_last_word_before_the_seam_is_told_by_the_middle_not_by_its_limits() -> None:
-    seam = Seam(1.0, 1.2)
-    assert not seam.is_new(1.04, 1.24)
-    assert seam.is_new(1.2, 1.3)
+    overlap = Overlap(1.0, 1.2)
+    assert not overlap.is_new(1.04, 1.24)
+    assert overlap.is_new(1.2, 1.3)
 
 
 def test_the_same_word_said_again_right_after_the_seam_is_new() -> None:
@@ -284,9 +284,9 @@ def test_a_mark_that_was_still_owed_at_the_seam_comes_once() -> None:
 def test_a_mark_that_belongs_to_the_word_behind_it_goes_with_that_word() -> None:
     hearing = hearing_of(final(result("Si", 1.0, 1.4)))
     begin(hearing, 0.5)
-    opening = {**result("?", 0.5, 0.5), "attaches_to": "next"}
+    request = {**result("?", 0.5, 0.5), "attaches_to": "next"}
     assert contents(
-        hearing.hear(final(opening, result("Si", 0.5, 0.9), opening, result("que", 0.95, 1.2)))
+        hearing.hear(final(request, result("Si", 0.5, 0.9), request, result("que", 0.95, 1.2)))
     ) == ["?", "que"]
 
 
@@ -312,7 +312,7 @@ def test_a_long_word_is_heard_whole_again() -> None:
     assert hearing.anchor(None) == pytest.approx(0.2)
 
 
-# -- everything else at the seam -----------------------------------------------------------------------
+# -- everything else at the overlap -----------------------------------------------------------------------
 
 
 def test_all_times_move_nested_ones_too() -> None:
@@ -430,7 +430,7 @@ def test_audio_is_let_go_when_its_words_are_final_and_cut_at_a_sample() -> None:
     assert isinstance(first, Piece)
     assert first.start % 2 == 0
     assert first.start + len(first.audio) == 5 * RATE
-    assert replay.hearing._channels[None].offset == first.start / RATE
+    assert replay.stitcher._channels[None].offset == first.start / RATE
 
 
 def test_acknowledgements_go_on_in_one_count() -> None:

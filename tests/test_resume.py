@@ -298,7 +298,7 @@ def test_giving_up_says_what_was_heard_and_up_to_when(serve: Serve, client_of: C
     error = caught.value
     assert "2 attempts to reconnect failed" in str(error)
     assert "503" in str(error)
-    assert f"Heard up to {error.transcript.end_time:.2f} s" in str(error)
+    assert f"Incoming up to {error.transcript.end_time:.2f} s" in str(error)
     assert contents(error.transcript) == ALL[: len(error.transcript.words)]
     assert error.request_id == client.request_id
     assert isinstance(error.__cause__, ConnectionError)
@@ -412,7 +412,7 @@ def test_a_client_dropped_in_an_outage_is_collected(serve: Serve, client_of: Cli
     reconnecting = threading.Event()
 
     def drop() -> None:
-        client = Client(url=server.url, resume=SLOW, conn_config=client_of(server)._service.config)
+        client = Client(url=server.url, resume=SLOW, conn_config=client_of(server)._connector.config)
         client.on("Reconnecting", lambda message: reconnecting.set())
         client.start_session(audio_format=FORMAT)
         client.send_audio(bytes(4 * RATE))

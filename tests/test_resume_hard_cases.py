@@ -277,7 +277,7 @@ def test_close_in_a_signal_handler_closes_even_inside_the_lock(serve: Serve, cli
     diary.wait_for("Reconnecting")
     before = signal.signal(signal.SIGUSR1, lambda *_: client.close())
     try:
-        with client._conversation.connection._lock:  # as a sender holds it when the signal comes
+        with client._session.connection._lock:  # as a sender holds it when the signal comes
             os.kill(os.getpid(), signal.SIGUSR1)
     finally:
         signal.signal(signal.SIGUSR1, before)
@@ -294,7 +294,7 @@ def test_a_forked_child_closes_the_connection_that_is_starting_too(serve: Serve,
     client = client_of(server, resume=QUICK)
     client.start_session(audio_format=FORMAT)
     client.send_audio(SECOND * 2)
-    connection = client._conversation.connection
+    connection = client._session.connection
     until(lambda: connection._next is not None, "no attempt was made")
     child = os.fork()
     if child == 0:
@@ -317,7 +317,7 @@ def test_paced_audio_leaves_nothing_behind_chunk_by_chunk(serve: Serve, client_o
 
     def look(_: object) -> None:
         nonlocal most
-        most = max(most, len(client._conversation.connection._room._tickets))
+        most = max(most, len(client._session.connection._room._tickets))
 
     client.on_any(look)
     small = [AUDIO[at : at + CHUNK // 4] for at in range(0, len(AUDIO), CHUNK // 4)]
@@ -337,8 +337,8 @@ def test_no_more_frames_are_unacknowledged_than_were_sent(serve: Serve, client_o
     for piece in pieces()[:16]:
         client.send_audio(piece)
     server.wait_for_session(1)
-    connection = client._conversation.connection
-    until(lambda: connection._recovery.replay.waiting[0] == 16, "the attempt did not begin")
+    connection = client._session.connection
+    until(lambda: connection._state.replay.waiting[0] == 16, "the attempt did not begin")
     stats = client.stats
     client.close()
     assert stats.unacknowledged_frames == stats.frames_sent == 16

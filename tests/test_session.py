@@ -15,7 +15,7 @@ from speechmatics_rt.exceptions import (
     SessionError,
     TranscriptionError,
 )
-from speechmatics_rt.protocol.state import Role, Session, State
+from speechmatics_rt.protocol.state import Phase, ProtocolState, Role
 
 START = {"message": "StartRecognition", "transcription_config": {"language": "en"}}
 STARTED = {"message": "RecognitionStarted", "id": "5b0e"}
@@ -27,7 +27,7 @@ MULTI = {
         "channel_diarization_labels": ["agent", "caller"],
     },
 }
-ACTIVE = (State.NEW, State.STARTING, State.STREAMING, State.DRAINING)
+ACTIVE = (Phase.NEW, Phase.STARTING, Phase.STREAMING, Phase.DRAINING)
 REQUESTS = ("SetRecognitionConfig", "ForceEndOfUtterance", "GetSpeakers")
 OUTPUT = (
     "AddTranscript",
@@ -42,39 +42,39 @@ OUTPUT = (
 )
 
 
-def client_in(state: State, start: dict = START) -> Session:
-    session = Session(Role.CLIENT)
-    if state is State.NEW:
+def client_in(state: Phase, start: dict = START) -> ProtocolState:
+    session = ProtocolState(Role.CLIENT)
+    if state is Phase.NEW:
         return session
     session.send(start)
-    if state is State.STARTING:
+    if state is Phase.STARTING:
         return session
     session.receive(STARTED)
-    if state is State.STREAMING:
+    if state is Phase.STREAMING:
         return session
-    if state is State.FAILED:
+    if state is Phase.FAILED:
         session.lose()
         return session
     session.send(session.end_of_stream())
-    if state is State.DONE:
+    if state is Phase.DONE:
         session.receive({"message": "EndOfTranscript"})
     return session
 
 
-def turns(kind: str, states: tuple[State, ...], role: str) -> list:
+def turns(kind: str, states: tuple[Phase, ...], role: str) -> list:
     return [
         pytest.param(kind, state, state in states, id=f"{role} says {kind} when {state.value}")
-        for state in State
+        for state in Phase
     ]
 
 
 CLIENT_ROWS = [
     row
     for kind, states in [
-        ("StartRecognition", (State.NEW,)),
-        ("AddAudio", (State.STREAMING,)),
-        *((kind, (State.STREAMING,)) for kind in REQUESTS),
-        ("EndOfStream", (State.STREAMING,)),
+        ("StartRecognition", (Phase.NEW,)),
+        ("AddAudio", (Phase.STREAMING,)),
+        *((kind, (Phase.STREAMING,)) for kind in REQUESTS),
+        ("EndOfStream", (Phase.STREAMING,)),
     ]
     for row in turns(kind, states, "client")
 ]
@@ -84,10 +84,10 @@ SERVER_ROWS = [
         ("Info", ACTIVE),
         ("Warning", ACTIVE),
         ("Error", ACTIVE),
-        ("RecognitionStarted", (State.STARTING,)),
-        ("AudioAdded", (State.STREAMING, State.DRAINING)),
-        *((kind, (State.STREAMING, State.DRAINING)) for kind in OUTPUT),
-        ("EndOfTranscript", (State.STREAMING, State.DRAINING)),
+        ("RecognitionStarted", (Phase.STARTING,)),
+        ("AudioAdded", (Phase.STREAMING, Phase.DRAINING)),
+        *((kind, (Phase.STREAMING, Phase.DRAINING)) for kind in OUTPUT),
+        ("EndOfTranscript", (Phase.STREAMING, Phase.DRAINING)),
     ]
     for row in turns(kind, states, "server")
 ]
@@ -95,7 +95,7 @@ SERVER_ROWS = [
 
 @pytest.mark.parametrize(("kind", "state", "allowed"), CLIENT_ROWS)
 def test_the_client_may_say_it_only_in_its_turn_and_otherwise_nothing_changes(
-    kind: str, state: State, allowed: bool
+    kind: str, state: Phase, allowed: bool
 ) -> None:
     session = client_in(state)
     sent = session.sent
@@ -104,42 +104,42 @@ def test_the_client_may_say_it_only_in_its_turn_and_otherwise_nothing_changes(
     else:
         with pytest.raises(SessionError, match=kind):
             session.send({"message": kind})
-        assert session.state is state
+        assert session.phase is state
         assert session.sent == sent
 
 
 @pytest.mark.parametrize(("kind", "state", "allowed"), SERVER_ROWS)
 def test_the_server_may_say_it_only_in_its_turn_and_otherwise_the_session_fails(
-    kind: str, state: State, allowed: bool
+    kind: str, state: Phase, allowed: bool
 ) -> None:
     session = client_in(state)
-    if state in (State.DONE, State.FAILED):
+    if state in (Phase.DONE, Phase.FAILED):
         assert session.receive({"message": kind}) is False
-        assert session.state is state
+        assert session.phase is state
     elif allowed:
         assert session.receive({"message": kind}) is True
     else:
         with pytest.raises(ProtocolError, match=kind):
             session.receive({"message": kind})
-        assert session.state is State.FAILED
+        assert session.phase is Phase.FAILED
 
 
-@pytest.mark.parametrize("state", State)
-def test_a_lost_connection_fails_every_session_but_a_finished_one(state: State) -> None:
+@pytest.mark.parametrize("state", Phase)
+def test_a_lost_connection_fails_every_session_but_a_finished_one(state: Phase) -> None:
     session = client_in(state)
     session.lose(1011, "internal_error")
-    assert session.state is (State.DONE if state is State.DONE else State.FAILED)
+    assert session.phase is (Phase.DONE if state is Phase.DONE else Phase.FAILED)
 
 
 @pytest.mark.parametrize("state", ACTIVE)
-def test_a_message_nobody_knows_yet_passes_and_changes_nothing(state: State) -> None:
+def test_a_message_nobody_knows_yet_passes_and_changes_nothing(state: Phase) -> None:
     session = client_in(state)
     assert session.receive({"message": "RecognitionPaused"})
-    assert session.state is state
+    assert session.phase is state
 
 
 def test_the_end_of_stream_counts_the_frames_that_were_sent_not_the_acknowledged() -> None:
-    session = client_in(State.STREAMING)
+    session = client_in(Phase.STREAMING)
     for _ in range(5):
         session.send_audio()
     session.receive({"message": "AudioAdded", "seq_no": 1})
@@ -148,36 +148,36 @@ def test_the_end_of_stream_counts_the_frames_that_were_sent_not_the_acknowledged
 
 
 def test_one_acknowledgement_too_many_is_counted_apart() -> None:
-    session = client_in(State.STREAMING)
+    session = client_in(Phase.STREAMING)
     session.receive({"message": "AudioAdded", "seq_no": 1})
     assert (session.acknowledged, session.surplus) == (0, 1)
 
 
 def test_channels_count_for_themselves_and_the_last_to_end_drains_the_session() -> None:
-    session = client_in(State.STREAMING, MULTI)
+    session = client_in(Phase.STREAMING, MULTI)
     for channel in ("agent", "caller", "caller"):
         session.send_audio(channel)
     session.receive({"message": "ChannelAudioAdded", "channel": "caller", "seq_no": 1})
     assert session.end_of_channel("caller")["last_seq_no"] == 2
     session.send(session.end_of_channel("caller"))
-    assert session.state is State.STREAMING
+    assert session.phase is Phase.STREAMING
     with pytest.raises(SessionError, match="ended"):
         session.send_audio("caller")
     session.send(session.end_of_channel("agent"))
-    assert session.state is State.DRAINING
+    assert session.phase is Phase.DRAINING
     assert session.channels["caller"].acknowledged == 1
 
 
 @pytest.mark.parametrize("channel", [None, "CALLER"])
 def test_audio_for_no_channel_or_a_wrong_one_is_refused_in_a_session_of_channels(channel: str | None) -> None:
-    session = client_in(State.STREAMING, MULTI)
+    session = client_in(Phase.STREAMING, MULTI)
     with pytest.raises(SessionError, match="channel"):
         session.send_audio(channel)
     assert session.sent == 0
 
 
 def test_an_in_band_error_names_the_cause_and_the_close_code_fills_the_gap() -> None:
-    session = client_in(State.STREAMING)
+    session = client_in(Phase.STREAMING)
     session.receive({"message": "Error", "type": "quota_exceeded", "reason": "Concurrent Quota Exceeded"})
     session.lose(4005, "quota_exceeded")
     error = session.ending.exception(2.0)
@@ -198,7 +198,7 @@ def test_an_in_band_error_names_the_cause_and_the_close_code_fills_the_gap() -> 
     ],
 )
 def test_a_close_code_alone_stands_for_its_error(code: int, kind: str) -> None:
-    session = client_in(State.STREAMING)
+    session = client_in(Phase.STREAMING)
     session.lose(code, kind)
     error = session.ending.exception()
     assert isinstance(error, TranscriptionError)
@@ -206,7 +206,7 @@ def test_a_close_code_alone_stands_for_its_error(code: int, kind: str) -> None:
 
 
 def test_close_code_4001_and_not_authorised_are_the_same_error() -> None:
-    alone, told = client_in(State.NEW), client_in(State.NEW)
+    alone, told = client_in(Phase.NEW), client_in(Phase.NEW)
     alone.lose(4001, "not_authorised")
     told.receive({"message": "Error", "type": "not_authorised", "reason": "bad key"})
     assert isinstance(alone.ending.exception(), AuthenticationError)
@@ -215,10 +215,10 @@ def test_close_code_4001_and_not_authorised_are_the_same_error() -> None:
 
 @pytest.mark.parametrize(
     ("state", "stage"),
-    [(State.STARTING, "start"), (State.STREAMING, "streaming"), (State.DRAINING, "draining")],
+    [(Phase.STARTING, "start"), (Phase.STREAMING, "streaming"), (Phase.DRAINING, "draining")],
 )
 def test_a_connection_that_just_ends_is_a_connection_error_that_names_the_stage(
-    state: State, stage: str
+    state: Phase, stage: str
 ) -> None:
     session = client_in(state)
     session.lose()
@@ -232,7 +232,7 @@ class End:
     """One end of the wire in the property test: says random things, but only what its session allows."""
 
     def __init__(self, role: Role, others: deque) -> None:
-        self.session = Session(role)
+        self.session = ProtocolState(role)
         self.others = others
 
     def say(self, message: dict) -> bool:
@@ -286,7 +286,7 @@ def test_two_ends_joined_by_slow_queues_never_disagree(steps: list) -> None:
             return
         message = queue.popleft()
         late = message["message"] in ("AddAudio", "AddChannelAudio")
-        if end is server and late and end.session.state is State.DRAINING:
+        if end is server and late and end.session.phase is Phase.DRAINING:
             raise AssertionError("audio after the end of the audio")
         single = client.session.channels.keys() == {None}
         kind = message["message"]
@@ -309,7 +309,7 @@ def test_two_ends_joined_by_slow_queues_never_disagree(steps: list) -> None:
         carry(to_client, client)
     # Everything has arrived: nobody raised ProtocolError above, and the counts agree.
     if not client.session.over and not server.session.over:
-        assert client.session.state is server.session.state
+        assert client.session.phase is server.session.phase
     if not server.session.over:
         assert {label: count.sent for label, count in client.session.channels.items()} == {
             label: count.sent for label, count in server.session.channels.items()

@@ -28,8 +28,8 @@ WRONG = ROOT / "tests" / "typing" / "wrong.py"
 
 
 def signatures() -> list[dict[str, Any]]:
-    """The overloads of Registration, evaluated: the types of ``event``, ``callback`` and what they return."""
-    tree = ast.parse(inspect.getsource(registration.Registration))
+    """The overloads of HandlerDecorator, evaluated: the types of ``event``, ``callback`` and what they return."""
+    tree = ast.parse(inspect.getsource(registration.HandlerDecorator))
     names = vars(registration)
 
     def read(node: ast.expr) -> Any:

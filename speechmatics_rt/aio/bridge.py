@@ -13,9 +13,9 @@ from typing import Any, Callable, Optional, TypeVar
 from ..auth import AuthBase
 from ..config import ConnectionConfig
 from ..exceptions import SessionError, TimeoutError
-from ..network import Doorbell
+from ..network import WakeUp
 
-__all__ = ["AwaitedAuth", "Bridge", "LoopBell", "in_thread", "is_coroutine_method", "step_of"]
+__all__ = ["AwaitedAuth", "Bridge", "LoopWakeUp", "in_thread", "is_coroutine_method", "step_of"]
 
 _T = TypeVar("_T")
 
@@ -62,35 +62,35 @@ async def in_thread(function: Callable[..., _T], *args: Any, **options: Any) -> 
     return await done
 
 
-class LoopBell(Doorbell):
+class LoopWakeUp(WakeUp):
     """Wake one coroutine, from any thread: one call to its loop, however often it rings meanwhile.
 
-    Made in the loop whose coroutine it wakes. ``ring`` takes no lock of ours and runs none of the user's
+    Made in the loop whose coroutine it wakes. ``wake`` takes no lock of ours and runs none of the user's
     code, so it may be called under any lock.
     """
 
-    __slots__ = ("_loop", "_rung", "_woken")
+    __slots__ = ("_called", "_loop", "_woken")
 
     def __init__(self) -> None:
         super().__init__()
         self._loop = asyncio.get_running_loop()
         self._woken = asyncio.Event()
-        self._rung = False
+        self._called = False
 
-    def ring(self) -> None:
-        if not self._rung:
-            self._rung = True
+    def wake(self) -> None:
+        if not self._called:
+            self._called = True
             try:
-                self._loop.call_soon_threadsafe(self._wake)
+                self._loop.call_soon_threadsafe(self._set)
             except RuntimeError:
                 pass  # the loop is closed: nobody is left to be woken
 
-    def _wake(self) -> None:
+    def _set(self) -> None:
         # First of all: who rings from here on may have put something where it is not seen this time.
-        self._rung = False
+        self._called = False
         self._woken.set()
 
-    async def heard(self) -> None:
+    async def woken(self) -> None:
         """Sleep until it rings."""
         await self._woken.wait()
         self._woken.clear()

@@ -11,28 +11,21 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, TypedDict, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, TypeVar, Union
 
 from ..audio import Microphone
 from ..client import UNSET, BaseClient, Client
-from ..config import (
-    AudioEventsConfig,
-    AudioFormat,
-    ConnectionConfig,
-    ResumePolicy,
-    TranscriptionConfig,
-    TranslationConfig,
-)
+from ..config import AudioFormat, ConnectionConfig, ResumePolicy
 from ..events import Event
 from ..exceptions import SpeechmaticsError
 from ..messages import ServerMessage
 from ..multichannel import MultiChannelClient
 from ..protocol import ACKNOWLEDGEMENTS
-from ..session import Conversation, MessageStream
+from ..session import MessageStream, Session, SessionOptions, SourceOptions, spelled_out
 from ..stats import SessionStats
 from ..transcript import Transcript
 from .bridge import AwaitedAuth, Bridge, in_thread, is_coroutine_method, step_of
-from .dispatch import AsyncEmitter, Delivery, listen
+from .dispatch import AsyncEmitter, Dispatcher, listen
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -40,28 +33,11 @@ if TYPE_CHECKING:
 __all__ = ["AsyncClient", "AsyncMessageStream", "AsyncMicrophone", "AsyncMultiChannelClient"]
 
 _T = TypeVar("_T")
-_Self = TypeVar("_Self", bound="_Face")
+_Self = TypeVar("_Self", bound="_AsyncBase")
 _Payload = Union[bytes, bytearray, memoryview]
 
 
-class SessionOptions(TypedDict, total=False):
-    """Keyword arguments of every session; see :meth:`Client.start_session`."""
-
-    transcription_config: Union[TranscriptionConfig, Mapping[str, Any], None]
-    audio_format: Optional[AudioFormat]
-    translation_config: Optional[TranslationConfig]
-    audio_events_config: Optional[AudioEventsConfig]
-    ws_headers: Optional[Mapping[str, str]]
-
-
-class SourceOptions(SessionOptions, total=False):
-    """Those of a session that sends a source; see :meth:`Client.transcribe`."""
-
-    timeout: Optional[float]
-    speed: Optional[float]
-
-
-class _Face(AsyncEmitter):
+class _AsyncBase(AsyncEmitter):
     """What both clients share. Its methods belong to one event loop at a time.
 
     Handlers run on the loop, one at a time, in the order of registration. They may be plain functions, or
@@ -69,7 +45,7 @@ class _Face(AsyncEmitter):
     streams or ends a session closes that session.
     """
 
-    _kind: type[_Behind]
+    _kind: type[_BlockingCore]
 
     def __init__(
         self,
@@ -94,7 +70,7 @@ class _Face(AsyncEmitter):
             sdk_identifier=sdk_identifier,
             resume=resume,
         )
-        self._delivery: Optional[Delivery] = None
+        self._dispatcher: Optional[Dispatcher] = None
         self._turn: Optional[asyncio.Lock] = None  # to send; made in the loop, as Python 3.9 binds it there
 
     # -- the session ---------------------------------------------------------------------------------
@@ -103,12 +79,12 @@ class _Face(AsyncEmitter):
         """Say that all audio is sent, and wait for the rest of the transcript and for all handlers.
 
         In a handler, or in the body of an ``async for`` over ``stream()``, it returns at once and the
-        delivery runs on to the end of the transcript. Arguments and errors as
+        dispatcher runs on to the end of the transcript. Arguments and errors as
         :meth:`BaseClient.stop_session`.
         """
-        delivery = self._delivery
-        if delivery is not None and delivery.runs_on(asyncio.current_task()):
-            delivery.conversation.connection.end_stream()
+        dispatcher = self._dispatcher
+        if dispatcher is not None and dispatcher.runs_on(asyncio.current_task()):
+            dispatcher.session.connection.end_stream()
         else:
             await self._call(self._client.stop_session, timeout=timeout)
 
@@ -171,15 +147,15 @@ class _Face(AsyncEmitter):
     # -- inside --------------------------------------------------------------------------------------
 
     @property
-    def _behind(self) -> _Behind:
-        client: _Behind = self._client
+    def _behind(self) -> _BlockingCore:
+        client: _BlockingCore = self._client
         return client
 
     async def _start(self, **options: Any) -> None:
         """Start a session by hand; a task of this loop delivers its messages."""
         await self._open(self._client.start_session, **options)
-        self._delivery = delivery = Delivery(self._behind._running(), self)
-        delivery.task = asyncio.ensure_future(listen(delivery))
+        self._dispatcher = dispatcher = Dispatcher(self._behind._running(), self)
+        dispatcher.task = asyncio.ensure_future(listen(dispatcher))
 
     async def _open(self, function: Callable[..., _T], *args: Any, **options: Any) -> _T:
         """Open a session; if that fails, handlers hear what the server said."""
@@ -217,12 +193,12 @@ class _Face(AsyncEmitter):
             results.clear()
 
     async def _send_audio(self, payload: _Payload, channel: Optional[str] = None) -> None:
-        conversation = self._behind._running()
+        session = self._behind._running()
         waiting = self._turn is not None and self._turn.locked()
-        if not waiting and conversation.send_audio(payload, channel=channel, wait=False):
+        if not waiting and session.send_audio(payload, channel=channel, wait=False):
             await asyncio.sleep(0)  # who sends in a loop must not keep the event loop to itself
         else:
-            await self._in_turn(conversation.send_audio, payload, channel=channel)
+            await self._in_turn(session.send_audio, payload, channel=channel)
 
     async def _in_turn(self, function: Callable[..., object], *args: Any, **options: Any) -> None:
         """Send what may have to wait for room, after what waits already.
@@ -239,7 +215,7 @@ class _Face(AsyncEmitter):
         await asyncio.shield(send())
 
 
-class AsyncClient(_Face):
+class AsyncClient(_AsyncBase):
     """Transcribe one stream of audio, in an event loop.
 
     Arguments as for :class:`Client`; ``get_auth_headers`` of ``auth`` may also be a coroutine function.
@@ -256,10 +232,12 @@ class AsyncClient(_Face):
         'Good'
     """
 
+    @spelled_out
     async def start_session(self, **options: Unpack[SessionOptions]) -> None:
         """Connect and start recognition. Arguments and errors as :meth:`Client.start_session`."""
         await self._start(**options)
 
+    @spelled_out
     async def transcribe(self, source: Any, **options: Unpack[SourceOptions]) -> Transcript:
         """Send a whole source and return its transcript.
 
@@ -270,6 +248,7 @@ class AsyncClient(_Face):
         """
         return await self.stream(source, **options).finish()
 
+    @spelled_out
     def stream(self, source: Any, **options: Unpack[SourceOptions]) -> AsyncMessageStream:
         """Return the messages of a session as an asynchronous iterator; it opens when entered or iterated.
 
@@ -295,7 +274,7 @@ class AsyncClient(_Face):
         return seconds
 
 
-class AsyncMultiChannelClient(_Face):
+class AsyncMultiChannelClient(_AsyncBase):
     """Transcribe several sources at once, each on a channel of its own, in an event loop.
 
     Arguments as for :class:`AsyncClient`, channels and labels as for :class:`MultiChannelClient`.
@@ -313,10 +292,12 @@ class AsyncMultiChannelClient(_Face):
         ['agent', 'caller']
     """
 
+    @spelled_out
     async def start_session(self, *, channels: Sequence[str], **options: Unpack[SessionOptions]) -> None:
         """Connect and start recognition. As :meth:`MultiChannelClient.start_session`."""
         await self._start(channels=channels, **options)
 
+    @spelled_out
     async def transcribe(self, sources: Mapping[str, Any], **options: Unpack[SourceOptions]) -> Transcript:
         """Send all sources to their ends and return the transcript.
 
@@ -326,6 +307,7 @@ class AsyncMultiChannelClient(_Face):
         """
         return await self.stream(sources, **options).finish()
 
+    @spelled_out
     def stream(self, sources: Mapping[str, Any], **options: Unpack[SourceOptions]) -> AsyncMessageStream:
         """Return the messages of a session as an asynchronous iterator. As :meth:`AsyncClient.stream`."""
         return AsyncMessageStream(self, sources, options)
@@ -364,13 +346,13 @@ class AsyncMessageStream:
     it unfinished ends the session: by ``async with``, ``close()`` or cancellation, or by dropping it.
     """
 
-    def __init__(self, face: _Face, source: Any, options: Mapping[str, Any]) -> None:
+    def __init__(self, face: _AsyncBase, source: Any, options: Mapping[str, Any]) -> None:
         self._face = face
         self._source = source
         self._options = options
         self._bridges: list[Bridge] = []
         self._messages: Optional[MessageStream] = None  # never iterated; it warns if it is dropped
-        self._delivery: Optional[Delivery] = None
+        self._dispatcher: Optional[Dispatcher] = None
 
     @property
     def transcript(self) -> Transcript:
@@ -388,15 +370,15 @@ class AsyncMessageStream:
         return self
 
     async def __anext__(self) -> ServerMessage:
-        delivery = self._delivery or await self._open()
-        delivery.task = asyncio.current_task()
+        dispatcher = self._dispatcher or await self._open()
+        dispatcher.task = asyncio.current_task()
         try:
             while True:
-                message = await delivery.take()
+                message = await dispatcher.take()
                 if message is None:
                     raise StopAsyncIteration
                 kind = message["message"]  # a handler may do with its message what it likes
-                await delivery.deliver(message)
+                await dispatcher.deliver(message)
                 if kind not in ACKNOWLEDGEMENTS:
                     return message  # type: ignore[return-value]  # what is in it is for the server to say
         except asyncio.CancelledError:
@@ -414,19 +396,19 @@ class AsyncMessageStream:
         """End the session if it still runs; what had not arrived is lost."""
         for bridge in self._bridges:
             bridge.close()
-        if self._messages is not None and not self._messages._conversation.delivered.is_set():
+        if self._messages is not None and not self._messages._session.delivered.is_set():
             await in_thread(self._messages.close)
 
-    async def _open(self) -> Delivery:
+    async def _open(self) -> Dispatcher:
         face, source = self._face, self._bridged(self._source)
         try:
             self._messages = messages = await face._open(face._client.stream, source, **self._options)
         except BaseException:
             await self.close()
             raise
-        delivery = Delivery(messages._conversation, face, messages._deadline, messages._timeout)
-        self._delivery = face._delivery = delivery
-        return delivery
+        dispatcher = Dispatcher(messages._session, face, messages._deadline, messages._timeout)
+        self._dispatcher = face._dispatcher = dispatcher
+        return dispatcher
 
     def _bridged(self, source: Any) -> Any:
         """Make asynchronous sources such as a thread can read."""
@@ -442,10 +424,10 @@ class AsyncMessageStream:
 # -- behind the face -----------------------------------------------------------------------------------
 
 
-class _Behind(BaseClient):
+class _BlockingCore(BaseClient):
     """The blocking client behind a face: what it would deliver by itself it leaves to the face."""
 
-    def __init__(self, face: Callable[[], Optional[_Face]], *args: Any, **options: Any) -> None:
+    def __init__(self, face: Callable[[], Optional[_AsyncBase]], *args: Any, **options: Any) -> None:
         self._face = face
         self.unheard: list[Mapping[str, Any]] = []  # messages of a session that failed to start
         super().__init__(*args, **options)
@@ -457,15 +439,15 @@ class _Behind(BaseClient):
         face = self._face()
         return face is not None and face._wants(name)
 
-    def _listen(self, conversation: Conversation) -> None:
+    def _listen(self, session: Session) -> None:
         """Start no thread: the task of :func:`listen` does what it would do."""
 
 
-class _Single(_Behind, Client):
+class _Single(_BlockingCore, Client):
     pass
 
 
-class _Several(_Behind, MultiChannelClient):
+class _Several(_BlockingCore, MultiChannelClient):
     pass
 
 

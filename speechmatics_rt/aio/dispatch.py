@@ -6,18 +6,16 @@ import asyncio
 import inspect
 import time
 import weakref
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Any, Literal, Optional
 
 from ..events import Callback, Event, EventEmitter
 from ..exceptions import SessionError, SpeechmaticsError, TimeoutError
-from ..protocol import Arrival
-from ..session import Conversation
-from .bridge import LoopBell, in_thread
+from ..session import Session
+from .bridge import LoopWakeUp, in_thread
 
-__all__ = ["AsyncEmitter", "Delivery", "listen"]
+__all__ = ["AsyncEmitter", "Dispatcher", "listen"]
 
 _LATE = 0.001  # s: a loop may ring up to the resolution of its clock too early, and rings only once
 
@@ -85,7 +83,7 @@ class AsyncEmitter(EventEmitter):
         return callback
 
 
-class Delivery:
+class Dispatcher:
     """Take the messages of one session and run their handlers, on the event loop.
 
     Holds the client weakly, as the listener thread does, so that a dropped client is collected.
@@ -93,70 +91,68 @@ class Delivery:
 
     def __init__(
         self,
-        conversation: Conversation,
+        session: Session,
         emitter: AsyncEmitter,
         deadline: float = float("inf"),
         timeout: Optional[float] = None,
     ) -> None:
-        self.conversation = conversation
+        self.session = session
         self.task: Optional[asyncio.Future[Any]] = None  # the one that runs the handlers
         self._emitter = weakref.ref(emitter)
         self._deadline = deadline
         self._timeout = timeout
-        self._batch: deque[Arrival] = deque()
-        self._bell = LoopBell()
+        self._arrived: Iterator[dict[str, Any]] = iter(())
+        self._wakeup = LoopWakeUp()
         self._alarm: Optional[asyncio.TimerHandle] = None
         if deadline < float("inf"):
             left = deadline - time.monotonic() + _LATE
-            self._alarm = asyncio.get_running_loop().call_later(left, self._bell.ring)
-        conversation.delivering = None  # not the thread that opened it
-        conversation.connection.ring(self._bell)
+            self._alarm = asyncio.get_running_loop().call_later(left, self._wakeup.wake)
+        session.delivering = None  # not the thread that opened it
+        session.connection.wake_on_arrival(self._wakeup)
 
     def runs_on(self, task: Optional[asyncio.Future[Any]]) -> bool:
         """Whether that task delivers, and has not come to the end."""
-        if task is None or self.task is None or self.conversation.delivered.is_set():
+        if task is None or self.task is None or self.session.delivered.is_set():
             return False
         # One that is done took a single message, as wait_for() does before 3.12: who asks takes the next.
         return task is self.task or self.task.done()
 
     async def take(self) -> Optional[dict[str, Any]]:
         """Return the next message; None at the end of the transcript. Raises what the session failed with."""
-        conversation = self.conversation
-        if conversation.delivered.is_set():
+        session = self.session
+        if session.delivered.is_set():
             return None
         try:
             while True:
-                while self._batch:
-                    message = conversation.connection.open(self._batch.popleft())
-                    if message is not None:
-                        return message
+                for message in self._arrived:
+                    return message
                 await asyncio.sleep(0)  # the loop's turn, however much has arrived
                 if not await self._receive():
                     await self.end()
                     return None
         except SpeechmaticsError as exc:
             await self.end(exc)
-            if conversation.streamed:
-                conversation.told(exc)
+            if session.streamed:
+                session.annotate(exc)
             raise
 
     async def _receive(self) -> bool:
         """Wait for messages; False when there are none to come."""
         while True:
-            batch = self.conversation.connection.receive(0.0)
-            if batch is not None:
-                self._batch.extend(batch)
-                return bool(batch)
+            arrived = self.session.connection.receive(0.0)
+            if arrived is not None:
+                self._arrived = iter(arrived)
+                return arrived != ()
             if time.monotonic() >= self._deadline:
                 raise TimeoutError(
                     f"the transcription was not complete within {self._timeout:g} s",
                     stage="whole",
                     seconds=self._timeout,
                 )
-            await self._bell.heard()
+            await self._wakeup.woken()
 
     async def deliver(self, message: dict[str, Any]) -> None:
-        self.conversation.hear(message)
+        self.session.take_in(message)
         emitter = self._emitter()
         if emitter is not None:
             await emitter.deliver(message)
@@ -165,27 +161,27 @@ class Delivery:
         """Note that nothing more will be delivered, and close."""
         if self._alarm is not None:
             self._alarm.cancel()
-        self.conversation.end(failure)
-        await in_thread(self.conversation.connection.close)
+        self.session.end(failure)
+        await in_thread(self.session.connection.close)
 
 
-async def listen(delivery: Delivery) -> None:
+async def listen(dispatcher: Dispatcher) -> None:
     """Deliver between ``start_session()`` and ``stop_session()``."""
-    conversation = delivery.conversation
+    session = dispatcher.session
     try:
         while True:
-            message = await delivery.take()
+            message = await dispatcher.take()
             if message is None:
                 break
             try:
-                await delivery.deliver(message)
+                await dispatcher.deliver(message)
             except Exception as exc:  # noqa: BLE001  # handler_errors="raise": stop_session() raises it
-                conversation.handler_failed(exc)
+                session.handler_failed(exc)
     except SpeechmaticsError as exc:
         if not isinstance(exc, SessionError):
-            conversation.log.error("the session failed: %s", exc)  # noqa: TRY400  # stop_session() raises it
+            session.log.error("the session failed: %s", exc)  # noqa: TRY400  # stop_session() raises it
     except BaseException as exc:  # a cancellation inside a handler, or of this task with its loop
-        failure = SessionError(f"the delivery was ended: {exc!r}")
-        conversation.connection.fail(failure)
-        await delivery.end(failure)
+        failure = SessionError(f"the dispatcher was ended: {exc!r}")
+        session.connection.fail(failure)
+        await dispatcher.end(failure)
         raise

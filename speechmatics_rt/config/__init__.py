@@ -6,11 +6,10 @@ policies of the way there; both are made of the ``rules``. ``url`` reads address
 
 from __future__ import annotations
 
+from .audio import AudioEncoding, AudioFormat
 from .connection import ConnectionConfig, ResumePolicy
 from .recognition import (
-    AudioEncoding,
     AudioEventsConfig,
-    AudioFormat,
     ConversationConfig,
     Model,
     OperatingPoint,

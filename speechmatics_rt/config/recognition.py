@@ -14,9 +14,10 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Optional, Union, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Optional, Union, cast
 
 from ..exceptions import ConfigurationError
+from .audio import AudioFormat
 from .rules import (
     FLAG,
     MAPPING,
@@ -29,7 +30,6 @@ from .rules import (
     number,
     one_of,
     plain,
-    refused,
     rule,
 )
 
@@ -42,9 +42,7 @@ else:
 
 
 __all__ = [
-    "AudioEncoding",
     "AudioEventsConfig",
-    "AudioFormat",
     "ConversationConfig",
     "Model",
     "OperatingPoint",
@@ -55,94 +53,6 @@ __all__ = [
     "set_recognition_config",
     "start_recognition",
 ]
-
-# -- audio -------------------------------------------------------------------------------------------
-
-
-class AudioEncoding(str, Enum):
-    """How raw samples are coded: 4, 2 and 1 bytes a sample."""
-
-    PCM_F32LE = "pcm_f32le"
-    PCM_S16LE = "pcm_s16le"
-    MULAW = "mulaw"
-
-
-@dataclass
-class AudioFormat(Options):
-    """What the audio bytes are.
-
-    Attributes:
-        encoding: The coding of raw samples of one channel, or None for a file whose container the
-            service is to detect. The names ``"pcm_s16le"``, ``"pcm_f32le"`` and ``"mulaw"`` will do.
-        sample_rate: Hz; for raw samples only.
-        chunk_size: Bytes a message; whole samples.
-
-    Raises:
-        ConfigurationError: The encoding is none of the three.
-
-    Example:
-        >>> AudioFormat(encoding="pcm_s16le", sample_rate=16000).to_dict()
-        {'type': 'raw', 'encoding': 'pcm_s16le', 'sample_rate': 16000}
-        >>> AudioFormat().to_dict()
-        {'type': 'file'}
-    """
-
-    encoding: Union[AudioEncoding, Literal["pcm_f32le", "pcm_s16le", "mulaw"], None] = None
-    sample_rate: int = 44100
-    chunk_size: int = 4096
-
-    _fields: ClassVar[Fields] = Fields(
-        {
-            "encoding": one_of(kind.value for kind in AudioEncoding),
-            "sample_rate": number(1, unit="Hz", whole=True),
-            "chunk_size": number(1, unit="bytes", whole=True),
-        },
-        required=("sample_rate", "chunk_size"),
-    )
-    _BYTES: ClassVar[dict[str, int]] = {"pcm_f32le": 4, "pcm_s16le": 2, "mulaw": 1}
-
-    def __post_init__(self) -> None:
-        if self.encoding is not None:
-            self._fields.rules["encoding"]("encoding", plain(self.encoding))
-            self.encoding = AudioEncoding(self.encoding)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> AudioFormat:
-        """Build from a plain mapping: the arguments, or the wire form with its ``type``."""
-        arguments = {key: value for key, value in data.items() if key != "type"}
-        cls._fields.known(cls.__name__, arguments)
-        config = cls(**arguments)
-        config.check()
-        kind = "file" if config.encoding is None else "raw"
-        if data.get("type", kind) != kind:
-            raise ConfigurationError(
-                f"type is {data['type']!r}; accepted: 'raw' with an encoding, 'file' without"
-            )
-        return config
-
-    @property
-    def bytes_per_sample(self) -> int:
-        """Bytes of one sample; ConfigurationError for a file, whose samples are not known."""
-        if self.encoding is None:
-            raise ConfigurationError("a file has no known sample size; give AudioFormat an encoding")
-        self._fields.rules["encoding"]("encoding", plain(self.encoding))
-        return self._BYTES[self.encoding]
-
-    def check(self) -> None:
-        super().check()
-        if self.encoding is not None and self.chunk_size % self.bytes_per_sample:
-            raise refused(
-                "chunk_size", self.chunk_size, f"whole samples, here {self.bytes_per_sample} bytes each"
-            )
-
-    def to_dict(self) -> dict[str, Any]:
-        self.check()
-        if self.encoding is None:
-            return {"type": "file"}
-        return {"type": "raw", "encoding": plain(self.encoding), "sample_rate": plain(self.sample_rate)}
-
-
-# -- recognition -------------------------------------------------------------------------------------
 
 
 class Model(str, Enum):

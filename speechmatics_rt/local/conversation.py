@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Optional, Union
 
 from ..exceptions import ConfigurationError, ProtocolError
-from ..protocol import Role, Session, State
+from ..protocol import Phase, ProtocolState, Role
 from .acks import Acknowledger
 from .checks import (
     CLOSE_CODES,
@@ -67,7 +67,7 @@ class Conversation:
         self.end_delay: Optional[float] = 0.0
         self.added: dict[str, Any] = {}
         self._house = house
-        self._session = Session(Role.SERVER)
+        self._session = ProtocolState(Role.SERVER)
         self._limits: Optional[Limits] = None
         self._last_audio = 0.0
         self._settings: dict[str, Any] = {}  # the checked StartRecognition
@@ -132,7 +132,7 @@ class Conversation:
 
     def end(self) -> None:
         """Say EndOfTranscript, and close if the client does not."""
-        speak = self._say if self._session.state in (State.STREAMING, State.DRAINING) else self.say
+        speak = self._say if self._session.phase in (Phase.STREAMING, Phase.DRAINING) else self.say
         speak({"message": "EndOfTranscript"})
         self.wire.cancel("limits")
         self.peer.later("close", CLOSE_TIMEOUT, lambda: self.peer.close(1000))
@@ -140,7 +140,7 @@ class Conversation:
 
     def _place(self, channel: Any) -> Optional[float]:
         """Return the seconds of audio read so far, of a channel or of the longest; None: it has ended."""
-        if self._session.state in (State.DRAINING, State.DONE):
+        if self._session.phase in (Phase.DRAINING, Phase.DONE):
             return None
         recognition = self._recognitions.get(channel)
         return self.record.audio_seconds if recognition is None else recognition.clock.seconds
@@ -200,7 +200,7 @@ class Conversation:
 
     def _audio(self, data: bytes, channel: Optional[str]) -> None:
         self._last_audio = time.monotonic()
-        if self._session.state is State.DRAINING:
+        if self._session.phase is Phase.DRAINING:
             self.record.hear_audio(data, channel)
             reason = "audio after EndOfStream is ignored"
             self._say({"message": "Warning", "type": "add_audio_after_eos", "reason": reason})
@@ -351,7 +351,7 @@ class Conversation:
     def _end_of_channel(self, message: dict[str, Any]) -> None:
         check_end(message)
         self.acks.flush(message["channel"])
-        if self._session.state is State.DRAINING:  # it was the last one
+        if self._session.phase is Phase.DRAINING:  # it was the last one
             self.reach("drain")
         self._finish(message["channel"])
 
@@ -370,7 +370,7 @@ class Conversation:
 
     def _finished(self) -> None:
         self._unfinished -= 1
-        if not self._unfinished and (self._overlong or self._session.state is State.DRAINING):
+        if not self._unfinished and (self._overlong or self._session.phase is Phase.DRAINING):
             if self._speakers_at_end:
                 self._tell_speakers(then=self._end_of_transcript)
             else:

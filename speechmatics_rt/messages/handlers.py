@@ -33,7 +33,7 @@ from .types import (
     WarningMessage,
 )
 
-__all__ = ["Registration"]
+__all__ = ["HandlerDecorator"]
 
 _Name = ServerMessageType
 _M = TypeVar("_M")
@@ -91,7 +91,7 @@ _OnResumed = TypeVar("_OnResumed", bound=_Handler[ResumedMessage])
 _OnOther = TypeVar("_OnOther", bound=_Handler[ServerMessage])
 
 
-class Registration(Protocol):
+class HandlerDecorator(Protocol):
     """The signatures of :meth:`EventEmitter.on` and :meth:`EventEmitter.once`.
 
     A handler takes the message of its event or anything wider, ``Mapping[str, Any]`` for one, or

@@ -8,18 +8,18 @@ sends and keeps the time. ``wakeup`` has the ways to wait.
 from __future__ import annotations
 
 from .connection import Connection
-from .dial import check_url, dial, redact, with_sdk
+from .dial import dial
 from .duplex import shared_context
-from .wakeup import Doorbell, Latch, Waiters
+from .link import Link, Messages
+from .wakeup import Latch, WaitList, WakeUp
 
 __all__ = [
     "Connection",
-    "Doorbell",
+    "WakeUp",
     "Latch",
-    "Waiters",
-    "check_url",
+    "Link",
+    "Messages",
+    "WaitList",
     "dial",
-    "redact",
     "shared_context",
-    "with_sdk",
 ]

@@ -2,7 +2,7 @@
 
 The socket is ours from the first step; websocket-client only writes the upgrade request and judges the
 answer. The library's own connecting follows redirects with the API key, waits without end, and keeps
-cookies for the whole process, so it is lent the socket (see :class:`Answer`), never given it.
+cookies for the whole process, so it is lent the socket (see :class:`UpgradeSocket`), never given it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ..config import (
 )
 from ..exceptions import ConfigurationError, ConnectionError, ProtocolError, SpeechmaticsError, TimeoutError
 from .duplex import DuplexSocket, connect_tls, shared_context, wait_ready
-from .upgrade import Answer, Lent, refusal
+from .upgrade import BorrowedSocket, UpgradeSocket, refusal
 
 __all__ = ["Upgraded", "check_url", "dial", "redact", "with_sdk"]
 
@@ -303,7 +303,7 @@ def _tunnel(attempt: _Attempt, proxy: _Proxy, sock: socket.socket) -> None:
             if not wanted:
                 raise OSError("it has no IPv4 address, and socks4 knows no other")
             host = wanted[0][4][0]
-    lent = (Answer if protocol == "HTTP" else Lent)(DuplexSocket(sock), attempt.deadline)
+    lent = (UpgradeSocket if protocol == "HTTP" else BorrowedSocket)(DuplexSocket(sock), attempt.deadline)
     with attempt.step("proxy", f"get through the proxy {address_of(proxy.host, proxy.port)}"):
         try:
             Proxy(
@@ -325,9 +325,9 @@ def _tunnel(attempt: _Attempt, proxy: _Proxy, sock: socket.socket) -> None:
 class _Forward(NamedTuple):
     """What python-socks takes for an earlier proxy of a chain: it hands over the socket we connected."""
 
-    lent: Lent
+    lent: BorrowedSocket
 
-    def connect(self, dest_host: str, dest_port: int, timeout: Optional[float] = None) -> Lent:
+    def connect(self, dest_host: str, dest_port: int, timeout: Optional[float] = None) -> BorrowedSocket:
         return self.lent
 
 
@@ -348,7 +348,7 @@ def _websocket() -> Any:
 def _upgrade(attempt: _Attempt, websocket: Any, sock: DuplexSocket, fields: list[str]) -> dict[str, str]:
     """Send the request and judge the answer; return the answer's headers."""
     target = attempt.target
-    answer = Answer(sock, attempt.deadline)
+    answer = UpgradeSocket(sock, attempt.deadline)
     problem: Optional[Exception] = None
     # The library looks into its process-wide cookies by the URL's host: a name nobody can know has none.
     nowhere = os.urandom(8).hex()

@@ -4,65 +4,81 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import Any, Callable, NamedTuple, Optional
 
 from ..exceptions import ProtocolError
 from ..log import SessionLog, wire
-from ..protocol import Heard, codec, frames
+from ..protocol import Incoming, Phase, codec, frames
 from .duplex import DuplexSocket
+from .monitor import Monitor
+from .wakeup import WaitList
+from .writer import Writer
 
-__all__ = ["Arrived", "Receiver"]
+__all__ = ["Reader"]
 
 _SPEECH = {
     kind: {"message": kind}
     for kind in ("AddTranscript", "AddPartialTranscript", "AddTranslation", "AddPartialTranslation")
 }
-
-
 _READS = 16  # from a flood, before those who wait are woken
 
 
-class Arrived(NamedTuple):
+class _Batch(NamedTuple):
     """What one read of the socket brought: messages in order, the latest ping, the close frame."""
 
-    heard: list[Heard]
+    messages: list[Incoming]
     ping: Optional[bytes]
     close: Optional[frames.Close]
 
 
-class Receiver:
-    """Read a connection until it ends; decode what was read.
+class Reader:
+    """Read a connection until it ends, on a thread of its own (:meth:`run`).
 
-    :meth:`run` belongs to the reader thread. :meth:`decode` may run on another one, for the messages that
-    are decoded by whoever handles them.
+    *The reader reaches the outcome*: it reads the server to the end, so that the server's own words win
+    over a broken pipe. :meth:`decode` may run on another thread, for the messages that are decoded by
+    whoever handles them.
+
+    Args:
+        wants: Asked whether anybody listens to acknowledgements; otherwise these never leave the reader.
 
     Attributes:
         skipped: Frames that held no message.
     """
 
-    def __init__(self, sock: DuplexSocket, max_size: Optional[int], log: SessionLog) -> None:
+    def __init__(
+        self,
+        sock: DuplexSocket,
+        monitor: Monitor,
+        writer: Writer,
+        log: SessionLog,
+        *,
+        max_size: Optional[int],
+        wants: Callable[[str], bool],
+    ) -> None:
         self._sock = sock
-        self._decoder = frames.Decoder(max_size)
+        self._monitor = monitor
+        self._writer = writer
         self._log = log
+        self._wants = wants
+        self._decoder = frames.Decoder(max_size)
+        self._began = time.monotonic()
         self._skipped_lock = threading.Lock()  # guards the count; nothing else is done under it
         self.skipped = 0
 
-    def run(
-        self,
-        hear: Callable[[Arrived], bool],
-        idle: Callable[[], object],
-    ) -> tuple[Optional[ProtocolError], Optional[BaseException]]:
-        """Hand on what arrives until ``hear`` says it was the last, or the stream ends.
+    def run(self) -> None:
+        """Take in what arrives until the stream ends, and then conclude."""
+        error, cause = self._read()
+        with self._monitor.lock:
+            self._monitor.protocol.receive_eof(error, cause, time.monotonic())
+            self._writer.pump()
+            self._monitor.notify()
 
-        Args:
-            hear: Takes what has arrived; True if nothing more is to come.
-            idle: Called when nothing more is at hand, and in a flood every now and then: the moment to wake
-                those who wait for what was heard. Woken earlier they would fight the reader for the
-                interpreter lock, and for ours.
-
-        Returns:
-            The broken rule that ended it, if that is what happened, and the cause.
-        """
+    def _read(self) -> tuple[Optional[ProtocolError], Optional[BaseException]]:
+        """Read to the end; return the broken rule that ended it, if that is what happened, and the cause."""
+        # Those who wait are woken when nothing more is at hand, and in a flood every now and then. Woken
+        # earlier they would fight the reader for the interpreter lock, and for ours.
+        idle = self._monitor.notify_from_reader
         reads = 0
         try:
             while True:
@@ -70,7 +86,7 @@ class Receiver:
                 if reads % _READS == 0:
                     idle()
                 count = self._sock.recv_into(self._decoder.buffer(), None, idle)
-                if not count or self._hand_on(self._decoder.received(count), hear):
+                if not count or self._hand_on(self._decoder.received(count)):
                     return None, None
         except OSError as exc:
             return None, exc
@@ -81,35 +97,57 @@ class Receiver:
         except Exception as exc:  # noqa: BLE001  # not swallowed: whatever ends the reader ends the session
             return ProtocolError(f"reading failed: {type(exc).__name__}: {exc}", code=1002), exc
 
-    def _hand_on(self, events: list[tuple[int, bytes]], hear: Callable[[Arrived], bool]) -> bool:
-        heard: list[Heard] = []
-        ping: Optional[bytes] = None
-        close: Optional[frames.Close] = None
+    def _hand_on(self, events: list[tuple[int, bytes]]) -> bool:
+        """Sort what arrived and take it in; True once the server has closed."""
+        batch = _Batch([], None, None)
         failure: Optional[ProtocolError] = None
         for opcode, payload in events:
             if opcode == frames.PING:
-                ping = payload
+                batch = batch._replace(ping=payload)
             elif opcode == frames.CLOSE:
-                close = frames.Close.parse(payload)
+                batch = batch._replace(close=frames.Close.parse(payload))
             elif opcode != frames.PONG:
                 try:
-                    self._take(payload, heard)
+                    self._add(payload, batch.messages)
                 except ProtocolError as exc:
-                    failure = exc  # raised below, when what came before it has been heard
+                    failure = exc  # raised below, when what came before it has been taken in
                     break
-        last = hear(Arrived(heard, ping, close))
+        self._take_in(batch)
         if failure is not None:
             raise failure
-        return last
+        return batch.close is not None
 
-    def _take(self, payload: bytes, heard: list[Heard]) -> None:
+    def _add(self, payload: bytes, messages: list[Incoming]) -> None:
         speech = codec.peek(payload)
         if speech is not None:
-            heard.append(Heard(_SPEECH[speech], payload, len(payload)))
+            messages.append(Incoming(_SPEECH[speech], payload, len(payload)))
             return
         message = self.decode(payload)
         if message is not None:
-            heard.append(Heard(message, message, len(payload)))
+            messages.append(Incoming(message, message, len(payload)))
+
+    def _take_in(self, batch: _Batch) -> None:
+        """Tell the protocol what arrived, in order; then pause while too much is undelivered."""
+        monitor, protocol = self._monitor, self._monitor.protocol
+        starting = protocol.state.phase is Phase.STARTING
+        with monitor.lock:
+            protocol.receive(batch.messages, time.monotonic(), self._wants)
+            if batch.ping is not None:
+                protocol.receive_ping(batch.ping)
+            if batch.close is not None:
+                protocol.receive_close(batch.close)
+            if protocol.outbox:
+                self._writer.pump()
+        while True:  # flooded: the ping deadline stands still meanwhile
+            with monitor.lock:
+                if not protocol.flooded or monitor.abandoned:
+                    break
+                monitor.notify()
+                ticket = monitor.room.ticket()
+            WaitList.wait(ticket, float("inf"))
+        if starting and protocol.state.session_id is not None:
+            self._log.session_id = protocol.state.session_id
+            self._log.debug("recognition started after %.2f s", time.monotonic() - self._began)
 
     def decode(self, payload: bytes) -> Optional[dict[str, Any]]:
         """Decode a message; None, logged and counted, if it is none.

@@ -17,7 +17,7 @@ from ..config import Target, redact
 from ..exceptions import AuthenticationError, ConnectionError, ProtocolError, SpeechmaticsError
 from .duplex import DuplexSocket
 
-__all__ = ["Answer", "Lent", "refusal"]
+__all__ = ["UpgradeSocket", "BorrowedSocket", "refusal"]
 
 _MOST_HEAD = 64 * 1024  # bytes of an answer's status line and headers
 _MOST_BODY = 8 * 1024  # bytes read of a refusal's body, for the reason in it
@@ -25,7 +25,7 @@ _BODY_PATIENCE = 1.0  # s spent on that
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*")
 
 
-class Lent:
+class BorrowedSocket:
     """Our socket as a library for blocking sockets sees it, under one deadline for all it does with it.
 
     The library can't close it: it would do so whenever it is disappointed, and we would not know.
@@ -71,7 +71,7 @@ class Lent:
         return None if self.deadline == float("inf") else max(0.0, self.deadline - time.monotonic())
 
 
-class Answer(Lent):
+class UpgradeSocket(BorrowedSocket):
     """A lent socket on which an HTTP answer comes: its head is read as one, and given out as one.
 
     After the head it is at its end, so no library reads a body of any announced length; and the head that
@@ -145,7 +145,7 @@ class Answer(Lent):
         return body[:most]
 
 
-def refusal(answer: Answer, target: Target, fields: list[str]) -> SpeechmaticsError:
+def refusal(answer: UpgradeSocket, target: Target, fields: list[str]) -> SpeechmaticsError:
     status = answer.status
     secrets = [*target.secrets]
     for field in fields:

@@ -7,30 +7,30 @@ import threading
 import time
 from typing import Optional
 
-__all__ = ["Doorbell", "Latch", "Waiters"]
+__all__ = ["WakeUp", "Latch", "WaitList"]
 
 _LONGEST_WAIT = 3600.0  # nobody waits for this: without any timeout a wait overflows, or hides Ctrl-C
 _CTRL_C = 0.5 if os.name == "nt" else _LONGEST_WAIT  # on Windows a waiting lock is deaf to Ctrl-C
 
 
-class Doorbell:
-    """Wake one sleeping thread. :meth:`ring` takes no lock, so a signal handler may call it at any moment."""
+class WakeUp:
+    """Wake one sleeping thread. :meth:`wake` takes no lock, so a signal handler may call it at any moment."""
 
-    __slots__ = ("_button",)
+    __slots__ = ("_lock",)
 
     def __init__(self) -> None:
-        self._button = threading.Lock()
-        self._button.acquire()
+        self._lock = threading.Lock()
+        self._lock.acquire()
 
-    def ring(self) -> None:
-        if self._button.locked():
+    def wake(self) -> None:
+        if self._lock.locked():
             try:
-                self._button.release()
+                self._lock.release()
             except RuntimeError:
                 pass  # somebody else rang in between; once is enough
 
     def wait(self, seconds: float) -> None:
-        self._button.acquire(timeout=max(0.0, min(seconds, _LONGEST_WAIT)))
+        self._lock.acquire(timeout=max(0.0, min(seconds, _LONGEST_WAIT)))
 
 
 class Latch:
@@ -62,7 +62,7 @@ class Latch:
             pass  # somebody else has opened it in between
 
 
-class Waiters:
+class WaitList:
     """Threads that wait for one thing. The owner's lock guards it; a ticket is waited for without that lock.
 
     Not a Condition: that one lets the lock go inside a ``with`` block, and Ctrl-C in its first or last

@@ -8,18 +8,18 @@ bytes into frames and messages and back; ``window``, ``outbox`` and ``keepalive`
 from __future__ import annotations
 
 from . import codec, frames
-from .client import ACKNOWLEDGEMENTS, Arrival, Exchange, Heard, Verdict
-from .state import Role, Session, State
+from .client import ACKNOWLEDGEMENTS, ClientProtocol, Incoming, Outcome, Payload
+from .state import Phase, ProtocolState, Role
 
 __all__ = [
     "ACKNOWLEDGEMENTS",
-    "Arrival",
-    "Exchange",
-    "Heard",
+    "Payload",
+    "ClientProtocol",
+    "Incoming",
     "Role",
-    "Session",
-    "State",
-    "Verdict",
+    "ProtocolState",
+    "Phase",
+    "Outcome",
     "codec",
     "frames",
 ]

@@ -20,14 +20,14 @@ class Keepalive:
         now: The present.
     """
 
-    __slots__ = ("_asked", "_interval", "_next", "_timeout", "heard_at")
+    __slots__ = ("_asked", "_interval", "_next", "_timeout", "received_at")
 
     def __init__(self, interval: Optional[float], timeout: Optional[float], now: float) -> None:
         self._interval = interval
         self._timeout = timeout
         self._next = None if interval is None else now + interval
         self._asked: Optional[float] = None  # when the oldest unanswered ping went
-        self.heard_at = now
+        self.received_at = now
 
     @property
     def wake_at(self) -> Optional[float]:
@@ -46,10 +46,10 @@ class Keepalive:
             self._asked = now
         return True
 
-    def heard(self, now: float) -> None:
+    def received(self, now: float) -> None:
         """Note that something, anything, arrived."""
         self._asked = None
-        self.heard_at = now
+        self.received_at = now
 
     def stand_still(self, now: float) -> None:
         """Start the count of silence anew: we ourselves were not reading."""

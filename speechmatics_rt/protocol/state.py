@@ -1,6 +1,6 @@
 """Who may say what, and when: the Real-Time protocol as one table, for both ends of the wire.
 
-Pure: no socket, thread, clock or logger. A :class:`Session` belongs to one end (its *role*), is asked
+Pure: no socket, thread, clock or logger. A :class:`ProtocolState` belongs to one end (its *role*), is asked
 before anything is written and told of everything that was read. The client end lives in
 ``Connection``; the server end judges what ``LocalServer`` reads. Both follow the same table.
 """
@@ -22,7 +22,7 @@ from ..exceptions import (
 )
 from ..messages import text_of
 
-__all__ = ["ChannelCount", "Ending", "Role", "Session", "State"]
+__all__ = ["ChannelCount", "Ending", "Role", "ProtocolState", "Phase"]
 
 
 class Role(Enum):
@@ -32,7 +32,7 @@ class Role(Enum):
     SERVER = "server"
 
 
-class State(Enum):
+class Phase(Enum):
     """Where a session is. DONE and FAILED are final."""
 
     __hash__ = object.__hash__  # a state is the key of every look-up below; Enum's own hash is Python code
@@ -45,11 +45,11 @@ class State(Enum):
     FAILED = "failed"  # Error, or the connection was lost
 
 
-_CLIENT_SAYS: dict[str, dict[State, State]] = {
-    "StartRecognition": {State.NEW: State.STARTING},
-    "EndOfStream": {State.STREAMING: State.DRAINING},
+_CLIENT_SAYS: dict[str, dict[Phase, Phase]] = {
+    "StartRecognition": {Phase.NEW: Phase.STARTING},
+    "EndOfStream": {Phase.STREAMING: Phase.DRAINING},
     **{
-        kind: {State.STREAMING: State.STREAMING}
+        kind: {Phase.STREAMING: Phase.STREAMING}
         for kind in (
             "AddAudio",
             "AddChannelAudio",
@@ -61,8 +61,8 @@ _CLIENT_SAYS: dict[str, dict[State, State]] = {
     },
 }
 
-_WHILE_RUNNING = {State.STREAMING: State.STREAMING, State.DRAINING: State.DRAINING}
-_BEFORE_START = {State.NEW: State.NEW, State.STARTING: State.STARTING}
+_WHILE_RUNNING = {Phase.STREAMING: Phase.STREAMING, Phase.DRAINING: Phase.DRAINING}
+_BEFORE_START = {Phase.NEW: Phase.NEW, Phase.STARTING: Phase.STARTING}
 
 _OUTPUT = (
     "AudioAdded",
@@ -77,10 +77,10 @@ _OUTPUT = (
     "SpeakersResult",
     "LanguageInfo",
 )
-_SERVER_SAYS: dict[str, dict[State, State]] = {
-    "RecognitionStarted": {State.STARTING: State.STREAMING},
-    "EndOfTranscript": {State.STREAMING: State.DONE, State.DRAINING: State.DONE},
-    "Error": dict.fromkeys((State.NEW, State.STARTING, State.STREAMING, State.DRAINING), State.FAILED),
+_SERVER_SAYS: dict[str, dict[Phase, Phase]] = {
+    "RecognitionStarted": {Phase.STARTING: Phase.STREAMING},
+    "EndOfTranscript": {Phase.STREAMING: Phase.DONE, Phase.DRAINING: Phase.DONE},
+    "Error": dict.fromkeys((Phase.NEW, Phase.STARTING, Phase.STREAMING, Phase.DRAINING), Phase.FAILED),
     "Info": {**_BEFORE_START, **_WHILE_RUNNING},
     "Warning": {**_BEFORE_START, **_WHILE_RUNNING},
     **dict.fromkeys(_OUTPUT, _WHILE_RUNNING),
@@ -88,7 +88,7 @@ _SERVER_SAYS: dict[str, dict[State, State]] = {
 
 # What the table does not know passes, so that tomorrow's messages work with today's client. A client
 # says nothing new before the start or after its last word; a server may say something new any time.
-_UNKNOWN_FROM_CLIENT = {State.STREAMING: State.STREAMING}
+_UNKNOWN_FROM_CLIENT = {Phase.STREAMING: Phase.STREAMING}
 _UNKNOWN_FROM_SERVER = {**_BEFORE_START, **_WHILE_RUNNING}
 
 
@@ -105,7 +105,7 @@ class ChannelCount:
 class Ending:
     """How a session failed: the state it was in, the server's Error and close frame, if any."""
 
-    state: State
+    phase: Phase
     error: Optional[Mapping[str, Any]] = None
     code: Optional[int] = None
     reason: str = ""
@@ -121,7 +121,7 @@ class Ending:
         if kind is None:
             return self._connection_lost(after)
         reason = text_of(error.get("reason")) or self.reason
-        text = f"the service ended the session {_WHILE[self.state]}, after {after:.1f} s: {kind}"
+        text = f"the service ended the session {_WHILE[self.phase]}, after {after:.1f} s: {kind}"
         if reason and reason != kind:
             text += f": {reason}"
         if self.code is not None:
@@ -142,11 +142,11 @@ class Ending:
         code = self.code if self.code is not None else 1006
         said = f": {self.reason}" if self.reason else ""
         if code == 1006:
-            text = f"the connection was lost {_WHILE[self.state]}, after {after:.1f} s, without a close frame"
+            text = f"the connection was lost {_WHILE[self.phase]}, after {after:.1f} s, without a close frame"
         else:
-            when = f"{_WHILE[self.state]}, after {after:.1f} s"
+            when = f"{_WHILE[self.phase]}, after {after:.1f} s"
             text = f"the server closed the connection {when}, with code {code}{said}"
-        return ConnectionError(text, stage=_STAGE[self.state], code=code, reason=self.reason)
+        return ConnectionError(text, stage=_STAGE[self.phase], code=code, reason=self.reason)
 
 
 _TYPE_OF_CLOSE_CODE = {
@@ -161,24 +161,24 @@ _BUSY = ("quota_exceeded", "job_error")
 _RETRYABLE = (*_BUSY, "start_recognition_timeout")
 _RETRY_AFTER = 5.0  # the documentation says "at least 5 to 10 s"
 _STAGE = {
-    State.NEW: "start",
-    State.STARTING: "start",
-    State.STREAMING: "streaming",
-    State.DRAINING: "draining",
-    State.DONE: "closing",
-    State.FAILED: "closing",
+    Phase.NEW: "start",
+    Phase.STARTING: "start",
+    Phase.STREAMING: "streaming",
+    Phase.DRAINING: "draining",
+    Phase.DONE: "closing",
+    Phase.FAILED: "closing",
 }
 _WHILE = {
-    State.NEW: "before the start",
-    State.STARTING: "while starting",
-    State.STREAMING: "in mid-stream",
-    State.DRAINING: "while the rest of the transcript was awaited",
-    State.DONE: "after its end",
-    State.FAILED: "after its end",
+    Phase.NEW: "before the start",
+    Phase.STARTING: "while starting",
+    Phase.STREAMING: "in mid-stream",
+    Phase.DRAINING: "while the rest of the transcript was awaited",
+    Phase.DONE: "after its end",
+    Phase.FAILED: "after its end",
 }
 
 
-class Session:
+class ProtocolState:
     """One end's view of one session.
 
     ``send`` is asked before a message is written and raises :class:`SessionError` if it is not our turn,
@@ -186,12 +186,12 @@ class Session:
     fails the session, if it was not the other end's turn.
 
     Example:
-        >>> session = Session(Role.CLIENT)
-        >>> session.send({"message": "StartRecognition", "transcription_config": {"language": "en"}})
-        >>> session.receive({"message": "RecognitionStarted", "id": "5b0e"})
+        >>> state = ProtocolState(Role.CLIENT)
+        >>> state.send({"message": "StartRecognition", "transcription_config": {"language": "en"}})
+        >>> state.receive({"message": "RecognitionStarted", "id": "5b0e"})
         True
-        >>> session.send_audio()
-        >>> session.end_of_stream()
+        >>> state.send_audio()
+        >>> state.end_of_stream()
         {'message': 'EndOfStream', 'last_seq_no': 1}
     """
 
@@ -201,15 +201,15 @@ class Session:
         "_theirs",
         "channels",
         "ending",
+        "phase",
         "role",
         "session_id",
-        "state",
         "surplus",
     )
 
     def __init__(self, role: Role) -> None:
         self.role = role
-        self.state = State.NEW
+        self.phase = Phase.NEW
         self.session_id: Optional[str] = None
         self._single: Optional[ChannelCount] = ChannelCount()
         self.channels: dict[Optional[str], ChannelCount] = {None: self._single}
@@ -228,7 +228,7 @@ class Session:
 
     @property
     def over(self) -> bool:
-        return self.state is State.DONE or self.state is State.FAILED
+        return self.phase is Phase.DONE or self.phase is Phase.FAILED
 
     @property
     def sent(self) -> int:
@@ -249,8 +249,8 @@ class Session:
         """Say a message of our role; raise SessionError, changing nothing, if it is not the moment."""
         kind = message["message"]
         table, unknown = self._ours
-        if self.state not in table.get(kind, unknown):
-            raise SessionError(f"{kind} can't be sent {_SPOKEN[self.state]}")
+        if self.phase not in table.get(kind, unknown):
+            raise SessionError(f"{kind} can't be sent {_SPOKEN[self.phase]}")
         counter = _COUNTERS.get(kind)
         if counter is not None:
             try:
@@ -258,11 +258,11 @@ class Session:
             except _Mismatch as exc:
                 raise SessionError(str(exc)) from None
             counter(self, count)
-        self._move(message, table.get(kind, unknown)[self.state])
+        self._move(message, table.get(kind, unknown)[self.phase])
 
     def send_audio(self, channel: Optional[str] = None) -> None:
         """Say one audio frame: binary without a channel, ``AddChannelAudio`` with one."""
-        if self.state is State.STREAMING and channel is None and self._single is not None:
+        if self.phase is Phase.STREAMING and channel is None and self._single is not None:
             self._single.sent += 1  # the hot path: one frame of a session without channels
         else:
             self.send(
@@ -287,14 +287,14 @@ class Session:
         if self.over:
             return False
         kind = message["message"]
-        running = self.state is State.STREAMING or self.state is State.DRAINING
+        running = self.phase is Phase.STREAMING or self.phase is Phase.DRAINING
         if kind == "AudioAdded" and self._single is not None and running:
             _acknowledged(self, self._single)  # the hot path: one acknowledgement for each frame of audio
             return True
         table, unknown = self._theirs
-        if self.state not in table.get(kind, unknown):
+        if self.phase not in table.get(kind, unknown):
             self._fail()
-            raise ProtocolError(f"the {_OTHER[self.role]} sent {kind} {_SPOKEN[self.ending.state]}")  # type: ignore[union-attr]
+            raise ProtocolError(f"the {_OTHER[self.role]} sent {kind} {_SPOKEN[self.ending.phase]}")  # type: ignore[union-attr]
         counter = _COUNTERS.get(kind)
         if counter is not None:
             try:
@@ -303,7 +303,7 @@ class Session:
                 self._fail()
                 raise ProtocolError(str(exc)) from None
             counter(self, count)
-        self._move(message, table.get(kind, unknown)[self.state])
+        self._move(message, table.get(kind, unknown)[self.phase])
         return True
 
     def receive_audio(self, channel: Optional[str] = None) -> bool:
@@ -317,10 +317,10 @@ class Session:
 
         After an ``Error`` this adds the close code to what is known; after DONE it changes nothing.
         """
-        if self.state is State.FAILED and self.ending is not None:
+        if self.phase is Phase.FAILED and self.ending is not None:
             if self.ending.code is None and code is not None:
-                self.ending = Ending(self.ending.state, self.ending.error, code, reason)
-        elif self.state is not State.DONE:
+                self.ending = Ending(self.ending.phase, self.ending.error, code, reason)
+        elif self.phase is not Phase.DONE:
             self._fail(code=code, reason=reason)
 
     # -- inside --------------------------------------------------------------------------------------
@@ -328,10 +328,10 @@ class Session:
     def _fail(
         self, error: Optional[Mapping[str, Any]] = None, code: Optional[int] = None, reason: str = ""
     ) -> None:
-        self.ending = Ending(self.state, error, code, reason)
-        self.state = State.FAILED
+        self.ending = Ending(self.phase, error, code, reason)
+        self.phase = Phase.FAILED
 
-    def _move(self, message: Mapping[str, Any], state: State) -> None:
+    def _move(self, message: Mapping[str, Any], phase: Phase) -> None:
         kind = message["message"]
         if kind == "Error":
             self._fail(error=dict(message))
@@ -342,8 +342,8 @@ class Session:
             identity = message.get("id")
             self.session_id = identity if isinstance(identity, str) else None
         elif kind == "EndOfChannel" and all(count.ended for count in self.channels.values()):
-            state = State.DRAINING
-        self.state = state
+            phase = Phase.DRAINING
+        self.phase = phase
 
     def _open_channels(self, labels: list[str]) -> None:
         if labels:
@@ -383,18 +383,18 @@ def _labels(start: Mapping[str, Any]) -> list[str]:
     return [str(label) for label in labels] if isinstance(labels, (list, tuple)) else []
 
 
-def _sent(session: Session, count: ChannelCount) -> None:
+def _sent(session: ProtocolState, count: ChannelCount) -> None:
     count.sent += 1
 
 
-def _acknowledged(session: Session, count: ChannelCount) -> None:
+def _acknowledged(session: ProtocolState, count: ChannelCount) -> None:
     if count.acknowledged < count.sent:
         count.acknowledged += 1
     else:
         session.surplus += 1
 
 
-def _ended(session: Session, count: ChannelCount) -> None:
+def _ended(session: ProtocolState, count: ChannelCount) -> None:
     count.ended = True
 
 
@@ -407,10 +407,10 @@ _COUNTERS = {
 }
 _OTHER = {Role.CLIENT: "server", Role.SERVER: "client"}
 _SPOKEN = {
-    State.NEW: "before StartRecognition",
-    State.STARTING: "before RecognitionStarted",
-    State.STREAMING: "after RecognitionStarted",
-    State.DRAINING: "after the end of the audio",
-    State.DONE: "after EndOfTranscript",
-    State.FAILED: "after the session failed",
+    Phase.NEW: "before StartRecognition",
+    Phase.STARTING: "before RecognitionStarted",
+    Phase.STREAMING: "after RecognitionStarted",
+    Phase.DRAINING: "after the end of the audio",
+    Phase.DONE: "after EndOfTranscript",
+    Phase.FAILED: "after the session failed",
 }

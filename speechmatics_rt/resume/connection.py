@@ -1,9 +1,8 @@
 """One session over several connections: a lost one is replaced, and no word is lost or said twice.
 
-To everything above it this is a :class:`Connection`. Below, each reconnect makes a new one. *The receiver
-notices the loss*, since it takes what had arrived before, and a thread of its own makes each attempt; that
-thread then sends what was kept, and leaves when it has caught up. What follows from all this is decided
-in :class:`Recovery`.
+To everything above it this is a :class:`Link` like any connection. Below, each reconnect makes a new one.
+*The receiver notices the loss*, since it takes what had arrived before, and has an :class:`Attempt` made.
+What follows from all this is decided in :class:`ResumeState`.
 """
 
 from __future__ import annotations
@@ -12,18 +11,19 @@ import os
 import random
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Callable, Optional, Union
 
 from ..config import AudioFormat, ResumePolicy
-from ..exceptions import AuthenticationError, SessionError, SpeechmaticsError, TimeoutError
+from ..exceptions import SessionError, SpeechmaticsError, TimeoutError
 from ..log import SessionLog
-from ..network import Connection, Doorbell, Waiters
-from ..protocol import Arrival, codec
+from ..network import Connection, Link, Messages, WaitList, WakeUp
+from ..protocol import Payload, codec
 from ..stats import SessionStats
+from .attempt import Attempt
 from .backoff import Outage
 from .replay import Due, End, Piece, Request
-from .state import Own, Recovery
+from .state import LocalMessage, ResumeState
 
 __all__ = ["ResumingConnection"]
 
@@ -31,10 +31,10 @@ _PATIENCE = 1.0  # seconds for the lock, which nobody holds for long
 _LOOK_AGAIN = 1.0  # seconds; a finaliser takes no lock, and so can't call a feeder that waits
 
 
-class ResumingConnection:
+class ResumingConnection(Link):
     """A connection that mends itself.
 
-    ``_lock`` guards ``_recovery`` and which connections there are; under it a connection's own lock may be
+    ``_lock`` guards ``_state`` and which connections there are; under it a connection's own lock may be
     taken, never the other way round, and nothing that waits is done. ``_room`` and ``_news`` are for
     senders and the receiver.
 
@@ -63,10 +63,10 @@ class ResumingConnection:
         self._log = log
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._recovery = Recovery(start, audio_format, policy)
-        self._room, self._news = Waiters(), Waiters()
-        self._bell = Doorbell()  # of the attempt that waits for its time
-        self._arrival: Optional[Doorbell] = None
+        self._state = ResumeState(start, audio_format, policy)
+        self._room, self._news = WaitList(), WaitList()
+        self._wakeup = WakeUp()  # of the attempt that waits for its time
+        self._receiver_wakeup: Optional[WakeUp] = None
 
     # -- for everybody -------------------------------------------------------------------------------
 
@@ -76,60 +76,56 @@ class ResumingConnection:
 
     @property
     def is_open(self) -> bool:
-        return not self._recovery.is_over and os.getpid() == self._pid
+        return not self._state.is_over and os.getpid() == self._pid
 
     @property
     def draining(self) -> bool:
-        return self._recovery.draining
+        return self._state.draining
 
     @property
     def seconds_sent(self) -> float:
-        return self._recovery.replay.seconds_taken
+        return self._state.replay.seconds_taken
 
     def seconds_sent_on(self, channel: Optional[str]) -> float:
-        return self._recovery.replay.seconds_on(channel)
+        return self._state.replay.seconds_on(channel)
 
     @property
     def bytes_sent(self) -> int:
-        return self._recovery.replay.bytes_taken
+        return self._state.replay.bytes_taken
 
     def stats(self) -> SessionStats:
         self._connection.check_process()
         with self._lock:
-            return self._recovery.stats(self._connection.stats())
+            return self._state.stats(self._connection.stats())
 
-    # -- talking -------------------------------------------------------------------------------------
+    # -- sending -------------------------------------------------------------------------------------
 
     def start(self, message: Mapping[str, Any], deadline: float = float("inf")) -> bool:
-        """As :meth:`Connection.start`; a loss on the way there is mended, too."""
         connection = self._connection
         try:
             return connection.start(message, deadline)
         except SpeechmaticsError as error:
-            for arrival in connection.left_over():
-                heard = self.open(arrival)
-                if heard is not None:
-                    self._recovery.ahead.append(Own(heard))
-            self._lost(connection, error)
+            received = Messages(connection.left_over().payloads, self._decode)
+            self._state.ahead += [LocalMessage(message) for message in received]
+            self._lose(connection, error)
         while True:
             with self._lock:
-                if self._recovery.verdict is not None:
-                    self._recovery.raise_verdict()
-                if self._recovery.outage is None:
+                if self._state.outcome is not None:
+                    self._state.raise_outcome()
+                if self._state.outage is None:
                     return True
-                claimed, ticket = self._recovery.claim(), self._news.ticket()
+                claimed, ticket = self._state.claim(), self._news.ticket()
             self._begin(claimed)
-            if not Waiters.wait(ticket, deadline):
+            if not WaitList.wait(ticket, deadline):
                 return False
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """As :meth:`Connection.send`; during an outage it is kept, and said when the session goes on."""
         self._connection.check_process()
         codec.encode(message)  # what can't be sent must not be kept
         with self._lock:
-            self._recovery.check_turn(message["message"])
-            request, live = self._recovery.replay.ask(message), self._live
-        self._say(request, live, lambda connection: connection.send(request.message))
+            self._state.check_turn(message["message"])
+            request, live = self._state.replay.request(message), self._live
+        self._send_or_keep(request, live, lambda connection: connection.send(request.message))
 
     def send_audio(
         self,
@@ -140,30 +136,29 @@ class ResumingConnection:
         feeding: bool = False,
         wait: bool = True,
     ) -> bool:
-        """As :meth:`Connection.send_audio`; during an outage a feeder waits, and a caller's audio is kept."""
         self._connection.check_process()
-        recovery, replay = self._recovery, self._recovery.replay
+        state, replay = self._state, self._state.replay
         while True:
             ticket: Optional[threading.Lock] = None
             with self._lock:
-                recovery.check_turn("AddAudio" if channel is None else "AddChannelAudio", channel)
+                state.check_turn("AddAudio" if channel is None else "AddChannelAudio", channel)
                 connection = self._connection
-                if not recovery.recovering and self._try(payload, channel, seconds, feeding):
-                    replay.said(replay.keep(channel, payload, feeding))
+                if not state.recovering and self._try(payload, channel, seconds, feeding):
+                    replay.sent(replay.keep(channel, payload, feeding))
                     return True
-                if recovery.recovering and feeding:
+                if state.recovering and feeding:
                     ticket = self._room.ticket()
-                elif recovery.recovering:
+                elif state.recovering:
                     full = replay.full(channel, len(payload))
                     if full and wait:
-                        recovery.raise_full()
+                        state.raise_full()
                     if not full:
                         replay.keep(channel, payload)
                     return not full
             if not wait:
                 return False
             if ticket is not None:
-                Waiters.wait(ticket, time.monotonic() + _LOOK_AGAIN)
+                WaitList.wait(ticket, time.monotonic() + _LOOK_AGAIN)
             else:
                 self._attempted(connection, lambda it: it.wait_for_room(channel, seconds, feeding))
 
@@ -174,74 +169,65 @@ class ResumingConnection:
                 payload, channel=channel, seconds=seconds, feeding=feeding, wait=False
             )
         except SpeechmaticsError as error:
-            if not self._recovery.may_mend(error):
+            if not self._state.may_mend(error):
                 raise
-            self._recovery.recovering = True  # the receiver is about to notice it, too
+            self._state.recovering = True  # the receiver is about to notice it, too
             return False
 
     @property
     def _live(self) -> Optional[Connection]:
-        """The connection, if everybody may say something on it."""
-        return None if self._recovery.recovering else self._connection
+        """The connection, if everybody may send on it."""
+        return None if self._state.recovering else self._connection
 
-    def _say(
-        self, item: Union[Request, End], live: Optional[Connection], say: Callable[[Connection], None]
+    def _send_or_keep(
+        self, item: Union[Request, End], live: Optional[Connection], send: Callable[[Connection], None]
     ) -> None:
-        """Say what was put into the replay while ``live`` was the connection; without one it is kept."""
-        if live is not None and self._attempted(live, say):
-            self._said(live, item)
-
-    def _said(self, connection: Connection, item: Due) -> None:
-        with self._lock:
-            if connection is self._connection and self._recovery.outage is None:
-                self._recovery.replay.said(item)
+        """Send what was put into the replay while ``live`` was the connection; without one it is kept."""
+        if live is not None and self._attempted(live, send):
+            self.sent(live, item)
 
     def _attempted(self, connection: Connection, action: Callable[[Connection], None]) -> bool:
         """Do what may wait, without the lock; False if the connection was lost, and may be mended."""
         try:
             action(connection)
         except SpeechmaticsError as error:
-            if not self._recovery.may_mend(error):
+            if not self._state.may_mend(error):
                 raise
             if isinstance(error, TimeoutError):
                 connection.fail(error)  # a send stall: there the receiver hears of it
-            self._broke(connection)
+            self._note_loss(connection)
             return False
         return True
 
-    def _broke(self, connection: Connection) -> None:
+    def _note_loss(self, connection: Connection) -> None:
         with self._lock:
-            self._recovery.recovering |= connection is self._connection
+            self._state.recovering |= connection is self._connection
 
     def end_stream(self) -> None:
-        """As :meth:`Connection.end_stream`."""
         self._connection.check_process()
-        recovery = self._recovery
+        state = self._state
         with self._lock:
-            if recovery.verdict is None and not recovery.replay.over:
-                end = recovery.replay.end_stream()
-                if not recovery.recovering:
+            if state.outcome is None and not state.replay.over:
+                end = state.replay.end_stream()
+                if not state.recovering:
                     self._connection.end_stream()
-                    recovery.replay.said(end)
+                    state.replay.sent(end)
             self._room.notify_all()
 
     def end_channel(self, channel: str) -> None:
-        """As :meth:`Connection.end_channel`."""
         self._connection.check_process()
         with self._lock:
-            self._recovery.check_turn("EndOfChannel", channel)
-            end, live = self._recovery.replay.end_channel(channel), self._live
-        self._say(end, live, lambda connection: connection.end_channel(channel))
+            self._state.check_turn("EndOfChannel", channel)
+            end, live = self._state.replay.end_channel(channel), self._live
+        self._send_or_keep(end, live, lambda connection: connection.end_channel(channel))
 
     def request_stop(self) -> None:
-        """As :meth:`Connection.request_stop`."""
         # In this order: who has caught up takes `recovering` back first, and looks at `stop` then.
-        self._recovery.stop = True
-        if not self._recovery.recovering:
+        self._state.stop = True
+        if not self._state.recovering:
             self._connection.request_stop()
 
     def wait_until(self, moment: float) -> bool:
-        """As :meth:`Connection.wait_until`."""
         while True:
             with self._lock:
                 if self.draining:
@@ -249,101 +235,96 @@ class ResumingConnection:
                 live = self._live
                 ticket = self._room.ticket() if live is None else None
             if ticket is not None:
-                if not Waiters.wait(ticket, moment):
+                if not WaitList.wait(ticket, moment):
                     return True
             elif live is None or live.wait_until(moment):
                 return True
             elif not self.draining:
-                self._broke(live)  # it takes no audio any more: the receiver will say what that means
+                self._note_loss(live)  # it takes no audio any more: the receiver will say what that means
 
-    # -- listening -----------------------------------------------------------------------------------
+    # -- receiving -----------------------------------------------------------------------------------
 
-    def receive(self, deadline: float = float("inf")) -> Optional[list[Arrival]]:
-        """As :meth:`Connection.receive`; waits through outages."""
+    def receive(self, deadline: float = float("inf")) -> Union[Messages, tuple[()], None]:
         self._connection.check_process()
-        recovery = self._recovery
+        state = self._state
         while True:
             ticket: Optional[threading.Lock] = None
             with self._lock:
-                if recovery.ahead:
-                    batch, recovery.ahead = recovery.ahead, []
-                    return batch
-                if recovery.verdict is not None and not recovery.verdict.normal:
-                    recovery.raise_verdict()
-                if recovery.forbidden():
-                    self._tell()
+                if state.ahead:
+                    ahead, state.ahead = state.ahead, []
+                    return Messages(ahead, self._decode)
+                if state.outcome is not None and not state.outcome.normal:
+                    state.raise_outcome()
+                if state.forbidden():
+                    self._notify()
                     continue
-                connection, claimed = self._connection, recovery.claim()
-                if recovery.outage is not None:
+                connection, claimed = self._connection, state.claim()
+                if state.outage is not None:
                     ticket = self._news.ticket()
             if ticket is not None:
                 self._begin(claimed)
-                if not Waiters.wait(ticket, deadline):
+                if not WaitList.wait(ticket, deadline):
                     return None
                 continue
             try:
-                arrivals = connection.receive(deadline)
+                arrived = connection.receive(deadline)
             except SpeechmaticsError as error:
-                self._lost(connection, error)
+                self._lose(connection, error)
                 continue
-            if arrivals == []:
+            if arrived == ():
                 with self._lock:
-                    recovery.complete()
-                    self._tell()
-            return arrivals
+                    state.complete()
+                    self._notify()
+            return Messages(arrived.payloads, self._decode) if arrived else arrived
 
-    def ring(self, bell: Doorbell) -> None:
-        """As :meth:`Connection.ring`."""
-        with self._lock:
-            self._arrival = bell
-            self._connection.ring(bell)
-
-    def open(self, arrival: Arrival) -> Optional[dict[str, Any]]:
-        """As :meth:`Connection.open`; None also for what was said before an outage."""
-        if isinstance(arrival, Own):
-            return arrival
+    def _decode(self, payload: Payload) -> Optional[dict[str, Any]]:
+        """Return a message as one session would have sent it; None if that was before an outage."""
+        if isinstance(payload, LocalMessage):
+            return payload
         try:
-            message = self._connection.open(arrival)
+            message = self._connection.decode(payload)
         except SpeechmaticsError as error:
             self._conclude(error, error.__cause__)
             raise
         if message is None:
             return None
         with self._lock:
-            heard = self._recovery.hear(message)
-            self._tell()
-            return heard
+            stitched = self._state.receive(message)
+            self._notify()
+            return stitched
 
-    def left_over(self) -> list[Arrival]:
-        """As :meth:`Connection.left_over`."""
+    def left_over(self) -> Messages:
         with self._lock:
-            batch, self._recovery.ahead = self._recovery.ahead, []
-        return batch + self._connection.left_over()
+            ahead, self._state.ahead = self._state.ahead, []
+        return Messages([*ahead, *self._connection.left_over().payloads], self._decode)
+
+    def wake_on_arrival(self, wakeup: WakeUp) -> None:
+        with self._lock:
+            self._receiver_wakeup = wakeup
+            self._connection.wake_on_arrival(wakeup)
 
     # -- ending --------------------------------------------------------------------------------------
 
     def fail(self, error: SpeechmaticsError, cause: Optional[BaseException] = None) -> None:
-        """As :meth:`Connection.fail`: a reason of our own is never mended."""
         with self._lock:
-            self._recovery.fail(error, cause)
-            self._tell()
+            self._state.fail(error, cause)
+            self._notify()
             connection = self._connection
         connection.fail(error, cause)
 
     def close(self) -> None:
-        """As :meth:`Connection.close`; an attempt under way is left behind, and closes what it gets."""
         if os.getpid() != self._pid:
             self._close_all()
             return
         locked = self._lock.acquire(timeout=_PATIENCE)  # in a signal handler its holder may be below us
         try:
             if not locked:
-                self._recovery.abandoned = True
-                self._bell.ring()
-            elif self._recovery.verdict is None:
-                self._recovery.conclude(SessionError("the session was closed"), None)
-                self._recovery.ahead.clear()
-                self._tell()
+                self._state.abandoned = True
+                self._wakeup.wake()
+            elif self._state.outcome is None:
+                self._state.conclude(SessionError("the session was closed"), None)
+                self._state.ahead.clear()
+                self._notify()
         finally:
             if locked:
                 self._lock.release()
@@ -355,110 +336,81 @@ class ResumingConnection:
                 connection.close()
 
     def abandon(self) -> None:
-        """As :meth:`Connection.abandon`: flags and shut sockets, no locks."""
-        self._recovery.abandoned = True
+        self._state.abandoned = True
         for connection in (self._next, self._connection):  # in this order: see _take_over()
             if connection is not None:
                 connection.abandon()
-        self._bell.ring()
+        self._wakeup.wake()
 
     # -- inside --------------------------------------------------------------------------------------
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         """Wake who waits for what has happened; the lock is held."""
-        recovery = self._recovery
-        if recovery.room:
-            recovery.room = False
+        state = self._state
+        if state.room:
+            state.room = False
             self._room.notify_all()
-        if recovery.news:
-            recovery.news = False
+        if state.news:
+            state.news = False
             self._news.notify_all()
-            self._bell.ring()
-            if self._arrival is not None:
-                self._arrival.ring()
+            self._wakeup.wake()
+            if self._receiver_wakeup is not None:
+                self._receiver_wakeup.wake()
 
     def _conclude(self, error: SpeechmaticsError, cause: Optional[BaseException]) -> None:
         with self._lock:
-            self._recovery.conclude(error, cause)
-            self._tell()
+            self._state.conclude(error, cause)
+            self._notify()
 
-    def _lost(self, connection: Connection, error: SpeechmaticsError) -> None:
+    def _lose(self, connection: Connection, error: SpeechmaticsError) -> None:
         """Begin an outage, or end it all."""
         with self._lock:
-            if self._recovery.verdict is not None or connection is not self._connection:
+            if self._state.outcome is not None or connection is not self._connection:
                 return
-            planned = self._recovery.lose(error, connection.stats(), time.monotonic(), _jitter())
-            self._tell()
+            planned = self._state.lose(error, connection.stats(), time.monotonic(), _jitter())
+            self._notify()
         self._announce(planned, error)
 
     def _announce(self, planned: Optional[Mapping[str, Any]], error: SpeechmaticsError) -> None:
         if planned is not None:
             self._log.info("%s; attempt %d in %.1f s", error.text, planned["attempt"], planned["delay"])
 
-    # -- the thread of an attempt --------------------------------------------------------------------
+    # -- for the thread of an attempt ------------------------------------------------------------------
 
     def _begin(self, outage: Optional[Outage]) -> None:
         """Start the thread of the attempt that was claimed."""
         if outage is None:
             return
+        attempt = Attempt(self, outage, self._dial, refresh=self._refresh, speed=self._speed)
         name = f"speechmatics-rt-resume-{self._log.request_id}"
-        thread = threading.Thread(target=self._attempt, args=(outage,), name=name, daemon=True)
+        thread = threading.Thread(target=attempt.run, name=name, daemon=True)
         try:
             thread.start()
         except RuntimeError as exc:  # no more threads to give
             self.fail(SessionError(f"the connection could not be restored: {exc}"), exc)
 
-    def _attempt(self, outage: Outage) -> None:
-        try:
-            self._reconnect(outage)
-        except BaseException as exc:  # whatever it is, the receiver waits for this thread
-            self.fail(SessionError(f"the connection could not be restored: {exc!r}"), exc)
-            if not isinstance(exc, Exception):
-                raise
+    def close_lost(self) -> None:
+        """Close the connection that was lost."""
+        self._connection.close()
 
-    def _reconnect(self, outage: Outage) -> None:
-        self._connection.close()  # before the wait: an open socket counts against the quota
-        while self.is_open and time.monotonic() < outage.due:
-            self._bell.wait(outage.due - time.monotonic())
-        connection: Optional[Connection] = None
-        try:
-            if self.is_open:
-                with self._lock:
-                    again, start = self._recovery.replay.begin(), self._recovery.replay.start
-                connection = self._next = self._dial(outage.until)  # first this, then the look at is_open
-                if self.is_open and not connection.start(start, outage.until):
-                    raise TimeoutError("the session did not start in time", stage="start")
-                if self._take_over(connection, again):
-                    self._catch_up_on(connection)
-                    return
-            self._conclude(outage.error, outage.error.__cause__)  # it was dropped
-        except SpeechmaticsError as error:
-            self._failed(outage, connection, error)
-        finally:
-            if connection is not None and connection is not self._connection:
-                connection.close()
+    def wait(self, moment: float) -> bool:
+        """Sleep until ``moment`` (monotonic); False as soon as nobody wants a connection any more."""
+        while self.is_open and time.monotonic() < moment:
+            self._wakeup.wait(moment - time.monotonic())
+        return self.is_open
 
-    def _failed(self, outage: Outage, connection: Optional[Connection], error: SpeechmaticsError) -> None:
-        said = connection.left_over() if connection is not None else []
-        errors = [it for it in said if isinstance(it, dict) and it["message"] == "Error"]
-        if connection is not None:
-            connection.close()  # before the next attempt is announced
-        renewed = False
-        if isinstance(error, AuthenticationError) and not outage.renewed:
-            try:
-                renewed = self._refresh()
-            except SpeechmaticsError as exc:
-                error = exc
+    def begin_replay(self) -> tuple[float, dict[str, Any]]:
+        """Return how many seconds of audio will be sent again, and the StartRecognition to begin with."""
         with self._lock:
-            self._next = None
-            for message in errors:
-                self._recovery.hear(message)
-            now = time.monotonic()
-            planned = self._recovery.attempt_failed(error, renewed=renewed, now=now, jitter=_jitter())
-            self._tell()
-        self._announce(planned, error)
+            return self._state.replay.begin(), self._state.replay.start
 
-    def _take_over(self, connection: Connection, again: float) -> bool:
+    def try_next(self, connection: Connection) -> bool:
+        """Note which connection is being tried, so that it can be closed; False if it is not wanted."""
+        self._next = connection  # first this, then the look: who closes or abandons does it the other way
+        return self.is_open
+
+    def take_over(self, connection: Connection, again: float) -> bool:
+        """Let the new connection be the present one; False if nobody wants it."""
         with self._lock:
             if not self.is_open:
                 self._next = None
@@ -466,46 +418,54 @@ class ResumingConnection:
             lost, self._connection = self._connection, connection
             self._next = None  # last: who abandons without the lock looks here first
             self._log.session_id = connection.session_id
-            gap = self._recovery.resumed(again, lost.stats(), connection.session_id, time.monotonic())
-            if self._arrival is not None:
-                connection.ring(self._arrival)
-            self._tell()
+            gap = self._state.resumed(again, lost.stats(), connection.session_id, time.monotonic())
+            if self._receiver_wakeup is not None:
+                connection.wake_on_arrival(self._receiver_wakeup)
+            self._notify()
         self._log.info("resumed after %.1f s; %.1f s of audio are sent again", gap, again)
         return True
 
-    def _catch_up_on(self, connection: Connection) -> None:
+    def catch_up(self, connection: Connection, action: Callable[[Connection], None]) -> None:
+        """Do what sends what was kept; a loss meanwhile is the receiver's to notice."""
         try:
-            self._attempted(connection, self._catch_up)
+            self._attempted(connection, action)
         except SpeechmaticsError as error:
-            connection.fail(error, error.__cause__)  # there the receiver hears of it
+            connection.fail(error, error.__cause__)  # there the receiver gets it
 
-    def _catch_up(self, connection: Connection) -> None:
-        """Say what is due, at ``replay_speed`` at most, until nothing is."""
-        began, said = time.monotonic(), 0.0
-        while True:
-            item = self._take_due(connection)
-            if item is None:
-                return
-            if isinstance(item, Piece):
-                seconds = self._recovery.replay.seconds(len(item.audio))
-                connection.wait_until(began + said / self._speed)
-                said += seconds
-                connection.send_audio(item.audio, channel=item.channel, seconds=seconds, feeding=item.feeding)
-            elif isinstance(item, Request):
-                connection.send(item.message)
-            elif item.channel is None:
-                connection.end_stream()
-            else:
-                connection.end_channel(item.channel)
-            self._said(connection, item)
-
-    def _take_due(self, connection: Connection) -> Optional[Due]:
+    def take_due(self, connection: Connection) -> Optional[Due]:
+        """Return what is to be sent next on the connection; None when it has caught up, or is lost."""
         with self._lock:
-            if connection is not self._connection or self._recovery.outage is not None:
+            if connection is not self._connection or self._state.outage is not None:
                 return None
-            item = self._recovery.due()
-            self._tell()
+            item = self._state.due()
+            self._notify()
             return item
+
+    def seconds_of(self, piece: Piece) -> float:
+        return self._state.replay.seconds(len(piece.audio))
+
+    def sent(self, connection: Connection, item: Due) -> None:
+        """Note that what was due has been sent."""
+        with self._lock:
+            if connection is self._connection and self._state.outage is None:
+                self._state.replay.sent(item)
+
+    def dropped(self, outage: Outage) -> None:
+        """End it with what the outage began with: nobody wants another connection."""
+        self._conclude(outage.error, outage.error.__cause__)
+
+    def attempt_failed(
+        self, error: SpeechmaticsError, messages: Iterable[Mapping[str, Any]], *, renewed: bool
+    ) -> None:
+        """Plan another attempt, or give up; ``messages`` are what the server gave as its reasons."""
+        with self._lock:
+            self._next = None
+            for message in messages:
+                self._state.receive(dict(message))
+            now = time.monotonic()
+            planned = self._state.attempt_failed(error, renewed=renewed, now=now, jitter=_jitter())
+            self._notify()
+        self._announce(planned, error)
 
 
 def _jitter() -> float:

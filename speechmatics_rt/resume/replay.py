@@ -1,7 +1,7 @@
-"""What to keep of a session in progress, and what to say again in the one that takes over.
+"""What to keep of a session in progress, and what to send again in the one that takes over.
 
 Raw audio is kept from a little before the end of the last final, for each channel; requests until they are
-answered; settings for good. All have a place in one order, so that a session that takes over hears them
+answered; settings for good. All have a place in one order, so that a session that takes over gets them
 as the first one did. Pure: no thread, clock or socket; its owner's lock guards it.
 """
 
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Optional, Union
 
 from ..config import AudioFormat
 from ..messages import times_of
-from .stitch import Hearing
+from .stitch import Stitcher
 
 __all__ = ["Due", "End", "Piece", "Replay", "Request"]
 
@@ -59,12 +59,12 @@ class _Track:
         self.pieces: deque[Piece] = deque()
         self.taken = 0  # bytes, from the caller
         self.count = 0  # pieces, from the caller
-        self.reached = 0  # bytes that were said, in whichever session
-        self.next = 1  # the number of the piece to be said next
-        self.skipped = 0  # pieces that the present session doesn't hear
+        self.reached = 0  # bytes that were sent, in whichever session
+        self.next = 1  # the number of the piece to be sent next
+        self.skipped = 0  # pieces that the present session doesn't get
         self.acknowledged = 0
         self.end: Optional[End] = None
-        self.end_said = False
+        self.end_sent = False
         self.offset = 0.0
         self.forgot = 0  # bytes that were let go before their words were final
 
@@ -78,7 +78,7 @@ class _Track:
 
 
 class Replay:
-    """Remember what a session was told, for as long as another one may have to hear it again.
+    """Remember what a session was sent, for as long as another one may have to get it again.
 
     Args:
         start: The StartRecognition message; raw audio.
@@ -88,7 +88,7 @@ class Replay:
     Example:
         >>> replay = Replay({"transcription_config": {"language": "en"}}, [None],
         ...     AudioFormat("pcm_s16le", 16000), buffer_seconds=600)
-        >>> replay.said(replay.keep(None, bytes(32000)))
+        >>> replay.sent(replay.keep(None, bytes(32000)))
         >>> replay.due()
         >>> replay.begin()  # the connection was lost: a second of audio is to be sent again
         1.0
@@ -113,14 +113,14 @@ class Replay:
         # A translation doesn't say its channel, so with them all channels begin anew at one moment.
         self._together = bool(languages)
         self._requests: list[Request] = []  # by order
-        self._asked = 0  # the order up to which requests were said in this session
+        self._requested = 0  # the order up to which requests were sent in this session
         self._order = 0
         self._end: Optional[End] = None
-        self._end_said = False
+        self._end_sent = False
         self._again = False  # the present session is not the first
-        self.hearing = Hearing(languages)
+        self.stitcher = Stitcher(languages)
 
-    # -- what the caller says ------------------------------------------------------------------------
+    # -- what the caller sends ------------------------------------------------------------------------
 
     @property
     def start(self) -> dict[str, Any]:
@@ -149,7 +149,7 @@ class Replay:
     @property
     def heard(self) -> list[float]:
         """Up to which second each channel was heard: the ends of the last finals."""
-        return [self.hearing.until(channel) for channel in self._tracks]
+        return [self.stitcher.until(channel) for channel in self._tracks]
 
     @property
     def bytes_taken(self) -> int:
@@ -165,14 +165,14 @@ class Replay:
 
     @property
     def waiting(self) -> tuple[int, float]:
-        """Tell how many frames, and seconds, of audio are not said yet in the present session."""
+        """Tell how many frames, and seconds, of audio are not sent yet in the present session."""
         due = [(track, track.due) for track in self._tracks.values()]
         frames = sum(track.count + 1 - track.next for track, _ in due)
         return frames, self.seconds(sum(track.taken - piece.start for track, piece in due if piece))
 
     @property
     def over(self) -> bool:
-        """Whether the caller has said all."""
+        """Whether the caller has sent all."""
         return self._end is not None or all(track.end is not None for track in self._tracks.values())
 
     def keep(
@@ -189,7 +189,7 @@ class Replay:
             track.forgot = gone.start + len(gone.audio)
         return piece
 
-    def ask(self, message: Mapping[str, Any]) -> Request:
+    def request(self, message: Mapping[str, Any]) -> Request:
         """Take a message; what asks for an answer is remembered until that comes, a setting for good."""
         kind = message["message"]
         request = Request(self._next_order(), dict(message), self._place(message))
@@ -220,32 +220,32 @@ class Replay:
         channel = message.get("channel")
         return self.seconds_on(channel if channel in self._tracks else next(iter(self._tracks)))
 
-    # -- what is said in the present session ---------------------------------------------------------
+    # -- what is sent in the present session --------------------------------------------------------
 
     def due(self) -> Optional[Due]:
-        """Return what is to be said next; None when all is said."""
+        """Return what is to be sent next; None when all is said."""
         due: list[Due] = [piece for track in self._tracks.values() if (piece := track.due)]
-        due += [t.end for t in self._tracks.values() if t.end and not t.end_said and t.due is None]
-        due += [request for request in self._requests if request.order > self._asked][:1]
+        due += [t.end for t in self._tracks.values() if t.end and not t.end_sent and t.due is None]
+        due += [request for request in self._requests if request.order > self._requested][:1]
         if due:
             first = min(due, key=lambda item: item.order)
             return self._for_session(first) if isinstance(first, Request) else first
-        return self._end if not self._end_said else None
+        return self._end if not self._end_sent else None
 
-    def said(self, item: Due) -> None:
-        """Note that what was due is said."""
+    def sent(self, item: Due) -> None:
+        """Note that what was due is sent."""
         if isinstance(item, Piece):
             track = self._tracks[item.channel]
             track.next = item.number + 1
             track.reached = max(track.reached, item.start + len(item.audio))
         elif isinstance(item, Request):
-            self._asked = item.order
+            self._requested = item.order
             if item.message["message"] not in _ANSWERABLE:
                 self._requests = [request for request in self._requests if request.order != item.order]
         elif item is self._end:
-            self._end_said = True
+            self._end_sent = True
         else:
-            self._tracks[item.channel].end_said = True
+            self._tracks[item.channel].end_sent = True
 
     def _for_session(self, request: Request) -> Request:
         message = dict(request.message)
@@ -261,7 +261,7 @@ class Replay:
 
     @property
     def missing(self) -> float:
-        """Seconds of audio that another session would have to hear and that are kept no more."""
+        """Seconds of audio that another session would have to get and that are kept no more."""
         gaps = [
             self.seconds(track.forgot) - self._anchor(label)
             for label, track in self._tracks.items()
@@ -270,7 +270,7 @@ class Replay:
         return max([0.0, *gaps])
 
     def begin(self) -> float:
-        """Let another session take over; return how many seconds of audio it will hear again."""
+        """Let another session take over; return how many seconds of audio it will get again."""
         again = 0.0
         for label, track in self._tracks.items():
             self._forget(label)
@@ -281,42 +281,42 @@ class Replay:
             begins = track.pieces[0].start if track.pieces else track.taken
             track.next = track.pieces[0].number if track.pieces else track.count + 1
             track.skipped = track.next - 1
-            track.end_said = False
+            track.end_sent = False
             track.offset = self.seconds(begins)
             again = max(again, self.seconds(track.reached - begins))
         self._requests = [r for r in self._requests if r.message["message"] != "SetRecognitionConfig"]
-        self._asked, self._end_said = 0, False
+        self._requested, self._end_sent = 0, False
         self._again = True
-        self.hearing.begin({label: track.offset for label, track in self._tracks.items()})
+        self.stitcher.begin({label: track.offset for label, track in self._tracks.items()})
         return again
 
     def _anchor(self, label: Optional[str]) -> float:
         if self._together:
-            return min(self.hearing.anchor(channel) for channel in self._tracks)
-        return self.hearing.anchor(label)
+            return min(self.stitcher.anchor(channel) for channel in self._tracks)
+        return self.stitcher.anchor(label)
 
     def _forget(self, label: Optional[str]) -> None:
-        """Let go of audio that no session will have to hear again."""
+        """Let go of audio that no session will have to get again."""
         track = self._tracks[label]
         anchor = self._anchor(label) * self._rate
         pieces = track.pieces
         while pieces and pieces[0].number < track.next and pieces[0].start + len(pieces[0].audio) <= anchor:
             pieces.popleft()
 
-    # -- what is heard -------------------------------------------------------------------------------
+    # -- what is received ------------------------------------------------------------------------------
 
-    def hear(self, message: dict[str, Any]) -> Optional[dict[str, Any]]:
+    def receive(self, message: dict[str, Any]) -> Optional[dict[str, Any]]:
         """Return the message as one session would have said it; None if it had been said before."""
         kind = message["message"]
         if kind in _ACKNOWLEDGED:
             return self._acknowledged(message, message.get("channel") if _ACKNOWLEDGED[kind] else None)
-        heard = self.hearing.hear(message)
-        if kind in ("EndOfUtterance", "SpeakersResult") and heard is not None:
-            self._answered(heard)
+        stitched = self.stitcher.receive(message)
+        if kind in ("EndOfUtterance", "SpeakersResult") and stitched is not None:
+            self._answered(stitched)
         elif kind in ("AddTranscript", "AddTranslation"):
             for label in self._tracks:
                 self._forget(label)
-        return heard
+        return stitched
 
     def _acknowledged(self, message: dict[str, Any], channel: Any) -> Optional[dict[str, Any]]:
         track = self._tracks.get(channel)

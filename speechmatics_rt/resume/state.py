@@ -1,7 +1,7 @@
 """One session over several connections: what follows from a loss, without a socket, thread or clock.
 
-What an exchange is to one connection, this is to all of them: what the caller said and heard, the outage,
-if there is one, and the verdict change together, under one lock. The owner brings the lock, the time, the
+What an protocol is to one connection, this is to all of them: what the caller said and heard, the outage,
+if there is one, and the outcome change together, under one lock. The owner brings the lock, the time, the
 connections and the chance.
 """
 
@@ -14,19 +14,19 @@ from typing import Any, NoReturn, Optional
 
 from ..config import AudioFormat, ResumePolicy
 from ..exceptions import SessionError, SpeechmaticsError, TimeoutError, without_frames
-from ..protocol import Arrival, Verdict
+from ..protocol import Outcome, Payload
 from ..stats import SessionStats
 from .backoff import Outage, is_recoverable
 from .replay import Due, Replay
 
-__all__ = ["Own", "Recovery"]
+__all__ = ["LocalMessage", "ResumeState"]
 
 
-class Own(dict[str, Any]):
+class LocalMessage(dict[str, Any]):
     """A message of our own, or one that has been through the replay."""
 
 
-class Recovery:
+class ResumeState:
     """The session as its caller sees it. Pure: times are seconds of the owner's clock; its lock guards it.
 
     Attributes:
@@ -34,7 +34,7 @@ class Recovery:
         ahead: To be received before anything else.
         outage: What lies between a loss and the connection that takes over, or None.
         recovering: From a loss until all that was kept is said; only who makes the attempt speaks then.
-        verdict: How it ended, or None.
+        outcome: How it ended, or None.
         news: Something happened that a receiver waits for; the owner wakes them and takes the flag back.
         room: The same for senders.
         stop: The caller wants to end the stream. This and ``abandoned`` are set without the lock: who
@@ -45,11 +45,11 @@ class Recovery:
     def __init__(self, start: Mapping[str, Any], audio_format: AudioFormat, policy: ResumePolicy) -> None:
         self._policy = policy
         self.replay = Replay(start, _channels(start), audio_format, buffer_seconds=policy.buffer_seconds)
-        self.ahead: list[Arrival] = []
+        self.ahead: list[Payload] = []
         self.outage: Optional[Outage] = None
         self.recovering = self.news = self.room = self.stop = self.abandoned = False
-        self.verdict: Optional[Verdict] = None
-        self._failure: Optional[Verdict] = None  # a reason of our own: no loss after it is mended
+        self.outcome: Optional[Outcome] = None
+        self._failure: Optional[Outcome] = None  # a reason of our own: no loss after it is mended
         self._error: Optional[dict[str, Any]] = None  # an Error that may yet be mended
         self._last: tuple[Optional[Outage], float] = (None, 0.0)  # the outage before, and its end
         self._heard: list[float] = []  # up to where, when it began
@@ -58,12 +58,12 @@ class Recovery:
 
     @property
     def is_over(self) -> bool:
-        return self.verdict is not None or self.abandoned
+        return self.outcome is not None or self.abandoned
 
     @property
     def draining(self) -> bool:
         """Whether the caller has said all, or it is over."""
-        return self.verdict is not None or self.stop or self.replay.over
+        return self.outcome is not None or self.stop or self.replay.over
 
     def stats(self, now: SessionStats) -> SessionStats:
         """Add the figures of the present connection to those of the ones before."""
@@ -90,17 +90,17 @@ class Recovery:
         acknowledged = self.replay.seconds_taken - seconds - now.unacknowledged_seconds
         self._acknowledged = max(self._acknowledged, acknowledged)
 
-    # -- what the caller says ------------------------------------------------------------------------
+    # -- what the caller sends ------------------------------------------------------------------------
 
     def check_turn(self, kind: str, channel: Optional[str] = None) -> None:
         """Refuse what could not be said.
 
         Raises:
             SessionError: It is not the moment for it, or the session has ended.
-            SpeechmaticsError: The verdict, if there is one.
+            SpeechmaticsError: The outcome, if there is one.
         """
-        if self.verdict is not None:
-            self.raise_verdict()
+        if self.outcome is not None:
+            self.raise_outcome()
         if self.abandoned:
             raise SessionError("the session was dropped")
         if self.stop or self.replay.over:
@@ -120,16 +120,16 @@ class Recovery:
             seconds=seconds,
         )
 
-    # -- what is heard -------------------------------------------------------------------------------
+    # -- what is received ------------------------------------------------------------------------------
 
-    def hear(self, message: dict[str, Any]) -> Optional[dict[str, Any]]:
+    def receive(self, message: dict[str, Any]) -> Optional[dict[str, Any]]:
         """Return the message as one session would have said it, if it is for the handlers now."""
         if message["message"] == "Error":
             self._error = message  # delivered only if it is not mended
             return None
-        heard = self.replay.hear(message)
+        heard = self.replay.receive(message)
         if message["message"] == "EndOfTranscript" and self.draining and not self.recovering:
-            self.complete()  # in mid-recovery it came too early: its connection will say so
+            self.complete()  # in mid-state it came too early: its connection will say so
         return heard
 
     # -- a loss --------------------------------------------------------------------------------------
@@ -196,7 +196,7 @@ class Recovery:
         if missing or not outage.plan(now, delay):
             self._give_up(outage, error, missing, now)
             return None
-        outage.message = Own(
+        outage.message = LocalMessage(
             message="Reconnecting",
             attempt=outage.attempts,
             cause=error.text,
@@ -219,7 +219,7 @@ class Recovery:
         if last is not outage.error:
             why += f", the last one: {last.text}"
         error = copy.copy(outage.error)
-        error.args = (f"{error.text}; {why}. Heard up to {heard} (error.transcript): go on from there",)
+        error.args = (f"{error.text}; {why}. Incoming up to {heard} (error.transcript): go on from there",)
         self.conclude(error, outage.error.__cause__ if last is outage.error else last)
 
     def claim(self) -> Optional[Outage]:
@@ -258,7 +258,7 @@ class Recovery:
         self._last, self.outage, self._error = (outage, now), None, None
         gap = now - outage.began
         self.ahead.append(
-            Own(
+            LocalMessage(
                 message="Resumed",
                 attempt=outage.attempts,
                 gap=round(gap, 3),
@@ -271,11 +271,11 @@ class Recovery:
 
     def due(self) -> Optional[Due]:
         """Return what is to be said next on the new connection; None once it has caught up."""
-        item = self.replay.due() if self.verdict is None else None
+        item = self.replay.due() if self.outcome is None else None
         if item is not None:
             return item
         self.recovering = False  # first this, then the look at stop, which is set in the other order
-        if self.stop and self.verdict is None and not self.replay.over:
+        if self.stop and self.outcome is None and not self.replay.over:
             return self.replay.end_stream()
         self.room = True
         return None
@@ -284,29 +284,29 @@ class Recovery:
 
     def complete(self) -> None:
         """Note that the transcript is complete."""
-        self._pronounce(Verdict(SessionError("the session has ended"), None, True))
+        self._pronounce(Outcome(SessionError("the session has ended"), None, True))
 
     def fail(self, error: SpeechmaticsError, cause: Optional[BaseException]) -> None:
         """Note a reason of our own to end it, which comes before all that follows from it."""
-        self._failure = self._failure or Verdict(error, cause, False)
+        self._failure = self._failure or Outcome(error, cause, False)
         if self.outage is not None:
             self.conclude(error, cause)
 
     def conclude(self, error: SpeechmaticsError, cause: Optional[BaseException]) -> None:
         """End it with an error; only the first counts."""
-        if self.verdict is None and self._error is not None:
-            self.ahead.append(Own(self._error))
-        self._pronounce(self._failure or Verdict(error, cause, False))
+        if self.outcome is None and self._error is not None:
+            self.ahead.append(LocalMessage(self._error))
+        self._pronounce(self._failure or Outcome(error, cause, False))
 
-    def _pronounce(self, verdict: Verdict) -> None:
-        self.verdict = self.verdict or verdict
+    def _pronounce(self, outcome: Outcome) -> None:
+        self.outcome = self.outcome or outcome
         self.news = self.room = True
 
-    def raise_verdict(self) -> NoReturn:
-        """Raise the verdict, as an exception of its own each time: each raise writes its own traceback."""
-        if self.verdict is None:
-            raise RuntimeError("there is no verdict")
-        raise copy.copy(self.verdict.error) from self.verdict.cause
+    def raise_outcome(self) -> NoReturn:
+        """Raise the outcome, as an exception of its own each time: each raise writes its own traceback."""
+        if self.outcome is None:
+            raise RuntimeError("there is no outcome")
+        raise copy.copy(self.outcome.error) from self.outcome.cause
 
 
 def _channels(start: Mapping[str, Any]) -> list[Optional[str]]:

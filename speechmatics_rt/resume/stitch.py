@@ -16,7 +16,7 @@ from typing import Any, Optional
 from ..messages import channel_of, is_time, metadata_of, results_of, span, times_of
 from ..transcript import Delimiters, Joiner
 
-__all__ = ["Hearing", "Seam", "shifted"]
+__all__ = ["Stitcher", "Overlap", "shifted"]
 
 LEAD = 0.5  # seconds of audio before what is certain, for the recogniser to find its feet
 _WHOLE = 0.8  # seconds before the last final word: heard in part, it would come again as another word
@@ -31,19 +31,19 @@ _GENERIC = re.compile(r"S(\d{1,9})")
 Items = list[dict[str, Any]]
 
 
-class Seam:
+class Overlap:
     """Tell the words that were heard before from those that are new, at the beginning of a session.
 
-    Compares middles of words, since a limit may be off. The last word before the seam is the one of the
+    Compares middles of words, since a limit may be off. The last word before the overlap is the one of the
     new session whose middle is nearest; what follows is new. Sure as long as limits are off by 40 ms at
     most, and the middles of neighbouring words are more than 160 ms apart.
 
     Args:
-        start, end: Of the last final word before the seam; seconds.
+        start, end: Of the last final word before the overlap; seconds.
 
     Example:
-        >>> seam = Seam(1.0, 1.3)
-        >>> [seam.is_new(0.5, 0.9), seam.is_new(1.03, 1.27), seam.is_new(1.32, 1.6)]
+        >>> overlap = Overlap(1.0, 1.3)
+        >>> [overlap.is_new(0.5, 0.9), overlap.is_new(1.03, 1.27), overlap.is_new(1.32, 1.6)]
         [False, False, True]
     """
 
@@ -76,12 +76,12 @@ class _Channel:
         self.speaking = False  # words came since the last end of an utterance
         self.sounding: set[str] = set()  # audio events that have begun
         self.sounded: dict[str, float] = {}  # and when those of a kind have ended
-        self.seam: Optional[Seam] = None
+        self.overlap: Optional[Overlap] = None
         self.later = False  # the present session is not the first
 
     def begin(self, offset: float) -> None:
         self.offset, self.later = offset, True
-        self.seam = Seam(*self.last) if self.last else None
+        self.overlap = Overlap(*self.last) if self.last else None
 
     def anchor(self) -> float:
         """Return from when on audio is needed, should another session take over."""
@@ -110,7 +110,7 @@ class _Channel:
             self.certain = max(self.certain, self.last[1])
 
 
-class Hearing:
+class Stitcher:
     """Turn what several sessions say, one after the other, into what one would have said.
 
     Args:
@@ -158,8 +158,8 @@ class Hearing:
 
     # -- from the server -----------------------------------------------------------------------------
 
-    def hear(self, message: dict[str, Any]) -> Optional[dict[str, Any]]:
-        """Return the message as one session would have said it; None if it had been said before."""
+    def receive(self, message: dict[str, Any]) -> Optional[dict[str, Any]]:
+        """Return the message as one session would have sent it; None if it had been sent before."""
         kind = message["message"]
         if kind == "RecognitionStarted":
             return self._recognition_started(message)
@@ -169,9 +169,9 @@ class Hearing:
         if self._session:
             message = shifted(message, channel.offset, self._speakers_before)
         self._number_speakers(message)
-        hear = getattr(self, _HEAR.get(kind, ""), None)
-        heard: Optional[dict[str, Any]] = hear(channel, message) if hear is not None else message
-        return heard
+        handle = getattr(self, _HANDLERS.get(kind, ""), None)
+        news: Optional[dict[str, Any]] = handle(channel, message) if handle is not None else message
+        return news
 
     def _of(self, label: Optional[str]) -> _Channel:
         channel = self._channels.get(label)
@@ -195,7 +195,7 @@ class Hearing:
     def _final(self, channel: _Channel, message: dict[str, Any]) -> Optional[dict[str, Any]]:
         results = results_of(message)
         end = times_of(message)[1]
-        kept = self._news(channel, results, channel.seam)
+        kept = self._news(channel, results, channel.overlap)
         heard_before = bool(results) or end <= channel.until + 1e-6
         if channel.later and not kept and heard_before and not message.get("forced"):
             return None
@@ -211,31 +211,31 @@ class Hearing:
         if not channel.later:
             return message
         results = results_of(message)
-        kept = self._news(channel, results, copy.copy(channel.seam))
+        kept = self._news(channel, results, copy.copy(channel.overlap))
         if not kept and times_of(message)[1] <= channel.until + 1e-6:
             return None
         return self._of_news(channel, message, kept, len(kept) < len(results))
 
-    def _news(self, channel: _Channel, results: Items, seam: Optional[Seam]) -> Items:
-        """Return those results that were not delivered before the seam."""
-        if seam is None:
+    def _news(self, channel: _Channel, results: Items, overlap: Optional[Overlap]) -> Items:
+        """Return those results that were not delivered before the overlap."""
+        if overlap is None:
             return results
         kept: Items = []
         held: Items = []  # marks that go with the word behind them
         marked = channel.marked
         for item in results:
             if item.get("type") != "punctuation":
-                if seam.is_new(*span(item)):
+                if overlap.is_new(*span(item)):
                     kept += [*held, item]
                 held = []
             elif item.get("attaches_to") == "next":
                 held.append(item)
-            elif seam.passed:
+            elif overlap.passed:
                 kept.append(item)
             elif not marked and channel.ends_last_word(span(item)[1]):
                 kept.append(item)
                 marked = True
-        return kept + [item for item in held if seam.passed or span(item)[0] > seam.end]
+        return kept + [item for item in held if overlap.passed or span(item)[0] > overlap.end]
 
     def _of_news(
         self, channel: _Channel, message: dict[str, Any], kept: Items, dropped: bool
@@ -309,7 +309,7 @@ class Hearing:
         return message
 
 
-_HEAR = {
+_HANDLERS = {
     "AddTranscript": "_final",
     "AddPartialTranscript": "_partial",
     "AddTranslation": "_translation",

@@ -7,15 +7,22 @@ options, ``latency`` measures.
 
 from __future__ import annotations
 
-from .connector import Service, request_id_of
+from .connector import Connector, request_id_of
+from .listener import listen
+from .request import SessionOptions, SessionRequest, SourceOptions, spelled_out
 from .sender import feed
-from .session import Conversation, MessageStream, listen
+from .session import Session
+from .stream import MessageStream
 
 __all__ = [
-    "Conversation",
+    "Connector",
     "MessageStream",
-    "Service",
+    "Session",
+    "SessionOptions",
+    "SessionRequest",
+    "SourceOptions",
     "feed",
     "listen",
     "request_id_of",
+    "spelled_out",
 ]

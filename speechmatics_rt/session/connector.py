@@ -1,4 +1,4 @@
-"""The service as one client reaches it: address, key, headers, limits."""
+"""The service as one client reaches it: address, key, headers, limits, and what to do about losses."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Callable, Optional
+from typing import Callable, Optional, Union
 
 from .._version import __version__
 from ..auth import AuthBase, StaticKeyAuth, headers_for
-from ..config import ConnectionConfig
+from ..config import ConnectionConfig, ResumePolicy, check_url, redact, with_sdk
 from ..exceptions import ConfigurationError, SpeechmaticsError, TimeoutError
 from ..log import SessionLog
-from ..network import Connection, check_url, dial, redact, shared_context, with_sdk
+from ..network import Connection, Link, dial, shared_context
+from ..resume import ResumingConnection
+from .request import SessionRequest
 
-__all__ = ["DEFAULT_URL", "Service", "request_id_of"]
+__all__ = ["DEFAULT_URL", "Connector", "request_id_of"]
 
 DEFAULT_URL = "wss://eu.rt.speechmatics.com/v2"
 
@@ -27,11 +29,12 @@ def request_id_of(ws_headers: Mapping[str, str]) -> str:
     return next(given, "") or str(uuid.uuid4())
 
 
-class Service:
+class Connector:
     """Make connections with one client's options. May be used from any thread.
 
     Raises:
-        ConfigurationError: The URL is none of ours, or both a key and an ``auth`` are given.
+        ConfigurationError: The URL is none of ours, both a key and an ``auth`` are given, or ``resume`` is
+            no policy.
     """
 
     def __init__(
@@ -41,17 +44,58 @@ class Service:
         url: Optional[str],
         config: Optional[ConnectionConfig],
         sdk_identifier: Optional[str],
+        resume: Union[bool, ResumePolicy],
     ) -> None:
         if auth is not None and api_key is not None:
             raise ConfigurationError("give either auth or api_key, not both")
         if url is not None:
             check_url(url)
+        if not isinstance(resume, (bool, ResumePolicy)):
+            raise ConfigurationError(f"resume={resume!r}: use True, False or a ResumePolicy")
         self.auth = auth if auth is not None else StaticKeyAuth(api_key)
         self.config = config if config is not None else ConnectionConfig()
         self._url = url
         self._sdk_identifier = sdk_identifier or f"python-rt-sync-v{__version__}"
+        self._resume = ResumePolicy() if resume is True else resume or None
 
-    def connect(
+    def check(self, request: SessionRequest) -> None:
+        """Refuse what could not be done, before any I/O.
+
+        Raises:
+            ConfigurationError: A session over several connections was asked for, of audio without time.
+        """
+        if self._resume is not None and request.audio_format.encoding is None:
+            raise ConfigurationError(
+                "resume needs audio whose time is known, so not the format 'file': give raw audio with "
+                "audio_format=AudioFormat('pcm_s16le', 16000), or a mono WAV of PCM or mu-law"
+            )
+
+    def link(self, request: SessionRequest, log: SessionLog, wants: Callable[[str], bool]) -> Link:
+        """Connect; with ``resume``, in a way that replaces a connection that is lost.
+
+        Args:
+            wants: See :class:`Connection`.
+
+        Raises:
+            SpeechmaticsError: Whatever hindered it.
+        """
+        headers = request.ws_headers
+        connection = self._connect(
+            headers, log, deadline=request.deadline, timeout=request.timeout, wants=wants
+        )
+        if self._resume is None:
+            return connection
+        return ResumingConnection(
+            connection,
+            self._redial(headers, log, wants),
+            policy=self._resume,
+            start=request.start,
+            audio_format=request.audio_format,
+            refresh=self.auth.refresh,
+            log=log,
+        )
+
+    def _connect(
         self,
         ws_headers: Mapping[str, str],
         log: SessionLog,
@@ -65,7 +109,6 @@ class Service:
         Args:
             deadline: Of the whole call (monotonic), with ``timeout`` the seconds it was given; what is
                 sooner, this or ``open_timeout``, counts.
-            wants: See :class:`Connection`.
         """
         # Variables are read at call time: a program may load them after it has made its client.
         url = self._url if self._url is not None else os.environ.get("SPEECHMATICS_RT_URL") or DEFAULT_URL
@@ -97,7 +140,7 @@ class Service:
             return self.config
         return replace(self.config, ssl_context=shared_context())
 
-    def redial(
+    def _redial(
         self, ws_headers: Mapping[str, str], log: SessionLog, wants: Callable[[str], bool]
     ) -> Callable[[float], Connection]:
         """Return what makes further connections for one session, each with an ``X-Request-Id`` of its own."""
@@ -107,6 +150,6 @@ class Service:
             again = log.on(log.logger)
             again.request_id = request_id_of(headers)
             log.info("reconnecting with X-Request-Id %s", again.request_id)
-            return self.connect(headers, again, deadline=deadline, timeout=None, wants=wants)
+            return self._connect(headers, again, deadline=deadline, timeout=None, wants=wants)
 
         return dial

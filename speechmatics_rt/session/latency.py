@@ -37,7 +37,7 @@ class Meter:
     Example:
         >>> meter = Meter()
         >>> meter.sent(None, 1.0, now=100.0)
-        >>> meter.heard({"message": "AddTranscript", "metadata": {"start_time": 0, "end_time": 0.8},
+        >>> meter.received({"message": "AddTranscript", "metadata": {"start_time": 0, "end_time": 0.8},
         ...     "results": [{"type": "word", "start_time": 0.2, "end_time": 0.7}]}, now=100.25)
         >>> meter.finals
         [0.25]
@@ -65,7 +65,7 @@ class Meter:
         if len(track.ends) > _MARKS:
             del track.ends[:-1:2], track.moments[:-1:2]
 
-    def heard(self, message: Mapping[str, Any], now: float) -> None:
+    def received(self, message: Mapping[str, Any], now: float) -> None:
         """Note what was heard."""
         kind = message["message"]
         if kind in self._samples:

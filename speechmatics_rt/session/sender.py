@@ -1,4 +1,4 @@
-"""The talking half of a session: threads that read audio sources and send them."""
+"""Threads that read audio sources and send them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Optional
 
 from ..audio import AudioSource, Pacer, described
 from ..exceptions import AudioError, SessionError, SpeechmaticsError
-from .session import Conversation
+from .session import Session
 
 __all__ = ["feed"]
 
 _PATIENCE = 0.02  # seconds a channel waits for another one's chunk before it goes on without
 
 
-class Turns:
+class RoundRobin:
     """Let channels alternate, chunk by chunk, as long as their sources keep up.
 
     Files take strict turns, so that no channel runs ahead of the others. A live source that says nothing
@@ -52,45 +52,43 @@ class Turns:
             self._condition.notify_all()
 
 
-def feed(
-    conversation: Conversation, sources: Mapping[Optional[str], AudioSource], speed: Optional[float]
-) -> None:
+def feed(session: Session, sources: Mapping[Optional[str], AudioSource], speed: Optional[float]) -> None:
     """Start a thread for each source that sends it, at most ``speed`` times as fast as it would sound.
 
     One thread each, since one silent telephone leg must not hold up the other; all on one clock. A single
     source has the channel None.
     """
-    turns = Turns(list(sources))
+    turns = RoundRobin(list(sources))
     began = time.monotonic()
     for channel, source in sources.items():
         pacer = None if speed is None else Pacer(speed, began)
-        name = "feeder" if channel is None else f"feeder-{list(sources).index(channel)}"
+        name = "sender" if channel is None else f"sender-{list(sources).index(channel)}"
         # Each thread needs a copy of its own: a context can be entered by one thread at a time.
         context = contextvars.copy_context()
         thread = threading.Thread(
             target=context.run,
-            args=(_talk, conversation, channel, source, pacer, turns if len(sources) > 1 else None),
-            name=f"speechmatics-rt-{name}-{conversation.log.request_id}",
+            args=(_send, session, channel, source, pacer, turns if len(sources) > 1 else None),
+            name=f"speechmatics-rt-{name}-{session.log.request_id}",
             daemon=True,
         )
         thread.start()
 
 
-def _talk(
-    conversation: Conversation,
+def _send(
+    session: Session,
     channel: Optional[str],
     source: AudioSource,
     pacer: Optional[Pacer],
-    turns: Optional[Turns],
+    turns: Optional[RoundRobin],
 ) -> None:
-    connection = conversation.connection
+    connection = session.connection
     try:
         for chunk in source:
-            if pacer is not None and not connection.wait_until(pacer.due(conversation.seconds(len(chunk)))):
+            if pacer is not None and not connection.wait_until(pacer.due(session.seconds(len(chunk)))):
                 break
             if turns is not None:
                 turns.take(channel)
-            conversation.feed(chunk, channel)
+            session.feed(chunk, channel)
         if channel is None:
             connection.end_stream()
         else:

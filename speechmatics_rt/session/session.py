@@ -1,38 +1,31 @@
-"""One session as its client sees it: a half that talks, a half that listens, and what was heard."""
+"""What belongs to one session: its connection, its transcript, its figures, its outcome."""
 
 from __future__ import annotations
 
-import contextvars
 import copy
 import logging
 import threading
 import time
-import warnings
-import weakref
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 from ..audio import Block, check_chunk
 from ..config import AudioFormat
 from ..events import EventEmitter
-from ..exceptions import SessionError, SpeechmaticsError, TimeoutError, without_frames
+from ..exceptions import SpeechmaticsError, without_frames
 from ..log import SessionLog
-from ..messages import ServerMessage
-from ..network import Connection, Latch
-from ..protocol import ACKNOWLEDGEMENTS, Arrival
-from ..resume import ResumingConnection
+from ..network import Latch, Link
 from ..stats import Latency, SessionStats
 from ..transcript import Transcript
 from .latency import Meter
 
-__all__ = ["Conversation", "MessageStream", "listen"]
+__all__ = ["Session"]
 
 logger = logging.getLogger(__name__)
 
 
-class Conversation:
+class Session:
     """What belongs to one session: its connection, its transcript, and whether all of it was delivered.
 
     One thread delivers: the caller's in ``stream()`` and ``transcribe()``, the listener's after
@@ -42,7 +35,7 @@ class Conversation:
 
     def __init__(
         self,
-        connection: Union[Connection, ResumingConnection],
+        connection: Link,
         start: dict[str, Any],
         audio_format: AudioFormat,
         log: SessionLog,
@@ -88,7 +81,7 @@ class Conversation:
         try:
             sent = self.connection.send_audio(payload, channel=channel, seconds=seconds, wait=wait)
         except SpeechmaticsError as exc:
-            self.told(exc)
+            self.annotate(exc)
             raise
         if sent:
             self._sent(channel, seconds)
@@ -109,21 +102,21 @@ class Conversation:
         try:
             self.connection.send(message)
         except SpeechmaticsError as exc:
-            self.told(exc)
+            self.annotate(exc)
             raise
 
     def deliver(self, message: dict[str, Any], emitter: EventEmitter) -> None:
         """Hand one message to the transcript and to its handlers, on this thread."""
         if self.closed:
             return
-        self.hear(message)
+        self.take_in(message)
         emitter.emit(message["message"], message)
 
-    def hear(self, message: dict[str, Any]) -> None:
+    def take_in(self, message: dict[str, Any]) -> None:
         """Put one message, of which the handlers are about to hear, into the transcript and the figures."""
         self.transcript.add(message)
         with self._meter_lock:
-            self._meter.heard(message, time.monotonic())
+            self._meter.received(message, time.monotonic())
 
     def stats(self) -> SessionStats:
         """Give the figures, up to this moment."""
@@ -151,7 +144,7 @@ class Conversation:
             self.log.error("a handler failed; stop_session() raises it", exc_info=error)
             self.handler_failure = without_frames(error)
 
-    def told(self, error: SpeechmaticsError) -> SpeechmaticsError:
+    def annotate(self, error: SpeechmaticsError) -> SpeechmaticsError:
         """Complete an error that is about to reach the caller: what was heard until then, and the ids."""
         error.transcript = self.transcript
         error.request_id = self.log.request_id
@@ -162,166 +155,7 @@ class Conversation:
     def raise_failure(self) -> None:
         """Raise what ended it, if it failed."""
         if self.failure is not None:
-            raise self.told(copy.copy(self.failure)) from self.failure.__cause__
+            raise self.annotate(copy.copy(self.failure)) from self.failure.__cause__
         if self.handler_failure is not None:
             failure, self.handler_failure = self.handler_failure, None
             raise failure
-
-
-class MessageStream:
-    """The messages of one session, as an iterator: ``for message in client.stream(file)``.
-
-    Each message is delivered to its handlers first, on the thread that iterates, and then returned. All
-    server messages come but the acknowledgements of audio. The iteration ends after ``EndOfTranscript``
-    and raises what went wrong, with ``transcript`` holding what was heard.
-
-    Leaving it unfinished ends the session: by ``close()``, by ``with``, or by dropping the stream.
-
-    Attributes:
-        transcript: What was heard so far; complete when the iteration has ended.
-    """
-
-    # An object rather than a generator: a generator that is dropped while it waits can't be closed from
-    # its finaliser, and one that was never started wouldn't run its cleanup at all.
-
-    def __init__(
-        self,
-        conversation: Conversation,
-        client: EventEmitter,
-        *,
-        deadline: float = float("inf"),
-        timeout: Optional[float] = None,
-    ) -> None:
-        self._conversation = conversation
-        self._client = client
-        self._deadline = deadline
-        self._timeout = timeout
-        self._batch: deque[Arrival] = deque()
-        conversation.delivering = threading.get_ident()
-
-    @property
-    def transcript(self) -> Transcript:
-        return self._conversation.transcript
-
-    def __iter__(self) -> MessageStream:
-        return self
-
-    def __next__(self) -> ServerMessage:
-        conversation = self._conversation
-        if conversation.delivered.is_set():
-            raise StopIteration
-        conversation.delivering = threading.get_ident()
-        while True:
-            while self._batch:
-                try:
-                    message = conversation.connection.open(self._batch.popleft())
-                except SpeechmaticsError as exc:
-                    self._failed(exc)
-                    raise
-                if message is None:
-                    continue
-                kind = message["message"]  # a handler may do with its message what it likes
-                conversation.deliver(message, self._client)
-                if kind not in ACKNOWLEDGEMENTS:
-                    return message  # type: ignore[return-value]  # what is in it is for the server to say
-            self._batch.extend(self._receive())
-
-    def _receive(self) -> list[Arrival]:
-        """Wait for messages; end the stream when there are no more to come."""
-        conversation = self._conversation
-        try:
-            batch = conversation.connection.receive(self._deadline)
-            if batch is None:
-                raise TimeoutError(
-                    f"the transcription was not complete within {self._timeout:g} s",
-                    stage="whole",
-                    seconds=self._timeout,
-                )
-        except SpeechmaticsError as exc:
-            self._failed(exc)
-            raise
-        if not batch:
-            conversation.end()
-            conversation.connection.close()
-            raise StopIteration
-        return batch
-
-    def _failed(self, error: SpeechmaticsError) -> None:
-        self._conversation.end(error)
-        self._conversation.connection.close()
-        self._conversation.told(error)
-
-    def close(self) -> None:
-        """End the session if it still runs; what had not arrived is lost."""
-        self._batch.clear()
-        try:
-            self._conversation.connection.close()
-        finally:
-            self._conversation.end()
-
-    def __enter__(self) -> MessageStream:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        conversation = getattr(self, "_conversation", None)
-        if conversation is None or conversation.delivered.is_set():
-            return
-        conversation.end()
-        conversation.connection.abandon()
-        if not conversation.closed:
-            text = f"a stream was dropped before its end; use 'with' or close(): {self!r}"
-            warnings.warn(text, ResourceWarning, 2)
-
-
-def listen(conversation: Conversation, client: EventEmitter) -> None:
-    """Start the thread that delivers between ``start_session()`` and ``stop_session()``.
-
-    It holds the client weakly between messages, so that a dropped client is collected.
-    """
-    connection, log = conversation.connection, conversation.log
-    reference = weakref.ref(client)
-    context = contextvars.copy_context()
-
-    def deliver(batch: list[Arrival]) -> bool:
-        emitter = reference()
-        if emitter is None:
-            conversation.orphaned = True
-            return False
-        for arrival in batch:
-            message = connection.open(arrival)
-            if message is None:
-                continue
-            try:
-                conversation.deliver(message, emitter)
-            except Exception as exc:  # noqa: BLE001  # handler_errors="raise": stop_session() raises it
-                conversation.handler_failed(exc)
-        return True
-
-    conversation.delivering = None
-
-    def hear() -> None:
-        conversation.delivering = threading.get_ident()
-        failure: Optional[SpeechmaticsError] = None
-        try:
-            batch = connection.receive()
-            while batch and deliver(batch):
-                batch = connection.receive()
-        except SpeechmaticsError as exc:
-            failure = exc
-            if not isinstance(exc, SessionError):
-                log.error("the session failed: %s", exc.text)  # noqa: TRY400  # stop_session() raises it
-        except BaseException as exc:  # SystemExit in a handler
-            failure = SessionError(f"a handler ended the delivery: {exc!r}")
-            connection.fail(failure, exc)
-            raise
-        finally:
-            conversation.end(failure)
-            connection.close()
-
-    thread = threading.Thread(
-        target=context.run, args=(hear,), name=f"speechmatics-rt-listener-{log.request_id}", daemon=True
-    )
-    thread.start()

@@ -1,0 +1,92 @@
+"""The one lock of a connection, what it guards, and who waits for that to change."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from typing import NoReturn, Optional
+
+from ..exceptions import SpeechmaticsError
+from ..log import SessionLog
+from ..protocol import ClientProtocol
+from .wakeup import WaitList, WakeUp
+
+__all__ = ["Monitor"]
+
+
+class Monitor:
+    """Let the caller's threads, the reader and the writer share one :class:`ClientProtocol`.
+
+    ``lock`` guards ``protocol``, the tickets of ``room`` and ``news``, and the flags of the writer. Under it
+    the socket is tried, which never waits; it is never held over a wait, a join or the user's code.
+    Who waits takes a ticket under it, from ``room`` (senders) or ``news`` (receivers, and who starts or
+    closes), and waits for that without it. ``writer`` wakes the writer, and belongs to no lock.
+
+    Attributes:
+        abandoned: Nobody is interested any more; set without the lock, by finalisers.
+        running: Which of the two threads have not left.
+    """
+
+    def __init__(self, protocol: ClientProtocol, log: SessionLog) -> None:
+        self.lock = threading.Lock()
+        self.protocol = protocol
+        self.room = WaitList()
+        self.news = WaitList()
+        self.writer = WakeUp()
+        self.abandoned = False
+        self.running = {"reader", "writer"}
+        self._elsewhere: Optional[WakeUp] = None  # of a receiver that sleeps in an event loop
+        self._phase = protocol.state.phase  # as the writer last learned it
+        self._log = log
+
+    def wake_on_arrival(self, wakeup: WakeUp) -> None:
+        """Wake also who sleeps elsewhere when there is something to receive, and once at once."""
+        self._elsewhere = wakeup
+        wakeup.wake()
+
+    def notify(self) -> None:
+        """Wake who waits for what has happened; the lock is held.
+
+        The writer too where the phase has changed: other deadlines may count now.
+        """
+        protocol = self.protocol
+        if protocol.room:
+            protocol.room = False
+            self.room.notify_all()
+        if protocol.news:
+            protocol.news = False
+            self.news.notify_all()
+            if self._elsewhere is not None:
+                self._elsewhere.wake()
+        if protocol.state.phase is not self._phase:
+            self._phase = protocol.state.phase
+            self.writer.wake()
+
+    def notify_from_reader(self) -> None:
+        """Wake them from the reader's thread, which holds no lock."""
+        if self.protocol.news or self.protocol.room:
+            with self.lock:
+                self.notify()
+
+    def leave(self, thread: str) -> bool:
+        """Note that a thread, ``"reader"`` or ``"writer"``, is leaving; tell whether it was the last."""
+        with self.lock:
+            self.running.discard(thread)
+            last = not self.running
+            self.room.notify_all()
+            self.news.notify_all()
+        self.writer.wake()
+        return last
+
+    def annotate(self, error: SpeechmaticsError) -> SpeechmaticsError:
+        """Put the ids into an error that is about to reach the caller."""
+        error.request_id = self._log.request_id
+        error.session_id = self.protocol.state.session_id
+        return error
+
+    def raise_outcome(self) -> NoReturn:
+        """Raise the outcome, as an exception of its own each time: each raise writes its own traceback."""
+        outcome = self.protocol.outcome
+        if outcome is None:
+            raise RuntimeError("there is no outcome")
+        raise self.annotate(copy.copy(outcome.error)) from outcome.cause

@@ -1,0 +1,105 @@
+"""One attempt at a new connection, on a thread of its own, which then sends what was kept."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Callable, Optional
+
+from ..exceptions import AuthenticationError, SessionError, SpeechmaticsError, TimeoutError
+from ..network import Connection
+from .backoff import Outage
+from .replay import Piece, Request
+
+if TYPE_CHECKING:
+    from .connection import ResumingConnection
+
+__all__ = ["Attempt"]
+
+
+class Attempt:
+    """Replace a connection that was lost; :meth:`run` is the thread, and leaves when it has caught up.
+
+    Args:
+        link: Whose connection it is.
+        outage: Which attempt of it is to be made.
+        dial: Makes the connection, until a moment (monotonic).
+        refresh: Asks for a new token; False if there is none to be had.
+        speed: At how many times real time what was kept is sent.
+    """
+
+    def __init__(
+        self,
+        link: ResumingConnection,
+        outage: Outage,
+        dial: Callable[[float], Connection],
+        *,
+        refresh: Callable[[], bool],
+        speed: float,
+    ) -> None:
+        self._link = link
+        self._outage = outage
+        self._dial = dial
+        self._refresh = refresh
+        self._speed = speed
+
+    def run(self) -> None:
+        try:
+            self._reconnect()
+        except BaseException as exc:  # whatever it is, the receiver waits for this thread
+            self._link.fail(SessionError(f"the connection could not be restored: {exc!r}"), exc)
+            if not isinstance(exc, Exception):
+                raise
+
+    def _reconnect(self) -> None:
+        link, outage = self._link, self._outage
+        link.close_lost()  # before the wait: an open socket counts against the quota
+        connection: Optional[Connection] = None
+        taken = False
+        try:
+            if link.wait(outage.due):
+                again, start = link.begin_replay()
+                connection = self._dial(outage.until)
+                if link.try_next(connection) and not connection.start(start, outage.until):
+                    raise TimeoutError("the session did not start in time", stage="start")
+                taken = link.take_over(connection, again)
+            if taken and connection is not None:
+                link.catch_up(connection, self._catch_up)
+            else:
+                link.dropped(outage)
+        except SpeechmaticsError as error:
+            self._failed(connection, error)
+        finally:
+            if connection is not None and not taken:
+                connection.close()
+
+    def _failed(self, connection: Optional[Connection], error: SpeechmaticsError) -> None:
+        reasons = []
+        if connection is not None:
+            left_over = [payload for payload in connection.left_over().payloads if isinstance(payload, dict)]
+            reasons = [message for message in left_over if message["message"] == "Error"]
+            connection.close()  # before the next attempt is announced
+        renewed = False
+        if isinstance(error, AuthenticationError) and not self._outage.renewed:
+            try:
+                renewed = self._refresh()
+            except SpeechmaticsError as exc:
+                error = exc
+        self._link.attempt_failed(error, reasons, renewed=renewed)
+
+    def _catch_up(self, connection: Connection) -> None:
+        """Send what is due, at ``speed`` at most, until nothing is."""
+        link = self._link
+        began, sent = time.monotonic(), 0.0
+        while (item := link.take_due(connection)) is not None:
+            if isinstance(item, Piece):
+                seconds = link.seconds_of(item)
+                connection.wait_until(began + sent / self._speed)
+                sent += seconds
+                connection.send_audio(item.audio, channel=item.channel, seconds=seconds, feeding=item.feeding)
+            elif isinstance(item, Request):
+                connection.send(item.message)
+            elif item.channel is None:
+                connection.end_stream()
+            else:
+                connection.end_channel(item.channel)
+            link.sent(connection, item)
