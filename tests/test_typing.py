@@ -19,7 +19,7 @@ import pytest
 from typing_extensions import NotRequired, get_type_hints
 
 from speechmatics_rt import ServerMessageType
-from speechmatics_rt.messages import handlers as registration
+from speechmatics_rt.messages import handlers
 from speechmatics_rt.messages import types as messages
 
 ROOT = Path(__file__).parent.parent
@@ -28,9 +28,9 @@ WRONG = ROOT / "tests" / "typing" / "wrong.py"
 
 
 def signatures() -> list[dict[str, Any]]:
-    """The overloads of HandlerDecorator, evaluated: the types of ``event``, ``callback`` and what they return."""
-    tree = ast.parse(inspect.getsource(registration.HandlerDecorator))
-    names = vars(registration)
+    """The overloads of HandlerDecorator, evaluated: the types of event, callback and what they return."""
+    tree = ast.parse(inspect.getsource(handlers.HandlerDecorator))
+    names = vars(handlers)
 
     def read(node: ast.expr) -> Any:
         return eval(ast.unparse(node), dict(names))

@@ -6,13 +6,24 @@ writes SRT and WebVTT, ``results`` holds the objects of those who prefer attribu
 
 from __future__ import annotations
 
-from .results import TranscriptResult
-from .transcript import Transcript, Word
-from .words import Delimiters, Joiner
+from .results import (
+    RecognitionAlternative,
+    RecognitionDisplay,
+    RecognitionMetadata,
+    RecognitionResult,
+    TranscriptResult,
+)
+from .transcript import Transcript
+from .words import Delimiters, Joiner, Paragraph, Word
 
 __all__ = [
     "Delimiters",
     "Joiner",
+    "Paragraph",
+    "RecognitionAlternative",
+    "RecognitionDisplay",
+    "RecognitionMetadata",
+    "RecognitionResult",
     "Transcript",
     "TranscriptResult",
     "Word",

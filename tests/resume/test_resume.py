@@ -34,7 +34,7 @@ from speechmatics_rt.exceptions import EndOfTranscriptError
 from speechmatics_rt.local import Fault
 from speechmatics_rt.resume.backoff import Outage, is_recoverable
 
-from .reliability.numbered import FORMAT, RATE, NumberedEngine, speak
+from ..reliability.numbered import FORMAT, RATE, NumberedEngine, speak
 
 QUICK = ResumePolicy(min_delay=0.01, max_delay=0.05, busy_delay=0.1, replay_speed=1000)
 SLOW = ResumePolicy(min_delay=20, max_delay=20)

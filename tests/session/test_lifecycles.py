@@ -31,7 +31,7 @@ from speechmatics_rt import (
 from speechmatics_rt.local import Fault
 from speechmatics_rt.protocol import client as protocol
 
-from .conftest import threads
+from ..conftest import threads
 
 PCM = AudioFormat("pcm_s16le", 16000)
 SECOND = bytes(32000)
@@ -642,7 +642,7 @@ def test_paced_audio_leaves_no_waiters_behind_while_nothing_is_delivered(raw) ->
         while connection._protocol.state.sent < 100:
             assert time.monotonic() < deadline, "it does not send"
             time.sleep(0.02)  # nothing is delivered, so nothing rings
-        assert len(connection._room._tickets) < 5
+        assert len(connection._monitor.room._tickets) < 5
         assert stream is not None
 
 

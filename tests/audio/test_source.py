@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechmatics_rt.audio.source import Pacer, check_chunk, open_source
-from speechmatics_rt.config.recognition import AudioEncoding, AudioFormat
+from speechmatics_rt.config.audio import AudioEncoding, AudioFormat
 from speechmatics_rt.exceptions import AudioError, ConfigurationError, SessionError
 
 PCM = AudioFormat(encoding="pcm_s16le", sample_rate=16000)
 FLOAT = AudioFormat(encoding="pcm_f32le", sample_rate=16000)
 FILE = AudioFormat()
-SPEECH = Path(__file__).parents[1] / "examples" / "audio" / "librivox_3_sentences.wav"
+SPEECH = Path(__file__).parents[2] / "examples" / "audio" / "librivox_3_sentences.wav"
 
 
 def chunk(name: bytes, body: bytes, size: int | None = None) -> bytes:

@@ -31,8 +31,8 @@ from speechmatics_rt.exceptions import EndOfTranscriptError
 from speechmatics_rt.local import Fault
 from speechmatics_rt.resume.replay import Replay
 
-from .conftest import threads
-from .reliability.numbered import FORMAT, RATE, NumberedEngine
+from ..conftest import threads
+from ..reliability.numbered import FORMAT, RATE, NumberedEngine
 from .test_resume import ALL, AUDIO, CHUNK, CONFIG, QUICK, SLOW, ClientOf, Diary, Serve, contents, pieces
 
 SECOND = bytes(2 * RATE)

@@ -18,8 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import speechmatics_rt
-from speechmatics_rt.config.connection import ConnectionConfig, ResumePolicy
-from speechmatics_rt.config.recognition import (
+from speechmatics_rt.config import (
     AudioEncoding,
     AudioEventsConfig,
     AudioFormat,
@@ -33,6 +32,7 @@ from speechmatics_rt.config.recognition import (
     set_recognition_config,
     start_recognition,
 )
+from speechmatics_rt.config.connection import ConnectionConfig, ResumePolicy
 from speechmatics_rt.exceptions import ConfigurationError
 from speechmatics_rt.stats import SessionInfo
 

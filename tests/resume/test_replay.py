@@ -46,13 +46,13 @@ def contents(message: Optional[dict[str, Any]]) -> list[str]:
 def hearing_of(*messages: dict[str, Any], languages: tuple[str, ...] = ()) -> Stitcher:
     hearing = Stitcher(languages)
     for message in (STARTED, *messages):
-        hearing.hear(message)
+        hearing.receive(message)
     return hearing
 
 
 def begin(hearing: Stitcher, offset: float) -> None:
     hearing.begin({None: offset})
-    assert hearing.hear(STARTED) is None
+    assert hearing.receive(STARTED) is None
 
 
 # -- the property: delivered words are spoken words ----------------------------------------------------
@@ -169,7 +169,7 @@ def transcribe(seed: int, *, channels: int, drops: int, blur: float, shortest: f
     for session in range(drops + 1):
         if session:
             replay.begin()
-        deliver(replay.hear(dict(STARTED)))
+        deliver(replay.receive(dict(STARTED)))
         offsets = {label: replay._tracks[label].offset for label in labels}
         ears = {
             label: Recogniser(rng, spoken[label], offsets[label], blur=blur, delay=rng.choice([0.1, 0.7, 4]))
@@ -179,7 +179,7 @@ def transcribe(seed: int, *, channels: int, drops: int, blur: float, shortest: f
         lost = rng.random() < 0.5  # what was said last does not arrive
         inbox: list[dict[str, Any]] = []
         while (due := replay.due()) is not None and life > 0:
-            replay.said(due)
+            replay.sent(due)
             if isinstance(due, Piece):
                 seconds = len(due.audio) / RATE
                 life -= seconds
@@ -188,12 +188,12 @@ def transcribe(seed: int, *, channels: int, drops: int, blur: float, shortest: f
                 said = ears[due.channel].feed(seconds)
                 inbox += [m if due.channel is None else {**m, "channel": due.channel} for m in said]
                 while inbox and rng.random() < 0.8:
-                    deliver(replay.hear(inbox.pop(0)))
+                    deliver(replay.receive(inbox.pop(0)))
         else:
             for label, ear in ears.items():
                 inbox += [m if label is None else {**m, "channel": label} for m in ear.feed(0.0, finish=True)]
         for message in inbox[: len(inbox) // 2 if lost and session < drops else None]:
-            deliver(replay.hear(message))
+            deliver(replay.receive(message))
     assert started == 1
     for label in labels:
         words = [(content, start, end) for content, start, end in delivered[label] if content != "."]
@@ -237,8 +237,8 @@ def test_without_a_blur_words_may_be_as_short_as_they_like(seed: int, drops: int
 def test_the_first_session_passes_untouched() -> None:
     hearing = Stitcher()
     message = final(result("Good", 0.1, 0.5))
-    assert hearing.hear(STARTED) is STARTED
-    assert hearing.hear(message) is message
+    assert hearing.receive(STARTED) is STARTED
+    assert hearing.receive(message) is message
 
 
 def test_the_last_word_before_the_seam_is_told_by_the_middle_not_by_its_limits() -> None:
@@ -250,7 +250,7 @@ def test_the_last_word_before_the_seam_is_told_by_the_middle_not_by_its_limits()
 def test_the_same_word_said_again_right_after_the_seam_is_new() -> None:
     hearing = hearing_of(final(result("no", 1.0, 1.2), result("no", 1.2, 1.4)))
     begin(hearing, 0.9)
-    heard = hearing.hear(final(*[result("no", 0.1 + 0.2 * n, 0.3 + 0.2 * n) for n in range(4)]))
+    heard = hearing.receive(final(*[result("no", 0.1 + 0.2 * n, 0.3 + 0.2 * n) for n in range(4)]))
     assert heard is not None
     assert [item["start_time"] for item in heard["results"]] == [1.4, 1.6]
     assert heard["metadata"] == {"start_time": 1.4, "end_time": 1.8, "transcript": "no no "}
@@ -260,15 +260,15 @@ def test_a_word_recognised_in_two_pieces_the_second_time_is_not_said_again() -> 
     hearing = hearing_of(final(result("everyone", 1.0, 1.4)))
     begin(hearing, 0.5)
     assert contents(
-        hearing.hear(final(result("every", 0.5, 0.7), result("one", 0.7, 0.9), result("is", 0.92, 1.1)))
+        hearing.receive(final(result("every", 0.5, 0.7), result("one", 0.7, 0.9), result("is", 0.92, 1.1)))
     ) == ["is"]
 
 
 def test_a_mark_heard_again_is_not_doubled() -> None:
     hearing = hearing_of(final(result("Good", 1.0, 1.4), result(".", 1.4, 1.4)))
     begin(hearing, 0.7)
-    assert hearing.hear(final(result("Good", 0.3, 0.72))) is None
-    assert contents(hearing.hear(final(result(".", 0.72, 0.72), result("Now", 0.8, 1.0)))) == ["Now"]
+    assert hearing.receive(final(result("Good", 0.3, 0.72))) is None
+    assert contents(hearing.receive(final(result(".", 0.72, 0.72), result("Now", 0.8, 1.0)))) == ["Now"]
 
 
 def test_a_mark_that_was_still_owed_at_the_seam_comes_once() -> None:
@@ -277,8 +277,8 @@ def test_a_mark_that_was_still_owed_at_the_seam_comes_once() -> None:
     again = final(
         result("Well", 0.1, 0.8), result(",", 0.8, 0.8), result("done", 0.9, 1.3), result(".", 1.3, 1.3)
     )
-    assert contents(hearing.hear(again)) == ["."]
-    assert hearing.hear(final(result(".", 1.3, 1.3))) is None
+    assert contents(hearing.receive(again)) == ["."]
+    assert hearing.receive(final(result(".", 1.3, 1.3))) is None
 
 
 def test_a_mark_that_belongs_to_the_word_behind_it_goes_with_that_word() -> None:
@@ -286,7 +286,7 @@ def test_a_mark_that_belongs_to_the_word_behind_it_goes_with_that_word() -> None
     begin(hearing, 0.5)
     request = {**result("?", 0.5, 0.5), "attaches_to": "next"}
     assert contents(
-        hearing.hear(final(request, result("Si", 0.5, 0.9), request, result("que", 0.95, 1.2)))
+        hearing.receive(final(request, result("Si", 0.5, 0.9), request, result("que", 0.95, 1.2)))
     ) == ["?", "que"]
 
 
@@ -294,16 +294,16 @@ def test_partials_lose_what_is_final_and_move_nothing() -> None:
     hearing = hearing_of(final(result("Good", 1.0, 1.4)))
     begin(hearing, 0.7)
     partial = {**final(result("Good", 0.3, 0.7), result("day", 0.7, 1.0)), "message": "AddPartialTranscript"}
-    assert contents(hearing.hear(partial)) == contents(hearing.hear(partial)) == ["day"]
-    assert contents(hearing.hear(final(result("Good", 0.3, 0.7), result("day", 0.7, 1.0)))) == ["day"]
+    assert contents(hearing.receive(partial)) == contents(hearing.receive(partial)) == ["day"]
+    assert contents(hearing.receive(final(result("Good", 0.3, 0.7), result("day", 0.7, 1.0)))) == ["day"]
 
 
 def test_silence_advances_what_is_certain_words_only_to_their_end() -> None:
     hearing = hearing_of(final(result("Good", 1.0, 1.4), end=1.9))
     assert hearing.anchor(None) == pytest.approx(0.2)
-    hearing.hear(final(start=1.9, end=5.0))
+    hearing.receive(final(start=1.9, end=5.0))
     assert hearing.anchor(None) == pytest.approx(0.2), "a mark may still come"
-    hearing.hear(final(start=5.0, end=6.0))
+    hearing.receive(final(start=5.0, end=6.0))
     assert hearing.anchor(None) == pytest.approx(5.5)
 
 
@@ -331,10 +331,10 @@ def test_generic_speakers_are_kept_apart_and_enrolled_ones_carried() -> None:
         result("d", 0.5, 0.9, speaker="Alice"),
         result("e", 1.0, 1.4, speaker="UU"),
     ]
-    heard = hearing.hear(final(*people))
+    heard = hearing.receive(final(*people))
     assert heard is not None
     assert [item["alternatives"][0]["speaker"] for item in heard["results"]] == ["S4", "Alice", "UU"]
-    asked = hearing.hear({"message": "SpeakersResult", "speakers": [{"label": "S1"}, {"label": "Alice"}]})
+    asked = hearing.receive({"message": "SpeakersResult", "speakers": [{"label": "S1"}, {"label": "Alice"}]})
     assert asked == {"message": "SpeakersResult", "speakers": [{"label": "S4"}, {"label": "Alice"}]}
 
 
@@ -345,18 +345,18 @@ def end_of_utterance(time: float, **more: Any) -> dict[str, Any]:
 def test_an_utterance_ends_once() -> None:
     hearing = hearing_of(final(result("Good", 1.0, 1.4)), end_of_utterance(1.8))
     begin(hearing, 0.7)
-    hearing.hear(final(result("Good", 0.3, 0.7)))
-    assert hearing.hear(end_of_utterance(1.1)) is None
-    hearing.hear(final(result("day", 2.0, 2.4)))
-    assert hearing.hear(end_of_utterance(2.8)) == end_of_utterance(3.5)
+    hearing.receive(final(result("Good", 0.3, 0.7)))
+    assert hearing.receive(end_of_utterance(1.1)) is None
+    hearing.receive(final(result("day", 2.0, 2.4)))
+    assert hearing.receive(end_of_utterance(2.8)) == end_of_utterance(3.5)
 
 
 def test_an_end_of_utterance_lost_at_the_seam_comes_from_the_next_session() -> None:
     hearing = hearing_of(final(result("Good", 1.0, 1.4)))
     begin(hearing, 0.7)
-    hearing.hear(final(result("Good", 0.3, 0.7)))
-    assert hearing.hear(end_of_utterance(0.2)) is None  # of the utterance before
-    assert hearing.hear(end_of_utterance(1.1)) is not None
+    hearing.receive(final(result("Good", 0.3, 0.7)))
+    assert hearing.receive(end_of_utterance(0.2)) is None  # of the utterance before
+    assert hearing.receive(end_of_utterance(1.1)) is not None
 
 
 def test_a_sound_that_goes_on_over_the_seam_begins_and_ends_once() -> None:
@@ -365,12 +365,12 @@ def test_a_sound_that_goes_on_over_the_seam_begins_and_ends_once() -> None:
 
     hearing = hearing_of(event("Started", start_time=1.0))
     begin(hearing, 2.0)
-    assert hearing.hear(event("Started", start_time=0.1)) is None
-    assert hearing.hear(event("Ended", end_time=1.0)) == event("Ended", end_time=3.0)
+    assert hearing.receive(event("Started", start_time=0.1)) is None
+    assert hearing.receive(event("Ended", end_time=1.0)) == event("Ended", end_time=3.0)
     begin(hearing, 2.5)
-    assert hearing.hear(event("Started", start_time=0.0)) is None
-    assert hearing.hear(event("Ended", end_time=0.5)) is None
-    assert hearing.hear(event("Started", start_time=4.0)) == event("Started", start_time=6.5)
+    assert hearing.receive(event("Started", start_time=0.0)) is None
+    assert hearing.receive(event("Ended", end_time=0.5)) is None
+    assert hearing.receive(event("Started", start_time=4.0)) == event("Started", start_time=6.5)
 
 
 def test_a_sentence_that_waits_for_its_translation_is_replayed_from_its_beginning() -> None:
@@ -384,21 +384,21 @@ def test_a_sentence_that_waits_for_its_translation_is_replayed_from_its_beginnin
     hearing = hearing_of(
         final(result("One", 1.0, 1.4), result(".", 1.4, 1.4)), translation(1.0, 1.4), languages=("fr",)
     )
-    hearing.hear(final(result("Two", 3.0, 3.4), result("three", 3.4, 6.0)))
+    hearing.receive(final(result("Two", 3.0, 3.4), result("three", 3.4, 6.0)))
     assert hearing.anchor(None) == pytest.approx(0.9)
     begin(hearing, 0.9)
-    assert hearing.hear(translation(0.1, 0.5)) is None
-    assert hearing.hear(translation(2.1, 5.5)) is not None
+    assert hearing.receive(translation(0.1, 0.5)) is None
+    assert hearing.receive(translation(2.1, 5.5)) is not None
 
 
 def test_what_every_session_says_at_its_start_is_heard_once() -> None:
     hearing = hearing_of({"message": "LanguageInfo", "language": "he"})
     hearing.begin({None: 3.0})
-    assert hearing.hear({"message": "Info", "type": "concurrent_session_usage", "reason": ""}) is None
-    assert hearing.hear(STARTED) is None
-    assert hearing.hear({"message": "LanguageInfo", "language": "he"}) is None
+    assert hearing.receive({"message": "Info", "type": "concurrent_session_usage", "reason": ""}) is None
+    assert hearing.receive(STARTED) is None
+    assert hearing.receive({"message": "LanguageInfo", "language": "he"}) is None
     warning = {"message": "Warning", "type": "session_timeout", "reason": ""}
-    assert hearing.hear(warning) == warning
+    assert hearing.receive(warning) == warning
 
 
 # -- what is kept and said again -----------------------------------------------------------------------
@@ -406,14 +406,14 @@ def test_what_every_session_says_at_its_start_is_heard_once() -> None:
 
 def replay_of(*channels: Optional[str], buffer_seconds: float = 600, **start: Any) -> Replay:
     replay = Replay({**START, **start}, channels or [None], FORMAT, buffer_seconds=buffer_seconds)
-    replay.hear(dict(STARTED))
+    replay.receive(dict(STARTED))
     return replay
 
 
 def say_all(replay: Replay) -> list[Any]:
     said = []
     while (due := replay.due()) is not None:
-        replay.said(due)
+        replay.sent(due)
         said.append(due)
     return said
 
@@ -423,7 +423,7 @@ def test_audio_is_let_go_when_its_words_are_final_and_cut_at_a_sample() -> None:
     for _ in range(10):
         replay.keep(None, bytes(RATE))
     say_all(replay)
-    replay.hear(final(result("Good", 5.0, 5.4567)))
+    replay.receive(final(result("Good", 5.0, 5.4567)))
     assert len(replay._tracks[None].pieces) == 6
     assert replay.begin() == pytest.approx(10 - 4.7, abs=0.6)
     first = replay.due()
@@ -439,10 +439,10 @@ def test_acknowledgements_go_on_in_one_count() -> None:
         replay.keep(None, bytes(RATE))
     say_all(replay)
     added = {"message": "AudioAdded", "seq_no": 1}
-    assert replay.hear({**added, "seq_no": 3}) == {**added, "seq_no": 3}
-    replay.hear(final(result("Good", 1.0, 1.9)))
+    assert replay.receive({**added, "seq_no": 3}) == {**added, "seq_no": 3}
+    replay.receive(final(result("Good", 1.0, 1.9)))
     replay.begin()
-    assert [replay.hear({**added, "seq_no": n}) for n in (1, 2, 3, 4)] == [
+    assert [replay.receive({**added, "seq_no": n}) for n in (1, 2, 3, 4)] == [
         None,
         None,
         None,
@@ -453,16 +453,16 @@ def test_acknowledgements_go_on_in_one_count() -> None:
 def test_requests_are_said_in_their_place_until_they_are_answered() -> None:
     replay = replay_of()
     replay.keep(None, bytes(RATE))
-    replay.ask({"message": "ForceEndOfUtterance", "timestamp": 1.0})
-    replay.ask({"message": "GetSpeakers", "final": True})
+    replay.request({"message": "ForceEndOfUtterance", "timestamp": 1.0})
+    replay.request({"message": "GetSpeakers", "final": True})
     replay.keep(None, bytes(RATE))
-    replay.ask({"message": "GetSpeakers", "final": False})
+    replay.request({"message": "GetSpeakers", "final": False})
     assert [type(item) for item in say_all(replay)] == [Piece, Request, Request, Piece, Request]
-    replay.hear({"message": "SpeakersResult", "speakers": []})
+    replay.receive({"message": "SpeakersResult", "speakers": []})
     replay.begin()
-    replay.hear(dict(STARTED))
+    replay.receive(dict(STARTED))
     assert [type(item) for item in say_all(replay)] == [Piece, Request, Request, Piece]
-    replay.hear(end_of_utterance(1.0, forced=True))
+    replay.receive(end_of_utterance(1.0, forced=True))
     replay.begin()
     again = [item.message for item in say_all(replay) if isinstance(item, Request)]
     assert again == [{"message": "GetSpeakers", "final": True}]
@@ -472,15 +472,15 @@ def test_a_forced_end_is_asked_for_on_the_clock_of_the_session() -> None:
     replay = replay_of()
     replay.keep(None, bytes(20 * RATE))
     say_all(replay)
-    replay.hear(final(start=0, end=8.5))
+    replay.receive(final(start=0, end=8.5))
     replay.begin()
     say_all(replay)
-    assert replay.ask({"message": "ForceEndOfUtterance", "timestamp": 20.0}).message["timestamp"] == 12.0
+    assert replay.request({"message": "ForceEndOfUtterance", "timestamp": 20.0}).message["timestamp"] == 12.0
 
 
 def test_settings_are_folded_into_the_start_of_the_next_session() -> None:
     replay = replay_of()
-    replay.ask(
+    replay.request(
         {"message": "SetRecognitionConfig", "transcription_config": {"language": "en", "max_delay": 2}}
     )
     assert [type(item) for item in say_all(replay)] == [Request]
@@ -497,7 +497,7 @@ def test_channels_are_replayed_each_from_its_own_place_and_end_again() -> None:
         replay.keep("b", bytes(RATE))
     replay.end_channel("b")
     assert isinstance(say_all(replay)[-1], End)
-    replay.hear({**final(start=0, end=3.0), "channel": "a"})
+    replay.receive({**final(start=0, end=3.0), "channel": "a"})
     assert replay.begin() == 4.0
     again = say_all(replay)
     assert (
@@ -512,7 +512,7 @@ def test_with_translations_all_channels_begin_anew_at_one_moment() -> None:
     for channel in ("a", "b"):
         replay.keep(channel, bytes(4 * RATE))
     say_all(replay)
-    replay.hear({**final(start=0, end=3.0), "channel": "a"})
+    replay.receive({**final(start=0, end=3.0), "channel": "a"})
     replay.begin()
     assert {track.offset for track in replay._tracks.values()} == {0.0}
 
@@ -520,12 +520,12 @@ def test_with_translations_all_channels_begin_anew_at_one_moment() -> None:
 def test_no_more_audio_is_kept_than_the_buffer_holds_and_what_is_missing_is_known() -> None:
     replay = replay_of(buffer_seconds=3)
     for _ in range(3):
-        replay.said(replay.keep(None, bytes(RATE)))
+        replay.sent(replay.keep(None, bytes(RATE)))
     assert replay.full(None, 2)
     assert replay.missing == 0
-    replay.said(replay.keep(None, bytes(RATE)))
+    replay.sent(replay.keep(None, bytes(RATE)))
     assert replay.missing == pytest.approx(1.0)
-    replay.hear(final(start=0, end=2.0))
+    replay.receive(final(start=0, end=2.0))
     assert replay.missing == 0
 
 

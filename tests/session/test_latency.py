@@ -37,8 +37,8 @@ def p50(latency: Optional[Latency]) -> float:
 
 def test_without_words_there_is_no_latency_and_without_audio_no_lag() -> None:
     meter = Meter()
-    meter.heard({"message": "RecognitionStarted"}, 1.0)
-    meter.heard(heard(1.0), 2.0)
+    meter.received({"message": "RecognitionStarted"}, 1.0)
+    meter.received(heard(1.0), 2.0)
     assert Latency.of(meter.partials) is None
     assert Latency.of(meter.finals) is None
     assert meter.lag == 0
@@ -46,46 +46,46 @@ def test_without_words_there_is_no_latency_and_without_audio_no_lag() -> None:
 
 def test_a_word_is_measured_from_the_sending_of_the_chunk_in_which_it_ended() -> None:
     meter = live(5)
-    meter.heard(heard(0.3, 1.95), 5.0)
+    meter.received(heard(0.3, 1.95), 5.0)
     assert p50(Latency.of(meter.finals)) == pytest.approx(3.0)  # that chunk was complete, and sent, at 2.0
 
 
 def test_a_partial_that_says_the_same_again_is_not_measured_again() -> None:
     meter = live(5)
     for moment in (2.5, 3.0, 3.5):
-        meter.heard(heard(2.0, kind="AddPartialTranscript"), moment)
-    meter.heard(heard(2.0, 3.0, kind="AddPartialTranscript"), 3.5)
+        meter.received(heard(2.0, kind="AddPartialTranscript"), moment)
+    meter.received(heard(2.0, 3.0, kind="AddPartialTranscript"), 3.5)
     assert Latency.of(meter.partials) == Latency(0.5, 0.5, 0.5, count=2)
     assert Latency.of(meter.finals) is None
 
 
 def test_a_word_that_seems_to_end_after_the_audio_is_measured_from_its_end() -> None:
     meter = live(2)
-    meter.heard(heard(2.04), 2.5)
+    meter.received(heard(2.04), 2.5)
     assert p50(Latency.of(meter.finals)) == pytest.approx(0.5)
 
 
 def test_audio_of_unknown_length_measures_nothing() -> None:
     meter = Meter()
     meter.sent(None, 0.0, 1.0)
-    meter.heard(heard(0.5), 2.0)
+    meter.received(heard(0.5), 2.0)
     assert Latency.of(meter.finals) is None
     assert meter.lag == 0
 
 
 def test_lag_is_that_of_the_channel_furthest_behind_and_ends_with_the_transcript() -> None:
     meter = live(3, "b", live(5, "a"))
-    meter.heard(heard(1.0, channel="a", until=4.0), 5.0)
+    meter.received(heard(1.0, channel="a", until=4.0), 5.0)
     assert meter.lag == pytest.approx(3.0)  # of b, of which nothing is final
-    meter.heard(heard(2.5, channel="b", until=3.0), 5.0)
+    meter.received(heard(2.5, channel="b", until=3.0), 5.0)
     assert meter.lag == pytest.approx(1.0)
-    meter.heard({"message": "EndOfTranscript"}, 5.0)
+    meter.received({"message": "EndOfTranscript"}, 5.0)
     assert meter.lag == 0
 
 
 def test_silence_that_is_final_counts_as_heard() -> None:
     meter = live(5)
-    meter.heard(heard(until=4.5), 5.0)
+    meter.received(heard(until=4.5), 5.0)
     assert meter.lag == pytest.approx(0.5)
     assert Latency.of(meter.finals) is None
 
@@ -94,13 +94,13 @@ def test_the_channel_of_older_servers_is_found_in_the_results() -> None:
     meter = live(2, "a")
     message = heard(0.95)
     message["results"][0]["channel"] = "a"
-    meter.heard(message, 2.0)
+    meter.received(message, 2.0)
     assert p50(Latency.of(meter.finals)) == pytest.approx(1.0)
 
 
 def test_hours_of_audio_that_nothing_is_heard_of_take_bounded_memory() -> None:
     meter = live(3600)
-    meter.heard(heard(3599.95), 3601.0)
+    meter.received(heard(3599.95), 3601.0)
     assert p50(Latency.of(meter.finals)) == pytest.approx(1.0, abs=0.05)
     assert all(len(track.ends) <= 4096 for track in meter._tracks.values())
 
@@ -109,13 +109,13 @@ def test_a_word_is_measured_right_however_many_chunks_came_after_it() -> None:
     meter = Meter()
     for chunk in range(6000):
         meter.sent(None, 0.01, (chunk + 1) / 100)
-    meter.heard(heard(1.0), 60.5)
+    meter.received(heard(1.0), 60.5)
     assert p50(Latency.of(meter.finals)) == pytest.approx(59.5, abs=0.05)
 
 
 def test_a_chunk_that_is_noted_after_the_end_is_no_lag() -> None:
     meter = live(1)
-    meter.heard({"message": "EndOfTranscript"}, 2.0)
+    meter.received({"message": "EndOfTranscript"}, 2.0)
     meter.sent(None, 0.1, 2.0)  # its sender was held up in between
     assert meter.lag == 0
 
@@ -124,7 +124,7 @@ def test_percentiles_are_those_of_the_last_thousand_words() -> None:
     meter = Meter()
     for number in range(1, 1501):
         meter.sent(None, 1.0, float(number))
-        meter.heard(heard(number - 0.5), number + (5.0 if number <= 500 else number / 10000))
+        meter.received(heard(number - 0.5), number + (5.0 if number <= 500 else number / 10000))
     latency = Latency.of(meter.finals)
     assert latency is not None
     assert latency.count == 1000
@@ -143,7 +143,7 @@ def test_percentiles_are_those_of_the_last_thousand_words() -> None:
 )
 def test_odd_messages_are_passed_over(odd: dict[str, Any]) -> None:
     meter = live(1)
-    meter.heard(odd, 1.0)
+    meter.received(odd, 1.0)
     assert Latency.of(meter.finals) is None
     assert Latency.of(meter.partials) is None
 
@@ -160,7 +160,7 @@ def test_latency_is_never_negative_and_lag_never_more_than_what_was_sent(
         now += chunk
         meter.sent(None, chunk, now)
     for end, final in words:
-        meter.heard(heard(end, kind="AddTranscript" if final else "AddPartialTranscript"), now)
+        meter.received(heard(end, kind="AddTranscript" if final else "AddPartialTranscript"), now)
         assert 0 <= meter.lag <= now + 1e-9
     for latency in (Latency.of(meter.partials), Latency.of(meter.finals)):
         assert latency is None or 0 <= latency.p50 <= latency.p90 <= latency.p99 <= now

@@ -29,13 +29,13 @@ def begun(labels: tuple[str, ...] = (), **policy: Any) -> ResumeState:
     config = {"language": "en", "diarization": "channel", "channel_diarization_labels": list(labels)}
     start = {**START, "transcription_config": config} if labels else START
     state = ResumeState(start, AudioFormat("pcm_s16le", 16000), ResumePolicy(**policy))
-    state.hear({"message": "RecognitionStarted", "id": "1"})
+    state.receive({"message": "RecognitionStarted", "id": "1"})
     return state
 
 
 def said(state: ResumeState, seconds: int = 1, channel: Optional[str] = None) -> None:
     for _ in range(seconds):
-        state.replay.said(state.replay.keep(channel, SECOND))
+        state.replay.sent(state.replay.keep(channel, SECOND))
 
 
 def final(end: float) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def test_a_handler_may_forbid_the_attempt() -> None:
 def test_what_was_said_and_is_not_final_is_due_again_in_its_order() -> None:
     state = begun()
     said(state, 3)
-    state.hear(final(1.5))
+    state.receive(final(1.5))
     lost(state)
     again = state.replay.begin()
     state.replay.keep(None, SECOND)  # a caller goes on in the outage
@@ -121,7 +121,7 @@ def test_what_was_said_and_is_not_final_is_due_again_in_its_order() -> None:
         assert isinstance(item, Piece)
         seconds += len(item.audio) / 32000
         assert state.recovering
-        state.replay.said(item)
+        state.replay.sent(item)
     assert seconds == pytest.approx(again + 1)
     assert not state.recovering  # from here on everybody speaks again
 
@@ -134,7 +134,7 @@ def test_who_wants_to_stop_in_an_outage_is_obeyed_when_all_is_said() -> None:
     state.resumed(state.replay.begin(), NOTHING, "2", now=1.0)
     piece = state.due()
     assert isinstance(piece, Piece)
-    state.replay.said(piece)
+    state.replay.sent(piece)
     assert state.due() is state.replay.end_stream()
 
 
@@ -158,8 +158,8 @@ def test_a_connection_that_heard_something_new_begins_a_new_count() -> None:
     said(state, 2)
     lost(state)
     state.resumed(state.replay.begin(), NOTHING, "2", now=0.2)
-    state.hear({"message": "RecognitionStarted", "id": "2"})
-    state.hear(final(1.5))
+    state.receive({"message": "RecognitionStarted", "id": "2"})
+    state.receive(final(1.5))
     again = lost(state, now=0.3)
     assert again is not None
     assert again["attempt"] == 1
@@ -182,7 +182,7 @@ def test_a_refused_token_is_renewed_once_and_tried_at_once() -> None:
 def test_audio_that_is_kept_no_more_ends_it_with_the_second_up_to_which_was_heard() -> None:
     state = begun(buffer_seconds=2)
     said(state, 5)
-    state.hear(final(1.5))
+    state.receive(final(1.5))
     assert lost(state) is None
     with pytest.raises(ConnectionError, match=r"kept no more \(buffer_seconds\)\. Incoming up to 1\.50 s"):
         state.raise_outcome()
@@ -200,11 +200,11 @@ def test_an_error_of_the_server_is_delivered_only_when_it_ends_the_session() -> 
     state = begun(max_attempts=1)
     error = {"message": "Error", "type": "quota_exceeded", "reason": "full"}
     full = TranscriptionError("full", type="quota_exceeded", retryable=True)
-    assert state.hear(error) is None
+    assert state.receive(error) is None
     lost(state, full)
     state.resumed(state.replay.begin(), NOTHING, "2", now=1.0)
     assert error not in state.ahead  # it was mended
-    assert state.hear(dict(error)) is None
+    assert state.receive(dict(error)) is None
     assert lost(state, full, now=1.0) is None
     assert state.ahead[-1] == error
 

@@ -34,8 +34,8 @@ from speechmatics_rt import (
 from speechmatics_rt.aio.client import AsyncClient, AsyncMultiChannelClient
 from speechmatics_rt.local import Fault
 
-from .conftest import SPEECH
-from .reliability.numbered import FORMAT, RATE, NumberedEngine, speak
+from ..conftest import SPEECH
+from ..reliability.numbered import FORMAT, RATE, NumberedEngine, speak
 
 PCM = AudioFormat("pcm_s16le", 16000)
 SECOND = bytes(32000)

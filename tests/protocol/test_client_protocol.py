@@ -32,12 +32,12 @@ def protocol(**options) -> ClientProtocol:
 
 
 def hear(subject: ClientProtocol, *said: dict, now: float = 1.0, wanted: bool = False) -> None:
-    subject.hear([Incoming(m, m, 100) for m in said], now, lambda kind: wanted)
+    subject.receive([Incoming(m, m, 100) for m in said], now, lambda kind: wanted)
 
 
 def streaming(**options) -> ClientProtocol:
     subject = protocol(**options)
-    subject.say(START, b"start", 0.0)
+    subject.send(START, b"start", 0.0)
     hear(subject, {"message": "RecognitionStarted", "id": "5b0e"}, now=0.1)
     subject.take()
     subject.delivered()
@@ -79,7 +79,7 @@ def test_the_end_of_the_stream_is_said_with_the_frames_sent() -> None:
 
 def test_an_end_asked_for_before_the_start_is_said_after_it() -> None:
     subject = protocol()
-    subject.say(START, frames.encode(frames.TEXT, b"{}"), 0.0)
+    subject.send(START, frames.encode(frames.TEXT, b"{}"), 0.0)
     subject.end_stream(0.0)
     assert subject.stop
     hear(subject, {"message": "RecognitionStarted", "id": "5b0e"})
@@ -200,7 +200,7 @@ def test_a_message_out_of_turn_keeps_those_before_it() -> None:
 
 def test_a_start_that_takes_too_long_is_concluded_at_its_deadline_and_not_before() -> None:
     subject = protocol(start_timeout=3, ping_interval=None)
-    subject.say(START, b"start", 1.0)
+    subject.send(START, b"start", 1.0)
     assert subject.tick(1.0) == 4.0
     assert subject.tick(3.9) == 4.0
     assert subject.outcome is None
@@ -221,7 +221,7 @@ def test_the_end_may_take_long_as_long_as_the_server_talks() -> None:
 
 def test_with_all_timeouts_off_only_events_matter() -> None:
     subject = protocol(start_timeout=None, end_timeout=None, ping_interval=None, ping_timeout=None)
-    subject.say(START, b"start", 0.0)
+    subject.send(START, b"start", 0.0)
     assert subject.tick(1e9) == float("inf")
 
 
@@ -232,7 +232,7 @@ def test_silence_after_a_ping_is_a_lost_connection_but_not_while_we_do_not_read(
     assert written(subject) == [(frames.PING, b"")]
     big = Incoming({"message": "AddTranscript"}, b"", 65 * 1024 * 1024)
     subject.tick(40.0)
-    subject.hear([big], 41.0, lambda kind: False)
+    subject.receive([big], 41.0, lambda kind: False)
     subject.tick(60.0)
     subject.tick(130.0)  # flooded: we are not reading, so nobody can be heard
     assert subject.outcome is None
@@ -331,7 +331,7 @@ def test_pings_keep_their_interval_and_any_traffic_answers_them() -> None:
     assert keepalive.ping_due(20.0)
     assert not keepalive.ping_due(20.1)
     assert keepalive.wake_at == 40
-    keepalive.heard(70.0)
+    keepalive.received(70.0)
     assert keepalive.ping_due(75.0)
     assert not keepalive.lost(134.9)
     assert keepalive.lost(135.0)

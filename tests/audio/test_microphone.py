@@ -370,7 +370,7 @@ def test_without_portaudio_the_error_names_the_library(monkeypatch) -> None:
 
 
 def test_sounddevice_finds_portaudio_by_its_own_lookup(library) -> None:
-    program = "from speechmatics_rt.audio.microphone import Microphone as M; print(M().is_available, M.list_devices())"
+    program = "from speechmatics_rt import Microphone as M; print(M().is_available, M.list_devices())"
     folder = str(library.parent)
     environment = {**os.environ, "LD_LIBRARY_PATH": folder, "LIBRARY_PATH": folder}
     out = subprocess.run(

@@ -18,7 +18,7 @@ import pytest
 from speechmatics_rt import AudioFormat, Client, SessionError, TranscriptionConfig
 from speechmatics_rt.local import Fault
 
-from .conftest import threads
+from ..conftest import threads
 
 PCM = AudioFormat("pcm_s16le", 16000)
 SECOND = bytes(32000)
