@@ -233,3 +233,13 @@ def test_importing_the_package_imports_nothing_heavy_and_starts_no_thread() -> N
     )
     out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[] 1"
+
+
+def test_contributing_draws_the_plan_from_the_top_down() -> None:
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    drawing = text.split("### Folders and floors")[1].split("```")[1]
+    rooms = [word.strip("/") for line in drawing.splitlines() for word in line[:32].split()]
+    assert set(rooms) | {"local"} == {*HOUSE, *GROUND}
+    for room, below in HOUSE.items():
+        for other in below - {"local"} if room != "local" else ():
+            assert rooms.index(other) >= rooms.index(room), f"{other} is drawn above {room}"

@@ -63,7 +63,7 @@ async def in_thread(function: Callable[..., _T], *args: Any, **options: Any) -> 
 
 
 class LoopWakeUp(WakeUp):
-    """Wake one coroutine, from any thread: one call to its loop, however often it rings meanwhile.
+    """Wake one coroutine, from any thread: one call to its loop, however often it is called meanwhile.
 
     Made in the loop whose coroutine it wakes. ``wake`` takes no lock of ours and runs none of the user's
     code, so it may be called under any lock.
@@ -86,12 +86,12 @@ class LoopWakeUp(WakeUp):
                 pass  # the loop is closed: nobody is left to be woken
 
     def _set(self) -> None:
-        # First of all: who rings from here on may have put something where it is not seen this time.
+        # First of all: who wakes it from here on may have put something where it is not seen this time.
         self._called = False
         self._woken.set()
 
     async def woken(self) -> None:
-        """Sleep until it rings."""
+        """Sleep until it is woken."""
         await self._woken.wait()
         self._woken.clear()
 

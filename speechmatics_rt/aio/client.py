@@ -346,8 +346,8 @@ class AsyncMessageStream:
     it unfinished ends the session: by ``async with``, ``close()`` or cancellation, or by dropping it.
     """
 
-    def __init__(self, face: _AsyncBase, source: Any, options: Mapping[str, Any]) -> None:
-        self._face = face
+    def __init__(self, client: _AsyncBase, source: Any, options: Mapping[str, Any]) -> None:
+        self._client = client
         self._source = source
         self._options = options
         self._bridges: list[Bridge] = []
@@ -400,14 +400,14 @@ class AsyncMessageStream:
             await in_thread(self._messages.close)
 
     async def _open(self) -> Dispatcher:
-        face, source = self._face, self._bridged(self._source)
+        client, source = self._client, self._bridged(self._source)
         try:
-            self._messages = messages = await face._open(face._client.stream, source, **self._options)
+            self._messages = messages = await client._open(client._client.stream, source, **self._options)
         except BaseException:
             await self.close()
             raise
-        dispatcher = Dispatcher(messages._session, face, messages._deadline, messages._timeout)
-        self._dispatcher = face._dispatcher = dispatcher
+        dispatcher = Dispatcher(messages._session, client, messages._deadline, messages._timeout)
+        self._dispatcher = client._dispatcher = dispatcher
         return dispatcher
 
     def _bridged(self, source: Any) -> Any:
@@ -421,14 +421,14 @@ class AsyncMessageStream:
         return self._bridges[-1]
 
 
-# -- behind the face -----------------------------------------------------------------------------------
+# -- the blocking client behind each of them -------------------------------------------------------------
 
 
 class _BlockingCore(BaseClient):
-    """The blocking client behind a face: what it would deliver by itself it leaves to the face."""
+    """The blocking client at work: what it would deliver by itself it leaves to the one that is awaited."""
 
-    def __init__(self, face: Callable[[], Optional[_AsyncBase]], *args: Any, **options: Any) -> None:
-        self._face = face
+    def __init__(self, client: Callable[[], Optional[_AsyncBase]], *args: Any, **options: Any) -> None:
+        self._awaited = client
         self.unheard: list[Mapping[str, Any]] = []  # messages of a session that failed to start
         super().__init__(*args, **options)
 
@@ -436,8 +436,8 @@ class _BlockingCore(BaseClient):
         self.unheard.append(message)
 
     def _wants(self, name: str) -> bool:
-        face = self._face()
-        return face is not None and face._wants(name)
+        client = self._awaited()
+        return client is not None and client._wants(name)
 
     def _listen(self, session: Session) -> None:
         """Start no thread: the task of :func:`listen` does what it would do."""

@@ -17,7 +17,7 @@ from .bridge import LoopWakeUp, in_thread
 
 __all__ = ["AsyncEmitter", "Dispatcher", "listen"]
 
-_LATE = 0.001  # s: a loop may ring up to the resolution of its clock too early, and rings only once
+_LATE = 0.001  # s: a loop may call up to the resolution of its clock too early, and calls only once
 
 
 class AsyncEmitter(EventEmitter):

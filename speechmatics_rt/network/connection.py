@@ -215,6 +215,8 @@ class Connection(Link):
     # -- receiving -----------------------------------------------------------------------------------
 
     def receive(self, deadline: float = float("inf")) -> Union[Messages, tuple[()], None]:
+        # Never from the socket itself, though that would save the hand-over from the reader: who receives is
+        # often the main thread, and Ctrl-C between a read and the taking in would lose bytes of the stream.
         self.check_process()
         while True:
             with self._lock:
@@ -264,7 +266,7 @@ class Connection(Link):
             self._monitor.notify()
 
     def close(self) -> None:
-        if os.getpid() != self._pid:
+        if os.getpid() != self._pid:  # the parent goes on with its own: not a byte may be written here
             self._sock.close()
             return
         timeout = self._config.close_timeout
@@ -280,7 +282,7 @@ class Connection(Link):
                     self._log.warning("thread %s did not end within %g s", thread.name, _JOIN)
 
     def abandon(self) -> None:
-        self._monitor.abandoned = True  # closed for everybody at once; the reader says so when it wakes
+        self._monitor.abandoned = True  # closed for everybody at once; the reader finds the end when it wakes
         self._sock.shut()
         self._monitor.writer.wake()
 

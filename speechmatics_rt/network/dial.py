@@ -119,10 +119,10 @@ class _Attempt:
 
 
 def _told(exc: Exception) -> str:
-    verdict = getattr(exc, "verify_message", None)  # of ssl.SSLCertVerificationError
-    if verdict:
+    why = getattr(exc, "verify_message", None)  # of ssl.SSLCertVerificationError
+    if why:
         return (
-            f"its certificate was refused ({verdict}). For a server with a certificate of your own, such as "
+            f"its certificate was refused ({why}). For a server with a certificate of your own, such as "
             f"a container, pass ConnectionConfig(ssl_context=ssl.create_default_context(cafile=...))"
         )
     if getattr(exc, "reason", None) in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"):

@@ -28,6 +28,8 @@ class Monitor:
     """
 
     def __init__(self, protocol: ClientProtocol, log: SessionLog) -> None:
+        # A plain lock, with tickets beside it. A Condition lets its lock go inside a `with` block, and Ctrl-C
+        # in its first or last instruction leaves the block without it, to release what others hold.
         self.lock = threading.Lock()
         self.protocol = protocol
         self.room = WaitList()

@@ -27,7 +27,7 @@ class WakeUp:
             try:
                 self._lock.release()
             except RuntimeError:
-                pass  # somebody else rang in between; once is enough
+                pass  # somebody else was quicker; once is enough
 
     def wait(self, seconds: float) -> None:
         self._lock.acquire(timeout=max(0.0, min(seconds, _LONGEST_WAIT)))

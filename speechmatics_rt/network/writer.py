@@ -37,6 +37,7 @@ class Writer:
 
     def write_soon(self, now: float) -> None:
         """Write at once, on this thread; but a burst is left to the writer's, which joins it."""
+        # So a live session wakes no thread for a chunk, and an upload costs one write for many.
         burst = now - self._put_at < _BURST
         self._put_at = now
         if burst:
@@ -62,6 +63,7 @@ class Writer:
                     break
                 block = outbox.take()
         except OSError as exc:
+            # Parked, not raised: the server may have sent its reason, and the reader is yet to read it.
             protocol.write_failed(exc, time.monotonic())
             self._monitor.writer.wake()
         except BaseException as exc:  # Ctrl-C inside a send: nobody knows how much of the frame went out

@@ -64,7 +64,7 @@ class ClientProtocol:
         news: Something happened that a receiver waits for; the owner wakes them and takes the flag back.
         room: The same for senders.
         must_shut: Nothing good can come any more: the owner is to shut the socket, now.
-        broken: Why writing failed, until the server was heard out.
+        broken: Why writing failed, until all is read that the server has sent.
         shut_at: When the owner is to shut the socket, once the end is in sight.
         stop: The client wants to end the stream as soon as it may. The one field set without the lock.
     """
@@ -96,7 +96,7 @@ class ClientProtocol:
 
     @property
     def ending(self) -> bool:
-        """Whether there is a outcome, or one is on its way: a write failed, or the server said Error."""
+        """Whether there is an outcome, or one is on its way: a write failed, or the server said Error."""
         return self.broken is not None or self.state.over
 
     @property
@@ -125,7 +125,7 @@ class ClientProtocol:
         self.state.send(message)
         self.outbox.put(frame)
         if self.state.phase is not before:
-            self._turned(now)
+            self._phase_changed(now)
 
     def send_audio(self, frame: bytes, channel: Optional[str], seconds: float, size: int) -> None:
         """Send one frame of audio; raises SessionError, changing nothing, if it is not the moment."""
@@ -158,7 +158,7 @@ class ClientProtocol:
         self.outbox.clear()
         self.room = True
 
-    # -- what they send -------------------------------------------------------------------------------
+    # -- what they send ------------------------------------------------------------------------------
 
     def receive(self, messages: Iterable[Incoming], now: float, wants: Callable[[str], bool]) -> None:
         """Take in messages, in order; acknowledgements are delivered only to those who want them.
@@ -194,7 +194,7 @@ class ClientProtocol:
             self._limited = True
         phase = self.state.phase
         if phase is not before:
-            self._turned(now)
+            self._phase_changed(now)
             if phase is Phase.FAILED:
                 self._shut_within(CLOSE_GRACE, now)
             elif phase is Phase.DONE:
@@ -218,7 +218,7 @@ class ClientProtocol:
         self.outbox.put_pong(frames.encode(frames.PONG, payload))
 
     def receive_eof(self, error: Optional[ProtocolError], cause: Optional[BaseException], now: float) -> None:
-        """Nothing will be heard any more: pronounce the outcome, unless there is one."""
+        """Note that nothing more will arrive: reach the outcome, unless there is one."""
         self.state.lose()
         ending = self.state.ending
         if error is not None:
@@ -260,7 +260,7 @@ class ClientProtocol:
         now: float,
         normal: bool = False,
     ) -> bool:
-        """Pronounce the outcome; only the first one counts."""
+        """Reach the outcome; only the first one counts."""
         if self.outcome is not None:
             return False
         ending = self.state.ending
@@ -307,12 +307,12 @@ class ClientProtocol:
         if seconds is not None and self.shut_at is None:
             self.shut_at = now + seconds
 
-    def _turned(self, now: float) -> None:
+    def _phase_changed(self, now: float) -> None:
         self._phase_at = now
         self.news = self.room = True
 
     def _limit(self) -> Optional[tuple[float, TimeoutError]]:
-        """Tell until when the present state may last, and what to say then."""
+        """Tell until when the present phase may last, and the error of its end."""
         phase = self.state.phase
         start, end = self._config.start_timeout, self._config.end_timeout
         if phase is Phase.STARTING and start is not None:
@@ -322,7 +322,7 @@ class ClientProtocol:
             )
             return self._phase_at + start, TimeoutError(text, stage="start", seconds=start)
         if phase is Phase.DRAINING and end is not None:
-            # Counted from the server's last word: a backlog may take long, as long as it moves.
+            # Counted from the server's last message: a backlog may take long, as long as it moves.
             text = f"the server fell silent for {end:g} s before it ended the transcript (end_timeout)"
             since = max(self._phase_at, self._received_at, self.progress_at, self._paused_at)
             return since + end, TimeoutError(text, stage="end", seconds=end)

@@ -28,7 +28,7 @@ from .state import LocalMessage, ResumeState
 __all__ = ["ResumingConnection"]
 
 _PATIENCE = 1.0  # seconds for the lock, which nobody holds for long
-_LOOK_AGAIN = 1.0  # seconds; a finaliser takes no lock, and so can't call a feeder that waits
+_LOOK_AGAIN = 1.0  # seconds; a finaliser takes no lock, and so can't wake a sender that waits
 
 
 class ResumingConnection(Link):

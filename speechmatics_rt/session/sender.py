@@ -58,7 +58,7 @@ def feed(session: Session, sources: Mapping[Optional[str], AudioSource], speed: 
     One thread each, since one silent telephone leg must not hold up the other; all on one clock. A single
     source has the channel None.
     """
-    turns = RoundRobin(list(sources))
+    round_robin = RoundRobin(list(sources))
     began = time.monotonic()
     for channel, source in sources.items():
         pacer = None if speed is None else Pacer(speed, began)
@@ -67,7 +67,7 @@ def feed(session: Session, sources: Mapping[Optional[str], AudioSource], speed: 
         context = contextvars.copy_context()
         thread = threading.Thread(
             target=context.run,
-            args=(_send, session, channel, source, pacer, turns if len(sources) > 1 else None),
+            args=(_send, session, channel, source, pacer, round_robin if len(sources) > 1 else None),
             name=f"speechmatics-rt-{name}-{session.log.request_id}",
             daemon=True,
         )
@@ -79,15 +79,15 @@ def _send(
     channel: Optional[str],
     source: AudioSource,
     pacer: Optional[Pacer],
-    turns: Optional[RoundRobin],
+    round_robin: Optional[RoundRobin],
 ) -> None:
     connection = session.connection
     try:
         for chunk in source:
             if pacer is not None and not connection.wait_until(pacer.due(session.seconds(len(chunk)))):
                 break
-            if turns is not None:
-                turns.take(channel)
+            if round_robin is not None:
+                round_robin.take(channel)
             session.feed(chunk, channel)
         if channel is None:
             connection.end_stream()
@@ -103,6 +103,6 @@ def _send(
         connection.fail(error, exc)
         raise
     finally:
-        if turns is not None:
-            turns.leave(channel)
+        if round_robin is not None:
+            round_robin.leave(channel)
         source.close()

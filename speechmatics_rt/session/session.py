@@ -113,7 +113,7 @@ class Session:
         emitter.emit(message["message"], message)
 
     def take_in(self, message: dict[str, Any]) -> None:
-        """Put one message, of which the handlers are about to hear, into the transcript and the figures."""
+        """Put one message, which the handlers are about to get, into the transcript and the figures."""
         self.transcript.add(message)
         with self._meter_lock:
             self._meter.received(message, time.monotonic())
