@@ -82,7 +82,7 @@ class BaseClient(EventEmitter):
         self._pid = os.getpid()
         # Guards which session is the current one; held for assignments only.
         self._current_lock = threading.Lock()
-        self._opener: Optional[object] = None  # a token of the call that is request a session
+        self._opener: Optional[object] = None  # a token of the call that is opening a session
         self._closed_while_opening = self._stop_while_opening = False
 
     # -- the session ---------------------------------------------------------------------------------
@@ -170,7 +170,7 @@ class BaseClient(EventEmitter):
         """Ask for the identifiers of the speakers; a ``SpeakersResult`` answers.
 
         Args:
-            final: UpgradeSocket once, at the end of the transcript, instead of now.
+            final: Answer once, at the end of the transcript, instead of now.
         """
         self._running().send({"message": "GetSpeakers", "final": final})
 

@@ -129,7 +129,7 @@ class ResumeState:
             return None
         heard = self.replay.receive(message)
         if message["message"] == "EndOfTranscript" and self.draining and not self.recovering:
-            self.complete()  # in mid-state it came too early: its connection will say so
+            self.complete()  # while it catches up it came too early: its connection will say so
         return heard
 
     # -- a loss --------------------------------------------------------------------------------------
