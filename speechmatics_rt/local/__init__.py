@@ -22,9 +22,9 @@ except ImportError as exc:
         f"the local server needs more packages ({exc}): pip install 'speechmatics-rt-sync[server]'"
     ) from exc
 
+from .connection import SessionRecord
 from .engine import Engine, Recogniser
 from .faults import Fault, FaultRow
-from .record import SessionRecord
 from .replay import ReplayEngine
 from .script import Script, Sound, Word
 from .scripted import ScriptedEngine

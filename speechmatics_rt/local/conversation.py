@@ -12,7 +12,6 @@ from typing import Any, Optional, Union
 
 from ..exceptions import ConfigurationError, ProtocolError
 from ..session import Role, Session, State
-from .acks import Acknowledger
 from .checks import (
     CLOSE_CODES,
     Refused,
@@ -25,16 +24,13 @@ from .checks import (
     read_message,
 )
 from .clock import AudioClock
+from .connection import CLOSE_TIMEOUT, Acknowledger, Answer, Peer, Request, SessionRecord, Wire
 from .engine import Recogniser
 from .faults import Fault
-from .handshake import Answer, Request
 from .house import House
 from .limits import Limits
 from .pages import page, point_of
-from .peer import CLOSE_TIMEOUT, Peer
 from .recognition import Recognition
-from .record import SessionRecord
-from .wire import Wire
 
 __all__ = ["Conversation"]
 

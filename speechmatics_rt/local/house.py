@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Optional
 
+from .connection import SessionRecord
 from .engine import Engine
 from .keys import KeyRing
-from .record import SessionRecord
 
 __all__ = ["House"]
 

@@ -8,7 +8,7 @@ from typing import Any, Optional
 
 from ..exceptions import ConfigurationError
 from .checks import LANGUAGES, TRANSLATED
-from .handshake import Answer, Request
+from .connection import Answer, Request
 from .house import House
 
 __all__ = ["KEYS_PATH", "page", "point_of"]

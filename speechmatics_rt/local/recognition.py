@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, Optional, Union
 
 from .clock import AudioClock
+from .connection import Wire
 from .engine import Recogniser
-from .wire import Wire
 
 __all__ = ["Recognition"]
 

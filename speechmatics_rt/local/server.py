@@ -14,6 +14,7 @@ from typing import Optional, Union
 
 from .._version import __version__
 from ..exceptions import ConfigurationError, SessionError, TimeoutError
+from .connection import SessionRecord, Wire
 from .conversation import Conversation
 from .engine import Engine
 from .engines import engine_named
@@ -21,8 +22,6 @@ from .faults import Fault
 from .house import House
 from .keys import KeyRing
 from .pages import KEYS_PATH
-from .record import SessionRecord
-from .wire import Wire
 
 __all__ = ["LocalServer"]
 

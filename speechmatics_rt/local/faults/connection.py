@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..peer import frame
+from ..connection import frame
 from .kind import Stage, kind
 
 __all__ = ["ConnectionFaults"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import zlib
 
-from ..peer import frame
+from ..connection import frame
 from .kind import Stage, kind
 
 __all__ = ["FramingFaults"]

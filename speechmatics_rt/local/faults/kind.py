@@ -8,10 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Optional, Protocol, TypeVar
 
-from ..acks import Acknowledger
-from ..peer import Peer
-from ..record import SessionRecord
-from ..wire import Wire
+from ..connection import Acknowledger, Peer, SessionRecord, Wire
 
 __all__ = ["KINDS", "WHEN", "Kind", "Maker", "Stage", "kind"]
 

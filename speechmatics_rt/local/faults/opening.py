@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from ..wire import Drip
+from ..connection import Drip
 from .kind import Stage, kind
 
 __all__ = ["OpeningFaults"]

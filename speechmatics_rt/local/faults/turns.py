@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Optional
 
-from ..acks import acknowledgement
+from ..connection import acknowledgement
 from .kind import Stage, kind
 
 __all__ = ["TurnFaults"]

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from ..exceptions import TimeoutError
-from ..reading import times_of
+from ...exceptions import TimeoutError
+from ...reading import times_of
 
 __all__ = ["SessionRecord"]
 
