@@ -15,6 +15,8 @@ Example:
 
 from __future__ import annotations
 
+import sys as _sys
+
 try:
     import wsproto as _wsproto  # noqa: F401
 except ImportError as exc:
@@ -23,11 +25,9 @@ except ImportError as exc:
     ) from exc
 
 from .connection import SessionRecord
-from .engine import Engine, Recogniser
+from . import engines as _engines
+from .engines import Engine, Recogniser, ReplayEngine, Script, ScriptedEngine, Sound, Word
 from .faults import Fault, FaultRow
-from .replay import ReplayEngine
-from .script import Script, Sound, Word
-from .scripted import ScriptedEngine
 from .server import LocalServer
 
 __all__ = [
@@ -43,3 +43,7 @@ __all__ = [
     "Engine",
     "Recogniser",
 ]
+
+# Engines stood in these modules before they had a folder: pickles name them, and engines of users, too.
+for _module in ("engine", "replay", "script", "scripted"):
+    _sys.modules[f"{__name__}.{_module}"] = _engines

@@ -23,9 +23,8 @@ from .checks import (
     read_channel_audio,
     read_message,
 )
-from .clock import AudioClock
 from .connection import CLOSE_TIMEOUT, Acknowledger, Answer, Peer, Request, SessionRecord, Wire
-from .engine import Recogniser
+from .engines import AudioClock, Recogniser
 from .faults import Fault
 from .house import House
 from .limits import Limits

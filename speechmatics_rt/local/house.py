@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from typing import Any, Optional
 
 from .connection import SessionRecord
-from .engine import Engine
+from .engines import Engine
 from .keys import KeyRing
 
 __all__ = ["House"]

@@ -7,8 +7,8 @@ from email.utils import formatdate
 from typing import Any, Optional
 
 from ..exceptions import ConfigurationError
-from .checks import LANGUAGES, TRANSLATED
 from .connection import Answer, Request
+from .engines import LANGUAGES, TRANSLATED
 from .house import House
 
 __all__ = ["KEYS_PATH", "page", "point_of"]

@@ -9,9 +9,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Optional, Union
 
-from .clock import AudioClock
 from .connection import Wire
-from .engine import Recogniser
+from .engines import AudioClock, Recogniser
 
 __all__ = ["Recognition"]
 

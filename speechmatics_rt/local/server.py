@@ -8,7 +8,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from types import TracebackType
 from typing import Optional, Union
 
@@ -16,12 +16,12 @@ from .._version import __version__
 from ..exceptions import ConfigurationError, SessionError, TimeoutError
 from .connection import SessionRecord, Wire
 from .conversation import Conversation
-from .engine import Engine
-from .engines import engine_named
+from .engines import Engine, ScriptedEngine
 from .faults import Fault
 from .house import House
 from .keys import KeyRing
 from .pages import KEYS_PATH
+from .whisper import WhisperEngine
 
 __all__ = ["LocalServer"]
 
@@ -30,6 +30,7 @@ _log = logging.getLogger(__name__)
 _HOST = "127.0.0.1"
 _CLOSE = 3.0  # s for all threads to leave; each one needs about one
 _BACKLOG = 1024
+_ENGINES: dict[str, Callable[[], Engine]] = {"scripted": ScriptedEngine, "whisper": WhisperEngine}
 _REST = 0.1  # s until the next attempt when the process has no descriptors left
 
 
@@ -38,7 +39,7 @@ class LocalServer:
 
     Args:
         engine: ``"scripted"`` (deterministic words over any audio), ``"whisper"`` (real offline
-            recognition), or any :class:`~speechmatics_rt.local.engine.Engine`, such as a
+            recognition), or any :class:`~speechmatics_rt.local.Engine`, such as a
             :class:`~speechmatics_rt.local.ScriptedEngine` or :class:`~speechmatics_rt.local.ReplayEngine`.
         tls: Serve ``wss`` with a throwaway certificate; see :attr:`ssl_context`.
         keys: The API keys that are accepted; None: any key, and none.
@@ -90,7 +91,7 @@ class LocalServer:
             raise ConfigurationError("keys is a collection of keys, not one string")
         if (speed is not None and speed <= 0) or time_scale <= 0:
             raise ConfigurationError("speed and time_scale must be above 0")
-        self.engine = engine_named(engine)
+        self.engine = _engine_of(engine)
         self._owns_engine = self.engine is not engine
         self.faults = tuple(faults)
         self._port = port
@@ -285,3 +286,12 @@ class LocalServer:
         with self._lock:
             records = [conversation.record for conversation, _ in self._talks]
         return [record for record in records if record.status == 101 and not record.closed.is_set()]
+
+
+def _engine_of(engine: Union[str, Engine]) -> Engine:
+    """Return the engine itself, or make the one of that name."""
+    if not isinstance(engine, str):
+        return engine
+    if engine not in _ENGINES:
+        raise ConfigurationError(f"no engine is called {engine!r}; there are 'scripted' and 'whisper'")
+    return _ENGINES[engine]()

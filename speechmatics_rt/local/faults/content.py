@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Optional
 
-from ..engine import final
+from ..engines import final
 from .kind import Stage, kind
 
 __all__ = ["ContentFaults"]

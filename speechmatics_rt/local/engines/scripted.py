@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Optional, Union
 
-from .checks import supported_targets
 from .clock import AudioClock
-from .engine import end_of_utterance, final, joined, partial
+from .languages import language_pack, supported_targets
+from .messages import end_of_utterance, final, joined, partial
 from .script import Script, Sound, Word
-from .wording import NO_DELIMITER, POINT, RIGHT_TO_LEFT, Wording, grid, seconds
+from .wording import POINT, Wording, grid, seconds
 
 __all__ = ["ScriptedEngine"]
 
@@ -47,32 +47,26 @@ class ScriptedEngine:
         self.script = Script.default() if script is None else script
 
     def language_pack_info(self, language: str) -> dict[str, Any]:
-        return {
-            "adapted": False,
-            "itn": True,
-            "language_description": "English" if language == "en" else language,
-            "word_delimiter": "" if language in NO_DELIMITER else " ",
-            "writing_direction": "right-to-left" if language in RIGHT_TO_LEFT else "left-to-right",
-        }
+        return language_pack(language)
 
     def recogniser(self, settings: Mapping[str, Any]) -> _ScriptedRecogniser:
         script = self.script
         if not isinstance(script, Script):
             script = script.get(settings.get("channel", ""), Script(()))
-        return _ScriptedRecogniser(script, settings, self.language_pack_info)
+        return _ScriptedRecogniser(script, settings)
 
     def close(self) -> None:
         """Hold nothing, so give nothing back."""
 
 
 class _ScriptedRecogniser:
-    def __init__(self, script: Script, settings: Mapping[str, Any], pack: Any) -> None:
+    def __init__(self, script: Script, settings: Mapping[str, Any]) -> None:
         config = dict(settings["transcription_config"])
         self._script = script
         self._config = config
         self._wording = Wording(script, config)
         self._clock = AudioClock(settings.get("audio_format") or {"type": "file"})
-        self._delimiter: str = pack(config["language"])["word_delimiter"]
+        self._delimiter: str = language_pack(config["language"])["word_delimiter"]
         translation = settings.get("translation_config") or {}
         self._targets = supported_targets(config["language"], translation)
         self._guesses = bool(self._targets and translation.get("enable_partials"))

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Mapping
 from typing import Any, Optional
 
-__all__ = ["AudioClock"]
+__all__ = ["SAMPLE_WIDTHS", "AudioClock"]
 
 SAMPLE_WIDTHS = {"pcm_f32le": 4, "pcm_s16le": 2, "mulaw": 1}
 _FILE_RATE = 16_000  # bytes a second of a file that tells nothing: about 128 kbit/s

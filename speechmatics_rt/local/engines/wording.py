@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from typing import Any, Optional
 
 from .filters import Replacements
+from .languages import RIGHT_TO_LEFT, language_pack
 from .script import Script, Word, ends_sentence
 from .voices import identifier_of, label_in
 
-__all__ = ["NO_DELIMITER", "POINT", "RIGHT_TO_LEFT", "Wording", "grid", "seconds"]
+__all__ = ["POINT", "Wording", "grid", "seconds"]
 
-RIGHT_TO_LEFT = ("ar", "fa", "he", "ug", "ur")
-NO_DELIMITER = ("cmn", "ja", "yue")
 POINT = 0.04  # s between two points of the grid on which all times lie
 
 
@@ -153,11 +152,12 @@ def _share(start: int, end: int, place: int, count: int) -> tuple[int, int]:
 
 
 def _language_info(language: str, partial: bool) -> dict[str, Any]:
+    pack = language_pack(language)
     info: dict[str, Any] = {
         "message": "LanguageInfo",
         "language": language,
-        "word_delimiter": "" if language in NO_DELIMITER else " ",
-        "writing_direction": "right-to-left" if language in RIGHT_TO_LEFT else "left-to-right",
+        "word_delimiter": pack["word_delimiter"],
+        "writing_direction": pack["writing_direction"],
     }
     if partial:
         info["partial"] = True

@@ -13,7 +13,7 @@ from typing import Any, Callable, Optional, Protocol
 
 import numpy as np
 
-from ..exceptions import AudioError, ConfigurationError
+from ...exceptions import AudioError, ConfigurationError
 
 __all__ = ["SAMPLE_RATE", "Decoder", "FileDecoder", "RawDecoder", "decoder_for"]
 

@@ -16,9 +16,9 @@ from typing import Any, Callable, Optional
 
 import webrtcvad
 
-from .engine import end_of_utterance, final, partial
-from .pcm import Decoder
-from .whisper_model import WhisperModel, Word
+from ..engines import end_of_utterance, final, partial
+from .decoders import Decoder
+from .model import WhisperModel, Word
 
 __all__ = ["WhisperRecogniser"]
 

@@ -1,7 +1,4 @@
-"""Real speech recognition offline: the engine that shares one Whisper model among all sessions.
-
-The third-party libraries are imported when an engine first needs them, never with this module.
-"""
+"""The engine that shares one Whisper model among all sessions."""
 
 from __future__ import annotations
 
@@ -11,11 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
-from ..exceptions import ConfigurationError
+from ...exceptions import ConfigurationError
+from ..engines import language_pack
 
 if TYPE_CHECKING:
-    from .whisper_model import WhisperModel
-    from .whisper_recogniser import WhisperRecogniser
+    from .model import WhisperModel
+    from .recogniser import WhisperRecogniser
 
 __all__ = ["WhisperEngine"]
 
@@ -68,13 +66,7 @@ class WhisperEngine:
         """
         if not self._loaded().speaks(language):
             raise ConfigurationError(f"the offline model doesn't speak {language!r}")
-        return {
-            "adapted": False,
-            "itn": True,
-            "language_description": "English" if language == "en" else language,
-            "word_delimiter": " ",
-            "writing_direction": "right-to-left" if language in ("ar", "fa", "he", "ur") else "left-to-right",
-        }
+        return language_pack(language)
 
     def recogniser(self, settings: Mapping[str, Any]) -> WhisperRecogniser:
         """Open a recogniser for a checked StartRecognition message.
@@ -85,8 +77,8 @@ class WhisperEngine:
         """
         config = settings["transcription_config"]
         self.language_pack_info(config.get("language", "en"))
-        from .pcm import decoder_for
-        from .whisper_recogniser import WhisperRecogniser
+        from .decoders import decoder_for
+        from .recogniser import WhisperRecogniser
 
         decoder = decoder_for(settings.get("audio_format", {"type": "file"}))
         return WhisperRecogniser(self._loaded(), decoder, config, clock=self._clock)
@@ -103,7 +95,7 @@ class WhisperEngine:
                     import soxr  # noqa: F401  # needed later: what is missing shall be missed at the start
                     import webrtcvad  # noqa: F401
 
-                    from .whisper_model import WhisperModel, packaged_model
+                    from .model import WhisperModel, packaged_model
 
                     if self._model_dir is None:
                         self._model = packaged_model(self._threads)

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple, Optional
 import ctranslate2
 import numpy as np
 
-from ..exceptions import ConfigurationError
-from .pcm import SAMPLE_RATE
+from ...exceptions import ConfigurationError
+from .decoders import SAMPLE_RATE
 
 __all__ = ["WhisperModel", "Word", "packaged_model"]
 

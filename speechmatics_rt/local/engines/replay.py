@@ -8,9 +8,9 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any, Optional, Union
 
-from ..exceptions import ConfigurationError
+from ...exceptions import ConfigurationError
 from .clock import AudioClock
-from .engine import end_of_utterance
+from .messages import end_of_utterance
 
 __all__ = ["ReplayEngine"]
 
