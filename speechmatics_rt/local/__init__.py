@@ -24,8 +24,8 @@ except ImportError as exc:
         f"the local server needs more packages ({exc}): pip install 'speechmatics-rt-sync[server]'"
     ) from exc
 
-from .connection import SessionRecord
 from . import engines as _engines
+from .connection import SessionRecord
 from .engines import Engine, Recogniser, ReplayEngine, Script, ScriptedEngine, Sound, Word
 from .faults import Fault, FaultRow
 from .server import LocalServer

@@ -99,7 +99,7 @@ class Conversation:
                 self._faults.remove(fault)  # first: what it does may reach a point, too
                 fault.act(self)
 
-    def say(self, message: Mapping[str, Any], *, binary: bool = False) -> None:
+    def send(self, message: Mapping[str, Any], *, binary: bool = False) -> None:
         """Send a message, whether it is its turn or not."""
         if self.peer.speaks and not self.peer.closing:
             if self.added:
@@ -120,14 +120,14 @@ class Conversation:
             error = {"message": "Error", "type": type, "reason": reason}
             if not self._session.over:
                 self._session.send(error)
-            self.say(error)
+            self.send(error)
         if close:
             usual, text = CLOSE_CODES.get(type, (1011, "internal_error"))
             self.peer.close(usual if code is None else code, text if code is None else type)
 
     def end(self) -> None:
         """Say EndOfTranscript, and close if the client does not."""
-        speak = self._say if self._session.state in (State.STREAMING, State.DRAINING) else self.say
+        speak = self._say if self._session.state in (State.STREAMING, State.DRAINING) else self.send
         speak({"message": "EndOfTranscript"})
         self.wire.cancel("limits")
         self.peer.later("close", CLOSE_TIMEOUT, lambda: self.peer.close(1000))
@@ -414,7 +414,7 @@ class Conversation:
         """Send a message in its turn; after the end of the session it is dropped."""
         if not self.peer.closing and not self._session.over:
             self._session.send(message)
-            self.say(message)
+            self.send(message)
 
     def _engine_failed(self, error: Exception) -> None:
         _log.error("the engine failed in connection %d", self.record.index, exc_info=error)

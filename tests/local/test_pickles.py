@@ -47,8 +47,8 @@ def test_faults_and_scripts_pickled_before_still_load() -> None:
 
 
 def test_engines_pickled_before_still_load() -> None:
-    scripted = b"ccopy_reg\n_reconstructor\n(cspeechmatics_rt.local.scripted\nScriptedEngine\nc__builtin__\nobject\nNtR"
-    engine = pickle.loads(scripted + b"(dVscript\n" + SCRIPT[:-1] + b"sb.")
+    made = b"ccopy_reg\n_reconstructor\n(cspeechmatics_rt.local.%b\nc__builtin__\nobject\nNtR"
+    engine = pickle.loads(made % b"scripted\nScriptedEngine" + b"(dVscript\n" + SCRIPT[:-1] + b"sb.")
     assert isinstance(engine, ScriptedEngine)
     assert engine.script == SPOKEN
     replay = (
@@ -70,5 +70,6 @@ def test_engines_of_users_find_what_they_import_where_it_was() -> None:
     engine = import_module("speechmatics_rt.local.engine")
     assert (engine.Engine, engine.Recogniser) == (Engine, Recogniser)
     assert engine.final([], 0.0, 1.0)["metadata"]["end_time"] == 1.0
-    assert engine.partial and engine.end_of_utterance
+    assert engine.partial([], 0.0, 1.0)["message"] == "AddPartialTranscript"
+    assert engine.end_of_utterance(1.0)["message"] == "EndOfUtterance"
     assert import_module("speechmatics_rt.local.whisper").WhisperEngine
