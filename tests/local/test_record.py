@@ -36,11 +36,11 @@ def test_a_record_can_keep_the_last_seconds_of_audio() -> None:
 
 def test_with_a_bound_the_lists_are_bounded_and_the_tally_is_not() -> None:
     record = SessionRecord(0, keep_audio=1.0)
-    record.hear({"message": "StartRecognition", "n": 1})
-    record.say({"message": "RecognitionStarted", "id": "x"}, 0.0)
+    record.add_received({"message": "StartRecognition", "n": 1})
+    record.add_sent({"message": "RecognitionStarted", "id": "x"}, 0.0)
     for number in range(50_000):
-        record.hear_audio(b"ab", None, 0.01)
-        record.say({"message": "AudioAdded", "seq_no": number}, number / 100)
+        record.add_audio(b"ab", None, 0.01)
+        record.add_sent({"message": "AudioAdded", "seq_no": number}, number / 100)
     assert all(10_000 <= len(kept) <= 20_001 for kept in (record.messages, record.sent, record.frames))
     assert record.tally["AudioAdded"] == record.tally["AddAudio"] == 50_000
     assert (record.audio_size, 190 <= len(record.audio) <= 202) == (100_000, True)

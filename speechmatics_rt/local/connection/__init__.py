@@ -5,7 +5,7 @@ server: of the package it uses ``exceptions`` and the fields of messages, of ``l
 
 * ``wire``: the socket, plain or TLS, and the loop of the one thread that touches it
 * ``handshake``: the HTTP request and its answer, without a socket
-* ``peer``: the WebSocket; tells a listener what the client does
+* ``peer``: the WebSocket; notifies a listener of what the client does
 * ``acks``: how audio is acknowledged
 * ``record``: what happened, for whoever tests a client
 """

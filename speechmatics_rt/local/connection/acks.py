@@ -31,9 +31,9 @@ class Habit:
 class Acknowledger:
     """Acknowledges the audio messages of one connection. All calls belong to the wire's thread."""
 
-    def __init__(self, wire: Wire, say: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, wire: Wire, send: Callable[[dict[str, Any]], None]) -> None:
         self._wire = wire
-        self._say = say
+        self._send = send
         self._habits: dict[Optional[str], Habit] = {}
         self._held: dict[Optional[str], list[int]] = {}
 
@@ -44,7 +44,7 @@ class Acknowledger:
     def acknowledge(self, channel: Optional[str], number: int) -> None:
         """Acknowledge audio message ``number`` of a channel, by its habit."""
         if not self._habits:
-            self._say(acknowledgement(channel, number))
+            self._send(acknowledgement(channel, number))
             return
         habit = self._habit(channel)
         if habit.silent:
@@ -54,26 +54,26 @@ class Acknowledger:
         if len(held) < habit.burst:
             return
         self._held[channel] = []
-        self._say_in(habit, channel, held)
+        self._send_by(habit, channel, held)
 
     def flush(self, channel: Optional[str]) -> None:
-        """Say what was held back: the channel's audio has ended."""
-        self._say_in(self._habit(channel), channel, self._held.pop(channel, []))
+        """Send what was held back: the channel's audio has ended."""
+        self._send_by(self._habit(channel), channel, self._held.pop(channel, []))
 
     def _habit(self, channel: Optional[str]) -> Habit:
         return self._habits.get(channel) or self._habits.get(None) or Habit()
 
-    def _say_in(self, habit: Habit, channel: Optional[str], numbers: list[int]) -> None:
+    def _send_by(self, habit: Habit, channel: Optional[str], numbers: list[int]) -> None:
         messages = [acknowledgement(channel, number + habit.skip) for number in numbers]
 
-        def say() -> None:
+        def send() -> None:
             for message in messages:
-                self._say(message)
+                self._send(message)
 
         if habit.seconds and numbers:
-            self._wire.later(f"ack {channel} {numbers[0]}", habit.seconds, say)
+            self._wire.later(f"ack {channel} {numbers[0]}", habit.seconds, send)
         else:
-            say()
+            send()
 
 
 def acknowledgement(channel: Optional[str], number: int) -> dict[str, Any]:

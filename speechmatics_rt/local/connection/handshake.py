@@ -117,7 +117,7 @@ class Handshake:
 
         Args:
             accepts: Tells whether an API key or token is good.
-            headers: What the 101 says besides, or instead.
+            headers: What the 101 has besides, or instead.
 
         Raises:
             Refusal: 404 for the path, 405 for the method, 400 for the upgrade, 401 for the key.

@@ -20,7 +20,7 @@ CLOSE_TIMEOUT = 5.0  # s for the client's close frame
 
 
 class Listener(Protocol):
-    """Who is told what the client does; each call may answer through the peer."""
+    """Is notified of what the client does; each call may answer through the peer."""
 
     def requested(self, request: Request) -> None:
         """The HTTP request is read; nothing is answered yet."""
@@ -54,9 +54,9 @@ class Peer:
     """One client on one wire. All calls belong to the wire's thread.
 
     Attributes:
-        closing: Our last bytes are said: an HTTP refusal, a close frame or the end of the stream.
-        pongs, speaks, hears: Answer pings; send frames; read at all. Faults switch them off.
-        headers: What the 101 says besides, or instead.
+        closing: Our last bytes are sent: an HTTP refusal, a close frame or the end of the stream.
+        pongs, sends, receives: Answer pings; send frames; read at all. Faults switch them off.
+        headers: What the 101 has besides, or instead.
         framing: Makes the frames of a message of an opcode and a payload.
         close_delay: Seconds before the client's close frame is answered; None: it isn't.
         after_close: Bytes behind our close frame.
@@ -74,8 +74,8 @@ class Peer:
         self.wire = wire
         self.closing = False
         self.pongs = True
-        self.speaks = True
-        self.hears = True
+        self.sends = True
+        self.receives = True
         self.headers: dict[str, str] = {}
         self.framing: Callable[[int, bytes], bytes] = frame
         self.close_delay: Optional[float] = 0.0
@@ -88,7 +88,7 @@ class Peer:
         self._ws: Optional[wsproto.Connection] = None
         self._parts: list[Any] = []  # of a message in several frames
         self._held: Union[str, bytes, None] = None  # a message the listener has no room for
-        self._stalled = False  # frames wait, because the listener is full or deaf
+        self._stalled = False  # frames wait, because the listener is full or does not receive
 
     @property
     def request(self) -> Optional[Request]:
@@ -107,7 +107,7 @@ class Peer:
 
     def send(self, data: Union[str, bytes]) -> None:
         """Send a text message of a str, a binary one of bytes."""
-        if self.speaks and not self.closing and self._ws is not None:
+        if self.sends and not self.closing and self._ws is not None:
             opcode, payload = (1, data.encode()) if isinstance(data, str) else (2, data)
             self.wire.send(self.framing(opcode, payload))
 
@@ -182,19 +182,19 @@ class Peer:
         if not self._stalled:
             for event in self._ws.events():
                 self._event(event)
-                if not self.closing and (self._stalled or not self.hears):
+                if not self.closing and (self._stalled or not self.receives):
                     self._stalled = True  # what is left stays in the protocol's buffer, then in the kernel's
                     break
         self.wire.reading = not self._stalled
 
     def room(self) -> None:
         """Read on if that was stopped; for the listener, when it is no longer full."""
-        if self._stalled and self.hears and not (self._held and self._listener.full(self._held)):
+        if self._stalled and self.receives and not (self._held and self._listener.full(self._held)):
             self.read_on()
 
-    def deafen(self) -> None:
+    def stop_receiving(self) -> None:
         """Read nothing more."""
-        self.hears = self.wire.reading = False
+        self.receives = self.wire.reading = False
         self._stalled = True
 
     def _received(self, data: bytes) -> None:
@@ -207,14 +207,14 @@ class Peer:
                 self._ws.receive_data(data)
                 self.read_on()
         elif not self.closing:
-            self._shake_hands(data)
+            self._read_request(data)
 
-    def _shake_hands(self, data: bytes) -> None:
+    def _read_request(self, data: bytes) -> None:
         try:
             request = self._handshake.receive(data)
             if request is None:
                 return
-            self._write_down(request)
+            self._record_request(request)
             self._listener.requested(request)
         except Refusal as refusal:
             self.answer(refusal.status, refusal.body, refusal.headers)
@@ -241,7 +241,7 @@ class Peer:
         if early:
             self._received(early)
 
-    def _write_down(self, request: Request) -> None:
+    def _record_request(self, request: Request) -> None:
         record = self._record
         record.method, record.target, record.path = request.method, request.target, request.path
         record.query, record.headers = dict(request.query), dict(request.headers)
@@ -256,17 +256,17 @@ class Peer:
                 text = isinstance(event, TextMessage)
                 self._message("".join(parts) if text else b"".join(parts))
         elif isinstance(event, Ping):
-            self._record.ping()
+            self._record.add_ping()
             if self.pongs and not self.closing and self._ws is not None:
                 self.wire.send(self._ws.send(event.response()))
         elif isinstance(event, Pong):
-            self._record.pong()
+            self._record.add_pong()
         elif isinstance(event, CloseConnection):
             self._closed_by_client(int(event.code), event.reason or "")
 
     def _message(self, message: Union[str, bytes]) -> None:
         if self.closing:
-            return  # after our last word nothing counts but the close frame
+            return  # after our close frame nothing counts but the close frame
         if self._listener.full(message):
             self._held, self._stalled = message, True
         elif isinstance(message, str):
@@ -276,7 +276,7 @@ class Peer:
 
     def _closed_by_client(self, code: int, reason: str) -> None:
         if self._ws is not None and self._ws.state in (ConnectionState.OPEN, ConnectionState.LOCAL_CLOSING):
-            self.close(code, reason)  # no close frame came, but a broken one: this is the parser's verdict
+            self.close(code, reason)  # no close frame came, but a broken one: this is what the parser found
             self._listener.lost(code, reason)
             self.wire.finish()
             return

@@ -19,7 +19,7 @@ _ENTRIES = 10_000
 
 @dataclass(eq=False)
 class SessionRecord:
-    """The diary of one connection; written by its thread, to be read from any, also while it runs.
+    """What happened on one connection; written by its thread, to be read from any, also while it runs.
 
     Attributes:
         index: Which connection of the server it was, from 0.
@@ -28,13 +28,13 @@ class SessionRecord:
         method, target, path, query, headers, body: The HTTP request; header names in lower case, empty until
             read.
         status: The HTTP status answered, None until then.
-        messages: What the client said, in order. Audio stands as ``{"message": "AddAudio", "size": n}``
+        messages: What the client sent, in order. Audio stands as ``{"message": "AddAudio", "size": n}``
             (or ``AddChannelAudio``, with its ``channel``).
-        sent: What the server said, in order, acknowledgements included.
+        sent: What the server sent, in order, acknowledgements included.
         frames: Sizes of the audio messages in bytes.
         audio_size, audio_seconds: Of all audio read, over all channels; seconds of the longest of them.
-        final_seconds: Up to where the finals said have come, on the channel furthest on.
-        tally: How many messages of each kind were said by the server and, as ``AddAudio`` and so on, by the
+        final_seconds: Up to where the finals sent have come, on the channel furthest on.
+        tally: How many messages of each kind were sent by the server and, as ``AddAudio`` and so on, by the
             client; complete also where the lists are not.
         start: The StartRecognition message, or None if none came.
         session_id: The ``id`` of RecognitionStarted.
@@ -79,7 +79,7 @@ class SessionRecord:
     _places: list[Optional[float]] = field(default_factory=list, repr=False)  # s of audio, for each in sent
     _changed: threading.Condition = field(
         default_factory=threading.Condition, repr=False
-    )  # guards nothing: a bell
+    )  # guards nothing: it wakes who waits
 
     @property
     def audio(self) -> bytes:
@@ -96,13 +96,13 @@ class SessionRecord:
         return self.headers.get("x-request-id")
 
     def recording(self) -> list[dict[str, Any]]:
-        """Return what was said as :class:`~speechmatics_rt.local.ReplayEngine` takes it, one entry a message.
+        """Return what was sent as :class:`~speechmatics_rt.local.ReplayEngine` takes it, one entry a message.
 
         Each entry has a ``message`` of the server and in ``audio`` the seconds of audio that had been read
-        when it was said; None: the audio had ended.
+        when it was sent; None: the audio had ended.
         """
-        said = list(zip(self.sent.copy(), self._places.copy()))
-        return [{"audio": place, "message": message} for message, place in said]
+        sent = list(zip(self.sent.copy(), self._places.copy()))
+        return [{"audio": place, "message": message} for message, place in sent]
 
     def said(self, kind: str) -> list[dict[str, Any]]:
         """Return the server's messages of one kind."""
@@ -122,7 +122,7 @@ class SessionRecord:
             if not self._changed.wait_for(lambda: condition(self), timeout):
                 raise TimeoutError(
                     f"connection {self.index} did not come to the awaited state within {timeout:g} s; "
-                    f"heard {len(self.messages)} messages, said {len(self.sent)}",
+                    f"received {len(self.messages)} messages, sent {len(self.sent)}",
                     stage="local",
                     seconds=timeout,
                 )
@@ -134,16 +134,16 @@ class SessionRecord:
 
     # -- written by the connection's thread ----------------------------------------------------------
 
-    def hear(self, message: Mapping[str, Any]) -> None:
+    def add_received(self, message: Mapping[str, Any]) -> None:
         kind = str(message.get("message"))
         if kind == "StartRecognition" and self.start is None:
             self.start = dict(message)
         self.tally[kind] += 1
         self.messages.append(dict(message))
         self._forget()
-        self.ring()
+        self.notify()
 
-    def hear_audio(self, audio: bytes, channel: Optional[str] = None, seconds: float = 0.0) -> None:
+    def add_audio(self, audio: bytes, channel: Optional[str] = None, seconds: float = 0.0) -> None:
         self._chunks.append((channel, audio, seconds))
         self._kept += seconds
         self.audio_size += len(audio)
@@ -151,9 +151,9 @@ class SessionRecord:
         entry: dict[str, Any] = {"message": "AddAudio", "size": len(audio)}
         if channel is not None:
             entry.update(message="AddChannelAudio", channel=channel)
-        self.hear(entry)
+        self.add_received(entry)
 
-    def say(self, message: Mapping[str, Any], place: Optional[float] = None) -> None:
+    def add_sent(self, message: Mapping[str, Any], place: Optional[float] = None) -> None:
         kind = str(message.get("message"))
         if kind == "RecognitionStarted" and self.session_id is None:
             self.session_id = message.get("id")
@@ -163,7 +163,7 @@ class SessionRecord:
         self._places.append(place)
         self.sent.append(dict(message))
         self._forget()
-        self.ring()
+        self.notify()
 
     def _forget(self) -> None:
         if self.keep_audio is None:
@@ -174,23 +174,23 @@ class SessionRecord:
             if len(entries) > 2 * _ENTRIES:
                 del entries[:-_ENTRIES]  # now and then half of it, which is cheaper than one each time
 
-    def ping(self) -> None:
+    def add_ping(self) -> None:
         self.pings += 1
-        self.ring()
+        self.notify()
 
-    def pong(self) -> None:
+    def add_pong(self) -> None:
         self.pongs += 1
-        self.ring()
+        self.notify()
 
-    def strike(self, fault: str) -> None:
+    def add_fault(self, fault: str) -> None:
         self.struck.append(fault)
-        self.ring()
+        self.notify()
 
-    def reach(self, point: str) -> None:
+    def add_point(self, point: str) -> None:
         self.times[point] = time.monotonic()
-        self.ring()
+        self.notify()
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Wake who waits in :meth:`wait_for`; lists change by single calls, so readers need no lock."""
         with self._changed:
             self._changed.notify_all()

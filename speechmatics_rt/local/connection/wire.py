@@ -21,7 +21,7 @@ _SEND = 262_144
 _UNSENT = 16 * 1024 * 1024  # a client that does not read: above this the server stops reading, too
 _LONGEST = 3600.0  # s of one wait; some selectors take no more than weeks
 _FINISH = 5.0  # s for a client that reads slowly to take the rest
-_LINGER = 1.0  # s for the client's end of the stream, once ours is said
+_LINGER = 1.0  # s for the client's end of the stream, once ours is sent
 
 
 @dataclass
@@ -44,10 +44,10 @@ class Wire:
         self.reading = True
         self.frozen = False  # nothing is read or written, though timers run
         self.notifies = True  # TLS ends with close_notify
-        self.greeted: Optional[Callable[[], None]] = None  # to be called when the TLS greeting is here
+        self.on_client_hello: Optional[Callable[[], None]] = None  # called once it is here
         self.drip: Optional[Drip] = None
         self.closed = False
-        self._mute = False  # what is sent is dropped: our direction has ended
+        self._write_ended = False  # what is sent is dropped: our direction has ended
         self._half = False  # our direction ends once everything is written, and only ours
         self._left: Optional[int] = None  # bytes to write before the end
         self._resets = False  # and that end is RST
@@ -89,7 +89,7 @@ class Wire:
     # -- for callbacks of the loop -------------------------------------------------------------------
 
     def send(self, data: bytes) -> None:
-        if not self._mute:
+        if not self._write_ended:
             self._unsent += data
 
     def send_under_tls(self, data: bytes) -> None:
@@ -212,7 +212,7 @@ class Wire:
             return
         try:
             if self._handshaking:
-                if not self._greeting_may_be_answered():
+                if not self._client_hello_may_be_answered():
                     return
                 self._sock.do_handshake()  # type: ignore[attr-defined]
                 self._handshaking = False
@@ -233,10 +233,10 @@ class Wire:
         else:
             received(b"")
 
-    def _greeting_may_be_answered(self) -> bool:
-        if self.greeted is not None:
-            greeted, self.greeted = self.greeted, None
-            greeted()
+    def _client_hello_may_be_answered(self) -> bool:
+        if self.on_client_hello is not None:
+            callback, self.on_client_hello = self.on_client_hello, None
+            callback()
         return not (self.closed or self.frozen or self._finishing)
 
     def _write(self) -> None:
@@ -252,7 +252,7 @@ class Wire:
             except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 return
             except OSError:
-                self._unsent.clear()  # nobody will read it; what the client still said can be heard
+                self._unsent.clear()  # nobody will read it; what the client has sent can still be read
                 self.finish()
                 break
             del self._unsent[:sent]
@@ -263,11 +263,11 @@ class Wire:
                 self.later("drip", self.drip.seconds, lambda: None)
                 if self.drip.total <= 0:
                     self.drip = None
-        if self._left == 0 and not self._mute and not self.closed:
+        if self._left == 0 and not self._write_ended and not self.closed:
             self._cut()
         if self.closed or self._unsent:
             return
-        if self._half and not self._mute:
+        if self._half and not self._write_ended:
             self._shut()
         if self._finishing:
             self._leave()
@@ -284,16 +284,16 @@ class Wire:
         if self._eof:
             self.closed = True
         elif "linger" not in self._timers:
-            if not self._mute:
+            if not self._write_ended:
                 self._shut()
             self.later("linger", _LINGER, self.stop)
 
     def _shut(self) -> None:
         """End our direction."""
-        self._mute = True
+        self._write_ended = True
         try:
             if isinstance(self._sock, ssl.SSLSocket) and self.notifies:
-                self._sock.unwrap()  # says close_notify; its answer is not waited for
+                self._sock.unwrap()  # sends close_notify; its answer is not waited for
         except (OSError, ValueError):
             pass
         try:

@@ -34,11 +34,11 @@ class ConnectionFaults:
 
     @kind("started", "nothing more is said, though everything is read")
     def silence(session: Target) -> None:
-        session.peer.speaks = False
+        session.peer.sends = False
 
     @kind("started", "nothing more is read")
     def stop_reading(session: Target) -> None:
-        session.peer.deafen()
+        session.peer.stop_receiving()
 
     @kind("open", "pings are not answered")
     def no_pongs(session: Target) -> None:

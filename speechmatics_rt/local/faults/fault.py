@@ -123,5 +123,5 @@ class Fault(OpeningFaults, TurnFaults, ConnectionFaults, FramingFaults, ContentF
             self._act(session)
 
     def _act(self, session: Target) -> None:
-        session.record.strike(self.kind)
+        session.record.add_fault(self.kind)
         KINDS[self.kind].act(session, **dict(self.options))

@@ -27,7 +27,7 @@ WHEN = {
 
 
 class Target(Protocol):
-    """What a fault acts on: a :class:`~speechmatics_rt.local.conversation.Conversation`.
+    """What a fault acts on: a :class:`~speechmatics_rt.local.session.ServerSession`.
 
     Attributes:
         wire, peer, record: The socket, its WebSocket, its record.

@@ -1,4 +1,4 @@
-"""One session as the server holds it: who says what when, and what a recogniser makes of it."""
+"""One session as the server holds it: which message is sent when, and what a recogniser makes of audio."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from .checks import (
 from .connection import CLOSE_TIMEOUT, Acknowledger, Answer, Peer, Request, SessionRecord, Wire
 from .engines import AudioClock, Recogniser
 from .faults import Fault
-from .house import House
 from .limits import Limits
 from .pages import page, point_of
 from .recognition import Recognition
+from .state import ServerState
 
-__all__ = ["Conversation"]
+__all__ = ["ServerSession"]
 
 _log = logging.getLogger(__name__)
 
@@ -43,26 +43,28 @@ _WITH_CHANNEL = (
 )
 
 
-class Conversation:
-    """Talks to one client, on one thread; the stage on which faults play.
+class ServerSession:
+    """Serves one client, on one thread; faults act on it.
 
     Attributes:
-        peer, wire, record: The WebSocket, the socket, the diary.
+        peer, wire, record: The WebSocket, the socket, the record.
         acks: How audio is acknowledged.
         start_delay, end_delay: Seconds before RecognitionStarted and EndOfTranscript; None: they never come.
         added: Fields that every message gets.
     """
 
-    def __init__(self, wire: Wire, house: House, record: SessionRecord, faults: Sequence[Fault]) -> None:
+    def __init__(
+        self, wire: Wire, server: ServerState, record: SessionRecord, faults: Sequence[Fault]
+    ) -> None:
         self.wire = wire
         self.record = record
-        self.peer = Peer(wire, record, self, time_scale=house.time_scale)
-        self.acks = Acknowledger(wire, self._say)
+        self.peer = Peer(wire, record, self, time_scale=server.time_scale)
+        self.acks = Acknowledger(wire, self._send_in_turn)
         self.start_delay: Optional[float] = 0.0
         self.end_delay: Optional[float] = 0.0
         self.added: dict[str, Any] = {}
-        self._house = house
-        self._session = Session(Role.SERVER)
+        self._server = server
+        self._protocol = Session(Role.SERVER)
         self._limits: Optional[Limits] = None
         self._last_audio = 0.0
         self._settings: dict[str, Any] = {}  # the checked StartRecognition
@@ -70,30 +72,30 @@ class Conversation:
         self._finishing: set[Optional[str]] = set()  # channels whose audio has ended
         self._unfinished = 0  # channels whose last words are owed
         self._speakers_at_end = False
-        self._heard = 0  # messages
+        self._received = 0  # messages
         self._overlong = False  # the limit on the length of an utterance was passed
         self._faults = [fault for fault in faults if not fault.counts]
         self._counted = [fault for fault in faults if fault.counts]
         if any(fault.at == "tls" for fault in faults):
-            wire.greeted = functools.partial(self.reach, "tls")
+            wire.on_client_hello = functools.partial(self.reach, "tls")
 
     def run(self) -> None:
         """Serve the connection to its end."""
         try:
             self.reach("accept")
             self.peer.run()
-        except Exception:  # noqa: BLE001  the server outlives its conversations; the log has it all
+        except Exception:  # noqa: BLE001  the server outlives its sessions; the log has it all
             _log.exception("connection %d of the local server broke", self.record.index)
         finally:
             for recognition in self._recognitions.values():
                 recognition.close()
             self.wire.close()
 
-    # -- said by faults, in or out of turn -------------------------------------------------------
+    # -- also for faults, in or out of turn ------------------------------------------------------
 
     def reach(self, point: str) -> None:
         """Note a point of the session, and let its faults act."""
-        self.record.reach(point)
+        self.record.add_point(point)
         for fault in self._faults.copy():
             if fault.at == point and fault in self._faults:
                 self._faults.remove(fault)  # first: what it does may reach a point, too
@@ -101,11 +103,11 @@ class Conversation:
 
     def send(self, message: Mapping[str, Any], *, binary: bool = False) -> None:
         """Send a message, whether it is its turn or not."""
-        if self.peer.speaks and not self.peer.closing:
+        if self.peer.sends and not self.peer.closing:
             if self.added:
                 message = {**message, **self.added}
             text = _ENCODER.encode(message)
-            self.record.say(message, self._place(message.get("channel")))
+            self.record.add_sent(message, self._place(message.get("channel")))
             self.peer.send(text.encode() if binary else text)
             if message.get("message") == "AddTranscript":
                 self._count_faults()
@@ -113,34 +115,34 @@ class Conversation:
     def fail(
         self, type: str, reason: str, *, code: Optional[int] = None, close: bool = True, said: bool = True
     ) -> None:
-        """Say an Error, and close as the service does after one of that type, or with another code."""
+        """Send an Error, and close as the service does after one of that type, or with another code."""
         if self.peer.closing:
             return
         if said:
             error = {"message": "Error", "type": type, "reason": reason}
-            if not self._session.over:
-                self._session.send(error)
+            if not self._protocol.over:
+                self._protocol.send(error)
             self.send(error)
         if close:
             usual, text = CLOSE_CODES.get(type, (1011, "internal_error"))
             self.peer.close(usual if code is None else code, text if code is None else type)
 
     def end(self) -> None:
-        """Say EndOfTranscript, and close if the client does not."""
-        speak = self._say if self._session.state in (State.STREAMING, State.DRAINING) else self.send
-        speak({"message": "EndOfTranscript"})
+        """Send EndOfTranscript, and close if the client does not."""
+        send = self._send_in_turn if self._protocol.state in (State.STREAMING, State.DRAINING) else self.send
+        send({"message": "EndOfTranscript"})
         self.wire.cancel("limits")
         self.peer.later("close", CLOSE_TIMEOUT, lambda: self.peer.close(1000))
         self.reach("ended")
 
     def _place(self, channel: Any) -> Optional[float]:
         """Return the seconds of audio read so far, of a channel or of the longest; None: it has ended."""
-        if self._session.state in (State.DRAINING, State.DONE):
+        if self._protocol.state in (State.DRAINING, State.DONE):
             return None
         recognition = self._recognitions.get(channel)
         return self.record.audio_seconds if recognition is None else recognition.clock.seconds
 
-    # -- heard from the peer ---------------------------------------------------------------------
+    # -- events of the peer ----------------------------------------------------------------------
 
     def requested(self, request: Request) -> None:
         point = point_of(request.path)
@@ -148,19 +150,19 @@ class Conversation:
             self.reach(point)
 
     def page(self, request: Request) -> Optional[Answer]:
-        busy = self._house.container and request.path.startswith("/v2") and self._house.full(more=1)
+        busy = self._server.container and request.path.startswith("/v2") and self._server.full(more=1)
         if busy:
             return Answer(503, {"code": 503, "error": "no slot for a connection is free"})
-        return page(request, self._house)
+        return page(request, self._server)
 
     def accepts(self, key: Optional[str]) -> bool:
-        return self._house.container or self._house.keys.accepts(key)
+        return self._server.container or self._server.keys.accepts(key)
 
     def opened(self) -> None:
         self.reach("open")
-        if self._house.container:
+        if self._server.container:
             return
-        if self._house.full():
+        if self._server.full():
             self.fail("quota_exceeded", "Concurrent Quota Exceeded")
         else:
             self.peer.later("start", START_TIMEOUT, self._too_late)
@@ -169,7 +171,7 @@ class Conversation:
         self.reach("closing")
 
     def lost(self, code: Optional[int], reason: str) -> None:
-        self._session.lose(code, reason)
+        self._protocol.lose(code, reason)
 
     def full(self, message: Union[str, bytes]) -> bool:
         # Only audio waits for room: what is no audio is read on, as long as no audio stands before it.
@@ -181,12 +183,12 @@ class Conversation:
         self._guarded(lambda: self._audio(data, None))
 
     def text(self, text: str) -> None:
-        self._guarded(lambda: self._hear(read_message(text)))
+        self._guarded(lambda: self._receive(read_message(text)))
 
-    def _guarded(self, hear: Callable[[], None]) -> None:
-        self._heard += 1
+    def _guarded(self, receive: Callable[[], None]) -> None:
+        self._received += 1
         try:
-            hear()
+            receive()
         except ProtocolError as exc:
             self.fail("protocol_error", str(exc))
         except Refused as refused:
@@ -195,42 +197,42 @@ class Conversation:
 
     def _audio(self, data: bytes, channel: Optional[str]) -> None:
         self._last_audio = time.monotonic()
-        if self._session.state is State.DRAINING:
-            self.record.hear_audio(data, channel)
+        if self._protocol.state is State.DRAINING:
+            self.record.add_audio(data, channel)
             reason = "audio after EndOfStream is ignored"
-            self._say({"message": "Warning", "type": "add_audio_after_eos", "reason": reason})
-        elif self._session.receive_audio(channel):
-            self.acks.acknowledge(channel, self._session.channels[channel].sent)
+            self._send_in_turn({"message": "Warning", "type": "add_audio_after_eos", "reason": reason})
+        elif self._protocol.receive_audio(channel):
+            self.acks.acknowledge(channel, self._protocol.channels[channel].sent)
             recognition = self._recognitions[channel]
-            seconds = 0.0 if self._overlong else recognition.hear(data)
+            seconds = 0.0 if self._overlong else recognition.feed(data)
             self.record.audio_seconds = max(self.record.audio_seconds, recognition.clock.seconds)
-            self.record.hear_audio(data, channel, seconds)
+            self.record.add_audio(data, channel, seconds)
             self._limit_duration()
         else:
-            self.record.hear_audio(data, channel)
+            self.record.add_audio(data, channel)
 
     def _limit_duration(self) -> None:
         """Warn and end, as if EndOfStream had come, once there is too much audio."""
-        limit = self._house.duration_limit
+        limit = self._server.duration_limit
         if limit is None or self._overlong or self.record.audio_seconds < limit:
             return
         self._overlong = True
         reason = f"more than {limit:g} s of audio"
         warning = {"message": "Warning", "type": "duration_limit_exceeded", "reason": reason}
-        self._say({**warning, "duration_limit": limit})
-        for channel, count in self._session.channels.items():
+        self._send_in_turn({**warning, "duration_limit": limit})
+        for channel, count in self._protocol.channels.items():
             if not count.ended:
                 self._finish(channel)
 
-    def _hear(self, message: dict[str, Any]) -> None:
+    def _receive(self, message: dict[str, Any]) -> None:
         if message["message"] == "AddChannelAudio":
             self._audio(*read_channel_audio(message))
             return
-        self.record.hear(message)
+        self.record.add_received(message)
         handler = _HANDLERS.get(message["message"])
         if handler is None:
             raise Refused("invalid_message", f"there is no message {message['message']!r}")
-        if self._session.receive(message):
+        if self._protocol.receive(message):
             handler(self, message)
 
     def _count_faults(self) -> None:
@@ -238,7 +240,7 @@ class Conversation:
             return
         record = self.record
         for fault in self._counted.copy():
-            counts = self._heard, record.audio_size, record.audio_seconds, record.final_seconds
+            counts = self._received, record.audio_size, record.audio_seconds, record.final_seconds
             if fault in self._counted and fault.due(*counts):
                 self._counted.remove(fault)  # first: what it does may be counted, too
                 fault.act(self)
@@ -248,26 +250,26 @@ class Conversation:
     def _start(self, message: dict[str, Any]) -> None:
         self.wire.cancel("start")
         request = self.peer.request
-        container = self._house.container
+        container = self._server.container
         warnings = check_start(
             message,
             request.language if request is not None else None,
-            channels=self._house.quota if container else 2,
+            channels=self._server.quota if container else 2,
             targets=None if container else 5,
         )
         config = message["transcription_config"]
         try:
-            pack = self._house.engine.language_pack_info(config["language"])
+            pack = self._server.engine.language_pack_info(config["language"])
         except ConfigurationError as exc:
             raise Refused("invalid_language", str(exc)) from exc
         self._settings = message
         self._speakers_at_end = config.get("speaker_diarization_config", {}).get("get_speakers", False)
         if not container:
-            self._say(self._house.usage())
+            self._send_in_turn(self._server.usage())
         for warning in warnings:
-            self._say(warning)
+            self._send_in_turn(warning)
         self.reach("start")
-        wait = self._house.dictionary_wait(config)
+        wait = self._server.dictionary_wait(config)
         if wait:
             self.peer.later("dictionary", wait, lambda: self._start_late(pack))
         else:
@@ -283,7 +285,7 @@ class Conversation:
         if self.peer.closing:
             return
         try:
-            for channel in self._session.channels:
+            for channel in self._protocol.channels:
                 self._recognitions[channel] = self._recognition(channel)
         except Exception as exc:  # noqa: BLE001  an engine may raise anything; the session ends with it
             self._engine_failed(exc)
@@ -291,16 +293,16 @@ class Conversation:
         self._unfinished = len(self._recognitions)
         started = {
             "message": "RecognitionStarted",
-            "orchestrator_version": self._house.version,
+            "orchestrator_version": self._server.version,
             "id": str(uuid.uuid4()),
             "language_pack_info": pack,
         }
         if None not in self._recognitions:
             started["channel_ids"] = [channel for channel in self._recognitions if channel is not None]
-        self._say(started)
+        self._send_in_turn(started)
         self._last_audio = time.monotonic()
-        if not self._house.container:
-            self._limits = Limits(self._last_audio * self._house.time_scale)
+        if not self._server.container:
+            self._limits = Limits(self._last_audio * self._server.time_scale)
             self._keep_limits()
         self.reach("started")
 
@@ -308,14 +310,14 @@ class Conversation:
         index = self.record.index
         settings = self._settings if channel is None else {**self._settings, "channel": channel}
         return Recognition(
-            self._house.engine.recogniser(settings),
+            self._server.engine.recogniser(settings),
             AudioClock(self._settings.get("audio_format") or {"type": "file"}),
             self.wire,
             name=str(index) if channel is None else f"{index}-{channel}",
-            worker=self._house.engine.slow,
-            speed=self._house.speed,
-            said=functools.partial(self._say_all, channel),
-            failed=self._engine_failed,
+            worker=self._server.engine.slow,
+            speed=self._server.speed,
+            on_messages=functools.partial(self._send_all, channel),
+            on_failure=self._engine_failed,
         )
 
     def _configure(self, message: dict[str, Any]) -> None:
@@ -341,19 +343,19 @@ class Conversation:
         if check_get_speakers(message):
             self._speakers_at_end = True
         else:
-            self._tell_speakers()
+            self._send_speakers()
 
     def _end_of_channel(self, message: dict[str, Any]) -> None:
         check_end(message)
         self.acks.flush(message["channel"])
-        if self._session.state is State.DRAINING:  # it was the last one
+        if self._protocol.state is State.DRAINING:  # it was the last one
             self.reach("drain")
         self._finish(message["channel"])
 
     def _end_of_stream(self, message: dict[str, Any]) -> None:
         check_end(message)
         self.reach("drain")
-        for channel, count in self._session.channels.items():
+        for channel, count in self._protocol.channels.items():
             if not count.ended:
                 self.acks.flush(channel)
                 self._finish(channel)
@@ -365,14 +367,14 @@ class Conversation:
 
     def _finished(self) -> None:
         self._unfinished -= 1
-        if not self._unfinished and (self._overlong or self._session.state is State.DRAINING):
+        if not self._unfinished and (self._overlong or self._protocol.state is State.DRAINING):
             if self._speakers_at_end:
-                self._tell_speakers(then=self._end_of_transcript)
+                self._send_speakers(then=self._end_of_transcript)
             else:
                 self._end_of_transcript()
 
-    def _tell_speakers(self, then: Optional[Callable[[], None]] = None) -> None:
-        """Say one SpeakersResult, once every channel has reached this moment of its audio."""
+    def _send_speakers(self, then: Optional[Callable[[], None]] = None) -> None:
+        """Send one SpeakersResult, once every channel has reached this moment of its audio."""
         found: dict[Optional[str], list[dict[str, Any]]] = {}
         waiting = set(self._recognitions)
 
@@ -380,16 +382,16 @@ class Conversation:
             found[channel] = recogniser.speakers()
             return []
 
-        def told(channel: Optional[str]) -> None:
+        def answered(channel: Optional[str]) -> None:
             waiting.discard(channel)
             if not waiting:
                 speakers = [speaker for label in self._recognitions for speaker in found[label]]
-                self._say({"message": "SpeakersResult", "speakers": speakers})
+                self._send_in_turn({"message": "SpeakersResult", "speakers": speakers})
                 if then is not None:
                     then()
 
         for channel, recognition in self._recognitions.items():
-            recognition.ask(functools.partial(ask, channel), functools.partial(told, channel))
+            recognition.ask(functools.partial(ask, channel), functools.partial(answered, channel))
 
     def _end_of_transcript(self) -> None:
         self.reach("end")
@@ -398,22 +400,22 @@ class Conversation:
         elif self.end_delay is not None:
             self.end()
 
-    # -- what the server says --------------------------------------------------------------------
+    # -- the messages of the server --------------------------------------------------------------
 
-    def _say_all(self, channel: Optional[str], messages: list[dict[str, Any]]) -> None:
+    def _send_all(self, channel: Optional[str], messages: list[dict[str, Any]]) -> None:
         for message in messages:
             if message["message"] == "Error":
                 self.fail(message["type"], message["reason"])
             elif channel is not None and message["message"] in _WITH_CHANNEL:
-                self._say({**message, "channel": channel})
+                self._send_in_turn({**message, "channel": channel})
             else:
-                self._say(message)
+                self._send_in_turn(message)
         self.peer.room()
 
-    def _say(self, message: Mapping[str, Any]) -> None:
+    def _send_in_turn(self, message: Mapping[str, Any]) -> None:
         """Send a message in its turn; after the end of the session it is dropped."""
-        if not self.peer.closing and not self._session.over:
-            self._session.send(message)
+        if not self.peer.closing and not self._protocol.over:
+            self._protocol.send(message)
             self.send(message)
 
     def _engine_failed(self, error: Exception) -> None:
@@ -424,25 +426,25 @@ class Conversation:
         self.fail("start_recognition_timeout", f"no StartRecognition within {START_TIMEOUT:g} s")
 
     def _keep_limits(self) -> None:
-        if self._limits is None or self._session.over:
+        if self._limits is None or self._protocol.over:
             return
-        scale = self._house.time_scale
+        scale = self._server.time_scale
         now, sign, audio = time.monotonic() * scale, self.peer.last_sign * scale, self._last_audio * scale
         due, wait = self._limits.check(now, sign, audio)
         for message in due:
             if message["message"] == "Error":
                 self.fail(message["type"], message["reason"])
             else:
-                self._say(message)
+                self._send_in_turn(message)
         if not self.peer.closing:
             self.peer.later("limits", wait, self._keep_limits)
 
 
 _HANDLERS = {
-    "StartRecognition": Conversation._start,
-    "SetRecognitionConfig": Conversation._configure,
-    "ForceEndOfUtterance": Conversation._force,
-    "GetSpeakers": Conversation._get_speakers,
-    "EndOfChannel": Conversation._end_of_channel,
-    "EndOfStream": Conversation._end_of_stream,
+    "StartRecognition": ServerSession._start,
+    "SetRecognitionConfig": ServerSession._configure,
+    "ForceEndOfUtterance": ServerSession._force,
+    "GetSpeakers": ServerSession._get_speakers,
+    "EndOfChannel": ServerSession._end_of_channel,
+    "EndOfStream": ServerSession._end_of_stream,
 }

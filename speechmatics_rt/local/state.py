@@ -1,4 +1,4 @@
-"""What all conversations of one local server share."""
+"""What all sessions of one local server share."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from .connection import SessionRecord
 from .engines import Engine
 from .keys import KeyRing
 
-__all__ = ["House"]
+__all__ = ["ServerState"]
 
-_QUOTA_SHOWN = 50  # what is said about usage when there is no quota
+_QUOTA_SHOWN = 50  # what Info tells of usage when there is no quota
 
 
 @dataclass(frozen=True)
-class House:
+class ServerState:
     """The options of a server, its keys and its live sessions.
 
     Attributes:
