@@ -8,7 +8,7 @@ import pytest
 
 from speechmatics_rt.local import LocalServer
 from speechmatics_rt.local.checks import CLOSE_CODES, Refused, check_start
-from speechmatics_rt.local.engines.voices import identifier_of
+from speechmatics_rt.local.engines.speaker_ids import identifier_of
 
 from .talk import RAW, Talk, start_message
 

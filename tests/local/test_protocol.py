@@ -8,7 +8,7 @@ from typing import Any, Optional
 import pytest
 
 from speechmatics_rt.local import LocalServer, Script, ScriptedEngine, Sound, Word
-from speechmatics_rt.local.engines.voices import identifier_of
+from speechmatics_rt.local.engines.speaker_ids import identifier_of
 
 from .talk import Talk, start_message
 from .test_channels import CHANNELS, audio

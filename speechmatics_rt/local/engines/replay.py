@@ -1,4 +1,4 @@
-"""The replay engine: says again what was said in a recorded session, at the same places of the audio."""
+"""The replay engine: sends again what was sent in a recorded session, at the same places of the audio."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ __all__ = ["ReplayEngine"]
 
 Entry = tuple[float, dict[str, Any]]  # s of audio, message
 
-# What the server says by itself, whoever the engine is.
+# What the server sends by itself, whoever the engine is.
 _OF_THE_SERVER = ("RecognitionStarted", "AudioAdded", "ChannelAudioAdded", "EndOfTranscript")
 _AT_THE_START = ("concurrent_session_usage", "validation_warning", "unsupported_translation_pair")
 _PACK = {"adapted": False, "itn": True, "language_description": "English", "word_delimiter": " "}
 
 
 class ReplayEngine:
-    """Makes recognisers that replay one session, whatever they hear.
+    """Makes recognisers that replay one session, whatever audio they get.
 
     Args:
         recording: A file of JSON lines, or the entries themselves. An entry is a message of the server, or
-            ``{"audio": seconds, "message": {...}}``: said when so much audio had been read, or with None
+            ``{"audio": seconds, "message": {...}}``: sent when so much audio had been read, or with None
             once it had ended, as :meth:`~speechmatics_rt.local.SessionRecord.recording`
-            gives them. A message alone is said at the end time it names, never before the one in front.
+            gives them. A message alone is sent at the end time it names, never before the one in front.
 
-    What is left when the audio ends is said then, so that also a short audio gets the whole session. A forced
-    utterance is said when the client asks for it, or when its place in the audio is passed.
+    What is left when the audio ends is sent then, so that also a short audio gets the whole session. A forced
+    utterance is sent when the client asks for it, or when its place in the audio is passed.
 
     Raises:
         ConfigurationError: The file can't be read, or an entry is no message.
@@ -95,35 +95,36 @@ class _Replay:
             if place > now or (place == now and message.get("forced")):
                 break
             until += 1
-        return self._say(until)
+        return self._release(until)
 
     def configure(self, changes: Mapping[str, Any]) -> None:
-        """Change nothing: all is said already."""
+        """Change nothing: all is settled already."""
 
     def force_end_of_utterance(self, timestamp: Optional[float]) -> list[dict[str, Any]]:
         now = self._clock.seconds
         for place in range(self._next, len(self._entries)):
             message = self._entries[place][1]
             if message["message"] == "EndOfUtterance" and message.get("forced"):
-                return self._say(place + 1)
+                return self._release(place + 1)
         return [end_of_utterance(now if timestamp is None else timestamp, forced=True)]
 
     def speakers(self) -> list[dict[str, Any]]:
         return self._speakers
 
     def finish(self) -> list[dict[str, Any]]:
-        return self._say(len(self._entries))
+        return self._release(len(self._entries))
 
     def close(self) -> None:
         self._next = len(self._entries)
 
-    def _say(self, until: int) -> list[dict[str, Any]]:
-        said = [message for _, message in self._entries[self._next : until]]
+    def _release(self, until: int) -> list[dict[str, Any]]:
+        released = [message for _, message in self._entries[self._next : until]]
         self._next = max(until, self._next)
-        for message in said:
+        for message in released:
             if message["message"] == "SpeakersResult":
                 self._speakers = message.get("speakers", [])
-        return [message for message in said if message["message"] != "SpeakersResult"]  # said when asked for
+        # A SpeakersResult is sent when it is asked for.
+        return [message for message in released if message["message"] != "SpeakersResult"]
 
 
 def _read(path: Union[str, os.PathLike[str]]) -> list[Any]:
@@ -142,7 +143,7 @@ def _read(path: Union[str, os.PathLike[str]]) -> list[Any]:
 
 
 def _entry(entry: Any, number: int) -> tuple[Optional[float], dict[str, Any]]:
-    """Return where an entry stands, None if it does not say, and its message."""
+    """Return where an entry stands, None if it does not name one, and its message."""
     message = entry.get("message") if isinstance(entry, Mapping) else None
     if isinstance(message, str):
         return None, dict(entry)

@@ -13,8 +13,8 @@ from typing import Any, Optional, Union
 from .clock import AudioClock
 from .languages import language_pack, supported_targets
 from .messages import end_of_utterance, final, joined, partial
+from .results import POINT, ResultBuilder, grid, seconds
 from .script import Script, Sound, Word
-from .wording import POINT, Wording, grid, seconds
 
 __all__ = ["ScriptedEngine"]
 
@@ -64,7 +64,7 @@ class _ScriptedRecogniser:
         config = dict(settings["transcription_config"])
         self._script = script
         self._config = config
-        self._wording = Wording(script, config)
+        self._builder = ResultBuilder(script, config)
         self._clock = AudioClock(settings.get("audio_format") or {"type": "file"})
         self._delimiter: str = language_pack(config["language"])["word_delimiter"]
         translation = settings.get("translation_config") or {}
@@ -74,7 +74,7 @@ class _ScriptedRecogniser:
         self._words: Iterator[Word] = iter(script)
         self._open: list[Word] = []  # begun, not final
         self._next: Optional[Word] = next(self._words, None)  # not begun
-        self._heard = 0  # up to where words are known
+        self._known = 0  # up to where words are known
         self._step = _STEP  # when the next burst is due
         self._final_end = 0  # up to where everything is final
         self._last_end: Optional[int] = None  # of the last final word of this utterance
@@ -97,7 +97,7 @@ class _ScriptedRecogniser:
     def force_end_of_utterance(self, timestamp: Optional[float]) -> list[dict[str, Any]]:
         now = self._now()
         until = now if timestamp is None else min(now, grid(timestamp))
-        self._listen(until)
+        self._advance(until)
         words = self._ended(until)
         messages = self._finalise(words, grid(words[-1].end), forced=True) if words else []
         when = self._final_end + _AFTER if words else max(until, self._final_end)
@@ -105,15 +105,15 @@ class _ScriptedRecogniser:
         return [*messages, end_of_utterance(seconds(when), forced=True)]
 
     def speakers(self) -> list[dict[str, Any]]:
-        return self._wording.speakers()
+        return self._builder.speakers()
 
     def finish(self) -> list[dict[str, Any]]:
         now = self._now()
-        self._listen(now)
+        self._advance(now)
         words = self._ended(now)
         self._open.clear()  # cut off by the end of the audio
         end = grid(words[-1].end) if words else now
-        messages = self._sounds.heard(now, ended=True)
+        messages = self._sounds.due(now, ended=True)
         if words or end > self._final_end:
             messages += self._finalise(words, end)
         return messages + self._translate(whole=True)
@@ -124,24 +124,24 @@ class _ScriptedRecogniser:
     # -- the rhythm ------------------------------------------------------------------------------
 
     def _burst(self, now: int) -> list[dict[str, Any]]:
-        """Say what is due at one step: the final and its partial, and the end of the utterance."""
-        heard = now - _LATENCY
-        self._listen(heard)
-        messages = self._sounds.heard(heard)
+        """Build what is due at one step: the final and its partial, and the end of the utterance."""
+        known = now - _LATENCY
+        self._advance(known)
+        messages = self._sounds.due(known)
         trigger = self._config.get("conversation_config", {}).get("end_of_utterance_silence_trigger", 0)
-        begun = [word for word in self._open if grid(word.end) > heard]
+        begun = [word for word in self._open if grid(word.end) > known]
         last = grid(self._open[-1].end) if self._open else self._last_end
-        if trigger and not begun and last is not None and heard - last >= grid(trigger):
-            words = self._ended(heard)
-            end = max(heard - _AFTER, grid(words[-1].end) if words else 0)
+        if trigger and not begun and last is not None and known - last >= grid(trigger):
+            words = self._ended(known)
+            end = max(known - _AFTER, grid(words[-1].end) if words else 0)
             messages += self._finalise(words, end, partial_too=False)
             self._final_end += _AFTER
             self._last_end = None
             messages += self._partial([], self._final_end)
             messages.append(end_of_utterance(seconds(self._final_end)))
             return messages + self._translate()
-        words = self._due(now, heard)
-        quiet = min(heard, grid(self._open[0].start)) if self._open else heard  # so far there are no words
+        words = self._due(now, known)
+        quiet = min(known, grid(self._open[0].start)) if self._open else known  # so far there are no words
         end = grid(words[-1].end) if words else quiet
         if end > self._final_end or words:
             messages += self._finalise(words, end)
@@ -149,9 +149,9 @@ class _ScriptedRecogniser:
             messages += self._current()
         return messages + self._translate()
 
-    def _due(self, now: int, heard: int) -> list[Word]:
+    def _due(self, now: int, known: int) -> list[Word]:
         """Take the words that would be older than max_delay at the next step."""
-        limit = min(heard, now + _STEP - grid(self._config.get("max_delay", 4)))
+        limit = min(known, now + _STEP - grid(self._config.get("max_delay", 4)))
         words: list[Word] = []
         while self._open and grid(self._open[0].end) <= limit:
             if self._open[0].late and words:
@@ -167,10 +167,10 @@ class _ScriptedRecogniser:
         self._open = self._open[len(words) :]
         return words
 
-    def _listen(self, until: int) -> None:
-        self._heard = until
+    def _advance(self, until: int) -> None:
+        self._known = until
         while self._next is not None and grid(self._next.start) < until:
-            if self._wording.wants(self._next):
+            if self._builder.wants(self._next):
                 self._open.append(self._next)
             self._next = next(self._words, None)
 
@@ -185,23 +185,23 @@ class _ScriptedRecogniser:
         start, self._final_end = self._final_end, max(end, self._final_end)
         if words:
             self._last_end = self._final_end
-        results = [item for word in words for item in self._wording.items(word)]
+        results = [item for word in words for item in self._builder.items(word)]
         self._sentence += results
         times = (seconds(start), seconds(self._final_end))
-        messages = self._wording.language_infos(results, partial=False)
+        messages = self._builder.language_infos(results, partial=False)
         messages.append(final(results, *times, delimiter=self._delimiter, forced=forced))
         return messages + (self._current() if partial_too else [])
 
     def _current(self) -> list[dict[str, Any]]:
-        """Say the partial: the words that have ended and are not final."""
-        words = [word for word in self._open if grid(word.end) <= self._heard]
-        return self._partial(words, grid(words[-1].end) if words else max(self._heard, self._final_end))
+        """Build the partial: the words that have ended and are not final."""
+        words = [word for word in self._open if grid(word.end) <= self._known]
+        return self._partial(words, grid(words[-1].end) if words else max(self._known, self._final_end))
 
     def _partial(self, words: list[Word], end: int) -> list[dict[str, Any]]:
         if not self._config.get("enable_partials"):
             return []
-        results = [item for word in words for item in self._wording.items(word)]
-        messages = self._wording.language_infos(results, partial=True)
+        results = [item for word in words for item in self._builder.items(word)]
+        messages = self._builder.language_infos(results, partial=True)
         span = (seconds(self._final_end), seconds(end))
         messages.append(partial(results, *span, delimiter=self._delimiter))
         if results and self._guesses:
@@ -243,7 +243,7 @@ class _ScriptedRecogniser:
 
 
 class _Sounds:
-    """Tells of the sounds of a script, one at a time, if the session wants to know."""
+    """Announces the sounds of a script, one at a time, if the session asks for them."""
 
     def __init__(self, script: Script, config: Optional[Mapping[str, Any]]) -> None:
         self._types = () if config is None else config.get("types", _SOUNDS)
@@ -251,8 +251,8 @@ class _Sounds:
         self._next: Optional[Sound] = next(self._coming, None)
         self._open = False  # the next one has begun
 
-    def heard(self, until: int, ended: bool = False) -> list[dict[str, Any]]:
-        """Say what began and ended up to a grid point; at the end of the audio what is open ends, too."""
+    def due(self, until: int, ended: bool = False) -> list[dict[str, Any]]:
+        """Announce what began and ended up to a grid point; with the audio ends what is open, too."""
         messages: list[dict[str, Any]] = []
         while self._next is not None and grid(self._next.start) <= until:
             sound, end = self._next, grid(self._next.end)

@@ -1,4 +1,4 @@
-"""What clients send, turned into the one form the recogniser hears: 16 kHz, one channel, 16 bit.
+"""What clients send, turned into the one form the recogniser takes: 16 kHz, one channel, 16 bit.
 
 Each decoder takes the audio in pieces cut anywhere, at any byte, and gives little-endian ``int16``
 samples as ``bytes``: the form the voice detector asks for, exact for telephone and CD audio alike.
@@ -348,7 +348,7 @@ class _Container:
                 for frame in container.decode(audio=0):
                     self._put(resampler.resample(frame))
                 self._put(resampler.resample(None))
-        except Exception as exc:  # noqa: BLE001  # whatever ends this thread is the session's to hear
+        except Exception as exc:  # noqa: BLE001  # whatever ends this thread belongs to the session
             with self._lock:
                 self._error = exc
 

@@ -216,11 +216,11 @@ def _without_silence(words: list[Word], samples: Any) -> list[Word]:
     drawn = []
     for word in words:
         first = int(word.start * 100)
-        heard = np.flatnonzero(loud[first : int(word.end * 100) + 1])
-        if len(heard):
-            start = max(word.start, (first + heard[0]) / 100 - 0.03)  # soft consonants lie before the voice
+        found = np.flatnonzero(loud[first : int(word.end * 100) + 1])
+        if len(found):
+            start = max(word.start, (first + found[0]) / 100 - 0.03)  # soft consonants lie before the voice
             word = word._replace(
-                start=float(start), end=float(min(word.end, (first + heard[-1]) / 100 + 0.05))
+                start=float(start), end=float(min(word.end, (first + found[-1]) / 100 + 0.05))
             )
         drawn.append(word)
     return drawn

@@ -16,7 +16,7 @@ from typing import Any, Callable, Optional
 
 import webrtcvad
 
-from ..engines import end_of_utterance, final, partial
+from ..engines import end_of_utterance, final, identifier_of, partial
 from .decoders import Decoder
 from .model import WhisperModel, Word
 
@@ -61,7 +61,7 @@ class WhisperRecogniser:
         self._trigger = 0.0
         self.configure(config)
         self._rest = b""  # less than a frame
-        self._frames = 0  # heard so far
+        self._frames = 0  # judged so far
         self._before: deque[tuple[bytes, bool]] = deque(maxlen=_PRE_ROLL)
         self._utterance: Optional[_Utterance] = None
         self._last_speech = 0  # the frame behind it
@@ -82,16 +82,16 @@ class WhisperRecogniser:
             self._trigger = float(conversation.get("end_of_utterance_silence_trigger", self._trigger))
 
     def feed(self, audio: bytes) -> list[Message]:
-        """Hear the bytes of one message and return what is to be said now.
+        """Take the bytes of one message and return what is to be sent now.
 
         Reading the utterance again costs the same for half a second more or for ten. While more audio
-        is at hand than we can hear, readings in between are left out: nobody could see them in time.
+        is at hand than can be recognised, readings in between are left out: nobody could see them in time.
 
         Raises:
             AudioError: The recording can't be decoded.
         """
         self._waited += self._clock() - self._left
-        said = self._hear(self._decoder.feed(audio))
+        messages = self._take(self._decoder.feed(audio))
         utterance = self._utterance
         if (
             utterance is not None
@@ -99,12 +99,12 @@ class WhisperRecogniser:
             and self._frames * _FRAME >= utterance.read_at + _STEP
             and self._silence < _PAUSE / 2  # else it is about to close, and will be read then
         ):
-            said += self._read(utterance)
+            messages += self._read(utterance)
         self._left = self._clock()
-        return said
+        return messages
 
     def force_end_of_utterance(self, timestamp: Optional[float]) -> list[Message]:
-        """End the utterance at ``timestamp``, or at all that was heard, and say that it was forced."""
+        """End the utterance at ``timestamp``, or at the end of all audio so far, marked as forced."""
         at = self._now if timestamp is None else min(timestamp, self._now)
         utterance = self._utterance
         if utterance is None:
@@ -114,30 +114,30 @@ class WhisperRecogniser:
         return [*self._close(utterance, at, forced=True), *self._end_of_utterance(forced=True, at=at)]
 
     def speakers(self) -> list[dict[str, Any]]:
-        """Return S1 once words were heard, if diarization is on; the identifier stands for nobody."""
+        """Return S1 once there were words, if diarization is on; the identifier stands for nobody."""
         if self._speaker is None or not self._ever_spoken:
             return []
-        return [{"label": self._speaker, "speaker_identifiers": ["bG9jYWw6UzE="]}]
+        return [{"label": self._speaker, "speaker_identifiers": [identifier_of("S1")]}]
 
     def finish(self) -> list[Message]:
         """Read the open utterance to its end; cover the rest of the audio with the last final."""
-        said = self._hear(self._decoder.finish())
+        messages = self._take(self._decoder.finish())
         tail = len(self._rest) / _FRAME_BYTES
         if tail:
-            said += self._hear(bytes(_FRAME_BYTES - len(self._rest)))
+            messages += self._take(bytes(_FRAME_BYTES - len(self._rest)))
         end = self._time((self._frames - (1 - tail if tail else 0)) * _FRAME)
         if self._utterance is not None:
-            said += self._close(self._utterance, end)
+            messages += self._close(self._utterance, end)
             self._utterance = None
         if end > self._covered:
-            said.append(self._final([], end))
-        return [*said, *self._shown([], self._covered)] if said else []
+            messages.append(self._final([], end))
+        return [*messages, *self._shown([], self._covered)] if messages else []
 
     def close(self) -> None:
         """Stop the decoder."""
         self._decoder.close()
 
-    # -- hearing -------------------------------------------------------------------------------------
+    # -- audio in ------------------------------------------------------------------------------------
 
     @property
     def _now(self) -> float:
@@ -148,8 +148,8 @@ class WhisperRecogniser:
         """Seconds since the last frame of speech."""
         return (self._frames - self._last_speech) * _FRAME
 
-    def _hear(self, pcm: bytes) -> list[Message]:
-        said: list[Message] = []
+    def _take(self, pcm: bytes) -> list[Message]:
+        messages: list[Message] = []
         self._rest += pcm
         whole = len(self._rest) - len(self._rest) % _FRAME_BYTES
         pcm, self._rest = self._rest[:whole], self._rest[whole:]
@@ -158,14 +158,14 @@ class WhisperRecogniser:
             self._frames += 1
             speech = self._detect(frame, 16_000)
             if self._utterance is None:
-                said += self._hear_silence(frame, speech)
+                messages += self._take_silence(frame, speech)
             else:
                 self._utterance.add(frame, speech)
                 self._last_speech = self._frames if speech else self._last_speech
-                said += self._hear_speech(self._utterance)
-        return said
+                messages += self._take_speech(self._utterance)
+        return messages
 
-    def _hear_silence(self, frame: bytes, speech: bool) -> list[Message]:
+    def _take_silence(self, frame: bytes, speech: bool) -> list[Message]:
         self._before.append((frame, speech))
         onset = [flag for _, flag in self._before][-_ONSET:]
         if len(onset) == _ONSET and all(onset):
@@ -185,17 +185,17 @@ class WhisperRecogniser:
             return []
         return [self._final([], settled), *self._shown([], self._covered)]
 
-    def _hear_speech(self, utterance: _Utterance) -> list[Message]:
+    def _take_speech(self, utterance: _Utterance) -> list[Message]:
         if _reached(self._silence, min(self._trigger or _PAUSE, _PAUSE)):
             self._utterance = None
-            said = self._close(utterance, self._now - 2 / _GRID)
+            messages = self._close(utterance, self._now - 2 / _GRID)
             if self._spoken and self._trigger and _reached(self._silence, self._trigger):
-                return [*said, *self._end_of_utterance()]
-            return [*said, *self._shown([], self._covered)] if said else []
+                return [*messages, *self._end_of_utterance()]
+            return [*messages, *self._shown([], self._covered)] if messages else []
         if utterance.length >= _LONGEST:
-            said = self._read(utterance)
+            messages = self._read(utterance)
             self._utterance = utterance.without_settled()
-            return said if self._utterance is not None else [*said, *self._close(utterance, self._now)]
+            return messages if self._utterance else [*messages, *self._close(utterance, self._now)]
         return []
 
     # -- reading -------------------------------------------------------------------------------------
@@ -211,10 +211,10 @@ class WhisperRecogniser:
         results = self._results(utterance, settled)
         utterance.settled += settled
         utterance.shown = shown
-        said = [self._final(results)] if results else []
-        if said or changed:
-            said += self._shown(self._results(utterance, _without_last_mark(shown)), self._now)
-        return said
+        messages = [self._final(results)] if results else []
+        if messages or changed:
+            messages += self._shown(self._results(utterance, _without_last_mark(shown)), self._now)
+        return messages
 
     def _sure(self, utterance: _Utterance, words: Sequence[Word]) -> int:
         """Count the words to settle now; never the last, which may be half a word."""
@@ -243,16 +243,16 @@ class WhisperRecogniser:
             bytes(utterance.audio), language=self._language, prefix=prefix, thorough=thorough
         )
 
-    # -- saying --------------------------------------------------------------------------------------
+    # -- messages ------------------------------------------------------------------------------------
 
     def _final(self, results: list[Message], until: float = 0.0, *, forced: bool = False) -> Message:
         """Build a final to its last word, or to ``until`` if that is later."""
         end = max(self._covered, self._time(until), *(result["end_time"] for result in results[-1:]))
-        said = final(results, self._covered, end, forced=forced)
+        message = final(results, self._covered, end, forced=forced)
         self._covered = end
         if any(result["type"] == "word" for result in results):
             self._spoken = self._ever_spoken = True
-        return said
+        return message
 
     def _shown(self, results: list[Message], until: float) -> list[Message]:
         """Build the partial that is due after a final or a reading, if partials are asked for."""
@@ -302,8 +302,8 @@ class _Utterance:
     def __init__(self, start: float) -> None:
         self.start = start  # seconds from the start of the session
         self.audio = bytearray()
-        self.speech: list[bool] = []  # the voice detector's word on each frame
-        self.settled: list[Word] = []  # said in finals, never to change; their times count from start
+        self.speech: list[bool] = []  # the voice detector's judgement of each frame
+        self.settled: list[Word] = []  # sent in finals, never to change; their times count from start
         self.shown: list[Word] = []  # the last reading beyond them
         self.read_at = 0.0  # when, on the session's clock
 
@@ -316,7 +316,7 @@ class _Utterance:
         self.speech.append(speech)
 
     def split(self, timestamp: float) -> Optional[_Utterance]:
-        """Cut off what was heard after ``timestamp`` seconds of the session, but no settled word."""
+        """Cut off what came after ``timestamp`` seconds of the session, but no settled word."""
         keep = max(timestamp - self.start, self.settled[-1].end if self.settled else 0.0)
         frame = round(keep / _FRAME)
         if sum(self.speech[frame:]) < _ONSET:

@@ -1,16 +1,16 @@
-"""How the words of a script stand in a session's results: filtered, replaced, labelled, formatted."""
+"""Result items made of the words of a script: filtered, replaced, labelled, formatted. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Optional
 
-from .filters import Replacements
 from .languages import RIGHT_TO_LEFT, language_pack
+from .replacements import Replacements
 from .script import Script, Word, ends_sentence
-from .voices import identifier_of, label_in
+from .speaker_ids import identifier_of, label_in
 
-__all__ = ["POINT", "Wording", "grid", "seconds"]
+__all__ = ["POINT", "ResultBuilder", "grid", "seconds"]
 
 POINT = 0.04  # s between two points of the grid on which all times lie
 
@@ -25,7 +25,7 @@ def seconds(points: int) -> float:
     return round(points * POINT, 2)
 
 
-class Wording:
+class ResultBuilder:
     """Turns words of a script into result items, as the config of one session asks.
 
     Attributes:
@@ -49,10 +49,10 @@ class Wording:
         }
         self._diarized = "speaker" in config.get("diarization", "none")
         self._multi = config["language"] == "multi"
-        self._told: set[str] = set()  # languages that LanguageInfo has named
+        self._announced: set[str] = set()  # languages that LanguageInfo has named
 
     def wants(self, word: Word) -> bool:
-        """Tell whether a word is said at all."""
+        """Tell whether a word is in the results at all."""
         if self._clean and "disfluency" in word.tags:
             return False
         if word.kind == "punctuation":
@@ -64,7 +64,7 @@ class Wording:
         )
 
     def items(self, word: Word) -> list[dict[str, Any]]:
-        """Return the results of a word: one, but for an entity that is told word by word."""
+        """Return the results of a word: one, but for an entity that is given word by word."""
         start, end = grid(word.start), grid(word.end)
         if word.kind == "entity":
             return self._entity(word, start, end)
@@ -92,8 +92,8 @@ class Wording:
         infos: list[dict[str, Any]] = []
         for item in items if self._multi else ():
             language = item["alternatives"][0]["language"]
-            if language not in self._told:
-                self._told.add(language)
+            if language not in self._announced:
+                self._announced.add(language)
                 infos.append(_language_info(language, partial))
         return infos
 
@@ -119,16 +119,16 @@ class Wording:
         language = (
             word.language or self._script.language or ("en" if self._multi else self.config["language"])
         )
-        said: dict[str, Any] = {"content": content, "confidence": word.confidence, "language": language}
-        if self._multi:
-            del said["confidence"]  # the multilingual model has none yet
+        alternative: dict[str, Any] = {"content": content, "language": language}
+        if not self._multi:  # the multilingual model has none yet
+            alternative["confidence"] = word.confidence
         if language in RIGHT_TO_LEFT:
-            said["display"] = {"direction": "rtl"}
+            alternative["display"] = {"direction": "rtl"}
         if word.tags:
-            said["tags"] = list(word.tags)
+            alternative["tags"] = list(word.tags)
         if self._diarized:
-            said["speaker"] = self._label(word.speaker)
-        return said
+            alternative["speaker"] = self._label(word.speaker)
+        return alternative
 
     def _label(self, speaker: str) -> str:
         """Name a speaker: as enrolled, else as in the script, as long as that many are allowed."""
