@@ -11,7 +11,7 @@ import pytest
 from speechmatics_rt.local import Fault, LocalServer, SessionRecord
 from speechmatics_rt.local.checks import Refused, check_change, check_end, check_force, check_start
 
-from .local.talk import Talk
+from .local.raw_client import Talk
 from .schemas import check_client, check_record, check_server, check_sessions
 
 WORD = {

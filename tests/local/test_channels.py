@@ -10,7 +10,7 @@ import pytest
 
 from speechmatics_rt.local import Fault, LocalServer
 
-from .talk import Talk
+from .raw_client import Talk
 from .test_pressure import Gate
 
 CHANNELS = {"diarization": "channel", "channel_diarization_labels": ["agent", "caller"]}

@@ -10,7 +10,7 @@ from speechmatics_rt.local import LocalServer
 from speechmatics_rt.local.checks import CLOSE_CODES, Refused, check_start
 from speechmatics_rt.local.engines.speaker_ids import identifier_of
 
-from .talk import RAW, Talk, start_message
+from .raw_client import RAW, Talk, start_message
 
 
 def refused(message: dict[str, Any], path_language: Optional[str] = None) -> str:

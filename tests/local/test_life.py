@@ -16,7 +16,7 @@ import pytest
 from speechmatics_rt.exceptions import ConfigurationError, SessionError, TimeoutError
 from speechmatics_rt.local import LocalServer
 
-from .talk import Talk, dial, open_bare, request
+from .raw_client import Talk, dial, open_bare, request
 from .test_pressure import Gate
 
 FDS = "/proc/self/fd"

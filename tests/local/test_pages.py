@@ -13,7 +13,7 @@ import pytest
 from speechmatics_rt.local import Fault, LocalServer
 from speechmatics_rt.local.keys import KeyRing
 
-from .talk import UPGRADE, Bare, Talk, request, start_message
+from .raw_client import UPGRADE, Bare, Talk, request, start_message
 
 
 def ask_for_key(

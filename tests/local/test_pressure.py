@@ -14,7 +14,7 @@ import pytest
 from speechmatics_rt.local import LocalServer, ScriptedEngine
 from speechmatics_rt.local.engines import final
 
-from .talk import Talk, masked, open_bare, push, start_message
+from .raw_client import Talk, masked, open_bare, push, start_message
 
 
 class Gate:

@@ -10,7 +10,7 @@ import pytest
 from speechmatics_rt.local import LocalServer, Script, ScriptedEngine, Sound, Word
 from speechmatics_rt.local.engines.speaker_ids import identifier_of
 
-from .talk import Talk, start_message
+from .raw_client import Talk, start_message
 from .test_channels import CHANNELS, audio
 
 HELLO = Script((Word("Hello", 0.4, 0.8), Word("again", 1.2, 1.6), Word(".", 1.6, 1.6, kind="punctuation")))

@@ -10,7 +10,7 @@ import pytest
 
 from speechmatics_rt.local import LocalServer, Script, ScriptedEngine, Word
 
-from .talk import RAW, Talk, start_message
+from .raw_client import RAW, Talk, start_message
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["ws", "wss"])

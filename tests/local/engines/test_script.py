@@ -13,7 +13,7 @@ from speechmatics_rt.local import Script, ScriptedEngine, Word
 from speechmatics_rt.local.engines.clock import AudioClock
 from speechmatics_rt.local.limits import Limits
 
-from .talk import start_message
+from ..raw_client import start_message
 
 PACE = {"enable_partials": True, "conversation_config": {"end_of_utterance_silence_trigger": 0.4}}
 

@@ -11,8 +11,8 @@ import pytest
 from speechmatics_rt.exceptions import ConfigurationError
 from speechmatics_rt.local import LocalServer, ReplayEngine, SessionRecord
 
-from .talk import Talk
-from .test_channels import CHANNELS, audio
+from ..raw_client import Talk
+from ..test_channels import CHANNELS, audio
 
 LIVELY = {
     "max_delay": 0.7,

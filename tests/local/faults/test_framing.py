@@ -13,7 +13,7 @@ from websockets.frames import Close
 
 from speechmatics_rt.local import Fault, LocalServer
 
-from .talk import Bare, Talk, start_message
+from ..raw_client import Bare, Talk, start_message
 
 INFO = "recognition_quality"
 

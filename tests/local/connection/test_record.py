@@ -7,8 +7,8 @@ import pytest
 from speechmatics_rt.exceptions import SessionError
 from speechmatics_rt.local import LocalServer, SessionRecord
 
-from .talk import Talk
-from .test_channels import CHANNELS, audio
+from ..raw_client import Talk
+from ..test_channels import CHANNELS, audio
 
 
 def test_a_record_keeps_everything_unless_told_otherwise() -> None:

@@ -17,7 +17,7 @@ from speechmatics_rt.local import Fault, LocalServer
 from speechmatics_rt.local.faults import POINTS
 from speechmatics_rt.local.faults.kind import KINDS
 
-from .talk import UPGRADE, Talk, dial, masked, open_bare, push, request, start_message
+from ..raw_client import UPGRADE, Talk, dial, masked, open_bare, push, request, start_message
 
 UPGRADE_V2 = UPGRADE.format(path="/v2")
 START = masked(1, json.dumps(start_message()).encode())
@@ -57,7 +57,7 @@ def test_the_table_in_the_docstring_is_the_table_of_the_faults() -> None:
 
 
 def test_every_fault_is_shown_by_a_test() -> None:
-    texts = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_fault*.py"))
+    texts = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
     assert {kind for kind in KINDS if f"Fault.{kind}" not in texts} == set()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from speechmatics_rt.local import LocalServer
 
-from .talk import UPGRADE, Talk, dial, masked, open_bare, request
+from ..raw_client import UPGRADE, Talk, dial, masked, open_bare, request
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from speechmatics_rt.local.whisper.recogniser import WhisperRecogniser, _written
 
 pytestmark = pytest.mark.speech
 
-RECORDING = Path(__file__).parents[2] / "examples" / "audio" / "librivox_3_sentences.wav"
+RECORDING = Path(__file__).parents[3] / "examples" / "audio" / "librivox_3_sentences.wav"
 SENTENCES = [
     "and mister john dashwood had then leisure to consider how much there might be prudently in his power "
     "to do for them",

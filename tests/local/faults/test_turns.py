@@ -12,8 +12,8 @@ from websockets.exceptions import InvalidHandshake, InvalidMessage
 from speechmatics_rt.local import Fault, LocalServer
 from speechmatics_rt.local.checks import CLOSE_CODES
 
-from .talk import UPGRADE, Bare, Talk, dial, masked, request, start_message
-from .test_channels import CHANNELS, audio
+from ..raw_client import UPGRADE, Bare, Talk, dial, masked, request, start_message
+from ..test_channels import CHANNELS, audio
 
 UPGRADE_V2 = UPGRADE.format(path="/v2")
 
