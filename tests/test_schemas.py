@@ -11,7 +11,7 @@ import pytest
 from speechmatics_rt.local import Fault, LocalServer, SessionRecord
 from speechmatics_rt.local.checks import Refused, check_change, check_end, check_force, check_start
 
-from .local.raw_client import Talk
+from .local.raw_client import RawClient
 from .schemas import check_client, check_record, check_server, check_sessions
 
 WORD = {
@@ -462,9 +462,9 @@ def test_what_faults_have_the_server_say_is_left_out() -> None:
     faults = [Fault.unknown(sessions=[0]), Fault.oversize(100_000), Fault.flood(3)]
     with LocalServer(faults=faults) as server:
         for _ in range(2):
-            with Talk(server) as talk:
-                talk.start()
-                talk.finish()
+            with RawClient(server) as client:
+                client.start()
+                client.finish()
         records = [record.wait_closed() for record in server.sessions]
     check_sessions(server)
     with pytest.raises(AssertionError, match="SomethingNew"):

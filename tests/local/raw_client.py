@@ -27,11 +27,11 @@ def start_message(config: Optional[dict[str, Any]] = None, **top: Any) -> dict[s
     return {"message": "StartRecognition", "audio_format": RAW, "transcription_config": settings, **top}
 
 
-class Talk:
-    """One connection that speaks JSON and audio, and remembers all it heard."""
+class RawClient:
+    """One connection that sends JSON and audio, and keeps all it received."""
 
     def __init__(self, server: LocalServer, path: str = "", **options: Any) -> None:
-        self.heard: list[dict[str, Any]] = []
+        self.received: list[dict[str, Any]] = []
         options.setdefault("compression", None)
         options.setdefault("max_size", None)
         options.setdefault("ping_interval", None)
@@ -46,17 +46,17 @@ class Talk:
         )
         self.ws: Any = self._open.enter_context(opened)
 
-    def __enter__(self) -> Talk:
+    def __enter__(self) -> RawClient:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._open.close()
 
-    def say(self, message: dict[str, Any]) -> None:
-        with suppress(ConnectionClosed):  # a test that matters hears why
+    def send(self, message: dict[str, Any]) -> None:
+        with suppress(ConnectionClosed):  # a test that matters sees why
             self.ws.send(json.dumps(message))
 
-    def audio(self, seconds: float = 1.0, chunk: float = 0.1) -> int:
+    def send_audio(self, seconds: float = 1.0, chunk: float = 0.1) -> int:
         count = round(seconds / chunk)
         with suppress(ConnectionClosed):
             for _ in range(count):
@@ -64,34 +64,34 @@ class Talk:
         return count
 
     def start(self, config: Optional[dict[str, Any]] = None, **top: Any) -> dict[str, Any]:
-        self.say(start_message(config, **top))
+        self.send(start_message(config, **top))
         return self.until("RecognitionStarted")
 
-    def hear(self, timeout: float = 10.0) -> dict[str, Any]:
+    def receive(self, timeout: float = 10.0) -> dict[str, Any]:
         message: dict[str, Any] = json.loads(self.ws.recv(timeout))
-        self.heard.append(message)
+        self.received.append(message)
         return message
 
     def until(self, kind: str, timeout: float = 10.0) -> dict[str, Any]:
         while True:
-            message = self.hear(timeout)
+            message = self.receive(timeout)
             if message["message"] == kind:
                 return message
 
     def finish(self, count: int = 0) -> list[dict[str, Any]]:
-        """End the stream, hear all of the rest, and return everything heard."""
-        self.say({"message": "EndOfStream", "last_seq_no": count})
+        """End the stream, receive all of the rest, and return everything received."""
+        self.send({"message": "EndOfStream", "last_seq_no": count})
         self.until("EndOfTranscript")
-        return self.heard
+        return self.received
 
-    def said(self, kind: str) -> list[dict[str, Any]]:
-        return [message for message in self.heard if message["message"] == kind]
+    def received_of(self, kind: str) -> list[dict[str, Any]]:
+        return [message for message in self.received if message["message"] == kind]
 
     def closed(self) -> tuple[int, str]:
         """Read to the end; return the server's close code and reason, 1006 if there was none."""
         try:
             while True:
-                self.heard.append(json.loads(self.ws.recv(10)))
+                self.received.append(json.loads(self.ws.recv(10)))
         except ConnectionClosed as exc:
             return (exc.rcvd.code, exc.rcvd.reason) if exc.rcvd is not None else (1006, "")
 
@@ -236,7 +236,7 @@ def push(sock: socket.socket, frame: bytes, count: int) -> int:
     return count
 
 
-class Seen(NamedTuple):
+class SeenFrame(NamedTuple):
     """A frame as it stood on the wire."""
 
     fin: bool
@@ -251,7 +251,7 @@ class Seen(NamedTuple):
         return message
 
 
-class Bare:
+class FrameClient:
     """A WebSocket on a bare socket: it reads frame by frame, and answers nothing by itself."""
 
     def __init__(self, server: LocalServer) -> None:
@@ -264,27 +264,27 @@ class Bare:
             self.head += self.exactly(1)
         assert self.head.startswith(b"HTTP/1.1 101 ")
 
-    def __enter__(self) -> Bare:
+    def __enter__(self) -> FrameClient:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.socket.close()
 
-    def say(self, message: Mapping[str, Any]) -> None:
+    def send(self, message: Mapping[str, Any]) -> None:
         self.socket.sendall(masked(1, json.dumps(message).encode()))
 
-    def audio(self, size: int = 3200) -> None:
+    def send_audio(self, size: int = 3200) -> None:
         self.socket.sendall(masked(2, bytes(size)))
 
     def start(self, config: Optional[dict[str, Any]] = None) -> None:
         """Start, and read up to RecognitionStarted."""
-        self.say(start_message(config))
+        self.send(start_message(config))
         self.until("RecognitionStarted")
 
     def end(self) -> None:
-        self.say({"message": "EndOfStream", "last_seq_no": 0})
+        self.send({"message": "EndOfStream", "last_seq_no": 0})
 
-    def until(self, kind: str) -> list[Seen]:
+    def until(self, kind: str) -> list[SeenFrame]:
         frames = [self.frame()]
         while frames[-1].opcode > 2 or frames[-1].message["message"] != kind:
             frames.append(self.frame())
@@ -299,7 +299,7 @@ class Bare:
             data += piece
         return data
 
-    def frame(self) -> Seen:
+    def frame(self) -> SeenFrame:
         first, second = self.exactly(2)
         size = second & 127
         if size > 125:
@@ -309,9 +309,9 @@ class Bare:
         clear = (
             bytes(byte ^ mask[place % 4] for place, byte in enumerate(payload)) if second & 128 else payload
         )
-        return Seen(bool(first & 128), first >> 4 & 7, first & 15, bool(second & 128), clear)
+        return SeenFrame(bool(first & 128), first >> 4 & 7, first & 15, bool(second & 128), clear)
 
-    def rest(self) -> list[Seen]:
+    def rest(self) -> list[SeenFrame]:
         """Read all frames up to the end of the stream."""
         frames = []
         while True:
@@ -324,7 +324,7 @@ class Bare:
         """True if the connection is open and nothing comes for a while."""
         self.socket.settimeout(seconds)
         try:
-            return self.socket.recv(1) == b"?"  # it never says so: anything that comes is noise, or the end
+            return self.socket.recv(1) == b"?"  # never sent: anything that comes is noise, or the end
         except socket.timeout:
             return True
         finally:

@@ -9,7 +9,7 @@ import pytest
 
 from speechmatics_rt.local import LocalServer
 
-from ..raw_client import UPGRADE, Talk, dial, masked, open_bare, request
+from ..raw_client import UPGRADE, RawClient, dial, masked, open_bare, request
 
 
 @pytest.fixture(scope="module")
@@ -114,18 +114,18 @@ def test_a_request_in_single_bytes_with_a_frame_behind_it(server: LocalServer) -
 
 def test_the_language_of_the_path_must_be_that_of_the_config(server: LocalServer) -> None:
     with LocalServer() as server:
-        with Talk(server, "/en") as talk:
-            talk.start()
-        with Talk(server, "/de") as talk:
-            talk.say(
+        with RawClient(server, "/en") as client:
+            client.start()
+        with RawClient(server, "/de") as client:
+            client.send(
                 {
                     "message": "StartRecognition",
                     "audio_format": {"type": "file"},
                     "transcription_config": {"language": "en"},
                 }
             )
-            assert talk.closed()[0] == 1008
-            assert talk.said("Error")[0]["type"] == "invalid_config"
+            assert client.closed()[0] == 1008
+            assert client.received_of("Error")[0]["type"] == "invalid_config"
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,14 @@ import pytest
 from speechmatics_rt.exceptions import SessionError
 from speechmatics_rt.local import LocalServer, SessionRecord
 
-from ..raw_client import Talk
+from ..raw_client import RawClient
 from ..test_channels import CHANNELS, audio
 
 
 def test_a_record_keeps_everything_unless_told_otherwise() -> None:
-    with LocalServer() as server, Talk(server) as talk:
-        talk.start()
-        talk.finish(talk.audio(30))
+    with LocalServer() as server, RawClient(server) as client:
+        client.start()
+        client.finish(client.send_audio(30))
         record = server.sessions[0]
         assert (len(record.audio), record.audio_size, record.audio_seconds) == (960_000, 960_000, 30.0)
         assert record.tally["AddAudio"] == record.tally["AudioAdded"] == 300
@@ -22,15 +22,15 @@ def test_a_record_keeps_everything_unless_told_otherwise() -> None:
 
 
 def test_a_record_can_keep_the_last_seconds_of_audio() -> None:
-    with LocalServer(keep_audio=2.0) as server, Talk(server) as talk:
-        talk.start()
-        talk.finish(talk.audio(30))
+    with LocalServer(keep_audio=2.0) as server, RawClient(server) as client:
+        client.start()
+        client.finish(client.send_audio(30))
         record = server.sessions[0]
         assert (len(record.audio), record.audio_size) == (64_000, 960_000)
-    with LocalServer(keep_audio=0) as server, Talk(server) as talk:
-        talk.start(CHANNELS)
-        talk.say(audio("agent"))
-        talk.finish(1)
+    with LocalServer(keep_audio=0) as server, RawClient(server) as client:
+        client.start(CHANNELS)
+        client.send(audio("agent"))
+        client.finish(1)
         assert (server.sessions[0].audio, server.sessions[0].audio_seconds) == (b"", 1.0)
 
 
@@ -50,11 +50,11 @@ def test_with_a_bound_the_lists_are_bounded_and_the_tally_is_not() -> None:
 
 
 def test_a_server_can_forget_the_oldest_connections() -> None:
-    with LocalServer(keep_sessions=2) as server, Talk(server) as first:
+    with LocalServer(keep_sessions=2) as server, RawClient(server) as first:
         first.start()
         for _ in range(6):
-            with Talk(server) as talk:
-                talk.start()
+            with RawClient(server) as client:
+                client.start()
             server.sessions[-1].wait_closed()
         kept = [record.index for record in server.sessions]
         assert kept[0] == 0  # it is still open

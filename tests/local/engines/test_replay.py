@@ -11,7 +11,7 @@ import pytest
 from speechmatics_rt.exceptions import ConfigurationError
 from speechmatics_rt.local import LocalServer, ReplayEngine, SessionRecord
 
-from ..raw_client import Talk
+from ..raw_client import RawClient
 from ..test_channels import CHANNELS, audio
 
 LIVELY = {
@@ -24,48 +24,50 @@ TOP: dict[str, Any] = {"translation_config": {"target_languages": ["fr"]}, "audi
 
 
 def session(server: LocalServer, force_at: int = 40) -> tuple[list[dict[str, Any]], SessionRecord]:
-    """Hold one session, and return what was heard but for the ids."""
-    with Talk(server) as talk:
-        talk.start(LIVELY, **TOP)
+    """Hold one session, and return what was received but for the ids."""
+    with RawClient(server) as client:
+        client.start(LIVELY, **TOP)
         for number in range(130):
-            talk.ws.send(bytes(3200))
+            client.ws.send(bytes(3200))
             if number == force_at:
-                talk.say({"message": "ForceEndOfUtterance"})
-        talk.say({"message": "GetSpeakers", "final": True})
-        talk.finish(130)
-    heard = [{key: value for key, value in message.items() if key != "id"} for message in talk.heard]
-    return [message for message in heard if message["message"] != "Info"], server.sessions[-1].wait_closed()
+                client.send({"message": "ForceEndOfUtterance"})
+        client.send({"message": "GetSpeakers", "final": True})
+        client.finish(130)
+    received = [{key: value for key, value in message.items() if key != "id"} for message in client.received]
+    record = server.sessions[-1].wait_closed()
+    return [message for message in received if message["message"] != "Info"], record
 
 
-def test_a_replay_says_the_same_at_the_same_places(tmp_path: Path) -> None:
+def test_a_replay_sends_the_same_at_the_same_places(tmp_path: Path) -> None:
     with LocalServer() as server:
-        heard, record = session(server)
+        received, record = session(server)
     recording = record.recording()
     assert [entry["message"] for entry in recording] == record.sent
-    assert {message["message"] for message in heard} >= {"EndOfUtterance", "AddTranslation", "SpeakersResult"}
+    kinds = {message["message"] for message in received}
+    assert kinds >= {"EndOfUtterance", "AddTranslation", "SpeakersResult"}
     path = tmp_path / "session.jsonl"
     path.write_text("".join(json.dumps(entry) + "\n" for entry in recording), encoding="utf-8")
     for source in (recording, path, str(path)):
         with LocalServer(ReplayEngine(source)) as server:
-            assert session(server)[0] == heard
+            assert session(server)[0] == received
 
 
 def test_a_recording_of_channels_goes_to_its_channels() -> None:
-    def talk_to(server: LocalServer) -> list[dict[str, Any]]:
-        with Talk(server) as talk:
-            talk.start(CHANNELS, translation_config={"target_languages": ["fr"]})
+    def run_channels(server: LocalServer) -> list[dict[str, Any]]:
+        with RawClient(server) as client:
+            client.start(CHANNELS, translation_config={"target_languages": ["fr"]})
             for channel in ("agent", "caller", "agent", "agent", "agent", "agent"):
-                talk.say(audio(channel))
-            talk.finish(5)
-        return [message for message in talk.heard if "id" not in message and "usage" not in message]
+                client.send(audio(channel))
+            client.finish(5)
+        return [message for message in client.received if "id" not in message and "usage" not in message]
 
     with LocalServer() as server:
-        heard = talk_to(server)
+        received = run_channels(server)
         recording = server.sessions[0].wait_closed().recording()
-    assert {message.get("channel") for message in heard} == {"agent", "caller", None}
-    assert len([message for message in heard if message["message"] == "AddTranslation"]) == 3
+    assert {message.get("channel") for message in received} == {"agent", "caller", None}
+    assert len([message for message in received if message["message"] == "AddTranslation"]) == 3
     with LocalServer(ReplayEngine(recording)) as server:
-        assert talk_to(server) == heard
+        assert run_channels(server) == received
 
 
 def final(end: float, text: str, **more: Any) -> dict[str, Any]:
@@ -81,10 +83,10 @@ def test_messages_alone_come_at_the_times_they_name_and_the_rest_at_the_end() ->
         final(60.0, "never heard "),
         {"message": "EndOfTranscript"},
     ]
-    with LocalServer(ReplayEngine(messages)) as server, Talk(server) as talk:
-        talk.start()
-        talk.finish(talk.audio(3, chunk=0.5))
-    kinds = [message["message"] for message in talk.heard[2:]]
+    with LocalServer(ReplayEngine(messages)) as server, RawClient(server) as client:
+        client.start()
+        client.finish(client.send_audio(3, chunk=0.5))
+    kinds = [message["message"] for message in client.received[2:]]
     ack = "AudioAdded"
     assert kinds == [
         *(ack, ack, "AddTranscript", "Warning", ack, ack, "AudioEventStarted"),
@@ -94,26 +96,26 @@ def test_messages_alone_come_at_the_times_they_name_and_the_rest_at_the_end() ->
 
 def test_a_recorded_error_ends_the_session() -> None:
     messages = [final(0.5, "one "), {"message": "Error", "type": "job_error", "reason": "worker"}]
-    with LocalServer(ReplayEngine(messages)) as server, Talk(server) as talk:
-        talk.start()
-        talk.audio(1)
-        assert talk.closed() == (4013, "job_error")
+    with LocalServer(ReplayEngine(messages)) as server, RawClient(server) as client:
+        client.start()
+        client.send_audio(1)
+        assert client.closed() == (4013, "job_error")
 
 
 def test_a_forced_end_that_was_never_recorded_is_empty() -> None:
-    with LocalServer(ReplayEngine([])) as server, Talk(server) as talk:
-        talk.start()
-        talk.audio(1)
-        talk.say({"message": "ForceEndOfUtterance"})
-        assert talk.until("EndOfUtterance")["metadata"] == {"start_time": 1.0, "end_time": 1.0}
-        talk.finish(10)
+    with LocalServer(ReplayEngine([])) as server, RawClient(server) as client:
+        client.start()
+        client.send_audio(1)
+        client.send({"message": "ForceEndOfUtterance"})
+        assert client.until("EndOfUtterance")["metadata"] == {"start_time": 1.0, "end_time": 1.0}
+        client.finish(10)
 
 
 def test_the_language_pack_is_that_of_the_recording() -> None:
     pack = {"word_delimiter": "", "language_description": "Japanese"}
     engine = ReplayEngine([{"message": "RecognitionStarted", "language_pack_info": pack}])
-    with LocalServer(engine) as server, Talk(server) as talk:
-        assert talk.start({"language": "ja"})["language_pack_info"]["word_delimiter"] == ""
+    with LocalServer(engine) as server, RawClient(server) as client:
+        assert client.start({"language": "ja"})["language_pack_info"]["word_delimiter"] == ""
 
 
 def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from speechmatics_rt.local import Fault, LocalServer
 from speechmatics_rt.local.faults import POINTS
 from speechmatics_rt.local.faults.kind import KINDS
 
-from ..raw_client import UPGRADE, Talk, dial, masked, open_bare, push, request, start_message
+from ..raw_client import UPGRADE, RawClient, dial, masked, open_bare, push, request, start_message
 
 UPGRADE_V2 = UPGRADE.format(path="/v2")
 START = masked(1, json.dumps(start_message()).encode())
@@ -129,43 +129,46 @@ def test_fin_before_the_answer() -> None:
     ],
 )
 def test_error_at_a_point(tls: bool, at: str, kinds: list[str]) -> None:
-    with LocalServer(tls=tls, faults=[Fault.error("quota_exceeded", at=at)]) as server, Talk(server) as talk:
-        talk.say(start_message())
-        assert talk.closed() == (4005, "quota_exceeded")
-        assert [message["message"] for message in talk.heard] == kinds
+    with (
+        LocalServer(tls=tls, faults=[Fault.error("quota_exceeded", at=at)]) as server,
+        RawClient(server) as client,
+    ):
+        client.send(start_message())
+        assert client.closed() == (4005, "quota_exceeded")
+        assert [message["message"] for message in client.received] == kinds
 
 
 def test_error_while_draining_and_instead_of_the_end() -> None:
     for at in ("drain", "end"):
         with (
             LocalServer(faults=[Fault.error("job_error", "no worker", at=at)]) as server,
-            Talk(server) as talk,
+            RawClient(server) as client,
         ):
-            talk.start()
-            talk.audio(1)
-            talk.say({"message": "EndOfStream", "last_seq_no": 10})
-            assert talk.closed() == (4013, "job_error")
-            assert talk.heard[-1] == {"message": "Error", "type": "job_error", "reason": "no worker"}
-            assert not talk.said("EndOfTranscript")
+            client.start()
+            client.send_audio(1)
+            client.send({"message": "EndOfStream", "last_seq_no": 10})
+            assert client.closed() == (4013, "job_error")
+            assert client.received[-1] == {"message": "Error", "type": "job_error", "reason": "no worker"}
+            assert not client.received_of("EndOfTranscript")
 
 
 def test_error_with_another_code_and_error_without_a_close() -> None:
-    with LocalServer(faults=[Fault.error("idle_timeout", code=1013)]) as server, Talk(server) as talk:
-        talk.say(start_message())
-        assert talk.closed() == (1013, "idle_timeout")
-    with LocalServer(faults=[Fault.error("job_error", close=False)]) as server, Talk(server) as talk:
-        talk.start()
-        assert talk.until("Error")["type"] == "job_error"
+    with LocalServer(faults=[Fault.error("idle_timeout", code=1013)]) as server, RawClient(server) as client:
+        client.send(start_message())
+        assert client.closed() == (1013, "idle_timeout")
+    with LocalServer(faults=[Fault.error("job_error", close=False)]) as server, RawClient(server) as client:
+        client.start()
+        assert client.until("Error")["type"] == "job_error"
         with pytest.raises(TimeoutError):
-            talk.ws.recv(0.1)
+            client.ws.recv(0.1)
 
 
 def test_close_with_a_code_alone() -> None:
     with LocalServer(faults=[Fault.close(4006, "timelimit_exceeded", after_messages=3)]) as server:
-        with Talk(server) as talk:
-            talk.start()
-            talk.audio(1)
-            assert talk.closed() == (4006, "timelimit_exceeded")
+        with RawClient(server) as client:
+            client.start()
+            client.send_audio(1)
+            assert client.closed() == (4006, "timelimit_exceeded")
         record = server.sessions[0].wait_closed()
         assert record.frames == [3200, 3200]
         assert (record.server_code, record.close_code) == (4006, 4006)
@@ -174,14 +177,14 @@ def test_close_with_a_code_alone() -> None:
 @pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
 def test_reset_after_bytes(tls: bool) -> None:
     with LocalServer(tls=tls, faults=[Fault.reset(after_bytes=32000, sessions=[0])]) as server:
-        with Talk(server) as talk:
-            talk.start()
-            talk.audio(2)
-            assert talk.closed() == (1006, "")
+        with RawClient(server) as client:
+            client.start()
+            client.send_audio(2)
+            assert client.closed() == (1006, "")
         assert len(server.sessions[0].wait_closed().audio) == 32000
-        with Talk(server) as talk:
-            talk.start()
-            talk.finish(talk.audio(2))
+        with RawClient(server) as client:
+            client.start()
+            client.finish(client.send_audio(2))
 
 
 def test_reset_is_a_reset_on_the_wire() -> None:
@@ -194,21 +197,21 @@ def test_reset_is_a_reset_on_the_wire() -> None:
 @pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
 def test_fin_after_seconds_of_audio(tls: bool) -> None:
     with LocalServer(tls=tls, faults=[Fault.fin(after_seconds=0.5)]) as server:
-        with Talk(server) as talk:
-            talk.start()
-            talk.audio(0.5)
-            assert talk.closed() == (1006, "")
+        with RawClient(server) as client:
+            client.start()
+            client.send_audio(0.5)
+            assert client.closed() == (1006, "")
         record = server.sessions[0].wait_closed()
         assert record.frames == [3200] * 5
         assert record.said("AudioAdded")[-1] == {"message": "AudioAdded", "seq_no": 5}
-        assert talk.said("AudioAdded") == record.said("AudioAdded")  # what was said before arrives
+        assert client.received_of("AudioAdded") == record.said("AudioAdded")  # what was sent before arrives
 
 
 def test_a_fault_may_wait_until_so_much_audio_is_final() -> None:
-    with LocalServer(faults=[Fault.fin(after_final=2)]) as server, Talk(server) as talk:
-        talk.start({"max_delay": 0.7})
-        talk.audio(10)
-        assert talk.closed() == (1006, "")
+    with LocalServer(faults=[Fault.fin(after_final=2)]) as server, RawClient(server) as client:
+        client.start({"max_delay": 0.7})
+        client.send_audio(10)
+        assert client.closed() == (1006, "")
         record = server.sessions[0].wait_closed()
         ends = [message["metadata"]["end_time"] for message in record.said("AddTranscript")]
         assert ends[-1] == record.final_seconds >= 2
@@ -232,31 +235,31 @@ def test_cut_frame_ends_in_the_middle_of_a_frame() -> None:
         assert 0 < len(data) - place - 4 < 256
 
 
-def test_silence_says_nothing_more_but_answers_pings() -> None:
-    with LocalServer(faults=[Fault.silence(after_messages=3)]) as server, Talk(server) as talk:
-        talk.start()
-        talk.audio(0.2)
-        talk.until("AudioAdded")
-        talk.audio(2)
-        assert talk.ws.ping().wait(5)
+def test_silence_sends_nothing_more_but_answers_pings() -> None:
+    with LocalServer(faults=[Fault.silence(after_messages=3)]) as server, RawClient(server) as client:
+        client.start()
+        client.send_audio(0.2)
+        client.until("AudioAdded")
+        client.send_audio(2)
+        assert client.ws.ping().wait(5)
         assert server.sessions[0].wait_for(lambda record: len(record.frames) == 22)
-        talk.until("AudioAdded")
+        client.until("AudioAdded")
         with pytest.raises(TimeoutError):
-            talk.hear(0.1)
+            client.receive(0.1)
 
 
 def test_no_acks_but_transcripts() -> None:
-    with LocalServer(faults=[Fault.no_acks()]) as server, Talk(server) as talk:
-        talk.start()
-        talk.finish(talk.audio(3))
-        assert not talk.said("AudioAdded")
-        assert talk.said("AddTranscript")
+    with LocalServer(faults=[Fault.no_acks()]) as server, RawClient(server) as client:
+        client.start()
+        client.finish(client.send_audio(3))
+        assert not client.received_of("AudioAdded")
+        assert client.received_of("AddTranscript")
 
 
 def test_no_pongs() -> None:
-    with LocalServer(faults=[Fault.no_pongs()]) as server, Talk(server) as talk:
-        talk.start()
-        pong = talk.ws.ping()
+    with LocalServer(faults=[Fault.no_pongs()]) as server, RawClient(server) as client:
+        client.start()
+        pong = client.ws.ping()
         assert server.sessions[0].wait_for(lambda record: record.pings == 1)
         assert not pong.wait(0.1)
 
@@ -270,15 +273,15 @@ def test_stop_reading_leaves_everything_to_the_kernel() -> None:
 
 def test_late_start() -> None:
     with LocalServer(faults=[Fault.late_start(0.2)]) as server:
-        with Talk(server) as talk:
+        with RawClient(server) as client:
             began = time.monotonic()
-            talk.start()
+            client.start()
             assert time.monotonic() - began >= 0.2
-        with Talk(server) as talk:
-            talk.say(start_message())
-            talk.audio(0.1)
-            assert talk.closed()[0] == 1003
-            assert talk.said("Error")[0]["type"] == "protocol_error"
+        with RawClient(server) as client:
+            client.send(start_message())
+            client.send_audio(0.1)
+            assert client.closed()[0] == 1003
+            assert client.received_of("Error")[0]["type"] == "protocol_error"
 
 
 def test_nonsense_in_frames() -> None:
@@ -288,9 +291,9 @@ def test_nonsense_in_frames() -> None:
         Fault.unknown(),
         Fault.message({"message": "EndOfTranscript"}),
     ]
-    with LocalServer(faults=faults) as server, Talk(server) as talk:
-        talk.start()
-        broken, binary, unknown, end = (talk.ws.recv(5) for _ in range(4))
+    with LocalServer(faults=faults) as server, RawClient(server) as client:
+        client.start()
+        broken, binary, unknown, end = (client.ws.recv(5) for _ in range(4))
     with pytest.raises(ValueError, match="Expecting"):
         json.loads(broken)
     assert isinstance(binary, bytes)
@@ -300,27 +303,27 @@ def test_nonsense_in_frames() -> None:
 
 
 def test_pings_of_the_server_are_answered_by_the_client() -> None:
-    with LocalServer(faults=[Fault.pings(count=4, interval=0.01)]) as server, Talk(server) as talk:
-        talk.start()
+    with LocalServer(faults=[Fault.pings(count=4, interval=0.01)]) as server, RawClient(server) as client:
+        client.start()
         assert server.sessions[0].wait_for(lambda record: record.pongs == 4)
 
 
 def test_a_flood_arrives_whole() -> None:
-    with LocalServer(faults=[Fault.flood(3000)]) as server, Talk(server) as talk:
-        talk.start()
-        talk.finish()
-        assert len(talk.said("AddTranscript")) == 3000
+    with LocalServer(faults=[Fault.flood(3000)]) as server, RawClient(server) as client:
+        client.start()
+        client.finish()
+        assert len(client.received_of("AddTranscript")) == 3000
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
 def test_an_oversized_transcript_arrives_whole(tls: bool) -> None:
     size = 5 * 1024 * 1024
-    with LocalServer(tls=tls, faults=[Fault.oversize(size)]) as server, Talk(server) as talk:
-        talk.start()
-        text = talk.ws.recv(10)
+    with LocalServer(tls=tls, faults=[Fault.oversize(size)]) as server, RawClient(server) as client:
+        client.start()
+        text = client.ws.recv(10)
         assert size - 100 < len(text) <= size
         assert json.loads(text)["message"] == "AddTranscript"
-        talk.finish()
+        client.finish()
 
 
 def test_faults_compose_and_a_count_acts_once() -> None:
@@ -329,11 +332,11 @@ def test_faults_compose_and_a_count_acts_once() -> None:
         Fault.error("job_error", after_messages=4),
         Fault.no_acks(at="open"),
     ]
-    with LocalServer(faults=faults) as server, Talk(server) as talk:
-        talk.say(start_message())
-        talk.audio(1)
-        assert talk.closed() == (4013, "job_error")
-        kinds = [message["message"] for message in talk.heard]
+    with LocalServer(faults=faults) as server, RawClient(server) as client:
+        client.send(start_message())
+        client.send_audio(1)
+        assert client.closed() == (4013, "job_error")
+        kinds = [message["message"] for message in client.received]
         assert kinds == ["Info", "RecognitionStarted", "SomethingNew", "Error"]
 
 
@@ -357,7 +360,7 @@ SMALL["raw"] = {"data": b"raw"}
 
 def test_any_fault_at_any_point_leaves_the_server_whole(caplog: pytest.LogCaptureFixture) -> None:
     says = [START, masked(2, bytes(3200)), masked(1, b'{"message":"EndOfStream","last_seq_no":1}')]
-    talk = UPGRADE_V2.replace("\n", "\r\n").encode() + b"\r\n\r\n" + b"".join(says) + masked(8, b"\x03\xe8")
+    client = UPGRADE_V2.replace("\n", "\r\n").encode() + b"\r\n\r\n" + b"".join(says) + masked(8, b"\x03\xe8")
     moments: list[dict[str, Any]] = [{"at": point} for point in POINTS]
     moments += [{"after_messages": 2}, {"at": "open", "delay": 0.001}]
     cases = [(kind, moment) for kind in sorted(KINDS) for moment in moments]
@@ -368,7 +371,7 @@ def test_any_fault_at_any_point_leaves_the_server_whole(caplog: pytest.LogCaptur
     with LocalServer(faults=faults) as server:
         for _ in cases:
             with suppress(OSError), dial(server) as sock:
-                sock.sendall(talk)
+                sock.sendall(client)
                 sock.settimeout(0.005)
                 while sock.recv(65536):
                     pass

@@ -13,24 +13,24 @@ from websockets.frames import Close
 
 from speechmatics_rt.local import Fault, LocalServer
 
-from ..raw_client import Bare, Talk, start_message
+from ..raw_client import FrameClient, RawClient, start_message
 
 INFO = "recognition_quality"
 
 
 def first_frame_of(*faults: Fault) -> Any:
-    with LocalServer(faults=faults) as server, Bare(server) as bare:
+    with LocalServer(faults=faults) as server, FrameClient(server) as bare:
         bare.start()
         return bare.frame()
 
 
 def verdict_on(fault: Fault) -> Close:
     """Start a session, and return what an independent client says to this fault."""
-    with LocalServer(faults=[fault]) as server, Talk(server) as talk:
-        talk.start()
+    with LocalServer(faults=[fault]) as server, RawClient(server) as client:
+        client.start()
         with pytest.raises(ConnectionClosedError) as caught:
             for _ in range(10):
-                talk.ws.recv(5)
+                client.ws.recv(5)
         assert caught.value.sent is not None
         return caught.value.sent
 
@@ -71,7 +71,7 @@ def test_lone_continuation() -> None:
 
 
 def test_torn_message() -> None:
-    with LocalServer(faults=[Fault.torn_message()]) as server, Bare(server) as bare:
+    with LocalServer(faults=[Fault.torn_message()]) as server, FrameClient(server) as bare:
         bare.start()
         first, second = bare.frame(), bare.frame()
     assert (first.opcode, first.fin) == (1, False)
@@ -79,7 +79,7 @@ def test_torn_message() -> None:
 
 
 def test_overlong_frame() -> None:
-    with LocalServer(faults=[Fault.overlong_frame(2**40)]) as server, Bare(server) as bare:
+    with LocalServer(faults=[Fault.overlong_frame(2**40)]) as server, FrameClient(server) as bare:
         bare.start()
         assert bare.exactly(2) == b"\x81\x7f"
         assert int.from_bytes(bare.exactly(8), "big") == 2**40
@@ -87,7 +87,7 @@ def test_overlong_frame() -> None:
 
 
 def test_padded_length() -> None:
-    with LocalServer(faults=[Fault.padded_length()]) as server, Bare(server) as bare:
+    with LocalServer(faults=[Fault.padded_length()]) as server, FrameClient(server) as bare:
         bare.start()
         assert bare.exactly(2) == b"\x81\x7f"
         size = int.from_bytes(bare.exactly(8), "big")
@@ -97,7 +97,7 @@ def test_padded_length() -> None:
 
 def test_raw_and_garbage_are_these_bytes() -> None:
     faults = [Fault.raw(b"abc"), Fault.garbage(50, seed=7)]
-    with LocalServer(faults=faults) as server, Bare(server) as bare:
+    with LocalServer(faults=faults) as server, FrameClient(server) as bare:
         bare.start()
         assert bare.exactly(53) == b"abc" + random.Random(7).randbytes(50)
 
@@ -126,11 +126,11 @@ def test_bad_utf8() -> None:
 )
 def test_another_client_finds_these_frames_broken(fault: Fault, code: int) -> None:
     if fault.kind == "compressed":
-        with LocalServer(faults=[fault]) as server, Talk(server) as talk:
-            talk.say(start_message())
+        with LocalServer(faults=[fault]) as server, RawClient(server) as client:
+            client.send(start_message())
             with pytest.raises(ConnectionClosedError) as caught:
-                talk.hear()  # usage
-                talk.hear()
+                client.receive()  # usage
+                client.receive()
             assert caught.value.sent is not None
             assert caught.value.sent.code == code
     else:
@@ -143,24 +143,24 @@ def test_another_client_finds_these_frames_broken(fault: Fault, code: int) -> No
 @pytest.mark.parametrize("pings", [False, True])
 def test_fragments_are_whole_messages_for_another_client(pings: bool) -> None:
     with LocalServer(faults=[Fault.fragments(5, pings=pings, at="open")]) as server:
-        with Bare(server) as bare:
-            bare.say(start_message())
+        with FrameClient(server) as bare:
+            bare.send(start_message())
             frames = [bare.frame() for _ in range(60)]
             assert max(len(frame.payload) for frame in frames if frame.opcode < 9) <= 5
             assert {frame.opcode for frame in frames} == ({0, 1, 9} if pings else {0, 1})
-        with Talk(server) as talk:
-            talk.start({"enable_partials": True})
-            count = talk.audio(2)
-            assert [ack["seq_no"] for ack in talk.finish(count) if ack["message"] == "AudioAdded"] == list(
+        with RawClient(server) as client:
+            client.start({"enable_partials": True})
+            count = client.send_audio(2)
+            assert [ack["seq_no"] for ack in client.finish(count) if ack["message"] == "AudioAdded"] == list(
                 range(1, count + 1)
             )
 
 
 def test_fragments_are_the_same_for_the_same_seed() -> None:
     def lengths(seed: int) -> list[int]:
-        with LocalServer(faults=[Fault.fragments(9, seed=seed)]) as server, Bare(server) as bare:
+        with LocalServer(faults=[Fault.fragments(9, seed=seed)]) as server, FrameClient(server) as bare:
             bare.start()
-            bare.audio()
+            bare.send_audio()
             return [len(bare.frame().payload) for _ in range(3)]
 
     assert lengths(1) == lengths(1)
@@ -168,9 +168,9 @@ def test_fragments_are_the_same_for_the_same_seed() -> None:
 
 
 def test_compressed_messages_are_deflated() -> None:
-    with LocalServer(faults=[Fault.compressed()]) as server, Bare(server) as bare:
+    with LocalServer(faults=[Fault.compressed()]) as server, FrameClient(server) as bare:
         bare.start()
-        bare.audio()
+        bare.send_audio()
         frame = bare.frame()
     assert frame.reserved == 4
     text = zlib.decompressobj(wbits=-15).decompress(frame.payload + b"\0\0\xff\xff")
@@ -183,14 +183,14 @@ def test_compression_that_was_agreed_on_is_understood() -> None:
         Fault.compressed(at="open"),
         Fault.info(at="open"),
     ]
-    with LocalServer(faults=faults) as server, Talk(server, compression="deflate") as talk:
-        assert talk.hear()["quality"] == "broadcast"
+    with LocalServer(faults=faults) as server, RawClient(server, compression="deflate") as client:
+        assert client.receive()["quality"] == "broadcast"
 
 
-def test_in_binary_says_everything_in_binary_frames() -> None:
-    with LocalServer(faults=[Fault.in_binary(at="open")]) as server, Talk(server) as talk:
-        talk.say(start_message())
-        pieces = [talk.ws.recv(5) for _ in range(2)]
+def test_in_binary_sends_everything_in_binary_frames() -> None:
+    with LocalServer(faults=[Fault.in_binary(at="open")]) as server, RawClient(server) as client:
+        client.send(start_message())
+        pieces = [client.ws.recv(5) for _ in range(2)]
     assert all(isinstance(piece, bytes) for piece in pieces)
     assert json.loads(pieces[1])["message"] == "RecognitionStarted"
 
@@ -230,32 +230,32 @@ def test_warning_of_any_type(type: str) -> None:
 
 def test_unknown_field_is_in_every_message_from_then_on() -> None:
     faults = [Fault.unknown_field(), Fault.unknown_field("later", 3, after_messages=2)]
-    with LocalServer(faults=faults) as server, Talk(server) as talk:
-        talk.start()
-        talk.finish(talk.audio(0.2))
-    assert all(message["something_new"] == {"nested": [1, 2, 3]} for message in talk.heard)
-    assert [message.get("later") for message in talk.heard] == [None, None, None, 3, 3, 3]
+    with LocalServer(faults=faults) as server, RawClient(server) as client:
+        client.start()
+        client.finish(client.send_audio(0.2))
+    assert all(message["something_new"] == {"nested": [1, 2, 3]} for message in client.received)
+    assert [message.get("later") for message in client.received] == [None, None, None, 3, 3, 3]
 
 
 def test_a_flood_is_of_twenty_thousand_and_oversize_is_five_megabytes_unless_told_otherwise() -> None:
-    with LocalServer(faults=[Fault.flood(), Fault.oversize()]) as server, Talk(server) as talk:
-        talk.start()
-        talk.finish()
-    said = talk.said("AddTranscript")
+    with LocalServer(faults=[Fault.flood(), Fault.oversize()]) as server, RawClient(server) as client:
+        client.start()
+        client.finish()
+    said = client.received_of("AddTranscript")
     assert len(said) == 20_001
     assert len(said[-1]["metadata"]["transcript"]) > 2_000_000
     assert 4_999_000 < len(json.dumps(said[-1])) <= 5_000_100
 
 
-def test_what_is_said_too_much_can_be_of_a_channel() -> None:
+def test_what_is_sent_too_much_can_be_of_a_channel() -> None:
     config = {"diarization": "channel", "channel_diarization_labels": ["a", "b"]}
     faults = [
         Fault.flood(2, channel="b"),
         Fault.oversize(1000, channel="a"),
         Fault.extra_acks(1, channel="b"),
     ]
-    with LocalServer(faults=faults) as server, Talk(server) as talk:
-        talk.start(config)
-        talk.finish()
-    assert [message["channel"] for message in talk.said("AddTranscript")] == ["b", "b", "a"]
-    assert talk.said("ChannelAudioAdded")[0]["channel"] == "b"
+    with LocalServer(faults=faults) as server, RawClient(server) as client:
+        client.start(config)
+        client.finish()
+    assert [message["channel"] for message in client.received_of("AddTranscript")] == ["b", "b", "a"]
+    assert client.received_of("ChannelAudioAdded")[0]["channel"] == "b"

@@ -84,10 +84,10 @@ def test_floats_that_are_no_numbers_become_silence_and_loud_ones_are_clipped() -
 
 @pytest.mark.parametrize("rate", [8000, 11025, 22050, 44100, 48000, 96000])
 def test_any_rate_comes_out_at_16_kHz_with_length_and_pitch_kept(rate: int) -> None:
-    heard = decoded(RawDecoder("pcm_f32le", rate), tone(1.0, rate).tobytes(), 999)
-    assert abs(len(heard) - 16000) <= 2
-    assert np.argmax(np.abs(np.fft.rfft(heard[:16000]))) == 440
-    assert np.max(np.abs(heard[1000:-1000])) == pytest.approx(0.5, abs=0.01)
+    samples = decoded(RawDecoder("pcm_f32le", rate), tone(1.0, rate).tobytes(), 999)
+    assert abs(len(samples) - 16000) <= 2
+    assert np.argmax(np.abs(np.fft.rfft(samples[:16000]))) == 440
+    assert np.max(np.abs(samples[1000:-1000])) == pytest.approx(0.5, abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -132,9 +132,9 @@ WAVS = list(encoded_wavs())
 @pytest.mark.parametrize("piece", [1, 1000])
 @pytest.mark.parametrize(("name", "data"), WAVS, ids=[name for name, _ in WAVS])
 def test_a_wav_of_any_usual_kind_is_read_as_it_arrives(name: str, data: bytes, piece: int) -> None:
-    heard = decoded(FileDecoder(), data, piece)
-    assert len(heard) == 8000
-    np.testing.assert_allclose(heard, tone(0.5, 16000), atol=0.01 if name == "u8" else 1e-4)
+    samples = decoded(FileDecoder(), data, piece)
+    assert len(samples) == 8000
+    np.testing.assert_allclose(samples, tone(0.5, 16000), atol=0.01 if name == "u8" else 1e-4)
 
 
 def test_the_sound_of_a_wav_comes_out_before_its_end_arrives() -> None:
@@ -186,16 +186,16 @@ def test_other_containers_are_decoded_by_PyAV(name: str, codec: str) -> None:
     rate = 48000 if codec == "libopus" else 16000
     before = set(threading.enumerate())
     decoder = FileDecoder()
-    heard = decoded(decoder, in_container(name, codec, rate))
+    samples = decoded(decoder, in_container(name, codec, rate))
     decoder.close()
-    assert len(heard) == pytest.approx(32000, abs=2500)  # lossy codecs fill their last block
-    spectrum = np.abs(np.fft.rfft(heard[4000:20000]))
+    assert len(samples) == pytest.approx(32000, abs=2500)  # lossy codecs fill their last block
+    spectrum = np.abs(np.fft.rfft(samples[4000:20000]))
     assert abs(int(np.argmax(spectrum)) - 440) <= 1
     assert set(threading.enumerate()) == before
 
 
 @pytest.mark.parametrize(("name", "codec"), [("flac", "flac"), ("mp3", "mp3"), ("ogg", "libopus")])
-def test_a_container_made_for_streaming_is_heard_before_its_end_arrives(name: str, codec: str) -> None:
+def test_a_container_made_for_streaming_is_decoded_before_its_end_arrives(name: str, codec: str) -> None:
     data = in_container(name, codec, 48000 if codec == "libopus" else 16000, seconds=20)
     decoder = FileDecoder()
     out = decoder.feed(data[: len(data) // 2])
@@ -207,8 +207,8 @@ def test_a_container_made_for_streaming_is_heard_before_its_end_arrives(name: st
 
 
 def test_a_wav_with_an_unusual_codec_goes_to_PyAV() -> None:
-    heard = decoded(FileDecoder(), in_container("wav", "adpcm_ms"))
-    assert len(heard) == pytest.approx(32000, abs=2500)
+    samples = decoded(FileDecoder(), in_container("wav", "adpcm_ms"))
+    assert len(samples) == pytest.approx(32000, abs=2500)
 
 
 def test_noise_instead_of_a_recording_is_an_audio_error() -> None:

@@ -1,4 +1,4 @@
-"""Real speech through the offline recogniser: what is said, when, and in which shape."""
+"""Real speech through the offline recogniser: what is sent, when, and in which shape."""
 
 from __future__ import annotations
 
@@ -76,40 +76,40 @@ def fed(
     recogniser: WhisperRecogniser, audio: bytes, *, chunk: int = 3200, paced: bool = False
 ) -> list[tuple[float, Message]]:
     """Feed all; return each message with the seconds of 16 kHz audio that were sent by then."""
-    said: list[tuple[float, Message]] = []
+    messages: list[tuple[float, Message]] = []
     for at in range(0, len(audio), chunk):
         CLOCK.now += chunk / SECOND if paced else 0
-        said += [((at + chunk) / SECOND, message) for message in recogniser.feed(audio[at : at + chunk])]
-    return said
+        messages += [((at + chunk) / SECOND, message) for message in recogniser.feed(audio[at : at + chunk])]
+    return messages
 
 
-def heard(recogniser: WhisperRecogniser, audio: bytes, **how: Any) -> list[Message]:
+def recognised(recogniser: WhisperRecogniser, audio: bytes, **how: Any) -> list[Message]:
     """Feed all and finish."""
-    said = [message for _, message in fed(recogniser, audio, **how)] + list(recogniser.finish())
+    messages = [message for _, message in fed(recogniser, audio, **how)] + list(recogniser.finish())
     recogniser.close()
-    check_shapes(said)
-    return said
+    check_shapes(messages)
+    return messages
 
 
-def finals(said: Iterable[Message]) -> list[Message]:
-    return [message for message in said if message["message"] == "AddTranscript"]
+def finals(messages: Iterable[Message]) -> list[Message]:
+    return [message for message in messages if message["message"] == "AddTranscript"]
 
 
-def results(said: Iterable[Message], kind: str = "word") -> list[Message]:
-    return [result for message in finals(said) for result in message["results"] if result["type"] == kind]
+def results(messages: Iterable[Message], kind: str = "word") -> list[Message]:
+    return [result for message in finals(messages) for result in message["results"] if result["type"] == kind]
 
 
-def text(said: Iterable[Message]) -> str:
-    return joined([result for message in finals(said) for result in message["results"]])
+def text(messages: Iterable[Message]) -> str:
+    return joined([result for message in finals(messages) for result in message["results"]])
 
 
-def kinds(said: Iterable[Message]) -> list[str]:
-    return [message["message"] for message in said]
+def kinds(messages: Iterable[Message]) -> list[str]:
+    return [message["message"] for message in messages]
 
 
-def errors(said: Iterable[Message], expected: str) -> int:
+def errors(messages: Iterable[Message], expected: str) -> int:
     """Count the words to change, add and leave out to get from one text to the other."""
-    found = re.sub(r"[^\w ]", " ", text(said).lower().replace("mr.", "mister").replace("-", " ")).split()
+    found = re.sub(r"[^\w ]", " ", text(messages).lower().replace("mr.", "mister").replace("-", " ")).split()
     costs = list(range(len(found) + 1))
     for row, word in enumerate(expected.split(), 1):
         diagonal, costs[0] = costs[0], row
@@ -121,10 +121,10 @@ def errors(said: Iterable[Message], expected: str) -> int:
     return costs[-1]
 
 
-def check_shapes(said: list[Message]) -> None:
+def check_shapes(messages: list[Message]) -> None:
     """What holds for every session: times rise, finals join end to end, each shape is the service's."""
     covered = 0.0
-    for message in said:
+    for message in messages:
         meta = message["metadata"]
         assert message["format"] == "2.9"
         times = [meta["start_time"], meta["end_time"]]
@@ -160,32 +160,34 @@ def check_item(item: Message) -> None:
         assert item["is_eos"] == (alternative["content"] in ".?!")
 
 
-# -- what is heard ----------------------------------------------------------------------------------
+# -- what is recognised ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("max_delay", [0.7, 2, 4])
 @pytest.mark.parametrize(("chunk", "paced"), [(3200, False), (4096, False), (3200, True)])
-def test_three_sentences_are_heard_however_they_are_fed(
+def test_three_sentences_are_recognised_however_they_are_fed(
     engine: WhisperEngine, speech: bytes, chunk: int, paced: bool, max_delay: float
 ) -> None:
-    said = heard(opened(engine, max_delay=max_delay, trigger=0.5), speech, chunk=chunk, paced=paced)
-    assert errors(said, TEXT) <= 2, text(said)
-    assert kinds(said).count("EndOfUtterance") == 3
-    assert finals(said)[-1]["metadata"]["end_time"] == 19.44
+    messages = recognised(opened(engine, max_delay=max_delay, trigger=0.5), speech, chunk=chunk, paced=paced)
+    assert errors(messages, TEXT) <= 2, text(messages)
+    assert kinds(messages).count("EndOfUtterance") == 3
+    assert finals(messages)[-1]["metadata"]["end_time"] == 19.44
 
 
-def test_a_wav_file_is_heard(engine: WhisperEngine) -> None:
-    said = heard(opened(engine, {"type": "file"}), RECORDING.read_bytes(), chunk=4096)
-    assert errors(said, TEXT) <= 2, text(said)
+def test_a_wav_file_is_recognised(engine: WhisperEngine) -> None:
+    messages = recognised(opened(engine, {"type": "file"}), RECORDING.read_bytes(), chunk=4096)
+    assert errors(messages, TEXT) <= 2, text(messages)
 
 
-def test_telephone_audio_is_heard(engine: WhisperEngine, speech: bytes) -> None:
+def test_telephone_audio_is_recognised(engine: WhisperEngine, speech: bytes) -> None:
     table = np.frombuffer(_mulaw_values(), "<i2").astype(int)
     order = np.argsort(table, kind="stable")
     samples = soxr.resample(np.frombuffer(speech, "<i2"), 16000, 8000).astype(int)
     codes = order[np.clip(np.searchsorted(table[order], samples), 0, 255)].astype(np.uint8)
-    said = heard(opened(engine, {"type": "raw", "encoding": "mulaw", "sample_rate": 8000}), codes.tobytes())
-    assert errors(said, TEXT) <= 2, text(said)
+    messages = recognised(
+        opened(engine, {"type": "raw", "encoding": "mulaw", "sample_rate": 8000}), codes.tobytes()
+    )
+    assert errors(messages, TEXT) <= 2, text(messages)
 
 
 def _mulaw_values() -> bytes:
@@ -194,21 +196,21 @@ def _mulaw_values() -> bytes:
     return RawDecoder("mulaw", 16000).feed(bytes(range(256)))
 
 
-def test_floats_at_44100_Hz_cut_inside_samples_are_heard(engine: WhisperEngine, speech: bytes) -> None:
+def test_floats_at_44100_Hz_cut_inside_samples_are_recognised(engine: WhisperEngine, speech: bytes) -> None:
     samples = soxr.resample(np.frombuffer(speech, "<i2").astype(np.float32) / 32768, 16000, 44100)
     audio = samples.astype("<f4").tobytes()
-    said = heard(
+    messages = recognised(
         opened(engine, {"type": "raw", "encoding": "pcm_f32le", "sample_rate": 44100}), audio, chunk=9999
     )
-    assert errors(said, TEXT) <= 2, text(said)
+    assert errors(messages, TEXT) <= 2, text(messages)
 
 
-def test_speech_without_a_pause_is_heard_past_the_longest_utterance(
+def test_speech_without_a_pause_is_recognised_past_the_longest_utterance(
     engine: WhisperEngine, speech: bytes
 ) -> None:
     sentence = speech[int(0.15 * SECOND) : int(7.1 * SECOND)]
-    said = heard(opened(engine), sentence * 4)
-    assert errors(said, " ".join(SENTENCES[:1] * 4)) <= 6, text(said)
+    messages = recognised(opened(engine), sentence * 4)
+    assert errors(messages, " ".join(SENTENCES[:1] * 4)) <= 6, text(messages)
 
 
 def noises() -> dict[str, Any]:
@@ -232,46 +234,48 @@ def noises() -> dict[str, Any]:
 @pytest.mark.parametrize("paced", [False, True])
 def test_silence_and_noise_give_no_words(engine: WhisperEngine, name: str, paced: bool) -> None:
     audio = (noises()[name] * 32767).clip(-32768, 32767).astype("<i2").tobytes()
-    said = heard(opened(engine, trigger=0.5), audio, paced=paced)
-    assert text(said) == ""
-    assert set(kinds(said)) == {"AddTranscript", "AddPartialTranscript"}
-    assert finals(said)[-1]["metadata"]["end_time"] == 5.0
+    messages = recognised(opened(engine, trigger=0.5), audio, paced=paced)
+    assert text(messages) == ""
+    assert set(kinds(messages)) == {"AddTranscript", "AddPartialTranscript"}
+    assert finals(messages)[-1]["metadata"]["end_time"] == 5.0
 
 
 def test_bytes_that_are_no_sound_do_no_harm(engine: WhisperEngine) -> None:
     audio = np.random.default_rng(3).bytes(60_001)
-    heard(opened(engine, {"type": "raw", "encoding": "pcm_f32le", "sample_rate": 22050}), audio, chunk=777)
+    recognised(
+        opened(engine, {"type": "raw", "encoding": "pcm_f32le", "sample_rate": 22050}), audio, chunk=777
+    )
 
 
-def test_sessions_side_by_side_share_the_model_and_hear_what_each_hears_alone(
+def test_sessions_side_by_side_share_the_model_and_recognise_what_each_recognises_alone(
     engine: WhisperEngine, speech: bytes
 ) -> None:
-    alone = text(heard(opened(engine), speech))
-    heard_there: list[str] = []
+    alone = text(recognised(opened(engine), speech))
+    elsewhere: list[str] = []
     threads = [
-        threading.Thread(target=lambda: heard_there.append(text(heard(opened(engine), speech))))
+        threading.Thread(target=lambda: elsewhere.append(text(recognised(opened(engine), speech))))
         for _ in range(2)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(50)
-    assert heard_there == [alone, alone]
+    assert elsewhere == [alone, alone]
 
 
-# -- when it is said --------------------------------------------------------------------------------
+# -- when it is sent ------------------------------------------------------------------------------------
 
 
 def test_a_live_speaker_sees_words_within_a_second_and_finals_within_the_delay_and_a_step(
     engine: WhisperEngine, speech: bytes
 ) -> None:
-    said = fed(opened(engine, max_delay=0.7), speech, paced=True)
-    words = results(message for _, message in said)
-    shown = next(sent for sent, message in said if message["metadata"]["transcript"])
+    messages = fed(opened(engine, max_delay=0.7), speech, paced=True)
+    words = results(message for _, message in messages)
+    shown = next(sent for sent, message in messages if message["metadata"]["transcript"])
     assert shown - words[0]["start_time"] <= 1.2
     lags = [
         sent - result["end_time"]
-        for sent, message in said
+        for sent, message in messages
         if message["message"] == "AddTranscript"
         for result in message["results"]
     ]
@@ -280,7 +284,7 @@ def test_a_live_speaker_sees_words_within_a_second_and_finals_within_the_delay_a
 
 
 def test_word_times_follow_the_voice(engine: WhisperEngine, speech: bytes) -> None:
-    words = results(heard(opened(engine), speech))
+    words = results(recognised(opened(engine), speech))
     loud = np.abs(np.frombuffer(speech, "<i2").astype(int)) > 500
     for word in words:
         first, behind = (round(word[name] * 16000) for name in ("start_time", "end_time"))
@@ -292,22 +296,24 @@ def test_word_times_follow_the_voice(engine: WhisperEngine, speech: bytes) -> No
 
 
 def test_with_audio_in_plenty_an_utterance_is_read_once(engine: WhisperEngine, speech: bytes) -> None:
-    said = heard(opened(engine), speech)
-    assert len([message for message in finals(said) if message["results"]]) == 3
-    assert not [m for m in said if m["message"] == "AddPartialTranscript" and m["results"]]
+    messages = recognised(opened(engine), speech)
+    assert len([message for message in finals(messages) if message["results"]]) == 3
+    assert not [m for m in messages if m["message"] == "AddPartialTranscript" and m["results"]]
 
 
 def test_empty_finals_cover_the_silence_as_it_passes(engine: WhisperEngine) -> None:
-    said = fed(opened(engine), bytes(5 * SECOND))
-    empty = finals(message for _, message in said)
+    messages = fed(opened(engine), bytes(5 * SECOND))
+    empty = finals(message for _, message in messages)
     assert len(empty) == 4
     assert all(not message["results"] for message in empty)
-    assert kinds(message for _, message in said) == ["AddTranscript", "AddPartialTranscript"] * 4
+    assert kinds(message for _, message in messages) == ["AddTranscript", "AddPartialTranscript"] * 4
 
 
-def test_without_partials_none_is_said(engine: WhisperEngine, speech: bytes) -> None:
-    said = heard(opened(engine, enable_partials=False, trigger=0.5), speech[: 9 * SECOND], paced=True)
-    assert set(kinds(said)) == {"AddTranscript", "EndOfUtterance"}
+def test_without_partials_none_is_sent(engine: WhisperEngine, speech: bytes) -> None:
+    messages = recognised(
+        opened(engine, enable_partials=False, trigger=0.5), speech[: 9 * SECOND], paced=True
+    )
+    assert set(kinds(messages)) == {"AddTranscript", "EndOfUtterance"}
 
 
 def test_the_config_may_change_in_mid_session(engine: WhisperEngine, speech: bytes) -> None:
@@ -328,34 +334,34 @@ def test_the_config_may_change_in_mid_session(engine: WhisperEngine, speech: byt
 def test_the_end_of_an_utterance_follows_its_final_and_an_empty_partial(
     engine: WhisperEngine, speech: bytes, trigger: float
 ) -> None:
-    said = heard(opened(engine, trigger=trigger), speech[: 9 * SECOND])
-    at = kinds(said).index("EndOfUtterance")
-    final, partial, end = said[at - 2 : at + 1]
+    messages = recognised(opened(engine, trigger=trigger), speech[: 9 * SECOND])
+    at = kinds(messages).index("EndOfUtterance")
+    final, partial, end = messages[at - 2 : at + 1]
     assert final["message"] == "AddTranscript"
     assert partial["message"] == "AddPartialTranscript"
     assert not partial["results"]
     assert partial["metadata"]["start_time"] == end["metadata"]["start_time"] == end["metadata"]["end_time"]
     assert end["metadata"]["end_time"] - final["metadata"]["end_time"] == pytest.approx(0.08, abs=0.05)
-    spoken = results(said[:at])[-1]["end_time"]
+    spoken = results(messages[:at])[-1]["end_time"]
     # a word that fades away ends for the voice detector before it ends for the aligner
     assert spoken + trigger - 0.3 <= end["metadata"]["end_time"] <= spoken + trigger + 0.5
     assert "forced" not in end
 
 
 def test_without_a_trigger_no_utterance_ends(engine: WhisperEngine, speech: bytes) -> None:
-    assert "EndOfUtterance" not in kinds(heard(opened(engine), speech))
+    assert "EndOfUtterance" not in kinds(recognised(opened(engine), speech))
 
 
 def test_a_forced_end_settles_the_open_words_and_says_so(engine: WhisperEngine, speech: bytes) -> None:
     recogniser = opened(engine, max_delay=4)
-    said = [message for _, message in fed(recogniser, speech[: 4 * SECOND])]
+    messages = [message for _, message in fed(recogniser, speech[: 4 * SECOND])]
     forced = list(recogniser.force_end_of_utterance(None))
     assert kinds(forced) == ["AddTranscript", "AddPartialTranscript", "EndOfUtterance"]
     assert forced[0]["forced"] is True
     assert forced[2]["forced"] is True
     assert "forced" not in forced[1]
     assert "leisure to consider" in text(forced)
-    check_shapes([*said, *forced, *heard(recogniser, b"")])
+    check_shapes([*messages, *forced, *recognised(recogniser, b"")])
 
 
 def test_a_forced_end_without_open_words_comes_alone(engine: WhisperEngine) -> None:
@@ -374,14 +380,14 @@ def test_a_forced_end_in_the_past_leaves_the_later_words_to_the_next_utterance(
     engine: WhisperEngine, speech: bytes
 ) -> None:
     recogniser = opened(engine)
-    said = [message for _, message in fed(recogniser, speech[: 7 * SECOND])]
+    messages = [message for _, message in fed(recogniser, speech[: 7 * SECOND])]
     forced = list(recogniser.force_end_of_utterance(3.55))  # between "consider" and "how"
     rest = [message for _, message in fed(recogniser, speech[7 * SECOND : 9 * SECOND])]
-    assert text(said) == ""
+    assert text(messages) == ""
     assert text(forced).rstrip(".").endswith("to consider")
     assert forced[-1]["metadata"]["end_time"] == 3.56
     assert text(rest).lower().startswith("how much there might be")
-    check_shapes([*said, *forced, *rest])
+    check_shapes([*messages, *forced, *rest])
 
 
 def test_a_forced_end_before_the_open_utterance_leaves_all_of_it(
@@ -399,8 +405,8 @@ def test_a_forced_end_before_the_open_utterance_leaves_all_of_it(
 def test_diarization_labels_every_word_S1(engine: WhisperEngine, speech: bytes) -> None:
     recogniser = opened(engine, diarization="speaker")
     assert recogniser.speakers() == []
-    said = heard(recogniser, speech[: 8 * SECOND])
-    assert {item["alternatives"][0]["speaker"] for m in finals(said) for item in m["results"]} == {"S1"}
+    messages = recognised(recogniser, speech[: 8 * SECOND])
+    assert {item["alternatives"][0]["speaker"] for m in finals(messages) for item in m["results"]} == {"S1"}
     (speaker,) = recogniser.speakers()
     assert speaker["label"] == "S1"
     assert len(speaker["speaker_identifiers"]) == 1
@@ -408,8 +414,8 @@ def test_diarization_labels_every_word_S1(engine: WhisperEngine, speech: bytes) 
 
 def test_without_diarization_nobody_is_named(engine: WhisperEngine, speech: bytes) -> None:
     recogniser = opened(engine)
-    said = heard(recogniser, speech[: 8 * SECOND])
-    assert not [item for item in results(said) if "speaker" in item["alternatives"][0]]
+    messages = recognised(recogniser, speech[: 8 * SECOND])
+    assert not [item for item in results(messages) if "speaker" in item["alternatives"][0]]
     assert recogniser.speakers() == []
 
 
@@ -417,8 +423,8 @@ def test_without_diarization_nobody_is_named(engine: WhisperEngine, speech: byte
 def test_only_permitted_marks_are_written(
     engine: WhisperEngine, speech: bytes, permitted: list[str], marks: set[str]
 ) -> None:
-    said = heard(opened(engine, punctuation_overrides={"permitted_marks": permitted}), speech)
-    assert {item["alternatives"][0]["content"] for item in results(said, "punctuation")} == marks
+    messages = recognised(opened(engine, punctuation_overrides={"permitted_marks": permitted}), speech)
+    assert {item["alternatives"][0]["content"] for item in results(messages, "punctuation")} == marks
 
 
 @pytest.mark.parametrize(
