@@ -11,6 +11,13 @@ Example:
     ...     url = server.url  # for a client; then see what it did:
     ...     server.sessions
     []
+
+How it is built: ``server`` accepts connections and gives each a thread; ``session`` is one client's session,
+``recognition`` its queue to an engine, ``limits`` its time limits, ``checks`` what it refuses. ``state`` is
+what all sessions share, ``keys`` among it; ``pages`` answers plain HTTP. Below stand four folders, each with
+a face: ``faults`` (what goes wrong), ``whisper`` (real recognition), ``engines`` (what is asked of one), and
+``connection`` (one socket). None of them imports from here. With the client the server shares tables, the
+protocol's above all, but no I/O: so it can't share its bugs.
 """
 
 from __future__ import annotations

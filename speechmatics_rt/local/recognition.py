@@ -101,7 +101,7 @@ class Recognition:
 
     def close(self) -> None:
         """Stop the worker, let go of the recogniser."""
-        self._over = True
+        self._over = True  # first: what the worker brings back from now on is dropped
         self._waiting.clear()
         if self._worker is None:
             self._recogniser.close()

@@ -164,7 +164,7 @@ class LocalServer:
             self._closed = True
             waker, acceptor = self._waker, self._acceptor
         waker.close()  # the acceptor reads the end of its stream
-        acceptor.join(_CLOSE)
+        acceptor.join(_CLOSE)  # before the list is copied: only the acceptor adds to it
         with self._lock:
             running = list(self._running)
         for session, _ in running:
@@ -264,14 +264,14 @@ class LocalServer:
             self._count += 1
             self._records[record.index] = record
             self._forget()
+            # None of them has yet to start: this thread alone adds, and starts one before it takes the next.
             self._running = [pair for pair in self._running if pair[1].is_alive()] + [(session, thread)]
             self._lock.notify_all()
-        thread.start()
+        thread.start()  # last: from here on the record and the session are its own
 
     def _run(self, session: ServerSession) -> None:
         session.run()
-        session.record.closed.set()
-        session.record.add_point("closed")
+        session.record.add_end()
 
     def _forget(self) -> None:
         """Drop the oldest records of closed connections."""

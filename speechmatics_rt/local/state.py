@@ -67,5 +67,5 @@ class ServerState:
         known = hash(json.dumps(words, sort_keys=True))
         if known in self._dictionaries:
             return 0.0
-        self._dictionaries.add(known)
+        self._dictionaries.add(known)  # sessions that come at once may all wait
         return self.dictionary_delay

@@ -160,7 +160,7 @@ class SessionRecord:
         elif kind == "AddTranscript":
             self.final_seconds = max(self.final_seconds, times_of(message)[1])
         self.tally[kind] += 1
-        self._places.append(place)
+        self._places.append(place)  # first: a reader copies ``sent`` first, and each message has its place
         self.sent.append(dict(message))
         self._forget()
         self.notify()
@@ -188,6 +188,12 @@ class SessionRecord:
 
     def add_point(self, point: str) -> None:
         self.times[point] = time.monotonic()
+        self.notify()
+
+    def add_end(self) -> None:
+        # Who waits for ``closed`` may look at any moment: its time is there before, and the waking is last.
+        self.times["closed"] = time.monotonic()
+        self.closed.set()
         self.notify()
 
     def notify(self) -> None:

@@ -78,7 +78,7 @@ class Wire:
     def call(self, callback: Callable[[], None]) -> None:
         """Run a callback on the loop's thread, soon; after the end of the loop, never."""
         with self._lock:
-            self._calls.append(callback)
+            self._calls.append(callback)  # before the byte: who is woken finds it
             if self._waker.fileno() < 0:
                 return
             try:
@@ -148,6 +148,7 @@ class Wire:
 
     def close(self) -> None:
         self.closed = True
+        # Under the lock: call() must not write to a number that has become another socket's.
         with self._lock:
             self._waker.close()
             self._calls.clear()
@@ -172,6 +173,7 @@ class Wire:
                 self._selector.modify(self._sock, interest)
             self._interest = interest
         timeout = None  # until the socket, a wake-up or the server's end
+        # Calls are looked at before the wait: one that comes later has left its byte, and ends the wait.
         if self._calls or self._buffered():
             timeout = 0.0
         elif self._timers:

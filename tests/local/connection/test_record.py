@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from speechmatics_rt.exceptions import SessionError
@@ -63,3 +65,18 @@ def test_a_server_can_forget_the_oldest_connections() -> None:
         with pytest.raises(SessionError, match="connection 1 is over and its record is no longer kept"):
             server.wait_for_session(1)
         assert server.wait_for_session(6).index == 6
+
+
+def test_who_sees_that_a_connection_is_closed_finds_the_time_of_it() -> None:
+    record = SessionRecord(0)
+    seen: list[bool] = []
+
+    class Watched(threading.Event):
+        def set(self) -> None:
+            seen.append("closed" in record.times)
+            super().set()
+
+    record.closed = Watched()
+    record.add_end()
+    assert seen == [True]
+    assert record.wait_closed(0.0).closed.is_set()
