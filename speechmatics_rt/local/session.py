@@ -113,12 +113,12 @@ class ServerSession:
                 self._count_faults()
 
     def fail(
-        self, type: str, reason: str, *, code: Optional[int] = None, close: bool = True, said: bool = True
+        self, type: str, reason: str, *, code: Optional[int] = None, close: bool = True, send: bool = True
     ) -> None:
         """Send an Error, and close as the service does after one of that type, or with another code."""
         if self.peer.closing:
             return
-        if said:
+        if send:
             error = {"message": "Error", "type": type, "reason": reason}
             if not self._protocol.over:
                 self._protocol.send(error)

@@ -77,7 +77,7 @@ class Handshake:
         >>> handshake.upgrade(accepts=lambda key: True)
         Traceback (most recent call last):
         ...
-        speechmatics_rt.local.handshake.Refusal: only GET is allowed here
+        speechmatics_rt.local.connection.handshake.Refusal: only GET is allowed here
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What the scripted engine says: words with times, as data."""
+"""What the scripted engine speaks: words with times, as data."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
 A :class:`Fault` has a kind, a moment and the options of its kind. The moment is a point of the session
 
 =============  =====================================================================
-``accept``     TCP is connected, nothing was read (with TLS: not even the greeting)
-``tls``        the client's TLS greeting is here, nothing was answered
+``accept``     TCP is connected, nothing was read (with TLS: not even the ClientHello)
+``tls``        the TLS ClientHello is here, nothing was answered
 ``key``        a request for a temporary key was read, nothing was answered
 ``handshake``  the request to upgrade was read, nothing was answered
 ``open``       101 was sent
@@ -40,7 +40,7 @@ kind                   moment     what happens
 ``fin``                started    the end of the stream without a close frame, or of TLS without notice
 ``half_close``         started    the end of our stream, while reading goes on
 ``cut_output``         started    ``size`` bytes more, wherever that cuts, then the end or RST
-``silence``            started    nothing more is said, though everything is read
+``silence``            started    nothing more is sent, though everything is read
 ``stop_reading``       started    nothing more is read
 ``close``              started    a close frame alone
 ``bad_close``          started    a close frame with a payload that is none: half a code, a reserved one

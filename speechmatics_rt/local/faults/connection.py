@@ -32,7 +32,7 @@ class ConnectionFaults:
     def cut_output(session: Target, size: int = 0, reset: bool = False) -> None:
         session.wire.cut_after(size, reset=reset)
 
-    @kind("started", "nothing more is said, though everything is read")
+    @kind("started", "nothing more is sent, though everything is read")
     def silence(session: Target) -> None:
         session.peer.sends = False
 

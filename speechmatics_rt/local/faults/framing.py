@@ -14,7 +14,7 @@ _INFO = b'{"message":"Info","type":"recognition_quality","reason":"broadcast qua
 
 
 class FramingFaults:
-    """Kinds about frames, whatever they say."""
+    """Kinds about frames, whatever is in them."""
 
     @kind("started", "any bytes, as they are")
     def raw(session: Target, data: bytes) -> None:

@@ -23,7 +23,7 @@ class TurnFaults:
         close: bool = True,
         said: bool = True,
     ) -> None:
-        session.fail(type, reason or type, code=code, close=close, said=said)
+        session.fail(type, reason or type, code=code, close=close, send=said)
 
     @kind("start", "RecognitionStarted comes ``seconds`` late")
     def late_start(session: Target, seconds: float = 1.0) -> None:
@@ -35,8 +35,8 @@ class TurnFaults:
 
     @kind("started", "RecognitionStarted comes again, with another id")
     def double_start(session: Target) -> None:
-        said = session.record.said("RecognitionStarted")
-        session.send({**(said[-1] if said else {"message": "RecognitionStarted"}), "id": "again"})
+        sent = session.record.said("RecognitionStarted")
+        session.send({**(sent[-1] if sent else {"message": "RecognitionStarted"}), "id": "again"})
 
     @kind("started", "EndOfTranscript comes at once, whatever is still owed")
     def early_end(session: Target) -> None:
