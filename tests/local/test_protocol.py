@@ -1,4 +1,4 @@
-"""The rarer messages and fields of the protocol, as the scripted engine says them."""
+"""The rarer messages and fields of the protocol, as the scripted engine sends them."""
 
 from __future__ import annotations
 
