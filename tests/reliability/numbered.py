@@ -15,7 +15,7 @@ from itertools import groupby
 from typing import Any, NamedTuple, Optional
 
 from speechmatics_rt import AudioFormat
-from speechmatics_rt.local.engine import end_of_utterance, final, partial
+from speechmatics_rt.local.engines import end_of_utterance, final, partial
 
 RATE = 1000
 FORMAT = AudioFormat("pcm_s16le", RATE)
