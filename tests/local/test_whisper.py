@@ -24,7 +24,7 @@ from speechmatics_rt.local.whisper import WhisperEngine  # noqa: E402
 from speechmatics_rt.local.whisper_model import WhisperModel, Word, packaged_model  # noqa: E402
 from speechmatics_rt.local.whisper_recogniser import WhisperRecogniser, _written  # noqa: E402
 
-pytestmark = pytest.mark.speech
+pytestmark = [pytest.mark.speech, pytest.mark.xdist_group("whisper")]
 
 RECORDING = Path(__file__).parents[2] / "examples" / "audio" / "librivox_3_sentences.wav"
 SENTENCES = [
