@@ -372,7 +372,9 @@ def test_odd_messages_pass_and_no_word_is_lost(
     serve: Serve, client_of: ClientOf, odd: str, session: int, request: pytest.FixtureRequest
 ) -> None:
     if session == 0 and WORD in ODD[odd]:
-        reason = "words at 90 s, heard when 4 s were sent, are taken for heard up to 91 s: the rest is not said again"
+        reason = (
+            "words at 90 s, heard when 4 s were sent, count as heard up to 91 s: the rest is not said again"
+        )
         request.applymarker(pytest.mark.xfail(strict=True, raises=AssertionError, reason=reason))
     behind = Fault.info(reason="behind what is odd", after_seconds=4, sessions=[session])
     faults = [Fault.bad_json(ODD[odd], after_seconds=4, sessions=[session]), behind, *LOST]

@@ -146,7 +146,7 @@ class LocalServer:
             self._listener.setblocking(False)
             self._port = self._listener.getsockname()[1]
             self._waker, woken = socket.socketpair()
-            selector = selectors.DefaultSelector()  # here, so that all that start() opens is open when it returns
+            selector = selectors.DefaultSelector()  # here: what start() opens is open when it returns
             selector.register(self._listener, selectors.EVENT_READ)
             selector.register(woken, selectors.EVENT_READ)
             self._acceptor = threading.Thread(
