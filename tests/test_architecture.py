@@ -185,7 +185,7 @@ def test_the_folders_of_the_server_are_entered_by_their_faces_and_one_way(path: 
             continue
         where = f"{name_of(path)}:{found.line} imports {found.name} from local.{target}"
         assert target in LOCAL[room], where
-        assert len(parts) == 2 or found.name == target, where
+        assert len(parts) <= 3, where
 
 
 @each_module

@@ -146,9 +146,12 @@ class LocalServer:
             self._listener.setblocking(False)
             self._port = self._listener.getsockname()[1]
             self._waker, woken = socket.socketpair()
+            selector = selectors.DefaultSelector()  # here: what start() opens is open when it returns
+            selector.register(self._listener, selectors.EVENT_READ)
+            selector.register(woken, selectors.EVENT_READ)
             self._acceptor = threading.Thread(
                 target=self._accept,
-                args=(self._listener, woken),
+                args=(self._listener, woken, selector),
                 name=f"speechmatics-rt-local-accept-{self._port}",
                 daemon=True,
             )
@@ -232,10 +235,10 @@ class LocalServer:
 
     # -- the acceptor's thread -------------------------------------------------------------------
 
-    def _accept(self, listener: socket.socket, woken: socket.socket) -> None:
-        with listener, woken, selectors.DefaultSelector() as selector:
-            selector.register(listener, selectors.EVENT_READ)
-            selector.register(woken, selectors.EVENT_READ)
+    def _accept(
+        self, listener: socket.socket, woken: socket.socket, selector: selectors.BaseSelector
+    ) -> None:
+        with listener, woken, selector:
             while True:
                 if any(key.fileobj is woken for key, _ in selector.select()):
                     return

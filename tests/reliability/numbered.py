@@ -88,7 +88,7 @@ class _Recogniser:
         for value, group in groupby(array("h", audio[:whole])):
             if value != self._run[0]:
                 self._turn(value)
-            self._heard += sum(1 for _ in group)
+            self._heard += len(list(group))
             while self._step <= self._heard / RATE:
                 messages += self._burst(self._step - float(self._config.get("max_delay", 4)))
                 self._step += _STEP
