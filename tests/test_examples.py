@@ -83,7 +83,7 @@ def test_logging_ids_logs_lines_of_json_with_ids_and_without_words(server, tmp_p
 
 
 def test_your_code_passes_its_own_tests(server, tmp_path) -> None:
-    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", EXAMPLES / "test_your_code.py"]
+    command = ["-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", EXAMPLES / "test_your_code.py"]
     out, _ = run(server, tmp_path, *command)
     assert " passed" in out
 

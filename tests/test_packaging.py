@@ -27,6 +27,7 @@ LARGEST_WHEEL = 300_000  # bytes; a wheel that holds more than our modules is la
 LARGEST_INSTALLATION = 1_250_000  # bytes of source, of which 0.37 MB are websocket-client
 
 packaging = pytest.mark.packaging
+pytestmark = pytest.mark.xdist_group("packaging")  # one wheel, one environment
 
 
 def run(*command: object, check: bool = True, **options: object) -> subprocess.CompletedProcess:

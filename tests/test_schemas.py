@@ -11,7 +11,7 @@ import pytest
 from speechmatics_rt.local import Fault, LocalServer, SessionRecord
 from speechmatics_rt.local.checks import Refused, check_change, check_end, check_force, check_start
 
-from .local.talk import Talk
+from .local.raw_client import RawClient
 from .schemas import check_client, check_record, check_server, check_sessions
 
 WORD = {
@@ -426,11 +426,11 @@ def test_a_failure_names_the_message_and_the_place() -> None:
 
 def test_a_record_is_checked_on_both_sides() -> None:
     record = SessionRecord(0)
-    record.hear_audio(b"\0\0")
-    record.hear_audio(b"\0\0", "left")
-    record.say({"message": "EndOfTranscript"})
+    record.add_audio(b"\0\0")
+    record.add_audio(b"\0\0", "left")
+    record.add_sent({"message": "EndOfTranscript"})
     check_record(record)
-    record.say({"message": "EndOfTranscript", "why": "done"})
+    record.add_sent({"message": "EndOfTranscript", "why": "done"})
     with pytest.raises(AssertionError, match="why"):
         check_record(record)
     check_record(record, strange=True)
@@ -438,23 +438,23 @@ def test_a_record_is_checked_on_both_sides() -> None:
 
 def test_a_clients_mistake_has_to_be_refused() -> None:
     record = SessionRecord(0)
-    record.hear({"message": "EndOfStream"})
+    record.add_received({"message": "EndOfStream"})
     with pytest.raises(AssertionError, match="last_seq_no"):
         check_record(record)
-    record.say({"message": "Error", "type": "job_error", "reason": "something else"})
+    record.add_sent({"message": "Error", "type": "job_error", "reason": "something else"})
     with pytest.raises(AssertionError, match="last_seq_no"):
         check_record(record)
-    record.say({"message": "Error", "type": "invalid_message", "reason": "needs last_seq_no"})
+    record.add_sent({"message": "Error", "type": "invalid_message", "reason": "needs last_seq_no"})
     check_record(record)
 
 
 def test_words_need_a_confidence_except_of_the_preview_model() -> None:
     record = SessionRecord(0)
-    record.say(changed(SERVER["AddTranscript"], "results.0.alternatives.0.confidence", ...))
+    record.add_sent(changed(SERVER["AddTranscript"], "results.0.alternatives.0.confidence", ...))
     with pytest.raises(AssertionError, match="confidence"):
         check_record(record)
     config = {"language": "multi", "model": "melia-1"}
-    record.hear({"message": "StartRecognition", "transcription_config": config})
+    record.add_received({"message": "StartRecognition", "transcription_config": config})
     check_record(record)
 
 
@@ -462,13 +462,13 @@ def test_what_faults_have_the_server_say_is_left_out() -> None:
     faults = [Fault.unknown(sessions=[0]), Fault.oversize(100_000), Fault.flood(3)]
     with LocalServer(faults=faults) as server:
         for _ in range(2):
-            with Talk(server) as talk:
-                talk.start()
-                talk.finish()
+            with RawClient(server) as client:
+                client.start()
+                client.finish()
         records = [record.wait_closed() for record in server.sessions]
     check_sessions(server)
     with pytest.raises(AssertionError, match="SomethingNew"):
         check_record(records[0])
-    records[1].say({"message": "SomethingNew"})
+    records[1].add_sent({"message": "SomethingNew"})
     with pytest.raises(AssertionError, match="SomethingNew"):
         check_sessions(server)

@@ -16,6 +16,7 @@ from speechmatics_rt import (
     AudioFormat,
     Client,
     ClientMessageType,
+    ConnectionConfig,
     ConversationConfig,
     Model,
     MultiChannelClient,
@@ -193,7 +194,10 @@ def test_every_message_has_a_typed_dict_with_every_field_of_its_schema(kind: str
 
 
 def test_a_start_that_takes_fifteen_seconds_is_waited_for() -> None:
-    with LocalServer(faults=[Fault.late_start(15)]) as server, Client(url=server.url) as client:
+    fast = 5.0  # a second of this test is five of the client and of the server
+    limit = ConnectionConfig(start_timeout=(ConnectionConfig().start_timeout or 0.0) / fast)
+    faults = [Fault.late_start(15 / fast)]
+    with LocalServer(faults=faults) as server, Client(url=server.url, conn_config=limit) as client:
         assert client.transcribe(SECOND * 2, audio_format=PCM).words
 
 

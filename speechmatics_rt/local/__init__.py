@@ -11,9 +11,18 @@ Example:
     ...     url = server.url  # for a client; then see what it did:
     ...     server.sessions
     []
+
+How it is built: ``server`` accepts connections and gives each a thread; ``session`` is one client's session,
+``recognition`` its queue to an engine, ``limits`` its time limits, ``checks`` what it refuses. ``state`` is
+what all sessions share, ``keys`` among it; ``pages`` answers plain HTTP. Below stand four folders, each with
+a face: ``faults`` (what goes wrong), ``whisper`` (real recognition), ``engines`` (what is asked of one), and
+``connection`` (one socket). None of them imports from here. With the client the server shares tables, the
+protocol's above all, but no I/O: so it can't share its bugs.
 """
 
 from __future__ import annotations
+
+import sys as _sys
 
 try:
     import wsproto as _wsproto  # noqa: F401
@@ -22,12 +31,10 @@ except ImportError as exc:
         f"the local server needs more packages ({exc}): pip install 'speechmatics-rt-sync[server]'"
     ) from exc
 
-from .engine import Engine, Recogniser
+from . import engines as _engines
+from .connection import SessionRecord
+from .engines import Engine, Recogniser, ReplayEngine, Script, ScriptedEngine, Sound, Word
 from .faults import Fault, FaultRow
-from .record import SessionRecord
-from .replay import ReplayEngine
-from .script import Script, Sound, Word
-from .scripted import ScriptedEngine
 from .server import LocalServer
 
 __all__ = [
@@ -43,3 +50,7 @@ __all__ = [
     "Engine",
     "Recogniser",
 ]
+
+# Engines stood in these modules before they had a folder: pickles name them, and engines of users, too.
+for _module in ("engine", "replay", "script", "scripted"):
+    _sys.modules[f"{__name__}.{_module}"] = _engines

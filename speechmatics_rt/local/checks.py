@@ -8,9 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Optional
 
-from .clock import SAMPLE_WIDTHS
-from .filters import pattern_of
-from .voices import label_in
+from .engines import LANGUAGES, SAMPLE_WIDTHS, label_in, pattern_of, supported_targets
 
 __all__ = [
     "CLOSE_CODES",
@@ -44,17 +42,6 @@ CLOSE_CODES: dict[str, tuple[int, str]] = {
     "start_recognition_timeout": (1008, "policy_violation"),
     "buffer_error": (1008, "policy_violation"),
 }
-
-_LANGUAGES = """
-    ar ar_en ba be bg bn ca cmn cmn_en cmn_en_ms_ta cs cy da de el en en_ms en_ta eo es et eu fa fi
-    fr ga gl he hi hr hu ia id it ja ko lt lv mn mr ms mt multi nl no pl pt ro ru sk sl sv sw ta th
-    tl tr ug uk ur vi yue
-"""
-_TRANSLATED = """
-    bg ca cmn cs da de el es et fi fr gl hi hr hu id it ja ko lt lv ms nl no pl pt ro ru sk sl sv tr uk vi
-"""
-LANGUAGES = frozenset(_LANGUAGES.split())
-TRANSLATED = frozenset(_TRANSLATED.split())  # from and to English
 
 
 class Refused(Exception):
@@ -432,16 +419,6 @@ def _translation_warnings(config: Mapping[str, Any], translation: Any) -> list[d
             _warning("empty_translation_target_list", "no target language is left; nothing is translated")
         )
     return warnings
-
-
-def supported_targets(language: str, translation: Optional[Mapping[str, Any]]) -> list[str]:
-    """Return the target languages that a session will have: pairs with English."""
-    asked = translation.get("target_languages", []) if translation else []
-    return [
-        to
-        for to in asked
-        if (language == "en" and to in TRANSLATED) or (to == "en" and language in TRANSLATED)
-    ]
 
 
 def _warning(kind: str, reason: str) -> dict[str, Any]:

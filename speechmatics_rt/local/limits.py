@@ -43,7 +43,7 @@ class Limits:
 
     def __init__(self, start: float) -> None:
         self._start = start
-        self._said: set[tuple[_Step, float]] = set()
+        self._sent: set[tuple[_Step, float]] = set()
 
     def check(self, now: float, sign: float, audio: float) -> tuple[list[dict[str, Any]], float]:
         """Return the Warnings and Errors that are due, and the seconds until the next may be.
@@ -60,8 +60,8 @@ class Limits:
             when = since[step.since] + step.minutes * _MINUTE
             if when > now:
                 wait = min(wait, when - now)
-            elif (step, when) not in self._said:
-                self._said.add((step, when))
+            elif (step, when) not in self._sent:
+                self._sent.add((step, when))
                 due.append(_message(step))
         return due, wait
 

@@ -7,9 +7,9 @@ from email.utils import formatdate
 from typing import Any, Optional
 
 from ..exceptions import ConfigurationError
-from .checks import LANGUAGES, TRANSLATED
-from .handshake import Answer, Request
-from .house import House
+from .connection import Answer, Request
+from .engines import LANGUAGES, TRANSLATED
+from .state import ServerState
 
 __all__ = ["KEYS_PATH", "page", "point_of"]
 
@@ -22,14 +22,14 @@ _LOCALES = {"en": ["en-AU", "en-GB", "en-US"], "cmn": ["cmn-Hans", "cmn-Hant"]}
 _MEDICAL = ("ar_en", "da", "nl", "en", "fi", "fr", "de", "no", "es", "sv")
 
 
-def page(request: Request, house: House) -> Optional[Answer]:
+def page(request: Request, server: ServerState) -> Optional[Answer]:
     """Answer a request that is for no WebSocket; None if it is for one, or for nothing."""
-    if house.container:
-        return (_get(request) or _health(request.path, house)) if request.path in _HEALTH_PATHS else None
+    if server.container:
+        return (_get(request) or _health(request.path, server)) if request.path in _HEALTH_PATHS else None
     if request.path == KEYS_PATH:
-        return _temporary_key(request, house)
+        return _temporary_key(request, server)
     if request.path == _FEATURES_PATH:
-        return _get(request) or Answer(200, _features(house))
+        return _get(request) or Answer(200, _features(server))
     return None
 
 
@@ -51,16 +51,16 @@ def _not_allowed(method: str) -> Answer:
 # -- temporary keys --------------------------------------------------------------------------------------
 
 
-def _temporary_key(request: Request, house: House) -> Answer:
-    answer = _make_key(request, house) if request.method == "POST" else _not_allowed("POST")
+def _temporary_key(request: Request, server: ServerState) -> Answer:
+    answer = _make_key(request, server) if request.method == "POST" else _not_allowed("POST")
     return Answer(answer.status, answer.body, {**answer.headers, "Date": formatdate(usegmt=True)})
 
 
-def _make_key(request: Request, house: House) -> Answer:
+def _make_key(request: Request, server: ServerState) -> Answer:
     key = request.key
-    if key is not None and house.keys.made(key):
+    if key is not None and server.keys.made(key):
         return Answer(403, {"code": 403, "error": "Forbidden", "detail": "a temporary key makes no keys"})
-    if not house.keys.may_issue(key):
+    if not server.keys.may_issue(key):
         return Answer(
             401, {"code": 401, "error": "Unauthorized", "detail": "the API key is missing or invalid"}
         )
@@ -71,12 +71,12 @@ def _make_key(request: Request, house: House) -> Answer:
     if wrong:
         return _invalid(wrong)
     return Answer(
-        201, {"apikey_id": None, "key_value": house.keys.issue(json.loads(request.body)["ttl"], kind)}
+        201, {"apikey_id": None, "key_value": server.keys.issue(json.loads(request.body)["ttl"], kind)}
     )
 
 
 def _wrong_with(content: bytes) -> str:
-    """Say what is wrong with the body of a request for a key, in the service's manner; "" if nothing is."""
+    """Tell what is wrong with the body of a request for a key, in the service's manner; "" if nothing is."""
     try:
         body = json.loads(content)
     except ValueError:
@@ -98,18 +98,18 @@ def _invalid(message: str) -> Answer:
 # -- the health of a container ---------------------------------------------------------------------------
 
 
-def _health(path: str, house: House) -> Answer:
+def _health(path: str, server: ServerState) -> Answer:
     if path == "/started":
         return Answer(200, {"started": True})
     if path == "/live":
         return Answer(200, {"alive": True})
     if path == "/ready":
-        ready = not house.full(more=1)
+        ready = not server.full(more=1)
         return Answer(200 if ready else 503, {"ready": ready})
     sessions = [
-        _session(record.session_id, record.request_id) for record in house.live() if record.session_id
+        _session(record.session_id, record.request_id) for record in server.live() if record.session_id
     ]
-    return Answer(200, {"max_sessions": house.slots, "active_sessions": sessions})
+    return Answer(200, {"max_sessions": server.slots, "active_sessions": sessions})
 
 
 def _session(session_id: Optional[str], request_id: Optional[str]) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def _session(session_id: Optional[str], request_id: Optional[str]) -> dict[str, 
 # -- features --------------------------------------------------------------------------------------------
 
 
-def _features(house: House) -> dict[str, Any]:
+def _features(server: ServerState) -> dict[str, Any]:
     languages = sorted(LANGUAGES - {"multi"})
     transcription = {
         "version": "latest",
@@ -132,7 +132,7 @@ def _features(house: House) -> dict[str, Any]:
         ],
     }
     try:
-        packs = {"en": house.engine.language_pack_info("en")}
+        packs = {"en": server.engine.language_pack_info("en")}
     except ConfigurationError:
         packs = {}  # an engine for other languages
     pairs = {"en": sorted(TRANSLATED), **{language: ["en"] for language in sorted(TRANSLATED)}}

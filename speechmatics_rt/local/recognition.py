@@ -9,9 +9,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Optional, Union
 
-from .clock import AudioClock
-from .engine import Recogniser
-from .wire import Wire
+from .connection import Wire
+from .engines import AudioClock, Recogniser
 
 __all__ = ["Recognition"]
 
@@ -56,16 +55,16 @@ class Recognition:
         name: str,
         worker: bool,
         speed: Optional[float],
-        said: Callable[[list[dict[str, Any]]], None],
-        failed: Callable[[Exception], None],
+        on_messages: Callable[[list[dict[str, Any]]], None],
+        on_failure: Callable[[Exception], None],
     ) -> None:
         self.clock = clock  # of the audio read
         self._recogniser = recogniser
         self._wire = wire
         self._name = name
         self._speed = speed
-        self._said = said
-        self._failed = failed
+        self._on_messages = on_messages
+        self._on_failure = on_failure
         self._waiting: deque[_Job] = deque()  # not due yet
         self._messages = 0  # audio messages read and not consumed
         self._seconds = 0.0  # and what they last
@@ -82,7 +81,7 @@ class Recognition:
             return True
         return self.clock.raw and self._seconds >= BUFFER_SECONDS
 
-    def hear(self, audio: bytes) -> float:
+    def feed(self, audio: bytes) -> float:
         """Queue the bytes of one audio message; return the seconds they last."""
         if not self._waiting:
             self._due = max(self._due, time.monotonic())
@@ -96,13 +95,13 @@ class Recognition:
         return seconds
 
     def ask(self, call: Call, then: Optional[Callable[[], None]] = None) -> None:
-        """Queue a call behind all audio heard; ``then`` runs when its messages are said."""
+        """Queue a call behind all audio so far; ``then`` runs once its messages are handed on."""
         self._waiting.append(_Job(call, b"", 0.0, then))
         self._move()
 
     def close(self) -> None:
         """Stop the worker, let go of the recogniser."""
-        self._over = True
+        self._over = True  # first: what the worker brings back from now on is dropped
         self._waiting.clear()
         if self._worker is None:
             self._recogniser.close()
@@ -147,9 +146,9 @@ class Recognition:
             return
         if isinstance(result, Exception):
             self._over = True
-            self._failed(result)
+            self._on_failure(result)
             return
-        self._said(result)
+        self._on_messages(result)
         if job.then is not None:
             job.then()
 
@@ -199,7 +198,7 @@ class _Worker:
             self._recogniser.close()
 
     def _take(self) -> list[_Job]:
-        """Take one call, or all audio that waits: an engine that is behind hears it as one piece."""
+        """Take one call, or all audio that waits: an engine that is behind gets it as one piece."""
         jobs = [self._jobs.popleft()]
         while jobs[0].call is None and self._jobs and self._jobs[0].call is None:
             jobs.append(self._jobs.popleft())

@@ -8,21 +8,20 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from types import TracebackType
 from typing import Optional, Union
 
 from .._version import __version__
 from ..exceptions import ConfigurationError, SessionError, TimeoutError
-from .conversation import Conversation
-from .engine import Engine
-from .engines import engine_named
+from .connection import SessionRecord, Wire
+from .engines import Engine, ScriptedEngine
 from .faults import Fault
-from .house import House
 from .keys import KeyRing
 from .pages import KEYS_PATH
-from .record import SessionRecord
-from .wire import Wire
+from .session import ServerSession
+from .state import ServerState
+from .whisper import WhisperEngine
 
 __all__ = ["LocalServer"]
 
@@ -31,6 +30,7 @@ _log = logging.getLogger(__name__)
 _HOST = "127.0.0.1"
 _CLOSE = 3.0  # s for all threads to leave; each one needs about one
 _BACKLOG = 1024
+_ENGINES: dict[str, Callable[[], Engine]] = {"scripted": ScriptedEngine, "whisper": WhisperEngine}
 _REST = 0.1  # s until the next attempt when the process has no descriptors left
 
 
@@ -39,13 +39,13 @@ class LocalServer:
 
     Args:
         engine: ``"scripted"`` (deterministic words over any audio), ``"whisper"`` (real offline
-            recognition), or any :class:`~speechmatics_rt.local.engine.Engine`, such as a
+            recognition), or any :class:`~speechmatics_rt.local.Engine`, such as a
             :class:`~speechmatics_rt.local.ScriptedEngine` or :class:`~speechmatics_rt.local.ReplayEngine`.
         tls: Serve ``wss`` with a throwaway certificate; see :attr:`ssl_context`.
         keys: The API keys that are accepted; None: any key, and none.
         port: 0 for any free one.
         faults: What goes wrong, and when.
-        speed: Seconds of audio heard in a second; 1.0 is real time, None as fast as possible.
+        speed: Seconds of audio consumed in a second; 1.0 is real time, None as fast as possible.
         time_scale: How many times faster than real time the service's time limits run.
         quota: How many sessions may be open at once; None: any number.
         container: Be a container instead of the cloud service: no keys, no Info, no time limits, and health
@@ -91,14 +91,14 @@ class LocalServer:
             raise ConfigurationError("keys is a collection of keys, not one string")
         if (speed is not None and speed <= 0) or time_scale <= 0:
             raise ConfigurationError("speed and time_scale must be above 0")
-        self.engine = engine_named(engine)
+        self.engine = _engine_of(engine)
         self._owns_engine = self.engine is not engine
         self.faults = tuple(faults)
         self._port = port
         self._keep_audio = keep_audio
         self._keep_sessions = keep_sessions
         self._keys = KeyRing(keys, time_scale=time_scale)
-        self._house = House(
+        self._state = ServerState(
             engine=self.engine,
             keys=self._keys,
             speed=speed,
@@ -119,12 +119,12 @@ class LocalServer:
             certificates = Certificates()
             self._tls = certificates.server_context
             self.ssl_context, self.ca_pem = certificates.client_context, certificates.ca_pem
-        # Guards all fields below; held for a few assignments, never over I/O or a join. The bell rings
-        # on each new record.
+        # Guards all fields below; held for a few assignments, never over I/O or a join. Notified of
+        # each new record.
         self._lock = threading.Condition()
         self._records: dict[int, SessionRecord] = {}
         self._count = 0  # of connections, with those that are forgotten
-        self._talks: list[tuple[Conversation, threading.Thread]] = []  # ended ones are dropped in passing
+        self._running: list[tuple[ServerSession, threading.Thread]] = []  # ended ones are dropped in passing
         self._listener: Optional[socket.socket] = None
         self._waker: Optional[socket.socket] = None
         self._acceptor: Optional[threading.Thread] = None
@@ -146,9 +146,12 @@ class LocalServer:
             self._listener.setblocking(False)
             self._port = self._listener.getsockname()[1]
             self._waker, woken = socket.socketpair()
+            selector = selectors.DefaultSelector()  # here: what start() opens is open when it returns
+            selector.register(self._listener, selectors.EVENT_READ)
+            selector.register(woken, selectors.EVENT_READ)
             self._acceptor = threading.Thread(
                 target=self._accept,
-                args=(self._listener, woken),
+                args=(self._listener, woken, selector),
                 name=f"speechmatics-rt-local-accept-{self._port}",
                 daemon=True,
             )
@@ -164,13 +167,13 @@ class LocalServer:
             self._closed = True
             waker, acceptor = self._waker, self._acceptor
         waker.close()  # the acceptor reads the end of its stream
-        acceptor.join(_CLOSE)
+        acceptor.join(_CLOSE)  # before the list is copied: only the acceptor adds to it
         with self._lock:
-            talks = list(self._talks)
-        for conversation, _ in talks:
-            conversation.wire.call(conversation.peer.leave)
+            running = list(self._running)
+        for session, _ in running:
+            session.wire.call(session.peer.leave)
         deadline = time.monotonic() + _CLOSE
-        for _, thread in talks:
+        for _, thread in running:
             thread.join(max(0.0, deadline - time.monotonic()))
             if thread.is_alive():
                 _log.warning("%s did not end within %g s", thread.name, _CLOSE)
@@ -232,10 +235,10 @@ class LocalServer:
 
     # -- the acceptor's thread -------------------------------------------------------------------
 
-    def _accept(self, listener: socket.socket, woken: socket.socket) -> None:
-        with listener, woken, selectors.DefaultSelector() as selector:
-            selector.register(listener, selectors.EVENT_READ)
-            selector.register(woken, selectors.EVENT_READ)
+    def _accept(
+        self, listener: socket.socket, woken: socket.socket, selector: selectors.BaseSelector
+    ) -> None:
+        with listener, woken, selector:
             while True:
                 if any(key.fileobj is woken for key, _ in selector.select()):
                     return
@@ -254,24 +257,24 @@ class LocalServer:
         with self._lock:
             record = SessionRecord(self._count, keep_audio=self._keep_audio)
             faults = [fault for fault in self.faults if fault.applies(record.index)]
-            conversation = Conversation(wire, self._house, record, faults)
+            session = ServerSession(wire, self._state, record, faults)
             thread = threading.Thread(
-                target=self._converse,
-                args=(conversation,),
+                target=self._run,
+                args=(session,),
                 name=f"speechmatics-rt-local-session-{record.index}",
                 daemon=True,
             )
             self._count += 1
             self._records[record.index] = record
             self._forget()
-            self._talks = [talk for talk in self._talks if talk[1].is_alive()] + [(conversation, thread)]
+            # None of them has yet to start: this thread alone adds, and starts one before it takes the next.
+            self._running = [pair for pair in self._running if pair[1].is_alive()] + [(session, thread)]
             self._lock.notify_all()
-        thread.start()
+        thread.start()  # last: from here on the record and the session are its own
 
-    def _converse(self, conversation: Conversation) -> None:
-        conversation.run()
-        conversation.record.closed.set()
-        conversation.record.reach("closed")
+    def _run(self, session: ServerSession) -> None:
+        session.run()
+        session.record.add_end()
 
     def _forget(self) -> None:
         """Drop the oldest records of closed connections."""
@@ -284,5 +287,14 @@ class LocalServer:
     def _live(self) -> list[SessionRecord]:
         """Return the records of the WebSockets that are open."""
         with self._lock:
-            records = [conversation.record for conversation, _ in self._talks]
+            records = [session.record for session, _ in self._running]
         return [record for record in records if record.status == 101 and not record.closed.is_set()]
+
+
+def _engine_of(engine: Union[str, Engine]) -> Engine:
+    """Return the engine itself, or make the one of that name."""
+    if not isinstance(engine, str):
+        return engine
+    if engine not in _ENGINES:
+        raise ConfigurationError(f"no engine is called {engine!r}; there are 'scripted' and 'whisper'")
+    return _ENGINES[engine]()

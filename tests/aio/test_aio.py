@@ -591,14 +591,14 @@ def test_a_start_that_is_cancelled_returns_at_once(serve, fault) -> None:
     server = serve(faults=[fault])
 
     async def main():
-        client = face(server, open_timeout=1)
+        client = face(server, open_timeout=20)
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(client.start_session(audio_format=PCM), 0.3)
         assert not client.is_connected
 
     began = time.monotonic()
     run(main)
-    assert time.monotonic() - began < 0.9
+    assert time.monotonic() - began < 3  # of 20
 
 
 def test_cancelling_while_an_asynchronous_source_is_silent_leaves_nothing_behind(serve) -> None:
@@ -806,7 +806,7 @@ def test_a_slow_consumer_pauses_the_feeder(serve) -> None:
 def test_a_full_window_is_waited_for_without_holding_up_the_loop(serve) -> None:
     async def main():
         ticks = 0
-        async with face(serve(faults=[Fault.no_acks()]), window_frames=2, send_timeout=0.4) as client:
+        async with face(serve(faults=[Fault.no_acks()]), window_frames=2, send_timeout=0.8) as client:
             await client.start_session(audio_format=PCM)
             await client.send_audio(SECOND)
             await client.send_audio(SECOND)

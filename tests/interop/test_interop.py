@@ -22,7 +22,12 @@ pytestmark = [
 ]  # the first run of a client makes its environment
 
 PAIRS = [
-    pytest.param(scenario.of(client), client, id=f"{scenario.name}-{client}")
+    pytest.param(
+        scenario.of(client),
+        client,
+        id=f"{scenario.name}-{client}",
+        marks=pytest.mark.xdist_group(f"interop-{client}"),  # one environment
+    )
     for scenario in SCENARIOS
     for client in scenario.clients
 ]

@@ -8,9 +8,9 @@ import pytest
 
 from speechmatics_rt.local import LocalServer
 from speechmatics_rt.local.checks import CLOSE_CODES, Refused, check_start
-from speechmatics_rt.local.voices import identifier_of
+from speechmatics_rt.local.engines.speaker_ids import identifier_of
 
-from .talk import RAW, Talk, start_message
+from .raw_client import RAW, RawClient, start_message
 
 
 def refused(message: dict[str, Any], path_language: Optional[str] = None) -> str:
@@ -157,17 +157,17 @@ def test_warnings_name_what_was_left_out() -> None:
     ],
 )
 def test_a_refusal_is_an_error_and_its_close_code(message: dict[str, Any], kind: str) -> None:
-    with LocalServer() as server, Talk(server) as talk:
-        talk.say(message)
-        assert talk.closed() == CLOSE_CODES[kind]
-        assert [entry["message"] for entry in talk.heard] == ["Error"]
-        assert talk.heard[0]["type"] == kind
+    with LocalServer() as server, RawClient(server) as client:
+        client.send(message)
+        assert client.closed() == CLOSE_CODES[kind]
+        assert [entry["message"] for entry in client.received] == ["Error"]
+        assert client.received[0]["type"] == kind
 
 
 def test_warnings_come_before_the_start() -> None:
-    with LocalServer() as server, Talk(server) as talk:
-        talk.start(translation_config={"target_languages": ["xx"]})
-        assert [entry["message"] for entry in talk.heard] == [
+    with LocalServer() as server, RawClient(server) as client:
+        client.start(translation_config={"target_languages": ["xx"]})
+        assert [entry["message"] for entry in client.received] == [
             "Info",
             "Warning",
             "Warning",

@@ -16,7 +16,7 @@ import pytest
 from speechmatics_rt.exceptions import ConfigurationError, SessionError, TimeoutError
 from speechmatics_rt.local import LocalServer
 
-from .talk import Talk, dial, open_bare, request
+from .raw_client import RawClient, dial, open_bare, request
 from .test_pressure import Gate
 
 FDS = "/proc/self/fd"
@@ -34,9 +34,9 @@ def descriptors() -> int:
 @pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
 def test_nothing_is_left_of_a_server_that_was_closed_in_mid_session(tls: bool) -> None:
     before = descriptors()
-    with LocalServer(tls=tls) as server, dial(server), Talk(server) as idle, Talk(server) as busy:
+    with LocalServer(tls=tls) as server, dial(server), RawClient(server) as idle, RawClient(server) as busy:
         busy.start()
-        busy.audio(1)
+        busy.send_audio(1)
         server.wait_for_session(2)
         names = threads()
         assert len([name for name in names if name.startswith("speechmatics-rt-local-session-")]) == 3
@@ -54,9 +54,9 @@ def test_sessions_leave_no_thread_and_no_descriptor() -> None:
     with LocalServer() as server:
         before = descriptors()
         for _ in range(20):
-            with Talk(server) as talk:
-                talk.start()
-                talk.finish(talk.audio(0.2))
+            with RawClient(server) as client:
+                client.start()
+                client.finish(client.send_audio(0.2))
         for record in server.sessions:
             record.wait_closed()
         assert len(server.sessions) == 20
@@ -68,9 +68,9 @@ def test_sessions_leave_no_thread_and_no_descriptor() -> None:
 
 def test_a_stuck_engine_does_not_hold_up_the_end(caplog: pytest.LogCaptureFixture) -> None:
     gate = Gate()
-    with LocalServer(gate) as server, Talk(server) as talk:
-        talk.start()
-        talk.audio(0.1)
+    with LocalServer(gate) as server, RawClient(server) as client:
+        client.start()
+        client.send_audio(0.1)
         assert gate.entered.wait(5)
         began = time.monotonic()
         with caplog.at_level(logging.WARNING):
@@ -137,8 +137,8 @@ def test_what_is_no_tls_is_dropped_by_wss() -> None:
         server.sessions[0].wait_closed()
         assert server.ca_pem is not None
         assert server.ca_pem.startswith(b"-----BEGIN CERTIFICATE")
-        with Talk(server) as talk:
-            talk.start()
+        with RawClient(server) as client:
+            client.start()
 
 
 def test_tls_spoken_to_a_plain_server_is_no_http() -> None:
@@ -170,15 +170,15 @@ def test_without_the_extra_the_error_names_it() -> None:
 
 def test_a_hundred_sessions_at_once() -> None:
     with LocalServer() as server:
-        talks = [Talk(server) for _ in range(100)]
+        clients = [RawClient(server) for _ in range(100)]
         try:
-            for talk in talks:
-                talk.start()
-            for talk in talks:
-                talk.audio(0.5)
-            for talk in talks:
-                assert talk.finish(5)[-1] == {"message": "EndOfTranscript"}
+            for client in clients:
+                client.start()
+            for client in clients:
+                client.send_audio(0.5)
+            for client in clients:
+                assert client.finish(5)[-1] == {"message": "EndOfTranscript"}
         finally:
-            for talk in talks:
-                talk.__exit__()
+            for client in clients:
+                client.__exit__()
         assert sorted(record.index for record in server.sessions) == list(range(100))

@@ -13,7 +13,7 @@ import pytest
 from speechmatics_rt.local import Fault, LocalServer
 from speechmatics_rt.local.keys import KeyRing
 
-from .talk import UPGRADE, Bare, Talk, request, start_message
+from .raw_client import UPGRADE, FrameClient, RawClient, request, start_message
 
 
 def ask_for_key(
@@ -133,7 +133,7 @@ def test_faults_of_the_request_for_a_key_leave_sessions_alone() -> None:
 # -- features and a container ----------------------------------------------------------------------------
 
 
-def test_features_are_told_without_a_key() -> None:
+def test_features_are_sent_without_a_key() -> None:
     with LocalServer(keys=["good"]) as server:
         status, features = get(server, "/v1/discovery/features")
         assert get(server, "/v1/discovery/features", "POST")[0] == 405
@@ -143,14 +143,14 @@ def test_features_are_told_without_a_key() -> None:
     assert features["metadata"]["language_pack_info"]["en"]["word_delimiter"] == " "
 
 
-def test_a_container_needs_no_key_and_says_no_info() -> None:
+def test_a_container_needs_no_key_and_sends_no_info() -> None:
     with (
         LocalServer(container=True, keys=["good"], time_scale=100_000) as server,
-        Talk(server, "/en") as talk,
+        RawClient(server, "/en") as client,
     ):
-        talk.start({"additional_vocab": ["Ravelin"]})
-        talk.finish(talk.audio(1))
-        assert talk.heard[0]["message"] == "RecognitionStarted"
+        client.start({"additional_vocab": ["Ravelin"]})
+        client.finish(client.send_audio(1))
+        assert client.received[0]["message"] == "RecognitionStarted"
         assert get(server, "/v1/api_keys")[0] == 404
 
 
@@ -161,8 +161,8 @@ def test_the_health_of_a_container() -> None:
         assert get(server, "/ready") == (200, {"ready": True})
         assert get(server, "/session_status") == (200, {"max_sessions": 1, "active_sessions": []})
         assert get(server, "/live", "PUT")[0] == 405
-        with Talk(server, additional_headers={"X-Request-Id": "mine"}) as talk:
-            started = talk.start()
+        with RawClient(server, additional_headers={"X-Request-Id": "mine"}) as client:
+            started = client.start()
             assert get(server, "/ready") == (503, {"ready": False})
             sessions = get(server, "/session_status")[1]["active_sessions"]
             assert sessions == [{"session_id": started["id"], "request_id": "mine"}]
@@ -170,7 +170,7 @@ def test_the_health_of_a_container() -> None:
         for record in server.sessions:
             record.wait_closed()
         assert get(server, "/ready")[0] == 200
-        with Bare(server) as bare:
+        with FrameClient(server) as bare:
             bare.start()
             assert "request_id" not in get(server, "/session_status")[1]["active_sessions"][0]
 
@@ -189,18 +189,18 @@ def test_only_a_container_has_health_pages() -> None:
 def test_a_container_has_as_many_channels_as_connections() -> None:
     labels = [str(number) for number in range(4)]
     config = {"diarization": "channel", "channel_diarization_labels": labels}
-    with LocalServer(container=True, quota=4) as server, Talk(server) as talk:
-        assert talk.start(config)["channel_ids"] == labels
-    with LocalServer(container=True, quota=3) as server, Talk(server) as talk:
-        talk.say(start_message(config))
-        talk.until("Error")
+    with LocalServer(container=True, quota=4) as server, RawClient(server) as client:
+        assert client.start(config)["channel_ids"] == labels
+    with LocalServer(container=True, quota=3) as server, RawClient(server) as client:
+        client.send(start_message(config))
+        client.until("Error")
 
 
 def test_requests_for_keys_take_no_place_of_a_session() -> None:
-    with LocalServer(quota=1) as server, Talk(server) as talk:
+    with LocalServer(quota=1) as server, RawClient(server) as client:
         for _ in range(3):
             assert ask_for_key(server)[0] == 201
-        assert talk.start()
+        assert client.start()
 
 
 def test_a_body_without_end_is_not_read() -> None:

@@ -1,4 +1,4 @@
-"""The rarer messages and fields of the protocol, as the scripted engine says them."""
+"""The rarer messages and fields of the protocol, as the scripted engine sends them."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from typing import Any, Optional
 import pytest
 
 from speechmatics_rt.local import LocalServer, Script, ScriptedEngine, Sound, Word
-from speechmatics_rt.local.voices import identifier_of
+from speechmatics_rt.local.engines.speaker_ids import identifier_of
 
-from .talk import Talk, start_message
+from .raw_client import RawClient, start_message
 from .test_channels import CHANNELS, audio
 
 HELLO = Script((Word("Hello", 0.4, 0.8), Word("again", 1.2, 1.6), Word(".", 1.6, 1.6, kind="punctuation")))
 
 
-def heard(script: Optional[Script], config: dict[str, Any], seconds: float = 4.0, **top: Any) -> Talk:
-    with LocalServer(ScriptedEngine(script)) as server, Talk(server) as talk:
-        talk.start(config, **top)
-        talk.finish(talk.audio(seconds))
-    return talk
+def run(script: Optional[Script], config: dict[str, Any], seconds: float = 4.0, **top: Any) -> RawClient:
+    with LocalServer(ScriptedEngine(script)) as server, RawClient(server) as client:
+        client.start(config, **top)
+        client.finish(client.send_audio(seconds))
+    return client
 
 
-def items(talk: Talk) -> list[dict[str, Any]]:
-    return [item for message in talk.said("AddTranscript") for item in message["results"]]
+def items(client: RawClient) -> list[dict[str, Any]]:
+    return [item for message in client.received_of("AddTranscript") for item in message["results"]]
 
 
-def contents(talk: Talk) -> list[str]:
-    return [item["alternatives"][0]["content"] for item in items(talk)]
+def contents(client: RawClient) -> list[str]:
+    return [item["alternatives"][0]["content"] for item in items(client)]
 
 
 # -- words -----------------------------------------------------------------------------------------------
@@ -42,7 +42,7 @@ def test_words_are_replaced_plain_ones_first_and_each_once() -> None:
         {"from": "/twice/", "to": "never"},
         {"from": "hello", "to": "never"},
     ]
-    assert contents(heard(HELLO, {"transcript_filtering_config": {"replacements": rules}})) == [
+    assert contents(run(HELLO, {"transcript_filtering_config": {"replacements": rules}})) == [
         "Hi",
         "twice",
         ".",
@@ -51,15 +51,15 @@ def test_words_are_replaced_plain_ones_first_and_each_once() -> None:
 
 def test_a_word_can_be_replaced_by_nothing() -> None:
     rules = [{"from": "Hello", "to": ""}]
-    talk = heard(HELLO, {"transcript_filtering_config": {"replacements": rules}})
-    assert contents(talk) == ["again", "."]
+    client = run(HELLO, {"transcript_filtering_config": {"replacements": rules}})
+    assert contents(client) == ["again", "."]
 
 
 def test_an_entity_has_its_spoken_and_its_written_form() -> None:
     script = Script(
         (Word("5 May", 0.4, 2.0, kind="entity", entity_class="date", spoken=("the", "fifth", "of", "May")),)
     )
-    [entity] = items(heard(script, {"enable_entities": True}))
+    [entity] = items(run(script, {"enable_entities": True}))
     assert (entity["type"], entity["entity_class"]) == ("entity", "date")
     assert entity["alternatives"][0]["content"] == "5 May"
     assert [part["alternatives"][0]["content"] for part in entity["written_form"]] == ["5", "May"]
@@ -69,22 +69,22 @@ def test_an_entity_has_its_spoken_and_its_written_form() -> None:
         (1.2, 1.6),
         (1.6, 2.0),
     ]
-    words = items(heard(script, {}))
+    words = items(run(script, {}))
     assert [(item["type"], item["alternatives"][0]["content"]) for item in words] == [
         ("word", "5"),
         ("word", "May"),
     ]
 
 
-def test_the_volume_is_told_if_asked_for_and_quiet_words_are_dropped() -> None:
+def test_the_volume_is_sent_if_asked_for_and_quiet_words_are_dropped() -> None:
     script = Script((Word("loud", 0.4, 0.8, volume=80.0), Word("quiet", 1.2, 1.6, volume=5.0)))
-    assert all("volume" not in item for item in items(heard(script, {})))
-    talk = heard(script, {"audio_filtering_config": {}})
-    assert [item["volume"] for item in items(talk)] == [80.0, 5.0]
-    assert contents(heard(script, {"audio_filtering_config": {"volume_threshold": 10}})) == ["loud"]
+    assert all("volume" not in item for item in items(run(script, {})))
+    client = run(script, {"audio_filtering_config": {}})
+    assert [item["volume"] for item in items(client)] == [80.0, 5.0]
+    assert contents(run(script, {"audio_filtering_config": {"volume_threshold": 10}})) == ["loud"]
 
 
-def test_marks_can_be_left_out_and_tags_are_told() -> None:
+def test_marks_can_be_left_out_and_tags_are_sent() -> None:
     script = Script(
         (
             Word("Um", 0.4, 0.6, tags=("disfluency",)),
@@ -92,10 +92,10 @@ def test_marks_can_be_left_out_and_tags_are_told() -> None:
             Word(",", 1.0, 1.0, kind="punctuation"),
         )
     )
-    talk = heard(script, {"punctuation_overrides": {"permitted_marks": []}})
-    assert contents(talk) == ["Um", "yes"]
-    assert items(talk)[0]["alternatives"][0]["tags"] == ["disfluency"]
-    assert contents(heard(script, {"transcript_filtering_config": {"remove_disfluencies": True}})) == [
+    client = run(script, {"punctuation_overrides": {"permitted_marks": []}})
+    assert contents(client) == ["Um", "yes"]
+    assert items(client)[0]["alternatives"][0]["tags"] == ["disfluency"]
+    assert contents(run(script, {"transcript_filtering_config": {"remove_disfluencies": True}})) == [
         "yes",
         ",",
     ]
@@ -114,11 +114,11 @@ VOICES = Script(
 
 
 def speakers_of(config: dict[str, Any]) -> tuple[list[str], list[str]]:
-    talk = heard(
+    client = run(
         VOICES, {"diarization": "speaker", "speaker_diarization_config": {"get_speakers": True, **config}}
     )
-    labels = [item["alternatives"][0]["speaker"] for item in items(talk)]
-    return labels, [speaker["label"] for speaker in talk.said("SpeakersResult")[0]["speakers"]]
+    labels = [item["alternatives"][0]["speaker"] for item in items(client)]
+    return labels, [speaker["label"] for speaker in client.received_of("SpeakersResult")[0]["speakers"]]
 
 
 def test_speakers_are_labelled_enrolled_and_limited() -> None:
@@ -130,30 +130,34 @@ def test_speakers_are_labelled_enrolled_and_limited() -> None:
 
 def test_a_speaker_is_known_again_in_another_session() -> None:
     with LocalServer(ScriptedEngine(VOICES)) as server:
-        with Talk(server) as talk:
-            talk.start({"diarization": "speaker", "speaker_diarization_config": {"get_speakers": True}})
-            talk.finish(talk.audio(3))
+        with RawClient(server) as client:
+            client.start({"diarization": "speaker", "speaker_diarization_config": {"get_speakers": True}})
+            client.finish(client.send_audio(3))
         enrolled = [
             {**speaker, "label": f"known {speaker['label']}"}
-            for speaker in talk.said("SpeakersResult")[0]["speakers"]
+            for speaker in client.received_of("SpeakersResult")[0]["speakers"]
         ]
-        with Talk(server) as talk:
-            talk.start(
+        with RawClient(server) as client:
+            client.start(
                 {
                     "diarization": "speaker",
                     "speaker_diarization_config": {"speakers": enrolled, "get_speakers": True},
                 }
             )
-            assert not talk.said("Warning")
-            talk.finish(talk.audio(3))
-        assert talk.said("SpeakersResult")[0]["speakers"] == enrolled
+            assert not client.received_of("Warning")
+            client.finish(client.send_audio(3))
+        assert client.received_of("SpeakersResult")[0]["speakers"] == enrolled
 
 
 def test_foreign_identifiers_are_warned_of_before_the_start() -> None:
     speakers = [{"label": "Ann", "speaker_identifiers": ["from elsewhere"]}]
-    with LocalServer() as server, Talk(server) as talk:
-        talk.start({"diarization": "speaker", "speaker_diarization_config": {"speakers": speakers}})
-    assert [message.get("type") for message in talk.heard] == ["concurrent_session_usage", "speaker_id", None]
+    with LocalServer() as server, RawClient(server) as client:
+        client.start({"diarization": "speaker", "speaker_diarization_config": {"speakers": speakers}})
+    assert [message.get("type") for message in client.received] == [
+        "concurrent_session_usage",
+        "speaker_id",
+        None,
+    ]
 
 
 # -- translations, sounds, languages ---------------------------------------------------------------------
@@ -161,26 +165,26 @@ def test_foreign_identifiers_are_warned_of_before_the_start() -> None:
 
 def test_translations_final_and_partial_by_speaker() -> None:
     script = Script(HELLO.words, translations=(("fr", "Hello again.", "Rebonjour."),))
-    talk = heard(
+    client = run(
         script,
         {"enable_partials": True, "max_delay": 1.0, "diarization": "speaker"},
         translation_config={"target_languages": ["fr", "de"], "enable_partials": True},
     )
-    [french, german] = talk.said("AddTranslation")
+    [french, german] = client.received_of("AddTranslation")
     assert french["results"] == [
         {"content": "Rebonjour.", "start_time": 0.4, "end_time": 1.6, "speaker": "S1"}
     ]
     assert (german["language"], german["results"][0]["content"]) == ("de", "[de] Hello again.")
-    partials = talk.said("AddPartialTranslation")
+    partials = client.received_of("AddPartialTranslation")
     assert partials[0]["results"][0]["content"] == "[fr] Hello"
     for message in partials:
-        earlier = talk.heard[talk.heard.index(message) - 1]["message"]
+        earlier = client.received[client.received.index(message) - 1]["message"]
         assert earlier in ("AddPartialTranscript", "AddPartialTranslation")
 
 
 def test_no_partial_translations_unless_asked_for() -> None:
-    talk = heard(HELLO, {"enable_partials": True}, translation_config={"target_languages": ["fr"]})
-    assert not talk.said("AddPartialTranslation")
+    client = run(HELLO, {"enable_partials": True}, translation_config={"target_languages": ["fr"]})
+    assert not client.received_of("AddPartialTranslation")
 
 
 SOUNDS = Script(
@@ -190,8 +194,8 @@ SOUNDS = Script(
 
 
 def test_sounds_begin_and_end() -> None:
-    talk = heard(SOUNDS, {"max_delay": 0.7}, audio_events_config={})
-    events = [message for message in talk.heard if message["message"].startswith("AudioEvent")]
+    client = run(SOUNDS, {"max_delay": 0.7}, audio_events_config={})
+    events = [message for message in client.received if message["message"].startswith("AudioEvent")]
     assert events == [
         {
             "message": "AudioEventStarted",
@@ -203,18 +207,18 @@ def test_sounds_begin_and_end() -> None:
     ]
 
 
-def test_sounds_are_told_only_if_asked_for_and_of_these_types() -> None:
-    assert not heard(SOUNDS, {}).said("AudioEventStarted")
-    talk = heard(SOUNDS, {}, 12.0, audio_events_config={"types": ["applause"]})
-    assert [message["event"]["type"] for message in talk.said("AudioEventStarted")] == ["applause"]
-    assert [message["event"] for message in talk.said("AudioEventEnded")] == [
+def test_sounds_are_sent_only_if_asked_for_and_of_these_types() -> None:
+    assert not run(SOUNDS, {}).received_of("AudioEventStarted")
+    client = run(SOUNDS, {}, 12.0, audio_events_config={"types": ["applause"]})
+    assert [message["event"]["type"] for message in client.received_of("AudioEventStarted")] == ["applause"]
+    assert [message["event"] for message in client.received_of("AudioEventEnded")] == [
         {"type": "applause", "end_time": 9.4}
     ]
 
 
 def test_the_default_script_has_sounds_and_repeats_them() -> None:
-    talk = heard(None, {}, 70.0, audio_events_config={})
-    kinds = [message["event"]["type"] for message in talk.said("AudioEventEnded")]
+    client = run(None, {}, 70.0, audio_events_config={})
+    kinds = [message["event"]["type"] for message in client.received_of("AudioEventEnded")]
     assert kinds[:3] == ["laughter", "music", "laughter"]
 
 
@@ -223,32 +227,35 @@ def test_sounds_that_overlap_are_refused() -> None:
         Script((), sounds=(Sound("laughter", 0, 2), Sound("music", 1, 3)))
 
 
-def test_each_language_is_told_once_before_its_first_word() -> None:
+def test_each_language_is_sent_once_before_its_first_word() -> None:
     script = Script((Word("Hello", 0.4, 0.8), Word("shalom", 1.2, 1.6, language="he"), Word("bye", 2.0, 2.4)))
-    talk = heard(script, {"language": "multi", "model": "melia-1", "enable_partials": True})
-    infos = talk.said("LanguageInfo")
+    client = run(script, {"language": "multi", "model": "melia-1", "enable_partials": True})
+    infos = client.received_of("LanguageInfo")
     assert [(info["language"], info["writing_direction"], info.get("partial")) for info in infos] == [
         ("en", "left-to-right", True),
         ("he", "right-to-left", True),
     ]
-    following = talk.heard[talk.heard.index(infos[1]) + 1]
+    following = client.received[client.received.index(infos[1]) + 1]
     assert following["message"] == "AddPartialTranscript"
     assert following["results"][-1]["alternatives"][0] == {
         "content": "shalom",
         "language": "he",
         "display": {"direction": "rtl"},
     }
-    assert heard(HELLO, {}).said("LanguageInfo") == []
+    assert run(HELLO, {}).received_of("LanguageInfo") == []
 
 
 def test_each_channel_has_a_script_of_its_own() -> None:
     engine = ScriptedEngine({"agent": HELLO})
-    with LocalServer(engine) as server, Talk(server) as talk:
-        talk.start(CHANNELS)
+    with LocalServer(engine) as server, RawClient(server) as client:
+        client.start(CHANNELS)
         for channel in ("agent", "caller"):
-            talk.say(audio(channel, bytes(64000)))
-        talk.finish(2)
-    texts = {message["channel"]: message["metadata"]["transcript"] for message in talk.said("AddTranscript")}
+            client.send(audio(channel, bytes(64000)))
+        client.finish(2)
+    texts = {
+        message["channel"]: message["metadata"]["transcript"]
+        for message in client.received_of("AddTranscript")
+    }
     assert texts == {"agent": "Hello again. ", "caller": ""}
 
 
@@ -261,57 +268,57 @@ def test_a_new_dictionary_delays_the_start_and_a_known_one_does_not() -> None:
     }
     with LocalServer(dictionary_delay=0.8) as server:
         for delayed in (True, False):
-            with Talk(server) as talk:
+            with RawClient(server) as client:
                 began = time.monotonic()
-                talk.say(start_message(config))
-                assert [talk.hear().get("type") for _ in range(3)] == [
+                client.send(start_message(config))
+                assert [client.receive().get("type") for _ in range(3)] == [
                     "concurrent_session_usage",
                     "validation_warning",
                     "validation_warning",
                 ]
-                talk.until("RecognitionStarted")
+                client.until("RecognitionStarted")
                 assert (time.monotonic() - began >= 0.8) == delayed
 
 
 def test_too_much_audio_is_warned_of_acknowledged_and_ignored() -> None:
-    with LocalServer(duration_limit=2.0) as server, Talk(server) as talk:
-        talk.start({"max_delay": 0.7})
-        talk.audio(2, chunk=0.5)
-        talk.until("EndOfTranscript")
-        [warning] = talk.said("Warning")
+    with LocalServer(duration_limit=2.0) as server, RawClient(server) as client:
+        client.start({"max_delay": 0.7})
+        client.send_audio(2, chunk=0.5)
+        client.until("EndOfTranscript")
+        [warning] = client.received_of("Warning")
         assert (warning["type"], warning["duration_limit"]) == ("duration_limit_exceeded", 2.0)
-        assert talk.said("AddTranscript")[-1]["metadata"]["end_time"] <= 2.0
-    with LocalServer(duration_limit=2.0, speed=10.0) as server, Talk(server) as talk:
-        talk.start()
-        count = talk.audio(4, chunk=0.5)
-        talk.until("EndOfTranscript")
-        assert len(talk.said("AudioAdded")) == count
-        assert talk.said("AddTranscript")[-1]["metadata"]["end_time"] <= 2.0
+        assert client.received_of("AddTranscript")[-1]["metadata"]["end_time"] <= 2.0
+    with LocalServer(duration_limit=2.0, speed=10.0) as server, RawClient(server) as client:
+        client.start()
+        count = client.send_audio(4, chunk=0.5)
+        client.until("EndOfTranscript")
+        assert len(client.received_of("AudioAdded")) == count
+        assert client.received_of("AddTranscript")[-1]["metadata"]["end_time"] <= 2.0
 
 
 def test_silence_is_noticed_no_sooner_than_its_trigger() -> None:
     for trigger in (0.2, 0.5, 1.0, 2.0):
         config = {"max_delay": 0.7, "enable_partials": True}
-        talk = heard(
+        client = run(
             HELLO, {**config, "conversation_config": {"end_of_utterance_silence_trigger": trigger}}, 8.0
         )
-        end = [message["metadata"]["end_time"] for message in talk.said("EndOfUtterance")][-1]
+        end = [message["metadata"]["end_time"] for message in client.received_of("EndOfUtterance")][-1]
         assert 1.6 + trigger <= end <= 1.6 + trigger + 0.44
         place = next(
             number
-            for number, message in enumerate(talk.heard)
+            for number, message in enumerate(client.received)
             if message["message"] == "EndOfUtterance" and message["metadata"]["end_time"] == end
         )
-        assert talk.heard[place - 2]["metadata"]["end_time"] == pytest.approx(end - 0.08)
+        assert client.received[place - 2]["metadata"]["end_time"] == pytest.approx(end - 0.08)
 
 
 def test_while_the_buffer_is_full_other_messages_are_read() -> None:
-    with LocalServer(speed=1.0) as server, Talk(server) as talk:
-        talk.start()
-        talk.audio(10, chunk=1.0)
+    with LocalServer(speed=1.0) as server, RawClient(server) as client:
+        client.start()
+        client.send_audio(10, chunk=1.0)
         record = server.sessions[0].wait_for(lambda record: len(record.frames) == 10)
-        talk.say({"message": "GetSpeakers"})
-        assert talk.ws.ping().wait(2)
+        client.send({"message": "GetSpeakers"})
+        assert client.ws.ping().wait(2)
         record.wait_for(lambda record: record.heard("GetSpeakers"))
 
 
@@ -325,17 +332,17 @@ def test_while_the_buffer_is_full_other_messages_are_read() -> None:
     ],
 )
 def test_unknown_fields_are_refused(message: dict[str, Any]) -> None:
-    with LocalServer() as server, Talk(server) as talk:
-        talk.start()
-        talk.say(message)
-        assert talk.closed()[0] in (1003, 1008)
-        assert talk.said("Error")[0]["type"] in ("invalid_message", "invalid_config")
+    with LocalServer() as server, RawClient(server) as client:
+        client.start()
+        client.send(message)
+        assert client.closed()[0] in (1003, 1008)
+        assert client.received_of("Error")[0]["type"] in ("invalid_message", "invalid_config")
 
 
 @pytest.mark.parametrize("source", ["/[/", "/(/"])
 def test_a_malformed_regular_expression_fails_the_session(source: str) -> None:
     config = {"transcript_filtering_config": {"replacements": [{"from": source, "to": "x"}]}}
-    with LocalServer() as server, Talk(server) as talk:
-        talk.say(start_message(config))
-        assert talk.closed()[0] == 1008
-        assert "no regular expression" in talk.said("Error")[0]["reason"]
+    with LocalServer() as server, RawClient(server) as client:
+        client.send(start_message(config))
+        assert client.closed()[0] == 1008
+        assert "no regular expression" in client.received_of("Error")[0]["reason"]

@@ -10,7 +10,7 @@ import pytest
 
 from speechmatics_rt.local import LocalServer, Script, ScriptedEngine, Word
 
-from .talk import RAW, Talk, start_message
+from .raw_client import RAW, RawClient, start_message
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["ws", "wss"])
@@ -34,15 +34,17 @@ def text_of(messages: list[dict[str, Any]]) -> str:
 
 
 def test_a_whole_session(any_server: LocalServer) -> None:
-    with Talk(any_server, additional_headers={"X-Request-Id": "abc"}) as talk:
-        started = talk.start({"enable_partials": True, "max_delay": 0.7})
-        count = talk.audio(10)
-        talk.finish(count)
+    with RawClient(any_server, additional_headers={"X-Request-Id": "abc"}) as client:
+        started = client.start({"enable_partials": True, "max_delay": 0.7})
+        count = client.send_audio(10)
+        client.finish(count)
     assert started["id"]
     assert started["language_pack_info"]["word_delimiter"] == " "
-    assert [ack["seq_no"] for ack in talk.said("AudioAdded")] == list(range(1, count + 1))
-    assert text_of(talk.said("AddTranscript")).startswith("Good morning, and welcome to the reading room. ")
-    assert talk.said("AddPartialTranscript")
+    assert [ack["seq_no"] for ack in client.received_of("AudioAdded")] == list(range(1, count + 1))
+    assert text_of(client.received_of("AddTranscript")).startswith(
+        "Good morning, and welcome to the reading room. "
+    )
+    assert client.received_of("AddPartialTranscript")
     record = record_of(any_server)
     assert record.request_id == "abc"
     assert record.session_id == started["id"]
@@ -50,31 +52,31 @@ def test_a_whole_session(any_server: LocalServer) -> None:
     assert (record.audio, record.frames) == (bytes(320000), [3200] * 100)
     assert record.messages[1] == {"message": "AddAudio", "size": 3200}
     assert record.messages[-1] == {"message": "EndOfStream", "last_seq_no": 100}
-    assert record.sent == talk.heard
+    assert record.sent == client.received
     assert (record.close_code, record.server_code) == (1000, 1000)
 
 
 def test_info_comes_before_the_start(server: LocalServer) -> None:
-    with Talk(server) as talk:
-        talk.start()
-        kinds = [message["message"] for message in talk.heard]
+    with RawClient(server) as client:
+        client.start()
+        kinds = [message["message"] for message in client.received]
     assert kinds == ["Info", "RecognitionStarted"]
-    assert talk.heard[0]["type"] == "concurrent_session_usage"
+    assert client.received[0]["type"] == "concurrent_session_usage"
 
 
 def test_a_session_without_audio_ends_normally(server: LocalServer) -> None:
-    with Talk(server) as talk:
-        talk.start()
-        talk.finish()
-    assert [message["message"] for message in talk.heard][2:] == ["EndOfTranscript"]
+    with RawClient(server) as client:
+        client.start()
+        client.finish()
+    assert [message["message"] for message in client.received][2:] == ["EndOfTranscript"]
 
 
 def test_every_nonempty_final_ends_with_one_space_and_no_partial_does(server: LocalServer) -> None:
-    with Talk(server) as talk:
-        talk.start({"enable_partials": True, "max_delay": 0.7})
-        talk.finish(talk.audio(20))
-    finals = [message["metadata"]["transcript"] for message in talk.said("AddTranscript")]
-    partials = [message["metadata"]["transcript"] for message in talk.said("AddPartialTranscript")]
+    with RawClient(server) as client:
+        client.start({"enable_partials": True, "max_delay": 0.7})
+        client.finish(client.send_audio(20))
+    finals = [message["metadata"]["transcript"] for message in client.received_of("AddTranscript")]
+    partials = [message["metadata"]["transcript"] for message in client.received_of("AddPartialTranscript")]
     assert all(text.endswith(" ") and not text.endswith("  ") for text in finals if text)
     assert not any(text.endswith(" ") for text in partials)
     assert "" in finals
@@ -82,10 +84,10 @@ def test_every_nonempty_final_ends_with_one_space_and_no_partial_does(server: Lo
 
 
 def test_a_final_is_followed_by_its_partial_and_both_lie_on_the_grid(server: LocalServer) -> None:
-    with Talk(server) as talk:
-        talk.start({"enable_partials": True, "max_delay": 0.7})
-        talk.finish(talk.audio(12))
-    told = [message for message in talk.heard if "metadata" in message]
+    with RawClient(server) as client:
+        client.start({"enable_partials": True, "max_delay": 0.7})
+        client.finish(client.send_audio(12))
+    told = [message for message in client.received if "metadata" in message]
     for earlier, later in zip(told, told[1:]):
         if earlier["message"] == "AddTranscript":
             assert later["message"] == "AddPartialTranscript"
@@ -97,12 +99,12 @@ def test_a_final_is_followed_by_its_partial_and_both_lie_on_the_grid(server: Loc
 
 @pytest.mark.parametrize("max_delay", [0.7, 2.0, 4.0])
 def test_no_word_waits_longer_than_max_delay(server: LocalServer, max_delay: float) -> None:
-    with Talk(server) as talk:
-        talk.start({"max_delay": max_delay})
-        talk.finish(talk.audio(20, chunk=0.04))
+    with RawClient(server) as client:
+        client.start({"max_delay": max_delay})
+        client.finish(client.send_audio(20, chunk=0.04))
     heard = 0.0
     delays = []
-    for message in talk.heard:
+    for message in client.received:
         if message["message"] == "AudioAdded":
             heard += 0.04
         elif message["message"] == "AddTranscript" and heard < 19.9:
@@ -112,20 +114,20 @@ def test_no_word_waits_longer_than_max_delay(server: LocalServer, max_delay: flo
 
 def test_silence_ends_an_utterance_once_after_its_final(server: LocalServer) -> None:
     engine = ScriptedEngine(Script((Word("Hello", 0.4, 0.8), Word("again", 6.0, 6.4))))
-    with LocalServer(engine) as server, Talk(server) as talk:
-        talk.start(
+    with LocalServer(engine) as server, RawClient(server) as client:
+        client.start(
             {
                 "enable_partials": True,
                 "max_delay": 0.7,
                 "conversation_config": {"end_of_utterance_silence_trigger": 0.5},
             }
         )
-        talk.finish(talk.audio(12))
-    ends = talk.said("EndOfUtterance")
+        client.finish(client.send_audio(12))
+    ends = client.received_of("EndOfUtterance")
     assert len(ends) == 2
     for end in ends:
-        place = talk.heard.index(end)
-        partial, final = talk.heard[place - 1], talk.heard[place - 2]
+        place = client.received.index(end)
+        partial, final = client.received[place - 1], client.received[place - 2]
         assert partial["message"] == "AddPartialTranscript"
         assert partial["metadata"] == {**end["metadata"], "transcript": ""}
         assert final["message"] == "AddTranscript"
@@ -134,66 +136,66 @@ def test_silence_ends_an_utterance_once_after_its_final(server: LocalServer) -> 
 
 
 def test_without_a_trigger_no_utterance_ends(server: LocalServer) -> None:
-    with Talk(server) as talk:
-        talk.start({"max_delay": 0.7})
-        talk.finish(talk.audio(10))
-    assert not talk.said("EndOfUtterance")
+    with RawClient(server) as client:
+        client.start({"max_delay": 0.7})
+        client.finish(client.send_audio(10))
+    assert not client.received_of("EndOfUtterance")
 
 
 def test_force_end_of_utterance_gives_a_forced_final_then_a_forced_end(server: LocalServer) -> None:
-    with Talk(server) as talk:
-        talk.start({"max_delay": 4})
-        talk.audio(1.2)
-        talk.say({"message": "ForceEndOfUtterance", "timestamp": 1.2})
-        end = talk.until("EndOfUtterance")
-        final = talk.said("AddTranscript")[-1]
+    with RawClient(server) as client:
+        client.start({"max_delay": 4})
+        client.send_audio(1.2)
+        client.send({"message": "ForceEndOfUtterance", "timestamp": 1.2})
+        end = client.until("EndOfUtterance")
+        final = client.received_of("AddTranscript")[-1]
         assert (final["forced"], end["forced"]) == (True, True)
         assert final["metadata"]["transcript"] == "Good morning, "
-        talk.say({"message": "ForceEndOfUtterance"})
-        assert talk.until("EndOfUtterance")["forced"]
-        assert talk.said("AddTranscript")[-1] is final
+        client.send({"message": "ForceEndOfUtterance"})
+        assert client.until("EndOfUtterance")["forced"]
+        assert client.received_of("AddTranscript")[-1] is final
 
 
 def test_a_change_of_config_takes_effect(server: LocalServer) -> None:
-    with Talk(server) as talk:
-        talk.start({"enable_partials": True, "max_delay": 4})
-        talk.audio(3)
-        talk.say(
+    with RawClient(server) as client:
+        client.start({"enable_partials": True, "max_delay": 4})
+        client.send_audio(3)
+        client.send(
             {
                 "message": "SetRecognitionConfig",
                 "transcription_config": {"language": "en", "max_delay": 0.7, "enable_partials": False},
             }
         )
-        talk.say({"message": "GetSpeakers"})
-        talk.until("SpeakersResult")
-        assert not text_of(talk.said("AddTranscript"))
-        before = len(talk.said("AddPartialTranscript"))
-        talk.finish(talk.audio(2))
-        assert text_of(talk.said("AddTranscript")).startswith("Good morning, and")
-        assert len(talk.said("AddPartialTranscript")) == before > 0
+        client.send({"message": "GetSpeakers"})
+        client.until("SpeakersResult")
+        assert not text_of(client.received_of("AddTranscript"))
+        before = len(client.received_of("AddPartialTranscript"))
+        client.finish(client.send_audio(2))
+        assert text_of(client.received_of("AddTranscript")).startswith("Good morning, and")
+        assert len(client.received_of("AddPartialTranscript")) == before > 0
 
 
 def test_speakers_now_and_at_the_end(server: LocalServer) -> None:
-    with Talk(server) as talk:
-        talk.start({"diarization": "speaker", "max_delay": 0.7})
-        talk.say({"message": "GetSpeakers", "final": True})
-        talk.say({"message": "GetSpeakers"})
-        assert talk.until("SpeakersResult")["speakers"] == []
-        count = talk.audio(12)
-        talk.say({"message": "GetSpeakers", "final": True})
-        talk.finish(count)
-    results = talk.said("SpeakersResult")
+    with RawClient(server) as client:
+        client.start({"diarization": "speaker", "max_delay": 0.7})
+        client.send({"message": "GetSpeakers", "final": True})
+        client.send({"message": "GetSpeakers"})
+        assert client.until("SpeakersResult")["speakers"] == []
+        count = client.send_audio(12)
+        client.send({"message": "GetSpeakers", "final": True})
+        client.finish(count)
+    results = client.received_of("SpeakersResult")
     assert len(results) == 2
-    assert talk.heard[-2] is results[1]
+    assert client.received[-2] is results[1]
     assert [speaker["label"] for speaker in results[1]["speakers"]] == ["S1", "S2"]
     assert all(speaker["speaker_identifiers"] for speaker in results[1]["speakers"])
 
 
 def test_get_speakers_in_the_config_asks_for_them_at_the_end(server: LocalServer) -> None:
-    with Talk(server) as talk:
-        talk.start({"diarization": "speaker", "speaker_diarization_config": {"get_speakers": True}})
-        talk.finish()
-    assert len(talk.said("SpeakersResult")) == 1
+    with RawClient(server) as client:
+        client.start({"diarization": "speaker", "speaker_diarization_config": {"get_speakers": True}})
+        client.finish()
+    assert len(client.received_of("SpeakersResult")) == 1
 
 
 def test_entities_are_written_words_unless_enabled(server: LocalServer) -> None:
@@ -201,10 +203,10 @@ def test_entities_are_written_words_unless_enabled(server: LocalServer) -> None:
         (Word("£42", 0.4, 1.6, kind="entity", entity_class="money", spoken=("forty", "two", "pounds")),)
     )
     with LocalServer(ScriptedEngine(script)) as server:
-        with Talk(server) as talk:
-            talk.start({"enable_entities": True})
-            talk.finish(talk.audio(3))
-        [entity] = [item for message in talk.said("AddTranscript") for item in message["results"]]
+        with RawClient(server) as client:
+            client.start({"enable_entities": True})
+            client.finish(client.send_audio(3))
+        [entity] = [item for message in client.received_of("AddTranscript") for item in message["results"]]
         assert entity["entity_class"] == "money"
         assert entity["alternatives"][0]["content"] == "£42"
         assert [item["alternatives"][0]["content"] for item in entity["spoken_form"]] == [
@@ -212,33 +214,33 @@ def test_entities_are_written_words_unless_enabled(server: LocalServer) -> None:
             "two",
             "pounds",
         ]
-        with Talk(server) as talk:
-            talk.start()
-            talk.finish(talk.audio(3))
-        assert text_of(talk.said("AddTranscript")) == "£42 "
+        with RawClient(server) as client:
+            client.start()
+            client.finish(client.send_audio(3))
+        assert text_of(client.received_of("AddTranscript")) == "£42 "
 
 
 def test_translations_follow_the_final_that_ends_a_sentence(server: LocalServer) -> None:
-    with Talk(server) as talk:
-        talk.start({"max_delay": 0.7}, translation_config={"target_languages": ["fr", "de"]})
-        talk.finish(talk.audio(5))
-    translations = talk.said("AddTranslation")
+    with RawClient(server) as client:
+        client.start({"max_delay": 0.7}, translation_config={"target_languages": ["fr", "de"]})
+        client.finish(client.send_audio(5))
+    translations = client.received_of("AddTranslation")
     assert [message["language"] for message in translations[:2]] == ["fr", "de"]
     content = translations[0]["results"][0]["content"]
     assert content == "[fr] Good morning, and welcome to the reading room."
-    assert talk.heard[talk.heard.index(translations[0]) - 1]["message"] == "AddTranscript"
+    assert client.received[client.received.index(translations[0]) - 1]["message"] == "AddTranscript"
 
 
 def test_marks_and_disfluencies_can_be_left_out() -> None:
-    with LocalServer() as server, Talk(server) as talk:
-        talk.start(
+    with LocalServer() as server, RawClient(server) as client:
+        client.start(
             {
                 "punctuation_overrides": {"permitted_marks": ["."]},
                 "transcript_filtering_config": {"remove_disfluencies": True},
             }
         )
-        talk.finish(talk.audio(60))
-    text = text_of(talk.said("AddTranscript"))
+        client.finish(client.send_audio(60))
+    text = text_of(client.received_of("AddTranscript"))
     assert "," not in text
     assert "." in text
     assert "it cost" in text
@@ -248,42 +250,42 @@ def test_marks_and_disfluencies_can_be_left_out() -> None:
 def test_the_time_of_a_wav_file_is_read_from_its_header(server: LocalServer) -> None:
     header = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0" + (8000).to_bytes(4, "little")
     header += (16000).to_bytes(4, "little") + b"\x02\0\x10\0data\xff\xff\xff\xff"
-    with Talk(server) as talk:
-        talk.start(audio_format={"type": "file"})
-        talk.ws.send(header[:30])
-        talk.ws.send(header[30:] + bytes(16000 * 2))
-        talk.finish(2)
-    assert talk.said("AddTranscript")[-1]["metadata"]["end_time"] == pytest.approx(2.0, abs=0.3)
+    with RawClient(server) as client:
+        client.start(audio_format={"type": "file"})
+        client.ws.send(header[:30])
+        client.ws.send(header[30:] + bytes(16000 * 2))
+        client.finish(2)
+    assert client.received_of("AddTranscript")[-1]["metadata"]["end_time"] == pytest.approx(2.0, abs=0.3)
 
 
 def test_audio_after_the_end_is_a_warning(server: LocalServer) -> None:
-    with LocalServer(speed=50.0) as server, Talk(server) as talk:
-        talk.start()
-        count = talk.audio(5)
-        talk.say({"message": "EndOfStream", "last_seq_no": count})
-        talk.ws.send(bytes(3200))
-        talk.until("EndOfTranscript")
-    assert [warning["type"] for warning in talk.said("Warning")] == ["add_audio_after_eos"]
-    assert len(talk.said("AudioAdded")) == count
+    with LocalServer(speed=50.0) as server, RawClient(server) as client:
+        client.start()
+        count = client.send_audio(5)
+        client.send({"message": "EndOfStream", "last_seq_no": count})
+        client.ws.send(bytes(3200))
+        client.until("EndOfTranscript")
+    assert [warning["type"] for warning in client.received_of("Warning")] == ["add_audio_after_eos"]
+    assert len(client.received_of("AudioAdded")) == count
 
 
 def test_the_server_closes_if_the_client_does_not() -> None:
-    with LocalServer(time_scale=50) as server, Talk(server) as talk:
-        talk.start()
-        talk.finish()
-        assert talk.closed() == (1000, "")
+    with LocalServer(time_scale=50) as server, RawClient(server) as client:
+        client.start()
+        client.finish()
+        assert client.closed() == (1000, "")
 
 
 def test_a_message_in_pieces_is_one_message(server: LocalServer) -> None:
-    with Talk(server) as talk:
+    with RawClient(server) as client:
         text = json.dumps(start_message())
-        talk.ws.send(iter([text[:40], text[40:]]))
-        talk.until("RecognitionStarted")
-        talk.ws.send(iter([bytes(1000), bytes(1001), b""]))
-        assert talk.until("AudioAdded")["seq_no"] == 1
-        talk.ws.send(b"")
-        assert talk.until("AudioAdded")["seq_no"] == 2
-        talk.finish(2)
+        client.ws.send(iter([text[:40], text[40:]]))
+        client.until("RecognitionStarted")
+        client.ws.send(iter([bytes(1000), bytes(1001), b""]))
+        assert client.until("AudioAdded")["seq_no"] == 1
+        client.ws.send(b"")
+        assert client.until("AudioAdded")["seq_no"] == 2
+        client.finish(2)
     assert record_of(server).frames == [2001, 0]
 
 
@@ -335,74 +337,74 @@ OUT_OF_TURN: dict[str, tuple[list[Any], str, int]] = {
 @pytest.mark.parametrize("name", list(OUT_OF_TURN))
 def test_what_is_wrong_gets_an_error_and_a_close(name: str) -> None:
     says, kind, code = OUT_OF_TURN[name]
-    with LocalServer(speed=1.0) as server, Talk(server) as talk:
+    with LocalServer(speed=1.0) as server, RawClient(server) as client:
         for item in says:
-            talk.ws.send(item if isinstance(item, (bytes, str)) else json.dumps(item))
-        closed = talk.closed()
-        assert [error["type"] for error in talk.said("Error")] == [kind], talk.said("Error")
-        assert talk.heard[-1]["message"] == "Error"
+            client.ws.send(item if isinstance(item, (bytes, str)) else json.dumps(item))
+        closed = client.closed()
+        assert [error["type"] for error in client.received_of("Error")] == [kind], client.received_of("Error")
+        assert client.received[-1]["message"] == "Error"
         assert closed[0] == code
         assert server.sessions[0].wait_closed().server_code == code
 
 
 def test_a_late_start_is_an_error() -> None:
-    with LocalServer(time_scale=1000) as server, Talk(server) as talk:
-        assert talk.closed() == (1008, "policy_violation")
-        assert talk.said("Error")[0]["type"] == "start_recognition_timeout"
+    with LocalServer(time_scale=1000) as server, RawClient(server) as client:
+        assert client.closed() == (1008, "policy_violation")
+        assert client.received_of("Error")[0]["type"] == "start_recognition_timeout"
 
 
 def test_a_silent_session_ends_after_three_minutes_unless_it_pings() -> None:
     with LocalServer(time_scale=600) as server:  # 3 minutes are 0.3 s
-        with Talk(server) as talk:
-            talk.start()
+        with RawClient(server) as client:
+            client.start()
             began = last = time.monotonic()
             longest, alive = 0.0, True
             while alive and time.monotonic() - began < 0.7:
-                alive = talk.ws.ping().wait(0.5)
+                alive = client.ws.ping().wait(0.5)
                 longest, last = max(longest, time.monotonic() - last), time.monotonic()
             assert alive or longest > 0.25  # on a machine that stood still the session may be gone
-        with Talk(server) as talk:
-            talk.start()
-            assert talk.closed() == (1008, "policy_violation")
-            assert talk.said("Error")[0]["type"] == "idle_timeout"
+        with RawClient(server) as client:
+            client.start()
+            assert client.closed() == (1008, "policy_violation")
+            assert client.received_of("Error")[0]["type"] == "idle_timeout"
 
 
 def test_an_hour_without_audio_is_warned_of_and_ends() -> None:
-    with LocalServer(time_scale=4000) as server, Talk(server, ping_interval=0.005) as talk:  # 0.9 s
-        talk.start()
-        assert talk.closed()[0] == 1008
-    minutes = [message["reason"].split()[4] for message in talk.said("Warning")]
+    with LocalServer(time_scale=4000) as server, RawClient(server, ping_interval=0.005) as client:  # 0.9 s
+        client.start()
+        assert client.closed()[0] == 1008
+    minutes = [message["reason"].split()[4] for message in client.received_of("Warning")]
     assert minutes == ["15m", "10m", "5m"][: len(minutes)]
-    [error] = talk.said("Error")
+    [error] = client.received_of("Error")
     assert error["type"] == "idle_timeout"
     # On a machine that stood still for 45 ms the pings came too late; the order of all holds all the same.
     reasons = ["neither audio nor a ping within 3 minutes", "no audio within 60 minutes"]
     assert error["reason"] in reasons[len(minutes) == 3 :]
-    assert talk.heard[-1] is error
+    assert client.received[-1] is error
 
 
 def test_over_the_quota_a_session_is_refused_in_band() -> None:
     with LocalServer(quota=1) as server:
-        with Talk(server) as first:
+        with RawClient(server) as first:
             first.start()
-            with Talk(server) as second:
+            with RawClient(server) as second:
                 assert second.closed() == (4005, "quota_exceeded")
-                assert second.said("Error")[0]["reason"] == "Concurrent Quota Exceeded"
+                assert second.received_of("Error")[0]["reason"] == "Concurrent Quota Exceeded"
             first.finish()
         server.sessions[0].wait_closed()
         server.sessions[1].wait_closed()
-        with Talk(server) as third:
+        with RawClient(server) as third:
             third.start()
 
 
-def test_raw_formats_tell_the_time_by_their_width() -> None:
+def test_raw_formats_give_the_time_by_their_width() -> None:
     script = Script((Word("one", 0.4, 0.8),))
     with LocalServer(ScriptedEngine(script)) as server:
         for encoding, width in (("pcm_f32le", 4), ("pcm_s16le", 2), ("mulaw", 1)):
-            with Talk(server) as talk:
-                talk.start(
+            with RawClient(server) as client:
+                client.start(
                     {"max_delay": 0.7}, audio_format={**RAW, "encoding": encoding, "sample_rate": 8000}
                 )
-                talk.ws.send(bytes(8000 * width * 3))
-                talk.finish(1)
-            assert talk.said("AddTranscript")[-1]["metadata"]["end_time"] == 3.0
+                client.ws.send(bytes(8000 * width * 3))
+                client.finish(1)
+            assert client.received_of("AddTranscript")[-1]["metadata"]["end_time"] == 3.0

@@ -15,7 +15,7 @@ from itertools import groupby
 from typing import Any, NamedTuple, Optional
 
 from speechmatics_rt import AudioFormat
-from speechmatics_rt.local.engine import end_of_utterance, final, partial
+from speechmatics_rt.local.engines import end_of_utterance, final, partial
 
 RATE = 1000
 FORMAT = AudioFormat("pcm_s16le", RATE)
@@ -88,7 +88,7 @@ class _Recogniser:
         for value, group in groupby(array("h", audio[:whole])):
             if value != self._run[0]:
                 self._turn(value)
-            self._heard += sum(1 for _ in group)
+            self._heard += len(list(group))
             while self._step <= self._heard / RATE:
                 messages += self._burst(self._step - float(self._config.get("max_delay", 4)))
                 self._step += _STEP

@@ -187,15 +187,15 @@ def test_the_asyncio_face_resumes_without_holding_up_its_loop(serve: Serve) -> N
     faults = [Fault.reset(after_seconds=20, sessions=[0]), Fault.hang(seconds=0.3, sessions=[1])]
     server = serve(NumberedEngine(blur=0.04), faults=faults)
 
-    async def main() -> tuple[list[str], float]:
-        longest, done = 0.0, asyncio.Event()
+    async def main() -> tuple[list[str], int]:
+        ticks, done = 0, asyncio.Event()
 
         async def tick() -> None:
-            nonlocal longest
+            nonlocal ticks
             while not done.is_set():
-                began = time.monotonic()
                 await asyncio.sleep(0.01)
-                longest = max(longest, time.monotonic() - began)
+                hangs = len(server.sessions) == 2 and not server.sessions[1].closed.is_set()
+                ticks += hangs and not server.sessions[1].status
 
         ticking = asyncio.ensure_future(tick())
         config = ConnectionConfig(ssl_context=server.ssl_context)
@@ -206,11 +206,11 @@ def test_the_asyncio_face_resumes_without_holding_up_its_loop(serve: Serve) -> N
             await client.stop_session()
             done.set()
             await ticking
-            return contents(client.transcript), longest
+            return contents(client.transcript), ticks
 
-    heard, longest = asyncio.run(main())
+    heard, ticks = asyncio.run(main())
     assert heard == ALL
-    assert longest < 0.25
+    assert ticks > 5  # of some 30, while the attempt hangs
 
 
 # -- sessions by hand ----------------------------------------------------------------------------------
@@ -371,7 +371,7 @@ def test_a_source_that_fails_in_an_outage_ends_it(serve: Serve, client_of: Clien
 def test_close_ends_an_outage_at_once(serve: Serve, client_of: ClientOf, moment: str) -> None:
     faults = [Fault.reset(after_seconds=1, sessions=[0]), Fault.hang(sessions=[1])]
     server = serve(NumberedEngine(), faults=faults)
-    client = client_of(server, resume=SLOW if moment == "backoff" else QUICK, open_timeout=1)
+    client = client_of(server, resume=SLOW if moment == "backoff" else QUICK, open_timeout=20)
     diary = Diary(client)
     client.start_session(audio_format=FORMAT)
     client.send_audio(bytes(4 * RATE))
@@ -380,7 +380,7 @@ def test_close_ends_an_outage_at_once(serve: Serve, client_of: ClientOf, moment:
         server.wait_for_session(1)
     began = time.monotonic()
     client.close()
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 2  # of 20
     assert not client.is_connected
     with pytest.raises(SessionError):
         client.send_audio(bytes(2 * RATE))

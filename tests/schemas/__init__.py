@@ -98,6 +98,12 @@ def _check_recorded(message: Mapping[str, Any]) -> None:
 
 
 def _check(side: str, message: Mapping[str, Any]) -> None:
+    _check_text(side, json.dumps(message))
+
+
+@cache  # sessions are much alike: most messages have been checked before, and it takes a millisecond
+def _check_text(side: str, text: str) -> None:
+    message = json.loads(text)
     kind = message.get("message")
     validator = _validators(side).get(kind) if isinstance(kind, str) else None
     if validator is None:

@@ -187,7 +187,8 @@ def test_a_server_that_acknowledges_nothing_is_a_send_timeout(serve, client_of) 
 
 def test_a_server_that_reads_nothing_is_a_send_timeout_too(serve, client_of) -> None:
     server = serve(faults=[Fault.stop_reading()])
-    client = client_of(server, send_timeout=0.5, window_frames=None, window_seconds=None)
+    options = {"window_frames": None, "window_seconds": None, "close_timeout": 0.5}
+    client = client_of(server, send_timeout=0.5, **options)
     with pytest.raises(TimeoutError) as caught, client:
         client.transcribe(bytes(64_000_000), audio_format=AudioFormat("pcm_s16le", 16000, 65536))
     assert caught.value.stage == "send"

@@ -3,8 +3,8 @@
 A :class:`Fault` has a kind, a moment and the options of its kind. The moment is a point of the session
 
 =============  =====================================================================
-``accept``     TCP is connected, nothing was read (with TLS: not even the greeting)
-``tls``        the client's TLS greeting is here, nothing was answered
+``accept``     TCP is connected, nothing was read (with TLS: not even the ClientHello)
+``tls``        the TLS ClientHello is here, nothing was answered
 ``key``        a request for a temporary key was read, nothing was answered
 ``handshake``  the request to upgrade was read, nothing was answered
 ``open``       101 was sent
@@ -40,7 +40,7 @@ kind                   moment     what happens
 ``fin``                started    the end of the stream without a close frame, or of TLS without notice
 ``half_close``         started    the end of our stream, while reading goes on
 ``cut_output``         started    ``size`` bytes more, wherever that cuts, then the end or RST
-``silence``            started    nothing more is said, though everything is read
+``silence``            started    nothing more is sent, though everything is read
 ``stop_reading``       started    nothing more is read
 ``close``              started    a close frame alone
 ``bad_close``          started    a close frame with a payload that is none: half a code, a reserved one
@@ -87,132 +87,17 @@ kind                   moment     what happens
 ``late_close_reply``   closing    the client's close frame is answered ``seconds`` late
 =====================  =========  ========================================================================
 
-A new fault is one entry in one of the modules beside this one: the decorator has its usual moment and
-its line of the table, its parameters are its options, its body is what it does.
+A new fault is one entry in ``opening``, ``turns``, ``connection``, ``framing`` or ``content``: the decorator
+has its usual moment and its line of the table, its parameters are its options, its body is what it does.
+``kind`` has the decorator, ``fault`` makes data of it all, ``parse`` reads a fault from a command line.
+
+Of the package this folder uses ``exceptions``, of ``local/`` the faces of ``connection`` and ``engines``.
+What it needs of the session it acts on is a protocol of its own, ``kind.Target``: so the session may import
+faults, and not the other way.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Optional
+from .fault import POINTS, Fault, FaultRow
 
-from ...exceptions import ConfigurationError
-from .connection import ConnectionFaults
-from .content import ContentFaults
-from .framing import FramingFaults
-from .kind import KINDS, Stage
-from .opening import OpeningFaults
-from .parse import default_of, read_fault, unknown
-from .turns import TurnFaults
-
-__all__ = ["POINTS", "Fault", "FaultRow", "Stage"]
-
-POINTS = (
-    *("accept", "tls", "key", "handshake", "open", "start"),
-    *("started", "drain", "end", "ended", "closing"),
-)
-
-
-class FaultRow(NamedTuple):
-    """One line of the table: a kind, its usual moment, its options as the command line takes them."""
-
-    kind: str
-    at: str
-    options: str
-    what: str
-
-
-@dataclass(frozen=True)
-class Fault(OpeningFaults, TurnFaults, ConnectionFaults, FramingFaults, ContentFaults):
-    """One misbehaviour at one moment; made by the constructors named after the kinds.
-
-    Every constructor also takes ``at``, ``after_messages``, ``after_bytes``, ``after_seconds``,
-    ``after_final``, ``delay`` and ``sessions``. Without a moment the kind's usual one counts.
-
-    Raises:
-        ConfigurationError: The kind or the point is unknown, or two moments are given.
-
-    Example:
-        >>> Fault.reset(after_bytes=32000) == Fault("reset", after_bytes=32000)
-        True
-        >>> Fault.refuse(503, retry_after=2, sessions=[0]).at
-        'handshake'
-        >>> Fault.parse("reset:after_bytes=32000,sessions=0").sessions  # of a command line
-        (0,)
-    """
-
-    kind: str
-    at: str = ""
-    after_messages: Optional[int] = None
-    after_bytes: Optional[int] = None
-    after_seconds: Optional[float] = None
-    after_final: Optional[float] = None
-    delay: float = 0.0
-    sessions: Optional[tuple[int, ...]] = None
-    options: tuple[tuple[str, Any], ...] = field(default=())
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise unknown("fault", self.kind, KINDS)
-        if sum(moment is not None for moment in self._counts) + bool(self.at) > 1:
-            raise ConfigurationError(f"the fault {self.kind!r} has more than one moment")
-        if not self.counts and not self.at:
-            object.__setattr__(self, "at", KINDS[self.kind].at)
-        if self.at and self.at not in POINTS:
-            raise unknown("point", self.at, POINTS)
-        if self.sessions is not None:
-            object.__setattr__(self, "sessions", tuple(self.sessions))
-
-    @classmethod
-    def parse(cls, text: str) -> Fault:
-        """Read ``kind`` or ``kind:option=value,option=value``; moments are options, too.
-
-        A value is JSON where it has brackets or quotes, else all up to the next comma.
-
-        Raises:
-            ConfigurationError: Something in it is unknown or of the wrong type, or a value is missing.
-        """
-        name, keywords = read_fault(text)
-        try:
-            made: Fault = getattr(cls, name)(**keywords)
-        except TypeError as exc:
-            raise ConfigurationError(f"the fault {name}: {exc}") from exc
-        return made
-
-    @staticmethod
-    def table() -> list[FaultRow]:
-        """Return a row for each kind, by the order of moments."""
-        rows = [
-            FaultRow(name, kind.at, ",".join(map(default_of, kind.options)), kind.what)
-            for name, kind in KINDS.items()
-        ]
-        return sorted(rows, key=lambda row: POINTS.index(row.at))
-
-    @property
-    def _counts(self) -> tuple[Optional[float], ...]:
-        return self.after_messages, self.after_bytes, self.after_seconds, self.after_final
-
-    @property
-    def counts(self) -> bool:
-        """True if the moment is a count, not a point."""
-        return any(moment is not None for moment in self._counts)
-
-    def due(self, messages: int, audio_bytes: int, seconds: float, final: float) -> bool:
-        """Tell whether a counted moment has come."""
-        counted = zip(self._counts, (messages, audio_bytes, seconds, final))
-        return any(moment is not None and count >= moment for moment, count in counted)
-
-    def applies(self, index: int) -> bool:
-        """Tell whether the fault is for that connection."""
-        return self.sessions is None or index in self.sessions
-
-    def act(self, stage: Stage) -> None:
-        """Do it, now or after the delay."""
-        if self.delay:
-            stage.wire.later(f"fault {id(self)}", self.delay, lambda: self._act(stage))
-        else:
-            self._act(stage)
-
-    def _act(self, stage: Stage) -> None:
-        stage.record.strike(self.kind)
-        KINDS[self.kind].act(stage, **dict(self.options))
+__all__ = ["POINTS", "Fault", "FaultRow"]

@@ -1,4 +1,4 @@
-"""Faults of what messages say: no JSON, strange JSON, too much, too new."""
+"""Faults of the content of messages: no JSON, strange JSON, too much, too new."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Optional
 
-from ..engine import final
-from .kind import Stage, kind
+from ..engines import final
+from .kind import Target, kind
 
 __all__ = ["ContentFaults"]
 
@@ -16,61 +16,61 @@ class ContentFaults:
     """Kinds about single messages, in or out of turn."""
 
     @kind("started", "any message, in or out of turn")
-    def message(stage: Stage, message: Mapping[str, Any]) -> None:
-        stage.say(message)
+    def message(session: Target, message: Mapping[str, Any]) -> None:
+        session.send(message)
 
     @kind("started", "an Info, with the fields of its type")
-    def info(stage: Stage, type: str = "recognition_quality", reason: str = "") -> None:
+    def info(session: Target, type: str = "recognition_quality", reason: str = "") -> None:
         fields = _FIELDS.get(type, {})
-        stage.say({"message": "Info", "type": type, "reason": reason or type, **fields})
+        session.send({"message": "Info", "type": type, "reason": reason or type, **fields})
 
     @kind("started", "a Warning, with the fields of its type")
-    def warning(stage: Stage, type: str = "duration_limit_exceeded", reason: str = "") -> None:
+    def warning(session: Target, type: str = "duration_limit_exceeded", reason: str = "") -> None:
         fields = _FIELDS.get(type, {})
-        stage.say({"message": "Warning", "type": type, "reason": reason or type, **fields})
+        session.send({"message": "Warning", "type": type, "reason": reason or type, **fields})
 
     @kind("started", "a text frame that is no JSON")
-    def bad_json(stage: Stage, text: str = '{"message": "AddTranscript", ') -> None:
-        stage.peer.send(text)
+    def bad_json(session: Target, text: str = '{"message": "AddTranscript", ') -> None:
+        session.peer.send(text)
 
     @kind("started", "JSON that is no object")
-    def not_object(stage: Stage, text: str = '["AddTranscript", 1]') -> None:
-        stage.peer.send(text)
+    def not_object(session: Target, text: str = '["AddTranscript", 1]') -> None:
+        session.peer.send(text)
 
     @kind("started", "an object without a ``message``, or with one that is no string")
-    def nameless(stage: Stage, text: str = '{"message": 7, "results": []}') -> None:
-        stage.peer.send(text)
+    def nameless(session: Target, text: str = '{"message": 7, "results": []}') -> None:
+        session.peer.send(text)
 
     @kind("started", "an Info with arrays ``depth`` deep")
-    def deep_json(stage: Stage, depth: int = 200_000) -> None:
-        stage.peer.send('{"message":"Info","deep":' + "[" * depth + "]" * depth + "}")
+    def deep_json(session: Target, depth: int = 200_000) -> None:
+        session.peer.send('{"message":"Info","deep":' + "[" * depth + "]" * depth + "}")
 
     @kind("started", "an Info with a number of so many digits")
-    def long_number(stage: Stage, digits: int = 10_000) -> None:
-        stage.peer.send('{"message":"Info","number":' + "9" * digits + "}")
+    def long_number(session: Target, digits: int = 10_000) -> None:
+        session.peer.send('{"message":"Info","number":' + "9" * digits + "}")
 
     @kind("started", "a message in a binary frame")
-    def binary_json(stage: Stage, message: Optional[Mapping[str, Any]] = None) -> None:
+    def binary_json(session: Target, message: Optional[Mapping[str, Any]] = None) -> None:
         info = {"message": "Info", "type": "recognition_quality", "reason": "broadcast quality"}
-        stage.say(message or {**info, "quality": "broadcast"}, binary=True)
+        session.send(message or {**info, "quality": "broadcast"}, binary=True)
 
     @kind("started", "a message nobody knows")
-    def unknown(stage: Stage) -> None:
-        stage.say({"message": "SomethingNew", "detail": {"nested": [1, 2, 3]}})
+    def unknown(session: Target) -> None:
+        session.send({"message": "SomethingNew", "detail": {"nested": [1, 2, 3]}})
 
     @kind("open", "every message from now on has a field nobody knows")
-    def unknown_field(stage: Stage, name: str = "something_new", value: Any = None) -> None:
-        stage.added[name] = {"nested": [1, 2, 3]} if value is None else value
+    def unknown_field(session: Target, name: str = "something_new", value: Any = None) -> None:
+        session.added[name] = {"nested": [1, 2, 3]} if value is None else value
 
     @kind("started", "``count`` transcripts at once")
-    def flood(stage: Stage, count: int = 20_000, channel: Optional[str] = None) -> None:
+    def flood(session: Target, count: int = 20_000, channel: Optional[str] = None) -> None:
         for number in range(count):
-            stage.say(_transcript(f"flood{number}", channel))
+            session.send(_transcript(f"flood{number}", channel))
 
     @kind("started", "a transcript of ``size`` bytes")
-    def oversize(stage: Stage, size: int = 5_000_000, channel: Optional[str] = None) -> None:
+    def oversize(session: Target, size: int = 5_000_000, channel: Optional[str] = None) -> None:
         frame = len(json.dumps(_transcript("", channel)))
-        stage.say(_transcript("x" * max(1, (size - frame) // 2), channel))
+        session.send(_transcript("x" * max(1, (size - frame) // 2), channel))
 
 
 _FIELDS: dict[str, dict[str, Any]] = {

@@ -8,12 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Optional, Protocol, TypeVar
 
-from ..acks import Acknowledger
-from ..peer import Peer
-from ..record import SessionRecord
-from ..wire import Wire
+from ..connection import Acknowledger, Peer, SessionRecord, Wire
 
-__all__ = ["KINDS", "WHEN", "Kind", "Maker", "Stage", "kind"]
+__all__ = ["KINDS", "WHEN", "Kind", "Maker", "Target", "kind"]
 
 Made = TypeVar("Made")
 
@@ -29,11 +26,11 @@ WHEN = {
 }
 
 
-class Stage(Protocol):
-    """The connection a fault acts on: a :class:`~speechmatics_rt.local.conversation.Conversation`.
+class Target(Protocol):
+    """What a fault acts on: a :class:`~speechmatics_rt.local.session.ServerSession`.
 
     Attributes:
-        wire, peer, record: The socket, its WebSocket, its diary.
+        wire, peer, record: The socket, its WebSocket, its record.
         acks: How audio is acknowledged.
         start_delay, end_delay: Seconds before RecognitionStarted and EndOfTranscript; None: they never come.
         added: Fields that every message gets from now on.
@@ -47,9 +44,9 @@ class Stage(Protocol):
     end_delay: Optional[float]
     added: dict[str, Any]
 
-    def say(self, message: Mapping[str, Any], *, binary: bool = False) -> None: ...
+    def send(self, message: Mapping[str, Any], *, binary: bool = False) -> None: ...
     def fail(
-        self, type: str, reason: str, *, code: Optional[int] = None, close: bool = True, said: bool = True
+        self, type: str, reason: str, *, code: Optional[int] = None, close: bool = True, send: bool = True
     ) -> None: ...
     def end(self) -> None: ...
 
@@ -80,14 +77,14 @@ class Maker:
         def make(*args: Any, **options: Any) -> Made:
             when = {key: options.pop(key) for key in WHEN if key in options}
             bound = inspect.signature(act).bind(None, *args, **options)
-            given = tuple((key, value) for key, value in bound.arguments.items() if key != "stage")
+            given = tuple((key, value) for key, value in bound.arguments.items() if key != "session")
             return owner(self._name, options=given, **when)
 
         return make
 
 
 def kind(at: str, what: str) -> Callable[[Callable[..., None]], Maker]:
-    """Register a function of the stage as a kind of fault: its usual moment, its line in the table."""
+    """Register a function of a session as a kind of fault: its usual moment, its line in the table."""
 
     def register(act: Callable[..., None]) -> Maker:
         name = act.__name__

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from ..wire import Drip
-from .kind import Stage, kind
+from ..connection import Drip
+from .kind import Target, kind
 
 __all__ = ["OpeningFaults"]
 
@@ -14,13 +14,13 @@ class OpeningFaults:
     """Kinds whose usual moment lies before the session."""
 
     @kind("tls", "a TLS alert, then the end of the stream")
-    def tls_alert(stage: Stage, description: int = 40) -> None:
-        stage.wire.send_under_tls(bytes([0x15, 3, 3, 0, 2, 2, description]))  # fatal; 40: handshake_failure
-        stage.peer.end()
+    def tls_alert(session: Target, description: int = 40) -> None:
+        session.wire.send_under_tls(bytes([0x15, 3, 3, 0, 2, 2, description]))  # fatal; 40: handshake_failure
+        session.peer.end()
 
     @kind("handshake", "an HTTP status, with Retry-After, Location or a body")
     def refuse(
-        stage: Stage,
+        session: Target,
         status: int = 503,
         *,
         retry_after: Optional[float] = None,
@@ -30,20 +30,20 @@ class OpeningFaults:
         headers = {"Retry-After": f"{retry_after:g}"} if retry_after is not None else {}
         if location is not None:
             headers["Location"] = location
-        stage.peer.answer(status, {"code": status, "error": "refused"} if body is None else body, headers)
+        session.peer.answer(status, {"code": status, "error": "refused"} if body is None else body, headers)
 
     @kind("handshake", "the next ``total`` bytes trickle")
-    def drip(stage: Stage, size: int = 1, seconds: float = 0.01, total: int = 100) -> None:
-        stage.wire.drip = Drip(size, seconds, total)
+    def drip(session: Target, size: int = 1, seconds: float = 0.01, total: int = 100) -> None:
+        session.wire.drip = Drip(size, seconds, total)
 
     @kind("handshake", "neither reads nor writes for ``seconds``, or for ever")
-    def hang(stage: Stage, seconds: Optional[float] = None) -> None:
-        stage.peer.hang(seconds)
+    def hang(session: Target, seconds: Optional[float] = None) -> None:
+        session.peer.hang(seconds)
 
     @kind("handshake", "101 with a header more: a cookie, an extension, a protocol")
-    def header(stage: Stage, name: str = "Set-Cookie", value: str = "local=1; Path=/") -> None:
-        stage.peer.headers[name] = value
+    def header(session: Target, name: str = "Set-Cookie", value: str = "local=1; Path=/") -> None:
+        session.peer.headers[name] = value
 
     @kind("handshake", "101 with the Accept of another key")
-    def bad_accept(stage: Stage, value: str = "c2l4dGVlbiBieXRlcyBhbmQgNCE=") -> None:
-        stage.peer.headers["Sec-WebSocket-Accept"] = value
+    def bad_accept(session: Target, value: str = "c2l4dGVlbiBieXRlcyBhbmQgNCE=") -> None:
+        session.peer.headers["Sec-WebSocket-Accept"] = value

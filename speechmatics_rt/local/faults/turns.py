@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Optional
 
-from ..acks import acknowledgement
-from .kind import Stage, kind
+from ..connection import acknowledgement
+from .kind import Target, kind
 
 __all__ = ["TurnFaults"]
 
@@ -15,7 +15,7 @@ class TurnFaults:
 
     @kind("started", "an Error of any type, then its close code or another; or one alone")
     def error(
-        stage: Stage,
+        session: Target,
         type: str = "unknown_error",
         reason: str = "",
         *,
@@ -23,54 +23,54 @@ class TurnFaults:
         close: bool = True,
         said: bool = True,
     ) -> None:
-        stage.fail(type, reason or type, code=code, close=close, said=said)
+        session.fail(type, reason or type, code=code, close=close, send=said)
 
     @kind("start", "RecognitionStarted comes ``seconds`` late")
-    def late_start(stage: Stage, seconds: float = 1.0) -> None:
-        stage.start_delay = seconds
+    def late_start(session: Target, seconds: float = 1.0) -> None:
+        session.start_delay = seconds
 
     @kind("start", "RecognitionStarted never comes")
-    def no_start(stage: Stage) -> None:
-        stage.start_delay = None
+    def no_start(session: Target) -> None:
+        session.start_delay = None
 
     @kind("started", "RecognitionStarted comes again, with another id")
-    def double_start(stage: Stage) -> None:
-        said = stage.record.said("RecognitionStarted")
-        stage.say({**(said[-1] if said else {"message": "RecognitionStarted"}), "id": "again"})
+    def double_start(session: Target) -> None:
+        sent = session.record.said("RecognitionStarted")
+        session.send({**(sent[-1] if sent else {"message": "RecognitionStarted"}), "id": "again"})
 
     @kind("started", "EndOfTranscript comes at once, whatever is still owed")
-    def early_end(stage: Stage) -> None:
-        stage.end()
+    def early_end(session: Target) -> None:
+        session.end()
 
     @kind("end", "EndOfTranscript comes ``seconds`` late")
-    def late_end(stage: Stage, seconds: float = 1.0) -> None:
-        stage.end_delay = seconds
+    def late_end(session: Target, seconds: float = 1.0) -> None:
+        session.end_delay = seconds
 
     @kind("end", "EndOfTranscript never comes")
-    def no_end(stage: Stage) -> None:
-        stage.end_delay = None
+    def no_end(session: Target) -> None:
+        session.end_delay = None
 
     @kind("ended", "EndOfTranscript comes again")
-    def double_end(stage: Stage) -> None:
-        stage.say({"message": "EndOfTranscript"})
+    def double_end(session: Target) -> None:
+        session.send({"message": "EndOfTranscript"})
 
     @kind("started", "audio is not acknowledged")
-    def no_acks(stage: Stage, channel: Optional[str] = None) -> None:
-        stage.acks.change(channel, silent=True)
+    def no_acks(session: Target, channel: Optional[str] = None) -> None:
+        session.acks.change(channel, silent=True)
 
     @kind("started", "audio is acknowledged ``seconds`` late")
-    def late_acks(stage: Stage, seconds: float = 1.0, channel: Optional[str] = None) -> None:
-        stage.acks.change(channel, seconds=seconds)
+    def late_acks(session: Target, seconds: float = 1.0, channel: Optional[str] = None) -> None:
+        session.acks.change(channel, seconds=seconds)
 
     @kind("started", "acknowledgements come ``count`` at a time")
-    def burst_acks(stage: Stage, count: int = 10, channel: Optional[str] = None) -> None:
-        stage.acks.change(channel, burst=count)
+    def burst_acks(session: Target, count: int = 10, channel: Optional[str] = None) -> None:
+        session.acks.change(channel, burst=count)
 
     @kind("started", "each ``seq_no`` is wrong by ``skip``")
-    def wrong_acks(stage: Stage, skip: int = 100, channel: Optional[str] = None) -> None:
-        stage.acks.change(channel, skip=skip)
+    def wrong_acks(session: Target, skip: int = 100, channel: Optional[str] = None) -> None:
+        session.acks.change(channel, skip=skip)
 
     @kind("started", "``count`` acknowledgements of audio that never came")
-    def extra_acks(stage: Stage, count: int = 1, channel: Optional[str] = None) -> None:
+    def extra_acks(session: Target, count: int = 1, channel: Optional[str] = None) -> None:
         for number in range(1, count + 1):
-            stage.say(acknowledgement(channel, 1000 + number))
+            session.send(acknowledgement(channel, 1000 + number))

@@ -1,0 +1,202 @@
+"""What happened on one connection of the local server, kept for assertions."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from ...exceptions import TimeoutError
+from ...messages import times_of
+
+__all__ = ["SessionRecord"]
+
+_ENTRIES = 10_000
+
+
+@dataclass(eq=False)
+class SessionRecord:
+    """What happened on one connection; written by its thread, to be read from any, also while it runs.
+
+    Attributes:
+        index: Which connection of the server it was, from 0.
+        keep_audio: Seconds of audio that are kept; then the lists keep the latest 10,000 entries. None: all
+            is kept.
+        method, target, path, query, headers, body: The HTTP request; header names in lower case, empty until
+            read.
+        status: The HTTP status answered, None until then.
+        messages: What the client sent, in order. Audio stands as ``{"message": "AddAudio", "size": n}``
+            (or ``AddChannelAudio``, with its ``channel``).
+        sent: What the server sent, in order, acknowledgements included.
+        frames: Sizes of the audio messages in bytes.
+        audio_size, audio_seconds: Of all audio read, over all channels; seconds of the longest of them.
+        final_seconds: Up to where the finals sent have come, on the channel furthest on.
+        tally: How many messages of each kind were sent by the server and, as ``AddAudio`` and so on, by the
+            client; complete also where the lists are not.
+        start: The StartRecognition message, or None if none came.
+        session_id: The ``id`` of RecognitionStarted.
+        pings, pongs: How many of them the client sent.
+        struck: The kinds of the faults that have acted, in order.
+        times: ``time.monotonic()`` of the points reached (those of :mod:`~speechmatics_rt.local.faults`, and
+            ``closed``).
+        close_code, close_reason: Of the client's close frame; None and "" if none came.
+        server_code, server_reason: Of the server's close frame.
+        closed: Set when the connection is over and its threads are gone.
+    """
+
+    index: int
+    keep_audio: Optional[float] = None
+    method: str = ""
+    target: str = ""
+    path: str = ""
+    query: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    status: Optional[int] = None
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    sent: list[dict[str, Any]] = field(default_factory=list)
+    frames: list[int] = field(default_factory=list)
+    audio_size: int = 0
+    audio_seconds: float = 0.0
+    final_seconds: float = 0.0
+    tally: Counter[str] = field(default_factory=Counter)
+    start: Optional[dict[str, Any]] = None
+    session_id: Optional[str] = None
+    pings: int = 0
+    pongs: int = 0
+    struck: list[str] = field(default_factory=list)
+    times: dict[str, float] = field(default_factory=dict)
+    close_code: Optional[int] = None
+    close_reason: str = ""
+    server_code: Optional[int] = None
+    server_reason: str = ""
+    closed: threading.Event = field(default_factory=threading.Event)
+    _chunks: deque[tuple[Optional[str], bytes, float]] = field(default_factory=deque, repr=False)
+    _kept: float = 0.0  # s of audio in them
+    _places: list[Optional[float]] = field(default_factory=list, repr=False)  # s of audio, for each in sent
+    _changed: threading.Condition = field(
+        default_factory=threading.Condition, repr=False
+    )  # guards nothing: it wakes who waits
+
+    @property
+    def audio(self) -> bytes:
+        """All audio read, in order; of several channels mixed up, see :meth:`audio_of`."""
+        return b"".join(audio for _, audio, _ in self._chunks.copy())
+
+    def audio_of(self, channel: Optional[str]) -> bytes:
+        """Return all audio read of one channel."""
+        return b"".join(audio for label, audio, _ in self._chunks.copy() if label == channel)
+
+    @property
+    def request_id(self) -> Optional[str]:
+        """The client's header ``X-Request-Id``."""
+        return self.headers.get("x-request-id")
+
+    def recording(self) -> list[dict[str, Any]]:
+        """Return what was sent as :class:`~speechmatics_rt.local.ReplayEngine` takes it, one entry a message.
+
+        Each entry has a ``message`` of the server and in ``audio`` the seconds of audio that had been read
+        when it was sent; None: the audio had ended.
+        """
+        sent = list(zip(self.sent.copy(), self._places.copy()))
+        return [{"audio": place, "message": message} for message, place in sent]
+
+    def said(self, kind: str) -> list[dict[str, Any]]:
+        """Return the server's messages of one kind."""
+        return [message for message in list(self.sent) if message.get("message") == kind]
+
+    def heard(self, kind: str) -> list[dict[str, Any]]:
+        """Return the client's messages of one kind."""
+        return [message for message in list(self.messages) if message.get("message") == kind]
+
+    def wait_for(self, condition: Callable[[SessionRecord], Any], timeout: float = 10.0) -> SessionRecord:
+        """Wait until ``condition(record)`` holds.
+
+        Raises:
+            TimeoutError: It did not within ``timeout`` seconds.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: condition(self), timeout):
+                raise TimeoutError(
+                    f"connection {self.index} did not come to the awaited state within {timeout:g} s; "
+                    f"received {len(self.messages)} messages, sent {len(self.sent)}",
+                    stage="local",
+                    seconds=timeout,
+                )
+        return self
+
+    def wait_closed(self, timeout: float = 10.0) -> SessionRecord:
+        """Wait until the connection is over."""
+        return self.wait_for(lambda record: record.closed.is_set(), timeout)
+
+    # -- written by the connection's thread ----------------------------------------------------------
+
+    def add_received(self, message: Mapping[str, Any]) -> None:
+        kind = str(message.get("message"))
+        if kind == "StartRecognition" and self.start is None:
+            self.start = dict(message)
+        self.tally[kind] += 1
+        self.messages.append(dict(message))
+        self._forget()
+        self.notify()
+
+    def add_audio(self, audio: bytes, channel: Optional[str] = None, seconds: float = 0.0) -> None:
+        self._chunks.append((channel, audio, seconds))
+        self._kept += seconds
+        self.audio_size += len(audio)
+        self.frames.append(len(audio))
+        entry: dict[str, Any] = {"message": "AddAudio", "size": len(audio)}
+        if channel is not None:
+            entry.update(message="AddChannelAudio", channel=channel)
+        self.add_received(entry)
+
+    def add_sent(self, message: Mapping[str, Any], place: Optional[float] = None) -> None:
+        kind = str(message.get("message"))
+        if kind == "RecognitionStarted" and self.session_id is None:
+            self.session_id = message.get("id")
+        elif kind == "AddTranscript":
+            self.final_seconds = max(self.final_seconds, times_of(message)[1])
+        self.tally[kind] += 1
+        self._places.append(place)  # first: a reader copies ``sent`` first, and each message has its place
+        self.sent.append(dict(message))
+        self._forget()
+        self.notify()
+
+    def _forget(self) -> None:
+        if self.keep_audio is None:
+            return
+        while self._chunks and self._kept - self._chunks[0][2] > self.keep_audio - 1e-6:  # sums of floats
+            self._kept -= self._chunks.popleft()[2]
+        for entries in (self.messages, self.frames, self.sent, self._places):
+            if len(entries) > 2 * _ENTRIES:
+                del entries[:-_ENTRIES]  # now and then half of it, which is cheaper than one each time
+
+    def add_ping(self) -> None:
+        self.pings += 1
+        self.notify()
+
+    def add_pong(self) -> None:
+        self.pongs += 1
+        self.notify()
+
+    def add_fault(self, fault: str) -> None:
+        self.struck.append(fault)
+        self.notify()
+
+    def add_point(self, point: str) -> None:
+        self.times[point] = time.monotonic()
+        self.notify()
+
+    def add_end(self) -> None:
+        # Who waits for ``closed`` may look at any moment: its time is there before, and the waking is last.
+        self.times["closed"] = time.monotonic()
+        self.closed.set()
+        self.notify()
+
+    def notify(self) -> None:
+        """Wake who waits in :meth:`wait_for`; lists change by single calls, so readers need no lock."""
+        with self._changed:
+            self._changed.notify_all()

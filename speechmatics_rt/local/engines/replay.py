@@ -1,0 +1,162 @@
+"""The replay engine: sends again what was sent in a recorded session, at the same places of the audio."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any, Optional, Union
+
+from ...exceptions import ConfigurationError
+from .clock import AudioClock
+from .messages import end_of_utterance
+
+__all__ = ["ReplayEngine"]
+
+Entry = tuple[float, dict[str, Any]]  # s of audio, message
+
+# What the server sends by itself, whoever the engine is.
+_OF_THE_SERVER = ("RecognitionStarted", "AudioAdded", "ChannelAudioAdded", "EndOfTranscript")
+_AT_THE_START = ("concurrent_session_usage", "validation_warning", "unsupported_translation_pair")
+_PACK = {"adapted": False, "itn": True, "language_description": "English", "word_delimiter": " "}
+
+
+class ReplayEngine:
+    """Makes recognisers that replay one session, whatever audio they get.
+
+    Args:
+        recording: A file of JSON lines, or the entries themselves. An entry is a message of the server, or
+            ``{"audio": seconds, "message": {...}}``: sent when so much audio had been read, or with None
+            once it had ended, as :meth:`~speechmatics_rt.local.SessionRecord.recording`
+            gives them. A message alone is sent at the end time it names, never before the one in front.
+
+    What is left when the audio ends is sent then, so that also a short audio gets the whole session. A forced
+    utterance is sent when the client asks for it, or when its place in the audio is passed.
+
+    Raises:
+        ConfigurationError: The file can't be read, or an entry is no message.
+
+    Example:
+        >>> hello = {"message": "AddTranscript", "results": [], "metadata": {"end_time": 1.0}}
+        >>> settings = {"audio_format": {"type": "raw", "encoding": "mulaw", "sample_rate": 8000}}
+        >>> recogniser = ReplayEngine([hello]).recogniser(settings)
+        >>> [len(recogniser.feed(bytes(4000))) for _ in range(3)]
+        [0, 1, 0]
+    """
+
+    slow = False
+
+    def __init__(self, recording: Union[str, os.PathLike[str], Iterable[Mapping[str, Any]]]) -> None:
+        if isinstance(recording, (str, os.PathLike)):
+            recording = _read(recording)
+        self._entries: dict[Optional[str], list[Entry]] = {}  # by channel
+        self._pack: dict[str, Any] = dict(_PACK)
+        channel: Optional[str] = None
+        for number, entry in enumerate(recording, 1):
+            at, message = _entry(entry, number)
+            if message["message"] == "RecognitionStarted":
+                self._pack.update(message.get("language_pack_info") or {})
+            if message["message"] in _OF_THE_SERVER or message.get("type") in _AT_THE_START:
+                continue
+            named = message.pop("channel", None)
+            channel = channel if named is None else named  # what names none belongs to what it follows
+            entries = self._entries.setdefault(channel, [])
+            before = entries[-1][0] if entries else 0.0
+            if channel is not None and named is None:
+                at = before
+            entries.append((max(before, _end_of(message) if at is None else at), message))
+
+    def language_pack_info(self, language: str) -> dict[str, Any]:
+        return dict(self._pack)
+
+    def recogniser(self, settings: Mapping[str, Any]) -> _Replay:
+        entries = self._entries.get(settings.get("channel"), [])
+        return _Replay(entries, AudioClock(settings.get("audio_format") or {"type": "file"}))
+
+    def close(self) -> None:
+        """Hold nothing, so give nothing back."""
+
+
+class _Replay:
+    def __init__(self, entries: list[Entry], clock: AudioClock) -> None:
+        self._entries = entries
+        self._clock = clock
+        self._next = 0
+        self._speakers: list[dict[str, Any]] = []
+
+    def feed(self, audio: bytes) -> list[dict[str, Any]]:
+        self._clock.feed(audio)
+        now = self._clock.seconds
+        until = self._next
+        while until < len(self._entries):
+            place, message = self._entries[until]
+            # A forced message waits for the request, which came right after this audio.
+            if place > now or (place == now and message.get("forced")):
+                break
+            until += 1
+        return self._release(until)
+
+    def configure(self, changes: Mapping[str, Any]) -> None:
+        """Change nothing: all is settled already."""
+
+    def force_end_of_utterance(self, timestamp: Optional[float]) -> list[dict[str, Any]]:
+        now = self._clock.seconds
+        for place in range(self._next, len(self._entries)):
+            message = self._entries[place][1]
+            if message["message"] == "EndOfUtterance" and message.get("forced"):
+                return self._release(place + 1)
+        return [end_of_utterance(now if timestamp is None else timestamp, forced=True)]
+
+    def speakers(self) -> list[dict[str, Any]]:
+        return self._speakers
+
+    def finish(self) -> list[dict[str, Any]]:
+        return self._release(len(self._entries))
+
+    def close(self) -> None:
+        self._next = len(self._entries)
+
+    def _release(self, until: int) -> list[dict[str, Any]]:
+        released = [message for _, message in self._entries[self._next : until]]
+        self._next = max(until, self._next)
+        for message in released:
+            if message["message"] == "SpeakersResult":
+                self._speakers = message.get("speakers", [])
+        # A SpeakersResult is sent when it is asked for.
+        return [message for message in released if message["message"] != "SpeakersResult"]
+
+
+def _read(path: Union[str, os.PathLike[str]]) -> list[Any]:
+    try:
+        with open(path, encoding="utf-8") as lines:
+            texts = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigurationError(f"can't read the recording {os.fspath(path)}: {exc}") from exc
+    entries = []
+    for number, line in texts:
+        try:
+            entries.append(json.loads(line))
+        except ValueError as exc:
+            raise ConfigurationError(f"line {number} of {os.fspath(path)} is no JSON: {exc}") from exc
+    return entries
+
+
+def _entry(entry: Any, number: int) -> tuple[Optional[float], dict[str, Any]]:
+    """Return where an entry stands, None if it does not name one, and its message."""
+    message = entry.get("message") if isinstance(entry, Mapping) else None
+    if isinstance(message, str):
+        return None, dict(entry)
+    if not isinstance(message, Mapping) or not isinstance(message.get("message"), str):
+        raise ConfigurationError(
+            f"entry {number} of the recording is no message of the server: {entry!r:.100}"
+        )
+    place = entry.get("audio")
+    return math.inf if place is None else float(place), dict(message)
+
+
+def _end_of(message: Mapping[str, Any]) -> float:
+    """Return the end of what a message is about, in seconds of audio; 0 if it names none."""
+    parts = [message.get("metadata"), message.get("event"), *(message.get("results") or ())]
+    times = [part.get("end_time", part.get("start_time", 0.0)) for part in parts if isinstance(part, Mapping)]
+    return max(times, default=0.0)

@@ -1,0 +1,384 @@
+"""What clients send, turned into the one form the recogniser takes: 16 kHz, one channel, 16 bit.
+
+Each decoder takes the audio in pieces cut anywhere, at any byte, and gives little-endian ``int16``
+samples as ``bytes``: the form the voice detector asks for, exact for telephone and CD audio alike.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+from collections.abc import Mapping
+from typing import Any, Callable, Optional, Protocol
+
+import numpy as np
+
+from ...exceptions import AudioError, ConfigurationError
+
+__all__ = ["SAMPLE_RATE", "Decoder", "FileDecoder", "RawDecoder", "decoder_for"]
+
+SAMPLE_RATE = 16_000  # what Whisper and the voice detector were made for
+
+Samples = Any  # numpy array of float32, -1 to 1
+
+
+class Decoder(Protocol):
+    """Bytes of one format in, 16 kHz samples out; from one thread."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take the next bytes; return the samples they complete."""
+
+    def finish(self) -> bytes:
+        """Return the samples still held back; nothing can be fed after it."""
+
+    def close(self) -> None:
+        """Give up without the rest; harmless after finish and when called twice."""
+
+
+def decoder_for(audio_format: Mapping[str, Any]) -> Decoder:
+    """Make the decoder for the ``audio_format`` of a StartRecognition message.
+
+    Raises:
+        ConfigurationError: The encoding is none of ``pcm_s16le``, ``pcm_f32le`` and ``mulaw``, the
+            rate is not positive, or the type is neither ``raw`` nor ``file``.
+    """
+    kind = audio_format.get("type")
+    if kind == "raw":
+        return RawDecoder(str(audio_format.get("encoding")), audio_format.get("sample_rate"))
+    if kind == "file":
+        return FileDecoder()
+    raise ConfigurationError(f"audio_format.type must be 'raw' or 'file', not {kind!r}")
+
+
+# -- one encoding to float32 ------------------------------------------------------------------------
+
+
+def _mulaw_table() -> Samples:
+    """Expand all 256 codes of ITU-T G.711 mu-law: a sign, three bits of exponent, four of mantissa."""
+    code: Samples = ~np.arange(256, dtype=np.uint8)  # the line carries them inverted
+    exponent = (code >> 4 & 7).astype(np.int32)
+    magnitude = (((code & 15).astype(np.int32) << 3) + 132 << exponent) - 132
+    return (np.where(code & 128, -magnitude, magnitude) / 32768).astype(np.float32)
+
+
+_MULAW = _mulaw_table()
+
+
+def _floats(data: bytes, dtype: str) -> Samples:
+    # NaN and infinities would spread through the resampler over all that follows
+    return (
+        np.nan_to_num(np.frombuffer(data, dtype), nan=0.0, posinf=1.0, neginf=-1.0)
+        .clip(-1, 1)
+        .astype(np.float32)
+    )
+
+
+def _int24(data: bytes) -> Samples:
+    wide: Samples = np.zeros(
+        (len(data) // 3, 4), np.uint8
+    )  # the lowest byte stays 0: an int32 of the same loudness
+    wide[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
+    return _integers(wide.tobytes(), "<i4")
+
+
+def _integers(data: bytes, dtype: str) -> Samples:
+    samples = np.frombuffer(data, dtype)
+    return (samples / -float(np.iinfo(dtype).min)).astype(np.float32)
+
+
+_Encoding = tuple[int, Callable[[bytes], Samples]]  # bytes a sample, and how they are read
+_ENCODINGS: dict[str, _Encoding] = {
+    "pcm_s16le": (2, lambda data: _integers(data, "<i2")),
+    "pcm_f32le": (4, lambda data: _floats(data, "<f4")),
+    "mulaw": (1, lambda data: _MULAW[np.frombuffer(data, np.uint8)]),
+}
+_WAV_ENCODINGS: dict[tuple[int, int], _Encoding] = {  # by format tag and bits a sample
+    (1, 8): (1, lambda data: (np.frombuffer(data, np.uint8).astype(np.float32) - 128) / 128),
+    (1, 16): _ENCODINGS["pcm_s16le"],
+    (1, 24): (3, _int24),
+    (1, 32): (4, lambda data: _integers(data, "<i4")),
+    (3, 32): _ENCODINGS["pcm_f32le"],
+    (3, 64): (8, lambda data: _floats(data, "<f8")),
+    (7, 8): _ENCODINGS["mulaw"],
+}
+
+
+class RawDecoder:
+    """Headerless samples of one encoding.
+
+    Args:
+        encoding: ``pcm_s16le``, ``pcm_f32le`` or ``mulaw``.
+        sample_rate: In Hz; whatever it is, 16 kHz come out.
+
+    Example:
+        >>> decoder = RawDecoder("pcm_s16le", 16000)
+        >>> decoder.feed(bytes([1, 2, 3])), decoder.feed(bytes([4]))
+        (b'\\x01\\x02', b'\\x03\\x04')
+    """
+
+    def __init__(self, encoding: str, sample_rate: Any) -> None:
+        if encoding not in _ENCODINGS:
+            raise ConfigurationError(f"the encoding must be one of {', '.join(_ENCODINGS)}, not {encoding!r}")
+        self._stream = _SampleStream(_ENCODINGS[encoding], sample_rate, channels=1)
+
+    def feed(self, data: bytes) -> bytes:
+        """Return the samples that ``data`` completes; a cut one waits for its other bytes."""
+        return self._stream.feed(data)
+
+    def finish(self) -> bytes:
+        """Return what the resampler holds back. A sample that was never completed is dropped."""
+        return self._stream.finish()
+
+    def close(self) -> None:
+        """Nothing is held but memory."""
+
+
+class _SampleStream:
+    """Interleaved frames of one encoding to 16 kHz mono, the odd bytes kept for the next piece."""
+
+    def __init__(self, encoding: _Encoding, sample_rate: Any, channels: int) -> None:
+        if isinstance(sample_rate, bool) or not isinstance(sample_rate, int) or sample_rate <= 0:
+            raise ConfigurationError(f"the sample rate must be a positive number of Hz, not {sample_rate!r}")
+        width, self._read = encoding
+        self._channels = channels
+        self._frame = width * channels
+        self._rest = b""
+        self._resampler: Any = None
+        if sample_rate != SAMPLE_RATE:
+            import soxr
+
+            self._resampler = soxr.ResampleStream(sample_rate, SAMPLE_RATE, 1, dtype="float32")
+
+    def feed(self, data: bytes) -> bytes:
+        data = self._rest + data
+        whole = len(data) - len(data) % self._frame
+        self._rest = data[whole:]
+        return self._resampled(data[:whole], last=False) if whole else b""
+
+    def finish(self) -> bytes:
+        return self._resampled(b"", last=True) if self._resampler is not None else b""
+
+    def _resampled(self, data: bytes, *, last: bool) -> bytes:
+        samples = self._read(data)
+        if self._channels > 1:
+            samples = samples.reshape(-1, self._channels).mean(axis=1)
+        if self._resampler is not None:
+            samples = self._resampler.resample_chunk(samples, last=last)
+        return _int16(samples)
+
+
+def _int16(samples: Samples) -> bytes:
+    scaled: Samples = np.rint(samples * 32768).clip(-32768, 32767)
+    return bytes(scaled.astype("<i2").tobytes())
+
+
+# -- recordings with a header -----------------------------------------------------------------------
+
+
+class FileDecoder:
+    """A recording in its container, recognised by its first bytes.
+
+    WAV with integers of 8 to 32 bits, floats or mu-law is read here, as it arrives; any number of
+    channels becomes one. Everything else is PyAV's.
+
+    Raises:
+        ConfigurationError: From ``feed``: the recording is no such WAV and PyAV is missing.
+        AudioError: From ``feed`` or ``finish``: the recording can't be read.
+    """
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._inner: Optional[Decoder] = None
+
+    def feed(self, data: bytes) -> bytes:
+        """Return the samples that ``data`` completes; none until the header is complete."""
+        if self._inner is None:
+            self._head += data
+            opened = _opened(self._head)
+            if opened is None:
+                return b""
+            self._inner, data = opened
+            self._head = b""
+        return self._inner.feed(data)
+
+    def finish(self) -> bytes:
+        """Return the rest."""
+        if self._inner is None and self._head:
+            raise AudioError(f"the recording ended after {len(self._head)} bytes, inside its header")
+        return self._inner.finish() if self._inner is not None else b""
+
+    def close(self) -> None:
+        """Stop what is decoding."""
+        if self._inner is not None:
+            self._inner.close()
+
+
+class _WavData:
+    """The ``data`` chunk of a WAV; what may follow it (titles, cue points) is no sound."""
+
+    def __init__(self, stream: _SampleStream, size: Optional[int]) -> None:
+        self._stream = stream
+        self._left = size
+
+    def feed(self, data: bytes) -> bytes:
+        if self._left is not None:
+            data = data[: self._left]
+            self._left -= len(data)
+        return self._stream.feed(data)
+
+    def finish(self) -> bytes:
+        return self._stream.finish()
+
+    def close(self) -> None:
+        pass
+
+
+_HEAD_LIMIT = 1 << 20  # cover pictures may stand before the sound; what is longer is no header
+
+
+def _opened(head: bytes) -> Optional[tuple[Decoder, bytes]]:
+    """Choose the decoder and the bytes that are its own; None while the header is incomplete."""
+    if len(head) < 12:
+        return None
+    if head[:4] not in (b"RIFF", b"RF64") or head[8:12] != b"WAVE":
+        return _Container(), head
+    encoding: Optional[tuple[_Encoding, int, int]] = None
+    at = 12
+    while at + 8 <= len(head):
+        name, size = struct.unpack_from("<4sI", head, at)
+        at += 8
+        if name == b"data":
+            if encoding is None:
+                raise AudioError("the WAV has no 'fmt ' chunk before its sound")
+            # programs that write to a pipe can't know the size: they leave 0 or the largest number
+            return _WavData(_SampleStream(*encoding), size if 0 < size < 0xFFFFFF00 else None), head[at:]
+        if at + size > len(head):
+            break
+        if name == b"fmt ":
+            encoding = _wav_format(head[at : at + size])
+            if encoding is None:
+                return _Container(), head
+        at += size + size % 2  # chunks start at even places
+    if len(head) > _HEAD_LIMIT:
+        raise AudioError(f"the WAV has no sound in its first {_HEAD_LIMIT} bytes")
+    return None
+
+
+def _wav_format(chunk: bytes) -> Optional[tuple[_Encoding, int, int]]:
+    """Read a ``fmt `` chunk: encoding, sample rate, channels; None if the encoding is another's to read."""
+    if len(chunk) < 16:
+        raise AudioError(f"the WAV's 'fmt ' chunk has {len(chunk)} bytes, not 16 or more")
+    tag, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", chunk)
+    if tag == 0xFFFE and len(chunk) >= 26:  # "extensible": the tag proper opens the sub-format's GUID
+        (tag,) = struct.unpack_from("<H", chunk, 24)
+    if not channels or not rate:
+        raise AudioError(f"the WAV claims {channels} channels at {rate} Hz")
+    encoding = _WAV_ENCODINGS.get((tag, bits))
+    return None if encoding is None else (encoding, rate, channels)
+
+
+class _Container:
+    """Any container PyAV knows, decoded on a thread of its own while it arrives.
+
+    PyAV pulls from a file, we are pushed at: the thread stands between. ``_lock`` guards what the two
+    sides hand each other and is never held while decoding.
+    """
+
+    _count = 0
+
+    def __init__(self) -> None:
+        try:
+            import av
+        except ImportError as exc:
+            raise ConfigurationError(
+                "this recording is no WAV that can be read here; other formats need PyAV: "
+                "pip install 'speechmatics-rt-sync[local-file]', or convert it to WAV"
+            ) from exc
+        self._av = av
+        self._lock = threading.Lock()
+        self._news = threading.Condition(self._lock)
+        self._bytes = bytearray()  # all of it: an MP4 may keep its index at the end and be read backwards
+        self._complete = False
+        self._decoded: list[bytes] = []
+        self._error: Optional[Exception] = None
+        self._thread: Optional[threading.Thread] = None
+
+    def feed(self, data: bytes) -> bytes:
+        with self._lock:
+            self._bytes += data
+            self._news.notify()
+        if self._thread is None:
+            _Container._count += 1
+            self._thread = threading.Thread(
+                target=self._decode, name=f"speechmatics-rt-decoder-{_Container._count}", daemon=True
+            )
+            self._thread.start()
+        return self._taken()
+
+    def finish(self) -> bytes:
+        with self._lock:
+            self._complete = True
+            self._news.notify()
+        if self._thread is not None:
+            self._thread.join()  # no deadline: it waits for no one any more, and decodes what is in memory
+        return self._taken()
+
+    def close(self) -> None:
+        with self._lock:
+            self._complete = True
+            self._bytes.clear()
+            self._news.notify()
+        if self._thread is not None:
+            self._thread.join(5)  # at most the packet it is at
+
+    def _taken(self) -> bytes:
+        with self._lock:
+            if self._error is not None:
+                raise AudioError(f"the recording can't be decoded: {self._error}") from self._error
+            taken = b"".join(self._decoded)
+            self._decoded.clear()
+        return taken
+
+    def _decode(self) -> None:
+        try:
+            with self._av.open(_Growing(self), mode="r") as container:
+                if not container.streams.audio:
+                    raise AudioError("it holds no sound")  # noqa: TRY301  # one place tells the session
+                resampler = self._av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+                for frame in container.decode(audio=0):
+                    self._put(resampler.resample(frame))
+                self._put(resampler.resample(None))
+        except Exception as exc:  # noqa: BLE001  # whatever ends this thread belongs to the session
+            with self._lock:
+                self._error = exc
+
+    def _put(self, frames: list[Any]) -> None:
+        decoded = [bytes(frame.to_ndarray().astype("<i2").tobytes()) for frame in frames]
+        with self._lock:
+            self._decoded += decoded
+
+
+class _Growing:
+    """The bytes of a container as a file to read, whose reader waits for what has not arrived."""
+
+    def __init__(self, container: _Container) -> None:
+        self._container = container
+        self._at = 0
+
+    def read(self, size: int) -> bytes:
+        container = self._container
+        with container._lock:
+            while len(container._bytes) <= self._at and not container._complete:
+                container._news.wait()  # ended by finish() and close(), one of which is always called
+            data = bytes(container._bytes[self._at : self._at + size])
+        self._at += len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        if whence == 2:
+            return -1  # FFmpeg's word for "unknown": the end has not arrived, and must not be waited for
+        self._at = offset + (self._at if whence == 1 else 0)
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
