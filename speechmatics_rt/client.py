@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 import warnings
 import weakref
 from collections.abc import Mapping
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 __all__ = ["UNSET", "BaseClient", "Client"]
 
 logger = logging.getLogger(__name__)
+
+_GRACE = 0.5  # seconds for a handler that runs when stop_session() gives up
 
 _Self = TypeVar("_Self", bound="BaseClient")
 UNSET: Any = type("UNSET", (), {"__repr__": lambda self: "UNSET"})()
@@ -122,6 +125,7 @@ class BaseClient(EventEmitter):
         if session is None:
             return
         connection = session.connection
+        deadline = float("inf") if timeout is None else time.monotonic() + timeout
         connection.end_stream()
         if session.delivering == threading.get_ident() and not session.delivered.is_set():
             return
@@ -130,9 +134,10 @@ class BaseClient(EventEmitter):
                 f"the transcript was not complete within {timeout:g} s", stage="end", seconds=timeout
             )
             connection.fail(error)
-            connection.close()
+            connection.close(deadline)
+            session.delivered.wait(_GRACE)
             raise session.annotate(error)
-        connection.close()
+        connection.close(deadline)
         session.raise_failure()
 
     def send_message(self, message: Mapping[str, Any]) -> None:

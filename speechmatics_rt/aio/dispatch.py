@@ -125,16 +125,20 @@ class Dispatcher:
         try:
             while True:
                 for message in self._arrived:
+                    session.check_closed()
                     return message
                 await asyncio.sleep(0)  # the loop's turn, however much has arrived
                 if not await self._receive():
-                    await self.end()
-                    return None
+                    break
         except SpeechmaticsError as exc:
             await self.end(exc)
             if session.streamed:
-                session.annotate(exc)
+                session.raise_failure(exc)
             raise
+        await self.end()
+        if session.streamed:
+            session.raise_failure()
+        return None
 
     async def _receive(self) -> bool:
         """Wait for messages; False when there are none to come."""
@@ -161,8 +165,7 @@ class Dispatcher:
         """Note that nothing more will be delivered, and close."""
         if self._alarm is not None:
             self._alarm.cancel()
-        self.session.end(failure)
-        await in_thread(self.session.connection.close)
+        await in_thread(self.session.conclude, failure, self._deadline)
 
 
 async def listen(dispatcher: Dispatcher) -> None:
@@ -181,7 +184,7 @@ async def listen(dispatcher: Dispatcher) -> None:
         if not isinstance(exc, SessionError):
             session.log.error("the session failed: %s", exc)  # noqa: TRY400  # stop_session() raises it
     except BaseException as exc:  # a cancellation inside a handler, or of this task with its loop
-        failure = SessionError(f"the dispatcher was ended: {exc!r}")
+        failure = SessionError(f"the delivery was ended: {exc!r}")
         session.connection.fail(failure)
         await dispatcher.end(failure)
         raise

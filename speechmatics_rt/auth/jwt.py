@@ -13,11 +13,11 @@ import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 from urllib.parse import urlsplit
 
 from ..config import ConnectionConfig, is_loopback
+from ..deadline import OverdueError, call_until
 from ..exceptions import (
     AuthenticationError,
     ConfigurationError,
@@ -91,9 +91,9 @@ class JWTAuth(AuthBase):
             self._body["client_ref"] = client_ref
         self._mp_url = None if mp_url is None else _endpoint(mp_url)
         self._request_id = None if request_id is None else checked_key(request_id, "request_id")
-        self._config = ConnectionConfig()
+        self._last_config = ConnectionConfig()
         self._token: Optional[_Token] = None
-        self._given = threading.local()  # .token: what this thread got last
+        self._given = threading.local()  # .token: what this thread got last; .config: its client's
         # Guards _token. Held over the HTTP call on purpose, so that all threads together make one, and so
         # acquired with a deadline. A forked child gets a fresh one: the holder may not exist there.
         self._lock = threading.Lock()
@@ -104,7 +104,13 @@ class JWTAuth(AuthBase):
 
     def configure(self, conn_config: ConnectionConfig) -> None:
         """Use the proxy, the TLS context and ``open_timeout`` of the client, for the request too."""
-        self._config = conn_config
+        # For this thread, which is about to ask: another one may serve a client with other limits.
+        self._given.config = self._last_config = conn_config
+
+    @property
+    def _config(self) -> ConnectionConfig:
+        config: ConnectionConfig = getattr(self._given, "config", self._last_config)
+        return config
 
     def get_auth_headers(self) -> dict[str, str]:
         """Return the header with the token, a new one if need be.
@@ -163,15 +169,12 @@ class JWTAuth(AuthBase):
         url = self._mp_url or _endpoint(os.environ.get(_URL_VARIABLE) or _DEFAULT_URL)
         request = _KeyRequest(_Bearer(key), url, self._body, self._request_id, self._config, deadline)
         del key  # or it would stand in the locals of a traceback
-        answers: SimpleQueue[Union[_Token, BaseException]] = SimpleQueue()
-        name = f"speechmatics-rt-key-{self._request_id or id(self)}"
-        threading.Thread(target=request.run, args=(answers,), name=name, daemon=True).start()
         try:
-            answer = answers.get(timeout=_remaining(deadline))
-        except Empty:
+            answer = call_until(
+                deadline, request.run, name=f"speechmatics-rt-key-{self._request_id or id(self)}"
+            )
+        except OverdueError:
             raise self._timeout(f"{urlsplit(url).hostname} gave no temporary key") from None
-        if isinstance(answer, BaseException):
-            raise answer
         logger.debug("got a temporary key, good for %.0f s", answer.good_until - time.monotonic())
         return answer
 
@@ -224,20 +227,19 @@ class _KeyRequest(NamedTuple):
     config: ConnectionConfig
     deadline: float
 
-    def run(self, answers: SimpleQueue[Union[_Token, BaseException]]) -> None:
+    def run(self) -> _Token:
         try:
             try:
-                answer = self._ask()
+                return self._ask()
             except ConnectionError as exc:
                 delay = max(exc.retry_after or 0.0, _RETRY_DELAY)
                 if delay >= _remaining(self.deadline):
                     raise
                 logger.info("%s; trying once more in %g s", exc, delay)
                 time.sleep(delay)
-                answer = self._ask()
-            answers.put(answer)
-        except BaseException as exc:  # noqa: BLE001 - raised by the thread that waits
-            answers.put(without_frames(exc))
+                return self._ask()
+        except BaseException as exc:  # noqa: BLE001  # raised where the key is waited for, without our frames
+            raise without_frames(exc) from exc.__cause__
 
     def _ask(self) -> _Token:
         try:

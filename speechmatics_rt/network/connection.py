@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 _LOOK_AGAIN = 1.0  # seconds; a window may open below the mark at which senders are called
 _JOIN = 1.0  # seconds to wait for a thread that should be on its way out
+_BUSY = 0.1  # seconds for the lock, which nobody holds for long, where the deadline has passed already
 _LONGEST_WAIT = 3600.0  # for the lock: nobody waits that long, and an endless wait would overflow
 
 
@@ -265,13 +266,15 @@ class Connection(Link):
             self._writing.pump()
             self._monitor.notify()
 
-    def close(self) -> None:
+    def close(self, deadline: float = float("inf")) -> None:
         if os.getpid() != self._pid:  # the parent goes on with its own: not a byte may be written here
             self._sock.close()
             return
         timeout = self._config.close_timeout
+        if timeout is not None:
+            deadline = min(deadline, time.monotonic() + timeout)
         try:
-            self._close_handshake(float("inf") if timeout is None else time.monotonic() + timeout)
+            self._close_handshake(deadline)
         finally:
             self._sock.shut()
             self._monitor.writer.wake()
@@ -319,7 +322,8 @@ class Connection(Link):
     def _close_handshake(self, deadline: float) -> None:
         """Send a close frame and wait for the server's; for the lock, too, only until the deadline."""
         sent = False
-        while self._lock.acquire(timeout=max(0.0, min(deadline - time.monotonic(), _LONGEST_WAIT))):
+        free_by = max(deadline, time.monotonic() + _BUSY)
+        while self._lock.acquire(timeout=max(0.0, min(free_by - time.monotonic(), _LONGEST_WAIT))):
             try:
                 if not sent:
                     sent = True

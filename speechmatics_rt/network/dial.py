@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -29,6 +28,7 @@ from ..config import (
     redact,
     with_sdk,
 )
+from ..deadline import OverdueError, call_until
 from ..exceptions import ConfigurationError, ConnectionError, ProtocolError, SpeechmaticsError, TimeoutError
 from .duplex import DuplexSocket, connect_tls, shared_context, wait_ready
 from .upgrade import BorrowedSocket, UpgradeSocket, refusal
@@ -145,25 +145,16 @@ def _reach(attempt: _Attempt, proxy: Optional[_Proxy]) -> socket.socket:
 
 def _resolve(host: str, port: int, deadline: float) -> list[Any]:
     """Look a name up on a thread of its own, since getaddrinfo() takes no timeout."""
-    answer: list[Any] = []
-    answered = threading.Event()
 
-    def look_up() -> None:
-        try:
-            answer.extend(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except Exception as exc:  # noqa: BLE001  # raised again by who waits
-            answer.append(exc)
-        answered.set()
+    def look_up() -> list[Any]:
+        return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
 
     if _is_numeric(host):
-        look_up()
-    else:
-        threading.Thread(target=look_up, name=f"speechmatics-rt-dns-{host}", daemon=True).start()
-        if not answered.wait(None if deadline == float("inf") else max(0.0, deadline - time.monotonic())):
-            raise socket.timeout("no answer from the resolver")
-    if answer and isinstance(answer[-1], Exception):
-        raise answer[-1]
-    return answer
+        return look_up()
+    try:
+        return call_until(deadline, look_up, name=f"speechmatics-rt-dns-{host}")
+    except OverdueError:
+        raise socket.timeout("no answer from the resolver") from None
 
 
 def _is_numeric(host: str) -> bool:

@@ -154,11 +154,11 @@ class Link(Protocol):
     def fail(self, error: SpeechmaticsError, cause: Optional[BaseException] = None) -> None:
         """End the session for a reason of our own, the audio source's for example: the first cause wins."""
 
-    def close(self) -> None:
+    def close(self, deadline: float = float("inf")) -> None:
         """End it now: a close frame if it fits, ``close_timeout`` for the answer, then the socket is shut.
 
-        Keeps its deadline against everything that could hold it up, locks included. In a forked child it
-        closes the child's descriptor and nothing else.
+        The answer is waited for until ``deadline`` (monotonic) at most, against everything that could hold
+        it up, locks included. In a forked child it closes the child's descriptor and nothing else.
         """
 
     def abandon(self) -> None:

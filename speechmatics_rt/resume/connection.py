@@ -312,7 +312,7 @@ class ResumingConnection(Link):
             connection = self._connection
         connection.fail(error, cause)
 
-    def close(self) -> None:
+    def close(self, deadline: float = float("inf")) -> None:
         if os.getpid() != self._pid:
             self._close_all()
             return
@@ -328,12 +328,12 @@ class ResumingConnection(Link):
         finally:
             if locked:
                 self._lock.release()
-        self._close_all()
+        self._close_all(deadline)
 
-    def _close_all(self) -> None:
+    def _close_all(self, deadline: float = float("inf")) -> None:
         for connection in (self._next, self._connection):
             if connection is not None:
-                connection.close()
+                connection.close(deadline)
 
     def abandon(self) -> None:
         self._state.abandoned = True

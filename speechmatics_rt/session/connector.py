@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import Callable, Optional, Union
 
 from .._version import __version__
-from ..auth import AuthBase, StaticKeyAuth, headers_for
+from ..auth import AuthBase, NoAuth, StaticKeyAuth, headers_for
 from ..config import ConnectionConfig, ResumePolicy, check_url, redact, with_sdk
+from ..deadline import OverdueError, call_until
 from ..exceptions import ConfigurationError, SpeechmaticsError, TimeoutError
 from ..log import SessionLog
 from ..network import Connection, Link, dial, shared_context
@@ -117,8 +118,7 @@ class Connector:
         limit = float("inf") if config.open_timeout is None else time.monotonic() + config.open_timeout
         given = {name.lower() for name in ws_headers}
         try:
-            self.auth.configure(self._trusted())
-            headers = {} if "authorization" in given else headers_for(self.auth, url)
+            headers = {} if "authorization" in given else self._authorization(url, min(limit, deadline))
             if "x-request-id" not in given:
                 headers["X-Request-Id"] = log.request_id
             headers.update(ws_headers)
@@ -133,12 +133,25 @@ class Connector:
         log.info("connected in %.2f s", upgraded.elapsed)
         return Connection(upgraded.sock, config, log, wants=wants)
 
-    def _trusted(self) -> ConnectionConfig:
-        """Give whoever fetches keys the socket's own trust: two stores would disagree one day."""
-        fetches = type(self.auth).configure is not AuthBase.configure
-        if not fetches or self.config.ssl_context is not None:
-            return self.config
-        return replace(self.config, ssl_context=shared_context())
+    def _authorization(self, url: str, deadline: float) -> dict[str, str]:
+        """Ask ``auth`` for its headers, until a moment (monotonic)."""
+        auth = self.auth
+        if type(auth).configure is not AuthBase.configure:  # it fetches keys, and knows a deadline
+            left = None if deadline == float("inf") else max(0.001, deadline - time.monotonic())
+            # The socket's own trust, too: two stores would disagree one day.
+            context = self.config.ssl_context or shared_context()
+            auth.configure(replace(self.config, open_timeout=left, ssl_context=context))
+            return headers_for(auth, url)
+        if deadline == float("inf") or type(auth) in (StaticKeyAuth, NoAuth):
+            return headers_for(auth, url)
+        began = time.monotonic()
+        try:
+            name = f"speechmatics-rt-key-{type(auth).__name__}"
+            return call_until(deadline, lambda: headers_for(auth, url), name=name)
+        except OverdueError:
+            seconds = deadline - began
+            text = f"get_auth_headers() of {type(auth).__name__} did not return within {seconds:.1f} s"
+            raise TimeoutError(text, stage="open", seconds=self.config.open_timeout) from None
 
     def _redial(
         self, ws_headers: Mapping[str, str], log: SessionLog, wants: Callable[[str], bool]

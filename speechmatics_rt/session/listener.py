@@ -30,6 +30,7 @@ def listen(session: Session, client: EventEmitter) -> None:
             session.orphaned = True
             return False
         for message in arrived:
+            session.check_closed()
             try:
                 session.deliver(message, emitter)
             except Exception as exc:  # noqa: BLE001  # handler_errors="raise": stop_session() raises it
@@ -50,7 +51,7 @@ def listen(session: Session, client: EventEmitter) -> None:
             if not isinstance(exc, SessionError):
                 log.error("the session failed: %s", exc.text)  # noqa: TRY400  # stop_session() raises it
         except BaseException as exc:  # SystemExit in a handler
-            failure = SessionError(f"a handler ended the dispatcher: {exc!r}")
+            failure = SessionError(f"a handler ended the delivery: {exc!r}")
             connection.fail(failure, exc)
             raise
         finally:

@@ -71,6 +71,7 @@ def feed(session: Session, sources: Mapping[Optional[str], AudioSource], speed: 
             name=f"speechmatics-rt-{name}-{session.log.request_id}",
             daemon=True,
         )
+        session.senders.append(thread)
         thread.start()
 
 
@@ -93,6 +94,8 @@ def _send(
             connection.end_stream()
         else:
             connection.end_channel(channel)
+    except AudioError as exc:
+        session.source_failed(exc)
     except SessionError as exc:
         if not connection.draining:  # else the session ended while we were about to send
             connection.fail(exc)

@@ -13,7 +13,7 @@ from typing import Any, Optional
 from ..audio import Block, check_chunk
 from ..config import AudioFormat
 from ..events import EventEmitter
-from ..exceptions import SpeechmaticsError, without_frames
+from ..exceptions import SessionError, SpeechmaticsError, without_frames
 from ..log import SessionLog
 from ..network import Latch, Link
 from ..stats import Latency, SessionStats
@@ -23,6 +23,8 @@ from .latency import Meter
 __all__ = ["Session"]
 
 logger = logging.getLogger(__name__)
+
+_GRACE = 1.0  # seconds for a read of a source that is under way when its session has ended
 
 
 class Session:
@@ -62,6 +64,8 @@ class Session:
         self.failure_seen = False
         self.orphaned = False  # the listener found its client gone
         self.closed = False  # by close(): nobody waits for its handlers
+        self.senders: list[threading.Thread] = []  # that read the caller's sources
+        self._source_failure: Optional[SpeechmaticsError] = None
 
     @property
     def over(self) -> bool:
@@ -105,10 +109,13 @@ class Session:
             self.annotate(exc)
             raise
 
+    def check_closed(self) -> None:
+        """Raise SessionError if there is a message to be handled and ``close()`` came before it."""
+        if self.closed:
+            raise SessionError("the session was closed while messages of it were waiting to be handled")
+
     def deliver(self, message: dict[str, Any], emitter: EventEmitter) -> None:
         """Hand one message to the transcript and to its handlers, on this thread."""
-        if self.closed:
-            return
         self.take_in(message)
         emitter.emit(message["message"], message)
 
@@ -131,8 +138,39 @@ class Session:
             final_latency=Latency.of(finals),
         )
 
+    def source_failed(self, error: SpeechmaticsError) -> None:
+        """End the audio where its source failed: what was sent is still transcribed, and then this raised."""
+        if self._source_failure is None:
+            self._source_failure = error
+        self.connection.end_stream()
+
+    def conclude(self, failure: Optional[SpeechmaticsError] = None, deadline: float = float("inf")) -> None:
+        """Close the connection, and give the caller back what is his: his source is read no more.
+
+        Waits ``_GRACE`` seconds for a read that is under way, whatever ``deadline`` (monotonic), which is
+        for the close frame: with the read would go what the caller's next attempt should send.
+        """
+        try:
+            self.connection.close(deadline)
+            if self._is_source_read():
+                text = "an audio source is still being read, and what it gives next is lost"
+                self.log.warning(text)
+                if failure is not None:
+                    failure.args = (f"{failure.text}; {text}",)
+        finally:
+            self.end(failure)
+
+    def _is_source_read(self) -> bool:
+        """Wait for the threads that read sources; True if one stays."""
+        patience = time.monotonic() + _GRACE
+        for thread in self.senders:
+            if thread is not threading.current_thread() and thread.is_alive():
+                thread.join(max(0.0, patience - time.monotonic()))
+        return any(thread.is_alive() and thread is not threading.current_thread() for thread in self.senders)
+
     def end(self, failure: Optional[SpeechmaticsError] = None) -> None:
         """Note that nothing more will be delivered."""
+        failure = self._source_failure or failure  # the first cause wins
         if self.failure is None and failure is not None:
             self.failure = copy.copy(failure)  # a copy has no traceback, which would keep a caller's frames
             self.failure.__cause__ = failure.__cause__
@@ -152,8 +190,10 @@ class Session:
         self.failure_seen |= not self.connection.is_open
         return error
 
-    def raise_failure(self) -> None:
-        """Raise what ended it, if it failed."""
+    def raise_failure(self, caught: Optional[SpeechmaticsError] = None) -> None:
+        """Raise what ended it, if it failed; ``caught``, which was just raised, itself if it is that."""
+        if caught is not None and self._source_failure is None:
+            raise self.annotate(caught)
         if self.failure is not None:
             raise self.annotate(copy.copy(self.failure)) from self.failure.__cause__
         if self.handler_failure is not None:

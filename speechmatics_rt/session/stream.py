@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from typing import Any, Optional, cast
@@ -15,6 +16,8 @@ from ..transcript import Transcript
 from .session import Session
 
 __all__ = ["MessageStream"]
+
+_INTERRUPTED = 1.0  # seconds for the server's close frame when who iterates is interrupted
 
 
 class MessageStream:
@@ -73,10 +76,11 @@ class MessageStream:
         try:
             while True:
                 for message in self._arrived:
+                    session.check_closed()
                     return message
                 arrived = session.connection.receive(self._deadline)
                 if arrived is None:
-                    raise TimeoutError(  # like any other end of the session
+                    raise TimeoutError(  # noqa: TRY301  # like any other end of the session
                         f"the transcription was not complete within {self._timeout:g} s",
                         stage="whole",
                         seconds=self._timeout,
@@ -85,10 +89,13 @@ class MessageStream:
                     break
                 self._arrived = arrived
         except SpeechmaticsError as exc:
-            self._failed(exc)
+            session.conclude(exc, self._deadline)
+            session.raise_failure(exc)
+        except BaseException:  # Ctrl-C, a greenlet's end, a worker's time limit: nobody will come back
+            session.conclude(deadline=time.monotonic() + _INTERRUPTED)
             raise
-        session.end()
-        session.connection.close()
+        session.conclude(deadline=self._deadline)
+        session.raise_failure()
         raise StopIteration
 
     def finish(self) -> Transcript:
@@ -98,18 +105,10 @@ class MessageStream:
                 pass
         return self.transcript
 
-    def _failed(self, error: SpeechmaticsError) -> None:
-        self._session.end(error)
-        self._session.connection.close()
-        self._session.annotate(error)
-
     def close(self) -> None:
         """End the session if it still runs; what had not arrived is lost."""
         self._arrived = iter(())
-        try:
-            self._session.connection.close()
-        finally:
-            self._session.end()
+        self._session.conclude()
 
     def __enter__(self) -> MessageStream:
         return self
