@@ -59,8 +59,8 @@ IMPURE = {"socket", "ssl", "threading", "_thread", "time", "logging", "selectors
 EXCUSED = {("transcript.transcript", "threading"), ("config.connection", "ssl")}
 
 DOORS = {
-    "websocket": {"network.dial"},
-    "python_socks": {"network.dial"},
+    "websocket": {"network.dialer"},
+    "python_socks": {"network.dialer"},
     "requests": {"auth.jwt"},
     "jwt": {"auth.jwt"},
     "orjson": {"protocol.codec"},

@@ -1,6 +1,6 @@
 """One socket, two threads, one lock.
 
-``dial`` makes the connection (DNS, TCP, proxy, TLS), ``upgrade`` judges the answer, ``duplex`` lets two
+``dialer`` makes the connection (DNS, TCP, proxy, TLS), ``upgrade`` judges the answer, ``duplex`` lets two
 threads use one TLS socket. ``connection`` owns a session on it: the ``reader`` takes in, the ``writer``
 sends and keeps the time. ``wakeup`` has the ways to wait.
 """
@@ -8,7 +8,7 @@ sends and keeps the time. ``wakeup`` has the ways to wait.
 from __future__ import annotations
 
 from .connection import Connection
-from .dial import dial
+from .dialer import dial
 from .duplex import shared_context
 from .link import Link, Messages
 from .wakeup import Latch, WaitList, WakeUp

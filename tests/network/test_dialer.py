@@ -31,7 +31,7 @@ from speechmatics_rt.exceptions import (
     ProtocolError,
     TimeoutError,
 )
-from speechmatics_rt.network.dial import Upgraded, check_url, dial, redact, with_sdk
+from speechmatics_rt.network.dialer import Upgraded, check_url, dial, redact, with_sdk
 
 Handler = Callable[[socket.socket], None]
 
@@ -450,7 +450,7 @@ def test_a_dead_first_address_costs_a_quarter_second(monkeypatch: pytest.MonkeyP
 
 
 def test_a_refusing_first_address_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("speechmatics_rt.transport._STAGGER", 8.0)  # what it would cost to wait
+    monkeypatch.setattr("speechmatics_rt.network.dialer._STAGGER", 8.0)  # what it would cost to wait
     with a_closed_port() as dead, Service(Upgrading()) as service:
         monkeypatch.setattr(socket, "getaddrinfo", addresses(dead, service.port))
         upgraded = connect("ws://two.example/")
@@ -890,7 +890,7 @@ def test_importing_the_module_imports_no_websocket_no_ssl_and_no_proxy() -> None
     import subprocess
 
     code = (
-        "import sys, speechmatics_rt.network.dial;"
+        "import sys, speechmatics_rt.network.dialer;"
         "sys.exit(any(name in sys.modules for name in ('websocket', 'ssl', 'python_socks', 'http.client')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
