@@ -87,7 +87,8 @@ class Connection(Link):
 
     @property
     def draining(self) -> bool:
-        return self._protocol.outcome is not None or self._protocol.state.phase is Phase.DRAINING
+        protocol = self._protocol
+        return protocol.outcome is not None or protocol.ending or protocol.state.phase is Phase.DRAINING
 
     @property
     def seconds_sent(self) -> float:

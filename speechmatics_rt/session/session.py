@@ -24,7 +24,7 @@ __all__ = ["Session"]
 
 logger = logging.getLogger(__name__)
 
-_GRACE = 1.0  # seconds for a read of a source that is under way when its session has ended
+_GRACE = 0.5  # seconds for a read of a source that is under way when its session has ended
 
 
 class Session:
@@ -140,9 +140,9 @@ class Session:
 
     def source_failed(self, error: SpeechmaticsError) -> None:
         """End the audio where its source failed: what was sent is still transcribed, and then this raised."""
-        if self._source_failure is None:
+        if not self.connection.draining:  # else the server's Error, or an end that was asked for, came first
             self._source_failure = error
-        self.connection.end_stream()
+            self.connection.end_stream()
 
     def conclude(self, failure: Optional[SpeechmaticsError] = None, deadline: float = float("inf")) -> None:
         """Close the connection, and give the caller back what is his: his source is read no more.

@@ -1158,7 +1158,7 @@ def test_a_cancellation_inside_a_handler_is_not_taken_for_the_end_of_the_transcr
         await client.start_session(audio_format=PCM)
         for _ in range(5):
             await client.send_audio(SECOND)
-        with pytest.raises(SessionError, match="dispatcher was ended"):
+        with pytest.raises(SessionError, match="delivery was ended"):
             await asyncio.wait_for(client.stop_session(), 10)
 
     run(main)

@@ -263,8 +263,11 @@ def deaf() -> Iterator[str]:
 
 
 class SlowAuth(AuthBase):
+    def __init__(self) -> None:
+        self.released = threading.Event()
+
     def get_auth_headers(self) -> dict[str, str]:
-        time.sleep(4)
+        self.released.wait(10)
         return {"Authorization": "Bearer late"}
 
 
@@ -285,10 +288,12 @@ def test_a_platform_that_hangs_takes_no_longer_than_the_whole_call_may(serve, cl
 def test_an_auth_that_takes_its_time_is_left_behind_at_the_deadline(serve, client_of, limit: str) -> None:
     options = {"timeout": LIMIT} if limit == "timeout" else {}
     config = {"open_timeout": LIMIT} if limit == "open_timeout" else {}
-    client = client_of(serve(), auth=SlowAuth(), **config)
+    auth = SlowAuth()
+    client = client_of(serve(), auth=auth, **config)
     took, error = _took(lambda: client.transcribe(SECOND, audio_format=PCM, **options), TimeoutError)
     assert (took < MOST, error.stage) == (True, "whole" if limit == "timeout" else "open")
     assert "SlowAuth" in str(error)
+    auth.released.set()
 
 
 @pytest.mark.parametrize("faults", [[Fault.no_end(), Fault.no_close_reply()]])

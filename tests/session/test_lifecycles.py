@@ -279,7 +279,7 @@ def test_a_verdict_nobody_collects_ends_the_reader_all_the_same(raw):
         yield SECOND
         raise OSError("pulled out")
 
-    c = client(raw(script))
+    c = client(raw(script), end_timeout=0.5)
     messages = c.stream(source(), audio_format=PCM)
     assert gone(3), ours()
     with pytest.warns(ResourceWarning):  # nobody saw the failure
@@ -626,8 +626,8 @@ def test_paced_audio_leaves_no_waiters_behind_while_nothing_is_delivered(raw) ->
             opcode, data = wire.frame()
             if opcode == 2:
                 count += 1
-                if count > 8:
-                    wire.say(message="AudioAdded", seq_no=count - 8)
+                if count > 5:
+                    wire.say(message="AudioAdded", seq_no=count - 5)
             elif opcode == 8:
                 return wire.put(8, data)
 
