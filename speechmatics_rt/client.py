@@ -270,6 +270,9 @@ class BaseClient(EventEmitter):
     def _prepare(self) -> None:
         """Begin a call that opens a session: from here on a request to stop is meant for that one."""
         self._forget_parent()
+        session = self._session
+        if session is not None and session.left and not session.over:
+            self.close()  # should its loop go on all the same, it is told
         self._check_free()  # before the first read of a source, which may take long
         self._stop_while_opening = False
 

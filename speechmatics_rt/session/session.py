@@ -64,6 +64,7 @@ class Session:
         self.failure_seen = False
         self.orphaned = False  # the listener found its client gone
         self.closed = False  # by close(): nobody waits for its handlers
+        self.handling = False  # the delivering thread is in a handler
         self.senders: list[threading.Thread] = []  # that read the caller's sources
         self._source_failure: Optional[SpeechmaticsError] = None
 
@@ -73,6 +74,14 @@ class Session:
         if self.connection.is_open:
             return False
         return self.closed or self.delivered.is_set() or self.delivering == threading.get_ident()
+
+    @property
+    def left(self) -> bool:
+        """Whether it is a stream whose own thread does something else: its loop was left, or interrupted.
+
+        Not always can that be seen: where a traceback is kept, as in a notebook, the stream lives on with it.
+        """
+        return self.streamed and self.delivering == threading.get_ident() and not self.handling
 
     def seconds(self, size: int) -> float:
         """Return how long ``size`` bytes of audio sound; 0 where that can't be known (format ``file``)."""
@@ -117,7 +126,11 @@ class Session:
     def deliver(self, message: dict[str, Any], emitter: EventEmitter) -> None:
         """Hand one message to the transcript and to its handlers, on this thread."""
         self.take_in(message)
-        emitter.emit(message["message"], message)
+        self.handling = True
+        try:
+            emitter.emit(message["message"], message)
+        finally:
+            self.handling = False
 
     def take_in(self, message: dict[str, Any]) -> None:
         """Put one message, which the handlers are about to get, into the transcript and the figures."""

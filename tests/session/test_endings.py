@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import io
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -197,6 +200,129 @@ def test_no_handler_of_an_event_loop_runs_after_close(serve, whole) -> None:
     closed, after, error = asyncio.run(main())
     assert after == closed
     assert 0 < len(error.transcript.words) < len(whole.words)
+
+
+# -- an interrupted loop -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def endless() -> Iterator[Any]:
+    """A source as a microphone is one; it tells how often it was read."""
+    closing = threading.Event()
+
+    class Endless:
+        reads = 0
+
+        def read(self, size: int) -> bytes:
+            Endless.reads += 1
+            closing.wait(0.02)
+            return b"" if closing.is_set() else SECOND[:640]
+
+    yield Endless()
+    closing.set()
+
+
+def _interrupted_in(client: Client, source: Any, where: str) -> KeyboardInterrupt:
+    """Interrupt a loop over a stream that nothing closes, and keep the traceback, as a notebook does."""
+
+    def cell() -> None:
+        messages = client.stream(source, audio_format=PCM)
+        for _ in messages:
+            if where == "the body":
+                raise KeyboardInterrupt
+
+    def interrupt() -> None:
+        while source.reads < 20:
+            time.sleep(0.01)  # a source that is read gives no other sign
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)  # as the terminal does it
+
+    if where == "the wait":
+        threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt) as caught:
+        cell()
+    return caught.value
+
+
+def test_a_loop_interrupted_while_it_waits_sends_no_more(serve, client_of, endless) -> None:
+    server = serve(faults=[Fault.silence(after_seconds=0.2)])
+    client = client_of(server)
+    kept = _interrupted_in(client, endless, "the wait")
+    assert not client.is_connected
+    reads = endless.reads
+    assert server.sessions[0].wait_closed(5)
+    assert endless.reads == reads
+    assert kept.__traceback__ is not None  # with the stream in its frames
+
+
+def test_the_next_session_of_a_client_closes_the_one_whose_loop_was_left(serve, client_of, endless) -> None:
+    server = serve()
+    client = client_of(server)
+    kept = _interrupted_in(client, endless, "the body")
+    assert client.is_connected  # nobody can know yet
+    assert client.transcribe(SECOND, audio_format=PCM).words
+    assert server.sessions[0].wait_closed(5)
+    assert kept.__traceback__ is not None
+
+
+def test_a_loop_that_starts_another_session_of_its_client_is_told(serve, client_of) -> None:
+    client = client_of(serve())
+    with pytest.raises(SessionError, match="closed"):
+        for _ in client.stream(MINUTE, audio_format=PCM):
+            client.transcribe(SECOND, audio_format=PCM)
+
+
+def test_a_handler_can_start_no_other_session(serve, client_of, whole) -> None:
+    client = client_of(serve())
+    refused: list[SessionError] = []
+
+    def start(_: Any) -> None:
+        with pytest.raises(SessionError, match="running already") as caught:
+            client.transcribe(SECOND, audio_format=PCM)
+        refused.append(caught.value)
+
+    client.once("AddTranscript", start)
+    assert client.transcribe(MINUTE, audio_format=PCM).text == whole.text
+    assert refused
+
+
+NOTEBOOK = """
+from jupyter_client.manager import start_new_kernel
+from speechmatics_rt.local import LocalServer
+
+CELL = '''
+import time
+from speechmatics_rt import AudioFormat, Client
+
+def microphone():
+    while True:
+        time.sleep(0.02)
+        yield bytes(640)
+
+client = Client(url="URL")
+for message in client.stream(microphone(), audio_format=AudioFormat("pcm_s16le", 16000)):
+    pass
+'''
+
+with LocalServer() as server:
+    kernel, channel = start_new_kernel(startup_timeout=50)
+    try:
+        cell = channel.execute(CELL.replace("URL", server.url))
+        record = server.wait_for_session(0, timeout=30)
+        record.wait_for(lambda it: it.audio_seconds > 0.3, timeout=20)
+        kernel.interrupt_kernel()
+        record.wait_closed(10)
+        replies = iter(lambda: channel.get_shell_msg(timeout=20), None)
+        print(next(it["content"]["ename"] for it in replies if it["parent_header"].get("msg_id") == cell))
+    finally:
+        channel.stop_channels()
+        kernel.shutdown_kernel(now=True)
+"""
+
+
+def test_an_interrupted_cell_of_a_kernel_ends_its_session() -> None:
+    program = [sys.executable, "-c", NOTEBOOK]
+    ended = subprocess.run(program, capture_output=True, text=True, timeout=55, check=False)
+    assert ended.stdout == "KeyboardInterrupt\n", ended.stderr
 
 
 # -- a source that fails at its end ------------------------------------------------------------------------
