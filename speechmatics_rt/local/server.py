@@ -288,7 +288,7 @@ class LocalServer:
         """Return the records of the WebSockets that are open."""
         with self._lock:
             records = [session.record for session, _ in self._running]
-        return [record for record in records if record.status == 101 and not record.closed.is_set()]
+        return [record for record in records if record.counts]
 
 
 def _engine_of(engine: Union[str, Engine]) -> Engine:

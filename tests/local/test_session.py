@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from speechmatics_rt import AudioFormat, Client
 from speechmatics_rt.local import LocalServer, Script, ScriptedEngine, Word
 
 from .raw_client import RAW, RawClient, start_message
@@ -395,6 +396,12 @@ def test_over_the_quota_a_session_is_refused_in_band() -> None:
         server.sessions[1].wait_closed()
         with RawClient(server) as third:
             third.start()
+
+
+def test_sessions_that_come_strictly_one_after_the_other_need_a_quota_of_one() -> None:
+    with LocalServer(quota=1) as server, Client(url=server.url) as client:
+        for _ in range(60):
+            assert client.transcribe(bytes(3200), audio_format=AudioFormat("pcm_s16le", 16000)) is not None
 
 
 def test_raw_formats_give_the_time_by_their_width() -> None:

@@ -128,17 +128,20 @@ class Peer:
         if self.closing:
             return
         self.closing = True
+        self._record.counts = False  # before the goodbye: who hears it may come back at once
         self.wire.send(data + self.after_close)
         self.later("close", CLOSE_TIMEOUT, self.wire.finish)
         self.wire.call(self.read_on)  # the client's close frame may be among the frames that wait
 
     def end(self) -> None:
         """End the stream (FIN) without a close frame."""
+        self._record.counts = False
         self._last_bytes(b"")
 
     def reset(self) -> None:
         """Drop the connection (RST)."""
         self.closing = True
+        self._record.counts = False
         self.wire.reset()
 
     def hang(self, seconds: Optional[float]) -> None:
@@ -236,6 +239,7 @@ class Peer:
             self.answer(refusal.status, refusal.body, refusal.headers)
             return
         self._record.status = 101
+        self._record.counts = True
         self.wire.send(answer)
         self._listener.opened()
         if early:

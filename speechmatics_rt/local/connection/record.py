@@ -44,6 +44,7 @@ class SessionRecord:
             ``closed``).
         close_code, close_reason: Of the client's close frame; None and "" if none came.
         server_code, server_reason: Of the server's close frame.
+        counts: Whether it takes a place in the quota: from the upgrade to the server's goodbye.
         closed: Set when the connection is over and its threads are gone.
     """
 
@@ -73,6 +74,7 @@ class SessionRecord:
     close_reason: str = ""
     server_code: Optional[int] = None
     server_reason: str = ""
+    counts: bool = False
     closed: threading.Event = field(default_factory=threading.Event)
     _chunks: deque[tuple[Optional[str], bytes, float]] = field(default_factory=deque, repr=False)
     _kept: float = 0.0  # s of audio in them
@@ -191,6 +193,7 @@ class SessionRecord:
         self.notify()
 
     def add_end(self) -> None:
+        self.counts = False
         # Who waits for ``closed`` may look at any moment: its time is there before, and the waking is last.
         self.times["closed"] = time.monotonic()
         self.closed.set()
