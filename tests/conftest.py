@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable
@@ -43,13 +44,17 @@ def nothing_left_behind() -> Iterator[None]:
     What a cycle of garbage holds is collected only when the counts differ: each test is held to the count it
     began with, so that none hands garbage on to the next.
     """
-    before = threads(), descriptors()
+    running, opened = Counter(threads()), descriptors()
+
+    def left() -> tuple[list[str], int]:
+        return list(Counter(threads()) - running), max(0, descriptors() - opened)
+
     yield
     deadline = time.monotonic() + 3
-    while (threads(), descriptors()) > before and time.monotonic() < deadline:
+    while any(left()) and time.monotonic() < deadline:
         gc.collect()  # a failing test keeps its frames alive for a moment
         time.sleep(0.01)  # nothing rings when a daemon thread ends
-    assert (threads(), descriptors()) <= before
+    assert left() == ([], 0)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -27,7 +27,10 @@ LARGEST_WHEEL = 300_000  # bytes; a wheel that holds more than our modules is la
 LARGEST_INSTALLATION = 1_250_000  # bytes of source, of which 0.37 MB are websocket-client
 
 packaging = pytest.mark.packaging
-pytestmark = pytest.mark.xdist_group("packaging")  # one wheel, one environment
+pytestmark = [
+    pytest.mark.xdist_group("packaging"),  # one wheel, one environment
+    pytest.mark.timeout(300),  # whichever test comes first waits for both
+]
 
 
 def run(*command: object, check: bool = True, **options: object) -> subprocess.CompletedProcess:
@@ -94,7 +97,6 @@ def python(core: Path, tmp_path: Path) -> Callable[..., str]:
 
 
 @packaging
-@pytest.mark.timeout(300)  # the first of these tests waits for both environments
 def test_the_wheel_holds_the_package_its_type_marker_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
@@ -110,7 +112,6 @@ def test_the_wheel_holds_the_package_its_type_marker_and_nothing_else(wheel: Pat
 
 
 @packaging
-@pytest.mark.timeout(300)
 def test_the_core_requires_one_package(core: Path) -> None:
     listed = run(scripts(core) / "python", "-m", "pip", "list", "--format", "freeze").stdout
     names = {line.partition("==")[0] for line in listed.splitlines() if "==" in line}

@@ -50,6 +50,29 @@ def test_nothing_is_left_of_a_server_that_was_closed_in_mid_session(tls: bool) -
     assert descriptors() == before
 
 
+def test_all_that_start_opens_is_open_when_it_returns(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits, goes_on = threading.Event(), threading.Event()
+    run = threading.Thread.run
+
+    def later(thread: threading.Thread) -> None:
+        waits.set()
+        goes_on.wait(10)
+        run(thread)
+
+    monkeypatch.setattr(threading.Thread, "run", later)
+    with LocalServer() as server:
+        assert waits.wait(10)
+        before = descriptors()
+        goes_on.set()
+        with Talk(server) as talk:
+            talk.start()
+            talk.finish(talk.audio(0.2))
+        for thread in threading.enumerate():
+            if "session" in thread.name:
+                thread.join(5)
+        assert descriptors() == before
+
+
 def test_sessions_leave_no_thread_and_no_descriptor() -> None:
     with LocalServer() as server:
         before = descriptors()

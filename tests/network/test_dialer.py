@@ -46,14 +46,13 @@ def nothing_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         if name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     gc.collect()
-    before = descriptors(), threading.active_count()
+    before, others = descriptors(), threading.enumerate()  # an earlier test's thread may end in this one
     yield
     deadline = time.monotonic() + 5
-    while threading.active_count() > before[1] and time.monotonic() < deadline:
-        for thread in threading.enumerate():
-            if thread is not threading.current_thread() and thread.daemon:
-                thread.join(0.1)
-    assert (descriptors(), threading.active_count()) == before
+    while (new := set(threading.enumerate()) - {*others}) and time.monotonic() < deadline:
+        for thread in new:
+            thread.join(0.1)
+    assert (descriptors(), new) == (before, set())
 
 
 @pytest.fixture(scope="module")

@@ -122,7 +122,20 @@ def _validators(side: str) -> dict[str, Draft202012Validator]:
         schema["$defs"]["alternatives"]["items"]["required"] = ["content"]
     Draft202012Validator.check_schema(schema)
     return {
-        name: Draft202012Validator({**schema, "$ref": f"#/$defs/{name}"}, format_checker=_FORMATS)
-        for name in schema["$defs"]
+        name: Draft202012Validator(_whole(part, schema["$defs"]), format_checker=_FORMATS)
+        for name, part in schema["$defs"].items()
         if name[0].isupper()
     }
+
+
+def _whole(part: Any, definitions: Mapping[str, Any]) -> Any:
+    """Put each definition in the place of its reference: to look them up takes half of the time."""
+    if isinstance(part, list):
+        return [_whole(item, definitions) for item in part]
+    if not isinstance(part, dict):
+        return part
+    rest = {key: _whole(value, definitions) for key, value in part.items() if key != "$ref"}
+    if "$ref" not in part:
+        return rest
+    there = _whole(definitions[part["$ref"].removeprefix("#/$defs/")], definitions)
+    return {**rest, "allOf": [*rest.get("allOf", []), there]} if rest else there

@@ -297,8 +297,10 @@ def test_a_slow_consumer_pauses_the_feeder_but_not_the_messages(serve, client_of
         deadline = time.monotonic() + 10
         while client.stats.queue_depth <= 100 and time.monotonic() < deadline:
             time.sleep(0.01)
-        before = client.audio_bytes_sent
-        time.sleep(0.3)
+        before = -1
+        while client.audio_bytes_sent > before:  # a chunk may be on its way when the feeder is told to pause
+            before = client.audio_bytes_sent
+            time.sleep(0.3)
         assert client.audio_bytes_sent == before < len(SECOND) * 120
         gate.set()
         worker.join(30)

@@ -420,7 +420,7 @@ def test_a_handler_that_sends_while_behind_still_meets_send_timeout(raw):
             wire.say(message="Info", type="x", reason="y")
         wire.answer_pings()
 
-    raised = []
+    raised, met = [], threading.Event()
 
     def send(message):
         time.sleep(0.2)
@@ -429,11 +429,12 @@ def test_a_handler_that_sends_while_behind_still_meets_send_timeout(raw):
                 c.send_audio(SECOND)
         except SpeechmaticsError as exc:
             raised.append(exc)
+            met.set()
 
     c = client(raw(script), max_queue=10, send_timeout=0.4, window_seconds=2)
     c.once("Info", send)
     c.start_session(audio_format=PCM)
-    time.sleep(2)
+    assert met.wait(10)
     c.close()
     assert isinstance(raised[0], TimeoutError)
 

@@ -10,6 +10,7 @@ import io
 import json
 import ssl
 import sys
+import threading
 from pathlib import Path
 
 import speechmatics_rt
@@ -30,20 +31,29 @@ def show(line):
 
 
 class Source:
-    """Audio that says the steps of a scenario through the client between two reads."""
+    """Audio that says the steps of a scenario through the client between two reads.
 
-    def __init__(self, path, client, steps, chunk):
+    All channels meet before a step, and go on after it: what it is about has come equally far on each.
+    """
+
+    def __init__(self, path, client, steps, chunk, meeting, numbers):
         self.file = io.BytesIO(Path(path).read_bytes())
         self.client = client
         self.steps = list(steps)
         self.chunk = chunk
         self.number = 0
+        self.meeting = meeting
+        self.numbers = numbers
 
     def __iter__(self):
         while True:
             piece = self.file.read(self.chunk)
+            if self.number in self.numbers:
+                self.meeting.wait(10)
             while self.number and self.steps and (self.steps[0][0] <= self.number or not piece):
                 self.say(dict(self.steps.pop(0)[1]))
+            if self.number in self.numbers:
+                self.meeting.wait(10)
             if not piece:
                 return
             self.number += 1
@@ -82,12 +92,16 @@ def speak(scenario):
     trust = ssl.create_default_context(cafile=scenario["authority"]) if scenario["authority"] else None
     with kind(auth, url=scenario["url"], conn_config=ConnectionConfig(ssl_context=trust)) as client:
         client.on_any(show)
+        meeting = threading.Barrier(len(audio))
+        numbers = {number for number, _ in scenario["steps"] if number and len(audio) > 1}
         sources = {
             channel: Source(
                 path,
                 client,
                 [step for step in scenario["steps"] if step[0]] if place == 0 else (),
                 scenario["chunk"],
+                meeting,
+                numbers,
             )
             for place, (channel, path) in enumerate(audio.items())
         }
