@@ -265,7 +265,8 @@ class Exchange:
             return False
         ending = self.session.ending
         if ending is not None and (ending.error is not None or ending.code is not None):
-            error = ending.exception(self._state_at - self._began)  # the server spoke first
+            # The server spoke first: with an Error, or with its close frame alone, which came just now.
+            error = ending.exception((now if ending.error is None else self._state_at) - self._began)
         self.verdict = Verdict(copy.copy(error), cause, normal)  # without a traceback and its frames
         self.session.lose()
         self._hang_up_within(self._config.close_timeout, now)
