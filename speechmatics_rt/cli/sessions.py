@@ -77,10 +77,14 @@ class Sitting:
             f"{record.audio_seconds:.1f} s of audio" if record.audio_seconds else f"{record.audio_size} bytes"
         )
         return Token(
-            f"ended {how}, after {time.monotonic() - self._began:.1f} s: {size} heard, "
+            f"ended {how}, after {self._lasted():.1f} s: {size} heard, "
             f"{record.tally['AddTranscript']} finals, close code {code}{faults}",
             "" if well else ALERT,
         )
+
+    def _lasted(self) -> float:
+        times = dict(self.record.times)  # who looks late at a record must not count from then
+        return times.get("closed", time.monotonic()) - times.get("accept", self._began)
 
     def _unmet(self) -> str:
         """Say what became of a connection that was no session."""
