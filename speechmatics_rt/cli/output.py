@@ -217,7 +217,7 @@ class Captions:
             self.whole = False
             if not self._warned:
                 self._warned = True
-                self._warn(f"can't write --captions {self._place.name!r}: {cause_of(exc)}")
+                self._warn(f"can't write {self._place}: {cause_of(exc)}")
         self._due = False
         took = time.monotonic() - began
         if took > _LONG:  # else the session would fall behind

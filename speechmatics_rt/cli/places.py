@@ -33,7 +33,12 @@ class Place(NamedTuple):
         return cls(option, name, standard if name == "-" else _descriptor_of(name))
 
     def __str__(self) -> str:
-        return f"{self.option} {self.name!r}".strip() if self.name else self.option
+        return self.shown if self.shown == self.option else f"{self.option} {self.shown}".strip()
+
+    @property
+    def shown(self) -> str:
+        """What an error calls it: by its name, or as what it is."""
+        return self.option if self.descriptor is not None and not self.name else repr(self.name)
 
     @property
     def is_standard_output(self) -> bool:
@@ -90,8 +95,7 @@ def check_apart(outputs: Sequence[Place], inputs: Sequence[Place]) -> None:
 
 
 def unwritable(place: Place, exc: Exception) -> ConfigurationError:
-    what = repr(place.name) if place.name else place.option
-    return ConfigurationError(f"can't write {what}: {getattr(exc, 'strerror', None) or exc}")
+    return ConfigurationError(f"can't write {place.shown}: {getattr(exc, 'strerror', None) or exc}")
 
 
 def _made(place: Place) -> bool:

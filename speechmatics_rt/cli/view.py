@@ -208,7 +208,7 @@ class View:
         self.complete = False
         self._screen.rest()
         where = "standard output" if not self._out.missing else "standard error"
-        self._note(f"error: can't write {self._place.name!r}: {cause_of(exc)}; it goes to {where} instead")
+        self._note(f"error: can't write {self._place.shown}: {cause_of(exc)}; it goes to {where} instead")
 
     def _give(self, text: str) -> None:
         if self._out.missing:
