@@ -42,7 +42,13 @@ def in_shell(line: str, *, shell: str = "bash", **options: Any) -> tuple[int, st
     env = environment(RT=f"{sys.executable} -m speechmatics_rt", **options.pop("env", {}))
     line = f"set -o pipefail; {line}" if shell == "bash" else line
     done = subprocess.run(
-        [shell, "-c", line], env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, **options
+        [shell, "-c", line],
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=30,
+        check=False,
+        **options,
     )
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 

@@ -1,4 +1,4 @@
-"""Nothing of the user's is destroyed, and nothing that was heard is lost: real files, disks that really fill."""
+"""Nothing of the user's is destroyed, and nothing that was heard is lost: files, links, full disks."""
 
 from __future__ import annotations
 
@@ -413,7 +413,7 @@ def test_captions_into_a_pipe_are_written_once(here: Path) -> None:
     assert (here / "copy").read_text().count("WEBVTT") == 1
 
 
-# -- what was asked for is in the format, or is refused -------------------------------------------------------
+# -- what was asked for is in the format, or is refused ------------------------------------------------------
 
 
 def test_a_file_of_text_holds_what_would_have_been_shown(here: Path) -> None:
