@@ -123,11 +123,11 @@ def _number(kind: Callable[[str], float], least: float, most: float, words: str)
     return read
 
 
-_SECONDS = _number(float, 1e-3, 1e9, "a number of seconds, 0.001 or more")
-_PAUSE = _number(float, 0, 1e9, "a number of seconds, 0 or more")
-_SPEED = _number(float, 1e-3, 1e9, "a number of seconds of audio a second, 0.001 or more")
+_SECONDS = _number(float, 1e-3, 1e7, "a number of seconds, 0.001 to 10000000")
+_PAUSE = _number(float, 0, 1e7, "a number of seconds")
+_SPEED = _number(float, 1e-3, 1e7, "a number of seconds of audio a second, 0.001 to 10000000")
 _PORT = _number(int, 0, 65535, "a port, 0 to 65535")
-_COUNT = _number(int, 0, 2**31, "a whole number, 0 or more")
+_COUNT = _number(int, 0, 1e7, "a whole number, 0 to 10000000")
 
 
 def parser() -> argparse.ArgumentParser:

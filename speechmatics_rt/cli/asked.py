@@ -207,12 +207,13 @@ def _given_format(
     form = settings.audio_format or {}
     if arguments.raw is not None:
         form = {"encoding": arguments.raw, "sample_rate": arguments.sample_rate}
-    elif any(_is_wav(file) for file in channels or [arguments.file]):
-        return None  # --config may have been written for other audio
     with _told_by_option(arguments):
         given = AudioFormat.from_dict(form)
-        given.check()
-    return None if given.encoding is None else given
+    if given.encoding is None:
+        return None
+    if arguments.raw is None and any(_is_wav(file) for file in channels or [arguments.file]):
+        return None  # --config may have been written for other audio
+    return given
 
 
 def _is_wav(file: str) -> bool:
