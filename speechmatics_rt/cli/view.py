@@ -61,6 +61,7 @@ class View:
         self._channels = {label: Transcript() for label in session.channels}
         self._beside = Beside(session.options)
         self._text: list[str] = []  # of a file that is written at the end
+        self._held: list[str] = []  # lines of a file that stays as it was if no session begins
         self._began = time.monotonic()
         self._files = ExitStack()
         self._output: Optional[Output] = None
@@ -111,6 +112,8 @@ class View:
         self._client = client
         self._transcript = client.transcript
         self._began = time.monotonic()
+        for line in self._held:
+            self._write_line(line)
         if self._captions is not None:
             self._captions.write(self._transcript)  # a player may open it now
 
@@ -192,6 +195,9 @@ class View:
     def _write_line(self, line: str) -> None:
         """Write a line, and all that follow, where they are to be, or where they still can be."""
         if self._output is not None:
+            if self._client is None and self._output.live:
+                self._held.append(line)
+                return
             try:
                 self._output.append(line)
             except BrokenPipeError:

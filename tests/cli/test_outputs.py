@@ -191,6 +191,16 @@ def test_a_session_that_hears_nothing_leaves_the_file_as_it_was(tmp_path: Path, 
     assert len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_session_that_is_refused_leaves_the_file_as_it_was(tmp_path: Path, form: str) -> None:
+    (tmp_path / "out").write_text("before")
+    with LocalServer(quota=0) as full:
+        code, _, err = run("transcribe", SPEECH, "--url", full.url, "-f", form, "-o", tmp_path / "out")
+    assert code == 1
+    assert "quota_exceeded" in err
+    assert (tmp_path / "out").read_text() == "before"
+
+
 def test_ctrl_c_before_a_word_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("before")
     with LocalServer() as server:
@@ -340,6 +350,17 @@ def test_a_limit_on_the_size_of_files_costs_no_word(here: Path, form: str) -> No
     assert code == 1
     assert "can't write 'out.txt': File too large" in err
     assert "welcome to the reading room." in " ".join(out.split())
+
+
+def test_a_folder_that_was_closed_meanwhile_costs_no_word(here: Path) -> None:
+    folder = here / "closing"
+    folder.mkdir()
+    line = (
+        f"(sleep 1.5; chmod 555 closing) & {unprivileged()} $RT transcribe call.wav --local --engine scripted"
+    )
+    code, out, err = in_shell(f"{line} --speed 6 -o closing/out.txt; code=$?; wait; exit $code", cwd=here)
+    assert (code, out) == (1, TEXT)
+    assert "can't write 'closing/out.txt': Permission denied" in err
 
 
 @pytest.mark.parametrize("form", ["text", "json", "srt"])

@@ -113,6 +113,17 @@ def test_impatience_while_it_is_written_costs_no_word(tmp_path: Path) -> None:
             assert process.wait(10) == 130
 
 
+@pytest.mark.parametrize("number", ENDING)
+def test_serve_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
+    with start("serve", "--port", "0", "--tls", env={"TMPDIR": str(tmp_path)}) as process:
+        assert process.stdout.readline().startswith(b"wss://")
+        assert b"Try:" in process.stderr.readline()
+        assert len(list(tmp_path.iterdir())) == 1  # the certificate
+        process.send_signal(number)
+        assert process.wait(10) == 0
+    assert not list(tmp_path.iterdir())
+
+
 class FakeClient:
     """As far as a signal knows a client; the real ones are above."""
 
