@@ -13,6 +13,9 @@ _STEREO = (
     "-filter_complex channelsplit LEFT.wav RIGHT.wav) and name them with --channel"
 )
 
+_CONFIGS = "Transcription|Translation|AudioEvents|SpeakerDiarization|Conversation"
+
+# Each fits what the library says and nothing else: names of files are to come through as they are.
 _WORDS: list[tuple[str, Union[str, Callable[[re.Match[str]], str]]]] = [
     # What is done in Python, as it is done here.
     (r"; one is expected\. Mix it to mono beforehand.*", f"; {_STEREO}"),
@@ -23,9 +26,10 @@ _WORDS: list[tuple[str, Union[str, Callable[[re.Match[str]], str]]]] = [
     (r"^resume needs", "--resume needs"),
     (r"\baudio_format=AudioFormat\('pcm_s16le', 16000\)", "--raw pcm_s16le --sample-rate 16000"),
     # The names of settings that no option has.
-    (r" \((?:[a-z]+_)+[a-z]+\)", ""),
+    (r" \([a-z]+_(?:timeout|seconds)\)$", ""),
+    (r" \([a-z]+_(?:timeout|seconds)\)(?= \[)", ""),
     # Names of classes and of errors, and how Python shows things.
-    (r"\b([A-Z][a-z]+(?:[A-Z][a-z]+)*)Config\b", lambda found: f"{_snake(found[1])}_config"),
+    (rf"(?<![\w'/.=-])({_CONFIGS})Config\b", lambda found: f"{_snake(found[1])}_config"),
     (r"\{'type': 'raw', 'encoding': '(\w+)', 'sample_rate': (\d+)\}", r"\1 at \2 Hz"),
     (r"\{'type': 'file'\}", "a file of some other kind"),
     (r"(?<![\w'])(?:\w+\.)*[A-Z]\w*(?:Error|Exception|Interrupt): ", ""),
@@ -36,7 +40,7 @@ _WORDS: list[tuple[str, Union[str, Callable[[re.Match[str]], str]]]] = [
     (r"'[\w-]+' codec can't .*", "it is no text in UTF-8"),
     (r"\bTrue or False\b", "true or false"),
     (r"\bTrue, or nothing\b", "true, or nothing"),
-    (r"\b([a-z_]+)=(?=['\d])", r"\1 "),
+    (r"^diarization=", "diarization "),
     (r" gave None: it is ", " is "),
     (r"(?<= is )True\b", "true"),
     (r"(?<= is )False\b", "false"),

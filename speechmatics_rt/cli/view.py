@@ -42,8 +42,6 @@ class View:
     Args:
         out: Where the transcript goes if its file can't be written.
 
-    Attributes:
-        complete: All that was asked for was written where it was to be.
     """
 
     def __init__(self, arguments: argparse.Namespace, session: Asked, screen: Screen, out: Stream) -> None:
@@ -66,7 +64,12 @@ class View:
         self._files = ExitStack()
         self._output: Optional[Output] = None
         self._captions: Optional[Captions] = None
-        self.complete = True
+        self._homeless = False  # the file can't take what is for it
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that was asked for was written where it was to be."""
+        return not self._homeless and (self._captions is None or self._captions.whole)
 
     def __enter__(self) -> View:
         outputs = [self._place]
@@ -97,7 +100,6 @@ class View:
                 self._transcript = error.transcript
             if self._captions is not None and self._client is not None:
                 self._captions.write(self._transcript, last=True)
-                self.complete = self._captions.whole
             if isinstance(error, BrokenPipeError) or self._format == "jsonl":
                 return
             self._flow_on()
@@ -162,11 +164,14 @@ class View:
     # -- what is written ---------------------------------------------------------------------------------
 
     def _flow_on(self) -> None:
+        """Give the words that are new, in the one format that is made of them."""
+        if self._format != "text":
+            return
         channels = list(self._channels.values()) or [self._transcript]
         self._print(self._flow.more(*(transcript.words for transcript in channels)))
 
     def _print(self, tokens: list[Token]) -> None:
-        """Give text, in the one format that is made of it, as it comes or for the end."""
+        """Give text, now or for the end."""
         if self._format != "text":
             return
         if self._output is None:
@@ -211,21 +216,20 @@ class View:
 
     def _cannot_write(self, exc: OSError) -> None:
         """Say it. What was heard is not lost: it goes to stdout, or with no stdout to stderr."""
-        self.complete = False
+        self._homeless = True
         self._screen.rest()
-        where = "standard output" if not self._out.missing else "standard error"
+        where = "standard error" if self._out.missing else "standard output"
         self._note(f"error: can't write {self._place.shown}: {cause_of(exc)}; it goes to {where} instead")
 
     def _give(self, text: str) -> None:
-        if self._out.missing:
-            self._screen.note(text.rstrip("\n"))
-            return
         try:
-            self._screen.write([Token(text)])
+            if not (self._homeless and self._out.missing):
+                self._screen.write([Token(text)])
+                return
         except OSError:
-            if self.complete:
+            if not self._homeless:
                 raise  # it was for stdout alone
-            self._screen.note(text.rstrip("\n"))
+        self._screen.note(text.rstrip("\n"))
 
     # -- what is drawn -----------------------------------------------------------------------------------
 

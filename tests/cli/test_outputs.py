@@ -411,6 +411,14 @@ def test_captions_that_cannot_be_written_warn_once_and_the_transcript_goes_on(
     assert code == 1  # not all went well
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+def test_captions_that_go_well_hide_no_line_that_did_not(here: Path) -> None:
+    code, out, err = in_shell(f"{RT} call.wav -f jsonl -o /dev/full --captions live.vtt", cwd=here)
+    assert code == 1
+    assert "EndOfTranscript" in out
+    assert err.count("\n") == 1
+
+
 def test_captions_are_whole_again_when_the_disk_has_room_again(here: Path, small_disk: Path) -> None:
     place = small_disk / "live.srt"
     fill(small_disk)

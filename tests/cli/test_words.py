@@ -67,6 +67,7 @@ def test_no_message_of_the_library_speaks_python_in_a_shell() -> None:
             "as a container, name its CA in SSL_CERT_FILE",
         ),
         ("the server fell silent for 60 s (end_timeout)", "the server fell silent for 60 s"),
+        ("silent for 60 s (end_timeout) [request_id=5b0e]", "silent for 60 s [request_id=5b0e]"),
         (
             "the audio source failed: IsADirectoryError: [Errno 21] Is a directory",
             "the audio source failed: Is a directory",
@@ -84,6 +85,17 @@ def test_no_message_of_the_library_speaks_python_in_a_shell() -> None:
 )
 def test_words(text: str, words: str) -> None:
     assert in_shell_words(text) == words
+
+
+def test_names_of_files_come_through_as_they_are(tmp_path: Path) -> None:
+    name = "TranscriptionConfig (end_timeout) a=5 None MyError.json"
+    code, _, err = run("transcribe", SPEECH, *LOCAL, "--config", tmp_path / name)
+    assert (code, err) == (
+        2,
+        f"speechmatics-rt: error: can't read --config '{tmp_path}/{name}': No such file or directory\n",
+    )
+    assert name in run("transcribe", name, *LOCAL)[2]
+    assert f"a={name}" in run("transcribe", f"--channel=a={name}", f"--channel=a={name}", *LOCAL)[2]
 
 
 def test_a_field_is_told_by_the_option_that_gave_it_and_by_no_other() -> None:
