@@ -113,8 +113,7 @@ class Sitting:
 
     def _lag(self) -> str:
         """Say how far the words are behind the audio."""
-        seconds = self.record.audio_seconds
-        return f"lag {max(0.0, seconds - self.record.final_seconds):.1f} s" if seconds else ""
+        return f"lag {max(0.0, self.record.lag):.1f} s" if self.record.audio_seconds else ""
 
     def _said(self) -> int:
         return sum(count for kind, count in dict(self.record.tally).items() if kind not in _CLIENT)

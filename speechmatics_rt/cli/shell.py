@@ -26,8 +26,7 @@ _WORDS: list[tuple[str, Union[str, Callable[[re.Match[str]], str]]]] = [
     (r"^resume needs", "--resume needs"),
     (r"\baudio_format=AudioFormat\('pcm_s16le', 16000\)", "--raw pcm_s16le --sample-rate 16000"),
     # The names of settings that no option has.
-    (r" \([a-z]+_(?:timeout|seconds)\)$", ""),
-    (r" \([a-z]+_(?:timeout|seconds)\)(?= \[)", ""),
+    (r" \((?:[a-z]+_(?:timeout|seconds)|error\.transcript)\)(?=$|[:;,.]| \[)", ""),
     # Names of classes and of errors, and how Python shows things.
     (rf"(?<![\w'/.=-])({_CONFIGS})Config\b", lambda found: f"{_snake(found[1])}_config"),
     (r"\{'type': 'raw', 'encoding': '(\w+)', 'sample_rate': (\d+)\}", r"\1 at \2 Hz"),

@@ -28,6 +28,9 @@ OF_PROGRAMS = re.compile(
 )
 
 
+SAYING = r"(Error|fault|refused|warning|rule|wrong|unreadable)$"
+
+
 def messages() -> Iterator[str]:
     """Find what the library may say: the texts of its errors and warnings, with X for what is put in."""
     package = Path(speechmatics_rt.__file__).parent
@@ -35,19 +38,24 @@ def messages() -> Iterator[str]:
         if "cli" in path.relative_to(package).parts:
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and re.search(
-                r"(Error|fault|refused|warning|rule|wrong)$", ast.unparse(node.func)
-            ):
-                parts = node.args
-            elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("text", "why", "hint"):
-                parts = [node.value]
+            if isinstance(node, ast.Call) and re.search(SAYING, ast.unparse(node.func)):
+                parts: list[ast.AST] = list(node.args)
+            elif isinstance(node, (ast.Assign, ast.AugAssign)):
+                target = ast.unparse(node.targets[0] if isinstance(node, ast.Assign) else node.target)
+                parts = [node.value] if re.search(r"(^text|^why|^hint|\.args)$", target) else []
             else:
                 continue
-            for part in parts:
-                if isinstance(part, ast.JoinedStr):
-                    yield "".join(v.value if isinstance(v, ast.Constant) else "X" for v in part.values)
-                elif isinstance(part, ast.Constant) and isinstance(part.value, str):
-                    yield part.value
+            yield from (text for part in parts for text in texts(part))
+
+
+def texts(part: ast.AST) -> Iterator[str]:
+    if isinstance(part, ast.JoinedStr):
+        yield "".join(piece.value if isinstance(piece, ast.Constant) else "X" for piece in part.values)
+    elif isinstance(part, ast.Constant) and isinstance(part.value, str):
+        yield part.value
+    elif isinstance(part, (ast.Tuple, ast.BinOp, ast.IfExp)):
+        for inner in ast.iter_child_nodes(part):
+            yield from texts(inner)
 
 
 def test_no_message_of_the_library_speaks_python_in_a_shell() -> None:
@@ -67,6 +75,11 @@ def test_no_message_of_the_library_speaks_python_in_a_shell() -> None:
             "as a container, name its CA in SSL_CERT_FILE",
         ),
         ("the server fell silent for 60 s (end_timeout)", "the server fell silent for 60 s"),
+        (
+            "within 2 s. Heard up to 5.20 s (error.transcript): go on from there",
+            "within 2 s. Heard up to 5.20 s: go on from there",
+        ),
+        ("kept no more (buffer_seconds). Heard", "kept no more. Heard"),
         ("silent for 60 s (end_timeout) [request_id=5b0e]", "silent for 60 s [request_id=5b0e]"),
         (
             "the audio source failed: IsADirectoryError: [Errno 21] Is a directory",
