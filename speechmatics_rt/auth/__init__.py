@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .base import AuthBase, NoAuth, StaticKeyAuth, headers_for
+from .base import AuthBase, NoAuth, StaticKeyAuth, checked_key, headers_for
 from .jwt import JWTAuth
 
 __all__ = [
@@ -10,5 +10,6 @@ __all__ = [
     "JWTAuth",
     "NoAuth",
     "StaticKeyAuth",
+    "checked_key",
     "headers_for",
 ]

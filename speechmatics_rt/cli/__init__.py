@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
-import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +14,8 @@ from typing import Optional
 
 from ..exceptions import SpeechmaticsError
 from .arguments import PROG, ExitCode, parser
+from .shell import in_shell_words
+from .streams import Stream, fill_closed, standard_error, standard_output
 
 __all__ = ["ExitCode", "main"]
 
@@ -33,53 +33,62 @@ def main(argv: Optional[Sequence[str]] = None) -> ExitCode:
         >>> main(["transcribe", "no such file.wav", "--url", "ws://127.0.0.1:1/v2"])
         <ExitCode.USAGE: 2>
     """
-    arguments = parser().parse_args(argv)
-    with _log_to_stderr(arguments.verbose, of_server=arguments.command == "serve"):
-        try:
-            return _command(arguments)
-        except SpeechmaticsError as exc:
-            complain(exc, arguments.verbose)
-            return ExitCode.of(exc)
-        except BrokenPipeError:  # who read our output has had enough
-            _give_up_stdout()
-            return ExitCode.OK
-        except OSError as exc:  # of the output, mostly: audio and connection have errors of their own
-            _give_up_stdout()
-            complain(exc, arguments.verbose)
-            return ExitCode.FAILED
-        except KeyboardInterrupt:
-            return ExitCode.INTERRUPTED
+    fill_closed()
+    err = standard_error()
+    verbose = 0
+    try:
+        arguments = parser().parse_args(argv)
+        verbose = arguments.verbose
+        with _log_to(err, verbose, of_server=arguments.command == "serve"):
+            return _command(arguments, standard_output(), err)
+    except SpeechmaticsError as exc:
+        _complain(err, exc, str(exc), verbose)
+        return ExitCode.of(exc)
+    except BrokenPipeError:  # who read our output has had enough
+        return ExitCode.OK
+    except OSError as exc:  # of the output: audio and connection have errors of their own
+        what = f"can't write {exc.filename}: {exc.strerror}" if exc.filename else str(exc)
+        _complain(err, exc, what, verbose)
+        return ExitCode.FAILED
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
 
 
-def _command(arguments: argparse.Namespace) -> ExitCode:
+def _command(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitCode:
     if arguments.command == "serve":
         from .serve import serve
 
-        return serve(arguments)
+        return serve(arguments, out, err)
     from .transcribe import transcribe
 
-    return transcribe(arguments)
+    return transcribe(arguments, out, err)
 
 
-def _give_up_stdout() -> None:
-    """Send what Python still holds for stdout nowhere, or it would try again at the exit, and complain."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def complain(error: Exception, verbose: int) -> None:
+def _complain(err: Stream, error: Exception, text: str, verbose: int) -> None:
     """Say an error in one line; with ``-vv`` where it came from, first."""
     if verbose > 1:
-        traceback.print_exception(type(error), error, error.__traceback__)
-    print(f"{PROG}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        err.write("".join(traceback.format_exception(type(error), error, error.__traceback__)))
+    err.write(f"{PROG}: error: {in_shell_words(text)}\n")
+
+
+class _Told(logging.Formatter):
+    """Warnings are for who sits at the shell; what ``-v`` shows besides is for who wrote the program."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return in_shell_words(text) if record.levelno >= logging.WARNING and not record.exc_info else text
 
 
 @contextmanager
-def _log_to_stderr(verbose: int, *, of_server: bool) -> Iterator[None]:
+def _log_to(err: Stream, verbose: int, *, of_server: bool) -> Iterator[None]:
     """Show the package's log: warnings; from -v on, all that happens."""
     package = logging.getLogger("speechmatics_rt")
-    handler = logging.StreamHandler(sys.stderr)
-    form = "%(asctime)s %(levelname)s %(name)s: %(message)s" if verbose else f"{PROG}: warning: %(message)s"
-    handler.setFormatter(logging.Formatter(form))
+    handler = logging.StreamHandler(err)
+    handler.setFormatter(
+        _Told(
+            "%(asctime)s %(levelname)s %(name)s: %(message)s" if verbose else f"{PROG}: warning: %(message)s"
+        )
+    )
     if not (verbose or of_server):
         # Beside its client in one process: the client says what went wrong, once is enough.
         handler.addFilter(lambda record: not record.name.startswith("speechmatics_rt.local"))

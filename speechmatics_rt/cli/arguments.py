@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import math
+import sys
+from collections.abc import Callable
 from enum import IntEnum
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from .._version import __version__
 from ..config import AudioEncoding
@@ -16,6 +19,7 @@ from ..exceptions import (
     TimeoutError,
     TransportError,
 )
+from .streams import Stream
 
 __all__ = ["EXAMPLES", "ExitCode", "PROG", "SERVE_EXAMPLES", "TRANSCRIBE_EXAMPLES", "parser"]
 
@@ -52,11 +56,11 @@ class ExitCode(IntEnum):
 _EXIT_CODES = """\
 exit codes:
   0    all went well (also when the reader of our output went away, as 'head' does)
-  1    the service ended the session with an error
+  1    the service ended the session with an error, or a file could not be written (stdout has it instead)
   2    wrong usage, wrong configuration, bad input file
   3    the service refused the key
   4    the connection failed or was lost, or something took too long
-  130  stopped by Ctrl-C or SIGTERM; what was heard until then was printed
+  130  stopped by Ctrl-C, SIGTERM or SIGHUP; what was heard until then was written
 """
 
 TRANSCRIBE_EXAMPLES = """\
@@ -96,6 +100,34 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say one sentence in place of the whole usage."""
         self.exit(ExitCode.USAGE, f"{PROG}: error: {message} (see {self.prog} --help)\n")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        # argparse means None for a stream that is missing, and would take it for another one.
+        if file is not None:
+            out = file is sys.stdout
+            Stream(file, "standard output" if out else "standard error", vital=out).write(message)
+
+
+def _number(kind: Callable[[str], float], least: float, most: float, words: str) -> Callable[[str], Any]:
+    """Take a number within bounds; NaN is in none."""
+
+    def read(text: str) -> float:
+        try:
+            value = kind(text)
+            if least <= value <= most and math.isfinite(value):
+                return value
+        except (ValueError, OverflowError):
+            pass
+        raise argparse.ArgumentTypeError(f"{text!r} is not {words}")
+
+    return read
+
+
+_SECONDS = _number(float, 1e-3, 1e7, "a number of seconds, 0.001 to 10000000")
+_PAUSE = _number(float, 0, 1e7, "a number of seconds")
+_SPEED = _number(float, 1e-3, 1e7, "a number of seconds of audio a second, 0.001 to 10000000")
+_PORT = _number(int, 0, 65535, "a port, 0 to 65535")
+_COUNT = _number(int, 0, 1e7, "a whole number, 0 to 10000000")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -160,7 +192,7 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--raw", choices=encodings, help="it is headerless samples of one channel")
     group.add_argument("--sample-rate", type=int, metavar="HZ", help="of --raw")
     group.add_argument(
-        "--speed", type=float, metavar="X", help="1 = as it would sound; default: as fast as possible"
+        "--speed", type=_SPEED, metavar="X", help="1 = as it would sound; default: as fast as possible"
     )
 
 
@@ -182,11 +214,11 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--drop-every",
-        type=float,
+        type=_SECONDS,
         metavar="SECONDS",
         help="of --local: cut the connection whenever so many more seconds are final, to see it resume",
     )
-    group.add_argument("--timeout", type=float, metavar="SECONDS", help="at most, for everything")
+    group.add_argument("--timeout", type=_SECONDS, metavar="SECONDS", help="at most, for everything")
 
 
 def _add_recognition(parser: argparse.ArgumentParser) -> None:
@@ -196,7 +228,7 @@ def _add_recognition(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--domain", help="a specialised language pack, e.g. medical")
     group.add_argument("--output-locale", metavar="LOCALE", help="the spelling, e.g. en-GB")
     group.add_argument(
-        "--max-delay", type=float, metavar="SECONDS", help="from a word to its final, 0.7 to 4"
+        "--max-delay", type=_PAUSE, metavar="SECONDS", help="from a word to its final, 0.7 to 4"
     )
     group.add_argument(
         "--diarization", choices=["none", "speaker"], help="speaker: label the speakers S1, S2, ..."
@@ -210,10 +242,13 @@ def _add_recognition(parser: argparse.ArgumentParser) -> None:
         "--vocab", action="append", metavar="WORD", help="a word or phrase to know; repeatable"
     )
     group.add_argument(
-        "--end-of-utterance", type=float, metavar="SECONDS", help="of silence that end an utterance, 0 to 2"
+        "--end-of-utterance", type=_PAUSE, metavar="SECONDS", help="of silence that end an utterance, 0 to 2"
     )
     group.add_argument(
-        "--translate", action="append", metavar="CODE", help="also into this language; repeatable"
+        "--translate",
+        action="append",
+        metavar="CODE",
+        help="also into this language; repeatable; not for srt, vtt",
     )
     group.add_argument(
         "--audio-events",
@@ -222,7 +257,9 @@ def _add_recognition(parser: argparse.ArgumentParser) -> None:
         help="also report these sounds; repeatable",
     )
     group.add_argument(
-        "--config", metavar="FILE.json", help="a whole transcription_config; the options above win"
+        "--config",
+        metavar="FILE.json",
+        help="a transcription_config, or a whole StartRecognition; the options win",
     )
 
 
@@ -241,7 +278,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         "-o",
         "--output",
         metavar="FILE",
-        help="in place of stdout; whole, at the end (what was heard, after an error); jsonl as it comes",
+        help="in place of stdout (-); whole, at the end (what was heard, after an error); jsonl as it comes",
     )
     group.add_argument(
         "--captions",
@@ -258,11 +295,11 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 def _add_server(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("server")
-    group.add_argument("--port", type=int, default=9000, help="default: 9000; 0 for any free one")
+    group.add_argument("--port", type=_PORT, default=9000, help="default: 9000; 0 for any free one")
     group.add_argument("--tls", action="store_true", help="wss, with a throwaway certificate")
     group.add_argument("--key", action="append", metavar="KEY", help="accept this key only; repeatable")
-    group.add_argument("--quota", type=int, metavar="N", help="at most N sessions at a time")
-    group.add_argument("--speed", type=float, metavar="X", help="hear at most X seconds of audio a second")
+    group.add_argument("--quota", type=_COUNT, metavar="N", help="at most N sessions at a time")
+    group.add_argument("--speed", type=_SPEED, metavar="X", help="hear at most X seconds of audio a second")
 
 
 def _add_script(parser: argparse.ArgumentParser) -> None:

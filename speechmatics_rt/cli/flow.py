@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Optional
 
-from ..transcript import Transcript, Word
+from ..transcript import Word
 
-__all__ = ["Flow", "Token", "plain", "text_of"]
+__all__ = ["Flow", "Token", "plain"]
 
 _PATIENCE = 2.0  # s of audio that a line, once begun, may be silent while another channel has more to say
 
@@ -149,12 +149,3 @@ class Flow:
 def plain(tokens: Iterable[Token]) -> str:
     """Join tokens to text."""
     return "".join(token.text for token in tokens)
-
-
-def text_of(transcript: Transcript) -> str:
-    """Give a whole transcript as the text that would have been shown, live."""
-    flow = Flow()
-    channels: dict[Optional[str], list[Word]] = {}
-    for word in transcript.words:
-        channels.setdefault(word.channel, []).append(word)
-    return plain([*flow.more(*channels.values()), *flow.end()])

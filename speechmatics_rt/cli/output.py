@@ -1,36 +1,32 @@
-"""Where the transcript goes: live to stdout, or whole, at the end, to stdout or a file."""
+"""How what was heard is written: whole, as it comes, or anew again and again."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import secrets
 import stat
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Callable, Optional, TextIO
+from collections.abc import Mapping
+from typing import Any, Callable, Optional, Union
 
 from ..exceptions import ConfigurationError
 from ..transcript import Transcript
-from .flow import text_of
+from .places import Place, unwritable
+from .streams import Raw, put
 
-__all__ = ["WHOLE", "AtomicFile", "Captions", "json_line", "opened"]
-
-
-def _json(transcript: Transcript) -> str:
-    return json.dumps(transcript.to_dict(), ensure_ascii=False, indent=2) + "\n"
-
+__all__ = ["CAPTIONS", "Captions", "Output", "cause_of", "json_line", "json_text", "opened"]
 
 _LONG = 0.05  # s to write captions of some 10,000 words
+_FULL = (errno.ENOSPC, errno.EDQUOT) if hasattr(errno, "EDQUOT") else (errno.ENOSPC,)
 
 
-WHOLE: dict[str, Callable[[Transcript], str]] = {
-    "text": text_of,
-    "json": _json,
-    "srt": Transcript.to_srt,
-    "vtt": Transcript.to_vtt,
-}
+CAPTIONS: dict[str, Callable[[Transcript], str]] = {"srt": Transcript.to_srt, "vtt": Transcript.to_vtt}
+
+
+def json_text(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
 
 
 def json_line(message: Mapping[str, Any]) -> str:
@@ -38,77 +34,190 @@ def json_line(message: Mapping[str, Any]) -> str:
     return json.dumps(message, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
-class AtomicFile:
-    """A file that appears, or is replaced, whole or not at all, as often as it is written.
+def cause_of(error: OSError) -> str:
+    return error.strerror or str(error)
 
-    It is begun beside its place when this is made, so that a folder that can't be written is known before
-    any work. What is no regular file (a pipe, /dev/null) is written directly.
 
-    Raises:
-        ConfigurationError: It can't be written there.
+class File:
+    """A regular file, there or to be made; as long as nothing is written, it stays as it was.
+
+    ``write`` puts a new file in its place, so that nobody ever sees half of one and a full disk costs
+    nothing of what was there. Where that can't be, or would be another file (it is mounted by itself, has
+    other names or another owner, its folder is closed to us), what is in it is overwritten.
     """
 
-    def __init__(self, path: str) -> None:
-        self._path = Path(os.path.realpath(path))  # a symbolic link stays one
-        self._begun: Optional[Path] = None
-        try:
-            self._file = self._begin()
-        except OSError as exc:
-            raise _unwritable(path, exc) from exc
+    live = True
 
-    def _begin(self) -> TextIO:
-        mode = self._path.stat().st_mode if self._path.exists() else None
-        if mode is not None and not stat.S_ISREG(mode):
-            return self._path.open("w", encoding="utf-8", newline="\n")
-        begun = self._path.with_name(f".{self._path.name}.{os.getpid()}.part")
-        file = begun.open("x", encoding="utf-8", newline="\n")
-        self._begun = begun
-        if mode is not None:
-            os.chmod(begun, stat.S_IMODE(mode))
-        return file
+    def __init__(self, name: str) -> None:
+        self._path = os.path.realpath(name)  # a symbolic link stays one
+        self._lines: Optional[Raw] = None
+        self._size = 0  # of the whole lines
 
     def write(self, text: str) -> None:
-        """Write the text and put the file in its place."""
-        if self._file.closed:
-            self._file = self._begin()
-        with self._file:
-            self._file.write(text)
-        if self._begun is not None:
-            os.replace(self._begun, self._path)
-            self._begun = None
+        """Have the file hold this text, however often; raises OSError."""
+        data = _encoded(text)
+        try:
+            status = os.stat(self._path)
+        except FileNotFoundError:
+            status = None
+        if (status is None or status.st_nlink == 1) and self._replace(data, status):
+            return
+        self._overwrite(data)
+
+    def _replace(self, data: bytes, status: Optional[os.stat_result]) -> bool:
+        """Put a new file in its place; False if there is one that has to be overwritten."""
+        # Named by chance, not by the process: in a container every run has the same number, and what a run
+        # that was killed has left there must be in nobody's way.
+        begun = os.path.join(os.path.dirname(self._path), f".speechmatics-rt-{secrets.token_hex(6)}.part")
+        try:
+            file = open(begun, "xb", 0)  # noqa: SIM115 - closed below
+        except OSError as exc:
+            if status is None or exc.errno in _FULL:
+                raise
+            return False  # the folder is closed to us
+        try:
+            with file:
+                if status is not None:
+                    ours = os.fstat(file.fileno())
+                    if (ours.st_uid, ours.st_gid) != (status.st_uid, status.st_gid):
+                        return False
+                    os.chmod(begun, stat.S_IMODE(status.st_mode))
+                put(file, data)
+            try:
+                os.replace(begun, self._path)
+            except OSError:
+                if status is None:
+                    raise
+                return False
+        finally:
+            try:
+                os.unlink(begun)
+            except OSError:
+                pass  # it is in its place by now, or its folder is gone
+        return True
+
+    def _overwrite(self, data: bytes) -> None:
+        def as_it_is(path: str, flags: int) -> int:
+            return os.open(path, flags & ~(os.O_TRUNC | os.O_CREAT))
+
+        with open(self._path, "wb", 0, opener=as_it_is) as file:
+            try:
+                put(file, data)
+            finally:
+                file.truncate()  # here it ends, also if the disk is full
+
+    def append(self, text: str) -> None:
+        """Add a line at once; the first one begins the file anew. Raises OSError, and leaves no half line."""
+        if self._lines is None:
+            self._lines = open(self._path, "wb", 0)  # noqa: SIM115 - closed below
+        data = _encoded(text)
+        try:
+            put(self._lines, data)
+        except OSError:
+            os.ftruncate(self._lines.fileno(), self._size)
+            raise
+        self._size += len(data)
 
     def close(self) -> None:
-        """Remove what was begun and not put in its place."""
+        if self._lines is not None:
+            self._lines.close()
+
+
+class Flowing:
+    """What can't be taken back: a pipe, a device, what the shell has opened for us. Written directly."""
+
+    live = False  # it can't be written again and again
+
+    def __init__(self, place: Place) -> None:
+        name = place.name if place.descriptor is None else os.dup(place.descriptor)
+        self._file: Raw = open(name, "wb", 0)  # noqa: SIM115 - closed below
+
+    def write(self, text: str) -> None:
+        """Write the text; raises OSError."""
+        put(self._file, _encoded(text))
+
+    append = write
+
+    def close(self) -> None:
         self._file.close()
-        if self._begun is not None:
-            self._begun.unlink()
+
+
+Output = Union[File, Flowing]
+
+
+def opened(place: Place) -> Output:
+    """Open an output that :func:`~.places.check_apart` found good; a named pipe waits for its reader.
+
+    Raises:
+        ConfigurationError: It can't be opened.
+    """
+    try:
+        if place.descriptor is None and (
+            not os.path.exists(place.name) or stat.S_ISREG(os.stat(place.name).st_mode)
+        ):
+            return File(place.name)
+        return Flowing(place)
+    except OSError as exc:
+        raise unwritable(place, exc) from exc
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
 
 
 class Captions:
     """A captions file that is whole at any moment, while the transcript grows.
 
+    It goes along with the transcript: if it can't be written, that is said once, and tried again.
+
+    Args:
+        place: Its name says the format; see :meth:`form_of`.
+        warn: Told once why it can't be written.
+
     Raises:
-        ConfigurationError: The name says no format, or it can't be written there.
+        ConfigurationError: It can't be opened.
     """
 
-    def __init__(self, path: str) -> None:
-        form = os.path.splitext(path)[1].lstrip(".").lower()
-        if form not in ("srt", "vtt"):
-            raise ConfigurationError(f"--captions {path!r}: name it .vtt or .srt")
-        self._text = WHOLE[form]
-        self._file = AtomicFile(path)
-        self._due = False
+    def __init__(self, place: Place, warn: Callable[[str], None]) -> None:
+        self._place = place
+        self._text = CAPTIONS[self.form_of(place.name)]
+        self._file = opened(place)
+        self._warn = warn
+        self._warned = self._due = False
         self._next = 0.0
+        self.whole = True  # the last writing went well
+
+    @staticmethod
+    def form_of(name: str) -> str:
+        """Return the format that a name asks for.
+
+        Raises:
+            ConfigurationError: It asks for none.
+        """
+        form = os.path.splitext(name)[1].lstrip(".").lower()
+        if form not in CAPTIONS:
+            raise ConfigurationError(f"--captions {name!r}: name it .vtt or .srt")
+        return form
 
     def take(self, transcript: Transcript, *, changed: bool) -> None:
         """Write it after every final; if that takes long, with the first message that leaves time for it."""
         self._due |= changed
-        if self._due and time.monotonic() >= self._next:
+        if self._due and self._file.live and time.monotonic() >= self._next:
             self.write(transcript)
 
-    def write(self, transcript: Transcript) -> None:
+    def write(self, transcript: Transcript, *, last: bool = False) -> None:
+        """Write it now; what can't be written twice, the ``last`` time alone."""
+        if not (self._file.live or last):
+            return
         began = time.monotonic()
-        self._file.write(self._text(transcript))
+        try:
+            self._file.write(self._text(transcript))
+            self.whole = True
+        except OSError as exc:
+            self.whole = False
+            if not self._warned:
+                self._warned = True
+                self._warn(f"can't write {self._place}: {cause_of(exc)}")
         self._due = False
         took = time.monotonic() - began
         if took > _LONG:  # else the session would fall behind
@@ -116,22 +225,3 @@ class Captions:
 
     def close(self) -> None:
         self._file.close()
-
-
-@contextmanager
-def opened(path: str) -> Iterator[TextIO]:
-    """Open a file for lines that are to be read as they come.
-
-    Raises:
-        ConfigurationError: It can't be written there.
-    """
-    try:
-        file = open(path, "w", encoding="utf-8", newline="\n", buffering=1)  # noqa: SIM115 - closed below
-    except OSError as exc:
-        raise _unwritable(path, exc) from exc
-    with file:
-        yield file
-
-
-def _unwritable(path: str, exc: OSError) -> ConfigurationError:
-    return ConfigurationError(f"can't write {path!r}: {exc.strerror or exc}")

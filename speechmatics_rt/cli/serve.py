@@ -6,21 +6,23 @@ import argparse
 import itertools
 import os
 import queue
-import signal
-import sys
+import shlex
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Optional, Union
 
+from ..auth import checked_key
 from ..exceptions import ConfigurationError, SessionError, TimeoutError
 from .arguments import ExitCode
+from .files import read_text
 from .flow import Token
 from .sessions import Sitting
 from .show import Screen
+from .signals import on_signals
+from .streams import Stream
 
 if TYPE_CHECKING:
     from ..local import Engine, LocalServer, SessionRecord
@@ -34,8 +36,8 @@ _KEPT_AUDIO = 10.0  # s, and of the closed connections so many: a server may run
 _KEPT_SESSIONS = 1000
 
 
-def serve(arguments: argparse.Namespace) -> ExitCode:
-    """Run the command, until Ctrl-C or SIGTERM.
+def serve(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitCode:
+    """Run the command, until Ctrl-C, SIGTERM or SIGHUP.
 
     Raises:
         ConfigurationError: An option is wrong, the port is taken, or a package is missing.
@@ -45,8 +47,10 @@ def serve(arguments: argparse.Namespace) -> ExitCode:
     except ImportError as exc:
         raise ConfigurationError(str(exc)) from exc
     if arguments.list_faults:
-        sys.stdout.write(fault_table())
+        out.write(fault_table())
         return ExitCode.OK
+    for key in arguments.key or []:
+        checked_key(key, "--key")  # another one could never be given
     server = LocalServer(
         _engine(arguments),
         tls=arguments.tls,
@@ -59,7 +63,7 @@ def serve(arguments: argparse.Namespace) -> ExitCode:
         keep_sessions=_KEPT_SESSIONS,
     )
     server.engine.language_pack_info("en")  # loads the model, so that the first session needn't wait
-    screen = Screen(sys.stdout, sys.stderr, live=not arguments.verbose)
+    screen = Screen(out, err, live=not arguments.verbose)
     with ExitStack() as stack:
         stack.enter_context(screen.with_log())
         board = stack.enter_context(_Board(server, screen))
@@ -68,26 +72,12 @@ def serve(arguments: argparse.Namespace) -> ExitCode:
         except (OSError, OverflowError) as exc:
             why = getattr(exc, "strerror", None) or exc
             raise ConfigurationError(f"can't listen on port {arguments.port}: {why}") from exc
-        stack.enter_context(_on_signal(board.stop))
-        _introduce(server, arguments, stack.enter_context(_certificate(server)))
+        stack.enter_context(on_signals(lambda _: board.stop()))
+        out.write(f"{server.url}\n")
+        screen.note(_introduction(server, arguments, stack.enter_context(_certificate(server))))
         board.run()
         screen.note("stopped")
     return ExitCode.OK
-
-
-@contextmanager
-def _on_signal(stop: Callable[[], None]) -> Iterator[None]:
-    """Have Ctrl-C and SIGTERM say it, in place of an exception that could cut a line in two."""
-    before = {}
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as in a script's background
-                before[number] = signal.signal(number, lambda *_: stop())
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 # -- what is asked for -------------------------------------------------------------------------------------
@@ -110,12 +100,7 @@ def _engine(arguments: argparse.Namespace) -> Union[str, Engine]:
     if arguments.script is None:
         name: str = arguments.engine
         return name
-    try:
-        text = Path(arguments.script).read_text(encoding="utf-8")
-    except OSError as exc:
-        raise ConfigurationError(f"can't read --script {arguments.script!r}: {exc.strerror or exc}") from exc
-    except UnicodeDecodeError as exc:
-        raise ConfigurationError(f"--script {arguments.script!r} is no text: {exc}") from exc
+    text = read_text("--script", arguments.script)
     if not any(character.isalnum() for character in text):
         raise ConfigurationError(f"--script {arguments.script!r} holds no words")
     return ScriptedEngine(Script.from_text(text, speakers=("S1", "S2"), repeat=True))
@@ -155,18 +140,13 @@ def _certificate(server: LocalServer) -> Iterator[Optional[str]]:
         yield path
 
 
-def _introduce(server: LocalServer, arguments: argparse.Namespace, certificate: Optional[str]) -> None:
+def _introduction(server: LocalServer, arguments: argparse.Namespace, certificate: Optional[str]) -> str:
     command = f"speechmatics-rt transcribe FILE --url {server.url}"
     if certificate is not None:
-        command = f"SSL_CERT_FILE={certificate} {command}"
+        command = f"SSL_CERT_FILE={shlex.quote(certificate)} {command}"
     if arguments.key:
-        command += f" --api-key {arguments.key[0]}"
-    print(server.url, flush=True)
-    print(
-        f"The {arguments.engine} engine listens; Ctrl-C ends it. Try:\n  {command}",
-        file=sys.stderr,
-        flush=True,
-    )
+        command += f" --api-key {shlex.quote(arguments.key[0])}"
+    return f"The {arguments.engine} engine listens; Ctrl-C ends it. Try:\n  {command}"
 
 
 class _Board:

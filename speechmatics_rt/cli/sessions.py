@@ -77,10 +77,14 @@ class Sitting:
             f"{record.audio_seconds:.1f} s of audio" if record.audio_seconds else f"{record.audio_size} bytes"
         )
         return Token(
-            f"ended {how}, after {time.monotonic() - self._began:.1f} s: {size} heard, "
+            f"ended {how}, after {self._lasted():.1f} s: {size} heard, "
             f"{record.tally['AddTranscript']} finals, close code {code}{faults}",
             "" if well else ALERT,
         )
+
+    def _lasted(self) -> float:
+        times = dict(self.record.times)  # who looks late at a record must not count from then
+        return times.get("closed", time.monotonic()) - times.get("accept", self._began)
 
     def _unmet(self) -> str:
         """Say what became of a connection that was no session."""
@@ -109,8 +113,7 @@ class Sitting:
 
     def _lag(self) -> str:
         """Say how far the words are behind the audio."""
-        seconds = self.record.audio_seconds
-        return f"lag {max(0.0, seconds - self.record.final_seconds):.1f} s" if seconds else ""
+        return f"lag {max(0.0, self.record.lag):.1f} s" if self.record.audio_seconds else ""
 
     def _said(self) -> int:
         return sum(count for kind, count in dict(self.record.tally).items() if kind not in _CLIENT)

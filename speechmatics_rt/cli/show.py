@@ -15,13 +15,15 @@ import os
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Optional, TextIO
+from typing import Optional, TextIO, Union
 
 from .flow import Token, plain
+from .streams import Stream
 
 __all__ = ["ALERT", "GREY", "LIVE", "Screen", "below", "clock", "ending_of", "fitted", "progress", "width"]
 
 Row = Sequence[Token]
+Out = Union[TextIO, Stream]
 
 # Like the colours of speakers, these can be read on black and on white. "Bright black", the usual grey, is
 # the background itself in some themes.
@@ -166,17 +168,19 @@ class Screen:
     For one thread. ``stopping`` may be called in a signal handler.
 
     Args:
-        live: Draw in place on stderr; False if that is no terminal, or is needed for the log.
+        live: Draw in place on stderr, if that is a terminal. Not if it is needed for the log, nor while text
+            flows into a pipe: who reads it may write on the same terminal, into what is drawn there.
     """
 
-    def __init__(self, out: TextIO, err: TextIO, *, live: bool) -> None:
+    def __init__(self, out: Out, err: Out, *, live: bool) -> None:
         self._out = out
         self._err = err
         self._terminal = _is_terminal(out)
+        self._together = self._terminal and _is_terminal(err) and _same(out, err)
         lively = os.environ.get("TERM") != "dumb" and not os.environ.get("CI")  # a log may be a terminal, too
         self.live = live and lively and _is_terminal(err)
         self._colour = lively and not os.environ.get("NO_COLOR")
-        self._column = 0  # of stdout's cursor, if it is a terminal
+        self._column = 0  # of stdout's cursor, if it is on a terminal
         self._drawn = False
         self._asides: collections.deque[str] = collections.deque()  # the log's lines, from any thread
         if self.live and os.name == "nt":
@@ -184,8 +188,11 @@ class Screen:
 
     @property
     def size(self) -> os.terminal_size:
-        """Columns and lines of the terminal."""
-        for stream in (self._err, self._out):
+        """Columns and lines of the terminal that is drawn on."""
+        return self._size(self._err, self._out)
+
+    def _size(self, *streams: Out) -> os.terminal_size:
+        for stream in streams:
             try:
                 size = os.get_terminal_size(stream.fileno())
             except (OSError, ValueError):
@@ -203,7 +210,7 @@ class Screen:
         self._out.flush()
 
     def _rendered(self, tokens: Sequence[Token]) -> str:
-        columns = self.size.columns - 1
+        columns = self._size(self._out, self._err).columns - 1
         pieces = []
         for text, style in tokens:
             if text == "\n":
@@ -225,9 +232,10 @@ class Screen:
             return
         self.tell_log()
         size = self.size
-        above = _PARTIAL_LINES if partial or self._column else 0
+        column = self._column if self._together else 0
+        above = _PARTIAL_LINES if partial or column else 0
         rows = rows[: max(1, size.lines - 1 - above)]  # what has scrolled away can't be redrawn
-        drawing = below(partial, rows, column=self._column, columns=size.columns, colour=self._colour)
+        drawing = below(partial, rows, column=column, columns=size.columns, colour=self._colour)
         self._err.write(_ERASE + drawing)
         self._err.flush()
         self._drawn = True
@@ -238,6 +246,11 @@ class Screen:
             self._err.write(_ERASE)
             self._err.flush()
             self._drawn = False
+
+    def rest(self) -> None:
+        """Draw no more."""
+        self.clear()
+        self.live = False
 
     def note(self, text: str, style: str = "") -> None:
         """Write a line to stderr."""
@@ -272,16 +285,18 @@ class Screen:
             self.note(self._asides.popleft())
 
     def stopping(self, text: str) -> None:
-        """Write a line to stderr in a signal handler, where a stream may be in the middle of a write."""
+        """Write a line to stderr in a signal handler, perhaps in the middle of another write."""
         start = self._fresh_line()
         if _is_terminal(self._err):
             start = _ERASE + (start or "\r")  # over the ^C that the terminal has shown
-        os.write(self._err.fileno(), f"{start}{text}\n".encode())
+        self._err.write(f"{start}{text}\n")
 
     def _fresh_line(self) -> str:
         """Leave a line that has begun, if it is on the same terminal."""
-        begun, self._column = self._column, 0
-        return "\n" if begun and _is_terminal(self._err) else ""
+        if not (self._together and self._column):
+            return ""
+        self._column = 0
+        return "\n"
 
 
 class _Asides(io.TextIOBase):
@@ -295,8 +310,17 @@ class _Asides(io.TextIOBase):
         return len(text)
 
 
-def _is_terminal(stream: TextIO) -> bool:
+def _is_terminal(stream: Out) -> bool:
     try:
         return stream.isatty()
     except ValueError:  # closed
         return False
+
+
+def _same(out: Out, err: Out) -> bool:
+    """Whether two terminals are one."""
+    try:
+        names = {os.ttyname(stream.fileno()) for stream in (out, err)}
+    except (OSError, ValueError, AttributeError):  # it has no name here, or is no real one
+        return True
+    return len(names) == 1 or "/dev/tty" in names  # which is whatever terminal we run on

@@ -3,56 +3,56 @@
 from __future__ import annotations
 
 import argparse
-import io
-import signal
-import sys
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any, Optional
+from typing import Optional
 
 from ..auth import NoAuth
 from ..client import BaseClient, Client
 from ..config import ConnectionConfig
 from ..exceptions import ConfigurationError
-from ..session import MessageStream
 from .arguments import ExitCode
 from .asked import Asked, asked
 from .show import Screen
-from .view import View
+from .signals import Interrupts, on_signals
+from .streams import Stream
+from .view import View, output_of
 
 __all__ = ["transcribe"]
 
 
-def transcribe(arguments: argparse.Namespace) -> ExitCode:
+def transcribe(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitCode:
     """Run the command.
 
     Raises:
-        SpeechmaticsError: What went wrong; what was heard before is printed.
+        SpeechmaticsError: What went wrong; what was heard before is written.
+        KeyboardInterrupt: So is what was heard before that.
     """
     session = asked(arguments)
-    screen = Screen(_utf8(sys.stdout), _utf8(sys.stderr), live=not arguments.verbose)
+    flows = arguments.format in ("text", "jsonl") and output_of(arguments).is_standard_output
+    screen = Screen(out, err, live=not arguments.verbose and not (flows and out.is_pipe))
+    interrupts = Interrupts(screen)
     with ExitStack() as stack:
         stack.enter_context(screen.with_log())
-        view = stack.enter_context(View(arguments, session, screen))
+        stack.enter_context(on_signals(interrupts))
+        view = stack.enter_context(View(arguments, session, screen, out))
+        stack.callback(interrupts.write)
         client = stack.enter_context(_client(arguments, session, stack))
         for kind in _BEFORE:
             client.on(kind, view.take)
-        running = stack.enter_context(_Running(client, screen))
-        messages = stack.enter_context(running.start(session))
+        messages = stack.enter_context(interrupts.start(client, session))
         view.begin(client)
         for message in messages:
             if message["message"] not in _BEFORE:
                 view.take(message)
             view.draw()
-    return ExitCode.INTERRUPTED if running.stopping else ExitCode.OK
+        if interrupts.stopping:
+            raise KeyboardInterrupt
+    return ExitCode.OK if view.complete else ExitCode.FAILED
 
 
 # A session that does not start has no iterator: these reach the view as events, so that none is lost.
 _BEFORE = ("Info", "Warning", "Error")
-
-
-# -- the session -------------------------------------------------------------------------------------------
 
 
 def _client(arguments: argparse.Namespace, session: Asked, stack: ExitStack) -> BaseClient:
@@ -90,47 +90,3 @@ def _local_server(engine: str, language: str, drop_every: Optional[float]) -> It
     with LocalServer(engine, faults=faults) as server:
         server.engine.language_pack_info(language)  # loads the model: what is missing is missed here
         yield server.url
-
-
-class _Running:
-    """Ends the session on Ctrl-C: first the audio, so that its transcript comes; at once on the second."""
-
-    def __init__(self, client: Any, screen: Screen) -> None:
-        self.stopping = False
-        self._client = client
-        self._screen = screen
-        self._begun = False
-        self._before: dict[int, Any] = {}
-
-    def start(self, session: Asked) -> MessageStream:
-        messages: MessageStream = self._client.stream(session.sources, **session.options)
-        self._begun = True
-        return messages
-
-    def __enter__(self) -> _Running:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                if signal.getsignal(number) is not signal.SIG_IGN:  # as in a script's background
-                    self._before[number] = signal.signal(number, self._interrupted)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _interrupted(self, *_: object) -> None:
-        # Runs between two instructions of the main thread, so it takes no lock and writes to no stream.
-        if self.stopping or not (self._begun or self._client.is_connected):
-            raise KeyboardInterrupt
-        self.stopping = True
-        self._client.request_stop()
-        self._screen.stopping(
-            "speechmatics-rt: stopping; waiting for the rest of the transcript (Ctrl-C again: at once)"
-        )
-
-
-def _utf8(stream: Any) -> Any:
-    """Have output in UTF-8, as the formats want it: no word is beyond it, whatever the locale."""
-    if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(encoding="utf-8", errors="replace")
-    return stream

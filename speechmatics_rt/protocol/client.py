@@ -265,7 +265,8 @@ class ClientProtocol:
             return False
         ending = self.state.ending
         if ending is not None and (ending.error is not None or ending.code is not None):
-            error = ending.exception(self._phase_at - self._began)  # the server spoke first
+            # The server spoke first: with an Error, or with its close frame alone, which came just now.
+            error = ending.exception((now if ending.error is None else self._phase_at) - self._began)
         self.outcome = Outcome(copy.copy(error), cause, normal)  # without a traceback and its frames
         self.state.lose()
         self._shut_within(self._config.close_timeout, now)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+LOCAL = ("--local", "--engine", "scripted")
 ROOT = Path(__file__).parent.parent.parent
 SPEECH = ROOT / "examples" / "audio" / "librivox_3_sentences.wav"
 SENTENCES = [
@@ -31,6 +32,25 @@ def start(*arguments: Any, **options: Any) -> subprocess.Popen:
     env = environment(**options.pop("env", {}))
     command = [sys.executable, "-m", "speechmatics_rt", *map(str, arguments)]
     return subprocess.Popen(command, env=env, **{**streams, **options})
+
+
+def in_shell(line: str, *, shell: str = "bash", **options: Any) -> tuple[int, str, str]:
+    """Run a line of a shell, where ``$RT`` is the command; return its exit code, its stdout and its stderr.
+
+    It is told to fail with the command, and not only with the last of a pipe.
+    """
+    env = environment(RT=f"{sys.executable} -m speechmatics_rt", **options.pop("env", {}))
+    line = f"set -o pipefail; {line}" if shell == "bash" else line
+    done = subprocess.run(
+        [shell, "-c", line],
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=30,
+        check=False,
+        **options,
+    )
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
 def run(*arguments: Any, stdin: bytes = b"", **env: str) -> tuple[int, str, str]:

@@ -89,6 +89,8 @@ class OnTerminal:
         columns: int = 60,
         rows: int = 12,
         streams: tuple[str, ...] = ("stdout", "stderr"),
+        stdout: int = subprocess.DEVNULL,
+        start_new_session: bool = False,
         **env: str,
     ) -> None:
         import fcntl  # Unix alone has these
@@ -96,11 +98,16 @@ class OnTerminal:
 
         self._parent, self._child = os.openpty()
         fcntl.ioctl(self._child, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-        others = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+        others = {"stdin": subprocess.DEVNULL, "stdout": stdout, "stderr": subprocess.DEVNULL}
         self.received = ""
         self._fed = 0
         self.terminal = Terminal(columns, rows)
-        self.process = start(*arguments, env=env, **{**others, **dict.fromkeys(streams, self._child)})
+        self.process = start(
+            *arguments,
+            env=env,
+            start_new_session=start_new_session,
+            **{**others, **dict.fromkeys(streams, self._child)},
+        )
         self._decoder = codecs.getincrementaldecoder("utf-8")()
 
     def __enter__(self) -> OnTerminal:
@@ -111,6 +118,12 @@ class OnTerminal:
         self.process.kill()
         self.process.wait()
         os.close(self._parent)
+
+    def hang_up(self) -> None:
+        """Close the terminal: whoever writes on it from now on fails."""
+        null = os.open(os.devnull, os.O_RDWR)
+        os.dup2(null, self._parent)
+        os.close(null)
 
     def read(self) -> bool:
         """Take what comes next; False at the end."""

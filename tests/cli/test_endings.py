@@ -56,7 +56,7 @@ def test_1_a_full_disk_is_told_once() -> None:
     with open("/dev/full", "wb") as full, start("transcribe", SPEECH, *LOCAL, stdout=full) as process:
         _, err = process.communicate(timeout=10)
     assert process.returncode == 1
-    assert err == b"speechmatics-rt: error: [Errno 28] No space left on device\n"
+    assert err == b"speechmatics-rt: error: can't write standard output: No space left on device\n"
 
 
 # -- 2 -----------------------------------------------------------------------------------------------------
@@ -70,7 +70,7 @@ def test_1_a_full_disk_is_told_once() -> None:
         ([SPEECH, "--sample-rate", "16000"], "--raw and --sample-rate go together"),
         ([SPEECH, "--engine", "scripted"], "--engine goes with --local"),
         ([SPEECH, "--local", "--api-key", "k"], "--local needs no --api-key"),
-        ([SPEECH, "--max-delay", "9"], "max_delay is 9.0; accepted: a number of seconds, 0.7 to 4"),
+        ([SPEECH, "--max-delay", "9"], "--max-delay is 9.0; accepted: a number of seconds, 0.7 to 4"),
         ([SPEECH, "--speed", "0"], "speed"),
         ([SPEECH, "--format", "docx"], "invalid choice: 'docx'"),
         ([SPEECH, "--nonsense"], "--nonsense"),
@@ -89,10 +89,10 @@ def test_2_wrong_usage_is_one_sentence(options, says: str) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ('{"langauge": "en"}', "'langauge' is no field of TranscriptionConfig; did you mean 'language'?"),
+        ('{"langauge": "en"}', "'langauge' is no field of transcription_config; did you mean 'language'?"),
         ('{"max_delay": 9}', "max_delay is 9; accepted: a number of seconds, 0.7 to 4"),
         ('{"language": ', "is no JSON: Expecting value: line 1 column 14"),
-        ("[]", "holds list, not a JSON object"),
+        ("[]", "holds a list, not a JSON object"),
         (None, "No such file or directory"),
     ],
 )

@@ -134,7 +134,7 @@ def test_serve_lists_all_faults_with_their_options() -> None:
     ("options", "says"),
     [
         (["--fault", "rset"], "no fault is called 'rset'; did you mean reset"),
-        (["--fault", "reset:after_bytes=many"], "must be int"),
+        (["--fault", "reset:after_bytes=many"], "must be a whole number"),
         (["--engine", "replay"], "--engine replay needs --replay FILE.jsonl"),
         (["--engine", "whisper", "--script", __file__], "--script goes with --engine scripted"),
         (["--replay", __file__], "is no JSON"),

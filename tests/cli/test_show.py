@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import os
 import random
+import re
+import wave
 from dataclasses import replace
 
 import pytest
 
 from speechmatics_rt.cli.flow import Flow, Token, plain
 from speechmatics_rt.cli.show import ALERT, GREY, LIVE, Screen, below, ending_of, progress, width
+from speechmatics_rt.cli.view import side_by_side
 from speechmatics_rt.local import LocalServer
 from speechmatics_rt.transcript.transcript import Word
 
@@ -322,3 +326,30 @@ def test_channels_have_their_labels_and_a_row_each_for_what_is_not_final(server)
     assert code == 0
     assert {f"left: {SENTENCES[0]}", f"right: {SENTENCES[0]}"} <= set(lines)
     assert "0:19 / 0:19" in received
+
+
+def test_of_channels_that_flow_side_by_side_the_longest_tells_how_far_they_are() -> None:
+    random.seed(3)
+    for _ in range(300):
+        ends = [random.choice([random.uniform(0.1, 60), None]) for _ in range(random.randint(1, 4))]
+        reached = random.uniform(0, max(end or 90 for end in ends))
+        total = sum(min(reached, end or math.inf) for end in ends)
+        assert side_by_side(total, ends) == pytest.approx(reached)
+
+
+@unix
+def test_channels_of_unequal_length_show_no_false_progress_and_no_false_lag(server, tmp_path) -> None:
+    with wave.open(str(SPEECH)) as speech, wave.open(str(tmp_path / "short.wav"), "wb") as short:
+        short.setparams(speech.getparams())
+        short.writeframes(speech.readframes(16000 * 5))
+    channels = ("--channel", f"long={SPEECH}", "--channel", f"short={tmp_path / 'short.wav'}")
+    options = ("--url", server.url, "--speed", "8", "-o", tmp_path / "out")
+    code, received = in_terminal("transcribe", *channels, *options, columns=70)
+    shown = re.findall(r"(\d):(\d\d) / 0:19  ([\d.]+)x  lag ([\d.]+) s", received)
+    assert code == 0
+    assert len(shown) > 5
+    # It may be behind the pace on a busy machine, and never ahead of it (but for what the window holds).
+    assert max(float(speed) for _, _, speed, _ in shown) < 9
+    final = [int(minute) * 60 + int(second) - float(lag) for minute, second, _, lag in shown]
+    assert all(later >= before - 1.5 for before, later in zip(final, final[1:]))
+    assert max(float(lag) for *_, lag in shown) < 8  # a second of audio takes an eighth

@@ -64,9 +64,9 @@ def test_all_that_start_opens_is_open_when_it_returns(monkeypatch: pytest.Monkey
         assert waits.wait(10)
         before = descriptors()
         goes_on.set()
-        with Talk(server) as talk:
-            talk.start()
-            talk.finish(talk.audio(0.2))
+        with RawClient(server) as client:
+            client.start()
+            client.finish(client.send_audio(0.2))
         for thread in threading.enumerate():
             if "session" in thread.name:
                 thread.join(5)

@@ -164,6 +164,29 @@ def test_a_broken_write_without_last_words_is_a_lost_connection_with_its_cause()
     assert subject.outcome.cause is broken
 
 
+@pytest.mark.parametrize(
+    ("error", "close", "told"),
+    [
+        (
+            {"message": "Error", "type": "job_error", "reason": "died"},
+            frames.Close(4013, "job_error"),
+            "5.0 s",
+        ),
+        (None, frames.Close(4013, "job_error"), "6.0 s"),
+        (None, frames.Close(1011, ""), "6.0 s"),
+        (None, None, "6.0 s"),
+    ],
+)
+def test_the_time_that_is_told_is_that_of_the_end_and_not_of_the_start(error, close, told: str) -> None:
+    subject = streaming()
+    if error is not None:
+        hear(subject, error, now=5.0)
+    if close is not None:
+        subject.hear_close(close)
+    subject.hear_end(None, None, 6.0)
+    assert f"in mid-stream, after {told}" in subject.verdict.error.text
+
+
 def test_the_first_verdict_counts() -> None:
     subject = streaming()
     assert subject.conclude(SessionError("first"), now=1.0)

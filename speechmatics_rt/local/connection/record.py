@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from ...exceptions import TimeoutError
-from ...messages import times_of
+from ...messages import channel_of, times_of
 
 __all__ = ["SessionRecord"]
 
@@ -76,6 +76,8 @@ class SessionRecord:
     server_reason: str = ""
     counts: bool = False
     closed: threading.Event = field(default_factory=threading.Event)
+    _read: dict[Optional[str], float] = field(default_factory=dict, repr=False)  # s of audio, by channel
+    _final: dict[Optional[str], float] = field(default_factory=dict, repr=False)  # of that, final
     _chunks: deque[tuple[Optional[str], bytes, float]] = field(default_factory=deque, repr=False)
     _kept: float = 0.0  # s of audio in them
     _places: list[Optional[float]] = field(default_factory=list, repr=False)  # s of audio, for each in sent
@@ -91,6 +93,14 @@ class SessionRecord:
     def audio_of(self, channel: Optional[str]) -> bytes:
         """Return all audio read of one channel."""
         return b"".join(audio for label, audio, _ in self._chunks.copy() if label == channel)
+
+    @property
+    def lag(self) -> float:
+        """Seconds of audio that were read and are not final, on the channel that is furthest behind."""
+        read = self._read.copy()
+        return max(
+            (seconds - self._final.get(channel, 0.0) for channel, seconds in read.items()), default=0.0
+        )
 
     @property
     def request_id(self) -> Optional[str]:
@@ -148,6 +158,7 @@ class SessionRecord:
     def add_audio(self, audio: bytes, channel: Optional[str] = None, seconds: float = 0.0) -> None:
         self._chunks.append((channel, audio, seconds))
         self._kept += seconds
+        self._read[channel] = self._read.get(channel, 0.0) + seconds
         self.audio_size += len(audio)
         self.frames.append(len(audio))
         entry: dict[str, Any] = {"message": "AddAudio", "size": len(audio)}
@@ -160,7 +171,9 @@ class SessionRecord:
         if kind == "RecognitionStarted" and self.session_id is None:
             self.session_id = message.get("id")
         elif kind == "AddTranscript":
-            self.final_seconds = max(self.final_seconds, times_of(message)[1])
+            end, channel = times_of(message)[1], channel_of(message)
+            self.final_seconds = max(self.final_seconds, end)
+            self._final[channel] = max(self._final.get(channel, 0.0), end)
         self.tally[kind] += 1
         self._places.append(place)  # first: a reader copies ``sent`` first, and each message has its place
         self.sent.append(dict(message))

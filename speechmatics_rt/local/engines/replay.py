@@ -129,10 +129,12 @@ class _Replay:
 
 def _read(path: Union[str, os.PathLike[str]]) -> list[Any]:
     try:
-        with open(path, encoding="utf-8") as lines:
-            texts = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+        with open(path, "rb") as file:
+            data = file.read()
+        text = data.decode(json.detect_encoding(data))  # a shell of Windows writes its files in UTF-16
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigurationError(f"can't read the recording {os.fspath(path)}: {exc}") from exc
+    texts = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     entries = []
     for number, line in texts:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import json
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -40,7 +41,11 @@ def read_fault(text: str) -> tuple[str, dict[str, Any]]:
         if name not in types:
             raise ConfigurationError(f"the fault {kind} takes no {name!r}{_meant(name, types)}")
         raw, rest = _cut(rest)
-        keywords[name] = _value(raw, types[name], f"{kind}:{name}")
+        value = keywords[name] = _value(raw, types[name], f"{kind}:{name}")
+        if name in WHEN or types[name] == "float":  # a moment, or how long it takes
+            for number in value if isinstance(value, list) else [value]:
+                if not isinstance(number, str) and number < 0:
+                    raise ConfigurationError(f"{kind}:{name} must be 0 or more, not {raw!r}")
     return kind, keywords
 
 
@@ -106,4 +111,6 @@ def _is(value: Any, type: str) -> bool:
         return isinstance(value, dict)
     if type not in _ACCEPTED:
         return True  # Any
+    if isinstance(value, float) and not math.isfinite(value):
+        return False
     return isinstance(value, _ACCEPTED[type]) and isinstance(value, bool) == (type == "bool")

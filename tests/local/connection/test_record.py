@@ -51,6 +51,16 @@ def test_with_a_bound_the_lists_are_bounded_and_the_tally_is_not() -> None:
     assert record.recording()[-1] == {"audio": 499.99, "message": record.sent[-1]}
 
 
+def test_the_lag_is_that_of_the_channel_furthest_behind() -> None:
+    record = SessionRecord(0)
+    record.hear_audio(bytes(20), "agent", 20.0)
+    record.hear_audio(bytes(5), "caller", 5.0)
+    record.say({"message": "AddTranscript", "channel": "agent", "metadata": {"end_time": 18.0}})
+    assert record.lag == 5.0
+    record.say({"message": "AddTranscript", "channel": "caller", "metadata": {"end_time": 5.0}})
+    assert record.lag == 2.0  # of the agent: the caller has ended
+
+
 def test_a_server_can_forget_the_oldest_connections() -> None:
     with LocalServer(keep_sessions=2) as server, RawClient(server) as first:
         first.start()

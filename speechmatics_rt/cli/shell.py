@@ -1,0 +1,79 @@
+"""The words of the library, which speaks to programs, for who sits at a shell: options and variables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Callable, Union
+
+__all__ = ["in_shell_words", "of_option"]
+
+_STEREO = (
+    "mix it to one (ffmpeg -i IN.wav -ac 1 OUT.wav), or give each a file of its own (ffmpeg -i IN.wav "
+    "-filter_complex channelsplit LEFT.wav RIGHT.wav) and name them with --channel"
+)
+
+_CONFIGS = "Transcription|Translation|AudioEvents|SpeakerDiarization|Conversation"
+
+# Each fits what the library says and nothing else: names of files are to come through as they are.
+_WORDS: list[tuple[str, Union[str, Callable[[re.Match[str]], str]]]] = [
+    # What is done in Python, as it is done here.
+    (r"; one is expected\. Mix it to mono beforehand.*", f"; {_STEREO}"),
+    (r"\bpass api_key=", "give --api-key"),
+    (r"\buse api_key or an auth object", "give the key with --api-key"),
+    (r"\bpass ConnectionConfig\(ssl_context=.*?\(cafile=\.\.\.\)\)", "name its CA in SSL_CERT_FILE"),
+    (r' \(or ConnectionConfig\(proxy=""\) to go without\)', " (or name the host in no_proxy to go without)"),
+    (r"^resume needs", "--resume needs"),
+    (r"\baudio_format=AudioFormat\('pcm_s16le', 16000\)", "--raw pcm_s16le --sample-rate 16000"),
+    # The names of settings that no option has.
+    (r" \((?:[a-z]+_(?:timeout|seconds)|error\.transcript)\)(?=$|[:;,.]| \[)", ""),
+    # Names of classes and of errors, and how Python shows things.
+    (rf"(?<![\w'/.=-])({_CONFIGS})Config\b", lambda found: f"{_snake(found[1])}_config"),
+    (r"\{'type': 'raw', 'encoding': '(\w+)', 'sample_rate': (\d+)\}", r"\1 at \2 Hz"),
+    (r"\{'type': 'file'\}", "a file of some other kind"),
+    (r"(?<![\w'])(?:\w+\.)*[A-Z]\w*(?:Error|Exception|Interrupt): ", ""),
+    (r"\[(?:Errno|WinError) -?\d+\] ", ""),
+    (r"\ba mapping\b|(?<=must be )Mapping\b.*?(?=,)", "a JSON object"),
+    (r"(?<=must be )int\b", "a whole number"),
+    (r"(?<=must be )float\b", "a number"),
+    (r"'[\w-]+' codec can't .*", "it is no text in UTF-8"),
+    (r"\bTrue or False\b", "true or false"),
+    (r"\bTrue, or nothing\b", "true, or nothing"),
+    (r"^diarization=", "diarization "),
+    (r" gave None: it is ", " is "),
+    (r"(?<= is )True\b", "true"),
+    (r"(?<= is )False\b", "false"),
+    (r"(?<= is )None\b", "null"),
+]
+
+
+def in_shell_words(text: str) -> str:
+    """Give a message of the library in one line, and without Python in it.
+
+    Example:
+        >>> in_shell_words("eu.example wants an API key: set SPEECHMATICS_API_KEY, or pass api_key=")
+        'eu.example wants an API key: set SPEECHMATICS_API_KEY, or give --api-key'
+    """
+    text = " ".join(text.split())
+    for pattern, words in _WORDS:
+        text = re.sub(pattern, words, text)
+    return text
+
+
+def of_option(text: str, options: Mapping[str, str], otherwise: str) -> str:
+    """Let a message about a field be one about the option that gave it; else say where it comes from.
+
+    Example:
+        >>> of_option("max_delay is 9; accepted: 0.7 to 4", {"max_delay": "--max-delay"}, "--config")
+        '--max-delay is 9; accepted: 0.7 to 4'
+        >>> of_option("domain is ''; accepted: a non-empty string", {}, "--config 'c.json'")
+        "--config 'c.json': domain is ''; accepted: a non-empty string"
+    """
+    found = re.match(r"([a-z_.]+)(?:\[\d+\])?(?= is )", text)
+    if found and found[1] in options:
+        return options[found[1]] + text[found.end() :]
+    return f"{otherwise}: {text}" if otherwise else text
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()

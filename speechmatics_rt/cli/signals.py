@@ -1,0 +1,80 @@
+"""Ctrl-C, SIGTERM and SIGHUP: the audio ends, its transcript comes, and what was heard is written."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ..client import BaseClient
+from ..session import MessageStream
+from .asked import Asked
+from .show import Screen
+
+__all__ = ["Interrupts", "on_signals"]
+
+_HANG_UP = getattr(signal, "SIGHUP", None)  # Windows has none
+_ENDING = [number for number in (signal.SIGINT, signal.SIGTERM, _HANG_UP) if number is not None]
+
+
+@contextmanager
+def on_signals(act: Callable[[int], object]) -> Iterator[None]:
+    """Have the signals that end a program call this, in the main thread, between two of its instructions."""
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in _ENDING:
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as in a script's background, under nohup
+                before[number] = signal.signal(number, lambda number, _: act(number))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Interrupts:
+    """What a signal means: first the audio ends, so that its transcript comes; the second ends all at once.
+
+    While what was heard is being written, the first one waits for that.
+
+    Attributes:
+        stopping: The audio was ended by a signal.
+    """
+
+    def __init__(self, screen: Screen) -> None:
+        self.stopping = False
+        self._screen = screen
+        self._client: Any = None
+        self._begun = False
+        self._writing = self._impatient = False
+
+    def start(self, client: BaseClient, session: Asked) -> MessageStream:
+        """Start the session that a signal is to end."""
+        self._client = client
+        messages: MessageStream = self._client.stream(session.sources, **session.options)
+        self._begun = True
+        return messages
+
+    def write(self) -> None:
+        """Note that the session is over, and that what was heard is about to be written."""
+        self._writing = True
+
+    def __call__(self, number: int) -> None:
+        # Runs between two instructions of the main thread, so it takes no lock.
+        if self._writing:
+            if self._impatient:
+                raise KeyboardInterrupt
+            self._impatient = True
+        elif self.stopping:
+            if number != _HANG_UP:  # which comes twice, from the terminal and from the shell
+                raise KeyboardInterrupt
+        elif self._client is None or not (self._begun or self._client.is_connected):
+            raise KeyboardInterrupt
+        else:
+            self.stopping = True
+            self._client.request_stop()
+            self._screen.stopping(
+                "speechmatics-rt: stopping; waiting for the rest of the transcript (Ctrl-C again: at once)"
+            )

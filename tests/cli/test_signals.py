@@ -1,0 +1,156 @@
+"""What ends a program from outside: what was heard is written, whichever signal it is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from speechmatics_rt.cli.show import Screen
+from speechmatics_rt.cli.signals import Interrupts
+from speechmatics_rt.cli.streams import Stream
+from speechmatics_rt.local import Fault, LocalServer
+
+from .command import SENTENCES, SPEECH, start
+from .terminal import OnTerminal
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of Unix")
+
+RAW = ("--raw", "pcm_s16le", "--sample-rate", "16000")
+SECOND = bytes(32000)
+ENDING = [signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", None)]
+
+
+def begun(server: LocalServer, process: subprocess.Popen) -> None:
+    """Let it hear nine seconds."""
+    process.stdin.write(SECOND * 9)
+    process.stdin.flush()
+    server.wait_for_session().wait_for(lambda record: record.said("AddTranscript"))
+
+
+@pytest.mark.parametrize("number", ENDING)
+@pytest.mark.parametrize("form", ["text", "srt", "jsonl"])
+def test_what_was_heard_is_in_the_file_after(tmp_path: Path, number: signal.Signals, form: str) -> None:
+    with LocalServer() as server:
+        options = (
+            *RAW,
+            "--url",
+            server.url,
+            "-f",
+            form,
+            "-o",
+            tmp_path / "out",
+            "--captions",
+            tmp_path / "c.vtt",
+        )
+        with start("transcribe", "-", *options) as process:
+            begun(server, process)
+            process.send_signal(number)
+            assert process.wait(10) == 130
+        assert server.sessions[0].heard("EndOfStream")
+    for name in ("out", "c.vtt"):
+        assert "Good" in (tmp_path / name).read_text()
+        assert "train" in (tmp_path / name).read_text()  # what came after the signal, too
+
+
+def test_a_terminal_that_is_closed_costs_no_word(tmp_path: Path) -> None:
+    # The kernel says SIGHUP, the shell says it again, and nothing can be shown any more.
+    with LocalServer() as server:
+        options = (SPEECH, "--speed", "8", "--url", server.url, "-o", tmp_path / "out")
+        running = OnTerminal("transcribe", *options, start_new_session=True)
+        with running:
+            record = server.wait_for_session()
+            record.wait_for(lambda record: len(record.said("AddTranscript")) > 10)
+            running.process.send_signal(signal.SIGHUP)
+            running.process.send_signal(signal.SIGHUP)
+            running.hang_up()
+            assert running.process.wait(10) == 130
+            assert record.said("EndOfTranscript")
+    assert "Good morning" in (tmp_path / "out").read_text()
+
+
+def test_under_nohup_it_goes_on(tmp_path: Path) -> None:
+    def nohup() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    with LocalServer() as server:
+        options = (*RAW, "--url", server.url)
+        with start("transcribe", "-", *options, preexec_fn=nohup) as process:
+            begun(server, process)
+            process.send_signal(signal.SIGHUP)
+            process.stdin.write(SECOND * 11)
+            out, _ = process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert out.decode().splitlines()[:2] == SENTENCES[:2]
+
+
+def test_impatience_while_it_is_written_costs_no_word(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "out")
+    reader = os.open(tmp_path / "out", os.O_RDONLY | os.O_NONBLOCK)
+    writer = os.open(tmp_path / "out", os.O_WRONLY | os.O_NONBLOCK)
+    with contextlib.suppress(BlockingIOError):
+        while os.write(writer, bytes(4096)):
+            pass  # full: nothing can be written there before it is read
+    os.close(writer)
+    with LocalServer(faults=[Fault.silence(at="drain")]) as server, open(reader, "rb") as pipe:
+        options = (SPEECH, "--speed", "30", "--url", server.url, "-o", tmp_path / "out")
+        with start("transcribe", *options) as process:
+            record = server.wait_for_session()
+            record.wait_for(lambda record: len(record.said("AddTranscript")) > 30)
+            process.send_signal(signal.SIGINT)
+            record.wait_for(lambda record: record.heard("EndOfStream"))
+            process.send_signal(signal.SIGINT)
+            record.wait_closed()
+            time.sleep(0.3)  # now it waits for room in the pipe
+            process.send_signal(signal.SIGTERM)
+            os.set_blocking(reader, True)
+            assert pipe.read().lstrip(b"\0").decode().startswith(SENTENCES[0])
+            assert process.wait(10) == 130
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_serve_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
+    with start("serve", "--port", "0", "--tls", env={"TMPDIR": str(tmp_path)}) as process:
+        assert process.stdout.readline().startswith(b"wss://")
+        assert b"Try:" in process.stderr.readline()
+        assert len(list(tmp_path.iterdir())) == 1  # the certificate
+        process.send_signal(number)
+        assert process.wait(10) == 0
+    assert not list(tmp_path.iterdir())
+
+
+class FakeClient:
+    """As far as a signal knows a client; the real ones are above."""
+
+    is_connected = True
+    stops = 0
+
+    def stream(self, sources, **options):
+        return iter(())
+
+    def request_stop(self) -> None:
+        self.stops += 1
+
+
+def test_what_the_first_the_second_and_the_third_signal_mean() -> None:
+    interrupts = Interrupts(
+        Screen(Stream(None, "out", vital=True), Stream(None, "err", vital=False), live=False)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        interrupts(signal.SIGTERM)  # nothing was heard that could be lost
+    client = FakeClient()
+    interrupts.start(client, type("Asked", (), {"sources": None, "options": {}}))
+    interrupts(signal.SIGHUP)
+    interrupts(signal.SIGHUP)  # once from the terminal, once from the shell
+    assert (client.stops, interrupts.stopping) == (1, True)
+    with pytest.raises(KeyboardInterrupt):
+        interrupts(signal.SIGINT)
+    interrupts.write()
+    interrupts(signal.SIGINT)  # what was heard is written first
+    with pytest.raises(KeyboardInterrupt):
+        interrupts(signal.SIGINT)  # unless that takes for ever
