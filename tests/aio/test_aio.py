@@ -780,7 +780,7 @@ def test_a_handler_that_blocks_the_loop_does_not_stop_pongs_and_pings(serve) -> 
     assert run(main).text
 
 
-def test_a_slow_consumer_pauses_the_feeder(serve) -> None:
+def test_a_slow_consumer_pauses_the_sender(serve) -> None:
     server = serve(faults=[Fault.flood(500, after_seconds=1)])
 
     async def main():
@@ -794,7 +794,7 @@ def test_a_slow_consumer_pauses_the_feeder(serve) -> None:
             task = asyncio.ensure_future(client.transcribe(SECOND * 120, audio_format=PCM))
             await until(lambda: client.stats.queue_depth > 100)
             before = -1
-            while client.audio_bytes_sent > before:  # a chunk may be on its way when the feeder has to pause
+            while client.audio_bytes_sent > before:  # a chunk may be on its way when the sender has to pause
                 before = client.audio_bytes_sent
                 await asyncio.sleep(0.3)
             assert client.audio_bytes_sent == before < len(SECOND) * 120

@@ -109,7 +109,7 @@ def test_the_window_closes_and_senders_are_called_when_it_is_half_open_again() -
     assert subject.admits(None, 0.1, feeding=False)
 
 
-def test_a_slow_receiver_holds_back_the_feeder_alone() -> None:
+def test_a_slow_receiver_holds_back_the_sender_alone() -> None:
     subject = streaming(max_queue=2)
     hear(subject, *[{"message": "AddTranscript"}] * 3)
     assert not subject.admits(None, 0.1, feeding=True)
@@ -182,12 +182,12 @@ def test_the_time_that_is_told_is_that_of_the_end_and_not_of_the_start(error, cl
     if error is not None:
         hear(subject, error, now=5.0)
     if close is not None:
-        subject.hear_close(close)
-    subject.hear_end(None, None, 6.0)
-    assert f"in mid-stream, after {told}" in subject.verdict.error.text
+        subject.receive_close(close)
+    subject.receive_eof(None, None, 6.0)
+    assert f"in mid-stream, after {told}" in subject.outcome.error.text
 
 
-def test_the_first_verdict_counts() -> None:
+def test_the_first_outcome_counts() -> None:
     subject = streaming()
     assert subject.conclude(SessionError("first"), now=1.0)
     assert not subject.conclude(SessionError("second"), now=1.0)
@@ -195,7 +195,7 @@ def test_the_first_verdict_counts() -> None:
     assert subject.outcome.error.args == ("first",)
 
 
-def test_a_complete_transcript_says_goodbye_at_once() -> None:
+def test_a_complete_transcript_sends_a_close_frame_at_once() -> None:
     subject = streaming()
     written(subject)
     audio(subject)

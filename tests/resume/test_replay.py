@@ -241,13 +241,13 @@ def test_the_first_session_passes_untouched() -> None:
     assert hearing.receive(message) is message
 
 
-def test_the_last_word_before_the_seam_is_told_by_the_middle_not_by_its_limits() -> None:
+def test_the_last_word_before_the_overlap_is_told_by_the_middle_not_by_its_limits() -> None:
     overlap = Overlap(1.0, 1.2)
     assert not overlap.is_new(1.04, 1.24)
     assert overlap.is_new(1.2, 1.3)
 
 
-def test_the_same_word_said_again_right_after_the_seam_is_new() -> None:
+def test_the_same_word_said_again_right_after_the_overlap_is_new() -> None:
     hearing = hearing_of(final(result("no", 1.0, 1.2), result("no", 1.2, 1.4)))
     begin(hearing, 0.9)
     heard = hearing.receive(final(*[result("no", 0.1 + 0.2 * n, 0.3 + 0.2 * n) for n in range(4)]))
@@ -271,7 +271,7 @@ def test_a_mark_heard_again_is_not_doubled() -> None:
     assert contents(hearing.receive(final(result(".", 0.72, 0.72), result("Now", 0.8, 1.0)))) == ["Now"]
 
 
-def test_a_mark_that_was_still_owed_at_the_seam_comes_once() -> None:
+def test_a_mark_that_was_still_owed_at_the_overlap_comes_once() -> None:
     hearing = hearing_of(final(result("Well", 0.2, 0.9), result("done", 1.0, 1.4)))
     begin(hearing, 0.1)
     again = final(
@@ -351,7 +351,7 @@ def test_an_utterance_ends_once() -> None:
     assert hearing.receive(end_of_utterance(2.8)) == end_of_utterance(3.5)
 
 
-def test_an_end_of_utterance_lost_at_the_seam_comes_from_the_next_session() -> None:
+def test_an_end_of_utterance_lost_at_the_overlap_comes_from_the_next_session() -> None:
     hearing = hearing_of(final(result("Good", 1.0, 1.4)))
     begin(hearing, 0.7)
     hearing.receive(final(result("Good", 0.3, 0.7)))
@@ -359,7 +359,7 @@ def test_an_end_of_utterance_lost_at_the_seam_comes_from_the_next_session() -> N
     assert hearing.receive(end_of_utterance(1.1)) is not None
 
 
-def test_a_sound_that_goes_on_over_the_seam_begins_and_ends_once() -> None:
+def test_a_sound_that_goes_on_over_the_overlap_begins_and_ends_once() -> None:
     def event(kind: str, **times: float) -> dict[str, Any]:
         return {"message": f"AudioEvent{kind}", "event": {"type": "music", **times}}
 

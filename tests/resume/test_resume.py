@@ -114,7 +114,7 @@ def test_no_word_is_lost_or_said_twice_wherever_the_connection_breaks(
     assert diary.messages[-1]["message"] == "EndOfTranscript"
 
 
-def test_events_tell_of_the_loss_and_of_the_seam(serve: Serve, client_of: ClientOf) -> None:
+def test_events_tell_of_the_loss_and_of_the_overlap(serve: Serve, client_of: ClientOf) -> None:
     server = serve(NumberedEngine(), faults=[Fault.reset(after_seconds=20, sessions=[0])])
     client = client_of(server, resume=QUICK)
     heard = [
@@ -491,7 +491,7 @@ def test_a_server_that_goes_quiet_is_left_for_another(serve: Serve, client_of: C
     assert contents(client.transcribe(pieces(), audio_format=FORMAT, transcription_config=CONFIG)) == ALL
 
 
-def test_our_own_feeder_pauses_in_an_outage(serve: Serve, client_of: ClientOf) -> None:
+def test_our_own_sender_pauses_in_an_outage(serve: Serve, client_of: ClientOf) -> None:
     taken = []
 
     def source() -> Any:

@@ -209,7 +209,7 @@ def test_an_error_of_the_server_is_delivered_only_when_it_ends_the_session() -> 
     assert state.ahead[-1] == error
 
 
-def test_the_first_verdict_stays() -> None:
+def test_the_first_outcome_stays() -> None:
     state = begun()
     state.complete()
     state.conclude(LOST, None)

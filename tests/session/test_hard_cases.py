@@ -251,7 +251,7 @@ def test_context_variables_reach_the_source_and_the_handlers(serve, client_of) -
     def source():
         seen.append(("first chunk", tenant.get()))
         yield SECOND
-        seen.append(("feeder", tenant.get()))
+        seen.append(("sender", tenant.get()))
         yield SECOND
 
     tenant.set("radio")
@@ -260,7 +260,7 @@ def test_context_variables_reach_the_source_and_the_handlers(serve, client_of) -
         client.on("EndOfTranscript", lambda message: seen.append(("listener", tenant.get())))
         client.start_session(audio_format=PCM)
         client.send_audio(SECOND)
-    assert seen == [("first chunk", "radio"), ("feeder", "radio"), ("listener", "radio")]
+    assert seen == [("first chunk", "radio"), ("sender", "radio"), ("listener", "radio")]
 
 
 def test_the_late_return_of_a_stuck_source_cannot_feed_the_next_session(serve, client_of) -> None:
@@ -286,7 +286,7 @@ def test_the_late_return_of_a_stuck_source_cannot_feed_the_next_session(serve, c
     assert server.sessions[1].audio == SECOND
 
 
-def test_a_slow_consumer_pauses_the_feeder_but_not_the_messages(serve, client_of) -> None:
+def test_a_slow_consumer_pauses_the_sender_but_not_the_messages(serve, client_of) -> None:
     server = serve(faults=[Fault.flood(500, after_seconds=1)])
     gate = threading.Event()
     with client_of(server, max_queue=100) as client:
@@ -298,7 +298,7 @@ def test_a_slow_consumer_pauses_the_feeder_but_not_the_messages(serve, client_of
         while client.stats.queue_depth <= 100 and time.monotonic() < deadline:
             time.sleep(0.01)
         before = -1
-        while client.audio_bytes_sent > before:  # a chunk may be on its way when the feeder is told to pause
+        while client.audio_bytes_sent > before:  # a chunk may be on its way when the sender is told to pause
             before = client.audio_bytes_sent
             time.sleep(0.3)
         assert client.audio_bytes_sent == before < len(SECOND) * 120

@@ -195,7 +195,7 @@ def test_a_failing_handler_of_error_does_not_lock_a_client_whose_start_failed(ra
     in_time(c.stop_session)
 
 
-def test_after_a_failed_start_every_call_raises_the_verdict(raw):
+def test_after_a_failed_start_every_call_raises_the_outcome(raw):
     c = client(raw(refuse))
     for call in (lambda: c.start_session(audio_format=PCM), lambda: c.send_audio(SECOND), c.stop_session):
         with pytest.raises(TranscriptionError):
@@ -269,7 +269,7 @@ def test_a_second_ctrl_c_inside_close_still_shuts_the_socket(raw):
     assert gone()
 
 
-def test_a_verdict_nobody_collects_ends_the_reader_all_the_same(raw):
+def test_a_outcome_nobody_collects_ends_the_reader_all_the_same(raw):
     def script(wire):
         wire.start()
         while True:
@@ -439,7 +439,7 @@ def test_a_handler_that_sends_while_behind_still_meets_send_timeout(raw):
     assert isinstance(raised[0], TimeoutError)
 
 
-def test_the_timeout_of_stop_is_the_verdict(raw):
+def test_the_timeout_of_stop_is_the_outcome(raw):
     def script(wire):
         wire.start()
         wire.answer_pings()
@@ -648,7 +648,7 @@ def test_paced_audio_leaves_no_waiters_behind_while_nothing_is_delivered(raw) ->
 
 
 @pytest.mark.parametrize("how", ["utf-8", "stop"])
-def test_a_verdict_that_is_kept_keeps_no_locals_of_the_caller(raw, how) -> None:
+def test_a_outcome_that_is_kept_keeps_no_locals_of_the_caller(raw, how) -> None:
     def script(wire):
         wire.start()
         if how == "utf-8":
