@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable
 
+import hypothesis
 import pytest
 
 from speechmatics_rt import Client, ConnectionConfig
@@ -21,6 +22,10 @@ from .schemas import check_sessions
 
 SPEECH = Path(__file__).parent.parent / "examples" / "audio" / "librivox_3_sentences.wav"
 RAW = {"encoding": "pcm_s16le", "sample_rate": 16000}
+
+# An example may stand still for a moment on a busy machine; a test as a whole has its timeout.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 
 def threads() -> list[str]:

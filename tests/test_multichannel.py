@@ -53,8 +53,9 @@ def test_channels_are_bound_by_label_and_each_runs_to_its_own_end(serve, multi) 
     ends = [m for m in record.messages if m["message"] == "EndOfChannel"]
     assert {m["channel"]: m["last_seq_no"] for m in ends} == {"zeta": 55, "alpha": 32}
     assert record.messages[-1]["message"] == "EndOfChannel"  # no EndOfStream needed
-    lines = [(p.channel, p.text) for p in transcript.paragraphs]
-    texts = {label: " ".join(text for channel, text in lines if channel == label) for label in sources}
+    texts = {
+        label: " ".join(p.text for p in transcript.paragraphs if p.channel == label) for label in sources
+    }
     assert texts["alpha"] == FIRST
     assert texts["zeta"].startswith(FIRST)
     assert len(texts["zeta"]) > len(texts["alpha"])

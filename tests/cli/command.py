@@ -56,5 +56,5 @@ def in_shell(line: str, *, shell: str = "bash", **options: Any) -> tuple[int, st
 def run(*arguments: Any, stdin: bytes = b"", **env: str) -> tuple[int, str, str]:
     """Run it to its end and return its exit code, its stdout and its stderr."""
     with start(*arguments, env=env) as process:
-        out, err = process.communicate(stdin, timeout=30)
+        out, err = process.communicate(stdin, timeout=55)
     return process.returncode, out.decode(), err.decode()
