@@ -65,6 +65,7 @@ class Session:
         self.orphaned = False  # the listener found its client gone
         self.closed = False  # by close(): nobody waits for its handlers
         self.handling = False  # the delivering thread is in a handler
+        self.entered = False  # by a `with`, which will close it
         self.senders: list[threading.Thread] = []  # that read the caller's sources
         self._source_failure: Optional[SpeechmaticsError] = None
 
@@ -81,7 +82,8 @@ class Session:
 
         Not always can that be seen: where a traceback is kept, as in a notebook, the stream lives on with it.
         """
-        return self.streamed and self.delivering == threading.get_ident() and not self.handling
+        here = self.delivering == threading.get_ident() and not self.handling
+        return self.streamed and here and not self.entered
 
     def seconds(self, size: int) -> float:
         """Return how long ``size`` bytes of audio sound; 0 where that can't be known (format ``file``)."""

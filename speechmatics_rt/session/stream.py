@@ -111,6 +111,7 @@ class MessageStream:
         self._session.conclude()
 
     def __enter__(self) -> MessageStream:
+        self._session.entered = True
         return self
 
     def __exit__(self, *exc_info: object) -> None:

@@ -41,7 +41,7 @@ def test_a_blocked_upload_and_a_flood_of_transcripts_and_pings_disturb_neither_w
     # 96 kHz: 250 s of audio, of which the server buffers 10 s and then leaves the rest to TCP.
     faults = [Fault.flood(WORDS, after_bytes=1_000_000 * number) for number in range(1, FLOODS + 1)]
     faults.append(Fault.pings(2_000, 0.001))
-    with LocalServer(tls=tls, faults=faults, speed=50) as server:
+    with LocalServer(tls=tls, faults=faults, speed=40) as server:
         config = ConnectionConfig(
             ssl_context=server.ssl_context, window_frames=None, window_seconds=None, ping_interval=0.01
         )

@@ -53,11 +53,11 @@ def test_with_a_bound_the_lists_are_bounded_and_the_tally_is_not() -> None:
 
 def test_the_lag_is_that_of_the_channel_furthest_behind() -> None:
     record = SessionRecord(0)
-    record.hear_audio(bytes(20), "agent", 20.0)
-    record.hear_audio(bytes(5), "caller", 5.0)
-    record.say({"message": "AddTranscript", "channel": "agent", "metadata": {"end_time": 18.0}})
+    record.add_audio(bytes(20), "agent", 20.0)
+    record.add_audio(bytes(5), "caller", 5.0)
+    record.add_sent({"message": "AddTranscript", "channel": "agent", "metadata": {"end_time": 18.0}})
     assert record.lag == 5.0
-    record.say({"message": "AddTranscript", "channel": "caller", "metadata": {"end_time": 5.0}})
+    record.add_sent({"message": "AddTranscript", "channel": "caller", "metadata": {"end_time": 5.0}})
     assert record.lag == 2.0  # of the agent: the caller has ended
 
 
