@@ -15,8 +15,10 @@ from .show import Screen
 
 __all__ = ["Interrupts", "on_signals"]
 
-_HANG_UP = getattr(signal, "SIGHUP", None)  # Windows has none
-_ENDING = [number for number in (signal.SIGINT, signal.SIGTERM, _HANG_UP) if number is not None]
+_HANG_UP = getattr(signal, "SIGHUP", None)  # Windows has none, but SIGBREAK, when its console is closed
+_ENDING = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
+]
 
 
 @contextmanager

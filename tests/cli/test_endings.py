@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -163,6 +164,13 @@ def test_4_the_whole_takes_too_long() -> None:
         code, err = failure(SPEECH, "--url", server.url, "--speed", "1", "--timeout", "0.5")
     assert code == 4
     assert "0.5 s" in err
+
+
+def test_4_the_time_that_is_told_is_how_long_it_went_well() -> None:
+    with LocalServer(faults=[Fault.close(1011, after_seconds=6)]) as server:
+        code, err = failure(SPEECH, "--url", server.url, "--speed", "4")
+    assert code == 4
+    assert float(re.search(r"in mid-stream, after ([0-9.]+) s, with code 1011", err)[1]) > 1.2
 
 
 def test_tracebacks_are_for_vv_alone() -> None:

@@ -194,6 +194,14 @@ def test_config_may_be_a_whole_message(server, tmp_path: Path, whole: dict[str, 
     }  # of the WAV
 
 
+def test_the_former_name_of_the_model_is_taken_without_a_word(server, tmp_path: Path) -> None:
+    fields = {"language": "en", "operating_point": "standard"}
+    (tmp_path / "config.json").write_text(json.dumps({"transcription_config": fields}))
+    code, _, err = run("transcribe", SPEECH, "--url", server.url, "--config", tmp_path / "config.json")
+    assert (code, err) == (0, "")
+    assert server.sessions[-1].start["transcription_config"] == fields
+
+
 def test_options_win_over_a_whole_message(server, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(WHOLE[2]))
     options = ("--translate", "de", "--partials", "--audio-events", "all", "-l", "fr", "--max-delay", "1")

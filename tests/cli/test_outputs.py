@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from speechmatics_rt.cli.places import Place, check_apart
 from speechmatics_rt.exceptions import ConfigurationError
 from speechmatics_rt.local import Fault, LocalServer
 
-from .command import LOCAL, SENTENCES, SPEECH, in_shell, run, start
+from .command import LOCAL, SENTENCES, SPEECH, environment, in_shell, run, start
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="links, devices and mounts of Unix")
 
@@ -355,12 +356,29 @@ def test_a_limit_on_the_size_of_files_costs_no_word(here: Path, form: str) -> No
 def test_a_folder_that_was_closed_meanwhile_costs_no_word(here: Path) -> None:
     folder = here / "closing"
     folder.mkdir()
-    line = (
-        f"(sleep 1.5; chmod 555 closing) & {unprivileged()} $RT transcribe call.wav --local --engine scripted"
-    )
-    code, out, err = in_shell(f"{line} --speed 6 -o closing/out.txt; code=$?; wait; exit $code", cwd=here)
-    assert (code, out) == (1, TEXT)
-    assert "can't write 'closing/out.txt': Permission denied" in err
+    with LocalServer() as server:
+        command = [*unprivileged().split(), sys.executable, "-m", "speechmatics_rt", "transcribe", "-", *RAW]
+        with subprocess.Popen(
+            [*command, "--url", server.url, "-o", folder / "out.txt"],
+            env=environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process:
+            process.stdin.write(SECOND * 20)
+            process.stdin.flush()
+            server.wait_for_session().wait_for(lambda record: record.said("AddTranscript"))
+            folder.chmod(0o555)
+            out, err = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert out.decode().startswith(SENTENCES[0])
+    assert f"can't write '{folder}/out.txt': Permission denied" in err.decode()
+
+
+def test_a_name_may_be_as_long_as_names_may_be(here: Path) -> None:
+    name = "n" * 251 + ".vtt"
+    assert in_shell(f"{RT} call.wav --captions {name}", cwd=here) == (0, TEXT, "")
+    assert (here / name).read_text().startswith("WEBVTT\n")
 
 
 @pytest.mark.parametrize("form", ["text", "json", "srt"])

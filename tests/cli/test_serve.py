@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from speechmatics_rt import AudioFormat, Client, TranscriptionError
+from speechmatics_rt.cli.sessions import Sitting
 from speechmatics_rt.cli.show import width
-from speechmatics_rt.local import Fault
+from speechmatics_rt.local import Fault, SessionRecord
 
 from .command import SENTENCES, SPEECH, run, start
 from .terminal import OnTerminal, Terminal
@@ -67,6 +68,11 @@ def test_serve_logs_how_a_session_failed() -> None:
         url = process.stdout.readline().decode().strip()
         assert run("transcribe", SPEECH, "--url", url)[0] == 1
         assert "session 1 ended with quota_exceeded: " in stopped(process)
+
+
+def test_who_looks_late_at_a_connection_still_tells_how_long_it_was() -> None:
+    record = SessionRecord(0, status=101, times={"accept": 10.0, "closed": 16.5})
+    assert "after 6.5 s" in Sitting(record).ended().text
 
 
 def test_serve_says_that_the_port_is_taken() -> None:
