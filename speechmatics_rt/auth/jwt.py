@@ -17,7 +17,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 from urllib.parse import urlsplit
 
-from ..config import ConnectionConfig, is_loopback
+from ..config import ConnectionConfig, environment_proxy, is_loopback
 from ..exceptions import (
     AuthenticationError,
     ConfigurationError,
@@ -268,6 +268,10 @@ class _KeyRequest(NamedTuple):
         # A second more than the waiting thread has: it is the one to name the timeout.
         timeout = None if self.deadline == float("inf") else _remaining(self.deadline) + 1
         proxy = self.config.proxy
+        if proxy is None:
+            parts = urlsplit(self.url)
+            secure = parts.scheme == "https"
+            proxy = environment_proxy(secure, parts.hostname or "", parts.port or (443 if secure else 80))
         with requests.Session() as http:
             if self.config.ssl_context is not None:
                 http.mount("https://", _adapter(self.config.ssl_context))
@@ -278,7 +282,7 @@ class _KeyRequest(NamedTuple):
                 headers={"X-Request-Id": self.request_id} if self.request_id else {},
                 auth=self.bearer,
                 timeout=timeout,
-                proxies={"http": proxy, "https": proxy} if proxy else None,
+                proxies={"http": proxy, "https": proxy},  # given, even if empty: else it would look by itself
                 allow_redirects=False,  # a key follows no redirect
                 stream=True,
             )

@@ -1,13 +1,15 @@
 """What may be asked for, checked before anything is sent: recognition, connections, addresses. Pure.
 
 ``recognition`` and ``audio`` hold what goes into StartRecognition, ``connection`` the timeouts, limits and
-policies of the way there; both are made of the ``rules``. ``url`` reads addresses.
+policies of the way there; both are made of the ``rules``. ``url`` reads addresses, ``proxy`` knows
+which of them the environment wants a proxy for.
 """
 
 from __future__ import annotations
 
 from .audio import AudioEncoding, AudioFormat
 from .connection import ConnectionConfig, ResumePolicy
+from .proxy import environment_proxy
 from .recognition import (
     AudioEventsConfig,
     ConversationConfig,
@@ -38,6 +40,7 @@ __all__ = [
     "TranslationConfig",
     "address_of",
     "check_url",
+    "environment_proxy",
     "header_line",
     "is_loopback",
     "parse",

@@ -23,8 +23,8 @@ from ..config import (
     Target,
     address_of,
     check_url,
+    environment_proxy,
     header_line,
-    is_loopback,
     parse,
     redact,
     with_sdk,
@@ -250,24 +250,11 @@ _PROXIES = {  # python-socks' name of the protocol, the usual port, and whether 
 
 
 def _proxy_for(target: Target, given: Optional[str]) -> Optional[_Proxy]:
-    """Return the proxy to use: the given one (``""``: none), else what the standard library finds.
-
-    That is the variables ``http_proxy`` (for ``ws``), ``https_proxy`` (for ``wss``), ``all_proxy`` and
-    ``no_proxy``, or the system's settings. This machine itself is never reached through the environment's
-    proxy: the local server must work behind any of them.
-    """
+    """Return the proxy to use: the given one (``""``: none), else the environment's."""
     source = "proxy"
-    if given is None and is_loopback(target.host):
-        return None
     if given is None:
-        from urllib.request import getproxies, proxy_bypass
-
-        source, found = "the proxy of the environment", getproxies()
-        given = found.get("https" if target.secure else "http") or found.get("all") or ""
-        if given and (proxy_bypass(target.host) or proxy_bypass(target.address)):
-            given = ""
-        if given and "://" not in given:
-            given = f"http://{given}"
+        source = "the proxy of the environment"
+        given = environment_proxy(target.secure, target.host, target.port)
     if not given:
         return None
     try:

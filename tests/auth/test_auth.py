@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 import ssl
 import subprocess
 import sys
@@ -595,6 +596,30 @@ def test_the_proxy_of_the_client_tunnels_tls_and_never_sees_the_key(platform):
         token_of(auth)
     assert [request[0] for request in platform.requests] == ["localhost:1"] * 2  # and once more
     assert KEY not in str(platform.requests)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "no_proxy"),
+    [("", None), (None, "mp.example"), (None, "*.example"), (None, "10.0.0.0/8 .example")],
+)
+def test_a_host_without_proxy_is_asked_for_keys_without_one(proxy, no_proxy, authority, monkeypatch):
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda host, *args, **more: resolve("127.0.0.1", *args, **more)
+    )
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
+    if no_proxy is not None:
+        monkeypatch.setenv("no_proxy", no_proxy)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("mp.example").configure_cert(server)
+    platform = Platform(tls=server)
+    try:
+        auth = JWTAuth(KEY, mp_url=platform.url.replace("localhost", "mp.example"))
+        auth.configure(ConnectionConfig(proxy=proxy, ssl_context=trusting(authority)))
+        token_of(auth)
+    finally:
+        platform.close()
+    assert len(platform.requests) == 1
 
 
 def test_a_proxy_of_an_unknown_kind_is_a_wrong_option():
