@@ -59,7 +59,8 @@ def dial(url: str, headers: Mapping[str, str], config: ConnectionConfig, *, dead
         deadline: ``math.inf`` for none.
 
     Raises:
-        ConfigurationError: The URL, a header or the proxy is wrong, or a package is missing. Before any I/O.
+        ConfigurationError: The URL, a header, the proxy or ``SSL_CERT_FILE`` is wrong, or a package is
+            missing. Before anything is sent.
         AuthenticationError: HTTP 401 or 403.
         ConnectionError: Any other failure; see its ``stage``, ``status`` and ``retry_after``.
         ProtocolError: What answered doesn't speak HTTP, or not WebSocket.
@@ -69,14 +70,14 @@ def dial(url: str, headers: Mapping[str, str], config: ConnectionConfig, *, dead
     fields = [header_line(name, value) for name, value in headers.items()]
     websocket = _websocket()
     proxy = _proxy_for(target, config.proxy)
+    context = (config.ssl_context or shared_context()) if target.secure else None
     attempt = _Attempt(target, deadline, config.open_timeout)
     opened: Any = _reach(attempt, proxy)
     try:
         if proxy is not None:
             _tunnel(attempt, proxy, opened)
-        if target.secure:
+        if context is not None:
             with attempt.step("tls", f"agree on TLS with {target.address}"):
-                context = config.ssl_context or shared_context()
                 opened = connect_tls(opened, context, target.host, deadline)
         else:
             opened = DuplexSocket(opened)
