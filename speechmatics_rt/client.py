@@ -12,17 +12,20 @@ from typing import TYPE_CHECKING, Any, Literal, Optional, TypeVar, Union
 
 from .audio import AudioSource, Source, open_source
 from .auth import AuthBase
-from .config import ConnectionConfig, ResumePolicy, set_recognition_config
+from .config import FLAG, ConnectionConfig, ResumePolicy, checked, set_recognition_config, warn_caller
 from .events import EventEmitter
 from .exceptions import AuthenticationError, ConfigurationError, SessionError, SpeechmaticsError, TimeoutError
 from .log import SessionLog
 from .session import (
+    SECONDS,
+    UNSET,
     Connector,
     MessageStream,
     Session,
     SessionOptions,
     SessionRequest,
     SourceOptions,
+    check_timestamp,
     feed,
     listen,
     request_id_of,
@@ -39,7 +42,6 @@ __all__ = ["UNSET", "BaseClient", "Client"]
 logger = logging.getLogger(__name__)
 
 _Self = TypeVar("_Self", bound="BaseClient")
-UNSET: Any = type("UNSET", (), {"__repr__": lambda self: "UNSET"})()
 
 
 class BaseClient(EventEmitter):
@@ -115,9 +117,11 @@ class BaseClient(EventEmitter):
                 (``ConnectionConfig.end_timeout``).
 
         Raises:
+            ConfigurationError: The timeout is no number, or negative.
             TimeoutError: Stage ``"end"``; the session is closed.
             SpeechmaticsError: What the session ended with, if it failed.
         """
+        timeout = checked("timeout", timeout, SECONDS)
         session = self._session
         if session is None:
             return
@@ -164,14 +168,21 @@ class BaseClient(EventEmitter):
         """
         session = self._running()
         language = session.start["transcription_config"]["language"]
-        session.send(set_recognition_config(language, changes))
+        message = set_recognition_config(language, changes)
+        self._warn(message)
+        session.send(message)
 
     def get_speakers(self, *, final: bool = False) -> None:
         """Ask for the identifiers of the speakers; a ``SpeakersResult`` answers.
 
         Args:
-            final: UpgradeSocket once, at the end of the transcript, instead of now.
+            final: Answer once, at the end of the transcript, instead of now.
+
+        Raises:
+            ConfigurationError: ``final`` is neither True nor False.
+            SessionError: No session is running.
         """
+        FLAG("final", final)
         self._running().send({"message": "GetSpeakers", "final": final})
 
     def request_stop(self) -> None:
@@ -262,6 +273,11 @@ class BaseClient(EventEmitter):
             raise SessionError("no session has been started; call start_session() first")
         return session
 
+    def _warn(self, message: Mapping[str, Any]) -> None:
+        """Warn, at the caller's line, of what the cloud may refuse of a message."""
+        for doubt in self._connector.doubts(message):
+            warn_caller(doubt)
+
     def _prepare(self) -> None:
         """Begin a call that opens a session: from here on a request to stop is meant for that one."""
         self._forget_parent()
@@ -275,6 +291,7 @@ class BaseClient(EventEmitter):
     def _open(self, request: SessionRequest, *, streamed: bool = False) -> Session:
         """Make a new session the current one: connect, say StartRecognition, hear RecognitionStarted."""
         self._connector.check(request)
+        self._warn(request.start)
         me = object()
         try:
             with self._current_lock:
@@ -403,7 +420,7 @@ class Client(BaseClient):
         """
         self._prepare()
         request = SessionRequest.of(options, SourceOptions)
-        return self._stream(request, {None: open_source(source, options.get("audio_format"))})
+        return self._stream(request, {None: open_source(source, request.given_format)})
 
     def send_audio(self, payload: Union[bytes, bytearray, memoryview]) -> None:
         """Send one chunk of audio, of whole samples; waits while the server is too far behind.
@@ -422,7 +439,12 @@ class Client(BaseClient):
         Args:
             timestamp: Where it ended, in seconds of audio; by default all that was sent (raw formats), which
                 makes the cut more accurate. None sends no timestamp: transcribers before 15.2.0 know none.
+
+        Raises:
+            ConfigurationError: The timestamp is no number, or negative.
+            SessionError: No session is running.
         """
+        check_timestamp(timestamp)
         session = self._running()
         if timestamp is UNSET:
             timestamp = self.audio_seconds_sent if session.bytes_per_second else None

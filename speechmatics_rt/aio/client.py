@@ -14,14 +14,22 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, TypeVar, Union
 
 from ..audio import Microphone
-from ..client import UNSET, BaseClient, Client
-from ..config import AudioFormat, ConnectionConfig, ResumePolicy
+from ..client import BaseClient, Client
+from ..config import AudioFormat, ConnectionConfig, ResumePolicy, warn_caller
 from ..events import Event
 from ..exceptions import SpeechmaticsError
 from ..messages import ServerMessage
 from ..multichannel import MultiChannelClient
 from ..protocol import ACKNOWLEDGEMENTS
-from ..session import MessageStream, Session, SessionOptions, SourceOptions, spelled_out
+from ..session import (
+    UNSET,
+    MessageStream,
+    Session,
+    SessionOptions,
+    SourceOptions,
+    check_timestamp,
+    spelled_out,
+)
 from ..stats import SessionStats
 from ..transcript import Transcript
 from .bridge import AwaitedAuth, Bridge, in_thread, is_coroutine_method, step_of
@@ -95,6 +103,7 @@ class _AsyncBase(AsyncEmitter):
     async def update_config(self, **changes: Any) -> None:
         """Change settings of the running session. Raises as :meth:`BaseClient.update_config`."""
         await self._in_turn(self._client.update_config, **changes)
+        self._behind.say_doubts()
 
     async def get_speakers(self, *, final: bool = False) -> None:
         """Ask for the identifiers of the speakers; a ``SpeakersResult`` answers."""
@@ -168,6 +177,8 @@ class _AsyncBase(AsyncEmitter):
             for message in self._behind.unheard:
                 await self.deliver(message)
             raise
+        finally:
+            self._behind.say_doubts()
         self._turn = asyncio.Lock()  # now: a call that is refused leaves that of the running session alone
         return opened
 
@@ -265,6 +276,7 @@ class AsyncClient(_AsyncBase):
 
     async def force_end_of_utterance(self, *, timestamp: Optional[float] = UNSET) -> None:
         """End the utterance now. As :meth:`Client.force_end_of_utterance`."""
+        check_timestamp(timestamp)
         await self._in_turn(self._client.force_end_of_utterance, timestamp=timestamp)
 
     @property
@@ -324,6 +336,7 @@ class AsyncMultiChannelClient(_AsyncBase):
         self, *, channel: Optional[str] = None, timestamp: Optional[float] = UNSET
     ) -> None:
         """End the utterance of a channel now. As :meth:`MultiChannelClient.force_end_of_utterance`."""
+        check_timestamp(timestamp)
         await self._in_turn(self._client.force_end_of_utterance, channel=channel, timestamp=timestamp)
 
 
@@ -414,7 +427,9 @@ class AsyncMessageStream:
         """Make asynchronous sources such as a thread can read."""
         if isinstance(source, Mapping):
             return {label: self._bridged(one) for label, one in source.items()}
-        step = step_of(source, (self._options.get("audio_format") or AudioFormat()).chunk_size)
+        given = self._options.get("audio_format")
+        size = (AudioFormat() if given is None else AudioFormat.of(given, "audio_format")).chunk_size
+        step = step_of(source, size)
         if step is None:
             return source
         self._bridges.append(Bridge(step))
@@ -429,8 +444,17 @@ class _BlockingCore(BaseClient):
 
     def __init__(self, client: Callable[[], Optional[_AsyncBase]], *args: Any, **options: Any) -> None:
         self._awaited = client
+        self._doubts: list[str] = []
         self.unheard: list[Mapping[str, Any]] = []  # messages of a session that failed to start
         super().__init__(*args, **options)
+
+    def _warn(self, message: Mapping[str, Any]) -> None:
+        self._doubts += self._connector.doubts(message)
+
+    def say_doubts(self) -> None:
+        """Warn on the loop, where the caller is to be seen: this client runs on a thread of no user."""
+        while self._doubts:
+            warn_caller(self._doubts.pop(0))
 
     def emit(self, event: Event, message: Mapping[str, Any]) -> None:
         self.unheard.append(message)

@@ -17,7 +17,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 from urllib.parse import urlsplit
 
-from ..config import ConnectionConfig, environment_proxy, is_loopback
+from ..config import STRING, TEXT, ConnectionConfig, checked, environment_proxy, is_loopback
 from ..exceptions import (
     AuthenticationError,
     ConfigurationError,
@@ -86,7 +86,10 @@ class JWTAuth(AuthBase):
         self._api_key = None if api_key is None else checked_key(api_key, "the API key")
         if isinstance(ttl, bool) or not isinstance(ttl, int) or not 60 <= ttl <= 86400:
             raise ConfigurationError(f"ttl is {ttl!r}; accepted: 60 to 86400 seconds")
-        self._body: dict[str, Any] = {"ttl": ttl, "region": str(region)}
+        TEXT("region", region)
+        checked("client_ref", client_ref, STRING)
+        checked("mp_url", mp_url, STRING)
+        self._body: dict[str, Any] = {"ttl": ttl, "region": region}
         if client_ref is not None:
             self._body["client_ref"] = client_ref
         self._mp_url = None if mp_url is None else _endpoint(mp_url)
@@ -193,7 +196,15 @@ def _remaining(deadline: float) -> float:
 
 
 def _endpoint(mp_url: str) -> str:
-    parts = urlsplit(mp_url)
+    try:
+        parts = urlsplit(mp_url)
+        known = parts.port is None or parts.port > 0
+    except ValueError:
+        known = False
+    if not known:
+        raise ConfigurationError(
+            "the URL of the management platform can't be read: host or port is malformed"
+        )
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigurationError(
             "the URL of the management platform must begin with https:// and name a host"

@@ -19,10 +19,12 @@ from .recognition import (
     SpeakerIdentifier,
     TranscriptionConfig,
     TranslationConfig,
+    doubts,
     set_recognition_config,
     start_recognition,
 )
-from .url import Target, address_of, check_url, header_line, is_loopback, parse, redact, with_sdk
+from .rules import FLAG, STRING, TEXT, a_list, checked, number, plain, refused, rule, warn_caller
+from .url import Target, address_of, check_url, header_line, is_cloud, is_loopback, parse, redact, with_sdk
 
 __all__ = [
     "AudioEncoding",
@@ -30,22 +32,34 @@ __all__ = [
     "AudioFormat",
     "ConnectionConfig",
     "ConversationConfig",
+    "FLAG",
     "Model",
     "OperatingPoint",
     "ResumePolicy",
+    "STRING",
     "SpeakerDiarizationConfig",
     "SpeakerIdentifier",
+    "TEXT",
     "Target",
     "TranscriptionConfig",
     "TranslationConfig",
+    "a_list",
     "address_of",
     "check_url",
+    "checked",
+    "doubts",
     "environment_proxy",
     "header_line",
+    "is_cloud",
     "is_loopback",
+    "number",
     "parse",
+    "plain",
     "redact",
+    "refused",
+    "rule",
     "set_recognition_config",
     "start_recognition",
+    "warn_caller",
     "with_sdk",
 ]

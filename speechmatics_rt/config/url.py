@@ -15,6 +15,7 @@ __all__ = [
     "ascii_host",
     "check_url",
     "header_line",
+    "is_cloud",
     "is_loopback",
     "parse",
     "redact",
@@ -74,6 +75,12 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
+
+
+def is_cloud(url: str) -> bool:
+    """Whether a URL is of the service's own machines, which want a key and take what is documented."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    return f".{host}".endswith(".speechmatics.com")
 
 
 def redact(url: str) -> str:

@@ -160,7 +160,8 @@ def _resolve(host: str, port: int, deadline: float) -> list[Any]:
         look_up()
     else:
         threading.Thread(target=look_up, name=f"speechmatics-rt-dns-{host}", daemon=True).start()
-        if not answered.wait(None if deadline == float("inf") else max(0.0, deadline - time.monotonic())):
+        left = max(0.0, min(deadline - time.monotonic(), threading.TIMEOUT_MAX))
+        if not answered.wait(left):
             raise socket.timeout("no answer from the resolver")
     if answer and isinstance(answer[-1], Exception):
         raise answer[-1]

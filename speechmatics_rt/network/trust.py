@@ -1,7 +1,7 @@
 """The certificates that the environment says to trust.
 
 OpenSSL reads ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` by itself, but is silent about a path where nothing
-is and about a file in which it finds no certificate: every server then is refused, as if the server were wrong.
+is and about a file in which it finds no certificate: then every server is refused, as if that were wrong.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ import pytest
 import responses
 import trustme
 
+from speechmatics_rt import Client
 from speechmatics_rt.auth import jwt as module
 from speechmatics_rt.auth.base import AuthBase, NoAuth, StaticKeyAuth, headers_for
 from speechmatics_rt.auth.jwt import JWTAuth
@@ -130,6 +131,35 @@ def test_a_key_that_no_header_can_carry_is_refused_without_being_shown(kind, key
         kind(key)
     assert "two words" not in str(caught.value)
     assert "line" not in str(caught.value).replace("line breaks", "")
+
+
+@pytest.mark.parametrize(
+    ("key", "to_do"),
+    [
+        ("s3cret\n", "strip"),
+        ("s3cret\r\n", "strip"),
+        (" s3cret", "strip"),
+        ("s3cret\u00a0", "strip"),
+        ('"s3cret"', "quotes"),
+        ("'s3cret'", "quotes"),
+        ("\u201cs3cret\u201d", "quotes"),
+        ('"s3cret', "quotes"),
+        ("Bearer s3cret", "after 'Bearer'"),
+        ("bearer:s3cret", "after 'Bearer'"),
+        ("Authorization: Bearer s3cret", "after 'Bearer'"),
+    ],
+)
+def test_a_key_with_something_around_it_is_refused_with_what_to_do(key, to_do, monkeypatch):
+    for kind in (StaticKeyAuth, JWTAuth, lambda key: Client(api_key=key)):
+        with pytest.raises(ConfigurationError, match=to_do) as caught:
+            kind(key)
+        assert "s3cret" not in str(caught.value)
+    monkeypatch.setenv("SPEECHMATICS_API_KEY", key)
+    for auth in (StaticKeyAuth(), JWTAuth()):
+        with pytest.raises(ConfigurationError, match=f"SPEECHMATICS_API_KEY .*{to_do}"):
+            auth.get_auth_headers()
+    # a token that merely begins with such letters is one
+    assert StaticKeyAuth("bearerish-1").get_auth_headers() == {"Authorization": "Bearer bearerish-1"}
 
 
 def test_a_bad_key_in_the_environment_is_named_by_its_variable(monkeypatch):
