@@ -15,6 +15,7 @@ from .session import (
     SessionOptions,
     SessionRequest,
     SourceOptions,
+    check_label,
     check_timestamp,
     labels_of,
     spelled_out,
@@ -86,14 +87,17 @@ class MultiChannelClient(BaseClient):
 
     def send_audio(self, channel: str, payload: Union[bytes, bytearray, memoryview]) -> None:
         """Send one chunk of audio on a channel. Raises as :meth:`Client.send_audio`."""
+        check_label(channel)
         self._running().send_audio(payload, channel=channel)
 
     def end_channel(self, channel: str) -> None:
         """Say that a channel has ended; when the last one has, the transcript is completed.
 
         Raises:
+            ConfigurationError: The label is no string.
             SessionError: There is no such channel, or it has ended already.
         """
+        check_label(channel)
         self._running().connection.end_channel(channel)
 
     def force_end_of_utterance(
@@ -111,8 +115,8 @@ class MultiChannelClient(BaseClient):
             SessionError: No session is running.
         """
         check_timestamp(timestamp)
-        if channel is not None and (not isinstance(channel, str) or not channel):
-            raise ConfigurationError(f"channel is {channel!r}; accepted: a label, or None for all")
+        if channel is not None:
+            check_label(channel)
         session = self._running()
         if timestamp is UNSET:
             known = channel is not None and session.bytes_per_second

@@ -111,6 +111,10 @@ case("channels: transcribe", {"sources": NO_SOURCES}, lambda options: several.tr
 case("channels: stream", {"sources": NO_SOURCES}, lambda options: several.stream(**options))
 case("channels: force", {**NO_MOMENT, **NO_CHANNEL}, lambda o: several.force_end_of_utterance(**o))
 
+NO_LABEL = {"channel": [5, "", b"a", [], ["a"], None]}
+case("channels: send_audio", NO_LABEL, lambda o: several.send_audio(payload=b"", **o))
+case("channels: end_channel", NO_LABEL, lambda o: several.end_channel(**o))
+case("async channels: send", NO_LABEL, lambda o: on_loop(awaited_several.send_audio(payload=b"", **o)))
 case("async start", SESSION, lambda options: on_loop(awaited.start_session(**options)))
 case("async transcribe", SOURCE, lambda options: on_loop(awaited.transcribe(Unread(), **options)))
 case("async stop", {"timeout": NO_SECONDS}, lambda options: on_loop(awaited.stop_session(**options)))
@@ -118,6 +122,13 @@ case("async force", NO_MOMENT, lambda o: on_loop(awaited.force_end_of_utterance(
 case("async channels", SOURCE, lambda options: on_loop(awaited_several.transcribe(UNREAD, **options)))
 case("async channels", {"sources": NO_SOURCES}, lambda o: on_loop(awaited_several.transcribe(**o)))
 case("async channels", {"channels": LABELS}, lambda o: on_loop(awaited_several.start_session(**o)))
+
+NO_EVENT = {"event": [5, None, b"AddTranscript", ["AddTranscript"], Client]}
+for emitter in (single, awaited):
+    case(f"{type(emitter).__name__}.on", NO_EVENT, lambda o, e=emitter: e.on(callback=print, **o))
+    case(f"{type(emitter).__name__}.once", NO_EVENT, lambda o, e=emitter: e.once(callback=print, **o))
+    case(f"{type(emitter).__name__}.off", NO_EVENT, lambda o, e=emitter: e.off(callback=print, **o))
+    case(f"{type(emitter).__name__}.listeners", NO_EVENT, lambda o, e=emitter: e.listeners(**o))
 
 KEY = {
     "api_key": CLIENT["api_key"],

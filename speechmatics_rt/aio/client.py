@@ -14,25 +14,23 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, TypeVar, Union
 
 from ..audio import Microphone
-from ..client import BaseClient, Client
-from ..config import AudioFormat, ConnectionConfig, ResumePolicy, warn_caller
-from ..events import Event
+from ..config import AudioFormat, ConnectionConfig, ResumePolicy
 from ..exceptions import SpeechmaticsError
 from ..messages import ServerMessage
-from ..multichannel import MultiChannelClient
 from ..protocol import ACKNOWLEDGEMENTS
 from ..session import (
     UNSET,
     MessageStream,
-    Session,
     SessionOptions,
     SourceOptions,
+    check_label,
     check_timestamp,
     spelled_out,
 )
 from ..stats import SessionStats
 from ..transcript import Transcript
 from .bridge import AwaitedAuth, Bridge, in_thread, is_coroutine_method, step_of
+from .core import BlockingCore, SeveralCore, SingleCore
 from .dispatch import AsyncEmitter, Dispatcher, listen
 
 if TYPE_CHECKING:
@@ -53,7 +51,7 @@ class _AsyncBase(AsyncEmitter):
     streams or ends a session closes that session.
     """
 
-    _kind: type[_BlockingCore]
+    _kind: type[BlockingCore]
 
     def __init__(
         self,
@@ -156,8 +154,8 @@ class _AsyncBase(AsyncEmitter):
     # -- inside --------------------------------------------------------------------------------------
 
     @property
-    def _behind(self) -> _BlockingCore:
-        client: _BlockingCore = self._client
+    def _behind(self) -> BlockingCore:
+        client: BlockingCore = self._client
         return client
 
     async def _start(self, **options: Any) -> None:
@@ -243,6 +241,8 @@ class AsyncClient(_AsyncBase):
         'Good'
     """
 
+    _kind = SingleCore
+
     @spelled_out
     async def start_session(self, **options: Unpack[SessionOptions]) -> None:
         """Connect and start recognition. Arguments and errors as :meth:`Client.start_session`."""
@@ -304,6 +304,8 @@ class AsyncMultiChannelClient(_AsyncBase):
         ['agent', 'caller']
     """
 
+    _kind = SeveralCore
+
     @spelled_out
     async def start_session(self, *, channels: Sequence[str], **options: Unpack[SessionOptions]) -> None:
         """Connect and start recognition. As :meth:`MultiChannelClient.start_session`."""
@@ -326,6 +328,7 @@ class AsyncMultiChannelClient(_AsyncBase):
 
     async def send_audio(self, channel: str, payload: _Payload) -> None:
         """Send one chunk of audio on a channel. As :meth:`AsyncClient.send_audio`."""
+        check_label(channel)
         await self._send_audio(payload, channel)
 
     async def end_channel(self, channel: str) -> None:
@@ -434,46 +437,3 @@ class AsyncMessageStream:
             return source
         self._bridges.append(Bridge(step))
         return self._bridges[-1]
-
-
-# -- the blocking client behind each of them -------------------------------------------------------------
-
-
-class _BlockingCore(BaseClient):
-    """The blocking client at work: what it would deliver by itself it leaves to the one that is awaited."""
-
-    def __init__(self, client: Callable[[], Optional[_AsyncBase]], *args: Any, **options: Any) -> None:
-        self._awaited = client
-        self._doubts: list[str] = []
-        self.unheard: list[Mapping[str, Any]] = []  # messages of a session that failed to start
-        super().__init__(*args, **options)
-
-    def _warn(self, message: Mapping[str, Any]) -> None:
-        self._doubts += self._connector.doubts(message)
-
-    def say_doubts(self) -> None:
-        """Warn on the loop, where the caller is to be seen: this client runs on a thread of no user."""
-        while self._doubts:
-            warn_caller(self._doubts.pop(0))
-
-    def emit(self, event: Event, message: Mapping[str, Any]) -> None:
-        self.unheard.append(message)
-
-    def _wants(self, name: str) -> bool:
-        client = self._awaited()
-        return client is not None and client._wants(name)
-
-    def _listen(self, session: Session) -> None:
-        """Start no thread: the task of :func:`listen` does what it would do."""
-
-
-class _Single(_BlockingCore, Client):
-    pass
-
-
-class _Several(_BlockingCore, MultiChannelClient):
-    pass
-
-
-AsyncClient._kind = _Single
-AsyncMultiChannelClient._kind = _Several

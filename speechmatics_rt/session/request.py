@@ -30,6 +30,7 @@ __all__ = [
     "SessionOptions",
     "SessionRequest",
     "SourceOptions",
+    "check_label",
     "check_timestamp",
     "labels_of",
     "spelled_out",
@@ -154,6 +155,12 @@ def check_timestamp(timestamp: Any) -> None:
     """Refuse what is no moment of the audio, and neither ``UNSET`` nor None."""
     if timestamp is not UNSET:
         checked("timestamp", timestamp, SECONDS)
+
+
+def check_label(channel: Any) -> None:
+    """Refuse what is no label of a channel, known or not."""
+    if not isinstance(channel, str) or not channel:
+        raise refused("channel", channel, "a label, a string that is not empty")
 
 
 def labels_of(channels: Any, name: str) -> list[str]:
