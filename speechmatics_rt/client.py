@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Optional, TypeVar, Union
 
 from .audio import AudioSource, Source, open_source
 from .auth import AuthBase
-from .config import FLAG, ConnectionConfig, ResumePolicy, checked, set_recognition_config, warn_caller
+from .config import FLAG, Caller, ConnectionConfig, ResumePolicy, checked, set_recognition_config
 from .events import EventEmitter
 from .exceptions import AuthenticationError, ConfigurationError, SessionError, SpeechmaticsError, TimeoutError
 from .log import SessionLog
@@ -273,10 +273,12 @@ class BaseClient(EventEmitter):
             raise SessionError("no session has been started; call start_session() first")
         return session
 
+    _caller = staticmethod(Caller.find)
+
     def _warn(self, message: Mapping[str, Any]) -> None:
         """Warn, at the caller's line, of what the cloud may refuse of a message."""
         for doubt in self._connector.doubts(message):
-            warn_caller(doubt)
+            self._caller().warn(doubt)
 
     def _prepare(self) -> None:
         """Begin a call that opens a session: from here on a request to stop is meant for that one."""

@@ -11,6 +11,7 @@ import pytest
 
 from speechmatics_rt import (
     AsyncClient,
+    AsyncMultiChannelClient,
     AudioFormat,
     Client,
     ConversationConfig,
@@ -83,12 +84,19 @@ def test_both_faces_and_several_channels_warn_alike(cut_off: None) -> None:
                 bytes(32000), audio_format=RAW, transcription_config=SLOW
             )
 
+    async def by_hand() -> None:
+        with pytest.raises(SpeechmaticsError):
+            await AsyncMultiChannelClient(api_key="k").start_session(
+                channels=["a"], transcription_config=SLOW
+            )
+
     with warnings.catch_warnings(record=True) as record:
         warnings.simplefilter("always")
+        asyncio.run(by_hand())
         with pytest.raises(SpeechmaticsError):
             MultiChannelClient(api_key="k").start_session(channels=["a"], transcription_config=SLOW)
         asyncio.run(run())
-    assert len(warned(record)) == 4
+    assert len(warned(record)) == 6
 
 
 @pytest.mark.parametrize("url", [CLOUD, "wss://preview.rt.speechmatics.com/v2", None])

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, TypeVar, Union
 
 from ..audio import Microphone
-from ..config import AudioFormat, ConnectionConfig, ResumePolicy
+from ..config import AudioFormat, Caller, ConnectionConfig, ResumePolicy
 from ..exceptions import SpeechmaticsError
 from ..messages import ServerMessage
 from ..protocol import ACKNOWLEDGEMENTS
@@ -100,8 +100,8 @@ class _AsyncBase(AsyncEmitter):
 
     async def update_config(self, **changes: Any) -> None:
         """Change settings of the running session. Raises as :meth:`BaseClient.update_config`."""
+        self._behind.caller = Caller.find()
         await self._in_turn(self._client.update_config, **changes)
-        self._behind.say_doubts()
 
     async def get_speakers(self, *, final: bool = False) -> None:
         """Ask for the identifiers of the speakers; a ``SpeakersResult`` answers."""
@@ -169,14 +169,13 @@ class _AsyncBase(AsyncEmitter):
         if self._auth is not None:
             self._auth.loop = asyncio.get_running_loop()
         self._behind.unheard = []
+        self._behind.caller = Caller.find()
         try:
             opened = await self._call(function, *args, **options)
         except SpeechmaticsError:
             for message in self._behind.unheard:
                 await self.deliver(message)
             raise
-        finally:
-            self._behind.say_doubts()
         self._turn = asyncio.Lock()  # now: a call that is refused leaves that of the running session alone
         return opened
 

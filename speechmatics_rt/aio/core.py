@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
 from ..client import BaseClient, Client
-from ..config import warn_caller
+from ..config import Caller
 from ..events import Event
 from ..multichannel import MultiChannelClient
 from ..session import Session
@@ -20,17 +20,12 @@ class BlockingCore(BaseClient):
 
     def __init__(self, client: Callable[[], Optional[AsyncEmitter]], *args: Any, **options: Any) -> None:
         self._awaited = client
-        self._doubts: list[str] = []
+        self.caller: Optional[Caller] = None  # of whom to warn, found on the loop
         self.unheard: list[Mapping[str, Any]] = []  # messages of a session that failed to start
         super().__init__(*args, **options)
 
-    def _warn(self, message: Mapping[str, Any]) -> None:
-        self._doubts += self._connector.doubts(message)
-
-    def say_doubts(self) -> None:
-        """Warn on the loop, where the caller is to be seen: this client runs on a thread of no user."""
-        while self._doubts:
-            warn_caller(self._doubts.pop(0))
+    def _caller(self) -> Caller:  # this client runs on a thread of no user
+        return self.caller or Caller.find()
 
     def emit(self, event: Event, message: Mapping[str, Any]) -> None:
         self.unheard.append(message)

@@ -23,13 +23,14 @@ from .recognition import (
     set_recognition_config,
     start_recognition,
 )
-from .rules import FLAG, STRING, TEXT, a_list, checked, number, plain, refused, rule, warn_caller
+from .rules import FLAG, STRING, TEXT, Caller, a_list, checked, number, plain, refused, rule
 from .url import Target, address_of, check_url, header_line, is_cloud, is_loopback, parse, redact, with_sdk
 
 __all__ = [
     "AudioEncoding",
     "AudioEventsConfig",
     "AudioFormat",
+    "Caller",
     "ConnectionConfig",
     "ConversationConfig",
     "FLAG",
@@ -60,6 +61,5 @@ __all__ = [
     "rule",
     "set_recognition_config",
     "start_recognition",
-    "warn_caller",
     "with_sdk",
 ]

@@ -23,6 +23,7 @@ from .rules import (
     MAPPING,
     STRING,
     TEXT,
+    Caller,
     Fields,
     Options,
     Rule,
@@ -31,7 +32,6 @@ from .rules import (
     one_of,
     plain,
     rule,
-    warn_caller,
 )
 
 if TYPE_CHECKING:
@@ -293,7 +293,7 @@ class TranscriptionConfig(Options):
             self.model = Model.ENHANCED if self.operating_point is None else None
         self._one_name()
         if self.operating_point is not None:
-            warn_caller("operating_point is deprecated, use model", DeprecationWarning)
+            Caller.find().warn("operating_point is deprecated, use model", DeprecationWarning)
 
     def _one_name(self) -> None:
         if self.model is not None and self.operating_point is not None:

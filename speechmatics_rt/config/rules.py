@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from numbers import Integral, Real
-from typing import Any, ClassVar, Optional, TypeVar, Union, cast
+from typing import Any, ClassVar, NamedTuple, Optional, TypeVar, Union, cast
 
 from ..exceptions import ConfigurationError
 
 __all__ = [
+    "Caller",
     "FLAG",
     "MAPPING",
     "STRING",
@@ -33,7 +34,6 @@ __all__ = [
     "plain",
     "refused",
     "rule",
-    "warn_caller",
 ]
 
 Rule = Callable[[str, Any], None]  # (name of the option, its plain value); raises ConfigurationError
@@ -184,13 +184,27 @@ def plain(value: Any) -> Any:
     return float(value) if isinstance(value, Real) else value
 
 
-def warn_caller(text: str, category: type[Warning] = UserWarning) -> None:
-    """Warn of the line outside of this package that led here, however deep we are."""
-    package = __name__.partition(".")[0] + "."
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).startswith(package):
-        level, frame = level + 1, frame.f_back
-    warnings.warn(text, category, level + 1)
+class Caller(NamedTuple):
+    """A line outside of this package that led here, as :func:`warnings.warn_explicit` wants it."""
+
+    file: str
+    line: int
+    module: str
+    registry: dict[Any, Any]
+
+    @classmethod
+    def find(cls) -> Caller:
+        """Find it on this thread, however deep we are."""
+        package = __name__.partition(".")[0] + "."
+        frame = sys._getframe(1)
+        while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).startswith(package):
+            frame = frame.f_back
+        known = frame.f_globals
+        registry = known.setdefault("__warningregistry__", {})
+        return cls(frame.f_code.co_filename, frame.f_lineno, known.get("__name__") or "<unknown>", registry)
+
+    def warn(self, text: str, category: type[Warning] = UserWarning) -> None:
+        warnings.warn_explicit(text, category, *self)
 
 
 _Self = TypeVar("_Self", bound="Options")
