@@ -380,6 +380,7 @@ class Client(BaseClient):
     """Transcribe one stream of audio.
 
     Example:
+        >>> from speechmatics_rt import AudioFormat
         >>> from speechmatics_rt.local import LocalServer
         >>> with LocalServer() as server, Client(url=server.url) as client:
         ...     transcript = client.transcribe(bytes(32000), audio_format=AudioFormat("pcm_s16le", 16000))

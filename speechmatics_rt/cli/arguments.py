@@ -196,7 +196,7 @@ def _add_recognition(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--domain", help="a specialised language pack, e.g. medical")
     group.add_argument("--output-locale", metavar="LOCALE", help="the spelling, e.g. en-GB")
     group.add_argument(
-        "--max-delay", type=float, metavar="SECONDS", help="from a word to its final; in the cloud 0.7 to 4"
+        "--max-delay", type=float, metavar="SECONDS", help="from a word to its final, 0.7 to 4"
     )
     group.add_argument(
         "--diarization", choices=["none", "speaker"], help="speaker: label the speakers S1, S2, ..."

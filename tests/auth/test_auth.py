@@ -174,6 +174,27 @@ def test_no_repr_shows_a_key():
         assert KEY not in str(auth)
 
 
+@pytest.mark.parametrize("given", [None, "Bearer k", [("Authorization", "Bearer k")], 5])
+def test_headers_that_are_no_mapping_are_named_after_the_one_who_gave_them(given):
+    class Vault(AuthBase):
+        def get_auth_headers(self):
+            return given
+
+    with pytest.raises(ConfigurationError, match=r"Vault\.get_auth_headers\(\) gave a "):
+        headers_for(Vault(), SERVICE)
+
+
+def test_headers_that_auth_keeps_are_not_changed():
+    kept = {"Authorization": "Bearer k"}
+
+    class Vault(AuthBase):
+        def get_auth_headers(self):
+            return kept
+
+    headers_for(Vault(), SERVICE)["X-Request-Id"] = "1"
+    assert kept == {"Authorization": "Bearer k"}
+
+
 def test_the_base_class_does_nothing_until_it_is_told_to():
     class LocalMessage(AuthBase):
         def get_auth_headers(self) -> dict[str, str]:

@@ -388,10 +388,11 @@ def test_an_international_name_is_dialled_told_and_checked_in_its_ascii_form(
     assert f"Host: xn--bcher-kva.example:{service.port}\r\n" in upgrading.requests[0]
 
 
-def test_without_a_limit_there_is_no_deadline() -> None:
+@pytest.mark.parametrize("deadline", [math.inf, 1e300, 1e12])
+def test_without_a_limit_there_is_no_deadline_and_a_far_one_is_none(deadline: float) -> None:
     with Service(Upgrading()) as service:
         config = ConnectionConfig(open_timeout=None)
-        end(dial(f"ws://localhost:{service.port}/", {}, config, deadline=math.inf))
+        end(dial(f"ws://localhost:{service.port}/", {}, config, deadline=deadline))
 
 
 def test_cookies_are_neither_kept_nor_sent() -> None:
