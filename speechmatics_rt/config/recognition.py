@@ -438,5 +438,5 @@ def set_recognition_config(language: str, changes: Mapping[str, Any]) -> dict[st
     changed = plain(changes)
     if not changed:
         raise ConfigurationError(f"nothing to change; accepted: {', '.join(_CHANGEABLE)}")
-    Fields(_CHANGEABLE)("", changed)
+    Fields(_CHANGEABLE)("", {key: value for key, value in changes.items() if value is not None})
     return {"message": "SetRecognitionConfig", "transcription_config": {"language": language, **changed}}

@@ -126,12 +126,21 @@ class Fields:
         if not isinstance(value, Mapping):
             raise refused(name, value, f"a mapping of {', '.join(self.rules)}")
         self.unknown(name, value)
+        self.known(name, value)
+
+    def known(self, name: str, values: Mapping[str, Any]) -> None:
+        """Check the keys that are known; a value may also be one of our configs, which has ``extra``."""
         for key in self.required:
-            if key not in value:
+            if key not in values:
                 raise ConfigurationError(f"{name + '.' if name else ''}{key} is missing")
-        for key, part in value.items():
-            if key in self.rules:
-                self.rules[key](f"{name}.{key}" if name else key, part)
+        for key, value in values.items():
+            accept, where = self.rules.get(key), f"{name}.{key}" if name else key
+            if isinstance(value, Options) and isinstance(accept, Fields):
+                if accept is not value._fields:
+                    raise refused(where, value, f"a mapping of {', '.join(accept.rules)}")
+                accept.known(where, value._own())
+            elif accept is not None:
+                accept(where, plain(value))
 
     def unknown(self, name: str, keys: Iterable[Any]) -> list[str]:
         """Give the keys that are not known; refuse those that are meant to be, by name, with the nearest."""
@@ -249,17 +258,21 @@ class Options:
 
     def check(self) -> None:
         """Raise ConfigurationError, naming the option, the value and what is accepted, if one is wrong."""
-        self._fields("", plain(self))
+        self._fields.known("", self._own())
 
     def to_dict(self) -> dict[str, Any]:
         """Check, and give a fresh copy in wire form."""
         self.check()
         return cast("dict[str, Any]", plain(self))
 
-    def _as_mapping(self) -> dict[str, Any]:
+    def _own(self) -> dict[str, Any]:
+        """Give what is set of the fields that are known, as it is; ``extra`` is only checked."""
         values = {item.name: getattr(self, item.name) for item in fields(cast("Any", self))}
-        extra = _extra_of(type(self), values.pop("extra", None))
-        return {**values, **extra}
+        _extra_of(type(self), values.pop("extra", None))
+        return {name: value for name, value in values.items() if value is not None}
+
+    def _as_mapping(self) -> dict[str, Any]:
+        return {**self._own(), **_extra_of(type(self), getattr(self, "extra", None))}
 
 
 def _extra_of(cls: type[Options], extra: Any) -> Mapping[str, Any]:

@@ -385,6 +385,27 @@ def test_extra_fields_of_a_part_reach_the_wire_and_a_wrong_one_is_refused_there_
         config.to_dict()
 
 
+def test_a_name_that_is_nearly_known_goes_out_when_it_is_given_as_extra() -> None:
+    config = TranscriptionConfig(
+        extra={"max_delays": 1},
+        conversation_config=ConversationConfig(extra={"end_of_utterance_silence_triggers": 2}),
+    )
+    wire = config.to_dict()
+    assert wire["max_delays"] == 1
+    assert wire["conversation_config"] == {"end_of_utterance_silence_triggers": 2}
+    changed = set_recognition_config("en", {"conversation_config": config.conversation_config})
+    assert changed["transcription_config"]["conversation_config"] == wire["conversation_config"]
+    for mistaken in ({"max_delays": 1}, {"conversation_config": {"end_of_utterance_silence_triggers": 2}}):
+        with pytest.raises(ConfigurationError, match="did you mean"):
+            start_recognition(mistaken, AudioFormat())
+    with pytest.raises(
+        ConfigurationError, match=r"conversation_config\.end_of_utterance_silence_trigger is 9"
+    ):
+        TranscriptionConfig(conversation_config=ConversationConfig(9)).check()
+    with pytest.raises(ConfigurationError, match="conversation_config"):
+        TranscriptionConfig(conversation_config=AudioFormat()).check()  # type: ignore[arg-type]
+
+
 def test_what_is_for_the_client_alone_takes_nothing_unknown() -> None:
     for kind in (AudioFormat, ConnectionConfig, ResumePolicy):
         with pytest.raises(ConfigurationError, match="'zzz' is no field"):
