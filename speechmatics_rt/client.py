@@ -13,17 +13,20 @@ from typing import TYPE_CHECKING, Any, Literal, Optional, TypeVar, Union
 
 from .audio import AudioSource, Source, open_source
 from .auth import AuthBase
-from .config import ConnectionConfig, ResumePolicy, set_recognition_config
+from .config import FLAG, Caller, ConnectionConfig, ResumePolicy, checked, set_recognition_config
 from .events import EventEmitter
 from .exceptions import AuthenticationError, ConfigurationError, SessionError, SpeechmaticsError, TimeoutError
 from .log import SessionLog
 from .session import (
+    SECONDS,
+    UNSET,
     Connector,
     MessageStream,
     Session,
     SessionOptions,
     SessionRequest,
     SourceOptions,
+    check_timestamp,
     feed,
     listen,
     request_id_of,
@@ -42,7 +45,6 @@ logger = logging.getLogger(__name__)
 _GRACE = 0.5  # seconds for a handler that runs when stop_session() gives up
 
 _Self = TypeVar("_Self", bound="BaseClient")
-UNSET: Any = type("UNSET", (), {"__repr__": lambda self: "UNSET"})()
 
 
 class BaseClient(EventEmitter):
@@ -118,9 +120,11 @@ class BaseClient(EventEmitter):
                 (``ConnectionConfig.end_timeout``).
 
         Raises:
+            ConfigurationError: The timeout is no number, or negative.
             TimeoutError: Stage ``"end"``; the session is closed.
             SpeechmaticsError: What the session ended with, if it failed.
         """
+        timeout = checked("timeout", timeout, SECONDS)
         session = self._session
         if session is None:
             return
@@ -169,14 +173,21 @@ class BaseClient(EventEmitter):
         """
         session = self._running()
         language = session.start["transcription_config"]["language"]
-        session.send(set_recognition_config(language, changes))
+        message = set_recognition_config(language, changes)
+        self._warn(message)
+        session.send(message)
 
     def get_speakers(self, *, final: bool = False) -> None:
         """Ask for the identifiers of the speakers; a ``SpeakersResult`` answers.
 
         Args:
             final: Answer once, at the end of the transcript, instead of now.
+
+        Raises:
+            ConfigurationError: ``final`` is neither True nor False.
+            SessionError: No session is running.
         """
+        FLAG("final", final)
         self._running().send({"message": "GetSpeakers", "final": final})
 
     def request_stop(self) -> None:
@@ -267,6 +278,13 @@ class BaseClient(EventEmitter):
             raise SessionError("no session has been started; call start_session() first")
         return session
 
+    _caller = staticmethod(Caller.find)
+
+    def _warn(self, message: Mapping[str, Any]) -> None:
+        """Warn, at the caller's line, of what the cloud may refuse of a message."""
+        for doubt in self._connector.doubts(message):
+            self._caller().warn(doubt)
+
     def _prepare(self) -> None:
         """Begin a call that opens a session: from here on a request to stop is meant for that one."""
         self._forget_parent()
@@ -283,6 +301,7 @@ class BaseClient(EventEmitter):
     def _open(self, request: SessionRequest, *, streamed: bool = False) -> Session:
         """Make a new session the current one: connect, say StartRecognition, hear RecognitionStarted."""
         self._connector.check(request)
+        self._warn(request.start)
         me = object()
         try:
             with self._current_lock:
@@ -369,6 +388,7 @@ class Client(BaseClient):
     """Transcribe one stream of audio.
 
     Example:
+        >>> from speechmatics_rt import AudioFormat
         >>> from speechmatics_rt.local import LocalServer
         >>> with LocalServer() as server, Client(url=server.url) as client:
         ...     transcript = client.transcribe(bytes(32000), audio_format=AudioFormat("pcm_s16le", 16000))
@@ -411,7 +431,7 @@ class Client(BaseClient):
         """
         self._prepare()
         request = SessionRequest.of(options, SourceOptions)
-        return self._stream(request, {None: open_source(source, options.get("audio_format"))})
+        return self._stream(request, {None: open_source(source, request.given_format)})
 
     def send_audio(self, payload: Union[bytes, bytearray, memoryview]) -> None:
         """Send one chunk of audio, of whole samples; waits while the server is too far behind.
@@ -430,7 +450,12 @@ class Client(BaseClient):
         Args:
             timestamp: Where it ended, in seconds of audio; by default all that was sent (raw formats), which
                 makes the cut more accurate. None sends no timestamp: transcribers before 15.2.0 know none.
+
+        Raises:
+            ConfigurationError: The timestamp is no number, or negative.
+            SessionError: No session is running.
         """
+        check_timestamp(timestamp)
         session = self._running()
         if timestamp is UNSET:
             timestamp = self.audio_seconds_sent if session.bytes_per_second else None

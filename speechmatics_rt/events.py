@@ -182,4 +182,9 @@ class EventEmitter:
 
 
 def _name(event: Event) -> str:
-    return str(event.value) if isinstance(event, Enum) else event
+    name: Any = event.value if isinstance(event, Enum) else event
+    if not isinstance(name, str):
+        raise ConfigurationError(
+            f"event is {event!r}; accepted: a ServerMessageType, or its name as a string"
+        )
+    return name

@@ -6,10 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .audio import AudioSource, Source, open_source
-from .client import UNSET, BaseClient
+from .client import BaseClient
 from .config import AudioFormat
-from .exceptions import AudioError
-from .session import MessageStream, SessionOptions, SessionRequest, SourceOptions, spelled_out
+from .exceptions import AudioError, ConfigurationError
+from .session import (
+    UNSET,
+    MessageStream,
+    SessionOptions,
+    SessionRequest,
+    SourceOptions,
+    check_label,
+    check_timestamp,
+    labels_of,
+    spelled_out,
+)
 from .transcript import Transcript
 
 if TYPE_CHECKING:
@@ -45,7 +55,8 @@ class MultiChannelClient(BaseClient):
         nothing else; the caller's configuration is not changed. Raises as :meth:`Client.start_session`.
         """
         self._prepare()
-        self._listen(self._open(SessionRequest.of(options, SessionOptions, list(channels))))
+        labels = labels_of(channels, "channels")
+        self._listen(self._open(SessionRequest.of(options, SessionOptions, labels)))
 
     @spelled_out
     def transcribe(self, sources: Mapping[str, Source], **options: Unpack[SourceOptions]) -> Transcript:
@@ -67,19 +78,26 @@ class MultiChannelClient(BaseClient):
         Arguments and errors as :meth:`transcribe`; those of the session are raised by the iteration.
         """
         self._prepare()
-        request = SessionRequest.of(options, SourceOptions, list(sources))
-        return self._stream(request, _open_sources(sources, options.get("audio_format")))
+        if not isinstance(sources, Mapping):
+            raise ConfigurationError(
+                f"sources is a {type(sources).__name__}; accepted: a mapping, a source for each label"
+            )
+        request = SessionRequest.of(options, SourceOptions, labels_of(sources, "sources"))
+        return self._stream(request, _open_sources(sources, request.given_format))
 
     def send_audio(self, channel: str, payload: Union[bytes, bytearray, memoryview]) -> None:
         """Send one chunk of audio on a channel. Raises as :meth:`Client.send_audio`."""
+        check_label(channel)
         self._running().send_audio(payload, channel=channel)
 
     def end_channel(self, channel: str) -> None:
         """Say that a channel has ended; when the last one has, the transcript is completed.
 
         Raises:
+            ConfigurationError: The label is no string.
             SessionError: There is no such channel, or it has ended already.
         """
+        check_label(channel)
         self._running().connection.end_channel(channel)
 
     def force_end_of_utterance(
@@ -91,7 +109,14 @@ class MultiChannelClient(BaseClient):
             channel: Its label; without one the service decides.
             timestamp: Where it ended, in seconds of audio; by default all that was sent on the channel (raw
                 formats). None sends no timestamp.
+
+        Raises:
+            ConfigurationError: The timestamp is no number, or negative; or the label is no string.
+            SessionError: No session is running.
         """
+        check_timestamp(timestamp)
+        if channel is not None:
+            check_label(channel)
         session = self._running()
         if timestamp is UNSET:
             known = channel is not None and session.bytes_per_second

@@ -12,10 +12,11 @@ __all__ = ["Latency", "SessionInfo", "SessionStats"]
 
 @dataclass(frozen=True)
 class Latency:
-    """How long words take: from the sending of a word's last audio to the handlers of its message.
+    """How long messages take: from the sending of the audio in which the last word ends to their handlers.
 
-    Seconds, of the last 1,000 messages that held a new word. Meant for audio that is sent as it sounds;
-    of a file that is sent at full speed it says how far the server was behind.
+    Seconds, of the last 1,000 messages whose last word was new; words before it in a message waited longer.
+    Meant for audio that is sent as it sounds; of a file that is sent at full speed it says how far the server
+    was behind.
 
     Attributes:
         p50, p90, p99: What so many percent of the messages did not exceed.
@@ -53,8 +54,8 @@ class SessionStats:
         seconds_acknowledged: Seconds of audio the server has acknowledged, over all channels.
         seconds_transcribed: The end of the last final, in seconds of audio.
         lag: Seconds of audio that were sent and are not final, on the channel that is furthest behind.
-        partial_latency: How long words take to come in a partial; None as long as none has.
-        final_latency: How long they take to come in a final.
+        partial_latency: How long after its last word a partial comes; None as long as none has.
+        final_latency: How long after its last word a final comes.
         frames_sent: Audio frames sent.
         unacknowledged_frames: Of those, not acknowledged yet; after a reconnect also those sent again.
         bytes_sent: Bytes of audio sent.

@@ -318,7 +318,7 @@ def test_bad_input_is_refused_before_any_connection(serve, client_of, tmp_path) 
         with pytest.raises(ConfigurationError, match="pcm_s16le"):
             AudioFormat("pcm16")
         with pytest.raises(ConfigurationError, match="max_delay"):
-            client.transcribe(SPEECH, transcription_config=TranscriptionConfig(max_delay=9))
+            client.transcribe(SPEECH, transcription_config=TranscriptionConfig(max_delay=-9))
         with pytest.raises(ConfigurationError, match="speed"):
             client.transcribe(SPEECH, speed=0)
     assert server.sessions == []

@@ -1,4 +1,7 @@
-"""The asyncio face over the same threads: ``client``; ``dispatch`` runs handlers, ``bridge`` crosses over."""
+"""The asyncio face over the same threads: ``client``, with a ``core`` that blocks behind each.
+
+``dispatch`` runs handlers on the loop, ``bridge`` crosses between loop and threads.
+"""
 
 from __future__ import annotations
 

@@ -14,17 +14,23 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, TypeVar, Union
 
 from ..audio import Microphone
-from ..client import UNSET, BaseClient, Client
-from ..config import AudioFormat, ConnectionConfig, ResumePolicy
-from ..events import Event
+from ..config import AudioFormat, Caller, ConnectionConfig, ResumePolicy
 from ..exceptions import SpeechmaticsError
 from ..messages import ServerMessage
-from ..multichannel import MultiChannelClient
 from ..protocol import ACKNOWLEDGEMENTS
-from ..session import MessageStream, Session, SessionOptions, SourceOptions, spelled_out
+from ..session import (
+    UNSET,
+    MessageStream,
+    SessionOptions,
+    SourceOptions,
+    check_label,
+    check_timestamp,
+    spelled_out,
+)
 from ..stats import SessionStats
 from ..transcript import Transcript
 from .bridge import AwaitedAuth, Bridge, in_thread, is_coroutine_method, step_of
+from .core import BlockingCore, SeveralCore, SingleCore
 from .dispatch import AsyncEmitter, Dispatcher, listen
 
 if TYPE_CHECKING:
@@ -45,7 +51,7 @@ class _AsyncBase(AsyncEmitter):
     streams or ends a session closes that session.
     """
 
-    _kind: type[_BlockingCore]
+    _kind: type[BlockingCore]
 
     def __init__(
         self,
@@ -94,6 +100,7 @@ class _AsyncBase(AsyncEmitter):
 
     async def update_config(self, **changes: Any) -> None:
         """Change settings of the running session. Raises as :meth:`BaseClient.update_config`."""
+        self._behind.caller = Caller.find()
         await self._in_turn(self._client.update_config, **changes)
 
     async def get_speakers(self, *, final: bool = False) -> None:
@@ -147,8 +154,8 @@ class _AsyncBase(AsyncEmitter):
     # -- inside --------------------------------------------------------------------------------------
 
     @property
-    def _behind(self) -> _BlockingCore:
-        client: _BlockingCore = self._client
+    def _behind(self) -> BlockingCore:
+        client: BlockingCore = self._client
         return client
 
     async def _start(self, **options: Any) -> None:
@@ -162,6 +169,7 @@ class _AsyncBase(AsyncEmitter):
         if self._auth is not None:
             self._auth.loop = asyncio.get_running_loop()
         self._behind.unheard = []
+        self._behind.caller = Caller.find()
         try:
             opened = await self._call(function, *args, **options)
         except SpeechmaticsError:
@@ -232,6 +240,8 @@ class AsyncClient(_AsyncBase):
         'Good'
     """
 
+    _kind = SingleCore
+
     @spelled_out
     async def start_session(self, **options: Unpack[SessionOptions]) -> None:
         """Connect and start recognition. Arguments and errors as :meth:`Client.start_session`."""
@@ -265,6 +275,7 @@ class AsyncClient(_AsyncBase):
 
     async def force_end_of_utterance(self, *, timestamp: Optional[float] = UNSET) -> None:
         """End the utterance now. As :meth:`Client.force_end_of_utterance`."""
+        check_timestamp(timestamp)
         await self._in_turn(self._client.force_end_of_utterance, timestamp=timestamp)
 
     @property
@@ -292,6 +303,8 @@ class AsyncMultiChannelClient(_AsyncBase):
         ['agent', 'caller']
     """
 
+    _kind = SeveralCore
+
     @spelled_out
     async def start_session(self, *, channels: Sequence[str], **options: Unpack[SessionOptions]) -> None:
         """Connect and start recognition. As :meth:`MultiChannelClient.start_session`."""
@@ -314,6 +327,7 @@ class AsyncMultiChannelClient(_AsyncBase):
 
     async def send_audio(self, channel: str, payload: _Payload) -> None:
         """Send one chunk of audio on a channel. As :meth:`AsyncClient.send_audio`."""
+        check_label(channel)
         await self._send_audio(payload, channel)
 
     async def end_channel(self, channel: str) -> None:
@@ -324,6 +338,7 @@ class AsyncMultiChannelClient(_AsyncBase):
         self, *, channel: Optional[str] = None, timestamp: Optional[float] = UNSET
     ) -> None:
         """End the utterance of a channel now. As :meth:`MultiChannelClient.force_end_of_utterance`."""
+        check_timestamp(timestamp)
         await self._in_turn(self._client.force_end_of_utterance, channel=channel, timestamp=timestamp)
 
 
@@ -414,42 +429,10 @@ class AsyncMessageStream:
         """Make asynchronous sources such as a thread can read."""
         if isinstance(source, Mapping):
             return {label: self._bridged(one) for label, one in source.items()}
-        step = step_of(source, (self._options.get("audio_format") or AudioFormat()).chunk_size)
+        given = self._options.get("audio_format")
+        size = (AudioFormat() if given is None else AudioFormat.of(given, "audio_format")).chunk_size
+        step = step_of(source, size)
         if step is None:
             return source
         self._bridges.append(Bridge(step))
         return self._bridges[-1]
-
-
-# -- the blocking client behind each of them -------------------------------------------------------------
-
-
-class _BlockingCore(BaseClient):
-    """The blocking client at work: what it would deliver by itself it leaves to the one that is awaited."""
-
-    def __init__(self, client: Callable[[], Optional[_AsyncBase]], *args: Any, **options: Any) -> None:
-        self._awaited = client
-        self.unheard: list[Mapping[str, Any]] = []  # messages of a session that failed to start
-        super().__init__(*args, **options)
-
-    def emit(self, event: Event, message: Mapping[str, Any]) -> None:
-        self.unheard.append(message)
-
-    def _wants(self, name: str) -> bool:
-        client = self._awaited()
-        return client is not None and client._wants(name)
-
-    def _listen(self, session: Session) -> None:
-        """Start no thread: the task of :func:`listen` does what it would do."""
-
-
-class _Single(_BlockingCore, Client):
-    pass
-
-
-class _Several(_BlockingCore, MultiChannelClient):
-    pass
-
-
-AsyncClient._kind = _Single
-AsyncMultiChannelClient._kind = _Several

@@ -9,6 +9,7 @@ import time
 import warnings
 from typing import Any, Optional, TypedDict, TypeVar
 
+from ..config import number, plain, refused
 from ..exceptions import AudioError, ConfigurationError
 
 __all__ = ["InputDevice", "Microphone"]
@@ -31,6 +32,12 @@ class InputDevice(TypedDict):
     channels: int
     sample_rate: float
     default: bool
+
+
+def _count(name: str, value: Any) -> int:
+    value = plain(value)
+    number(1, whole=True)(name, value)
+    return int(value)
 
 
 class Microphone:
@@ -60,7 +67,7 @@ class Microphone:
                 ...
 
     Raises:
-        ConfigurationError: A number is not positive, or ``channels`` is not 1.
+        ConfigurationError: A number is not whole and positive, or ``channels`` is not 1.
     """
 
     def __init__(
@@ -70,12 +77,10 @@ class Microphone:
         chunk_size: int = 160,
         device_index: Optional[int] = None,
     ) -> None:
-        if sample_rate <= 0 or chunk_size <= 0:
-            raise ConfigurationError("sample_rate and chunk_size must be positive")
-        if channels != 1:
-            raise ConfigurationError(f"channels={channels}: the service takes audio of one channel")
-        self._sample_rate = sample_rate
-        self._chunk_size = chunk_size
+        if isinstance(channels, bool) or channels != 1:
+            raise refused("channels", channels, "1, since the service takes audio of one channel")
+        self._sample_rate = _count("sample_rate", sample_rate)
+        self._chunk_size = _count("chunk_size", chunk_size)
         self._device_index = device_index
         # Guards which stream is open. The audio thread takes no lock of ours.
         self._lock = threading.Lock()

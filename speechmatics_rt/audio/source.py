@@ -14,7 +14,7 @@ from inspect import iscoroutinefunction
 from itertools import chain
 from typing import Any, Callable, Literal, Optional, Protocol, Union
 
-from ..config import AudioEncoding, AudioFormat
+from ..config import TEXT, AudioEncoding, AudioFormat, a_list, plain
 from ..exceptions import AudioError, SpeechmaticsError
 from . import wav
 from .wav import Fault
@@ -161,7 +161,9 @@ def split_channels(path: Union[str, os.PathLike[str]], labels: Sequence[str]) ->
 
     Raises:
         AudioError: It can't be opened, is another kind of file, or has another number of channels.
+        ConfigurationError: The labels are no list of different strings.
     """
+    a_list(TEXT, least=1, different=True)("labels", plain(labels))
     opened: dict[str, AudioSource] = {}
     try:
         for number, label in enumerate(labels):

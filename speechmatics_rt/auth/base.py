@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, Optional
 from urllib.parse import parse_qs, urlsplit
 
-from ..config import ConnectionConfig, is_loopback
+from ..config import ConnectionConfig, is_cloud, is_loopback
 from ..exceptions import ConfigurationError
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+_QUOTES = "\"'`\u201c\u201d\u2018\u2019"
 KEY_VARIABLE = "SPEECHMATICS_API_KEY"
 
 
@@ -99,7 +102,8 @@ def headers_for(auth: AuthBase, url: str) -> dict[str, str]:
     not added to a URL that carries a temporary key (``?jwt=``). One given in the code is sent anywhere.
 
     Raises:
-        ConfigurationError: There is no key, and the host is one of Speechmatics.
+        ConfigurationError: There is no key, and the host is one of Speechmatics; or what ``auth`` gave is
+            no mapping.
         SpeechmaticsError: What ``auth.get_auth_headers()`` raises.
     """
     parts = urlsplit(url)
@@ -108,8 +112,14 @@ def headers_for(auth: AuthBase, url: str) -> dict[str, str]:
     found = isinstance(auth, StaticKeyAuth) and auth.from_environment
     if found and "jwt" in parse_qs(parts.query):
         return {}
-    headers = auth.get_auth_headers()
-    if found and not headers and f".{host}".endswith(".speechmatics.com"):
+    given: Any = auth.get_auth_headers()
+    if not isinstance(given, Mapping):
+        name = type(auth).__name__
+        raise ConfigurationError(
+            f"{name}.get_auth_headers() gave a {type(given).__name__}; accepted: a dict of strings"
+        )
+    headers = dict(given)  # the caller adds to it, and it may be one that auth keeps
+    if found and not headers and is_cloud(url):
         raise ConfigurationError(f"{host} wants an API key: set {KEY_VARIABLE}, or pass api_key=")
     if exposed and headers:
         if found:
@@ -138,6 +148,17 @@ def checked_key(key: Any, name: str) -> str:
     """
     if not isinstance(key, str) or not key:
         raise ConfigurationError(f"{name} is {'empty' if key == '' else type(key).__name__}; a key is text")
+    # What people paste and files hold. The key itself is never shown, wrong as it may be.
+    if key != key.strip():
+        raise ConfigurationError(
+            f"{name} has white space or line breaks around it; take them off: key.strip()"
+        )
+    if re.match(r"(?i)bearer\b|authorization\b", key):
+        raise ConfigurationError(f"{name} begins as the header does; give what comes after 'Bearer'")
+    if key[0] in _QUOTES or key[-1] in _QUOTES:
+        raise ConfigurationError(
+            f"{name} is in quotes; take them off (docker's --env-file and set of Windows keep them)"
+        )
     if not key.isascii() or not key.isprintable() or " " in key:
         raise ConfigurationError(f"{name} holds spaces, line breaks or other characters that no key has")
     return key

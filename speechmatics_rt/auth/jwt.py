@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 from urllib.parse import urlsplit
 
-from ..config import ConnectionConfig, is_loopback
+from ..config import STRING, TEXT, ConnectionConfig, checked, environment_proxy, is_loopback
 from ..deadline import OverdueError, call_until
 from ..exceptions import (
     AuthenticationError,
@@ -86,7 +86,10 @@ class JWTAuth(AuthBase):
         self._api_key = None if api_key is None else checked_key(api_key, "the API key")
         if isinstance(ttl, bool) or not isinstance(ttl, int) or not 60 <= ttl <= 86400:
             raise ConfigurationError(f"ttl is {ttl!r}; accepted: 60 to 86400 seconds")
-        self._body: dict[str, Any] = {"ttl": ttl, "region": str(region)}
+        TEXT("region", region)
+        checked("client_ref", client_ref, STRING)
+        checked("mp_url", mp_url, STRING)
+        self._body: dict[str, Any] = {"ttl": ttl, "region": region}
         if client_ref is not None:
             self._body["client_ref"] = client_ref
         self._mp_url = None if mp_url is None else _endpoint(mp_url)
@@ -196,7 +199,15 @@ def _remaining(deadline: float) -> float:
 
 
 def _endpoint(mp_url: str) -> str:
-    parts = urlsplit(mp_url)
+    try:
+        parts = urlsplit(mp_url)
+        known = parts.port is None or parts.port > 0
+    except ValueError:
+        known = False
+    if not known:
+        raise ConfigurationError(
+            "the URL of the management platform can't be read: host or port is malformed"
+        )
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigurationError(
             "the URL of the management platform must begin with https:// and name a host"
@@ -270,6 +281,10 @@ class _KeyRequest(NamedTuple):
         # A second more than the waiting thread has: it is the one to name the timeout.
         timeout = None if self.deadline == float("inf") else _remaining(self.deadline) + 1
         proxy = self.config.proxy
+        if proxy is None:
+            parts = urlsplit(self.url)
+            secure = parts.scheme == "https"
+            proxy = environment_proxy(secure, parts.hostname or "", parts.port or (443 if secure else 80))
         with requests.Session() as http:
             if self.config.ssl_context is not None:
                 http.mount("https://", _adapter(self.config.ssl_context))
@@ -280,7 +295,7 @@ class _KeyRequest(NamedTuple):
                 headers={"X-Request-Id": self.request_id} if self.request_id else {},
                 auth=self.bearer,
                 timeout=timeout,
-                proxies={"http": proxy, "https": proxy} if proxy else None,
+                proxies={"http": proxy, "https": proxy},  # given, even if empty: else it would look by itself
                 allow_redirects=False,  # a key follows no redirect
                 stream=True,
             )

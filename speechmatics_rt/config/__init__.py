@@ -1,13 +1,15 @@
 """What may be asked for, checked before anything is sent: recognition, connections, addresses. Pure.
 
 ``recognition`` and ``audio`` hold what goes into StartRecognition, ``connection`` the timeouts, limits and
-policies of the way there; both are made of the ``rules``. ``url`` reads addresses.
+policies of the way there; both are made of the ``rules``. ``url`` reads addresses, ``proxy`` knows
+which of them the environment wants a proxy for.
 """
 
 from __future__ import annotations
 
 from .audio import AudioEncoding, AudioFormat
 from .connection import ConnectionConfig, ResumePolicy
+from .proxy import environment_proxy
 from .recognition import (
     AudioEventsConfig,
     ConversationConfig,
@@ -17,31 +19,46 @@ from .recognition import (
     SpeakerIdentifier,
     TranscriptionConfig,
     TranslationConfig,
+    doubts,
     set_recognition_config,
     start_recognition,
 )
-from .url import Target, address_of, check_url, header_line, is_loopback, parse, redact, with_sdk
+from .rules import FLAG, STRING, TEXT, Caller, a_list, checked, number, plain, refused, rule
+from .url import Target, address_of, check_url, header_line, is_cloud, is_loopback, parse, redact, with_sdk
 
 __all__ = [
     "AudioEncoding",
     "AudioEventsConfig",
     "AudioFormat",
+    "Caller",
     "ConnectionConfig",
     "ConversationConfig",
+    "FLAG",
     "Model",
     "OperatingPoint",
     "ResumePolicy",
+    "STRING",
     "SpeakerDiarizationConfig",
     "SpeakerIdentifier",
+    "TEXT",
     "Target",
     "TranscriptionConfig",
     "TranslationConfig",
+    "a_list",
     "address_of",
     "check_url",
+    "checked",
+    "doubts",
+    "environment_proxy",
     "header_line",
+    "is_cloud",
     "is_loopback",
+    "number",
     "parse",
+    "plain",
     "redact",
+    "refused",
+    "rule",
     "set_recognition_config",
     "start_recognition",
     "with_sdk",

@@ -52,6 +52,7 @@ class AudioFormat(Options):
             "chunk_size": number(1, unit="bytes", whole=True),
         },
         required=("sample_rate", "chunk_size"),
+        closed=True,
     )
     _BYTES: ClassVar[dict[str, int]] = {"pcm_f32le": 4, "pcm_s16le": 2, "mulaw": 1}
 
@@ -62,9 +63,18 @@ class AudioFormat(Options):
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> AudioFormat:
-        """Build from a plain mapping: the arguments, or the wire form with its ``type``."""
+        """Build from a plain mapping: the arguments, or the wire form with its ``type``.
+
+        Raises:
+            ConfigurationError: A key or value is wrong, or raw audio has no ``sample_rate``: with a wrong one
+                nothing of it is understood.
+        """
         arguments = {key: value for key, value in data.items() if key != "type"}
-        cls._fields.known(cls.__name__, arguments)
+        cls._fields.unknown(cls.__name__, arguments)
+        if arguments.get("encoding") is not None and arguments.get("sample_rate") is None:
+            raise ConfigurationError(
+                f"sample_rate is missing; raw audio ({plain(arguments['encoding'])!r}) needs it, in Hz"
+            )
         config = cls(**arguments)
         config.check()
         kind = "file" if config.encoding is None else "raw"

@@ -22,6 +22,7 @@ def _context(name: str, value: Any) -> None:
 
 _ANY_TIME = number(0, unit="seconds")
 _ANY_COUNT = number(1, whole=True)
+_PINGS = number(0.01, unit="seconds")  # at 0 nothing but pings would go
 
 
 @dataclass
@@ -45,7 +46,7 @@ class ConnectionConfig(Options):
         read_limit, write_limit: Accepted because other clients have them; unused here.
 
     Raises:
-        ConfigurationError: A value is negative, or of the wrong type.
+        ConfigurationError: A value is negative, or of the wrong type; or pings are less than 0.01 s apart.
 
     Example:
         >>> ConnectionConfig(open_timeout=None, ping_interval=30).ping_interval
@@ -73,13 +74,15 @@ class ConnectionConfig(Options):
             **dict.fromkeys(
                 ("open_timeout", "start_timeout", "send_timeout", "end_timeout", "close_timeout"), _ANY_TIME
             ),
-            **dict.fromkeys(("ping_interval", "ping_timeout", "window_seconds"), _ANY_TIME),
+            **dict.fromkeys(("ping_interval", "ping_timeout"), _PINGS),
+            "window_seconds": _ANY_TIME,
             **dict.fromkeys(
                 ("max_size", "max_queue", "window_frames", "read_limit", "write_limit"), _ANY_COUNT
             ),
             "ssl_context": _context,
             "proxy": STRING,
-        }
+        },
+        closed=True,
     )
 
     def __post_init__(self) -> None:
@@ -125,7 +128,8 @@ class ResumePolicy(Options):
                 ("min_delay", "max_delay", "busy_delay", "max_outage", "buffer_seconds"), _ANY_TIME
             ),
             "replay_speed": number(1),
-        }
+        },
+        closed=True,
     )
 
     def __post_init__(self) -> None:

@@ -3,15 +3,15 @@
 The names, the order of the fields and the defaults are those of the official asyncio SDK. A config may be
 built by arguments, by assignment or, with :meth:`from_dict`, from a plain mapping; it is checked when it
 is used (``to_dict()``), on the values, ranges and enumerations that the service documents. What differs
-between servers (models, languages, domains, the number of channels) is left to the server. ``to_dict()``
-gives a fresh copy in the form that goes on the wire: no None, no enums, no dataclasses.
+between servers (models, languages, domains, the number of channels and of translations, the delay, fields
+of tomorrow) is left to the server; :func:`doubts` says what the service's own cloud would refuse of it.
+``to_dict()`` gives a fresh copy in the form that goes on the wire: no None, no enums, no dataclasses.
 """
 
 from __future__ import annotations
 
 import re
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, Optional, Union, cast
@@ -23,6 +23,7 @@ from .rules import (
     MAPPING,
     STRING,
     TEXT,
+    Caller,
     Fields,
     Options,
     Rule,
@@ -50,6 +51,7 @@ __all__ = [
     "SpeakerIdentifier",
     "TranscriptionConfig",
     "TranslationConfig",
+    "doubts",
     "set_recognition_config",
     "start_recognition",
 ]
@@ -79,6 +81,7 @@ class ConversationConfig(Options):
     Attributes:
         end_of_utterance_silence_trigger: Seconds of silence, 0 (off) to 2. Keep it below ``max_delay``;
             advised are 0.5 to 0.8 for voice agents, 0.8 to 1.2 for dictation.
+        extra: Fields that this class does not know, as the server wants them.
 
     Example:
         >>> ConversationConfig(end_of_utterance_silence_trigger=0.6).to_dict()
@@ -86,6 +89,7 @@ class ConversationConfig(Options):
     """
 
     end_of_utterance_silence_trigger: Optional[float] = None
+    extra: Optional[Mapping[str, Any]] = None
 
     _fields: ClassVar[Fields] = Fields({"end_of_utterance_silence_trigger": number(0, 2, "seconds")})
 
@@ -141,6 +145,7 @@ class SpeakerDiarizationConfig(Options):
         prefer_current_speaker: Switch less between similar voices.
         speakers: Known speakers, at most 50 identifiers in all.
         get_speakers: Send one ``SpeakersResult`` at the end of the session.
+        extra: Fields that this class does not know, as the server wants them.
 
     Example:
         >>> alice = SpeakerIdentifier("Alice", ["c21jMTp4eXo="])
@@ -153,6 +158,7 @@ class SpeakerDiarizationConfig(Options):
     prefer_current_speaker: Optional[bool] = None
     speakers: Optional[Sequence[Union[SpeakerIdentifier, Mapping[str, Any]]]] = None
     get_speakers: Optional[bool] = None
+    extra: Optional[Mapping[str, Any]] = None
 
     _fields: ClassVar[Fields] = Fields(
         {
@@ -181,7 +187,7 @@ _MARKS = rule(
     ),
 )
 _CHANGEABLE: dict[str, Rule] = {
-    "max_delay": number(0.7, 4, "seconds"),
+    "max_delay": number(0, unit="seconds"),
     "max_delay_mode": one_of(("flexible", "fixed")),
     "enable_partials": FLAG,
     "audio_filtering_config": Fields({"volume_threshold": number(0, 100)}),
@@ -208,7 +214,7 @@ class TranscriptionConfig(Options):
         audio_filtering_config: Mapping of ``volume_threshold``, 0 to 100; present, words carry a volume.
         transcript_filtering_config: Mapping of ``remove_disfluencies`` and ``replacements``, which are
             mappings of ``from`` (a word, or ``/regex/``) and ``to``.
-        max_delay: Seconds from the end of a word to its final, 0.7 to 4.
+        max_delay: Seconds from the end of a word to its final. The service takes 0.7 to 4.
         max_delay_mode: ``"flexible"`` may exceed it to complete an entity, ``"fixed"`` never.
         enable_partials: Send partials too.
         speaker_diarization_config: A SpeakerDiarizationConfig or a mapping.
@@ -218,6 +224,7 @@ class TranscriptionConfig(Options):
         operating_point: Deprecated name of ``model``, the only one that older containers know.
         language_hints: Codes of the languages to expect (Melia 1).
         language_hints_strict: True: only those; goes with ``language_hints``.
+        extra: Fields that this class does not know, of previews and agents, as the server wants them.
 
     Raises:
         ConfigurationError: Both ``model`` and ``operating_point`` are given.
@@ -225,10 +232,12 @@ class TranscriptionConfig(Options):
     Example:
         >>> TranscriptionConfig(language="fr", max_delay=1.5).to_dict()
         {'language': 'fr', 'model': 'enhanced', 'max_delay': 1.5}
-        >>> TranscriptionConfig(max_delay=9).to_dict()
+        >>> TranscriptionConfig(max_delay="slow").to_dict()
         Traceback (most recent call last):
-        speechmatics_rt.exceptions.ConfigurationError: max_delay is 9; accepted: a number of seconds, \
-0.7 to 4 (the range the service documents)
+        speechmatics_rt.exceptions.ConfigurationError: max_delay is 'slow'; accepted: a number of seconds, \
+0 or more
+        >>> TranscriptionConfig(extra={"agent_mode": True}).to_dict()
+        {'language': 'en', 'model': 'enhanced', 'agent_mode': True}
     """
 
     language: str = "en"
@@ -252,6 +261,7 @@ class TranscriptionConfig(Options):
     operating_point: Union[OperatingPoint, str, None] = None
     language_hints: Optional[Sequence[str]] = None
     language_hints_strict: Optional[bool] = None
+    extra: Optional[Mapping[str, Any]] = None
 
     _fields: ClassVar[Fields] = Fields(
         {
@@ -283,7 +293,7 @@ class TranscriptionConfig(Options):
             self.model = Model.ENHANCED if self.operating_point is None else None
         self._one_name()
         if self.operating_point is not None:
-            warnings.warn("operating_point is deprecated, use model", DeprecationWarning, stacklevel=3)
+            Caller.find().warn("operating_point is deprecated, use model", DeprecationWarning)
 
     def _one_name(self) -> None:
         if self.model is not None and self.operating_point is not None:
@@ -310,8 +320,9 @@ class TranslationConfig(Options):
     """What to translate into.
 
     Attributes:
-        target_languages: 1 to 5 language codes.
+        target_languages: Language codes; the service takes 1 to 5.
         enable_partials: Send partial translations too.
+        extra: Fields that this class does not know, as the server wants them.
 
     Example:
         >>> TranslationConfig(target_languages=["fr", "de"]).to_dict()
@@ -320,9 +331,10 @@ class TranslationConfig(Options):
 
     target_languages: Sequence[str]
     enable_partials: Optional[bool] = None
+    extra: Optional[Mapping[str, Any]] = None
 
     _fields: ClassVar[Fields] = Fields(
-        {"target_languages": a_list(TEXT, 1, 5), "enable_partials": FLAG}, required=("target_languages",)
+        {"target_languages": a_list(TEXT, 1), "enable_partials": FLAG}, required=("target_languages",)
     )
 
 
@@ -332,6 +344,7 @@ class AudioEventsConfig(Options):
 
     Attributes:
         types: Of ``"laughter"``, ``"applause"`` and ``"music"``; None means all.
+        extra: Fields that this class does not know, as the server wants them.
 
     Example:
         >>> AudioEventsConfig(types=["music"]).to_dict()
@@ -339,6 +352,7 @@ class AudioEventsConfig(Options):
     """
 
     types: Optional[Sequence[str]] = None
+    extra: Optional[Mapping[str, Any]] = None
 
     _fields: ClassVar[Fields] = Fields({"types": a_list(one_of(("laughter", "applause", "music")))})
 
@@ -363,14 +377,45 @@ def start_recognition(
     """
     message = {
         "message": "StartRecognition",
-        "audio_format": AudioFormat.of(audio_format).to_dict(),
-        "transcription_config": TranscriptionConfig.of(transcription_config).to_dict(),
+        "audio_format": AudioFormat.of(audio_format, "audio_format").to_dict(),
+        "transcription_config": TranscriptionConfig.of(
+            transcription_config, "transcription_config"
+        ).to_dict(),
     }
     if translation_config is not None:
-        message["translation_config"] = TranslationConfig.of(translation_config).to_dict()
+        message["translation_config"] = TranslationConfig.of(
+            translation_config, "translation_config"
+        ).to_dict()
     if audio_events_config is not None:
-        message["audio_events_config"] = AudioEventsConfig.of(audio_events_config).to_dict()
+        message["audio_events_config"] = AudioEventsConfig.of(
+            audio_events_config, "audio_events_config"
+        ).to_dict()
     return message
+
+
+def doubts(message: Mapping[str, Any]) -> Iterator[str]:
+    """Say what of a checked StartRecognition or SetRecognitionConfig the service's cloud documents otherwise.
+
+    Example:
+        >>> list(doubts(set_recognition_config("en", {"max_delay": 9, "mood": "calm"})))
+        ['max_delay is 9, where 0.7 to 4 is documented', 'transcription_config.mood is not documented']
+    """
+    delay = message["transcription_config"].get("max_delay")
+    if delay is not None and not 0.7 <= delay <= 4:
+        yield f"max_delay is {delay}, where 0.7 to 4 is documented"
+    languages = message.get("translation_config", {}).get("target_languages", ())
+    if len(languages) > 5:
+        yield f"target_languages has {len(languages)} entries, where at most 5 are documented"
+    for name, config in _CONFIGS.items():
+        for unknown in config._fields.beyond(name, message.get(name, {})):
+            yield f"{unknown} is not documented"
+
+
+_CONFIGS: dict[str, type[Options]] = {
+    "transcription_config": TranscriptionConfig,
+    "translation_config": TranslationConfig,
+    "audio_events_config": AudioEventsConfig,
+}
 
 
 def set_recognition_config(language: str, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -383,7 +428,9 @@ def set_recognition_config(language: str, changes: Mapping[str, Any]) -> dict[st
         >>> set_recognition_config("en", {"max_delay": 1.0})["transcription_config"]
         {'language': 'en', 'max_delay': 1.0}
     """
-    fixed = [repr(key) for key in changes if key not in _CHANGEABLE]
+    fixed = [
+        repr(key) for key in changes if key in TranscriptionConfig._fields.rules and key not in _CHANGEABLE
+    ]
     if fixed:
         raise ConfigurationError(
             f"{', '.join(fixed)} can't change in a session; only {', '.join(_CHANGEABLE)} can"
@@ -391,5 +438,5 @@ def set_recognition_config(language: str, changes: Mapping[str, Any]) -> dict[st
     changed = plain(changes)
     if not changed:
         raise ConfigurationError(f"nothing to change; accepted: {', '.join(_CHANGEABLE)}")
-    Fields(_CHANGEABLE)("", changed)
+    Fields(_CHANGEABLE)("", {key: value for key, value in changes.items() if value is not None})
     return {"message": "SetRecognitionConfig", "transcription_config": {"language": language, **changed}}

@@ -8,15 +8,18 @@ the wire, so that a dataclass, a mapping and a change by assignment are all chec
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from numbers import Integral, Real
-from typing import Any, ClassVar, Optional, TypeVar, Union, cast
+from typing import Any, ClassVar, NamedTuple, Optional, TypeVar, Union, cast
 
 from ..exceptions import ConfigurationError
 
 __all__ = [
+    "Caller",
     "FLAG",
     "MAPPING",
     "STRING",
@@ -25,6 +28,7 @@ __all__ = [
     "Options",
     "Rule",
     "a_list",
+    "checked",
     "number",
     "one_of",
     "plain",
@@ -36,7 +40,10 @@ Rule = Callable[[str, Any], None]  # (name of the option, its plain value); rais
 
 
 def refused(name: str, value: Any, accepted: str) -> ConfigurationError:
-    shown = repr(value)
+    try:
+        shown = repr(value)
+    except Exception:  # noqa: BLE001  # a caller's own repr, or an int of more digits than Python shows
+        shown = f"a {type(value).__name__}"
     return ConfigurationError(
         f"{name} is {shown if len(shown) <= 80 else shown[:77] + '...'}; accepted: {accepted}"
     )
@@ -61,11 +68,18 @@ def number(low: float, high: float = math.inf, unit: str = "", whole: bool = Fal
         return (
             isinstance(value, kind)
             and not isinstance(value, bool)
-            and low <= value <= high
-            and value != math.inf
+            and low <= value <= min(high, sys.float_info.max)  # a greater int overflows in sums
         )
 
     return rule(words, test)
+
+
+def checked(name: str, value: Any, accept: Rule) -> Any:
+    """Return an option in its plain form; None stays None, and is always accepted."""
+    value = plain(value)
+    if value is not None:
+        accept(name, value)
+    return value
 
 
 def one_of(names: Iterable[str]) -> Rule:
@@ -92,31 +106,66 @@ def a_list(each: Rule, least: int = 0, most: Optional[int] = None, different: bo
 
 
 class Fields:
-    """A mapping with known keys, each with its rule."""
+    """A mapping with known keys, each with its rule.
 
-    def __init__(self, rules: Mapping[str, Rule], required: Sequence[str] = ()) -> None:
+    What a key stands for that is not known is for the server to say: servers differ, and grow. But one that
+    is nearly a known one is a slip of the pen.
+
+    Args:
+        rules: The rule of each key.
+        required: Which keys have to be there.
+        closed: Refuse every key that is not known: it is for us to heed, not for a server.
+    """
+
+    def __init__(self, rules: Mapping[str, Rule], required: Sequence[str] = (), closed: bool = False) -> None:
         self.rules = rules
         self.required = required
+        self._closed = closed
 
     def __call__(self, name: str, value: Any) -> None:
         if not isinstance(value, Mapping):
             raise refused(name, value, f"a mapping of {', '.join(self.rules)}")
+        self.unknown(name, value)
         self.known(name, value)
+
+    def known(self, name: str, values: Mapping[str, Any]) -> None:
+        """Check the keys that are known; a value may also be one of our configs, which has ``extra``."""
         for key in self.required:
-            if key not in value:
+            if key not in values:
                 raise ConfigurationError(f"{name + '.' if name else ''}{key} is missing")
-        for key, part in value.items():
-            self.rules[key](f"{name}.{key}" if name else key, part)
+        for key, value in values.items():
+            accept, where = self.rules.get(key), f"{name}.{key}" if name else key
+            if isinstance(value, Options) and isinstance(accept, Fields):
+                if accept is not value._fields:
+                    raise refused(where, value, f"a mapping of {', '.join(accept.rules)}")
+                accept.known(where, value._own())
+            elif accept is not None:
+                accept(where, plain(value))
 
-    def known(self, name: str, keys: Iterable[str]) -> None:
-        """Refuse the keys that are not known, by name, with the nearest that is."""
-        for key in keys:
-            if key not in self.rules:
-                from difflib import get_close_matches  # only a mistake needs it
+    def unknown(self, name: str, keys: Iterable[Any]) -> list[str]:
+        """Give the keys that are not known; refuse those that are meant to be, by name, with the nearest."""
+        unknown = [key for key in keys if key not in self.rules]
+        for key in unknown:
+            if not isinstance(key, str):
+                raise ConfigurationError(
+                    f"{key!r} is no field of {name or 'this message'}; fields are strings"
+                )
+            from difflib import get_close_matches  # only what is unknown needs it
 
-                near = get_close_matches(str(key), self.rules, 1)
+            near = get_close_matches(key, self.rules, 1, 0.6 if self._closed else 0.75)
+            if near or self._closed:
                 hint = f"did you mean {near[0]!r}?" if near else f"accepted: {', '.join(self.rules)}"
                 raise ConfigurationError(f"{key!r} is no field of {name or 'this message'}; {hint}")
+        return unknown
+
+    def beyond(self, name: str, value: Any) -> Iterator[str]:
+        """Name the fields of a checked mapping, and of those in it, that are not known."""
+        for key, part in value.items():
+            accept = self.rules.get(key)
+            if accept is None:
+                yield f"{name}.{key}"
+            elif isinstance(accept, Fields):
+                yield from accept.beyond(f"{name}.{key}", part)
 
 
 TEXT = rule("a non-empty string", lambda value: isinstance(value, str) and value != "")
@@ -129,7 +178,9 @@ def plain(value: Any) -> Any:
     """Copy a value in its wire form: dataclasses and mappings as dict without None, enums as their values."""
     if isinstance(value, Enum):
         return value.value
-    if is_dataclass(value) and not isinstance(value, type):
+    if isinstance(value, Options):
+        value = value._as_mapping()
+    elif is_dataclass(value) and not isinstance(value, type):
         value = {item.name: getattr(value, item.name) for item in fields(value)}
     if isinstance(value, Mapping):
         return {plain(key): plain(part) for key, part in value.items() if part is not None}
@@ -142,45 +193,96 @@ def plain(value: Any) -> Any:
     return float(value) if isinstance(value, Real) else value
 
 
+class Caller(NamedTuple):
+    """A line outside of this package that led here, as :func:`warnings.warn_explicit` wants it."""
+
+    file: str
+    line: int
+    module: str
+    registry: dict[Any, Any]
+
+    @classmethod
+    def find(cls) -> Caller:
+        """Find it on this thread, however deep we are."""
+        package = __name__.partition(".")[0] + "."
+        frame = sys._getframe(1)
+        while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).startswith(package):
+            frame = frame.f_back
+        known = frame.f_globals
+        registry = known.setdefault("__warningregistry__", {})
+        return cls(frame.f_code.co_filename, frame.f_lineno, known.get("__name__") or "<unknown>", registry)
+
+    def warn(self, text: str, category: type[Warning] = UserWarning) -> None:
+        warnings.warn_explicit(text, category, *self)
+
+
 _Self = TypeVar("_Self", bound="Options")
 
 
 class Options:
-    """What the configs share: where they come from, their check, their wire form."""
+    """What the configs share: where they come from, their check, their wire form.
+
+    Those that go to the server have an attribute ``extra``: a mapping of fields that the class does not know.
+    """
 
     _fields: ClassVar[Fields]
 
     @classmethod
     def from_dict(cls: type[_Self], data: Mapping[str, Any]) -> _Self:
-        """Build from a plain mapping, and check it.
+        """Build from a plain mapping, and check it; fields that are not known go to ``extra``.
 
         Raises:
-            ConfigurationError: A key is not known (the nearest known one is named), or a value is wrong.
+            ConfigurationError: A key is nearly that of a known field, which is named; or it is not known and
+                there is no ``extra``; or a value is wrong.
         """
-        cls._fields.known(cls.__name__, data)
+        data = dict(data)
+        extra = data.pop("extra", None) if hasattr(cls, "extra") else None
+        unknown = {key: data.pop(key) for key in cls._fields.unknown(cls.__name__, data)}
         for key in cls._fields.required:
             if key not in data and not hasattr(cls, key):  # a default is an attribute of the class
                 raise ConfigurationError(f"{cls.__name__}.{key} is missing")
+        if unknown or extra is not None:
+            data["extra"] = {**unknown, **_extra_of(cls, extra)}
         config = cls(**data)
         config.check()
         return config
 
     @classmethod
-    def of(cls: type[_Self], value: Union[_Self, Mapping[str, Any]]) -> _Self:
-        """Take what a caller gave: one of these as it is, or a mapping."""
+    def of(cls: type[_Self], value: Union[_Self, Mapping[str, Any]], name: str = "it") -> _Self:
+        """Take what a caller gave under this name: one of these as it is, or a mapping."""
         if isinstance(value, cls):
             return value
         if isinstance(value, Mapping):
             return cls.from_dict(value)
-        raise ConfigurationError(
-            f"{value!r} is no {cls.__name__}; accepted: a {cls.__name__}, or a mapping of its fields"
-        )
+        raise refused(name, value, f"a {cls.__name__}, or a mapping of its fields")
 
     def check(self) -> None:
         """Raise ConfigurationError, naming the option, the value and what is accepted, if one is wrong."""
-        self._fields("", plain(self))
+        self._fields.known("", self._own())
 
     def to_dict(self) -> dict[str, Any]:
         """Check, and give a fresh copy in wire form."""
         self.check()
         return cast("dict[str, Any]", plain(self))
+
+    def _own(self) -> dict[str, Any]:
+        """Give what is set of the fields that are known, as it is; ``extra`` is only checked."""
+        values = {item.name: getattr(self, item.name) for item in fields(cast("Any", self))}
+        _extra_of(type(self), values.pop("extra", None))
+        return {name: value for name, value in values.items() if value is not None}
+
+    def _as_mapping(self) -> dict[str, Any]:
+        return {**self._own(), **_extra_of(type(self), getattr(self, "extra", None))}
+
+
+def _extra_of(cls: type[Options], extra: Any) -> Mapping[str, Any]:
+    if extra is None:
+        return {}
+    if not isinstance(extra, Mapping):
+        raise refused("extra", extra, f"a mapping of fields that {cls.__name__} does not know")
+    for key in extra:
+        if key in cls._fields.rules or not isinstance(key, str):
+            raise ConfigurationError(
+                f"extra holds {key!r}; accepted: names of fields that {cls.__name__} does not know"
+            )
+    return extra

@@ -9,9 +9,22 @@ from urllib.parse import quote, unquote, unquote_plus, urlsplit
 
 from ..exceptions import ConfigurationError
 
-__all__ = ["Target", "address_of", "check_url", "header_line", "is_loopback", "parse", "redact", "with_sdk"]
+__all__ = [
+    "Target",
+    "address_of",
+    "ascii_host",
+    "check_url",
+    "header_line",
+    "is_cloud",
+    "is_loopback",
+    "parse",
+    "redact",
+    "with_sdk",
+]
 
 _SECRET_PARAMETERS = frozenset({"jwt", "token", "access_token", "api_key", "key"})
+_LABEL = re.compile(r"[a-z0-9_-]{1,63}")  # the underscore is no letter of DNS, but of docker's names
+_TWO_READINGS = re.compile("[\u00df\u03c2\u200c\u200d]")  # sharp s, final sigma, joiners
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
 _OWN_HEADERS = re.compile(r"(?i)host|connection|upgrade|content-length|transfer-encoding|sec-websocket-.*")
@@ -64,6 +77,12 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
+def is_cloud(url: str) -> bool:
+    """Whether a URL is of the service's own machines, which want a key and take what is documented."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    return f".{host}".endswith(".speechmatics.com")
+
+
 def redact(url: str) -> str:
     """Return the URL as it may be logged: without tokens and without credentials.
 
@@ -89,6 +108,45 @@ def address_of(host: str, port: Optional[int] = None) -> str:
     return host if port is None else f"{host}:{port}"
 
 
+def ascii_host(host: str) -> str:
+    """Return a host's name in the form that DNS, TLS and the Host header know.
+
+    Raises:
+        ValueError: It has none; says why.
+
+    Example:
+        >>> ascii_host("b\u00fccher.example")
+        'xn--bcher-kva.example'
+    """
+    if host.isascii():
+        return host.lower()
+    if _TWO_READINGS.search(host):
+        # Python's own codec writes "ss" for the sharp s, as browsers once did: another host, another owner.
+        raise ValueError(
+            "names a host that old and new rules of international names read differently; write it in "
+            "its ASCII form, xn--..."
+        )
+    try:
+        return host.encode("idna").decode()
+    except UnicodeError:
+        raise ValueError(f"names a host that can't be one: {_NO_LABEL}") from None
+
+
+_NO_LABEL = (
+    "each part between two dots has 1 to 63 letters, digits, hyphens or underscores (after the encoding "
+    "of international names)"
+)
+
+
+def _is_host(host: str) -> bool:
+    if ":" not in host:
+        return all(map(_LABEL.fullmatch, host[: -1 if host.endswith(".") else None].split(".")))
+    try:
+        return bool(ipaddress.ip_address(host.partition("%")[0]))
+    except ValueError:
+        return False
+
+
 def parse(url: str) -> Target:
     def wrong(what: str) -> ConfigurationError:
         # Where credentials end can't be told in a malformed URL: the last @, to be safe.
@@ -99,18 +157,24 @@ def parse(url: str) -> Target:
         raise wrong("holds a space or control character" if isinstance(url, str) else "is not a string")
     try:
         parts = urlsplit(url)
-        host, port = (parts.hostname or "").encode("idna").decode(), parts.port
+        given, port = parts.hostname or "", parts.port
     except ValueError:  # its text may quote a part of the credentials
         raise wrong("can't be read: its host or its port is malformed") from None
     if parts.scheme not in ("ws", "wss"):
         raise wrong("must begin with ws:// or wss://")
-    if not host or port == 0:
-        raise wrong("names no host" if not host else "names port 0")
+    if not given or port == 0:
+        raise wrong("names no host" if not given else "names port 0")
+    try:
+        host = ascii_host(given)
+    except ValueError as exc:
+        raise wrong(str(exc)) from None
+    if not _is_host(host):
+        raise wrong(f"names a host that can't be one: {_NO_LABEL}")
     if parts.username is not None or parts.password is not None:
         raise wrong("holds credentials; use api_key or an auth object")
     if "#" in url:
         raise wrong("has a fragment, which a WebSocket URL must not have")
-    if not url[url.index("//") :].partition("/")[2].isascii() or not parts.query.isascii():
+    if not parts.path.isascii() or not parts.query.isascii():
         raise wrong("must have its path and query percent-encoded")
     if ";" in parts.path:
         raise wrong("has a ';' in its path, which would get lost; write it as %3B")

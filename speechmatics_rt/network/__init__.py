@@ -1,8 +1,8 @@
 """One socket, two threads, one lock.
 
 ``dialer`` makes the connection (DNS, TCP, proxy, TLS), ``upgrade`` judges the answer, ``duplex`` lets two
-threads use one TLS socket. ``connection`` owns a session on it: the ``reader`` takes in, the ``writer``
-sends and keeps the time. ``wakeup`` has the ways to wait.
+threads use one TLS socket, ``trust`` heeds the variables for certificates. ``connection`` owns a session
+on it: the ``reader`` takes in, the ``writer`` sends and keeps the time. ``wakeup`` has the ways to wait.
 """
 
 from __future__ import annotations

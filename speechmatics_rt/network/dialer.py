@@ -22,8 +22,8 @@ from ..config import (
     Target,
     address_of,
     check_url,
+    environment_proxy,
     header_line,
-    is_loopback,
     parse,
     redact,
     with_sdk,
@@ -59,7 +59,8 @@ def dial(url: str, headers: Mapping[str, str], config: ConnectionConfig, *, dead
         deadline: ``math.inf`` for none.
 
     Raises:
-        ConfigurationError: The URL, a header or the proxy is wrong, or a package is missing. Before any I/O.
+        ConfigurationError: The URL, a header, the proxy or ``SSL_CERT_FILE`` is wrong, or a package is
+            missing. Before anything is sent.
         AuthenticationError: HTTP 401 or 403.
         ConnectionError: Any other failure; see its ``stage``, ``status`` and ``retry_after``.
         ProtocolError: What answered doesn't speak HTTP, or not WebSocket.
@@ -69,14 +70,14 @@ def dial(url: str, headers: Mapping[str, str], config: ConnectionConfig, *, dead
     fields = [header_line(name, value) for name, value in headers.items()]
     websocket = _websocket()
     proxy = _proxy_for(target, config.proxy)
+    context = (config.ssl_context or shared_context()) if target.secure else None
     attempt = _Attempt(target, deadline, config.open_timeout)
     opened: Any = _reach(attempt, proxy)
     try:
         if proxy is not None:
             _tunnel(attempt, proxy, opened)
-        if target.secure:
+        if context is not None:
             with attempt.step("tls", f"agree on TLS with {target.address}"):
-                context = config.ssl_context or shared_context()
                 opened = connect_tls(opened, context, target.host, deadline)
         else:
             opened = DuplexSocket(opened)
@@ -241,24 +242,11 @@ _PROXIES = {  # python-socks' name of the protocol, the usual port, and whether 
 
 
 def _proxy_for(target: Target, given: Optional[str]) -> Optional[_Proxy]:
-    """Return the proxy to use: the given one (``""``: none), else what the standard library finds.
-
-    That is the variables ``http_proxy`` (for ``ws``), ``https_proxy`` (for ``wss``), ``all_proxy`` and
-    ``no_proxy``, or the system's settings. This machine itself is never reached through the environment's
-    proxy: the local server must work behind any of them.
-    """
+    """Return the proxy to use: the given one (``""``: none), else the environment's."""
     source = "proxy"
-    if given is None and is_loopback(target.host):
-        return None
     if given is None:
-        from urllib.request import getproxies, proxy_bypass
-
-        source, found = "the proxy of the environment", getproxies()
-        given = found.get("https" if target.secure else "http") or found.get("all") or ""
-        if given and (proxy_bypass(target.host) or proxy_bypass(target.address)):
-            given = ""
-        if given and "://" not in given:
-            given = f"http://{given}"
+        source = "the proxy of the environment"
+        given = environment_proxy(target.secure, target.host, target.port)
     if not given:
         return None
     try:

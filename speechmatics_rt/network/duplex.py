@@ -5,7 +5,7 @@ does not prevent it: streams get corrupted and processes crash. A :class:`Duplex
 every call on the real socket non-blocking, under one lock that is held for that single call, and waits
 outside of it. Plain sockets take the same path.
 
-The module knows no WebSocket and no error of this package: what fails here is an :class:`OSError`
+The module knows no WebSocket and no error of this package: what fails on a socket is an :class:`OSError`
 (:class:`ssl.SSLError` is one, so is :class:`socket.timeout`), for the floors above to name.
 """
 
@@ -308,13 +308,19 @@ def shared_context() -> ssl.SSLContext:
     """Return the one default TLS context of the process, built on first use; safe from any thread.
 
     It verifies certificates against the system's store, or ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``.
+
+    Raises:
+        ConfigurationError: One of these names no certificates.
     """
     global _context  # noqa: PLW0603  # one per process is the point
     with _context_lock:
         if _context is None:
             import ssl
 
+            from .trust import trust_environment
+
             context = ssl.create_default_context()
+            trust_environment(context)
             # See DuplexSocket._speak_tls: with this, no write ever reads.
             context.options |= getattr(ssl, "OP_NO_RENEGOTIATION", 0)
             _context = context

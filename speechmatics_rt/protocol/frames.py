@@ -67,6 +67,7 @@ def _xor(data: bytes, key: bytes) -> bytes:
 def _c_masker() -> Optional[Callable[[bytes, bytes], bytes]]:
     """Find the masker of an installed ``websockets`` (0.2 us for 4 kB) without importing that package.
 
+    With it an upload costs 11 us of CPU a frame of 4 kB, without it 20, where raw websocket-client takes 25.
     The package costs 20 ms to import, its one extension module 0.4 ms. That module stands alone, and a
     later ``import websockets`` finds it loaded just as it would have loaded it.
     """

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import re
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Optional
 
 from ..messages import channel_of, is_time, metadata_of, results_of, span, times_of
@@ -169,9 +169,8 @@ class Stitcher:
         if self._session:
             message = shifted(message, channel.offset, self._speakers_before)
         self._number_speakers(message)
-        handle = getattr(self, _HANDLERS.get(kind, ""), None)
-        news: Optional[dict[str, Any]] = handle(channel, message) if handle is not None else message
-        return news
+        handle = _HANDLERS.get(kind)
+        return message if handle is None else handle(self, channel, message)
 
     def _of(self, label: Optional[str]) -> _Channel:
         channel = self._channels.get(label)
@@ -309,15 +308,15 @@ class Stitcher:
         return message
 
 
-_HANDLERS = {
-    "AddTranscript": "_final",
-    "AddPartialTranscript": "_partial",
-    "AddTranslation": "_translation",
-    "AddPartialTranslation": "_translation",
-    "EndOfUtterance": "_end_of_utterance",
-    "AudioEventStarted": "_event_started",
-    "AudioEventEnded": "_event_ended",
-    "LanguageInfo": "_language",
+_HANDLERS: dict[str, Callable[[Stitcher, _Channel, dict[str, Any]], Optional[dict[str, Any]]]] = {
+    "AddTranscript": Stitcher._final,
+    "AddPartialTranscript": Stitcher._partial,
+    "AddTranslation": Stitcher._translation,
+    "AddPartialTranslation": Stitcher._translation,
+    "EndOfUtterance": Stitcher._end_of_utterance,
+    "AudioEventStarted": Stitcher._event_started,
+    "AudioEventEnded": Stitcher._event_ended,
+    "LanguageInfo": Stitcher._language,
 }
 
 

@@ -9,19 +9,34 @@ from __future__ import annotations
 
 from .connector import Connector, request_id_of
 from .listener import listen
-from .request import SessionOptions, SessionRequest, SourceOptions, spelled_out
+from .request import (
+    SECONDS,
+    UNSET,
+    SessionOptions,
+    SessionRequest,
+    SourceOptions,
+    check_label,
+    check_timestamp,
+    labels_of,
+    spelled_out,
+)
 from .sender import feed
 from .session import Session
 from .stream import MessageStream
 
 __all__ = [
+    "SECONDS",
+    "UNSET",
     "Connector",
     "MessageStream",
     "Session",
     "SessionOptions",
     "SessionRequest",
     "SourceOptions",
+    "check_label",
+    "check_timestamp",
     "feed",
+    "labels_of",
     "listen",
     "request_id_of",
     "spelled_out",

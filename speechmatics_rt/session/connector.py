@@ -7,11 +7,22 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Callable, Optional, Union
+from typing import Any, Callable, Optional, Union
 
 from .._version import __version__
 from ..auth import AuthBase, NoAuth, StaticKeyAuth, headers_for
-from ..config import ConnectionConfig, ResumePolicy, check_url, redact, with_sdk
+from ..config import (
+    TEXT,
+    ConnectionConfig,
+    ResumePolicy,
+    check_url,
+    checked,
+    doubts,
+    is_cloud,
+    redact,
+    refused,
+    with_sdk,
+)
 from ..deadline import OverdueError, call_until
 from ..exceptions import ConfigurationError, SpeechmaticsError, TimeoutError
 from ..log import SessionLog
@@ -34,8 +45,7 @@ class Connector:
     """Make connections with one client's options. May be used from any thread.
 
     Raises:
-        ConfigurationError: The URL is none of ours, both a key and an ``auth`` are given, or ``resume`` is
-            no policy.
+        ConfigurationError: An option is wrong, or both a key and an ``auth`` are given.
     """
 
     def __init__(
@@ -47,10 +57,17 @@ class Connector:
         sdk_identifier: Optional[str],
         resume: Union[bool, ResumePolicy],
     ) -> None:
+        if isinstance(auth, str):  # not shown: it may well be the key
+            raise ConfigurationError("auth is a string; a key is given by its name: Client(api_key=...)")
+        if auth is not None and not isinstance(auth, AuthBase):
+            raise ConfigurationError(f"auth is {auth!r}; accepted: an AuthBase, such as JWTAuth(), or None")
         if auth is not None and api_key is not None:
             raise ConfigurationError("give either auth or api_key, not both")
         if url is not None:
             check_url(url)
+        if config is not None and not isinstance(config, ConnectionConfig):
+            raise refused("conn_config", config, "a ConnectionConfig, or None for its defaults")
+        checked("sdk_identifier", sdk_identifier, TEXT)
         if not isinstance(resume, (bool, ResumePolicy)):
             raise ConfigurationError(f"resume={resume!r}: use True, False or a ResumePolicy")
         self.auth = auth if auth is not None else StaticKeyAuth(api_key)
@@ -58,6 +75,7 @@ class Connector:
         self._url = url
         self._sdk_identifier = sdk_identifier or f"python-rt-sync-v{__version__}"
         self._resume = ResumePolicy() if resume is True else resume or None
+        self._doubts: set[str] = set()  # what was said
 
     def check(self, request: SessionRequest) -> None:
         """Refuse what could not be done, before any I/O.
@@ -70,6 +88,25 @@ class Connector:
                 "resume needs audio whose time is known, so not the format 'file': give raw audio with "
                 "audio_format=AudioFormat('pcm_s16le', 16000), or a mono WAV of PCM or mu-law"
             )
+
+    @property
+    def url(self) -> str:
+        """The service's address. Variables are read at use: a program may load them after it made its client.
+
+        Raises:
+            ConfigurationError: That of the environment is none.
+        """
+        url = self._url if self._url is not None else os.environ.get("SPEECHMATICS_RT_URL") or DEFAULT_URL
+        check_url(url)
+        return url
+
+    def doubts(self, message: Mapping[str, Any]) -> list[str]:
+        """Say, once each, what the cloud may refuse of a message; a container of yours may well take it."""
+        if not is_cloud(self.url):
+            return []
+        new = [doubt for doubt in doubts(message) if doubt not in self._doubts]
+        self._doubts.update(new)
+        return [f"{doubt}: the service may refuse the session" for doubt in new]
 
     def link(self, request: SessionRequest, log: SessionLog, wants: Callable[[str], bool]) -> Link:
         """Connect; with ``resume``, in a way that replaces a connection that is lost.
@@ -111,9 +148,7 @@ class Connector:
             deadline: Of the whole call (monotonic), with ``timeout`` the seconds it was given; what is
                 sooner, this or ``open_timeout``, counts.
         """
-        # Variables are read at call time: a program may load them after it has made its client.
-        url = self._url if self._url is not None else os.environ.get("SPEECHMATICS_RT_URL") or DEFAULT_URL
-        check_url(url)
+        url = self.url
         config = self.config
         limit = float("inf") if config.open_timeout is None else time.monotonic() + config.open_timeout
         given = {name.lower() for name in ws_headers}

@@ -31,7 +31,7 @@ class _Track:
 class Meter:
     """Compare the moment a word was sent with the moment it is heard.
 
-    Measured is a message that holds a new last word: from the sending of the chunk in which that word
+    Measured is a message that holds a new last word, once: from the sending of the chunk in which that word
     ended. Times are of its owner's clock; its owner's lock guards it.
 
     Example:
@@ -103,10 +103,10 @@ class Meter:
 
     @property
     def partials(self) -> list[float]:
-        """How long words took to come in a partial; seconds."""
+        """How long after its last word each partial came; seconds."""
         return list(self._samples["AddPartialTranscript"])
 
     @property
     def finals(self) -> list[float]:
-        """How long they took to come in a final; seconds."""
+        """How long after its last word each final came; seconds."""
         return list(self._samples["AddTranscript"])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from inspect import Parameter, signature
 from typing import Any, Callable, NamedTuple, Optional, TypedDict, TypeVar, Union
@@ -13,11 +14,35 @@ from ..config import (
     AudioFormat,
     TranscriptionConfig,
     TranslationConfig,
+    checked,
+    header_line,
+    number,
+    refused,
+    rule,
     start_recognition,
 )
 from ..exceptions import ConfigurationError
+from ..protocol import codec
 
-__all__ = ["SessionOptions", "SessionRequest", "SourceOptions", "spelled_out"]
+__all__ = [
+    "SECONDS",
+    "UNSET",
+    "SessionOptions",
+    "SessionRequest",
+    "SourceOptions",
+    "check_label",
+    "check_timestamp",
+    "labels_of",
+    "spelled_out",
+]
+
+UNSET: Any = type("UNSET", (), {"__repr__": lambda self: "UNSET"})()
+SECONDS = number(0, unit="seconds")
+_MOST = sys.float_info.max
+_PACE = rule(
+    "a number above 0, 1.0 for real time, or None for no pace",
+    lambda value: isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= _MOST,
+)
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -26,9 +51,9 @@ class SessionOptions(TypedDict, total=False):
     """Keyword arguments of every session; see :meth:`Client.start_session`."""
 
     transcription_config: Union[TranscriptionConfig, Mapping[str, Any], None]
-    audio_format: Optional[AudioFormat]
-    translation_config: Optional[TranslationConfig]
-    audio_events_config: Optional[AudioEventsConfig]
+    audio_format: Union[AudioFormat, Mapping[str, Any], None]
+    translation_config: Union[TranslationConfig, Mapping[str, Any], None]
+    audio_events_config: Union[AudioEventsConfig, Mapping[str, Any], None]
     ws_headers: Optional[Mapping[str, str]]
 
 
@@ -62,7 +87,7 @@ class SessionRequest(NamedTuple):
     """What opens a session. ``deadline`` (monotonic) is that of the whole call, from ``timeout``."""
 
     start: dict[str, Any]  # StartRecognition
-    audio_format: AudioFormat
+    given_format: Optional[AudioFormat]  # None: what the source holds is to be found out
     ws_headers: Mapping[str, str]
     timeout: Optional[float]
     deadline: float
@@ -77,7 +102,7 @@ class SessionRequest(NamedTuple):
         Args:
             options: What was given.
             known: Which there are: :class:`SessionOptions` or :class:`SourceOptions`.
-            channels: The labels, in a session of several channels.
+            channels: The labels, of :func:`labels_of`, in a session of several channels.
 
         Raises:
             ConfigurationError: A value is wrong.
@@ -88,38 +113,78 @@ class SessionRequest(NamedTuple):
                 raise TypeError(
                     f"unexpected keyword argument {name!r}; there are {', '.join(known.__annotations__)}"
                 )
-        config = options.get("transcription_config") or TranscriptionConfig()
-        audio_format = options.get("audio_format") or AudioFormat()
+        config = options.get("transcription_config")
+        if config is None:
+            config = TranscriptionConfig()
+        given = options.get("audio_format")
+        audio_format = None if given is None else AudioFormat.of(given, "audio_format")
         start = start_recognition(
             config if channels is None else with_channels(config, channels),
-            audio_format,
+            audio_format or AudioFormat(),
             options.get("translation_config"),
             options.get("audio_events_config"),
         )
-        timeout, speed = options.get("timeout"), options.get("speed")
-        if speed is not None and not 0 < speed < float("inf"):
-            raise ConfigurationError(
-                f"speed={speed!r}: use a positive number, 1.0 for real time, or None for no pace"
-            )
+        codec.encode(start)  # what has no JSON form is said now, not when we are connected
+        timeout = checked("timeout", options.get("timeout"), SECONDS)
+        speed = checked("speed", options.get("speed"), _PACE)
+        headers = _headers_of(options.get("ws_headers"))
         deadline = float("inf") if timeout is None else time.monotonic() + timeout
-        return cls(start, audio_format, dict(options.get("ws_headers") or {}), timeout, deadline, speed)
+        return cls(start, audio_format, headers, timeout, deadline, speed)
+
+    @property
+    def audio_format(self) -> AudioFormat:
+        return self.given_format or AudioFormat()
 
     def with_audio(self, audio_format: AudioFormat) -> SessionRequest:
         """Return the same for audio that turned out to be in this format."""
         start = {**self.start, "audio_format": audio_format.to_dict()}
-        return self._replace(start=start, audio_format=audio_format)
+        return self._replace(start=start, given_format=audio_format)
+
+
+def _headers_of(given: Any) -> dict[str, str]:
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):  # its value may hold a key
+        raise ConfigurationError(f"ws_headers is a {type(given).__name__}; accepted: a mapping of strings")
+    for name, value in given.items():
+        header_line(name, value)
+    return dict(given)
+
+
+def check_timestamp(timestamp: Any) -> None:
+    """Refuse what is no moment of the audio, and neither ``UNSET`` nor None."""
+    if timestamp is not UNSET:
+        checked("timestamp", timestamp, SECONDS)
+
+
+def check_label(channel: Any) -> None:
+    """Refuse what is no label of a channel, known or not."""
+    if not isinstance(channel, str) or not channel:
+        raise refused("channel", channel, "a label, a string that is not empty")
+
+
+def labels_of(channels: Any, name: str) -> list[str]:
+    """Return the labels of channels as a list.
+
+    Raises:
+        ConfigurationError: They are none: a string is no list of its letters.
+    """
+    if isinstance(channels, (str, bytes)) or not isinstance(channels, Iterable):
+        raise refused(name, channels, "a list of labels, each a string that is not empty")
+    labels = list(channels)
+    if not labels:
+        raise ConfigurationError(f"{name} is empty; at least one channel is needed")
+    for label in labels:
+        if not isinstance(label, str) or not label:
+            raise refused(f"a label in {name}", label, "a string that is not empty")
+    return labels
 
 
 def with_channels(
     config: Union[TranscriptionConfig, Mapping[str, Any]], channels: list[str]
 ) -> TranscriptionConfig:
     """Return a configuration for these channels; the given one stays as it is."""
-    given = TranscriptionConfig.of(config)
-    if not channels:
-        raise ConfigurationError("at least one channel is needed")
-    for label in channels:
-        if not isinstance(label, str) or not label:
-            raise ConfigurationError(f"a channel is named by a string that is not empty, not {label!r}")
+    given = TranscriptionConfig.of(config, "transcription_config")
     labels = given.channel_diarization_labels
     if labels is not None and set(labels) != set(channels):
         raise ConfigurationError(

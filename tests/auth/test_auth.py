@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 import ssl
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import pytest
 import responses
 import trustme
 
+from speechmatics_rt import Client
 from speechmatics_rt.auth import jwt as module
 from speechmatics_rt.auth.base import AuthBase, NoAuth, StaticKeyAuth, headers_for
 from speechmatics_rt.auth.jwt import JWTAuth
@@ -131,6 +133,35 @@ def test_a_key_that_no_header_can_carry_is_refused_without_being_shown(kind, key
     assert "line" not in str(caught.value).replace("line breaks", "")
 
 
+@pytest.mark.parametrize(
+    ("key", "to_do"),
+    [
+        ("s3cret\n", "strip"),
+        ("s3cret\r\n", "strip"),
+        (" s3cret", "strip"),
+        ("s3cret\u00a0", "strip"),
+        ('"s3cret"', "quotes"),
+        ("'s3cret'", "quotes"),
+        ("\u201cs3cret\u201d", "quotes"),
+        ('"s3cret', "quotes"),
+        ("Bearer s3cret", "after 'Bearer'"),
+        ("bearer:s3cret", "after 'Bearer'"),
+        ("Authorization: Bearer s3cret", "after 'Bearer'"),
+    ],
+)
+def test_a_key_with_something_around_it_is_refused_with_what_to_do(key, to_do, monkeypatch):
+    for kind in (StaticKeyAuth, JWTAuth, lambda key: Client(api_key=key)):
+        with pytest.raises(ConfigurationError, match=to_do) as caught:
+            kind(key)
+        assert "s3cret" not in str(caught.value)
+    monkeypatch.setenv("SPEECHMATICS_API_KEY", key)
+    for auth in (StaticKeyAuth(), JWTAuth()):
+        with pytest.raises(ConfigurationError, match=f"SPEECHMATICS_API_KEY .*{to_do}"):
+            auth.get_auth_headers()
+    # a token that merely begins with such letters is one
+    assert StaticKeyAuth("bearerish-1").get_auth_headers() == {"Authorization": "Bearer bearerish-1"}
+
+
 def test_a_bad_key_in_the_environment_is_named_by_its_variable(monkeypatch):
     monkeypatch.setenv("SPEECHMATICS_API_KEY", "key\r\nHost: elsewhere")
     with pytest.raises(ConfigurationError, match="SPEECHMATICS_API_KEY"):
@@ -141,6 +172,27 @@ def test_no_repr_shows_a_key():
     for auth in (StaticKeyAuth(KEY), JWTAuth(KEY), module._Bearer(KEY), module._Token(KEY, 1.0)):
         assert KEY not in repr(auth)
         assert KEY not in str(auth)
+
+
+@pytest.mark.parametrize("given", [None, "Bearer k", [("Authorization", "Bearer k")], 5])
+def test_headers_that_are_no_mapping_are_named_after_the_one_who_gave_them(given):
+    class Vault(AuthBase):
+        def get_auth_headers(self):
+            return given
+
+    with pytest.raises(ConfigurationError, match=r"Vault\.get_auth_headers\(\) gave a "):
+        headers_for(Vault(), SERVICE)
+
+
+def test_headers_that_auth_keeps_are_not_changed():
+    kept = {"Authorization": "Bearer k"}
+
+    class Vault(AuthBase):
+        def get_auth_headers(self):
+            return kept
+
+    headers_for(Vault(), SERVICE)["X-Request-Id"] = "1"
+    assert kept == {"Authorization": "Bearer k"}
 
 
 def test_the_base_class_does_nothing_until_it_is_told_to():
@@ -595,6 +647,30 @@ def test_the_proxy_of_the_client_tunnels_tls_and_never_sees_the_key(platform):
         token_of(auth)
     assert [request[0] for request in platform.requests] == ["localhost:1"] * 2  # and once more
     assert KEY not in str(platform.requests)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "no_proxy"),
+    [("", None), (None, "mp.example"), (None, "*.example"), (None, "10.0.0.0/8 .example")],
+)
+def test_a_host_without_proxy_is_asked_for_keys_without_one(proxy, no_proxy, authority, monkeypatch):
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda host, *args, **more: resolve("127.0.0.1", *args, **more)
+    )
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
+    if no_proxy is not None:
+        monkeypatch.setenv("no_proxy", no_proxy)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("mp.example").configure_cert(server)
+    platform = Platform(tls=server)
+    try:
+        auth = JWTAuth(KEY, mp_url=platform.url.replace("localhost", "mp.example"))
+        auth.configure(ConnectionConfig(proxy=proxy, ssl_context=trusting(authority)))
+        token_of(auth)
+    finally:
+        platform.close()
+    assert len(platform.requests) == 1
 
 
 def test_a_proxy_of_an_unknown_kind_is_a_wrong_option():

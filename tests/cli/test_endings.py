@@ -71,7 +71,7 @@ def test_1_a_full_disk_is_told_once() -> None:
         ([SPEECH, "--sample-rate", "16000"], "--raw and --sample-rate go together"),
         ([SPEECH, "--engine", "scripted"], "--engine goes with --local"),
         ([SPEECH, "--local", "--api-key", "k"], "--local needs no --api-key"),
-        ([SPEECH, "--max-delay", "9"], "--max-delay is 9.0; accepted: a number of seconds, 0.7 to 4"),
+        ([SPEECH, "--max-delay=-9"], "--max-delay is -9.0; accepted: a number of seconds, 0 or more"),
         ([SPEECH, "--speed", "0"], "speed"),
         ([SPEECH, "--format", "docx"], "invalid choice: 'docx'"),
         ([SPEECH, "--nonsense"], "--nonsense"),
@@ -91,7 +91,7 @@ def test_2_wrong_usage_is_one_sentence(options, says: str) -> None:
     ("text", "says"),
     [
         ('{"langauge": "en"}', "'langauge' is no field of transcription_config; did you mean 'language'?"),
-        ('{"max_delay": 9}', "max_delay is 9; accepted: a number of seconds, 0.7 to 4"),
+        ('{"max_delay": -9}', "max_delay is -9; accepted: a number of seconds, 0 or more"),
         ('{"language": ', "is no JSON: Expecting value: line 1 column 14"),
         ("[]", "holds a list, not a JSON object"),
         (None, "No such file or directory"),

@@ -29,6 +29,7 @@ from speechmatics_rt.config import (
     SpeakerIdentifier,
     TranscriptionConfig,
     TranslationConfig,
+    doubts,
     set_recognition_config,
     start_recognition,
 )
@@ -131,6 +132,9 @@ def test_the_wire_form_of_a_format_is_read_back() -> None:
     audio = AudioFormat(AudioEncoding.PCM_S16LE, 16000)
     assert AudioFormat.from_dict(audio.to_dict()) == audio
     assert AudioFormat.from_dict({"type": "file"}) == AudioFormat()
+    for raw in ({"type": "raw", "encoding": "pcm_s16le"}, {"encoding": AudioEncoding.MULAW}):
+        with pytest.raises(ConfigurationError, match="sample_rate is missing"):
+            AudioFormat.from_dict(raw)
     with pytest.raises(ConfigurationError, match="type is 'raw'"):
         AudioFormat.from_dict({"type": "raw", "sample_rate": 16000})
 
@@ -224,8 +228,8 @@ def test_what_the_service_documents_is_accepted(options: dict[str, Any]) -> None
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"language": ""}, "language is ''; accepted: a non-empty string"),
     ({"language": None}, "language is missing"),
-    ({"max_delay": 0.5}, "max_delay is 0.5; accepted: a number of seconds, 0.7 to 4"),
-    ({"max_delay": 5}, "the range the service documents"),
+    ({"max_delay": -1}, "max_delay is -1; accepted: a number of seconds, 0 or more"),
+    ({"conversation_config": {"end_of_utterance_silence_trigger": 5}}, "the range the service documents"),
     ({"max_delay": float("nan")}, "max_delay is nan"),
     ({"max_delay": "2"}, "max_delay is '2'"),
     ({"max_delay_mode": "flex"}, "accepted: 'flexible', 'fixed'"),
@@ -277,8 +281,8 @@ def test_what_the_service_would_refuse_is_refused_by_name(options: dict[str, Any
 
 def test_an_assigned_value_is_checked_when_used() -> None:
     config = TranscriptionConfig()
-    config.max_delay = 10
-    with pytest.raises(ConfigurationError, match="max_delay is 10"):
+    config.max_delay = -10
+    with pytest.raises(ConfigurationError, match="max_delay is -10"):
         config.check()
 
 
@@ -315,12 +319,103 @@ def test_a_mapping_becomes_a_config_or_names_its_mistake() -> None:
         ConfigurationError, match=r"'max_dely' is no field of TranscriptionConfig; did you mean 'max_delay'\?"
     ):
         TranscriptionConfig.from_dict({"max_dely": 1})
-    with pytest.raises(ConfigurationError, match="'zzz' is no field"):
-        TranscriptionConfig.from_dict({"zzz": 1})
-    with pytest.raises(ConfigurationError, match="max_delay is 9"):
-        TranscriptionConfig.from_dict({"max_delay": 9})
+    with pytest.raises(ConfigurationError, match="max_delay is nan"):
+        TranscriptionConfig.from_dict({"max_delay": float("nan")})
     with pytest.raises(ConfigurationError, match="target_languages is missing"):
         TranslationConfig.from_dict({})
+
+
+# -- what is for the server to say ---------------------------------------------------------------------
+
+
+def test_what_servers_differ_in_goes_out_and_is_what_the_cloud_documents_otherwise() -> None:
+    wire = start_recognition(
+        {"language": "en", "max_delay": 0.3, "mood": "calm", "conversation_config": {"patience": 2}},
+        AudioFormat(),
+        TranslationConfig(["fr"] * 6),
+        {"loudness": True},
+    )
+    assert wire["transcription_config"]["max_delay"] == 0.3
+    assert wire["transcription_config"]["mood"] == "calm"
+    assert wire["transcription_config"]["conversation_config"] == {"patience": 2}
+    assert len(wire["translation_config"]["target_languages"]) == 6
+    assert wire["audio_events_config"] == {"loudness": True}
+    assert sorted(doubts(wire)) == [
+        "audio_events_config.loudness is not documented",
+        "max_delay is 0.3, where 0.7 to 4 is documented",
+        "target_languages has 6 entries, where at most 5 are documented",
+        "transcription_config.conversation_config.patience is not documented",
+        "transcription_config.mood is not documented",
+    ]
+    assert not list(doubts(start_recognition({"language": "en", "max_delay": 4}, AudioFormat())))
+    changed = set_recognition_config("en", {"mood": "brisk", "max_delay": 9})
+    assert changed["transcription_config"] == {"language": "en", "mood": "brisk", "max_delay": 9}
+    assert len(list(doubts(changed))) == 2
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        ConversationConfig,
+        SpeakerDiarizationConfig,
+        TranscriptionConfig,
+        AudioEventsConfig,
+        lambda **more: TranslationConfig(["fr"], **more),
+    ],
+)
+def test_fields_of_previews_are_given_as_such(kind: Any) -> None:
+    config = kind(extra={"mood": {"calm": True, "left_out": None}})
+    assert config.to_dict()["mood"] == {"calm": True}
+    assert "extra" not in config.to_dict()
+    assert type(config).from_dict(config.to_dict()).to_dict() == config.to_dict()
+    assert type(config).from_dict({**kind().to_dict(), "extra": {"mood": 1}}).to_dict()["mood"] == 1
+    assert kind(extra={}).to_dict() == kind().to_dict()
+    assert pickle.loads(pickle.dumps(config)) == config
+    known = next(iter(type(config)._fields.rules))
+    for wrong in (5, "mood", ["mood"], {known: 1}, {5: 1}):
+        with pytest.raises(ConfigurationError, match="extra"):
+            kind(extra=wrong).to_dict()
+
+
+def test_extra_fields_of_a_part_reach_the_wire_and_a_wrong_one_is_refused_there_too() -> None:
+    config = TranscriptionConfig(conversation_config=ConversationConfig(0.5, extra={"patience": 2}))
+    assert config.to_dict()["conversation_config"] == {"end_of_utterance_silence_trigger": 0.5, "patience": 2}
+    config.conversation_config = ConversationConfig(extra=5)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="extra is 5"):
+        config.to_dict()
+
+
+def test_a_name_that_is_nearly_known_goes_out_when_it_is_given_as_extra() -> None:
+    config = TranscriptionConfig(
+        extra={"max_delays": 1},
+        conversation_config=ConversationConfig(extra={"end_of_utterance_silence_triggers": 2}),
+    )
+    wire = config.to_dict()
+    assert wire["max_delays"] == 1
+    assert wire["conversation_config"] == {"end_of_utterance_silence_triggers": 2}
+    changed = set_recognition_config("en", {"conversation_config": config.conversation_config})
+    assert changed["transcription_config"]["conversation_config"] == wire["conversation_config"]
+    for mistaken in ({"max_delays": 1}, {"conversation_config": {"end_of_utterance_silence_triggers": 2}}):
+        with pytest.raises(ConfigurationError, match="did you mean"):
+            start_recognition(mistaken, AudioFormat())
+    with pytest.raises(
+        ConfigurationError, match=r"conversation_config\.end_of_utterance_silence_trigger is 9"
+    ):
+        TranscriptionConfig(conversation_config=ConversationConfig(9)).check()
+    with pytest.raises(ConfigurationError, match="conversation_config"):
+        TranscriptionConfig(conversation_config=AudioFormat()).check()  # type: ignore[arg-type]
+
+
+def test_what_is_for_the_client_alone_takes_nothing_unknown() -> None:
+    for kind in (AudioFormat, ConnectionConfig, ResumePolicy):
+        with pytest.raises(ConfigurationError, match="'zzz' is no field"):
+            kind.from_dict({"zzz": 1})
+
+
+def test_a_deprecated_name_in_a_mapping_is_warned_of_where_the_mapping_is_used() -> None:
+    with pytest.warns(DeprecationWarning, match="use model") as caught:
+        TranscriptionConfig.from_dict({"operating_point": "standard"})
+    assert caught[0].filename == __file__
 
 
 _OPTIONS = st.fixed_dictionaries(
@@ -352,9 +447,9 @@ def test_the_wire_form_is_plain_has_no_none_and_builds_the_same_config(options: 
 # -- translation, events, connection -----------------------------------------------------------------
 
 
-def test_translation_takes_one_to_five_languages() -> None:
+def test_translation_takes_at_least_one_language() -> None:
     assert TranslationConfig(["fr"], True).to_dict() == {"target_languages": ["fr"], "enable_partials": True}
-    for languages in ([], ["fr"] * 6, "fr", None, [""]):
+    for languages in ([], "fr", None, [""]):
         with pytest.raises(ConfigurationError, match="target_languages"):
             TranslationConfig(languages).to_dict()  # type: ignore[arg-type]
 
@@ -396,6 +491,11 @@ def test_connection_options_have_the_documented_defaults() -> None:
     [
         ("open_timeout", -1),
         ("ping_interval", "20"),
+        ("ping_interval", 0),
+        ("ping_interval", 0.001),
+        ("ping_timeout", 0),
+        ("open_timeout", float("nan")),
+        ("open_timeout", True),
         ("end_timeout", float("inf")),
         ("max_size", 0),
         ("max_queue", 1.5),
@@ -407,6 +507,17 @@ def test_connection_options_have_the_documented_defaults() -> None:
 def test_connection_options_are_checked_at_once(name: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=f"{name} is {value!r}"):
         ConnectionConfig(**{name: value})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [10**400, 10**5000, type("Odd", (), {"__repr__": lambda self: 1 / 0})()],
+    ids=["long", "too long for Python", "without a text"],
+)
+def test_a_value_that_can_hardly_be_shown_is_refused_all_the_same(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match="open_timeout is ") as caught:
+        ConnectionConfig(open_timeout=value)
+    assert len(str(caught.value)) < 200
 
 
 def test_every_limit_can_be_lifted() -> None:
@@ -476,7 +587,7 @@ def test_start_recognition_takes_mappings_and_refuses_anything_else() -> None:
     assert message["audio_events_config"] == {}
     with pytest.raises(
         ConfigurationError,
-        match="'en' is no TranscriptionConfig; accepted: a TranscriptionConfig, or a mapping",
+        match="transcription_config is 'en'; accepted: a TranscriptionConfig, or a mapping",
     ):
         start_recognition("en", AudioFormat())  # type: ignore[arg-type]
 
@@ -513,7 +624,8 @@ def test_five_fields_can_change_in_a_session() -> None:
             "'domain', 'model' can't change in a session",
         ),
         ({"language": "de"}, "'language' can't change"),
-        ({"max_delay": 9}, "max_delay is 9"),
+        ({"max_delay": -9}, "max_delay is -9"),
+        ({"max_dely": 9}, "did you mean 'max_delay'?"),
         ({}, "nothing to change"),
         ({"max_delay": None}, "nothing to change"),
     ],

@@ -233,7 +233,18 @@ def test_the_sdk_is_named_in_the_query_and_the_rest_stays_as_it_is(url: str, exp
         ("wss://h:0/v2", "port"),
         ("wss://h:99999/v2", "read"),
         ("wss://[::1/v2", "read"),
-        ("wss://a..b/v2", "read"),
+        ("wss://a..b/v2", "each part"),
+        ("wss://a.b../v2", "each part"),
+        (f"wss://{'a' * 64}.example/v2", "each part"),
+        ("wss://" + "\u00fc" * 60 + ".example/v2", "each part"),
+        ("wss://b\u00fc\u00fc..example/v2", "each part"),
+        ("wss://a*b/v2", "each part"),
+        ("wss://a,b/v2", "each part"),
+        ("wss://a%2Fb/v2", "each part"),
+        ("wss://<host>/v2", "each part"),
+        ("wss://\u2603\ud800.example/v2", "each part"),
+        ("wss://stra\u00dfe.example/v2", "ASCII form"),
+        ("wss://\u03b2\u03bf\u03bb\u03bf\u03c2.example/v2", "ASCII form"),
         ("wss://h/v2\r\nX: y", "control"),
         ("wss://h/v 2", "space"),
         ("wss://h/é", "percent"),
@@ -347,10 +358,40 @@ def test_the_server_hears_the_name_before_the_handshake(
     assert heard == ["localhost"]
 
 
-def test_without_a_limit_there_is_no_deadline() -> None:
+@pytest.mark.parametrize(
+    "name",
+    ["b\u00fccher.example", "B\u00dcCHER.example", "bu\u0308cher\u3002example", "xn--bcher-kva.example"],
+)
+def test_an_international_name_is_dialled_told_and_checked_in_its_ascii_form(
+    name: str, authority: trustme.CA, trusting: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_up: list[str] = []
+    heard: list[Optional[str]] = []
+    resolve = socket.getaddrinfo
+
+    def getaddrinfo(host: str, *args: Any, **options: Any) -> Any:
+        looked_up.append(host)
+        return resolve("127.0.0.1", *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("xn--bcher-kva.example").configure_cert(context)
+    context.sni_callback = lambda sock, name, context: heard.append(name)
+    upgrading = Upgrading()
+    with Service(upgrading, context) as service:
+        url = with_sdk(f"wss://{name}:{service.port}/v2", "x")
+        end(connect(url, ssl_context=trusting))
+        with pytest.raises(ConnectionError, match="certificate was refused"):
+            connect(f"wss://b\u00fcchers.example:{service.port}/", ssl_context=trusting)
+    assert (looked_up[0], heard[0]) == ("xn--bcher-kva.example",) * 2
+    assert f"Host: xn--bcher-kva.example:{service.port}\r\n" in upgrading.requests[0]
+
+
+@pytest.mark.parametrize("deadline", [math.inf, 1e300, 1e12])
+def test_without_a_limit_there_is_no_deadline_and_a_far_one_is_none(deadline: float) -> None:
     with Service(Upgrading()) as service:
         config = ConnectionConfig(open_timeout=None)
-        end(dial(f"ws://localhost:{service.port}/", {}, config, deadline=math.inf))
+        end(dial(f"ws://localhost:{service.port}/", {}, config, deadline=deadline))
 
 
 def test_cookies_are_neither_kept_nor_sent() -> None:
@@ -826,6 +867,8 @@ def test_a_silent_proxy_ends_at_the_deadline(scheme: str) -> None:
         ({"http_proxy": "{}", "no_proxy": "example.com,service.example"}, False),
         ({"http_proxy": "{}", "no_proxy": "host"}, True),
         ({"http_proxy": "{}", "no_proxy": "*"}, False),
+        ({"http_proxy": "{}", "no_proxy": "*.example"}, False),
+        ({"http_proxy": "{}", "NO_PROXY": "10.0.0.0/8, .EXAMPLE"}, False),
     ],
 )
 def test_the_environment_names_the_proxy(

@@ -50,6 +50,13 @@ def test_a_word_is_measured_from_the_sending_of_the_chunk_in_which_it_ended() ->
     assert p50(Latency.of(meter.finals)) == pytest.approx(3.0)  # that chunk was complete, and sent, at 2.0
 
 
+def test_a_message_of_several_words_is_measured_once_on_the_last_as_the_figures_say() -> None:
+    meter = live(5)
+    meter.received(heard(0.95, 1.95, 4.95), 5.5)
+    assert Latency.of(meter.finals) == Latency(0.5, 0.5, 0.5, count=1)
+    assert "last word" in (Latency.__doc__ or "")
+
+
 def test_a_partial_that_says_the_same_again_is_not_measured_again() -> None:
     meter = live(5)
     for moment in (2.5, 3.0, 3.5):
@@ -120,7 +127,7 @@ def test_a_chunk_that_is_noted_after_the_end_is_no_lag() -> None:
     assert meter.lag == 0
 
 
-def test_percentiles_are_those_of_the_last_thousand_words() -> None:
+def test_percentiles_are_those_of_the_last_thousand_messages() -> None:
     meter = Meter()
     for number in range(1, 1501):
         meter.sent(None, 1.0, float(number))

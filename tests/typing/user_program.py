@@ -181,7 +181,11 @@ def over_lost_connections() -> None:
 def by_hand() -> None:
     connection = ConnectionConfig(open_timeout=5, ping_interval=None)
     with Client(JWTAuth("key"), url="wss://example.com/v2", conn_config=connection) as client:
-        client.start_session(audio_format=RAW)
+        client.start_session(
+            audio_format={"type": "raw", "encoding": "pcm_s16le", "sample_rate": 16000},
+            transcription_config=TranscriptionConfig(extra={"mood": "calm"}),
+            translation_config={"target_languages": ["fr"]},
+        )
         for chunk in (b"\0\0", bytearray(2), memoryview(b"\0\0")):
             client.send_audio(chunk)
         client.update_config(max_delay=1.0)

@@ -1,0 +1,46 @@
+"""The blocking client behind an asynchronous one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Callable, Optional
+
+from ..client import BaseClient, Client
+from ..config import Caller
+from ..events import Event
+from ..multichannel import MultiChannelClient
+from ..session import Session
+from .dispatch import AsyncEmitter
+
+__all__ = ["BlockingCore", "SeveralCore", "SingleCore"]
+
+
+class BlockingCore(BaseClient):
+    """The blocking client at work: what it would deliver by itself it leaves to the one that is awaited."""
+
+    def __init__(self, client: Callable[[], Optional[AsyncEmitter]], *args: Any, **options: Any) -> None:
+        self._awaited = client
+        self.caller: Optional[Caller] = None  # of whom to warn, found on the loop
+        self.unheard: list[Mapping[str, Any]] = []  # messages of a session that failed to start
+        super().__init__(*args, **options)
+
+    def _caller(self) -> Caller:  # this client runs on a thread of no user
+        return self.caller or Caller.find()
+
+    def emit(self, event: Event, message: Mapping[str, Any]) -> None:
+        self.unheard.append(message)
+
+    def _wants(self, name: str) -> bool:
+        client = self._awaited()
+        return client is not None and client._wants(name)
+
+    def _listen(self, session: Session) -> None:
+        """Start no thread: the task of :func:`listen` does what it would do."""
+
+
+class SingleCore(BlockingCore, Client):
+    pass
+
+
+class SeveralCore(BlockingCore, MultiChannelClient):
+    pass

@@ -1,0 +1,88 @@
+"""Which proxy the environment names, and which hosts it excepts."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Optional, Union
+
+from .url import address_of, ascii_host, is_loopback
+
+__all__ = ["environment_proxy", "is_excepted"]
+
+
+def environment_proxy(secure: bool, host: str, port: int) -> str:
+    """Return the URL of the proxy on the way to a host, ``""`` for none.
+
+    It is that of ``https_proxy`` if the host is spoken to over TLS, else of ``http_proxy``; of
+    ``all_proxy`` where there is none; or of the system's settings. ``no_proxy`` excepts hosts. This
+    machine itself is never reached through a proxy: the local server must work behind any of them.
+    """
+    if is_loopback(host):
+        return ""
+    from urllib.request import getproxies, proxy_bypass  # 20 ms that an explicit proxy need not cost
+
+    found = getproxies()
+    proxy = found.get("https" if secure else "http") or found.get("all") or ""
+    # proxy_bypass() is asked for the system's settings; of no_proxy it only knows whole names.
+    if not proxy or is_excepted(found.get("no", ""), host, port):
+        return ""
+    if "no" not in found and (proxy_bypass(host) or proxy_bypass(address_of(host, port))):
+        return ""
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def is_excepted(no_proxy: str, host: str, port: int) -> bool:
+    """Whether ``no_proxy`` holds a host: its name, a domain above it, its address, or a network of that.
+
+    Nobody has written down what the variable may hold, so this takes what curl, Go and requests do: entries
+    are parted by commas or spaces, and may end in a port. A dot or ``*.`` before a domain changes nothing.
+    Names are not looked up, since inside a company often the proxy alone can.
+
+    Example:
+        >>> is_excepted("localhost, 10.0.0.0/8, *.corp.example", "10.1.2.3", 9000)
+        True
+        >>> is_excepted("corp.example:443", "asr.corp.example", 9000)
+        False
+    """
+    host = host.lower().rstrip(".")
+    address = _address(host)
+    return any(_holds(entry.lower(), host, address, port) for entry in re.split(r"[,\s]+", no_proxy) if entry)
+
+
+def _holds(entry: str, host: str, address: Optional[_Address], port: int) -> bool:
+    with_port = re.fullmatch(r"(\[.*\](?:/\d+)?|[^:]*):(\d+)", entry)
+    if with_port is not None:
+        entry = with_port[1]
+        if int(with_port[2]) != port:
+            return False
+    entry = entry.replace("[", "").replace("]", "")
+    if address is not None:
+        try:
+            network = ipaddress.ip_network(entry, strict=False)
+        except ValueError:  # a name, or a wildcard
+            return "*" in entry and _matches(entry, host)
+        return address in network
+    domain = entry.rstrip(".")
+    domain = domain if domain == "*" else domain.lstrip("*").lstrip(".")
+    return bool(domain) and (_matches(domain, host) or _matches(f"*.{domain}", host))
+
+
+_Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+
+
+def _address(host: str) -> Optional[_Address]:
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])  # the zone says which interface, not where
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
+
+
+def _matches(pattern: str, host: str) -> bool:
+    try:
+        pattern = ascii_host(pattern)
+    except ValueError:
+        return False
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), host) is not None

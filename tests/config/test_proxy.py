@@ -1,0 +1,93 @@
+"""Which hosts ``no_proxy`` excepts, as curl, Go and requests have it."""
+
+from __future__ import annotations
+
+import pytest
+
+from speechmatics_rt.config import environment_proxy
+from speechmatics_rt.config.proxy import is_excepted
+
+EXCEPTED = [
+    # names, and what is below them; dots and stars before them are ornament, as are case and a last dot
+    ("asr.corp.example", "corp.example"),
+    ("corp.example", "corp.example"),
+    ("corp.example", ".corp.example"),
+    ("asr.corp.example", ".corp.example"),
+    ("asr.corp.example", "*.corp.example"),
+    ("asr.corp.example", "*corp.example"),
+    ("ASR.Corp.example", "aSR.CORP.EXAMPLE"),
+    ("asr.corp.example.", "corp.example"),
+    ("asr.corp.example", "corp.example."),
+    ("asr-7.corp.example", "asr-*.corp.example"),
+    ("xn--bcher-kva.example", "bücher.example"),
+    ("asr_2", "asr_2"),
+    # everything
+    ("asr.corp.example", "*"),
+    ("10.1.2.3", "localhost, *"),
+    # lists: commas, spaces or both
+    ("10.1.2.3", "localhost,127.0.0.1,,10.1.2.3"),
+    ("10.1.2.3", " localhost 10.1.2.3 "),
+    ("10.1.2.3", "localhost , 10.1.2.3\n"),
+    # addresses and networks
+    ("10.1.2.3", "10.1.2.3"),
+    ("10.1.2.3", "10.0.0.0/8"),
+    ("10.1.2.3", "10.1.2.3/8"),  # bits of the host set: which network is meant is clear
+    ("10.1.2.3", "10.1.2.3/32"),
+    ("10.1.2.3", "10.0.0.0/255.0.0.0"),
+    ("10.1.2.3", "0.0.0.0/0"),
+    ("10.1.2.3", "10.*"),
+    ("10.1.2.3", "10.1.*.*"),
+    ("fd00::7", "fd00::/8"),
+    ("fd00::7", "[fd00::]/8"),
+    ("fd00::7", "fd00::7"),
+    ("fd00::7", "[fd00::7]"),
+    ("fd00::7", "FD00:0:0::0007"),
+    ("::ffff:10.1.2.3", "10.0.0.0/8"),
+    ("fe80::1%25eth0", "fe80::/10"),
+    # ports
+    ("10.1.2.3", "10.1.2.3:9000"),
+    ("10.1.2.3", "10.0.0.0/8:9000"),
+    ("asr.corp.example", ".corp.example:9000"),
+    ("fd00::7", "[fd00::7]:9000"),
+]
+PROXIED = [
+    ("asr.corp.example", ""),
+    ("asr.corp.example", "orp.example"),
+    ("corp.example", "asr.corp.example"),
+    ("asr.corp.example", "corp"),
+    ("asr.corp.example", "10.0.0.0/8"),  # names are not looked up: the proxy may be the only one who can
+    ("10.1.2.3", "10.2.0.0/16"),
+    ("10.1.2.3", "2.3"),  # an address has no domain
+    ("10.1.2.3", "10.1.2.30"),
+    ("10.1.2.3", "fd00::/8"),
+    ("fd00::7", "10.0.0.0/8"),
+    ("fd00::7", "fe80::/10"),
+    ("10.1.2.3", "10.0.0.0/99"),
+    ("10.1.2.3", "10.0.0/x, /8, :, [, ], ., //, *.*x"),
+    ("10.1.2.3", "10.1.2.3:8080"),
+    ("asr.corp.example", "corp.example:443"),
+    ("fd00::7", "[fd00::7]:443"),
+    ("asr.corp.example", "asr.corp.example:x"),
+    ("asr.corp.example", "[a-z].corp.example"),  # stars are the only wildcards
+    ("asr.corp.example", "\ud800, .., " + "ü" * 70),
+]
+
+
+@pytest.mark.parametrize(("host", "no_proxy"), EXCEPTED)
+def test_no_proxy_excepts_names_networks_and_wildcards(host: str, no_proxy: str) -> None:
+    assert is_excepted(no_proxy, host, 9000)
+
+
+@pytest.mark.parametrize(("host", "no_proxy"), PROXIED)
+def test_no_proxy_excepts_nothing_else(host: str, no_proxy: str) -> None:
+    assert not is_excepted(no_proxy, host, 9000)
+
+
+@pytest.mark.parametrize("name", ["no_proxy", "NO_PROXY"])
+def test_both_spellings_of_the_variable_count(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "proxy.corp.example:3128")
+    assert environment_proxy(True, "10.1.2.3", 9000) == "http://proxy.corp.example:3128"
+    monkeypatch.setenv(name, "10.0.0.0/8")
+    assert environment_proxy(True, "10.1.2.3", 9000) == ""
+    assert environment_proxy(True, "localhost", 9000) == environment_proxy(True, "127.0.0.1", 9000) == ""
+    assert environment_proxy(False, "11.1.2.3", 9000) == ""
