@@ -113,7 +113,7 @@ class BaseClient(EventEmitter):
         """Say that all audio is sent, wait for the rest of the transcript and for all handlers, then close.
 
         In a handler, or in the body of a ``for`` over :meth:`Client.stream`, it returns at once and the
-        dispatcher runs on to the end of the transcript. Without a session it does nothing.
+        delivery runs on to the end of the transcript. Without a session it does nothing.
 
         Args:
             timeout: The most seconds to wait; without it, as long as the server goes on talking

@@ -85,7 +85,7 @@ class _AsyncBase(AsyncEmitter):
         """Say that all audio is sent, and wait for the rest of the transcript and for all handlers.
 
         In a handler, or in the body of an ``async for`` over ``stream()``, it returns at once and the
-        dispatcher runs on to the end of the transcript. Arguments and errors as
+        delivery runs on to the end of the transcript. Arguments and errors as
         :meth:`BaseClient.stop_session`.
         """
         dispatcher = self._dispatcher

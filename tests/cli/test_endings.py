@@ -71,7 +71,7 @@ def test_1_a_full_disk_is_told_once() -> None:
         ([SPEECH, "--sample-rate", "16000"], "--raw and --sample-rate go together"),
         ([SPEECH, "--engine", "scripted"], "--engine goes with --local"),
         ([SPEECH, "--local", "--api-key", "k"], "--local needs no --api-key"),
-        ([SPEECH, "--max-delay=-9"], "--max-delay is -9.0; accepted: a number of seconds, 0 or more"),
+        ([SPEECH, "--max-delay=-9"], "argument --max-delay: '-9' is not a number of seconds"),
         ([SPEECH, "--speed", "0"], "speed"),
         ([SPEECH, "--format", "docx"], "invalid choice: 'docx'"),
         ([SPEECH, "--nonsense"], "--nonsense"),

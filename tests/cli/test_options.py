@@ -238,7 +238,7 @@ def test_translations_that_a_file_asks_for_are_not_dropped_either(tmp_path: Path
         ({"message": "SetRecognitionConfig", "transcription_config": FIELDS}, "not 'StartRecognition'"),
         ({"transcription_config": "en"}, "its 'transcription_config' holds a string, not a JSON object"),
         ({"translation_config": ["fr"]}, "its 'translation_config' holds a list, not a JSON object"),
-        ({"fetch_data": {"url": "x"}, **WHOLE[0]}, "'fetch_data' is no field of transcription_config"),
+        ({"langauge": "en", **FIELDS}, "'langauge' is no field of transcription_config"),
         ({"audio_format": {"type": "raw"}, **FIELDS}, "type is 'raw'"),
         ({"translation_config": {"target_languages": []}}, "target_languages is []"),
         ({"enable_partials": "yes"}, "enable_partials is 'yes'; accepted: true or false"),
