@@ -386,8 +386,8 @@ def test_odd_messages_pass_and_no_word_is_lost(
 def test_an_end_of_utterance_without_a_time_answers_no_request(metadata: Any) -> None:
     start = {"transcription_config": {"language": "en"}}
     replay = Replay(start, [None], AudioFormat("pcm_s16le", 16000), buffer_seconds=60)
-    replay.hear({"message": "RecognitionStarted"})
-    replay.said(replay.ask({"message": "ForceEndOfUtterance", "timestamp": 1.0}))
-    replay.hear({"message": "EndOfUtterance", "metadata": metadata})
+    replay.receive({"message": "RecognitionStarted"})
+    replay.sent(replay.request({"message": "ForceEndOfUtterance", "timestamp": 1.0}))
+    replay.receive({"message": "EndOfUtterance", "metadata": metadata})
     replay.begin()
     assert replay.due() is not None  # it is asked again
