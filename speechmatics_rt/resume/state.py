@@ -16,7 +16,7 @@ from ..config import AudioFormat, ResumePolicy
 from ..exceptions import SessionError, SpeechmaticsError, TimeoutError, without_frames
 from ..protocol import Outcome, Payload
 from ..stats import SessionStats
-from .backoff import Outage, is_recoverable
+from .backoff import Outage
 from .replay import Due, Replay
 
 __all__ = ["LocalMessage", "ResumeState"]
@@ -135,7 +135,7 @@ class ResumeState:
     # -- a loss --------------------------------------------------------------------------------------
 
     def may_mend(self, error: SpeechmaticsError) -> bool:
-        return not self.abandoned and self._failure is None and is_recoverable(error)
+        return not self.abandoned and self._failure is None and error.retryable
 
     def lose(
         self, error: SpeechmaticsError, figures: SessionStats, now: float, jitter: float
@@ -173,7 +173,7 @@ class ResumeState:
         without_frames(error)
         if renewed:
             outage.renewed = True
-        elif not is_recoverable(error, resuming=True):
+        elif not error.retryable:
             self.conclude(error, outage.error)
             return None
         return self._plan(outage, error, now, 0.0 if renewed else jitter, at_once=renewed)

@@ -199,7 +199,7 @@ def test_giving_up_names_every_channel() -> None:
 def test_an_error_of_the_server_is_delivered_only_when_it_ends_the_session() -> None:
     state = begun(max_attempts=1)
     error = {"message": "Error", "type": "quota_exceeded", "reason": "full"}
-    full = TranscriptionError("full", type="quota_exceeded", retryable=True)
+    full = TranscriptionError("full", type="quota_exceeded")
     assert state.receive(error) is None
     lost(state, full)
     state.resumed(state.replay.begin(), NOTHING, "2", now=1.0)
