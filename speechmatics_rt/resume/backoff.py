@@ -13,7 +13,9 @@ _FULL = (429, 503)  # HTTP: too many sessions, or no slot for one
 
 
 class Outage:
-    """The time from a loss to the session that takes over, or to the end. Seconds of its owner's clock.
+    """The time from a loss to the session that is of use, or to the end. Seconds of its owner's clock.
+
+    A session that ends without progress belongs to the outage before it; the time it lived doesn't count.
 
     Attributes:
         error: The loss.
@@ -33,6 +35,11 @@ class Outage:
         self.until = now + policy.max_outage
         self.trying = self.renewed = False
         self._policy = policy
+
+    def go_on(self, connected: float) -> None:
+        """Take up again, after so many seconds of a session that was of no use."""
+        self.began += connected
+        self.until += connected
 
     def pause(self, error: SpeechmaticsError, jitter: float) -> float:
         """Return how long to wait after ``error``, ``jitter`` being random, 0 to 1; at least as asked."""

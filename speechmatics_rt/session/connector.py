@@ -12,10 +12,10 @@ from typing import Callable, Optional, Union
 from .._version import __version__
 from ..auth import AuthBase, StaticKeyAuth, headers_for
 from ..config import ConnectionConfig, ResumePolicy, check_url, redact, with_sdk
-from ..exceptions import ConfigurationError, SpeechmaticsError, TimeoutError
+from ..exceptions import ConfigurationError, ConnectionError, SpeechmaticsError, TimeoutError
 from ..log import SessionLog
 from ..network import Connection, Link, dial, shared_context
-from ..resume import ResumingConnection
+from ..resume import ResumingConnection, unreached
 from .request import SessionRequest
 
 __all__ = ["DEFAULT_URL", "Connector", "request_id_of"]
@@ -71,7 +71,7 @@ class Connector:
             )
 
     def link(self, request: SessionRequest, log: SessionLog, wants: Callable[[str], bool]) -> Link:
-        """Connect; with ``resume``, in a way that replaces a connection that is lost.
+        """Connect; with ``resume``, in a way that replaces a connection that is lost, or refused for now.
 
         Args:
             wants: See :class:`Connection`.
@@ -80,11 +80,17 @@ class Connector:
             SpeechmaticsError: Whatever hindered it.
         """
         headers = request.ws_headers
-        connection = self._connect(
-            headers, log, deadline=request.deadline, timeout=request.timeout, wants=wants
-        )
-        if self._resume is None:
-            return connection
+        try:
+            connection = self._connect(
+                headers, log, deadline=request.deadline, timeout=request.timeout, wants=wants
+            )
+            if self._resume is None:
+                return connection
+        except ConnectionError as error:
+            # Only an answer is waited for: where nobody answers the address may well be wrong.
+            if self._resume is None or error.status is None or not error.retryable:
+                raise
+            connection = unreached(error)
         return ResumingConnection(
             connection,
             self._redial(headers, log, wants),

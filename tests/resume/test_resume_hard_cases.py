@@ -11,6 +11,7 @@ import threading
 import time
 import warnings
 import weakref
+from collections.abc import Iterator
 from typing import Any, Callable
 
 import pytest
@@ -370,14 +371,29 @@ ODD = {
 def test_odd_messages_pass_and_no_word_is_lost(
     serve: Serve, client_of: ClientOf, odd: str, session: int
 ) -> None:
-    faults = [Fault.bad_json(ODD[odd], after_seconds=4, sessions=[session]), *LOST]
+    behind = Fault.info(reason="behind what is odd", after_seconds=4, sessions=[session])
+    faults = [Fault.bad_json(ODD[odd], after_seconds=4, sessions=[session]), behind, *LOST]
     client = client_of(serve(NumberedEngine(), faults=faults), resume=QUICK)
+    passed = threading.Event()
+
+    @client.on("Info")
+    def read_on(message: dict[str, Any]) -> None:
+        if message["reason"] == "behind what is odd":
+            passed.set()
+
+    def speaking() -> Iterator[bytes]:
+        """Come to the loss at 5 s only when what is odd has been read."""
+        for index, piece in enumerate(pieces()):
+            if session == 0 and index * CHUNK >= 4.5 * 2 * RATE:
+                assert passed.wait(10), "what is odd did not pass"
+            yield piece
 
     def ask(_: object) -> None:
         client.force_end_of_utterance(timestamp=100.0)
 
     client.once("Resumed", ask)
-    transcript = transcribe(client)
+    transcript = client.transcribe(speaking(), audio_format=FORMAT, transcription_config=CONFIG)
+    assert passed.is_set()
     assert [content for content in contents(transcript) if content != "x"] == ALL
     assert client.stats.seconds_transcribed < 1000
 
