@@ -255,12 +255,10 @@ class ResumingConnection(Link):
                 if state.ahead:
                     ahead, state.ahead = state.ahead, []
                     return Messages(ahead, self._decode)
-                if (
-                    state.outcome is not None
-                ):  # nothing comes after it, whatever the connection goes on to say
-                    if state.outcome.normal:
-                        return ()
-                    state.raise_outcome()
+                if state.outcome is not None:  # nothing comes after it
+                    if not state.outcome.normal:
+                        state.raise_outcome()
+                    break
                 if state.forbidden():
                     self._notify()
                     continue
@@ -283,6 +281,7 @@ class ResumingConnection(Link):
                     self._notify()
             else:
                 return Messages(arrived.payloads, self._decode) if arrived else arrived
+        return self._connection.receive()  # (): the verdict is its own
 
     def _decode(self, payload: Payload) -> Optional[dict[str, Any]]:
         """Return a message as one session would have sent it; None if that was before an outage."""

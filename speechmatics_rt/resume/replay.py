@@ -46,6 +46,10 @@ class Request(NamedTuple):
     own: bool = False  # not the caller's: who gets its answer is not told
 
     @property
+    def is_answerable(self) -> bool:
+        return self.message["message"] in _ANSWERABLE
+
+    @property
     def at_the_end(self) -> bool:
         """Whether it is answered at the end alone, once, however often it is said."""
         return self.message["message"] == "GetSpeakers" and bool(self.message.get("final"))
@@ -207,13 +211,22 @@ class Replay:
         """Take a message; what asks for an answer is remembered until that comes, a setting for good."""
         kind = message["message"]
         request = Request(self._next_order(), dict(message), self._place(message))
-        self._requests.append(request)
+        self._remember(request)
         self._asks_for_speakers |= kind == "GetSpeakers"
         changes = message.get("transcription_config")
         if kind == "SetRecognitionConfig" and isinstance(changes, Mapping):
             settings = {**self._start["transcription_config"], **copy.deepcopy(dict(changes))}
             self._start["transcription_config"] = settings
         return self._for_session(request)
+
+    def _remember(self, request: Request) -> None:
+        """Take up a request; of those to be answered, so many, and the one about the end once."""
+        if request.at_the_end and any(known.at_the_end for known in self._requests):
+            return
+        self._requests.append(request)
+        waiting = [known for known in self._requests if known.is_answerable and not known.at_the_end]
+        if len(waiting) > _MOST_REQUESTS:
+            self._requests.remove(waiting[0])
 
     def question(self) -> Optional[Mapping[str, Any]]:
         """Return what is to be asked for our own sake: who speaks; None if it is not time for that."""
@@ -224,7 +237,7 @@ class Replay:
         """Note that it was sent."""
         self.speakers.asked(max(self.heard))
         request = Request(self._next_order(), question, self._place(question), own=True)
-        self._requests.append(request)
+        self._remember(request)
         self.sent(request)
 
     def end_channel(self, channel: Optional[str]) -> End:
@@ -270,7 +283,8 @@ class Replay:
             self._give(item)
         elif isinstance(item, Request):
             self._requested = max(self._requested, item.order)
-            self._said(item)
+            if not item.is_answerable:
+                self._requests = [request for request in self._requests if request.order != item.order]
         elif item is self._end:
             self._end_sent = True
         else:
@@ -279,15 +293,6 @@ class Replay:
     def _give(self, piece: Piece) -> None:
         track = self._tracks[piece.channel]
         track.given = max(track.given, (piece.number, piece.start + len(piece.audio)))
-
-    def _said(self, said: Request) -> None:
-        """Remember a request that was sent, if it is to be answered, and not too many of them."""
-        known = [request for request in self._requests if request.order <= said.order]
-        once = said.at_the_end and any(request.at_the_end for request in known if request.order != said.order)
-        if once or said.message["message"] not in _ANSWERABLE:
-            self._requests = [request for request in self._requests if request.order != said.order]
-        elif len(known) > _MOST_REQUESTS:
-            self._requests.remove(next(request for request in known if not request.at_the_end))
 
     def _for_session(self, request: Request) -> Request:
         message = dict(request.message)

@@ -633,6 +633,18 @@ def test_requests_are_said_again_as_long_as_their_moment_has_not_passed(seed: in
     assert all(request.at_the_end for request in left)
 
 
+def test_a_flood_of_requests_in_an_outage_is_not_kept_whole() -> None:
+    replay = replay_of()
+    replay.sent(replay.keep(None, bytes(RATE)))
+    replay.begin()
+    for _ in range(500):
+        replay.request({"message": "ForceEndOfUtterance", "timestamp": 1.0})
+        replay.request({"message": "GetSpeakers", "final": True})
+    said = [item for item in say_all(replay) if isinstance(item, Request)]
+    assert len(said) == 101
+    assert sum(request.at_the_end for request in said) == 1
+
+
 def test_settings_are_folded_into_the_start_of_the_next_session() -> None:
     replay = replay_of()
     replay.request(

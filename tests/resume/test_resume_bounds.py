@@ -283,3 +283,13 @@ def test_where_speakers_cannot_be_known_again_the_event_names_them(serve: Serve,
     transcript = transcribe(client, transcription_config=SPEAKERS, speed=20)
     assert labels(transcript) == {"S1", "S2"}
     assert [message["renamed"] for message in diary.of("Resumed")] == [["S1"]]
+
+
+def test_a_server_that_falls_silent_while_the_rest_is_owed_is_left_for_another(
+    serve: Serve, client_of: ClientOf
+) -> None:
+    server = serve(NumberedEngine(), faults=[Fault.no_end(sessions=[0])])
+    client = client_of(server, resume=QUICK, end_timeout=0.5)
+    diary = Diary(client)
+    assert contents(transcribe(client)) == ALL
+    assert "fell silent" in diary.of("Reconnecting")[0]["cause"]
