@@ -48,6 +48,9 @@ class Speakers:
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.renamed: list[str] = []
         self._carries = config.get("diarization") == "speaker"
+        enrolled = (config.get("speaker_diarization_config") or {}).get("speakers") or []
+        self._enrolled = {one for speaker in enrolled for one in _texts(speaker.get("speaker_identifiers"))}
+        self._carried: dict[str, list[str]] = {}  # of the present session: whole labels, identifiers
         self._generic: dict[str, list[str]] = {}  # whole labels, as they came, with their identifiers
         self._names: dict[str, str] = {}  # those the present session was given, and whose they are
         self._highest = self._before = 0  # numbers of speakers: so far, and before the present session
@@ -57,8 +60,11 @@ class Speakers:
     # -- what they are called --------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Another session takes over."""
+        """Let another session take over: it will know those whose identifiers are known by now."""
         self._before = self._highest
+        self._carried = self._shared_out() if self._carries else {}
+        self._names = {f"{label} (resumed)": label for label in self._carried}
+        self.renamed = [label for label in self._generic if label not in self._carried]
 
     def whole(self, label: str) -> str:
         """Return what a speaker of the present session is called in the whole."""
@@ -113,24 +119,23 @@ class Speakers:
         self._carries, self._answered = False, True
 
     def start(self, start: Mapping[str, Any]) -> dict[str, Any]:
-        """Return StartRecognition with all that are known in it; from then on these have their labels."""
+        """Return StartRecognition with those in it who are to be known."""
         again = copy.deepcopy(dict(start))
-        config = again["transcription_config"]
-        diarization = dict(config.get("speaker_diarization_config") or {})
-        enrolled = [speaker for speaker in diarization.get("speakers") or [] if isinstance(speaker, Mapping)]
-        carried = self._carried(enrolled) if self._carries else {}
-        self._names = {f"{label} (resumed)": label for label in carried}
-        self.renamed = [label for label in self._generic if label not in carried]
-        if carried:
-            config["speaker_diarization_config"] = diarization
-            diarization["speakers"] = enrolled + [
-                {"label": name, "speaker_identifiers": carried[label]} for name, label in self._names.items()
+        if self._carried:
+            config = again["transcription_config"]
+            config["speaker_diarization_config"] = dict(config.get("speaker_diarization_config") or {})
+            config["speaker_diarization_config"]["speakers"] = [
+                *(config["speaker_diarization_config"].get("speakers") or []),
+                *(
+                    {"label": name, "speaker_identifiers": self._carried[label]}
+                    for name, label in self._names.items()
+                ),
             ]
         return again
 
-    def _carried(self, enrolled: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    def _shared_out(self) -> dict[str, list[str]]:
         """Share the room for identifiers out: a first one to everybody, then a second one, and so on."""
-        taken = {one for speaker in enrolled for one in _texts(speaker.get("speaker_identifiers"))}
+        taken = set(self._enrolled)
         carried: dict[str, list[str]] = {}
         for rank in range(_MOST_IDENTIFIERS):
             for label, identifiers in self._generic.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn, cast
 
-from ..exceptions import ConnectionError
+from ..exceptions import ConnectionError, without_frames
 from ..network import Connection, Messages
 from ..stats import SessionStats
 
@@ -25,6 +25,7 @@ class _Unreached:
     is_complete = False
 
     def __init__(self, error: ConnectionError) -> None:
+        without_frames(error)  # they hold the key
         self._error = error
 
     def start(self, message: object, deadline: float) -> NoReturn:

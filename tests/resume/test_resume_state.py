@@ -240,9 +240,11 @@ def test_a_server_that_refuses_to_know_speakers_again_gets_a_session_without() -
     state.replay.asked(state.question() or {})
     state.receive({"message": "SpeakersResult", "speakers": speakers})
     lost(state)
+    state.replay.begin()
     assert "speaker_diarization_config" in state.replay.start["transcription_config"]
     refused = TranscriptionError("no speakers here", type="invalid_config")
     assert state.attempt_failed(refused, renewed=False, now=1.0, jitter=0.0) is not None
+    state.replay.begin()
     assert "speaker_diarization_config" not in state.replay.start["transcription_config"]
     state.resumed(0.0, NOTHING, "2", now=2.0)
     assert state.ahead[-1]["renamed"] == ["S1"]

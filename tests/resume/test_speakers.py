@@ -64,6 +64,7 @@ def test_who_was_enrolled_stays_so_and_is_not_carried_twice() -> None:
     speakers = Speakers(config)
     speakers.heard(["S1", "Alice"])
     known(speakers, S1=["one", "alice"], Alice=["alice"])
+    speakers.begin()
     start = speakers.start({**START, "transcription_config": config})
     assert carried(start) == {"Alice": ["alice", "voice"], "S1 (resumed)": ["one"]}
     assert start["transcription_config"]["speaker_diarization_config"]["speaker_sensitivity"] == 0.7
@@ -85,6 +86,7 @@ def test_only_speakers_of_one_channel_are_asked_for(diarization: str) -> None:
     speakers.heard(["S1"])
     assert not speakers.asks
     known(speakers, S1=["one"])
+    speakers.begin()
     assert carried(speakers.start(START)) == {}
     assert speakers.renamed == ["S1"]
 
@@ -119,6 +121,7 @@ def test_what_is_carried_is_a_start_that_a_server_takes(identifiers: dict[str, l
     speakers = Speakers(SPEAKER)
     speakers.heard(identifiers)
     known(speakers, **identifiers)
+    speakers.begin()
     start = speakers.start(START)
     check_start(start, None, channels=2, targets=5)
     listed = [one for ids in carried(start).values() for one in ids]
