@@ -222,7 +222,7 @@ def section(title: str) -> str:
 def test_the_tree_of_errors_is_the_real_one() -> None:
     path: list[str] = []
     shown = {}
-    for line in TREE.code.splitlines()[1:]:  # below the head of the column
+    for line in TREE.code.splitlines():
         indent, name = re.match(r"([│├└─ ]*)(\w+)", line).groups()
         path[len(indent) // 4 :] = [name]
         shown[name] = path[-2] if len(path) > 1 else "Exception"
