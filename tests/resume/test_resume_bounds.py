@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -25,8 +26,9 @@ from speechmatics_rt.exceptions import EndOfTranscriptError
 from speechmatics_rt.local import Fault
 from speechmatics_rt.resume.backoff import Outage
 
-from ..reliability.numbered import FORMAT, NumberedEngine
-from .test_resume import ALL, CONFIG, QUICK, ClientOf, Diary, Serve, contents, pieces
+from ..reliability.numbered import FORMAT, RATE, NumberedEngine
+from .test_resume import ALL, CHUNK, CONFIG, QUICK, ClientOf, Diary, Serve, contents, pieces
+from .test_resume_hard_cases import until
 
 PCM = AudioFormat("pcm_s16le", 16000)
 SPEAKERS = TranscriptionConfig(max_delay=0.7, enable_partials=True, diarization="speaker")
@@ -253,12 +255,25 @@ def labels(transcript: Any) -> set[str]:
     return {word.speaker for word in transcript.words}
 
 
+def known(client: Any, *labels: str) -> Iterator[bytes]:
+    """Go on with the audio after 15 s only when these speakers could be known again."""
+
+    def are_known() -> bool:
+        speakers = client._session.connection._state.replay.speakers
+        return all(speakers._generic.get(label) for label in labels)
+
+    for index, piece in enumerate(pieces()):
+        if index * CHUNK >= 15 * 2 * RATE:
+            until(are_known, "nobody answered")
+        yield piece
+
+
 def test_one_speaker_stays_one_over_a_loss(serve: Serve, client_of: ClientOf) -> None:
     faults = [Fault.reset(after_seconds=20, sessions=[0]), Fault.reset(after_seconds=10, sessions=[1])]
     server = serve(NumberedEngine(), faults=faults)
     client = client_of(server, resume=QUICK)
     diary = Diary(client)
-    transcript = transcribe(client, transcription_config=SPEAKERS, speed=20)
+    transcript = client.transcribe(known(client, "S1"), audio_format=FORMAT, transcription_config=SPEAKERS)
     assert contents(transcript) == ALL
     assert labels(transcript) == {"S1"}
     assert [message["renamed"] for message in diary.of("Resumed")] == [[], []]
@@ -269,9 +284,10 @@ def test_one_speaker_stays_one_over_a_loss(serve: Serve, client_of: ClientOf) ->
 
 
 def test_speakers_of_the_scripted_engine_stay_who_they_are(serve: Serve, client_of: ClientOf) -> None:
-    server = serve(faults=[Fault.reset(after_seconds=40, sessions=[0])])
-    client = client_of(server, resume=QUICK, window_seconds=2)
-    transcript = transcribe(client, transcription_config=SPEAKERS, speed=20)
+    client = client_of(serve(faults=[Fault.reset(after_seconds=40, sessions=[0])]), resume=QUICK)
+    audio = known(client, "S1", "S2")
+    transcript = client.transcribe(audio, audio_format=FORMAT, transcription_config=SPEAKERS)
+    assert client.stats.reconnects == 1
     assert labels(transcript) == {"S1", "S2"}
 
 
