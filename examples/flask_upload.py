@@ -26,5 +26,11 @@ def failed(error: SpeechmaticsError):
         return {"error": str(error)}, 400  # what was uploaded is no audio
     app.logger.error("transcription failed: %s", error)
     heard = None if error.transcript is None else str(error.transcript)
-    busy = getattr(error, "retryable", False)
-    return {"error": "busy" if busy else "failed", "heard": heard, "request_id": error.request_id}, 503
+    answer = {
+        "error": "busy" if error.retryable else "failed",
+        "heard": heard,
+        "request_id": error.request_id,
+    }
+    if not error.retryable:
+        return answer, 502
+    return answer, 503, {"Retry-After": f"{error.retry_after or 5:.0f}"}

@@ -57,10 +57,10 @@ class BaseClient(EventEmitter):
         api_key: The API key; the variable ``SPEECHMATICS_API_KEY`` without it.
         url: The service, ``wss://.../v2``; the variable ``SPEECHMATICS_RT_URL`` or the EU service without it.
         conn_config: Timeouts, limits, TLS and proxy.
-        resume: Go on over a new connection when one is lost, without losing a word: True, or a
-            :class:`ResumePolicy`. Raw audio only. ``Reconnecting`` is emitted before each attempt, and once
-            the session has started its handlers may set ``message["reconnect"] = False``; ``Resumed`` when
-            the session goes on.
+        resume: Go on over a new connection when one is lost, without losing a word, and wait for a first one
+            after HTTP 429 or 5xx: True, or a :class:`ResumePolicy`. Raw audio only. ``Reconnecting`` is
+            emitted before each attempt, and once the session has started its handlers may set
+            ``message["reconnect"] = False``; ``Resumed`` when the session goes on.
         sdk_identifier: What to say as ``sm-sdk`` in the URL's query, in place of this package's own name.
         handler_errors: ``"log"`` an exception of a handler, or ``"raise"`` it from ``transcribe()``,
             ``stream()`` or ``stop_session()``.

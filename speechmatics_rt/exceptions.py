@@ -1,7 +1,8 @@
 """The errors of this package, one tree.
 
 Every error says what happened, at which stage and what to do, carries the ids that the service's
-support asks for, survives :mod:`pickle` (workers send errors between processes) and keeps its cause.
+support asks for, survives :mod:`pickle` (workers send errors between processes) and keeps its cause. Whether
+another try may help is decided here, from what an error knows, for programs and for ``resume`` alike.
 """
 
 from __future__ import annotations
@@ -24,6 +25,13 @@ __all__ = [
     "without_frames",
 ]
 
+# Close codes of a server that goes away, restarts, is overloaded or broke down (1011), and of a lost network.
+_SERVER_PASSES = (1001, 1011, 1012, 1013)
+_PASSES = (None, 1005, 1006, *_SERVER_PASSES)
+_BUSY = ("quota_exceeded", "job_error")
+_ANOTHER_SESSION = (*_BUSY, "start_recognition_timeout", "session_timeout")
+_PAUSE = 5.0  # seconds: the documentation says "at least 5 to 10 s" after 4005, 4013 and 1011
+
 
 class SpeechmaticsError(Exception):
     """Root of every error this package raises on purpose.
@@ -33,11 +41,26 @@ class SpeechmaticsError(Exception):
         session_id: The server's id of the session, or None before ``RecognitionStarted``.
         transcript: What was heard until then (a :class:`~speechmatics_rt.Transcript`), or None
             where nothing could have been heard.
+        retry_after: The least number of seconds to wait before another try, as the server or its
+            documentation asks; None where neither does.
+
+    Example:
+        >>> error = ConnectionError("lost", code=1011)
+        >>> error.retryable, error.retry_after
+        (True, 5.0)
+        >>> ConfigurationError("wrong").retryable
+        False
     """
 
     request_id: Optional[str] = None
     session_id: Optional[str] = None
     transcript: Any = None
+    retry_after: Optional[float] = None
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same call may well succeed a little later, with nothing changed."""
+        return False
 
     @property
     def text(self) -> str:
@@ -108,10 +131,14 @@ class ConnectionError(TransportError, builtins.ConnectionError):
         stage: Where: ``"key"``, ``"dns"``, ``"tcp"``, ``"proxy"``, ``"tls"``, ``"upgrade"``, ``"start"``,
             ``"streaming"``, ``"draining"``, ``"keepalive"`` or ``"closing"``.
         status: The HTTP status of a refused upgrade, or None.
-        retry_after: Seconds the server asked to wait (``Retry-After``), or None.
+        retry_after: Seconds the server asked to wait (``Retry-After``); after code 1011 what the
+            documentation asks; or None.
         code: The WebSocket close code (1006 for a connection that just ended), or None.
         reason: The text that came with the close code, or None.
+        lasting: What hindered it stays, whatever the other attributes say: a certificate, for example.
     """
+
+    lasting = False  # for pickles from before
 
     def __init__(
         self,
@@ -122,13 +149,21 @@ class ConnectionError(TransportError, builtins.ConnectionError):
         retry_after: Optional[float] = None,
         code: Optional[int] = None,
         reason: Optional[str] = None,
+        lasting: bool = False,
     ) -> None:
         super().__init__(message)
         self.stage = stage
         self.status = status
-        self.retry_after = retry_after
+        self.retry_after = _PAUSE if retry_after is None and code == 1011 else retry_after
         self.code = code
         self.reason = reason
+        self.lasting = lasting
+
+    @property
+    def retryable(self) -> bool:
+        """False after a status (not 429 or 5xx) or a close code that stays, and for what is lasting."""
+        refused = self.status is not None and self.status != 429 and self.status < 500
+        return not refused and not self.lasting and self.code in _PASSES
 
 
 class ProtocolError(TransportError):
@@ -158,16 +193,20 @@ class TimeoutError(SpeechmaticsError, builtins.TimeoutError):
         self.stage = stage
         self.seconds = seconds
 
+    @property
+    def retryable(self) -> bool:
+        """True unless it was the caller's own limit on the whole (stage ``"whole"``)."""
+        return self.stage != "whole"
+
 
 class TranscriptionError(SpeechmaticsError):
     """The service ended the session with an ``Error`` message, or with a close code that stands for one.
 
     Attributes:
-        type: The service's name of the error, for example ``"quota_exceeded"``.
+        type: The service's name of the error, for example ``"quota_exceeded"``; None if it gave none.
         reason: The service's own words.
         code: The close code that came with it, or None.
-        retryable: Whether the service's documentation advises to try again.
-        retry_after: The least number of seconds to wait before that, or None.
+        retry_after: The least number of seconds to wait, by the documentation, or None.
     """
 
     def __init__(
@@ -177,15 +216,22 @@ class TranscriptionError(SpeechmaticsError):
         type: Optional[str] = None,
         reason: Optional[str] = None,
         code: Optional[int] = None,
-        retryable: bool = False,
-        retry_after: Optional[float] = None,
     ) -> None:
         super().__init__(message)
         self.type = type
         self.reason = reason
         self.code = code
-        self.retryable = retryable
-        self.retry_after = retry_after
+        if type in _BUSY or type == "unknown_error" or (type is None and code == 1011):
+            self.retry_after = _PAUSE
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the documentation advises to try again, by type or, without one, by close code."""
+        if self.type is None:
+            return self.code in _SERVER_PASSES
+        if self.type == "unknown_error":
+            return self.code in _PASSES
+        return self.type in _ANOTHER_SESSION
 
 
 class EndOfTranscriptError(TranscriptionError):

@@ -53,7 +53,7 @@ FORMER = {"limits": {"config"}, "results": {"transcript"}, "words": {"transcript
 
 # Rooms, or modules of one, that know no socket, thread, clock or log. Their owners bring these.
 PURE = ["config", "messages", "transcript", "protocol", "resume.backoff", "resume.replay", "resume.stitch"]
-PURE += ["resume.state", "session.latency", "stats", "exceptions"]
+PURE += ["resume.speakers", "resume.state", "session.latency", "stats", "exceptions"]
 IMPURE = {"socket", "ssl", "threading", "_thread", "time", "logging", "selectors", "select", "queue"}
 # A transcript that grows is read by other threads; and a TLS context is known by its class.
 EXCUSED = {("transcript.transcript", "threading"), ("config.connection", "ssl")}

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from speechmatics_rt.local import LocalServer
+from speechmatics_rt.local import Fault, LocalServer
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -88,7 +88,7 @@ def test_your_code_passes_its_own_tests(server, tmp_path) -> None:
     assert " passed" in out
 
 
-def test_flask_upload_transcribes_a_body_and_tells_bad_audio(server, tmp_path) -> None:
+def test_flask_upload_transcribes_a_body_and_tells_bad_audio_and_when_to_come_again(server, tmp_path) -> None:
     pytest.importorskip("flask")
     command = [sys.executable, "-m", "flask", "--app", EXAMPLES / "flask_upload.py", "run", "--port", "0"]
     with subprocess.Popen(
@@ -108,6 +108,13 @@ def test_flask_upload_transcribes_a_body_and_tells_bad_audio(server, tmp_path) -
             with refused.value as response:
                 assert response.code == 400
                 assert "empty" in json.load(response)["error"]
+            busy, wrong = Fault.refuse(503, retry_after=7), Fault.error("invalid_model", at="start")
+            for fault, status, wait in ((busy, 503, "7"), (wrong, 502, None)):
+                server.faults = (fault,)
+                with pytest.raises(urllib.error.HTTPError) as refused:
+                    post(url, SPEECH.read_bytes())
+                with refused.value as response:
+                    assert (response.code, response.headers["Retry-After"]) == (status, wait)
         finally:
             process.terminate()
 

@@ -95,13 +95,18 @@ class ConnectionConfig(Options):
 
 @dataclass
 class ResumePolicy(Options):
-    """How to go on after a lost connection. Seconds.
+    """How to go on after a lost connection, or after a first answer that may pass (HTTP 429, 5xx). Seconds.
+
+    An outage ends when something new is final. Connections that break before that, however long they lived
+    and whatever they acknowledged, belong to the same outage.
 
     Attributes:
         max_attempts: Connections tried in one outage.
         min_delay, max_delay: Bounds of the pause before a try; it doubles, with jitter.
-        busy_delay: The least pause when the service is at its limit.
-        max_outage: Longest outage to bear.
+        busy_delay: The least pause when the service is at its limit or has broken down: a full quota,
+            ``job_error``, ``unknown_error``, close code 1011, HTTP 429 and 503. The service asks for 5 s or
+            more; a longer ``Retry-After`` is kept to.
+        max_outage: The longest time without a connection in one outage.
         buffer_seconds: Audio kept for the replay, and taken from the caller during an outage.
         replay_speed: How many times faster than real time kept audio is sent again.
 

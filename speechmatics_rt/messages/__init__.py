@@ -7,11 +7,23 @@ checkers which message a handler gets, and is never imported at run time.
 from __future__ import annotations
 
 from . import types
-from .fields import channel_of, is_time, last_end, metadata_of, results_of, span, text_of, time_of, times_of
+from .fields import (
+    channel_of,
+    heard_up_to,
+    is_time,
+    last_end,
+    metadata_of,
+    results_of,
+    span,
+    text_of,
+    time_of,
+    times_of,
+)
 from .types import *  # noqa: F403  # the whole catalogue is the face
 
 __all__ = [
     "channel_of",
+    "heard_up_to",
     "is_time",
     "last_end",
     "metadata_of",

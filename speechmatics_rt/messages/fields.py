@@ -7,6 +7,7 @@ from typing import Any, Optional
 
 __all__ = [
     "channel_of",
+    "heard_up_to",
     "is_time",
     "last_end",
     "metadata_of",
@@ -17,6 +18,7 @@ __all__ = [
     "times_of",
 ]
 
+_BLOCK = 0.4  # seconds of audio in which recognisers work, rounded up: so far an honest end may lie behind it
 _LONGEST = 1e9  # seconds: no session lasts 30 years, and what JSON allows would break all arithmetic
 
 
@@ -34,6 +36,16 @@ def time_of(value: Any) -> float:
     """
     known = isinstance(value, (int, float)) and -_LONGEST < value < _LONGEST  # is_time(), twice as fast
     return float(value) if known else 0.0
+
+
+def heard_up_to(time: float, sent: float) -> Optional[float]:
+    """Give a time as far as it can be true of audio of which ``sent`` seconds were sent, else None.
+
+    Example:
+        >>> heard_up_to(4.9, 5.0), heard_up_to(5.2, 5.0), heard_up_to(90.0, 5.0)
+        (4.9, 5.0, None)
+    """
+    return min(time, sent) if time <= sent + _BLOCK else None
 
 
 def text_of(value: Any) -> Optional[str]:

@@ -491,12 +491,16 @@ class ReconnectingMessage(TypedDict):
 
 
 class ResumedMessage(TypedDict):
-    """The session goes on, after ``gap`` seconds; ``replayed`` seconds of audio are sent again."""
+    """The session goes on, after ``gap`` seconds; ``replayed`` seconds of audio are sent again.
+
+    ``renamed`` are the speakers that the new session doesn't know: who of them goes on has a new label.
+    """
 
     message: Literal["Resumed"]
     attempt: int
     gap: float
     replayed: float
+    renamed: list[str]
     id: NotRequired[Optional[str]]  # of the new session
 
 

@@ -86,6 +86,12 @@ class Connection(Link):
         return self._protocol.outcome is None and not self._monitor.abandoned and os.getpid() == self._pid
 
     @property
+    def is_complete(self) -> bool:
+        """Whether the transcript was ended in its time. Known before the last message is received."""
+        outcome = self._protocol.outcome
+        return outcome is not None and outcome.normal
+
+    @property
     def draining(self) -> bool:
         protocol = self._protocol
         return protocol.outcome is not None or protocol.ending or protocol.state.phase is Phase.DRAINING
@@ -140,12 +146,21 @@ class Connection(Link):
                 return False
 
     def send(self, message: Mapping[str, Any]) -> None:
+        self._send(message, wait=True)
+
+    def offer(self, message: Mapping[str, Any]) -> bool:
+        """Send a message if that needs no waiting. Raises as :meth:`send`."""
+        return self._send(message, wait=False)
+
+    def _send(self, message: Mapping[str, Any], *, wait: bool) -> bool:
         self.check_process()
         frame = frames.encode(frames.TEXT, codec.encode(message))
         if wire.isEnabledFor(logging.DEBUG):
             self._log.on(wire).debug("> %s", dict(message))
         protocol = self._protocol
-        self._send_when(lambda: not protocol.outbox.full, lambda now: protocol.send(message, frame, now))
+        return self._send_when(
+            lambda: not protocol.outbox.full, lambda now: protocol.send(message, frame, now), wait=wait
+        )
 
     def send_audio(
         self,

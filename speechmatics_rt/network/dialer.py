@@ -35,6 +35,7 @@ from .upgrade import BorrowedSocket, UpgradeSocket, refusal
 
 __all__ = ["Upgraded", "check_url", "dial", "redact", "with_sdk"]
 
+_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG")  # OpenSSL's, of plain text
 _STAGGER = 0.25  # s until the next address is tried beside one that hasn't answered, as RFC 8305 recommends
 
 
@@ -116,7 +117,13 @@ class _Attempt:
                     stage="open",
                     seconds=self._limit,
                 ) from exc
-            raise ConnectionError(f"could not {doing}: {_told(exc)}", stage=stage) from exc
+            text = f"could not {doing}: {_told(exc)}"
+            raise ConnectionError(text, stage=stage, lasting=_lasts(exc)) from exc
+
+
+def _lasts(exc: Exception) -> bool:
+    """Whether the certificate was refused, or there is no TLS at all: another try finds the same."""
+    return bool(getattr(exc, "verify_message", None)) or getattr(exc, "reason", None) in _NO_TLS
 
 
 def _told(exc: Exception) -> str:
@@ -126,7 +133,7 @@ def _told(exc: Exception) -> str:
             f"its certificate was refused ({why}). For a server with a certificate of your own, such as "
             f"a container, pass ConnectionConfig(ssl_context=ssl.create_default_context(cafile=...))"
         )
-    if getattr(exc, "reason", None) in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"):
+    if getattr(exc, "reason", None) in _NO_TLS:
         return "the server doesn't speak TLS there. Perhaps its address begins with ws://"
     return str(getattr(exc, "strerror", None) or exc)
 

@@ -116,27 +116,30 @@ class Ending:
         The in-band ``Error`` names the cause, the close code only fills gaps. Close codes 4001 to 4013
         stand for an ``Error`` on their own; their reason text is the type.
         """
+        error = self._named(after)
+        if error.retry_after is not None:
+            error.args = (f"{error.text}. Try again after at least {error.retry_after:g} s",)
+        return error
+
+    def _named(self, after: float) -> SpeechmaticsError:
         error = self.error or {}
-        kind = text_of(error.get("type")) or (_TYPE_OF_CLOSE_CODE.get(self.code) if self.code else None)
-        if kind is None:
+        kind = text_of(error.get("type")) or self._type_by_close
+        if kind is None and self.error is None:
             return self._connection_lost(after)
         reason = text_of(error.get("reason")) or self.reason
-        text = f"the service ended the session {_WHILE[self.phase]}, after {after:.1f} s: {kind}"
-        if reason and reason != kind:
-            text += f": {reason}"
+        text = f"the service ended the session {_WHILE[self.phase]}, after {after:.1f} s"
+        text += "".join(f": {part}" for part in dict.fromkeys((kind, reason)) if part)
         if self.code is not None:
             text += f" (close code {self.code})"
         if kind == "not_authorised":
             return AuthenticationError(f"{text}. Check the API key, or that the token has not expired")
-        retryable = kind in _RETRYABLE or (kind == "unknown_error" and self.code == 1011)
-        return TranscriptionError(
-            text + (f". Try again after at least {_RETRY_AFTER:g} s" if kind in _BUSY else ""),
-            type=kind,
-            reason=reason,
-            code=self.code,
-            retryable=retryable,
-            retry_after=_RETRY_AFTER if kind in _BUSY else None,
-        )
+        return TranscriptionError(text, type=kind, reason=reason, code=self.code)
+
+    @property
+    def _type_by_close(self) -> Optional[str]:
+        if self.code == 1008 and self.reason in _TIMEOUTS:
+            return self.reason
+        return _TYPE_OF_CLOSE_CODE.get(self.code) if self.code else None
 
     def _connection_lost(self, after: float) -> ConnectionError:
         code = self.code if self.code is not None else 1006
@@ -157,9 +160,7 @@ _TYPE_OF_CLOSE_CODE = {
     4006: "timelimit_exceeded",
     4013: "job_error",
 }
-_BUSY = ("quota_exceeded", "job_error")
-_RETRYABLE = (*_BUSY, "start_recognition_timeout")
-_RETRY_AFTER = 5.0  # the documentation says "at least 5 to 10 s"
+_TIMEOUTS = ("idle_timeout", "session_timeout")  # told apart by the reason alone: both close with 1008
 _STAGE = {
     Phase.NEW: "start",
     Phase.STARTING: "start",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Callable, Optional
 
@@ -17,7 +18,7 @@ __all__ = ["Attempt"]
 
 
 class Attempt:
-    """Replace a connection that was lost; :meth:`run` is the thread, and leaves when it has caught up.
+    """Replace a connection that was lost; its thread leaves when it has caught up.
 
     Args:
         link: Whose connection it is.
@@ -42,7 +43,12 @@ class Attempt:
         self._refresh = refresh
         self._speed = speed
 
-    def run(self) -> None:
+    def start(self, request_id: str) -> None:
+        """Begin; raises RuntimeError if there are no more threads to give."""
+        name = f"speechmatics-rt-resume-{request_id}"
+        threading.Thread(target=self._run, name=name, daemon=True).start()
+
+    def _run(self) -> None:
         try:
             self._reconnect()
         except BaseException as exc:  # whatever it is, the receiver waits for this thread

@@ -5,33 +5,17 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from ..config import ResumePolicy
-from ..exceptions import ConnectionError, SpeechmaticsError, TimeoutError, TranscriptionError
+from ..exceptions import SpeechmaticsError
 
-__all__ = ["Outage", "is_recoverable"]
+__all__ = ["Outage"]
 
-_CODES = (None, 1001, 1005, 1006, 1011, 1012, 1013)
-_BUSY = ("quota_exceeded", "job_error")
-
-
-def is_recoverable(error: SpeechmaticsError, *, resuming: bool = False) -> bool:
-    """Tell whether another connection may mend it; ``resuming``: an attempt at one has failed with it.
-
-    Example:
-        >>> is_recoverable(ConnectionError("lost", code=1006))
-        True
-        >>> is_recoverable(ConnectionError("refused", status=404))
-        False
-    """
-    if isinstance(error, ConnectionError):
-        refused = error.status is not None and error.status != 429 and error.status < 500
-        return not refused and error.code in _CODES
-    if isinstance(error, TimeoutError):
-        return resuming or error.stage == "send"
-    return isinstance(error, TranscriptionError) and error.retryable
+_FULL = (429, 503)  # HTTP: too many sessions, or no slot for one
 
 
 class Outage:
-    """The time from a loss to the session that takes over, or to the end. Seconds of its owner's clock.
+    """The time from a loss to the session that is of use, or to the end. Seconds of its owner's clock.
+
+    A session that ends without progress belongs to the outage before it; the time it lived doesn't count.
 
     Attributes:
         error: The loss.
@@ -52,15 +36,19 @@ class Outage:
         self.trying = self.renewed = False
         self._policy = policy
 
+    def go_on(self, connected: float) -> None:
+        """Take up again, after so many seconds of a session that was of no use."""
+        self.began += connected
+        self.until += connected
+
     def pause(self, error: SpeechmaticsError, jitter: float) -> float:
         """Return how long to wait after ``error``, ``jitter`` being random, 0 to 1; at least as asked."""
         policy = self._policy
         longest: float = min(policy.max_delay, policy.min_delay * 2 ** min(self.attempts, 60))
-        asked = 0.0
-        if isinstance(error, TranscriptionError) and error.type in _BUSY:
-            asked = policy.busy_delay
-        elif isinstance(error, ConnectionError):
-            asked = error.retry_after or 0.0
+        status = getattr(error, "status", None)
+        asked = policy.busy_delay if error.retry_after is not None or status in _FULL else 0.0
+        if status is not None:  # the server's own word; without a status it is the documentation's
+            asked = max(asked, error.retry_after or 0.0)
         return max(policy.min_delay, asked) + jitter * max(0.0, longest - policy.min_delay)
 
     def plan(self, now: float, delay: float) -> bool:

@@ -7,6 +7,7 @@ What follows from all this is decided in :class:`ResumeState`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import threading
@@ -28,6 +29,7 @@ from .state import LocalMessage, ResumeState
 __all__ = ["ResumingConnection"]
 
 _PATIENCE = 1.0  # seconds for the lock, which nobody holds for long
+_jitter = random.random  # no secret
 _LOOK_AGAIN = 1.0  # seconds; a finaliser takes no lock, and so can't wake a sender that waits
 
 
@@ -253,8 +255,10 @@ class ResumingConnection(Link):
                 if state.ahead:
                     ahead, state.ahead = state.ahead, []
                     return Messages(ahead, self._decode)
-                if state.outcome is not None and not state.outcome.normal:
-                    state.raise_outcome()
+                if state.outcome is not None:  # nothing comes after it
+                    if not state.outcome.normal:
+                        state.raise_outcome()
+                    break
                 if state.forbidden():
                     self._notify()
                     continue
@@ -275,7 +279,9 @@ class ResumingConnection(Link):
                 with self._lock:
                     state.complete()
                     self._notify()
-            return Messages(arrived.payloads, self._decode) if arrived else arrived
+            else:
+                return Messages(arrived.payloads, self._decode) if arrived else arrived
+        return self._connection.receive()  # (): the verdict is its own
 
     def _decode(self, payload: Payload) -> Optional[dict[str, Any]]:
         """Return a message as one session would have sent it; None if that was before an outage."""
@@ -289,7 +295,13 @@ class ResumingConnection(Link):
         if message is None:
             return None
         with self._lock:
-            stitched = self._state.receive(message)
+            if message["message"] == "EndOfTranscript" and self._connection.is_complete:
+                self._state.complete()  # its verdict, before handlers run: some start another session
+            stitched, question = self._state.receive(message), self._state.question()
+            # An error says that it is over, or lost: who receives is about to hear of that.
+            with contextlib.suppress(SpeechmaticsError):
+                if question is not None and self._connection.offer(question):
+                    self._state.replay.asked(question)
             self._notify()
             return stitched
 
@@ -382,10 +394,8 @@ class ResumingConnection(Link):
         if outage is None:
             return
         attempt = Attempt(self, outage, self._dial, refresh=self._refresh, speed=self._speed)
-        name = f"speechmatics-rt-resume-{self._log.request_id}"
-        thread = threading.Thread(target=attempt.run, name=name, daemon=True)
         try:
-            thread.start()
+            attempt.start(self._log.request_id)
         except RuntimeError as exc:  # no more threads to give
             self.fail(SessionError(f"the connection could not be restored: {exc}"), exc)
 
@@ -466,7 +476,3 @@ class ResumingConnection(Link):
             planned = self._state.attempt_failed(error, renewed=renewed, now=now, jitter=_jitter())
             self._notify()
         self._announce(planned, error)
-
-
-def _jitter() -> float:
-    return random.random()  # noqa: S311  # no secret

@@ -1,8 +1,9 @@
 """What to keep of a session in progress, and what to send again in the one that takes over.
 
 Raw audio is kept from a little before the end of the last final, for each channel; requests until they are
-answered; settings for good. All have a place in one order, so that a session that takes over gets them
-as the first one did. Pure: no thread, clock or socket; its owner's lock guards it.
+answered, or what they are about is final; settings for good. All have a place in one order, so that a
+session that takes over gets them as the first one did. No time of the server moves what is kept beyond
+what was sent. Pure: no thread, clock or socket; its owner's lock guards it.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Optional, Union
 
 from ..config import AudioFormat
-from ..messages import times_of
+from ..messages import channel_of, heard_up_to, times_of
+from .speakers import Speakers
 from .stitch import Stitcher
 
 __all__ = ["Due", "End", "Piece", "Replay", "Request"]
 
 _ANSWERED = 0.5  # seconds before a forced end of utterance at which an older server's answer may lie
 _ANSWERABLE = ("ForceEndOfUtterance", "GetSpeakers")
+_MOST_REQUESTS = 100  # without an answer; of more, the oldest are forgotten
 _ACKNOWLEDGED = {"AudioAdded": False, "ChannelAudioAdded": True}
 
 
@@ -40,6 +43,16 @@ class Request(NamedTuple):
     order: int
     message: Mapping[str, Any]
     place: float = 0.0  # in seconds of audio
+    own: bool = False  # not the caller's: who gets its answer is not told
+
+    @property
+    def is_answerable(self) -> bool:
+        return self.message["message"] in _ANSWERABLE
+
+    @property
+    def at_the_end(self) -> bool:
+        """Whether it is answered at the end alone, once, however often it is said."""
+        return self.message["message"] == "GetSpeakers" and bool(self.message.get("final"))
 
 
 class End(NamedTuple):
@@ -61,12 +74,14 @@ class _Track:
         self.count = 0  # pieces, from the caller
         self.reached = 0  # bytes that were sent, in whichever session
         self.next = 1  # the number of the piece to be sent next
+        self.given = (0, 0)  # the last piece the present session may have heard: its number, its end in bytes
         self.skipped = 0  # pieces that the present session doesn't get
         self.acknowledged = 0
         self.end: Optional[End] = None
         self.end_sent = False
         self.offset = 0.0
         self.forgot = 0  # bytes that were let go before their words were final
+        self.needless = 0.0  # seconds from the beginning that no session will have to get again
 
     @property
     def due(self) -> Optional[Piece]:
@@ -113,19 +128,22 @@ class Replay:
         # A translation doesn't say its channel, so with them all channels begin anew at one moment.
         self._together = bool(languages)
         self._requests: list[Request] = []  # by order
+        config = start["transcription_config"].get("speaker_diarization_config") or {}
+        self._asks_for_speakers = bool(config.get("get_speakers"))
         self._requested = 0  # the order up to which requests were sent in this session
         self._order = 0
         self._end: Optional[End] = None
         self._end_sent = False
         self._again = False  # the present session is not the first
-        self.stitcher = Stitcher(languages)
+        self.speakers = Speakers(start["transcription_config"])
+        self.stitcher = Stitcher(languages, self._tracks, self.speakers)
 
     # -- what the caller sends ------------------------------------------------------------------------
 
     @property
     def start(self) -> dict[str, Any]:
-        """The StartRecognition message with the latest settings in it."""
-        return copy.deepcopy(self._start)
+        """The StartRecognition message with the latest settings, and the speakers known so far, in it."""
+        return self.speakers.start(self._start)
 
     @property
     def channels(self) -> list[Optional[str]]:
@@ -193,12 +211,34 @@ class Replay:
         """Take a message; what asks for an answer is remembered until that comes, a setting for good."""
         kind = message["message"]
         request = Request(self._next_order(), dict(message), self._place(message))
-        self._requests.append(request)
+        self._remember(request)
+        self._asks_for_speakers |= kind == "GetSpeakers"
         changes = message.get("transcription_config")
         if kind == "SetRecognitionConfig" and isinstance(changes, Mapping):
             settings = {**self._start["transcription_config"], **copy.deepcopy(dict(changes))}
             self._start["transcription_config"] = settings
         return self._for_session(request)
+
+    def _remember(self, request: Request) -> None:
+        """Take up a request; of those to be answered, so many, and the one about the end once."""
+        if request.at_the_end and any(known.at_the_end for known in self._requests):
+            return
+        self._requests.append(request)
+        waiting = [known for known in self._requests if known.is_answerable and not known.at_the_end]
+        if len(waiting) > _MOST_REQUESTS:
+            self._requests.remove(waiting[0])
+
+    def question(self) -> Optional[Mapping[str, Any]]:
+        """Return what is to be asked for our own sake: who speaks; None if it is not time for that."""
+        due = self.speakers.asks and not self.over and self.speakers.is_due(max(self.heard))
+        return {"message": "GetSpeakers", "final": False} if due else None
+
+    def asked(self, question: Mapping[str, Any]) -> None:
+        """Note that it was sent."""
+        self.speakers.asked(max(self.heard))
+        request = Request(self._next_order(), question, self._place(question), own=True)
+        self._remember(request)
+        self.sent(request)
 
     def end_channel(self, channel: Optional[str]) -> End:
         track = self._tracks[channel]
@@ -223,12 +263,14 @@ class Replay:
     # -- what is sent in the present session --------------------------------------------------------
 
     def due(self) -> Optional[Due]:
-        """Return what is to be sent next; None when all is said."""
+        """Return what is to be sent next; None when all is said. From then on a server may have heard it."""
         due: list[Due] = [piece for track in self._tracks.values() if (piece := track.due)]
         due += [t.end for t in self._tracks.values() if t.end and not t.end_sent and t.due is None]
         due += [request for request in self._requests if request.order > self._requested][:1]
         if due:
             first = min(due, key=lambda item: item.order)
+            if isinstance(first, Piece):
+                self._give(first)
             return self._for_session(first) if isinstance(first, Request) else first
         return self._end if not self._end_sent else None
 
@@ -238,14 +280,19 @@ class Replay:
             track = self._tracks[item.channel]
             track.next = item.number + 1
             track.reached = max(track.reached, item.start + len(item.audio))
+            self._give(item)
         elif isinstance(item, Request):
-            self._requested = item.order
-            if item.message["message"] not in _ANSWERABLE:
+            self._requested = max(self._requested, item.order)
+            if not item.is_answerable:
                 self._requests = [request for request in self._requests if request.order != item.order]
         elif item is self._end:
             self._end_sent = True
         else:
             self._tracks[item.channel].end_sent = True
+
+    def _give(self, piece: Piece) -> None:
+        track = self._tracks[piece.channel]
+        track.given = max(track.given, (piece.number, piece.start + len(piece.audio)))
 
     def _for_session(self, request: Request) -> Request:
         message = dict(request.message)
@@ -263,7 +310,7 @@ class Replay:
     def missing(self) -> float:
         """Seconds of audio that another session would have to get and that are kept no more."""
         gaps = [
-            self.seconds(track.forgot) - self._anchor(label)
+            self.seconds(track.forgot) - max(self._anchor(label), track.needless)
             for label, track in self._tracks.items()
             if track.forgot
         ]
@@ -281,10 +328,16 @@ class Replay:
             begins = track.pieces[0].start if track.pieces else track.taken
             track.next = track.pieces[0].number if track.pieces else track.count + 1
             track.skipped = track.next - 1
+            track.given = (track.skipped, begins)
             track.end_sent = False
             track.offset = self.seconds(begins)
             again = max(again, self.seconds(track.reached - begins))
-        self._requests = [r for r in self._requests if r.message["message"] != "SetRecognitionConfig"]
+        self._requests = [
+            request
+            for request in self._requests
+            if not request.own and request.message["message"] != "SetRecognitionConfig"
+        ]
+        self._drop_passed()
         self._requested, self._end_sent = 0, False
         self._again = True
         self.stitcher.begin({label: track.offset for label, track in self._tracks.items()})
@@ -298,10 +351,27 @@ class Replay:
     def _forget(self, label: Optional[str]) -> None:
         """Let go of audio that no session will have to get again."""
         track = self._tracks[label]
-        anchor = self._anchor(label) * self._rate
+        track.needless = max(track.needless, self._anchor(label))
+        anchor = track.needless * self._rate
         pieces = track.pieces
         while pieces and pieces[0].number < track.next and pieces[0].start + len(pieces[0].audio) <= anchor:
             pieces.popleft()
+
+    def _drop_passed(self) -> None:
+        """Forget requests about audio that no session will get again: all is final there, nobody answers."""
+        self._requests = [
+            request
+            for request in self._requests
+            if request.order > self._requested or request.at_the_end or not self._has_passed(request)
+        ]
+
+    def _has_passed(self, request: Request) -> bool:
+        needless = self._track_of(request.message).needless
+        return needless > 0 and request.place <= needless
+
+    def _track_of(self, message: Mapping[str, Any]) -> _Track:
+        """Find the channel that a message is about; without one, or with one that isn't, the first."""
+        return self._tracks.get(channel_of(message)) or next(iter(self._tracks.values()))
 
     # -- what is received ------------------------------------------------------------------------------
 
@@ -310,12 +380,21 @@ class Replay:
         kind = message["message"]
         if kind in _ACKNOWLEDGED:
             return self._acknowledged(message, message.get("channel") if _ACKNOWLEDGED[kind] else None)
-        stitched = self.stitcher.receive(message)
-        if kind in ("EndOfUtterance", "SpeakersResult") and stitched is not None:
-            self._answered(stitched)
+        label = channel_of(message)
+        tracks = [self._tracks[label]] if label in self._tracks else list(self._tracks.values())
+        sent = self.seconds(max(track.given[1] for track in tracks))
+        stitched = self.stitcher.receive(message, sent)
+        if kind == "SpeakersResult" and stitched is not None:
+            self.speakers.answered(stitched.get("speakers"))
+            request = self._answered(stitched, sent)
+            ours = request.own if request is not None else self.speakers.has_asked
+            return None if ours and not (request is None and self._asks_for_speakers) else stitched
+        if kind == "EndOfUtterance" and stitched is not None:
+            self._answered(stitched, sent)
         elif kind in ("AddTranscript", "AddTranslation"):
-            for label in self._tracks:
-                self._forget(label)
+            for channel in self._tracks:
+                self._forget(channel)
+            self._drop_passed()
         return stitched
 
     def _acknowledged(self, message: dict[str, Any], channel: Any) -> Optional[dict[str, Any]]:
@@ -326,16 +405,16 @@ class Replay:
         number += track.skipped
         if self._again and number <= track.acknowledged:
             return None
-        track.acknowledged = max(track.acknowledged, number)
+        track.acknowledged = max(track.acknowledged, min(number, track.given[0]))
         return {**message, "seq_no": number}
 
-    def _answered(self, message: Mapping[str, Any]) -> None:
-        """Strike out the request that this answers, if any."""
+    def _answered(self, message: Mapping[str, Any], sent: float) -> Optional[Request]:
+        """Strike out the request that this answers, if any, and return it."""
         for request in self._requests:
             if message["message"] == "SpeakersResult":
-                answers = request.message["message"] == "GetSpeakers" and not request.message.get("final")
+                answers = request.message["message"] == "GetSpeakers" and not request.at_the_end
             else:
-                time = times_of(message)[1]
+                time = heard_up_to(times_of(message)[1], sent) or 0.0
                 answers = (
                     request.message["message"] == "ForceEndOfUtterance"
                     and request.message.get("channel") in (None, message.get("channel"))
@@ -343,4 +422,5 @@ class Replay:
                 )
             if answers:
                 self._requests.remove(request)
-                return
+                return request
+        return None

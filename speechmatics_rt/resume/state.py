@@ -13,13 +13,16 @@ from dataclasses import replace
 from typing import Any, NoReturn, Optional
 
 from ..config import AudioFormat, ResumePolicy
-from ..exceptions import SessionError, SpeechmaticsError, TimeoutError, without_frames
+from ..exceptions import SessionError, SpeechmaticsError, TimeoutError, TranscriptionError, without_frames
 from ..protocol import Outcome, Payload
 from ..stats import SessionStats
-from .backoff import Outage, is_recoverable
+from .backoff import Outage
 from .replay import Due, Replay
 
 __all__ = ["LocalMessage", "ResumeState"]
+
+
+_OF_IDENTIFIERS = ("invalid_message", "invalid_config", "protocol_error", "not_allowed")
 
 
 class LocalMessage(dict[str, Any]):
@@ -127,15 +130,22 @@ class ResumeState:
         if message["message"] == "Error":
             self._error = message  # delivered only if it is not mended
             return None
-        heard = self.replay.receive(message)
-        if message["message"] == "EndOfTranscript" and self.draining and not self.recovering:
-            self.complete()  # while it catches up it came too early: its connection will say so
-        return heard
+        return self.replay.receive(message)
+
+    def question(self) -> Optional[Mapping[str, Any]]:
+        """Return what is to be asked for our own sake, if it is time and everybody may speak."""
+        return None if self.recovering or self.draining else self.replay.question()
 
     # -- a loss --------------------------------------------------------------------------------------
 
     def may_mend(self, error: SpeechmaticsError) -> bool:
-        return not self.abandoned and self._failure is None and is_recoverable(error)
+        mendable = error.retryable or self._is_about_identifiers(error)
+        return not self.abandoned and self._failure is None and mendable
+
+    def _is_about_identifiers(self, error: SpeechmaticsError) -> bool:
+        """Whether the service may have refused what only we asked for: to know speakers again."""
+        refused = isinstance(error, TranscriptionError) and error.type in _OF_IDENTIFIERS
+        return refused and self.replay.speakers.in_play
 
     def lose(
         self, error: SpeechmaticsError, figures: SessionStats, now: float, jitter: float
@@ -152,6 +162,8 @@ class ResumeState:
             self.conclude(error, error.__cause__)
             return None
         without_frames(error)
+        if not error.retryable:
+            self.replay.speakers.give_up()
         self.recovering = True
         self._note_acknowledged(figures)
         self.outage = self._outage_of(error, now)
@@ -173,17 +185,25 @@ class ResumeState:
         without_frames(error)
         if renewed:
             outage.renewed = True
-        elif not is_recoverable(error, resuming=True):
+        elif self._is_about_identifiers(error):
+            self.replay.speakers.give_up()
+        elif not error.retryable:
             self.conclude(error, outage.error)
             return None
         return self._plan(outage, error, now, 0.0 if renewed else jitter, at_once=renewed)
 
     def _outage_of(self, error: SpeechmaticsError, now: float) -> Outage:
-        """Begin an outage; a connection that broke before it was of any use belongs to the last one."""
+        """Begin an outage; a connection that was of no use belongs to the last one.
+
+        Of use is what made something final, and nothing else: an acknowledgement says that audio was read,
+        and time passes by itself, so a service that reads, or waits, and fails would be asked for ever.
+        """
         heard = self.replay.heard
         last, since = self._last
-        if last is None or heard != self._heard or now - since > self._policy.max_delay:
+        if last is None or heard != self._heard:
             last = Outage(error, self._policy, now)
+        else:
+            last.go_on(now - since)
         self._heard = heard
         return last
 
@@ -263,6 +283,7 @@ class ResumeState:
                 attempt=outage.attempts,
                 gap=round(gap, 3),
                 replayed=round(again, 3),
+                renamed=list(self.replay.speakers.renamed),
                 id=session_id,
             )
         )

@@ -8,13 +8,13 @@ twice. Pure: no thread, clock or socket; its owner's lock guards it.
 from __future__ import annotations
 
 import copy
-import re
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Optional
 
-from ..messages import channel_of, is_time, metadata_of, results_of, span, times_of
+from ..messages import channel_of, heard_up_to, is_time, metadata_of, results_of, span, times_of
 from ..transcript import Delimiters, Joiner
+from .speakers import Speakers
 
 __all__ = ["Stitcher", "Overlap", "shifted"]
 
@@ -26,7 +26,6 @@ _MARK = 4.0  # seconds of silence in which a mark may still follow the last word
 _UNTRANSLATED = 30.0  # seconds to go back for a sentence without a translation; there may never be one
 _TIMES = ("start_time", "end_time")
 _DEPTH = 12  # of a message: the times and speakers in the words of an entity stand 8 deep
-_GENERIC = re.compile(r"S(\d{1,9})")
 
 Items = list[dict[str, Any]]
 
@@ -64,10 +63,15 @@ class Overlap:
 
 
 class _Channel:
-    """What was delivered of one channel, on the clock of the whole."""
+    """What was delivered of one channel, on the clock of the whole.
+
+    Times of the server are believed up to what it was sent, and not back behind what is certain: what is
+    kept, and what was heard, hang on them. A word that lies is delivered as it is, and moves nothing.
+    """
 
     def __init__(self) -> None:
         self.offset = 0.0  # of the present session: the moment of its second 0
+        self.sent = float("inf")  # up to where the present session may have heard
         self.last: Optional[tuple[float, float]] = None  # of the last final word: start, end
         self.before: Optional[float] = None  # the end of the word before that
         self.marked = False  # a mark followed the last word
@@ -93,6 +97,14 @@ class _Channel:
             anchor = min(self.last[1] - LEAD, self.last[0] - _WHOLE)
         return max(0.0, anchor)
 
+    def up_to(self, time: float) -> float:
+        """Return the later of that time, if it is believed, and the one up to which this was heard before."""
+        return self.until if heard_up_to(time, self.sent) is None else max(time, self.until)
+
+    def lies(self, item: Mapping[str, Any]) -> bool:
+        """Whether a word can't have been heard yet."""
+        return heard_up_to(span(item)[1], self.sent) is None
+
     def ends_last_word(self, time: float) -> bool:
         """Whether a mark at ``time`` stands behind the last final word, rather than an earlier one."""
         if self.last is None:
@@ -104,10 +116,13 @@ class _Channel:
             if item.get("type") == "punctuation":
                 self.marked |= item.get("attaches_to") != "next"
                 continue
+            start, end = span(item)
+            if self.lies(item) or end < self.certain - LEAD:
+                continue
             self.before = self.last[1] if self.last else None
-            self.last = span(item)
+            self.last = (max(start, self.certain - LEAD), max(end, self.before or 0.0))
             self.marked, self.speaking = False, True
-            self.certain = max(self.certain, self.last[1])
+            self.certain = max(self.certain, min(end, self.sent))
 
 
 class Stitcher:
@@ -115,16 +130,24 @@ class Stitcher:
 
     Args:
         languages: The target languages of the translation.
+        channels: The labels of the channels, or None alone.
+        speakers: Who speaks.
     """
 
-    def __init__(self, languages: Iterable[str] = ()) -> None:
-        self._channels: dict[Optional[str], _Channel] = {}
+    def __init__(
+        self,
+        languages: Iterable[str] = (),
+        channels: Iterable[Optional[str]] = (None,),
+        speakers: Optional[Speakers] = None,
+    ) -> None:
+        self._channels = {label: _Channel() for label in channels}
+        # Of what names no channel, or one that isn't: the only one, else a clock and no more.
+        self._other = next(iter(self._channels.values())) if len(self._channels) == 1 else _Channel()
+        self.speakers = Speakers({}) if speakers is None else speakers
         self._languages = tuple(languages)
         self._translated: deque[tuple[str, float, float]] = deque(maxlen=100)
         self._introduced: set[str] = set()  # languages that were announced
         self._pack: dict[str, Any] = {}
-        self._speakers = 0  # the highest number of a speaker so far
-        self._speakers_before = 0  # and before the present session
         self._session = 0
         self._started = -1  # the session that has said RecognitionStarted
 
@@ -133,9 +156,11 @@ class Stitcher:
     def begin(self, offsets: Mapping[Optional[str], float]) -> None:
         """Another session takes over; its second 0 is ``offsets[channel]`` on the clock of the whole."""
         self._session += 1
-        self._speakers_before = self._speakers
+        self.speakers.begin()
         for label, offset in offsets.items():
             self._of(label).begin(offset)
+        if len(offsets) > 1:
+            self._other.offset = min(offsets.values())  # with translations they are all one
 
     @property
     def started(self) -> bool:
@@ -146,8 +171,10 @@ class Stitcher:
         """Return from when on audio of the channel is needed, should another session take over."""
         anchor = self._of(channel).anchor()
         if self._languages:
-            ends = {language: end for language, _, end in self._translated}
-            translated = min(ends.get(language, 0.0) for language in self._languages)
+            translated = min(
+                max((end for known, _, end in self._translated if known == language), default=0.0)
+                for language in self._languages
+            )
             if translated < self._of(channel).certain:
                 anchor = max(0.0, anchor - _UNTRANSLATED, min(anchor, translated - LEAD))
         return anchor
@@ -158,25 +185,28 @@ class Stitcher:
 
     # -- from the server -----------------------------------------------------------------------------
 
-    def receive(self, message: dict[str, Any]) -> Optional[dict[str, Any]]:
-        """Return the message as one session would have sent it; None if it had been sent before."""
+    def receive(self, message: dict[str, Any], sent: float = float("inf")) -> Optional[dict[str, Any]]:
+        """Return the message as one session would have sent it; None if it had been sent before.
+
+        Args:
+            sent: Up to which second, on the clock of the whole, the present session was sent the channel.
+        """
         kind = message["message"]
         if kind == "RecognitionStarted":
             return self._recognition_started(message)
         if self.started and self._started < self._session:
             return None  # Info and Warning before the start: they were said of the first session
         channel = self._of(channel_of(message))
+        channel.sent = sent
         if self._session:
-            message = shifted(message, channel.offset, self._speakers_before)
-        self._number_speakers(message)
+            message = shifted(message, channel.offset, self.speakers.whole)
+        if kind == "AddTranscript":
+            self.speakers.heard(_speakers(message))
         handle = _HANDLERS.get(kind)
         return message if handle is None else handle(self, channel, message)
 
     def _of(self, label: Optional[str]) -> _Channel:
-        channel = self._channels.get(label)
-        if channel is None:
-            channel = self._channels[label] = _Channel()
-        return channel
+        return self._channels.get(label, self._other)
 
     def _recognition_started(self, message: dict[str, Any]) -> Optional[dict[str, Any]]:
         first = not self.started
@@ -185,25 +215,20 @@ class Stitcher:
         self._pack = dict(pack) if isinstance(pack, Mapping) else {}
         return message if first else None
 
-    def _number_speakers(self, message: Mapping[str, Any]) -> None:
-        for label in _speakers(message):
-            number = _GENERIC.fullmatch(label)
-            if number is not None:
-                self._speakers = max(self._speakers, int(number[1]))
-
     def _final(self, channel: _Channel, message: dict[str, Any]) -> Optional[dict[str, Any]]:
         results = results_of(message)
-        end = times_of(message)[1]
+        told = times_of(message)[1]
+        end = channel.up_to(told)
         kept = self._news(channel, results, channel.overlap)
-        heard_before = bool(results) or end <= channel.until + 1e-6
+        heard_before = bool(results) or told <= channel.until + 1e-6
         if channel.later and not kept and heard_before and not message.get("forced"):
             return None
         if channel.later:
             message = self._of_news(channel, message, kept, len(kept) < len(results))
         channel.deliver(kept)
         if not results:
-            channel.certain = max(channel.certain, end)
-        channel.until = max(channel.until, end)
+            channel.certain = max(channel.certain, min(end, channel.sent))
+        channel.until = end
         return message
 
     def _partial(self, channel: _Channel, message: dict[str, Any]) -> Optional[dict[str, Any]]:
@@ -224,7 +249,7 @@ class Stitcher:
         marked = channel.marked
         for item in results:
             if item.get("type") != "punctuation":
-                if overlap.is_new(*span(item)):
+                if channel.lies(item) or overlap.is_new(*span(item)):
                     kept += [*held, item]
                 held = []
             elif item.get("attaches_to") == "next":
@@ -266,13 +291,13 @@ class Stitcher:
         channel.speaking = False
         return message
 
-    def _translation(self, _: _Channel, message: dict[str, Any]) -> Optional[dict[str, Any]]:
+    def _translation(self, channel: _Channel, message: dict[str, Any]) -> Optional[dict[str, Any]]:
         language = str(message.get("language"))
         kept = [item for item in results_of(message) if not self._is_translated(language, item)]
         if self._session and not kept and results_of(message):
             return None
         if message["message"] == "AddTranslation":
-            self._translated.extend((language, *span(item)) for item in kept)
+            self._translated.extend((language, *span(item)) for item in kept if not channel.lies(item))
         return {**message, "results": kept} if self._session else message
 
     def _is_translated(self, language: str, item: Mapping[str, Any]) -> bool:
@@ -297,7 +322,8 @@ class Stitcher:
         if channel.later and kind not in channel.sounding:
             return None
         channel.sounding.discard(kind)
-        channel.sounded[kind] = end
+        believed = heard_up_to(end, channel.sent)
+        channel.sounded[kind] = channel.until if believed is None else believed
         return message
 
     def _language(self, _: _Channel, message: dict[str, Any]) -> Optional[dict[str, Any]]:
@@ -320,40 +346,35 @@ _HANDLERS: dict[str, Callable[[Stitcher, _Channel, dict[str, Any]], Optional[dic
 }
 
 
-def shifted(value: Any, seconds: float, speakers: int = 0, *, depth: int = _DEPTH) -> Any:
-    """Copy a message with every time in it moved, and the generic speakers numbered on.
+def shifted(value: Any, seconds: float, name: Callable[[str], str] = str, *, depth: int = _DEPTH) -> Any:
+    """Copy a message with every time in it moved, and every speaker renamed.
 
     Example:
         >>> shifted({"metadata": {"start_time": 0.5, "end_time": 1}}, 10.0)
         {'metadata': {'start_time': 10.5, 'end_time': 11.0}}
     """
     if isinstance(value, dict) and depth:
-        return {key: _moved(key, item, seconds, speakers, depth - 1) for key, item in value.items()}
+        return {key: _moved(key, item, seconds, name, depth - 1) for key, item in value.items()}
     if isinstance(value, list) and depth:
-        return [shifted(item, seconds, speakers, depth=depth - 1) for item in value]
+        return [shifted(item, seconds, name, depth=depth - 1) for item in value]
     return value
 
 
-def _moved(key: str, value: Any, seconds: float, speakers: int, depth: int) -> Any:
+def _moved(key: str, value: Any, seconds: float, name: Callable[[str], str], depth: int) -> Any:
     if key in _TIMES and is_time(value):
         return round(value + seconds, 3)
     if key in ("speaker", "label") and isinstance(value, str):
-        number = _GENERIC.fullmatch(value)
-        return f"S{int(number[1]) + speakers}" if number else value
-    return shifted(value, seconds, speakers, depth=depth)
+        return name(value)
+    return shifted(value, seconds, name, depth=depth)
 
 
 def _speakers(message: Mapping[str, Any]) -> Iterable[str]:
-    """Find the labels of speakers in transcripts, translations and the list of speakers."""
+    """Find the labels of speakers in a transcript."""
     for item in results_of(message):
         alternatives = item.get("alternatives")
         for holder in [item, *(alternatives if isinstance(alternatives, list) else [])]:
             if isinstance(holder, Mapping) and isinstance(holder.get("speaker"), str):
                 yield holder["speaker"]
-    speakers = message.get("speakers")
-    for speaker in speakers if isinstance(speakers, list) else []:
-        if isinstance(speaker, Mapping) and isinstance(speaker.get("label"), str):
-            yield speaker["label"]
 
 
 def _event(message: Mapping[str, Any]) -> tuple[str, float, float]:

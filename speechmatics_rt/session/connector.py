@@ -24,10 +24,10 @@ from ..config import (
     with_sdk,
 )
 from ..deadline import OverdueError, call_until
-from ..exceptions import ConfigurationError, SpeechmaticsError, TimeoutError
+from ..exceptions import ConfigurationError, ConnectionError, SpeechmaticsError, TimeoutError
 from ..log import SessionLog
 from ..network import Connection, Link, dial, shared_context
-from ..resume import ResumingConnection
+from ..resume import ResumingConnection, unreached
 from .request import SessionRequest
 
 __all__ = ["DEFAULT_URL", "Connector", "request_id_of"]
@@ -109,7 +109,7 @@ class Connector:
         return [f"{doubt}: the service may refuse the session" for doubt in new]
 
     def link(self, request: SessionRequest, log: SessionLog, wants: Callable[[str], bool]) -> Link:
-        """Connect; with ``resume``, in a way that replaces a connection that is lost.
+        """Connect; with ``resume``, in a way that replaces a connection that is lost, or refused for now.
 
         Args:
             wants: See :class:`Connection`.
@@ -118,11 +118,17 @@ class Connector:
             SpeechmaticsError: Whatever hindered it.
         """
         headers = request.ws_headers
-        connection = self._connect(
-            headers, log, deadline=request.deadline, timeout=request.timeout, wants=wants
-        )
-        if self._resume is None:
-            return connection
+        try:
+            connection = self._connect(
+                headers, log, deadline=request.deadline, timeout=request.timeout, wants=wants
+            )
+            if self._resume is None:
+                return connection
+        except ConnectionError as error:
+            # Only an answer is waited for: where nobody answers the address may well be wrong.
+            if self._resume is None or error.status is None or not error.retryable:
+                raise
+            connection = unreached(error)
         return ResumingConnection(
             connection,
             self._redial(headers, log, wants),

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any, Optional
 
-from ..messages import channel_of, last_end, times_of
+from ..messages import channel_of, heard_up_to, last_end, times_of
 
 __all__ = ["Meter"]
 
@@ -77,11 +77,11 @@ class Meter:
 
     def _transcript(self, track: _Track, kind: str, message: Mapping[str, Any], now: float) -> None:
         end = last_end(message)
-        if end > track.words[kind] and track.ends:
+        if end > track.words[kind] and track.ends and heard_up_to(end, track.sent) is not None:
             track.words[kind] = end
             self._samples[kind].append(max(0.0, now - self._moment(track, end)))
         if kind == "AddTranscript":
-            track.final = max(track.final, times_of(message)[1])
+            track.final = max(track.final, heard_up_to(times_of(message)[1], track.sent) or 0.0)
             self._forget(track, bisect_left(track.ends, track.final))
 
     @staticmethod

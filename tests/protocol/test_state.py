@@ -213,6 +213,33 @@ def test_close_code_4001_and_not_authorised_are_the_same_error() -> None:
     assert isinstance(told.ending.exception(), AuthenticationError)
 
 
+@pytest.mark.parametrize("kind", [{}, {"type": None}, {"type": 5}, {"type": ["job_error"]}], ids=str)
+def test_an_error_without_a_type_is_told_with_its_reason(kind: dict) -> None:
+    session = client_in(Phase.STREAMING)
+    session.receive({"message": "Error", "reason": "the engine is gone", **kind})
+    session.lose()
+    error = session.ending.exception(2.0)
+    assert isinstance(error, TranscriptionError)
+    assert (error.type, error.reason, error.retryable) == (None, "the engine is gone", False)
+    assert str(error) == "the service ended the session in mid-stream, after 2.0 s: the engine is gone"
+
+
+def test_an_error_without_a_word_is_still_the_service_that_ended_it() -> None:
+    session = client_in(Phase.STREAMING)
+    session.receive({"message": "Error"})
+    session.lose(1011, "internal_error")
+    error = session.ending.exception(2.0)
+    assert isinstance(error, TranscriptionError)
+    assert (error.type, error.code, error.retryable) == (None, 1011, True)
+
+
+@pytest.mark.parametrize("kind", ["session_timeout", "idle_timeout"])
+def test_a_close_1008_that_gives_a_timeout_as_its_reason_stands_for_it(kind: str) -> None:
+    session = client_in(Phase.STREAMING)
+    session.lose(1008, kind)
+    assert session.ending.exception().type == kind
+
+
 @pytest.mark.parametrize(
     ("state", "stage"),
     [(Phase.STARTING, "start"), (Phase.STREAMING, "streaming"), (Phase.DRAINING, "draining")],

@@ -23,6 +23,7 @@ FORMAT = AudioFormat("pcm_s16le", RATE)
 _SHORTEST = 0.04  # seconds of a word that can be recognised
 _STEP = 0.36  # seconds between two bursts of messages
 _SENTENCE = 5  # words
+_VOICE = "bG9jYWw6UzE="  # the identifier of the one who reads it all, as the local server spells them
 
 
 class Spoken(NamedTuple):
@@ -79,6 +80,9 @@ class _Recogniser:
         self._step = _STEP
         self._mark: Optional[dict[str, Any]] = None  # comes with the next final
         self._speaking = False
+        enrolled = self._config.get("speaker_diarization_config", {}).get("speakers", [])
+        known = (one["label"] for one in enrolled if _VOICE in one["speaker_identifiers"])
+        self._speaker = next(known, "S1")
 
     def feed(self, audio: bytes) -> list[dict[str, Any]]:
         audio = self._rest + audio
@@ -105,7 +109,7 @@ class _Recogniser:
         return [*messages, end_of_utterance(max(self._final_end, until), forced=True)]
 
     def speakers(self) -> list[dict[str, Any]]:
-        return [{"label": "S1", "speaker_identifiers": ["one"]}]
+        return [{"label": self._speaker, "speaker_identifiers": [_VOICE]}]
 
     def finish(self) -> list[dict[str, Any]]:
         self._turn(0)
@@ -166,7 +170,7 @@ class _Recogniser:
         blur = self._engine.blur
         said = {"content": spell(number, self._engine.repeated), "confidence": 1.0, "language": "en"}
         if "speaker" in str(self._config.get("diarization", "")):
-            said["speaker"] = "S1"
+            said["speaker"] = self._speaker
         return {
             "type": "word",
             "start_time": round(max(0.0, start / RATE + rng.uniform(-blur, blur)), 2),

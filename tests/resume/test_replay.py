@@ -130,7 +130,32 @@ class Recogniser:
         return max(0.0, moment - self.offset + self.rng.uniform(-self.blur, self.blur))
 
 
-def transcribe(seed: int, *, channels: int, drops: int, blur: float, shortest: float) -> None:
+def lie(rng: random.Random, sent: float, labels: list[Optional[str]]) -> dict[str, Any]:
+    """Say something that can't be true of a session that was sent so many seconds; none of it is a word."""
+    far = rng.choice([0.45, 3.0, 90.0, 1e8])
+    time = rng.choice([sent + far, sent + far, -rng.choice([1.0, 50.0, 1e8])])
+    word = result("x", rng.choice([0.0, time - 0.5, time - 0.1]) if time > 0 else time - 0.5, time)
+    metadata: Any = rng.choice(
+        [{"start_time": 0.0, "end_time": time}, {"end_time": time}, {}, None, [], "none"]
+    )
+    kind = rng.choice(["AddTranscript", "AddTranscript", "AddPartialTranscript"])
+    message = rng.choice(
+        [
+            {"message": kind, "metadata": metadata, "results": [word]},
+            {"message": kind, "metadata": {"end_time": time}, "results": []},
+            {"message": "EndOfUtterance", "metadata": {"end_time": time}},
+            {"message": "AudioEventEnded", "event": {"type": "music", "end_time": time}},
+            {"message": "AddTranslation", "language": "fr", "results": [word]},
+            {"message": "AudioAdded", "seq_no": int(time)},
+        ]
+    )
+    label = rng.choice([*labels, "of nobody", ["a list"]])
+    return message if label is None else {**message, "channel": label}
+
+
+def transcribe(
+    seed: int, *, channels: int, drops: int, blur: float, shortest: float, lies: bool = False
+) -> None:
     """Send audio over sessions that are lost at random; what is delivered must be what was spoken."""
     rng = random.Random(seed)
     labels: list[Optional[str]] = [None] if channels == 1 else [f"c{n}" for n in range(channels)]
@@ -178,11 +203,16 @@ def transcribe(seed: int, *, channels: int, drops: int, blur: float, shortest: f
         life = rng.expovariate(1 / 15) if session < drops else float("inf")
         lost = rng.random() < 0.5  # what was said last does not arrive
         inbox: list[dict[str, Any]] = []
+        sent = dict.fromkeys(labels, 0.0)
         while (due := replay.due()) is not None and life > 0:
             replay.sent(due)
             if isinstance(due, Piece):
                 seconds = len(due.audio) / RATE
+                sent[due.channel] += seconds
                 life -= seconds
+                if lies and rng.random() < 0.3:
+                    replay.receive(lie(rng, max(sent.values()), labels))
+                    assert replay.missing == 0
                 if life <= 0:
                     break
                 said = ears[due.channel].feed(seconds)
@@ -223,6 +253,14 @@ def test_whatever_is_lost_and_however_limits_blur_delivered_words_are_spoken_wor
     seed: int, channels: int, drops: int
 ) -> None:
     transcribe(seed, channels=channels, drops=drops, blur=0.04, shortest=0.17)
+
+
+@given(st.integers(0, 2**32), st.integers(1, 2), st.integers(1, 6))
+@settings(max_examples=200, deadline=None)
+def test_whatever_a_server_says_of_audio_it_was_not_sent_delivered_words_are_spoken_words(
+    seed: int, channels: int, drops: int
+) -> None:
+    transcribe(seed, channels=channels, drops=drops, blur=0.04, shortest=0.17, lies=True)
 
 
 @given(st.integers(0, 2**32), st.integers(0, 6))
@@ -476,6 +514,135 @@ def test_a_forced_end_is_asked_for_on_the_clock_of_the_session() -> None:
     replay.begin()
     say_all(replay)
     assert replay.request({"message": "ForceEndOfUtterance", "timestamp": 20.0}).message["timestamp"] == 12.0
+
+
+TIMES = st.one_of(st.floats(-1e9, 1e9), st.floats(0, 30), st.floats(allow_nan=True), st.just(10**400))
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "b", "c", None]), TIMES, TIMES, st.booleans()), max_size=30))
+@settings(max_examples=200, deadline=None)
+def test_no_time_of_a_server_moves_what_is_kept_beyond_what_was_sent(said: list[Any]) -> None:
+    replay = replay_of("a", "b")
+    for channel, seconds in (("a", 10), ("b", 3)):
+        for _ in range(seconds):
+            replay.sent(replay.keep(channel, bytes(RATE)))
+    needed = {"a": 0.0, "b": 0.0}
+    for channel, start, end, word in said:
+        results = [result("x", start, end)] if word else []
+        replay.receive(
+            {**final(*results, start=0, end=end), **({} if channel is None else {"channel": channel})}
+        )
+        assert replay.missing == 0
+        for label, track in replay._tracks.items():
+            needed[label] = max(needed[label], replay.stitcher.anchor(label))
+            kept = track.pieces[0].start / RATE
+            assert kept <= needed[label] + 1e-6
+            assert needed[label] <= {"a": 10, "b": 3}[label]
+            assert replay.stitcher.until(label) <= {"a": 10.5, "b": 3.5}[label]
+
+
+def test_a_word_at_a_time_that_was_not_sent_does_not_end_the_overlap() -> None:
+    hearing = hearing_of(final(result("no", 1.0, 1.2), result("no", 1.2, 1.4)))
+    begin(hearing, 0.9)
+    assert contents(hearing.receive(final(result("x", 90.0, 91.0)), 2.0)) == ["x"]
+    heard = hearing.receive(final(*[result("no", 0.1 + 0.2 * n, 0.3 + 0.2 * n) for n in range(4)]), 2.0)
+    assert [item["start_time"] for item in heard["results"]] == [1.4, 1.6]
+
+
+def test_a_session_of_one_channel_is_that_channel_whatever_a_server_calls_it() -> None:
+    hearing = hearing_of({**final(result("Good", 1.0, 1.4)), "channel": "x"})
+    begin(hearing, 0.7)
+    again = {**final(result("Good", 0.3, 0.7), result("day", 0.8, 1.0)), "channel": ["y"]}
+    assert contents(hearing.receive(again)) == ["day"]
+    assert hearing.until(None) == 1.7
+
+
+def test_translations_of_several_channels_keep_to_the_clock_of_the_whole() -> None:
+    replay = replay_of("a", "b", translation_config={"target_languages": ["fr"]})
+    sentence = {"content": "x", "start_time": 1.0, "end_time": 1.4}
+    for channel in ("a", "b"):
+        replay.sent(replay.keep(channel, bytes(8 * RATE)))
+        replay.receive({**final(result("One", 1.0, 1.4), end=6.0), "channel": channel})
+    replay.receive({"message": "AddTranslation", "language": "fr", "results": [sentence]})
+    replay.begin()
+    offset = replay._tracks["a"].offset
+    assert offset > 0
+    replay.receive(dict(STARTED))
+    heard = replay.receive({"message": "AddTranslation", "language": "fr", "results": [sentence]})
+    assert heard is None or heard["results"][0]["start_time"] == pytest.approx(1.0 + offset)
+
+
+def test_acknowledgements_of_what_was_not_sent_hide_none_that_come() -> None:
+    replay = replay_of()
+    replay.sent(replay.keep(None, bytes(RATE)))
+    replay.receive({"message": "AudioAdded", "seq_no": 10**9})
+    replay.begin()
+    replay.receive(dict(STARTED))
+    replay.keep(None, bytes(RATE))
+    say_all(replay)
+    assert replay.receive({"message": "AudioAdded", "seq_no": 2}) is not None
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=200, deadline=None)
+def test_requests_are_said_again_as_long_as_their_moment_has_not_passed(seed: int) -> None:
+    rng = random.Random(seed)
+    replay = replay_of()
+    until = taken = 0.0
+    asked = 0
+    for _ in range(rng.randint(1, 400)):
+        step = rng.random()
+        if step < 0.4:
+            replay.sent(replay.keep(None, bytes(RATE // 4 // 2 * 2)))
+            taken = replay.seconds_taken
+        elif step < 0.5:
+            until = rng.uniform(until, taken)
+            replay.receive(final(start=0.0, end=max(0.0, until - replay._tracks[None].offset)))
+        elif step < 0.55:
+            replay.receive({"message": "SpeakersResult", "speakers": []})
+        elif step < 0.6:
+            again = replay.begin()
+            assert again >= 0
+            replay.receive(dict(STARTED))
+            offset = replay._tracks[None].offset
+            said = say_all(replay)
+            requests = [item for item in said if isinstance(item, Request)]
+            assert len(requests) <= 100
+            assert sum(request.at_the_end for request in requests) <= 1
+            for request in requests:
+                assert request.message.get("timestamp", 1.0) > 0 or offset == 0
+                assert request.place >= offset or request.at_the_end
+        else:
+            asked += 1
+            message = rng.choice(
+                [
+                    {"message": "ForceEndOfUtterance", "timestamp": taken},
+                    {"message": "ForceEndOfUtterance"},
+                    {"message": "GetSpeakers", "final": rng.random() < 0.3},
+                ]
+            )
+            replay.sent(replay.request(message))
+            assert len(replay._requests) <= 101
+    replay.receive(final(start=0.0, end=taken - replay._tracks[None].offset))
+    for _ in range(8):
+        replay.sent(replay.keep(None, bytes(RATE)))
+    replay.receive(final(start=0.0, end=replay.seconds_taken - replay._tracks[None].offset))
+    replay.begin()
+    left = [item for item in say_all(replay) if isinstance(item, Request)]
+    assert [request.message["message"] for request in left] in ([], ["GetSpeakers"])
+    assert all(request.at_the_end for request in left)
+
+
+def test_a_flood_of_requests_in_an_outage_is_not_kept_whole() -> None:
+    replay = replay_of()
+    replay.sent(replay.keep(None, bytes(RATE)))
+    replay.begin()
+    for _ in range(500):
+        replay.request({"message": "ForceEndOfUtterance", "timestamp": 1.0})
+        replay.request({"message": "GetSpeakers", "final": True})
+    said = [item for item in say_all(replay) if isinstance(item, Request)]
+    assert len(said) == 101
+    assert sum(request.at_the_end for request in said) == 1
 
 
 def test_settings_are_folded_into_the_start_of_the_next_session() -> None:

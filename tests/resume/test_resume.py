@@ -30,9 +30,8 @@ from speechmatics_rt import (
     TranscriptionError,
 )
 from speechmatics_rt.config.connection import ResumePolicy
-from speechmatics_rt.exceptions import EndOfTranscriptError
 from speechmatics_rt.local import Fault
-from speechmatics_rt.resume.backoff import Outage, is_recoverable
+from speechmatics_rt.resume.backoff import Outage
 
 from ..reliability.numbered import FORMAT, RATE, NumberedEngine, speak
 
@@ -533,28 +532,6 @@ def test_the_format_file_is_refused_before_the_first_byte() -> None:
         Client(resume=3)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    ("error", "mended"),
-    [
-        (ConnectionError("", code=1006), True),
-        (ConnectionError("", code=1009), False),
-        (ConnectionError("", code=1000), False),
-        (ConnectionError("", status=429), True),
-        (ConnectionError("", status=404), False),
-        (TimeoutError("", stage="send"), True),
-        (TimeoutError("", stage="end"), False),
-        (TranscriptionError("", type="quota_exceeded", code=4005, retryable=True), True),
-        (TranscriptionError("", type="invalid_config", code=1008), False),
-        (EndOfTranscriptError("", type="end_of_transcript"), False),
-        (AuthenticationError("", status=401), False),
-        (SessionError(""), False),
-    ],
-    ids=repr,
-)
-def test_what_is_mended(error: Any, mended: bool) -> None:
-    assert is_recoverable(error) is mended
-
-
 def test_pauses_double_with_jitter_and_honour_what_the_service_asks() -> None:
     policy = ResumePolicy(min_delay=1, max_delay=8, busy_delay=5, max_attempts=6, max_outage=100)
     lost = ConnectionError("", code=1006)
@@ -563,7 +540,7 @@ def test_pauses_double_with_jitter_and_honour_what_the_service_asks() -> None:
     while outage.plan(0.0, delay := outage.pause(lost, 1.0)):
         pauses.append(delay)
     assert pauses == [1, 2, 4, 8, 8, 8]
-    busy = TranscriptionError("", type="quota_exceeded", retryable=True, retry_after=5)
+    busy = TranscriptionError("", type="quota_exceeded")
     assert Outage(busy, policy, now=0.0).pause(busy, 0.0) == 5
     asked = ConnectionError("", status=503, retry_after=7)
     assert Outage(asked, policy, now=0.0).pause(asked, 0.0) == 7

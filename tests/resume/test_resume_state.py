@@ -114,6 +114,7 @@ def test_what_was_said_and_is_not_final_is_due_again_in_its_order() -> None:
         "attempt": 1,
         "gap": 2.5,
         "replayed": again,
+        "renamed": [],
         "id": "2",
     }
     seconds = 0.0
@@ -159,10 +160,95 @@ def test_a_connection_that_heard_something_new_begins_a_new_count() -> None:
     lost(state)
     state.resumed(state.replay.begin(), NOTHING, "2", now=0.2)
     state.receive({"message": "RecognitionStarted", "id": "2"})
+    while (item := state.due()) is not None:
+        state.replay.sent(item)
     state.receive(final(1.5))
     again = lost(state, now=0.3)
     assert again is not None
     assert again["attempt"] == 1
+
+
+def test_a_session_that_lived_long_and_made_nothing_final_belongs_to_the_outage_before() -> None:
+    state = begun(max_attempts=3, max_outage=5, min_delay=0.1)
+    now, attempts = 0.0, []
+    for _ in range(3):
+        message = lost(state, now=now)
+        assert message is not None
+        attempts.append(message["attempt"])
+        said(state)
+        state.receive({"message": "AudioAdded", "seq_no": 1})  # read, but not transcribed
+        state.resumed(state.replay.begin(), NOTHING, "2", now=now + 1)
+        now += 3600.0
+    assert attempts == [1, 2, 3]
+    assert lost(state, now=now) is None
+    with pytest.raises(ConnectionError, match="3 attempts to reconnect failed within 3 s"):
+        state.raise_outcome()
+
+
+def test_an_outage_lasts_as_long_as_there_was_no_connection_in_it() -> None:
+    state = begun(max_attempts=99, max_outage=5, min_delay=0.1)
+    now = 0.0
+    for _ in range(5):
+        assert lost(state, now=now) is not None
+        state.resumed(state.replay.begin(), NOTHING, "2", now=now + 1)
+        now += 100.0
+    assert lost(state, now=now) is None
+
+
+def test_the_end_of_a_transcript_is_no_verdict_of_its_own() -> None:
+    state = begun()
+    said(state)
+    state.replay.end_stream()
+    assert state.draining
+    state.receive({"message": "EndOfTranscript"})
+    assert state.outcome is None  # its connection knows whether it came in its time
+
+
+IDENTIFIERS = TranscriptionError("what is GetSpeakers", type="invalid_message")
+
+
+def with_speakers() -> ResumeState:
+    config = {"language": "en", "diarization": "speaker"}
+    state = ResumeState(
+        {**START, "transcription_config": config}, AudioFormat("pcm_s16le", 16000), ResumePolicy()
+    )
+    state.receive({"message": "RecognitionStarted", "id": "1"})
+    said(state)
+    message = final(0.5)
+    message["results"][0]["alternatives"][0]["speaker"] = "S1"
+    state.receive(message)
+    return state
+
+
+def test_a_server_that_refuses_our_own_question_loses_us_once_and_is_asked_no_more() -> None:
+    state = with_speakers()
+    assert not state.may_mend(IDENTIFIERS)
+    state.replay.asked(state.question() or {})
+    assert state.may_mend(IDENTIFIERS)
+    assert lost(state, IDENTIFIERS) is not None
+    state.resumed(state.replay.begin(), NOTHING, "2", now=1.0)
+    assert state.due() is not None
+    assert state.question() is None
+    assert lost(state, IDENTIFIERS) is None
+    with pytest.raises(TranscriptionError, match="what is GetSpeakers"):
+        state.raise_outcome()
+
+
+def test_a_server_that_refuses_to_know_speakers_again_gets_a_session_without() -> None:
+    state = with_speakers()
+    speakers = [{"label": "S1", "speaker_identifiers": ["one"]}]
+    state.replay.asked(state.question() or {})
+    state.receive({"message": "SpeakersResult", "speakers": speakers})
+    lost(state)
+    state.replay.begin()
+    assert "speaker_diarization_config" in state.replay.start["transcription_config"]
+    refused = TranscriptionError("no speakers here", type="invalid_config")
+    assert state.attempt_failed(refused, renewed=False, now=1.0, jitter=0.0) is not None
+    state.replay.begin()
+    assert "speaker_diarization_config" not in state.replay.start["transcription_config"]
+    state.resumed(0.0, NOTHING, "2", now=2.0)
+    assert state.ahead[-1]["renamed"] == ["S1"]
+    assert lost(state, refused, now=3.0) is None
 
 
 def test_a_refused_token_is_renewed_once_and_tried_at_once() -> None:
@@ -199,7 +285,7 @@ def test_giving_up_names_every_channel() -> None:
 def test_an_error_of_the_server_is_delivered_only_when_it_ends_the_session() -> None:
     state = begun(max_attempts=1)
     error = {"message": "Error", "type": "quota_exceeded", "reason": "full"}
-    full = TranscriptionError("full", type="quota_exceeded", retryable=True)
+    full = TranscriptionError("full", type="quota_exceeded")
     assert state.receive(error) is None
     lost(state, full)
     state.resumed(state.replay.begin(), NOTHING, "2", now=1.0)

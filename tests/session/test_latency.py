@@ -181,3 +181,24 @@ def test_percentiles_are_samples_that_so_many_did_not_exceed(samples: list[float
         assert value in samples
         assert sum(sample <= value for sample in samples) >= share * len(samples)
         assert sum(sample < value for sample in samples) < share * len(samples)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["AddTranscript", "AddPartialTranscript"]),
+            st.one_of(st.floats(11, 1e9), st.floats(-1e9, -1), st.just(10**400)),
+        )
+    )
+)
+def test_a_time_that_was_not_sent_measures_nothing_and_hides_nothing(lies: list[tuple[str, float]]) -> None:
+    meter = Meter()
+    for second in range(10):
+        meter.sent(None, 1.0, now=float(second))
+    for kind, time in lies:
+        word = {"type": "word", "start_time": 0, "end_time": time}
+        meter.received({"message": kind, "metadata": {"end_time": time}, "results": [word]}, now=10.0)
+    assert (meter.finals, meter.partials, meter.lag) == ([], [], 10.0)
+    word = {"type": "word", "start_time": 8.2, "end_time": 8.5}
+    meter.received({"message": "AddTranscript", "metadata": {"end_time": 9.0}, "results": [word]}, now=10.0)
+    assert (meter.finals, meter.lag) == ([2.0], 1.0)

@@ -72,6 +72,15 @@ def test_an_error_without_a_close_frame_is_raised_within_two_seconds(serve, clie
     assert time.monotonic() - began < 3
 
 
+def test_an_error_without_a_type_is_raised_with_the_words_of_the_service(serve, client_of) -> None:
+    said = '{"message":"Error","reason":"the engine is gone"}'
+    with client_of(serve(faults=[Fault.bad_json(said, **AFTER_WORDS), Fault.fin(after_seconds=6)])) as client:
+        error = failed(client)
+    assert isinstance(error, TranscriptionError)
+    assert (error.type, error.reason) == (None, "the engine is gone")
+    assert has_words(error)
+
+
 @pytest.mark.parametrize(
     ("code", "kind", "type_"),
     [

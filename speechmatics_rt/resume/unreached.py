@@ -1,0 +1,43 @@
+"""The place of a connection that was refused before there was any."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn, cast
+
+from ..exceptions import ConnectionError, without_frames
+from ..network import Connection, Messages
+from ..stats import SessionStats
+
+__all__ = ["unreached"]
+
+
+def unreached(error: ConnectionError) -> Connection:
+    """Return what stands where the first connection would, for an answer that may pass: all are taken.
+
+    It is lost with ``error`` as soon as a session is to be started on it, as one whose server says so after
+    the upgrade; what else may happen to it before another takes over does nothing.
+    """
+    return cast("Connection", _Unreached(error))
+
+
+class _Unreached:
+    session_id = None
+    is_complete = False
+
+    def __init__(self, error: ConnectionError) -> None:
+        without_frames(error)  # they hold the key
+        self._error = error
+
+    def start(self, message: object, deadline: float) -> NoReturn:
+        raise self._error
+
+    def stats(self) -> SessionStats:
+        return SessionStats()
+
+    def left_over(self) -> Messages:
+        return Messages((), lambda payload: None)
+
+    def _nothing(self, *_: Any, **__: Any) -> None:
+        """Have no process, no socket and no thread."""
+
+    check_process = wake_on_arrival = request_stop = fail = close = abandon = _nothing

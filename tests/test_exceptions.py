@@ -1,0 +1,150 @@
+"""What an error tells a program: whether to try again, and when; also after a pickle."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import pickle
+import ssl
+from typing import Any, Callable, Optional
+
+import pytest
+
+from speechmatics_rt import (
+    AsyncClient,
+    AudioError,
+    AudioFormat,
+    AuthenticationError,
+    Client,
+    ConfigurationError,
+    ConnectionConfig,
+    ConnectionError,
+    EndOfTranscriptError,
+    ProtocolError,
+    SessionError,
+    SpeechmaticsError,
+    TimeoutError,
+    TranscriptionError,
+)
+from speechmatics_rt.local import Fault, LocalServer
+
+PCM = AudioFormat("pcm_s16le", 16000)
+
+ADVICE: list[tuple[SpeechmaticsError, bool, Optional[float]]] = [
+    (ConnectionError("not reached", stage="tcp"), True, None),
+    (ConnectionError("not found", stage="dns"), True, None),
+    (ConnectionError("refused", stage="tls", lasting=True), False, None),
+    (ConnectionError("refused", status=404), False, None),
+    (ConnectionError("refused", status=302), False, None),
+    (ConnectionError("refused", status=429), True, None),
+    (ConnectionError("refused", status=500), True, None),
+    (ConnectionError("refused", status=503, retry_after=2.0), True, 2.0),
+    (ConnectionError("closed", code=1000), False, None),
+    (ConnectionError("closed", code=1001), True, None),
+    (ConnectionError("closed", code=1003), False, None),
+    (ConnectionError("closed", code=1005), True, None),
+    (ConnectionError("lost", code=1006), True, None),
+    (ConnectionError("closed", code=1008), False, None),
+    (ConnectionError("closed", code=1011), True, 5.0),
+    (ConnectionError("closed", code=1012), True, None),
+    (ConnectionError("closed", code=1013), True, None),
+    (ConnectionError("closed", code=4000), False, None),
+    (TimeoutError("", stage="open"), True, None),
+    (TimeoutError("", stage="start"), True, None),
+    (TimeoutError("", stage="send"), True, None),
+    (TimeoutError("", stage="end"), True, None),
+    (TimeoutError("", stage="whole"), False, None),
+    (TranscriptionError("", type="quota_exceeded", code=4005), True, 5.0),
+    (TranscriptionError("", type="job_error"), True, 5.0),
+    (TranscriptionError("", type="unknown_error", code=1011), True, 5.0),
+    (TranscriptionError("", type="unknown_error"), True, 5.0),
+    (TranscriptionError("", type="unknown_error", code=1003), False, 5.0),
+    (TranscriptionError("", type="start_recognition_timeout"), True, None),
+    (TranscriptionError("", type="session_timeout", code=1008), True, None),
+    (TranscriptionError("", type="idle_timeout", code=1008), False, None),
+    (TranscriptionError("", type="invalid_config", code=1008), False, None),
+    (TranscriptionError("", type="timelimit_exceeded", code=4006), False, None),
+    (TranscriptionError("", reason="restarting", code=1012), True, None),
+    (TranscriptionError("", reason="broken", code=1011), True, 5.0),
+    (TranscriptionError("", reason="something", code=1006), False, None),
+    (EndOfTranscriptError("", type="end_of_transcript"), False, None),
+    (AuthenticationError("", status=401), False, None),
+    (ProtocolError("", code=1002), False, None),
+    (ConfigurationError(""), False, None),
+    (AudioError(""), False, None),
+    (SessionError(""), False, None),
+]
+
+
+@pytest.mark.parametrize(("error", "retryable", "retry_after"), ADVICE, ids=lambda value: repr(value)[:60])
+def test_every_error_says_whether_and_when_to_try_again(
+    error: SpeechmaticsError, retryable: bool, retry_after: Optional[float]
+) -> None:
+    for one in (error, copy.copy(error), pickle.loads(pickle.dumps(error))):
+        assert (one.retryable, one.retry_after) == (retryable, retry_after)
+
+
+def test_every_class_of_error_is_in_the_table() -> None:
+    def below(kind: type) -> set[type]:
+        return {kind}.union(*(below(sub) for sub in kind.__subclasses__()))
+
+    leaves = {kind for kind in below(SpeechmaticsError) if kind.__module__ == SpeechmaticsError.__module__}
+    assert {type(error) for error, _, _ in ADVICE} == {
+        kind for kind in leaves if kind.__name__ not in ("SpeechmaticsError", "TransportError")
+    }
+
+
+PASSING: dict[str, tuple[Fault, Optional[float]]] = {
+    "429": (Fault.refuse(429), None),
+    "503": (Fault.refuse(503, retry_after=7), 7.0),
+    "a full quota": (Fault.error("quota_exceeded", at="open"), 5.0),
+    "an unknown error": (Fault.error("unknown_error", after_seconds=1), 5.0),
+    "1011": (Fault.close(1011, after_seconds=1), 5.0),
+    "1012": (Fault.close(1012, after_seconds=1), None),
+    "1013": (Fault.close(1013, after_seconds=1), None),
+    "a reset": (Fault.reset(after_seconds=1), None),
+    "48 h": (Fault.error("session_timeout", after_seconds=1), None),
+}
+
+
+@pytest.mark.parametrize("face", ["sync", "async"])
+@pytest.mark.parametrize("what", PASSING)
+def test_what_may_pass_is_retryable_in_both_faces_and_after_a_pickle(
+    serve: Callable[..., LocalServer], what: str, face: str
+) -> None:
+    fault, retry_after = PASSING[what]
+    server = serve(faults=[fault])
+    options: Any = {"url": server.url, "conn_config": ConnectionConfig(ssl_context=server.ssl_context)}
+
+    async def transcribe() -> None:
+        async with AsyncClient(**options) as client:
+            await client.transcribe([bytes(32000)] * 5, audio_format=PCM)
+
+    with pytest.raises(SpeechmaticsError) as caught:
+        if face == "async":
+            asyncio.run(transcribe())
+        else:
+            with Client(**options) as client:
+                client.transcribe([bytes(32000)] * 5, audio_format=PCM)
+    for error in (caught.value, pickle.loads(pickle.dumps(caught.value))):
+        assert (error.retryable, error.retry_after) == (True, retry_after)
+    if retry_after is not None:  # a result back end that keeps the text alone keeps the advice
+        assert f"Try again after {'' if retry_after == 7 else 'at least '}{retry_after:g} s" in str(error)
+
+
+def test_a_certificate_that_is_refused_is_refused_again() -> None:
+    with LocalServer(tls=True) as server:
+        stranger = ConnectionConfig(ssl_context=ssl.create_default_context())
+        with Client(url=server.url, conn_config=stranger) as client, pytest.raises(ConnectionError) as caught:
+            client.transcribe(bytes(32000), audio_format=PCM)
+    assert caught.value.stage == "tls"
+    assert not caught.value.retryable
+    assert not pickle.loads(pickle.dumps(caught.value)).retryable
+
+
+def test_tls_with_a_server_that_speaks_none_is_not_retryable() -> None:
+    with LocalServer() as server:
+        url = server.url.replace("ws://", "wss://")
+        with Client(url=url) as client, pytest.raises(ConnectionError) as caught:
+            client.transcribe(bytes(32000), audio_format=PCM)
+    assert not caught.value.retryable
