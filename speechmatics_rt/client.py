@@ -346,13 +346,17 @@ class BaseClient(EventEmitter):
             session = self._open(request.with_audio(audio_format), streamed=True)
         except BaseException:
             for source in sources.values():
+                source.put_back()
                 source.close()
             raise
-        messages = MessageStream(session, self, deadline=request.deadline, timeout=request.timeout)
+        messages = MessageStream(
+            session, self, deadline=request.deadline, timeout=request.timeout, sources=sources.values()
+        )
         try:
             feed(session, sources, request.speed)
         except BaseException:
             messages.close()
+            messages.put_back()
             raise
         return messages
 

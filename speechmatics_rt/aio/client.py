@@ -363,8 +363,15 @@ class AsyncMessageStream:
         await self._open()
         return self
 
-    async def __aexit__(self, *exc_info: object) -> None:
+    async def __aexit__(self, exc_type: Optional[type[BaseException]], *_: object) -> None:
         await self.close()
+        if exc_type is not None:
+            await self._put_back()
+
+    async def _put_back(self) -> None:
+        """Let a second attempt see the whole of the source; on a thread, as that may need the loop."""
+        if self._messages is not None:
+            await in_thread(self._messages.put_back)
 
     def __aiter__(self) -> AsyncMessageStream:
         return self
@@ -383,6 +390,9 @@ class AsyncMessageStream:
                     return message  # type: ignore[return-value]  # what is in it is for the server to say
         except asyncio.CancelledError:
             await self.close()
+            raise
+        except SpeechmaticsError:
+            await self._put_back()
             raise
 
     async def finish(self) -> Transcript:
@@ -417,7 +427,7 @@ class AsyncMessageStream:
         step = step_of(source, (self._options.get("audio_format") or AudioFormat()).chunk_size)
         if step is None:
             return source
-        self._bridges.append(Bridge(step))
+        self._bridges.append(Bridge(step, source))
         return self._bridges[-1]
 
 

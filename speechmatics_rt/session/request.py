@@ -101,13 +101,29 @@ class SessionRequest(NamedTuple):
             raise ConfigurationError(
                 f"speed={speed!r}: use a positive number, 1.0 for real time, or None for no pace"
             )
+        if speed is not None and options.get("audio_format") is not None:
+            _check_pace(audio_format)
         deadline = float("inf") if timeout is None else time.monotonic() + timeout
         return cls(start, audio_format, dict(options.get("ws_headers") or {}), timeout, deadline, speed)
 
     def with_audio(self, audio_format: AudioFormat) -> SessionRequest:
-        """Return the same for audio that turned out to be in this format."""
+        """Return the same for audio that turned out to be in this format.
+
+        Raises:
+            ConfigurationError: A pace was asked for, of audio without time.
+        """
+        if self.speed is not None:
+            _check_pace(audio_format)
         start = {**self.start, "audio_format": audio_format.to_dict()}
         return self._replace(start=start, audio_format=audio_format)
+
+
+def _check_pace(audio_format: AudioFormat) -> None:
+    if audio_format.encoding is None:
+        raise ConfigurationError(
+            "speed needs audio whose time is known, so not the format 'file': give raw audio with "
+            "audio_format=AudioFormat('pcm_s16le', 16000), or a mono WAV of PCM or mu-law"
+        )
 
 
 def with_channels(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Optional, cast
 
+from ..audio import AudioSource
 from ..events import EventEmitter
 from ..exceptions import SpeechmaticsError, TimeoutError
 from ..messages import ServerMessage
@@ -40,11 +41,13 @@ class MessageStream:
         *,
         deadline: float = float("inf"),
         timeout: Optional[float] = None,
+        sources: Iterable[AudioSource] = (),
     ) -> None:
         self._session = session
         self._client = client
         self._deadline = deadline
         self._timeout = timeout
+        self._sources = tuple(sources)
         self._arrived: Iterator[dict[str, Any]] = iter(())
         session.delivering = threading.get_ident()
 
@@ -102,6 +105,12 @@ class MessageStream:
         self._session.end(error)
         self._session.connection.close()
         self._session.annotate(error)
+        self.put_back()
+
+    def put_back(self) -> None:
+        """Let a second attempt see the whole of the sources; when this one has failed, and is closed."""
+        for source in self._sources:
+            source.put_back()
 
     def close(self) -> None:
         """End the session if it still runs; what had not arrived is lost."""
@@ -114,8 +123,10 @@ class MessageStream:
     def __enter__(self) -> MessageStream:
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
+    def __exit__(self, exc_type: Optional[type[BaseException]], *_: object) -> None:
         self.close()
+        if exc_type is not None:
+            self.put_back()
 
     def __del__(self) -> None:
         session = getattr(self, "_session", None)
