@@ -56,6 +56,7 @@ class _AsyncBase(AsyncEmitter):
         conn_config: Optional[ConnectionConfig] = None,
         sdk_identifier: Optional[str] = None,
         resume: Union[bool, ResumePolicy] = False,
+        keep_transcript: Optional[float] = None,
         handler_errors: Literal["log", "raise"] = "log",
     ) -> None:
         super().__init__(handler_errors=handler_errors)
@@ -69,6 +70,7 @@ class _AsyncBase(AsyncEmitter):
             conn_config=conn_config,
             sdk_identifier=sdk_identifier,
             resume=resume,
+            keep_transcript=keep_transcript,
         )
         self._dispatcher: Optional[Dispatcher] = None
         self._turn: Optional[asyncio.Lock] = None  # to send; made in the loop, as Python 3.9 binds it there
