@@ -122,6 +122,8 @@ class WhisperRecogniser:
     def finish(self) -> list[Message]:
         """Read the open utterance to its end; cover the rest of the audio with the last final."""
         said = self._hear(self._decoder.finish())
+        if self._decoder.damage:
+            said.append({"message": "Warning", "type": "validation_warning", "reason": self._decoder.damage})
         tail = len(self._rest) / _FRAME_BYTES
         if tail:
             said += self._hear(bytes(_FRAME_BYTES - len(self._rest)))
