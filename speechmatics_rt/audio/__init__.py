@@ -1,8 +1,8 @@
 """From anything that holds audio to chunks of whole samples. Does no I/O but for reading the source.
 
 ``source`` finds out what goes on the wire and cuts it, ``reading`` reads what a caller gave and puts it
-back, ``hints`` says what to give instead, ``wav`` reads headers, ``split`` parts channels, ``gather`` joins
-tiny pieces, ``microphone`` records.
+back, ``leftover`` remembers what can't be put back, ``hints`` says what to give instead, ``wav`` reads
+headers, ``split`` parts channels, ``gather`` joins tiny pieces, ``microphone`` records.
 """
 
 from __future__ import annotations

@@ -6,20 +6,18 @@ back to where it stood when a call with it fails; one that can't is remembered w
 
 from __future__ import annotations
 
-import collections
 import io
 import logging
 import os
 import select
-import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from functools import partial
 from inspect import iscoroutinefunction
-from typing import Any, Callable, NamedTuple, Optional, Protocol, Union
+from typing import Any, Callable, Optional, Protocol, Union
 
 from ..exceptions import AudioError, SpeechmaticsError
 from ..log import SessionLog
-from . import hints
+from . import hints, leftover, wav
 from .microphone import Microphone
 from .wav import Fault
 
@@ -85,8 +83,9 @@ class Reading:
         self._closers: list[Callable[[], object]] = []
         self._start: Optional[int] = None  # where it stood, if it can go back
         self._once = False  # what was read of it can't be had again, but by going back
+        self._key: Hashable = None  # of what is left of it
         self.begun = False
-        self._held: Optional[list[Block]] = []  # what was read of that, until it goes on the wire
+        self._held: Optional[list[wav.Block]] = []  # what was read of that, until it goes on the wire
         self._put_back = False
         self._blocks = self._opened(size)
 
@@ -125,7 +124,8 @@ class Reading:
             self._once = False  # what is said now is what is wanted of it
         if not self._once:
             return blocks
-        blocks = _go_on(_origin(source), blocks, fault)
+        self._key = leftover.key_of(_origin(source))
+        blocks = leftover.go_on(self._key, _origin(source), blocks, fault)
         self._start = _position(source)
         return blocks
 
@@ -137,7 +137,16 @@ class Reading:
             way = "; download it first, or give urllib.request.urlopen(url)" if "://" in str(path) else ""
             raise self._fault(f"can't open the audio file {os.fspath(path)!r}: {exc}{way}") from exc
         self._closers.append(file.close)
-        return _read_blocks(file, size)
+        self._key = leftover.key_of(file)
+        self._once = self._key != id(file)  # /dev/stdin and the like: opening it anew gives what is left
+        blocks = _read_blocks(file, size)
+        if not self._once:
+            return blocks
+        try:
+            return leftover.go_on(self._key, path, blocks, self._fault)
+        except AudioError:
+            file.close()
+            raise
 
     def __iter__(self) -> Reading:
         return self
@@ -189,7 +198,7 @@ class Reading:
             return
         self._put_back = True
         if self._once and self.count and not self._go_back():
-            _remember(_origin(self._source), self.count, self._held)
+            leftover.remember(self._key, _origin(self._source), self.count, self._held)
 
     def _go_back(self) -> bool:
         if self._start is None:
@@ -293,23 +302,6 @@ def _wait(descriptor: int) -> None:
         select.select([descriptor], [], [])
 
 
-# -- once and again --------------------------------------------------------------------------------------
-
-
-class _Left(NamedTuple):
-    """What a call that failed has left of a source that can't go back."""
-
-    reference: Callable[[], Any]
-    position: Optional[int]  # where it says it stands
-    read: int
-    held: Optional[list[Block]]  # what was read of it, if nothing of that went out
-
-
-# By identity. What can't be referenced weakly (iterators of lists, map, chain) is held, the last few.
-_left: dict[int, _Left] = {}
-_held: collections.deque[Any] = collections.deque(maxlen=4)
-
-
 def _origin(source: Any) -> Any:
     return source.origin if isinstance(source, Proxy) else source
 
@@ -326,59 +318,3 @@ def _position(source: Any) -> Optional[int]:
     except Exception:  # noqa: BLE001  # the caller's code: it can't, whatever it says
         return None
     return position if isinstance(position, int) else None
-
-
-def _told(source: Any) -> Optional[int]:
-    try:
-        position = source.tell()
-    except Exception:  # noqa: BLE001  # it has no such method, or it is closed, or asynchronous
-        return None
-    return position if isinstance(position, int) else None
-
-
-def _remember(source: Any, count: int, held: Optional[list[Block]]) -> None:
-    key = id(source)
-
-    def forget(_: object) -> None:
-        _left.pop(key, None)
-
-    reference: Callable[[], Any]
-    try:
-        reference = weakref.ref(source, forget)
-    except TypeError:
-        if len(_held) == _held.maxlen:
-            _left.pop(id(_held[0]), None)
-        _held.append(source)
-        reference = partial(_same, source)
-    _left[key] = _Left(reference, _told(source), count, held)
-
-
-def _same(source: Any) -> Any:
-    return source
-
-
-def _go_on(source: Any, blocks: Iterator[Any], fault: Fault) -> Iterator[Any]:
-    """Begin a source that a failed call has had: with what that had not sent, or not at all."""
-    left = _left.get(id(source))
-    if left is None or left.reference() is not source:
-        return blocks
-    if left.position is not None and left.position != _told(source):
-        del _left[id(source)]  # its owner has moved it
-        return blocks
-    if left.held is None:
-        rest = (
-            "itertools.chain(source)"
-            if isinstance(source, Iterator)
-            else 'iter(lambda: source.read(4096), b"")'
-        )
-        raise fault(
-            f"the audio source was read up to byte {left.read} by a call that failed, and can't go back; "
-            f"give it from its beginning, or, if what is left is what you want, {rest}"
-        )
-    del _left[id(source)]
-    return _after(left.held, blocks)
-
-
-def _after(held: list[Block], blocks: Iterator[Any]) -> Iterator[Any]:
-    yield from held
-    yield from blocks

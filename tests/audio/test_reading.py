@@ -350,6 +350,45 @@ def test_a_source_that_fails_to_go_back_is_refused_like_one_that_cannot(caplog: 
         open_source(source, PCM)
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="objects are told apart here, not pipes")
+@pytest.mark.parametrize("kind", ["descriptor", "path", "buffered", "socket"])
+@pytest.mark.parametrize("sent", [True, False])
+def test_a_pipe_is_the_same_source_by_whatever_object_it_is_read(kind: str, sent: bool) -> None:
+    left, right = socket.socketpair() if kind == "socket" else (None, None)
+    reader, writer = (left.fileno(), right.fileno()) if left and right else os.pipe()
+
+    def opened() -> Any:
+        if kind == "path":
+            return f"/dev/fd/{reader}"
+        return open(reader, "rb", buffering=-1 if kind == "buffered" else 0, closefd=False)
+
+    os.write(writer, DATA[:20000])
+    first, second = opened(), opened()
+    source = open_source(first, PCM)
+    if sent:
+        part_of(source)
+        with pytest.raises(AudioError, match="read up to byte"):
+            open_source(second, PCM)
+    else:
+        source.put_back()
+        source.close()
+        if kind == "buffered":  # what the first one has in its buffer is out of reach
+            with pytest.raises(AudioError, match="read up to byte"):
+                open_source(second, PCM)
+        else:
+            os.close(writer) if right is None else right.shutdown(socket.SHUT_WR)
+            assert heard(open_source(second, PCM)) == DATA[:20000]
+    for end in (first, second):
+        getattr(end, "close", int)()
+    if left and right:
+        left.close()
+        right.close()
+    else:
+        os.close(reader)
+        if sent or kind == "buffered":
+            os.close(writer)
+
+
 def test_what_cannot_go_back_is_not_kept_alive() -> None:
     class Big(Pipe):
         gone = 0
