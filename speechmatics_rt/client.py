@@ -62,6 +62,9 @@ class BaseClient(EventEmitter):
             emitted before each attempt, and once the session has started its handlers may set
             ``message["reconnect"] = False``; ``Resumed`` when the session goes on.
         sdk_identifier: What to say as ``sm-sdk`` in the URL's query, in place of this package's own name.
+        keep_transcript: How many seconds of the transcript to keep, the latest, in sessions that run for
+            days: an hour of speech takes 3.6 MB. None keeps all, 0 nothing; handlers get every message
+            anyway, and ``end_time`` and the figures count all. See :class:`Transcript`.
         handler_errors: ``"log"`` an exception of a handler, or ``"raise"`` it from ``transcribe()``,
             ``stream()`` or ``stop_session()``.
 
@@ -78,12 +81,15 @@ class BaseClient(EventEmitter):
         conn_config: Optional[ConnectionConfig] = None,
         sdk_identifier: Optional[str] = None,
         resume: Union[bool, ResumePolicy] = False,
+        keep_transcript: Optional[float] = None,
         handler_errors: Literal["log", "raise"] = "log",
     ) -> None:
         # First of all, for the finaliser of a client whose construction fails below.
         self._session: Optional[Session] = None
         super().__init__(handler_errors=handler_errors)
         self._connector = Connector(auth, api_key, url, conn_config, sdk_identifier, resume)
+        Transcript(keep=keep_transcript)  # refuses what is no number of seconds
+        self._keep_transcript = keep_transcript
         self._pid = os.getpid()
         # Guards which session is the current one; held for assignments only.
         self._current_lock = threading.Lock()
@@ -331,7 +337,14 @@ class BaseClient(EventEmitter):
     def _attempt(self, request: SessionRequest, streamed: bool) -> Session:
         log = SessionLog(logger, request_id_of(request.ws_headers))
         connection = self._connector.link(request, log, _listening(self))
-        session = Session(connection, request.start, request.audio_format, log, streamed=streamed)
+        session = Session(
+            connection,
+            request.start,
+            request.audio_format,
+            log,
+            streamed=streamed,
+            keep_transcript=self._keep_transcript,
+        )
         with self._current_lock:
             self._session = session
             closed = self._closed_while_opening
@@ -373,13 +386,17 @@ class BaseClient(EventEmitter):
             session = self._open(request.with_audio(audio_format), streamed=True)
         except BaseException:
             for source in sources.values():
+                source.put_back()
                 source.close()
             raise
-        messages = MessageStream(session, self, deadline=request.deadline, timeout=request.timeout)
+        messages = MessageStream(
+            session, self, deadline=request.deadline, timeout=request.timeout, sources=sources.values()
+        )
         try:
             feed(session, sources, request.speed)
         except BaseException:
             messages.close()
+            messages.put_back()
             raise
         return messages
 

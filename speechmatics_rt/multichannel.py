@@ -140,6 +140,7 @@ def _open_sources(
         _check_together(opened)
     except BaseException:
         for source in opened.values():
+            source.put_back()
             source.close()
         raise
     return opened

@@ -10,6 +10,7 @@ from collections.abc import Awaitable
 from concurrent import futures
 from typing import Any, Callable, Optional, TypeVar
 
+from ..audio import Proxy
 from ..auth import AuthBase
 from ..config import ConnectionConfig
 from ..exceptions import SessionError, TimeoutError
@@ -125,16 +126,20 @@ class _Caller:
             self._pending.cancel()
 
 
-class Bridge:
+class Bridge(Proxy):
     """An asynchronous source as a blocking iterable: a thread asks for blocks, the loop reads them.
 
     Args:
         step: Gives the next block; nothing (None, or no bytes) at the end.
+        origin: The source.
     """
 
-    def __init__(self, step: Callable[[], Awaitable[Any]]) -> None:
+    def __init__(self, step: Callable[[], Awaitable[Any]], origin: Any) -> None:
+        self.origin = origin
+        self.once = hasattr(origin, "read") or origin.__aiter__() is origin
         self._step = step
-        self._caller = _Caller(asyncio.get_running_loop())
+        self._loop = asyncio.get_running_loop()
+        self._caller = _Caller(self._loop)
 
     def __iter__(self) -> Bridge:
         return self
@@ -147,6 +152,22 @@ class Bridge:
         if not block:
             raise StopIteration
         return block
+
+    def position(self) -> Optional[int]:
+        """Tell where the source stands; None if it can't go back there. Not to be called in the loop."""
+        source = self.origin
+        if not is_coroutine_method(source, "seek"):
+            return None
+        if is_coroutine_method(source, "tell"):
+            seekable = not is_coroutine_method(source, "seekable") or self._caller.call(source.seekable)
+            position: Optional[int] = self._caller.call(source.tell) if seekable else None
+        else:  # an upload of Starlette seeks by itself, but only what is behind it says where it stands
+            position = source.file.tell()
+        return position
+
+    def go_back(self, position: int) -> None:
+        """Let the source stand there again. Not to be called in the loop."""
+        _Caller(self._loop).call(lambda: self.origin.seek(position))
 
     def close(self) -> None:
         """Give up the read that is under way."""

@@ -62,6 +62,7 @@ class _AsyncBase(AsyncEmitter):
         conn_config: Optional[ConnectionConfig] = None,
         sdk_identifier: Optional[str] = None,
         resume: Union[bool, ResumePolicy] = False,
+        keep_transcript: Optional[float] = None,
         handler_errors: Literal["log", "raise"] = "log",
     ) -> None:
         super().__init__(handler_errors=handler_errors)
@@ -75,6 +76,7 @@ class _AsyncBase(AsyncEmitter):
             conn_config=conn_config,
             sdk_identifier=sdk_identifier,
             resume=resume,
+            keep_transcript=keep_transcript,
         )
         self._dispatcher: Optional[Dispatcher] = None
         self._turn: Optional[asyncio.Lock] = None  # to send; made in the loop, as Python 3.9 binds it there
@@ -378,8 +380,15 @@ class AsyncMessageStream:
         await self._open()
         return self
 
-    async def __aexit__(self, *exc_info: object) -> None:
+    async def __aexit__(self, exc_type: Optional[type[BaseException]], *_: object) -> None:
         await self.close()
+        if exc_type is not None:
+            await self._put_back()
+
+    async def _put_back(self) -> None:
+        """Let a second attempt see the whole of the source; on a thread, as that may need the loop."""
+        if self._messages is not None:
+            await in_thread(self._messages.put_back)
 
     def __aiter__(self) -> AsyncMessageStream:
         return self
@@ -398,6 +407,9 @@ class AsyncMessageStream:
                     return message  # type: ignore[return-value]  # what is in it is for the server to say
         except asyncio.CancelledError:
             await self.close()
+            raise
+        except SpeechmaticsError:
+            await self._put_back()
             raise
 
     async def finish(self) -> Transcript:
@@ -434,5 +446,5 @@ class AsyncMessageStream:
         step = step_of(source, size)
         if step is None:
             return source
-        self._bridges.append(Bridge(step))
+        self._bridges.append(Bridge(step, source))
         return self._bridges[-1]

@@ -1,20 +1,24 @@
 """From anything that holds audio to chunks of whole samples. Does no I/O but for reading the source.
 
-``source`` finds out what a caller gave and what goes on the wire, ``wav`` reads headers, ``microphone``
-records.
+``source`` finds out what goes on the wire and cuts it, ``reading`` reads what a caller gave and puts it
+back, ``leftover`` remembers what can't be put back, ``hints`` says what to give instead, ``wav`` reads
+headers, ``split`` parts channels, ``gather`` joins tiny pieces, ``microphone`` records.
 """
 
 from __future__ import annotations
 
 from . import source
 from .microphone import Microphone
-from .source import AudioSource, Block, Pacer, Source, check_chunk, described, open_source, split_channels
+from .reading import Proxy, described
+from .source import AudioSource, Block, Pacer, Source, check_chunk, open_source
+from .split import split_channels
 
 __all__ = [
     "AudioSource",
     "Block",
     "Microphone",
     "Pacer",
+    "Proxy",
     "Source",
     "check_chunk",
     "described",

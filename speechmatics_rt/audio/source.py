@@ -6,43 +6,29 @@ what goes on the wire; :class:`Pacer` says when it may.
 
 from __future__ import annotations
 
-import io
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
-from inspect import iscoroutinefunction
 from itertools import chain
-from typing import Any, Callable, Literal, Optional, Protocol, Union
+from typing import Callable, Optional
 
-from ..config import TEXT, AudioEncoding, AudioFormat, a_list, plain
-from ..exceptions import AudioError, SpeechmaticsError
+from ..config import AudioEncoding, AudioFormat
+from ..exceptions import AudioError
+from ..log import SessionLog
 from . import wav
+from .gather import gathered
+from .reading import Block, Readable, Reading, Source, as_bytes, fault_of
 from .wav import Fault
 
-__all__ = ["AudioSource", "Pacer", "Readable", "Source", "check_chunk", "open_source", "split_channels"]
-
-Block = Union[bytes, bytearray, memoryview]
-
-
-class Readable(Protocol):
-    """Anything with a blocking ``read(size)`` that gives at most ``size`` bytes, and ``b""`` at the end."""
-
-    def read(self, size: int, /) -> Optional[Block]: ...
-
-
-Source = Union[str, "os.PathLike[str]", Readable, Iterable[Block], Block]
-
-
-def _fault(channel: Optional[str], text: str) -> AudioError:
-    return AudioError(text if channel is None else f"channel {channel!r}: {text}", channel=channel)
+__all__ = ["AudioSource", "Block", "Pacer", "Readable", "Source", "check_chunk", "open_source"]
 
 
 class AudioSource:
     """Audio on its way: iterate once to get it as ``bytes``, in chunks of at most ``chunk_size``.
 
     Raw audio comes in whole samples. What a live source gives is passed on as soon as it holds a sample,
-    never held back to fill a chunk. Iterating raises AudioError when the source fails, and at its end when
-    that cuts a sample in two. For one thread at a time; ``close()`` may be called from any.
+    never held back to fill a chunk; but tiny pieces are put together as far as they are at hand. Iterating
+    raises AudioError when the source fails, and at its end when that cuts a raw sample in two. For one
+    thread at a time.
 
     Attributes:
         audio_format: What goes on the wire.
@@ -63,27 +49,51 @@ class AudioSource:
         audio_format: AudioFormat,
         *,
         duration: Optional[float] = None,
-        close: Callable[[], object],
+        reading: Reading,
+        again: Callable[[], AudioSource],
     ) -> None:
         self.audio_format = audio_format
         self.duration = duration
         first = next(chunks, b"")
         self.empty = not first
-        self._chunks = chain((first,), chunks) if first else chunks
-        self._close = close
+        self._first = first
+        self._chunks = chunks
+        self._reading = reading
+        self._again = again
+        self._used = False
         raw = audio_format.encoding is not None
         self._bytes_per_second = audio_format.bytes_per_sample * audio_format.sample_rate if raw else 0
 
     def __iter__(self) -> Iterator[bytes]:
-        return self._chunks
+        self._used = True
+        self._reading.begin()
+        return chain((self._first,), self._chunks) if self._first else self._chunks
 
     def seconds(self, size: int) -> Optional[float]:
         """Return how long ``size`` bytes last; None for a file, where bytes tell no time."""
         return size / self._bytes_per_second if self._bytes_per_second else None
 
+    def log_with(self, log: SessionLog) -> None:
+        """Say what there is to warn of with the ids of the session that it goes to."""
+        self._reading.log_with(log)
+
+    def fresh(self) -> AudioSource:
+        """Return this if nothing was taken of it, or the same once more.
+
+        Raises:
+            AudioError: It can't be opened again, or has nothing more to give.
+        """
+        return self._again() if self._used else self
+
+    def put_back(self) -> None:
+        """Let a second attempt see the same, or be refused; when the call has failed and nobody reads."""
+        self._used = True
+        self._reading.put_back()
+
     def close(self) -> None:
         """Close what was opened here (a path); what the caller opened stays open."""
-        self._close()
+        self._used = True
+        self._reading.close()
 
 
 def open_source(
@@ -108,27 +118,43 @@ def open_source(
             several channels. What the source itself raised is its cause.
         ConfigurationError: The audio format is wrong.
     """
-    fault = partial(_fault, channel)
     if isinstance(source, AudioSource):
-        return source  # opened already, by split_channels()
+        return source.fresh()  # opened already, by split_channels()
     if audio_format is not None:
         audio_format.check()
-    given, close = _opened(source, (audio_format or AudioFormat()).chunk_size, fault)
+    given, fault = audio_format, partial(fault_of, channel)
+    size = (audio_format or AudioFormat()).chunk_size
+    reading = Reading(source, size, channel)
     try:
-        blocks = _blocks(given, fault)
-        duration = None
+        blocks: Iterator[wav.Block] = reading
+        duration = header = None
         if audio_format is None:
-            header, blocks = wav.take_header(blocks, fault, partial(_check_mono, fault))
+            stream = wav.Stream(reading)
+            header = wav.read_header(stream, fault, partial(_check_mono, fault))
             audio_format = header.audio_format if header else AudioFormat()
             duration = header.duration if header else None
-        opened = AudioSource(_cut(blocks, audio_format, fault), audio_format, duration=duration, close=close)
+            blocks = wav.samples(stream, header, reading.warn) if header else stream.take()
+        # Nobody chose where a WAV ends: a recorder died, a download was cut.
+        left_over = partial(_warn_of_rest, reading) if header else partial(_refuse_rest, audio_format, fault)
+        chunks = _cut(gathered(blocks, audio_format.chunk_size, reading), audio_format, left_over)
+        again = partial(open_source, source, given, channel=channel, may_be_empty=may_be_empty)
+        opened = AudioSource(chunks, audio_format, duration=duration, reading=reading, again=again)
+        if opened.empty and (not may_be_empty or reading.is_at_end()):
+            raise _empty(reading, fault)  # noqa: TRY301  # closed below
     except BaseException:  # KeyboardInterrupt in a slow first read too
-        close()
+        reading.put_back()
+        reading.close()
         raise
-    if opened.empty and not may_be_empty:
-        close()
-        raise fault("the audio source is empty")
     return opened
+
+
+def _empty(reading: Reading, fault: Fault) -> AudioError:
+    at = reading.is_at_end()
+    if at is not None:
+        return fault(f"the audio source is empty: it stands at its end, behind {at} bytes; seek(0) goes back")
+    if reading.may_be_at_end():
+        return fault("the audio source is empty, or stands at its end: it gives its audio only once")
+    return fault("the audio source is empty")
 
 
 def check_chunk(payload: Block, audio_format: AudioFormat, *, channel: Optional[str] = None) -> Block:
@@ -138,78 +164,14 @@ def check_chunk(payload: Block, audio_format: AudioFormat, *, channel: Optional[
         AudioError: It isn't bytes, or cuts a raw sample in two.
     """
     if type(payload) is not bytes and type(payload) is not bytearray:
-        payload = _as_bytes(payload, partial(_fault, channel))
+        payload = as_bytes(payload, partial(fault_of, channel))
     encoding = audio_format.encoding
     if encoding is not None and len(payload) % _SAMPLE_SIZE[encoding]:
-        raise _misaligned(f"a chunk of {len(payload)} bytes", audio_format, partial(_fault, channel))
+        raise _misaligned(f"a chunk of {len(payload)} bytes", audio_format, partial(fault_of, channel))
     return payload
 
 
 _SAMPLE_SIZE: dict[str, int] = {kind: AudioFormat(kind).bytes_per_sample for kind in AudioEncoding}
-
-
-def split_channels(path: Union[str, os.PathLike[str]], labels: Sequence[str]) -> dict[str, AudioSource]:
-    """Open a WAV of several channels as one source for each, in the order of the file.
-
-    For :meth:`MultiChannelClient.transcribe`::
-
-        client.transcribe(split_channels("call.wav", ["agent", "caller"]))
-
-    Args:
-        path: A WAV file of 16-bit or float PCM, or of mu-law.
-        labels: A name for each of its channels; the first one is the left one of a stereo file.
-
-    Raises:
-        AudioError: It can't be opened, is another kind of file, or has another number of channels.
-        ConfigurationError: The labels are no list of different strings.
-    """
-    a_list(TEXT, least=1, different=True)("labels", plain(labels))
-    opened: dict[str, AudioSource] = {}
-    try:
-        for number, label in enumerate(labels):
-            opened[label] = _one_of_several(path, number, len(labels), partial(_fault, label))
-    except BaseException:
-        for source in opened.values():
-            source.close()
-        raise
-    return opened
-
-
-def _one_of_several(path: Union[str, os.PathLike[str]], number: int, count: int, fault: Fault) -> AudioSource:
-    # Each channel reads the file for itself: shared blocks would have to wait for the slowest channel.
-    given, close = _opened(path, AudioFormat().chunk_size * count, fault)
-    try:
-        check = partial(_check_count, os.fspath(path), count, fault)
-        header, blocks = wav.take_header(_blocks(given, fault), fault, check)
-        if header is None:
-            raise fault(f"{os.fspath(path)} is no WAV of PCM or mu-law samples")  # noqa: TRY301  # closed below
-        one = header.audio_format
-        width = one.bytes_per_sample
-        frames = _whole_frames(blocks, width * count, fault)
-        kind: Literal["B", "H", "I"] = "B" if width == 1 else "H" if width == 2 else "I"
-        chunks = (memoryview(block).cast(kind)[number::count].tobytes() for block in frames)
-        return AudioSource(chunks, one, duration=header.duration, close=close)
-    except BaseException:
-        close()
-        raise
-
-
-def _check_count(path: str, labels: int, fault: Fault, channels: int) -> None:
-    if channels != labels:
-        raise fault(f"{path} has {channels} channels, but {labels} labels were given")
-
-
-def _whole_frames(blocks: Iterator[bytes], size: int, fault: Fault) -> Iterator[bytes]:
-    """Cut between samples of all channels."""
-    rest = b""
-    for block in blocks:
-        block = rest + block
-        whole = len(block) - len(block) % size
-        rest = block[whole:]
-        if whole:
-            yield block[:whole]
-    if rest:
-        raise fault(f"the WAV ends inside a sample: {len(rest)} bytes are left over")
 
 
 def _check_mono(fault: Fault, channels: int) -> None:
@@ -249,105 +211,39 @@ class Pacer:
         return time
 
 
-# -- reading -------------------------------------------------------------------------------------------
-
-
-def _opened(source: Any, size: int, fault: Fault) -> tuple[Iterator[Any], Callable[[], object]]:
-    """Give an iterator over what the source yields, and what closes it if it was opened here."""
-    if isinstance(source, (str, os.PathLike)):
-        try:
-            # Unbuffered: a named pipe gives what it has, where a buffer would wait until it is full.
-            file = open(source, "rb", buffering=0)  # noqa: SIM115 - closed by AudioSource.close()
-        except (OSError, ValueError) as exc:
-            raise fault(f"can't open the audio file {os.fspath(source)!r}: {exc}") from exc
-        return iter(partial(file.read, size), b""), file.close
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        return iter((source,)), _nothing
-    read = getattr(source, "read", None)
-    if iscoroutinefunction(read) or (hasattr(source, "__aiter__") and not hasattr(source, "__iter__")):
-        raise fault(
-            f"the audio source ({_kind(source)}) is asynchronous; AsyncClient takes it, this client can't"
-        )
-    if callable(read):
-        if isinstance(source, io.BufferedReader):
-            read = source.read1  # the same as above, for pipes, sockets and standard input
-        return iter(partial(read, size), b""), _nothing
-    try:
-        return iter(source), _nothing
-    except TypeError as exc:
-        raise fault(
-            f"{_kind(source)} is no audio; give a path, an object with read(size), or an iterable of bytes"
-        ) from exc
-    except SpeechmaticsError:
-        raise
-    except Exception as exc:
-        raise fault(f"the audio source could not begin: {described(exc)}") from exc
-
-
-def _nothing() -> None:
-    """Close nothing: the caller opened it."""
-
-
-def described(error: BaseException) -> str:
-    """Name an error of the user's code, and give its text if it has one."""
-    try:
-        return f"{_kind(error)}: {error}"
-    except Exception:  # noqa: BLE001  # its own text fails: the name must do
-        return _kind(error)
-
-
-def _kind(thing: object) -> str:
-    return type(thing).__name__
-
-
-def _blocks(given: Iterator[Any], fault: Fault) -> Iterator[bytes]:
-    """Yield what the source gives, checked, and name its failures."""
-    count = 0
-    while True:
-        try:
-            block = next(given)
-        except StopIteration:
-            return
-        except SpeechmaticsError:
-            raise  # a source of ours (the microphone) has said what is wrong
-        except Exception as exc:
-            raise fault(f"the audio source failed after {count} bytes: {described(exc)}") from exc
-        if type(block) is not bytes:
-            block = _as_bytes(block, fault)
-        count += len(block)
-        yield block
-
-
-def _as_bytes(block: Any, fault: Fault) -> bytes:
-    if isinstance(block, (bytes, bytearray, memoryview)):
-        return bytes(block)
-    if isinstance(block, str):
-        raise fault(
-            'the audio is text (str), not bytes; read it in binary mode: open(path, "rb"), sys.stdin.buffer'
-        )
-    if block is None:
-        raise fault(
-            "the audio source gave None: it is in non-blocking mode and has no data; make it blocking"
-        )
-    raise fault(f"the audio is {_kind(block)}, not bytes; many types have a method tobytes()")
-
-
-def _cut(blocks: Iterator[bytes], audio_format: AudioFormat, fault: Fault) -> Iterator[bytes]:
-    """Cut blocks of any length into chunks; raw samples stay whole."""
+def _cut(
+    blocks: Iterator[wav.Block], audio_format: AudioFormat, left_over: Callable[[int, int], None]
+) -> Iterator[bytes]:
+    """Cut blocks of any length into chunks; raw samples stay whole. No block is copied as a whole."""
     size = audio_format.chunk_size
     sample = 1 if audio_format.encoding is None else audio_format.bytes_per_sample
     rest = b""
     count = 0
     for block in blocks:
         count += len(block)
+        view, at = memoryview(block), 0
         if rest:
-            block = rest + block
-        end = len(block) - len(block) % sample
-        for at in range(0, end, size):
-            yield block[at : min(at + size, end)]
-        rest = block[end:]
+            at = min(size - len(rest), len(view))
+            head = rest + view[:at]
+            whole = len(head) - len(head) % sample
+            rest = head[whole:]
+            if whole:
+                yield head[:whole]
+        end = len(view) - (len(view) - at) % sample
+        for start in range(at, end, size):
+            yield bytes(view[start : min(start + size, end)])
+        if at < len(view):
+            rest = bytes(view[end:])
     if rest:
-        raise _misaligned(f"the audio ends after {count} bytes, which", audio_format, fault)
+        left_over(count, len(rest))
+
+
+def _refuse_rest(audio_format: AudioFormat, fault: Fault, count: int, rest: int) -> None:
+    raise _misaligned(f"the audio ends after {count} bytes, which", audio_format, fault)
+
+
+def _warn_of_rest(reading: Reading, count: int, rest: int) -> None:
+    reading.warn(wav.CUT.format(rest))
 
 
 def _misaligned(what: str, audio_format: AudioFormat, fault: Fault) -> AudioError:

@@ -1,4 +1,4 @@
-"""The header of a WAV file: what the samples are, and where they lie.
+"""WAV: what its samples are, and where they lie; also those of WAVs that follow in the same stream.
 
 Not the standard library's ``wave``: that wants files it can seek in, and knows neither float samples nor
 the lengths that a recorder writes before it knows them. Pure but for asking for more bytes.
@@ -7,16 +7,17 @@ the lengths that a recorder writes before it knows them. Pure but for asking for
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain
 from struct import unpack_from
-from typing import Callable, NamedTuple, Optional
+from typing import Callable, NamedTuple, Optional, Union
 
 from ..config import AudioEncoding, AudioFormat
 from ..exceptions import AudioError
 
-__all__ = ["Fault", "Header", "at_most", "take_header"]
+__all__ = ["CUT", "Block", "Fault", "Header", "Stream", "Warn", "read_header", "samples"]
 
+Block = Union[bytes, memoryview]
 Fault = Callable[[str], AudioError]  # builds the error, with the channel's name
+Warn = Callable[[str], None]
 
 _ENCODINGS = {  # format tag, bits a sample
     (1, 16): AudioEncoding.PCM_S16LE,
@@ -26,7 +27,14 @@ _ENCODINGS = {  # format tag, bits a sample
 _EXTENSIBLE = 0xFFFE
 _EXTENSIBLE_TAIL = bytes.fromhex("000000001000800000aa00389b71")  # of a GUID that stands for a format tag
 _LONGEST_HEADER = 1024 * 1024  # beyond that (pictures, notes) it goes as a file
-_STREAMED = (0, 0xFFFFFFFF)  # lengths written by who couldn't know: ffmpeg to a pipe, a recorder that died
+
+
+CUT = "the WAV ends inside a sample; its last bytes ({}) are left out"
+
+
+def _is_placeholder(size: int) -> bool:
+    """Whether it was written by who couldn't know: ffmpeg, sox, arecord to a pipe, a recorder that died."""
+    return size == 0 or size >= 0xFFFFFF00 or 0x7FFFEF00 <= size <= 0x80000100
 
 
 class Header(NamedTuple):
@@ -38,42 +46,149 @@ class Header(NamedTuple):
     size: Optional[int]  # bytes of samples; None: up to the end
 
     @property
+    def frame(self) -> int:
+        """Bytes of one sample on all channels."""
+        return self.audio_format.bytes_per_sample * self.channels
+
+    @property
+    def whole(self) -> Optional[int]:
+        """Bytes of whole samples; None where that isn't said."""
+        return None if self.size is None else self.size - self.size % self.frame
+
+    @property
     def duration(self) -> Optional[float]:
-        rate = self.audio_format.bytes_per_sample * self.audio_format.sample_rate * self.channels
-        return None if self.size is None else self.size / rate
+        return None if not self.whole else self.seconds(self.whole)
+
+    def seconds(self, size: int) -> float:
+        return size / (self.frame * self.audio_format.sample_rate)
 
 
-def take_header(
-    blocks: Iterator[bytes], fault: Fault, check_channels: Callable[[int], None]
-) -> tuple[Optional[Header], Iterator[bytes]]:
-    """Take off a header that is understood; put everything back if there is none.
+class Stream:
+    """Bytes that come in blocks of any length, taken by their number.
+
+    A block is never copied as a whole: what is looked at before it is taken is.
+    """
+
+    def __init__(self, blocks: Iterator[Block]) -> None:
+        self._blocks = blocks
+        self._head = bytearray()  # looked at
+        self._rest: Block = b""  # of the block it came from
+
+    def first(self, size: int) -> bytearray:
+        """Look at the first ``size`` bytes, or more; fewer at the end. They stay."""
+        head = self._head
+        while len(head) < size:
+            if not len(self._rest):
+                block = next(self._blocks, None)
+                if block is None:
+                    break
+                self._rest = memoryview(block)
+            wanted = size - len(head)
+            head += self._rest[:wanted]
+            self._rest = self._rest[wanted:]
+        return head
+
+    def take(self, size: Optional[int] = None) -> Iterator[Block]:
+        """Take ``size`` bytes, or all, in blocks as they come."""
+        while size is None or size > 0:
+            block: Optional[Block]
+            if self._head:
+                block, self._head = bytes(self._head), bytearray()
+            elif len(self._rest):
+                block, self._rest = self._rest, b""
+            else:
+                block = next(self._blocks, None)
+                if block is None:
+                    return
+            if size is not None:
+                if len(block) > size:
+                    self._put_back(memoryview(block)[size:])
+                    block = memoryview(block)[:size]
+                size -= len(block)
+            if len(block):
+                yield block
+
+    def _put_back(self, block: memoryview) -> None:
+        if len(self._rest):  # the block was the head
+            self._head = bytearray(block)
+        else:
+            self._rest = block
+
+    def skip(self, size: int) -> int:
+        """Take so many bytes for nothing; return how many there were."""
+        return sum(map(len, self.take(size)))
+
+
+def read_header(stream: Stream, fault: Fault, check_channels: Callable[[int], None]) -> Optional[Header]:
+    """Take off a header that is understood; take nothing if there is none, or one the service must judge.
 
     ``check_channels`` is told their number, in whatever encoding, and raises if it is the wrong one.
     """
-    head = bytearray()
-
-    def first(size: int) -> bytearray:
-        while len(head) < size:
-            block = next(blocks, None)
-            if block is None:
-                break
-            head.extend(block)
-        return head
-
-    header = _read_header(first, fault, check_channels)
-    rest = chain((bytes(head[header.start :] if header else head),), blocks)
-    return header, rest if header is None or header.size is None else at_most(rest, header.size)
+    header = _header(stream.first, fault, check_channels)
+    if header is not None:
+        stream.skip(header.start)
+    return header
 
 
-def at_most(blocks: Iterator[bytes], size: int) -> Iterator[bytes]:
-    for block in blocks:
-        yield block[:size]
-        size -= len(block)
-        if size <= 0:
-            return  # other chunks may follow the samples
+def samples(stream: Stream, header: Header, warn: Warn) -> Iterator[Block]:
+    """Yield the samples, and those of all WAVs that follow; warn if some are left out or are missing."""
+    part: Optional[Header] = header
+    while part is not None:
+        count = 0
+        for block in stream.take(part.whole):
+            count += len(block)
+            yield block
+        if part.size is None or part.whole is None:
+            return
+        if count < part.whole:
+            warn(
+                f"the WAV ends after {part.seconds(count):.2f} s of audio, but its header promises "
+                f"{part.seconds(part.whole):.2f} s; it was cut short"
+            )
+            return
+        stream.skip(part.size - part.whole)
+        part = _following(stream, header, part.size % 2, warn)
 
 
-def _read_header(
+def _following(stream: Stream, header: Header, padding: int, warn: Warn) -> Optional[Header]:
+    """Skip what may follow samples, up to samples that go with them: of another WAV, or another part."""
+    if padding and stream.first(1)[:1] == b"\0":  # not everybody fills up to an even place
+        stream.skip(1)
+    while True:
+        head = stream.first(12)
+        zeros = len(head) - len(head.lstrip(b"\0"))
+        if not head:
+            return None
+        if zeros:
+            stream.skip(zeros)
+        elif _is_wav(head):
+            return _another(stream, header, warn)
+        elif len(head) >= 8 and _is_name(head[:4]):
+            name, size = unpack_from("<4sI", head)
+            stream.skip(8)
+            if name == b"data":
+                return header._replace(start=0, size=None if _is_placeholder(size) else size)
+            if stream.skip(size + size % 2) < size:
+                warn(f"the WAV ends inside its chunk {name.decode()!r}, which follows the samples")
+                return None
+        else:
+            warn("what follows the samples of the WAV is left out: its header says that they end there")
+            return None
+
+
+def _another(stream: Stream, header: Header, warn: Warn) -> Optional[Header]:
+    try:
+        following = read_header(stream, AudioError, lambda channels: None)
+    except AudioError as exc:
+        warn(f"another WAV follows and is left out: {exc.text}")
+        return None
+    if following is None or following[:2] != header[:2]:
+        warn("another WAV follows and is left out: its samples are of another format")
+        return None
+    return following
+
+
+def _header(
     first: Callable[[int], bytearray], fault: Fault, check_channels: Callable[[int], None]
 ) -> Optional[Header]:
     """Read the chunks of a WAV up to its samples; ``first(n)`` gives its first n bytes, fewer at the end.
@@ -93,8 +208,8 @@ def _read_header(
         if name == b"data":
             if encoding is None or not rate or not channels:
                 return None
-            whole = size - size % (AudioFormat(encoding).bytes_per_sample * channels)
-            return Header(AudioFormat(encoding, rate), channels, at, None if size in _STREAMED else whole)
+            unknown = _is_placeholder(size) and not (size == 0 and _is_empty(first, at))
+            return Header(AudioFormat(encoding, rate), channels, at, None if unknown else size)
         if name == b"fmt " and 16 <= size <= _LONGEST_HEADER:
             head = first(at + size)
             if len(head) >= at + size:
@@ -106,6 +221,22 @@ def _read_header(
 
 def _is_wav(head: bytearray) -> bool:
     return len(head) >= 12 and head[:4] == b"RIFF" and head[8:12] == b"WAVE"
+
+
+def _is_name(name: bytearray) -> bool:
+    return all(0x20 <= character < 0x7F for character in name)
+
+
+def _is_empty(first: Callable[[int], bytearray], at: int) -> bool:
+    """Tell samples of the length 0, after which other chunks stand, from a length nobody has filled in."""
+    (riff,) = unpack_from("<I", first(8), 4)
+    if _is_placeholder(riff):
+        return False
+    head = first(at + 8)
+    if len(head) < at + 8 or not _is_name(head[at : at + 4]):
+        return False
+    (size,) = unpack_from("<I", head, at + 4)
+    return bool(at + size <= riff)  # both are counted without the 8 bytes of their own heads
 
 
 def _read_format(chunk: bytes) -> tuple[Optional[AudioEncoding], int, int]:

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Optional, Union
 
-from ..exceptions import ConfigurationError, ProtocolError
+from ..exceptions import AudioError, ConfigurationError, ProtocolError
 from ..protocol import Phase, ProtocolState, Role
 from .checks import (
     CLOSE_CODES,
@@ -419,6 +419,9 @@ class ServerSession:
             self.send(message)
 
     def _engine_failed(self, error: Exception) -> None:
+        if isinstance(error, AudioError):  # nothing of ours: no other attempt will hear more
+            self.fail("invalid_audio_type", error.text)
+            return
         _log.error("the engine failed in connection %d", self.record.index, exc_info=error)
         self.fail("job_error", f"the engine failed: {error}")
 

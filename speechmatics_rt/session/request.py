@@ -128,6 +128,8 @@ class SessionRequest(NamedTuple):
         timeout = checked("timeout", options.get("timeout"), SECONDS)
         speed = checked("speed", options.get("speed"), _PACE)
         headers = _headers_of(options.get("ws_headers"))
+        if speed is not None and audio_format is not None:
+            _check_pace(audio_format)
         deadline = float("inf") if timeout is None else time.monotonic() + timeout
         return cls(start, audio_format, headers, timeout, deadline, speed)
 
@@ -136,7 +138,13 @@ class SessionRequest(NamedTuple):
         return self.given_format or AudioFormat()
 
     def with_audio(self, audio_format: AudioFormat) -> SessionRequest:
-        """Return the same for audio that turned out to be in this format."""
+        """Return the same for audio that turned out to be in this format.
+
+        Raises:
+            ConfigurationError: A pace was asked for, of audio without time.
+        """
+        if self.speed is not None:
+            _check_pace(audio_format)
         start = {**self.start, "audio_format": audio_format.to_dict()}
         return self._replace(start=start, given_format=audio_format)
 
@@ -178,6 +186,14 @@ def labels_of(channels: Any, name: str) -> list[str]:
         if not isinstance(label, str) or not label:
             raise refused(f"a label in {name}", label, "a string that is not empty")
     return labels
+
+
+def _check_pace(audio_format: AudioFormat) -> None:
+    if audio_format.encoding is None:
+        raise ConfigurationError(
+            "speed needs audio whose time is known, so not the format 'file': give raw audio with "
+            "audio_format=AudioFormat('pcm_s16le', 16000), or a mono WAV of PCM or mu-law"
+        )
 
 
 def with_channels(

@@ -58,9 +58,11 @@ def feed(session: Session, sources: Mapping[Optional[str], AudioSource], speed: 
     One thread each, since one silent telephone leg must not hold up the other; all on one clock. A single
     source has the channel None.
     """
+    session.log.session_id = session.connection.session_id  # known by now
     round_robin = RoundRobin(list(sources))
     began = time.monotonic()
     for channel, source in sources.items():
+        source.log_with(session.log)
         pacer = None if speed is None else Pacer(speed, began)
         name = "sender" if channel is None else f"sender-{list(sources).index(channel)}"
         # Each thread needs a copy of its own: a context can be entered by one thread at a time.

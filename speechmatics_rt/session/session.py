@@ -43,6 +43,7 @@ class Session:
         log: SessionLog,
         *,
         streamed: bool,
+        keep_transcript: Optional[float] = None,
     ) -> None:
         self.connection = connection
         self.start = start
@@ -54,7 +55,7 @@ class Session:
         )
         self.log = log.on(logger)
         self.streamed = streamed  # delivered by a MessageStream, not by a listener
-        self.transcript = Transcript()
+        self.transcript = Transcript(keep=keep_transcript)
         self._meter_lock = threading.Lock()
         self._meter = Meter()
         self.delivering: Optional[int] = threading.get_ident()  # the thread that runs the handlers

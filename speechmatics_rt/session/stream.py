@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Optional, cast
 
+from ..audio import AudioSource
 from ..events import EventEmitter
 from ..exceptions import SpeechmaticsError, TimeoutError
 from ..messages import ServerMessage
@@ -43,11 +44,13 @@ class MessageStream:
         *,
         deadline: float = float("inf"),
         timeout: Optional[float] = None,
+        sources: Iterable[AudioSource] = (),
     ) -> None:
         self._session = session
         self._client = client
         self._deadline = deadline
         self._timeout = timeout
+        self._sources = tuple(sources)
         self._arrived: Iterator[dict[str, Any]] = iter(())
         session.delivering = threading.get_ident()
 
@@ -90,11 +93,15 @@ class MessageStream:
                 self._arrived = arrived
         except SpeechmaticsError as exc:
             session.conclude(exc, self._deadline)
+            self.put_back()
             session.raise_failure(exc)
         except BaseException:  # Ctrl-C, a greenlet's end, a worker's time limit: nobody will come back
             session.conclude(deadline=time.monotonic() + _INTERRUPTED)
+            self.put_back()
             raise
         session.conclude(deadline=self._deadline)
+        if session.failure is not None:
+            self.put_back()
         session.raise_failure()
         raise StopIteration
 
@@ -105,6 +112,11 @@ class MessageStream:
                 pass
         return self.transcript
 
+    def put_back(self) -> None:
+        """Let a second attempt see the whole of the sources; when this one has failed, and is closed."""
+        for source in self._sources:
+            source.put_back()
+
     def close(self) -> None:
         """End the session if it still runs; what had not arrived is lost."""
         self._arrived = iter(())
@@ -114,8 +126,10 @@ class MessageStream:
         self._session.entered = True
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
+    def __exit__(self, exc_type: Optional[type[BaseException]], *_: object) -> None:
         self.close()
+        if exc_type is not None:
+            self.put_back()
 
     def __del__(self) -> None:
         session = getattr(self, "_session", None)

@@ -1,7 +1,8 @@
 """From messages to words, text and captions. Pure but for one lock: a growing transcript is read by others.
 
-``transcript`` takes in finals and partials, ``words`` joins results into words and lines, ``captions``
-writes SRT and WebVTT, ``results`` holds the objects of those who prefer attributes to keys.
+``transcript`` takes in finals and partials, ``words`` joins results into words and lines, ``merge`` puts
+channels in order, ``captions`` writes SRT and WebVTT, ``results`` holds the objects of those who prefer
+attributes to keys.
 """
 
 from __future__ import annotations

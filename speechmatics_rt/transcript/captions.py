@@ -1,8 +1,10 @@
 """Captions from paragraphs: SubRip and WebVTT.
 
-A caption has at most two lines of 42 columns (wide characters count two), belongs to one speaker, is
-cut where a sentence or a clause ends if it can be, stays long enough to be read, and never overlaps the
-next, however fast speakers take turns.
+A caption has at most two lines of 42 columns (wide characters count two), is cut where a sentence or a
+clause ends if it can be, stays long enough to be read, and never overlaps the next. It belongs to one
+speaker, or gives a line to each of two who speak at once or take turns so fast that one caption each could
+not be read. It is never more than 2 s behind the sound: where more is said than can be read, all have less
+time.
 """
 
 from __future__ import annotations
@@ -23,18 +25,25 @@ LINES = 2
 SPEED = 17.0  # columns a second that are comfortably read
 SHORTEST = 1.0  # seconds
 LONGEST = 7.0
+LATEST = 2.0  # seconds behind the sound at most
+EARLIEST = 1.5  # seconds before the sound at most, in a caption that another speaker begins
+FLASH = 0.1  # seconds at least, if more is said at one moment than any two seconds can show
 _CLAUSE_ENDS = ",;:、，；："  # noqa: RUF001  the marks of Chinese and Japanese are meant
 PAUSE = 1.5  # seconds of silence that end a caption
+OVERLAP = 0.2  # seconds that two may seem to speak at once when they take turns
 
 
 @dataclass(frozen=True)
 class Caption:
-    """What is shown at once, from ``start`` to ``end`` milliseconds."""
+    """What is shown at once, from ``start`` to ``end`` milliseconds: the lines of each speaker."""
 
     start: int
     end: int
-    lines: tuple[str, ...]
-    label: str
+    parts: tuple[tuple[str, tuple[str, ...]], ...]
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        return tuple(line for _, lines in self.parts for line in lines)
 
 
 @dataclass(frozen=True)
@@ -65,10 +74,16 @@ def vtt(turns: Sequence[Paragraph]) -> str:
     """Give WebVTT captions; the speaker is the voice of each."""
     blocks = ["WEBVTT\n"]
     for caption in arrange(turns, named=False):
-        text = html.escape("\n".join(caption.lines), quote=False)
-        voice = f"<v {html.escape(caption.label, quote=False)}>" if caption.label else ""
-        blocks.append(f"{_clock(caption.start, '.')} --> {_clock(caption.end, '.')}\n{voice}{text}\n")
+        text = "\n".join(_voiced(label, lines, len(caption.parts) > 1) for label, lines in caption.parts)
+        blocks.append(f"{_clock(caption.start, '.')} --> {_clock(caption.end, '.')}\n{text}\n")
     return "\n".join(blocks)
+
+
+def _voiced(label: str, lines: Sequence[str], closed: bool) -> str:
+    text = html.escape("\n".join(lines), quote=False)
+    if not label:
+        return text
+    return f"<v {html.escape(label, quote=False)}>{text}" + ("</v>" if closed else "")
 
 
 def arrange(turns: Sequence[Paragraph], named: bool) -> list[Caption]:
@@ -81,23 +96,48 @@ def arrange(turns: Sequence[Paragraph], named: bool) -> list[Caption]:
     several = len({turn.label for turn in turns}) > 1
     pieces: list[_Piece] = []
     last = ""
-    for turn in turns:
+    for turn, alone in zip(turns, _alone(turns)):
         label = " ".join(turn.label.split()) if several else ""
         for index, stretch in enumerate(_stretches(_units(turn.words))):
             name = label if named and index == 0 and label != last else ""
-            pieces.extend(_named(_Piece(stretch, label, bool(name)), name))
+            pieces.extend(_named(_Piece(stretch, label, LINES if alone else 1, bool(name)), name))
         last = label
-    pieces.sort(key=lambda piece: piece.units[0].start)
-    return _timed(list(_renamed(pieces)) if named else pieces)
+    pieces.sort(key=lambda piece: piece.start)
+    return _timed(list(_shared(_renamed(pieces) if named else pieces)))
+
+
+def _alone(turns: Sequence[Paragraph]) -> list[bool]:
+    """Tell of each turn whether nobody else speaks meanwhile."""
+    alone = [True] * len(turns)
+    before = -1  # the turn that ends last of those that have begun
+    for index in sorted(range(len(turns)), key=lambda index: turns[index].start_time):
+        if before >= 0 and turns[index].start_time < turns[before].end_time - OVERLAP:
+            alone[index] = alone[before] = False
+        if before < 0 or turns[index].end_time > turns[before].end_time:
+            before = index
+    return alone
 
 
 @dataclass(frozen=True)
 class _Piece:
-    """Units of one speaker, and whether they begin with the name."""
+    """Units of one speaker, how many lines they may take, and whether they begin with the name."""
 
     units: list[_Unit]
     label: str
+    most: int
     named: bool = False
+
+    @property
+    def start(self) -> float:
+        return self.units[0].start
+
+    @property
+    def end(self) -> float:
+        return max(unit.end for unit in self.units)
+
+    @property
+    def width(self) -> int:
+        return _line_width(self.units)
 
 
 def _named(piece: _Piece, name: str) -> Iterator[_Piece]:
@@ -107,8 +147,8 @@ def _named(piece: _Piece, name: str) -> Iterator[_Piece]:
         first = units[0]
         before = _narrow(_Unit(f"{name}:", "", first.start, first.start))
         units = [*before, replace(first, delimiter=" "), *units[1:]]
-    for index, cut in enumerate(_cut(units)):
-        yield _Piece(cut, piece.label, bool(name) and index == 0)
+    for index, cut in enumerate(_cut(units, piece.most)):
+        yield replace(piece, units=cut, named=bool(name) and index == 0)
 
 
 def _renamed(pieces: Iterable[_Piece]) -> Iterator[_Piece]:
@@ -177,18 +217,18 @@ def _stretches(units: Iterable[_Unit]) -> Iterator[list[_Unit]]:
         yield stretch
 
 
-def _cut(units: list[_Unit]) -> Iterator[list[_Unit]]:
-    """Take what fits; if more follows, end at the last sentence or clause of it."""
+def _cut(units: list[_Unit], most: int) -> Iterator[list[_Unit]]:
+    """Take what fits into so many lines; if more follows, end at the last sentence or clause of it."""
     start = 0
     while start < len(units):
-        count = _fits(units[start : start + LINES * COLUMNS])
+        count = _fits(units[start : start + most * COLUMNS], most)
         if start + count < len(units):
             count = _best_end(units[start : start + count])
         yield units[start : start + count]
         start += count
 
 
-def _fits(units: Sequence[_Unit]) -> int:
+def _fits(units: Sequence[_Unit], most: int) -> int:
     """Count the units that fill the lines and are said in time; at least one."""
     lines, used = 1, 0
     for index, unit in enumerate(units):
@@ -197,7 +237,7 @@ def _fits(units: Sequence[_Unit]) -> int:
         width = unit.width + (_width(unit.delimiter) if used else 0)
         if used + width <= COLUMNS:
             used += width
-        elif lines < LINES:
+        elif lines < most:
             lines, used = lines + 1, unit.width
         else:
             return index
@@ -238,22 +278,64 @@ def _line_width(units: Sequence[_Unit]) -> int:
     return units[0].width + sum(_width(unit.delimiter) + unit.width for unit in units[1:])
 
 
-def _timed(pieces: Sequence[_Piece]) -> list[Caption]:
+def _shared(pieces: Iterable[_Piece]) -> Iterator[list[_Piece]]:
+    """Put two lines into one caption where the first alone would not have its time."""
+    first: Optional[_Piece] = None
+    for piece in pieces:
+        if first is None:
+            first = piece
+        elif _fit_together(first, piece):
+            yield [first, piece]
+            first = None
+        else:
+            yield [first]
+            first = piece
+    if first is not None:
+        yield [first]
+
+
+def _fit_together(first: _Piece, second: _Piece) -> bool:
+    gap = second.start - first.start
+    return max(first.width, second.width) <= COLUMNS and gap < min(_needed([first]), EARLIEST)
+
+
+def _comfortable(cue: Sequence[_Piece]) -> float:
+    """Seconds in which it is read at ease."""
+    return min(LONGEST, max(SHORTEST, sum(piece.width for piece in cue) / SPEED))
+
+
+def _needed(cue: Sequence[_Piece]) -> float:
+    """Seconds that it has before the next one comes: those in which it is read, or was said."""
+    said = max(piece.end for piece in cue) - cue[0].start
+    return min(_comfortable(cue), max(SHORTEST, said))
+
+
+def _timed(cues: Sequence[Sequence[_Piece]]) -> list[Caption]:
     """Give times: from the first word, until it is heard and read, but no longer than to the next."""
     captions: list[Caption] = []
-    earliest = 0
-    for index, piece in enumerate(pieces):
-        lines = _wrapped(piece.units)
-        start = max(earliest, _milliseconds(piece.units[0].start))
-        read = min(LONGEST, max(SHORTEST, sum(map(_width, lines)) / SPEED))
-        end = max(_milliseconds(max(unit.end for unit in piece.units)), start + _milliseconds(read))
-        if index + 1 < len(pieces):
-            # What comes next waits until this one had its least time on the screen.
-            following = _milliseconds(pieces[index + 1].units[0].start)
-            end = min(end, max(following, start + _milliseconds(SHORTEST)))
-        captions.append(Caption(start, end, lines, piece.label))
-        earliest = end
+    start = 0.0
+    for index, cue in enumerate(cues):
+        start = max(start, cue[0].start)
+        end = max(start + _comfortable(cue), *(piece.end for piece in cue))
+        following = math.inf
+        if index + 1 < len(cues):
+            least = max(FLASH, _needed(cue) * _share(cues, index, start))
+            following = max(cues[index + 1][0].start, start + least)
+        parts = tuple((piece.label, _wrapped(piece.units)) for piece in cue)
+        captions.append(Caption(_milliseconds(start), _milliseconds(min(end, following)), parts))
+        start = following
     return captions
+
+
+def _share(cues: Sequence[Sequence[_Piece]], index: int, start: float) -> float:
+    """Tell what part of the time they need this and the next captions can have, if none is to be late."""
+    share, needed = 1.0, 0.0
+    for cue, following in zip(cues[index:], cues[index + 1 : index + 50]):
+        needed += _needed(cue)
+        if start + needed <= following[0].start:
+            break  # all have caught up
+        share = min(share, (following[0].start + LATEST - start) / needed)
+    return share
 
 
 def _milliseconds(seconds: float) -> int:

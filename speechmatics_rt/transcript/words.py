@@ -6,13 +6,13 @@ come in a later message than its word. So text is joined over the whole session,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from ..messages import span, text_of
 
-__all__ = ["Delimiters", "Joiner", "Paragraph", "Word", "merged", "paragraphs"]
+__all__ = ["Delimiters", "Joiner", "Paragraph", "Word", "ends_run", "paragraphs"]
 
 PAUSE = 1.0  # seconds of silence after which another channel's words may come first
 
@@ -196,7 +196,15 @@ class Joiner:
 
     def words(self) -> list[Word]:
         """Give all words so far."""
-        return [*self._settled, *map(self._word, self._tail())]
+        return [*self._settled, *self.tail()]
+
+    def settled_since(self, count: int) -> list[Word]:
+        """Give the words that stay as they are, from so many on."""
+        return self._settled[count:]
+
+    def tail(self) -> list[Word]:
+        """Give the words that may still change: the last one, and a mark that waits for its word."""
+        return [self._word(piece) for piece in self._tail()]
 
     def _tail(self) -> Iterator[_Open]:
         if self._open:
@@ -233,24 +241,9 @@ def _best(result: Mapping[str, Any]) -> Mapping[str, Any]:
     return best if isinstance(best, Mapping) else {}
 
 
-def merged(channels: Sequence[list[Word]]) -> list[Word]:
-    """Put the words of several channels in order of time, sentence by sentence rather than word by word."""
-    if len(channels) == 1:
-        return channels[0]  # in the order they came, whatever their times
-    runs = [run for words in channels for run in _runs(words)]
-    return [word for run in sorted(runs, key=lambda run: run[0].start_time) for word in run]
-
-
-def _runs(words: Iterable[Word]) -> Iterator[list[Word]]:
-    run: list[Word] = []
-    for word in words:
-        last = run[-1] if run else None
-        if last and (last.is_eos or word.speaker != last.speaker or word.start_time - last.end_time > PAUSE):
-            yield run
-            run = []
-        run.append(word)
-    if run:
-        yield run
+def ends_run(last: Word, word: Word) -> bool:
+    """Tell whether another channel's words may come between two of one channel."""
+    return last.is_eos or word.speaker != last.speaker or word.start_time - last.end_time > PAUSE
 
 
 def paragraphs(words: Iterable[Word]) -> list[Paragraph]:

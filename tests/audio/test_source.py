@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import socket
 import struct
 import threading
@@ -128,14 +129,15 @@ def test_chunks_hold_whole_samples_whatever_the_reads(data, sizes, samples, enco
 
 
 def test_a_live_source_is_passed_on_at_once_with_the_odd_rest_kept():
-    source = Reads(b"a", b"bc", b"d", b"efghi", b"j")
+    a, b, c, d = (bytes([number]) * 1000 for number in range(4))
+    source = Reads(b"a", b"b" + a, b + b"c", b"d" + c + b"e", b"f" + d)
     opened = iter(open_source(source, PCM))
     assert len(source.answers) == 3  # the first sample was there after two reads
-    assert next(opened) == b"ab"
-    assert next(opened) == b"cd"
-    assert next(opened) == b"efgh"
+    assert next(opened) == b"ab" + a
+    assert next(opened) == b
+    assert next(opened) == b"cd" + c
     assert len(source.answers) == 1
-    assert list(opened) == [b"ij"]
+    assert list(opened) == [b"ef" + d]
 
 
 def test_a_pipe_is_not_held_back_until_a_chunk_is_full():
@@ -201,11 +203,26 @@ def test_raw_audio_tells_its_seconds_and_a_file_does_not():
 # -- what goes wrong -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("source", [b"", [], [b"", b""], io.BytesIO(), iter(()), Reads()])
+@pytest.mark.parametrize("source", [b"", [], [b"", b""], io.BytesIO()])
 @pytest.mark.parametrize("audio_format", [None, PCM, FILE])
 def test_an_empty_source_is_refused_when_it_is_opened(source, audio_format):
     with pytest.raises(AudioError, match=r"^the audio source is empty$"):
         open_source(source, audio_format)
+
+
+@pytest.mark.parametrize("source", [iter(()), Reads()])
+@pytest.mark.parametrize("audio_format", [None, PCM, FILE])
+def test_a_source_that_gives_its_audio_once_may_also_stand_at_its_end(source, audio_format):
+    with pytest.raises(AudioError, match=r"empty, or stands at its end: it gives its audio only once"):
+        open_source(source, audio_format)
+
+
+def test_a_file_that_was_read_already_is_said_to_stand_at_its_end():
+    file = io.BytesIO(bytes(100))
+    file.read()
+    for options in ({}, {"may_be_empty": True}):  # as one of several channels it would be missed otherwise
+        with pytest.raises(AudioError, match=r"stands at its end, behind 100 bytes; seek\(0\)"):
+            open_source(file, PCM, **options)
 
 
 def test_an_empty_channel_may_be_accepted():
@@ -241,7 +258,7 @@ def test_a_source_without_data_in_non_blocking_mode_is_named():
         open_source(Reads(None))
 
 
-@pytest.mark.parametrize("source", [42, None, object()])
+@pytest.mark.parametrize("source", [42, None, object(), 4.5])
 def test_what_is_no_source_at_all_is_named(source):
     with pytest.raises(AudioError, match="give a path"):
         open_source(source)
@@ -438,11 +455,13 @@ def test_a_stereo_wav_is_refused_with_the_ways_out(bits):
     assert caught.value.channel == "left"
 
 
-@pytest.mark.parametrize("size", [0, 0xFFFFFFFF])
-def test_a_streamed_wav_is_read_to_its_end(size):
+# What is written by ffmpeg, sox, arecord and others to a pipe, and by a recorder that died.
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0xFFFFFFDB, 0x7FFFF000, 0x7FFFFFFF, 0x80000000])
+def test_a_streamed_wav_is_read_to_its_end_and_promises_nothing(size, caplog):
     source = open_source(wav(fmt(), chunk(b"data", bytes(9000), size)))
     assert source.duration is None
     assert b"".join(source) == bytes(9000)
+    assert not caplog.records
 
 
 def test_chunks_after_the_samples_are_not_sent():
@@ -450,14 +469,9 @@ def test_chunks_after_the_samples_are_not_sent():
     assert b"".join(source) == b"ab" * 4100
 
 
-def test_nothing_is_read_beyond_the_samples():
-    source = Reads(wav(fmt(), chunk(b"data", bytes(80))), b"LIST", b"more")
-    assert b"".join(open_source(source)) == bytes(80)
-    assert source.answers == [b"LIST", b"more"]
-
-
-def test_a_wav_cut_short_gives_what_it_has():
-    assert b"".join(open_source(wav(fmt(), chunk(b"data", bytes(80), 32000)))) == bytes(80)
+def test_a_wav_cut_short_gives_what_it_has_with_a_warning(caplog):
+    assert b"".join(open_source(wav(fmt(), chunk(b"data", bytes(32000), 320000)))) == bytes(32000)
+    assert "ends after 1.00 s of audio, but its header promises 10.00 s" in caplog.text
 
 
 @pytest.mark.parametrize("end", [12, 15, 19, 30, 37, 43])
@@ -482,6 +496,97 @@ def test_a_header_beyond_all_bounds_goes_as_a_file():
     source = open_source(data)
     assert source.audio_format == FILE
     assert b"".join(source) == data
+
+
+SAMPLES = b"ab" * 4100
+
+
+def listened(data: object, **options) -> bytes:
+    return b"".join(open_source(data, **options))
+
+
+@pytest.mark.parametrize(
+    ("header", "width"),
+    [
+        (fmt(), 2),
+        (fmt(3, bits=32), 4),
+        (fmt(0xFFFE, extra=struct.pack("<HHIH", 22, 16, 4, 1) + GUID_TAIL), 2),
+    ],
+)
+@pytest.mark.parametrize("size", [None, 0, 0xFFFFFFFF, 320000], ids=["true", "zero", "streamed", "more"])
+def test_a_wav_cut_inside_a_sample_gives_its_whole_samples_with_a_warning(header, width, size, caplog):
+    for cut in range(1, width):
+        caplog.clear()
+        data = wav(header, chunk(b"data", SAMPLES, size))[:-cut]
+        assert listened([data]) == SAMPLES[:-width]
+        assert "the WAV ends inside a sample" in caplog.text
+        assert listened(pieces(data, [1, 1, 50, 3])) == SAMPLES[:-width]
+
+
+def test_a_size_that_cuts_a_sample_is_rounded_down_without_a_word(caplog):
+    assert listened(wav(fmt(), chunk(b"data", b"abc"))) == b"ab"
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("filled", [True, False], ids=["padded", "not padded"])
+@pytest.mark.parametrize(
+    "between", [b"", chunk(b"LIST", b"notes"), bytes(16)], ids=["joined", "list", "zeros"]
+)
+def test_wavs_that_follow_one_another_are_heard_whole(filled, between, caplog):
+    one = wav(fmt(7, bits=8), chunk(b"data", b"abc"))
+    if not filled:
+        one = one[:-1]
+    two = wav(chunk(b"LIST", b"more"), fmt(7, bits=8), chunk(b"data", b"defg"))
+    for sizes in ([], [1] * 200):
+        assert listened(pieces(one + between + two + one, sizes)) == b"abcdefgabc"
+    assert not caplog.records
+
+
+def test_a_second_part_of_samples_is_heard():
+    assert (
+        listened(wav(fmt(), chunk(b"data", b"abcd"), chunk(b"note", b"x"), chunk(b"data", b"efgh")))
+        == b"abcdefgh"
+    )
+
+
+@pytest.mark.parametrize(
+    ("rest", "says"),
+    [
+        (wav(fmt(rate=8000), chunk(b"data", bytes(80))), "another WAV follows.*another format"),
+        (wav(fmt(channels=2), chunk(b"data", bytes(80))), "another WAV follows.*another format"),
+        (wav(fmt(bits=24), chunk(b"data", bytes(80))), "another WAV follows.*another format"),
+        (wav(fmt())[:30], "another WAV follows.*inside its header"),
+        (b"\x07\xff\x00\x01" * 100, "its header says that they end there"),
+        (b"\x07", "its header says that they end there"),
+        (chunk(b"LIST", b"notes", 500), "inside its chunk 'LIST'"),
+    ],
+)
+def test_what_follows_the_samples_and_is_left_out_is_warned_of(rest, says, caplog):
+    assert listened(wav(fmt(), chunk(b"data", SAMPLES)) + rest) == SAMPLES
+    assert [bool(re.search(says, record.getMessage())) for record in caplog.records] == [True]
+
+
+@pytest.mark.parametrize(
+    "after", [chunk(b"LIST", b"INFOISFT\x0e\0\0\0Lavf60.16.100\0"), chunk(b"id3 ", b"x") * 2]
+)
+def test_a_wav_of_no_samples_with_other_chunks_is_empty_and_no_sound(after):
+    with pytest.raises(AudioError, match="empty"):
+        open_source(wav(fmt(), chunk(b"data", b""), after))
+    # The header of a recorder that died says nothing of what came later: sound, whatever it looks like.
+    died = wav(fmt(), chunk(b"data", b"")) + after
+    assert listened(died) == after[: len(after) // 2 * 2]
+
+
+@given(
+    parts=st.lists(st.binary(max_size=300), min_size=1, max_size=4),
+    sizes=st.lists(st.integers(0, 100), max_size=30),
+    notes=st.booleans(),
+)
+def test_joined_wavs_are_heard_whole_whatever_the_reads(parts, sizes, notes):
+    parts = [part[: len(part) // 2 * 2] or b"ab" for part in parts]
+    note = [chunk(b"LIST", b"odd")] if notes else []
+    data = b"".join(wav(fmt(), *note, chunk(b"data", part), *note) for part in parts)
+    assert listened(pieces(data, sizes)) == b"".join(parts)
 
 
 # -- pacing --------------------------------------------------------------------------------------------

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
 import srt
 import webvtt
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from speechmatics_rt import AudioFormat, Client, MultiChannelClient, Transcript, TranscriptionConfig
 from speechmatics_rt.local import LocalServer
@@ -53,3 +57,107 @@ def test_vtt_is_read_back_with_every_word_once_and_within_the_form(transcript: T
         lines = cue.text.splitlines()
         assert len(lines) <= 2
         assert all(len(line) <= 42 for line in lines)
+
+
+# -- quick exchanges, and two who speak at once ------------------------------------------------------------
+
+Said = tuple[float, float, str, str]  # start, end, text, who
+
+
+def told(said: Iterable[Said], channels: bool) -> Transcript:
+    transcript = Transcript()
+    for start, end, text, who in said:
+        best = {"content": text, "confidence": 1.0, **({} if channels else {"speaker": who})}
+        word = {"type": "word", "start_time": start, "end_time": end, "alternatives": [best]}
+        mark = {"type": "punctuation", "attaches_to": "previous", "is_eos": True, "start_time": end}
+        results = [word, {**mark, "end_time": end, "alternatives": [{**best, "content": "."}]}]
+        message = {"message": "AddTranscript", "metadata": {"start_time": start, "end_time": end}}
+        transcript.add({**message, "results": results, **({"channel": who} if channels else {})})
+    return transcript
+
+
+def cues_of(transcript: Transcript) -> Iterator[list[tuple[float, float, str]]]:
+    """What two parsers read: start, end, text."""
+    yield [
+        (cue.start.total_seconds(), cue.end.total_seconds(), cue.content)
+        for cue in srt.parse(transcript.to_srt())
+    ]
+    read = webvtt.from_buffer(io.StringIO(transcript.to_vtt()))
+    yield [(seconds(cue.start), seconds(cue.end), cue.text) for cue in read]
+
+
+def seconds(clock: str) -> float:
+    hours, minutes, rest = clock.split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + float(rest)
+
+
+def sync(transcript: Transcript, said: Iterable[Said]) -> tuple[float, float]:
+    """How early and how late captions, and what another one says in them, are shown at most."""
+    starts = {text: start for start, _, text, _ in said}
+    speakers = {text: who for _, _, text, who in said}
+    early = late = 0.0
+    for cues in cues_of(transcript):
+        shown = []
+        for start, _, text in cues:
+            words = re.findall(r"\bw\d+\b", text)
+            shown += words
+            first = {speakers[word]: starts[word] for word in reversed(words)}
+            early = max(early, *(time - start for time in first.values()))
+            late = max(late, start - starts[words[0]])
+        assert sorted(shown) == sorted(starts)
+    return early, late
+
+
+@pytest.mark.parametrize("channels", [False, True], ids=["speakers", "channels"])
+@pytest.mark.parametrize("gap", [0.2, 0.3, 0.6, 0.8, 1.0, 1.3])
+@pytest.mark.parametrize("people", [2, 3])
+def test_captions_of_a_quick_exchange_stay_with_the_sound(gap: float, people: int, channels: bool) -> None:
+    said = [(n * gap, (n + 0.8) * gap, f"w{n}", f"S{n % people}") for n in range(600)]
+    early, late = sync(told(said, channels), said)
+    assert late <= 2.01
+    assert early <= 1.51
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    turns=st.lists(
+        st.tuples(st.floats(0, 2), st.floats(0.05, 4), st.sampled_from("ABC")), min_size=1, max_size=60
+    ),
+    channels=st.booleans(),
+)
+def test_captions_stay_with_the_sound_however_people_speak(turns: list[Any], channels: bool) -> None:
+    said, now = [], 0.0
+    for number, (pause, length, who) in enumerate(turns):
+        now += 0.15 + pause  # faster than this nobody takes turns for long
+        said.append((now, now + length, f"w{number}", who))
+    early, late = sync(told(said, channels), said)
+    assert late <= 2.01
+    assert early <= 1.51
+
+
+def sentences(who: str, begin: float, count: int) -> Iterator[Said]:
+    """Speech at an ordinary pace, 2.5 words of 6 columns a second, in sentences of 5 seconds."""
+    for number in range(count):
+        at = begin + number * 5
+        yield at, at + 4.8, " ".join(f"{who}{number % 10}word{index:02d}" for index in range(9)), who
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.2, 1.0, 2.5])
+def test_of_two_who_speak_at_once_both_can_be_read(shift: float) -> None:
+    said = sorted([*sentences("A", 0, 30), *sentences("B", shift, 30)])
+    transcript = told(said, channels=True)
+    for cues in cues_of(transcript):
+        for start, end, text in cues:
+            columns = sum(map(len, text.splitlines()))
+            assert columns / (end - start) <= 65, text  # of both; their speech has 36 and more a second
+        assert cues[-1][0] <= said[-1][1] + 2
+
+
+def test_a_line_each_has_a_voice_each() -> None:
+    transcript = told([(0.0, 0.4, "Yes", "A"), (0.5, 0.9, "No", "B<"), (5.0, 5.5, "Well", "A")], True)
+    assert transcript.to_vtt() == (
+        "WEBVTT\n\n00:00:00.000 --> 00:00:01.000\n<v A>Yes.</v>\n<v B&lt;>No.</v>\n\n"
+        "00:00:05.000 --> 00:00:06.000\n<v A>Well.\n"
+    )
+    assert "A: Yes.\nB<: No.\n" in transcript.to_srt()
+    assert next(iter(webvtt.from_buffer(io.StringIO(transcript.to_vtt())))).text == "Yes.\nNo."

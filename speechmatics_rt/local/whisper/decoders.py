@@ -25,6 +25,10 @@ Samples = Any  # numpy array of float32, -1 to 1
 class Decoder(Protocol):
     """Bytes of one format in, 16 kHz samples out; from one thread."""
 
+    @property
+    def damage(self) -> str:
+        """What could not be heard, once finished; empty if all was."""
+
     def feed(self, data: bytes) -> bytes:
         """Take the next bytes; return the samples they complete."""
 
@@ -120,6 +124,7 @@ class RawDecoder:
         if encoding not in _ENCODINGS:
             raise ConfigurationError(f"the encoding must be one of {', '.join(_ENCODINGS)}, not {encoding!r}")
         self._stream = _SampleStream(_ENCODINGS[encoding], sample_rate, channels=1)
+        self.damage = ""
 
     def feed(self, data: bytes) -> bytes:
         """Return the samples that ``data`` completes; a cut one waits for its other bytes."""
@@ -190,6 +195,11 @@ class FileDecoder:
         self._head = b""
         self._inner: Optional[Decoder] = None
 
+    @property
+    def damage(self) -> str:
+        """What could not be heard, once finished; empty if all was."""
+        return self._inner.damage if self._inner is not None else ""
+
     def feed(self, data: bytes) -> bytes:
         """Return the samples that ``data`` completes; none until the header is complete."""
         if self._inner is None:
@@ -219,6 +229,7 @@ class _WavData:
     def __init__(self, stream: _SampleStream, size: Optional[int]) -> None:
         self._stream = stream
         self._left = size
+        self.damage = ""
 
     def feed(self, data: bytes) -> bytes:
         if self._left is not None:
@@ -227,12 +238,23 @@ class _WavData:
         return self._stream.feed(data)
 
     def finish(self) -> bytes:
+        if self._left:
+            self.damage = f"the WAV ends {self._left} bytes before its header says"
         return self._stream.finish()
 
     def close(self) -> None:
         pass
 
 
+_NO_AUDIO = {
+    b"%PDF": "a PDF",
+    b"\x89PNG": "a picture (PNG)",
+    b"\xff\xd8\xff": "a picture (JPEG)",
+    b"GIF8": "a picture (GIF)",
+    b"PK\x03\x04": "a ZIP archive, or a document in one; unpack it first",
+    b"\x1f\x8b": "compressed with gzip; unpack it first",
+}
+_HOPELESS = 1000  # bad packets more than samples heard: this is no recording
 _HEAD_LIMIT = 1 << 20  # cover pictures may stand before the sound; what is longer is no header
 
 
@@ -295,6 +317,7 @@ class _Container:
                 "pip install 'speechmatics-rt-sync[local-file]', or convert it to WAV"
             ) from exc
         self._av = av
+        self.damage = ""
         self._lock = threading.Lock()
         self._news = threading.Condition(self._lock)
         self._bytes = bytearray()  # all of it: an MP4 may keep its index at the end and be read backwards
@@ -334,28 +357,74 @@ class _Container:
     def _taken(self) -> bytes:
         with self._lock:
             if self._error is not None:
-                raise AudioError(f"the recording can't be decoded: {self._error}") from self._error
+                raise AudioError(f"the recording can't be decoded: {self._what()}") from self._error
             taken = b"".join(self._decoded)
             self._decoded.clear()
         return taken
+
+    def _what(self) -> str:
+        """Say what it is instead, as far as its first bytes tell."""
+        head = bytes(self._bytes[:512])
+        for beginning, kind in _NO_AUDIO.items():
+            if head.startswith(beginning):
+                return f"it is {kind}"
+        if head[4:8] == b"ftyp" and b"moov" not in self._bytes:
+            return "it is an MP4 without its index, which stands at the end of the whole file"
+        text = head.decode("utf-8", "ignore")
+        if "".join(text.split()).isprintable():
+            return f"it is text: {text[:40]!r}"
+        return str(getattr(self._error, "strerror", None) or self._error)
 
     def _decode(self) -> None:
         try:
             with self._av.open(_Growing(self), mode="r") as container:
                 if not container.streams.audio:
                     raise AudioError("it holds no sound")  # noqa: TRY301  # one place tells the session
-                resampler = self._av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
-                for frame in container.decode(audio=0):
-                    self._put(resampler.resample(frame))
-                self._put(resampler.resample(None))
+                self._decode_packets(container)
         except Exception as exc:  # noqa: BLE001  # whatever ends this thread belongs to the session
             with self._lock:
                 self._error = exc
 
-    def _put(self, frames: list[Any]) -> None:
+    def _decode_packets(self, container: Any) -> None:
+        """Decode packet by packet; what is damaged is passed over, as by any player, and told at the end."""
+        stream = container.streams.audio[0]
+        packets = container.demux(stream)
+        bad, heard = 0, 0
+        form: Optional[tuple[Any, ...]] = None
+        resampler: Any = None
+        while True:
+            try:
+                packet = next(packets, None)
+                frames = [] if packet is None else packet.decode()
+            except self._av.FFmpegError:
+                bad += 1
+                if bad - heard > _HOPELESS:
+                    break
+                continue
+            for frame in frames:
+                if form != (frame.format.name, frame.layout.name, frame.sample_rate):
+                    # Another recording follows in the same file, at another rate.
+                    heard += self._put(resampler.resample(None)) if resampler is not None else 0
+                    form = (frame.format.name, frame.layout.name, frame.sample_rate)
+                    resampler = self._av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+                heard += self._put(resampler.resample(frame))
+            if packet is None:
+                break
+        if resampler is not None:
+            heard += self._put(resampler.resample(None))
+        if not heard:
+            raise AudioError("it holds nothing that can be heard")
+        promised = float(stream.duration * stream.time_base) if stream.duration else 0.0
+        if bad:
+            self.damage = f"{bad} damaged places of the recording are passed over"
+        elif heard / SAMPLE_RATE < promised - 1:
+            self.damage = f"the recording ends after {heard / SAMPLE_RATE:.1f} s of {promised:.1f} s"
+
+    def _put(self, frames: list[Any]) -> int:
         decoded = [bytes(frame.to_ndarray().astype("<i2").tobytes()) for frame in frames]
         with self._lock:
             self._decoded += decoded
+        return sum(map(len, decoded)) // 2
 
 
 class _Growing:

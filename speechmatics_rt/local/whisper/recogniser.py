@@ -122,6 +122,8 @@ class WhisperRecogniser:
     def finish(self) -> list[Message]:
         """Read the open utterance to its end; cover the rest of the audio with the last final."""
         messages = self._take(self._decoder.finish())
+        if damage := self._decoder.damage:
+            messages.append({"message": "Warning", "type": "validation_warning", "reason": damage})
         tail = len(self._rest) / _FRAME_BYTES
         if tail:
             messages += self._take(bytes(_FRAME_BYTES - len(self._rest)))

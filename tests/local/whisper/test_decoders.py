@@ -9,6 +9,7 @@ import threading
 import time
 import wave
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Optional
 
 import pytest
@@ -16,7 +17,9 @@ import pytest
 np = pytest.importorskip("numpy")
 pytest.importorskip("soxr")
 
+from speechmatics_rt import Client, TranscriptionError  # noqa: E402
 from speechmatics_rt.exceptions import AudioError, ConfigurationError  # noqa: E402
+from speechmatics_rt.local import LocalServer  # noqa: E402
 from speechmatics_rt.local.whisper.decoders import Decoder, FileDecoder, RawDecoder, decoder_for  # noqa: E402
 
 pytestmark = pytest.mark.speech
@@ -217,6 +220,125 @@ def test_noise_instead_of_a_recording_is_an_audio_error() -> None:
     with pytest.raises(AudioError, match="can't be decoded"):
         decoded(decoder, bytes(range(256)) * 20)
     decoder.close()
+
+
+def cut(data: bytes) -> bytes:
+    return data[: len(data) // 2]
+
+
+def holed(data: bytes) -> bytes:
+    return cut(data) + b"\xaa" * 300 + data[len(data) // 2 :]
+
+
+def overwritten(data: bytes) -> bytes:
+    return cut(data) + b"\xaa" * 300 + data[len(data) // 2 + 300 :]
+
+
+def faststart(tmp_path: Path) -> bytes:
+    """An m4a whose index stands at its beginning, as those made for the web."""
+    av = pytest.importorskip("av")
+    path = str(tmp_path / "fast.m4a")
+    with av.open(path, "w", format="mp4", options={"movflags": "faststart"}) as container:
+        stream = container.add_stream("aac", rate=16000, layout="mono")
+        resampler = av.AudioResampler(format=stream.format, layout="mono", rate=16000, frame_size=1024)
+        samples = np.frombuffer(int16(tone(2.0, 16000)), "<i2").reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+        frame.rate = 16000
+        for part in [*resampler.resample(frame), *resampler.resample(None), None]:
+            container.mux(stream.encode(part))
+    return Path(path).read_bytes()
+
+
+@pytest.mark.parametrize("piece", [700, 10**6])
+@pytest.mark.parametrize(
+    ("name", "seconds"),
+    [
+        ("mp3 joined", 4.0),
+        ("mp3 joined at another rate", 4.0),
+        ("mp3 with a hole", 2.0),
+        ("aac with a hole", 2.0),
+        ("half a flac", 0.5),
+        ("half an m4a", 1.0),
+        ("m4a with a hole", 2.0),
+    ],
+)
+def test_a_damaged_recording_gives_what_can_be_heard_and_says_so(
+    name: str, seconds: float, piece: int, tmp_path: Path
+) -> None:
+    mp3 = in_container("mp3", "mp3")
+    data = {
+        "mp3 joined": lambda: mp3 + mp3,
+        "mp3 joined at another rate": lambda: mp3 + in_container("mp3", "mp3", 44100),
+        "mp3 with a hole": lambda: holed(mp3),
+        "aac with a hole": lambda: holed(in_container("adts", "aac")),
+        "half a flac": lambda: cut(in_container("flac", "flac")),
+        "half an m4a": lambda: cut(faststart(tmp_path)),
+        "m4a with a hole": lambda: overwritten(faststart(tmp_path)),
+    }[name]()
+    decoder = FileDecoder()
+    heard = decoded(decoder, data, piece)
+    decoder.close()
+    assert seconds - 0.3 < len(heard) / 16000 < seconds + 0.3
+    assert decoder.damage
+
+
+def test_a_whole_recording_has_no_damage(tmp_path: Path) -> None:
+    for data in (in_container("mp3", "mp3"), in_container("mp4", "aac"), faststart(tmp_path), WAVS[0][1]):
+        decoder = FileDecoder()
+        decoded(decoder, data)
+        decoder.close()
+        assert not decoder.damage
+
+
+def test_a_wav_cut_short_says_so() -> None:
+    decoder = FileDecoder()
+    assert len(decoded(decoder, wav(fmt(1, 1, 16000, 24), bytes(9000), size=90000)))
+    assert "81000 bytes before its header says" in decoder.damage
+
+
+PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">IIBBBBB", 9, 9, 8, 2, 0, 0, 0) + bytes(3000)
+NO_RECORDINGS = {
+    "a PDF": b"%PDF-1.7\n" + bytes(5000),
+    "text": b"Dear Sir,\r\nthe recording is attached.\r\n" * 99,
+    "text: '<!doctype html>": b"<!doctype html>" + b"<p>Not found" * 99,
+    "PNG": PNG,
+    "JPEG": b"\xff\xd8\xff\xe0" + bytes(3000),
+    "ZIP": b"PK\x03\x04" + bytes(3000),
+}
+
+
+@pytest.mark.parametrize("kind", NO_RECORDINGS)
+def test_what_is_no_recording_is_called_what_it_is(kind: str) -> None:
+    pytest.importorskip("av")
+    decoder = FileDecoder()
+    with pytest.raises(AudioError, match=f"can't be decoded: it is .*{kind}"):
+        decoded(decoder, NO_RECORDINGS[kind])
+    decoder.close()
+
+
+def test_an_m4a_without_its_index_is_called_so() -> None:
+    decoder = FileDecoder()
+    with pytest.raises(AudioError, match="without its index"):
+        decoded(decoder, cut(in_container("mp4", "aac")))
+    decoder.close()
+
+
+def test_what_is_no_recording_ends_the_session_and_is_not_worth_another_try() -> None:
+    pytest.importorskip("av")
+    with LocalServer("whisper") as server, Client(url=server.url) as client:
+        with pytest.raises(TranscriptionError, match="it is a PDF") as caught:
+            client.transcribe(NO_RECORDINGS["a PDF"], timeout=30)
+        assert caught.value.type == "invalid_audio_type"
+        assert not caught.value.retryable
+
+
+def test_of_a_damaged_recording_the_client_is_warned_and_gets_its_transcript() -> None:
+    pytest.importorskip("av")
+    warned: list[str] = []
+    with LocalServer("whisper") as server, Client(url=server.url) as client:
+        client.on("Warning", lambda message: warned.append(message["reason"]))
+        client.transcribe(holed(in_container("mp3", "mp3")), timeout=30)
+    assert warned == ["1 damaged places of the recording are passed over"]
 
 
 def test_close_in_mid_recording_ends_the_decoding_thread() -> None:

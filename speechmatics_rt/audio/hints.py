@@ -1,0 +1,67 @@
+"""What people give as audio that is none, and what to give instead. Pure; knows types by name alone."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any, Optional
+
+__all__ = ["TEXT", "about_array", "about_source"]
+
+TEXT = 'the audio is text (str), not bytes; read it in binary mode: open(path, "rb"), sys.stdin.buffer'
+
+_SAMPLES = 'with audio_format=AudioFormat("pcm_s16le", {rate})'
+
+# By package and class, those of the ancestors too.
+_HINTS = {
+    ("soundfile", "SoundFile"): "give its path; or file.read(dtype='int16').tobytes() of one channel, "
+    + _SAMPLES.format(rate="file.samplerate"),
+    ("pydub", "AudioSegment"): "give segment.set_channels(1).set_sample_width(2).raw_data, "
+    + _SAMPLES.format(rate="segment.frame_rate"),
+    ("wave", "Wave_read"): "give the path, or the file opened as open(path, 'rb'); the header is read here",
+    ("httpx", "Response"): "give response.iter_bytes(); to AsyncClient, response.aiter_bytes()",
+    ("aiohttp", "ClientResponse"): "give response.content to AsyncClient",
+    ("socket", "socket"): "give sock.makefile('rb')",
+    ("subprocess", "Popen"): "give process.stdout",
+    ("zipfile", "ZipFile"): "give archive.open(name)",
+    ("sounddevice", "_StreamBase"): "give a Microphone(); or the bytes of its blocks, as an iterable",
+    ("torch", "Tensor"): "give (tensor * 32767).short().numpy().tobytes() of one channel, "
+    + _SAMPLES.format(rate="sample_rate"),
+}
+_DTYPES = {"i2": "h", "f4": "f"}  # names of the array interface, by those of array.array
+_ARRAYS = {
+    "h": "give x.tobytes(), " + _SAMPLES.format(rate="sample_rate"),
+    "f": 'give x.tobytes(), with audio_format=AudioFormat("pcm_f32le", sample_rate)',
+    "f8": "give x.astype('<f4').tobytes(), with audio_format=AudioFormat(\"pcm_f32le\", sample_rate)",
+}
+
+
+def about_source(source: Any) -> Optional[str]:
+    """Name the way for what can't be a source; None for what may be one."""
+    if isinstance(source, io.TextIOBase):
+        return TEXT
+    if isinstance(source, Mapping):
+        return (
+            "the audio is a mapping; several channels are for MultiChannelClient, else give one of its values"
+        )
+    if isinstance(source, int):
+        return "a number is no audio; give a path, or open(descriptor, 'rb', buffering=0, closefd=False)"
+    for kind in type(source).__mro__:
+        hint = _HINTS.get((kind.__module__.partition(".")[0].lstrip("_"), kind.__name__))
+        if hint is not None:
+            return f"the audio source is a {type(source).__name__}; {hint}"
+    return about_array(source)
+
+
+def about_array(block: Any) -> Optional[str]:
+    """Name the way for numbers in an array; None if it isn't one."""
+    kind = getattr(getattr(block, "dtype", None), "str", None) or getattr(block, "typecode", None)
+    if not isinstance(kind, str) or not hasattr(block, "tobytes"):
+        return None
+    kind = kind.lstrip("<=>|")
+    kind = _DTYPES.get(kind, kind)
+    if len(getattr(block, "shape", ())) > 1:
+        way = "take one channel of it, x[:, 0], and give its bytes"
+    else:
+        way = _ARRAYS.get(kind, "make its numbers int16 or float32 of -1 to 1, and give x.tobytes()")
+    return f"the audio is an array ({type(block).__name__} of {kind!r}); {way}"

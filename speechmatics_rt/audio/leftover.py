@@ -1,0 +1,100 @@
+"""What calls that failed have left of sources that can't go back.
+
+The next call, of another client perhaps, must not take the second half for the whole. So it is remembered
+beside the source how far it was read; and what was read but not sent, for the next call to begin with.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import weakref
+from collections.abc import Hashable, Iterator
+from typing import Any, NamedTuple, Optional
+
+from .wav import Block, Fault
+
+__all__ = ["go_on", "key_of", "remember"]
+
+_HELD = 8  # sources without weak references, and pipes: the last few do
+
+
+class _Left(NamedTuple):
+    source: Any  # a weak reference, if it has one
+    position: Optional[int]  # where the source says that it stands
+    raw: bool  # whether it holds no bytes back in a buffer of its own
+    read: int
+    held: Optional[list[Block]]  # what was read, if nothing of it was sent
+
+
+_left: dict[Hashable, _Left] = {}
+_held: dict[Hashable, None] = {}  # keys of those whose end nobody tells, oldest first
+
+
+def key_of(source: Any) -> Hashable:
+    """Tell sources apart: by the pipe or connection behind them, which has many objects, or by identity."""
+    try:
+        name = os.readlink(f"/proc/self/fd/{source.fileno()}")  # Linux; elsewhere objects are told apart
+    except Exception:  # noqa: BLE001  # the caller's code: no such method, closed, asynchronous
+        name = ""
+    # Not a named one: who opens that anew may mean to hear the next who writes.
+    return name if name.startswith(("pipe:[", "socket:[")) else id(source)
+
+
+def remember(key: Hashable, source: Any, count: int, held: Optional[list[Block]]) -> None:
+    """Note that a call has read so much of it and failed; ``held`` is that, if none of it was sent."""
+    reference, dies = source, False
+    try:
+        if key == id(source):
+            reference, dies = weakref.ref(source, lambda _: _left.pop(key, None)), True
+        else:
+            reference = weakref.ref(source)
+    except TypeError:  # an iterator of a list, map, chain; a path
+        pass
+    raw = isinstance(source, (io.RawIOBase, str, os.PathLike))
+    _forget(key)
+    if not dies:
+        _held[key] = None
+        if len(_held) > _HELD:
+            _forget(next(iter(_held)))
+    _left[key] = _Left(reference, _told(source), raw, count, held)
+
+
+def go_on(key: Hashable, source: Any, blocks: Iterator[Any], fault: Fault) -> Iterator[Any]:
+    """Begin a source that a failed call has had: with what that had not sent; else refuse it."""
+    left = _left.get(key)
+    if left is None:
+        return blocks
+    before = left.source() if isinstance(left.source, weakref.ref) else left.source
+    if key == id(source) and before is not source:
+        return blocks  # another one, at the same place in memory
+    if left.position is not None and left.position != _told(source):
+        _forget(key)  # its owner has moved it
+        return blocks
+    if left.held is None or not (left.raw or before is source):  # another object's buffer is out of reach
+        reads = "itertools.chain(source)" if isinstance(source, Iterator) else None
+        rest = reads or 'iter(lambda: source.read(4096), b"")'
+        raise fault(
+            f"the audio source was read up to byte {left.read} by a call that failed, and can't go back; "
+            f"give it from its beginning, or, if what is left is what you want, {rest}"
+        )
+    _forget(key)
+    return _after(left.held, blocks)
+
+
+def _forget(key: Hashable) -> None:
+    _left.pop(key, None)
+    _held.pop(key, None)
+
+
+def _told(source: Any) -> Optional[int]:
+    try:
+        position = source.tell()
+    except Exception:  # noqa: BLE001  # the caller's code: no such method, closed, asynchronous
+        return None
+    return position if isinstance(position, int) else None
+
+
+def _after(held: list[Block], blocks: Iterator[Any]) -> Iterator[Any]:
+    yield from held
+    yield from blocks

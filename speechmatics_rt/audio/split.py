@@ -1,0 +1,83 @@
+"""The channels of one recording, each as a source of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Literal, Union
+
+from ..config import TEXT, AudioFormat, a_list, plain
+from . import wav
+from .reading import Reading, fault_of
+from .source import AudioSource
+from .wav import Block, Fault, Warn
+
+__all__ = ["split_channels"]
+
+
+def split_channels(path: Union[str, os.PathLike[str]], labels: Sequence[str]) -> dict[str, AudioSource]:
+    """Open a WAV of several channels as one source for each, in the order of the file.
+
+    For :meth:`MultiChannelClient.transcribe`::
+
+        client.transcribe(split_channels("call.wav", ["agent", "caller"]))
+
+    The sources may be given to further calls; each opens the file anew.
+
+    Args:
+        path: A WAV file of 16-bit or float PCM, or of mu-law.
+        labels: A name for each of its channels; the first one is the left one of a stereo file.
+
+    Raises:
+        AudioError: It can't be opened, is another kind of file, or has another number of channels.
+        ConfigurationError: The labels are no list of different strings.
+    """
+    a_list(TEXT, least=1, different=True)("labels", plain(labels))
+    opened: dict[str, AudioSource] = {}
+    try:
+        for number, label in enumerate(labels):
+            opened[label] = _one_of_several(path, number, len(labels), label)
+    except BaseException:
+        for source in opened.values():
+            source.close()
+        raise
+    return opened
+
+
+def _one_of_several(path: Union[str, os.PathLike[str]], number: int, count: int, label: str) -> AudioSource:
+    # Each channel reads the file for itself: shared blocks would have to wait for the slowest channel.
+    fault = partial(fault_of, label)
+    reading = Reading(path, AudioFormat().chunk_size * count, label)
+    try:
+        stream = wav.Stream(reading)
+        header = wav.read_header(stream, fault, partial(_check_count, os.fspath(path), count, fault))
+        if header is None:
+            raise fault(f"{os.fspath(path)} is no WAV of PCM or mu-law samples")  # noqa: TRY301  # closed below
+        one = header.audio_format
+        frames = _whole_frames(wav.samples(stream, header, reading.warn), header.frame, reading.warn)
+        kind: Literal["B", "H", "I"] = {1: "B", 2: "H", 4: "I"}[one.bytes_per_sample]  # type: ignore[assignment]
+        chunks = (memoryview(block).cast(kind)[number::count].tobytes() for block in frames)
+        again = partial(_one_of_several, path, number, count, label)
+        return AudioSource(chunks, one, duration=header.duration, reading=reading, again=again)
+    except BaseException:
+        reading.close()
+        raise
+
+
+def _check_count(path: str, labels: int, fault: Fault, channels: int) -> None:
+    if channels != labels:
+        raise fault(f"{path} has {channels} channels, but {labels} labels were given")
+
+
+def _whole_frames(blocks: Iterator[Block], size: int, warn: Warn) -> Iterator[bytes]:
+    """Cut between samples of all channels."""
+    rest = b""
+    for block in blocks:
+        joined = rest + bytes(block)
+        whole = len(joined) - len(joined) % size
+        rest = joined[whole:]
+        if whole:
+            yield joined[:whole]
+    if rest:
+        warn(wav.CUT.format(len(rest)))

@@ -1,0 +1,539 @@
+"""What people give as a source: what works, what is waited for, and what is told to whom it does not."""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import codecs
+import gc
+import gzip
+import io
+import itertools
+import os
+import queue
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import tracemalloc
+import wave
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from speechmatics_rt import AudioError, AudioFormat
+from speechmatics_rt.audio.source import AudioSource, open_source
+
+PCM = AudioFormat("pcm_s16le", 16000)
+SPEECH = Path(__file__).parents[2] / "examples" / "audio" / "librivox_3_sentences.wav"
+
+
+def heard(source: AudioSource) -> bytes:
+    try:
+        return b"".join(source)
+    finally:
+        source.close()
+
+
+# -- non-blocking ------------------------------------------------------------------------------------------
+
+posix = pytest.mark.skipif(os.name == "nt", reason="pipes have no such mode there")
+
+
+def slowly(write: Callable[[bytes], Any], close: Callable[[], Any], size: int) -> None:
+    def run() -> None:
+        for number in range(6):
+            time.sleep(0.02)
+            write(bytes([number]) * size)
+        close()
+
+    threading.Thread(target=run, daemon=True).start()
+
+
+@posix
+@pytest.mark.parametrize("buffering", [-1, 0, 16], ids=["buffered", "raw", "small buffer"])
+def test_a_pipe_in_non_blocking_mode_is_waited_for(buffering: int) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    slowly(lambda data: os.write(writer, data), lambda: os.close(writer), 4999)
+    with open(reader, "rb", buffering=buffering) as file:
+        assert heard(open_source(file, AudioFormat("mulaw", 8000))) == b"".join(
+            bytes([n]) * 4999 for n in range(6)
+        )
+
+
+@posix
+def test_a_pipe_that_becomes_non_blocking_in_the_middle_is_waited_for() -> None:
+    reader, writer = os.pipe()
+    with open(reader, "rb") as file:
+        os.write(writer, b"abcd")
+        source = open_source(file, PCM)
+        os.set_blocking(reader, False)  # by whoever shares it
+        slowly(lambda data: os.write(writer, data), lambda: os.close(writer), 200)
+        assert heard(source) == b"abcd" + b"".join(bytes([n]) * 200 for n in range(6))
+
+
+@posix
+def test_a_socket_in_non_blocking_mode_is_waited_for() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, ours.makefile("rb") as file:
+        ours.setblocking(False)
+        slowly(theirs.sendall, theirs.close, 1000)
+        assert len(heard(open_source(file, PCM))) == 6000
+
+
+@posix
+def test_standard_input_in_non_blocking_mode_is_waited_for() -> None:
+    program = (
+        "import os, sys\n"
+        "from speechmatics_rt.audio.source import open_source\n"
+        "from speechmatics_rt import AudioFormat\n"
+        "os.set_blocking(0, False)\n"
+        "print(len(b''.join(open_source(sys.stdin.buffer, AudioFormat('pcm_s16le', 16000)))))"
+    )
+    child = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdin
+    assert child.stdout
+    time.sleep(0.3)
+    for _ in range(3):
+        child.stdin.write(bytes(2000))
+        child.stdin.flush()
+        time.sleep(0.05)
+    child.stdin.close()
+    assert child.stdout.read() == b"6000\n"
+    child.stdout.close()
+    child.wait(30)
+
+
+def test_what_has_no_descriptor_to_wait_for_is_named() -> None:
+    class Empty(io.RawIOBase):
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: Any) -> None:
+            return None
+
+    for source in (Empty(), io.BufferedReader(Empty())):
+        with pytest.raises(AudioError, match="non-blocking"):
+            open_source(source, PCM)
+
+
+# -- text ----------------------------------------------------------------------------------------------
+
+NO_TEXT = b"RIFF\x24\x80\0\0WAVEfmt " + bytes(range(256)) * 40
+
+
+TEXT_FILES: dict[str, Callable[[Path], Any]] = {
+    "utf-8": lambda path: path.open(encoding="utf-8"),
+    "ascii": lambda path: path.open(encoding="ascii"),
+    "latin-1": lambda path: path.open(encoding="latin-1"),
+    "to write, too": lambda path: path.open("r+", encoding="cp1252"),
+    "codecs": lambda path: codecs.open(path, encoding="utf-8"),  # noqa: SIM115  # closed below, as the others
+    "gzip": lambda path: gzip.open(path, "rt"),  # noqa: SIM115
+    "temporary": lambda path: tempfile.NamedTemporaryFile("w+", encoding="utf-8"),  # noqa: SIM115
+    "spooled": lambda path: tempfile.SpooledTemporaryFile(mode="w+", encoding="utf-8"),  # noqa: SIM115
+    "StringIO": lambda path: io.StringIO("RIFF"),
+    "items": lambda path: iter(["RIFF"]),
+}
+
+
+@pytest.mark.parametrize("kind", TEXT_FILES)
+@pytest.mark.parametrize("audio_format", [None, PCM])
+@pytest.mark.filterwarnings("ignore:codecs.open")
+def test_a_file_opened_as_text_is_told_to_be_opened_in_binary_mode(
+    tmp_path: Path, kind: str, audio_format: Any
+) -> None:
+    (tmp_path / "a.wav").write_bytes(NO_TEXT)
+    file = TEXT_FILES[kind](tmp_path / "a.wav")
+    if kind in ("temporary", "spooled"):
+        file.write("RIFF and more")
+        file.seek(0)
+    with pytest.raises(AudioError, match='"rb"'):
+        open_source(file, audio_format)
+    getattr(file, "close", int)()
+
+
+# -- what is no source but nearly one -------------------------------------------------------------------
+
+
+def made(module: str, name: str, **attributes: Any) -> Any:
+    """An object of a class of that name, as hints see it; the package itself is not needed."""
+    kind = type(name, (), {"__module__": module, **attributes})
+    return kind()
+
+
+@pytest.mark.parametrize(
+    ("source", "way"),
+    [
+        (made("soundfile", "SoundFile", read=lambda self, frames: [0.5]), r"its path.*samplerate"),
+        (
+            made("pydub.audio_segment", "AudioSegment", __iter__=lambda self: iter([])),
+            r"raw_data.*frame_rate",
+        ),
+        (made("httpx", "Response", read=lambda self: b""), r"iter_bytes\(\)"),
+        (made("aiohttp.client_reqrep", "ClientResponse"), r"response\.content to AsyncClient"),
+        (made("torch", "Tensor"), "numpy"),
+        (made("sounddevice", "_StreamBase", read=lambda self, frames: (b"", False)), "Microphone"),
+        ({"agent": b"ab"}, "MultiChannelClient"),
+        (0, "open"),
+        (array.array("h", [1, 2]), r"tobytes\(\).*pcm_s16le"),
+        (array.array("f", [1.0]), r"tobytes\(\).*pcm_f32le"),
+        (array.array("d", [1.0]), "int16 or float32"),
+        ([array.array("h", [1, 2])], r"tobytes\(\).*pcm_s16le"),
+        ("https://example.com/a.wav", "urlopen"),
+        (asyncio.StreamReader.__new__(asyncio.StreamReader), "AsyncClient"),
+        (made("starlette", "UploadFile", file=io.BytesIO(), read=asyncio.sleep), "'file'"),
+    ],
+)
+def test_what_is_no_source_is_told_what_to_give_instead(source: Any, way: str) -> None:
+    with pytest.raises(AudioError, match=way):
+        open_source(source, PCM)
+
+
+def test_real_arrays_and_readers_are_told_what_to_give_instead(tmp_path: Path) -> None:
+    numpy = pytest.importorskip("numpy")
+    for kind, way in (("<i2", "pcm_s16le"), ("<f4", "pcm_f32le"), ("<f8", "astype"), ("<u1", "int16")):
+        for source in (numpy.zeros(9, kind), [numpy.zeros(9, kind)]):
+            with pytest.raises(AudioError, match=way):
+                open_source(source, PCM)
+    with pytest.raises(AudioError, match="one channel"):
+        open_source(numpy.zeros((9, 2), "<i2"), PCM)
+    assert heard(open_source(numpy.ones(9, "<i2").tobytes(), PCM)) == b"\1\0" * 9
+    with wave.open(str(SPEECH)) as reader, pytest.raises(AudioError, match="'rb'"):
+        open_source(reader)
+    left, right = socket.socketpair()
+    with left, right, pytest.raises(AudioError, match="makefile"):
+        open_source(left, PCM)
+    process = subprocess.Popen([sys.executable, "-c", "print('abc')"], stdout=subprocess.PIPE)
+    with process, pytest.raises(AudioError, match=r"process\.stdout"):
+        open_source(process, PCM)
+
+
+# -- a second attempt -----------------------------------------------------------------------------------
+
+
+class Pipe(io.RawIOBase):
+    """Can't seek."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = io.BytesIO(data)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return self._data.readinto(buffer)
+
+
+class NoSeekable:
+    """Like a SpooledTemporaryFile before Python 3.11."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = io.BytesIO(data)
+        self.read, self.seek, self.tell = self._data.read, self._data.seek, self._data.tell
+
+
+DATA = bytes(range(250)) * 100
+
+ONCE: dict[str, Callable[[bytes], Any]] = {
+    "generator": lambda data: (data[at : at + 5000] for at in range(0, len(data), 5000)),
+    "iterator of a list": lambda data: iter([data[at : at + 5000] for at in range(0, len(data), 5000)]),
+    "map": lambda data: map(bytes, [data[:9000], data[9000:]]),
+    "chain": lambda data: itertools.chain([data[:9000], data[9000:]]),
+    "callable": lambda data: iter(partial(io.BytesIO(data).read, 5000), b""),
+    "pipe": Pipe,
+    "buffered pipe": lambda data: io.BufferedReader(Pipe(data)),
+}
+AGAIN: dict[str, Callable[[bytes], Any]] = {
+    "BytesIO": io.BytesIO,
+    "without seekable": NoSeekable,
+    "bytes": bytes,
+    "bytearray": bytearray,
+    "list": lambda data: [data[at : at + 5000] for at in range(0, len(data), 5000)],
+}
+
+
+def part_of(source: AudioSource) -> None:
+    """What a call does that fails in the middle."""
+    chunks = iter(source)
+    next(chunks), next(chunks), next(chunks)
+    source.put_back()
+    source.close()
+
+
+@pytest.mark.parametrize("kind", AGAIN)
+def test_a_source_that_can_goes_back_when_a_call_fails(kind: str) -> None:
+    source = AGAIN[kind](DATA)
+    for _ in range(3):
+        part_of(open_source(source, PCM))
+    assert heard(open_source(source, PCM)) == DATA
+
+
+def test_a_file_goes_back_to_where_it_stood_and_no_further(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(DATA)
+    with open(tmp_path / "a", "rb") as file:
+        file.seek(100)
+        part_of(open_source(file, PCM))
+        assert file.tell() == 100
+        assert heard(open_source(file, PCM)) == DATA[100:]
+
+
+@pytest.mark.parametrize("kind", ONCE)
+def test_a_source_that_cannot_go_back_is_refused_with_how_far_it_was_read(kind: str) -> None:
+    source = ONCE[kind](DATA)
+    part_of(open_source(source, PCM))
+    for _ in range(2):
+        with pytest.raises(AudioError, match=r"was read up to byte \d{4,5} by a call that failed.*beginning"):
+            open_source(source, PCM)
+
+
+@pytest.mark.parametrize("kind", ONCE)
+def test_what_is_left_can_be_asked_for_as_the_error_says(kind: str) -> None:
+    source = ONCE[kind](DATA)
+    part_of(open_source(source, PCM))
+    with pytest.raises(AudioError) as caught:
+        open_source(source, PCM)
+    way = caught.value.text.rpartition("what you want, ")[2]
+    rest = heard(open_source(eval(way, {"itertools": itertools, "source": source}), PCM))
+    assert rest
+    assert DATA.endswith(rest)
+
+
+@pytest.mark.parametrize("kind", [*ONCE, *AGAIN])
+def test_nothing_is_lost_of_a_source_that_was_opened_and_not_sent(kind: str) -> None:
+    source = {**ONCE, **AGAIN}[kind](DATA)
+    for _ in range(3):  # a service that is down
+        opened = open_source(source, PCM)
+        opened.put_back()
+        opened.close()
+    assert heard(open_source(source, PCM)) == DATA
+
+
+def test_a_file_whose_header_is_refused_is_whole_for_the_next_call() -> None:
+    out = io.BytesIO()
+    with wave.open(out, "wb") as stereo:
+        stereo.setparams((2, 2, 16000, 0, "NONE", ""))
+        stereo.writeframes(bytes(40000))
+    for source in (io.BytesIO(out.getvalue()), iter([out.getvalue()])):
+        with pytest.raises(AudioError, match="2 channels"):
+            open_source(source)
+        assert heard(open_source(source, AudioFormat())) == out.getvalue()
+
+
+def test_a_source_that_its_owner_has_moved_is_not_refused() -> None:
+    class Moved(Pipe):
+        def tell(self) -> int:
+            return self._data.tell()
+
+    source = Moved(DATA)
+    part_of(open_source(source, PCM))
+    source._data.seek(0)
+    assert heard(open_source(source, PCM)) == DATA
+
+
+def test_a_source_that_fails_to_go_back_is_refused_like_one_that_cannot(caplog: Any) -> None:
+    class Stuck(io.BytesIO):
+        def seek(self, *where: Any) -> int:
+            raise OSError("tape is torn")
+
+    source = Stuck(DATA)
+    part_of(open_source(source, PCM))
+    assert "tape is torn" in caplog.text
+    with pytest.raises(AudioError, match="read up to byte"):
+        open_source(source, PCM)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="objects are told apart here, not pipes")
+@pytest.mark.parametrize("kind", ["descriptor", "path", "buffered", "socket"])
+@pytest.mark.parametrize("sent", [True, False])
+def test_a_pipe_is_the_same_source_by_whatever_object_it_is_read(kind: str, sent: bool) -> None:
+    left, right = socket.socketpair() if kind == "socket" else (None, None)
+    reader, writer = (left.fileno(), right.fileno()) if left and right else os.pipe()
+
+    def opened() -> Any:
+        if kind == "path":
+            return f"/dev/fd/{reader}"
+        return open(reader, "rb", buffering=-1 if kind == "buffered" else 0, closefd=False)
+
+    os.write(writer, DATA[:20000])
+    first, second = opened(), opened()
+    source = open_source(first, PCM)
+    if sent:
+        part_of(source)
+        with pytest.raises(AudioError, match="read up to byte"):
+            open_source(second, PCM)
+    else:
+        source.put_back()
+        source.close()
+        if kind == "buffered":  # what the first one has in its buffer is out of reach
+            with pytest.raises(AudioError, match="read up to byte"):
+                open_source(second, PCM)
+        else:
+            os.close(writer) if right is None else right.shutdown(socket.SHUT_WR)
+            assert heard(open_source(second, PCM)) == DATA[:20000]
+    for end in (first, second):
+        getattr(end, "close", int)()
+    if left and right:
+        left.close()
+        right.close()
+    else:
+        os.close(reader)
+        if sent or kind == "buffered":
+            os.close(writer)
+
+
+def test_what_cannot_go_back_is_not_kept_alive() -> None:
+    class Big(Pipe):
+        gone = 0
+
+        def __del__(self) -> None:
+            Big.gone += 1
+
+    for _ in range(20):
+        part_of(open_source(Big(DATA), PCM))
+    gc.collect()
+    assert Big.gone == 20
+
+
+def test_a_call_that_ended_well_leaves_a_source_where_it_is() -> None:
+    file = io.BytesIO(DATA)
+    assert heard(open_source(file, PCM)) == DATA
+    assert file.tell() == len(DATA)
+
+
+# -- tiny pieces -----------------------------------------------------------------------------------------
+
+
+def test_tiny_pieces_are_gathered() -> None:
+    chunks = list(open_source((DATA[at : at + 1] for at in range(len(DATA))), PCM))
+    assert b"".join(chunks) == DATA
+    assert len(chunks) < 2000  # of 25,000; how many are at hand is for the two threads to say
+
+
+def test_what_is_at_hand_of_tiny_pieces_is_passed_on_while_the_source_waits() -> None:
+    pieces: queue.Queue[bytes] = queue.Queue()
+    for _ in range(30):
+        pieces.put(b"ab")
+    source = open_source(iter(pieces.get, b""), PCM)
+    chunks = iter(source)
+    got = b""
+    while len(got) < 60:
+        got += next(chunks)
+    pieces.put(b"c")
+    pieces.put(b"d")  # each comes when it is there, no matter that no more comes
+    got = b""
+    while len(got) < 2:
+        got += next(chunks)
+    assert got == b"cd"
+    pieces.put(b"")
+    assert list(chunks) == []
+    source.close()
+
+
+def test_ordinary_pieces_are_passed_on_as_they_are_by_one_thread() -> None:
+    before = threading.active_count()
+    source = iter(open_source((bytes(160) for _ in range(3)), AudioFormat("mulaw", 8000)))
+    assert [len(chunk) for chunk in source] == [160] * 3
+    assert threading.active_count() == before
+
+
+def test_an_error_after_tiny_pieces_comes_after_all_of_them() -> None:
+    def failing() -> Iterator[bytes]:
+        yield from itertools.repeat(b"ab", 50)
+        raise ZeroDivisionError("sensor")
+
+    got = b""
+    with pytest.raises(AudioError, match="failed after 100 bytes: ZeroDivisionError"):
+        for chunk in open_source(failing(), PCM):
+            got += chunk
+    assert got == b"ab" * 50
+
+
+def test_closing_ends_the_thread_that_reads_ahead_and_one_that_waits_for_room() -> None:
+    before = set(threading.enumerate())
+    source = open_source(itertools.repeat(b"ab"), PCM)
+    chunks = iter(source)
+    next(chunks), next(chunks)
+    assert set(threading.enumerate()) > before
+    source.close()
+    source.close()
+    assert set(threading.enumerate()) == before
+
+
+# -- any of it -------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None)
+@given(
+    data=st.binary(min_size=2, max_size=20_000).map(lambda data: data[: len(data) // 2 * 2]),
+    sizes=st.lists(st.integers(0, 3000), max_size=40),
+    chunk=st.integers(1, 3000).map(lambda count: 2 * count),
+    kind=st.sampled_from(
+        ["list", "generator", "file", "pipe", "buffered", "bytes", "bytearray", "memoryview"]
+    ),
+    fails=st.booleans(),
+)
+def test_any_source_in_any_pieces_gives_the_same_bytes_also_at_a_second_attempt(
+    data: bytes, sizes: list[int], chunk: int, kind: str, fails: bool
+) -> None:
+    def cut() -> Iterator[bytes]:
+        at = 0
+        for size in sizes:
+            yield data[at : at + size]
+            at += size
+        yield data[at:]
+
+    class Reads:
+        def __init__(self) -> None:
+            self._blocks = cut()
+
+        def read(self, size: int) -> bytes:
+            return next((block for block in self._blocks if block), b"")
+
+    source: Any = {
+        "list": lambda: list(cut()),
+        "generator": cut,
+        "file": lambda: io.BytesIO(data),
+        "pipe": Reads,
+        "buffered": lambda: io.BufferedReader(Pipe(data), 100),
+        "bytes": lambda: data,
+        "bytearray": lambda: bytearray(data),
+        "memoryview": lambda: memoryview(data),
+    }[kind]()
+    audio_format = AudioFormat("pcm_s16le", 16000, chunk_size=chunk)
+    if fails:
+        opened = open_source(source, audio_format)
+        opened.put_back()
+        opened.close()
+    source = open_source(source, audio_format)
+    chunks = list(source)
+    source.close()
+    assert b"".join(chunks) == data
+    assert all(type(piece) is bytes and 0 < len(piece) <= chunk and len(piece) % 2 == 0 for piece in chunks)
+
+
+@pytest.mark.parametrize(
+    ("kind", "times"), [(bytes, 0.1), (memoryview, 0.1), (bytearray, 1.1)], ids=["bytes", "view", "bytearray"]
+)
+@pytest.mark.parametrize("audio_format", [None, PCM, AudioFormat()])
+def test_what_is_in_memory_already_is_cut_and_not_copied(kind: Any, times: float, audio_format: Any) -> None:
+    out = io.BytesIO()
+    with wave.open(out, "wb") as mono:
+        mono.setparams((1, 2, 16000, 0, "NONE", ""))
+        mono.writeframes(bytes(8 << 20))
+    source = kind(out.getvalue())
+    tracemalloc.start()
+    try:
+        total = sum(map(len, open_source(source, audio_format)))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert total >= 8 << 20
+    assert peak < times * total
