@@ -45,7 +45,7 @@ class MultiChannelClient(BaseClient):
         nothing else; the caller's configuration is not changed. Raises as :meth:`Client.start_session`.
         """
         self._prepare()
-        self._listen(self._open(SessionRequest.of(options, SessionOptions, list(channels))))
+        self._open(SessionRequest.of(options, SessionOptions, list(channels)), self._listen)
 
     @spelled_out
     def transcribe(self, sources: Mapping[str, Source], **options: Unpack[SourceOptions]) -> Transcript:

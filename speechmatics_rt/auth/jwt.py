@@ -10,14 +10,11 @@ import logging
 import os
 import threading
 import time
-import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
-from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 from urllib.parse import urlsplit
 
 from ..config import ConnectionConfig, is_loopback
+from ..deadline import OverdueError, call_until
 from ..exceptions import (
     AuthenticationError,
     ConfigurationError,
@@ -25,6 +22,7 @@ from ..exceptions import (
     TimeoutError,
     without_frames,
 )
+from ..locks import new_lock
 from .base import KEY_VARIABLE, AuthBase, checked_key, key_from_environment
 
 if TYPE_CHECKING:
@@ -91,20 +89,25 @@ class JWTAuth(AuthBase):
             self._body["client_ref"] = client_ref
         self._mp_url = None if mp_url is None else _endpoint(mp_url)
         self._request_id = None if request_id is None else checked_key(request_id, "request_id")
-        self._config = ConnectionConfig()
+        self._last_config = ConnectionConfig()
         self._token: Optional[_Token] = None
-        self._given = threading.local()  # .token: what this thread got last
-        # Guards _token. Held over the HTTP call on purpose, so that all threads together make one, and so
-        # acquired with a deadline. A forked child gets a fresh one: the holder may not exist there.
-        self._lock = threading.Lock()
-        _to_renew_after_fork.add(self)
+        self._given = threading.local()  # .token: what this thread got last; .config: its client's
+        # Held over the HTTP call on purpose, so that all threads together make one; and so taken only by
+        # threads of ours, which no Ctrl-C interrupts and nobody waits for longer than he wants to.
+        self._lock = new_lock()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}('***', ttl={self._body['ttl']})"
 
     def configure(self, conn_config: ConnectionConfig) -> None:
         """Use the proxy, the TLS context and ``open_timeout`` of the client, for the request too."""
-        self._config = conn_config
+        # For this thread, which is about to ask: another one may serve a client with other limits.
+        self._given.config = self._last_config = conn_config
+
+    @property
+    def _config(self) -> ConnectionConfig:
+        config: ConnectionConfig = getattr(self._given, "config", self._last_config)
+        return config
 
     def get_auth_headers(self) -> dict[str, str]:
         """Return the header with the token, a new one if need be.
@@ -119,18 +122,17 @@ class JWTAuth(AuthBase):
         deadline = self._deadline()
         token = self._good_token()
         if token is None:
-            with self._turn(deadline):
-                token = self._token = self._good_token() or self._fetch(deadline)
+            token = self._fetch(deadline)
         self._given.token = token
         return {"Authorization": f"Bearer {token.value}"}
 
     def refresh(self) -> bool:
         """Drop the token this thread was given, if nobody has replaced it yet. False if there was none."""
-        with self._turn(self._deadline()):
-            given, self._given.token = getattr(self._given, "token", None), None
-            known = given is not None or self._token is not None
-            if given is None or given is self._token:
-                self._token = None
+        # Without the lock, for which there may be a wait: at worst a new token is dropped and asked for anew.
+        given, self._given.token = getattr(self._given, "token", None), None
+        known = given is not None or self._token is not None
+        if given is None or given is self._token:
+            self._token = None
         return known
 
     def _good_token(self) -> Optional[_Token]:
@@ -140,16 +142,6 @@ class JWTAuth(AuthBase):
     def _deadline(self) -> float:
         limit = self._config.open_timeout
         return float("inf") if limit is None else time.monotonic() + limit
-
-    @contextmanager
-    def _turn(self, deadline: float) -> Iterator[None]:
-        lock = self._lock
-        if not lock.acquire(timeout=_remaining(deadline)):
-            raise self._timeout("another thread was still waiting for a temporary key")
-        try:
-            yield
-        finally:
-            lock.release()
 
     def _timeout(self, what: str) -> TimeoutError:
         limit = self._config.open_timeout
@@ -163,29 +155,21 @@ class JWTAuth(AuthBase):
         url = self._mp_url or _endpoint(os.environ.get(_URL_VARIABLE) or _DEFAULT_URL)
         request = _KeyRequest(_Bearer(key), url, self._body, self._request_id, self._config, deadline)
         del key  # or it would stand in the locals of a traceback
-        answers: SimpleQueue[Union[_Token, BaseException]] = SimpleQueue()
-        name = f"speechmatics-rt-key-{self._request_id or id(self)}"
-        threading.Thread(target=request.run, args=(answers,), name=name, daemon=True).start()
+
+        def renew() -> _Token:
+            with self._lock:  # while another thread asks, this one waits for that answer
+                token = self._good_token()
+                if token is None:
+                    if not _remaining(deadline):
+                        raise OverdueError
+                    token = self._token = request.run()
+                    logger.debug("got a temporary key, good for %.0f s", token.good_until - time.monotonic())
+                return token
+
         try:
-            answer = answers.get(timeout=_remaining(deadline))
-        except Empty:
+            return call_until(deadline, renew, name=f"speechmatics-rt-key-{self._request_id or id(self)}")
+        except OverdueError:
             raise self._timeout(f"{urlsplit(url).hostname} gave no temporary key") from None
-        if isinstance(answer, BaseException):
-            raise answer
-        logger.debug("got a temporary key, good for %.0f s", answer.good_until - time.monotonic())
-        return answer
-
-
-_to_renew_after_fork: weakref.WeakSet[JWTAuth] = weakref.WeakSet()
-
-
-def _renew_locks() -> None:
-    for auth in _to_renew_after_fork:
-        auth._lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_locks)
 
 
 def _remaining(deadline: float) -> float:
@@ -224,20 +208,19 @@ class _KeyRequest(NamedTuple):
     config: ConnectionConfig
     deadline: float
 
-    def run(self, answers: SimpleQueue[Union[_Token, BaseException]]) -> None:
+    def run(self) -> _Token:
         try:
             try:
-                answer = self._ask()
+                return self._ask()
             except ConnectionError as exc:
                 delay = max(exc.retry_after or 0.0, _RETRY_DELAY)
                 if delay >= _remaining(self.deadline):
                     raise
                 logger.info("%s; trying once more in %g s", exc, delay)
                 time.sleep(delay)
-                answer = self._ask()
-            answers.put(answer)
-        except BaseException as exc:  # noqa: BLE001 - raised by the thread that waits
-            answers.put(without_frames(exc))
+                return self._ask()
+        except BaseException as exc:  # noqa: BLE001  # raised where the key is waited for, without our frames
+            raise without_frames(exc) from exc.__cause__
 
     def _ask(self) -> _Token:
         try:

@@ -16,10 +16,11 @@ import math
 import os
 import select
 import socket
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Optional
+
+from ..locks import new_lock
 
 if TYPE_CHECKING:
     import ssl  # at run time only where TLS is spoken: it takes longer to import than the rest of us
@@ -82,7 +83,7 @@ class DuplexSocket:
         self._sock = sock
         self._fd = sock.fileno()
         self._pid = os.getpid()
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._shut = False
         self._recv_into: Callable[..., int] = sock.recv_into
         self._send = sock.send
@@ -292,16 +293,7 @@ def _is_ragged_end(exc: Exception) -> bool:
 
 
 _context: Optional[ssl.SSLContext] = None
-_context_lock = threading.Lock()  # held while the one context is built: a second would cost 30 ms and 1 MB
-
-
-def _renew_context_lock() -> None:
-    global _context_lock  # noqa: PLW0603  # in a forked child: the thread that held it isn't there
-    _context_lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_context_lock)
+_context_lock = new_lock()  # held while the one context is built: a second would cost 30 ms and 1 MB
 
 
 def shared_context() -> ssl.SSLContext:
@@ -333,14 +325,18 @@ def connect_tls(
         ssl.SSLError: The handshake failed; ``ssl.SSLCertVerificationError`` for the certificate.
         OSError: The connection is dead.
     """
+    opened = [sock]
     try:
         sock.setblocking(False)
         # wrap_socket() takes the descriptor over from sock, so from here on the wrapped one is to be closed.
-        sock = tls = context.wrap_socket(sock, server_hostname=server_hostname, do_handshake_on_connect=False)
-        _shake_hands(tls, deadline)
-        return DuplexSocket(tls)
+        opened.append(
+            context.wrap_socket(sock, server_hostname=server_hostname, do_handshake_on_connect=False)
+        )
+        _shake_hands(opened[1], deadline)  # type: ignore[arg-type]
+        return DuplexSocket(opened[1])
     except BaseException:
-        sock.close()
+        for each in opened:
+            each.close()
         raise
 
 

@@ -16,6 +16,7 @@ from typing import Any, Callable, Optional, Union
 
 from ..config import AudioFormat, ResumePolicy
 from ..exceptions import SessionError, SpeechmaticsError, TimeoutError
+from ..locks import is_mine, new_lock
 from ..log import SessionLog
 from ..network import Connection, Link, Messages, WaitList, WakeUp
 from ..protocol import Payload, codec
@@ -27,7 +28,6 @@ from .state import LocalMessage, ResumeState
 
 __all__ = ["ResumingConnection"]
 
-_PATIENCE = 1.0  # seconds for the lock, which nobody holds for long
 _LOOK_AGAIN = 1.0  # seconds; a finaliser takes no lock, and so can't wake a sender that waits
 
 
@@ -62,7 +62,7 @@ class ResumingConnection(Link):
         self._speed = policy.replay_speed
         self._log = log
         self._pid = os.getpid()
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._state = ResumeState(start, audio_format, policy)
         self._room, self._news = WaitList(), WaitList()
         self._wakeup = WakeUp()  # of the attempt that waits for its time
@@ -95,6 +95,8 @@ class ResumingConnection(Link):
 
     def stats(self) -> SessionStats:
         self._connection.check_process()
+        if self._interrupted:  # in this thread's own work: the figures as they are
+            return self._state.stats(self._connection.stats())
         with self._lock:
             return self._state.stats(self._connection.stats())
 
@@ -316,19 +318,25 @@ class ResumingConnection(Link):
         if os.getpid() != self._pid:
             self._close_all()
             return
-        locked = self._lock.acquire(timeout=_PATIENCE)  # in a signal handler its holder may be below us
-        try:
-            if not locked:
-                self._state.abandoned = True
-                self._wakeup.wake()
-            elif self._state.outcome is None:
+        if self._interrupted:  # a signal handler: what it interrupted goes on after it, and finds the end
+            self._state.abandoned = True
+            self._wakeup.wake()
+            self._close_all()
+            return
+        with self._lock:
+            if self._state.outcome is None:
                 self._state.conclude(SessionError("the session was closed"), None)
                 self._state.ahead.clear()
                 self._notify()
-        finally:
-            if locked:
-                self._lock.release()
         self._close_all()
+
+    @property
+    def _interrupted(self) -> bool:
+        """Whether this thread holds a lock of ours already, or that of the connection.
+
+        With the latter it must not wait for ours: who holds that may want the other.
+        """
+        return is_mine(self._lock) or self._connection.interrupted
 
     def _close_all(self) -> None:
         for connection in (self._next, self._connection):

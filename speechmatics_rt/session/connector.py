@@ -80,20 +80,26 @@ class Connector:
             SpeechmaticsError: Whatever hindered it.
         """
         headers = request.ws_headers
-        connection = self._connect(
-            headers, log, deadline=request.deadline, timeout=request.timeout, wants=wants
-        )
-        if self._resume is None:
-            return connection
-        return ResumingConnection(
-            connection,
-            self._redial(headers, log, wants),
-            policy=self._resume,
-            start=request.start,
-            audio_format=request.audio_format,
-            refresh=self.auth.refresh,
-            log=log,
-        )
+        connection: Optional[Connection] = None
+        try:
+            connection = self._connect(
+                headers, log, deadline=request.deadline, timeout=request.timeout, wants=wants
+            )
+            if self._resume is None:
+                return connection
+            return ResumingConnection(
+                connection,
+                self._redial(headers, log, wants),
+                policy=self._resume,
+                start=request.start,
+                audio_format=request.audio_format,
+                refresh=self.auth.refresh,
+                log=log,
+            )
+        except BaseException:  # Ctrl-C, when nobody else has it yet
+            if connection is not None:
+                connection.close()
+            raise
 
     def _connect(
         self,
@@ -104,7 +110,7 @@ class Connector:
         timeout: Optional[float],
         wants: Callable[[str], bool],
     ) -> Connection:
-        """Get a key if one is needed, dial, and start the connection's threads.
+        """Get a key if one is needed, and dial; the connection's threads begin with its ``start()``.
 
         Args:
             deadline: Of the whole call (monotonic), with ``timeout`` the seconds it was given; what is
@@ -116,6 +122,7 @@ class Connector:
         config = self.config
         limit = float("inf") if config.open_timeout is None else time.monotonic() + config.open_timeout
         given = {name.lower() for name in ws_headers}
+        upgraded = None
         try:
             self.auth.configure(self._trusted())
             headers = {} if "authorization" in given else headers_for(self.auth, url)
@@ -125,13 +132,17 @@ class Connector:
             log.info("connecting to %s", redact(url))
             address = with_sdk(url, self._sdk_identifier)
             upgraded = dial(address, headers, config, deadline=min(limit, deadline))
+            log.info("connected in %.2f s", upgraded.elapsed)
+            return Connection(upgraded.sock, config, log, wants=wants)
         except SpeechmaticsError as exc:
             exc.request_id = log.request_id
             if isinstance(exc, TimeoutError) and deadline < limit:
                 exc.stage, exc.seconds = "whole", timeout
             raise
-        log.info("connected in %.2f s", upgraded.elapsed)
-        return Connection(upgraded.sock, config, log, wants=wants)
+        except BaseException:  # Ctrl-C between the dialling and the connection that owns the socket
+            if upgraded is not None:
+                upgraded.sock.close()
+            raise
 
     def _trusted(self) -> ConnectionConfig:
         """Give whoever fetches keys the socket's own trust: two stores would disagree one day."""

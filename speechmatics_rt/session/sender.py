@@ -10,6 +10,7 @@ from typing import Optional
 
 from ..audio import AudioSource, Pacer, described
 from ..exceptions import AudioError, SessionError, SpeechmaticsError
+from ..locks import new_lock
 from .session import Session
 
 __all__ = ["feed"]
@@ -26,7 +27,7 @@ class RoundRobin:
     """
 
     def __init__(self, channels: list[Optional[str]]) -> None:
-        self._condition = threading.Condition()
+        self._condition = threading.Condition(new_lock())
         now = time.monotonic()
         self._taken = dict.fromkeys(channels, 0)
         self._since = dict.fromkeys(channels, now)  # when each was last seen taking its turn

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import marshal
-import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, Optional, Union
 
+from ..locks import new_lock
 from ..messages import channel_of, time_of, times_of
 from .words import Delimiters, Joiner, Paragraph, Word, merged, paragraphs
 
@@ -39,7 +39,7 @@ class Transcript:
 
     def __init__(self) -> None:
         # Reentrant: a plain lock would hang a signal handler that reads in mid-add().
-        self._lock = threading.RLock()
+        self._lock = new_lock()
         # Those with results, packed: as dicts they would take twenty times the memory, and the garbage
         # collector would walk through all of them again and again while a long session goes on.
         self._finals: list[tuple[_Channel, _Packed]] = []
