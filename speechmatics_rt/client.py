@@ -205,13 +205,17 @@ class BaseClient(EventEmitter):
         session = self._session
         if session is None:
             return
-        if exc_type is not None or session.streamed:
+        try:
+            if exc_type is not None or session.streamed:
+                self.close()
+            elif session.connection.is_open:
+                self.stop_session()
+            elif not session.failure_seen:
+                # It failed in the background, or ended: let the handlers finish, then say what nobody has heard.
+                self.stop_session()
+        except BaseException:  # Ctrl-C in that wait: nobody comes after this to close it
             self.close()
-        elif session.connection.is_open:
-            self.stop_session()
-        elif not session.failure_seen:
-            # It failed in the background, or ended: let the handlers finish, then say what nobody has heard.
-            self.stop_session()
+            raise
 
     def __del__(self) -> None:
         # Only a shutdown of the descriptor: a finaliser runs on any thread, perhaps inside one of our locks.
@@ -281,7 +285,7 @@ class BaseClient(EventEmitter):
         :meth:`close` finds it before its threads begin, since these hold it, whatever becomes of the caller.
         """
         self._connector.check(request)
-        me = object()
+        me, before = object(), self._session
         try:
             try:
                 with self._current_lock:
@@ -297,8 +301,10 @@ class BaseClient(EventEmitter):
                     return self._attempt(request, go_on, streamed)
             finally:
                 self._opened(me)
-        except BaseException:  # once more, for Ctrl-C in the line above
+        except BaseException:  # once more, for Ctrl-C on the way out of there
             self._opened(me)
+            if self._session is not before:
+                self.close()
             raise
 
     def _opened(self, opener: object) -> None:

@@ -16,9 +16,9 @@ import os
 import threading
 import time
 import weakref
-from typing import Any
+from typing import Any, Callable, Optional
 
-__all__ = ["SLICE", "Latch", "is_mine", "let_go", "new_lock", "wait_on"]
+__all__ = ["SLICE", "Latch", "is_mine", "let_go", "new_lock", "wait_for", "wait_on"]
 
 # Seconds of one wait. On Windows a waiting lock is deaf to Ctrl-C; elsewhere nobody waits for so long, but
 # without any timeout a wait overflows.
@@ -79,6 +79,17 @@ def wait_on(lock: Any, seconds: float) -> bool:
     return True
 
 
+def wait_for(condition: threading.Condition, predicate: Callable[[], object], seconds: float) -> bool:
+    """Wait on a condition, whose lock is held, until the predicate holds; whether it does."""
+    deadline = time.monotonic() + seconds
+    while not predicate():
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return False
+        condition.wait(min(left, SLICE))
+    return True
+
+
 class Latch:
     """Hold up all who wait until it is opened, for good. :meth:`set` takes no lock, so finalisers may."""
 
@@ -96,10 +107,10 @@ class Latch:
         self._open = True
         self._through()
 
-    def wait(self, seconds: float = float("inf")) -> bool:
+    def wait(self, timeout: Optional[float] = None) -> bool:
         try:
             if not self._open:
-                wait_on(self._door, seconds)
+                wait_on(self._door, float("inf") if timeout is None else timeout)
         finally:  # also when Ctrl-C came just behind it
             if self._open:
                 self._through()  # the next one

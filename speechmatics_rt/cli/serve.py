@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Optional, Union
 
 from ..exceptions import ConfigurationError, SessionError, TimeoutError
+from ..locks import new_lock
 from .arguments import ExitCode
 from .flow import Token
 from .sessions import Sitting
@@ -181,7 +182,7 @@ class _Board:
         # What has moved, and what is to be said of it; None: stop.
         self._events: queue.SimpleQueue[Optional[tuple[Sitting, Optional[Token]]]] = queue.SimpleQueue()
         self._sittings: dict[int, Sitting] = {}  # those that are drawn
-        self._lock = threading.Lock()  # guards what is below; held to start a thread, never while waiting
+        self._lock = new_lock()  # guards what is below; held to start a thread, never while waiting
         self._watchers: list[threading.Thread] = []
         self._greeted = 0  # connections that have, or had, a watcher
         self._closing = False

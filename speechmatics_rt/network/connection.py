@@ -107,10 +107,14 @@ class Connection(Link):
         """Whether this is a signal handler that has interrupted this thread's own work on the connection."""
         return is_mine(self._lock)
 
-    def _check(self) -> None:
-        """Raise SessionError in a forked child, and in the middle of this thread's own work."""
+    def check(self, *locks: Any) -> None:
+        """Raise SessionError in a forked child, and in the middle of this thread's own work.
+
+        Args:
+            locks: Which others than the connection's are held meanwhile.
+        """
         self.check_process()
-        if is_mine(self._lock):
+        if is_mine(self._lock) or any(map(is_mine, locks)):
             raise SessionError(
                 "this signal came in the middle of the session's own work, where its handler may call "
                 "request_stop(), close() and what only tells, but nothing that sends or waits"
@@ -135,7 +139,7 @@ class Connection(Link):
     # -- sending -------------------------------------------------------------------------------------
 
     def start(self, message: Mapping[str, Any], deadline: float = float("inf")) -> bool:
-        self._check()
+        self.check()
         self._reader.start()
         self._writer.start()
         self.send(message)
@@ -151,7 +155,7 @@ class Connection(Link):
                 return False
 
     def send(self, message: Mapping[str, Any]) -> None:
-        self._check()
+        self.check()
         frame = frames.encode(frames.TEXT, codec.encode(message))
         if wire.isEnabledFor(logging.DEBUG):
             self._log.on(wire).debug("> %s", dict(message))
@@ -167,7 +171,7 @@ class Connection(Link):
         feeding: bool = False,
         wait: bool = True,
     ) -> bool:
-        self._check()
+        self.check()
         if channel is None:
             frame = frames.encode(frames.BINARY, payload)
         else:
@@ -200,7 +204,7 @@ class Connection(Link):
         self._send_when(lambda: protocol.admits(channel, seconds, feeding), lambda now: None, feeding=feeding)
 
     def end_stream(self) -> None:
-        self._check()
+        self.check()
         try:
             with self._lock:
                 now = time.monotonic()
@@ -212,7 +216,7 @@ class Connection(Link):
             raise
 
     def end_channel(self, channel: str) -> None:
-        self._check()
+        self.check()
         protocol = self._protocol
         self._send_when(lambda: not protocol.outbox.full, lambda now: protocol.end_channel(channel, now))
 
@@ -238,7 +242,7 @@ class Connection(Link):
     def receive(self, deadline: float = float("inf")) -> Union[Messages, tuple[()], None]:
         # Never from the socket itself, though that would save the hand-over from the reader: who receives is
         # often the main thread, and Ctrl-C between a read and the taking in would lose bytes of the stream.
-        self._check()
+        self.check()
         while True:
             with self._lock:
                 self._protocol.delivered()

@@ -99,11 +99,11 @@ class ClientProtocol:
     @property
     def ending(self) -> bool:
         """Whether there is an outcome, or one is on its way: a write failed, or the server said Error."""
-        return self.broken is not None or self.state.over
+        return self.broken is not None or self.torn or self.state.over
 
     @property
     def may_send_audio(self) -> bool:
-        return self.state.phase is Phase.STREAMING and self.broken is None
+        return self.state.phase is Phase.STREAMING and self.broken is None and not self.torn
 
     @property
     def behind(self) -> bool:
@@ -153,7 +153,7 @@ class ClientProtocol:
 
     def end_stream(self, now: float) -> None:
         """Send EndOfStream, with the number of frames sent; not streaming yet, as soon as we are."""
-        if self.state.phase is Phase.STREAMING:
+        if self.state.phase is Phase.STREAMING and not self.torn:
             message = self.state.end_of_stream()
             self.send(message, frames.encode(frames.TEXT, codec.encode(message)), now)
         elif not self.ending:

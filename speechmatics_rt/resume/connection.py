@@ -12,10 +12,11 @@ import random
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from typing import Any, Callable, Optional, Union
 
 from ..config import AudioFormat, ResumePolicy
-from ..exceptions import SessionError, SpeechmaticsError, TimeoutError
+from ..exceptions import ConnectionError, SessionError, SpeechmaticsError, TimeoutError
 from ..locks import is_mine, new_lock
 from ..log import SessionLog
 from ..network import Connection, Link, Messages, WaitList, WakeUp
@@ -95,9 +96,8 @@ class ResumingConnection(Link):
 
     def stats(self) -> SessionStats:
         self._connection.check_process()
-        if self._interrupted:  # in this thread's own work: the figures as they are
-            return self._state.stats(self._connection.stats())
-        with self._lock:
+        # In a signal handler the figures as they are.
+        with nullcontext() if self._interrupted else self._lock:
             return self._state.stats(self._connection.stats())
 
     # -- sending -------------------------------------------------------------------------------------
@@ -122,7 +122,7 @@ class ResumingConnection(Link):
                 return False
 
     def send(self, message: Mapping[str, Any]) -> None:
-        self._connection.check_process()
+        self._connection.check(self._lock)
         codec.encode(message)  # what can't be sent must not be kept
         with self._lock:
             self._state.check_turn(message["message"])
@@ -138,7 +138,7 @@ class ResumingConnection(Link):
         feeding: bool = False,
         wait: bool = True,
     ) -> bool:
-        self._connection.check_process()
+        self._connection.check(self._lock)
         state, replay = self._state, self._state.replay
         while True:
             ticket: Optional[threading.Lock] = None
@@ -146,7 +146,6 @@ class ResumingConnection(Link):
                 state.check_turn("AddAudio" if channel is None else "AddChannelAudio", channel)
                 connection = self._connection
                 if not state.recovering and self._try(payload, channel, seconds, feeding):
-                    replay.sent(replay.keep(channel, payload, feeding))
                     return True
                 if state.recovering and feeding:
                     ticket = self._room.ticket()
@@ -165,16 +164,23 @@ class ResumingConnection(Link):
                 self._attempted(connection, lambda it: it.wait_for_room(channel, seconds, feeding))
 
     def _try(self, payload: Any, channel: Optional[str], seconds: float, feeding: bool) -> bool:
-        """Send a chunk if it needs no waiting."""
+        """Send a chunk, and keep it, if it needs no waiting."""
+        connection, replay = self._connection, self._state.replay
         try:
-            return self._connection.send_audio(
+            sent = connection.send_audio(
                 payload, channel=channel, seconds=seconds, feeding=feeding, wait=False
             )
+            if sent:
+                replay.sent(replay.keep(channel, payload, feeding))
+            return sent  # noqa: TRY300  # until here it is not known
         except SpeechmaticsError as error:
             if not self._state.may_mend(error):
                 raise
             self._state.recovering = True  # the receiver is about to notice it, too
             return False
+        except KeyboardInterrupt as exc:  # was it sent? is it kept? The next session gets what is kept
+            connection.fail(ConnectionError("interrupted while sending", stage="streaming"), exc)
+            raise
 
     @property
     def _live(self) -> Optional[Connection]:
@@ -206,7 +212,7 @@ class ResumingConnection(Link):
             self._state.recovering |= connection is self._connection
 
     def end_stream(self) -> None:
-        self._connection.check_process()
+        self._connection.check(self._lock)
         state = self._state
         with self._lock:
             if state.outcome is None and not state.replay.over:
@@ -217,7 +223,7 @@ class ResumingConnection(Link):
             self._room.notify_all()
 
     def end_channel(self, channel: str) -> None:
-        self._connection.check_process()
+        self._connection.check(self._lock)
         with self._lock:
             self._state.check_turn("EndOfChannel", channel)
             end, live = self._state.replay.end_channel(channel), self._live
@@ -247,7 +253,7 @@ class ResumingConnection(Link):
     # -- receiving -----------------------------------------------------------------------------------
 
     def receive(self, deadline: float = float("inf")) -> Union[Messages, tuple[()], None]:
-        self._connection.check_process()
+        self._connection.check(self._lock)
         state = self._state
         while True:
             ticket: Optional[threading.Lock] = None
@@ -321,21 +327,17 @@ class ResumingConnection(Link):
         if self._interrupted:  # a signal handler: what it interrupted goes on after it, and finds the end
             self._state.abandoned = True
             self._wakeup.wake()
-            self._close_all()
-            return
-        with self._lock:
-            if self._state.outcome is None:
-                self._state.conclude(SessionError("the session was closed"), None)
-                self._state.ahead.clear()
-                self._notify()
+        else:
+            with self._lock:
+                if self._state.outcome is None:
+                    self._state.conclude(SessionError("the session was closed"), None)
+                    self._state.ahead.clear()
+                    self._notify()
         self._close_all()
 
     @property
     def _interrupted(self) -> bool:
-        """Whether this thread holds a lock of ours already, or that of the connection.
-
-        With the latter it must not wait for ours: who holds that may want the other.
-        """
+        """Whether this thread holds our lock, or the connection's, which who holds ours may wait for."""
         return is_mine(self._lock) or self._connection.interrupted
 
     def _close_all(self) -> None:

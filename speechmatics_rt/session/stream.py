@@ -115,7 +115,11 @@ class MessageStream:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self.close()
+        try:
+            self.close()
+        except BaseException:  # Ctrl-C in the middle of it: nobody comes after this
+            self.close()
+            raise
 
     def __del__(self) -> None:
         session = getattr(self, "_session", None)

@@ -11,7 +11,16 @@ from typing import Any
 
 import pytest
 
-from speechmatics_rt import AudioFormat, Client, ConnectionConfig, MultiChannelClient, SpeechmaticsError
+from speechmatics_rt import (
+    AudioFormat,
+    Client,
+    ConnectionConfig,
+    ConnectionError,
+    JWTAuth,
+    MultiChannelClient,
+    ResumePolicy,
+    SpeechmaticsError,
+)
 from speechmatics_rt.local import LocalServer
 
 from ..conftest import threads
@@ -19,7 +28,8 @@ from ..interrupts import Interrupt
 
 PCM = AudioFormat("pcm_s16le", 16000)
 SECOND = bytes(32000)
-MOMENTS = int(os.environ.get("MOMENTS", "40"))  # of each series in the default run
+QUICK = ResumePolicy(min_delay=0.01, max_delay=0.01)
+MOMENTS = int(os.environ.get("MOMENTS", "15"))  # of each series in the default run
 
 Step = Callable[[Client], object]
 
@@ -104,6 +114,11 @@ CALLS: dict[str, tuple[type, Step, Step]] = {  # the client, what comes before, 
     "transcribe with channels": (MultiChannelClient, nothing, transcribe_channels),
 }
 
+# Those that close what they have opened; after the others a program calls close(), or its `with` does.
+ALONE = {call for call in CALLS if call not in ("send_audio", "send_message", "stop_session", "close")}
+ALONE.discard("send_audio on a channel")
+RESUMABLE = ("start_session", "send_audio", "stop_session", "close", "transcribe")
+
 
 @pytest.fixture(scope="module", params=["ws", "wss"])
 def server(request: pytest.FixtureRequest) -> Iterator[LocalServer]:
@@ -157,7 +172,8 @@ def strike(server: LocalServer, call: str, at: int, **options: Any) -> str:
     if not (raised is None or isinstance(raised, (KeyboardInterrupt, SpeechmaticsError))):
         return f"{where}: {raised!r}"
     began = time.monotonic()
-    client.close()
+    if call not in ALONE or interrupt.where is None:
+        client.close()
     if time.monotonic() - began > 2.5:
         return f"{where}: close() took {time.monotonic() - began:.1f} s"
     left = settled(server)
@@ -176,3 +192,93 @@ def check_all(server: LocalServer, call: str, places: list[int], **options: Any)
 @pytest.mark.parametrize("call", CALLS)
 def test_ctrl_c_at_any_line_leaves_nothing_and_the_next_session_works(server, call) -> None:
     check_all(server, call, moments(lines_of(server, call), call, MOMENTS))
+
+
+@pytest.mark.parametrize("call", RESUMABLE)
+def test_ctrl_c_at_any_line_of_a_session_that_resumes_leaves_nothing(server, call) -> None:
+    lines = lines_of(server, call, resume=True)
+    check_all(server, call, moments(lines, call, MOMENTS), resume=True)
+
+
+@pytest.mark.reliability
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("resume", [False, True], ids=["plain", "resume"])
+@pytest.mark.parametrize("call", CALLS)
+def test_ctrl_c_at_every_single_line(server, call, resume) -> None:
+    check_all(server, call, list(range(lines_of(server, call, resume=resume))), resume=resume)
+
+
+# -- what is sent, and what is counted -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("resume", [False, QUICK], ids=["plain", "resume"])
+def test_after_ctrl_c_inside_send_audio_the_count_is_right_or_the_session_says_that_it_has_ended(
+    server, resume
+) -> None:
+    client, _ = prepared(server, "send_audio", resume=resume)
+    probe = Interrupt()
+    assert probe.during(lambda: client.send_audio(SECOND)) is None
+    client.close()
+    told: list[str] = []
+    for at in moments(probe.lines, "count", MOMENTS) if resume else range(probe.lines):
+        client, _ = prepared(server, "send_audio", resume=resume)
+        client.send_audio(SECOND)
+        interrupt = Interrupt(at)
+        interrupt.during(lambda client=client: client.send_audio(SECOND))
+        try:
+            client.send_audio(SECOND)
+            client.stop_session()
+        except ConnectionError as exc:
+            told.append(f"{exc} {interrupt.where}")
+        else:
+            record = server.sessions[-1]
+            (end,) = record.heard("EndOfStream")
+            assert end["last_seq_no"] == len(record.frames), interrupt.where
+            assert client.stats.unacknowledged_frames == 0, interrupt.where
+        client.close()
+        assert settled(server) == []
+    assert all("interrupted" in text for text in told)
+    assert len(told) < probe.lines / 2  # most moments are harmless
+
+
+# -- the others that open something ----------------------------------------------------------------------
+
+
+def test_ctrl_c_at_any_line_of_the_local_servers_start_leaves_nothing() -> None:
+    def run() -> None:
+        with LocalServer():
+            pass
+
+    run()  # what it imports the first time is not counted
+    before = threads()
+    probe = Interrupt(within="/local")
+    assert probe.during(run) is None
+    assert probe.lines > 30
+    for at in range(probe.lines):
+        interrupt = Interrupt(at, within="/local")
+        interrupt.during(run)
+        deadline = time.monotonic() + 5
+        while threads() != before and time.monotonic() < deadline:
+            time.sleep(0.002)  # nothing rings when a daemon thread ends
+        assert threads() == before, interrupt.where
+
+
+def test_ctrl_c_at_any_line_of_the_fetching_of_a_temporary_key_leaves_an_auth_that_works(server) -> None:
+    pytest.importorskip("jwt")
+    pytest.importorskip("requests")
+    url = server.url.replace("ws", "http", 1).replace("/v2", "")
+
+    def auth() -> JWTAuth:
+        made = JWTAuth("key", mp_url=url)
+        made.configure(ConnectionConfig(ssl_context=server.ssl_context, open_timeout=5))
+        return made
+
+    probe = Interrupt(within="/auth")
+    assert probe.during(auth().get_auth_headers) is None
+    for at in range(probe.lines):
+        asked = auth()
+        interrupt = Interrupt(at, within="/auth")
+        assert isinstance(interrupt.during(asked.get_auth_headers), KeyboardInterrupt)
+        assert asked.get_auth_headers()["Authorization"], interrupt.where
+        assert asked.refresh()
+    assert settled(server) == []
