@@ -211,7 +211,7 @@ class BaseClient(EventEmitter):
             elif session.connection.is_open:
                 self.stop_session()
             elif not session.failure_seen:
-                # It failed in the background, or ended: let the handlers finish, then say what nobody has heard.
+                # It failed in the background, or ended: handlers finish, then it says what nobody has heard.
                 self.stop_session()
         except BaseException:  # Ctrl-C in that wait: nobody comes after this to close it
             self.close()

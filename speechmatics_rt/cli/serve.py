@@ -206,7 +206,7 @@ class _Board:
     def run(self) -> None:
         """Tell what happens, until it is stopped."""
         # Nobody waits for its end: it finds, within a second, that there is nothing more to do.
-        threading.Thread(target=self._greet, name="speechmatics-rt-watch", daemon=True).start()
+        threading.Thread(target=self._greet, name="speechmatics-rt-watch-arrivals", daemon=True).start()
         while True:
             try:
                 event = self._events.get(timeout=_ATTENTIVE)

@@ -96,8 +96,7 @@ class ResumingConnection(Link):
 
     def stats(self) -> SessionStats:
         self._connection.check_process()
-        # In a signal handler the figures as they are.
-        with nullcontext() if self._interrupted else self._lock:
+        with nullcontext() if self._interrupted else self._lock:  # in a signal handler: as they are
             return self._state.stats(self._connection.stats())
 
     # -- sending -------------------------------------------------------------------------------------
@@ -167,12 +166,11 @@ class ResumingConnection(Link):
         """Send a chunk, and keep it, if it needs no waiting."""
         connection, replay = self._connection, self._state.replay
         try:
-            sent = connection.send_audio(
+            if not connection.send_audio(
                 payload, channel=channel, seconds=seconds, feeding=feeding, wait=False
-            )
-            if sent:
-                replay.sent(replay.keep(channel, payload, feeding))
-            return sent  # noqa: TRY300  # until here it is not known
+            ):
+                return False
+            replay.sent(replay.keep(channel, payload, feeding))
         except SpeechmaticsError as error:
             if not self._state.may_mend(error):
                 raise
@@ -181,6 +179,7 @@ class ResumingConnection(Link):
         except KeyboardInterrupt as exc:  # was it sent? is it kept? The next session gets what is kept
             connection.fail(ConnectionError("interrupted while sending", stage="streaming"), exc)
             raise
+        return True
 
     @property
     def _live(self) -> Optional[Connection]:
@@ -325,8 +324,7 @@ class ResumingConnection(Link):
             self._close_all()
             return
         if self._interrupted:  # a signal handler: what it interrupted goes on after it, and finds the end
-            self._state.abandoned = True
-            self._wakeup.wake()
+            self.abandon()
         else:
             with self._lock:
                 if self._state.outcome is None:

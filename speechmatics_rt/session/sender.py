@@ -63,13 +63,13 @@ def feed(session: Session, sources: Mapping[Optional[str], AudioSource], speed: 
     began = time.monotonic()
     for channel, source in sources.items():
         pacer = None if speed is None else Pacer(speed, began)
-        name = "sender" if channel is None else f"sender-{list(sources).index(channel)}"
+        place = "" if channel is None else f"-{list(sources).index(channel)}"
         # Each thread needs a copy of its own: a context can be entered by one thread at a time.
         context = contextvars.copy_context()
         thread = threading.Thread(
             target=context.run,
             args=(_send, session, channel, source, pacer, round_robin if len(sources) > 1 else None),
-            name=f"speechmatics-rt-{name}-{session.log.request_id}",
+            name=f"speechmatics-rt-sender-{session.log.request_id}{place}",
             daemon=True,
         )
         thread.start()
