@@ -8,7 +8,7 @@ sends and keeps the time. ``wakeup`` has the ways to wait.
 from __future__ import annotations
 
 from .connection import Connection
-from .dial import dial
+from .dial import check_patches, dial
 from .duplex import shared_context
 from .link import Link, Messages
 from .wakeup import Latch, WaitList, WakeUp
@@ -20,6 +20,7 @@ __all__ = [
     "Link",
     "Messages",
     "WaitList",
+    "check_patches",
     "dial",
     "shared_context",
 ]

@@ -34,7 +34,7 @@ from ..exceptions import ConfigurationError, ConnectionError, ProtocolError, Spe
 from .duplex import DuplexSocket, connect_tls, shared_context, wait_ready
 from .upgrade import BorrowedSocket, UpgradeSocket, refusal
 
-__all__ = ["Upgraded", "check_url", "dial", "redact", "with_sdk"]
+__all__ = ["Upgraded", "check_patches", "check_url", "dial", "redact", "with_sdk"]
 
 _WSA = 10_000  # from here on the numbers of Windows Sockets
 _STAGGER = 0.25  # s until the next address is tried beside one that hasn't answered, as RFC 8305 recommends
@@ -89,6 +89,25 @@ def dial(url: str, headers: Mapping[str, str], config: ConnectionConfig, *, dead
         if opened is not None:
             opened.close()
         raise
+
+
+def check_patches() -> None:
+    """Refuse sockets and threads that were replaced so that no session could work.
+
+    Raises:
+        ConfigurationError: By eventlet, or by gevent in part.
+    """
+    if not hasattr(socket.socket, "shutdown"):
+        raise ConfigurationError(
+            "eventlet has replaced sockets with such as can't be shut down, which is how a session is ended: "
+            "use gevent or threads, or eventlet.monkey_patch(socket=False, select=False, thread=False)"
+        )
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey and monkey.is_module_patched("threading") and not monkey.is_module_patched("select"):
+        raise ConfigurationError(
+            "gevent has replaced threads but not select, so that who waits for a socket would stop them all: "
+            "call monkey.patch_all() without select=False"
+        )
 
 
 # -- one attempt, and how its failures are told ---------------------------------------------------------

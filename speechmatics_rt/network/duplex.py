@@ -16,6 +16,7 @@ import math
 import os
 import select
 import socket
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Optional
@@ -67,6 +68,7 @@ class DuplexSocket:
         "_longest",
         "_pending",
         "_pid",
+        "_poll_of",
         "_read_poll",
         "_recv_into",
         "_send",
@@ -89,9 +91,8 @@ class DuplexSocket:
         self._send = sock.send
         self._emptied = False  # the last read took all there was
         # The reading thread's own, since a poll object serves one thread at a time.
-        self._read_poll: Any = select.poll() if hasattr(select, "poll") else None
-        if self._read_poll is not None:
-            self._read_poll.register(self._fd, select.POLLIN)
+        self._read_poll: Any = None
+        self._poll_of = 0
         self._send_reads = False  # the last try_send lacked something to read
         self._blocked: tuple[type[OSError], ...] = (BlockingIOError,)
         self._want_read: tuple[type[OSError], ...] = ()
@@ -161,10 +162,14 @@ class DuplexSocket:
             self._wait_to_read(writes, min(deadline - now, self._longest))
 
     def _wait_to_read(self, writes: bool, seconds: float) -> None:
-        if writes or self._read_poll is None or self._fd < 0:
+        if writes or self._fd < 0 or not hasattr(select, "poll"):
             wait_ready((self._fd,), writes, seconds)
-        else:
-            self._read_poll.poll(math.ceil(seconds * 1000))
+            return
+        thread = threading.get_ident()
+        if self._poll_of != thread:  # gevent's belongs to the thread that has made it
+            self._read_poll, self._poll_of = select.poll(), thread
+            self._read_poll.register(self._fd, select.POLLIN)
+        self._read_poll.poll(math.ceil(seconds * 1000))
 
     def try_send(self, data: Any) -> int:
         """Try once to send, without waiting; return the number of bytes taken, 0 if it would block.
@@ -263,7 +268,7 @@ def wait_ready(descriptors: Sequence[int], writes: bool, seconds: float) -> list
     """
     try:
         if hasattr(select, "poll"):
-            poll = select.poll()  # made anew: 0.5 us, and a poll object serves one thread at a time only
+            poll = select.poll()  # made anew: 0.5 us, and a poll object serves one thread only
             for descriptor in descriptors:
                 poll.register(descriptor, select.POLLOUT if writes else select.POLLIN)
             return [

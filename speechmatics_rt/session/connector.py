@@ -14,7 +14,7 @@ from ..auth import AuthBase, StaticKeyAuth, headers_for
 from ..config import ConnectionConfig, ResumePolicy, check_url, redact, with_sdk
 from ..exceptions import ConfigurationError, SpeechmaticsError, TimeoutError
 from ..log import SessionLog
-from ..network import Connection, Link, dial, shared_context
+from ..network import Connection, Link, check_patches, dial, shared_context
 from ..resume import ResumingConnection
 from .request import SessionRequest
 
@@ -62,8 +62,10 @@ class Connector:
         """Refuse what could not be done, before any I/O.
 
         Raises:
-            ConfigurationError: A session over several connections was asked for, of audio without time.
+            ConfigurationError: A session over several connections was asked for, of audio without time; or
+                sockets have been replaced that could not carry one.
         """
+        check_patches()
         if self._resume is not None and request.audio_format.encoding is None:
             raise ConfigurationError(
                 "resume needs audio whose time is known, so not the format 'file': give raw audio with "
