@@ -9,13 +9,14 @@ import time
 import warnings
 import weakref
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, Optional, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, TypeVar, Union
 
 from .audio import AudioSource, Source, open_source
 from .auth import AuthBase
 from .config import FLAG, Caller, ConnectionConfig, ResumePolicy, checked, set_recognition_config
 from .events import EventEmitter
 from .exceptions import AuthenticationError, ConfigurationError, SessionError, SpeechmaticsError, TimeoutError
+from .locks import new_lock
 from .log import SessionLog
 from .session import (
     SECONDS,
@@ -45,6 +46,7 @@ logger = logging.getLogger(__name__)
 _GRACE = 0.5  # seconds for a handler that runs when stop_session() gives up
 
 _Self = TypeVar("_Self", bound="BaseClient")
+_T = TypeVar("_T")
 
 
 class BaseClient(EventEmitter):
@@ -92,7 +94,7 @@ class BaseClient(EventEmitter):
         self._keep_transcript = keep_transcript
         self._pid = os.getpid()
         # Guards which session is the current one; held for assignments only.
-        self._current_lock = threading.Lock()
+        self._current_lock = new_lock()
         self._opener: Optional[object] = None  # a token of the call that is opening a session
         self._closed_while_opening = self._stop_while_opening = False
 
@@ -113,7 +115,7 @@ class BaseClient(EventEmitter):
             TranscriptionError: It refused the configuration.
         """
         self._prepare()
-        self._listen(self._open(SessionRequest.of(options, SessionOptions)))
+        self._open(SessionRequest.of(options, SessionOptions), self._listen)
 
     def stop_session(self, *, timeout: Optional[float] = None) -> None:
         """Say that all audio is sent, wait for the rest of the transcript and for all handlers, then close.
@@ -225,13 +227,17 @@ class BaseClient(EventEmitter):
         session = self._session
         if session is None:
             return
-        if exc_type is not None or session.streamed:
+        try:
+            if exc_type is not None or session.streamed:
+                self.close()
+            elif session.connection.is_open:
+                self.stop_session()
+            elif not session.failure_seen:
+                # It failed in the background, or ended: handlers finish, then it says what nobody has heard.
+                self.stop_session()
+        except BaseException:  # Ctrl-C in that wait: nobody comes after this to close it
             self.close()
-        elif session.connection.is_open:
-            self.stop_session()
-        elif not session.failure_seen:
-            # It failed in the background, or ended: let the handlers finish, then say what nobody has heard.
-            self.stop_session()
+            raise
 
     def __del__(self) -> None:
         # Only a shutdown of the descriptor: a finaliser runs on any thread, perhaps inside one of our locks.
@@ -304,51 +310,64 @@ class BaseClient(EventEmitter):
         if self._opener is not None or (self._session is not None and not self._session.over):
             raise SessionError("a session is running already; stop_session() or close() it first")
 
-    def _open(self, request: SessionRequest, *, streamed: bool = False) -> Session:
-        """Make a new session the current one: connect, say StartRecognition, hear RecognitionStarted."""
+    def _open(self, request: SessionRequest, go_on: Callable[[Session], _T], *, streamed: bool = False) -> _T:
+        """Make a new session the current one: connect, say StartRecognition, hear RecognitionStarted, go on.
+
+        Whatever is raised, in ``go_on`` too, nothing stays open. The current session is in a place where
+        :meth:`close` finds it before its threads begin, since these hold it, whatever becomes of the caller.
+        """
         self._connector.check(request)
         self._warn(request.start)
-        me = object()
+        me, before = object(), self._session
         try:
-            with self._current_lock:
-                self._check_free()
-                self._opener = me
-                self._closed_while_opening = False
             try:
-                return self._attempt(request, streamed)
-            except AuthenticationError:
-                if not self._connector.auth.refresh():
-                    raise
-                logger.info("the token was refused; trying once more with a new one")
-                return self._attempt(request, streamed)
-        finally:
-            if self._opener is me:
-                self._opener = None
+                with self._current_lock:
+                    self._check_free()
+                    self._closed_while_opening = False
+                    self._opener = me  # last: from here on close(), in a signal handler too, means this one
+                try:
+                    return self._attempt(request, go_on, streamed)
+                except AuthenticationError:
+                    if not self._connector.auth.refresh():
+                        raise
+                    logger.info("the token was refused; trying once more with a new one")
+                    return self._attempt(request, go_on, streamed)
+            finally:
+                self._opened(me)
+        except BaseException:  # once more, for Ctrl-C on the way out of there
+            self._opened(me)
+            if self._session is not before:
+                self.close()
+            raise
+
+    def _opened(self, opener: object) -> None:
+        if self._opener is opener:
+            self._opener = None
 
     def _forget_parent(self) -> None:
-        """In a forked child: the session is the parent's, and so may be whoever held the lock."""
+        """In a forked child: the session is the parent's."""
         if os.getpid() != self._pid:
             self._pid = os.getpid()
-            self._current_lock = threading.Lock()
             session, self._session, self._opener = self._session, None, None
             if session is not None:
                 session.connection.close()
 
-    def _attempt(self, request: SessionRequest, streamed: bool) -> Session:
+    def _attempt(self, request: SessionRequest, go_on: Callable[[Session], _T], streamed: bool) -> _T:
         log = SessionLog(logger, request_id_of(request.ws_headers))
-        connection = self._connector.link(request, log, _listening(self))
-        session = Session(
-            connection,
-            request.start,
-            request.audio_format,
-            log,
-            streamed=streamed,
-            keep_transcript=self._keep_transcript,
-        )
-        with self._current_lock:
-            self._session = session
-            closed = self._closed_while_opening
+        connection = session = None
         try:
+            connection = self._connector.link(request, log, _listening(self))
+            session = Session(
+                connection,
+                request.start,
+                request.audio_format,
+                log,
+                streamed=streamed,
+                keep_transcript=self._keep_transcript,
+            )
+            with self._current_lock:
+                self._session = session
+                closed = self._closed_while_opening
             if closed:
                 self.close()
             if self._stop_while_opening:
@@ -359,46 +378,41 @@ class BaseClient(EventEmitter):
                     stage="whole",
                     seconds=request.timeout,
                 )
+            return go_on(session)
         except BaseException as exc:
             try:
-                connection.close()  # a refused session counts against the quota until its socket is closed
-                if isinstance(exc, SpeechmaticsError):
-                    for message in connection.left_over():
+                if connection is not None:
+                    connection.close()  # it counts against the quota until its socket is closed
+                if session is not None and isinstance(exc, SpeechmaticsError):
+                    for message in session.connection.left_over():
                         session.deliver(message, self)  # handlers get the Error too
                     session.annotate(exc)
             finally:
-                session.end(exc if isinstance(exc, SpeechmaticsError) else None)
+                if session is not None:
+                    session.end(exc if isinstance(exc, SpeechmaticsError) else None)
             raise
-        return session
 
     def _listen(self, session: Session) -> None:
-        try:
-            listen(session, self)
-        except BaseException:  # no more threads to give, or Ctrl-C while one starts
-            session.end()
-            session.connection.close()
-            raise
+        listen(session, self)
 
     def _stream(self, request: SessionRequest, sources: Mapping[Optional[str], AudioSource]) -> MessageStream:
         """Open a session, start sending the sources, and give its messages; closes them if that fails."""
+
+        def go_on(session: Session) -> MessageStream:
+            messages = MessageStream(
+                session, self, deadline=request.deadline, timeout=request.timeout, sources=sources.values()
+            )
+            feed(session, sources, request.speed)
+            return messages
+
         try:
             audio_format = next(iter(sources.values())).audio_format
-            session = self._open(request.with_audio(audio_format), streamed=True)
+            return self._open(request.with_audio(audio_format), go_on, streamed=True)
         except BaseException:
             for source in sources.values():
                 source.put_back()
                 source.close()
             raise
-        messages = MessageStream(
-            session, self, deadline=request.deadline, timeout=request.timeout, sources=sources.values()
-        )
-        try:
-            feed(session, sources, request.speed)
-        except BaseException:
-            messages.close()
-            messages.put_back()
-            raise
-        return messages
 
 
 class Client(BaseClient):

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextvars
-import os
 import threading
 import time
 from typing import Any, Callable, Optional, TypeVar
 
+from .locks import wait_on
+
 __all__ = ["OverdueError", "call_until"]
 
 _T = TypeVar("_T")
-_SLICE = 0.5 if os.name == "nt" else threading.TIMEOUT_MAX  # on Windows a waiting lock is deaf to Ctrl-C
 
 
 class OverdueError(Exception):
@@ -44,9 +44,8 @@ def call_until(deadline: float, function: Callable[[], _T], *, name: str) -> _T:
         done.release()
 
     threading.Thread(target=work, name=name, daemon=True).start()
-    while not done.acquire(timeout=max(0.0, min(deadline - time.monotonic(), _SLICE))):
-        if time.monotonic() >= deadline:
-            raise OverdueError
+    if not wait_on(done, deadline - time.monotonic()):
+        raise OverdueError
     result, error = outcome.pop()
     if error is not None:
         raise error

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import inspect
 import logging
-import threading
 from collections.abc import Iterator, Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Callable, Literal, NamedTuple, Optional, TypeVar, Union, cast
+from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, TypeVar, Union, cast
 
 from .exceptions import ConfigurationError
 from .messages import ServerMessageType
@@ -24,9 +23,14 @@ Event = Union[ServerMessageType, str]
 _C = TypeVar("_C", bound=Callback)
 
 
-class _Handler(NamedTuple):
-    callback: Callback
-    once: bool
+class _Handler:
+    """One registration; no two are equal, so that one is removed and no other."""
+
+    __slots__ = ("callback", "once")
+
+    def __init__(self, callback: Callback, once: bool) -> None:
+        self.callback = callback
+        self.once = once
 
 
 def _typed(method: Callable[[Any, Event, Optional[Callback]], Any]) -> HandlerDecorator:
@@ -59,11 +63,10 @@ class EventEmitter:
         if handler_errors not in ("log", "raise"):
             raise ConfigurationError(f"handler_errors={handler_errors!r}: use 'log' or 'raise'")
         self._handler_errors = handler_errors
-        # Guards replacing the tuples below; never held while a callback runs. Readers take no lock: a
-        # tuple is replaced whole, so they see the one before or the one after.
-        self._emitter_lock = threading.Lock()
-        self._handlers: dict[str, tuple[_Handler, ...]] = {}
-        self._any: tuple[_Handler, ...] = ()
+        # No lock, so that a signal handler and a forked child may do it all: each change is one step of a
+        # list or a dict, and who runs callbacks runs over a copy.
+        self._handlers: dict[str, list[_Handler]] = {}
+        self._any: list[_Handler] = []
 
     @_typed
     def on(self, event: Event, callback: Optional[Callback] = None) -> Any:
@@ -82,29 +85,27 @@ class EventEmitter:
 
     def on_any(self, callback: _C) -> _C:
         """Call ``callback`` with every message, after the callbacks of its event."""
-        handler = _Handler(self._checked(callback), once=False)
-        with self._emitter_lock:
-            self._any += (handler,)
+        self._any.append(_Handler(self._checked(callback), once=False))
         return callback
 
     def off(self, event: Event, callback: Callback) -> None:
         """Remove every registration of ``callback`` for ``event``; not registered is no error."""
-        name = _name(event)
-        with self._emitter_lock:
-            self._keep(name, tuple(h for h in self._handlers.get(name, ()) if h.callback != callback))
+        handlers = self._handlers.get(_name(event), [])
+        for handler in handlers.copy():
+            if handler.callback == callback:
+                _remove(handlers, handler)
 
     def listeners(self, event: Event) -> list[Callback]:
         """Return the callbacks of ``event``, in the order in which they run."""
-        return [handler.callback for handler in self._handlers.get(_name(event), ()) + self._any]
+        return [handler.callback for handler in [*self._handlers.get(_name(event), ()), *self._any]]
 
     def remove_all_listeners(self, event: Optional[Event] = None) -> None:
         """Remove the callbacks of one event; without one all of them, those of :meth:`on_any` included."""
-        with self._emitter_lock:
-            if event is None:
-                self._handlers.clear()
-                self._any = ()
-            else:
-                self._keep(_name(event), ())
+        if event is None:
+            self._handlers.clear()
+            self._any.clear()
+        else:
+            self._handlers.pop(_name(event), None)
 
     def emit(self, event: Event, message: Mapping[str, Any]) -> None:
         """Run the callbacks of ``event``, one after the other, on this thread.
@@ -126,12 +127,13 @@ class EventEmitter:
 
     def _wants(self, name: str) -> bool:
         """Whether anybody listens to ``name``: what nobody wants need not be delivered."""
-        return bool(self._any) or name in self._handlers
+        return bool(self._any or self._handlers.get(name))
 
     def _due(self, name: str) -> Iterator[Callback]:
         """Give the callbacks for one message, each when it is its turn."""
-        for handler in self._handlers.get(name, ()) + self._any:
-            if not handler.once or self._claim(name, handler):
+        for handler in [*self._handlers.get(name, ()), *self._any]:
+            # Removed before it runs: of two threads that saw it, one gets it.
+            if not handler.once or _remove(self._handlers.get(name, []), handler):
                 yield handler.callback
 
     def _failed(
@@ -147,20 +149,8 @@ class EventEmitter:
         if callback is None:
             return lambda function: self._register(event, function, once=once)
         handler = _Handler(self._checked(callback), once)
-        name = _name(event)
-        with self._emitter_lock:
-            self._keep(name, (*self._handlers.get(name, ()), handler))
+        self._handlers.setdefault(_name(event), []).append(handler)
         return callback
-
-    def _claim(self, name: str, handler: _Handler) -> bool:
-        """Remove a once-handler before it runs: of two threads that saw it, one gets it."""
-        with self._emitter_lock:
-            handlers = self._handlers.get(name, ())
-            for place, candidate in enumerate(handlers):
-                if candidate is handler:
-                    self._keep(name, handlers[:place] + handlers[place + 1 :])
-                    return True
-        return False
 
     @staticmethod
     def _checked(callback: Callback) -> Callback:
@@ -174,11 +164,14 @@ class EventEmitter:
             )
         return callback
 
-    def _keep(self, name: str, handlers: tuple[_Handler, ...]) -> None:
-        if handlers:
-            self._handlers[name] = handlers
-        else:
-            self._handlers.pop(name, None)
+
+def _remove(handlers: list[_Handler], handler: _Handler) -> bool:
+    """Take it out; False if somebody else has."""
+    try:
+        handlers.remove(handler)
+    except ValueError:
+        return False
+    return True
 
 
 def _name(event: Event) -> str:

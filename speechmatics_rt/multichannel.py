@@ -56,7 +56,7 @@ class MultiChannelClient(BaseClient):
         """
         self._prepare()
         labels = labels_of(channels, "channels")
-        self._listen(self._open(SessionRequest.of(options, SessionOptions, labels)))
+        self._open(SessionRequest.of(options, SessionOptions, labels), self._listen)
 
     @spelled_out
     def transcribe(self, sources: Mapping[str, Source], **options: Unpack[SourceOptions]) -> Transcript:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ import speechmatics_rt
 PACKAGE = Path(speechmatics_rt.__file__).parent
 
 # Each room, from the ground up, and which others it may import; what is on the ground floor, all may.
-GROUND = ["_version", "exceptions", "log", "stats", "deadline"]
+GROUND = ["_version", "deadline", "exceptions", "locks", "log", "stats"]
 HOUSE: dict[str, set[str]] = {
     "config": set(),
     "messages": set(),
@@ -55,8 +56,8 @@ FORMER = {"limits": {"config"}, "results": {"transcript"}, "words": {"transcript
 PURE = ["config", "messages", "transcript", "protocol", "resume.backoff", "resume.replay", "resume.stitch"]
 PURE += ["resume.speakers", "resume.state", "session.latency", "stats", "exceptions"]
 IMPURE = {"socket", "ssl", "threading", "_thread", "time", "logging", "selectors", "select", "queue"}
-# A transcript that grows is read by other threads; and a TLS context is known by its class.
-EXCUSED = {("transcript.transcript", "threading"), ("config.connection", "ssl")}
+# A TLS context is known by its class.
+EXCUSED = {("config.connection", "ssl")}
 
 DOORS = {
     "websocket": {"network.dialer"},
@@ -227,6 +228,43 @@ def test_a_folder_says_what_it_is_and_what_others_may_use(room: str) -> None:
     assert face.__doc__
     for name in face.__all__:
         assert hasattr(face, name), name
+
+
+LOOKED_UP = {"_thread", "queue", "select", "selectors", "socket", "threading", "time"}
+
+
+@each_module
+def test_what_gevent_and_eventlet_replace_is_looked_up_when_it_is_used(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level == 0:
+            assert node.module not in LOOKED_UP, f"{name_of(path)}:{node.lineno}"
+
+
+THREAD = re.compile(r"speechmatics-rt-([a-z]+)-")
+
+
+@each_module
+def test_every_thread_is_a_daemon_with_a_name(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "threading.Thread":
+            given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+            assert given.get("daemon") == "True", f"{name_of(path)}:{node.lineno}"
+            assert "name" in given, f"{name_of(path)}:{node.lineno}"
+
+
+def test_the_names_of_threads_are_those_that_are_documented() -> None:
+    named = {
+        part
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        for part in THREAD.findall(node.value)
+    }
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = text.split("| part | what it does | id |")[1].split("\n\n")[0]
+    documented = {name for line in table.splitlines() for name in re.findall(r"`([a-z]+)`", line[:25])}
+    assert named == documented
+    assert "`speechmatics-rt-<part>-<id>`" in (PACKAGE.parent / "README.md").read_text(encoding="utf-8")
 
 
 def test_every_module_states_what_it_exports() -> None:

@@ -41,6 +41,7 @@ CLIENT: dict[str, list[Any]] = {
     "url": ["", 5, "https://h/v2", "h", [], b"wss://h/v2"],
     "conn_config": [{}, {"open_timeout": 5}, 5, "x", ConnectionConfig],
     "sdk_identifier": NO_TEXT,
+    "keep_transcript": ["3600", "", -1, NAN, True, []],
     "resume": ["yes", "", 1, 0, None, {}, ResumePolicy],
     "handler_errors": ["", "no", None, 5, []],
 }

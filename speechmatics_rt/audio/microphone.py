@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import queue
-import threading
 import time
 import warnings
 from typing import Any, Optional, TypedDict, TypeVar
 
 from ..config import number, plain, refused
 from ..exceptions import AudioError, ConfigurationError
+from ..locks import SLICE, new_lock
 
 __all__ = ["InputDevice", "Microphone"]
 
@@ -83,9 +83,9 @@ class Microphone:
         self._chunk_size = _count("chunk_size", chunk_size)
         self._device_index = device_index
         # Guards which stream is open. The audio thread takes no lock of ours.
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         # Held by who reads, over the wait: a second reader waits for the first, nobody else takes it.
-        self._reading = threading.Lock()
+        self._reading = new_lock()
         self._stream: Any = None
         self._recording: Optional[_Recording] = None
         self._rest = b""  # of the last block, for the next read
@@ -307,16 +307,22 @@ class _Recording:
         """Return the next block; ``b""`` at the end, each time."""
         if self._over and self._blocks.empty():
             return b""
-        try:
-            block = self._blocks.get(timeout=timeout)
-        except queue.Empty:
-            raise AudioError(
-                f"the microphone has delivered nothing for {timeout:.0f} s; was it unplugged?"
-            ) from None
+        block = self._wait(time.monotonic() + timeout)
+        if block is None:
+            raise AudioError(f"the microphone has delivered nothing for {timeout:.0f} s; was it unplugged?")
         if not block:
             self._over = True
             return self.next(timeout)  # once more: stop() and PortAudio may both have said so
         return block
+
+    def _wait(self, deadline: float) -> Optional[bytes]:
+        while True:
+            left = deadline - time.monotonic()
+            try:
+                return self._blocks.get(timeout=min(max(0.0, left), SLICE))
+            except queue.Empty:
+                if left <= SLICE:
+                    return None
 
 
 def _import_sounddevice() -> Any:

@@ -10,9 +10,6 @@ import logging
 import os
 import threading
 import time
-import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 from urllib.parse import urlsplit
 
@@ -25,6 +22,7 @@ from ..exceptions import (
     TimeoutError,
     without_frames,
 )
+from ..locks import new_lock
 from .base import KEY_VARIABLE, AuthBase, checked_key, key_from_environment
 
 if TYPE_CHECKING:
@@ -97,10 +95,9 @@ class JWTAuth(AuthBase):
         self._last_config = ConnectionConfig()
         self._token: Optional[_Token] = None
         self._given = threading.local()  # .token: what this thread got last; .config: its client's
-        # Guards _token. Held over the HTTP call on purpose, so that all threads together make one, and so
-        # acquired with a deadline. A forked child gets a fresh one: the holder may not exist there.
-        self._lock = threading.Lock()
-        _to_renew_after_fork.add(self)
+        # Held over the HTTP call on purpose, so that all threads together make one; and so taken only by
+        # threads of ours, which no Ctrl-C interrupts and nobody waits for longer than he wants to.
+        self._lock = new_lock()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}('***', ttl={self._body['ttl']})"
@@ -128,18 +125,17 @@ class JWTAuth(AuthBase):
         deadline = self._deadline()
         token = self._good_token()
         if token is None:
-            with self._turn(deadline):
-                token = self._token = self._good_token() or self._fetch(deadline)
+            token = self._fetch(deadline)
         self._given.token = token
         return {"Authorization": f"Bearer {token.value}"}
 
     def refresh(self) -> bool:
         """Drop the token this thread was given, if nobody has replaced it yet. False if there was none."""
-        with self._turn(self._deadline()):
-            given, self._given.token = getattr(self._given, "token", None), None
-            known = given is not None or self._token is not None
-            if given is None or given is self._token:
-                self._token = None
+        # Without the lock, for which there may be a wait: at worst a new token is dropped and asked for anew.
+        given, self._given.token = getattr(self._given, "token", None), None
+        known = given is not None or self._token is not None
+        if given is None or given is self._token:
+            self._token = None
         return known
 
     def _good_token(self) -> Optional[_Token]:
@@ -149,16 +145,6 @@ class JWTAuth(AuthBase):
     def _deadline(self) -> float:
         limit = self._config.open_timeout
         return float("inf") if limit is None else time.monotonic() + limit
-
-    @contextmanager
-    def _turn(self, deadline: float) -> Iterator[None]:
-        lock = self._lock
-        if not lock.acquire(timeout=_remaining(deadline)):
-            raise self._timeout("another thread was still waiting for a temporary key")
-        try:
-            yield
-        finally:
-            lock.release()
 
     def _timeout(self, what: str) -> TimeoutError:
         limit = self._config.open_timeout
@@ -172,26 +158,21 @@ class JWTAuth(AuthBase):
         url = self._mp_url or _endpoint(os.environ.get(_URL_VARIABLE) or _DEFAULT_URL)
         request = _KeyRequest(_Bearer(key), url, self._body, self._request_id, self._config, deadline)
         del key  # or it would stand in the locals of a traceback
+
+        def renew() -> _Token:
+            with self._lock:  # while another thread asks, this one waits for that answer
+                token = self._good_token()
+                if token is None:
+                    if not _remaining(deadline):
+                        raise OverdueError
+                    token = self._token = request.run()
+                    logger.debug("got a temporary key, good for %.0f s", token.good_until - time.monotonic())
+                return token
+
         try:
-            answer = call_until(
-                deadline, request.run, name=f"speechmatics-rt-key-{self._request_id or id(self)}"
-            )
+            return call_until(deadline, renew, name=f"speechmatics-rt-key-{self._request_id or id(self)}")
         except OverdueError:
             raise self._timeout(f"{urlsplit(url).hostname} gave no temporary key") from None
-        logger.debug("got a temporary key, good for %.0f s", answer.good_until - time.monotonic())
-        return answer
-
-
-_to_renew_after_fork: weakref.WeakSet[JWTAuth] = weakref.WeakSet()
-
-
-def _renew_locks() -> None:
-    for auth in _to_renew_after_fork:
-        auth._lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_locks)
 
 
 def _remaining(deadline: float) -> float:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Optional, Union
 
 from ..auth import checked_key
 from ..exceptions import ConfigurationError, SessionError, TimeoutError
+from ..locks import new_lock
 from .arguments import ExitCode
 from .files import read_text
 from .flow import Token
@@ -161,7 +162,7 @@ class _Board:
         # What has moved, and what is to be said of it; None: stop.
         self._events: queue.SimpleQueue[Optional[tuple[Sitting, Optional[Token]]]] = queue.SimpleQueue()
         self._sittings: dict[int, Sitting] = {}  # those that are drawn
-        self._lock = threading.Lock()  # guards what is below; held to start a thread, never while waiting
+        self._lock = new_lock()  # guards what is below; held to start a thread, never while waiting
         self._watchers: list[threading.Thread] = []
         self._greeted = 0  # connections that have, or had, a watcher
         self._closing = False
@@ -185,7 +186,7 @@ class _Board:
     def run(self) -> None:
         """Tell what happens, until it is stopped."""
         # Nobody waits for its end: it finds, within a second, that there is nothing more to do.
-        threading.Thread(target=self._greet, name="speechmatics-rt-watch", daemon=True).start()
+        threading.Thread(target=self._greet, name="speechmatics-rt-watch-arrivals", daemon=True).start()
         while True:
             try:
                 event = self._events.get(timeout=_ATTENTIVE)

@@ -24,6 +24,7 @@ _WORDS: list[tuple[str, Union[str, Callable[[re.Match[str]], str]]]] = [
     (r"\bpass ConnectionConfig\(ssl_context=.*?\(cafile=\.\.\.\)\)", "name its CA in SSL_CERT_FILE"),
     (r' \(or ConnectionConfig\(proxy=""\) to go without\)', " (or name the host in no_proxy to go without)"),
     (r"; take them off: key\.strip\(\)", "; take them off"),
+    (r"; seek\(0\) goes back", ""),
     (r"^resume needs", "--resume needs"),
     (r"\baudio_format=AudioFormat\('pcm_s16le', 16000\)", "--raw pcm_s16le --sample-rate 16000"),
     # The names of settings that no option has.

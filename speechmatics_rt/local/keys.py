@@ -7,10 +7,11 @@ import hashlib
 import hmac
 import json
 import secrets
-import threading
 import time
 from collections.abc import Callable, Collection
 from typing import Any, Optional
+
+from ..locks import new_lock
 
 __all__ = ["KeyRing"]
 
@@ -44,7 +45,7 @@ class KeyRing:
         self._scale = time_scale
         self._clock = clock
         self._secret = secrets.token_bytes(32)
-        self._lock = threading.Lock()  # guards _issued; a leaf
+        self._lock = new_lock()  # guards _issued; a leaf
         self._issued: dict[str, tuple[float, str]] = {}  # token: (when it ends on the clock, its type)
 
     def accepts(self, key: Optional[str]) -> bool:

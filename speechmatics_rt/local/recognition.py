@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Optional, Union
 
+from ..locks import new_lock
 from .connection import Wire
 from .engines import AudioClock, Recogniser
 
@@ -161,7 +162,7 @@ class _Worker:
         self._back = back
         self._jobs: deque[_Job] = deque()
         self._closing = False
-        self._news = threading.Condition()  # guards _jobs and _closing; never held over a job
+        self._news = threading.Condition(new_lock())  # guards _jobs and _closing; never held over a job
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 

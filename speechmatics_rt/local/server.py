@@ -14,6 +14,7 @@ from typing import Optional, Union
 
 from .._version import __version__
 from ..exceptions import ConfigurationError, SessionError, TimeoutError
+from ..locks import new_lock, wait_for
 from .connection import SessionRecord, Wire
 from .engines import Engine, ScriptedEngine
 from .faults import Fault
@@ -121,12 +122,14 @@ class LocalServer:
             self.ssl_context, self.ca_pem = certificates.client_context, certificates.ca_pem
         # Guards all fields below; held for a few assignments, never over I/O or a join. Notified of
         # each new record.
-        self._lock = threading.Condition()
+        self._lock = threading.Condition(new_lock())
         self._records: dict[int, SessionRecord] = {}
         self._count = 0  # of connections, with those that are forgotten
         self._running: list[tuple[ServerSession, threading.Thread]] = []  # ended ones are dropped in passing
         self._listener: Optional[socket.socket] = None
         self._waker: Optional[socket.socket] = None
+        self._woken: Optional[socket.socket] = None
+        self._selector: Optional[selectors.BaseSelector] = None
         self._acceptor: Optional[threading.Thread] = None
         self._closed = False
 
@@ -140,34 +143,41 @@ class LocalServer:
             OSError: The port is taken.
         """
         with self._lock:
-            if self._listener is not None or self._closed:
+            if self._acceptor is not None or self._closed:
                 raise SessionError("a local server starts once; make another one")
-            self._listener = socket.create_server((_HOST, self._port), backlog=_BACKLOG)
-            self._listener.setblocking(False)
-            self._port = self._listener.getsockname()[1]
-            self._waker, woken = socket.socketpair()
-            selector = selectors.DefaultSelector()  # here: what start() opens is open when it returns
-            selector.register(self._listener, selectors.EVENT_READ)
-            selector.register(woken, selectors.EVENT_READ)
-            self._acceptor = threading.Thread(
-                target=self._accept,
-                args=(self._listener, woken, selector),
-                name=f"speechmatics-rt-local-accept-{self._port}",
-                daemon=True,
-            )
-            self._acceptor.start()
-        return self
+        try:
+            with self._lock:
+                self._listener = socket.create_server((_HOST, self._port), backlog=_BACKLOG)
+                self._listener.setblocking(False)
+                self._port = self._listener.getsockname()[1]
+                self._waker, self._woken = socket.socketpair()
+                self._selector = selectors.DefaultSelector()  # here: all is open when start() returns
+                self._selector.register(self._listener, selectors.EVENT_READ)
+                self._selector.register(self._woken, selectors.EVENT_READ)
+                self._acceptor = threading.Thread(
+                    target=self._accept,
+                    args=(self._listener, self._woken, self._selector),
+                    name=f"speechmatics-rt-local-accept-{self._port}",
+                    daemon=True,
+                )
+                self._acceptor.start()
+            return self  # noqa: TRY300  # in here: the caller has nothing to close before it is his
+        except BaseException:  # Ctrl-C between two lines, too: nobody holds a server that did not start
+            self.close()
+            raise
 
     def close(self) -> None:
-        """Close every connection with code 1001 and end all threads; a second call does nothing."""
+        """Close every connection with code 1001 and end all threads; a second call finds nothing to do."""
         with self._lock:
-            if self._closed or self._waker is None or self._acceptor is None:
-                self._closed = True
-                return
             self._closed = True
-            waker, acceptor = self._waker, self._acceptor
-        waker.close()  # the acceptor reads the end of its stream
-        acceptor.join(_CLOSE)  # before the list is copied: only the acceptor adds to it
+            acceptor = self._acceptor
+        if self._waker is not None:
+            self._waker.close()  # the acceptor reads the end of its stream
+        if acceptor is not None and acceptor.ident is not None:
+            acceptor.join(_CLOSE)  # before the list is copied: only the acceptor adds to it
+        for opened in (self._listener, self._woken, self._selector):
+            if opened is not None:
+                opened.close()  # those of an acceptor that never began
         with self._lock:
             running = list(self._running)
         for session, _ in running:
@@ -181,7 +191,11 @@ class LocalServer:
             self.engine.close()
 
     def __enter__(self) -> LocalServer:
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:  # in Python 3.9 and 3.10 Ctrl-C may also come between the return and the block
+            self.close()
+            raise
 
     def __exit__(
         self,
@@ -189,7 +203,11 @@ class LocalServer:
         error: Optional[BaseException],
         trace: Optional[TracebackType],
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except BaseException:  # Ctrl-C in the middle of it: nobody comes after this
+            self.close()
+            raise
 
     @property
     def port(self) -> int:
@@ -223,7 +241,7 @@ class LocalServer:
             SessionError: It came, and is no longer kept.
         """
         with self._lock:
-            if not self._lock.wait_for(lambda: self._count > index, timeout):
+            if not wait_for(self._lock, lambda: self._count > index, timeout):
                 raise TimeoutError(
                     f"{self._count} connections came within {timeout:g} s, not number {index}",
                     stage="local",
@@ -239,7 +257,7 @@ class LocalServer:
         self, listener: socket.socket, woken: socket.socket, selector: selectors.BaseSelector
     ) -> None:
         with listener, woken, selector:
-            while True:
+            while not self._closed:
                 if any(key.fileobj is woken for key, _ in selector.select()):
                     return
                 try:

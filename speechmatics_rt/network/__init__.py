@@ -8,7 +8,7 @@ on it: the ``reader`` takes in, the ``writer`` sends and keeps the time. ``wakeu
 from __future__ import annotations
 
 from .connection import Connection
-from .dialer import dial
+from .dialer import check_patches, dial
 from .duplex import shared_context
 from .link import Link, Messages
 from .wakeup import Latch, WaitList, WakeUp
@@ -20,6 +20,7 @@ __all__ = [
     "Link",
     "Messages",
     "WaitList",
+    "check_patches",
     "dial",
     "shared_context",
 ]

@@ -15,6 +15,7 @@ from typing import Any, Callable, Optional, Union
 
 from ..config import ConnectionConfig
 from ..exceptions import ProtocolError, SessionError, SpeechmaticsError, TimeoutError, without_frames
+from ..locks import is_mine, let_go
 from ..log import SessionLog, wire
 from ..protocol import ClientProtocol, Payload, Phase, codec, frames
 from ..stats import SessionStats
@@ -31,8 +32,6 @@ logger = logging.getLogger(__name__)
 
 _LOOK_AGAIN = 1.0  # seconds; a window may open below the mark at which senders are called
 _JOIN = 1.0  # seconds to wait for a thread that should be on its way out
-_BUSY = 0.1  # seconds for the lock, which nobody holds for long, where the deadline has passed already
-_LONGEST_WAIT = 3600.0  # for the lock: nobody waits that long, and an endless wait would overflow
 
 
 class Connection(Link):
@@ -61,19 +60,13 @@ class Connection(Link):
         self._reading = Reader(
             sock, self._monitor, self._writing, self._log, max_size=config.max_size, wants=wants
         )
-        name = f"speechmatics-rt-{{}}-{log.request_id}"
-        self._reader = threading.Thread(target=self._read, name=name.format("reader"), daemon=True)
-        self._writer = threading.Thread(target=self._write, name=name.format("writer"), daemon=True)
-        try:
-            self._reader.start()
-            self._writer.start()
-        except BaseException:  # no more threads to give, or Ctrl-C while one starts
-            self._protocol.shut_at = self._began
-            sock.shut()
-            for part, thread in (("writer", self._writer), ("reader", self._reader)):
-                if thread.ident is None and not thread.is_alive() and self._monitor.leave(part):
-                    sock.close()
-            raise
+        # Started by start(), when whoever opened this has it in a place where it can be closed.
+        self._reader = threading.Thread(
+            target=self._read, name=f"speechmatics-rt-reader-{log.request_id}", daemon=True
+        )
+        self._writer = threading.Thread(
+            target=self._write, name=f"speechmatics-rt-writer-{log.request_id}", daemon=True
+        )
 
     # -- for everybody -------------------------------------------------------------------------------
 
@@ -83,7 +76,9 @@ class Connection(Link):
 
     @property
     def is_open(self) -> bool:
-        return self._protocol.outcome is None and not self._monitor.abandoned and os.getpid() == self._pid
+        protocol = self._protocol
+        over = protocol.outcome is not None or protocol.closed or self._monitor.abandoned
+        return not over and os.getpid() == self._pid
 
     @property
     def is_complete(self) -> bool:
@@ -109,9 +104,27 @@ class Connection(Link):
 
     def check_process(self) -> None:
         """Raise SessionError in a forked child."""
-        if os.getpid() != self._pid:  # before any lock: its owner may not exist on this side of the fork
+        if os.getpid() != self._pid:
             raise SessionError(
                 "this session belongs to the process that started it; after a fork, start one in the child"
+            )
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether this is a signal handler that has interrupted this thread's own work on the connection."""
+        return is_mine(self._lock)
+
+    def check(self, *locks: Any) -> None:
+        """Raise SessionError in a forked child, and in the middle of this thread's own work.
+
+        Args:
+            locks: Which others than the connection's are held meanwhile.
+        """
+        self.check_process()
+        if is_mine(self._lock) or any(map(is_mine, locks)):
+            raise SessionError(
+                "this signal came in the middle of the session's own work, where its handler may call "
+                "request_stop(), close() and what only tells, but nothing that sends or waits"
             )
 
     def stats(self) -> SessionStats:
@@ -133,6 +146,9 @@ class Connection(Link):
     # -- sending -------------------------------------------------------------------------------------
 
     def start(self, message: Mapping[str, Any], deadline: float = float("inf")) -> bool:
+        self.check()
+        self._reader.start()
+        self._writer.start()
         self.send(message)
         while True:
             with self._lock:
@@ -153,7 +169,7 @@ class Connection(Link):
         return self._send(message, wait=False)
 
     def _send(self, message: Mapping[str, Any], *, wait: bool) -> bool:
-        self.check_process()
+        self.check()
         frame = frames.encode(frames.TEXT, codec.encode(message))
         if wire.isEnabledFor(logging.DEBUG):
             self._log.on(wire).debug("> %s", dict(message))
@@ -171,7 +187,7 @@ class Connection(Link):
         feeding: bool = False,
         wait: bool = True,
     ) -> bool:
-        self.check_process()
+        self.check()
         if channel is None:
             frame = frames.encode(frames.BINARY, payload)
         else:
@@ -182,11 +198,15 @@ class Connection(Link):
             }
             frame = frames.encode(frames.TEXT, codec.encode(message))
         protocol = self._protocol
-        with self._lock:  # the usual case, without further ado: this is called for every chunk
-            if protocol.may_send_audio and protocol.admits(channel, seconds, feeding):
-                protocol.send_audio(frame, channel, seconds, len(payload))
-                self._writing.write_soon(time.monotonic())
-                return True
+        try:
+            with self._lock:  # the usual case, without further ado: this is called for every chunk
+                if protocol.may_send_audio and protocol.admits(channel, seconds, feeding):
+                    protocol.send_audio(frame, channel, seconds, len(payload))
+                    self._writing.write_soon(time.monotonic())
+                    return True
+        except BaseException:
+            self._cut_short()
+            raise
         return self._send_when(
             lambda: protocol.admits(channel, seconds, feeding),
             lambda now: protocol.send_audio(frame, channel, seconds, len(payload)),
@@ -200,15 +220,19 @@ class Connection(Link):
         self._send_when(lambda: protocol.admits(channel, seconds, feeding), lambda now: None, feeding=feeding)
 
     def end_stream(self) -> None:
-        self.check_process()
-        with self._lock:
-            now = time.monotonic()
-            self._protocol.end_stream(now)
-            self._writing.write_soon(now)
-            self._monitor.notify()
+        self.check()
+        try:
+            with self._lock:
+                now = time.monotonic()
+                self._protocol.end_stream(now)
+                self._writing.write_soon(now)
+                self._monitor.notify()
+        except BaseException:
+            self._cut_short()
+            raise
 
     def end_channel(self, channel: str) -> None:
-        self.check_process()
+        self.check()
         protocol = self._protocol
         self._send_when(lambda: not protocol.outbox.full, lambda now: protocol.end_channel(channel, now))
 
@@ -234,7 +258,7 @@ class Connection(Link):
     def receive(self, deadline: float = float("inf")) -> Union[Messages, tuple[()], None]:
         # Never from the socket itself, though that would save the hand-over from the reader: who receives is
         # often the main thread, and Ctrl-C between a read and the taking in would lose bytes of the stream.
-        self.check_process()
+        self.check()
         while True:
             with self._lock:
                 self._protocol.delivered()
@@ -286,6 +310,10 @@ class Connection(Link):
         if os.getpid() != self._pid:  # the parent goes on with its own: not a byte may be written here
             self._sock.close()
             return
+        self._protocol.closed = True  # from here on it is, whatever comes between
+        if is_mine(self._lock):
+            self.abandon()  # a signal handler: what it interrupted holds the lock, and goes on after it
+            return
         timeout = self._config.close_timeout
         if timeout is not None:
             deadline = min(deadline, time.monotonic() + timeout)
@@ -293,9 +321,9 @@ class Connection(Link):
             self._close_handshake(deadline)
         finally:
             self._sock.shut()
-            self._monitor.writer.wake()
+            self._leave()
         for thread in (self._writer, self._reader):
-            if thread is not threading.current_thread():
+            if thread.ident is not None and thread is not threading.current_thread():
                 thread.join(_JOIN)
                 if thread.is_alive():
                     self._log.warning("thread %s did not end within %g s", thread.name, _JOIN)
@@ -306,6 +334,12 @@ class Connection(Link):
         self._monitor.writer.wake()
 
     # -- inside, without the lock --------------------------------------------------------------------
+
+    def _cut_short(self) -> None:
+        """Leave, by an exception, what holds the lock: after Ctrl-C no lock and no half a frame stays."""
+        let_go(self._lock)
+        if self._protocol.torn:
+            self._monitor.writer.wake()  # it ends the session, see ClientProtocol.tick()
 
     def _send_when(
         self,
@@ -319,41 +353,41 @@ class Connection(Link):
         since = None
         ticket: Optional[threading.Lock] = None
         while True:
-            with self._lock:
-                self._monitor.room.give_back(ticket)
-                now = time.monotonic()
-                since = self._turn(since, now, has_room(), feeding)
-                if since is None:
-                    send(now)
-                    self._writing.write_soon(now)
-                    self._monitor.notify()
-                    return True
-                if not wait:
-                    return False
-                ticket = self._monitor.room.ticket()
+            try:
+                with self._lock:
+                    self._monitor.room.give_back(ticket)
+                    now = time.monotonic()
+                    since = self._turn(since, now, has_room(), feeding)
+                    if since is None:
+                        send(now)
+                        self._writing.write_soon(now)
+                        self._monitor.notify()
+                        return True
+                    if not wait:
+                        return False
+                    ticket = self._monitor.room.ticket()
+            except BaseException:
+                self._cut_short()
+                raise
             limit = self._config.send_timeout
             again = now + _LOOK_AGAIN if limit is None else min(now + _LOOK_AGAIN, since + limit)
             WaitList.wait(ticket, again)
 
     def _close_handshake(self, deadline: float) -> None:
-        """Send a close frame and wait for the server's; for the lock, too, only until the deadline."""
+        """Send a close frame and wait for the server's."""
         sent = False
-        free_by = max(deadline, time.monotonic() + _BUSY)
-        while self._lock.acquire(timeout=max(0.0, min(free_by - time.monotonic(), _LONGEST_WAIT))):
-            try:
+        while True:
+            with self._lock:
                 if not sent:
                     sent = True
-                    if self._protocol.conclude(SessionError("the session was closed"), now=time.monotonic()):
-                        self._protocol.drop_inbox()
+                    self._protocol.break_off(time.monotonic())
                     self._protocol.send_close()
                     self._writing.pump()
                     self._monitor.notify()
-                left = "reader" not in self._monitor.running
+                left = "reader" not in self._monitor.inside
                 if left or self._writing.blocked or threading.current_thread() is self._reader:
                     return
                 ticket = self._monitor.news.ticket()
-            finally:
-                self._lock.release()
             if not WaitList.wait(ticket, deadline):
                 return
 
@@ -380,6 +414,8 @@ class Connection(Link):
     # -- the two threads -----------------------------------------------------------------------------
 
     def _write(self) -> None:
+        if not self._monitor.enter("writer"):
+            return
         try:
             self._writing.run()
         finally:
@@ -387,6 +423,8 @@ class Connection(Link):
             self._leave("writer")
 
     def _read(self) -> None:
+        if not self._monitor.enter("reader"):
+            return
         self._reading.run()
         try:
             self._log_end()
@@ -394,8 +432,8 @@ class Connection(Link):
             self._sock.shut()
             self._leave("reader")
 
-    def _leave(self, thread: str) -> None:
-        """The last of the two threads to leave closes the descriptor."""
+    def _leave(self, thread: Optional[str] = None) -> None:
+        """The last to leave closes the descriptor: of the two threads, or who closes what had none."""
         if self._monitor.leave(thread):
             self._sock.close()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -33,9 +34,10 @@ from ..exceptions import ConfigurationError, ConnectionError, ProtocolError, Spe
 from .duplex import DuplexSocket, connect_tls, shared_context, wait_ready
 from .upgrade import BorrowedSocket, UpgradeSocket, refusal
 
-__all__ = ["Upgraded", "check_url", "dial", "redact", "with_sdk"]
+__all__ = ["Upgraded", "check_patches", "check_url", "dial", "redact", "with_sdk"]
 
 _NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG")  # OpenSSL's, of plain text
+_WSA = 10_000  # from here on the numbers of Windows Sockets
 _STAGGER = 0.25  # s until the next address is tried beside one that hasn't answered, as RFC 8305 recommends
 
 
@@ -73,8 +75,9 @@ def dial(url: str, headers: Mapping[str, str], config: ConnectionConfig, *, dead
     proxy = _proxy_for(target, config.proxy)
     context = (config.ssl_context or shared_context()) if target.secure else None
     attempt = _Attempt(target, deadline, config.open_timeout)
-    opened: Any = _reach(attempt, proxy)
-    try:
+    opened: Any = None
+    try:  # around all of it, to the last line: Ctrl-C may come between any two
+        opened = _reach(attempt, proxy)
         if proxy is not None:
             _tunnel(attempt, proxy, opened)
         if context is not None:
@@ -83,10 +86,30 @@ def dial(url: str, headers: Mapping[str, str], config: ConnectionConfig, *, dead
         else:
             opened = DuplexSocket(opened)
         answer = _upgrade(attempt, websocket, opened, fields)
+        return Upgraded(opened, answer, time.monotonic() - attempt.begun)
     except BaseException:
-        opened.close()
+        if opened is not None:
+            opened.close()
         raise
-    return Upgraded(opened, answer, time.monotonic() - attempt.begun)
+
+
+def check_patches() -> None:
+    """Refuse sockets and threads that were replaced so that no session could work.
+
+    Raises:
+        ConfigurationError: By eventlet, or by gevent in part.
+    """
+    if not hasattr(socket.socket, "shutdown"):
+        raise ConfigurationError(
+            "eventlet has replaced sockets with such as can't be shut down, which is how a session is ended: "
+            "use gevent or threads, or eventlet.monkey_patch(socket=False, select=False, thread=False)"
+        )
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey and monkey.is_module_patched("threading") and not monkey.is_module_patched("select"):
+        raise ConfigurationError(
+            "gevent has replaced threads but not select, so that who waits for a socket would stop them all: "
+            "call monkey.patch_all() without select=False"
+        )
 
 
 # -- one attempt, and how its failures are told ---------------------------------------------------------
@@ -182,50 +205,58 @@ def _connect(addresses: list[Any], deadline: float) -> socket.socket:
     waiting = deque(addresses)
     racing: dict[int, tuple[socket.socket, str]] = {}
     failures: list[str] = []
+    opened: list[socket.socket] = []  # all of them, from their first moment
     try:
         while waiting or racing:
             if waiting:
                 family, kind, protocol, _, address = waiting.popleft()
                 try:
-                    sock = _begin(family, kind, protocol, address)
+                    opened.append(socket.socket(family, kind, protocol))
+                    _begin(opened[-1], address)
                 except OSError as exc:  # no route, or a family this machine doesn't have
                     failures.append(f"{address[0]}: {_told(exc)}")
                     continue
-                racing[sock.fileno()] = sock, address[0]
+                racing[opened[-1].fileno()] = opened[-1], address[0]
             left = deadline - time.monotonic()
             if left <= 0:
-                raise socket.timeout("nobody answered")
+                raise socket.timeout("nobody answered")  # noqa: TRY301  # closed below, like after any other
             for descriptor in wait_ready(list(racing), True, min(left, _STAGGER) if waiting else left):
                 sock, name = racing.pop(descriptor)
                 failed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 if not failed:
+                    for loser in opened:
+                        if loser is not sock:
+                            loser.close()
                     return sock
                 sock.close()
-                failures.append(f"{name}: {os.strerror(failed)}")
-    finally:
-        for sock, _ in racing.values():
-            sock.close()
-    raise OSError("; ".join(failures) or "it has no address")
-
-
-def _begin(family: int, kind: int, protocol: int, address: Any) -> socket.socket:
-    sock = socket.socket(family, kind, protocol)
-    try:
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        # The kernel's own probes keep the entry in a router's table; our pings find a dead connection.
-        for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
-            if hasattr(socket, name):
-                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-        code = sock.connect_ex(address)
+                failures.append(f"{name}: {_meaning(failed)}")
+        raise OSError("; ".join(failures) or "it has no address")  # noqa: TRY301
     except BaseException:
-        sock.close()
+        for sock in opened:
+            sock.close()
         raise
+
+
+def _begin(sock: socket.socket, address: Any) -> None:
+    sock.setblocking(False)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    # The kernel's own probes keep the entry in a router's table; our pings find a dead connection.
+    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    code = sock.connect_ex(address)
     if code not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
-        sock.close()
-        raise OSError(code, os.strerror(code))
-    return sock
+        raise OSError(code, _meaning(code))
+
+
+def _meaning(code: int) -> str:
+    """Say what an error of a socket means: the codes of Windows' own (WSA...) only FormatError knows."""
+    if code >= _WSA and sys.platform == "win32":
+        import ctypes
+
+        return ctypes.FormatError(code).strip()
+    return os.strerror(code)
 
 
 # -- the proxy -----------------------------------------------------------------------------------------

@@ -21,6 +21,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Optional
 
+from ..locks import new_lock
+
 if TYPE_CHECKING:
     import ssl  # at run time only where TLS is spoken: it takes longer to import than the rest of us
 
@@ -66,6 +68,7 @@ class DuplexSocket:
         "_longest",
         "_pending",
         "_pid",
+        "_poll_of",
         "_read_poll",
         "_recv_into",
         "_send",
@@ -82,15 +85,14 @@ class DuplexSocket:
         self._sock = sock
         self._fd = sock.fileno()
         self._pid = os.getpid()
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._shut = False
         self._recv_into: Callable[..., int] = sock.recv_into
         self._send = sock.send
         self._emptied = False  # the last read took all there was
         # The reading thread's own, since a poll object serves one thread at a time.
-        self._read_poll: Any = select.poll() if hasattr(select, "poll") else None
-        if self._read_poll is not None:
-            self._read_poll.register(self._fd, select.POLLIN)
+        self._read_poll: Any = None
+        self._poll_of = 0
         self._send_reads = False  # the last try_send lacked something to read
         self._blocked: tuple[type[OSError], ...] = (BlockingIOError,)
         self._want_read: tuple[type[OSError], ...] = ()
@@ -160,10 +162,14 @@ class DuplexSocket:
             self._wait_to_read(writes, min(deadline - now, self._longest))
 
     def _wait_to_read(self, writes: bool, seconds: float) -> None:
-        if writes or self._read_poll is None or self._fd < 0:
+        if writes or self._fd < 0 or not hasattr(select, "poll"):
             wait_ready((self._fd,), writes, seconds)
-        else:
-            self._read_poll.poll(math.ceil(seconds * 1000))
+            return
+        thread = threading.get_ident()
+        if self._poll_of != thread:  # gevent's belongs to the thread that has made it
+            self._read_poll, self._poll_of = select.poll(), thread
+            self._read_poll.register(self._fd, select.POLLIN)
+        self._read_poll.poll(math.ceil(seconds * 1000))
 
     def try_send(self, data: Any) -> int:
         """Try once to send, without waiting; return the number of bytes taken, 0 if it would block.
@@ -262,7 +268,7 @@ def wait_ready(descriptors: Sequence[int], writes: bool, seconds: float) -> list
     """
     try:
         if hasattr(select, "poll"):
-            poll = select.poll()  # made anew: 0.5 us, and a poll object serves one thread at a time only
+            poll = select.poll()  # made anew: 0.5 us, and a poll object serves one thread only
             for descriptor in descriptors:
                 poll.register(descriptor, select.POLLOUT if writes else select.POLLIN)
             return [
@@ -292,16 +298,7 @@ def _is_ragged_end(exc: Exception) -> bool:
 
 
 _context: Optional[ssl.SSLContext] = None
-_context_lock = threading.Lock()  # held while the one context is built: a second would cost 30 ms and 1 MB
-
-
-def _renew_context_lock() -> None:
-    global _context_lock  # noqa: PLW0603  # in a forked child: the thread that held it isn't there
-    _context_lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_context_lock)
+_context_lock = new_lock()  # held while the one context is built: a second would cost 30 ms and 1 MB
 
 
 def shared_context() -> ssl.SSLContext:
@@ -339,14 +336,18 @@ def connect_tls(
         ssl.SSLError: The handshake failed; ``ssl.SSLCertVerificationError`` for the certificate.
         OSError: The connection is dead.
     """
+    opened = [sock]
     try:
         sock.setblocking(False)
         # wrap_socket() takes the descriptor over from sock, so from here on the wrapped one is to be closed.
-        sock = tls = context.wrap_socket(sock, server_hostname=server_hostname, do_handshake_on_connect=False)
-        _shake_hands(tls, deadline)
-        return DuplexSocket(tls)
+        opened.append(
+            context.wrap_socket(sock, server_hostname=server_hostname, do_handshake_on_connect=False)
+        )
+        _shake_hands(opened[1], deadline)  # type: ignore[arg-type]
+        return DuplexSocket(opened[1])
     except BaseException:
-        sock.close()
+        for each in opened:
+            each.close()
         raise
 
 

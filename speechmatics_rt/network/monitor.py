@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-import threading
 from typing import NoReturn, Optional
 
 from ..exceptions import SpeechmaticsError
+from ..locks import new_lock
 from ..log import SessionLog
 from ..protocol import ClientProtocol
 from .wakeup import WaitList, WakeUp
@@ -24,19 +24,21 @@ class Monitor:
 
     Attributes:
         abandoned: Nobody is interested any more; set without the lock, by finalisers.
-        running: Which of the two threads have not left.
+        inside: Which of the two threads, ``"reader"`` and ``"writer"``, run.
+        over: Neither may begin any more; what runs is on its way out.
     """
 
     def __init__(self, protocol: ClientProtocol, log: SessionLog) -> None:
-        # A plain lock, with tickets beside it. A Condition lets its lock go inside a `with` block, and Ctrl-C
+        # A lock with tickets beside it. A Condition lets its lock go inside a `with` block, and Ctrl-C
         # in its first or last instruction leaves the block without it, to release what others hold.
-        self.lock = threading.Lock()
+        self.lock = new_lock()
         self.protocol = protocol
         self.room = WaitList()
         self.news = WaitList()
         self.writer = WakeUp()
         self.abandoned = False
-        self.running = {"reader", "writer"}
+        self.inside: set[str] = set()
+        self.over = False
         self._elsewhere: Optional[WakeUp] = None  # of a receiver that sleeps in an event loop
         self._phase = protocol.state.phase  # as the writer last learned it
         self._log = log
@@ -52,17 +54,18 @@ class Monitor:
         The writer too where the phase has changed: other deadlines may count now.
         """
         protocol = self.protocol
+        # First they are woken, then it is ticked off: Ctrl-C in between wakes them twice rather than never.
         if protocol.room:
-            protocol.room = False
             self.room.notify_all()
+            protocol.room = False
         if protocol.news:
-            protocol.news = False
             self.news.notify_all()
             if self._elsewhere is not None:
                 self._elsewhere.wake()
+            protocol.news = False
         if protocol.state.phase is not self._phase:
-            self._phase = protocol.state.phase
             self.writer.wake()
+            self._phase = protocol.state.phase
 
     def notify_from_reader(self) -> None:
         """Wake them from the reader's thread, which holds no lock."""
@@ -70,11 +73,20 @@ class Monitor:
             with self.lock:
                 self.notify()
 
-    def leave(self, thread: str) -> bool:
-        """Note that a thread, ``"reader"`` or ``"writer"``, is leaving; tell whether it was the last."""
+    def enter(self, thread: str) -> bool:
+        """Note that a thread begins; False if it is too late."""
+        # By the thread itself: Ctrl-C inside Thread.start() leaves open whether there is one.
         with self.lock:
-            self.running.discard(thread)
-            last = not self.running
+            if not self.over:
+                self.inside.add(thread)
+            return not self.over
+
+    def leave(self, thread: Optional[str] = None) -> bool:
+        """Let nobody enter any more, and a thread leave; tell whether nobody is left."""
+        with self.lock:
+            self.over = True
+            self.inside.discard(thread or "")
+            last = not self.inside
             self.room.notify_all()
             self.news.notify_all()
         self.writer.wake()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from typing import Any, Callable, NamedTuple, Optional
 
 from ..exceptions import ProtocolError
+from ..locks import new_lock
 from ..log import SessionLog, wire
 from ..protocol import Incoming, Phase, codec, frames
 from .duplex import DuplexSocket
@@ -63,7 +63,7 @@ class Reader:
         self._wants = wants
         self._decoder = frames.Decoder(max_size)
         self._began = time.monotonic()
-        self._skipped_lock = threading.Lock()  # guards the count; nothing else is done under it
+        self._skipped_lock = new_lock()  # guards the count; nothing else is done under it
         self.skipped = 0
 
     def run(self) -> None:

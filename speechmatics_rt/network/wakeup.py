@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from typing import Optional
 
-__all__ = ["WakeUp", "Latch", "WaitList"]
+from ..locks import Latch, wait_on
 
-_LONGEST_WAIT = 3600.0  # nobody waits for this: without any timeout a wait overflows, or hides Ctrl-C
-_CTRL_C = 0.5 if os.name == "nt" else _LONGEST_WAIT  # on Windows a waiting lock is deaf to Ctrl-C
+__all__ = ["WakeUp", "Latch", "WaitList"]
 
 
 class WakeUp:
@@ -30,36 +28,7 @@ class WakeUp:
                 pass  # somebody else was quicker; once is enough
 
     def wait(self, seconds: float) -> None:
-        self._lock.acquire(timeout=max(0.0, min(seconds, _LONGEST_WAIT)))
-
-
-class Latch:
-    """Hold up all who wait until it is opened, for good. :meth:`set` takes no lock, so finalisers may."""
-
-    __slots__ = ("_door", "_open")
-
-    def __init__(self) -> None:
-        self._open = False
-        self._door = threading.Lock()
-        self._door.acquire()
-
-    def is_set(self) -> bool:
-        return self._open
-
-    def set(self) -> None:
-        self._open = True
-        self._through()
-
-    def wait(self, seconds: float) -> bool:
-        if not self._open and self._door.acquire(timeout=max(0.0, min(seconds, threading.TIMEOUT_MAX))):
-            self._through()  # the next one
-        return self._open
-
-    def _through(self) -> None:
-        try:
-            self._door.release()
-        except RuntimeError:
-            pass  # somebody else has opened it in between
+        wait_on(self._lock, seconds)
 
 
 class WaitList:
@@ -86,7 +55,7 @@ class WaitList:
         left = deadline - time.monotonic()
         if left <= 0:
             return False
-        ticket.acquire(timeout=min(left, _CTRL_C))
+        wait_on(ticket, left)
         return True
 
     def give_back(self, ticket: Optional[threading.Lock]) -> None:
@@ -95,6 +64,10 @@ class WaitList:
             self._tickets.remove(ticket)
 
     def notify_all(self) -> None:
-        tickets, self._tickets = self._tickets, []
-        for ticket in tickets:
-            ticket.release()
+        # Each is called before it is dropped: Ctrl-C in between calls it twice rather than never.
+        while self._tickets:
+            try:
+                self._tickets[-1].release()
+            except RuntimeError:
+                pass  # it was called, and only not dropped
+            self._tickets.pop()

@@ -77,7 +77,7 @@ class Writer:
         """Write the backlog, ping, and end what is overdue, until the reader has left."""
         monitor, protocol = self._monitor, self._monitor.protocol
         try:
-            while "reader" in monitor.running:
+            while not monitor.over:
                 wait, must_shut = self._work()
                 if must_shut:
                     self._sock.shut()

@@ -66,7 +66,9 @@ class ClientProtocol:
         must_shut: Nothing good can come any more: the owner is to shut the socket, now.
         broken: Why writing failed, until all is read that the server has sent.
         shut_at: When the owner is to shut the socket, once the end is in sight.
-        stop: The client wants to end the stream as soon as it may. The one field set without the lock.
+        stop: The client wants to end the stream as soon as it may. Set without the lock.
+        closed: The client has closed it. Set without the lock.
+        torn: A change was begun and not ended, as only Ctrl-C leaves it.
     """
 
     def __init__(self, config: ConnectionConfig, *, block: int, now: float) -> None:
@@ -77,7 +79,7 @@ class ClientProtocol:
         self.window = Window(config.window_frames, config.window_seconds)
         self.keepalive = Keepalive(config.ping_interval, config.ping_timeout, now)
         self.outcome: Optional[Outcome] = None
-        self.news = self.room = self.must_shut = self.stop = False
+        self.news = self.room = self.must_shut = self.stop = self.closed = self.torn = False
         self.broken: Optional[OSError] = None
         self.shut_at: Optional[float] = None
         self.progress_at = now  # when an acknowledgement came or bytes left
@@ -97,11 +99,11 @@ class ClientProtocol:
     @property
     def ending(self) -> bool:
         """Whether there is an outcome, or one is on its way: a write failed, or the server said Error."""
-        return self.broken is not None or self.state.over
+        return self.broken is not None or self.torn or self.state.over
 
     @property
     def may_send_audio(self) -> bool:
-        return self.state.phase is Phase.STREAMING and self.broken is None
+        return self.state.phase is Phase.STREAMING and self.broken is None and not self.torn
 
     @property
     def behind(self) -> bool:
@@ -122,24 +124,36 @@ class ClientProtocol:
     def send(self, message: Mapping[str, Any], frame: bytes, now: float) -> None:
         """Send a message; raises SessionError, changing nothing, if it is not the moment."""
         before = self.state.phase
-        self.state.send(message)
+        self._begin(self.state.send, message)
         self.outbox.put(frame)
         if self.state.phase is not before:
             self._phase_changed(now)
+        self.torn = False
 
     def send_audio(self, frame: bytes, channel: Optional[str], seconds: float, size: int) -> None:
         """Send one frame of audio; raises SessionError, changing nothing, if it is not the moment."""
-        self.state.send_audio(channel)
+        self._begin(self.state.send_audio, channel)
         self.window.sent(channel, seconds)
         if seconds:
             self.seconds_sent += seconds
             self.seconds_on[channel] = self.seconds_on.get(channel, 0.0) + seconds
         self.bytes_sent += size
         self.outbox.put(frame)
+        self.torn = False
+
+    def _begin(self, say: Callable[[Any], None], what: Any) -> None:
+        """Begin a change of several steps, if the table allows it. Cut in two, it ends the session."""
+        # Half done, a frame is counted that the server never gets, or got one that is not counted.
+        self.torn = True
+        try:
+            say(what)
+        except SessionError:
+            self.torn = False
+            raise
 
     def end_stream(self, now: float) -> None:
         """Send EndOfStream, with the number of frames sent; not streaming yet, as soon as we are."""
-        if self.state.phase is Phase.STREAMING:
+        if self.state.phase is Phase.STREAMING and not self.torn:
             message = self.state.end_of_stream()
             self.send(message, frames.encode(frames.TEXT, codec.encode(message)), now)
         elif not self.ending:
@@ -219,6 +233,7 @@ class ClientProtocol:
 
     def receive_eof(self, error: Optional[ProtocolError], cause: Optional[BaseException], now: float) -> None:
         """Note that nothing more will arrive: reach the outcome, unless there is one."""
+        self.break_off(now)
         self.state.lose()
         ending = self.state.ending
         if error is not None:
@@ -273,6 +288,15 @@ class ClientProtocol:
         self.news = self.room = True
         return True
 
+    def break_off(self, now: float) -> None:
+        """End it where somebody closed it without the lock, or Ctrl-C has left a change half done."""
+        if self.closed:
+            if self.conclude(SessionError("the session was closed"), now=now):
+                self.drop_inbox()
+        elif self.torn:
+            self.conclude(ConnectionError("interrupted while sending", stage=self.state.phase.value), now=now)
+            self.send_close()
+
     def drop_inbox(self) -> None:
         self._inbox.clear()
         self._inbox_bytes = self._taken = 0
@@ -285,6 +309,7 @@ class ClientProtocol:
 
     def tick(self, now: float) -> float:
         """Do what is due, and return when to look again; infinity if only an event can change anything."""
+        self.break_off(now)
         if self.shut_at is not None:
             self.must_shut = now >= self.shut_at
             if self.must_shut:

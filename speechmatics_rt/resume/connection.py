@@ -13,10 +13,12 @@ import random
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from typing import Any, Callable, Optional, Union
 
 from ..config import AudioFormat, ResumePolicy
-from ..exceptions import SessionError, SpeechmaticsError, TimeoutError
+from ..exceptions import ConnectionError, SessionError, SpeechmaticsError, TimeoutError
+from ..locks import is_mine, new_lock
 from ..log import SessionLog
 from ..network import Connection, Link, Messages, WaitList, WakeUp
 from ..protocol import Payload, codec
@@ -28,7 +30,6 @@ from .state import LocalMessage, ResumeState
 
 __all__ = ["ResumingConnection"]
 
-_PATIENCE = 1.0  # seconds for the lock, which nobody holds for long
 _jitter = random.random  # no secret
 _LOOK_AGAIN = 1.0  # seconds; a finaliser takes no lock, and so can't wake a sender that waits
 
@@ -64,7 +65,7 @@ class ResumingConnection(Link):
         self._speed = policy.replay_speed
         self._log = log
         self._pid = os.getpid()
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._state = ResumeState(start, audio_format, policy)
         self._room, self._news = WaitList(), WaitList()
         self._wakeup = WakeUp()  # of the attempt that waits for its time
@@ -97,7 +98,7 @@ class ResumingConnection(Link):
 
     def stats(self) -> SessionStats:
         self._connection.check_process()
-        with self._lock:
+        with nullcontext() if self._interrupted else self._lock:  # in a signal handler: as they are
             return self._state.stats(self._connection.stats())
 
     # -- sending -------------------------------------------------------------------------------------
@@ -122,7 +123,7 @@ class ResumingConnection(Link):
                 return False
 
     def send(self, message: Mapping[str, Any]) -> None:
-        self._connection.check_process()
+        self._connection.check(self._lock)
         codec.encode(message)  # what can't be sent must not be kept
         with self._lock:
             self._state.check_turn(message["message"])
@@ -138,7 +139,7 @@ class ResumingConnection(Link):
         feeding: bool = False,
         wait: bool = True,
     ) -> bool:
-        self._connection.check_process()
+        self._connection.check(self._lock)
         state, replay = self._state, self._state.replay
         while True:
             ticket: Optional[threading.Lock] = None
@@ -146,7 +147,6 @@ class ResumingConnection(Link):
                 state.check_turn("AddAudio" if channel is None else "AddChannelAudio", channel)
                 connection = self._connection
                 if not state.recovering and self._try(payload, channel, seconds, feeding):
-                    replay.sent(replay.keep(channel, payload, feeding))
                     return True
                 if state.recovering and feeding:
                     ticket = self._room.ticket()
@@ -165,16 +165,23 @@ class ResumingConnection(Link):
                 self._attempted(connection, lambda it: it.wait_for_room(channel, seconds, feeding))
 
     def _try(self, payload: Any, channel: Optional[str], seconds: float, feeding: bool) -> bool:
-        """Send a chunk if it needs no waiting."""
+        """Send a chunk, and keep it, if it needs no waiting."""
+        connection, replay = self._connection, self._state.replay
         try:
-            return self._connection.send_audio(
+            if not connection.send_audio(
                 payload, channel=channel, seconds=seconds, feeding=feeding, wait=False
-            )
+            ):
+                return False
+            replay.sent(replay.keep(channel, payload, feeding))
         except SpeechmaticsError as error:
             if not self._state.may_mend(error):
                 raise
             self._state.recovering = True  # the receiver is about to notice it, too
             return False
+        except KeyboardInterrupt as exc:  # was it sent? is it kept? The next session gets what is kept
+            connection.fail(ConnectionError("interrupted while sending", stage="streaming"), exc)
+            raise
+        return True
 
     @property
     def _live(self) -> Optional[Connection]:
@@ -206,7 +213,7 @@ class ResumingConnection(Link):
             self._state.recovering |= connection is self._connection
 
     def end_stream(self) -> None:
-        self._connection.check_process()
+        self._connection.check(self._lock)
         state = self._state
         with self._lock:
             if state.outcome is None and not state.replay.over:
@@ -217,7 +224,7 @@ class ResumingConnection(Link):
             self._room.notify_all()
 
     def end_channel(self, channel: str) -> None:
-        self._connection.check_process()
+        self._connection.check(self._lock)
         with self._lock:
             self._state.check_turn("EndOfChannel", channel)
             end, live = self._state.replay.end_channel(channel), self._live
@@ -247,7 +254,7 @@ class ResumingConnection(Link):
     # -- receiving -----------------------------------------------------------------------------------
 
     def receive(self, deadline: float = float("inf")) -> Union[Messages, tuple[()], None]:
-        self._connection.check_process()
+        self._connection.check(self._lock)
         state = self._state
         while True:
             ticket: Optional[threading.Lock] = None
@@ -328,19 +335,20 @@ class ResumingConnection(Link):
         if os.getpid() != self._pid:
             self._close_all()
             return
-        locked = self._lock.acquire(timeout=_PATIENCE)  # in a signal handler its holder may be below us
-        try:
-            if not locked:
-                self._state.abandoned = True
-                self._wakeup.wake()
-            elif self._state.outcome is None:
-                self._state.conclude(SessionError("the session was closed"), None)
-                self._state.ahead.clear()
-                self._notify()
-        finally:
-            if locked:
-                self._lock.release()
+        if self._interrupted:  # a signal handler: what it interrupted goes on after it, and finds the end
+            self.abandon()
+        else:
+            with self._lock:
+                if self._state.outcome is None:
+                    self._state.conclude(SessionError("the session was closed"), None)
+                    self._state.ahead.clear()
+                    self._notify()
         self._close_all(deadline)
+
+    @property
+    def _interrupted(self) -> bool:
+        """Whether this thread holds our lock, or the connection's, which who holds ours may wait for."""
+        return is_mine(self._lock) or self._connection.interrupted
 
     def _close_all(self, deadline: float = float("inf")) -> None:
         for connection in (self._next, self._connection):

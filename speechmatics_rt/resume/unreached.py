@@ -22,7 +22,7 @@ def unreached(error: ConnectionError) -> Connection:
 
 class _Unreached:
     session_id = None
-    is_complete = False
+    is_complete = interrupted = False
 
     def __init__(self, error: ConnectionError) -> None:
         without_frames(error)  # they hold the key
@@ -40,4 +40,4 @@ class _Unreached:
     def _nothing(self, *_: Any, **__: Any) -> None:
         """Have no process, no socket and no thread."""
 
-    check_process = wake_on_arrival = request_stop = fail = close = abandon = _nothing
+    check = check_process = wake_on_arrival = request_stop = fail = close = abandon = _nothing

@@ -26,7 +26,7 @@ from ..config import (
 from ..deadline import OverdueError, call_until
 from ..exceptions import ConfigurationError, ConnectionError, SpeechmaticsError, TimeoutError
 from ..log import SessionLog
-from ..network import Connection, Link, dial, shared_context
+from ..network import Connection, Link, check_patches, dial, shared_context
 from ..resume import ResumingConnection, unreached
 from .request import SessionRequest
 
@@ -81,8 +81,10 @@ class Connector:
         """Refuse what could not be done, before any I/O.
 
         Raises:
-            ConfigurationError: A session over several connections was asked for, of audio without time.
+            ConfigurationError: A session over several connections was asked for, of audio without time; or
+                sockets have been replaced that could not carry one.
         """
+        check_patches()
         if self._resume is not None and request.audio_format.encoding is None:
             raise ConfigurationError(
                 "resume needs audio whose time is known, so not the format 'file': give raw audio with "
@@ -118,21 +120,31 @@ class Connector:
             SpeechmaticsError: Whatever hindered it.
         """
         headers = request.ws_headers
+        connection: Optional[Connection] = None
         try:
             connection = self._connect(
                 headers, log, deadline=request.deadline, timeout=request.timeout, wants=wants
             )
             if self._resume is None:
                 return connection
+            return self._resuming(connection, request, log, wants)
         except ConnectionError as error:
             # Only an answer is waited for: where nobody answers the address may well be wrong.
             if self._resume is None or error.status is None or not error.retryable:
                 raise
-            connection = unreached(error)
+            return self._resuming(unreached(error), request, log, wants)
+        except BaseException:  # Ctrl-C, when nobody else has it yet
+            if connection is not None:
+                connection.close()
+            raise
+
+    def _resuming(
+        self, connection: Any, request: SessionRequest, log: SessionLog, wants: Callable[[str], bool]
+    ) -> Link:
         return ResumingConnection(
             connection,
-            self._redial(headers, log, wants),
-            policy=self._resume,
+            self._redial(request.ws_headers, log, wants),
+            policy=self._resume or ResumePolicy(),
             start=request.start,
             audio_format=request.audio_format,
             refresh=self.auth.refresh,
@@ -148,7 +160,7 @@ class Connector:
         timeout: Optional[float],
         wants: Callable[[str], bool],
     ) -> Connection:
-        """Get a key if one is needed, dial, and start the connection's threads.
+        """Get a key if one is needed, and dial; the connection's threads begin with its ``start()``.
 
         Args:
             deadline: Of the whole call (monotonic), with ``timeout`` the seconds it was given; what is
@@ -158,6 +170,7 @@ class Connector:
         config = self.config
         limit = float("inf") if config.open_timeout is None else time.monotonic() + config.open_timeout
         given = {name.lower() for name in ws_headers}
+        upgraded = None
         try:
             headers = {} if "authorization" in given else self._authorization(url, min(limit, deadline))
             if "x-request-id" not in given:
@@ -166,13 +179,17 @@ class Connector:
             log.info("connecting to %s", redact(url))
             address = with_sdk(url, self._sdk_identifier)
             upgraded = dial(address, headers, config, deadline=min(limit, deadline))
+            log.info("connected in %.2f s", upgraded.elapsed)
+            return Connection(upgraded.sock, config, log, wants=wants)
         except SpeechmaticsError as exc:
             exc.request_id = log.request_id
             if isinstance(exc, TimeoutError) and deadline < limit:
                 exc.stage, exc.seconds = "whole", timeout
             raise
-        log.info("connected in %.2f s", upgraded.elapsed)
-        return Connection(upgraded.sock, config, log, wants=wants)
+        except BaseException:  # Ctrl-C between the dialling and the connection that owns the socket
+            if upgraded is not None:
+                upgraded.sock.close()
+            raise
 
     def _authorization(self, url: str, deadline: float) -> dict[str, str]:
         """Ask ``auth`` for its headers, until a moment (monotonic)."""

@@ -18,12 +18,13 @@ _SAMPLES = 1000  # messages of a kind that the percentiles are about
 class _Track:
     """One channel: when its audio was sent, and up to where it was heard. In seconds of audio."""
 
-    __slots__ = ("ends", "final", "moments", "sent", "words")
+    __slots__ = ("final", "marks", "sent", "words")
 
     def __init__(self) -> None:
         self.sent = 0.0
-        self.ends: list[float] = []  # of the chunks that no final has covered
-        self.moments: list[float] = []  # when each was sent
+        # Of the chunks that no final has covered: where each ended, and when it was sent. In one list: Ctrl-C
+        # can't come between the two.
+        self.marks: list[tuple[float, float]] = []
         self.final = 0.0  # up to where all is final
         self.words = {"AddTranscript": 0.0, "AddPartialTranscript": 0.0}  # up to where words were measured
 
@@ -60,10 +61,9 @@ class Meter:
         if track is None:
             track = self._tracks[channel] = _Track()
         track.sent += seconds
-        track.ends.append(track.sent)
-        track.moments.append(now)
-        if len(track.ends) > _MARKS:
-            del track.ends[:-1:2], track.moments[:-1:2]
+        track.marks.append((track.sent, now))
+        if len(track.marks) > _MARKS:
+            del track.marks[:-1:2]
 
     def received(self, message: Mapping[str, Any], now: float) -> None:
         """Note what was heard."""
@@ -77,22 +77,18 @@ class Meter:
 
     def _transcript(self, track: _Track, kind: str, message: Mapping[str, Any], now: float) -> None:
         end = last_end(message)
-        if end > track.words[kind] and track.ends and heard_up_to(end, track.sent) is not None:
+        if end > track.words[kind] and track.marks and heard_up_to(end, track.sent) is not None:
             track.words[kind] = end
             self._samples[kind].append(max(0.0, now - self._moment(track, end)))
         if kind == "AddTranscript":
             track.final = max(track.final, heard_up_to(times_of(message)[1], track.sent) or 0.0)
-            self._forget(track, bisect_left(track.ends, track.final))
+            # The last one stays, for words that end on its edge.
+            del track.marks[: min(bisect_left(track.marks, (track.final,)), len(track.marks) - 1)]
 
     @staticmethod
     def _moment(track: _Track, second: float) -> float:
         """Tell when that second of audio was sent; a word may seem to end a little after the last."""
-        return track.moments[min(bisect_left(track.ends, second), len(track.ends) - 1)]
-
-    @staticmethod
-    def _forget(track: _Track, count: int) -> None:
-        count = min(count, len(track.ends) - 1)  # the last one stays, for words that end on its edge
-        del track.ends[:count], track.moments[:count]
+        return track.marks[min(bisect_left(track.marks, (second,)), len(track.marks) - 1)][1]
 
     @property
     def lag(self) -> float:

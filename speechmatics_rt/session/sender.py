@@ -10,6 +10,7 @@ from typing import Optional
 
 from ..audio import AudioSource, Pacer, described
 from ..exceptions import AudioError, SessionError, SpeechmaticsError
+from ..locks import new_lock
 from .session import Session
 
 __all__ = ["feed"]
@@ -26,7 +27,7 @@ class RoundRobin:
     """
 
     def __init__(self, channels: list[Optional[str]]) -> None:
-        self._condition = threading.Condition()
+        self._condition = threading.Condition(new_lock())
         now = time.monotonic()
         self._taken = dict.fromkeys(channels, 0)
         self._since = dict.fromkeys(channels, now)  # when each was last seen taking its turn
@@ -64,13 +65,13 @@ def feed(session: Session, sources: Mapping[Optional[str], AudioSource], speed: 
     for channel, source in sources.items():
         source.log_with(session.log)
         pacer = None if speed is None else Pacer(speed, began)
-        name = "sender" if channel is None else f"sender-{list(sources).index(channel)}"
+        place = "" if channel is None else f"-{list(sources).index(channel)}"
         # Each thread needs a copy of its own: a context can be entered by one thread at a time.
         context = contextvars.copy_context()
         thread = threading.Thread(
             target=context.run,
             args=(_send, session, channel, source, pacer, round_robin if len(sources) > 1 else None),
-            name=f"speechmatics-rt-{name}-{session.log.request_id}",
+            name=f"speechmatics-rt-sender-{session.log.request_id}{place}",
             daemon=True,
         )
         session.senders.append(thread)

@@ -14,6 +14,7 @@ from ..audio import Block, check_chunk
 from ..config import AudioFormat
 from ..events import EventEmitter
 from ..exceptions import SessionError, SpeechmaticsError, without_frames
+from ..locks import new_lock
 from ..log import SessionLog
 from ..network import Latch, Link
 from ..stats import Latency, SessionStats
@@ -56,7 +57,7 @@ class Session:
         self.log = log.on(logger)
         self.streamed = streamed  # delivered by a MessageStream, not by a listener
         self.transcript = Transcript(keep=keep_transcript)
-        self._meter_lock = threading.Lock()
+        self._meter_lock = new_lock()
         self._meter = Meter()
         self.delivering: Optional[int] = threading.get_ident()  # the thread that runs the handlers
         self.delivered = Latch()

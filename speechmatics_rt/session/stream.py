@@ -127,7 +127,11 @@ class MessageStream:
         return self
 
     def __exit__(self, exc_type: Optional[type[BaseException]], *_: object) -> None:
-        self.close()
+        try:
+            self.close()
+        except BaseException:  # Ctrl-C in the middle of it: nobody comes after this
+            self.close()
+            raise
         if exc_type is not None:
             self.put_back()
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import marshal
 import math
-import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, Optional, Union
 
 from ..exceptions import ConfigurationError
+from ..locks import new_lock
 from ..messages import channel_of, time_of, times_of
 from .merge import Merged
 from .words import Delimiters, Joiner, Paragraph, Word, paragraphs
@@ -56,7 +56,7 @@ class Transcript:
         self._keep = math.inf if keep is None else float(keep)
         self._ends: dict[_Channel, _Kept] = {}
         # Reentrant: a plain lock would hang a signal handler that reads in mid-add().
-        self._lock = threading.RLock()
+        self._lock = new_lock()
         # Those with results, packed: as dicts they would take twenty times the memory, and the garbage
         # collector would walk through all of them again and again while a long session goes on.
         self._finals: list[tuple[_Channel, _Packed, float]] = []  # channel, results, end

@@ -109,7 +109,7 @@ def test_hours_of_audio_that_nothing_is_heard_of_take_bounded_memory() -> None:
     meter = live(3600)
     meter.received(heard(3599.95), 3601.0)
     assert p50(Latency.of(meter.finals)) == pytest.approx(1.0, abs=0.05)
-    assert all(len(track.ends) <= 4096 for track in meter._tracks.values())
+    assert all(len(track.marks) <= 4096 for track in meter._tracks.values())
 
 
 def test_a_word_is_measured_right_however_many_chunks_came_after_it() -> None:

@@ -512,8 +512,8 @@ def test_an_upload_that_moves_is_neither_a_dead_line_nor_a_send_timeout(raw):
 
 def test_end_timeout_does_not_count_while_we_ourselves_do_not_read(serve, client_of, monkeypatch):
     monkeypatch.setattr(protocol, "INBOX_BYTES", 100_000)
-    c = client_of(serve(faults=[Fault.flood(3000, after_seconds=1)]), end_timeout=0.5)
-    c.once("AddTranscript", lambda message: time.sleep(2))
+    c = client_of(serve(faults=[Fault.flood(3000, after_seconds=1)]), end_timeout=1.5)
+    c.once("AddTranscript", lambda message: time.sleep(3))
     c.start_session(audio_format=PCM)
     c.send_audio(SECOND * 2)
     c.stop_session()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from ...exceptions import TimeoutError
+from ...locks import Latch, new_lock, wait_for
 from ...messages import channel_of, times_of
 
 __all__ = ["SessionRecord"]
@@ -75,14 +76,14 @@ class SessionRecord:
     server_code: Optional[int] = None
     server_reason: str = ""
     counts: bool = False
-    closed: threading.Event = field(default_factory=threading.Event)
+    closed: Latch = field(default_factory=Latch)
     _read: dict[Optional[str], float] = field(default_factory=dict, repr=False)  # s of audio, by channel
     _final: dict[Optional[str], float] = field(default_factory=dict, repr=False)  # of that, final
     _chunks: deque[tuple[Optional[str], bytes, float]] = field(default_factory=deque, repr=False)
     _kept: float = 0.0  # s of audio in them
     _places: list[Optional[float]] = field(default_factory=list, repr=False)  # s of audio, for each in sent
     _changed: threading.Condition = field(
-        default_factory=threading.Condition, repr=False
+        default_factory=lambda: threading.Condition(new_lock()), repr=False
     )  # guards nothing: it wakes who waits
 
     @property
@@ -131,7 +132,7 @@ class SessionRecord:
             TimeoutError: It did not within ``timeout`` seconds.
         """
         with self._changed:
-            if not self._changed.wait_for(lambda: condition(self), timeout):
+            if not wait_for(self._changed, lambda: condition(self), timeout):
                 raise TimeoutError(
                     f"connection {self.index} did not come to the awaited state within {timeout:g} s; "
                     f"received {len(self.messages)} messages, sent {len(self.sent)}",

@@ -7,12 +7,13 @@ import socket
 import ssl
 import struct
 import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Optional
+
+from ...locks import new_lock
 
 __all__ = ["Drip", "Wire"]
 
@@ -55,7 +56,7 @@ class Wire:
         self._finishing = False
         self._eof = False
         self._timers: dict[str, tuple[float, Callable[[], None]]] = {}
-        self._lock = threading.Lock()  # guards _calls and the life of _waker, for call(); a leaf
+        self._lock = new_lock()  # guards _calls and the life of _waker, for call(); a leaf
         self._calls: deque[Callable[[], None]] = deque()
         self._waker, self._woken = socket.socketpair()
         self._selector = selectors.DefaultSelector()

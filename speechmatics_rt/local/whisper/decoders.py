@@ -14,6 +14,7 @@ from typing import Any, Callable, Optional, Protocol
 import numpy as np
 
 from ...exceptions import AudioError, ConfigurationError
+from ...locks import new_lock
 
 __all__ = ["SAMPLE_RATE", "Decoder", "FileDecoder", "RawDecoder", "decoder_for"]
 
@@ -318,7 +319,7 @@ class _Container:
             ) from exc
         self._av = av
         self.damage = ""
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._news = threading.Condition(self._lock)
         self._bytes = bytearray()  # all of it: an MP4 may keep its index at the end and be read backwards
         self._complete = False

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from ...exceptions import ConfigurationError
+from ...locks import new_lock
 from ..engines import language_pack
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class WhisperEngine:
         self._threads = threads
         self._clock = clock
         self._model: Optional[WhisperModel] = None
-        self._lock = threading.Lock()  # guards _model, and is held while it loads: all wait for the one
+        self._lock = new_lock()  # guards _model, and is held while it loads: all wait for the one
 
     def language_pack_info(self, language: str) -> dict[str, Any]:
         """Describe a language for RecognitionStarted. Loads the model, which knows what it speaks.

@@ -1,0 +1,123 @@
+"""Every lock of the package, and every wait: what they do in signal handlers, after a fork, and at Ctrl-C.
+
+* A **lock** is made by :func:`new_lock`. It is reentrant: a signal handler that asks for it on the thread
+  that holds it gets in, to read, or sees by :func:`is_mine` that it must not go on. It is fresh in a forked
+  child, where the thread that held it does not exist.
+* A **wait** is :func:`wait_on`, on a lock that nobody but the waiting thread ever takes: a held one is a
+  sleeping thread. Woken it is by ``release``, which takes nothing, so a signal handler may.
+* Ctrl-C between two instructions leaves no lock held: locks are taken by ``with``. In Python 3.9 alone a
+  signal may come between the end of the block and the release (once in 3,000 interrupts), and
+  :func:`let_go` is what mends that.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from typing import Any, Callable, Optional
+
+__all__ = ["SLICE", "Latch", "is_mine", "let_go", "new_lock", "wait_for", "wait_on"]
+
+# Seconds of one wait. On Windows a waiting lock is deaf to Ctrl-C; elsewhere nobody waits for so long, but
+# without any timeout a wait overflows.
+SLICE = 0.5 if os.name == "nt" else 3600.0
+
+_all: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def new_lock() -> Any:
+    """Make a reentrant lock that is free after a fork.
+
+    Example:
+        >>> lock = new_lock()
+        >>> with lock:
+        ...     is_mine(lock)
+        True
+        >>> is_mine(lock)
+        False
+    """
+    lock = threading.RLock()
+    _all.add(lock)
+    return lock
+
+
+def is_mine(lock: Any) -> bool:
+    """Whether this thread holds it: it is being asked in a signal handler, or a finaliser."""
+    return bool(lock._is_owned())  # as threading.Condition asks
+
+
+def let_go(*locks: Any) -> None:
+    """Release those of the locks that an interrupt has left with this thread; only Python 3.9 does."""
+    for lock in locks:
+        if lock._is_owned():
+            lock.release()
+
+
+def _renew() -> None:
+    for lock in list(_all):
+        lock._at_fork_reinit()  # as threading and logging do with theirs
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
+
+
+def wait_on(lock: Any, seconds: float) -> bool:
+    """Take a lock that means a wake-up, or wait so many seconds (infinity: for ever); whether it came.
+
+    Ctrl-C ends it within half a second, on every system.
+    """
+    if seconds <= SLICE:
+        return bool(lock.acquire(timeout=max(0.0, seconds)))
+    deadline = time.monotonic() + seconds
+    while not lock.acquire(timeout=min(max(0.0, seconds), SLICE)):
+        seconds = deadline - time.monotonic()
+        if seconds <= 0:
+            return False
+    return True
+
+
+def wait_for(condition: threading.Condition, predicate: Callable[[], object], seconds: float) -> bool:
+    """Wait on a condition, whose lock is held, until the predicate holds; whether it does."""
+    deadline = time.monotonic() + seconds
+    while not predicate():
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return False
+        condition.wait(min(left, SLICE))
+    return True
+
+
+class Latch:
+    """Hold up all who wait until it is opened, for good. :meth:`set` takes no lock, so finalisers may."""
+
+    __slots__ = ("_door", "_open")
+
+    def __init__(self) -> None:
+        self._open = False
+        self._door = threading.Lock()
+        self._door.acquire()
+
+    def is_set(self) -> bool:
+        return self._open
+
+    def set(self) -> None:
+        self._open = True
+        self._through()
+
+    def wait(self, timeout: Optional[float] = None) -> bool:
+        try:
+            if not self._open:
+                wait_on(self._door, float("inf") if timeout is None else timeout)
+        finally:  # also when Ctrl-C came just behind it
+            if self._open:
+                self._through()  # the next one
+        return self._open
+
+    def _through(self) -> None:
+        try:
+            self._door.release()
+        except RuntimeError:
+            pass  # somebody else has opened it in between

@@ -1,0 +1,88 @@
+"""Ctrl-C at a chosen line: KeyboardInterrupt at the n-th line of the package that a call executes.
+
+A signal comes between two instructions of the main thread. Here it comes before each line of ours, one
+after the other, so that no moment is left to chance; what the other threads do is real.
+"""
+
+from __future__ import annotations
+
+import ast
+import dis
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any, Optional
+
+import speechmatics_rt
+
+PACKAGE = str(Path(speechmatics_rt.__file__).parent)
+
+
+@functools.cache
+def _with_lines(path: str) -> frozenset[int]:
+    tree = ast.parse(Path(path).read_text(encoding="utf-8"))
+    return frozenset(node.lineno for node in ast.walk(tree) if isinstance(node, ast.With))
+
+
+@functools.cache
+def _first_offsets(code: CodeType) -> dict[int, int]:
+    offsets: dict[int, int] = {}
+    for offset, line in dis.findlinestarts(code):
+        if line is not None:
+            offsets.setdefault(line, offset)
+    return offsets
+
+
+def _leaves_a_with(frame: FrameType) -> bool:
+    """Whether the line is a ``with`` that ends: no signal is looked for there, but by Python 3.9."""
+    if frame.f_lineno not in _with_lines(frame.f_code.co_filename):
+        return False
+    first = _first_offsets(frame.f_code).get(frame.f_lineno, 0)
+    return frame.f_lasti > first
+
+
+def _is_passed_over(frame: FrameType) -> bool:
+    """Whether the interpreter looks for no signal there: the ``try:`` of a block."""
+    return dis.opname[frame.f_code.co_code[frame.f_lasti]] in ("NOP", "SETUP_FINALLY", "SETUP_WITH")
+
+
+class Interrupt:
+    """A KeyboardInterrupt at the ``at``-th line.
+
+    Attributes:
+        lines: How many lines of ours were executed.
+        where: The line at which it struck; None if there were not so many.
+    """
+
+    def __init__(self, at: Optional[int] = None, *, exits: bool = False, within: str = "") -> None:
+        self.at = at
+        self.lines = 0
+        self.where: Optional[str] = None
+        self._exits = exits
+        self._within = PACKAGE + within
+
+    def _trace(self, frame: FrameType, event: str, arg: Any) -> Any:
+        if not frame.f_code.co_filename.startswith(self._within) or frame.f_code.co_name == "__del__":
+            return None
+        if event == "line" and not _is_passed_over(frame) and (self._exits or not _leaves_a_with(frame)):
+            if self.lines == self.at:
+                path = frame.f_code.co_filename[len(PACKAGE) + 1 :]
+                self.where = f"{path}:{frame.f_lineno} in {frame.f_code.co_name}"
+                sys.settrace(None)
+                raise KeyboardInterrupt(self.where)
+            self.lines += 1
+        return self._trace
+
+    def during(self, work: Callable[[], object]) -> Optional[BaseException]:
+        """Do the work; return what it raised."""
+        before = sys.gettrace()
+        sys.settrace(self._trace)
+        try:
+            work()
+        except BaseException as exc:
+            return exc.with_traceback(None)
+        finally:
+            sys.settrace(before)
+        return None

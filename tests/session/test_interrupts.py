@@ -1,0 +1,284 @@
+"""Ctrl-C at every line of what a caller may call: nothing stays open, and the next session works."""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from speechmatics_rt import (
+    AudioFormat,
+    Client,
+    ConnectionConfig,
+    ConnectionError,
+    JWTAuth,
+    MultiChannelClient,
+    ResumePolicy,
+    SpeechmaticsError,
+)
+from speechmatics_rt.local import LocalServer
+
+from ..conftest import threads
+from ..interrupts import Interrupt
+
+PCM = AudioFormat("pcm_s16le", 16000)
+SECOND = bytes(32000)
+QUICK = ResumePolicy(min_delay=0.01, max_delay=0.01)
+MOMENTS = int(os.environ.get("MOMENTS", "15"))  # of each series in the default run
+
+Step = Callable[[Client], object]
+
+
+def start(client: Client) -> None:
+    client.start_session(audio_format=PCM)
+
+
+def start_and_send(client: Client) -> None:
+    start(client)
+    client.send_audio(SECOND)
+
+
+def start_channels(client: Any) -> None:
+    client.start_session(channels=["agent", "caller"], audio_format=PCM)
+
+
+def start_channels_and_send(client: Any) -> None:
+    start_channels(client)
+    client.send_audio("agent", SECOND)
+
+
+def nothing(client: Client) -> None:
+    pass
+
+
+def stop(client: Client) -> None:
+    client.stop_session()
+
+
+def with_block(client: Client) -> None:
+    with client:
+        start_and_send(client)
+
+
+def read_stream(client: Client) -> None:
+    with client.stream([SECOND] * 2, audio_format=PCM) as messages:
+        for _ in messages:
+            pass
+
+
+def enter_and_leave(client: Client) -> None:
+    with client.stream(iter(lambda: SECOND[:3200], None), audio_format=PCM, speed=1):
+        pass
+
+
+def transcribe(client: Client) -> None:
+    client.transcribe([SECOND], audio_format=PCM)
+
+
+def transcribe_channels(client: Any) -> None:
+    client.transcribe({"agent": [SECOND], "caller": [SECOND] * 2}, audio_format=PCM)
+
+
+def send(client: Client) -> None:
+    client.send_audio(SECOND[:3200])
+    client.send_audio(SECOND[:3200])
+
+
+def send_on_a_channel(client: Any) -> None:
+    client.send_audio("caller", SECOND[:3200])
+    client.end_channel("agent")
+
+
+def ask(client: Client) -> None:
+    client.get_speakers()
+    client.update_config(max_delay=1.0)
+
+
+CALLS: dict[str, tuple[type, Step, Step]] = {  # the client, what comes before, what is interrupted
+    "start_session": (Client, nothing, start),
+    "send_audio": (Client, start, send),
+    "send_message": (Client, start, ask),
+    "stop_session": (Client, start_and_send, stop),
+    "close": (Client, start_and_send, lambda client: client.close()),
+    "with": (Client, nothing, with_block),
+    "stream": (Client, nothing, read_stream),
+    "a stream closed at once": (Client, nothing, enter_and_leave),
+    "transcribe": (Client, nothing, transcribe),
+    "start_session with channels": (MultiChannelClient, nothing, start_channels),
+    "send_audio on a channel": (MultiChannelClient, start_channels_and_send, send_on_a_channel),
+    "transcribe with channels": (MultiChannelClient, nothing, transcribe_channels),
+}
+
+# Those that close what they have opened; after the others a program calls close(), or its `with` does.
+ALONE = {call for call in CALLS if call not in ("send_audio", "send_message", "stop_session", "close")}
+ALONE.discard("send_audio on a channel")
+RESUMABLE = ("start_session", "send_audio", "stop_session", "close", "transcribe")
+
+
+@pytest.fixture(scope="module", params=["ws", "wss"])
+def server(request: pytest.FixtureRequest) -> Iterator[LocalServer]:
+    with LocalServer(tls=request.param == "wss", keep_sessions=50) as server:
+        yield server
+
+
+def client_for(server: LocalServer, kind: type, **options: Any) -> Any:
+    config = ConnectionConfig(
+        ssl_context=server.ssl_context, close_timeout=1, open_timeout=5, start_timeout=5, end_timeout=5
+    )
+    return kind(url=server.url, conn_config=config, **options)
+
+
+def settled(server: LocalServer, seconds: float = 5.0) -> list[str]:
+    """What is left of the sessions, when nothing more changes or the time is over."""
+    deadline = time.monotonic() + seconds
+    while True:
+        left = [name for name in threads() if "local" not in name]
+        left += [f"session {record.index}" for record in server.sessions if not record.closed.is_set()]
+        if not left or time.monotonic() > deadline:
+            return left
+        time.sleep(0.002)  # nothing rings when a daemon thread ends
+
+
+def prepared(server: LocalServer, call: str, **options: Any) -> tuple[Any, Step]:
+    kind, before, step = CALLS[call]
+    client = client_for(server, kind, **options)
+    before(client)
+    return client, step
+
+
+def lines_of(server: LocalServer, call: str, **options: Any) -> int:
+    client, step = prepared(server, call, **options)
+    interrupt = Interrupt()
+    assert interrupt.during(lambda: step(client)) is None
+    client.close()
+    return interrupt.lines
+
+
+def moments(lines: int, seed: str, share: int) -> list[int]:
+    return sorted(random.Random(seed).sample(range(lines), min(lines, share)))
+
+
+def strike(server: LocalServer, call: str, at: int, **options: Any) -> str:
+    """Interrupt a call at a line, and then do what a program does that goes on; say what is wrong then."""
+    client, step = prepared(server, call, **options)
+    interrupt = Interrupt(at)
+    raised = interrupt.during(lambda: step(client))
+    where = f"{call}, line {at}: {interrupt.where}"
+    if not (raised is None or isinstance(raised, (KeyboardInterrupt, SpeechmaticsError))):
+        return f"{where}: {raised!r}"
+    began = time.monotonic()
+    if call not in ALONE or interrupt.where is None:
+        client.close()
+    if time.monotonic() - began > 2.5:
+        return f"{where}: close() took {time.monotonic() - began:.1f} s"
+    left = settled(server)
+    if left:
+        return f"{where}: left behind: {left}"
+    (transcribe if type(client) is Client else transcribe_channels)(client)
+    return ""
+
+
+def check_all(server: LocalServer, call: str, places: list[int], **options: Any) -> None:
+    wrong = [told for at in places if (told := strike(server, call, at, **options))]
+    gc.collect()
+    assert wrong == []
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_ctrl_c_at_any_line_leaves_nothing_and_the_next_session_works(server, call) -> None:
+    check_all(server, call, moments(lines_of(server, call), call, MOMENTS))
+
+
+@pytest.mark.parametrize("call", RESUMABLE)
+def test_ctrl_c_at_any_line_of_a_session_that_resumes_leaves_nothing(server, call) -> None:
+    lines = lines_of(server, call, resume=True)
+    check_all(server, call, moments(lines, call, MOMENTS), resume=True)
+
+
+@pytest.mark.reliability
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("resume", [False, True], ids=["plain", "resume"])
+@pytest.mark.parametrize("call", CALLS)
+def test_ctrl_c_at_every_single_line(server, call, resume) -> None:
+    check_all(server, call, list(range(lines_of(server, call, resume=resume))), resume=resume)
+
+
+# -- what is sent, and what is counted -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("resume", [False, QUICK], ids=["plain", "resume"])
+def test_after_ctrl_c_inside_send_audio_the_count_is_right_or_the_session_says_that_it_has_ended(
+    server, resume
+) -> None:
+    client, _ = prepared(server, "send_audio", resume=resume)
+    probe = Interrupt()
+    assert probe.during(lambda: client.send_audio(SECOND)) is None
+    client.close()
+    told: list[str] = []
+    for at in moments(probe.lines, "count", MOMENTS) if resume else range(probe.lines):
+        client, _ = prepared(server, "send_audio", resume=resume)
+        client.send_audio(SECOND)
+        interrupt = Interrupt(at)
+        interrupt.during(lambda client=client: client.send_audio(SECOND))
+        try:
+            client.send_audio(SECOND)
+            client.stop_session()
+        except ConnectionError as exc:
+            told.append(f"{exc} {interrupt.where}")
+        else:
+            record = server.sessions[-1]
+            (end,) = record.heard("EndOfStream")
+            assert end["last_seq_no"] == len(record.frames), interrupt.where
+            assert client.stats.unacknowledged_frames == 0, interrupt.where
+        client.close()
+        assert settled(server) == []
+    assert all("interrupted" in text for text in told)
+    assert len(told) < probe.lines / 2  # most moments are harmless
+
+
+# -- the others that open something ----------------------------------------------------------------------
+
+
+def test_ctrl_c_at_any_line_of_the_local_servers_start_leaves_nothing() -> None:
+    def run() -> None:
+        with LocalServer():
+            pass
+
+    run()  # what it imports the first time is not counted
+    before = threads()
+    probe = Interrupt(within="/local")
+    assert probe.during(run) is None
+    assert probe.lines > 30
+    for at in range(probe.lines):
+        interrupt = Interrupt(at, within="/local")
+        interrupt.during(run)
+        deadline = time.monotonic() + 5
+        while threads() != before and time.monotonic() < deadline:
+            time.sleep(0.002)  # nothing rings when a daemon thread ends
+        assert threads() == before, interrupt.where
+
+
+def test_ctrl_c_at_any_line_of_the_fetching_of_a_temporary_key_leaves_an_auth_that_works(server) -> None:
+    pytest.importorskip("jwt")
+    pytest.importorskip("requests")
+    url = server.url.replace("ws", "http", 1).replace("/v2", "")
+
+    def auth() -> JWTAuth:
+        made = JWTAuth("key", mp_url=url)
+        made.configure(ConnectionConfig(ssl_context=server.ssl_context, open_timeout=5))
+        return made
+
+    probe = Interrupt(within="/auth")
+    assert probe.during(auth().get_auth_headers) is None
+    for at in range(probe.lines):
+        asked = auth()
+        interrupt = Interrupt(at, within="/auth")
+        assert isinstance(interrupt.during(asked.get_auth_headers), KeyboardInterrupt)
+        assert asked.get_auth_headers()["Authorization"], interrupt.where
+        assert asked.refresh()
+    assert settled(server) == []
