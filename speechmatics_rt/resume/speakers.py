@@ -15,7 +15,7 @@ from typing import Any
 
 __all__ = ["Speakers"]
 
-_GENERIC = re.compile(r"S(\d{1,9})")
+_GENERIC = re.compile(r"S(\d{1,4})")  # of more digits it would be a lie, and be counted on for ever
 _MOST_IDENTIFIERS = 50  # that StartRecognition takes, in all
 _SOON, _LATER = 5.0, 60.0  # seconds of audio until the next question: for somebody new, or a better answer
 

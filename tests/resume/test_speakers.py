@@ -91,6 +91,14 @@ def test_only_speakers_of_one_channel_are_asked_for(diarization: str) -> None:
     assert speakers.renamed == ["S1"]
 
 
+def test_a_number_that_nobody_can_have_counts_for_nobody() -> None:
+    speakers = Speakers(SPEAKER)
+    speakers.heard(["S1", "S999999999", "S" + "9" * 5000])
+    speakers.begin()
+    assert speakers.whole("S1") == "S2"
+    assert speakers.renamed == ["S1"]
+
+
 def test_it_is_asked_soon_for_somebody_new_and_now_and_then_for_better_identifiers() -> None:
     speakers = Speakers(SPEAKER)
     assert not speakers.asks
