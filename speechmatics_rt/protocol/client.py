@@ -124,7 +124,13 @@ class ClientProtocol:
     def send(self, message: Mapping[str, Any], frame: bytes, now: float) -> None:
         """Send a message; raises SessionError, changing nothing, if it is not the moment."""
         before = self.state.phase
-        self._begin(self.state.send, message)
+        # From here to the end it is torn: half done, a frame would be counted that the server never gets.
+        self.torn = True
+        try:
+            self.state.send(message)
+        except SessionError:
+            self.torn = False
+            raise
         self.outbox.put(frame)
         if self.state.phase is not before:
             self._phase_changed(now)
@@ -132,7 +138,12 @@ class ClientProtocol:
 
     def send_audio(self, frame: bytes, channel: Optional[str], seconds: float, size: int) -> None:
         """Send one frame of audio; raises SessionError, changing nothing, if it is not the moment."""
-        self._begin(self.state.send_audio, channel)
+        self.torn = True  # see send(); here it is in line, since it is called for every chunk
+        try:
+            self.state.send_audio(channel)
+        except SessionError:
+            self.torn = False
+            raise
         self.window.sent(channel, seconds)
         if seconds:
             self.seconds_sent += seconds
@@ -140,16 +151,6 @@ class ClientProtocol:
         self.bytes_sent += size
         self.outbox.put(frame)
         self.torn = False
-
-    def _begin(self, say: Callable[[Any], None], what: Any) -> None:
-        """Begin a change of several steps, if the table allows it. Cut in two, it ends the session."""
-        # Half done, a frame is counted that the server never gets, or got one that is not counted.
-        self.torn = True
-        try:
-            say(what)
-        except SessionError:
-            self.torn = False
-            raise
 
     def end_stream(self, now: float) -> None:
         """Send EndOfStream, with the number of frames sent; not streaming yet, as soon as we are."""

@@ -85,7 +85,10 @@ class _Track:
 
     @property
     def due(self) -> Optional[Piece]:
-        return self.pieces[self.next - self.pieces[0].number] if self.next <= self.count else None
+        try:
+            return self.pieces[self.next - self.pieces[0].number] if self.next <= self.count else None
+        except IndexError:  # a signal handler asks for figures in the middle of a change
+            return None
 
     @property
     def kept(self) -> int:
@@ -198,9 +201,10 @@ class Replay:
     ) -> Piece:
         """Take the caller's next chunk."""
         track = self._tracks[channel]
-        track.count += 1
-        piece = Piece(self._next_order(), channel, track.count, track.taken, bytes(audio), feeding)
+        # Counted when it is there: a signal handler may look in between.
+        piece = Piece(self._next_order(), channel, track.count + 1, track.taken, bytes(audio), feeding)
         track.pieces.append(piece)
+        track.count += 1
         track.taken += len(piece.audio)
         while track.kept > self._buffer and track.pieces[0].number < track.next:
             gone = track.pieces.popleft()

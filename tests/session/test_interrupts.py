@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import random
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -282,3 +283,19 @@ def test_ctrl_c_at_any_line_of_the_fetching_of_a_temporary_key_leaves_an_auth_th
         assert asked.get_auth_headers()["Authorization"], interrupt.where
         assert asked.refresh()
     assert settled(server) == []
+
+
+@pytest.mark.skipif(
+    sys.version_info >= (3, 10), reason="only 3.9 looks for signals at the end of a `with`"
+)
+def test_ctrl_c_at_the_end_of_a_with_leaves_no_connection_locked(server) -> None:
+    client, step = prepared(server, "send_audio")
+    probe = Interrupt(exits=True, within="/network/connection.py")
+    assert probe.during(lambda: step(client)) is None
+    client.close()
+    for at in range(probe.lines):
+        client, step = prepared(server, "send_audio")
+        interrupt = Interrupt(at, exits=True, within="/network/connection.py")
+        assert isinstance(interrupt.during(lambda step=step, client=client: step(client)), KeyboardInterrupt)
+        client.close()
+        assert settled(server) == [], interrupt.where

@@ -38,9 +38,9 @@ TOLD: dict[str, Callable[[Client], object]] = {
     "transcript": lambda client: client.transcript.text,
     "words": lambda client: client.transcript.words,
     "ids": lambda client: (client.is_connected, client.request_id, client.session_id),
-    "on": lambda client: client.on("Info", print),
-    "off": lambda client: client.off("Info", print),
-    "once": lambda client: client.once("Warning", print),
+    "on": lambda client: client.on("Info", str),
+    "off": lambda client: client.off("Info", str),
+    "once": lambda client: client.once("Warning", str),
 }
 ENDING: dict[str, Callable[[Client], object]] = {
     "close": lambda client: client.close(),
