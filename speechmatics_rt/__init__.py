@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 from .audio import Microphone, split_channels
 from .auth import AuthBase, JWTAuth, NoAuth, StaticKeyAuth
-from .client import BaseClient, Client
+from .baseclient import BaseClient
+from .client import Client
 from .config import (
     AudioEncoding,
     AudioEventsConfig,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .audio import AudioSource, Source, open_source
-from .client import BaseClient
+from .baseclient import BaseClient
 from .config import AudioFormat
 from .exceptions import AudioError, ConfigurationError
 from .session import (

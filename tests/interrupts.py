@@ -48,6 +48,15 @@ def _is_passed_over(frame: FrameType) -> bool:
     return dis.opname[frame.f_code.co_code[frame.f_lasti]] in ("NOP", "SETUP_FINALLY", "SETUP_WITH")
 
 
+def _is_in_a_finaliser(frame: Optional[FrameType]) -> bool:
+    """Whether the interpreter would print the interrupt, and go on: it interrupts nothing of the caller's."""
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
+
+
 class Interrupt:
     """A KeyboardInterrupt at the ``at``-th line.
 
@@ -66,7 +75,8 @@ class Interrupt:
     def _trace(self, frame: FrameType, event: str, arg: Any) -> Any:
         if not frame.f_code.co_filename.startswith(self._within) or frame.f_code.co_name == "__del__":
             return None
-        if event == "line" and not _is_passed_over(frame) and (self._exits or not _leaves_a_with(frame)):
+        looked_for = not _is_passed_over(frame) and (self._exits or not _leaves_a_with(frame))
+        if event == "line" and looked_for and not _is_in_a_finaliser(frame):
             if self.lines == self.at:
                 path = frame.f_code.co_filename[len(PACKAGE) + 1 :]
                 self.where = f"{path}:{frame.f_lineno} in {frame.f_code.co_name}"

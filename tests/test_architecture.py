@@ -40,13 +40,24 @@ HOUSE: dict[str, set[str]] = {
         "messages",
         "config",
     },
-    "client": {"session", "auth", "audio", "transcript", "events", "messages", "config"},
-    "multichannel": {"client", "session", "audio", "transcript", "config"},
-    "aio": {"multichannel", "client", "session", "network", "protocol", "auth", "audio", "transcript"}
+    "baseclient": {"session", "auth", "audio", "transcript", "events", "config"},
+    "client": {"baseclient", "session", "audio", "transcript"},
+    "multichannel": {"baseclient", "session", "audio", "transcript", "config"},
+    "aio": {
+        "multichannel",
+        "client",
+        "baseclient",
+        "session",
+        "network",
+        "protocol",
+        "auth",
+        "audio",
+        "transcript",
+    }
     | {"events", "messages", "config"},
     "local": {"protocol", "messages", "config"},
-    "cli": {"local", "multichannel", "client", "session", "auth", "audio", "transcript", "events"}
-    | {"messages", "config"},
+    "cli": {"local", "multichannel", "client", "baseclient", "session", "auth", "audio", "transcript"}
+    | {"events", "messages", "config"},
     "__main__": {"cli"},
 }
 # Modules that stay for code and pickles that know them by these names; nothing of ours imports them.

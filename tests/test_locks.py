@@ -40,17 +40,18 @@ LOCKS = {
     "session.sender RoundRobin._condition": "taken by sender threads, which run no signal handlers",
     "transcript.transcript Transcript._lock": "reads what is there; a join half done is begun anew",
     "auth.jwt JWTAuth._lock": "taken by threads of ours, which run no signal handlers",
+    "audio.gather _Ahead._condition": "taken by threads of ours, which run no signal handlers",
     "audio.microphone Microphone._lock": "stop() finds the stream before or after",
     "audio.microphone Microphone._reading": "a handler does not read",
     "cli.serve _Board._lock": "stop() does not take it",
     "local.server LocalServer._lock": "close() closes what is there; start() then ends itself",
-    "local.record SessionRecord._changed": "taken by the server's threads and by who waits",
+    "local.connection.record SessionRecord._changed": "taken by the server's threads and by who waits",
     "local.recognition _Worker._news": "taken by the server's threads, which run no signal handlers",
-    "local.wire Wire._lock": "a call is put into the list or not; its thread is woken again",
+    "local.connection.wire Wire._lock": "a call is put into the list or not; its thread is woken again",
     "local.keys KeyRing._lock": "expire_keys() clears what is there",
-    "local.pcm _Container._lock": "taken by the server's threads, which run no signal handlers",
-    "local.pcm _Container._news": "it is _Container._lock",
-    "local.whisper WhisperEngine._lock": "close() drops the model that is there",
+    "local.whisper.decoders _Container._lock": "taken by the server's threads, which run no signal handlers",
+    "local.whisper.decoders _Container._news": "it is _Container._lock",
+    "local.whisper.engine WhisperEngine._lock": "close() drops the model that is there",
 }
 # Nobody but who sleeps on it takes it, and a forked child has nobody that sleeps: no answer is needed.
 WAITS = {
@@ -113,7 +114,7 @@ def test_every_lock_is_known_with_its_answer() -> None:
 
 def test_every_lock_that_is_held_is_made_in_the_one_place() -> None:
     bare = {name for name, made in FOUND if name in LOCKS and "new_lock" not in made}
-    assert bare == {"local.pcm _Container._news"}  # a condition on a lock that is
+    assert bare == {"local.whisper.decoders _Container._news"}  # a condition on a lock that is
 
 
 @pytest.fixture

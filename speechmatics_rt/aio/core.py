@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
-from ..client import BaseClient, Client
+from ..baseclient import BaseClient
+from ..client import Client
 from ..config import Caller
 from ..events import Event
 from ..multichannel import MultiChannelClient

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from typing import Optional
 
+from ..locks import new_lock
 from .reading import Reading
 from .wav import Block
 
@@ -51,7 +52,7 @@ class _Ahead:
     def __init__(self, blocks: Iterator[Block], size: int) -> None:
         self._blocks = blocks
         self._size = size
-        self._condition = threading.Condition()
+        self._condition = threading.Condition(new_lock())
         self._waiting = bytearray()
         self._over = self._stopped = False
         self._failure: Optional[BaseException] = None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ..client import BaseClient
+from ..baseclient import BaseClient
 from ..session import MessageStream
 from .asked import Asked
 from .show import Screen

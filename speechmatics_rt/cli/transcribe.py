@@ -8,7 +8,8 @@ from contextlib import ExitStack, contextmanager
 from typing import Optional
 
 from ..auth import NoAuth
-from ..client import BaseClient, Client
+from ..baseclient import BaseClient
+from ..client import Client
 from ..config import ConnectionConfig
 from ..exceptions import ConfigurationError
 from .arguments import ExitCode

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from typing import Any, Optional
 
-from ..client import BaseClient
+from ..baseclient import BaseClient
 from ..exceptions import ConfigurationError, SpeechmaticsError
 from ..messages import channel_of
 from ..stats import SessionStats

@@ -332,35 +332,33 @@ class ResumingConnection(Link):
         connection.fail(error, cause)
 
     def close(self, deadline: float = float("inf")) -> None:
-        if os.getpid() != self._pid:
-            self._close_all()
-            return
-        if self._interrupted:  # a signal handler: what it interrupted goes on after it, and finds the end
-            self.abandon()
-        else:
-            with self._lock:
-                if self._state.outcome is None:
-                    self._state.conclude(SessionError("the session was closed"), None)
-                    self._state.ahead.clear()
-                    self._notify()
-        self._close_all(deadline)
+        if os.getpid() == self._pid:
+            if self._interrupted:  # a signal handler: what it interrupted goes on after it, and finds the end
+                self.abandon()
+            else:
+                with self._lock:
+                    if self._state.outcome is None:
+                        self._state.conclude(SessionError("the session was closed"), None)
+                        self._state.ahead.clear()
+                        self._notify()
+        for connection in self._connections:
+            connection.close(deadline)
+
+    def abandon(self) -> None:
+        self._state.abandoned = True
+        for connection in self._connections:
+            connection.abandon()
+        self._wakeup.wake()
+
+    @property
+    def _connections(self) -> list[Connection]:
+        """Those there are, looked at in this order: see :meth:`take_over`."""
+        return [connection for connection in (self._next, self._connection) if connection is not None]
 
     @property
     def _interrupted(self) -> bool:
         """Whether this thread holds our lock, or the connection's, which who holds ours may wait for."""
         return is_mine(self._lock) or self._connection.interrupted
-
-    def _close_all(self, deadline: float = float("inf")) -> None:
-        for connection in (self._next, self._connection):
-            if connection is not None:
-                connection.close(deadline)
-
-    def abandon(self) -> None:
-        self._state.abandoned = True
-        for connection in (self._next, self._connection):  # in this order: see _take_over()
-            if connection is not None:
-                connection.abandon()
-        self._wakeup.wake()
 
     # -- inside --------------------------------------------------------------------------------------
 

@@ -285,9 +285,7 @@ def test_ctrl_c_at_any_line_of_the_fetching_of_a_temporary_key_leaves_an_auth_th
     assert settled(server) == []
 
 
-@pytest.mark.skipif(
-    sys.version_info >= (3, 10), reason="only 3.9 looks for signals at the end of a `with`"
-)
+@pytest.mark.skipif(sys.version_info >= (3, 10), reason="only 3.9 looks for signals at the end of a `with`")
 def test_ctrl_c_at_the_end_of_a_with_leaves_no_connection_locked(server) -> None:
     client, step = prepared(server, "send_audio")
     probe = Interrupt(exits=True, within="/network/connection.py")
