@@ -39,7 +39,9 @@ class Client(BaseClient):
         """Send a whole source and return its transcript; handlers run on this thread meanwhile.
 
         Args:
-            source: A path, an object with ``read(n)``, bytes, or an iterable of bytes.
+            source: A path, an object with ``read(n)``, bytes, or an iterable of bytes. When the call fails,
+                one that can seek goes back to where it stood; one that can't is refused by the next call
+                if some of it was sent.
             transcription_config: Language and features; English without it.
             audio_format: What the bytes are. Without it a mono PCM or mu-law WAV is sent as raw audio, and
                 anything else as a file, byte for byte.
@@ -48,10 +50,11 @@ class Client(BaseClient):
             ws_headers: Headers to add to the upgrade request.
             timeout: The most seconds for everything, connecting included; but not for the first read of a
                 source that blocks.
-            speed: 1.0 sends as fast as the audio would sound; None as fast as the server takes it.
+            speed: 1.0 sends as fast as the audio would sound, which must be raw; None as fast as the server
+                takes it.
 
         Raises:
-            AudioError: The source is missing, empty, unreadable or misaligned.
+            AudioError: The source is missing, empty, unreadable, misaligned, or the rest of a failed call.
             TranscriptionError: The service ended the session with an error.
             ConnectionError: The connection was lost.
             TimeoutError: Stage ``"whole"``, or as :meth:`start_session`.

@@ -36,9 +36,9 @@ class AudioSource:
         empty: Whether there is no audio at all.
 
     Example:
-        >>> source = open_source([b"abc", b"de", b"f"], AudioFormat(encoding="pcm_s16le", sample_rate=16000))
-        >>> list(source)
-        [b'ab', b'cd', b'ef']
+        >>> source = open_source([bytes(301), bytes(202), b"x"], AudioFormat("pcm_s16le", sample_rate=16000))
+        >>> [len(chunk) for chunk in source]
+        [300, 202, 2]
         >>> source.seconds(32000)
         1.0
     """

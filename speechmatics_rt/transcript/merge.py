@@ -11,7 +11,7 @@ from bisect import bisect_right, insort
 from collections.abc import Iterable
 from typing import Optional
 
-from .words import Joiner, Word, ends_run
+from .words import Joiner, Paragraph, Word, ends_run
 
 __all__ = ["Merged"]
 
@@ -39,6 +39,12 @@ class _Run:
     def speaker(self) -> tuple[Optional[str], Optional[str]]:
         return self.words[0].speaker, self.words[0].channel
 
+    @property
+    def name(self) -> str:
+        """What stands before a line of this speaker where lines are named."""
+        label = Paragraph((self.words[0],)).label
+        return f"{label}: " if label else ""
+
     def text(self, *, begins: bool) -> str:
         """Give the text, as that of a line it begins, or with the delimiter before its first word."""
         settled = len(self.words) - self.open
@@ -56,23 +62,29 @@ def _written(words: Iterable[Word]) -> str:
 class _Shelf:
     """Runs that follow one another, and their text as long as it is true."""
 
-    __slots__ = ("_text", "runs")
+    __slots__ = ("_texts", "runs")
 
     def __init__(self, runs: list[_Run]) -> None:
         self.runs = runs
-        self._text: Optional[str] = None
+        self._texts: dict[bool, str] = {}  # with names, and without
 
     def touch(self) -> None:
-        self._text = None
+        self._texts.clear()
 
-    def text(self, *, begins: bool) -> str:
-        if self._text is None:
-            lines = [self.runs[0].text(begins=False)]
+    def text(self, *, begins: bool, named: bool) -> str:
+        first = self.runs[0]
+        text = self._texts.get(named)
+        if text is None:
+            lines = [first.text(begins=False)]
             for last, run in zip(self.runs, self.runs[1:]):
                 begun = run.speaker != last.speaker
-                lines.append(("\n" if begun else "") + run.text(begins=begun))
-            self._text = "".join(lines)
-        return self._text[len(self.runs[0].words[0].delimiter) :] if begins else self._text
+                if begun:
+                    lines.append("\n" + run.name if named else "\n")
+                lines.append(run.text(begins=begun))
+            text = self._texts[named] = "".join(lines)
+        if not begins:
+            return text
+        return (first.name if named else "") + text[len(first.words[0].delimiter) :]
 
 
 class _Channel:
@@ -127,15 +139,15 @@ class Merged:
                 channel.tail_runs.append(last)
             channel.tail = tail
 
-    def text(self) -> str:
-        """Give all text, a line a turn."""
+    def text(self, *, named: bool = False) -> str:
+        """Give all text, a line a turn; with the names of channel and speaker if ``named``."""
         parts: list[str] = []
         speaker = None
         for shelf in self._shelves:
             begins = shelf.runs[0].speaker != speaker
             if begins and parts:
                 parts.append("\n")
-            parts.append(shelf.text(begins=begins))
+            parts.append(shelf.text(begins=begins, named=named))
             speaker = shelf.runs[-1].speaker
         return "".join(parts)
 

@@ -233,6 +233,10 @@ class Transcript:
 
     def __str__(self) -> str:
         """Give the text; with several speakers or channels one line a turn, with its label."""
+        with self._lock:
+            joiners = self._join()
+            if sum(bool(joiner.tail()) for joiner in joiners.values()) > 1:  # channels differ in their labels
+                return self._merge(joiners).text(named=True)
         turns = self.paragraphs
         if len({turn.label for turn in turns}) <= 1:
             return self.text

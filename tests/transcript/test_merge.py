@@ -48,6 +48,10 @@ def sorted_anew(transcript: Transcript) -> list[Word]:
     return [word for run in sorted(runs, key=lambda run: run[0].start_time) for word in run]
 
 
+def labels(transcript: Transcript) -> set[str]:
+    return {turn.label for turn in transcript.paragraphs}
+
+
 def text_of(words: list[Word]) -> str:
     turns = [list(turn) for _, turn in groupby(words, key=lambda word: (word.speaker, word.channel))]
     return "\n".join(
@@ -87,6 +91,8 @@ def test_the_order_is_that_of_sorting_all_sentences_anew_whenever_it_was_read(sa
             assert transcript.words == sorted_anew(transcript)
             assert transcript.text == text_of(transcript.words)
             assert transcript.text == "\n".join(turn.text for turn in transcript.paragraphs)
+            named = "\n".join(f"{turn.label}: {turn.text}" for turn in transcript.paragraphs)
+            assert str(transcript) == (named if len(labels(transcript)) > 1 else transcript.text)
         assert Transcript.from_dict(transcript.to_dict()).words == transcript.words
     finally:
         merge._SHELF = usual
@@ -106,6 +112,7 @@ def reading(transcript: Transcript, messages: Iterator[dict[str, Any]], count: i
         transcript.add(next(messages))
         began = time.perf_counter()
         assert transcript.text
+        assert str(transcript)
         best = min(best, time.perf_counter() - began)
     return best
 

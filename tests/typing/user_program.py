@@ -166,7 +166,7 @@ def iterator_by_enum(client: Client) -> None:
 
 
 def over_lost_connections() -> None:
-    client = Client(resume=True)
+    client = Client(resume=True, keep_transcript=3600)
 
     @client.on("Reconnecting")
     def ask(message: ReconnectingMessage) -> None:
@@ -272,7 +272,7 @@ def local() -> None:
 
 
 async def in_an_event_loop() -> None:
-    async with AsyncClient() as client, client.stream("audio.wav") as messages:
+    async with AsyncClient(keep_transcript=0) as client, client.stream("audio.wav") as messages:
 
         @client.on("AddTranscript")
         async def final(message: AddTranscriptMessage) -> None:
