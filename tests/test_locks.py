@@ -130,7 +130,16 @@ def everything(serve, client_of) -> Iterator[tuple[Any, Any]]:
 
 
 def all_locks() -> list[Any]:
-    return list(locks._all)
+    return [lock for reference in list(locks._all) if (lock := reference()) is not None]
+
+
+def test_locks_that_are_gone_are_not_kept_in_mind() -> None:
+    kept = [locks.new_lock() for _ in range(50)]
+    before = len(locks._all)
+    for _ in range(5000):
+        locks.new_lock()
+    assert len(locks._all) < 3 * before
+    assert {id(lock) for lock in kept} <= {id(lock) for lock in all_locks()}
 
 
 def outer_of(lock: Any, client: Any) -> Any:
