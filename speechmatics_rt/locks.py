@@ -16,6 +16,7 @@ import os
 import threading
 import time
 import weakref
+from collections import deque
 from typing import Any, Callable, Optional
 
 __all__ = ["SLICE", "Latch", "is_mine", "let_go", "new_lock", "wait_for", "wait_on"]
@@ -24,7 +25,8 @@ __all__ = ["SLICE", "Latch", "is_mine", "let_go", "new_lock", "wait_for", "wait_
 # without any timeout a wait overflows.
 SLICE = 0.5 if os.name == "nt" else 3600.0
 
-_all: weakref.WeakSet[Any] = weakref.WeakSet()
+# No WeakSet: its callbacks are Python, and a Ctrl-C that comes inside one is printed and lost.
+_all: deque[weakref.ref[Any]] = deque()
 
 
 def new_lock() -> Any:
@@ -39,7 +41,14 @@ def new_lock() -> Any:
         False
     """
     lock = threading.RLock()
-    _all.add(lock)
+    _all.append(weakref.ref(lock))
+    for _ in range(2):  # two of the others are looked at, so that few of those that are gone stay
+        if _all[0]() is not None:
+            _all.rotate(-1)
+            continue
+        oldest = _all.popleft()
+        if oldest() is not None:  # another thread came in between
+            _all.append(oldest)
     return lock
 
 
@@ -56,8 +65,10 @@ def let_go(*locks: Any) -> None:
 
 
 def _renew() -> None:
-    for lock in list(_all):
-        lock._at_fork_reinit()  # as threading and logging do with theirs
+    for reference in list(_all):
+        lock = reference()
+        if lock is not None:
+            lock._at_fork_reinit()  # as threading and logging do with theirs
 
 
 if hasattr(os, "register_at_fork"):

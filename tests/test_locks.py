@@ -35,7 +35,7 @@ LOCKS = {
     "network.duplex _context_lock": "another client's start in a handler builds the context twice",
     "network.reader Reader._skipped_lock": "no handler counts; stats() reads without it",
     "resume.connection ResumingConnection._lock": "stats() reads, close() marks the end, the rest is refused",
-    "client BaseClient._current_lock": "close() sees the session before or after, and means the same one",
+    "baseclient BaseClient._current_lock": "close() sees the session before or after, and means the same one",
     "session.session Session._meter_lock": "stats() reads figures of one chunk less or more",
     "session.sender RoundRobin._condition": "taken by sender threads, which run no signal handlers",
     "transcript.transcript Transcript._lock": "reads what is there; a join half done is begun anew",
@@ -131,7 +131,16 @@ def everything(serve, client_of) -> Iterator[tuple[Any, Any]]:
 
 
 def all_locks() -> list[Any]:
-    return list(locks._all)
+    return [lock for reference in list(locks._all) if (lock := reference()) is not None]
+
+
+def test_locks_that_are_gone_are_not_kept_in_mind() -> None:
+    kept = [locks.new_lock() for _ in range(50)]
+    before = len(locks._all)
+    for _ in range(5000):
+        locks.new_lock()
+    assert len(locks._all) < 3 * before
+    assert {id(lock) for lock in kept} <= {id(lock) for lock in all_locks()}
 
 
 def outer_of(lock: Any, client: Any) -> Any:

@@ -58,7 +58,6 @@ class Attempt:
 
     def _reconnect(self) -> None:
         link, outage = self._link, self._outage
-        link.close_lost()  # before the wait: an open socket counts against the quota
         connection: Optional[Connection] = None
         taken = False
         try:

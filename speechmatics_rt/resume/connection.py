@@ -405,12 +405,9 @@ class ResumingConnection(Link):
         except RuntimeError as exc:  # no more threads to give
             self.fail(SessionError(f"the connection could not be restored: {exc}"), exc)
 
-    def close_lost(self) -> None:
-        """Close the connection that was lost."""
-        self._connection.close()
-
     def wait(self, moment: float) -> bool:
-        """Sleep until ``moment`` (monotonic); False as soon as nobody wants a connection any more."""
+        """Close what was lost, sleep until ``moment`` (monotonic); False if nobody wants another any more."""
+        self._connection.close()  # before the wait: an open socket counts against the quota
         while self.is_open and time.monotonic() < moment:
             self._wakeup.wait(moment - time.monotonic())
         return self.is_open

@@ -32,6 +32,11 @@ SECOND = bytes(32000)
 QUICK = ResumePolicy(min_delay=0.01, max_delay=0.01)
 MOMENTS = int(os.environ.get("MOMENTS", "15"))  # of each series in the default run
 
+# A stream that was interrupted before its `with` has begun is ended by its finaliser, which says so.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*MessageStream.__del__:pytest.PytestUnraisableExceptionWarning"
+)
+
 Step = Callable[[Client], object]
 
 

@@ -1,0 +1,97 @@
+"""Waits end by Ctrl-C, and nobody who waits is forgotten by one that comes in the middle."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import threading
+import time
+
+import pytest
+
+from speechmatics_rt import locks
+from speechmatics_rt.deadline import OverdueError, call_until
+from speechmatics_rt.locks import Latch, new_lock, wait_for, wait_on
+from speechmatics_rt.network import WaitList, WakeUp, dial
+
+from ..interrupts import Interrupt
+
+
+def lines_of(work) -> int:
+    probe = Interrupt()
+    assert probe.during(work) is None
+    return probe.lines
+
+
+def called(tickets: list[threading.Lock]) -> bool:
+    return all(ticket.acquire(timeout=1) for ticket in tickets)
+
+
+def test_a_ctrl_c_inside_notify_all_forgets_nobody() -> None:
+    def three() -> tuple[WaitList, list[threading.Lock]]:
+        waiting = WaitList()
+        return waiting, [waiting.ticket() for _ in range(3)]
+
+    for at in range(lines_of(three()[0].notify_all)):
+        waiting, tickets = three()
+        Interrupt(at).during(waiting.notify_all)
+        waiting.notify_all()  # as whoever holds the lock next
+        assert called(tickets), at
+        assert waiting._tickets == []
+
+
+def test_a_ctrl_c_inside_the_wait_for_a_latch_holds_up_nobody_else() -> None:
+    def opened() -> Latch:
+        latch = Latch()
+        threading.Timer(0.005, latch.set).start()
+        return latch
+
+    for at in range(lines_of(opened().wait)):
+        latch = opened()
+        Interrupt(at).during(latch.wait)
+        assert latch.wait(5), at
+        assert latch.wait(5), at
+
+
+def test_no_wait_is_longer_than_a_slice(monkeypatch) -> None:
+    slices: list[float] = []
+
+    class Deaf:
+        """A lock that is never free, as Windows' is to Ctrl-C."""
+
+        def acquire(self, timeout: float) -> bool:
+            slices.append(timeout)
+            time.sleep(min(timeout, 0.01))
+            return False
+
+    monkeypatch.setattr(locks, "SLICE", 0.02)
+    assert not wait_on(Deaf(), 0.1)
+    condition = threading.Condition(new_lock())
+    wait = condition.wait
+    monkeypatch.setattr(condition, "wait", lambda seconds: (slices.append(seconds), wait(seconds)))
+    with condition:
+        assert not wait_for(condition, lambda: False, 0.1)
+    assert len(slices) > 6
+    assert max(slices) <= 0.02
+
+
+def test_a_wait_without_an_end_is_one_in_slices(monkeypatch) -> None:
+    monkeypatch.setattr(locks, "SLICE", 0.01)
+    wakeup = WakeUp()
+    threading.Timer(0.1, wakeup.wake).start()
+    wakeup.wait(float("inf"))
+    assert (
+        call_until(float("inf"), lambda: time.sleep(0.05) or "done", name="speechmatics-rt-test-1") == "done"
+    )
+    with pytest.raises(OverdueError):
+        call_until(time.monotonic() + 0.03, lambda: time.sleep(0.1), name="speechmatics-rt-test-2")
+
+
+def test_an_error_of_windows_sockets_is_told_in_words(monkeypatch) -> None:
+    module = sys.modules["speechmatics_rt.network.dial"]
+    monkeypatch.setattr(sys, "platform", "win32")
+    words = {10061: "No connection could be made because the target machine actively refused it.\r\n"}
+    monkeypatch.setattr(ctypes, "FormatError", words.__getitem__, raising=False)
+    assert module._meaning(10061) == words[10061].strip()
+    assert module._meaning(2) == "No such file or directory"
+    assert callable(dial)
