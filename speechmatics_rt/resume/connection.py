@@ -37,9 +37,8 @@ _LOOK_AGAIN = 1.0  # seconds; a finaliser takes no lock, and so can't wake a sen
 class ResumingConnection(Link):
     """A connection that mends itself.
 
-    ``_lock`` guards ``_state`` and which connections there are; under it a connection's own lock may be
-    taken, never the other way round, and nothing that waits is done. ``_room`` and ``_news`` are for
-    senders and the receiver.
+    ``_lock`` guards ``_state`` and which connections there are; under it a connection's own lock may be taken,
+    never the other way round, and nothing waits. ``_room`` and ``_news`` are for senders and the receiver.
 
     Args:
         connection: The first one.
@@ -390,7 +389,7 @@ class ResumingConnection(Link):
         self._announce(planned, error)
 
     def _announce(self, planned: Optional[Mapping[str, Any]], error: SpeechmaticsError) -> None:
-        if planned is not None:
+        if planned:
             self._log.info("%s; attempt %d in %.1f s", error.text, planned["attempt"], planned["delay"])
 
     # -- for the thread of an attempt ------------------------------------------------------------------
