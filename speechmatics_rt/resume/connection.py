@@ -37,8 +37,8 @@ _LOOK_AGAIN = 1.0  # seconds; a finaliser takes no lock, and so can't wake a sen
 class ResumingConnection(Link):
     """A connection that mends itself.
 
-    ``_lock`` guards ``_state`` and which connections there are; under it a connection's own lock may be taken,
-    never the other way round, and nothing waits. ``_room`` and ``_news`` are for senders and the receiver.
+    ``_lock`` guards ``_state`` and which connections there are; a connection's own lock may be taken under
+    it, never the other way round, and nothing waits. ``_room`` is for senders, ``_news`` for the receiver.
 
     Args:
         connection: The first one.
