@@ -116,6 +116,7 @@ def test_flask_upload_transcribes_a_body_and_tells_bad_audio_and_when_to_come_ag
                 with refused.value as response:
                     assert (response.code, response.headers["Retry-After"]) == (status, wait)
         finally:
+            server.faults = ()  # the other examples use it, too
             process.terminate()
 
 

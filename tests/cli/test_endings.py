@@ -184,7 +184,7 @@ def test_v_logs_to_stderr() -> None:
     with LocalServer() as server:
         code, out, err = run("transcribe", SPEECH, "--url", server.url, "-v")
     assert (code, out.splitlines()) == (0, SENTENCES)
-    assert "INFO speechmatics_rt.client: connecting to ws://127.0.0.1" in err
+    assert "INFO speechmatics_rt.baseclient: connecting to ws://127.0.0.1" in err
 
 
 # -- 130 ---------------------------------------------------------------------------------------------------

@@ -25,7 +25,8 @@ OF_PROGRAMS = re.compile(
     r"start_session|stop_session|use 'with'|AsyncClient|JWTAuth|microphone|a handler |handler_errors|"
     r"StopIteration|get_auth_headers|read\(|tobytes\(|binary mode|SSLContext|give AudioFormat an encoding|"
     r"\bresume=|\bspeed=|None for no pace|a ConnectionConfig|Client\(api_key|^event is |send_audio|"
-    r"\bconnection \d|ResumePolicy|time to keep of a transcript"
+    r"\bconnection \d|ResumePolicy|time to keep of a transcript|monkey|"
+    r"this signal came"
 )
 
 
