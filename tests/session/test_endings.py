@@ -80,10 +80,10 @@ def test_a_source_that_blocks_for_ever_is_named_in_the_error(serve, client_of) -
     forever = threading.Event()
 
     def microphone() -> Iterator[bytes]:
-        yield SECOND
+        yield SECOND[:16000]
         forever.wait(30)
 
-    server = serve(faults=[Fault.error("job_error", after_seconds=0.5)])
+    server = serve(faults=[Fault.error("job_error", after_seconds=0.5)])  # when all of that is sent
     began = time.monotonic()
     try:
         with pytest.raises(TranscriptionError, match=r"audio source.*still being read") as caught:
