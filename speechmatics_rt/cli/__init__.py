@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Optional
 
 from ..exceptions import SpeechmaticsError
-from .arguments import PROG, ExitCode, parser
+from .options import PROG, ExitCode, parser
 from .shell import in_shell_words
 from .streams import Stream, fill_closed, standard_error, standard_output
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Optional, Union
 
 from ..auth import checked_key
 from ..exceptions import ConfigurationError, SessionError, TimeoutError
-from .arguments import ExitCode
-from .files import read_text
-from .flow import Token
+from .options import ExitCode
+from .options.files import read_text
+from .outputs.flow import Token
 from .sessions import Sitting
 from .show import Screen
 from .signals import on_signals

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Optional, TextIO, Union
 
-from .flow import Token, plain
+from .outputs.flow import Token, plain
 from .streams import Stream
 
 __all__ = ["ALERT", "GREY", "LIVE", "Screen", "below", "clock", "ending_of", "fitted", "progress", "width"]

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..client import BaseClient
 from ..session import MessageStream
-from .asked import Asked
+from .options.asked import Asked
 from .show import Screen
 
 __all__ = ["Interrupts", "on_signals"]

@@ -11,8 +11,8 @@ from ..auth import NoAuth
 from ..client import BaseClient, Client
 from ..config import ConnectionConfig
 from ..exceptions import ConfigurationError
-from .arguments import ExitCode
-from .asked import Asked, asked
+from .options import ExitCode
+from .options.asked import Asked, asked
 from .show import Screen
 from .signals import Interrupts, on_signals
 from .streams import Stream

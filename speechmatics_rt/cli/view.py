@@ -14,12 +14,12 @@ from ..exceptions import ConfigurationError, SpeechmaticsError
 from ..messages import channel_of
 from ..stats import SessionStats
 from ..transcript import Transcript
-from .arguments import PROG
-from .asked import Asked
-from .beside import Beside
-from .flow import Flow, Token, plain
-from .output import CAPTIONS, Captions, Output, cause_of, json_line, json_text, opened
-from .places import Place, check_apart
+from .options import PROG
+from .options.asked import Asked
+from .outputs.beside import Beside
+from .outputs.flow import Flow, Token, plain
+from .outputs.output import CAPTIONS, Captions, Output, cause_of, json_line, json_text, opened
+from .outputs.places import Place, check_apart
 from .shell import in_shell_words
 from .show import GREY, Screen, ending_of, progress, width
 from .streams import Stream

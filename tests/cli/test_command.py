@@ -13,7 +13,7 @@ import pytest
 
 from speechmatics_rt import __version__
 from speechmatics_rt.cli import ExitCode, main
-from speechmatics_rt.cli.arguments import EXAMPLES, SERVE_EXAMPLES, TRANSCRIBE_EXAMPLES, parser
+from speechmatics_rt.cli.options.arguments import EXAMPLES, SERVE_EXAMPLES, TRANSCRIBE_EXAMPLES, parser
 
 from .command import environment, run
 

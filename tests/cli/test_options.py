@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from speechmatics_rt.cli.files import read_settings, read_text
+from speechmatics_rt.cli.options.files import read_settings, read_text
 from speechmatics_rt.exceptions import ConfigurationError
 from speechmatics_rt.local import LocalServer
 

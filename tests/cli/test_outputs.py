@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from speechmatics_rt.cli.places import Place, check_apart
+from speechmatics_rt.cli.outputs.places import Place, check_apart
 from speechmatics_rt.exceptions import ConfigurationError
 from speechmatics_rt.local import Fault, LocalServer
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Optional
 
-from ..transcript import Word
+from ...transcript import Word
 
 __all__ = ["Flow", "Token", "plain"]
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, NoReturn
 
-from .._version import __version__
-from ..config import AudioEncoding
-from ..exceptions import (
+from ..._version import __version__
+from ...config import AudioEncoding
+from ...exceptions import (
     AudioError,
     AuthenticationError,
     ConfigurationError,
@@ -19,7 +19,7 @@ from ..exceptions import (
     TimeoutError,
     TransportError,
 )
-from .streams import Stream
+from ..streams import Stream
 
 __all__ = ["EXAMPLES", "ExitCode", "PROG", "SERVE_EXAMPLES", "TRANSCRIBE_EXAMPLES", "parser"]
 

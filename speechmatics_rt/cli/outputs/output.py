@@ -11,10 +11,10 @@ import time
 from collections.abc import Mapping
 from typing import Any, Callable, Optional, Union
 
-from ..exceptions import ConfigurationError
-from ..transcript import Transcript
+from ...exceptions import ConfigurationError
+from ...transcript import Transcript
+from ..streams import Raw, put
 from .places import Place, unwritable
-from .streams import Raw, put
 
 __all__ = ["CAPTIONS", "Captions", "Output", "cause_of", "json_line", "json_text", "opened"]
 

@@ -13,17 +13,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Optional, Union
 
-from ..audio import open_source
-from ..config import (
+from ...audio import open_source
+from ...config import (
     AudioEventsConfig,
     AudioFormat,
     TranscriptionConfig,
     TranslationConfig,
 )
-from ..exceptions import ConfigurationError
+from ...exceptions import ConfigurationError
+from ..outputs.output import CAPTIONS
+from ..shell import of_option
 from .files import Settings, read_settings
-from .output import CAPTIONS
-from .shell import of_option
 
 __all__ = ["Asked", "asked"]
 
