@@ -1,11 +1,14 @@
 """What the command is given: its command line, the files named there, and what a session makes of them.
 
-``arguments`` is the command line, ``files`` reads the files of settings, ``asked`` turns both into a session.
+``arguments`` is the command line, ``transcribe`` and ``serve`` hold the options of their commands, ``values``
+reads numbers, ``exits`` has the codes it ends with. ``files`` reads files of settings, and ``asked`` turns
+all of it into a session.
 """
 
 from __future__ import annotations
 
-from .arguments import PROG, ExitCode, parser
+from .arguments import PROG, parser
+from .exits import ExitCode
 from .files import read_text
 
 __all__ = ["PROG", "ExitCode", "parser", "read_text"]

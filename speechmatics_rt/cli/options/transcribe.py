@@ -1,0 +1,144 @@
+"""The options of ``speechmatics-rt transcribe``."""
+
+from __future__ import annotations
+
+import argparse
+
+from ...config import AudioEncoding
+from .values import PAUSE, SECONDS, SPEED
+
+__all__ = ["TRANSCRIBE_EXAMPLES", "add_transcribe"]
+
+TRANSCRIBE_EXAMPLES = """\
+examples:
+  speechmatics-rt transcribe talk.wav                        the key is in SPEECHMATICS_API_KEY
+  speechmatics-rt transcribe talk.wav --local                offline, without a key
+  speechmatics-rt transcribe talk.wav --speed 1 --partials   as if it were spoken now
+  speechmatics-rt transcribe talk.mp3 -l fr --diarization speaker -f srt -o talk.srt
+  speechmatics-rt transcribe --channel agent=agent.wav --channel caller=caller.wav
+  speechmatics-rt transcribe talk.wav --speed 1 --captions live.vtt      for a player, while it runs
+  arecord -q -f S16_LE -r 16000 -t raw | speechmatics-rt transcribe - --raw pcm_s16le --sample-rate 16000
+  speechmatics-rt transcribe talk.wav -f jsonl | jq -c 'select(.message == "AddTranscript").metadata'
+"""
+
+
+def add_transcribe(parser: argparse.ArgumentParser) -> None:
+    """Add them, in groups."""
+    _add_source(parser)
+    _add_place(parser)
+    _add_recognition(parser)
+    _add_output(parser)
+
+
+def _add_source(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("audio")
+    group.add_argument("file", metavar="FILE", nargs="?", help="the audio; - for standard input")
+    group.add_argument(
+        "--channel",
+        action="append",
+        metavar="LABEL=FILE",
+        help="in place of FILE: a channel with its audio; repeatable, all in one session",
+    )
+    encodings = [encoding.value for encoding in AudioEncoding]
+    group.add_argument("--raw", choices=encodings, help="it is headerless samples of one channel")
+    group.add_argument("--sample-rate", type=int, metavar="HZ", help="of --raw")
+    group.add_argument(
+        "--speed", type=SPEED, metavar="X", help="1 = as it would sound; default: as fast as possible"
+    )
+
+
+def _add_place(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("service")
+    place = group.add_mutually_exclusive_group()
+    place.add_argument(
+        "--url", help="default: SPEECHMATICS_RT_URL, or the EU service; SSL_CERT_FILE names a CA of your own"
+    )
+    place.add_argument(
+        "--local", action="store_true", help="recognise offline, in this process, without a key"
+    )
+    group.add_argument(
+        "--api-key", metavar="KEY", help="better set SPEECHMATICS_API_KEY, which others can't see"
+    )
+    group.add_argument("--engine", choices=["whisper", "scripted"], help="of --local; default: whisper")
+    group.add_argument(
+        "--resume", action="store_true", help="go on after a lost connection, without losing a word"
+    )
+    group.add_argument(
+        "--drop-every",
+        type=SECONDS,
+        metavar="SECONDS",
+        help="of --local: cut the connection whenever so many more seconds are final, to see it resume",
+    )
+    group.add_argument("--timeout", type=SECONDS, metavar="SECONDS", help="at most, for everything")
+
+
+def _add_recognition(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("recognition")
+    group.add_argument("-l", "--language", metavar="CODE", help="default: en")
+    group.add_argument("--model", help="enhanced (default), standard, ...")
+    group.add_argument("--domain", help="a specialised language pack, e.g. medical")
+    group.add_argument("--output-locale", metavar="LOCALE", help="the spelling, e.g. en-GB")
+    group.add_argument(
+        "--max-delay", type=PAUSE, metavar="SECONDS", help="from a word to its final, 0.7 to 4"
+    )
+    group.add_argument(
+        "--diarization", choices=["none", "speaker"], help="speaker: label the speakers S1, S2, ..."
+    )
+    group.add_argument("--max-speakers", type=int, metavar="N", help="with --diarization speaker")
+    group.add_argument(
+        "--entities", action="store_true", default=None, help="write numbers, dates, money as such"
+    )
+    group.add_argument("--punctuation", metavar="MARKS", help="only these, e.g. '.?'; '' for none")
+    group.add_argument(
+        "--vocab", action="append", metavar="WORD", help="a word or phrase to know; repeatable"
+    )
+    group.add_argument(
+        "--end-of-utterance", type=PAUSE, metavar="SECONDS", help="of silence that end an utterance, 0 to 2"
+    )
+    group.add_argument(
+        "--translate",
+        action="append",
+        metavar="CODE",
+        help="also into this language; repeatable; not for srt, vtt",
+    )
+    group.add_argument(
+        "--audio-events",
+        action="append",
+        choices=["all", "laughter", "applause", "music"],
+        help="also report these sounds; repeatable",
+    )
+    group.add_argument(
+        "--config",
+        metavar="FILE.json",
+        help="a transcription_config, or a whole StartRecognition; the options win",
+    )
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("output")
+    group.add_argument(
+        "-f",
+        "--format",
+        choices=["text", "json", "jsonl", "srt", "vtt"],
+        default="text",
+        metavar="FORMAT",
+        help="text (default): a line a sentence, as it is heard; jsonl: every message as it comes "
+        "(acknowledgements left out); json, srt, vtt: the transcript, at the end",
+    )
+    group.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="in place of stdout (-); whole, at the end (what was heard, after an error); jsonl as it comes",
+    )
+    group.add_argument(
+        "--captions",
+        metavar="FILE.vtt",
+        help="also captions (or FILE.srt), whole and up to date at any moment while it runs",
+    )
+    group.add_argument(
+        "--partials",
+        action="store_true",
+        default=None,
+        help="on a terminal or in jsonl: words before they are final",
+    )

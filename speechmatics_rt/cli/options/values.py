@@ -1,0 +1,32 @@
+"""What an option may be given: numbers and lists, read as a person writes them."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["COUNT", "PAUSE", "PORT", "SECONDS", "SPEED", "number"]
+
+
+def number(kind: Callable[[str], float], least: float, most: float, words: str) -> Callable[[str], Any]:
+    """Take a number within bounds; NaN is in none."""
+
+    def read(text: str) -> float:
+        try:
+            value = kind(text)
+            if least <= value <= most and math.isfinite(value):
+                return value
+        except (ValueError, OverflowError):
+            pass
+        raise argparse.ArgumentTypeError(f"{text!r} is not {words}")
+
+    return read
+
+
+SECONDS = number(float, 1e-3, 1e7, "a number of seconds, 0.001 to 10000000")
+PAUSE = number(float, 0, 1e7, "a number of seconds")
+SPEED = number(float, 1e-3, 1e7, "a number of seconds of audio a second, 0.001 to 10000000")
+PORT = number(int, 0, 65535, "a port, 0 to 65535")
+COUNT = number(int, 0, 1e7, "a whole number, 0 to 10000000")
