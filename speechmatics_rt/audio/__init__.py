@@ -7,12 +7,13 @@ records.
 from __future__ import annotations
 
 from . import source
-from .microphone import Microphone
+from .microphone import InputDevice, Microphone
 from .source import AudioSource, Block, Pacer, Source, check_chunk, described, open_source, split_channels
 
 __all__ = [
     "AudioSource",
     "Block",
+    "InputDevice",
     "Microphone",
     "Pacer",
     "Source",

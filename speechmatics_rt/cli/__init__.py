@@ -59,6 +59,10 @@ def _command(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitCod
         from .serve import serve
 
         return serve(arguments, out, err)
+    if arguments.command == "devices":
+        from .devices import devices
+
+        return devices(out)
     from .transcribe import transcribe
 
     return transcribe(arguments, out, err)

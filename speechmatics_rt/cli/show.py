@@ -20,7 +20,19 @@ from typing import Optional, TextIO, Union
 from .outputs.flow import Token, plain
 from .streams import Stream
 
-__all__ = ["ALERT", "GREY", "LIVE", "Screen", "below", "clock", "ending_of", "fitted", "progress", "width"]
+__all__ = [
+    "ALERT",
+    "GREY",
+    "LIVE",
+    "Screen",
+    "below",
+    "clock",
+    "ending_of",
+    "fitted",
+    "meter",
+    "progress",
+    "width",
+]
 
 Row = Sequence[Token]
 Out = Union[TextIO, Stream]
@@ -30,6 +42,10 @@ Out = Union[TextIO, Stream]
 GREY = "38;5;243"
 LIVE = "38;5;28"
 ALERT = "38;5;161"
+
+
+_QUIET = 60.0  # dB below full scale, where the meter begins
+_NOTABLE = 2.0  # s of silence: longer than between two sentences
 
 
 def clock(seconds: float) -> str:
@@ -66,6 +82,22 @@ def progress(
     if lag is not None:
         text += f"  lag {max(lag, 0.0):.1f} s"
     return [*row, Token(text, GREY)]
+
+
+def meter(level: float, silent: float, heard: float, lag: float, *, bar: int) -> list[Token]:
+    """Write how loud a microphone is, and how far it is heard; in seconds, and dB below full scale.
+
+    Example:
+        >>> plain(meter(-30.0, 0.0, 12.4, 0.84, bar=10))
+        '━━━━━───── 0:12  lag 0.8 s'
+        >>> plain(meter(-90.0, 3.0, 12.4, 0.84, bar=10))
+        '────────── silent for 3 s  0:12  lag 0.8 s'
+    """
+    loud = round(bar * min(1.0, max(0.0, 1 + level / _QUIET)))
+    row = [Token("━" * loud, LIVE), Token("─" * (bar - loud), GREY), Token(" ")]
+    if silent >= _NOTABLE:
+        row += [Token(f"silent for {silent:.0f} s", ALERT), Token("  ")]
+    return [*row, Token(f"{clock(heard)}  lag {max(lag, 0.0):.1f} s", GREY)]
 
 
 def width(text: str) -> int:

@@ -13,6 +13,8 @@ from ..config import ConnectionConfig
 from ..exceptions import ConfigurationError
 from .options import ExitCode
 from .options.asked import Asked, asked
+from .outputs import Place
+from .outputs.wav import WavFile
 from .show import Screen
 from .signals import Interrupts, on_signals
 from .streams import Stream
@@ -28,25 +30,32 @@ def transcribe(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitC
         SpeechmaticsError: What went wrong; what was heard before is written.
         KeyboardInterrupt: So is what was heard before that.
     """
-    session = asked(arguments)
+    saved = None if arguments.save is None else WavFile(Place.of("--save", arguments.save, standard=1))
+    session = asked(arguments, saved)
     flows = arguments.format in ("text", "jsonl") and output_of(arguments).is_standard_output
     screen = Screen(out, err, live=not arguments.verbose and not (flows and out.is_pipe))
     interrupts = Interrupts(screen)
     with ExitStack() as stack:
         stack.enter_context(screen.with_log())
         stack.enter_context(on_signals(interrupts))
-        view = stack.enter_context(View(arguments, session, screen, out))
+        view = stack.enter_context(View(arguments, session, screen, out, saved))
+        recording = session.audio.recording
+        if recording is not None:
+            stack.enter_context(recording)
+            session.options["audio_format"] = recording.audio_format
         stack.callback(interrupts.write)
         client = stack.enter_context(_client(arguments, session, stack))
         for kind in _BEFORE:
             client.on(kind, view.take)
         messages = stack.enter_context(interrupts.start(client, session))
         view.begin(client)
+        if recording is not None and screen.live:
+            client.on("AudioAdded", lambda _: view.draw())  # who says nothing is to see that nothing is heard
         for message in messages:
             if message["message"] not in _BEFORE:
                 view.take(message)
             view.draw()
-        if interrupts.stopping:
+        if interrupts.stopping and recording is None:  # which has no other end
             raise KeyboardInterrupt
     return ExitCode.OK if view.complete else ExitCode.FAILED
 
@@ -57,7 +66,7 @@ _BEFORE = ("Info", "Warning", "Error")
 
 def _client(arguments: argparse.Namespace, session: Asked, stack: ExitStack) -> BaseClient:
     kind: type[BaseClient] = Client
-    if session.channels:
+    if session.audio.channels:
         from ..multichannel import MultiChannelClient
 
         kind = MultiChannelClient

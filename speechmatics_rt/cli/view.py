@@ -20,8 +20,10 @@ from .outputs.beside import Beside
 from .outputs.flow import Flow, Token, plain
 from .outputs.output import CAPTIONS, Captions, Output, cause_of, json_line, json_text, opened
 from .outputs.places import Place, check_apart
+from .outputs.wav import WavFile
 from .shell import in_shell_words
-from .show import GREY, Screen, ending_of, progress, width
+from .show import GREY, Screen, ending_of, meter, progress, width
+from .sources import MICROPHONE
 from .streams import Stream
 
 __all__ = ["View", "output_of", "side_by_side"]
@@ -41,22 +43,31 @@ class View:
 
     Args:
         out: Where the transcript goes if its file can't be written.
-
+        saved: What is kept of a microphone.
     """
 
-    def __init__(self, arguments: argparse.Namespace, session: Asked, screen: Screen, out: Stream) -> None:
+    def __init__(
+        self,
+        arguments: argparse.Namespace,
+        session: Asked,
+        screen: Screen,
+        out: Stream,
+        saved: Optional[WavFile] = None,
+    ) -> None:
         self._arguments = arguments
         self._format: str = arguments.format
         self._place = output_of(arguments)
         self._partials = bool(arguments.partials)
-        self._durations = session.durations
+        self._durations = session.audio.durations
+        self._recording = session.audio.recording
+        self._saved = saved
         self._screen = screen
         self._out = out
         self._flow = Flow()
         self._client: Optional[BaseClient] = None
         self._transcript = Transcript()
         # By channel: words of several come in the order of their times, not in that of their arrival.
-        self._channels = {label: Transcript() for label in session.channels}
+        self._channels = {label: Transcript() for label in session.audio.channels}
         self._beside = Beside(session.options)
         self._text: list[str] = []  # of a file that is written at the end
         self._held: list[str] = []  # lines of a file that stays as it was if no session begins
@@ -69,7 +80,8 @@ class View:
     @property
     def complete(self) -> bool:
         """Whether all that was asked for was written where it was to be."""
-        return not self._homeless and (self._captions is None or self._captions.whole)
+        files = (self._captions, self._saved)
+        return not self._homeless and all(file is None or file.whole for file in files)
 
     def __enter__(self) -> View:
         outputs = [self._place]
@@ -78,6 +90,8 @@ class View:
             Captions.form_of(self._arguments.captions)
             captions = Place.of("--captions", self._arguments.captions, standard=1)
             outputs.append(captions)
+        if self._saved is not None:
+            outputs.append(self._saved.place)
         if self._place.is_standard_output and self._out.missing:
             if captions is None:
                 raise ConfigurationError("standard output is closed; name a file with -o")
@@ -116,6 +130,8 @@ class View:
         self._began = time.monotonic()
         for line in self._held:
             self._write_line(line)
+        if self._recording is not None:
+            self._note(f"listening to {self._recording.name}; Ctrl-C ends it")
         if self._captions is not None:
             self._captions.write(self._transcript)  # a player may open it now
 
@@ -258,6 +274,9 @@ class View:
         longest = max(known) if len(known) == len(self._durations) else None
         if not stats.seconds_sent:  # a file in a container: only the service knows its time
             return progress(stats.seconds_transcribed, longest, elapsed, None, bar=_BAR)
+        if self._recording is not None:
+            recording = self._recording
+            return meter(recording.level, recording.silent, stats.seconds_sent, stats.lag, bar=_BAR)
         heard = side_by_side(stats.seconds_acknowledged, self._durations)
         lag = stats.lag if self._channels else heard - stats.seconds_transcribed
         return progress(heard, longest, elapsed, lag, bar=_BAR)
@@ -282,7 +301,8 @@ def side_by_side(total: float, durations: Sequence[Optional[float]]) -> float:
 
 def _read(arguments: argparse.Namespace) -> list[Place]:
     """List what is read, and must not be written over."""
-    read = [("", arguments.file), ("--config", arguments.config)]
+    file = None if arguments.file == MICROPHONE else arguments.file
+    read = [("", file), ("--config", arguments.config)]
     for channel in arguments.channel or []:
         label, _, file = channel.partition("=")
         read.append((f"--channel {label}", file))

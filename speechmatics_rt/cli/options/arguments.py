@@ -21,6 +21,7 @@ examples:
   speechmatics-rt transcribe talk.wav              the key is in SPEECHMATICS_API_KEY
   speechmatics-rt transcribe talk.wav --local      offline, without a key
   speechmatics-rt transcribe talk.mp3 -l fr --diarization speaker -f srt -o talk.srt
+  speechmatics-rt transcribe mic --partials        what you say, until Ctrl-C
   speechmatics-rt serve --engine whisper           a server for your own programs
   speechmatics-rt transcribe --help                more examples, and all options
 """
@@ -59,9 +60,10 @@ def parser() -> argparse.ArgumentParser:
     )
     transcribe = commands.add_parser(
         "transcribe",
-        help="transcribe a file or standard input",
-        usage=f"{PROG} transcribe (FILE | --channel LABEL=FILE ...) [options]",
-        description="Transcribe a file or standard input. Text goes to stdout, all else to stderr.",
+        help="transcribe a file, standard input or the microphone",
+        usage=f"{PROG} transcribe (FILE | - | mic | --channel LABEL=FILE ...) [options]",
+        description="Transcribe a file, standard input or the microphone. Text goes to stdout, all else to "
+        "stderr.",
         epilog=f"{TRANSCRIBE_EXAMPLES}\n{EXIT_CODES}\n"
         "Ctrl-C ends the audio and waits for the rest of its transcript; once more, and it ends at once.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -69,6 +71,13 @@ def parser() -> argparse.ArgumentParser:
         parents=[common],
     )
     add_transcribe(transcribe)
+    commands.add_parser(
+        "devices",
+        help="list the microphones",
+        description="List the devices that record, for 'transcribe mic --device'; * is the default.",
+        allow_abbrev=False,
+        parents=[common],
+    )
     serve = commands.add_parser(
         "serve",
         help="run a local server that speaks the same protocol",

@@ -4,25 +4,17 @@ but a look at the files."""
 from __future__ import annotations
 
 import argparse
-import io
-import os
-import sys
-import unicodedata
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Optional, Union
+from typing import Any, NamedTuple, Optional
 
-from ...audio import open_source
-from ...config import (
-    AudioEventsConfig,
-    AudioFormat,
-    TranscriptionConfig,
-    TranslationConfig,
-)
+from ...config import AudioEventsConfig, AudioFormat, TranscriptionConfig, TranslationConfig
 from ...exceptions import ConfigurationError
 from ..outputs.output import CAPTIONS
+from ..outputs.wav import WavFile
 from ..shell import of_option
+from ..sources.given import MICROPHONE, NO_TEXT, Given, channels_of, given, wrong_in
 from .files import Settings, read_settings
 
 __all__ = ["Asked", "asked"]
@@ -32,56 +24,60 @@ class Asked(NamedTuple):
     """A session to be had.
 
     Attributes:
-        sources: The audio; of several channels a mapping by label.
+        audio: What is to be heard.
         options: What ``Client.stream`` and ``MultiChannelClient.stream`` take besides.
-        durations: Seconds of audio of each source, as far as they can be known before they are heard.
     """
 
-    sources: Union[Any, dict[str, Any]]
+    audio: Given
     options: dict[str, Any]
-    durations: list[Optional[float]]
-
-    @property
-    def channels(self) -> list[str]:
-        return list(self.sources) if isinstance(self.sources, dict) else []
 
 
-def asked(arguments: argparse.Namespace) -> Asked:
+def asked(arguments: argparse.Namespace, saved: Optional[WavFile] = None) -> Asked:
     """Turn the command line into a session.
+
+    Args:
+        saved: Where ``--save`` keeps the audio of a microphone.
 
     Raises:
         ConfigurationError: It does not fit together, or an option is wrong.
         AudioError: A file is missing, empty, or not what it is said to be.
     """
-    for wrong, why in (
-        ((arguments.raw is None) != (arguments.sample_rate is None), "--raw and --sample-rate go together"),
-        (arguments.engine is not None and not arguments.local, "--engine goes with --local"),
-        (arguments.local and arguments.api_key is not None, "--local needs no --api-key"),
-        (arguments.drop_every is not None and not arguments.local, "--drop-every goes with --local"),
-        (
-            arguments.drop_every is not None
-            and not arguments.drop_every >= 2,  # or nothing new is ever heard
-            "--drop-every takes 2 seconds or more",
-        ),
-        (arguments.file is None and not arguments.channel, "name a FILE, or - for standard input"),
-        (arguments.file is not None and arguments.channel, "name a FILE or --channel, not both"),
-        (arguments.channel and arguments.diarization == "none", "--channel needs no --diarization none"),
-    ):
+    for wrong, why in _contradictions(arguments):
         if wrong:
             raise ConfigurationError(why)
-    files = _channels(arguments.channel or [])
+    channels = channels_of(arguments.channel or [])
     settings = Settings({}) if arguments.config is None else read_settings(arguments.config)
     options: dict[str, Any] = {
-        **_recognition(arguments, settings, channels=list(files)),
+        **_recognition(arguments, settings, channels=list(channels)),
         "speed": arguments.speed,
         "timeout": arguments.timeout,
     }
     _check_format(arguments.format, options)
-    given = options["audio_format"] = _given_format(arguments, settings, list(files.values()))
-    if files:
-        durations = [_duration(file, given, label) for label, file in files.items()]
-        return Asked({label: _source(file) for label, file in files.items()}, options, durations)
-    return Asked(_source(arguments.file), options, [_duration(arguments.file, given)])
+    audio = given(arguments, channels, _said_format(arguments, settings), saved)
+    return Asked(audio, {**options, "audio_format": audio.audio_format})
+
+
+def _contradictions(arguments: argparse.Namespace) -> Iterator[tuple[bool, str]]:
+    """List what can't be asked for together, and whether it is."""
+    recorded = arguments.file == MICROPHONE
+    for option in ("raw", "speed"):
+        yield getattr(arguments, option) is not None and recorded, f"a microphone takes no --{option}"
+    for option in ("device", "save"):
+        given = getattr(arguments, option) is not None
+        yield given and not recorded, f"--{option} goes with {MICROPHONE}, the microphone"
+    raw, rate = arguments.raw is not None, arguments.sample_rate is not None
+    yield raw != rate and not recorded, "--raw and --sample-rate go together"
+    yield arguments.engine is not None and not arguments.local, "--engine goes with --local"
+    yield arguments.local and arguments.api_key is not None, "--local needs no --api-key"
+    drops = arguments.drop_every is not None
+    yield drops and not arguments.local, "--drop-every goes with --local"
+    # Or nothing new is ever heard.
+    yield drops and not arguments.drop_every >= 2, "--drop-every takes 2 seconds or more"
+    unnamed = arguments.file is None and not arguments.channel
+    yield unnamed, "name a FILE, - for standard input, or mic for the microphone"
+    yield bool(arguments.file is not None and arguments.channel), "name a FILE or --channel, not both"
+    only = arguments.diarization == "none"
+    yield bool(arguments.channel) and only, "--channel needs no --diarization none"
 
 
 # -- the configuration -------------------------------------------------------------------------------------
@@ -182,8 +178,8 @@ def _check_text(value: Any, field: str = "") -> None:
         for part in value:
             _check_text(part, field)
     elif isinstance(value, str):
-        why = _wrong_in(value)
-        if why is not None and (field.startswith("additional_vocab") or why is _NO_TEXT):
+        why = wrong_in(value)
+        if why is not None and (field.startswith("additional_vocab") or why is NO_TEXT):
             raise ConfigurationError(f"{field} is {value!r}; {why}")
 
 
@@ -200,85 +196,10 @@ def _check_format(form: str, options: Mapping[str, Any]) -> None:
             )
 
 
-def _given_format(
-    arguments: argparse.Namespace, settings: Settings, channels: Sequence[str]
-) -> Optional[AudioFormat]:
-    """Return what the audio is said to be, if it is, and does not say so itself."""
+def _said_format(arguments: argparse.Namespace, settings: Settings) -> AudioFormat:
+    """Return what the audio is said to be."""
     form = settings.audio_format or {}
     if arguments.raw is not None:
         form = {"encoding": arguments.raw, "sample_rate": arguments.sample_rate}
     with _told_by_option(arguments):
-        given = AudioFormat.from_dict(form)
-    if given.encoding is None:
-        return None
-    if arguments.raw is None and any(_is_wav(file) for file in channels or [arguments.file]):
-        return None  # --config may have been written for other audio
-    return given
-
-
-def _is_wav(file: str) -> bool:
-    if file == "-" or not os.path.isfile(file):
-        return False
-    try:
-        with open(file, "rb") as audio:
-            head = audio.read(12)
-    except OSError:
-        return False  # who opens it to send it will say why
-    return head[:4] == b"RIFF" and head[8:] == b"WAVE"
-
-
-# -- the audio ---------------------------------------------------------------------------------------------
-
-
-_NO_TEXT = "it is no text in UTF-8"
-
-
-def _wrong_in(text: str) -> Optional[str]:
-    """Say why a word or a name can't be one."""
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        return _NO_TEXT
-    if not text.strip():
-        return "it is blank"
-    if any(unicodedata.category(character) == "Cc" for character in text):
-        return "it holds a control character, such as a line end"
-    return None
-
-
-def _channels(given: list[str]) -> dict[str, str]:
-    """Read ``label=file`` as often as it stands there."""
-    files: dict[str, str] = {}
-    for text in given:
-        label, equals, file = text.partition("=")
-        if not equals or not label.strip() or not file:
-            raise ConfigurationError(f"--channel {text!r}: write LABEL=FILE, as in left=left.wav")
-        if label in files:
-            raise ConfigurationError(f"--channel {text!r}: there is a channel {label!r} already")
-        why = _wrong_in(label)
-        if why is not None:
-            raise ConfigurationError(f"--channel: the label is {label!r}; {why}")
-        files[label] = file
-    if list(files.values()).count("-") > 1:
-        raise ConfigurationError("--channel: only one of them can be standard input")
-    return files
-
-
-def _source(file: str) -> Any:
-    if file != "-":
-        return file
-    if sys.stdin is None or sys.stdin.closed:
-        raise ConfigurationError("standard input is closed; pipe audio in, or name a file")
-    if sys.stdin.isatty():
-        raise ConfigurationError("standard input is a terminal; pipe audio in, or name a file")
-    # Not sys.stdin.buffer: a thread waiting in there holds a lock that the interpreter wants when it exits.
-    return io.FileIO(sys.stdin.fileno(), "rb", closefd=False)
-
-
-def _duration(
-    file: str, audio_format: Optional[AudioFormat], channel: Optional[str] = None
-) -> Optional[float]:
-    """Find that a file can be read, and how long it sounds, if that can be known before it is heard."""
-    if file == "-" or (os.path.exists(file) and not os.path.isfile(file)):
-        return None  # a pipe gives what it has only once
-    source = open_source(file, audio_format, channel=channel, may_be_empty=channel is not None)
-    source.close()
-    return source.duration if audio_format is None else source.seconds(os.path.getsize(file))
+        return AudioFormat.from_dict(form)

@@ -50,5 +50,5 @@ exit codes:
   2    wrong usage, wrong configuration, bad input file
   3    the service refused the key
   4    the connection failed or was lost, or something took too long
-  130  stopped by Ctrl-C, SIGTERM or SIGHUP; what was heard until then was written
+  130  stopped by Ctrl-C, SIGTERM or SIGHUP; what was heard until then was written (of mic: 0, its only end)
 """

@@ -17,6 +17,7 @@ examples:
   speechmatics-rt transcribe talk.mp3 -l fr --diarization speaker -f srt -o talk.srt
   speechmatics-rt transcribe --channel agent=agent.wav --channel caller=caller.wav
   speechmatics-rt transcribe talk.wav --speed 1 --captions live.vtt      for a player, while it runs
+  speechmatics-rt transcribe mic --partials --save talk.wav              until Ctrl-C, which loses nothing
   arecord -q -f S16_LE -r 16000 -t raw | speechmatics-rt transcribe - --raw pcm_s16le --sample-rate 16000
   speechmatics-rt transcribe talk.wav -f jsonl | jq -c 'select(.message == "AddTranscript").metadata'
 """
@@ -32,16 +33,22 @@ def add_transcribe(parser: argparse.ArgumentParser) -> None:
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("audio")
-    group.add_argument("file", metavar="FILE", nargs="?", help="the audio; - for standard input")
+    group.add_argument(
+        "file", metavar="FILE", nargs="?", help="the audio; - for standard input, mic for the microphone"
+    )
     group.add_argument(
         "--channel",
         action="append",
         metavar="LABEL=FILE",
         help="in place of FILE: a channel with its audio; repeatable, all in one session",
     )
+    group.add_argument(
+        "--device", metavar="NAME", help="of mic: a number or name of 'speechmatics-rt devices'"
+    )
+    group.add_argument("--save", metavar="FILE.wav", help="of mic: keep the audio, too")
     encodings = [encoding.value for encoding in AudioEncoding]
     group.add_argument("--raw", choices=encodings, help="it is headerless samples of one channel")
-    group.add_argument("--sample-rate", type=int, metavar="HZ", help="of --raw")
+    group.add_argument("--sample-rate", type=int, metavar="HZ", help="of --raw, or of mic (16000)")
     group.add_argument(
         "--speed", type=SPEED, metavar="X", help="1 = as it would sound; default: as fast as possible"
     )
