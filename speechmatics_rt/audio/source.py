@@ -113,9 +113,9 @@ def open_source(
         return source  # opened already, by split_channels()
     if audio_format is not None:
         audio_format.check()
-    given, close = _opened(source, (audio_format or AudioFormat()).chunk_size, fault)
+    given, close = open_blocks(source, (audio_format or AudioFormat()).chunk_size, fault)
     try:
-        blocks = _blocks(given, fault)
+        blocks = read_blocks(given, fault)
         duration = None
         if audio_format is None:
             header, blocks = wav.take_header(blocks, fault, partial(_check_mono, fault))
@@ -175,15 +175,15 @@ def split_channels(path: Union[str, os.PathLike[str]], labels: Sequence[str]) ->
 
 def _one_of_several(path: Union[str, os.PathLike[str]], number: int, count: int, fault: Fault) -> AudioSource:
     # Each channel reads the file for itself: shared blocks would have to wait for the slowest channel.
-    given, close = _opened(path, AudioFormat().chunk_size * count, fault)
+    given, close = open_blocks(path, AudioFormat().chunk_size * count, fault)
     try:
         check = partial(_check_count, os.fspath(path), count, fault)
-        header, blocks = wav.take_header(_blocks(given, fault), fault, check)
+        header, blocks = wav.take_header(read_blocks(given, fault), fault, check)
         if header is None:
             raise fault(f"{os.fspath(path)} is no WAV of PCM or mu-law samples")  # noqa: TRY301  # closed below
         one = header.audio_format
         width = one.bytes_per_sample
-        frames = _whole_frames(blocks, width * count, fault)
+        frames = whole_frames(blocks, width * count, fault)
         kind: Literal["B", "H", "I"] = "B" if width == 1 else "H" if width == 2 else "I"
         chunks = (memoryview(block).cast(kind)[number::count].tobytes() for block in frames)
         return AudioSource(chunks, one, duration=header.duration, close=close)
@@ -197,7 +197,7 @@ def _check_count(path: str, labels: int, fault: Fault, channels: int) -> None:
         raise fault(f"{path} has {channels} channels, but {labels} labels were given")
 
 
-def _whole_frames(blocks: Iterator[bytes], size: int, fault: Fault) -> Iterator[bytes]:
+def whole_frames(blocks: Iterator[bytes], size: int, fault: Fault) -> Iterator[bytes]:
     """Cut between samples of all channels."""
     rest = b""
     for block in blocks:
@@ -250,7 +250,7 @@ class Pacer:
 # -- reading -------------------------------------------------------------------------------------------
 
 
-def _opened(source: Any, size: int, fault: Fault) -> tuple[Iterator[Any], Callable[[], object]]:
+def open_blocks(source: Any, size: int, fault: Fault) -> tuple[Iterator[Any], Callable[[], object]]:
     """Give an iterator over what the source yields, and what closes it if it was opened here."""
     if isinstance(source, (str, os.PathLike)):
         try:
@@ -298,7 +298,7 @@ def _kind(thing: object) -> str:
     return type(thing).__name__
 
 
-def _blocks(given: Iterator[Any], fault: Fault) -> Iterator[bytes]:
+def read_blocks(given: Iterator[Any], fault: Fault) -> Iterator[bytes]:
     """Yield what the source gives, checked, and name its failures."""
     count = 0
     while True:

@@ -14,7 +14,7 @@ from ...exceptions import ConfigurationError
 from ..outputs.output import CAPTIONS
 from ..outputs.wav import WavFile
 from ..shell import of_option
-from ..sources.given import MICROPHONE, NO_TEXT, Given, channels_of, given, wrong_in
+from ..sources.given import MICROPHONE, NO_TEXT, Given, channels_of, given, labels_of, wrong_in
 from .files import Settings, read_settings
 
 __all__ = ["Asked", "asked"]
@@ -46,25 +46,34 @@ def asked(arguments: argparse.Namespace, saved: Optional[WavFile] = None) -> Ask
         if wrong:
             raise ConfigurationError(why)
     channels = channels_of(arguments.channel or [])
+    labels = [] if arguments.split is None else labels_of(arguments.split)
     settings = Settings({}) if arguments.config is None else read_settings(arguments.config)
     options: dict[str, Any] = {
-        **_recognition(arguments, settings, channels=list(channels)),
+        **_recognition(arguments, settings, channels=list(channels) or labels),
         "speed": arguments.speed,
         "timeout": arguments.timeout,
     }
     _check_format(arguments.format, options)
-    audio = given(arguments, channels, _said_format(arguments, settings), saved)
+    audio = given(arguments, channels, labels, _said_format(arguments, settings), saved)
     return Asked(audio, {**options, "audio_format": audio.audio_format})
 
 
 def _contradictions(arguments: argparse.Namespace) -> Iterator[tuple[bool, str]]:
     """List what can't be asked for together, and whether it is."""
     recorded = arguments.file == MICROPHONE
-    for option in ("raw", "speed"):
-        yield getattr(arguments, option) is not None and recorded, f"a microphone takes no --{option}"
+    for option in ("raw", "speed", "split", "mix"):
+        yield (
+            getattr(arguments, option) not in (None, False) and recorded,
+            f"a microphone takes no --{option}",
+        )
     for option in ("device", "save"):
         given = getattr(arguments, option) is not None
         yield given and not recorded, f"--{option} goes with {MICROPHONE}, the microphone"
+    for option in ("split", "mix"):
+        given = getattr(arguments, option) not in (None, False)
+        yield given and arguments.file is None, f"--{option} goes with FILE, a WAV of several channels"
+        yield given and arguments.raw is not None, f"--{option} takes a WAV, not --raw"
+    yield arguments.split is not None and arguments.mix, "take --split or --mix, not both"
     raw, rate = arguments.raw is not None, arguments.sample_rate is not None
     yield raw != rate and not recorded, "--raw and --sample-rate go together"
     yield arguments.engine is not None and not arguments.local, "--engine goes with --local"
@@ -78,6 +87,7 @@ def _contradictions(arguments: argparse.Namespace) -> Iterator[tuple[bool, str]]
     yield bool(arguments.file is not None and arguments.channel), "name a FILE or --channel, not both"
     only = arguments.diarization == "none"
     yield bool(arguments.channel) and only, "--channel needs no --diarization none"
+    yield arguments.split is not None and only, "--split needs no --diarization none"
 
 
 # -- the configuration -------------------------------------------------------------------------------------

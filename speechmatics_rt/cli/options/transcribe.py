@@ -16,6 +16,7 @@ examples:
   speechmatics-rt transcribe talk.wav --speed 1 --partials   as if it were spoken now
   speechmatics-rt transcribe talk.mp3 -l fr --diarization speaker -f srt -o talk.srt
   speechmatics-rt transcribe --channel agent=agent.wav --channel caller=caller.wav
+  speechmatics-rt transcribe call.wav --split agent,caller               a stereo recording, a line a turn
   speechmatics-rt transcribe talk.wav --speed 1 --captions live.vtt      for a player, while it runs
   speechmatics-rt transcribe mic --partials --save talk.wav              until Ctrl-C, which loses nothing
   arecord -q -f S16_LE -r 16000 -t raw | speechmatics-rt transcribe - --raw pcm_s16le --sample-rate 16000
@@ -42,6 +43,12 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
         metavar="LABEL=FILE",
         help="in place of FILE: a channel with its audio; repeatable, all in one session",
     )
+    group.add_argument(
+        "--split",
+        metavar="LABEL,LABEL",
+        help="of a WAV of several channels: a channel of the session for each",
+    )
+    group.add_argument("--mix", action="store_true", help="of a WAV of several channels: mix them to one")
     group.add_argument(
         "--device", metavar="NAME", help="of mic: a number or name of 'speechmatics-rt devices'"
     )

@@ -10,13 +10,13 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Optional
 
-from ...audio import open_source
+from ...audio import mix_channels, open_source, split_channels
 from ...config import AudioFormat
 from ...exceptions import ConfigurationError
 from ..outputs.wav import WavFile
 from .recording import Recording, find_device
 
-__all__ = ["MICROPHONE", "NO_TEXT", "Given", "channels_of", "check_label", "given", "wrong_in"]
+__all__ = ["MICROPHONE", "NO_TEXT", "Given", "channels_of", "check_label", "given", "labels_of", "wrong_in"]
 
 MICROPHONE = "mic"  # a file of that name is ./mic
 NO_TEXT = "it is no text in UTF-8"
@@ -41,11 +41,17 @@ class Given(NamedTuple):
 
 
 def given(
-    arguments: argparse.Namespace, channels: Mapping[str, str], form: AudioFormat, saved: Optional[WavFile]
+    arguments: argparse.Namespace,
+    channels: Mapping[str, str],
+    labels: list[str],
+    form: AudioFormat,
+    saved: Optional[WavFile],
 ) -> Given:
     """Look at what was named, and open nothing that can be read only once.
 
     Args:
+        channels: The files of ``--channel``, by label.
+        labels: Those of ``--split``, if there are any.
         form: What the audio is said to be.
         saved: Where a microphone's audio is to be kept.
 
@@ -57,6 +63,10 @@ def given(
         device = find_device(arguments.device)
         recording = Recording(device, arguments.sample_rate, saved)
         return Given(lambda: recording, [None], [], None, recording)
+    if labels:
+        return _split(arguments.file, labels)
+    if arguments.mix:
+        return _mixed(arguments.file)
     said = _said(arguments, form, list(channels.values()))
     if channels:
         durations = [_duration(file, said, label) for label, file in channels.items()]
@@ -64,6 +74,43 @@ def given(
         return Given(lambda: sources, durations, list(channels), said)
     source = _source(arguments.file)
     return Given(lambda: source, [_duration(arguments.file, said)], [], said)
+
+
+def _split(file: str, labels: list[str]) -> Given:
+    """Make channels of one recording. Each reads the file for itself, so it has to be one."""
+    if file == "-" or (os.path.exists(file) and not os.path.isfile(file)):
+        raise ConfigurationError(
+            "--split needs a file, which it reads once for each channel; --mix takes a pipe"
+        )
+    opened = split_channels(file, labels)
+    for source in opened.values():
+        source.close()
+    durations = [source.duration for source in opened.values()]
+    return Given(lambda: split_channels(file, labels), durations, labels)
+
+
+def _mixed(file: str) -> Given:
+    """Make one channel of all."""
+    if file == "-" or (os.path.exists(file) and not os.path.isfile(file)):
+        source = _source(file)
+        return Given(lambda: mix_channels(source), [None], [])
+    opened = mix_channels(file)
+    opened.close()
+    return Given(lambda: mix_channels(file), [opened.duration], [])
+
+
+def labels_of(text: str) -> list[str]:
+    """Read the labels of ``--split``.
+
+    Raises:
+        ConfigurationError: One is no label, or stands there twice.
+    """
+    labels = [label.strip() for label in text.split(",")]
+    for label in labels:
+        check_label("--split", label)
+    if len(set(labels)) < len(labels):
+        raise ConfigurationError(f"--split {text!r}: each channel needs a label of its own")
+    return labels
 
 
 def channels_of(texts: list[str]) -> dict[str, str]:
