@@ -1,8 +1,8 @@
 """Captions from paragraphs: SubRip and WebVTT.
 
-A caption has at most two lines of 42 columns (wide characters count two), belongs to one speaker, is
-cut where a sentence or a clause ends if it can be, stays long enough to be read, and never overlaps the
-next, however fast speakers take turns.
+A caption has at most two lines of 42 columns unless told otherwise (wide characters count two), belongs to
+one speaker, is cut where a sentence or a clause ends if it can be, stays long enough to be read, and never
+overlaps the next, however fast speakers take turns.
 """
 
 from __future__ import annotations
@@ -12,19 +12,41 @@ import math
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Optional
+from typing import NamedTuple, Optional
 
+from ..exceptions import ConfigurationError
 from .words import Paragraph, Word
 
-__all__ = ["Caption", "arrange", "srt", "vtt"]
+__all__ = ["Caption", "Shape", "arrange", "srt", "vtt"]
 
-COLUMNS = 42
-LINES = 2
 SPEED = 17.0  # columns a second that are comfortably read
 SHORTEST = 1.0  # seconds
 LONGEST = 7.0
 _CLAUSE_ENDS = ",;:、，；："  # noqa: RUF001  the marks of Chinese and Japanese are meant
+_NARROWEST = 10  # columns
 PAUSE = 1.5  # seconds of silence that end a caption
+
+
+class Shape(NamedTuple):
+    """How much a caption may hold."""
+
+    columns: int = 42
+    lines: int = 2
+
+    def check(self) -> Shape:
+        """Return itself.
+
+        Raises:
+            ConfigurationError: Nothing could be read in it.
+        """
+        for name, least in (("columns", _NARROWEST), ("lines", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise ConfigurationError(f"{name} is {value!r}; accepted: a whole number, {least} or more")
+        return self
+
+
+USUAL = Shape()
 
 
 @dataclass(frozen=True)
@@ -52,43 +74,48 @@ class _Unit:
         return _width(self.text)
 
 
-def srt(turns: Sequence[Paragraph]) -> str:
+def srt(turns: Sequence[Paragraph], shape: Shape = USUAL) -> str:
     """Give SubRip captions; the speaker's name stands where the speaker changes."""
     return "\n".join(
         f"{number}\n{_clock(caption.start, ',')} --> {_clock(caption.end, ',')}\n"
         + "".join(line.replace("-->", "->") + "\n" for line in caption.lines)
-        for number, caption in enumerate(arrange(turns, named=True), 1)
+        for number, caption in enumerate(arrange(turns, named=True, shape=shape), 1)
     )
 
 
-def vtt(turns: Sequence[Paragraph]) -> str:
+def vtt(turns: Sequence[Paragraph], shape: Shape = USUAL) -> str:
     """Give WebVTT captions; the speaker is the voice of each."""
     blocks = ["WEBVTT\n"]
-    for caption in arrange(turns, named=False):
+    for caption in arrange(turns, named=False, shape=shape):
         text = html.escape("\n".join(caption.lines), quote=False)
         voice = f"<v {html.escape(caption.label, quote=False)}>" if caption.label else ""
         blocks.append(f"{_clock(caption.start, '.')} --> {_clock(caption.end, '.')}\n{voice}{text}\n")
     return "\n".join(blocks)
 
 
-def arrange(turns: Sequence[Paragraph], named: bool) -> list[Caption]:
+def arrange(turns: Sequence[Paragraph], named: bool, shape: Shape = USUAL) -> list[Caption]:
     """Cut turns into captions and give each its time; labels only where there are several.
 
     Args:
         turns: In order of time.
         named: Put the label into the text where it changes.
+        shape: How much each may hold.
+
+    Raises:
+        ConfigurationError: The shape is none.
     """
+    shape.check()
     several = len({turn.label for turn in turns}) > 1
     pieces: list[_Piece] = []
     last = ""
     for turn in turns:
         label = " ".join(turn.label.split()) if several else ""
-        for index, stretch in enumerate(_stretches(_units(turn.words))):
+        for index, stretch in enumerate(_stretches(_units(turn.words, shape.columns))):
             name = label if named and index == 0 and label != last else ""
-            pieces.extend(_named(_Piece(stretch, label, bool(name)), name))
+            pieces.extend(_named(_Piece(stretch, label, bool(name)), name, shape))
         last = label
     pieces.sort(key=lambda piece: piece.units[0].start)
-    return _timed(list(_renamed(pieces)) if named else pieces)
+    return _timed(list(_renamed(pieces, shape)) if named else pieces, shape)
 
 
 @dataclass(frozen=True)
@@ -100,42 +127,42 @@ class _Piece:
     named: bool = False
 
 
-def _named(piece: _Piece, name: str) -> Iterator[_Piece]:
+def _named(piece: _Piece, name: str, shape: Shape) -> Iterator[_Piece]:
     """Put the name in front, if there is one, and cut."""
     units = piece.units
     if name:
         first = units[0]
-        before = _narrow(_Unit(f"{name}:", "", first.start, first.start))
+        before = _narrow(_Unit(f"{name}:", "", first.start, first.start), shape.columns)
         units = [*before, replace(first, delimiter=" "), *units[1:]]
-    for index, cut in enumerate(_cut(units)):
+    for index, cut in enumerate(_cut(units, shape)):
         yield _Piece(cut, piece.label, bool(name) and index == 0)
 
 
-def _renamed(pieces: Iterable[_Piece]) -> Iterator[_Piece]:
+def _renamed(pieces: Iterable[_Piece], shape: Shape) -> Iterator[_Piece]:
     """Name those that another speaker now precedes: two who speak at once are put in order of time."""
     last: Optional[str] = None
     for piece in pieces:
         if piece.label != last and not piece.named:
-            yield from _named(piece, piece.label)
+            yield from _named(piece, piece.label, shape)
         else:
             yield piece
         last = piece.label
 
 
-def _units(words: Iterable[Word]) -> Iterator[_Unit]:
+def _units(words: Iterable[Word], columns: int) -> Iterator[_Unit]:
     for word in words:
         text = " ".join(word.text.split())
         delimiter = " " if word.delimiter.isspace() else word.delimiter
         if text:
-            yield from _narrow(_Unit(text, delimiter, word.start_time, word.end_time, word.is_eos))
+            yield from _narrow(_Unit(text, delimiter, word.start_time, word.end_time, word.is_eos), columns)
 
 
-def _narrow(unit: _Unit) -> Iterator[_Unit]:
+def _narrow(unit: _Unit, columns: int) -> Iterator[_Unit]:
     """Break what is wider than a line, at a space if there is one; its time is shared evenly."""
     texts: list[tuple[str, str]] = []
     rest, delimiter = unit.text, unit.delimiter
-    while _width(rest) > COLUMNS:
-        fit = _fitting(rest)
+    while _width(rest) > columns:
+        fit = _fitting(rest, columns)
         space = rest.rfind(" ", 1, fit + 1)
         head, tail = (rest[:space], rest[space + 1 :]) if space > 0 else (rest[:fit], rest[fit:])
         texts.append((head, delimiter))
@@ -147,11 +174,11 @@ def _narrow(unit: _Unit) -> Iterator[_Unit]:
         yield _Unit(text, before, start, start + step, unit.is_eos and index == len(texts) - 1)
 
 
-def _fitting(text: str) -> int:
+def _fitting(text: str, columns: int) -> int:
     total = 0
     for index, character in enumerate(text):
         total += _width(character)
-        if total > COLUMNS:
+        if total > columns:
             return index
     return len(text)
 
@@ -177,27 +204,27 @@ def _stretches(units: Iterable[_Unit]) -> Iterator[list[_Unit]]:
         yield stretch
 
 
-def _cut(units: list[_Unit]) -> Iterator[list[_Unit]]:
+def _cut(units: list[_Unit], shape: Shape) -> Iterator[list[_Unit]]:
     """Take what fits; if more follows, end at the last sentence or clause of it."""
     start = 0
     while start < len(units):
-        count = _fits(units[start : start + LINES * COLUMNS])
+        count = _fits(units[start : start + shape.lines * shape.columns], shape)
         if start + count < len(units):
             count = _best_end(units[start : start + count])
         yield units[start : start + count]
         start += count
 
 
-def _fits(units: Sequence[_Unit]) -> int:
+def _fits(units: Sequence[_Unit], shape: Shape) -> int:
     """Count the units that fill the lines and are said in time; at least one."""
     lines, used = 1, 0
     for index, unit in enumerate(units):
         if index and unit.end - units[0].start > LONGEST:
             return index
         width = unit.width + (_width(unit.delimiter) if used else 0)
-        if used + width <= COLUMNS:
+        if used + width <= shape.columns:
             used += width
-        elif lines < LINES:
+        elif lines < shape.lines:
             lines, used = lines + 1, unit.width
         else:
             return index
@@ -215,19 +242,22 @@ def _best_end(units: list[_Unit]) -> int:
     return len(units)
 
 
-def _wrapped(units: Sequence[_Unit]) -> tuple[str, ...]:
-    """Break into at most two lines of like length, after a mark if there is one near."""
-    if _line_width(units) <= COLUMNS:
+def _wrapped(units: Sequence[_Unit], columns: int) -> tuple[str, ...]:
+    """Break into two lines of like length, after a mark if there is one near; or, if they won't do, full ones."""
+    if _line_width(units) <= columns:
         return (_line(units),)
-    best, least = 1, math.inf
+    best, least = 0, math.inf
     for index in range(1, len(units)):
         one, two = _line_width(units[:index]), _line_width(units[index:])
-        if one <= COLUMNS and two <= COLUMNS:
+        if one <= columns and two <= columns:
             marked = not units[index - 1].text[-1].isalnum()
             cost = abs(one - two) - (8 if marked else 0)
             if cost < least:
                 best, least = index, cost
-    return (_line(units[:best]), _line(units[best:]))
+    if best:
+        return (_line(units[:best]), _line(units[best:]))
+    full = max(1, _fits(units, Shape(columns, 1)))
+    return (_line(units[:full]), *_wrapped(units[full:], columns))
 
 
 def _line(units: Sequence[_Unit]) -> str:
@@ -238,12 +268,12 @@ def _line_width(units: Sequence[_Unit]) -> int:
     return units[0].width + sum(_width(unit.delimiter) + unit.width for unit in units[1:])
 
 
-def _timed(pieces: Sequence[_Piece]) -> list[Caption]:
+def _timed(pieces: Sequence[_Piece], shape: Shape) -> list[Caption]:
     """Give times: from the first word, until it is heard and read, but no longer than to the next."""
     captions: list[Caption] = []
     earliest = 0
     for index, piece in enumerate(pieces):
-        lines = _wrapped(piece.units)
+        lines = _wrapped(piece.units, shape.columns)
         start = max(earliest, _milliseconds(piece.units[0].start))
         read = min(LONGEST, max(SHORTEST, sum(map(_width, lines)) / SPEED))
         end = max(_milliseconds(max(unit.end for unit in piece.units)), start + _milliseconds(read))

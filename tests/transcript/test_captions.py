@@ -9,7 +9,14 @@ import pytest
 import srt
 import webvtt
 
-from speechmatics_rt import AudioFormat, Client, MultiChannelClient, Transcript, TranscriptionConfig
+from speechmatics_rt import (
+    AudioFormat,
+    Client,
+    ConfigurationError,
+    MultiChannelClient,
+    Transcript,
+    TranscriptionConfig,
+)
 from speechmatics_rt.local import LocalServer
 
 PCM = AudioFormat("pcm_s16le", 16000)
@@ -53,3 +60,25 @@ def test_vtt_is_read_back_with_every_word_once_and_within_the_form(transcript: T
         lines = cue.text.splitlines()
         assert len(lines) <= 2
         assert all(len(line) <= 42 for line in lines)
+
+
+@pytest.mark.parametrize(("columns", "lines"), [(10, 1), (20, 3), (32, 2), (80, 1), (25, 5)])
+def test_captions_of_any_shape_hold_every_word_and_no_more_than_they_may(
+    transcript: Transcript, columns: int, lines: int
+) -> None:
+    text = transcript.to_vtt(columns=columns, lines=lines)
+    cues = webvtt.from_buffer(io.StringIO(text))
+    said = "".join("".join(cue.text.split()) for cue in cues)
+    assert sorted(said) == sorted("".join(spoken(transcript)))
+    for cue in cues:
+        rows = cue.text.splitlines()
+        assert len(rows) <= lines
+        assert all(len(row) <= columns for row in rows)
+    named = srt.parse(transcript.to_srt(columns=columns, lines=lines))
+    assert all(len(cue.content.splitlines()) <= lines for cue in named)
+
+
+@pytest.mark.parametrize("shape", [{"columns": 9}, {"lines": 0}, {"columns": 40.5}])
+def test_a_shape_in_which_nothing_can_be_read_is_refused(transcript: Transcript, shape: Any) -> None:
+    with pytest.raises(ConfigurationError, match="or more"):
+        transcript.to_srt(**shape)
