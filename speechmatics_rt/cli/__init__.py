@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Optional
 
-from ..exceptions import SpeechmaticsError
+from ..exceptions import ConfigurationError, SpeechmaticsError
 from .options import PROG, ExitCode, parser
 from .shell import in_shell_words
 from .streams import Stream, fill_closed, standard_error, standard_output
@@ -39,7 +39,9 @@ def main(argv: Optional[Sequence[str]] = None) -> ExitCode:
     try:
         arguments = parser().parse_args(argv)
         verbose = arguments.verbose
-        with _log_to(err, verbose, of_server=arguments.command == "serve"):
+        if arguments.quiet and verbose:
+            raise ConfigurationError("take --quiet or --verbose, not both")
+        with _log_to(err, -1 if arguments.quiet else verbose, of_server=arguments.command == "serve"):
             return _command(arguments, standard_output(), err)
     except SpeechmaticsError as exc:
         _complain(err, exc, str(exc), verbose)
@@ -85,19 +87,21 @@ class _Told(logging.Formatter):
 
 @contextmanager
 def _log_to(err: Stream, verbose: int, *, of_server: bool) -> Iterator[None]:
-    """Show the package's log: warnings; from -v on, all that happens."""
+    """Show the package's log: errors (-1), warnings (0), what happens (1), and all of it (2)."""
     package = logging.getLogger("speechmatics_rt")
     handler = logging.StreamHandler(err)
     handler.setFormatter(
         _Told(
-            "%(asctime)s %(levelname)s %(name)s: %(message)s" if verbose else f"{PROG}: warning: %(message)s"
+            "%(asctime)s %(levelname)s %(name)s: %(message)s"
+            if verbose > 0
+            else f"{PROG}: warning: %(message)s"
         )
     )
-    if not (verbose or of_server):
+    if not (verbose > 0 or of_server):
         # Beside its client in one process: the client says what went wrong, once is enough.
         handler.addFilter(lambda record: not record.name.startswith("speechmatics_rt.local"))
     level = package.level
-    package.setLevel((logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)])
+    package.setLevel((logging.WARNING, logging.INFO, logging.DEBUG, logging.ERROR)[min(verbose, 2)])
     package.addHandler(handler)
     try:
         yield

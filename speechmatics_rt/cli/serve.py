@@ -63,7 +63,7 @@ def serve(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitCode:
         keep_sessions=_KEPT_SESSIONS,
     )
     server.engine.language_pack_info("en")  # loads the model, so that the first session needn't wait
-    screen = Screen(out, err, live=not arguments.verbose)
+    screen = Screen(out, err, live=not arguments.verbose, quiet=arguments.quiet, color=arguments.color)
     with ExitStack() as stack:
         stack.enter_context(screen.with_log())
         board = stack.enter_context(_Board(server, screen))

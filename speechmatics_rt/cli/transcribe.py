@@ -14,11 +14,12 @@ from ..exceptions import ConfigurationError
 from .options import ExitCode
 from .options.asked import Asked, asked
 from .outputs import Place
+from .outputs.documents import FLOWING
 from .outputs.wav import WavFile
 from .show import Screen
 from .signals import Interrupts, on_signals
 from .streams import Stream
-from .view import View, output_of
+from .view import View
 
 __all__ = ["transcribe"]
 
@@ -32,8 +33,14 @@ def transcribe(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitC
     """
     saved = None if arguments.save is None else WavFile(Place.of("--save", arguments.save, standard=1))
     session = asked(arguments, saved)
-    flows = arguments.format in ("text", "jsonl") and output_of(arguments).is_standard_output
-    screen = Screen(out, err, live=not arguments.verbose and not (flows and out.is_pipe))
+    flows = any(form in FLOWING and place.is_standard_output for form, place in session.documents)
+    screen = Screen(
+        out,
+        err,
+        live=not arguments.verbose and not (flows and out.is_pipe),
+        quiet=arguments.quiet,
+        color=arguments.color,
+    )
     interrupts = Interrupts(screen)
     with ExitStack() as stack:
         stack.enter_context(screen.with_log())

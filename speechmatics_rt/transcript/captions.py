@@ -243,7 +243,7 @@ def _best_end(units: list[_Unit]) -> int:
 
 
 def _wrapped(units: Sequence[_Unit], columns: int) -> tuple[str, ...]:
-    """Break into two lines of like length, after a mark if there is one near; or, if they won't do, full ones."""
+    """Break into two lines of like length, after a mark if there is one near; if they won't do, full ones."""
     if _line_width(units) <= columns:
         return (_line(units),)
     best, least = 0, math.inf

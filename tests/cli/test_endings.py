@@ -72,7 +72,7 @@ def test_1_a_full_disk_is_told_once() -> None:
         ([SPEECH, "--local", "--api-key", "k"], "--local needs no --api-key"),
         ([SPEECH, "--max-delay", "9"], "--max-delay is 9.0; accepted: a number of seconds, 0.7 to 4"),
         ([SPEECH, "--speed", "0"], "speed"),
-        ([SPEECH, "--format", "docx"], "invalid choice: 'docx'"),
+        ([SPEECH, "--format", "docx"], "there is no 'docx'; there are text, json"),
         ([SPEECH, "--nonsense"], "--nonsense"),
         ([SPEECH, "--captions", "live.txt"], "--captions 'live.txt': name it .vtt or .srt"),
         ([SPEECH], "SPEECHMATICS_API_KEY"),

@@ -146,7 +146,7 @@ def test_what_the_first_the_second_and_the_third_signal_mean() -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupts(signal.SIGTERM)  # nothing was heard that could be lost
     client = FakeClient()
-    interrupts.start(client, Asked(Given(lambda: None, [], []), {}))
+    interrupts.start(client, Asked(Given(lambda: None, [], []), {}, []))
     interrupts(signal.SIGHUP)
     interrupts(signal.SIGHUP)  # once from the terminal, once from the shell
     assert (client.stops, interrupts.stopping) == (1, True)

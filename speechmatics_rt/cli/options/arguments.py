@@ -58,6 +58,15 @@ def parser() -> argparse.ArgumentParser:
         default=0,
         help="log to stderr what happens; -vv also every message, and tracebacks of errors",
     )
+    common.add_argument(
+        "-q", "--quiet", action="store_true", help="say nothing on stderr but errors; no bar, no partials"
+    )
+    common.add_argument(
+        "--color",
+        choices=["auto", "always", "never"],
+        default="auto",
+        help="auto: on a terminal, unless NO_COLOR is set",
+    )
     transcribe = commands.add_parser(
         "transcribe",
         help="transcribe a file, standard input or the microphone",

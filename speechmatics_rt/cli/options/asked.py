@@ -4,14 +4,16 @@ but a look at the files."""
 from __future__ import annotations
 
 import argparse
+import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Optional
 
 from ...config import AudioEventsConfig, AudioFormat, TranscriptionConfig, TranslationConfig
 from ...exceptions import ConfigurationError
-from ..outputs.output import CAPTIONS
+from ..outputs.documents import WORDS_ALONE, places_in
+from ..outputs.places import Place
 from ..outputs.wav import WavFile
 from ..shell import of_option
 from ..sources.given import MICROPHONE, NO_TEXT, Given, channels_of, given, labels_of, wrong_in
@@ -26,10 +28,18 @@ class Asked(NamedTuple):
     Attributes:
         audio: What is to be heard.
         options: What ``Client.stream`` and ``MultiChannelClient.stream`` take besides.
+        documents: The forms of the transcript, and where each goes.
     """
 
     audio: Given
     options: dict[str, Any]
+    documents: list[tuple[str, Place]]
+
+    @property
+    def languages(self) -> list[str]:
+        """Those it is translated into."""
+        translation = self.options.get("translation_config")
+        return [] if translation is None else list(translation.target_languages)
 
 
 def asked(arguments: argparse.Namespace, saved: Optional[WavFile] = None) -> Asked:
@@ -53,9 +63,10 @@ def asked(arguments: argparse.Namespace, saved: Optional[WavFile] = None) -> Ask
         "speed": arguments.speed,
         "timeout": arguments.timeout,
     }
-    _check_format(arguments.format, options)
+    documents = _documents(arguments, channels or labels)
+    _check_forms(documents, options)
     audio = given(arguments, channels, labels, _said_format(arguments, settings), saved)
-    return Asked(audio, {**options, "audio_format": audio.audio_format})
+    return Asked(audio, {**options, "audio_format": audio.audio_format}, documents)
 
 
 def _contradictions(arguments: argparse.Namespace) -> Iterator[tuple[bool, str]]:
@@ -193,17 +204,45 @@ def _check_text(value: Any, field: str = "") -> None:
             raise ConfigurationError(f"{field} is {value!r}; {why}")
 
 
-def _check_format(form: str, options: Mapping[str, Any]) -> None:
-    """Refuse a format that would drop what was asked for."""
-    for part, option, what in (
-        ("translation_config", "--translate", "translations"),
-        ("audio_events_config", "--audio-events", "sounds"),
-    ):
-        if part in options and form in CAPTIONS:
-            raise ConfigurationError(
-                f"{option} and --format {form}: captions hold no {what}; take text, json or jsonl, "
-                f"and --captions for a file of captions beside it"
-            )
+def _documents(arguments: argparse.Namespace, labels: Iterable[str]) -> list[tuple[str, Place]]:
+    """Say what goes where: one form to stdout or to ``-o``, any number into ``--output-dir``."""
+    forms: list[str] = arguments.format
+    if arguments.output_dir is not None:
+        if arguments.output is not None:
+            raise ConfigurationError("take -o or --output-dir, not both")
+        places = places_in(arguments.output_dir, _stem(arguments.file, labels), forms)
+        return list(places.items())
+    if len(forms) > 1:
+        raise ConfigurationError("several formats go to files: name their folder with --output-dir")
+    if arguments.output is None:
+        return [(forms[0], Place("standard output", "", 1))]
+    return [(forms[0], Place.of("-o", arguments.output, standard=1))]
+
+
+def _stem(file: Optional[str], labels: Iterable[str]) -> str:
+    """Name what is written after what is heard."""
+    if file is None:
+        return "-".join(labels).replace("/", "_").replace(os.sep, "_")
+    if file == "-":
+        return "stdin"
+    return os.path.splitext(os.path.basename(file))[0]
+
+
+def _check_forms(documents: Sequence[tuple[str, Place]], options: Mapping[str, Any]) -> None:
+    """Refuse a form that would drop what was asked for, if no other one holds it."""
+    forms = [form for form, _ in documents]
+    if not all(form in WORDS_ALONE for form in forms):
+        return
+    if "translation_config" in options and documents[0][1].descriptor is not None:
+        raise ConfigurationError(
+            f"--translate and --format {forms[0]}: each language goes to a file of its own; name the first "
+            "with -o, or their folder with --output-dir; or take text, json or jsonl"
+        )
+    if "audio_events_config" in options:
+        raise ConfigurationError(
+            f"--audio-events and --format {','.join(forms)}: it holds no sounds; take text, json or jsonl "
+            "(and --captions for a file of captions beside it)"
+        )
 
 
 def _said_format(arguments: argparse.Namespace, settings: Settings) -> AudioFormat:

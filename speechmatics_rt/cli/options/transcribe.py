@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ...config import AudioEncoding
-from .values import PAUSE, SECONDS, SPEED
+from .values import LINES, PAUSE, SECONDS, SPEED, WIDTH, forms
 
 __all__ = ["TRANSCRIBE_EXAMPLES", "add_transcribe"]
 
@@ -15,6 +15,7 @@ examples:
   speechmatics-rt transcribe talk.wav --local                offline, without a key
   speechmatics-rt transcribe talk.wav --speed 1 --partials   as if it were spoken now
   speechmatics-rt transcribe talk.mp3 -l fr --diarization speaker -f srt -o talk.srt
+  speechmatics-rt transcribe talk.mp3 -f txt,srt,json --output-dir out   out/talk.txt, out/talk.srt, ...
   speechmatics-rt transcribe --channel agent=agent.wav --channel caller=caller.wav
   speechmatics-rt transcribe call.wav --split agent,caller               a stereo recording, a line a turn
   speechmatics-rt transcribe talk.wav --speed 1 --captions live.vtt      for a player, while it runs
@@ -113,7 +114,7 @@ def _add_recognition(parser: argparse.ArgumentParser) -> None:
         "--translate",
         action="append",
         metavar="CODE",
-        help="also into this language; repeatable; not for srt, vtt",
+        help="also into this language; repeatable; srt, vtt, tsv: a file each",
     )
     group.add_argument(
         "--audio-events",
@@ -133,17 +134,36 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "-f",
         "--format",
-        choices=["text", "json", "jsonl", "srt", "vtt"],
-        default="text",
+        type=forms,
+        default=["text"],
         metavar="FORMAT",
         help="text (default): a line a sentence, as it is heard; jsonl: every message as it comes "
-        "(acknowledgements left out); json, srt, vtt: the transcript, at the end",
+        "(acknowledgements left out); json, srt, vtt, tsv: the transcript, at the end; or several, with "
+        "--output-dir",
     )
     group.add_argument(
         "-o",
         "--output",
         metavar="FILE",
         help="in place of stdout (-); whole, at the end (what was heard, after an error); jsonl as it comes",
+    )
+    group.add_argument(
+        "--output-dir",
+        metavar="DIR",
+        help="each format to a file there, named after the audio; captions of a translation beside it",
+    )
+    group.add_argument(
+        "--timestamps", action="store_true", help="in text: begin each line with its time, [00:01:02.345]"
+    )
+    group.add_argument(
+        "--caption-width",
+        type=WIDTH,
+        default=42,
+        metavar="N",
+        help="columns of a line of captions; default: 42",
+    )
+    group.add_argument(
+        "--caption-lines", type=LINES, default=2, metavar="N", help="lines of a caption; default: 2"
     )
     group.add_argument(
         "--captions",
@@ -155,4 +175,10 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         default=None,
         help="on a terminal or in jsonl: words before they are final",
+    )
+    group.add_argument("--no-progress", action="store_true", help="on a terminal: no bar")
+    group.add_argument(
+        "--stats",
+        action="store_true",
+        help="at the end, on stderr and in json: latencies (p50, p90, p99), lag, reconnects",
     )

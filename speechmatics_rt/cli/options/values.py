@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["COUNT", "PAUSE", "PORT", "SECONDS", "SPEED", "number"]
+__all__ = ["COUNT", "LINES", "PAUSE", "PORT", "SECONDS", "SPEED", "WIDTH", "forms", "number"]
 
 
 def number(kind: Callable[[str], float], least: float, most: float, words: str) -> Callable[[str], Any]:
@@ -30,3 +30,22 @@ PAUSE = number(float, 0, 1e7, "a number of seconds")
 SPEED = number(float, 1e-3, 1e7, "a number of seconds of audio a second, 0.001 to 10000000")
 PORT = number(int, 0, 65535, "a port, 0 to 65535")
 COUNT = number(int, 0, 1e7, "a whole number, 0 to 10000000")
+WIDTH = number(int, 10, 1000, "a number of columns, 10 to 1000")
+LINES = number(int, 1, 100, "a number of lines, 1 to 100")
+
+_FORMS = ("text", "json", "jsonl", "srt", "vtt", "tsv")
+_ALSO = {"txt": "text"}
+
+
+def forms(text: str) -> list[str]:
+    """Read one format, or several.
+
+    Example:
+        >>> forms("txt,srt,json")
+        ['text', 'srt', 'json']
+    """
+    names = [_ALSO.get(name.strip(), name.strip()) for name in text.split(",")]
+    for name in names:
+        if name not in _FORMS:
+            raise argparse.ArgumentTypeError(f"there is no {name!r}; there are {', '.join(_FORMS)}")
+    return list(dict.fromkeys(names))
