@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Optional
 
 from ..exceptions import ConfigurationError, SpeechmaticsError
-from .options import PROG, ExitCode, parser
+from .options import PROG, ExitCode, parse
 from .shell import in_shell_words
 from .streams import Stream, fill_closed, standard_error, standard_output
 
@@ -37,7 +37,7 @@ def main(argv: Optional[Sequence[str]] = None) -> ExitCode:
     err = standard_error()
     verbose = 0
     try:
-        arguments = parser().parse_args(argv)
+        arguments = parse(argv)
         verbose = arguments.verbose
         if arguments.quiet and verbose:
             raise ConfigurationError("take --quiet or --verbose, not both")

@@ -5,21 +5,25 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
-from ..auth import NoAuth
+from ..auth import JWTAuth, NoAuth
 from ..client import BaseClient, Client
 from ..config import ConnectionConfig
 from ..exceptions import ConfigurationError
-from .options import ExitCode
+from .options import PROG, ExitCode
 from .options.asked import Asked, asked
+from .options.profiles import config_path
 from .outputs import Place
 from .outputs.documents import FLOWING
 from .outputs.wav import WavFile
-from .show import Screen
+from .show import ALERT, Screen
 from .signals import Interrupts, on_signals
 from .streams import Stream
 from .view import View
+
+if TYPE_CHECKING:
+    import ssl
 
 __all__ = ["transcribe"]
 
@@ -45,6 +49,11 @@ def transcribe(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitC
     with ExitStack() as stack:
         stack.enter_context(screen.with_log())
         stack.enter_context(on_signals(interrupts))
+        if arguments.exposed:
+            path = config_path()
+            screen.note(f"{PROG}: warning: {path} holds a key, and others may read it; chmod 600 {path}")
+        if arguments.ssl_mode == "insecure":
+            screen.tell(f"{PROG}: warning: {_INSECURE}", ALERT)
         view = stack.enter_context(View(arguments, session, screen, out, saved))
         recording = session.audio.recording
         if recording is not None:
@@ -78,11 +87,14 @@ def _client(arguments: argparse.Namespace, session: Asked, stack: ExitStack) -> 
 
         kind = MultiChannelClient
     # What is over needs no long goodbye: the second Ctrl-C is to be felt.
-    connection = ConnectionConfig(close_timeout=1)
+    insecure = arguments.ssl_mode == "insecure"
+    connection = ConnectionConfig(close_timeout=1, ssl_context=_trusting_context() if insecure else None)
     resume = arguments.resume or arguments.drop_every is not None
     if not arguments.local:
+        auth = JWTAuth(arguments.api_key) if arguments.temporary_key else None
         return kind(
-            api_key=arguments.api_key,
+            auth,
+            api_key=None if auth else arguments.api_key,
             url=arguments.url,
             conn_config=connection,
             resume=resume,
@@ -92,6 +104,22 @@ def _client(arguments: argparse.Namespace, session: Asked, stack: ExitStack) -> 
     engine = arguments.engine or "whisper"
     url = stack.enter_context(_local_server(engine, language, arguments.drop_every))
     return kind(NoAuth(), url=url, conn_config=connection, resume=resume, handler_errors="raise")
+
+
+def _trusting_context() -> ssl.SSLContext:
+    """Return what takes any certificate, as ``--ssl-mode insecure`` asks."""
+    import ssl
+
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+_INSECURE = (
+    "--ssl-mode insecure: NO CERTIFICATE IS CHECKED. Whoever is in between reads the key and the audio, "
+    "and may change the text. To trust a certificate of your own, name its CA in SSL_CERT_FILE"
+)
 
 
 @contextmanager

@@ -34,6 +34,7 @@ class Pulse:
         self.env = {
             "HOME": str(folder),
             "XDG_RUNTIME_DIR": str(folder),
+            "XDG_CONFIG_HOME": str(folder),
             "PULSE_SERVER": f"unix:{socket}",
             "PULSE_SOURCE": "speech.monitor",
         }

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import difflib
+import os
 import sys
-from typing import Any, NoReturn
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn, Optional
 
 from ..._version import __version__
 from ..streams import Stream
 from .exits import EXIT_CODES, ExitCode
+from .profiles import arguments_of, config_path, is_exposed, read_profile, requested
 from .serve import SERVE_EXAMPLES, add_serve
 from .transcribe import TRANSCRIBE_EXAMPLES, add_transcribe
 
-__all__ = ["EXAMPLES", "PROG", "parser"]
+__all__ = ["EXAMPLES", "PROG", "parse", "parser"]
 
 PROG = "speechmatics-rt"
+KEY_VARIABLE = "SPEECHMATICS_API_KEY"
 
 EXAMPLES = """\
 examples:
@@ -28,15 +33,83 @@ examples:
 
 
 class _Parser(argparse.ArgumentParser):
+    where = ""  # what is read, if it isn't the command line
+
     def error(self, message: str) -> NoReturn:
         """Say one sentence in place of the whole usage."""
-        self.exit(ExitCode.USAGE, f"{PROG}: error: {message} (see {self.prog} --help)\n")
+        where = f"{self.where}: " if self.where else ""
+        self.exit(ExitCode.USAGE, f"{PROG}: error: {where}{message} (see {self.prog} --help)\n")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Refuse unknown options at once: who knows the known ones can say which was meant."""
+        namespace, unknown = super().parse_known_args(args, namespace)
+        for word in unknown:
+            name = word.partition("=")[0]
+            if name.startswith("-"):
+                self.error(f"there is no option {name}{_meant(name, self._option_string_actions)}")
+        return namespace, unknown
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        choices = list(action.choices or ())
+        if choices and value not in choices:
+            there = ", ".join(map(str, choices))
+            text = f"there is no {value!r}{_meant(str(value), choices)}; there are {there}"
+            raise argparse.ArgumentError(action, text)
 
     def _print_message(self, message: str, file: Any = None) -> None:
         # argparse means None for a stream that is missing, and would take it for another one.
         if file is not None:
             out = file is sys.stdout
             Stream(file, "standard output" if out else "standard error", vital=out).write(message)
+
+
+def _meant(given: str, known: Iterable[str]) -> str:
+    """Ask for the nearest name, if there is one."""
+    near = difflib.get_close_matches(given, list(known), n=1, cutoff=0.7)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def parse(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """Read the command line, over what a profile says.
+
+    Raises:
+        ConfigurationError: The profile can't be read.
+        SystemExit: After ``--help`` and ``--version``, and with code 2 if the command line is wrong.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    whole = parser()
+    if words[:1] == ["transcribe"] and not {"-h", "--help"} & set(words):
+        _take_profile(whole, words)
+    return whole.parse_args(words)
+
+
+def _take_profile(whole: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """Make the options of a profile the defaults; of one that was not asked for, variables come first."""
+    name = requested(words)
+    profile = read_profile(name)
+    if not profile:
+        return
+    command = _command(whole, "transcribe")
+    where = f"profile {name or 'default'!r} in {config_path()}"
+    command.where = where
+    said = vars(command.parse_args(arguments_of(profile, where)))
+    command.where = ""
+    usual = vars(command.parse_args([]))
+    kept = {key: value for key, value in said.items() if value != usual[key]}
+    for key, variable in (("api_key", KEY_VARIABLE), ("url", "SPEECHMATICS_RT_URL")):
+        if (name is None and os.environ.get(variable)) or "--local" in words:
+            kept.pop(key, None)
+    if any(word.partition("=")[0] == "--url" for word in words):
+        kept.pop("local", None)
+    command.set_defaults(**kept, exposed=is_exposed(profile))
+
+
+def _command(whole: argparse.ArgumentParser, name: str) -> _Parser:
+    for action in whole._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found: _Parser = action.choices[name]
+            return found
+    raise LookupError(name)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -80,6 +153,7 @@ def parser() -> argparse.ArgumentParser:
         parents=[common],
     )
     add_transcribe(transcribe)
+    transcribe.set_defaults(exposed=False)  # a key in a file of profiles
     commands.add_parser(
         "devices",
         help="list the microphones",

@@ -5,19 +5,17 @@ from __future__ import annotations
 
 import argparse
 import os
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any, NamedTuple, Optional
 
-from ...config import AudioEventsConfig, AudioFormat, TranscriptionConfig, TranslationConfig
+from ...config import AudioFormat, header_line
 from ...exceptions import ConfigurationError
 from ..outputs.documents import WORDS_ALONE, places_in
 from ..outputs.places import Place
 from ..outputs.wav import WavFile
-from ..shell import of_option
-from ..sources.given import MICROPHONE, NO_TEXT, Given, channels_of, given, labels_of, wrong_in
+from ..sources.given import MICROPHONE, Given, channels_of, given, labels_of
 from .files import Settings, read_settings
+from .recognition import recognition, told_by_option
 
 __all__ = ["Asked", "asked"]
 
@@ -59,9 +57,10 @@ def asked(arguments: argparse.Namespace, saved: Optional[WavFile] = None) -> Ask
     labels = [] if arguments.split is None else labels_of(arguments.split)
     settings = Settings({}) if arguments.config is None else read_settings(arguments.config)
     options: dict[str, Any] = {
-        **_recognition(arguments, settings, channels=list(channels) or labels),
+        **recognition(arguments, settings, channels=list(channels) or labels),
         "speed": arguments.speed,
         "timeout": arguments.timeout,
+        "ws_headers": _headers(arguments.header or []),
     }
     documents = _documents(arguments, channels or labels)
     _check_forms(documents, options)
@@ -88,6 +87,13 @@ def _contradictions(arguments: argparse.Namespace) -> Iterator[tuple[bool, str]]
     raw, rate = arguments.raw is not None, arguments.sample_rate is not None
     yield raw != rate and not recorded, "--raw and --sample-rate go together"
     yield arguments.engine is not None and not arguments.local, "--engine goes with --local"
+    insecure = arguments.ssl_mode == "insecure"
+    yield arguments.local and insecure, "--local needs no --ssl-mode"
+    yield arguments.local and arguments.temporary_key, "--local needs no --temporary-key"
+    # The key itself would go to whoever is in between.
+    yield insecure and arguments.temporary_key, "--temporary-key takes no --ssl-mode insecure"
+    two = arguments.model is not None and arguments.operating_point is not None
+    yield two, "take --model or --operating-point, its former name, not both"
     yield arguments.local and arguments.api_key is not None, "--local needs no --api-key"
     drops = arguments.drop_every is not None
     yield drops and not arguments.local, "--drop-every goes with --local"
@@ -101,107 +107,16 @@ def _contradictions(arguments: argparse.Namespace) -> Iterator[tuple[bool, str]]
     yield arguments.split is not None and only, "--split needs no --diarization none"
 
 
-# -- the configuration -------------------------------------------------------------------------------------
-
-_OPTIONS = {
-    "language": "language",
-    "model": "model",
-    "domain": "domain",
-    "output_locale": "output_locale",
-    "max_delay": "max_delay",
-    "diarization": "diarization",
-    "enable_entities": "entities",
-    "enable_partials": "partials",
-    "additional_vocab": "vocab",
-    "speaker_diarization_config.max_speakers": "max_speakers",
-    "punctuation_overrides.permitted_marks": "punctuation",
-    "conversation_config.end_of_utterance_silence_trigger": "end_of_utterance",
-}
-_OTHERS = {"target_languages": "translate", "encoding": "raw", "sample_rate": "sample_rate"}
-
-
-def _recognition(
-    arguments: argparse.Namespace, settings: Settings, *, channels: Sequence[str]
-) -> dict[str, Any]:
-    """Lay the options over ``--config``, inside of what is nested, too, and check the whole.
-
-    Raises:
-        ConfigurationError: A value is wrong; says by its option, or that it stands in the file.
-    """
-    translation, events = settings.translation_config, settings.audio_events_config
-    if arguments.translate:
-        translation = {**(translation or {}), "target_languages": arguments.translate}
-    if arguments.partials and translation is not None:
-        translation = {**translation, "enable_partials": True}
-    if arguments.audio_events:
-        events = {} if "all" in arguments.audio_events else {"types": arguments.audio_events}
-    with _told_by_option(arguments), warnings.catch_warnings():
-        # A former name is taken as it is: older containers know no other.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        options: dict[str, Any] = {
-            "transcription_config": TranscriptionConfig.from_dict(
-                _transcription_config(arguments, settings.transcription_config, channels)
-            )
-        }
-        if translation is not None:
-            options["translation_config"] = TranslationConfig.from_dict(translation)
-        if events is not None:
-            options["audio_events_config"] = AudioEventsConfig.from_dict(events)
-        for part in options.values():
-            _check_text(part.to_dict())
-    return options
-
-
-def _transcription_config(
-    arguments: argparse.Namespace, given: Mapping[str, Any], channels: Sequence[str]
-) -> dict[str, Any]:
-    config = dict(given)
-    if arguments.model is not None:
-        config.pop("operating_point", None)  # the same setting by its former name
-    for name, option in _OPTIONS.items():
-        value = getattr(arguments, option)
-        if value is None:
-            continue
-        if name == "punctuation_overrides.permitted_marks":
-            value = list(value)
-        outer, _, inner = name.rpartition(".")
-        if outer:
-            nested = config.get(outer)
-            config[outer] = {**(nested if isinstance(nested, Mapping) else {}), inner: value}
-        else:
-            config[name] = value
-    if channels and config.get("diarization") == "speaker":
-        config.update(diarization="channel_and_speaker", channel_diarization_labels=list(channels))
-    return config
-
-
-@contextmanager
-def _told_by_option(arguments: argparse.Namespace) -> Iterator[None]:
-    """Have an error name the option at fault, or the file."""
-    given = {
-        field: "--" + option.replace("_", "-")
-        for field, option in {**_OPTIONS, **_OTHERS}.items()
-        if getattr(arguments, option) is not None
-    }
-    where = "" if arguments.config is None else f"--config {arguments.config!r}"
-    try:
-        yield
-    except ConfigurationError as exc:
-        raise ConfigurationError(of_option(exc.text, given, where)) from exc
-
-
-def _check_text(value: Any, field: str = "") -> None:
-    """Refuse text that can't be sent, or that nobody can have meant."""
-    if isinstance(value, Mapping):
-        for key, part in value.items():
-            _check_text(part, f"{field}.{key}" if field else str(key))
-    elif isinstance(value, list):
-        for part in value:
-            _check_text(part, field)
-    elif isinstance(value, str):
-        why = wrong_in(value)
-        if why is not None and (field.startswith("additional_vocab") or why is NO_TEXT):
-            raise ConfigurationError(f"{field} is {value!r}; {why}")
+def _headers(texts: Sequence[str]) -> dict[str, str]:
+    """Read ``NAME=VALUE`` as often as it stands there."""
+    headers: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigurationError(f"--header {text!r}: write NAME=VALUE")
+        header_line(name, value)
+        headers[name] = value
+    return headers
 
 
 def _documents(arguments: argparse.Namespace, labels: Iterable[str]) -> list[tuple[str, Place]]:
@@ -250,5 +165,5 @@ def _said_format(arguments: argparse.Namespace, settings: Settings) -> AudioForm
     form = settings.audio_format or {}
     if arguments.raw is not None:
         form = {"encoding": arguments.raw, "sample_rate": arguments.sample_rate}
-    with _told_by_option(arguments):
+    with told_by_option(arguments):
         return AudioFormat.from_dict(form)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from ...config import AudioEncoding
-from .values import LINES, PAUSE, SECONDS, SPEED, WIDTH, forms
+from .values import LINES, PAUSE, SECONDS, SHARE, SPEED, VOLUME, WIDTH, Languages, entry, forms
+from .vocabulary import replacement, vocabulary
 
 __all__ = ["TRANSCRIBE_EXAMPLES", "add_transcribe"]
 
@@ -71,8 +73,37 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
     place.add_argument(
         "--local", action="store_true", help="recognise offline, in this process, without a key"
     )
+    _add(
+        group,
+        "--api-key",
+        former=["--auth-token"],
+        metavar="KEY",
+        help="better set SPEECHMATICS_API_KEY, which others can't see",
+    )
+    _add(
+        group,
+        "--temporary-key",
+        former=["--generate-temp-token"],
+        action="store_true",
+        help="get a key that lives a minute for the key, and send that",
+    )
+    _add(
+        group,
+        "--header",
+        former=["--extra-headers"],
+        action="append",
+        metavar="NAME=VALUE",
+        help="one more header for the server; repeatable",
+    )
     group.add_argument(
-        "--api-key", metavar="KEY", help="better set SPEECHMATICS_API_KEY, which others can't see"
+        "--ssl-mode",
+        choices=["regular", "insecure"],
+        help="insecure: check no certificate, for a try; whoever is in between reads it all, the key too",
+    )
+    group.add_argument(
+        "--profile",
+        metavar="NAME",
+        help="options kept in ~/.config/speechmatics-rt/config.toml under [NAME]; default: [default]",
     )
     group.add_argument("--engine", choices=["whisper", "scripted"], help="of --local; default: whisper")
     group.add_argument(
@@ -89,32 +120,85 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
 
 def _add_recognition(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("recognition")
-    group.add_argument("-l", "--language", metavar="CODE", help="default: en")
+    _add(group, "-l", "--language", former=["--lang"], metavar="CODE", help="default: en")
     group.add_argument("--model", help="enhanced (default), standard, ...")
+    group.add_argument(
+        "--operating-point", metavar="MODEL", help="the same by its former name, for older containers"
+    )
     group.add_argument("--domain", help="a specialised language pack, e.g. medical")
     group.add_argument("--output-locale", metavar="LOCALE", help="the spelling, e.g. en-GB")
     group.add_argument(
         "--max-delay", type=PAUSE, metavar="SECONDS", help="from a word to its final, 0.7 to 4"
     )
     group.add_argument(
+        "--max-delay-mode",
+        choices=["flexible", "fixed"],
+        help="flexible (default): an entity, such as a number, may take longer",
+    )
+    group.add_argument(
         "--diarization", choices=["none", "speaker"], help="speaker: label the speakers S1, S2, ..."
     )
-    group.add_argument("--max-speakers", type=int, metavar="N", help="with --diarization speaker")
-    group.add_argument(
-        "--entities", action="store_true", default=None, help="write numbers, dates, money as such"
+    _add(
+        group,
+        "--max-speakers",
+        former=["--speaker-diarization-max-speakers"],
+        type=int,
+        metavar="N",
+        help="with --diarization speaker",
     )
-    group.add_argument("--punctuation", metavar="MARKS", help="only these, e.g. '.?'; '' for none")
-    group.add_argument(
-        "--vocab", action="append", metavar="WORD", help="a word or phrase to know; repeatable"
+    _add(
+        group,
+        "--speaker-sensitivity",
+        former=["--speaker-diarization-sensitivity"],
+        type=SHARE,
+        metavar="X",
+        help="0 to 1; higher finds more speakers",
+    )
+    _add(
+        group,
+        "--prefer-current-speaker",
+        former=["--speaker-diarization-prefer-current-speaker"],
+        action="store_true",
+        default=None,
+        help="switch less between similar voices",
+    )
+    _add(
+        group,
+        "--entities",
+        former=["--enable-entities"],
+        action="store_true",
+        default=None,
+        help="write numbers, dates, money as such",
+    )
+    _add(
+        group,
+        "--punctuation",
+        former=["--punctuation-permitted-marks"],
+        metavar="MARKS",
+        help="only these, e.g. '.?'; '' for none",
     )
     group.add_argument(
-        "--end-of-utterance", type=PAUSE, metavar="SECONDS", help="of silence that end an utterance, 0 to 2"
+        "--punctuation-sensitivity", type=SHARE, metavar="X", help="0 to 1; higher gives more marks"
     )
+    _add_words(group)
     group.add_argument(
+        "--volume-threshold", type=VOLUME, metavar="N", help="0 to 100: what is quieter is not transcribed"
+    )
+    _add(
+        group,
+        "--end-of-utterance",
+        former=["--end-of-utterance-silence-trigger"],
+        type=PAUSE,
+        metavar="SECONDS",
+        help="of silence that end an utterance, 0 to 2",
+    )
+    _add(
+        group,
         "--translate",
-        action="append",
+        former=["--translation-langs", "--translation-languages"],
+        action=Languages,
         metavar="CODE",
-        help="also into this language; repeatable; srt, vtt, tsv: a file each",
+        help="also into this language (or these: fr,de); repeatable; srt, vtt, tsv: a file each",
     )
     group.add_argument(
         "--audio-events",
@@ -122,11 +206,55 @@ def _add_recognition(parser: argparse.ArgumentParser) -> None:
         choices=["all", "laughter", "applause", "music"],
         help="also report these sounds; repeatable",
     )
-    group.add_argument(
+    _add(
+        group,
         "--config",
+        former=["--config-file"],
         metavar="FILE.json",
         help="a transcription_config, or a whole StartRecognition; the options win",
     )
+
+
+def _add_words(group: argparse._ArgumentGroup) -> None:
+    _add(
+        group,
+        "--vocab",
+        former=["--additional-vocab"],
+        action="append",
+        type=entry(vocabulary),
+        metavar="WORD[:SOUND,SOUND]",
+        help="a word or phrase to know, and what it sounds like; repeatable",
+    )
+    _add(
+        group,
+        "--vocab-file",
+        former=["--additional-vocab-file"],
+        metavar="FILE",
+        help="the same, one a line; or the JSON of additional_vocab",
+    )
+    _add(
+        group,
+        "--replace",
+        former=["--replacement-words"],
+        action="append",
+        type=entry(replacement),
+        metavar="FROM:TO",
+        help="replace a word, or /REGEX/, in the transcript; repeatable",
+    )
+    _add(
+        group,
+        "--replace-file",
+        former=["--replacement-words-file"],
+        metavar="FILE",
+        help="the same, one a line; or the JSON of replacements",
+    )
+    group.add_argument("--remove-disfluencies", action="store_true", default=None, help="leave out hm and er")
+
+
+def _add(group: argparse._ActionsContainer, *names: str, former: list[str], help: str, **how: Any) -> None:
+    """Add an option that the former command had by other names, which are understood and not shown."""
+    option = group.add_argument(*names, help=help, **how)
+    group.add_argument(*former, dest=option.dest, help=argparse.SUPPRESS, **how)
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
@@ -170,8 +298,10 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.vtt",
         help="also captions (or FILE.srt), whole and up to date at any moment while it runs",
     )
-    group.add_argument(
+    _add(
+        group,
         "--partials",
+        former=["--enable-partials"],
         action="store_true",
         default=None,
         help="on a terminal or in jsonl: words before they are final",
