@@ -31,7 +31,7 @@ def main(argv: Optional[Sequence[str]] = None) -> ExitCode:
 
     Example:
         >>> main(["transcribe", "no such file.wav", "--url", "ws://127.0.0.1:1/v2"])
-        <ExitCode.USAGE: 2>
+        <ExitCode.AUDIO: 5>
     """
     fill_closed()
     err = standard_error()
@@ -51,7 +51,7 @@ def main(argv: Optional[Sequence[str]] = None) -> ExitCode:
     except OSError as exc:  # of the output: audio and connection have errors of their own
         what = f"can't write {exc.filename}: {exc.strerror}" if exc.filename else str(exc)
         _complain(err, exc, what, verbose)
-        return ExitCode.FAILED
+        return ExitCode.OUTPUT
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
 
@@ -65,6 +65,11 @@ def _command(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitCod
         from .devices import devices
 
         return devices(out)
+    if arguments.command == "completion":
+        from .options.completion import shell_code
+
+        out.write(shell_code(PROG, arguments.shell))
+        return ExitCode.OK
     from .transcribe import transcribe
 
     return transcribe(arguments, out, err)

@@ -59,6 +59,8 @@ def serve(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitCode:
         faults=[Fault.parse(text) for text in arguments.fault],
         speed=arguments.speed,
         quota=arguments.quota,
+        container=arguments.container,
+        duration_limit=arguments.duration_limit,
         keep_audio=_KEPT_AUDIO,
         keep_sessions=_KEPT_SESSIONS,
     )

@@ -73,7 +73,7 @@ def transcribe(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitC
             view.draw()
         if interrupts.stopping and recording is None:  # which has no other end
             raise KeyboardInterrupt
-    return ExitCode.OK if view.complete else ExitCode.FAILED
+    return ExitCode.OK if view.complete else ExitCode.OUTPUT
 
 
 # A session that does not start has no iterator: these reach the view as events, so that none is lost.

@@ -52,10 +52,10 @@ def test_what_was_heard_before_an_error_is_kept_in_the_file(tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
-def test_1_a_full_disk_is_told_once() -> None:
+def test_6_a_full_disk_is_told_once() -> None:
     with open("/dev/full", "wb") as full, start("transcribe", SPEECH, *LOCAL, stdout=full) as process:
         _, err = process.communicate(timeout=10)
-    assert process.returncode == 1
+    assert process.returncode == 6
     assert err == b"speechmatics-rt: error: can't write standard output: No space left on device\n"
 
 
@@ -65,7 +65,6 @@ def test_1_a_full_disk_is_told_once() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["no such.wav"], "no such.wav"),
         ([__file__, "--raw", "pcm_s16le"], "--raw and --sample-rate go together"),
         ([SPEECH, "--sample-rate", "16000"], "--raw and --sample-rate go together"),
         ([SPEECH, "--engine", "scripted"], "--engine goes with --local"),
@@ -105,10 +104,16 @@ def test_2_a_wrong_config_file_is_told_by_what_is_wrong_in_it(tmp_path: Path, te
     assert says in err
 
 
-def test_2_audio_that_cuts_a_sample() -> None:
+def test_5_audio_that_is_not_there() -> None:
+    code, err = failure("no such.wav", *LOCAL)
+    assert code == 5
+    assert "no such.wav" in err
+
+
+def test_5_audio_that_cuts_a_sample() -> None:
     with LocalServer() as server:
         code, err = failure("-", *RAW, "--url", server.url, stdin=SECOND + b"x")
-    assert code == 2
+    assert code == 5
     assert "cuts a sample in two" in err
 
 
@@ -167,7 +172,7 @@ def test_4_the_whole_takes_too_long() -> None:
 
 def test_tracebacks_are_for_vv_alone() -> None:
     code, _, err = run("transcribe", "no such.wav", "--url", "ws://127.0.0.1:1/v2", "-vv")
-    assert code == 2
+    assert code == 5
     assert "Traceback" in err
     assert err.splitlines()[-1].startswith("speechmatics-rt: error: ")
 

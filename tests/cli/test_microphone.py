@@ -141,7 +141,7 @@ def test_a_full_disk_costs_the_recording_and_not_the_transcript(pulse: Pulse) ->
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=20)
     assert b"warning: can't write --save '/dev/full': No space left on device" in err
-    assert process.returncode == 1
+    assert process.returncode == 6
 
 
 def test_a_session_that_is_refused_leaves_the_former_recording(pulse: Pulse, tmp_path: Path) -> None:

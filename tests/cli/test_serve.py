@@ -223,3 +223,26 @@ def test_the_log_of_a_job_is_plain_lines_even_if_it_is_a_terminal(env: dict[str,
         _, received = serve.finish()
     assert "\x1b" not in received
     assert received.index("session 1 began") < received.index("session 1 ended well")
+
+
+def test_a_container_takes_any_key_and_tells_its_health() -> None:
+    import urllib.request
+
+    with start("serve", "--port", "0", "--container", "--key", "k3y") as process:
+        url = process.stdout.readline().decode().strip()
+        assert run("transcribe", SPEECH, "--url", url, "--api-key", "another")[0] == 0
+        with urllib.request.urlopen(url.replace("ws:", "http:").replace("/v2", "/live"), timeout=10) as page:
+            assert page.status == 200
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+def test_a_limit_of_duration_ends_a_session_and_keeps_what_was_heard() -> None:
+    with start("serve", "--port", "0", "--duration-limit", "6") as process:
+        url = process.stdout.readline().decode().strip()
+        code, out, err = run("transcribe", SPEECH, "--url", url)
+        process.terminate()
+        process.communicate(timeout=20)
+    assert code == 0  # as of the service: it warns, and ends the transcript
+    assert out.startswith("Good morning")
+    assert "warning: more than 6 s of audio (duration_limit_exceeded)" in err

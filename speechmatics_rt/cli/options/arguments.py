@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn, Optional
 
-from ..._version import __version__
 from ..streams import Stream
+from .completion import SHELLS, complete
 from .exits import EXIT_CODES, ExitCode
 from .profiles import arguments_of, config_path, is_exposed, read_profile, requested
 from .serve import SERVE_EXAMPLES, add_serve
 from .transcribe import TRANSCRIBE_EXAMPLES, add_transcribe
+from .version import Version
 
 __all__ = ["EXAMPLES", "PROG", "parse", "parser"]
 
@@ -29,6 +29,15 @@ examples:
   speechmatics-rt transcribe mic --partials        what you say, until Ctrl-C
   speechmatics-rt serve --engine whisper           a server for your own programs
   speechmatics-rt transcribe --help                more examples, and all options
+"""
+
+
+_COMPLETION = f"""\
+Print what a shell needs to complete our options. To have it always, put a line into
+
+  ~/.bashrc                   eval "$({PROG} completion bash)"
+  ~/.zshrc, after compinit    eval "$({PROG} completion zsh)"
+  ~/.config/fish/config.fish  {PROG} completion fish | source
 """
 
 
@@ -65,6 +74,8 @@ class _Parser(argparse.ArgumentParser):
 
 def _meant(given: str, known: Iterable[str]) -> str:
     """Ask for the nearest name, if there is one."""
+    import difflib  # who is right does not need it
+
     near = difflib.get_close_matches(given, list(known), n=1, cutoff=0.7)
     return f"; did you mean {near[0]}?" if near else ""
 
@@ -78,6 +89,7 @@ def parse(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     whole = parser()
+    complete(whole)
     if words[:1] == ["transcribe"] and not {"-h", "--help"} & set(words):
         _take_profile(whole, words)
     return whole.parse_args(words)
@@ -121,7 +133,9 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    whole.add_argument("--version", action="version", version=f"{PROG} {__version__}")
+    whole.add_argument(
+        "--version", action=Version, nargs=0, help="ours, and which optional parts are installed"
+    )
     commands = whole.add_subparsers(dest="command", metavar="COMMAND", required=True)
     common = _Parser(add_help=False)
     common.add_argument(
@@ -161,6 +175,16 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
         parents=[common],
     )
+    completion = commands.add_parser(
+        "completion",
+        help="print what a shell needs to complete our options",
+        usage=f"{PROG} completion (bash | zsh | fish)",
+        description=_COMPLETION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        parents=[common],
+    )
+    completion.add_argument("shell", choices=SHELLS, metavar="SHELL", help="bash, zsh or fish")
     serve = commands.add_parser(
         "serve",
         help="run a local server that speaks the same protocol",

@@ -24,6 +24,8 @@ class ExitCode(IntEnum):
     USAGE = 2
     AUTHENTICATION = 3
     CONNECTION = 4
+    AUDIO = 5
+    OUTPUT = 6
     INTERRUPTED = 130
 
     @classmethod
@@ -34,7 +36,9 @@ class ExitCode(IntEnum):
             >>> ExitCode.of(AuthenticationError("the key was refused")).name
             'AUTHENTICATION'
         """
-        if isinstance(error, (ConfigurationError, AudioError)):
+        if isinstance(error, AudioError):
+            return cls.AUDIO
+        if isinstance(error, ConfigurationError):
             return cls.USAGE
         if isinstance(error, AuthenticationError):
             return cls.AUTHENTICATION
@@ -46,9 +50,11 @@ class ExitCode(IntEnum):
 EXIT_CODES = """\
 exit codes:
   0    all went well (also when the reader of our output went away, as 'head' does)
-  1    the service ended the session with an error, or a file could not be written (stdout has it instead)
-  2    wrong usage, wrong configuration, bad input file
+  1    the service ended the session with an error
+  2    wrong usage, or wrong configuration; nothing was sent
   3    the service refused the key
   4    the connection failed or was lost, or something took too long
+  5    the audio is missing, empty, unreadable, or not what it is said to be; or no microphone records
+  6    what was heard could not be written where it was to be; stdout, or with no stdout stderr, has it
   130  stopped by Ctrl-C, SIGTERM or SIGHUP; what was heard until then was written (of mic: 0, its only end)
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .values import COUNT, PORT, SPEED
+from .values import COUNT, PORT, SECONDS, SPEED
 
 __all__ = ["SERVE_EXAMPLES", "add_serve"]
 
@@ -32,6 +32,14 @@ def _add_server(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--tls", action="store_true", help="wss, with a throwaway certificate")
     group.add_argument("--key", action="append", metavar="KEY", help="accept this key only; repeatable")
     group.add_argument("--quota", type=COUNT, metavar="N", help="at most N sessions at a time")
+    group.add_argument(
+        "--container",
+        action="store_true",
+        help="be a container: no keys, health pages, no time limits",
+    )
+    group.add_argument(
+        "--duration-limit", type=SECONDS, metavar="SECONDS", help="end a session after so much audio"
+    )
     group.add_argument("--speed", type=SPEED, metavar="X", help="hear at most X seconds of audio a second")
 
 
