@@ -55,12 +55,12 @@ def transcribe(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitC
         if arguments.ssl_mode == "insecure":
             screen.tell(f"{PROG}: warning: {_INSECURE}", ALERT)
         view = stack.enter_context(View(arguments, session, screen, out, saved))
-        recording = session.audio.recording
-        if recording is not None:
-            stack.enter_context(recording)
-            session.options["audio_format"] = recording.audio_format
         stack.callback(interrupts.write)
         client = stack.enter_context(_client(arguments, session, stack))
+        recording = session.audio.recording
+        if recording is not None:  # last of all: what is said while a model loads is not meant for us
+            stack.enter_context(recording)
+            session.options["audio_format"] = recording.audio_format
         for kind in _BEFORE:
             client.on(kind, view.take)
         messages = stack.enter_context(interrupts.start(client, session))
