@@ -246,3 +246,21 @@ def test_a_limit_of_duration_ends_a_session_and_keeps_what_was_heard() -> None:
     assert code == 0  # as of the service: it warns, and ends the transcript
     assert out.startswith("Good morning")
     assert "warning: more than 6 s of audio (duration_limit_exceeded)" in err
+
+
+@pytest.mark.parametrize(("host", "url"), [("0.0.0.0", "ws://127.0.0.1:"), ("localhost", "ws://localhost:")])
+def test_who_serves_other_machines_is_told_so_loudly(host: str, url: str) -> None:
+    with start("serve", "--port", "0", "--host", host, "-q") as process:
+        address = process.stdout.readline().decode().strip()
+        assert address.startswith(url)
+        assert run("transcribe", SPEECH, "--url", address)[0] == 0
+        process.terminate()
+        _, err = process.communicate(timeout=20)
+    loud = b"warning: --host 0.0.0.0: WHOEVER REACHES THIS MACHINE, WITHOUT A KEY, may use this server; see"
+    assert (loud in err) is (host == "0.0.0.0")
+
+
+def test_an_address_that_is_not_of_this_machine_is_told() -> None:
+    code, out, err = run("serve", "--port", "0", "--host", "192.0.2.1")
+    assert (code, out) == (2, "")
+    assert "can't listen on 192.0.2.1, port 0: " in err

@@ -29,6 +29,12 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
 def _add_server(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("server")
     group.add_argument("--port", type=PORT, default=9000, help="default: 9000; 0 for any free one")
+    group.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="default: 127.0.0.1; 0.0.0.0 for other machines",
+    )
     group.add_argument("--tls", action="store_true", help="wss, with a throwaway certificate")
     group.add_argument("--key", action="append", metavar="KEY", help="accept this key only; repeatable")
     group.add_argument("--quota", type=COUNT, metavar="N", help="at most N sessions at a time")
