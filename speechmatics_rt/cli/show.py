@@ -66,6 +66,7 @@ def progress(
     """Write how far the audio is, all in seconds: heard, of how much, since when, and not transcribed yet.
 
     Example:
+        >>> from speechmatics_rt.cli.outputs import plain
         >>> plain(progress(12.4, 19.4, 12.4, 0.84, bar=10))
         '━━━━━━──── 0:12 / 0:19  1.0x  lag 0.8 s'
         >>> plain(progress(12.4, None, 0.1, None))
@@ -88,6 +89,7 @@ def meter(level: float, silent: float, heard: float, lag: float, *, bar: int) ->
     """Write how loud a microphone is, and how far it is heard; in seconds, and dB below full scale.
 
     Example:
+        >>> from speechmatics_rt.cli.outputs import plain
         >>> plain(meter(-30.0, 0.0, 12.4, 0.84, bar=10))
         '━━━━━───── 0:12  lag 0.8 s'
         >>> plain(meter(-90.0, 3.0, 12.4, 0.84, bar=10))

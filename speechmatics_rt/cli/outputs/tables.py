@@ -52,9 +52,9 @@ def translated(language: str, segments: Iterable[Mapping[str, Any]]) -> Transcri
     Each word gets a share of its sentence's time by its length.
 
     Example:
-        >>> heard = translated("fr", [{"content": "Bonjour, monde.", "start_time": 0.0, "end_time": 1.5}])
+        >>> heard = translated("fr", [{"content": "Bonjour, monde.", "start_time": 0.0, "end_time": 1.4}])
         >>> [(word.text, word.end_time) for word in heard.words]
-        [('Bonjour,', 0.8), ('monde.', 1.5)]
+        [('Bonjour,', 0.8), ('monde.', 1.4)]
     """
     results: list[dict[str, Any]] = []
     for segment in segments:
