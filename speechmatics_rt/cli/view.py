@@ -30,7 +30,7 @@ from .show import GREY, Screen, ending_of, meter, progress, width
 from .sources import MICROPHONE
 from .streams import Stream
 
-__all__ = ["View", "side_by_side"]
+__all__ = ["View", "progress_of", "side_by_side"]
 
 _BAR = 20  # columns
 
@@ -225,7 +225,7 @@ class View:
             return
         status = []
         if not self._arguments.no_progress:
-            status = [self._progress(self._client.stats, time.monotonic() - self._began)]
+            status = [self._status(self._client.stats)]
         if not self._channels:
             self._screen.draw(self._transcript.partial if self._partials else "", status)
             return
@@ -241,17 +241,22 @@ class View:
                 rows.append([Token(f"{label}: {ending_of(text, columns)}", GREY)])
         self._screen.draw(partial, [*rows, *status])
 
-    def _progress(self, stats: SessionStats, elapsed: float) -> list[Token]:
-        known = [seconds for seconds in self._durations if seconds is not None]
-        longest = max(known) if len(known) == len(self._durations) else None
-        if not stats.seconds_sent:  # a file in a container: only the service knows its time
-            return progress(stats.seconds_transcribed, longest, elapsed, None, bar=_BAR)
+    def _status(self, stats: SessionStats) -> list[Token]:
         if self._recording is not None:
             recording = self._recording
             return meter(recording.level, recording.silent, stats.seconds_sent, stats.lag, bar=_BAR)
-        heard = side_by_side(stats.seconds_acknowledged, self._durations)
-        lag = stats.lag if self._channels else heard - stats.seconds_transcribed
-        return progress(heard, longest, elapsed, lag, bar=_BAR)
+        return progress_of(stats, self._durations, time.monotonic() - self._began)
+
+
+def progress_of(stats: SessionStats, durations: Sequence[Optional[float]], elapsed: float) -> list[Token]:
+    """Write how far a session is, of sources that last so long (None: who knows)."""
+    known = [seconds for seconds in durations if seconds is not None]
+    longest = max(known) if len(known) == len(durations) else None
+    if not stats.seconds_sent:  # a file in a container: only the service knows its time
+        return progress(stats.seconds_transcribed, longest, elapsed, None, bar=_BAR)
+    heard = side_by_side(stats.seconds_acknowledged, durations)
+    lag = heard - stats.seconds_transcribed if len(durations) == 1 else stats.lag
+    return progress(heard, longest, elapsed, lag, bar=_BAR)
 
 
 def side_by_side(total: float, durations: Sequence[Optional[float]]) -> float:
