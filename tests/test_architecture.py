@@ -77,6 +77,8 @@ DOORS = {
     "jwt": {"auth.jwt"},
     "orjson": {"protocol.codec"},
     "sounddevice": {"audio.microphone"},
+    "argcomplete": {"cli.options.completion"},
+    "tomli": {"cli.options.profiles"},
     "selectors": {"local.connection.wire", "local.server"},
     "wsproto": {"local.__init__", "local.connection"},
     "h11": {"local.connection"},

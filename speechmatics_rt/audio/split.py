@@ -13,7 +13,7 @@ from .reading import Reading, fault_of
 from .source import AudioSource
 from .wav import Block, Fault, Warn
 
-__all__ = ["split_channels"]
+__all__ = ["split_channels", "whole_frames"]
 
 
 def split_channels(path: Union[str, os.PathLike[str]], labels: Sequence[str]) -> dict[str, AudioSource]:
@@ -55,7 +55,7 @@ def _one_of_several(path: Union[str, os.PathLike[str]], number: int, count: int,
         if header is None:
             raise fault(f"{os.fspath(path)} is no WAV of PCM or mu-law samples")  # noqa: TRY301  # closed below
         one = header.audio_format
-        frames = _whole_frames(wav.samples(stream, header, reading.warn), header.frame, reading.warn)
+        frames = whole_frames(wav.samples(stream, header, reading.warn), header.frame, reading.warn)
         kind: Literal["B", "H", "I"] = {1: "B", 2: "H", 4: "I"}[one.bytes_per_sample]  # type: ignore[assignment]
         chunks = (memoryview(block).cast(kind)[number::count].tobytes() for block in frames)
         again = partial(_one_of_several, path, number, count, label)
@@ -70,7 +70,7 @@ def _check_count(path: str, labels: int, fault: Fault, channels: int) -> None:
         raise fault(f"{path} has {channels} channels, but {labels} labels were given")
 
 
-def _whole_frames(blocks: Iterator[Block], size: int, warn: Warn) -> Iterator[bytes]:
+def whole_frames(blocks: Iterator[Block], size: int, warn: Warn) -> Iterator[bytes]:
     """Cut between samples of all channels."""
     rest = b""
     for block in blocks:

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Optional
 
-from ..exceptions import SpeechmaticsError
-from .arguments import PROG, ExitCode, parser
+from ..exceptions import ConfigurationError, SpeechmaticsError
+from .options import PROG, ExitCode, parse
 from .shell import in_shell_words
 from .streams import Stream, fill_closed, standard_error, standard_output
 
@@ -31,15 +31,17 @@ def main(argv: Optional[Sequence[str]] = None) -> ExitCode:
 
     Example:
         >>> main(["transcribe", "no such file.wav", "--url", "ws://127.0.0.1:1/v2"])
-        <ExitCode.USAGE: 2>
+        <ExitCode.AUDIO: 5>
     """
     fill_closed()
     err = standard_error()
     verbose = 0
     try:
-        arguments = parser().parse_args(argv)
+        arguments = parse(argv)
         verbose = arguments.verbose
-        with _log_to(err, verbose, of_server=arguments.command == "serve"):
+        if arguments.quiet and verbose:
+            raise ConfigurationError("take --quiet or --verbose, not both")
+        with _log_to(err, -1 if arguments.quiet else verbose, of_server=arguments.command == "serve"):
             return _command(arguments, standard_output(), err)
     except SpeechmaticsError as exc:
         _complain(err, exc, str(exc), verbose)
@@ -49,7 +51,7 @@ def main(argv: Optional[Sequence[str]] = None) -> ExitCode:
     except OSError as exc:  # of the output: audio and connection have errors of their own
         what = f"can't write {exc.filename}: {exc.strerror}" if exc.filename else str(exc)
         _complain(err, exc, what, verbose)
-        return ExitCode.FAILED
+        return ExitCode.OUTPUT
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
 
@@ -59,6 +61,15 @@ def _command(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitCod
         from .serve import serve
 
         return serve(arguments, out, err)
+    if arguments.command == "devices":
+        from .devices import devices
+
+        return devices(out)
+    if arguments.command == "completion":
+        from .options.completion import shell_code
+
+        out.write(shell_code(PROG, arguments.shell))
+        return ExitCode.OK
     from .transcribe import transcribe
 
     return transcribe(arguments, out, err)
@@ -81,19 +92,21 @@ class _Told(logging.Formatter):
 
 @contextmanager
 def _log_to(err: Stream, verbose: int, *, of_server: bool) -> Iterator[None]:
-    """Show the package's log: warnings; from -v on, all that happens."""
+    """Show the package's log: errors (-1), warnings (0), what happens (1), and all of it (2)."""
     package = logging.getLogger("speechmatics_rt")
     handler = logging.StreamHandler(err)
     handler.setFormatter(
         _Told(
-            "%(asctime)s %(levelname)s %(name)s: %(message)s" if verbose else f"{PROG}: warning: %(message)s"
+            "%(asctime)s %(levelname)s %(name)s: %(message)s"
+            if verbose > 0
+            else f"{PROG}: warning: %(message)s"
         )
     )
-    if not (verbose or of_server):
+    if not (verbose > 0 or of_server):
         # Beside its client in one process: the client says what went wrong, once is enough.
         handler.addFilter(lambda record: not record.name.startswith("speechmatics_rt.local"))
     level = package.level
-    package.setLevel((logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)])
+    package.setLevel((logging.WARNING, logging.INFO, logging.DEBUG, logging.ERROR)[min(verbose, 2)])
     package.addHandler(handler)
     try:
         yield

@@ -15,13 +15,14 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Optional, Union
 
 from ..auth import checked_key
+from ..config import is_loopback
 from ..exceptions import ConfigurationError, SessionError, TimeoutError
 from ..locks import new_lock
-from .arguments import ExitCode
-from .files import read_text
-from .flow import Token
+from .options import PROG, ExitCode
+from .options.files import read_text
+from .outputs.flow import Token
 from .sessions import Sitting
-from .show import Screen
+from .show import ALERT, Screen
 from .signals import on_signals
 from .streams import Stream
 
@@ -57,14 +58,17 @@ def serve(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitCode:
         tls=arguments.tls,
         keys=arguments.key,
         port=arguments.port,
+        host=arguments.host,
         faults=[Fault.parse(text) for text in arguments.fault],
         speed=arguments.speed,
         quota=arguments.quota,
+        container=arguments.container,
+        duration_limit=arguments.duration_limit,
         keep_audio=_KEPT_AUDIO,
         keep_sessions=_KEPT_SESSIONS,
     )
     server.engine.language_pack_info("en")  # loads the model, so that the first session needn't wait
-    screen = Screen(out, err, live=not arguments.verbose)
+    screen = Screen(out, err, live=not arguments.verbose, quiet=arguments.quiet, color=arguments.color)
     with ExitStack() as stack:
         stack.enter_context(screen.with_log())
         board = stack.enter_context(_Board(server, screen))
@@ -72,9 +76,12 @@ def serve(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitCode:
             stack.enter_context(server)
         except (OSError, OverflowError) as exc:
             why = getattr(exc, "strerror", None) or exc
-            raise ConfigurationError(f"can't listen on port {arguments.port}: {why}") from exc
+            where = "" if is_loopback(arguments.host) else f"{arguments.host}, "
+            raise ConfigurationError(f"can't listen on {where}port {arguments.port}: {why}") from exc
         stack.enter_context(on_signals(lambda _: board.stop()))
         out.write(f"{server.url}\n")
+        if not is_loopback(arguments.host):
+            screen.tell(f"{PROG}: warning: {_exposed(arguments)}", ALERT)
         screen.note(_introduction(server, arguments, stack.enter_context(_certificate(server))))
         board.run()
         screen.note("stopped")
@@ -148,6 +155,12 @@ def _introduction(server: LocalServer, arguments: argparse.Namespace, certificat
     if arguments.key:
         command += f" --api-key {shlex.quote(arguments.key[0])}"
     return f"The {arguments.engine} engine listens; Ctrl-C ends it. Try:\n  {command}"
+
+
+def _exposed(arguments: argparse.Namespace) -> str:
+    who = "WHOEVER REACHES THIS MACHINE" + ("" if arguments.key else ", WITHOUT A KEY,")
+    how = [option for option in ("--key", "--tls") if not getattr(arguments, option[2:])]
+    return f"--host {arguments.host}: {who} may use this server" + (f"; see {', '.join(how)}" if how else "")
 
 
 class _Board:

@@ -9,8 +9,8 @@ from typing import Callable, Union
 __all__ = ["in_shell_words", "of_option"]
 
 _STEREO = (
-    "mix it to one (ffmpeg -i IN.wav -ac 1 OUT.wav), or give each a file of its own (ffmpeg -i IN.wav "
-    "-filter_complex channelsplit LEFT.wav RIGHT.wav) and name them with --channel"
+    "add --split agent,caller (or whatever its channels are called) to transcribe each by itself, or --mix "
+    "to make them one"
 )
 
 _CONFIGS = "Transcription|Translation|AudioEvents|SpeakerDiarization|Conversation"

@@ -17,19 +17,35 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Optional, TextIO, Union
 
-from .flow import Token, plain
+from .options import PROG
+from .outputs.flow import GREY, Token
+from .shell import in_shell_words
 from .streams import Stream
 
-__all__ = ["ALERT", "GREY", "LIVE", "Screen", "below", "clock", "ending_of", "fitted", "progress", "width"]
+__all__ = [
+    "ALERT",
+    "GREY",
+    "LIVE",
+    "Screen",
+    "below",
+    "clock",
+    "ending_of",
+    "fitted",
+    "meter",
+    "progress",
+    "width",
+]
 
 Row = Sequence[Token]
 Out = Union[TextIO, Stream]
 
-# Like the colours of speakers, these can be read on black and on white. "Bright black", the usual grey, is
-# the background itself in some themes.
-GREY = "38;5;243"
+# Like the colours of speakers, these can be read on black and on white.
 LIVE = "38;5;28"
 ALERT = "38;5;161"
+
+
+_QUIET = 60.0  # dB below full scale, where the meter begins
+_NOTABLE = 2.0  # s of silence: longer than between two sentences
 
 
 def clock(seconds: float) -> str:
@@ -50,6 +66,7 @@ def progress(
     """Write how far the audio is, all in seconds: heard, of how much, since when, and not transcribed yet.
 
     Example:
+        >>> from speechmatics_rt.cli.outputs import plain
         >>> plain(progress(12.4, 19.4, 12.4, 0.84, bar=10))
         '━━━━━━──── 0:12 / 0:19  1.0x  lag 0.8 s'
         >>> plain(progress(12.4, None, 0.1, None))
@@ -66,6 +83,23 @@ def progress(
     if lag is not None:
         text += f"  lag {max(lag, 0.0):.1f} s"
     return [*row, Token(text, GREY)]
+
+
+def meter(level: float, silent: float, heard: float, lag: float, *, bar: int) -> list[Token]:
+    """Write how loud a microphone is, and how far it is heard; in seconds, and dB below full scale.
+
+    Example:
+        >>> from speechmatics_rt.cli.outputs import plain
+        >>> plain(meter(-30.0, 0.0, 12.4, 0.84, bar=10))
+        '━━━━━───── 0:12  lag 0.8 s'
+        >>> plain(meter(-90.0, 3.0, 12.4, 0.84, bar=10))
+        '────────── silent for 3 s  0:12  lag 0.8 s'
+    """
+    loud = round(bar * min(1.0, max(0.0, 1 + level / _QUIET)))
+    row = [Token("━" * loud, LIVE), Token("─" * (bar - loud), GREY), Token(" ")]
+    if silent >= _NOTABLE:
+        row += [Token(f"silent for {silent:.0f} s", ALERT), Token("  ")]
+    return [*row, Token(f"{clock(heard)}  lag {max(lag, 0.0):.1f} s", GREY)]
 
 
 def width(text: str) -> int:
@@ -170,16 +204,20 @@ class Screen:
     Args:
         live: Draw in place on stderr, if that is a terminal. Not if it is needed for the log, nor while text
             flows into a pipe: who reads it may write on the same terminal, into what is drawn there.
+        quiet: Drop notes, and draw nothing.
+        color: ``"auto"``, ``"always"`` (also where there is no terminal) or ``"never"``.
     """
 
-    def __init__(self, out: Out, err: Out, *, live: bool) -> None:
+    def __init__(self, out: Out, err: Out, *, live: bool, quiet: bool = False, color: str = "auto") -> None:
         self._out = out
         self._err = err
         self._terminal = _is_terminal(out)
         self._together = self._terminal and _is_terminal(err) and _same(out, err)
         lively = os.environ.get("TERM") != "dumb" and not os.environ.get("CI")  # a log may be a terminal, too
-        self.live = live and lively and _is_terminal(err)
-        self._colour = lively and not os.environ.get("NO_COLOR")
+        self.live = live and lively and not quiet and _is_terminal(err)
+        self._quiet = quiet
+        self._always = color == "always"
+        self._colour = self._always or (color == "auto" and lively and not os.environ.get("NO_COLOR"))
         self._column = 0  # of stdout's cursor, if it is on a terminal
         self._drawn = False
         self._asides: collections.deque[str] = collections.deque()  # the log's lines, from any thread
@@ -206,7 +244,7 @@ class Screen:
         if not tokens:
             return
         self.clear()
-        self._out.write(self._rendered(tokens) if self._terminal else plain(tokens))
+        self._out.write(self._rendered(tokens) if self._terminal else _painted(tokens, self._always))
         self._out.flush()
 
     def _rendered(self, tokens: Sequence[Token]) -> str:
@@ -253,12 +291,21 @@ class Screen:
         self.live = False
 
     def note(self, text: str, style: str = "") -> None:
-        """Write a line to stderr."""
+        """Write a line to stderr, for who wants to know."""
+        if not self._quiet:
+            self.tell(text, style)
+
+    def tell(self, text: str, style: str = "") -> None:
+        """Write a line to stderr, also to who is to be left in peace."""
         self.clear()
-        colour = self._colour and _is_terminal(self._err)
+        colour = self._always or (self._colour and _is_terminal(self._err))
         start = self._fresh_line() or ("\r" if self.live else "")  # over a ^C that the terminal has shown
         self._err.write(start + _painted([Token(text, style)], colour) + "\n")
         self._err.flush()
+
+    def complain(self, text: str) -> None:
+        """Write an error to stderr."""
+        self.tell(f"{PROG}: error: {in_shell_words(text)}")
 
     @contextmanager
     def with_log(self) -> Iterator[None]:
@@ -282,10 +329,12 @@ class Screen:
     def tell_log(self) -> None:
         """Write what the log has got meanwhile."""
         while self._asides:
-            self.note(self._asides.popleft())
+            self.tell(self._asides.popleft())
 
     def stopping(self, text: str) -> None:
         """Write a line to stderr in a signal handler, perhaps in the middle of another write."""
+        if self._quiet:
+            return
         start = self._fresh_line()
         if _is_terminal(self._err):
             start = _ERASE + (start or "\r")  # over the ^C that the terminal has shown

@@ -6,12 +6,13 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Optional
 
 from ..baseclient import BaseClient
 from ..session import MessageStream
-from .asked import Asked
+from .options.asked import Asked
 from .show import Screen
+from .sources import Recording
 
 __all__ = ["Interrupts", "on_signals"]
 
@@ -49,13 +50,14 @@ class Interrupts:
         self.stopping = False
         self._screen = screen
         self._client: Any = None
+        self._recording: Optional[Recording] = None
         self._begun = False
         self._writing = self._impatient = False
 
     def start(self, client: BaseClient, session: Asked) -> MessageStream:
         """Start the session that a signal is to end."""
-        self._client = client
-        messages: MessageStream = self._client.stream(session.sources, **session.options)
+        self._client, self._recording = client, session.audio.recording
+        messages: MessageStream = self._client.stream(session.audio.open(), **session.options)
         self._begun = True
         return messages
 
@@ -76,7 +78,10 @@ class Interrupts:
             raise KeyboardInterrupt
         else:
             self.stopping = True
-            self._client.request_stop()
+            if self._recording is None:
+                self._client.request_stop()
+            else:
+                self._recording.end()  # what was said until now is still to be sent
             self._screen.stopping(
                 "speechmatics-rt: stopping; waiting for the rest of the transcript (Ctrl-C again: at once)"
             )

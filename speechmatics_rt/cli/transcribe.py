@@ -5,19 +5,26 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
-from ..auth import NoAuth
+from ..auth import JWTAuth, NoAuth
 from ..baseclient import BaseClient
 from ..client import Client
 from ..config import ConnectionConfig
 from ..exceptions import ConfigurationError
-from .arguments import ExitCode
-from .asked import Asked, asked
-from .show import Screen
+from .options import PROG, ExitCode
+from .options.asked import Asked, asked
+from .options.profiles import config_path
+from .outputs import Place
+from .outputs.documents import FLOWING
+from .outputs.wav import WavFile
+from .show import ALERT, Screen
 from .signals import Interrupts, on_signals
 from .streams import Stream
-from .view import View, output_of
+from .view import View
+
+if TYPE_CHECKING:
+    import ssl
 
 __all__ = ["transcribe"]
 
@@ -29,27 +36,45 @@ def transcribe(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitC
         SpeechmaticsError: What went wrong; what was heard before is written.
         KeyboardInterrupt: So is what was heard before that.
     """
-    session = asked(arguments)
-    flows = arguments.format in ("text", "jsonl") and output_of(arguments).is_standard_output
-    screen = Screen(out, err, live=not arguments.verbose and not (flows and out.is_pipe))
+    saved = None if arguments.save is None else WavFile(Place.of("--save", arguments.save, standard=1))
+    session = asked(arguments, saved)
+    flows = any(form in FLOWING and place.is_standard_output for form, place in session.documents)
+    screen = Screen(
+        out,
+        err,
+        live=not arguments.verbose and not (flows and out.is_pipe),
+        quiet=arguments.quiet,
+        color=arguments.color,
+    )
     interrupts = Interrupts(screen)
     with ExitStack() as stack:
         stack.enter_context(screen.with_log())
         stack.enter_context(on_signals(interrupts))
-        view = stack.enter_context(View(arguments, session, screen, out))
+        if arguments.exposed:
+            path = config_path()
+            screen.note(f"{PROG}: warning: {path} holds a key, and others may read it; chmod 600 {path}")
+        if arguments.ssl_mode == "insecure":
+            screen.tell(f"{PROG}: warning: {_INSECURE}", ALERT)
+        view = stack.enter_context(View(arguments, session, screen, out, saved))
         stack.callback(interrupts.write)
         client = stack.enter_context(_client(arguments, session, stack))
+        recording = session.audio.recording
+        if recording is not None:  # last of all: what is said while a model loads is not meant for us
+            stack.enter_context(recording)
+            session.options["audio_format"] = recording.audio_format
         for kind in _BEFORE:
             client.on(kind, view.take)
         messages = stack.enter_context(interrupts.start(client, session))
         view.begin(client)
+        if recording is not None and screen.live:
+            client.on("AudioAdded", lambda _: view.draw())  # who says nothing is to see that nothing is heard
         for message in messages:
             if message["message"] not in _BEFORE:
                 view.take(message)
             view.draw()
-        if interrupts.stopping:
+        if interrupts.stopping and recording is None:  # which has no other end
             raise KeyboardInterrupt
-    return ExitCode.OK if view.complete else ExitCode.FAILED
+    return ExitCode.OK if view.complete else ExitCode.OUTPUT
 
 
 # A session that does not start has no iterator: these reach the view as events, so that none is lost.
@@ -58,16 +83,19 @@ _BEFORE = ("Info", "Warning", "Error")
 
 def _client(arguments: argparse.Namespace, session: Asked, stack: ExitStack) -> BaseClient:
     kind: type[BaseClient] = Client
-    if session.channels:
+    if session.audio.channels:
         from ..multichannel import MultiChannelClient
 
         kind = MultiChannelClient
     # What is over needs no long goodbye: the second Ctrl-C is to be felt.
-    connection = ConnectionConfig(close_timeout=1)
+    insecure = arguments.ssl_mode == "insecure"
+    connection = ConnectionConfig(close_timeout=1, ssl_context=_trusting_context() if insecure else None)
     resume = arguments.resume or arguments.drop_every is not None
     if not arguments.local:
+        auth = JWTAuth(arguments.api_key) if arguments.temporary_key else None
         return kind(
-            api_key=arguments.api_key,
+            auth,
+            api_key=None if auth else arguments.api_key,
             url=arguments.url,
             conn_config=connection,
             resume=resume,
@@ -77,6 +105,22 @@ def _client(arguments: argparse.Namespace, session: Asked, stack: ExitStack) -> 
     engine = arguments.engine or "whisper"
     url = stack.enter_context(_local_server(engine, language, arguments.drop_every))
     return kind(NoAuth(), url=url, conn_config=connection, resume=resume, handler_errors="raise")
+
+
+def _trusting_context() -> ssl.SSLContext:
+    """Return what takes any certificate, as ``--ssl-mode insecure`` asks."""
+    import ssl
+
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+_INSECURE = (
+    "--ssl-mode insecure: NO CERTIFICATE IS CHECKED. Whoever is in between reads the key and the audio, "
+    "and may change the text. To trust a certificate of your own, name its CA in SSL_CERT_FILE"
+)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -14,26 +15,24 @@ from ..exceptions import ConfigurationError, SpeechmaticsError
 from ..messages import channel_of
 from ..stats import SessionStats
 from ..transcript import Transcript
-from .arguments import PROG
-from .asked import Asked
-from .beside import Beside
-from .flow import Flow, Token, plain
-from .output import CAPTIONS, Captions, Output, cause_of, json_line, json_text, opened
-from .places import Place, check_apart
+from .options import PROG
+from .options.asked import Asked
+from .outputs.beside import Beside
+from .outputs.documents import WORDS_ALONE, Document, Heard, beside_of
+from .outputs.flow import Flow, Token
+from .outputs.output import Captions, Shape
+from .outputs.places import Place, check_apart
+from .outputs.report import stats_dict, stats_lines
+from .outputs.tables import translated
+from .outputs.wav import WavFile
 from .shell import in_shell_words
-from .show import GREY, Screen, ending_of, progress, width
+from .show import GREY, Screen, ending_of, meter, progress, width
+from .sources import MICROPHONE
 from .streams import Stream
 
-__all__ = ["View", "output_of", "progress_of", "side_by_side"]
+__all__ = ["View", "progress_of", "side_by_side"]
 
 _BAR = 20  # columns
-
-
-def output_of(arguments: argparse.Namespace) -> Place:
-    """Return where the transcript is to go."""
-    if arguments.output is None:
-        return Place("standard output", "", 1)
-    return Place.of("-o", arguments.output, standard=1)
 
 
 class View:
@@ -41,53 +40,74 @@ class View:
 
     Args:
         out: Where the transcript goes if its file can't be written.
+        saved: What is kept of a microphone.
 
     """
 
-    def __init__(self, arguments: argparse.Namespace, session: Asked, screen: Screen, out: Stream) -> None:
+    def __init__(
+        self,
+        arguments: argparse.Namespace,
+        session: Asked,
+        screen: Screen,
+        out: Stream,
+        saved: Optional[WavFile] = None,
+    ) -> None:
         self._arguments = arguments
-        self._format: str = arguments.format
-        self._place = output_of(arguments)
         self._partials = bool(arguments.partials)
-        self._durations = session.durations
+        self._durations = session.audio.durations
+        self._recording = session.audio.recording
+        self._saved = saved
         self._screen = screen
         self._out = out
-        self._flow = Flow()
+        self._flow = Flow(timestamps=arguments.timestamps)
         self._client: Optional[BaseClient] = None
         self._transcript = Transcript()
         # By channel: words of several come in the order of their times, not in that of their arrival.
-        self._channels = {label: Transcript() for label in session.channels}
+        self._channels = {label: Transcript() for label in session.audio.channels}
         self._beside = Beside(session.options)
-        self._text: list[str] = []  # of a file that is written at the end
-        self._held: list[str] = []  # lines of a file that stays as it was if no session begins
         self._began = time.monotonic()
+        self._elapsed = self._most_lag = 0.0
         self._files = ExitStack()
-        self._output: Optional[Output] = None
+        self._documents = [Document(*asked, screen, out) for asked in session.documents]
+        self._text = next((each for each in self._documents if each.form == "text"), None)
+        self._lines = next((each for each in self._documents if each.form == "jsonl"), None)
+        self._documents += [
+            Document(each.form, beside_of(each.place, language), screen, out, language)
+            for each in self._documents
+            for language in session.languages
+            if each.form in WORDS_ALONE and not each.place.is_standard_output
+        ]
+        self._shape = Shape(arguments.caption_width, arguments.caption_lines)
         self._captions: Optional[Captions] = None
-        self._homeless = False  # the file can't take what is for it
 
     @property
     def complete(self) -> bool:
         """Whether all that was asked for was written where it was to be."""
-        return not self._homeless and (self._captions is None or self._captions.whole)
+        files = (self._captions, self._saved)
+        return all(file is None or file.whole for file in files) and not any(
+            each.homeless for each in self._documents
+        )
 
     def __enter__(self) -> View:
-        outputs = [self._place]
+        outputs = [each.place for each in self._documents]
         captions: Optional[Place] = None
         if self._arguments.captions is not None:
             Captions.form_of(self._arguments.captions)
             captions = Place.of("--captions", self._arguments.captions, standard=1)
             outputs.append(captions)
-        if self._place.is_standard_output and self._out.missing:
-            if captions is None:
+        if self._saved is not None:
+            outputs.append(self._saved.place)
+        if self._out.missing:
+            if captions is None and outputs[0].is_standard_output:
                 raise ConfigurationError("standard output is closed; name a file with -o")
-            outputs.remove(self._place)  # captions alone will do
+            outputs = [place for place in outputs if not place.is_standard_output]  # captions alone will do
+        _make_folder(self._arguments.output_dir)
         check_apart(outputs, _read(self._arguments))
         with ExitStack() as stack:
             if captions is not None:
-                self._captions = stack.enter_context(closing(Captions(captions, self._warn)))
-            if not self._place.is_standard_output:
-                self._output = stack.enter_context(closing(opened(self._place)))
+                self._captions = stack.enter_context(closing(Captions(captions, self._shape, self._warn)))
+            for document in self._documents:
+                stack.enter_context(document)
             self._files = stack.pop_all()
         return self
 
@@ -100,22 +120,47 @@ class View:
                 self._transcript = error.transcript
             if self._captions is not None and self._client is not None:
                 self._captions.write(self._transcript, last=True)
-            if isinstance(error, BrokenPipeError) or self._format == "jsonl":
+            if isinstance(error, BrokenPipeError):
                 return
             self._flow_on()
             self._print(self._flow.end())
-            if self._output is None and self._format == "text":
-                return
+            if self._client is not None:
+                self._elapsed = time.monotonic() - self._began
             if error is None or self._transcript.words:
-                self._write(self._whole())
+                self._finish()
+            if self._arguments.stats and self._client is not None:
+                self._tell_stats(self._client)
+
+    def _finish(self) -> None:
+        """Write what is written at the end."""
+        beside = self._beside.to_dict()
+        if self._arguments.stats and self._client is not None:
+            beside = {**beside, "stats": stats_dict(self._client.stats, self._elapsed, self._most_lag)}
+        for document in self._documents:
+            transcript = self._transcript
+            if document.language:
+                said = beside.get("translations", {}).get(document.language, [])
+                transcript = translated(document.language, said)
+            document.finish(Heard(transcript, beside, self._shape))
+        if self._arguments.output_dir is not None:
+            written = [each.place.name for each in self._documents if each.written]
+            if written:
+                self._note(f"wrote {', '.join(written)}")
+
+    def _tell_stats(self, client: BaseClient) -> None:
+        ids = f"{client.session_id} (request {client.request_id})"
+        for line in stats_lines(client.stats, self._elapsed, self._most_lag, ids):
+            self._screen.tell(f"{PROG}: {line}")
 
     def begin(self, client: BaseClient) -> None:
         """Take the session that has started."""
         self._client = client
         self._transcript = client.transcript
         self._began = time.monotonic()
-        for line in self._held:
-            self._write_line(line)
+        for document in self._documents:
+            document.begin()
+        if self._recording is not None:
+            self._note(f"listening to {self._recording.name}; Ctrl-C ends it")
         if self._captions is not None:
             self._captions.write(self._transcript)  # a player may open it now
 
@@ -125,18 +170,19 @@ class View:
         self._sort(message)
         if self._captions is not None:
             self._captions.take(self._transcript, changed=kind == "AddTranscript")
-        if self._format == "jsonl":
-            self._write_line(json_line(message))
-        elif kind == "AddTranscript":
+        if self._lines is not None:
+            self._lines.add_message(message)
+        self._beside.add(message)
+        if kind == "AddTranscript":
+            if self._arguments.stats and self._client is not None:
+                self._most_lag = max(self._most_lag, self._client.stats.lag)
             self._flow_on()
-        else:
-            self._beside.add(message)
-            if kind == "AddTranslation":
-                text = " ".join(str(item.get("content", "")) for item in message.get("results", []))
-                self._print(self._flow.line(f"[{message.get('language')}] {text}"))
-            elif kind == "AudioEventStarted":
-                self._print(self._flow.line(f"[{message.get('event', {}).get('type')}]"))
-        if kind == "Reconnecting":
+        elif kind == "AddTranslation":
+            text = " ".join(str(item.get("content", "")) for item in message.get("results", []))
+            self._print(self._flow.line(f"[{message.get('language')}] {text}"))
+        elif kind == "AudioEventStarted":
+            self._print(self._flow.line(f"[{message.get('event', {}).get('type')}]"))
+        elif kind == "Reconnecting":
             self._note(f"{message['cause']}; again in {message['delay']:.1f} s")
         elif kind == "Resumed":
             self._note(
@@ -161,75 +207,15 @@ class View:
     def _warn(self, text: str) -> None:
         self._note(f"warning: {text}")
 
-    # -- what is written ---------------------------------------------------------------------------------
-
     def _flow_on(self) -> None:
-        """Give the words that are new, in the one format that is made of them."""
-        if self._format != "text":
-            return
-        channels = list(self._channels.values()) or [self._transcript]
-        self._print(self._flow.more(*(transcript.words for transcript in channels)))
+        """Give the words that are new, in the one form that is made of them."""
+        if self._text is not None:
+            channels = list(self._channels.values()) or [self._transcript]
+            self._print(self._flow.more(*(transcript.words for transcript in channels)))
 
     def _print(self, tokens: list[Token]) -> None:
-        """Give text, now or for the end."""
-        if self._format != "text":
-            return
-        if self._output is None:
-            self._screen.write(tokens)
-        else:
-            self._text.append(plain(tokens))
-
-    def _whole(self) -> str:
-        if self._format == "text":
-            return "".join(self._text)
-        if self._format == "json":
-            return json_text({**self._transcript.to_dict(), **self._beside.to_dict()})
-        return CAPTIONS[self._format](self._transcript)
-
-    def _write(self, text: str) -> None:
-        """Write the whole where it is to be, or where it still can be."""
-        if self._output is not None:
-            try:
-                self._output.write(text)
-            except OSError as exc:
-                self._cannot_write(exc)
-            else:
-                return
-        self._give(text)
-
-    def _write_line(self, line: str) -> None:
-        """Write a line, and all that follow, where they are to be, or where they still can be."""
-        if self._output is not None:
-            if self._client is None and self._output.live:
-                self._held.append(line)
-                return
-            try:
-                self._output.append(line)
-            except BrokenPipeError:
-                raise  # as of stdout: who reads it has had enough
-            except OSError as exc:
-                self._cannot_write(exc)
-                self._output = None
-            else:
-                return
-        self._give(line)
-
-    def _cannot_write(self, exc: OSError) -> None:
-        """Say it. What was heard is not lost: it goes to stdout, or with no stdout to stderr."""
-        self._homeless = True
-        self._screen.rest()
-        where = "standard error" if self._out.missing else "standard output"
-        self._note(f"error: can't write {self._place.shown}: {cause_of(exc)}; it goes to {where} instead")
-
-    def _give(self, text: str) -> None:
-        try:
-            if not (self._homeless and self._out.missing):
-                self._screen.write([Token(text)])
-                return
-        except OSError:
-            if not self._homeless:
-                raise  # it was for stdout alone
-        self._screen.note(text.rstrip("\n"))
+        if self._text is not None:
+            self._text.add(tokens)
 
     # -- what is drawn -----------------------------------------------------------------------------------
 
@@ -237,9 +223,11 @@ class View:
         """Draw what changes in place: the partials, and how far the audio is."""
         if not self._screen.live or self._client is None:
             return
-        status = progress_of(self._client.stats, self._durations, time.monotonic() - self._began)
+        status = []
+        if not self._arguments.no_progress:
+            status = [self._status(self._client.stats)]
         if not self._channels:
-            self._screen.draw(self._transcript.partial if self._partials else "", [status])
+            self._screen.draw(self._transcript.partial if self._partials else "", status)
             return
         partial, rows = "", []
         for number, (label, transcript) in enumerate(self._channels.items()):
@@ -251,7 +239,13 @@ class View:
             if text:
                 columns = self._screen.size.columns - 1 - width(label) - 2
                 rows.append([Token(f"{label}: {ending_of(text, columns)}", GREY)])
-        self._screen.draw(partial, [*rows, status])
+        self._screen.draw(partial, [*rows, *status])
+
+    def _status(self, stats: SessionStats) -> list[Token]:
+        if self._recording is not None:
+            recording = self._recording
+            return meter(recording.level, recording.silent, stats.seconds_sent, stats.lag, bar=_BAR)
+        return progress_of(stats, self._durations, time.monotonic() - self._began)
 
 
 def progress_of(stats: SessionStats, durations: Sequence[Optional[float]], elapsed: float) -> list[Token]:
@@ -284,8 +278,19 @@ def side_by_side(total: float, durations: Sequence[Optional[float]]) -> float:
 
 def _read(arguments: argparse.Namespace) -> list[Place]:
     """List what is read, and must not be written over."""
-    read = [("", arguments.file), ("--config", arguments.config)]
+    file = None if arguments.file == MICROPHONE else arguments.file
+    read = [("", file), ("--config", arguments.config)]
     for channel in arguments.channel or []:
         label, _, file = channel.partition("=")
         read.append((f"--channel {label}", file))
     return [Place.of(option, name, standard=0) for option, name in read if name is not None]
+
+
+def _make_folder(folder: Optional[str]) -> None:
+    """Make the folder of ``--output-dir``, if it isn't there."""
+    if folder is None:
+        return
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as exc:
+        raise ConfigurationError(f"can't make --output-dir {folder!r}: {exc.strerror or exc}") from exc

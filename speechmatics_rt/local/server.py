@@ -29,6 +29,7 @@ __all__ = ["LocalServer"]
 _log = logging.getLogger(__name__)
 
 _HOST = "127.0.0.1"
+_ANYWHERE = {"0.0.0.0": _HOST, "::": "::1", "": _HOST}  # noqa: S104 - as whom this machine reaches itself
 _CLOSE = 3.0  # s for all threads to leave; each one needs about one
 _BACKLOG = 1024
 _ENGINES: dict[str, Callable[[], Engine]] = {"scripted": ScriptedEngine, "whisper": WhisperEngine}
@@ -45,6 +46,7 @@ class LocalServer:
         tls: Serve ``wss`` with a throwaway certificate; see :attr:`ssl_context`.
         keys: The API keys that are accepted; None: any key, and none.
         port: 0 for any free one.
+        host: The address to listen on; other machines reach the server by ``"0.0.0.0"`` or ``"::"``.
         faults: What goes wrong, and when.
         speed: Seconds of audio consumed in a second; 1.0 is real time, None as fast as possible.
         time_scale: How many times faster than real time the service's time limits run.
@@ -60,7 +62,8 @@ class LocalServer:
     Besides WebSockets it answers ``POST /v1/api_keys`` with temporary keys, which it then accepts, and
     ``GET /v1/discovery/features``; such a connection has a record like any other.
 
-    The server listens on 127.0.0.1 alone. ``start`` and ``close`` may be called from any thread.
+    The server listens on 127.0.0.1 alone unless told otherwise. ``start`` and ``close`` may be called from
+    any thread.
 
     Raises:
         ConfigurationError: The engine is unknown, or needs packages that are not installed.
@@ -78,6 +81,7 @@ class LocalServer:
         tls: bool = False,
         keys: Optional[Collection[str]] = None,
         port: int = 0,
+        host: str = _HOST,
         faults: Iterable[Fault] = (),
         speed: Optional[float] = None,
         time_scale: float = 1.0,
@@ -96,6 +100,7 @@ class LocalServer:
         self._owns_engine = self.engine is not engine
         self.faults = tuple(faults)
         self._port = port
+        self._host = host
         self._keep_audio = keep_audio
         self._keep_sessions = keep_sessions
         self._keys = KeyRing(keys, time_scale=time_scale)
@@ -117,7 +122,7 @@ class LocalServer:
         if tls:
             from .certificates import Certificates
 
-            certificates = Certificates()
+            certificates = Certificates() if host in _ANYWHERE else Certificates(host)
             self._tls = certificates.server_context
             self.ssl_context, self.ca_pem = certificates.client_context, certificates.ca_pem
         # Guards all fields below; held for a few assignments, never over I/O or a join. Notified of
@@ -147,7 +152,11 @@ class LocalServer:
                 raise SessionError("a local server starts once; make another one")
         try:
             with self._lock:
-                self._listener = socket.create_server((_HOST, self._port), backlog=_BACKLOG)
+                self._listener = socket.create_server(
+                    (self._host, self._port),
+                    family=socket.AF_INET6 if ":" in self._host else socket.AF_INET,
+                    backlog=_BACKLOG,
+                )
                 self._listener.setblocking(False)
                 self._port = self._listener.getsockname()[1]
                 self._waker, self._woken = socket.socketpair()
@@ -215,8 +224,10 @@ class LocalServer:
 
     @property
     def url(self) -> str:
-        """The address to give to a client."""
-        return f"{'wss' if self._tls else 'ws'}://{_HOST}:{self._port}/v2"
+        """The address to give to a client on this machine."""
+        host = _ANYWHERE.get(self._host, self._host)
+        where = f"[{host}]" if ":" in host else host
+        return f"{'wss' if self._tls else 'ws'}://{where}:{self._port}/v2"
 
     @property
     def sessions(self) -> list[SessionRecord]:

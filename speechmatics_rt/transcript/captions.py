@@ -1,10 +1,10 @@
 """Captions from paragraphs: SubRip and WebVTT.
 
-A caption has at most two lines of 42 columns (wide characters count two), is cut where a sentence or a
-clause ends if it can be, stays long enough to be read, and never overlaps the next. It belongs to one
-speaker, or gives a line to each of two who speak at once or take turns so fast that one caption each could
-not be read. It is never more than 2 s behind the sound: where more is said than can be read, all have less
-time.
+A caption has at most two lines of 42 columns unless told otherwise (wide characters count two), is cut where
+a sentence or a clause ends if it can be, stays long enough to be read, and never overlaps the next. It
+belongs to one speaker, or gives a line to each of two who speak at once or take turns so fast that one
+caption each could not be read. It is never more than 2 s behind the sound: where more is said than can be
+read, all have less time.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ import math
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Optional
+from typing import NamedTuple, Optional
 
+from ..exceptions import ConfigurationError
 from .words import Paragraph, Word
 
-__all__ = ["Caption", "arrange", "srt", "vtt"]
+__all__ = ["Caption", "Shape", "arrange", "srt", "vtt"]
 
-COLUMNS = 42
-LINES = 2
 SPEED = 17.0  # columns a second that are comfortably read
 SHORTEST = 1.0  # seconds
 LONGEST = 7.0
@@ -29,8 +28,31 @@ LATEST = 2.0  # seconds behind the sound at most
 EARLIEST = 1.5  # seconds before the sound at most, in a caption that another speaker begins
 FLASH = 0.1  # seconds at least, if more is said at one moment than any two seconds can show
 _CLAUSE_ENDS = ",;:、，；："  # noqa: RUF001  the marks of Chinese and Japanese are meant
+_NARROWEST = 10  # columns
 PAUSE = 1.5  # seconds of silence that end a caption
 OVERLAP = 0.2  # seconds that two may seem to speak at once when they take turns
+
+
+class Shape(NamedTuple):
+    """How much a caption may hold."""
+
+    columns: int = 42
+    lines: int = 2
+
+    def check(self) -> Shape:
+        """Return itself.
+
+        Raises:
+            ConfigurationError: Nothing could be read in it.
+        """
+        for name, least in (("columns", _NARROWEST), ("lines", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise ConfigurationError(f"{name} is {value!r}; accepted: a whole number, {least} or more")
+        return self
+
+
+USUAL = Shape()
 
 
 @dataclass(frozen=True)
@@ -61,19 +83,19 @@ class _Unit:
         return _width(self.text)
 
 
-def srt(turns: Sequence[Paragraph]) -> str:
+def srt(turns: Sequence[Paragraph], shape: Shape = USUAL) -> str:
     """Give SubRip captions; the speaker's name stands where the speaker changes."""
     return "\n".join(
         f"{number}\n{_clock(caption.start, ',')} --> {_clock(caption.end, ',')}\n"
         + "".join(line.replace("-->", "->") + "\n" for line in caption.lines)
-        for number, caption in enumerate(arrange(turns, named=True), 1)
+        for number, caption in enumerate(arrange(turns, named=True, shape=shape), 1)
     )
 
 
-def vtt(turns: Sequence[Paragraph]) -> str:
+def vtt(turns: Sequence[Paragraph], shape: Shape = USUAL) -> str:
     """Give WebVTT captions; the speaker is the voice of each."""
     blocks = ["WEBVTT\n"]
-    for caption in arrange(turns, named=False):
+    for caption in arrange(turns, named=False, shape=shape):
         text = "\n".join(_voiced(label, lines, len(caption.parts) > 1) for label, lines in caption.parts)
         blocks.append(f"{_clock(caption.start, '.')} --> {_clock(caption.end, '.')}\n{text}\n")
     return "\n".join(blocks)
@@ -86,24 +108,31 @@ def _voiced(label: str, lines: Sequence[str], closed: bool) -> str:
     return f"<v {html.escape(label, quote=False)}>{text}" + ("</v>" if closed else "")
 
 
-def arrange(turns: Sequence[Paragraph], named: bool) -> list[Caption]:
+def arrange(turns: Sequence[Paragraph], named: bool, shape: Shape = USUAL) -> list[Caption]:
     """Cut turns into captions and give each its time; labels only where there are several.
 
     Args:
         turns: In order of time.
         named: Put the label into the text where it changes.
+        shape: How much each may hold.
+
+    Raises:
+        ConfigurationError: The shape is none.
     """
+    shape.check()
     several = len({turn.label for turn in turns}) > 1
     pieces: list[_Piece] = []
     last = ""
     for turn, alone in zip(turns, _alone(turns)):
         label = " ".join(turn.label.split()) if several else ""
-        for index, stretch in enumerate(_stretches(_units(turn.words))):
+        for index, stretch in enumerate(_stretches(_units(turn.words, shape.columns))):
             name = label if named and index == 0 and label != last else ""
-            pieces.extend(_named(_Piece(stretch, label, LINES if alone else 1, bool(name)), name))
+            room = shape if alone else shape._replace(lines=1)
+            pieces.extend(_named(_Piece(stretch, label, room, bool(name)), name))
         last = label
     pieces.sort(key=lambda piece: piece.start)
-    return _timed(list(_shared(_renamed(pieces) if named else pieces)))
+    cues = _renamed(pieces) if named else iter(pieces)
+    return _timed(list(_shared(cues) if shape.lines > 1 else ([piece] for piece in cues)))
 
 
 def _alone(turns: Sequence[Paragraph]) -> list[bool]:
@@ -120,11 +149,11 @@ def _alone(turns: Sequence[Paragraph]) -> list[bool]:
 
 @dataclass(frozen=True)
 class _Piece:
-    """Units of one speaker, how many lines they may take, and whether they begin with the name."""
+    """Units of one speaker, how much room they have, and whether they begin with the name."""
 
     units: list[_Unit]
     label: str
-    most: int
+    room: Shape
     named: bool = False
 
     @property
@@ -145,9 +174,9 @@ def _named(piece: _Piece, name: str) -> Iterator[_Piece]:
     units = piece.units
     if name:
         first = units[0]
-        before = _narrow(_Unit(f"{name}:", "", first.start, first.start))
+        before = _narrow(_Unit(f"{name}:", "", first.start, first.start), piece.room.columns)
         units = [*before, replace(first, delimiter=" "), *units[1:]]
-    for index, cut in enumerate(_cut(units, piece.most)):
+    for index, cut in enumerate(_cut(units, piece.room)):
         yield replace(piece, units=cut, named=bool(name) and index == 0)
 
 
@@ -162,20 +191,20 @@ def _renamed(pieces: Iterable[_Piece]) -> Iterator[_Piece]:
         last = piece.label
 
 
-def _units(words: Iterable[Word]) -> Iterator[_Unit]:
+def _units(words: Iterable[Word], columns: int) -> Iterator[_Unit]:
     for word in words:
         text = " ".join(word.text.split())
         delimiter = " " if word.delimiter.isspace() else word.delimiter
         if text:
-            yield from _narrow(_Unit(text, delimiter, word.start_time, word.end_time, word.is_eos))
+            yield from _narrow(_Unit(text, delimiter, word.start_time, word.end_time, word.is_eos), columns)
 
 
-def _narrow(unit: _Unit) -> Iterator[_Unit]:
+def _narrow(unit: _Unit, columns: int) -> Iterator[_Unit]:
     """Break what is wider than a line, at a space if there is one; its time is shared evenly."""
     texts: list[tuple[str, str]] = []
     rest, delimiter = unit.text, unit.delimiter
-    while _width(rest) > COLUMNS:
-        fit = _fitting(rest)
+    while _width(rest) > columns:
+        fit = _fitting(rest, columns)
         space = rest.rfind(" ", 1, fit + 1)
         head, tail = (rest[:space], rest[space + 1 :]) if space > 0 else (rest[:fit], rest[fit:])
         texts.append((head, delimiter))
@@ -187,11 +216,11 @@ def _narrow(unit: _Unit) -> Iterator[_Unit]:
         yield _Unit(text, before, start, start + step, unit.is_eos and index == len(texts) - 1)
 
 
-def _fitting(text: str) -> int:
+def _fitting(text: str, columns: int) -> int:
     total = 0
     for index, character in enumerate(text):
         total += _width(character)
-        if total > COLUMNS:
+        if total > columns:
             return index
     return len(text)
 
@@ -217,27 +246,27 @@ def _stretches(units: Iterable[_Unit]) -> Iterator[list[_Unit]]:
         yield stretch
 
 
-def _cut(units: list[_Unit], most: int) -> Iterator[list[_Unit]]:
-    """Take what fits into so many lines; if more follows, end at the last sentence or clause of it."""
+def _cut(units: list[_Unit], room: Shape) -> Iterator[list[_Unit]]:
+    """Take what fits; if more follows, end at the last sentence or clause of it."""
     start = 0
     while start < len(units):
-        count = _fits(units[start : start + most * COLUMNS], most)
+        count = _fits(units[start : start + room.lines * room.columns], room)
         if start + count < len(units):
             count = _best_end(units[start : start + count])
         yield units[start : start + count]
         start += count
 
 
-def _fits(units: Sequence[_Unit], most: int) -> int:
+def _fits(units: Sequence[_Unit], room: Shape) -> int:
     """Count the units that fill the lines and are said in time; at least one."""
     lines, used = 1, 0
     for index, unit in enumerate(units):
         if index and unit.end - units[0].start > LONGEST:
             return index
         width = unit.width + (_width(unit.delimiter) if used else 0)
-        if used + width <= COLUMNS:
+        if used + width <= room.columns:
             used += width
-        elif lines < most:
+        elif lines < room.lines:
             lines, used = lines + 1, unit.width
         else:
             return index
@@ -255,19 +284,22 @@ def _best_end(units: list[_Unit]) -> int:
     return len(units)
 
 
-def _wrapped(units: Sequence[_Unit]) -> tuple[str, ...]:
-    """Break into at most two lines of like length, after a mark if there is one near."""
-    if _line_width(units) <= COLUMNS:
+def _wrapped(units: Sequence[_Unit], columns: int) -> tuple[str, ...]:
+    """Break into two lines of like length, after a mark if there is one near; if they won't do, full ones."""
+    if _line_width(units) <= columns:
         return (_line(units),)
-    best, least = 1, math.inf
+    best, least = 0, math.inf
     for index in range(1, len(units)):
         one, two = _line_width(units[:index]), _line_width(units[index:])
-        if one <= COLUMNS and two <= COLUMNS:
+        if one <= columns and two <= columns:
             marked = not units[index - 1].text[-1].isalnum()
             cost = abs(one - two) - (8 if marked else 0)
             if cost < least:
                 best, least = index, cost
-    return (_line(units[:best]), _line(units[best:]))
+    if best:
+        return (_line(units[:best]), _line(units[best:]))
+    full = max(1, _fits(units, Shape(columns, 1)))
+    return (_line(units[:full]), *_wrapped(units[full:], columns))
 
 
 def _line(units: Sequence[_Unit]) -> str:
@@ -296,7 +328,7 @@ def _shared(pieces: Iterable[_Piece]) -> Iterator[list[_Piece]]:
 
 def _fit_together(first: _Piece, second: _Piece) -> bool:
     gap = second.start - first.start
-    return max(first.width, second.width) <= COLUMNS and gap < min(_needed([first]), EARLIEST)
+    return max(first.width, second.width) <= first.room.columns and gap < min(_needed([first]), EARLIEST)
 
 
 def _comfortable(cue: Sequence[_Piece]) -> float:
@@ -321,7 +353,7 @@ def _timed(cues: Sequence[Sequence[_Piece]]) -> list[Caption]:
         if index + 1 < len(cues):
             least = max(FLASH, _needed(cue) * _share(cues, index, start))
             following = max(cues[index + 1][0].start, start + least)
-        parts = tuple((piece.label, _wrapped(piece.units)) for piece in cue)
+        parts = tuple((piece.label, _wrapped(piece.units, piece.room.columns)) for piece in cue)
         captions.append(Caption(_milliseconds(start), _milliseconds(min(end, following)), parts))
         start = following
     return captions

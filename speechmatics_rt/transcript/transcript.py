@@ -260,17 +260,21 @@ class Transcript:
             rows.append(f'<p dir="auto" style="opacity: 0.6"><i>{html.escape(self.partial)}</i></p>')
         return f'<div dir="{self.direction}">{"".join(rows)}</div>'
 
-    def to_srt(self) -> str:
-        """Give SubRip captions; at most two lines of 42 columns."""
+    def to_srt(self, *, columns: int = 42, lines: int = 2) -> str:
+        """Give SubRip captions, of so many lines of so many columns at most (10 or more).
+
+        Raises:
+            ConfigurationError: Nothing could be read in so few.
+        """
         from . import captions  # few need them, and every import pays
 
-        return captions.srt(self.paragraphs)
+        return captions.srt(self.paragraphs, captions.Shape(columns, lines))
 
-    def to_vtt(self) -> str:
-        """Give WebVTT captions; at most two lines of 42 columns, with voices."""
+    def to_vtt(self, *, columns: int = 42, lines: int = 2) -> str:
+        """Give WebVTT captions, with voices; otherwise as :meth:`to_srt`."""
         from . import captions
 
-        return captions.vtt(self.paragraphs)
+        return captions.vtt(self.paragraphs, captions.Shape(columns, lines))
 
     # -- to a file and back --------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ SENTENCES = [
 
 def environment(**more: str) -> dict[str, str]:
     ours = ("SPEECHMATICS_API_KEY", "SPEECHMATICS_RT_URL", "NO_COLOR", "CI", "SSL_CERT_FILE")
+    more = {"XDG_CONFIG_HOME": os.devnull, **more}  # nobody's profiles
     inherited = {name: value for name, value in os.environ.items() if name not in ours}
     return {**inherited, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", "TERM": "xterm", **more}
 

@@ -14,7 +14,7 @@ import pytest
 
 from speechmatics_rt import __version__
 from speechmatics_rt.cli import ExitCode, main
-from speechmatics_rt.cli.arguments import EXAMPLES, SERVE_EXAMPLES, TRANSCRIBE_EXAMPLES, parser
+from speechmatics_rt.cli.options.arguments import EXAMPLES, SERVE_EXAMPLES, TRANSCRIBE_EXAMPLES, parser
 
 from .command import environment, run
 
@@ -44,7 +44,13 @@ def test_every_example_in_the_help_is_a_command_line_that_parses(examples: str) 
 
 
 def test_version() -> None:
-    assert run("--version") == (0, f"speechmatics-rt {__version__}\n", "")
+    code, out, err = run("--version")
+    assert (code, err) == (0, "")
+    first, *parts = out.splitlines()
+    assert first == f"speechmatics-rt {__version__}"
+    assert any(re.fullmatch(r"  connections +websocket-client 1\.\S+", part) for part in parts)
+    assert any(re.match(r"  recogniser +(ctranslate2 \d|missing: pip install)", part) for part in parts)
+    assert any(re.match(r"  microphone +(sounddevice \S+, (with|but)|missing)", part) for part in parts)
 
 
 def test_no_command_is_an_error_in_one_sentence(capsys) -> None:
@@ -66,7 +72,7 @@ def test_help_and_version_import_nothing_heavy() -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], env=environment(), capture_output=True, text=True, check=True
     )
-    assert done.stdout.splitlines()[1] == "[]"
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_in_process_the_signals_and_the_log_are_left_as_they_were() -> None:
@@ -75,7 +81,7 @@ def test_in_process_the_signals_and_the_log_are_left_as_they_were() -> None:
     handlers = (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
     package = logging.getLogger("speechmatics_rt")
     before = (list(package.handlers), package.level)
-    assert main(["transcribe", "no such.wav", "--url", "ws://127.0.0.1:1/v2"]) is ExitCode.USAGE
+    assert main(["transcribe", "no such.wav", "--url", "ws://127.0.0.1:1/v2"]) is ExitCode.AUDIO
     assert (list(package.handlers), package.level) == before
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
 

@@ -53,10 +53,10 @@ def test_what_was_heard_before_an_error_is_kept_in_the_file(tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
-def test_1_a_full_disk_is_told_once() -> None:
+def test_6_a_full_disk_is_told_once() -> None:
     with open("/dev/full", "wb") as full, start("transcribe", SPEECH, *LOCAL, stdout=full) as process:
         _, err = process.communicate(timeout=10)
-    assert process.returncode == 1
+    assert process.returncode == 6
     assert err == b"speechmatics-rt: error: can't write standard output: No space left on device\n"
 
 
@@ -66,14 +66,13 @@ def test_1_a_full_disk_is_told_once() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["no such.wav"], "no such.wav"),
         ([__file__, "--raw", "pcm_s16le"], "--raw and --sample-rate go together"),
         ([SPEECH, "--sample-rate", "16000"], "--raw and --sample-rate go together"),
         ([SPEECH, "--engine", "scripted"], "--engine goes with --local"),
         ([SPEECH, "--local", "--api-key", "k"], "--local needs no --api-key"),
         ([SPEECH, "--max-delay=-9"], "argument --max-delay: '-9' is not a number of seconds"),
         ([SPEECH, "--speed", "0"], "speed"),
-        ([SPEECH, "--format", "docx"], "invalid choice: 'docx'"),
+        ([SPEECH, "--format", "docx"], "there is no 'docx'; there are text, json"),
         ([SPEECH, "--nonsense"], "--nonsense"),
         ([SPEECH, "--captions", "live.txt"], "--captions 'live.txt': name it .vtt or .srt"),
         ([SPEECH], "SPEECHMATICS_API_KEY"),
@@ -106,10 +105,16 @@ def test_2_a_wrong_config_file_is_told_by_what_is_wrong_in_it(tmp_path: Path, te
     assert says in err
 
 
-def test_2_audio_that_cuts_a_sample() -> None:
+def test_5_audio_that_is_not_there() -> None:
+    code, err = failure("no such.wav", *LOCAL)
+    assert code == 5
+    assert "no such.wav" in err
+
+
+def test_5_audio_that_cuts_a_sample() -> None:
     with LocalServer() as server:
         code, err = failure("-", *RAW, "--url", server.url, stdin=SECOND + b"x")
-    assert code == 2
+    assert code == 5
     assert "cuts a sample in two" in err
 
 
@@ -175,7 +180,7 @@ def test_4_the_time_that_is_told_is_how_long_it_went_well() -> None:
 
 def test_tracebacks_are_for_vv_alone() -> None:
     code, _, err = run("transcribe", "no such.wav", "--url", "ws://127.0.0.1:1/v2", "-vv")
-    assert code == 2
+    assert code == 5
     assert "Traceback" in err
     assert err.splitlines()[-1].startswith("speechmatics-rt: error: ")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from speechmatics_rt.cli.files import read_settings, read_text
+from speechmatics_rt.cli.options.files import read_settings, read_text
 from speechmatics_rt.exceptions import ConfigurationError
 from speechmatics_rt.local import LocalServer
 
@@ -228,7 +228,7 @@ def test_translations_that_a_file_asks_for_are_not_dropped_either(tmp_path: Path
     options = ("--config", tmp_path / "config.json", "-f", "srt", "--url", "ws://127.0.0.1:1/v2")
     code, _, err = run("transcribe", SPEECH, *options)
     assert code == 2
-    assert "captions hold no translations" in err
+    assert "each language goes to a file of its own" in err
 
 
 @pytest.mark.parametrize(

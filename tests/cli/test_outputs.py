@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from speechmatics_rt.cli.places import Place, check_apart
+from speechmatics_rt.cli.outputs.places import Place, check_apart
 from speechmatics_rt.exceptions import ConfigurationError
 from speechmatics_rt.local import Fault, LocalServer
 
@@ -307,7 +307,7 @@ def test_what_does_not_fit_on_a_disk_goes_to_stdout_whole(here: Path, small_disk
         place.write_text("before")
     fill(small_disk)
     code, out, err = in_shell(f"{RT} call.wav -f {form} -o {place}", cwd=here)
-    assert code == 1
+    assert code == 6
     assert err == (
         f"speechmatics-rt: error: can't write '{place}': No space left on device; "
         "it goes to standard output instead\n"
@@ -327,7 +327,7 @@ def test_lines_that_no_longer_fit_follow_on_stdout_and_none_is_cut(here: Path, s
     (small_disk / "filler").write_bytes(bytes(57344))  # room for two pages
     place = small_disk / "talk.jsonl"
     code, out, err = in_shell(f"{RT} call.wav -f jsonl -o {place}", cwd=here)
-    assert code == 1
+    assert code == 6
     assert err.count("No space left on device") == 1
     kept, rest = place.read_text(), out
     assert kept.endswith("}\n")
@@ -340,7 +340,7 @@ def test_lines_that_no_longer_fit_follow_on_stdout_and_none_is_cut(here: Path, s
 @pytest.mark.parametrize("form", ["text", "jsonl"])
 def test_a_device_that_takes_nothing_is_named(here: Path, form: str) -> None:
     code, out, err = in_shell(f"{RT} call.wav -f {form} -o /dev/full", cwd=here)
-    assert code == 1
+    assert code == 6
     assert "can't write '/dev/full': No space left on device" in err
     assert "Good" in out
 
@@ -348,7 +348,7 @@ def test_a_device_that_takes_nothing_is_named(here: Path, form: str) -> None:
 @pytest.mark.parametrize("form", ["text", "srt"])
 def test_a_limit_on_the_size_of_files_costs_no_word(here: Path, form: str) -> None:
     code, out, err = in_shell(f"ulimit -f 0; {RT} call.wav -f {form} -o out.txt | cat", cwd=here)
-    assert code == 1
+    assert code == 6
     assert "can't write 'out.txt': File too large" in err
     assert "welcome to the reading room." in " ".join(out.split())
 
@@ -392,7 +392,7 @@ def test_a_folder_that_vanished_costs_no_word(here: Path, form: str) -> None:
             server.wait_for_session().wait_for(lambda record: record.said("AddTranscript"))
             (here / "gone").rmdir()
             out, err = process.communicate(timeout=10)
-    assert process.returncode == 1
+    assert process.returncode == 6
     assert f"can't write '{here}/gone/out': No such file or directory" in err.decode()
     assert "Good" in out.decode()
     assert "reading" in out.decode()
@@ -410,7 +410,7 @@ def test_an_error_of_the_service_and_one_of_the_disk_are_both_told(here: Path) -
 def test_a_pipe_whose_reader_died_costs_no_word(here: Path) -> None:
     os.mkfifo(here / "pipe")
     code, out, err = in_shell(f"true < pipe & {RT} call.wav -o pipe", cwd=here)
-    assert (code, out) == (1, TEXT)
+    assert (code, out) == (6, TEXT)
     assert "can't write 'pipe': Broken pipe" in err
 
 
@@ -426,13 +426,13 @@ def test_captions_that_cannot_be_written_warn_once_and_the_transcript_goes_on(
     assert err == (
         f"speechmatics-rt: warning: can't write --captions '{small_disk}/live.vtt': No space left on device\n"
     )
-    assert code == 1  # not all went well
+    assert code == 6  # not all went well
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
 def test_captions_that_go_well_hide_no_line_that_did_not(here: Path) -> None:
     code, out, err = in_shell(f"{RT} call.wav -f jsonl -o /dev/full --captions live.vtt", cwd=here)
-    assert code == 1
+    assert code == 6
     assert "EndOfTranscript" in out
     assert err.count("\n") == 1
 

@@ -229,3 +229,44 @@ def test_the_log_of_a_job_is_plain_lines_even_if_it_is_a_terminal(env: dict[str,
         _, received = serve.finish()
     assert "\x1b" not in received
     assert received.index("session 1 began") < received.index("session 1 ended well")
+
+
+def test_a_container_takes_any_key_and_tells_its_health() -> None:
+    import urllib.request
+
+    with start("serve", "--port", "0", "--container", "--key", "k3y") as process:
+        url = process.stdout.readline().decode().strip()
+        assert run("transcribe", SPEECH, "--url", url, "--api-key", "another")[0] == 0
+        with urllib.request.urlopen(url.replace("ws:", "http:").replace("/v2", "/live"), timeout=10) as page:
+            assert page.status == 200
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+def test_a_limit_of_duration_ends_a_session_and_keeps_what_was_heard() -> None:
+    with start("serve", "--port", "0", "--duration-limit", "6") as process:
+        url = process.stdout.readline().decode().strip()
+        code, out, err = run("transcribe", SPEECH, "--url", url)
+        process.terminate()
+        process.communicate(timeout=20)
+    assert code == 0  # as of the service: it warns, and ends the transcript
+    assert out.startswith("Good morning")
+    assert "warning: more than 6 s of audio (duration_limit_exceeded)" in err
+
+
+@pytest.mark.parametrize(("host", "url"), [("0.0.0.0", "ws://127.0.0.1:"), ("localhost", "ws://localhost:")])
+def test_who_serves_other_machines_is_told_so_loudly(host: str, url: str) -> None:
+    with start("serve", "--port", "0", "--host", host, "-q") as process:
+        address = process.stdout.readline().decode().strip()
+        assert address.startswith(url)
+        assert run("transcribe", SPEECH, "--url", address)[0] == 0
+        process.terminate()
+        _, err = process.communicate(timeout=20)
+    loud = b"warning: --host 0.0.0.0: WHOEVER REACHES THIS MACHINE, WITHOUT A KEY, may use this server; see"
+    assert (loud in err) is (host == "0.0.0.0")
+
+
+def test_an_address_that_is_not_of_this_machine_is_told() -> None:
+    code, out, err = run("serve", "--port", "0", "--host", "192.0.2.1")
+    assert (code, out) == (2, "")
+    assert "can't listen on 192.0.2.1, port 0: " in err

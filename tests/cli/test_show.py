@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import pytest
 
-from speechmatics_rt.cli.flow import Flow, Token, plain
+from speechmatics_rt.cli.outputs.flow import Flow, Token, plain
 from speechmatics_rt.cli.show import ALERT, GREY, LIVE, Screen, below, ending_of, progress, width
 from speechmatics_rt.cli.view import progress_of, side_by_side
 from speechmatics_rt.local import LocalServer

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from speechmatics_rt.cli.options.asked import Asked
 from speechmatics_rt.cli.show import Screen
 from speechmatics_rt.cli.signals import Interrupts
+from speechmatics_rt.cli.sources import Given
 from speechmatics_rt.cli.streams import Stream
 from speechmatics_rt.local import Fault, LocalServer
 
@@ -144,7 +146,7 @@ def test_what_the_first_the_second_and_the_third_signal_mean() -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupts(signal.SIGTERM)  # nothing was heard that could be lost
     client = FakeClient()
-    interrupts.start(client, type("Asked", (), {"sources": None, "options": {}}))
+    interrupts.start(client, Asked(Given(lambda: None, [], []), {}, []))
     interrupts(signal.SIGHUP)
     interrupts(signal.SIGHUP)  # once from the terminal, once from the shell
     assert (client.stops, interrupts.stopping) == (1, True)

@@ -13,7 +13,14 @@ import webvtt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechmatics_rt import AudioFormat, Client, MultiChannelClient, Transcript, TranscriptionConfig
+from speechmatics_rt import (
+    AudioFormat,
+    Client,
+    ConfigurationError,
+    MultiChannelClient,
+    Transcript,
+    TranscriptionConfig,
+)
 from speechmatics_rt.local import LocalServer
 
 PCM = AudioFormat("pcm_s16le", 16000)
@@ -161,3 +168,25 @@ def test_a_line_each_has_a_voice_each() -> None:
     )
     assert "A: Yes.\nB<: No.\n" in transcript.to_srt()
     assert next(iter(webvtt.from_buffer(io.StringIO(transcript.to_vtt())))).text == "Yes.\nNo."
+
+
+@pytest.mark.parametrize(("columns", "lines"), [(10, 1), (20, 3), (32, 2), (80, 1), (25, 5)])
+def test_captions_of_any_shape_hold_every_word_and_no_more_than_they_may(
+    transcript: Transcript, columns: int, lines: int
+) -> None:
+    text = transcript.to_vtt(columns=columns, lines=lines)
+    cues = webvtt.from_buffer(io.StringIO(text))
+    said = "".join("".join(cue.text.split()) for cue in cues)
+    assert sorted(said) == sorted("".join(spoken(transcript)))
+    for cue in cues:
+        rows = cue.text.splitlines()
+        assert len(rows) <= lines
+        assert all(len(row) <= columns for row in rows)
+    named = srt.parse(transcript.to_srt(columns=columns, lines=lines))
+    assert all(len(cue.content.splitlines()) <= lines for cue in named)
+
+
+@pytest.mark.parametrize("shape", [{"columns": 9}, {"lines": 0}, {"columns": 40.5}])
+def test_a_shape_in_which_nothing_can_be_read_is_refused(transcript: Transcript, shape: Any) -> None:
+    with pytest.raises(ConfigurationError, match="or more"):
+        transcript.to_srt(**shape)

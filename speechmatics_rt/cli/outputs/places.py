@@ -9,7 +9,7 @@ from collections.abc import Hashable, Sequence
 from contextlib import ExitStack
 from typing import NamedTuple, Optional
 
-from ..exceptions import ConfigurationError
+from ...exceptions import ConfigurationError
 
 __all__ = ["Place", "check_apart", "unwritable"]
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Optional
 
-from ..transcript import Word
+from ...transcript import Word
 
-__all__ = ["Flow", "Token", "plain"]
+__all__ = ["GREY", "Flow", "Token", "plain"]
 
 _PATIENCE = 2.0  # s of audio that a line, once begun, may be silent while another channel has more to say
 
 # Of the 256 colours, those that can be read on black and on white alike: the contrast is above 4 on both.
 # The 16 basic ones can't be used for this: every theme has some that it can't show on its background.
+# "Bright black", the usual grey, is the background itself in some themes.
+GREY = "38;5;243"
 _SPEAKERS = (30, 130, 133, 28, 63, 161)
 
 
@@ -29,6 +31,9 @@ class Flow:
     What was given once is never changed; a mark that arrives later continues its word. Channels that speak
     at once are given sentence by sentence: while the line of one goes on, the words of the others wait.
 
+    Args:
+        timestamps: Begin each line with the time of its first word.
+
     Example:
         >>> flow = Flow()
         >>> plain(flow.more([Word("Yes", 0, 1, "Yes", speaker="S1")]))
@@ -37,7 +42,8 @@ class Flow:
         '.\\n'
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, timestamps: bool = False) -> None:
+        self._timestamps = timestamps
         self._channels: tuple[Sequence[Word], ...] = ()  # all final words so far
         self._counts: list[int] = []  # words given, by channel
         self._current = 0  # the channel of the last word given
@@ -105,6 +111,10 @@ class Flow:
         word = self._next(channel)
         label = " ".join(name for name in (word.channel, word.speaker) if name)
         if label != self._label:
+            self._end_line(tokens)
+        if self._timestamps and not self._open:
+            tokens += [Token(f"[{_stamp(word.start_time)}]", GREY), Token(" ")]
+        if label != self._label:
             self._speaker(tokens, label)
         delimiter = word.delimiter if self._open else ""
         self._counts[channel] += 1
@@ -126,7 +136,6 @@ class Flow:
             self._end_line(tokens)
 
     def _speaker(self, tokens: list[Token], label: str) -> None:
-        self._end_line(tokens)
         self._label = label
         if label:
             tokens += [Token(f"{label}:", self.style(label)), Token(" ")]
@@ -144,6 +153,11 @@ class Flow:
         for text in self._waiting:
             tokens += [Token(text), Token("\n")]
         self._waiting.clear()
+
+
+def _stamp(seconds: float) -> str:
+    minutes, second = divmod(round(seconds * 1000), 60_000)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{second / 1000:06.3f}"
 
 
 def plain(tokens: Iterable[Token]) -> str:

@@ -9,21 +9,43 @@ import secrets
 import stat
 import time
 from collections.abc import Mapping
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, NamedTuple, Optional, Union
 
-from ..exceptions import ConfigurationError
-from ..transcript import Transcript
+from ...exceptions import ConfigurationError
+from ...transcript import Transcript
+from ..streams import Raw, put
 from .places import Place, unwritable
-from .streams import Raw, put
 
-__all__ = ["CAPTIONS", "Captions", "Output", "cause_of", "json_line", "json_text", "opened"]
+__all__ = [
+    "CAPTIONS",
+    "Captions",
+    "Output",
+    "Shape",
+    "captions_text",
+    "cause_of",
+    "json_line",
+    "json_text",
+    "opened",
+]
 
 _LONG = 0.05  # s of work to write captions of some 10,000 words
 _SLOW = 1.0  # s that no machine is too busy for: the disk is slow
 _FULL = (errno.ENOSPC, errno.EDQUOT) if hasattr(errno, "EDQUOT") else (errno.ENOSPC,)
 
 
-CAPTIONS: dict[str, Callable[[Transcript], str]] = {"srt": Transcript.to_srt, "vtt": Transcript.to_vtt}
+CAPTIONS = ("srt", "vtt")
+
+
+class Shape(NamedTuple):
+    """How much a caption may hold."""
+
+    columns: int = 42
+    lines: int = 2
+
+
+def captions_text(form: str, transcript: Transcript, shape: Shape) -> str:
+    write = transcript.to_srt if form == "srt" else transcript.to_vtt
+    return write(columns=shape.columns, lines=shape.lines)
 
 
 def json_text(document: Mapping[str, Any]) -> str:
@@ -173,15 +195,17 @@ class Captions:
 
     Args:
         place: Its name says the format; see :meth:`form_of`.
+        shape: How much each caption may hold.
         warn: Told once why it can't be written.
 
     Raises:
         ConfigurationError: It can't be opened.
     """
 
-    def __init__(self, place: Place, warn: Callable[[str], None]) -> None:
+    def __init__(self, place: Place, shape: Shape, warn: Callable[[str], None]) -> None:
         self._place = place
-        self._text = CAPTIONS[self.form_of(place.name)]
+        self._form = self.form_of(place.name)
+        self._shape = shape
         self._file = opened(place)
         self._warn = warn
         self._warned = self._due = False
@@ -212,7 +236,7 @@ class Captions:
             return
         began, worked = time.monotonic(), time.thread_time()
         try:
-            self._file.write(self._text(transcript))
+            self._file.write(captions_text(self._form, transcript, self._shape))
             self.whole = True
         except OSError as exc:
             self.whole = False

@@ -1,0 +1,25 @@
+"""``speechmatics-rt devices``: the microphones there are."""
+
+from __future__ import annotations
+
+from ..audio import Microphone
+from ..exceptions import AudioError
+from .options import ExitCode
+from .sources import device_table
+from .streams import Stream
+
+__all__ = ["devices"]
+
+
+def devices(out: Stream) -> ExitCode:
+    """Run the command.
+
+    Raises:
+        ConfigurationError: The package or the library that records is missing.
+        AudioError: No device records.
+    """
+    found = Microphone.list_devices()
+    if not found:
+        raise AudioError("no device records; plug a microphone in, or set one as the default of the system")
+    out.write(device_table(found))
+    return ExitCode.OK

@@ -1,0 +1,199 @@
+"""The command line: its commands, their help, and how it says that it is wrong."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn, Optional
+
+from ..streams import Stream
+from .completion import SHELLS, complete
+from .exits import EXIT_CODES, ExitCode
+from .profiles import arguments_of, config_path, is_exposed, read_profile, requested
+from .serve import SERVE_EXAMPLES, add_serve
+from .transcribe import TRANSCRIBE_EXAMPLES, add_transcribe
+from .version import Version
+
+__all__ = ["EXAMPLES", "PROG", "parse", "parser"]
+
+PROG = "speechmatics-rt"
+KEY_VARIABLE = "SPEECHMATICS_API_KEY"
+
+EXAMPLES = """\
+examples:
+  speechmatics-rt transcribe talk.wav              the key is in SPEECHMATICS_API_KEY
+  speechmatics-rt transcribe talk.wav --local      offline, without a key
+  speechmatics-rt transcribe talk.mp3 -l fr --diarization speaker -f srt -o talk.srt
+  speechmatics-rt transcribe mic --partials        what you say, until Ctrl-C
+  speechmatics-rt serve --engine whisper           a server for your own programs
+  speechmatics-rt transcribe --help                more examples, and all options
+"""
+
+
+_COMPLETION = f"""\
+Print what a shell needs to complete our options. To have it always, put a line into
+
+  ~/.bashrc                   eval "$({PROG} completion bash)"
+  ~/.zshrc, after compinit    eval "$({PROG} completion zsh)"
+  ~/.config/fish/config.fish  {PROG} completion fish | source
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    where = ""  # what is read, if it isn't the command line
+
+    def error(self, message: str) -> NoReturn:
+        """Say one sentence in place of the whole usage."""
+        where = f"{self.where}: " if self.where else ""
+        self.exit(ExitCode.USAGE, f"{PROG}: error: {where}{message} (see {self.prog} --help)\n")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Refuse unknown options at once: who knows the known ones can say which was meant."""
+        namespace, unknown = super().parse_known_args(args, namespace)
+        for word in unknown:
+            name = word.partition("=")[0]
+            if name.startswith("-"):
+                self.error(f"there is no option {name}{_meant(name, self._option_string_actions)}")
+        return namespace, unknown
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        choices = list(action.choices or ())
+        if choices and value not in choices:
+            there = ", ".join(map(str, choices))
+            text = f"there is no {value!r}{_meant(str(value), choices)}; there are {there}"
+            raise argparse.ArgumentError(action, text)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        # argparse means None for a stream that is missing, and would take it for another one.
+        if file is not None:
+            out = file is sys.stdout
+            Stream(file, "standard output" if out else "standard error", vital=out).write(message)
+
+
+def _meant(given: str, known: Iterable[str]) -> str:
+    """Ask for the nearest name, if there is one."""
+    import difflib  # who is right does not need it
+
+    near = difflib.get_close_matches(given, list(known), n=1, cutoff=0.7)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def parse(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """Read the command line, over what a profile says.
+
+    Raises:
+        ConfigurationError: The profile can't be read.
+        SystemExit: After ``--help`` and ``--version``, and with code 2 if the command line is wrong.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    whole = parser()
+    complete(whole)
+    if words[:1] == ["transcribe"] and not {"-h", "--help"} & set(words):
+        _take_profile(whole, words)
+    return whole.parse_args(words)
+
+
+def _take_profile(whole: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """Make the options of a profile the defaults; of one that was not asked for, variables come first."""
+    name = requested(words)
+    profile = read_profile(name)
+    if not profile:
+        return
+    command = _command(whole, "transcribe")
+    where = f"profile {name or 'default'!r} in {config_path()}"
+    command.where = where
+    said = vars(command.parse_args(arguments_of(profile, where)))
+    command.where = ""
+    usual = vars(command.parse_args([]))
+    kept = {key: value for key, value in said.items() if value != usual[key]}
+    for key, variable in (("api_key", KEY_VARIABLE), ("url", "SPEECHMATICS_RT_URL")):
+        if (name is None and os.environ.get(variable)) or "--local" in words:
+            kept.pop(key, None)
+    if any(word.partition("=")[0] == "--url" for word in words):
+        kept.pop("local", None)
+    command.set_defaults(**kept, exposed=is_exposed(profile))
+
+
+def _command(whole: argparse.ArgumentParser, name: str) -> _Parser:
+    for action in whole._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found: _Parser = action.choices[name]
+            return found
+    raise LookupError(name)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the parser of the whole command line."""
+    whole = _Parser(
+        prog=PROG,
+        description="Transcribe audio with the Speechmatics Real-Time API, or offline.",
+        epilog=f"{EXAMPLES}\n{EXIT_CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    whole.add_argument(
+        "--version", action=Version, nargs=0, help="ours, and which optional parts are installed"
+    )
+    commands = whole.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    common = _Parser(add_help=False)
+    common.add_argument(
+        "-v",
+        "--verbose",
+        action="count",
+        default=0,
+        help="log to stderr what happens; -vv also every message, and tracebacks of errors",
+    )
+    common.add_argument(
+        "-q", "--quiet", action="store_true", help="say nothing on stderr but errors; no bar, no partials"
+    )
+    common.add_argument(
+        "--color",
+        choices=["auto", "always", "never"],
+        default="auto",
+        help="auto: on a terminal, unless NO_COLOR is set",
+    )
+    transcribe = commands.add_parser(
+        "transcribe",
+        help="transcribe a file, standard input or the microphone",
+        usage=f"{PROG} transcribe (FILE | - | mic | --channel LABEL=FILE ...) [options]",
+        description="Transcribe a file, standard input or the microphone. Text goes to stdout, all else to "
+        "stderr.",
+        epilog=f"{TRANSCRIBE_EXAMPLES}\n{EXIT_CODES}\n"
+        "Ctrl-C ends the audio and waits for the rest of its transcript; once more, and it ends at once.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        parents=[common],
+    )
+    add_transcribe(transcribe)
+    transcribe.set_defaults(exposed=False)  # a key in a file of profiles
+    commands.add_parser(
+        "devices",
+        help="list the microphones",
+        description="List the devices that record, for 'transcribe mic --device'; * is the default.",
+        allow_abbrev=False,
+        parents=[common],
+    )
+    completion = commands.add_parser(
+        "completion",
+        help="print what a shell needs to complete our options",
+        usage=f"{PROG} completion (bash | zsh | fish)",
+        description=_COMPLETION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        parents=[common],
+    )
+    completion.add_argument("shell", choices=SHELLS, metavar="SHELL", help="bash, zsh or fish")
+    serve = commands.add_parser(
+        "serve",
+        help="run a local server that speaks the same protocol",
+        usage=f"{PROG} serve [options]",
+        description="Run a local server that speaks the Real-Time protocol, until Ctrl-C; print its URL.",
+        epilog=SERVE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        parents=[common],
+    )
+    add_serve(serve)
+    return whole

@@ -1,0 +1,169 @@
+"""What ``speechmatics-rt transcribe`` is asked for: all that can be wrong in it is wrong here, before any I/O
+but a look at the files."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Optional
+
+from ...config import AudioFormat, header_line
+from ...exceptions import ConfigurationError
+from ..outputs.documents import WORDS_ALONE, places_in
+from ..outputs.places import Place
+from ..outputs.wav import WavFile
+from ..sources.given import MICROPHONE, Given, channels_of, given, labels_of
+from .files import Settings, read_settings
+from .recognition import recognition, told_by_option
+
+__all__ = ["Asked", "asked"]
+
+
+class Asked(NamedTuple):
+    """A session to be had.
+
+    Attributes:
+        audio: What is to be heard.
+        options: What ``Client.stream`` and ``MultiChannelClient.stream`` take besides.
+        documents: The forms of the transcript, and where each goes.
+    """
+
+    audio: Given
+    options: dict[str, Any]
+    documents: list[tuple[str, Place]]
+
+    @property
+    def languages(self) -> list[str]:
+        """Those it is translated into."""
+        translation = self.options.get("translation_config")
+        return [] if translation is None else list(translation.target_languages)
+
+
+def asked(arguments: argparse.Namespace, saved: Optional[WavFile] = None) -> Asked:
+    """Turn the command line into a session.
+
+    Args:
+        saved: Where ``--save`` keeps the audio of a microphone.
+
+    Raises:
+        ConfigurationError: It does not fit together, or an option is wrong.
+        AudioError: A file is missing, empty, or not what it is said to be.
+    """
+    for wrong, why in _contradictions(arguments):
+        if wrong:
+            raise ConfigurationError(why)
+    channels = channels_of(arguments.channel or [])
+    labels = [] if arguments.split is None else labels_of(arguments.split)
+    settings = Settings({}) if arguments.config is None else read_settings(arguments.config)
+    options: dict[str, Any] = {
+        **recognition(arguments, settings, channels=list(channels) or labels),
+        "speed": arguments.speed,
+        "timeout": arguments.timeout,
+        "ws_headers": _headers(arguments.header or []),
+    }
+    documents = _documents(arguments, channels or labels)
+    _check_forms(documents, options)
+    audio = given(arguments, channels, labels, _said_format(arguments, settings), saved)
+    return Asked(audio, {**options, "audio_format": audio.audio_format}, documents)
+
+
+def _contradictions(arguments: argparse.Namespace) -> Iterator[tuple[bool, str]]:
+    """List what can't be asked for together, and whether it is."""
+    recorded = arguments.file == MICROPHONE
+    for option in ("raw", "speed", "split", "mix"):
+        yield (
+            getattr(arguments, option) not in (None, False) and recorded,
+            f"a microphone takes no --{option}",
+        )
+    for option in ("device", "save"):
+        given = getattr(arguments, option) is not None
+        yield given and not recorded, f"--{option} goes with {MICROPHONE}, the microphone"
+    for option in ("split", "mix"):
+        given = getattr(arguments, option) not in (None, False)
+        yield given and arguments.file is None, f"--{option} goes with FILE, a WAV of several channels"
+        yield given and arguments.raw is not None, f"--{option} takes a WAV, not --raw"
+    yield arguments.split is not None and arguments.mix, "take --split or --mix, not both"
+    raw, rate = arguments.raw is not None, arguments.sample_rate is not None
+    yield raw != rate and not recorded, "--raw and --sample-rate go together"
+    yield arguments.engine is not None and not arguments.local, "--engine goes with --local"
+    insecure = arguments.ssl_mode == "insecure"
+    yield arguments.local and insecure, "--local needs no --ssl-mode"
+    yield arguments.local and arguments.temporary_key, "--local needs no --temporary-key"
+    # The key itself would go to whoever is in between.
+    yield insecure and arguments.temporary_key, "--temporary-key takes no --ssl-mode insecure"
+    two = arguments.model is not None and arguments.operating_point is not None
+    yield two, "take --model or --operating-point, its former name, not both"
+    yield arguments.local and arguments.api_key is not None, "--local needs no --api-key"
+    drops = arguments.drop_every is not None
+    yield drops and not arguments.local, "--drop-every goes with --local"
+    # Or nothing new is ever heard.
+    yield drops and not arguments.drop_every >= 2, "--drop-every takes 2 seconds or more"
+    unnamed = arguments.file is None and not arguments.channel
+    yield unnamed, "name a FILE, - for standard input, or mic for the microphone"
+    yield bool(arguments.file is not None and arguments.channel), "name a FILE or --channel, not both"
+    only = arguments.diarization == "none"
+    yield bool(arguments.channel) and only, "--channel needs no --diarization none"
+    yield arguments.split is not None and only, "--split needs no --diarization none"
+
+
+def _headers(texts: Sequence[str]) -> dict[str, str]:
+    """Read ``NAME=VALUE`` as often as it stands there."""
+    headers: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigurationError(f"--header {text!r}: write NAME=VALUE")
+        header_line(name, value)
+        headers[name] = value
+    return headers
+
+
+def _documents(arguments: argparse.Namespace, labels: Iterable[str]) -> list[tuple[str, Place]]:
+    """Say what goes where: one form to stdout or to ``-o``, any number into ``--output-dir``."""
+    forms: list[str] = arguments.format
+    if arguments.output_dir is not None:
+        if arguments.output is not None:
+            raise ConfigurationError("take -o or --output-dir, not both")
+        places = places_in(arguments.output_dir, _stem(arguments.file, labels), forms)
+        return list(places.items())
+    if len(forms) > 1:
+        raise ConfigurationError("several formats go to files: name their folder with --output-dir")
+    if arguments.output is None:
+        return [(forms[0], Place("standard output", "", 1))]
+    return [(forms[0], Place.of("-o", arguments.output, standard=1))]
+
+
+def _stem(file: Optional[str], labels: Iterable[str]) -> str:
+    """Name what is written after what is heard."""
+    if file is None:
+        return "-".join(labels).replace("/", "_").replace(os.sep, "_")
+    if file == "-":
+        return "stdin"
+    return os.path.splitext(os.path.basename(file))[0]
+
+
+def _check_forms(documents: Sequence[tuple[str, Place]], options: Mapping[str, Any]) -> None:
+    """Refuse a form that would drop what was asked for, if no other one holds it."""
+    forms = [form for form, _ in documents]
+    if not all(form in WORDS_ALONE for form in forms):
+        return
+    if "translation_config" in options and documents[0][1].descriptor is not None:
+        raise ConfigurationError(
+            f"--translate and --format {forms[0]}: each language goes to a file of its own; name the first "
+            "with -o, or their folder with --output-dir; or take text, json or jsonl"
+        )
+    if "audio_events_config" in options:
+        raise ConfigurationError(
+            f"--audio-events and --format {','.join(forms)}: it holds no sounds; take text, json or jsonl "
+            "(and --captions for a file of captions beside it)"
+        )
+
+
+def _said_format(arguments: argparse.Namespace, settings: Settings) -> AudioFormat:
+    """Return what the audio is said to be."""
+    form = settings.audio_format or {}
+    if arguments.raw is not None:
+        form = {"encoding": arguments.raw, "sample_rate": arguments.sample_rate}
+    with told_by_option(arguments):
+        return AudioFormat.from_dict(form)

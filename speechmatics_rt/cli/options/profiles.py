@@ -1,0 +1,116 @@
+"""Options that are kept in a file: ``~/.config/speechmatics-rt/config.toml``, a table a profile.
+
+What stands there is read by the parser of the command itself, so it is checked, and told, like the options.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional
+
+from ...exceptions import ConfigurationError
+from .files import read_text
+
+__all__ = ["arguments_of", "config_path", "is_exposed", "read_profile", "requested"]
+
+_DEFAULT = "default"
+_OTHERS_MAY_READ = 0o077
+_SECRET = ("api-key", "auth-token", "header")
+
+
+def config_path() -> str:
+    """Tell where the file is, or would be."""
+    home = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
+    return os.path.join(home, "speechmatics-rt", "config.toml")
+
+
+def requested(argv: Sequence[str]) -> Optional[str]:
+    """Find ``--profile`` in a command line that is not read yet.
+
+    Example:
+        >>> requested(["transcribe", "a.wav", "--profile=work"]), requested(["serve"])
+        ('work', None)
+    """
+    for number, word in enumerate(argv):
+        if word == "--":
+            break
+        if word == "--profile" and number + 1 < len(argv):
+            return argv[number + 1]
+        if word.startswith("--profile="):
+            return word.partition("=")[2]
+    return None
+
+
+def read_profile(name: Optional[str]) -> dict[str, Any]:
+    """Read a profile; without a name the one called ``default``, if there is one.
+
+    Raises:
+        ConfigurationError: The file can't be read, is no TOML, or has no such profile.
+    """
+    path = config_path()
+    if not os.path.exists(path):
+        if name is None:
+            return {}
+        raise ConfigurationError(f"--profile {name!r}: there is no {path}; write [{name}] and options in it")
+    profiles = _parsed(path)
+    found = profiles.get(_DEFAULT if name is None else name)
+    if found is None and name is None:
+        return {}
+    if not isinstance(found, dict):
+        there = ", ".join(key for key, value in profiles.items() if isinstance(value, dict))
+        raise ConfigurationError(
+            f"--profile {name!r} is none of those in {path}: {there or 'there are none'}"
+        )
+    return found
+
+
+def _parsed(path: str) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        try:
+            import tomli as tomllib
+        except ImportError as exc:
+            raise ConfigurationError(
+                f"{path} needs one more package on Python {sys.version_info[0]}.{sys.version_info[1]}: "
+                "pip install 'speechmatics-rt-sync[cli]'"
+            ) from exc
+    try:
+        parsed: dict[str, Any] = tomllib.loads(read_text("the file of profiles", path))
+    except tomllib.TOMLDecodeError as exc:
+        raise ConfigurationError(f"{path} is no TOML: {exc}") from exc
+    return parsed
+
+
+def is_exposed(profile: Mapping[str, Any]) -> bool:
+    """Tell whether it holds a key, in a file that others may read."""
+    holds = any(_option(key) in _SECRET for key in profile)
+    return holds and os.name != "nt" and bool(os.stat(config_path()).st_mode & _OTHERS_MAY_READ)
+
+
+def _option(key: str) -> str:
+    return key.replace("_", "-")
+
+
+def arguments_of(profile: Mapping[str, Any], where: str) -> list[str]:
+    """Write a profile as a command line.
+
+    Raises:
+        ConfigurationError: A value is no option's.
+
+    Example:
+        >>> arguments_of({"language": "de", "partials": True, "vocab": ["a", "b"]}, "")
+        ['--language=de', '--partials', '--vocab=a', '--vocab=b']
+    """
+    words: list[str] = []
+    for key, value in profile.items():
+        for one in value if isinstance(value, list) else [value]:
+            if one is True:
+                words.append(f"--{_option(key)}")
+            elif isinstance(one, (str, int, float)) and one is not False:
+                words.append(f"--{_option(key)}={one}")
+            elif one is not False:
+                raise ConfigurationError(f"{where}: {key} is no text, number, true, false or list of them")
+    return words

@@ -1,0 +1,314 @@
+"""The options of ``speechmatics-rt transcribe``."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ...config import AudioEncoding
+from .values import LINES, PAUSE, SECONDS, SHARE, SPEED, VOLUME, WIDTH, Languages, entry, forms
+from .vocabulary import replacement, vocabulary
+
+__all__ = ["TRANSCRIBE_EXAMPLES", "add_transcribe"]
+
+TRANSCRIBE_EXAMPLES = """\
+examples:
+  speechmatics-rt transcribe talk.wav                        the key is in SPEECHMATICS_API_KEY
+  speechmatics-rt transcribe talk.wav --local                offline, without a key
+  speechmatics-rt transcribe talk.wav --speed 1 --partials   as if it were spoken now
+  speechmatics-rt transcribe talk.mp3 -l fr --diarization speaker -f srt -o talk.srt
+  speechmatics-rt transcribe talk.mp3 -f txt,srt,json --output-dir out   out/talk.txt, out/talk.srt, ...
+  speechmatics-rt transcribe --channel agent=agent.wav --channel caller=caller.wav
+  speechmatics-rt transcribe call.wav --split agent,caller               a stereo recording, a line a turn
+  speechmatics-rt transcribe talk.wav --speed 1 --captions live.vtt      for a player, while it runs
+  speechmatics-rt transcribe mic --partials --save talk.wav              until Ctrl-C, which loses nothing
+  arecord -q -f S16_LE -r 16000 -t raw | speechmatics-rt transcribe - --raw pcm_s16le --sample-rate 16000
+  speechmatics-rt transcribe talk.wav -f jsonl | jq -c 'select(.message == "AddTranscript").metadata'
+"""
+
+
+def add_transcribe(parser: argparse.ArgumentParser) -> None:
+    """Add them, in groups."""
+    _add_source(parser)
+    _add_place(parser)
+    _add_recognition(parser)
+    _add_output(parser)
+
+
+def _add_source(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("audio")
+    group.add_argument(
+        "file", metavar="FILE", nargs="?", help="the audio; - for standard input, mic for the microphone"
+    )
+    group.add_argument(
+        "--channel",
+        action="append",
+        metavar="LABEL=FILE",
+        help="in place of FILE: a channel with its audio; repeatable, all in one session",
+    )
+    group.add_argument(
+        "--split",
+        metavar="LABEL,LABEL",
+        help="of a WAV of several channels: a channel of the session for each",
+    )
+    group.add_argument("--mix", action="store_true", help="of a WAV of several channels: mix them to one")
+    group.add_argument(
+        "--device", metavar="NAME", help="of mic: a number or name of 'speechmatics-rt devices'"
+    )
+    group.add_argument("--save", metavar="FILE.wav", help="of mic: keep the audio, too")
+    encodings = [encoding.value for encoding in AudioEncoding]
+    group.add_argument("--raw", choices=encodings, help="it is headerless samples of one channel")
+    group.add_argument("--sample-rate", type=int, metavar="HZ", help="of --raw, or of mic (16000)")
+    group.add_argument(
+        "--speed", type=SPEED, metavar="X", help="1 = as it would sound; default: as fast as possible"
+    )
+
+
+def _add_place(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("service")
+    place = group.add_mutually_exclusive_group()
+    place.add_argument(
+        "--url", help="default: SPEECHMATICS_RT_URL, or the EU service; SSL_CERT_FILE names a CA of your own"
+    )
+    place.add_argument(
+        "--local", action="store_true", help="recognise offline, in this process, without a key"
+    )
+    _add(
+        group,
+        "--api-key",
+        former=["--auth-token"],
+        metavar="KEY",
+        help="better set SPEECHMATICS_API_KEY, which others can't see",
+    )
+    _add(
+        group,
+        "--temporary-key",
+        former=["--generate-temp-token"],
+        action="store_true",
+        help="get a key that lives a minute for the key, and send that",
+    )
+    _add(
+        group,
+        "--header",
+        former=["--extra-headers"],
+        action="append",
+        metavar="NAME=VALUE",
+        help="one more header for the server; repeatable",
+    )
+    group.add_argument(
+        "--ssl-mode",
+        choices=["regular", "insecure"],
+        help="insecure: check no certificate, for a try; whoever is in between reads it all, the key too",
+    )
+    group.add_argument(
+        "--profile",
+        metavar="NAME",
+        help="options kept in ~/.config/speechmatics-rt/config.toml under [NAME]; default: [default]",
+    )
+    group.add_argument("--engine", choices=["whisper", "scripted"], help="of --local; default: whisper")
+    group.add_argument(
+        "--resume", action="store_true", help="go on after a lost connection, without losing a word"
+    )
+    group.add_argument(
+        "--drop-every",
+        type=SECONDS,
+        metavar="SECONDS",
+        help="of --local: cut the connection whenever so many more seconds are final, to see it resume",
+    )
+    group.add_argument("--timeout", type=SECONDS, metavar="SECONDS", help="at most, for everything")
+
+
+def _add_recognition(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("recognition")
+    _add(group, "-l", "--language", former=["--lang"], metavar="CODE", help="default: en")
+    group.add_argument("--model", help="enhanced (default), standard, ...")
+    group.add_argument(
+        "--operating-point", metavar="MODEL", help="the same by its former name, for older containers"
+    )
+    group.add_argument("--domain", help="a specialised language pack, e.g. medical")
+    group.add_argument("--output-locale", metavar="LOCALE", help="the spelling, e.g. en-GB")
+    group.add_argument(
+        "--max-delay", type=PAUSE, metavar="SECONDS", help="from a word to its final, 0.7 to 4"
+    )
+    group.add_argument(
+        "--max-delay-mode",
+        choices=["flexible", "fixed"],
+        help="flexible (default): an entity, such as a number, may take longer",
+    )
+    group.add_argument(
+        "--diarization", choices=["none", "speaker"], help="speaker: label the speakers S1, S2, ..."
+    )
+    _add(
+        group,
+        "--max-speakers",
+        former=["--speaker-diarization-max-speakers"],
+        type=int,
+        metavar="N",
+        help="with --diarization speaker",
+    )
+    _add(
+        group,
+        "--speaker-sensitivity",
+        former=["--speaker-diarization-sensitivity"],
+        type=SHARE,
+        metavar="X",
+        help="0 to 1; higher finds more speakers",
+    )
+    _add(
+        group,
+        "--prefer-current-speaker",
+        former=["--speaker-diarization-prefer-current-speaker"],
+        action="store_true",
+        default=None,
+        help="switch less between similar voices",
+    )
+    _add(
+        group,
+        "--entities",
+        former=["--enable-entities"],
+        action="store_true",
+        default=None,
+        help="write numbers, dates, money as such",
+    )
+    _add(
+        group,
+        "--punctuation",
+        former=["--punctuation-permitted-marks"],
+        metavar="MARKS",
+        help="only these, e.g. '.?'; '' for none",
+    )
+    group.add_argument(
+        "--punctuation-sensitivity", type=SHARE, metavar="X", help="0 to 1; higher gives more marks"
+    )
+    _add_words(group)
+    group.add_argument(
+        "--volume-threshold", type=VOLUME, metavar="N", help="0 to 100: what is quieter is not transcribed"
+    )
+    _add(
+        group,
+        "--end-of-utterance",
+        former=["--end-of-utterance-silence-trigger"],
+        type=PAUSE,
+        metavar="SECONDS",
+        help="of silence that end an utterance, 0 to 2",
+    )
+    _add(
+        group,
+        "--translate",
+        former=["--translation-langs", "--translation-languages"],
+        action=Languages,
+        metavar="CODE",
+        help="also into this language (or these: fr,de); repeatable; srt, vtt, tsv: a file each",
+    )
+    group.add_argument(
+        "--audio-events",
+        action="append",
+        choices=["all", "laughter", "applause", "music"],
+        help="also report these sounds; repeatable",
+    )
+    _add(
+        group,
+        "--config",
+        former=["--config-file"],
+        metavar="FILE.json",
+        help="a transcription_config, or a whole StartRecognition; the options win",
+    )
+
+
+def _add_words(group: argparse._ArgumentGroup) -> None:
+    _add(
+        group,
+        "--vocab",
+        former=["--additional-vocab"],
+        action="append",
+        type=entry(vocabulary),
+        metavar="WORD[:SOUND,SOUND]",
+        help="a word or phrase to know, and what it sounds like; repeatable",
+    )
+    _add(
+        group,
+        "--vocab-file",
+        former=["--additional-vocab-file"],
+        metavar="FILE",
+        help="the same, one a line; or the JSON of additional_vocab",
+    )
+    _add(
+        group,
+        "--replace",
+        former=["--replacement-words"],
+        action="append",
+        type=entry(replacement),
+        metavar="FROM:TO",
+        help="replace a word, or /REGEX/, in the transcript; repeatable",
+    )
+    _add(
+        group,
+        "--replace-file",
+        former=["--replacement-words-file"],
+        metavar="FILE",
+        help="the same, one a line; or the JSON of replacements",
+    )
+    group.add_argument("--remove-disfluencies", action="store_true", default=None, help="leave out hm and er")
+
+
+def _add(group: argparse._ActionsContainer, *names: str, former: list[str], help: str, **how: Any) -> None:
+    """Add an option that the former command had by other names, which are understood and not shown."""
+    option = group.add_argument(*names, help=help, **how)
+    group.add_argument(*former, dest=option.dest, help=argparse.SUPPRESS, **how)
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("output")
+    group.add_argument(
+        "-f",
+        "--format",
+        type=forms,
+        default=["text"],
+        metavar="FORMAT",
+        help="text (default): a line a sentence, as it is heard; jsonl: every message as it comes "
+        "(acknowledgements left out); json, srt, vtt, tsv: the transcript, at the end; or several, with "
+        "--output-dir",
+    )
+    group.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="in place of stdout (-); whole, at the end (what was heard, after an error); jsonl as it comes",
+    )
+    group.add_argument(
+        "--output-dir",
+        metavar="DIR",
+        help="each format to a file there, named after the audio; captions of a translation beside it",
+    )
+    group.add_argument(
+        "--timestamps", action="store_true", help="in text: begin each line with its time, [00:01:02.345]"
+    )
+    group.add_argument(
+        "--caption-width",
+        type=WIDTH,
+        default=42,
+        metavar="N",
+        help="columns of a line of captions; default: 42",
+    )
+    group.add_argument(
+        "--caption-lines", type=LINES, default=2, metavar="N", help="lines of a caption; default: 2"
+    )
+    group.add_argument(
+        "--captions",
+        metavar="FILE.vtt",
+        help="also captions (or FILE.srt), whole and up to date at any moment while it runs",
+    )
+    _add(
+        group,
+        "--partials",
+        former=["--enable-partials"],
+        action="store_true",
+        default=None,
+        help="on a terminal or in jsonl: words before they are final",
+    )
+    group.add_argument("--no-progress", action="store_true", help="on a terminal: no bar")
+    group.add_argument(
+        "--stats",
+        action="store_true",
+        help="at the end, on stderr and in json: latencies (p50, p90, p99), lag, reconnects",
+    )

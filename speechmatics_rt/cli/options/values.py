@@ -1,0 +1,89 @@
+"""What an option may be given: numbers and lists, read as a person writes them."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from typing import Any
+
+__all__ = [
+    "COUNT",
+    "LINES",
+    "PAUSE",
+    "PORT",
+    "SECONDS",
+    "SHARE",
+    "SPEED",
+    "VOLUME",
+    "WIDTH",
+    "Languages",
+    "entry",
+    "forms",
+    "number",
+]
+
+
+def number(kind: Callable[[str], float], least: float, most: float, words: str) -> Callable[[str], Any]:
+    """Take a number within bounds; NaN is in none."""
+
+    def read(text: str) -> float:
+        try:
+            value = kind(text)
+            if least <= value <= most and math.isfinite(value):
+                return value
+        except (ValueError, OverflowError):
+            pass
+        raise argparse.ArgumentTypeError(f"{text!r} is not {words}")
+
+    return read
+
+
+SECONDS = number(float, 1e-3, 1e7, "a number of seconds, 0.001 to 10000000")
+PAUSE = number(float, 0, 1e7, "a number of seconds")
+SPEED = number(float, 1e-3, 1e7, "a number of seconds of audio a second, 0.001 to 10000000")
+PORT = number(int, 0, 65535, "a port, 0 to 65535")
+COUNT = number(int, 0, 1e7, "a whole number, 0 to 10000000")
+WIDTH = number(int, 10, 1000, "a number of columns, 10 to 1000")
+SHARE = number(float, 0, 1, "a number, 0 to 1")
+VOLUME = number(float, 0, 100, "a number, 0 to 100")
+LINES = number(int, 1, 100, "a number of lines, 1 to 100")
+
+_FORMS = ("text", "json", "jsonl", "srt", "vtt", "tsv")
+_ALSO = {"txt": "text"}
+
+
+def forms(text: str) -> list[str]:
+    """Read one format, or several.
+
+    Example:
+        >>> forms("txt,srt,json")
+        ['text', 'srt', 'json']
+    """
+    names = [_ALSO.get(name.strip(), name.strip()) for name in text.split(",")]
+    for name in names:
+        if name not in _FORMS:
+            raise argparse.ArgumentTypeError(f"there is no {name!r}; there are {', '.join(_FORMS)}")
+    return list(dict.fromkeys(names))
+
+
+def entry(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Have what can't be read told as a value of an option."""
+
+    def checked(text: str) -> Any:
+        try:
+            return read(text)
+        except ValueError as exc:
+            raise argparse.ArgumentTypeError(str(exc)) from exc
+
+    return checked
+
+
+class Languages(argparse.Action):
+    """Collect codes of languages, one or several at a time."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: Any = None
+    ) -> None:
+        codes = [*(getattr(namespace, self.dest) or []), *str(values).split(",")]
+        setattr(namespace, self.dest, codes)

@@ -1,0 +1,64 @@
+"""``--version``: ours, and what of the optional parts is installed."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+from typing import Any, Optional
+
+from ..._version import __version__
+
+__all__ = ["Version", "version_text"]
+
+# What it is for, the distribution that brings it, and our extra.
+_PARTS = (
+    ("connections", "websocket-client", ""),
+    ("fast decoding", "orjson", "fast"),
+    ("microphone", "sounddevice", "mic"),
+    ("proxies", "python-socks", "proxy"),
+    ("temporary keys", "pyjwt", "jwt"),
+    ("local server", "wsproto", "server"),
+    ("recogniser", "ctranslate2", "local"),
+    ("its mp3, m4a, ...", "av", "local-file"),
+)
+
+
+def version_text(prog: str) -> str:
+    """Write them, a line a part; the first line is for programs."""
+    width = max(len(what) for what, _, _ in _PARTS)
+    lines = [f"{prog} {__version__}", f"  {'Python':<{width}}  {platform.python_version()}"]
+    for what, name, extra in _PARTS:
+        found = _version_of(name)
+        if found is None:
+            state = f"missing: pip install 'speechmatics-rt-sync[{extra}]'" if extra else "missing"
+        else:
+            state = f"{name} {found}{_portaudio() if extra == 'mic' else ''}"
+        lines.append(f"  {what:<{width}}  {state}")
+    return "\n".join(lines) + "\n"
+
+
+def _version_of(name: str) -> Optional[str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _portaudio() -> str:
+    """Say whether the library is there that the package for the microphone needs; other wheels bring it."""
+    from ctypes.util import find_library
+
+    if sys.platform == "linux" and find_library("portaudio") is None:
+        return ", but no PortAudio: apt install libportaudio2"
+    return ", with PortAudio"
+
+
+class Version(argparse.Action):
+    """Print it, and leave."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        parser._print_message(version_text(parser.prog), sys.stdout)
+        parser.exit()

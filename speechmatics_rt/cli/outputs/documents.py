@@ -1,0 +1,158 @@
+"""The transcript in one of its forms, on its way to a file, or to where it still can be."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
+from typing import Any, NamedTuple, Optional
+
+from ...transcript import Transcript
+from ..show import Screen
+from ..streams import Stream
+from .flow import Token, plain
+from .output import CAPTIONS, Output, Shape, captions_text, cause_of, json_line, json_text, opened
+from .places import Place
+from .tables import tsv_text
+
+__all__ = ["FLOWING", "WORDS_ALONE", "Document", "Heard", "beside_of", "places_in"]
+
+FLOWING = ("text", "jsonl")  # written as they come
+WORDS_ALONE = (*CAPTIONS, "tsv")  # translations go to files of their own
+_ENDINGS = {"text": "txt"}
+
+
+class Heard(NamedTuple):
+    """What a document is made of, at the end."""
+
+    transcript: Transcript
+    beside: Mapping[str, Any]
+    shape: Shape
+
+
+def places_in(folder: str, stem: str, forms: Sequence[str]) -> dict[str, Place]:
+    """Name a file for each form."""
+    return {
+        form: Place("--output-dir", os.path.join(folder, f"{stem}.{_ENDINGS.get(form, form)}"))
+        for form in forms
+    }
+
+
+def beside_of(place: Place, language: str) -> Place:
+    """Name the file of a translation: ``talk.srt`` has a ``talk.fr.srt`` beside it."""
+    root, ending = os.path.splitext(place.name)
+    return Place(place.option, f"{root}.{language.replace(os.sep, '_')}{ending}")
+
+
+class Document:
+    """One form of the transcript; use it in ``with``, after its place was found good.
+
+    A file that can't take it costs nothing of what was heard: it goes to stdout, or with no stdout to stderr.
+
+    Attributes:
+        form: ``text``, ``jsonl``, ``json``, ``srt``, ``vtt`` or ``tsv``.
+        place: Where it goes.
+        language: Of a translation; "" for what was said.
+        homeless: The file can't take what is for it.
+        written: It has been written to its file, whole.
+    """
+
+    def __init__(self, form: str, place: Place, screen: Screen, out: Stream, language: str = "") -> None:
+        self.form = form
+        self.place = place
+        self.language = language
+        self.homeless = False
+        self.written = False
+        self._screen = screen
+        self._out = out
+        self._output: Optional[Output] = None
+        self._text: list[str] = []  # of a file that is written at the end
+        self._held: list[str] = []  # lines of a file that stays as it was if no session begins
+        self._begun = False
+        self._files = ExitStack()
+
+    def __enter__(self) -> Document:
+        if not self.place.is_standard_output:
+            self._output = self._files.enter_context(closing(opened(self.place)))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._files.close()
+
+    def begin(self) -> None:
+        """Note that a session has begun."""
+        self._begun = True
+        for line in self._held:
+            self.add_line(line)
+
+    # -- as it comes -------------------------------------------------------------------------------------
+
+    def add(self, tokens: list[Token]) -> None:
+        """Give text, now or for the end."""
+        if self._output is None:
+            self._screen.write(tokens)
+        else:
+            self._text.append(plain(tokens))
+
+    def add_line(self, line: str) -> None:
+        """Write a line, and all that follow, where they are to be, or where they still can be."""
+        if self._output is not None:
+            if not self._begun and self._output.live:
+                self._held.append(line)
+                return
+            try:
+                self._output.append(line)
+            except BrokenPipeError:
+                raise  # as of stdout: who reads it has had enough
+            except OSError as exc:
+                self._cannot_write(exc)
+                self._output = None
+            else:
+                self.written = True
+                return
+        self._give(line)
+
+    def add_message(self, message: Mapping[str, Any]) -> None:
+        self.add_line(json_line(message))
+
+    # -- at the end --------------------------------------------------------------------------------------
+
+    def finish(self, heard: Heard) -> None:
+        """Write the whole where it is to be, or where it still can be."""
+        if self.form == "jsonl" or (self.form == "text" and self._output is None):
+            return  # it was given as it came
+        text = self._whole(heard)
+        if self._output is not None:
+            try:
+                self._output.write(text)
+            except OSError as exc:
+                self._cannot_write(exc)
+            else:
+                self.written = True
+                return
+        self._give(text)
+
+    def _whole(self, heard: Heard) -> str:
+        if self.form == "text":
+            return "".join(self._text)
+        if self.form == "json":
+            return json_text({**heard.transcript.to_dict(), **heard.beside})
+        if self.form == "tsv":
+            return tsv_text(heard.transcript)
+        return captions_text(self.form, heard.transcript, heard.shape)
+
+    def _cannot_write(self, exc: OSError) -> None:
+        self.homeless = True
+        self._screen.rest()
+        where = "standard error" if self._out.missing else "standard output"
+        self._screen.complain(f"can't write {self.place.shown}: {cause_of(exc)}; it goes to {where} instead")
+
+    def _give(self, text: str) -> None:
+        try:
+            if not (self.homeless and self._out.missing):
+                self._screen.write([Token(text)])
+                return
+        except OSError:
+            if not self.homeless:
+                raise  # it was for stdout alone
+        self._screen.tell(text.rstrip("\n"))

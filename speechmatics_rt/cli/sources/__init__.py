@@ -1,0 +1,11 @@
+"""Where the command's audio comes from: files, pipes, channels of one recording, a microphone.
+
+``given`` finds out what was named, ``recording`` is the microphone: measured, saved, and ended by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+from .given import MICROPHONE, Given, given
+from .recording import Recording, device_table, find_device
+
+__all__ = ["MICROPHONE", "Given", "Recording", "device_table", "find_device", "given"]

@@ -1,0 +1,192 @@
+"""The audio that was named: what it is, how long it sounds, and how it is opened when it is its turn."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+import unicodedata
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Optional
+
+from ...audio import mix_channels, open_source, split_channels
+from ...config import AudioFormat
+from ...exceptions import ConfigurationError
+from ..outputs.wav import WavFile
+from .recording import Recording, find_device
+
+__all__ = ["MICROPHONE", "NO_TEXT", "Given", "channels_of", "check_label", "given", "labels_of", "wrong_in"]
+
+MICROPHONE = "mic"  # a file of that name is ./mic
+NO_TEXT = "it is no text in UTF-8"
+
+
+class Given(NamedTuple):
+    """Audio to be heard.
+
+    Attributes:
+        open: Gives the source; of several channels a mapping by label.
+        durations: Seconds of each source, as far as they can be known before they are heard.
+        channels: Their labels, if there are several.
+        audio_format: What the audio is, if it does not say so itself.
+        recording: The microphone, if it is one. It has to be started, and says its format then.
+    """
+
+    open: Callable[[], Any]
+    durations: list[Optional[float]]
+    channels: list[str]
+    audio_format: Optional[AudioFormat] = None
+    recording: Optional[Recording] = None
+
+
+def given(
+    arguments: argparse.Namespace,
+    channels: Mapping[str, str],
+    labels: list[str],
+    form: AudioFormat,
+    saved: Optional[WavFile],
+) -> Given:
+    """Look at what was named, and open nothing that can be read only once.
+
+    Args:
+        channels: The files of ``--channel``, by label.
+        labels: Those of ``--split``, if there are any.
+        form: What the audio is said to be.
+        saved: Where a microphone's audio is to be kept.
+
+    Raises:
+        ConfigurationError: It can't be a source.
+        AudioError: A file is missing, empty, or not what it is said to be.
+    """
+    if arguments.file == MICROPHONE:
+        device = find_device(arguments.device)
+        recording = Recording(device, arguments.sample_rate, saved)
+        return Given(lambda: recording, [None], [], None, recording)
+    if labels:
+        return _split(arguments.file, labels)
+    if arguments.mix:
+        return _mixed(arguments.file)
+    said = _said(arguments, form, list(channels.values()))
+    if channels:
+        durations = [_duration(file, said, label) for label, file in channels.items()]
+        sources = {label: _source(file) for label, file in channels.items()}
+        return Given(lambda: sources, durations, list(channels), said)
+    source = _source(arguments.file)
+    return Given(lambda: source, [_duration(arguments.file, said)], [], said)
+
+
+def _split(file: str, labels: list[str]) -> Given:
+    """Make channels of one recording. Each reads the file for itself, so it has to be one."""
+    if file == "-" or (os.path.exists(file) and not os.path.isfile(file)):
+        raise ConfigurationError(
+            "--split needs a file, which it reads once for each channel; --mix takes a pipe"
+        )
+    opened = split_channels(file, labels)
+    for source in opened.values():
+        source.close()
+    durations = [source.duration for source in opened.values()]
+    return Given(lambda: split_channels(file, labels), durations, labels)
+
+
+def _mixed(file: str) -> Given:
+    """Make one channel of all."""
+    if file == "-" or (os.path.exists(file) and not os.path.isfile(file)):
+        source = _source(file)
+        return Given(lambda: mix_channels(source), [None], [])
+    opened = mix_channels(file)
+    opened.close()
+    return Given(lambda: mix_channels(file), [opened.duration], [])
+
+
+def labels_of(text: str) -> list[str]:
+    """Read the labels of ``--split``.
+
+    Raises:
+        ConfigurationError: One is no label, or stands there twice.
+    """
+    labels = [label.strip() for label in text.split(",")]
+    for label in labels:
+        check_label("--split", label)
+    if len(set(labels)) < len(labels):
+        raise ConfigurationError(f"--split {text!r}: each channel needs a label of its own")
+    return labels
+
+
+def channels_of(texts: list[str]) -> dict[str, str]:
+    """Read ``label=file`` as often as it stands there.
+
+    Raises:
+        ConfigurationError: One of them is something else.
+    """
+    files: dict[str, str] = {}
+    for text in texts:
+        label, equals, file = text.partition("=")
+        if not equals or not label.strip() or not file:
+            raise ConfigurationError(f"--channel {text!r}: write LABEL=FILE, as in left=left.wav")
+        if label in files:
+            raise ConfigurationError(f"--channel {text!r}: there is a channel {label!r} already")
+        check_label("--channel", label)
+        files[label] = file
+    if list(files.values()).count("-") > 1:
+        raise ConfigurationError("--channel: only one of them can be standard input")
+    return files
+
+
+def check_label(option: str, label: str) -> None:
+    why = wrong_in(label)
+    if why is not None:
+        raise ConfigurationError(f"{option}: the label is {label!r}; {why}")
+
+
+def wrong_in(text: str) -> Optional[str]:
+    """Say why a word or a name can't be one."""
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        return NO_TEXT
+    if not text.strip():
+        return "it is blank"
+    if any(unicodedata.category(character) == "Cc" for character in text):
+        return "it holds a control character, such as a line end"
+    return None
+
+
+def _said(arguments: argparse.Namespace, form: AudioFormat, channels: list[str]) -> Optional[AudioFormat]:
+    """Return what the audio is said to be, if it is, and does not say so itself."""
+    if form.encoding is None:
+        return None
+    if arguments.raw is None and any(_is_wav(file) for file in channels or [arguments.file]):
+        return None  # --config may have been written for other audio
+    return form
+
+
+def _is_wav(file: str) -> bool:
+    if file == "-" or not os.path.isfile(file):
+        return False
+    try:
+        with open(file, "rb") as audio:
+            head = audio.read(12)
+    except OSError:
+        return False  # who opens it to send it will say why
+    return head[:4] == b"RIFF" and head[8:] == b"WAVE"
+
+
+def _source(file: str) -> Any:
+    if file != "-":
+        return file
+    if sys.stdin is None or sys.stdin.closed:
+        raise ConfigurationError("standard input is closed; pipe audio in, or name a file")
+    if sys.stdin.isatty():
+        raise ConfigurationError("standard input is a terminal; pipe audio in, name a file, or mic")
+    # Not sys.stdin.buffer: a thread waiting in there holds a lock that the interpreter wants when it exits.
+    return io.FileIO(sys.stdin.fileno(), "rb", closefd=False)
+
+
+def _duration(
+    file: str, audio_format: Optional[AudioFormat], channel: Optional[str] = None
+) -> Optional[float]:
+    """Find that a file can be read, and how long it sounds, if that can be known before it is heard."""
+    if file == "-" or (os.path.exists(file) and not os.path.isfile(file)):
+        return None  # a pipe gives what it has only once
+    source = open_source(file, audio_format, channel=channel, may_be_empty=channel is not None)
+    source.close()
+    return source.duration if audio_format is None else source.seconds(os.path.getsize(file))

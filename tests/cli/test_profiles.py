@@ -1,0 +1,178 @@
+"""Options that are kept in a file; and names that were nearly right."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from speechmatics_rt.cli.options.profiles import arguments_of
+from speechmatics_rt.exceptions import ConfigurationError
+from speechmatics_rt.local import LocalServer
+
+from .command import LOCAL, SPEECH, run
+
+if sys.version_info < (3, 11):
+    pytest.importorskip("tomli")
+
+FILE = """\
+[default]
+language = "de"
+url = "{url}"
+
+[work]
+url = "{url}"
+api_key = "w0rk"
+language = "fr"
+max-delay = 1.5
+partials = true
+entities = false
+vocab = ["Norwich", "gnocchi:nyohki"]
+diarization = "speaker"
+
+[wrong]
+max-delay = "soon"
+
+[unknown]
+langage = "fr"
+
+[odd]
+vocab = [{{content = "x"}}]
+"""
+
+
+@pytest.fixture
+def server():
+    with LocalServer(keys=["w0rk", "0ther"]) as running:
+        yield running
+
+
+@pytest.fixture
+def home(tmp_path: Path, server: LocalServer) -> dict[str, str]:
+    """The variable that leads to the file."""
+    folder = tmp_path / "speechmatics-rt"
+    folder.mkdir()
+    file = folder / "config.toml"
+    file.write_text(FILE.format(url=server.url))
+    file.chmod(0o600)
+    return {"XDG_CONFIG_HOME": str(tmp_path)}
+
+
+def test_a_profile_gives_what_was_not_said(server, home: dict[str, str]) -> None:
+    assert run("transcribe", SPEECH, "--profile", "work", **home)[0] == 0
+    sent = server.sessions[-1]
+    assert sent.headers["authorization"] == "Bearer w0rk"
+    assert sent.start["transcription_config"] == {
+        "language": "fr",
+        "model": "enhanced",
+        "max_delay": 1.5,
+        "enable_partials": True,
+        "additional_vocab": ["Norwich", {"content": "gnocchi", "sounds_like": ["nyohki"]}],
+        "diarization": "speaker",
+    }
+
+
+def test_options_win_and_lists_grow(server, home: dict[str, str]) -> None:
+    options = ("--profile=work", "-l", "es", "--vocab", "tide", "--api-key", "0ther")
+    assert run("transcribe", SPEECH, *options, **home)[0] == 0
+    sent = server.sessions[-1]
+    assert sent.headers["authorization"] == "Bearer 0ther"
+    assert sent.start["transcription_config"]["language"] == "es"
+    assert sent.start["transcription_config"]["additional_vocab"][-1] == "tide"
+
+
+def test_the_default_profile_needs_no_name_and_gives_way_to_variables(server, home: dict[str, str]) -> None:
+    assert run("transcribe", SPEECH, **home, SPEECHMATICS_API_KEY="0ther")[0] == 0
+    assert server.sessions[-1].start["transcription_config"]["language"] == "de"
+    count = len(server.sessions)
+    env = {**home, "SPEECHMATICS_API_KEY": "0ther", "SPEECHMATICS_RT_URL": "ws://127.0.0.1:1/v2"}
+    assert run("transcribe", SPEECH, **env)[0] == 4
+    assert len(server.sessions) == count
+
+
+def test_a_profile_by_name_comes_before_variables(server, home: dict[str, str]) -> None:
+    assert run("transcribe", SPEECH, "--profile", "work", **home, SPEECHMATICS_API_KEY="0ther")[0] == 0
+    assert server.sessions[-1].headers["authorization"] == "Bearer w0rk"
+
+
+def test_local_needs_nothing_of_a_profile_that_names_a_server(server, home: dict[str, str]) -> None:
+    code, _, err = run("transcribe", SPEECH, *LOCAL, "--profile", "work", "-l", "en", **home)
+    assert (code, err) == (0, "")
+    assert not server.sessions
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("wrong", "argument --max-delay: 'soon' is not a number of seconds"),
+        ("unknown", "there is no option --langage; did you mean --language?"),
+        ("odd", "vocab is no text, number, true, false or list of them"),
+        ("none", "--profile 'none' is none of those in "),
+    ],
+)
+def test_what_is_wrong_in_a_profile_is_told_with_the_file(home: dict[str, str], name: str, says: str) -> None:
+    code, out, err = run("transcribe", SPEECH, "--profile", name, **home)
+    assert (code, out) == (2, "")
+    assert says in err
+    assert "config.toml" in err
+    assert err.count("\n") == 1
+
+
+def test_a_file_that_is_no_toml_is_told(home: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "speechmatics-rt" / "config.toml").write_text("[default\n")
+    code, _, err = run("transcribe", SPEECH, **home)
+    assert code == 2
+    assert "config.toml is no TOML: " in err
+
+
+def test_a_profile_that_is_asked_for_has_to_be_there(tmp_path: Path) -> None:
+    code, _, err = run("transcribe", SPEECH, "--profile", "work", XDG_CONFIG_HOME=str(tmp_path))
+    assert code == 2
+    assert f"there is no {tmp_path}/speechmatics-rt/config.toml; write [work] and options in it" in err
+
+
+def test_a_key_that_others_may_read_is_told(server, home: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "speechmatics-rt" / "config.toml").chmod(0o644)
+    code, _, err = run("transcribe", SPEECH, "--profile", "work", **home)
+    assert code == 0
+    assert "config.toml holds a key, and others may read it; chmod 600" in err
+
+
+def test_help_needs_no_good_profile(home: dict[str, str]) -> None:
+    assert run("transcribe", "--help", "--profile", "none", **home)[0] == 0
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, [[1]], None])
+def test_values_that_no_option_has(value: Any) -> None:
+    with pytest.raises(ConfigurationError):
+        arguments_of({"vocab": value}, "profile")
+
+
+# -- did you mean ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (
+            ["transcribe", "a.wav", "--vocabulary", "x"],
+            "no option --vocabulary; did you mean --vocab?",
+        ),
+        (["transcribe", "a.wav", "--diarisation=speaker"], "--diarisation; did you mean --diarization?"),
+        (["transcribe", "a.wav", "--xyzzy"], "there is no option --xyzzy (see"),
+        (["transcribe", "a.wav", "--partial"], "there is no option --partial; did you mean --partials?"),
+        (
+            ["transcirbe", "a.wav"],
+            "there is no 'transcirbe'; did you mean transcribe?; there are trans",
+        ),
+        (["serve", "--prot", "0"], "there is no option --prot; did you mean --port?"),
+        (["transcribe", "a.wav", "b.wav"], "unrecognized arguments: b.wav"),
+    ],
+)
+def test_what_was_nearly_right_is_told_what_was_meant(words: list[str], says: str) -> None:
+    code, out, err = run(*words)
+    assert (code, out) == (2, "")
+    assert says in err
+    assert err.count("\n") == 1

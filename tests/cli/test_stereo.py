@@ -1,0 +1,110 @@
+"""Recordings of several channels, as telephone systems make them."""
+
+from __future__ import annotations
+
+import struct
+import sys
+import wave
+from array import array
+from pathlib import Path
+
+import pytest
+
+from speechmatics_rt.local import LocalServer
+
+from .command import LOCAL, SENTENCES, SPEECH, run
+from .terminal import OnTerminal
+
+
+@pytest.fixture
+def call(tmp_path: Path) -> Path:
+    """Ten seconds: a voice on the left, silence on the right."""
+    with wave.open(str(SPEECH)) as speech:
+        voice = array("h", speech.readframes(160000))
+    both = array("h", bytes(4 * len(voice)))
+    both[::2] = voice
+    if sys.byteorder == "big":
+        both.byteswap()
+    with wave.open(str(tmp_path / "call.wav"), "wb") as recording:
+        recording.setparams((2, 2, 16000, 0, "NONE", ""))
+        recording.writeframes(both.tobytes())
+    return tmp_path / "call.wav"
+
+
+@pytest.fixture(scope="module")
+def server():
+    with LocalServer() as running:
+        yield running
+
+
+def test_each_channel_is_transcribed_under_its_label(server, call: Path) -> None:
+    code, out, err = run("transcribe", call, "--split", "agent, caller", "--url", server.url)
+    assert (code, err) == (0, "")
+    assert {line.partition(":")[0] for line in out.splitlines() if ":" in line} == {"agent", "caller"}
+    record = server.sessions[-1]
+    assert record.start["transcription_config"]["channel_diarization_labels"] == ["agent", "caller"]
+    assert any(record.audio_of("agent"))
+    assert not any(record.audio_of("caller"))
+
+
+def test_channels_may_be_of_several_speakers_each(server, call: Path) -> None:
+    run("transcribe", call, "--split", "a,b", "--diarization", "speaker", "--url", server.url)
+    assert server.sessions[-1].start["transcription_config"]["diarization"] == "channel_and_speaker"
+
+
+def test_the_bar_knows_how_long_a_split_recording_is(call: Path) -> None:
+    with OnTerminal("transcribe", call, "--split", "a,b", "--speed", "4", *LOCAL) as running:
+        running.until(r"━.* 0:0\d / 0:10")
+
+
+def test_channels_are_mixed_to_one(server, call: Path) -> None:
+    code, out, err = run("transcribe", call, "--mix", "--url", server.url)
+    assert (code, err) == (0, "")
+    assert out.startswith(SENTENCES[0])
+    record = server.sessions[-1]
+    assert record.start["audio_format"] == {"type": "raw", "encoding": "pcm_s16le", "sample_rate": 16000}
+    with wave.open(str(call)) as recording:
+        left = struct.unpack("<320000h", recording.readframes(160000))[::2]
+    assert bytes(record.audio) == struct.pack("<160000h", *(sample // 2 for sample in left))
+
+
+def test_a_pipe_can_be_mixed(server, call: Path) -> None:
+    assert run("transcribe", "-", "--mix", "--url", server.url, stdin=call.read_bytes())[0] == 0
+    assert server.sessions[-1].audio_size == 320000
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--split", "a,a"], "--split 'a,a': each channel needs a label of its own"),
+        (["--split", "a,"], "--split: the label is ''; it is blank"),
+        (["--split", "a,b", "--mix"], "take --split or --mix, not both"),
+        (["--mix", "--raw", "mulaw"], "--mix takes a WAV, not --raw"),
+        (["--split", "a,b", "--diarization", "none"], "--split needs no --diarization none"),
+    ],
+)
+def test_what_does_not_fit_is_refused(call: Path, options: list[str], says: str) -> None:
+    code, out, err = run("transcribe", call, *options, *LOCAL)
+    assert (code, out) == (2, "")
+    assert says in err
+    assert err.count("\n") == 1
+
+
+def test_a_pipe_can_t_be_split(call: Path) -> None:
+    code, _, err = run("transcribe", "-", "--split", "a,b", *LOCAL, stdin=call.read_bytes())
+    assert code == 2
+    assert "--split needs a file" in err
+
+
+def test_as_many_labels_as_channels_are_needed(call: Path) -> None:
+    for labels in ("one", "a,b,c"):
+        code, out, err = run("transcribe", call, "--split", labels, *LOCAL)
+        assert (code, out) == (5, "")
+        assert f"has 2 channels, but {len(labels.split(','))} labels were given" in err
+
+
+def test_what_is_no_wav_can_t_be_mixed(tmp_path: Path) -> None:
+    (tmp_path / "talk.mp3").write_bytes(b"ID3" + bytes(4000))
+    code, _, err = run("transcribe", tmp_path / "talk.mp3", "--mix", *LOCAL)
+    assert code == 5
+    assert "it is no WAV of PCM or mu-law samples" in err
