@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import struct
-import threading
 from typing import Optional
 
+from ...locks import new_lock
 from ..streams import Raw, put
 from .places import Place
 
@@ -35,7 +35,7 @@ class WavFile:
         self.place = place
         self.sample_rate = 16000
         self.whole = True
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._first: Optional[bytes] = None
         self._file: Optional[Raw] = None
         self._size = 0
