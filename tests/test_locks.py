@@ -43,7 +43,7 @@ LOCKS = {
     "audio.gather _Ahead._condition": "taken by threads of ours, which run no signal handlers",
     "audio.microphone Microphone._lock": "stop() finds the stream before or after",
     "audio.microphone Microphone._reading": "a handler does not read",
-    "cli.outputs.wav WavFile._lock": "close() in a handler comes between two blocks, or closes what is written",
+    "cli.outputs.wav WavFile._lock": "close() in a handler comes between two blocks",
     "cli.serve _Board._lock": "stop() does not take it",
     "local.server LocalServer._lock": "close() closes what is there; start() then ends itself",
     "local.connection.record SessionRecord._changed": "taken by the server's threads and by who waits",

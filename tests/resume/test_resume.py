@@ -351,7 +351,9 @@ def test_a_handler_may_forbid_the_reconnect(serve: Serve, client_of: ClientOf) -
     assert len(server.sessions) == 1
 
 
-def test_a_source_that_fails_in_an_outage_ends_it(serve: Serve, client_of: ClientOf) -> None:
+def test_what_a_source_gave_before_it_failed_in_an_outage_is_transcribed_after_it(
+    serve: Serve, client_of: ClientOf
+) -> None:
     gone = threading.Event()
 
     def source() -> Any:
@@ -360,10 +362,14 @@ def test_a_source_that_fails_in_an_outage_ends_it(serve: Serve, client_of: Clien
         raise OSError("unplugged")
 
     server = serve(NumberedEngine(), faults=[Fault.reset(after_seconds=20, delay=0.1, sessions=[0])])
-    client = client_of(server, resume=SLOW)
+    client = client_of(server, resume=ResumePolicy(min_delay=0.5, max_delay=0.5, replay_speed=1000))
     client.on("Reconnecting", lambda message: gone.set())
-    with pytest.raises(AudioError, match="unplugged"):
+    with pytest.raises(AudioError, match="unplugged") as caught:
         client.transcribe(source(), audio_format=FORMAT, transcription_config=CONFIG)
+    whole = client_of(serve(NumberedEngine())).transcribe(
+        pieces()[:80], audio_format=FORMAT, transcription_config=CONFIG
+    )
+    assert contents(caught.value.transcript) == contents(whole)
 
 
 @pytest.mark.parametrize("moment", ["backoff", "dial"])
