@@ -36,6 +36,14 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
 
 
+def pytest_configure() -> None:
+    """Let the many processes that tests start keep their byte code, as those of users do, wherever this runs.
+
+    Without it each compiles the whole package anew: 0.46 s of processor time for the command, not 0.28.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
 def pytest_collection_finish() -> None:
     """Keep what was imported and collected out of all later collections of garbage: it stays to the end."""
     gc.collect()

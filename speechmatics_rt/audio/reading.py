@@ -10,6 +10,7 @@ import io
 import logging
 import os
 import select
+import sys
 from collections.abc import Hashable, Iterable, Iterator
 from functools import partial
 from inspect import iscoroutinefunction
@@ -268,7 +269,7 @@ def _read_blocks(source: Any, size: int) -> Iterator[Any]:
             block = raw.read(size)  # says None where read1() says b"": nothing yet, which is no end
         if block is None:
             descriptor = _descriptor(raw)
-            if descriptor is not None and os.name != "nt":  # there only sockets can be waited for
+            if descriptor is not None and sys.platform != "win32":  # there only sockets can be waited for
                 _wait(descriptor)
                 continue
         elif isinstance(block, (bytes, bytearray, memoryview)) and not len(block):
@@ -294,7 +295,7 @@ def _may_have_more(raw: Any) -> bool:
 
 def _wait(descriptor: int) -> None:
     """Wait until there is something to read, or the end."""
-    if hasattr(select, "poll"):
+    if sys.platform != "win32" and hasattr(select, "poll"):
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
         poll.poll()

@@ -12,9 +12,10 @@ import collections
 import io
 import logging
 import os
+import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Optional, TextIO, Union
 
 from .options import PROG
@@ -367,9 +368,9 @@ def _is_terminal(stream: Out) -> bool:
 
 
 def _same(out: Out, err: Out) -> bool:
-    """Whether two terminals are one."""
-    try:
-        names = {os.ttyname(stream.fileno()) for stream in (out, err)}
-    except (OSError, ValueError, AttributeError):  # it has no name here, or is no real one
-        return True
-    return len(names) == 1 or "/dev/tty" in names  # which is whatever terminal we run on
+    """Whether two terminals are one; so they are where they have no names, as on Windows."""
+    names: set[str] = set()
+    if sys.platform != "win32":
+        with suppress(OSError, ValueError):  # it is no real one
+            names = {os.ttyname(stream.fileno()) for stream in (out, err)}
+    return len(names) < 2 or "/dev/tty" in names  # which is whatever terminal we run on

@@ -16,6 +16,7 @@ import math
 import os
 import select
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -162,14 +163,14 @@ class DuplexSocket:
             self._wait_to_read(writes, min(deadline - now, self._longest))
 
     def _wait_to_read(self, writes: bool, seconds: float) -> None:
-        if writes or self._fd < 0 or not hasattr(select, "poll"):
+        if sys.platform != "win32" and not writes and self._fd >= 0 and hasattr(select, "poll"):
+            thread = threading.get_ident()
+            if self._poll_of != thread:  # gevent's belongs to the thread that has made it
+                self._read_poll, self._poll_of = select.poll(), thread
+                self._read_poll.register(self._fd, select.POLLIN)
+            self._read_poll.poll(math.ceil(seconds * 1000))
+        else:
             wait_ready((self._fd,), writes, seconds)
-            return
-        thread = threading.get_ident()
-        if self._poll_of != thread:  # gevent's belongs to the thread that has made it
-            self._read_poll, self._poll_of = select.poll(), thread
-            self._read_poll.register(self._fd, select.POLLIN)
-        self._read_poll.poll(math.ceil(seconds * 1000))
 
     def try_send(self, data: Any) -> int:
         """Try once to send, without waiting; return the number of bytes taken, 0 if it would block.
@@ -267,7 +268,7 @@ def wait_ready(descriptors: Sequence[int], writes: bool, seconds: float) -> list
         OSError: A descriptor is closed (``EBADF``).
     """
     try:
-        if hasattr(select, "poll"):
+        if sys.platform != "win32" and hasattr(select, "poll"):  # eventlet takes it away
             poll = select.poll()  # made anew: 0.5 us, and a poll object serves one thread only
             for descriptor in descriptors:
                 poll.register(descriptor, select.POLLOUT if writes else select.POLLIN)

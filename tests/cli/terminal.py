@@ -127,7 +127,7 @@ class OnTerminal:
 
     def read(self) -> bool:
         """Take what comes next; False at the end."""
-        assert select.select([self._parent], [], [], 8)[0], self.terminal.text
+        assert select.select([self._parent], [], [], 30)[0], self.terminal.text
         try:
             block = os.read(self._parent, 65536)
         except OSError:  # Linux: nobody is left at the other end

@@ -152,7 +152,7 @@ def _check_descriptor(number: int) -> None:
     if stream is None:
         raise OSError(None, "it is closed")
     os.fstat(number)
-    if os.name != "nt":
+    if sys.platform != "win32":
         import fcntl  # Unix alone has it
 
         if fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
