@@ -1,0 +1,40 @@
+"""Each row of the table of faults, for real: the exact error or the whole transcript, in time, nothing left.
+
+The short form, with the other tests, strikes two sessions a row, so that all ways to use a session are met
+over the table. The long one, by ``tox -e reliability``, strikes them all, and prints what it found.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+
+import pytest
+
+from .faults import TABLE, Row, combinations, strike
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
+def test_a_fault_ends_as_promised_and_leaves_nothing(row: Row) -> None:
+    for how in random.Random(row.name).sample(combinations(row), 2):
+        assert strike(row, **how) == [], how
+
+
+@pytest.mark.reliability
+@pytest.mark.timeout(3600)
+def test_every_fault_ends_as_promised_in_every_way_to_use_a_session() -> None:
+    began, wrong, ran = time.monotonic(), [], Counter()
+    for row in TABLE:
+        for how in combinations(row):
+            ran[how["way"]] += 1
+            wrong += [f"{row.name}, {how}: {told}" for told in strike(row, **how)]
+    print(
+        f"\n{len(TABLE)} faults in {sum(ran.values())} sessions ({dict(ran)}): {len(wrong)} not as promised"
+    )
+    print(f"{time.monotonic() - began:.0f} s")
+    assert wrong == []
+
+
+def test_names_are_unique() -> None:
+    assert [name for name, count in Counter(row.name for row in TABLE).items() if count > 1] == []
