@@ -25,7 +25,7 @@ __all__ = ["Session"]
 
 logger = logging.getLogger(__name__)
 
-_GRACE = 0.5  # seconds for a read of a source that is under way when its session has ended
+_GRACE = 0.5  # seconds for a read of a source, or a handler, that is under way when its session has ended
 
 
 class Session:
@@ -98,6 +98,8 @@ class Session:
         try:
             sent = self.connection.send_audio(payload, channel=channel, seconds=seconds, wait=wait)
         except SpeechmaticsError as exc:
+            if wait:  # an event loop must not stand still
+                self._hear_out(exc)
             self.annotate(exc)
             raise
         if sent:
@@ -119,8 +121,17 @@ class Session:
         try:
             self.connection.send(message)
         except SpeechmaticsError as exc:
+            self._hear_out(exc)
             self.annotate(exc)
             raise
+
+    def _hear_out(self, error: SpeechmaticsError) -> None:
+        """Let the listener take in what came before the end, so that its error carries all that was heard.
+
+        A handler that takes long is not waited for: ``_GRACE`` seconds, and only by another thread.
+        """
+        if not isinstance(error, SessionError) and self.delivering != threading.get_ident():
+            self.delivered.wait(_GRACE)
 
     def check_closed(self) -> None:
         """Raise SessionError if there is a message to be handled and ``close()`` came before it."""

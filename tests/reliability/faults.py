@@ -282,7 +282,9 @@ TABLE: list[Row] = [
     halfway("RST", Fault.reset(), lost("streaming", words="some"), WHOLE),
     halfway("the end of the stream", Fault.fin(), lost("streaming"), WHOLE),
     halfway("the end of TLS without notice", Fault.fin(notify=False), lost("streaming"), WHOLE, tls=(True,)),
-    halfway("the end of the stream in one direction", Fault.half_close(), lost("streaming"), WHOLE),
+    halfway(
+        "the end of the stream in one direction", Fault.half_close(), lost("streaming", words="before"), WHOLE
+    ),
     halfway("half a frame, then the end", Fault.cut_frame(), lost("streaming"), WHOLE),
     halfway(
         "silence",
@@ -438,7 +440,7 @@ def strike(row: Row, way: str, *, resume: bool, tls: bool) -> list[str]:
     opened = descriptors()
     with LocalServer(NumberedEngine(), tls=tls, faults=row.faults) as server:
         seen = use(server, way, resume=resume, limits=row.limits)
-        heard = words_of(server.sessions[0]) if server.sessions else {}
+        heard = words_of(server.sessions[0], STRIKES / len(CHANNELS[way])) if server.sessions else {}
         heard = {label: heard.get(label, ([], [])) for label in CHANNELS[way]}
     wrong = differences(row.resumed if resume else row.plain, seen, heard)
     if seen.seconds > PATIENCE:
@@ -487,8 +489,8 @@ def differences(
     return wrong
 
 
-def words_of(record: SessionRecord) -> dict[Optional[str], tuple[list[str], list[str]]]:
-    """By channel: each word that a session was sent, and those of before ``STRIKES`` seconds of its audio."""
+def words_of(record: SessionRecord, strikes: float) -> dict[Optional[str], tuple[list[str], list[str]]]:
+    """By channel: each word that a session was sent, and those of before so many seconds of its audio."""
     words: dict[Optional[str], tuple[list[str], list[str]]] = {}
     for entry in record.recording():
         message, place = entry["message"], entry["audio"]
@@ -496,7 +498,7 @@ def words_of(record: SessionRecord) -> dict[Optional[str], tuple[list[str], list
             whole, before = words.setdefault(message.get("channel"), ([], []))
             said = [one["alternatives"][0]["content"] for one in message["results"] if one["type"] == "word"]
             whole += said
-            before += said if place is not None and place < STRIKES else []
+            before += said if place is not None and place < strikes else []
     return words
 
 

@@ -407,3 +407,15 @@ def test_end_of_transcript_closes_at_once_not_after_slow_handlers(serve, client_
         client.transcribe(SECOND * 2, audio_format=PCM)
     assert closed_while_handling == [True]
     assert server.sessions[0].close_code == 1000
+
+
+def test_what_arrived_before_the_end_is_in_the_error_that_send_audio_raises(serve, client_of) -> None:
+    server = serve(faults=[Fault.close(1012, **AFTER_WORDS)])
+    with client_of(server, window_seconds=2) as client:
+        client.on("AddTranscript", lambda message: time.sleep(0.02))  # the listener is behind
+        client.start_session(audio_format=PCM)
+        with pytest.raises(ConnectionError) as caught:
+            for _ in range(60):
+                client.send_audio(SECOND)
+        sent = [message["metadata"]["transcript"] for message in server.sessions[0].said("AddTranscript")]
+    assert caught.value.transcript.text == "".join(sent).strip()
