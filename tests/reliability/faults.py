@@ -521,3 +521,41 @@ def combinations(row: Row) -> list[dict[str, Any]]:
         for resume in (False, True)
         for tls in row.tls
     ]
+
+
+# -- pairs -------------------------------------------------------------------------------------------
+
+_TAKE_THEIR_TIME = (
+    "silence",
+    "nothing is read",
+    "no acknowledgements",
+    "no end",
+    "no start",
+    "pings without",
+)
+# What comes second is part of the same answer, or of the same bytes, and counts as well.
+_NOT_FIRST = (
+    "an Error without a close",
+    "an answer to another key",
+    "the end of the stream in one direction",
+)
+
+
+def pair(rng: random.Random) -> Row:
+    """Two faults of one session: the outcome is that of the first that ends it."""
+    while True:
+        one, other = sorted(rng.sample(range(len(TABLE)), 2))
+        first_row, second = TABLE[one], TABLE[other]
+        tls = tuple(set(first_row.tls) & set(second.tls))
+        if tls and not first_row.name.startswith((*_TAKE_THEIR_TIME, *_NOT_FIRST)):
+            break
+    lasting = first_row if isinstance(first_row.plain, Raises) else second
+    return Row(
+        f"{first_row.name}, then {second.name}",
+        (*first_row.faults, *second.faults),
+        lasting.plain,
+        lasting.plain,
+        limits={**first_row.limits, **second.limits},
+        tls=tls,
+        ways=tuple(set(first_row.ways) & set(second.ways)),
+    )

@@ -12,7 +12,7 @@ from collections import Counter
 
 import pytest
 
-from .faults import TABLE, Row, combinations, strike
+from .faults import TABLE, Row, combinations, pair, strike
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
@@ -38,3 +38,23 @@ def test_every_fault_ends_as_promised_in_every_way_to_use_a_session() -> None:
 
 def test_names_are_unique() -> None:
     assert [name for name, count in Counter(row.name for row in TABLE).items() if count > 1] == []
+
+
+def strike_pairs(seeds: range) -> list[str]:
+    wrong = []
+    for seed in seeds:
+        rng = random.Random(seed)
+        row = pair(rng)
+        how = rng.choice([how for how in combinations(row) if not how["resume"]])
+        wrong += [f"seed {seed}: {row.name}, {how}: {told}" for told in strike(row, **how)]
+    return wrong
+
+
+def test_of_two_faults_the_first_decides() -> None:
+    assert strike_pairs(range(40)) == []
+
+
+@pytest.mark.reliability
+@pytest.mark.timeout(3600)
+def test_of_two_faults_the_first_decides_in_two_thousand_sessions() -> None:
+    assert strike_pairs(range(1000, 3000)) == []
