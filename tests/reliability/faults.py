@@ -364,6 +364,100 @@ TABLE: list[Row] = [
 ]
 
 
+# -- the same for readers ----------------------------------------------------------------------------
+
+# What the README says happens, and the rows it stands for, by the beginnings of their names.
+LINES: dict[str, tuple[str, ...]] = {
+    "the other end hangs up before the upgrade": (
+        "the end of the stream at once",
+        "the end of the stream before TLS",
+        "a TLS alert",
+        "the end of the stream instead",
+        "RST instead",
+    ),
+    "no answer within `open_timeout`": ("silence before TLS", "no answer"),
+    "the key is refused: HTTP 401, 403, close code 4001": (
+        "HTTP 401",
+        "HTTP 403",
+        "close code 4001",
+        "Error not_authorised",
+    ),
+    "HTTP 429, 5xx": ("HTTP 429", "HTTP 5"),
+    "another HTTP status": ("HTTP 302", "HTTP 40"),
+    "the connection is lost: RST, the end of the stream, half a frame": (
+        "RST",
+        "the end of the stream before the start",
+        "the end of the stream behind the upgrade",
+        "the end of",
+        "half a frame",
+    ),
+    "silence, and pings stay unanswered": ("silence", "nothing is read", "pings without"),
+    "close code 1001, 1011, 1012, 1013": tuple(f"close code {code}" for code in PASSING_CODES),
+    "another close code": tuple(f"close code {code}" for code in LASTING_CODES),
+    "no RecognitionStarted, no acknowledgement, no EndOfTranscript in its time": (
+        "no start",
+        "no acknow",
+        "no end",
+        "silence, but",
+    ),
+    "Error `quota_exceeded`, `job_error`, `unknown_error`, `session_timeout`, ...; close code 4005, 4013": (
+        "a full quota",
+        "a failed worker",
+        "close code 4005",
+        "close code 4013",
+        "Error quota",
+        "Error job",
+        "Error unknown",
+        "Error session",
+        "Error start",
+        "an Error without",
+    ),
+    "any other Error; close code 4003, 4004, 4006": ("an unknown model", "close code 400", "Error "),
+    "EndOfTranscript before all audio was sent": ("an early end",),
+    "what breaks the rules of WebSocket or JSON, or is larger than `max_size`": (
+        "an answer to another key",
+        *BREACHES,
+        "a message larger",
+    ),
+    "what is odd or late, but harmless: unknown messages, no JSON, fragments, a late goodbye": (
+        "an answer that",
+        "a header",
+        "a late",
+        *HARMLESS,
+        "the end twice",
+        "the end of the stream behind the transcript",
+        "no goodbye",
+        "data behind",
+        "pings",
+        "a field more",
+    ),
+}
+
+
+def line_of(row: Row) -> str:
+    """The line of the README a row belongs to: the one that names it best."""
+    return max(
+        LINES, key=lambda line: max(len(name) if row.name.startswith(name) else 0 for name in LINES[line])
+    )
+
+
+def lines() -> list[str]:
+    """The table of the README; rows of one line must promise the same."""
+    told = ["| what happens | without `resume` | with `resume=True` |", "| --- | --- | --- |"]
+    for line in LINES:
+        outcomes = set()
+        for row in TABLE:
+            if line_of(row) == line:
+                retry = " (`retryable`)" if isinstance(row.plain, Raises) and row.plain.retryable else ""
+                plain = "nothing" if isinstance(row.plain, Whole) else f"`{row.plain.kind.__name__}`{retry}"
+                resumed = "the same" if row.resumed == row.plain else "goes on, no word lost"
+                outcomes.add((plain, resumed))
+        if len(outcomes) != 1:
+            raise ValueError(f"{line}: {outcomes}")
+        told.append(f"| {line} | {' | '.join(*outcomes)} |")
+    return told
+
+
 # -- the ways of use ---------------------------------------------------------------------------------
 
 
@@ -559,3 +653,7 @@ def pair(rng: random.Random) -> Row:
         tls=tls,
         ways=tuple(set(first_row.ways) & set(second.ways)),
     )
+
+
+if __name__ == "__main__":
+    print("\n".join(lines()))

@@ -9,10 +9,11 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
-from .faults import TABLE, Row, combinations, pair, strike
+from .faults import LINES, TABLE, Row, combinations, line_of, lines, pair, strike
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
@@ -34,6 +35,12 @@ def test_every_fault_ends_as_promised_in_every_way_to_use_a_session() -> None:
     )
     print(f"{time.monotonic() - began:.0f} s")
     assert wrong == []
+
+
+def test_the_readme_says_of_each_row_what_is_promised() -> None:
+    readme = (Path(__file__).parent.parent.parent / "README.md").read_text(encoding="utf-8")
+    assert "\n".join(lines()) in readme, "python -m tests.reliability.faults prints it"
+    assert [row.name for row in TABLE if not row.name.startswith(LINES[line_of(row)])] == []
 
 
 def test_names_are_unique() -> None:
