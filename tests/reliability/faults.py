@@ -630,7 +630,7 @@ _TAKE_THEIR_TIME = (
 # What comes second is part of the same answer, or of the same bytes, and counts as well.
 _NOT_FIRST = (
     "an Error without a close",
-    "an answer to another key",
+    "an answer t",
     "the end of the stream in one direction",
 )
 
