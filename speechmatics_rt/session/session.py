@@ -69,6 +69,8 @@ class Session:
         self.handling = False  # the delivering thread is in a handler
         self.entered = False  # by a `with`, which will close it
         self.senders: list[threading.Thread] = []  # that read the caller's sources
+        self.seconds_total: Optional[float] = None  # of audio in them, if that is known
+        self._complete = False  # EndOfTranscript has come
         self._source_failure: Optional[SpeechmaticsError] = None
 
     @property
@@ -139,6 +141,7 @@ class Session:
     def take_in(self, message: dict[str, Any]) -> None:
         """Put one message, which the handlers are about to get, into the transcript and the figures."""
         self.transcript.add(message)
+        self._complete |= message.get("message") == "EndOfTranscript"
         with self._meter_lock:
             self._meter.received(message, time.monotonic())
 
@@ -150,10 +153,17 @@ class Session:
         return replace(
             figures,
             seconds_transcribed=self.transcript.end_time,
+            seconds_total=self.seconds_total,
+            progress=self._progress(),
             lag=lag,
             partial_latency=Latency.of(partials),
             final_latency=Latency.of(finals),
         )
+
+    def _progress(self) -> Optional[float]:
+        if self._complete:
+            return 1.0
+        return min(1.0, self.transcript.end_time / self.seconds_total) if self.seconds_total else None
 
     def source_failed(self, error: SpeechmaticsError) -> None:
         """End the audio where its source failed: what was sent is still transcribed, and then this raised."""
