@@ -9,7 +9,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, Literal, NoReturn, Optional, TypeVar, Union
 
 from .audio import AudioSource
 from .auth import AuthBase
@@ -241,6 +241,24 @@ class BaseClient(EventEmitter):
         if session is not None and (session.connection.is_open or session.orphaned):
             session.connection.abandon()
             warnings.warn(f"a client was dropped with a session open: {self!r}", ResourceWarning, 2)
+
+    def __repr__(self) -> str:
+        # No lock, and nothing that may raise: a finaliser says it too, of a client that was never complete.
+        session = self._session
+        connector = getattr(self, "_connector", None)
+        where = connector.shown_url if connector is not None else "nowhere"
+        if session is None:
+            return f"<{type(self).__name__} of {where}, no session>"
+        state = "open" if session.connection.is_open else "over"
+        sent = session.connection.seconds_sent
+        audio = f"{sent:.1f} s" if sent else f"{session.connection.bytes_sent} bytes"
+        return f"<{type(self).__name__} of {where}, session {session.log.request_id} {state}, {audio} sent>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"a {type(self).__name__} can't be pickled or copied: it holds a connection and threads of this "
+            "process; make one where it is used (its ConnectionConfig and JWTAuth can be pickled)"
+        )
 
     # -- what is known -------------------------------------------------------------------------------
 

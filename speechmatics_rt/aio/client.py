@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, Literal, NoReturn, Optional, TypeVar, Union
 
 from ..audio import Microphone
 from ..config import AudioFormat, Caller, ConnectionConfig, ResumePolicy
@@ -122,6 +122,15 @@ class _AsyncBase(AsyncEmitter):
 
     async def __aexit__(self, exc_type: Optional[type[BaseException]], *_: object) -> None:
         await self._call(self._client.__exit__, exc_type, None, None)
+
+    def __repr__(self) -> str:
+        return repr(self._client).replace(type(self._client).__name__, type(self).__name__, 1)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"an {type(self).__name__} can't be pickled or copied: it holds a connection and threads of this "
+            "process; make one where it is used (its ConnectionConfig and JWTAuth can be pickled)"
+        )
 
     # -- what is known -------------------------------------------------------------------------------
 

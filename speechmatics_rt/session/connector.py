@@ -102,6 +102,14 @@ class Connector:
         check_url(url)
         return url
 
+    @property
+    def shown_url(self) -> str:
+        """The address for people, without what is secret in it."""
+        try:
+            return redact(self.url)
+        except ConfigurationError:
+            return "an address that can't be read"
+
     def doubts(self, message: Mapping[str, Any]) -> list[str]:
         """Say, once each, what the cloud may refuse of a message; a container of yours may well take it."""
         if not is_cloud(self.url):

@@ -6,7 +6,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterable, Iterator
-from typing import Any, Optional, cast
+from typing import Any, NoReturn, Optional, cast
 
 from ..audio import AudioSource
 from ..events import EventEmitter
@@ -134,6 +134,16 @@ class MessageStream:
             raise
         if exc_type is not None:
             self.put_back()
+
+    def __repr__(self) -> str:
+        state = "over" if self._session.delivered.is_set() else "running"
+        return f"<{type(self).__name__} of session {self._session.log.request_id}, {state}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"a {type(self).__name__} can't be pickled or copied: it belongs to a session of this process; "
+            "its transcript can be"
+        )
 
     def __del__(self) -> None:
         session = getattr(self, "_session", None)

@@ -144,8 +144,8 @@ def _read(recording: Union[str, os.PathLike[str]]) -> bytes:
 
 def _too_large(size: int) -> str:
     return (
-        f"the recording has {size / 1e6:.0f} MB; a player holds {MOST / 1e6:.0f} MB at most, since it stands in "
-        "the page: give its address (https://...), or a compressed one (MP3, Ogg)"
+        f"the recording has {size / 1e6:.0f} MB; a player holds {MOST / 1e6:.0f} MB at most, since it stands "
+        "in the page: give its address (https://...), or a compressed one (MP3, Ogg)"
     )
 
 

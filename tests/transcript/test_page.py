@@ -20,7 +20,7 @@ SPEECH = Path(__file__).parents[2] / "examples" / "audio" / "librivox_3_sentence
 EVIL = [
     "<script>alert(1)</script>",
     "<img src=x onerror=alert(1)>",
-    "\"onmouseover=\"alert(1)",
+    '"onmouseover="alert(1)',
     "</style><b>",
     "&lt;b&gt;",
     "'; alert(1); '",
@@ -113,9 +113,28 @@ def test_nothing_that_was_said_or_is_called_becomes_html(evil: str) -> None:
     for source in (transcript._repr_html_(), transcript.player(SPEECH)._repr_html_()):
         page = Parts(source)
         assert evil in page.text
-        assert {tag for tag, _ in page.tags} <= {"div", "style", "audio", "p", "small", "b", "i", "span", "script"}
+        assert {tag for tag, _ in page.tags} <= {
+            "div",
+            "style",
+            "audio",
+            "p",
+            "small",
+            "b",
+            "i",
+            "span",
+            "script",
+        }
         for _, attributes in page.tags:
-            assert set(attributes) <= {"id", "dir", "title", "style", "class", "src", "controls", "preload"} | {
+            assert set(attributes) <= {
+                "id",
+                "dir",
+                "title",
+                "style",
+                "class",
+                "src",
+                "controls",
+                "preload",
+            } | {
                 "data-t",
                 "data-e",
             }
@@ -164,7 +183,9 @@ def test_bytes_and_addresses_are_taken(talk) -> None:
 
     assert source(SPEECH.read_bytes()) == source(str(SPEECH))
     assert source("https://example.com/a.mp3?a=1&b=2") == "https://example.com/a.mp3?a=1&b=2"
-    assert Parts(talk.player('https://h/"><script>')._repr_html_()).all("audio")[0]["src"].endswith("<script>")
+    assert (
+        Parts(talk.player('https://h/"><script>')._repr_html_()).all("audio")[0]["src"].endswith("<script>")
+    )
 
 
 @pytest.mark.parametrize(
@@ -212,7 +233,7 @@ def test_reprs_fit_on_a_line(talk) -> None:
 def test_transcripts_that_hold_the_same_are_equal_and_have_no_hash(talk) -> None:
     again = Transcript.from_dict(talk.to_dict())
     assert again == talk
-    assert talk == talk  # noqa: PLR0124
+    assert talk == talk
     again.add(final(token("More", at=70.0), end=71.0))
     assert again != talk
     assert talk != heard(final(token("Good")))
