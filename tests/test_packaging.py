@@ -104,10 +104,11 @@ def test_the_wheel_holds_the_package_its_type_marker_and_nothing_else(wheel: Pat
         (entries,) = (archive.read(name).decode() for name in names if name.endswith("/entry_points.txt"))
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "speechmatics_rt").rglob("*.py")}
     ours = {name for name in names if ".dist-info/" not in name}
-    assert ours == modules | {"speechmatics_rt/py.typed"}
+    assert ours == modules | {"speechmatics_rt/py.typed", "speechmatics_rt_pytest.py"}
     assert re.search(r"^Name: speechmatics-rt-sync$", metadata, re.MULTILINE)
     assert re.search(rf"^Version: {re.escape(__version__)}$", metadata, re.MULTILINE)
     assert "speechmatics-rt = speechmatics_rt.cli:main" in entries
+    assert "[pytest11]\nspeechmatics_rt_pytest = speechmatics_rt_pytest" in entries
     assert wheel.stat().st_size < LARGEST_WHEEL
 
 

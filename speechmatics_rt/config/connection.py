@@ -91,7 +91,7 @@ class ConnectionConfig(Options):
     def __getstate__(self) -> dict[str, Any]:
         if self.ssl_context is not None:
             raise TypeError(
-                "a ConnectionConfig with an ssl_context can't be pickled, since Python can't pickle that: make "
+                "a ConnectionConfig with an ssl_context can't be pickled, which Python can't pickle: make "
                 "it in the process that uses it, or name the certificates in SSL_CERT_FILE and leave it out"
             )
         return dict(self.__dict__)
