@@ -1,6 +1,6 @@
-"""A pytest plugin for whoever tests code that transcribes: a service on this machine, and no way to the real one.
+"""A pytest plugin for tests of code that transcribes: a service on this machine, and no way to the real one.
 
-It is found by itself where the package is installed, and imports nothing of it until a test asks for a fixture:
+It is there wherever the package is installed, and imports nothing of it until a test asks for a fixture:
 
 * ``speechmatics_server``: a local server, with the environment pointed at it and no key of yours in it;
 * ``speechmatics_wav``: makes recordings in which that server hears the words you give;
@@ -127,8 +127,8 @@ class _Guard:
         tried, self._tried = self._tried, []
         if tried:
             pytest.fail(
-                f"this test tried to reach the Speechmatics service ({', '.join(dict.fromkeys(tried))}), which "
-                "speechmatics_offline forbids; with the fixture speechmatics_server it finds a server",
+                f"this test tried to reach the Speechmatics service ({', '.join(dict.fromkeys(tried))}), "
+                "which speechmatics_offline forbids; with the fixture speechmatics_server it finds a server",
                 pytrace=False,
             )
 

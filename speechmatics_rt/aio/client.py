@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Callable, Literal, NoReturn, Optional, Ty
 
 from ..audio import Microphone
 from ..config import AudioFormat, Caller, ConnectionConfig, ResumePolicy
-from ..exceptions import SpeechmaticsError
+from ..exceptions import SpeechmaticsError, no_pickle
 from ..messages import ServerMessage
 from ..protocol import ACKNOWLEDGEMENTS
 from ..session import (
+    NO_PICKLE,
     UNSET,
     MessageStream,
     SessionOptions,
@@ -127,10 +128,7 @@ class _AsyncBase(AsyncEmitter):
         return repr(self._client).replace(type(self._client).__name__, type(self).__name__, 1)
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError(
-            f"an {type(self).__name__} can't be pickled or copied: it holds a connection and threads of this "
-            "process; make one where it is used (its ConnectionConfig and JWTAuth can be pickled)"
-        )
+        raise no_pickle(self, NO_PICKLE)
 
     # -- what is known -------------------------------------------------------------------------------
 

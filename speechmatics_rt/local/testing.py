@@ -20,7 +20,7 @@ _TONE = array("h", [0, 2300, 3200, 2300, 0, -2300, -3200, -2300] * 5)  # 2 kHz: 
 
 
 class ServerForTests(LocalServer):
-    """A :class:`LocalServer` that a test tells what to say; the pytest fixture ``speechmatics_server`` is one.
+    """A :class:`LocalServer` that a test tells what to say; the fixture ``speechmatics_server`` is one.
 
     What is changed counts for the sessions that begin from then on; so does an assignment to ``faults``.
 

@@ -30,9 +30,13 @@ from ..network import Connection, Link, check_patches, dial, shared_context
 from ..resume import ResumingConnection, unreached
 from .request import SessionRequest
 
-__all__ = ["DEFAULT_URL", "Connector", "request_id_of"]
+__all__ = ["DEFAULT_URL", "NO_PICKLE", "Connector", "request_id_of"]
 
 DEFAULT_URL = "wss://eu.rt.speechmatics.com/v2"
+NO_PICKLE = (
+    "it holds a connection and threads of this process; make one where it is used (its ConnectionConfig and "
+    "JWTAuth can be pickled)"
+)
 
 
 def request_id_of(ws_headers: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ from typing import Any, NoReturn, Optional, cast
 
 from ..audio import AudioSource
 from ..events import EventEmitter
-from ..exceptions import SpeechmaticsError, TimeoutError
+from ..exceptions import SpeechmaticsError, TimeoutError, no_pickle
 from ..messages import ServerMessage
 from ..protocol import ACKNOWLEDGEMENTS
 from ..transcript import Transcript
@@ -140,10 +140,7 @@ class MessageStream:
         return f"<{type(self).__name__} of session {self._session.log.request_id}, {state}>"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError(
-            f"a {type(self).__name__} can't be pickled or copied: it belongs to a session of this process; "
-            "its transcript can be"
-        )
+        raise no_pickle(self, "it belongs to a session of this process; its transcript can be")
 
     def __del__(self) -> None:
         session = getattr(self, "_session", None)

@@ -7,7 +7,8 @@ of ``local/`` nothing.
 * ``engine``: the two protocols; ``messages``: what a recogniser answers with
 * ``scripted``: speaks a ``script``, whose words ``results`` makes result items of, as the session's config
   asks, with the help of ``replacements`` and ``speaker_ids``
-* ``replay``: sends again what was sent in a recorded session; ``spoken``: says what a test has told it to
+* ``replay``: sends again what was sent in a recorded session, which ``recorded`` reads if a client wrote it
+* ``spoken``: says what a test has told it to
 * ``languages``, ``clock``: tables and times
 """
 
