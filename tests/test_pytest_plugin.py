@@ -198,7 +198,7 @@ def test_other_ways_to_the_service_are_closed_as_well_and_all_others_are_open(su
                 asyncio.run(asyncio.open_connection("eu.rt.speechmatics.com", 443))
 
         def test_a_process_has_no_key_and_an_address_that_says_why():
-            program = "from os import environ as e; print(e.get('SPEECHMATICS_API_KEY'), e['SPEECHMATICS_RT_URL'])"
+            program = "import os; print(*map(os.getenv, ('SPEECHMATICS_API_KEY', 'SPEECHMATICS_RT_URL')))"
             out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout
             assert out.split() == ["None", "wss://speechmatics-offline.invalid/v2"]
 
