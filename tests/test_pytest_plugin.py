@@ -11,7 +11,8 @@ import pytest
 pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parent.parent
-PLUGIN = ("-p", "speechmatics_rt_pytest", "-p", "no:randomly", "-p", "no:cacheprovider")
+PLUGIN = ("-p", "speechmatics_rt_pytest", "-p", "no:cacheprovider")
+pytestmark = pytest.mark.timeout(180)  # a run of pytest takes 2 s of processor, and xdist has three
 
 YOUR_CODE = """
 from speechmatics_rt import Client
@@ -26,6 +27,7 @@ def what_is_said(path):
 def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Run a suite with the plugin: ``suite("def test_...", "-n", "2")`` gives the result."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # the others take longer than all the tests
     monkeypatch.setenv("SPEECHMATICS_API_KEY", "the-developers-own")
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # this suite's, in a run of ours with xdist
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
@@ -33,7 +35,7 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def run(tests: str, *options: str) -> pytest.RunResult:
         pytester.makepyfile(test_yours=tests)
-        return pytester.runpytest_subprocess(*PLUGIN, *options, timeout=50)
+        return pytester.runpytest_subprocess(*PLUGIN, *options, timeout=170)
 
     return run
 
@@ -120,6 +122,8 @@ def test_each_test_on_each_worker_of_xdist_has_a_server_of_its_own(suite) -> Non
             assert what_is_said(speechmatics_wav()) == f"Number {number}."
             assert len(speechmatics_server.sessions) == 1
         """,
+        "-p",
+        "xdist",
         "-n",
         "2",
         "-o",
