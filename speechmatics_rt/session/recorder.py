@@ -157,10 +157,14 @@ class Recording:
         with self._lock:
             if self._file.closed or self._zero is None:
                 return
-            line = {"time": round(now - self._zero, 4), **_cleaned(entry)}
             try:
+                line = {"time": round(now - self._zero, 4), **_cleaned(entry)}
                 self._file.write(f"{_ENCODE(line)}\n".encode("utf-8", "backslashreplace"))
-            except OSError as exc:
+            except (
+                OSError,
+                ValueError,
+                RecursionError,
+            ) as exc:  # a full disk; a message that is its own part
                 self._log.warning("the recording ends here, since it can't be written: %s", exc)
                 self._file.close()
 

@@ -266,6 +266,20 @@ def test_a_full_disk_ends_the_recording_with_a_warning_and_not_the_session(
     assert lines(path)
 
 
+def test_a_message_that_no_file_can_hold_ends_the_recording_alone(serve, client_of, path, caplog) -> None:
+    client = client_of(serve())
+    endless: dict[str, Any] = {"message": "Info"}
+    endless["again"] = endless
+    with Recorder(client, path) as recorder:
+        client.start_session(audio_format=PCM)
+        recorder._recording.received(endless)
+        client.send_audio(SECONDS)
+        client.stop_session()
+    assert client.transcript.words
+    assert "the recording ends here" in caplog.text
+    assert [line["sent"]["message"] for line in lines(path) if "sent" in line] == ["StartRecognition"]
+
+
 def test_a_recording_that_was_cut_in_its_last_line_is_served_to_there(serve, client_of, path) -> None:
     client = client_of(serve())
     with Recorder(client, path):
