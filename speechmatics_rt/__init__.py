@@ -43,7 +43,7 @@ from .exceptions import (
 )
 from .messages import ClientMessageType, ServerMessageType
 from .multichannel import MultiChannelClient
-from .session import MessageStream
+from .session import MessageStream, Recorder
 from .stats import Latency, SessionInfo, SessionStats
 from .transcript import Transcript, TranscriptResult
 
@@ -61,6 +61,7 @@ __all__ = [
     "AsyncMessageStream",
     "AsyncMicrophone",
     "MessageStream",
+    "Recorder",
     "EventEmitter",
     # authentication
     "AuthBase",

@@ -9,19 +9,28 @@ import time
 import warnings
 import weakref
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, Literal, NoReturn, Optional, TypeVar, Union
 
 from .audio import AudioSource
 from .auth import AuthBase
 from .config import FLAG, Caller, ConnectionConfig, ResumePolicy, checked, set_recognition_config
 from .events import EventEmitter
-from .exceptions import AuthenticationError, ConfigurationError, SessionError, SpeechmaticsError, TimeoutError
+from .exceptions import (
+    AuthenticationError,
+    ConfigurationError,
+    SessionError,
+    SpeechmaticsError,
+    TimeoutError,
+    no_pickle,
+)
 from .locks import new_lock
 from .log import SessionLog
 from .session import (
+    NO_PICKLE,
     SECONDS,
     Connector,
     MessageStream,
+    Recorder,
     Session,
     SessionOptions,
     SessionRequest,
@@ -88,6 +97,7 @@ class BaseClient(EventEmitter):
         super().__init__(handler_errors=handler_errors)
         self._connector = Connector(auth, api_key, url, conn_config, sdk_identifier, resume)
         self._keep_transcript = checked("keep_transcript", keep_transcript, SECONDS)
+        self._recorder: Optional[Recorder] = None
         self._pid = os.getpid()
         # Guards which session is the current one; held for assignments only.
         self._current_lock = new_lock()
@@ -242,6 +252,15 @@ class BaseClient(EventEmitter):
             session.connection.abandon()
             warnings.warn(f"a client was dropped with a session open: {self!r}", ResourceWarning, 2)
 
+    def __repr__(self) -> str:
+        # No lock, and nothing that may raise: a finaliser says it too, of a client that was never complete.
+        connector = getattr(self, "_connector", None)
+        where = connector.shown_url if connector is not None else "nowhere"
+        return f"<{type(self).__name__} of {where}, {self._session or 'no session'}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise no_pickle(self, NO_PICKLE)
+
     # -- what is known -------------------------------------------------------------------------------
 
     @property
@@ -351,6 +370,7 @@ class BaseClient(EventEmitter):
     def _attempt(self, request: SessionRequest, go_on: Callable[[Session], _T], streamed: bool) -> _T:
         log = SessionLog(logger, request_id_of(request.ws_headers))
         connection = session = None
+        recorder = self._recorder
         try:
             connection = self._connector.link(request, log, _listening(self))
             session = Session(
@@ -360,6 +380,7 @@ class BaseClient(EventEmitter):
                 log,
                 streamed=streamed,
                 keep_transcript=self._keep_transcript,
+                recording=None if recorder is None else recorder._begin(request.start, log),
             )
             with self._current_lock:
                 self._session = session
@@ -417,6 +438,6 @@ def _listening(client: BaseClient) -> Any:
 
     def wants(kind: str) -> bool:
         emitter = reference()
-        return emitter is not None and emitter._wants(kind)
+        return emitter is not None and (emitter._recorder is not None or emitter._wants(kind))
 
     return wants

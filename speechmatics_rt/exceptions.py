@@ -22,6 +22,7 @@ __all__ = [
     "TimeoutError",
     "TranscriptionError",
     "EndOfTranscriptError",
+    "no_pickle",
     "without_frames",
 ]
 
@@ -236,6 +237,11 @@ class TranscriptionError(SpeechmaticsError):
 
 class EndOfTranscriptError(TranscriptionError):
     """The server ended the transcript while audio was still unsent."""
+
+
+def no_pickle(thing: object, instead: str) -> TypeError:
+    """Build what is raised of something of this process alone, when it is to be pickled or copied."""
+    return TypeError(f"a {type(thing).__name__} can't be pickled or copied: {instead}")
 
 
 def without_frames(error: BaseException) -> BaseException:

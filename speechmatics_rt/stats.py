@@ -53,6 +53,10 @@ class SessionStats:
         seconds_sent: Seconds of audio sent, over all channels; 0 for format ``file``.
         seconds_acknowledged: Seconds of audio the server has acknowledged, over all channels.
         seconds_transcribed: The end of the last final, in seconds of audio.
+        seconds_total: Seconds of audio that the source holds, of several channels the longest; None where
+            nobody knows (audio sent by hand, a live source, a compressed file).
+        progress: How much of that is final, 0 to 1: 1 when the transcript is complete, whatever the source
+            was; None as long as ``seconds_total`` is.
         lag: Seconds of audio that were sent and are not final, on the channel that is furthest behind.
         partial_latency: How long after its last word a partial comes; None as long as none has.
         final_latency: How long after its last word a final comes.
@@ -70,6 +74,8 @@ class SessionStats:
     seconds_sent: float = 0.0
     seconds_acknowledged: float = 0.0
     seconds_transcribed: float = 0.0
+    seconds_total: Optional[float] = None
+    progress: Optional[float] = None
     lag: float = 0.0
     partial_latency: Optional[Latency] = None
     final_latency: Optional[Latency] = None

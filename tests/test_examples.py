@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
 import urllib.error
@@ -15,7 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from speechmatics_rt.local import Fault, LocalServer
+from speechmatics_rt import Transcript
+from speechmatics_rt.local import Fault, LocalServer, Script, ScriptedEngine
+
+from .cli import test_microphone
+
+pulse = test_microphone.pulse  # a sound server
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -35,7 +42,14 @@ def environment(server: LocalServer) -> dict[str, str]:
 
 
 def run(server: LocalServer, folder: Path, *command: object) -> tuple[str, str]:
-    """Run ``python ...`` in a folder to its end; return its stdout and its stderr."""
+    """Run ``python ...`` in a folder to its good end; return its stdout and its stderr."""
+    code, out, err = attempt(server, folder, *command)
+    assert code == 0, out + err
+    return out, err
+
+
+def attempt(server: LocalServer, folder: Path, *command: object) -> tuple[int, str, str]:
+    """Run it to whatever end; return its exit code as well."""
     done = subprocess.run(
         [sys.executable, "-W", "error", *map(str, command)],
         cwd=folder,
@@ -46,8 +60,7 @@ def run(server: LocalServer, folder: Path, *command: object) -> tuple[str, str]:
         timeout=50,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout, done.stderr
+    return done.returncode, done.stdout, done.stderr
 
 
 def test_transcribe_file_prints_the_turns_and_writes_captions(server, tmp_path) -> None:
@@ -168,6 +181,82 @@ def test_a_stereo_recording_is_split(server, tmp_path) -> None:
     out, _ = run(server, tmp_path, EXAMPLES / "multichannel.py", stereo)
     assert "left: Good morning" in out
     assert "right: Good morning" in out
+
+
+def test_a_legacy_script_writes_a_text_beside_each_recording_and_stops_at_a_bad_one(server, tmp_path) -> None:
+    names = two_recordings(tmp_path)
+    assert run(server, tmp_path, EXAMPLES / "legacy_script.py", *names) == ("", "")
+    for name in names:
+        assert "Good morning" in Path(f"{name}.txt").read_text(encoding="utf-8")
+    (tmp_path / "empty.wav").touch()
+    code, _, err = attempt(server, tmp_path, EXAMPLES / "legacy_script.py", "empty.wav")
+    assert (code, err) == (1, "empty.wav: the audio source is empty\n")
+
+
+def test_captions_are_written_and_those_of_a_broken_session_too(server, tmp_path) -> None:
+    shutil.copy(SPEECH, tmp_path / "talk.wav")
+    assert run(server, tmp_path, EXAMPLES / "captions.py", "talk.wav") == ("", "")
+    whole = (tmp_path / "talk.srt").read_text(encoding="utf-8")
+    assert "reading room." in whole
+    assert "<v S1>" in (tmp_path / "talk.vtt").read_text(encoding="utf-8")
+    with LocalServer(faults=[Fault.error("job_error", after_seconds=10, sessions=[0])], quota=1) as breaking:
+        breaking.faults += (Fault.error("invalid_model", at="start", sessions=[1]),)
+        code, _, err = attempt(breaking, tmp_path, EXAMPLES / "captions.py", "talk.wav")
+    assert code == 1
+    assert "the captions end at" in err
+    assert whole.startswith((tmp_path / "talk.srt").read_text(encoding="utf-8")[:100])
+    code, _, err = attempt(server, tmp_path, EXAMPLES / "captions.py", "nowhere.wav")
+    assert code == 1
+    assert "nowhere.wav" in err
+
+
+def test_a_call_is_heard_line_by_line_while_it_is_spoken_over_a_line_that_breaks(tmp_path) -> None:
+    script = ScriptedEngine(
+        {"agent": Script.from_text("Good day."), "caller": Script.from_text("Well. Hello.")}
+    )
+    with LocalServer(script, faults=[Fault.reset(after_seconds=2, sessions=[0])]) as exchange:
+        command = [sys.executable, "-W", "error", str(EXAMPLES / "call_center.py")]
+        with subprocess.Popen(
+            command, cwd=tmp_path, env=environment(exchange), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as call:
+            silence = bytes([0xFF]) * (5 * 8000 * 2)
+            call.stdin.write(silence[:777])  # a pipe knows no frames
+            call.stdin.write(silence[777:])
+            call.stdin.flush()
+            spoken = {call.stdout.readline(), call.stdout.readline()}  # while the line is open
+            call.stdin.close()
+            rest = call.stdout.read().decode()
+            assert call.wait(30) == 0
+    assert {line.partition(b":")[0] for line in spoken} <= {b"agent", b"caller"}
+    assert "agent: Good day." in rest
+    heard = Transcript.from_dict(json.loads((tmp_path / "call.json").read_text(encoding="utf-8")))
+    assert {word.channel for word in heard.words} == {"agent", "caller"}
+    assert str(heard) == rest.split("\n\n")[-1].strip()
+    record = exchange.sessions[-1]
+    assert record.start["audio_format"] == {"type": "raw", "encoding": "mulaw", "sample_rate": 8000}
+
+
+def test_the_microphone_is_heard_until_ctrl_c_and_to_its_last_word(tmp_path, pulse, monkeypatch) -> None:
+    for name, value in pulse.env.items():
+        monkeypatch.setenv(name, value)
+    with LocalServer() as listening:
+        command = [sys.executable, "-W", "error", str(EXAMPLES / "microphone.py")]
+        with subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            env=environment(listening),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as script:
+            assert script.stderr.readline() == "speak; Ctrl-C ends it\n"
+            first = script.stdout.readline()
+            script.send_signal(signal.SIGINT)
+            rest, err = script.communicate(timeout=30)
+    assert first.startswith("Good")
+    assert (script.returncode, err) == (0, "")
+    said = [message["metadata"]["transcript"] for message in listening.sessions[0].said("AddTranscript")]
+    assert (first + rest).split() == "".join(said).split()
 
 
 @pytest.mark.speech

@@ -37,6 +37,7 @@ LOCKS = {
     "resume.connection ResumingConnection._lock": "stats() reads, close() marks the end, the rest is refused",
     "baseclient BaseClient._current_lock": "close() sees the session before or after, and means the same one",
     "session.session Session._meter_lock": "stats() reads figures of one chunk less or more",
+    "session.recorder Recording._lock": "a line of the handler comes between two others",
     "session.sender RoundRobin._condition": "taken by sender threads, which run no signal handlers",
     "transcript.transcript Transcript._lock": "reads what is there; a join half done is begun anew",
     "auth.jwt JWTAuth._lock": "taken by threads of ours, which run no signal handlers",

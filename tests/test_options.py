@@ -21,6 +21,7 @@ from speechmatics_rt import (
     JWTAuth,
     Microphone,
     MultiChannelClient,
+    Recorder,
     ResumePolicy,
     StaticKeyAuth,
     TranscriptionConfig,
@@ -141,6 +142,11 @@ KEY = {
 }
 case("JWTAuth", KEY, lambda options: JWTAuth(**options))
 case("split_channels", {"labels": LABELS}, lambda options: split_channels("nowhere.wav", **options))
+case(
+    "Recorder",
+    {"client": [None, "x", Client], "path": [5, None, b"x"], "audio": ["yes", 1, None]},
+    lambda options: Recorder(**{"client": single, "path": "never-written.jsonl", **options}),
+)
 NO_COUNT = [0, -1, 1.5, NAN, "5", True, [], None]
 case(
     "Microphone",

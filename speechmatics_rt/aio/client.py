@@ -11,14 +11,15 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, Literal, NoReturn, Optional, TypeVar, Union
 
 from ..audio import Microphone
 from ..config import AudioFormat, Caller, ConnectionConfig, ResumePolicy
-from ..exceptions import SpeechmaticsError
+from ..exceptions import SpeechmaticsError, no_pickle
 from ..messages import ServerMessage
 from ..protocol import ACKNOWLEDGEMENTS
 from ..session import (
+    NO_PICKLE,
     UNSET,
     MessageStream,
     SessionOptions,
@@ -122,6 +123,12 @@ class _AsyncBase(AsyncEmitter):
 
     async def __aexit__(self, exc_type: Optional[type[BaseException]], *_: object) -> None:
         await self._call(self._client.__exit__, exc_type, None, None)
+
+    def __repr__(self) -> str:
+        return repr(self._client).replace(type(self._client).__name__, type(self).__name__, 1)
+
+    def __reduce__(self) -> NoReturn:
+        raise no_pickle(self, NO_PICKLE)
 
     # -- what is known -------------------------------------------------------------------------------
 

@@ -49,7 +49,7 @@ def mix_channels(source: Source) -> AudioSource:
         mixed = (_mixed(block, encoding, channels) for block in frames)
         raw = AudioFormat("pcm_s16le", one.sample_rate) if encoding is AudioEncoding.MULAW else one
         again = partial(mix_channels, source)
-        return AudioSource(mixed, raw, duration=header.duration, reading=reading, again=again)
+        return AudioSource(mixed, raw, duration=header.lasts(reading.length), reading=reading, again=again)
     except BaseException:
         reading.put_back()
         reading.close()

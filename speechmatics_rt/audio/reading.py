@@ -10,6 +10,7 @@ import io
 import logging
 import os
 import select
+import stat
 import sys
 from collections.abc import Hashable, Iterable, Iterator
 from functools import partial
@@ -73,6 +74,7 @@ class Reading:
     Attributes:
         count: Bytes read so far.
         begun: Whether the audio goes on the wire.
+        length: How many bytes there were to read at first, if that costs nothing to know.
     """
 
     def __init__(self, source: Any, size: int, channel: Optional[str] = None) -> None:
@@ -88,12 +90,14 @@ class Reading:
         self.begun = False
         self._held: Optional[list[wav.Block]] = []  # what was read of that, until it goes on the wire
         self._put_back = False
+        self.length: Optional[int] = None
         self._blocks = self._opened(size)
 
     def _opened(self, size: int) -> Iterator[Any]:
         source, fault = self._source, self._fault
         if isinstance(source, (str, os.PathLike)):
             return self._open_path(source, size)
+        self.length = _length(source)
         if isinstance(source, bytes) or (isinstance(source, memoryview) and source.readonly):
             return iter((source,))
         if isinstance(source, (bytearray, memoryview)):
@@ -138,6 +142,7 @@ class Reading:
             way = "; download it first, or give urllib.request.urlopen(url)" if "://" in str(path) else ""
             raise self._fault(f"can't open the audio file {os.fspath(path)!r}: {exc}{way}") from exc
         self._closers.append(file.close)
+        self.length = _length(file)
         self._key = leftover.key_of(file)
         self._once = self._key != id(file)  # /dev/stdin and the like: opening it anew gives what is left
         blocks = _read_blocks(file, size)
@@ -301,6 +306,24 @@ def _wait(descriptor: int) -> None:
         poll.poll()
     else:
         select.select([descriptor], [], [])
+
+
+def _length(source: Any) -> Optional[int]:
+    """Tell how many bytes are ahead in memory, or in a file on a disk; None of anything else.
+
+    Nothing else is asked to seek: in a compressed or a remote file that would read all of it.
+    """
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return memoryview(source).nbytes
+    raw = source.raw if isinstance(source, (io.BufferedReader, io.BufferedRandom)) else source
+    try:
+        if isinstance(raw, io.FileIO) and stat.S_ISREG(os.fstat(raw.fileno()).st_mode):
+            return max(0, os.fstat(raw.fileno()).st_size - int(source.tell()))
+        if isinstance(raw, io.BytesIO):
+            return max(0, raw.getbuffer().nbytes - raw.tell())
+    except (OSError, ValueError):  # it is closed, which the first read will say
+        pass
+    return None
 
 
 def _origin(source: Any) -> Any:

@@ -32,7 +32,9 @@ class AudioSource:
 
     Attributes:
         audio_format: What goes on the wire.
-        duration: Seconds of audio, if the header of a WAV says so, else None.
+        duration: Seconds of audio: what a WAV's header says, or less if the file is too short for it; the
+            length of raw samples in memory or on a disk. None if nobody knows yet, as of a live source or
+            a compressed file.
         empty: Whether there is no audio at all.
 
     Example:
@@ -132,8 +134,10 @@ def open_source(
             stream = wav.Stream(reading)
             header = wav.read_header(stream, fault, partial(_check_mono, fault))
             audio_format = header.audio_format if header else AudioFormat()
-            duration = header.duration if header else None
+            duration = header.lasts(reading.length) if header else None
             blocks = wav.samples(stream, header, reading.warn) if header else stream.take()
+        elif audio_format.encoding is not None and reading.length is not None:
+            duration = reading.length / (audio_format.bytes_per_sample * audio_format.sample_rate)
         # Nobody chose where a WAV ends: a recorder died, a download was cut.
         left_over = partial(_warn_of_rest, reading) if header else partial(_refuse_rest, audio_format, fault)
         chunks = _cut(gathered(blocks, audio_format.chunk_size, reading), audio_format, left_over)

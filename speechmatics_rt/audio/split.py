@@ -59,7 +59,7 @@ def _one_of_several(path: Union[str, os.PathLike[str]], number: int, count: int,
         kind: Literal["B", "H", "I"] = {1: "B", 2: "H", 4: "I"}[one.bytes_per_sample]  # type: ignore[assignment]
         chunks = (memoryview(block).cast(kind)[number::count].tobytes() for block in frames)
         again = partial(_one_of_several, path, number, count, label)
-        return AudioSource(chunks, one, duration=header.duration, reading=reading, again=again)
+        return AudioSource(chunks, one, duration=header.lasts(reading.length), reading=reading, again=again)
     except BaseException:
         reading.close()
         raise

@@ -59,6 +59,13 @@ class Header(NamedTuple):
     def duration(self) -> Optional[float]:
         return None if not self.whole else self.seconds(self.whole)
 
+    def lasts(self, length: Optional[int]) -> Optional[float]:
+        """Return how long it sounds, of so many bytes (None: who knows) in all, this header included."""
+        if length is None:
+            return self.duration
+        there = self.seconds(max(0, length - self.start))
+        return there if self.duration is None else min(self.duration, there)
+
     def seconds(self, size: int) -> float:
         return size / (self.frame * self.audio_format.sample_rate)
 

@@ -52,7 +52,8 @@ class _Token(NamedTuple):
 class JWTAuth(AuthBase):
     """Get a temporary key for the API key, and use it until shortly before it expires.
 
-    One object may serve many clients and threads: while one of them renews the token the others wait. It
+    One object may serve many clients and threads: while one of them renews the token the others wait. It may
+    be pickled, for other processes: by its arguments, with the key if that was given and without a token. It
     needs the packages of ``pip install 'speechmatics-rt-sync[jwt]'``.
 
     Args:
@@ -90,8 +91,14 @@ class JWTAuth(AuthBase):
         self._body: dict[str, Any] = {"ttl": ttl, "region": region}
         if client_ref is not None:
             self._body["client_ref"] = client_ref
-        self._mp_url = None if mp_url is None else _endpoint(mp_url)
+        self._mp_url = mp_url
+        if mp_url is not None:
+            _endpoint(mp_url)
         self._request_id = None if request_id is None else checked_key(request_id, "request_id")
+        self._begin()
+
+    def _begin(self) -> None:
+        """Make what is of this process alone."""
         self._last_config = ConnectionConfig()
         self._token: Optional[_Token] = None
         self._given = threading.local()  # .token: what this thread got last; .config: its client's
@@ -101,6 +108,15 @@ class JWTAuth(AuthBase):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}('***', ttl={self._body['ttl']})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Give what the arguments said, the key too if it was given: a pickle is as secret as that."""
+        own = ("_last_config", "_token", "_given", "_lock")
+        return {name: value for name, value in self.__dict__.items() if name not in own}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._begin()
 
     def configure(self, conn_config: ConnectionConfig) -> None:
         """Use the proxy, the TLS context and ``open_timeout`` of the client, for the request too."""
@@ -155,7 +171,7 @@ class JWTAuth(AuthBase):
         key = self._api_key or key_from_environment()
         if not key:
             raise ConfigurationError(f"JWTAuth needs an API key: set {KEY_VARIABLE}, or pass api_key=")
-        url = self._mp_url or _endpoint(os.environ.get(_URL_VARIABLE) or _DEFAULT_URL)
+        url = _endpoint(self._mp_url or os.environ.get(_URL_VARIABLE) or _DEFAULT_URL)
         request = _KeyRequest(_Bearer(key), url, self._body, self._request_id, self._config, deadline)
         del key  # or it would stand in the locals of a traceback
 

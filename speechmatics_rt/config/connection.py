@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Optional
 
 from .rules import STRING, Fields, Options, number, plain, refused
@@ -87,6 +87,17 @@ class ConnectionConfig(Options):
 
     def __post_init__(self) -> None:
         self.check()
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self.ssl_context is not None:
+            raise TypeError(
+                "a ConnectionConfig with an ssl_context can't be pickled, which Python can't pickle: make "
+                "it in the process that uses it, or name the certificates in SSL_CERT_FILE and leave it out"
+            )
+        return dict(self.__dict__)
+
+    def __copy__(self) -> ConnectionConfig:
+        return replace(self)  # with the same context: within a process it may be shared
 
     def to_dict(self) -> dict[str, Any]:
         """Check, and give what is set, without the TLS context (which can't be pickled)."""

@@ -14,7 +14,8 @@ Example:
 
 How it is built: ``server`` accepts connections and gives each a thread; ``session`` is one client's session,
 ``recognition`` its queue to an engine, ``limits`` its time limits, ``checks`` what it refuses. ``state`` is
-what all sessions share, ``keys`` among it; ``pages`` answers plain HTTP. Below stand four folders, each with
+what all sessions share, ``keys`` among it; ``pages`` answers plain HTTP; ``testing`` is the server of
+users' tests, which is told what to say while it runs. Below stand four folders, each with
 a face: ``faults`` (what goes wrong), ``whisper`` (real recognition), ``engines`` (what is asked of one), and
 ``connection`` (one socket). None of them imports from here. With the client the server shares tables, the
 protocol's above all, but no I/O: so it can't share its bugs.
@@ -36,9 +37,11 @@ from .connection import SessionRecord
 from .engines import Engine, Recogniser, ReplayEngine, Script, ScriptedEngine, Sound, Word
 from .faults import Fault, FaultRow
 from .server import LocalServer
+from .testing import ServerForTests
 
 __all__ = [
     "LocalServer",
+    "ServerForTests",
     "SessionRecord",
     "Fault",
     "FaultRow",

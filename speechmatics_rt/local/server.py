@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable
 from types import TracebackType
-from typing import Optional, Union
+from typing import Optional, TypeVar, Union
 
 from .._version import __version__
 from ..exceptions import ConfigurationError, SessionError, TimeoutError
@@ -27,6 +27,7 @@ from .whisper import WhisperEngine
 __all__ = ["LocalServer"]
 
 _log = logging.getLogger(__name__)
+_Self = TypeVar("_Self", bound="LocalServer")
 
 _HOST = "127.0.0.1"
 _ANYWHERE = {"0.0.0.0": _HOST, "::": "::1", "": _HOST}  # noqa: S104 - as whom this machine reaches itself
@@ -140,7 +141,7 @@ class LocalServer:
 
     # -- for the user ----------------------------------------------------------------------------
 
-    def start(self) -> LocalServer:
+    def start(self: _Self) -> _Self:
         """Listen.
 
         Raises:
@@ -199,7 +200,7 @@ class LocalServer:
         if self._owns_engine:
             self.engine.close()
 
-    def __enter__(self) -> LocalServer:
+    def __enter__(self: _Self) -> _Self:
         try:
             return self.start()
         except BaseException:  # in Python 3.9 and 3.10 Ctrl-C may also come between the return and the block

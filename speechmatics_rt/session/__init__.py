@@ -2,13 +2,14 @@
 
 ``session`` is what belongs to it: connection, transcript, figures, outcome. ``sender`` reads sources and
 sends them, ``listener`` and ``stream`` deliver what comes, ``connector`` opens connections with a client's
-options, ``latency`` measures.
+options, ``latency`` measures, ``recorder`` writes a session down.
 """
 
 from __future__ import annotations
 
-from .connector import Connector, request_id_of
+from .connector import NO_PICKLE, Connector, request_id_of
 from .listener import listen
+from .recorder import Recorder
 from .request import (
     SECONDS,
     UNSET,
@@ -25,10 +26,12 @@ from .session import Session
 from .stream import MessageStream
 
 __all__ = [
+    "NO_PICKLE",
     "SECONDS",
     "UNSET",
     "Connector",
     "MessageStream",
+    "Recorder",
     "Session",
     "SessionOptions",
     "SessionRequest",

@@ -30,9 +30,13 @@ from ..network import Connection, Link, check_patches, dial, shared_context
 from ..resume import ResumingConnection, unreached
 from .request import SessionRequest
 
-__all__ = ["DEFAULT_URL", "Connector", "request_id_of"]
+__all__ = ["DEFAULT_URL", "NO_PICKLE", "Connector", "request_id_of"]
 
 DEFAULT_URL = "wss://eu.rt.speechmatics.com/v2"
+NO_PICKLE = (
+    "it holds a connection and threads of this process; make one where it is used (its ConnectionConfig and "
+    "JWTAuth can be pickled)"
+)
 
 
 def request_id_of(ws_headers: Mapping[str, str]) -> str:
@@ -101,6 +105,14 @@ class Connector:
         url = self._url if self._url is not None else os.environ.get("SPEECHMATICS_RT_URL") or DEFAULT_URL
         check_url(url)
         return url
+
+    @property
+    def shown_url(self) -> str:
+        """The address for people, without what is secret in it."""
+        try:
+            return redact(self.url)
+        except ConfigurationError:
+            return "an address that can't be read"
 
     def doubts(self, message: Mapping[str, Any]) -> list[str]:
         """Say, once each, what the cloud may refuse of a message; a container of yours may well take it."""

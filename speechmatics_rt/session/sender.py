@@ -60,6 +60,9 @@ def feed(session: Session, sources: Mapping[Optional[str], AudioSource], speed: 
     source has the channel None.
     """
     session.log.session_id = session.connection.session_id  # known by now
+    durations = [0.0 if source.empty else source.duration for source in sources.values()]
+    known = [duration for duration in durations if duration is not None]
+    session.seconds_total = max(known) if len(known) == len(durations) else None
     round_robin = RoundRobin(list(sources))
     began = time.monotonic()
     for channel, source in sources.items():

@@ -20,6 +20,7 @@ from ..network import Latch, Link
 from ..stats import Latency, SessionStats
 from ..transcript import Transcript
 from .latency import Meter
+from .recorder import Recording
 
 __all__ = ["Session"]
 
@@ -45,6 +46,7 @@ class Session:
         *,
         streamed: bool,
         keep_transcript: Optional[float] = None,
+        recording: Optional[Recording] = None,
     ) -> None:
         self.connection = connection
         self.start = start
@@ -57,6 +59,7 @@ class Session:
         self.log = log.on(logger)
         self.streamed = streamed  # delivered by a MessageStream, not by a listener
         self.transcript = Transcript(keep=keep_transcript)
+        self._recording = recording
         self._meter_lock = new_lock()
         self._meter = Meter()
         self.delivering: Optional[int] = threading.get_ident()  # the thread that runs the handlers
@@ -69,7 +72,15 @@ class Session:
         self.handling = False  # the delivering thread is in a handler
         self.entered = False  # by a `with`, which will close it
         self.senders: list[threading.Thread] = []  # that read the caller's sources
+        self.seconds_total: Optional[float] = None  # of audio in them, if that is known
+        self._complete = False  # EndOfTranscript has come
         self._source_failure: Optional[SpeechmaticsError] = None
+
+    def __repr__(self) -> str:
+        sent = self.connection.seconds_sent
+        audio = f"{sent:.1f} s" if sent else f"{self.connection.bytes_sent} bytes"
+        state = "open" if self.connection.is_open else "over"
+        return f"session {self.log.request_id} {state}, {audio} sent"
 
     @property
     def over(self) -> bool:
@@ -103,16 +114,18 @@ class Session:
             self.annotate(exc)
             raise
         if sent:
-            self._sent(channel, seconds)
+            self._sent(payload, channel, seconds)
         return sent
 
     def feed(self, chunk: Block, channel: Optional[str]) -> None:
         """Send a chunk of a source, as far as the receiver keeps up."""
         seconds = self.seconds(len(chunk))
         self.connection.send_audio(chunk, channel=channel, seconds=seconds, feeding=True)
-        self._sent(channel, seconds)
+        self._sent(chunk, channel, seconds)
 
-    def _sent(self, channel: Optional[str], seconds: float) -> None:
+    def _sent(self, audio: Block, channel: Optional[str], seconds: float) -> None:
+        if self._recording is not None:
+            self._recording.sent_audio(audio, channel)
         with self._meter_lock:
             self._meter.sent(channel, seconds, time.monotonic())
 
@@ -120,6 +133,8 @@ class Session:
         """Send a caller's message."""
         try:
             self.connection.send(message)
+            if self._recording is not None:
+                self._recording.sent(message)
         except SpeechmaticsError as exc:
             self._hear_out(exc)
             self.annotate(exc)
@@ -149,7 +164,10 @@ class Session:
 
     def take_in(self, message: dict[str, Any]) -> None:
         """Put one message, which the handlers are about to get, into the transcript and the figures."""
+        if self._recording is not None:
+            self._recording.received(message)
         self.transcript.add(message)
+        self._complete |= message.get("message") == "EndOfTranscript"
         with self._meter_lock:
             self._meter.received(message, time.monotonic())
 
@@ -161,10 +179,17 @@ class Session:
         return replace(
             figures,
             seconds_transcribed=self.transcript.end_time,
+            seconds_total=self.seconds_total,
+            progress=self._progress(),
             lag=lag,
             partial_latency=Latency.of(partials),
             final_latency=Latency.of(finals),
         )
+
+    def _progress(self) -> Optional[float]:
+        if self._complete:
+            return 1.0
+        return min(1.0, self.transcript.end_time / self.seconds_total) if self.seconds_total else None
 
     def source_failed(self, error: SpeechmaticsError) -> None:
         """End the audio where its source failed: what was sent is still transcribed, and then this raised."""
@@ -202,6 +227,8 @@ class Session:
         if self.failure is None and failure is not None:
             self.failure = copy.copy(failure)  # a copy has no traceback, which would keep a caller's frames
             self.failure.__cause__ = failure.__cause__
+        if self._recording is not None:
+            self._recording.ended(self.failure)
         self.delivered.set()
 
     def handler_failed(self, error: Exception) -> None:

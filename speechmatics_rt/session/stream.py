@@ -6,11 +6,11 @@ import threading
 import time
 import warnings
 from collections.abc import Iterable, Iterator
-from typing import Any, Optional, cast
+from typing import Any, NoReturn, Optional, cast
 
 from ..audio import AudioSource
 from ..events import EventEmitter
-from ..exceptions import SpeechmaticsError, TimeoutError
+from ..exceptions import SpeechmaticsError, TimeoutError, no_pickle
 from ..messages import ServerMessage
 from ..protocol import ACKNOWLEDGEMENTS
 from ..transcript import Transcript
@@ -134,6 +134,13 @@ class MessageStream:
             raise
         if exc_type is not None:
             self.put_back()
+
+    def __repr__(self) -> str:
+        state = "over" if self._session.delivered.is_set() else "running"
+        return f"<{type(self).__name__} of session {self._session.log.request_id}, {state}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise no_pickle(self, "it belongs to a session of this process; its transcript can be")
 
     def __del__(self) -> None:
         session = getattr(self, "_session", None)

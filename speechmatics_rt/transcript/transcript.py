@@ -5,13 +5,18 @@ from __future__ import annotations
 import marshal
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from ..exceptions import ConfigurationError
 from ..locks import new_lock
 from ..messages import channel_of, time_of, times_of
 from .merge import Merged
 from .words import Delimiters, Joiner, Paragraph, Word, paragraphs
+
+if TYPE_CHECKING:
+    import os
+
+    from .player import Player
 
 __all__ = ["Paragraph", "Transcript", "Word"]
 
@@ -245,20 +250,39 @@ class Transcript:
     def __repr__(self) -> str:
         return f"<Transcript of {self._end_time:.2f} s, {len(self.words)} words>"
 
-    def _repr_html_(self) -> str:
-        import html
+    def __eq__(self, other: object) -> bool:
+        """Whether both hold the same: every result, its times included, and what is partial."""
+        if not isinstance(other, Transcript):
+            return NotImplemented
+        return self is other or self.to_dict() == other.to_dict()
 
-        turns = self.paragraphs
-        labelled = len({turn.label for turn in turns}) > 1
-        rows = [
-            f'<p dir="auto" title="{turn.start_time:.2f} s">'
-            + (f"<b>{html.escape(turn.label)}</b> " if labelled and turn.label else "")
-            + f"{html.escape(turn.text)}</p>"
-            for turn in turns
-        ]
-        if self.partial:
-            rows.append(f'<p dir="auto" style="opacity: 0.6"><i>{html.escape(self.partial)}</i></p>')
-        return f'<div dir="{self.direction}">{"".join(rows)}</div>'
+    __hash__ = None  # type: ignore[assignment]  # it grows: what it equals now it may not equal later
+
+    def _repr_html_(self) -> str:
+        from . import page  # of notebooks alone
+
+        return page.sheet(self.paragraphs, self.partial, self.direction)
+
+    def player(self, recording: Union[str, os.PathLike[str], bytes]) -> Player:
+        """Give the recording with its words, for a notebook or a page of your own: HTML that plays.
+
+        Words are shaded by confidence and lit while they sound; a click on one goes there. The recording
+        becomes part of it, so it may have 50 MB at most; of a longer one give the address.
+
+        Args:
+            recording: A path, the bytes of the file (WAV, MP3, Ogg, FLAC, MP4, WebM), or an address that
+                begins with ``https://``, where a browser will find it.
+
+        Raises:
+            AudioError: It can't be read, is too large, or is nothing that a browser plays.
+
+        Example::
+
+            transcript.player("audio.wav")  # the last line of a cell shows it
+        """
+        from .player import Player
+
+        return Player(self.paragraphs, self.direction, recording)
 
     def to_srt(self, *, columns: int = 42, lines: int = 2) -> str:
         """Give SubRip captions, of so many lines of so many columns at most (10 or more).

@@ -17,7 +17,7 @@ __all__ = ["Delimiters", "Joiner", "Paragraph", "Word", "ends_run", "paragraphs"
 PAUSE = 1.0  # seconds of silence after which another channel's words may come first
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Word:
     """A word or an entity with the marks that attach to it; or a mark that attaches to nothing.
 
@@ -56,8 +56,14 @@ class Word:
     entity_class: Optional[str] = None
     volume: Optional[float] = None
 
+    def __repr__(self) -> str:
+        known = [f"{self.start_time:.2f}-{self.end_time:.2f} s", self.channel, self.speaker]
+        if isinstance(self.confidence, (int, float)):  # a server may send anything
+            known.append(f"{self.confidence:.2f}")
+        return f"<Word {self.text or self.content!r} {', '.join(filter(None, known))}>"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Paragraph:
     """What one speaker said on one channel without another in between.
 
@@ -67,6 +73,14 @@ class Paragraph:
     """
 
     words: tuple[Word, ...]
+
+    def __repr__(self) -> str:
+        if not self.words:
+            return "<Paragraph of no words>"
+        text = self.text if len(self.text) <= 60 else f"{self.text[:57]}..."
+        named = f"{self.label}: " if self.label else ""
+        times = f"{self.start_time:.2f}-{self.end_time:.2f} s"
+        return f"<Paragraph {named}{text!r} {times}, {len(self.words)} words>"
 
     @property
     def text(self) -> str:

@@ -189,4 +189,4 @@ def _duration(
         return None  # a pipe gives what it has only once
     source = open_source(file, audio_format, channel=channel, may_be_empty=channel is not None)
     source.close()
-    return source.duration if audio_format is None else source.seconds(os.path.getsize(file))
+    return source.duration

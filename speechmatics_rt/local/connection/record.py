@@ -18,7 +18,7 @@ __all__ = ["SessionRecord"]
 _ENTRIES = 10_000
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class SessionRecord:
     """What happened on one connection; written by its thread, to be read from any, also while it runs.
 
@@ -85,6 +85,13 @@ class SessionRecord:
     _changed: threading.Condition = field(
         default_factory=lambda: threading.Condition(new_lock()), repr=False
     )  # guards nothing: it wakes who waits
+
+    def __repr__(self) -> str:
+        if self.status != 101:
+            what = f"{self.method} {self.path} answered {self.status}" if self.method else "nothing asked yet"
+        else:
+            what = f"{self.audio_seconds:.2f} s of audio, {len(self.sent)} messages sent"
+        return f"<SessionRecord {self.index}: {what}{', closed' if self.closed.is_set() else ''}>"
 
     @property
     def audio(self) -> bytes:

@@ -7,7 +7,8 @@ of ``local/`` nothing.
 * ``engine``: the two protocols; ``messages``: what a recogniser answers with
 * ``scripted``: speaks a ``script``, whose words ``results`` makes result items of, as the session's config
   asks, with the help of ``replacements`` and ``speaker_ids``
-* ``replay``: sends again what was sent in a recorded session
+* ``replay``: sends again what was sent in a recorded session, which ``recorded`` reads if a client wrote it
+* ``spoken``: says what a test has told it to
 * ``languages``, ``clock``: tables and times
 """
 
@@ -22,6 +23,7 @@ from .replay import ReplayEngine
 from .script import Script, Sound, Word
 from .scripted import ScriptedEngine
 from .speaker_ids import identifier_of, label_in
+from .spoken import SpokenEngine, mark_of
 
 __all__ = [
     "LANGUAGES",
@@ -34,12 +36,14 @@ __all__ = [
     "Script",
     "ScriptedEngine",
     "Sound",
+    "SpokenEngine",
     "Word",
     "end_of_utterance",
     "final",
     "identifier_of",
     "label_in",
     "language_pack",
+    "mark_of",
     "partial",
     "pattern_of",
     "supported_targets",

@@ -11,6 +11,7 @@ from typing import Any, Optional, Union
 from ...exceptions import ConfigurationError
 from .clock import AudioClock
 from .messages import end_of_utterance
+from .recorded import placed
 
 __all__ = ["ReplayEngine"]
 
@@ -30,6 +31,8 @@ class ReplayEngine:
             ``{"audio": seconds, "message": {...}}``: sent when so much audio had been read, or with None
             once it had ended, as :meth:`~speechmatics_rt.local.SessionRecord.recording`
             gives them. A message alone is sent at the end time it names, never before the one in front.
+            Or those of a :class:`~speechmatics_rt.Recorder`: each message is sent when so much audio had
+            been acknowledged as before it in that session.
 
     What is left when the audio ends is sent then, so that also a short audio gets the whole session. A forced
     utterance is sent when the client asks for it, or when its place in the audio is passed.
@@ -53,7 +56,7 @@ class ReplayEngine:
         self._entries: dict[Optional[str], list[Entry]] = {}  # by channel
         self._pack: dict[str, Any] = dict(_PACK)
         channel: Optional[str] = None
-        for number, entry in enumerate(recording, 1):
+        for number, entry in enumerate(placed(recording), 1):
             at, message = _entry(entry, number)
             if message["message"] == "RecognitionStarted":
                 self._pack.update(message.get("language_pack_info") or {})
@@ -140,6 +143,8 @@ def _read(path: Union[str, os.PathLike[str]]) -> list[Any]:
         try:
             entries.append(json.loads(line))
         except ValueError as exc:
+            if entries and line is texts[-1][1] and not text.endswith("\n"):
+                break  # who wrote it died in the middle of it
             raise ConfigurationError(f"line {number} of {os.fspath(path)} is no JSON: {exc}") from exc
     return entries
 

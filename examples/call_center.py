@@ -1,0 +1,57 @@
+"""A telephone call while it is spoken: two channels of mu-law, as switchboards and SIP recorders give them.
+
+Reads 8 kHz mu-law from standard input, both channels interleaved (agent, caller, agent, ...). To try it::
+
+    ffmpeg -loglevel error -re -i call.wav -ac 2 -ar 8000 -f mulaw - | python call_center.py
+
+Each line comes as soon as its speaker pauses; both sides are written to ``call.json`` at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from speechmatics_rt import AudioFormat, ConversationConfig, MultiChannelClient, TranscriptionConfig
+
+SIDES = ["agent", "caller"]
+TELEPHONE = AudioFormat(encoding="mulaw", sample_rate=8000)
+FRAME = 20 * 8 * len(SIDES)  # bytes: 20 ms of both, as RTP carries it
+
+
+def main(calls: str = "call.json") -> None:
+    config = TranscriptionConfig(
+        max_delay=1.0, conversation_config=ConversationConfig(end_of_utterance_silence_trigger=0.5)
+    )
+    said: dict[str, str] = dict.fromkeys(SIDES, "")
+    # resume: a call can't be asked to speak again, so a lost connection is replaced and no word is missed.
+    with MultiChannelClient(resume=True) as client:
+
+        @client.on("AddTranscript")
+        def heard(message):
+            said[message["channel"]] += message["metadata"]["transcript"]
+
+        @client.on("EndOfUtterance")
+        def paused(message):
+            side = message["channel"]
+            if said[side]:
+                print(f"{side}: {said[side].strip()}", flush=True)
+            said[side] = ""
+
+        client.start_session(channels=SIDES, audio_format=TELEPHONE, transcription_config=config)
+        rest = b""
+        with open(0, "rb", buffering=0, closefd=False) as line:
+            while block := line.read(FRAME):
+                block = rest + block
+                whole = len(block) - len(block) % len(SIDES)  # a pipe may cut between the channels
+                rest = block[whole:]
+                for place, side in enumerate(SIDES):
+                    client.send_audio(side, block[place : whole : len(SIDES)])
+        client.stop_session()
+        with open(calls, "w", encoding="utf-8") as file:
+            json.dump(client.transcript.to_dict(), file)
+        print(f"\n{client.transcript}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

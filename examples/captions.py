@@ -1,0 +1,31 @@
+"""Captions beside a recording; what there is of them if the session breaks.
+
+Run ``python captions.py FILE [LANGUAGE]``: writes captions as ``.srt`` and ``.vtt``, named after the file.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from speechmatics_rt import Client, SpeechmaticsError, TranscriptionConfig
+
+
+def main(name: str, language: str = "en") -> None:
+    config = TranscriptionConfig(language=language, diarization="speaker")
+    failure = None
+    with Client(resume=Path(name).suffix == ".wav") as client:  # only of raw audio is the time known
+        try:
+            transcript = client.transcribe(name, transcription_config=config)
+        except SpeechmaticsError as error:
+            failure, transcript = error, error.transcript
+    if transcript is not None:  # None: nothing could have been heard
+        Path(name).with_suffix(".srt").write_text(transcript.to_srt(), encoding="utf-8")
+        Path(name).with_suffix(".vtt").write_text(transcript.to_vtt(columns=37), encoding="utf-8")
+    if failure is not None:
+        until = "" if transcript is None else f"; the captions end at {transcript.end_time:.0f} s"
+        sys.exit(f"{name}: {failure}{until}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

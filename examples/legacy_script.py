@@ -1,0 +1,12 @@
+"""What a script of ten lines needs: ``python legacy_script.py *.wav`` writes a text beside each recording."""
+
+import sys
+
+from speechmatics_rt import Client, SpeechmaticsError
+
+for name in sys.argv[1:]:
+    try:
+        with Client() as client, open(name + ".txt", "w", encoding="utf-8") as text:
+            print(client.transcribe(name), file=text)
+    except SpeechmaticsError as error:
+        sys.exit(f"{name}: {error}")

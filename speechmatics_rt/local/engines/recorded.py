@@ -1,0 +1,67 @@
+"""What a client recorded of a session, as entries of a replay: each message with its place in the audio."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Optional
+
+from .clock import AudioClock
+
+__all__ = ["placed"]
+
+_AUDIO = ("AddAudio", "AddChannelAudio")
+_ADDED = ("AudioAdded", "ChannelAudioAdded")
+_OF_THE_CLIENT = ("Reconnecting", "Resumed", "SessionEnded")  # events that no server sends
+
+
+def placed(recording: Iterable[Any]) -> Iterator[Any]:
+    """Give the entries of a replay: those of a :class:`~speechmatics_rt.Recorder` with their places.
+
+    A server acknowledges audio in the order of all its messages. So a message belongs behind the audio that
+    was acknowledged before it, whatever was on its way then. Other entries are given as they are.
+
+    Example:
+        >>> raw = {"type": "raw", "encoding": "mulaw", "sample_rate": 8000}
+        >>> list(placed([
+        ...     {"time": 0.0, "sent": {"message": "StartRecognition", "audio_format": raw}},
+        ...     {"time": 0.1, "sent": {"message": "AddAudio", "size": 4000}},
+        ...     {"time": 0.2, "received": {"message": "AudioAdded", "seq_no": 1}},
+        ...     {"time": 0.3, "received": {"message": "EndOfUtterance"}}]))
+        [{'audio': 0.5, 'message': {'message': 'EndOfUtterance'}}]
+    """
+    entries = list(recording)
+    ends = _ends(entries)
+    places: dict[Optional[str], float] = {}
+    for entry in entries:
+        if not isinstance(entry, Mapping) or "message" in entry or "time" not in entry:
+            yield entry
+            continue
+        message = entry.get("received")
+        if not isinstance(message, Mapping):
+            continue  # what was sent, how it began and ended
+        kind, channel = message.get("message"), message.get("channel")
+        if kind in _ADDED:
+            number, sounded = message.get("seq_no"), ends.get(channel, [])
+            if isinstance(number, int) and 0 < number <= len(sounded):
+                places[channel] = sounded[number - 1]
+        elif kind not in _OF_THE_CLIENT:
+            yield {"audio": places.get(channel, 0.0), "message": message}
+
+
+def _ends(entries: Iterable[Any]) -> dict[Optional[str], list[float]]:
+    """Find out for each channel at what second of audio each message of audio ended."""
+    clocks: dict[Optional[str], AudioClock] = {}
+    ends: dict[Optional[str], list[float]] = {}
+    audio_format: Mapping[str, Any] = {"type": "file"}
+    for entry in entries:
+        sent = entry.get("sent") if isinstance(entry, Mapping) else None
+        if not isinstance(sent, Mapping):
+            continue
+        if sent.get("message") == "StartRecognition":
+            audio_format = sent.get("audio_format") or audio_format
+        elif sent.get("message") in _AUDIO:
+            channel = sent.get("channel")
+            clock = clocks.setdefault(channel, AudioClock(audio_format))
+            clock.feed(bytes(int(sent.get("size", 0))))
+            ends.setdefault(channel, []).append(clock.seconds)
+    return ends

@@ -1,0 +1,90 @@
+"""The server of users' own tests: what it says and does wrong is changed while it runs."""
+
+from __future__ import annotations
+
+import os
+import wave
+from array import array
+from collections.abc import Iterable, Mapping
+from typing import Any, Optional, Union
+
+from ..exceptions import ConfigurationError
+from .engines import ReplayEngine, Script, ScriptedEngine, SpokenEngine, mark_of
+from .server import LocalServer
+
+__all__ = ["ServerForTests"]
+
+_RATE = 16_000  # samples a second of the recordings
+_AFTER = 0.5  # s of silence after the last word
+_TONE = array("h", [0, 2300, 3200, 2300, 0, -2300, -3200, -2300] * 5)  # 2 kHz: what can be seen and heard
+
+
+class ServerForTests(LocalServer):
+    """A :class:`LocalServer` that a test tells what to say; the fixture ``speechmatics_server`` is one.
+
+    What is changed counts for the sessions that begin from then on; so does an assignment to ``faults``.
+
+    Args:
+        **options: Those of :class:`LocalServer`, but the engine.
+
+    Example:
+        >>> from speechmatics_rt.local import Fault
+        >>> with ServerForTests() as server:
+        ...     server.says("It rained in Bergen.")
+        ...     server.faults = [Fault.refuse(503, sessions=[0])]
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self._spoken = SpokenEngine()
+        super().__init__(self._spoken, **options)
+
+    def says(self, words: Union[str, Script, Mapping[str, Script]]) -> None:
+        """Say this over whatever audio comes: a text, a :class:`Script`, or a script for each channel."""
+        script = Script.from_text(words) if isinstance(words, str) else words
+        self._spoken.otherwise = ScriptedEngine(script)
+
+    def replays(self, recording: Union[str, os.PathLike[str], Iterable[Mapping[str, Any]]]) -> None:
+        """Say again what was said in a recorded session: a file of :class:`speechmatics_rt.Recorder`.
+
+        Raises:
+            ConfigurationError: It can't be read, or is none.
+        """
+        self._spoken.otherwise = ReplayEngine(recording)
+
+    def record_wav(
+        self,
+        path: Union[str, os.PathLike[str]],
+        *,
+        seconds: Optional[float] = None,
+        words: Optional[str] = None,
+    ) -> None:
+        """Write a WAV (16 kHz, 16 bits, mono) in which this server hears these words, and no other.
+
+        Args:
+            path: Where; what is there is replaced.
+            seconds: How long it is; without it as long as the words take, or 3 s.
+            words: What is heard in it, ``""`` for silence; without it, what the server says of any audio.
+                Only in the samples as they are: not when they are resampled or encoded anew.
+
+        Raises:
+            ConfigurationError: The words take longer than that.
+        """
+        script = Script.from_text(words or "")
+        needed = script.words[-1].end if script.words else 0.0
+        if seconds is None:
+            seconds = needed + _AFTER if words else 3.0
+        elif not isinstance(seconds, (int, float)) or not max(needed, 1 / _RATE) <= seconds <= 86_400:
+            raise ConfigurationError(
+                f"seconds is {seconds!r}; accepted: a number, {needed:.1f} or more, which these words take"
+            )
+        samples = array("h", bytes(2 * round(seconds * _RATE)))
+        for word in script.words:
+            begin, end = round(word.start * _RATE), round(word.end * _RATE)
+            samples[begin:end] = (_TONE * ((end - begin) // len(_TONE) + 1))[: end - begin]
+        data = samples.tobytes()
+        if words is not None:
+            self._spoken.know(words, script)
+            data = mark_of(words) + data[len(mark_of(words)) :]
+        with wave.open(os.fspath(path), "wb") as file:
+            file.setparams((1, 2, _RATE, 0, "NONE", ""))
+            file.writeframes(data)

@@ -1,0 +1,188 @@
+"""A session as a file: every message with its time, so that what was met in production becomes a test."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import os
+import time
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any, Optional, Union
+
+from .._version import __version__
+from ..audio import Block
+from ..config import FLAG, refused
+from ..events import EventEmitter
+from ..exceptions import ConfigurationError, SpeechmaticsError
+from ..locks import new_lock
+from ..log import SessionLog
+
+__all__ = ["Recorder", "Recording"]
+
+logger = logging.getLogger(__name__)
+
+_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=repr).encode
+_SECRET = ("api_key", "authorization", "auth_token", "jwt", "key_value", "password", "token")
+_REMOVED = "***"
+_VOICE = base64.b64encode(b"removed").decode("ascii")  # in the form of a speaker identifier
+
+
+class Recorder:
+    """Write the next session of a client to a file, as it goes: for a report, or for a test of your own.
+
+    One line of JSON a message, with the seconds since the session began: ``{"time": 1.27, "received": ...}``
+    or ``"sent"``; audio stands as its size. The first line has the ids, the last one how it ended. Keys
+    never are in it, and speaker identifiers are replaced; *what was said is in it*, so only its owner may
+    read the file. :class:`~speechmatics_rt.local.ReplayEngine` and the pytest fixture
+    ``speechmatics_replay`` serve it back.
+
+    Leaving the ``with`` ends it; so does the end of the session. What can't be written (a full disk) ends
+    it too, with a warning in the log, and does not touch the session.
+
+    Args:
+        client: Any of the clients; whatever kind of session it starts next, this one gets it.
+        path: The file; what is there is replaced.
+        audio: Write the audio as well, as base64 in ``data``.
+
+    Raises:
+        ConfigurationError: The file can't be written, or an option is wrong.
+
+    Example:
+        >>> import os, tempfile
+        >>> from speechmatics_rt import AudioFormat, Client
+        >>> from speechmatics_rt.local import LocalServer
+        >>> path = os.path.join(tempfile.mkdtemp(), "bug.jsonl")
+        >>> with LocalServer() as server, Client(url=server.url) as client, Recorder(client, path):
+        ...     transcript = client.transcribe(bytes(64000), audio_format=AudioFormat("pcm_s16le", 16000))
+        >>> from speechmatics_rt.local import ReplayEngine
+        >>> with LocalServer(ReplayEngine(path)) as server, Client(url=server.url) as client:
+        ...     again = client.transcribe(bytes(64000), audio_format=AudioFormat("pcm_s16le", 16000))
+        >>> again.words == transcript.words
+        True
+    """
+
+    def __init__(
+        self, client: EventEmitter, path: Union[str, os.PathLike[str]], *, audio: bool = False
+    ) -> None:
+        behind: Any = getattr(client, "_behind", client)  # of an asyncio client the one that does the work
+        if not hasattr(behind, "_recorder"):
+            raise refused("client", client, "a Client, or another client of this package")
+        if not isinstance(path, (str, os.PathLike)):
+            raise refused("path", path, "the path of a file")
+        FLAG("audio", audio)
+        self._recording = Recording(path, audio)
+        self._client = behind
+        behind._recorder = self
+
+    def _begin(self, start: Mapping[str, Any], log: SessionLog) -> Optional[Recording]:
+        """Give the session that now begins something to tell; None if one has begun before."""
+        return self._recording if self._recording.begin(start, log) else None
+
+    def close(self) -> None:
+        """End the recording; the session goes on. A second call does nothing."""
+        if self._client._recorder is self:
+            self._client._recorder = None
+        self._recording.close()
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+class Recording:
+    """The file, and what a session tells it; from any thread.
+
+    ``_lock`` guards the file and whether it is open. It is held while one line is written, so that lines
+    stay whole and none goes to a descriptor that belongs to somebody else by then.
+    """
+
+    def __init__(self, path: Union[str, os.PathLike[str]], audio: bool) -> None:
+        self._audio = audio
+        self._lock = new_lock()
+        self._zero: Optional[float] = None  # when it began
+        self._started = False  # the service has taken the session
+        try:
+            self._file = open(path, "wb", buffering=0, opener=_private)  # noqa: SIM115  # closed by close()
+        except (OSError, ValueError) as exc:
+            raise ConfigurationError(f"can't write the recording {os.fspath(path)!r}: {exc}") from exc
+
+    def begin(self, start: Mapping[str, Any], log: SessionLog) -> bool:
+        """Begin with StartRecognition; anew, if the session before was refused. False if it had begun."""
+        with self._lock:
+            if self._started or self._file.closed:
+                return False
+            if self._zero is not None:
+                self._file.seek(0)
+                self._file.truncate()
+            self._zero = time.monotonic()
+            self._log = log.on(logger)
+        when = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        self._write({"began": when, "package": __version__, "request_id": log.request_id})
+        self.sent(start)
+        return True
+
+    def sent(self, message: Mapping[str, Any]) -> None:
+        self._write({"sent": message})
+
+    def sent_audio(self, payload: Block, channel: Optional[str]) -> None:
+        message: dict[str, Any] = {"message": "AddAudio" if channel is None else "AddChannelAudio"}
+        if channel is not None:
+            message["channel"] = channel
+        message["size"] = len(payload)
+        if self._audio:
+            message["data"] = base64.b64encode(payload).decode("ascii")
+        self._write({"sent": message})
+
+    def received(self, message: Mapping[str, Any]) -> None:
+        self._started |= message.get("message") == "RecognitionStarted"
+        self._write({"received": message})
+
+    def ended(self, failure: Optional[SpeechmaticsError]) -> None:
+        """Write how it ended, if it had begun, and close the file."""
+        if self._started:
+            error = None if failure is None else f"{type(failure).__name__}: {failure.text}"
+            self._write({"ended": error})
+            self.close()
+
+    def close(self) -> None:
+        with self._lock:
+            self._file.close()
+
+    def _write(self, entry: Mapping[str, Any]) -> None:
+        now = time.monotonic()
+        with self._lock:
+            if self._file.closed or self._zero is None:
+                return
+            try:
+                line = {"time": round(now - self._zero, 4), **_cleaned(entry)}
+                self._file.write(f"{_ENCODE(line)}\n".encode("utf-8", "backslashreplace"))
+            except (
+                OSError,
+                ValueError,
+                RecursionError,
+            ) as exc:  # a full disk; a message that is its own part
+                self._log.warning("the recording ends here, since it can't be written: %s", exc)
+                self._file.close()
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _cleaned(value: Any) -> Any:
+    """Copy it without keys, tokens and voices."""
+    if isinstance(value, Mapping):
+        return {name: _replaced(name, part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_cleaned(part) for part in value]
+    return value
+
+
+def _replaced(name: Any, part: Any) -> Any:
+    if name == "speaker_identifiers" and isinstance(part, list):
+        return [_VOICE for _ in part]
+    return _REMOVED if isinstance(name, str) and name.lower() in _SECRET else _cleaned(part)

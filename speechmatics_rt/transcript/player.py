@@ -1,0 +1,162 @@
+"""A recording and its transcript as one piece of HTML that plays: words are lit while they sound."""
+
+from __future__ import annotations
+
+import base64
+import html
+import os
+from typing import Optional, Union
+
+from ..exceptions import AudioError
+from . import page
+from .words import Paragraph, Word
+
+__all__ = ["Player"]
+
+Recording = Union[str, "os.PathLike[str]", bytes]
+
+MOST = 50_000_000  # bytes of a recording: it stands in the page, and in the notebook's file, as text
+
+_KINDS = (  # how files begin, and what a browser calls them
+    (b"ID3", "audio/mpeg"),
+    (b"OggS", "audio/ogg"),
+    (b"fLaC", "audio/flac"),
+    (b"\x1a\x45\xdf\xa3", "audio/webm"),
+)
+
+_STYLE = """
+#{id} audio {{ width: 100%; max-width: 48em; color-scheme: light dark; }}
+#{id} [data-t] {{ cursor: pointer; border-radius: .2em; }}
+#{id} [data-t]:hover {{ text-decoration: underline; }}
+#{id} .lit {{ background: rgba(47,127,214,.4) !important; box-shadow: 0 .12em currentColor; }}
+#{id} small {{ font: inherit; font-size: .8em; opacity: .7; }}
+"""
+
+# Words of two channels may sound at once: so from the last that has begun it looks back over a few.
+_SCRIPT = """
+(function () {{
+  const root = document.getElementById("{id}");
+  const audio = root && root.querySelector("audio");
+  if (!audio) return;
+  const words = Array.from(root.querySelectorAll("[data-e]"));
+  words.sort((one, other) => one.dataset.t - other.dataset.t);
+  const begins = words.map((word) => Number(word.dataset.t));
+  let lit = [];
+  function show() {{
+    const now = audio.currentTime;
+    let low = 0, high = words.length;
+    while (low < high) {{
+      const middle = (low + high) >> 1;
+      if (begins[middle] <= now) low = middle + 1; else high = middle;
+    }}
+    const sounding = words.slice(Math.max(0, low - 12), low).filter((word) => Number(word.dataset.e) > now);
+    lit.filter((word) => !sounding.includes(word)).forEach((word) => word.classList.remove("lit"));
+    sounding.forEach((word) => word.classList.add("lit"));
+    lit = sounding;
+    if (!audio.paused && root.isConnected) requestAnimationFrame(show);
+  }}
+  ["play", "seeked", "pause", "ended"].forEach((event) => audio.addEventListener(event, show));
+  function go(target) {{
+    const spot = target.closest("[data-t]");
+    if (!spot) return false;
+    audio.currentTime = Number(spot.dataset.t);
+    const playing = audio.play();
+    if (playing) playing.catch(() => {{}});
+    return true;
+  }}
+  root.addEventListener("click", (event) => go(event.target));
+  root.querySelectorAll("small[data-t]").forEach((time) => {{
+    time.tabIndex = 0;
+    time.setAttribute("role", "button");
+  }});
+  root.addEventListener("keydown", (event) => {{
+    if ((event.key === "Enter" || event.key === " ") && event.target.matches("small") && go(event.target))
+      event.preventDefault();
+  }});
+}})();
+"""
+
+
+class Player:
+    """What :meth:`Transcript.player` gives: in a notebook it shows itself, elsewhere it is HTML to embed.
+
+    The words are those of the moment it was made. The piece of HTML holds all it needs, the recording too:
+    nothing is fetched when it is shown. Without scripts (GitHub, a notebook that is not trusted) it is the
+    recording and the text.
+    """
+
+    def __init__(self, paragraphs: list[Paragraph], direction: str, recording: Recording) -> None:
+        self._paragraphs = paragraphs
+        self._direction = direction
+        self._source = _source(recording)
+
+    def __repr__(self) -> str:
+        words = sum(len(paragraph.words) for paragraph in self._paragraphs)
+        return f"<Player of {words} words; a notebook shows it, _repr_html_() gives its HTML>"
+
+    def _repr_html_(self) -> str:
+        name = f"speechmatics-{os.urandom(6).hex()}"  # several may stand in one page
+        lines = "".join(page.rows(self._paragraphs, _spot))
+        return (
+            f'<div id="{name}" dir="{self._direction}"><style>{_STYLE.format(id=name)}</style>'
+            f'<audio controls preload="metadata" src="{html.escape(self._source)}"></audio>'
+            f"{lines}<script>{_SCRIPT.format(id=name)}</script></div>"
+        )
+
+
+def _spot(word: Word) -> str:
+    """Write a word that can be lit, and clicked at."""
+    begin, end = f"{word.start_time:.2f}", f"{word.end_time:.2f}"
+    title = ", ".join(filter(None, (f"{begin} s", page.surely(word))))
+    return (
+        f'<span data-t="{begin}" data-e="{end}" title="{title}" style="{page.shade(word)}">'
+        f"{html.escape(word.text)}</span>"
+    )
+
+
+def _source(recording: Recording) -> str:
+    """Return where a browser finds the recording: in the page itself, or at the address that was given."""
+    if isinstance(recording, str) and recording.startswith(("https://", "http://")):
+        return recording
+    data = recording if isinstance(recording, bytes) else _read(recording)
+    if len(data) > MOST:
+        raise AudioError(_too_large(len(data)))
+    kind = _kind(data)
+    if kind is None:
+        raise AudioError(
+            "a browser can't play this recording: it plays WAV, MP3, Ogg, FLAC, MP4 and WebM; raw samples "
+            "become a WAV with the module wave"
+        )
+    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def _read(recording: Union[str, os.PathLike[str]]) -> bytes:
+    try:
+        path = os.fspath(recording)  # a number would be somebody's descriptor
+        size = os.stat(path).st_size
+        if size > MOST:  # before it is read
+            raise AudioError(_too_large(size))
+        with open(path, "rb") as file:
+            return file.read()
+    except (OSError, ValueError, TypeError) as exc:
+        raise AudioError(f"can't open the recording {recording!r:.100}: {exc}") from exc
+
+
+def _too_large(size: int) -> str:
+    return (
+        f"the recording has {size / 1e6:.0f} MB; a player holds {MOST / 1e6:.0f} MB at most, since it stands "
+        "in the page: give its address (https://...), or a compressed one (MP3, Ogg)"
+    )
+
+
+def _kind(data: bytes) -> Optional[str]:
+    for beginning, kind in _KINDS:
+        if data.startswith(beginning):
+            return kind
+    if data[:4] == b"RIFF" and data[8:12] == b"WAVE":
+        return "audio/wav"
+    if data[4:8] == b"ftyp":
+        return "audio/mp4"
+    if len(data) > 1 and data[0] == 0xFF and data[1] & 0xE0 == 0xE0:  # frames of MPEG without a tag
+        return "audio/aac" if data[1] & 0x06 == 0 else "audio/mpeg"
+    return None

@@ -1,0 +1,139 @@
+"""A pytest plugin for tests of code that transcribes: a service on this machine, and no way to the real one.
+
+It is there wherever the package is installed, and imports nothing of it until a test asks for a fixture:
+
+* ``speechmatics_server``: a local server, with the environment pointed at it and no key of yours in it;
+* ``speechmatics_wav``: makes recordings in which that server hears the words you give;
+* ``speechmatics_replay``: lets it say again what was said in a session that a ``Recorder`` has written.
+
+With ``speechmatics_offline = true`` in pytest's configuration no test reaches the service: its addresses are
+refused, keys are taken out of the environment, and a test that tried all the same fails.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
+
+import pytest
+
+if TYPE_CHECKING:
+    from speechmatics_rt.local import ServerForTests
+
+__all__ = ["speechmatics_replay", "speechmatics_server", "speechmatics_wav"]
+
+_KEY, _URL, _PLATFORM = "SPEECHMATICS_API_KEY", "SPEECHMATICS_RT_URL", "SM_MANAGEMENT_PLATFORM_URL"
+_SERVICE = "speechmatics.com"
+_NOWHERE = (
+    "speechmatics-offline.invalid"  # no name server knows it: processes of tests see why it is not found
+)
+
+
+@pytest.fixture
+def speechmatics_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ServerForTests]:
+    """A local Speechmatics server; clients of this test go there, whatever keys and addresses you have set.
+
+    ``says("...")`` and ``faults = [...]`` change what the next sessions hear and suffer; ``sessions`` has
+    the records of all of them.
+    """
+    from speechmatics_rt.local import ServerForTests
+
+    with ServerForTests() as server:
+        monkeypatch.setenv(_URL, server.url)
+        monkeypatch.setenv(_PLATFORM, f"http://127.0.0.1:{server.port}")
+        monkeypatch.setenv(_KEY, "key-of-the-local-server")  # code that insists on one finds one
+        yield server
+
+
+@pytest.fixture
+def speechmatics_wav(
+    speechmatics_server: ServerForTests, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Path]:
+    """Make recordings: ``speechmatics_wav(words="It rained.")`` is the path of one in which that is heard."""
+    folder = tmp_path_factory.mktemp("speechmatics")
+    made = 0
+
+    def make(*, seconds: Optional[float] = None, words: Optional[str] = None) -> Path:
+        nonlocal made
+        made += 1
+        path = folder / f"speech-{made}.wav"
+        speechmatics_server.record_wav(path, seconds=seconds, words=words)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def speechmatics_replay(speechmatics_server: ServerForTests) -> Callable[..., ServerForTests]:
+    """Let the server say again what was said in a recorded session: ``speechmatics_replay("bug.jsonl")``."""
+
+    def replay(recording: Union[str, os.PathLike[str]]) -> ServerForTests:
+        speechmatics_server.replays(recording)
+        return speechmatics_server
+
+    return replay
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addini(
+        "speechmatics_offline",
+        "refuse the addresses of the Speechmatics service, and fail tests that try them",
+        type="bool",
+        default=False,
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getini("speechmatics_offline"):
+        guard = _Guard()
+        config.pluginmanager.register(guard, "speechmatics_offline")
+        config.add_cleanup(guard.remove)
+
+
+class _Guard:
+    """Stands between the tests and the service, from before they are collected to the end."""
+
+    def __init__(self) -> None:
+        self._tried: list[str] = []
+        self._patch = pytest.MonkeyPatch()
+        self._patch.delenv(_KEY, raising=False)
+        for variable, address in ((_URL, f"wss://{_NOWHERE}/v2"), (_PLATFORM, f"https://{_NOWHERE}")):
+            if _is_service(os.environ.get(variable, _SERVICE)):  # a container's address may stay
+                self._patch.setenv(variable, address)
+        # A proxy would look the name up itself.
+        excepted = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+        self._patch.setenv("no_proxy", ",".join(filter(None, (excepted, f".{_SERVICE}", _NOWHERE))))
+        self._look_up = socket.getaddrinfo
+        self._patch.setattr(socket, "getaddrinfo", self._refuse)
+
+    def remove(self) -> None:
+        self._patch.undo()
+
+    def _refuse(self, host: Any, *args: Any, **options: Any) -> Any:
+        name = host.decode("ascii", "replace") if isinstance(host, bytes) else str(host)
+        if _is_service(name):
+            self._tried.append(name)
+            raise socket.gaierror(
+                socket.EAI_FAIL,
+                f"speechmatics_offline lets no test reach {name}; use the fixture speechmatics_server",
+            )
+        return self._look_up(host, *args, **options)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_teardown(self) -> None:
+        tried, self._tried = self._tried, []
+        if tried:
+            pytest.fail(
+                f"this test tried to reach the Speechmatics service ({', '.join(dict.fromkeys(tried))}), "
+                "which speechmatics_offline forbids; with the fixture speechmatics_server it finds a server",
+                pytrace=False,
+            )
+
+
+def _is_service(address: str) -> bool:
+    host = address.partition("://")[2].partition("/")[0].partition(":")[0] or address
+    host = host.rstrip(".").lower()
+    return host in (_SERVICE, _NOWHERE) or host.endswith(f".{_SERVICE}")

@@ -1,0 +1,140 @@
+"""The server of users' tests: told what to say while it runs, and hearing what a recording was made with."""
+
+from __future__ import annotations
+
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from speechmatics_rt import AudioFormat, Client, ConfigurationError, ConnectionError, MultiChannelClient
+from speechmatics_rt.local import Fault, LocalServer, Script, ServerForTests
+
+PCM = AudioFormat("pcm_s16le", 16000)
+SECONDS = bytes(32000 * 4)
+
+
+@pytest.fixture
+def server() -> Iterator[ServerForTests]:
+    with ServerForTests() as running:
+        yield running
+
+
+def heard(server: LocalServer, source: Any, **options: Any) -> str:
+    with Client(url=server.url) as client:
+        return client.transcribe(source, **options).text
+
+
+def test_it_says_the_default_until_it_is_told(server) -> None:
+    assert heard(server, SECONDS, audio_format=PCM).startswith("Good morning")
+    server.says("It rained in Bergen.")
+    assert heard(server, SECONDS, audio_format=PCM) == "It rained in Bergen."
+    server.says(Script.from_text("Then the sun came."))
+    assert heard(server, SECONDS, audio_format=PCM) == "Then the sun came."
+
+
+def test_a_script_for_each_channel(server) -> None:
+    server.says({"a": Script.from_text("Here."), "b": Script.from_text("There.")})
+    with MultiChannelClient(url=server.url) as client:
+        transcript = client.transcribe({"a": SECONDS, "b": SECONDS}, audio_format=PCM)
+    assert {(word.channel, word.text) for word in transcript.words} == {("a", "Here."), ("b", "There.")}
+
+
+def test_a_session_that_runs_goes_on_with_what_it_began_with(server) -> None:
+    with Client(url=server.url) as client:
+        client.start_session(audio_format=PCM)
+        server.says("Something else.")
+        client.send_audio(SECONDS)
+        client.stop_session()
+        assert client.transcript.text.startswith("Good")
+
+
+def test_faults_come_and_go_while_it_runs(server) -> None:
+    assert heard(server, SECONDS, audio_format=PCM)
+    server.faults = [Fault.refuse(503)]
+    with pytest.raises(ConnectionError, match="503"):
+        heard(server, SECONDS, audio_format=PCM)
+    server.faults = []
+    assert heard(server, SECONDS, audio_format=PCM)
+    assert [record.status for record in server.sessions] == [101, 503, 101]
+
+
+@pytest.mark.parametrize("as_file", [False, True], ids=["raw", "file"])
+def test_each_recording_is_heard_with_its_own_words_whatever_the_server_says(
+    server, tmp_path, as_file
+) -> None:
+    server.says("Whoever hears this heard nothing.")
+    for name, words in (("a", "It rained in Bergen."), ("b", "Then the sun came out."), ("c", "")):
+        server.record_wav(tmp_path / f"{name}.wav", words=words)
+    options = {"audio_format": AudioFormat()} if as_file else {}
+    assert heard(server, tmp_path / "b.wav", **options) == "Then the sun came out."
+    assert heard(server, tmp_path / "a.wav", **options) == "It rained in Bergen."
+    assert heard(server, tmp_path / "c.wav", **options) == ""
+    assert heard(server, SECONDS, audio_format=PCM) == "Whoever hears this heard nothing."
+
+
+def test_two_recordings_are_two_channels(server, tmp_path) -> None:
+    for name in ("Agent", "Caller"):
+        server.record_wav(tmp_path / f"{name}.wav", words=f"{name} speaks here.")
+    with MultiChannelClient(url=server.url) as client:
+        transcript = client.transcribe({name: tmp_path / f"{name}.wav" for name in ("Agent", "Caller")})
+    said = {
+        name: [word.text for word in transcript.words if word.channel == name] for name in ("Agent", "Caller")
+    }
+    assert said == {"Agent": ["Agent", "speaks", "here."], "Caller": ["Caller", "speaks", "here."]}
+
+
+def test_a_recording_that_is_sent_in_tiny_pieces_is_known_and_its_forced_end_too(server, tmp_path) -> None:
+    path = tmp_path / "a.wav"
+    server.record_wav(path, words="It rained in Bergen.", seconds=4)
+    samples = path.read_bytes()[44:]
+    with Client(url=server.url) as client:
+        client.start_session(audio_format=PCM)
+        for start in range(0, 640, 10):
+            client.send_audio(samples[start : start + 10])
+        client.send_audio(samples[640:])
+        client.force_end_of_utterance()
+        client.stop_session()
+        assert client.transcript.text == "It rained in Bergen."
+
+
+def test_what_was_asked_before_the_first_bytes_is_answered(server, tmp_path) -> None:
+    server.record_wav(tmp_path / "a.wav", words="Never heard.")
+    with Client(url=server.url) as client:
+        client.start_session(
+            audio_format=PCM, transcription_config={"language": "en", "diarization": "speaker"}
+        )
+        client.update_config(max_delay=2.0)
+        client.get_speakers()
+        client.force_end_of_utterance(timestamp=0.0)
+        client.send_audio(SECONDS)
+        client.stop_session()
+    assert server.sessions[0].said("EndOfUtterance")
+    assert server.sessions[0].said("SpeakersResult")
+
+
+def test_a_recording_is_as_long_as_asked_for_or_as_its_words_take(server, tmp_path) -> None:
+    def seconds(**options: Any) -> float:
+        server.record_wav(tmp_path / "a.wav", **options)
+        with wave.open(str(tmp_path / "a.wav")) as file:
+            assert file.getparams()[:3] == (1, 2, 16000)
+            return file.getnframes() / 16000
+
+    assert seconds() == 3.0
+    assert seconds(seconds=7.25) == 7.25
+    assert seconds(words="") == 3.0
+    one, two = seconds(words="One."), seconds(words="One. And some more words.")
+    assert 0.5 < one < two < 6
+    for wrong in (0.1, -1, float("nan"), "long"):
+        with pytest.raises(ConfigurationError, match="seconds"):
+            seconds(words="One. And some more words.", seconds=wrong)
+
+
+def test_words_can_be_seen_in_the_samples(server, tmp_path: Path) -> None:
+    server.record_wav(tmp_path / "a.wav", words="One.", seconds=2)
+    samples = memoryview((tmp_path / "a.wav").read_bytes()[44:]).cast("h")
+    assert max(samples[16:4000]) == 0
+    assert max(samples[6400:12000]) > 3000
+    assert max(samples[:16]) < 200

@@ -1,0 +1,310 @@
+"""A session as a file, and the file as a session again."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import errno
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from speechmatics_rt import (
+    AsyncClient,
+    AudioFormat,
+    Client,
+    ConfigurationError,
+    ConnectionError,
+    MultiChannelClient,
+    Recorder,
+    TranscriptionConfig,
+    TranscriptionError,
+)
+from speechmatics_rt.local import Fault, LocalServer, ReplayEngine
+from speechmatics_rt.session.recorder import _cleaned
+
+PCM = AudioFormat("pcm_s16le", 16000)
+SECONDS = bytes(32000 * 8)
+RICH = TranscriptionConfig(diarization="speaker", enable_partials=True, max_delay=1.0)
+OF_EVERY_SESSION = ("RecognitionStarted", "AudioAdded", "ChannelAudioAdded", "EndOfTranscript", "Info")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "bug.jsonl"
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def said(server: LocalServer, index: int = 0) -> list[dict[str, Any]]:
+    """Each message of an engine with its place in the audio; what came after its end stands at that."""
+    record = server.sessions[index].wait_closed()
+    entries = [e for e in record.recording() if e["message"]["message"] not in OF_EVERY_SESSION]
+    return [{**e, "audio": record.audio_seconds if e["audio"] is None else e["audio"]} for e in entries]
+
+
+def test_what_was_recorded_is_served_back_exactly_and_at_its_place(serve, client_of, path) -> None:
+    server = serve()
+    client = client_of(server)
+    with Recorder(client, path):
+        transcript = client.transcribe(SECONDS, audio_format=PCM, transcription_config=RICH)
+    replaying = serve(ReplayEngine(path))
+    again = client_of(replaying).transcribe(SECONDS, audio_format=PCM, transcription_config=RICH)
+    assert again == transcript
+    assert len(said(server)) > 20
+    assert said(replaying) == said(server)
+
+
+def test_several_channels_are_served_back_each_to_its_own(serve, client_of, path) -> None:
+    server = serve()
+    client = client_of(server, kind=MultiChannelClient)
+    sources = {"a": SECONDS, "b": SECONDS[:64000]}
+    with Recorder(client, path):
+        transcript = client.transcribe(sources, audio_format=PCM)
+    replaying = serve(ReplayEngine(path))
+    again = client_of(replaying, kind=MultiChannelClient).transcribe(sources, audio_format=PCM)
+    assert again.words == transcript.words
+    for channel in "ab":
+        one, other = (
+            [e for e in said(s) if e["message"].get("channel") == channel] for s in (server, replaying)
+        )
+        assert one == other
+
+
+def test_a_session_by_hand_is_recorded_with_what_was_said_in_it(serve, client_of, path) -> None:
+    client = client_of(serve())
+    with Recorder(client, path):
+        client.start_session(audio_format=PCM, transcription_config=RICH)
+        client.send_audio(SECONDS)
+        client.update_config(max_delay=2.0)
+        client.get_speakers()
+        client.force_end_of_utterance()
+        client.stop_session()
+    sent = [line["sent"]["message"] for line in lines(path) if "sent" in line]
+    assert sent == [
+        "StartRecognition",
+        "AddAudio",
+        "SetRecognitionConfig",
+        "GetSpeakers",
+        "ForceEndOfUtterance",
+    ]
+    replaying = serve(ReplayEngine(path))
+    again = client_of(replaying)
+    again.start_session(audio_format=PCM, transcription_config=RICH)
+    again.send_audio(SECONDS)
+    again.force_end_of_utterance()
+    again.stop_session()
+    assert again.transcript == client.transcript
+    assert replaying.sessions[0].said("EndOfUtterance")[-1]["forced"]
+
+
+def test_every_line_has_its_time_the_first_the_ids_and_the_last_the_end(serve, client_of, path) -> None:
+    client = client_of(serve())
+    with Recorder(client, path):
+        client.transcribe(SECONDS, audio_format=PCM)
+    first, *rest, last = lines(path)
+    assert first["request_id"] == client.request_id
+    assert set(first) == {"time", "began", "package", "request_id"}
+    assert last["ended"] is None
+    assert all(len(line) == 2 and line["time"] >= 0 for line in rest)
+    kinds = [(line.get("sent") or line["received"])["message"] for line in rest]
+    assert kinds[0] == "StartRecognition"
+    assert kinds[-1] == "EndOfTranscript"
+    assert kinds.count("AddAudio") == kinds.count("AudioAdded") > 10
+
+
+def test_the_recording_may_be_had_as_it_is_before_a_handler_touches_it(serve, client_of, path) -> None:
+    client = client_of(serve())
+    client.on("AddTranscript", lambda message: message.clear())
+    with Recorder(client, path):
+        client.transcribe(SECONDS, audio_format=PCM)
+    assert [line for line in lines(path) if line.get("received", {}).get("message") == "AddTranscript"]
+
+
+def test_the_audio_goes_along_only_if_it_is_asked_for(serve, client_of, path) -> None:
+    client = client_of(serve())
+    audio = bytes(range(256)) * 250
+    with Recorder(client, path):
+        client.transcribe(audio, audio_format=PCM)
+    assert '"data"' not in path.read_text(encoding="utf-8")
+    with Recorder(client, path, audio=True):
+        client.transcribe(audio, audio_format=PCM)
+    data = [base64.b64decode(line["sent"]["data"]) for line in lines(path) if "data" in line.get("sent", {})]
+    assert b"".join(data) == audio
+
+
+def test_no_secret_is_in_it_and_only_its_owner_reads_it(serve, client_of, path) -> None:
+    voice = base64.b64encode(b"whose voice").decode()
+    config = TranscriptionConfig(
+        diarization="speaker",
+        speaker_diarization_config={
+            "get_speakers": True,
+            "speakers": [{"label": "Alice", "speaker_identifiers": [voice]}],
+        },
+    )
+    client = client_of(serve(keys=["s3cret-key"]), api_key="s3cret-key")
+    with Recorder(client, path):
+        client.transcribe(
+            SECONDS, audio_format=PCM, transcription_config=config, ws_headers={"X-Pass": "s3cret"}
+        )
+    text = path.read_text(encoding="utf-8")
+    assert "s3cret" not in text
+    assert voice not in text
+    assert "Alice" in text
+    (result,) = [
+        line["received"]
+        for line in lines(path)
+        if line.get("received", {}).get("message") == "SpeakersResult"
+    ]
+    assert {voice for speaker in result["speakers"] for voice in speaker["speaker_identifiers"]} == {
+        "cmVtb3ZlZA=="
+    }
+    assert _cleaned({"agent": [{"auth_token": "s3cret", "name": "a"}]}) == {
+        "agent": [{"auth_token": "***", "name": "a"}]
+    }
+    assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
+
+
+def test_an_error_of_the_service_is_met_again(serve, client_of, path) -> None:
+    client = client_of(serve(faults=[Fault.error("job_error", after_seconds=3)]))
+    with Recorder(client, path), pytest.raises(TranscriptionError) as first:
+        client.transcribe(SECONDS, audio_format=PCM)
+    assert lines(path)[-1]["ended"].startswith("TranscriptionError: ")
+    with pytest.raises(TranscriptionError) as second:
+        client_of(serve(ReplayEngine(path))).transcribe(SECONDS, audio_format=PCM)
+    assert (second.value.type, second.value.reason) == (first.value.type, first.value.reason)
+    assert second.value.transcript.words == first.value.transcript.words
+
+
+def test_what_was_heard_before_a_loss_is_in_it(serve, client_of, path) -> None:
+    client = client_of(serve(faults=[Fault.reset(after_seconds=4)]))
+    with Recorder(client, path), pytest.raises(ConnectionError):
+        client.transcribe(SECONDS, audio_format=PCM)
+    assert lines(path)[-1]["ended"].startswith("ConnectionError: ")
+    again = client_of(serve(ReplayEngine(path))).transcribe(SECONDS, audio_format=PCM)
+    assert again.words == client.transcript.words
+
+
+def test_a_session_over_two_connections_is_one_recording(serve, client_of, path) -> None:
+    client = client_of(serve(faults=[Fault.reset(after_seconds=4, sessions=[0])]), resume=True)
+    with Recorder(client, path):
+        transcript = client.transcribe(SECONDS, audio_format=PCM)
+    assert "Resumed" in path.read_text(encoding="utf-8")
+    again = client_of(serve(ReplayEngine(path))).transcribe(SECONDS, audio_format=PCM)
+    assert again.text == transcript.text
+
+
+def test_one_session_is_recorded_the_next_that_starts(serve, client_of, path) -> None:
+    server = serve(
+        faults=[Fault.refuse(503, sessions=[0]), Fault.error("quota_exceeded", at="start", sessions=[1])]
+    )
+    client = client_of(server)
+    with Recorder(client, path):
+        for kind in (ConnectionError, TranscriptionError):
+            with pytest.raises(kind):
+                client.transcribe(SECONDS, audio_format=PCM)
+        client.transcribe(SECONDS, audio_format=PCM)
+        recorded = client.request_id
+        client.transcribe(SECONDS, audio_format=PCM)
+    assert [line["request_id"] for line in lines(path) if "request_id" in line] == [recorded]
+    assert "quota_exceeded" not in path.read_text(encoding="utf-8")
+
+
+def test_leaving_it_ends_the_recording_and_not_the_session(serve, client_of, path) -> None:
+    client = client_of(serve())
+    with Recorder(client, path):
+        client.start_session(audio_format=PCM)
+        client.send_audio(SECONDS[:32000])
+    size = path.stat().st_size
+    client.send_audio(SECONDS[:32000])
+    client.stop_session()
+    assert path.stat().st_size == size > 100
+
+
+def test_the_asyncio_client_is_recorded_as_well(path) -> None:
+    async def run(url: str) -> Any:
+        async with AsyncClient(url=url) as client:
+            with Recorder(client, path):
+                return await client.transcribe(SECONDS, audio_format=PCM)
+
+    with LocalServer() as server:
+        asyncio.run(run(server.url))
+        recorded = said(server)
+    with LocalServer(ReplayEngine(path)) as server, Client(url=server.url) as client:
+        client.transcribe(SECONDS, audio_format=PCM)
+        assert said(server) == recorded
+
+
+def test_a_full_disk_ends_the_recording_with_a_warning_and_not_the_session(
+    serve, client_of, path, monkeypatch, caplog
+) -> None:
+    client = client_of(serve())
+    recorder = Recorder(client, path)
+    file = recorder._recording._file
+
+    class Full:
+        closed = False
+
+        def write(self, line: bytes) -> int:
+            if file.tell() > 2000:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return file.write(line)
+
+        def close(self) -> None:
+            self.closed = True
+            file.close()
+
+    monkeypatch.setattr(recorder._recording, "_file", Full())
+    with recorder:
+        assert client.transcribe(SECONDS, audio_format=PCM).words
+    assert [record.message for record in caplog.records if "No space left" in record.message]
+    assert lines(path)
+
+
+def test_a_message_that_no_file_can_hold_ends_the_recording_alone(serve, client_of, path, caplog) -> None:
+    client = client_of(serve())
+    endless: dict[str, Any] = {"message": "Info"}
+    endless["again"] = endless
+    with Recorder(client, path) as recorder:
+        client.start_session(audio_format=PCM)
+        recorder._recording.received(endless)
+        client.send_audio(SECONDS)
+        client.stop_session()
+    assert client.transcript.words
+    assert "the recording ends here" in caplog.text
+    assert [line["sent"]["message"] for line in lines(path) if "sent" in line] == ["StartRecognition"]
+
+
+def test_a_recording_that_was_cut_in_its_last_line_is_served_to_there(serve, client_of, path) -> None:
+    client = client_of(serve())
+    with Recorder(client, path):
+        client.transcribe(SECONDS, audio_format=PCM)
+    path.write_bytes(path.read_bytes()[:-5])
+    assert client_of(serve(ReplayEngine(path))).transcribe(SECONDS, audio_format=PCM) == client.transcript
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"client": None}, "client"),
+        ({"client": "Client"}, "client"),
+        ({"client": Client}, "client"),
+        ({"path": 5}, "path"),
+        ({"path": None}, "path"),
+        ({"path": "/nowhere/at/all.jsonl"}, "all.jsonl"),
+        ({"audio": "yes"}, "audio"),
+        ({"audio": 1}, "audio"),
+    ],
+)
+def test_a_wrong_option_is_named_and_nothing_is_recorded(path, options: dict[str, Any], named: str) -> None:
+    client = Client(url="ws://127.0.0.1:1/v2")
+    given = {"client": client, "path": path, **options}
+    with pytest.raises(ConfigurationError, match=named):
+        Recorder(given["client"], given["path"], audio=given.get("audio", False))
+    assert client._recorder is None
+    assert not path.exists()
