@@ -275,7 +275,8 @@ def many(paths: Iterator[Path]) -> None:
                 print(outcome.source, outcome.error, outcome.tries)
             else:
                 assert_type(outcome.transcript.text, str)
-    with transcribe_many([b"", "a.wav", {"agent": b"", "caller": "b.wav"}], audio_format=RAW) as more:
+    transcribe_many([b"", "a.wav", Path("b.wav")])
+    with transcribe_many([{"agent": b"", "caller": b""}], audio_format=RAW) as more:
         assert_type(next(more), Outcome)
         more.request_stop()
 
