@@ -21,6 +21,7 @@ __all__ = ["EXAMPLES", "PROG", "parse", "parser"]
 
 PROG = "speechmatics-rt"
 KEY_VARIABLE = "SPEECHMATICS_API_KEY"
+_NEEDED = {"transcribe-many": ["-", "--output=-"]}  # what no profile can be asked for
 
 EXAMPLES = """\
 examples:
@@ -109,9 +110,10 @@ def _take_profile(whole: argparse.ArgumentParser, words: Sequence[str]) -> None:
         profile = {key: value for key, value in profile.items() if _is_for(key, command, more)}
     where = f"profile {name or 'default'!r} in {config_path()}"
     command.where = where
-    said = vars(command.parse_args(arguments_of(profile, where)))
+    needed = _NEEDED.get(words[0], [])
+    said = vars(command.parse_args([*arguments_of(profile, where), *needed]))
     command.where = ""
-    usual = vars(command.parse_args([]))
+    usual = vars(command.parse_args(needed))
     kept = {key: value for key, value in said.items() if value != usual[key]}
     for key, variable in (("api_key", KEY_VARIABLE), ("url", "SPEECHMATICS_RT_URL")):
         if (name is None and os.environ.get(variable)) or "--local" in words:

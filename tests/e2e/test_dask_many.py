@@ -1,0 +1,71 @@
+"""The example ``dask_many`` as its users start it: a cluster of worker processes, one of which is killed."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .recordings import read_aloud, scripted, share_heard
+
+pytest.importorskip("distributed")
+ROOT = Path(__file__).parent.parent.parent
+EXAMPLE = ROOT / "examples" / "dask_many"
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(os.name == "nt", reason="a process is killed as Unix does it"),
+]
+
+
+def start(*words: Any, cwd: Path) -> subprocess.Popen[str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("SPEECHMATICS")}
+    return subprocess.Popen(
+        [sys.executable, str(EXAMPLE / "transcribe.py"), *map(str, words)],
+        cwd=cwd,
+        env={**inherited, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_hundreds_of_recordings_are_transcribed_once_each_though_a_worker_is_killed(tmp_path: Path) -> None:
+    spoken = scripted(tmp_path / "calls", 200)
+    said: list[str] = []
+    with start(tmp_path / "calls", tmp_path / "out", "--speed", 8, "--sessions", 6, cwd=tmp_path) as process:
+        victims: list[str] = []
+        for line in process.stdout:
+            said.append(line)
+            if line.startswith("workers:"):
+                victims = line.split()[1:]
+            if line.startswith("40/200"):
+                os.kill(int(victims[0]), signal.SIGKILL)
+        assert process.wait(60) == 0, "".join(said)
+    assert len(victims) == 3
+    assert said[0].startswith("dashboard: http://127.0.0.1:") or any(
+        "dashboard: http" in line for line in said
+    )
+    assert said[-1] == "200 transcribed, 0 failed\n"
+    told = [found[1] for line in said if (found := re.match(r"\d+/200 (call-\d+)\.wav: \d+ words", line))]
+    assert sorted(told) == sorted(spoken)  # each once, none lost
+    for name, words in spoken.items():
+        assert share_heard(words, (tmp_path / "out" / f"{name}.txt").read_text()) >= 0.8, name
+
+
+@pytest.mark.speech
+def test_real_speech_is_recognised(tmp_path: Path) -> None:
+    spoken = read_aloud(tmp_path / "calls")
+    options = ("--engine", "whisper", "--workers", 2, "--sessions", 2)
+    with start(tmp_path / "calls", tmp_path / "out", *options, cwd=tmp_path) as process:
+        out, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, out
+    for name, words in spoken.items():
+        assert share_heard(words, (tmp_path / "out" / f"{name}.txt").read_text()) >= 0.8, name
