@@ -141,9 +141,9 @@ def test_the_state_of_a_task_tells_how_far_it_is_and_the_soft_limit_ends_it(
 ) -> None:
     calls, out = tmp_path / "calls", tmp_path / "out"
     scripted(calls, 1)
-    with LocalServer(speed=0.5) as server:
-        with Fleet(queue, server.url, tmp_path, LONGEST="4") as fleet, fleet.submit(calls, out) as process:
-            said, _ = process.communicate(timeout=60)
+    with LocalServer(speed=0.5) as server, Fleet(queue, server.url, tmp_path, LONGEST="4") as fleet:
+        process = fleet.submit(calls, out)
+        said, _ = process.communicate(timeout=60)
     assert "1 PROGRESS" in said, said
     assert "took longer than 4 s" in said
     assert said.endswith("0 transcribed, 1 failed\n")
