@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,9 @@ import pytest
 
 from speechmatics_rt.local import Fault, LocalServer
 
-from ..many.test_many import most_at_once
+from ..many.sessions import most_at_once
 from .recordings import read_aloud, scripted, share_heard
 
-pytest.importorskip("celery")
-redis = pytest.importorskip("redis")
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLE = ROOT / "examples" / "celery_many"
 
@@ -31,6 +30,7 @@ pytestmark = [
     pytest.mark.e2e,
     pytest.mark.timeout(300),
     pytest.mark.skipif(shutil.which("redis-server") is None, reason="there is no redis-server"),
+    pytest.mark.skipif(find_spec("celery") is None, reason="needs the extra examples"),
 ]
 
 
@@ -123,17 +123,10 @@ def test_recordings_are_transcribed_once_each_within_the_limit_though_a_worker_i
         assert sorted(told) == sorted(spoken)
         retried = [line for line in said if "'tries': 2" in line]
         assert len(retried) == 1  # the one that the service broke, after the 5 s it asks for
-        assert most_at_once_of_those_that_began(server) <= 3
+        assert most_at_once(server) <= 3
         assert "RETRY" in states
     for name, words in spoken.items():
         assert share_heard(words, (out / f"{name}.txt").read_text()) >= 0.8, name
-
-
-def most_at_once_of_those_that_began(server: LocalServer) -> int:
-    """As :func:`most_at_once`; a session that was cut has no other end than its last moment."""
-    for record in server.sessions:
-        record.times.setdefault("end", max(record.times.values()))
-    return most_at_once(server)
 
 
 def test_the_state_of_a_task_tells_how_far_it_is_and_the_soft_limit_ends_it(

@@ -7,30 +7,34 @@ import re
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from speechmatics_rt.local import Fault, LocalServer
+
+from ..many.sessions import most_at_once
 from .recordings import read_aloud, scripted, share_heard
 
-pytest.importorskip("distributed")
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLE = ROOT / "examples" / "dask_many"
 
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.timeout(300),
+    pytest.mark.skipif(find_spec("distributed") is None, reason="needs the extra examples"),
     pytest.mark.skipif(os.name == "nt", reason="a process is killed as Unix does it"),
 ]
 
 
-def start(*words: Any, cwd: Path) -> subprocess.Popen[str]:
+def start(*words: Any, cwd: Path, **variables: str) -> subprocess.Popen[str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("SPEECHMATICS")}
     return subprocess.Popen(
         [sys.executable, str(EXAMPLE / "transcribe.py"), *map(str, words)],
         cwd=cwd,
-        env={**inherited, "PYTHONPATH": str(ROOT)},
+        env={**inherited, "PYTHONPATH": str(ROOT), **variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -40,15 +44,28 @@ def start(*words: Any, cwd: Path) -> subprocess.Popen[str]:
 def test_hundreds_of_recordings_are_transcribed_once_each_though_a_worker_is_killed(tmp_path: Path) -> None:
     spoken = scripted(tmp_path / "calls", 200)
     said: list[str] = []
-    with start(tmp_path / "calls", tmp_path / "out", "--speed", 8, "--sessions", 6, cwd=tmp_path) as process:
-        victims: list[str] = []
+    victims: list[str] = []
+    words = (tmp_path / "calls", tmp_path / "out", "--sessions", 6)
+    # Six that follow one another hold all threads of all workers: who is killed then has two of them.
+    held = range(40, 46)
+    faults = [Fault.late_end(20, sessions=held)]
+    with (
+        LocalServer(faults=faults) as server,
+        start(*words, cwd=tmp_path, SPEECHMATICS_RT_URL=server.url) as process,
+    ):
         for line in process.stdout:
             said.append(line)
             if line.startswith("workers:"):
                 victims = line.split()[1:]
             if line.startswith("40/200"):
+                for index in held:
+                    server.wait_for_session(index, timeout=20).wait_for(lambda r: r.heard("EndOfStream"), 20)
                 os.kill(int(victims[0]), signal.SIGKILL)
         assert process.wait(60) == 0, "".join(said)
+        assert most_at_once(server) <= 6
+        cut = [record for record in server.sessions if "EndOfTranscript" not in record.tally]
+        assert [record.index in held for record in cut] == [True, True]
+        assert len(server.sessions) >= 202
     assert len(victims) == 3
     assert said[0].startswith("dashboard: http://127.0.0.1:") or any(
         "dashboard: http" in line for line in said

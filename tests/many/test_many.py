@@ -37,6 +37,8 @@ from speechmatics_rt.many import plan
 from speechmatics_rt.many.job import Report
 from speechmatics_rt.stats import SessionStats
 
+from .sessions import most_at_once
+
 ROOT = Path(__file__).parent.parent.parent
 SPEECH = ROOT / "examples" / "audio" / "librivox_3_sentences.wav"
 RAW = AudioFormat("pcm_s16le", 16000)
@@ -53,20 +55,6 @@ def server() -> Iterator[LocalServer]:
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no try wait; that they wait as long as is asked is shown of the plan."""
     monkeypatch.setattr(plan, "_pause", lambda least, longest, jitter: 0.02)
-
-
-def most_at_once(server: LocalServer) -> int:
-    """Count how many sessions were under way together; the server learns late that a client has gone."""
-    moments = [
-        moment
-        for record in server.sessions
-        for moment in ((record.times["accept"], 1), (record.times["end"], -1))
-    ]
-    most = now = 0
-    for _, change in sorted(moments):
-        now += change
-        most = max(most, now)
-    return most
 
 
 def test_every_source_has_one_outcome_with_its_name_and_words(server) -> None:

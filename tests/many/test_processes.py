@@ -13,7 +13,8 @@ import pytest
 from speechmatics_rt import AudioError, AudioFormat, ConfigurationError, ConnectionConfig, transcribe_many
 from speechmatics_rt.local import LocalServer
 
-from .test_many import SECOND, SPEECH, most_at_once
+from .sessions import most_at_once
+from .test_many import SECOND, SPEECH
 from .workers import Killed
 
 RAW = AudioFormat("pcm_s16le", 16000)
