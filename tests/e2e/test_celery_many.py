@@ -101,9 +101,11 @@ def test_recordings_are_transcribed_once_each_within_the_limit_though_a_worker_i
 ) -> None:
     calls, out = tmp_path / "calls", tmp_path / "out"
     spoken = scripted(calls, 60)
-    broken = Fault.error("job_error", after_seconds=1, sessions=[5])
+    # Three that follow one another hold all there may be: of four processes, two have at least one of them.
+    held = range(20, 23)
+    faults = [Fault.error("job_error", after_seconds=1, sessions=[5]), Fault.late_end(15, sessions=held)]
     with (
-        LocalServer(speed=6, faults=[broken]) as server,
+        LocalServer(speed=6, faults=faults) as server,
         Fleet(queue, server.url, tmp_path, SESSIONS="3") as fleet,
     ):
         with fleet.submit(calls, out) as process:
@@ -114,7 +116,10 @@ def test_recordings_are_transcribed_once_each_within_the_limit_though_a_worker_i
                 said.append(line)
                 states |= set(re.findall(r"\d+ ([A-Z]+)", line))
                 if not killed and line.startswith("15/60"):
-                    os.kill(fleet.pool_of(0)[0], signal.SIGKILL)
+                    for index in held:
+                        server.wait_for_session(index, 30).wait_for(lambda r: r.heard("EndOfStream"), 30)
+                    for pid in fleet.pool_of(0):
+                        os.kill(pid, signal.SIGKILL)
                     killed = True
             assert process.wait(30) == 0, "".join(said) + fleet.said()
         assert killed
@@ -125,6 +130,9 @@ def test_recordings_are_transcribed_once_each_within_the_limit_though_a_worker_i
         assert len(retried) == 1  # the one that the service broke, after the 5 s it asks for
         assert most_at_once(server) <= 3
         assert "RETRY" in states
+        cut = [record.index for record in server.sessions if "EndOfTranscript" not in record.tally]
+        assert {*cut} - {5} <= {*held}
+        assert len(cut) >= 2  # what was broken, and at least one of a process that was killed
     for name, words in spoken.items():
         assert share_heard(words, (out / f"{name}.txt").read_text()) >= 0.8, name
 

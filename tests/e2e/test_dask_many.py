@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import textwrap
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,42 @@ def test_hundreds_of_recordings_are_transcribed_once_each_though_a_worker_is_kil
     assert sorted(told) == sorted(spoken)  # each once, none lost
     for name, words in spoken.items():
         assert share_heard(words, (tmp_path / "out" / f"{name}.txt").read_text()) >= 0.8, name
+
+
+LIMITED = """
+    import sys
+    from dask.distributed import Client, LocalCluster, Semaphore
+    from speechmatics_rt import transcribe_many
+
+    if __name__ == "__main__":
+        options = {"n_workers": 2, "threads_per_worker": 2, "dashboard_address": None}
+        with LocalCluster(**options) as cluster, Client(cluster) as dask:
+            outcomes = transcribe_many(
+                [sys.argv[1]] * 6,
+                executor=dask.get_executor(pure=False),
+                max_sessions=4,
+                limiter=Semaphore(max_leases=1, name="speechmatics"),
+                url=sys.argv[2],
+            )
+            print(sum(outcome.ok for outcome in outcomes))
+"""
+
+
+def test_a_semaphore_of_the_cluster_holds_over_all_its_workers(tmp_path: Path) -> None:
+    scripted(tmp_path / "calls", 1)
+    program = tmp_path / "limited.py"
+    program.write_text(textwrap.dedent(LIMITED))
+    with LocalServer(speed=8) as server:
+        done = subprocess.run(
+            [sys.executable, str(program), str(tmp_path / "calls" / "call-000.wav"), server.url],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+        )
+        assert done.stdout == "6\n", done.stderr
+        assert most_at_once(server) == 1
 
 
 @pytest.mark.speech
