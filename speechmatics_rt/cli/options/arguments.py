@@ -188,8 +188,8 @@ def parser() -> argparse.ArgumentParser:
         description="Transcribe many recordings, some at once, into a folder. What is done stays done.",
         epilog=f"{MANY_EXAMPLES}\n{EXIT_CODES}\n"
         "Of several failures the code is the one they share, or else 1. Ctrl-C begins nothing more and\n"
-        "waits for what runs; once more, and it ends at once. After 6 nothing more was begun. The same command\n"
-        "goes on from there.",
+        "waits for what runs; once more, and it ends at once. After 6 nothing more was begun. The same\n"
+        "command goes on from there.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
         parents=[common],
