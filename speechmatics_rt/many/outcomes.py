@@ -66,7 +66,8 @@ def transcribe_many(
     A source that fails is one :class:`Outcome` with its error, and the run goes on. What is ``retryable`` is
     tried again, up to six times, after ``retry_after`` at least; while the service is full all wait, however
     long, and nobody has failed. The iterable is read one source at a time, when it is its turn, on the thread
-    that iterates, which also begins sessions: what is done between two outcomes should not take long.
+    that iterates, which also begins sessions: what is done between two outcomes should not take long, and an
+    iterable that blocks holds up outcomes, too.
 
     Args:
         sources: Each is what :meth:`Client.transcribe` takes, or a mapping, as

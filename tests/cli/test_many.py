@@ -160,6 +160,22 @@ def test_recordings_that_differ_in_their_endings_alone_keep_them(capsys, server,
     assert written(out) == {"b.wav.txt", "b.wave.txt", "may/a.txt", "manifest.jsonl"}
 
 
+@unix
+def test_names_of_any_characters_are_told_on_one_line_and_kept_as_they_are(
+    capsys, server, calls, tmp_path
+) -> None:
+    os.rename(calls / "b.wav", os.fsencode(calls) + b"/b\n\x1b[2J\xff.wav")
+    (calls / "c\r.wav").write_bytes(b"")
+    out = tmp_path / "out"
+    code, said = run(capsys, server, calls, "-o", out)
+    assert code == 5
+    assert "\x1b" not in said
+    assert "\r" not in said
+    assert said.count("\n") == 5
+    assert b"b\n\x1b[2J\xff.txt" in os.listdir(os.fsencode(out))
+    assert "there was nothing to do" in run(capsys, server, calls, "-o", out)[1]
+
+
 def test_two_that_would_be_one_file_are_refused_before_anything(capsys, server, calls, tmp_path) -> None:
     shutil.copy(calls / "b.wav", tmp_path / "b.wav")
     code, said = run(capsys, server, calls / "b.wav", tmp_path / "b.wav", "-o", tmp_path / "out")

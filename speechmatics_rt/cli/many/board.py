@@ -11,7 +11,7 @@ from ...many import Outcome, Progress
 from ..outputs.flow import GREY, Token
 from ..show import ALERT, LIVE, Screen, clock, ending_of, width
 from ..view import progress_of
-from .found import Recording
+from .found import Recording, shown
 from .manifest import Entry
 
 __all__ = ["Board"]
@@ -64,14 +64,13 @@ class Board:
         self._finished += 1
         took = self._took.pop(outcome.index, 0.0)
         place = f"{self._before + self._finished}/{self._total}"
-        path = self._recordings[outcome.index].path
+        path = shown(self._recordings[outcome.index].path)
         if entry.status == "failed":
             tries = f" (after {outcome.tries} tries)" if outcome.tries > 1 else ""
             self._screen.tell(f"{place} failed {path}: {entry.error}{tries}", ALERT)
         elif not self._bars:
-            self._screen.note(
-                f"{place} done {path}: {clock(entry.seconds)} in {took:.1f} s, {', '.join(entry.written)}"
-            )
+            files = ", ".join(map(shown, entry.written))
+            self._screen.note(f"{place} done {path}: {clock(entry.seconds)} in {took:.1f} s, {files}")
 
     def _duration(self, index: int) -> Optional[float]:
         if not self._bars or self._split:
@@ -86,7 +85,7 @@ class Board:
     def _rows(self, progress: Progress) -> list[list[Token]]:
         rows = []
         for one in progress.running:
-            name = ending_of(self._recordings[one.index].path, _NAME)
+            name = ending_of(shown(self._recordings[one.index].path), _NAME)
             row = [Token(name + " " * (_NAME - width(name)) + "  ")]
             if one.stats is None:
                 row.append(Token("waits for its turn", GREY))

@@ -23,7 +23,7 @@ from ..sources.given import labels_of
 from ..streams import Stream
 from ..transcribe import client_options, tell_dangers
 from .board import Board
-from .found import Recording, find_recordings
+from .found import Recording, find_recordings, shown
 from .manifest import Entry, Manifest, fingerprint, is_done
 from .results import Results
 from .summary import exit_code, failure_table, total
@@ -131,7 +131,7 @@ class _Work:
                 if arguments.retry_failed:
                     self.open.append(recording)
                 else:
-                    self.failures.append((recording.path, known))
+                    self.failures.append((shown(recording.path), known))
             else:
                 self.open.append(recording)
         self.before = self.done + len(self.failures)
@@ -156,7 +156,7 @@ class _Work:
             entry = entry.failed(outcome.error or RuntimeError("it has no transcript"))
             if stopping and entry.retryable:
                 return  # it would have been tried again, and is by the next run
-            self.failures.append((recording.path, entry))
+            self.failures.append((shown(recording.path), entry))
         self.manifest.add(entry, outcome)
         if self.board is not None:
             self.board.tell(outcome, entry)
@@ -172,7 +172,7 @@ class _Work:
             text += f"; {left} are left for the next run"
         elif not self.open:
             text += "; there was nothing to do"
-        screen.note(f"{PROG}: {text}; see {self.manifest.path}")
+        screen.note(f"{PROG}: {text}; see {shown(self.manifest.path)}")
         for line in failure_table(self.failures, self.manifest.path):
             screen.tell(line)
         if self.interrupted:

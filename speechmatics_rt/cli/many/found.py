@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ...exceptions import ConfigurationError
 
-__all__ = ["Recording", "find_recordings", "named"]
+__all__ = ["Recording", "find_recordings", "named", "shown"]
 
 # What the service hears, by the endings that people give to it.
 _ENDINGS = {"aac", "amr", "flac", "m4a", "mka", "mov", "mp3", "mp4", "mpeg", "mpga", "oga", "ogg", "opus"}
@@ -22,6 +22,16 @@ class Recording(NamedTuple):
 
     path: str
     stem: str
+
+
+def shown(name: str) -> str:
+    """Give a name as it can be told on a line of a terminal, whatever characters are in it.
+
+    Example:
+        >>> shown("calls/a\\x1b[2J.wav")
+        'calls/a\ufffd[2J.wav'
+    """
+    return "".join(character if character.isprintable() else "\ufffd" for character in name)
 
 
 def find_recordings(given: Sequence[str], output: str) -> list[Recording]:
