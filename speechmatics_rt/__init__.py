@@ -49,6 +49,7 @@ from .transcript import Transcript, TranscriptResult
 
 if TYPE_CHECKING:
     from .aio import AsyncClient, AsyncMessageStream, AsyncMicrophone, AsyncMultiChannelClient
+    from .many import Outcome, Outcomes, Progress, Running, transcribe_many
 
 __all__ = [
     "__version__",
@@ -63,6 +64,12 @@ __all__ = [
     "MessageStream",
     "Recorder",
     "EventEmitter",
+    # many recordings
+    "transcribe_many",
+    "Outcome",
+    "Outcomes",
+    "Progress",
+    "Running",
     # authentication
     "AuthBase",
     "JWTAuth",
@@ -111,6 +118,11 @@ _LATER = {
     "AsyncMessageStream": "aio",
     "AsyncMicrophone": "aio",
     "AsyncMultiChannelClient": "aio",
+    "Outcome": "many",
+    "Outcomes": "many",
+    "Progress": "many",
+    "Running": "many",
+    "transcribe_many": "many",
 }
 
 

@@ -43,6 +43,7 @@ HOUSE: dict[str, set[str]] = {
     "baseclient": {"session", "auth", "audio", "transcript", "events", "config"},
     "client": {"baseclient", "session", "audio", "transcript"},
     "multichannel": {"baseclient", "session", "audio", "transcript", "config"},
+    "many": {"multichannel", "client", "baseclient", "session", "auth", "audio", "transcript", "config"},
     "aio": {
         "multichannel",
         "client",
@@ -56,7 +57,7 @@ HOUSE: dict[str, set[str]] = {
     }
     | {"events", "messages", "config"},
     "local": {"protocol", "messages", "config"},
-    "cli": {"local", "multichannel", "client", "baseclient", "session", "auth", "audio", "transcript"}
+    "cli": {"local", "many", "multichannel", "client", "baseclient", "session", "auth", "audio", "transcript"}
     | {"events", "messages", "config"},
     "__main__": {"cli"},
 }
@@ -66,6 +67,7 @@ FORMER = {"limits": {"config"}, "results": {"transcript"}, "words": {"transcript
 # Rooms, or modules of one, that know no socket, thread, clock or log. Their owners bring these.
 PURE = ["config", "messages", "transcript", "protocol", "resume.backoff", "resume.replay", "resume.stitch"]
 PURE += ["resume.speakers", "resume.state", "session.latency", "stats", "exceptions"]
+PURE += ["many.outcome", "many.plan"]
 IMPURE = {"socket", "ssl", "threading", "_thread", "time", "logging", "selectors", "select", "queue"}
 # A TLS context is known by its class.
 EXCUSED = {("config.connection", "ssl")}

@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 import math
 import socket
+from collections.abc import Iterator
 from typing import Any, Callable
 
 import pytest
@@ -26,6 +27,7 @@ from speechmatics_rt import (
     StaticKeyAuth,
     TranscriptionConfig,
     split_channels,
+    transcribe_many,
 )
 from speechmatics_rt.local import LocalServer
 
@@ -75,6 +77,13 @@ class Unread:
 
     def read(self, size: int) -> bytes:
         raise AssertionError("the source was read")
+
+
+class Unlisted:
+    """Sources that nobody may take."""
+
+    def __iter__(self) -> Iterator[Any]:
+        raise AssertionError("the sources were taken")
 
 
 CASES: list[tuple[str, str, list[Any], Callable[[dict[str, Any]], Any]]] = []
@@ -153,6 +162,18 @@ case(
     {"sample_rate": NO_COUNT, "chunk_size": NO_COUNT, "channels": [2, 0, "1", True, None]},
     lambda options: Microphone(**options),
 )
+MANY: dict[str, list[Any]] = {
+    "sources": ["a.wav", b"RIFF", {"a": b""}, 5, None, object()],
+    "executor": ["threads", 5, object(), dict],
+    "max_sessions": [*NO_COUNT[:-1]],
+    "limiter": [5, "lock", object()],
+    "on_progress": [5, "print", True],
+    **{key: CLIENT[key] for key in ("auth", "api_key", "url", "conn_config", "sdk_identifier", "resume")},
+    **{
+        key: SOURCE[key] for key in ("transcription_config", "audio_format", "ws_headers", "timeout", "speed")
+    },
+}
+case("transcribe_many", MANY, lambda options: transcribe_many(**{"sources": Unlisted(), **options}))
 SECONDS = ("open_timeout", "start_timeout", "send_timeout", "end_timeout", "close_timeout", "window_seconds")
 COUNTS = ("max_size", "max_queue", "window_frames", "read_limit", "write_limit")
 CONNECTION: dict[str, list[Any]] = {
@@ -184,6 +205,7 @@ def test_the_table_has_every_option() -> None:
         (Client.transcribe, {"source": [], **SOURCE}),
         (MultiChannelClient.stream, {"sources": [], **SOURCE}),
         (JWTAuth.__init__, KEY),
+        (transcribe_many, MANY),
     ):
         assert options.keys() == inspect.signature(call).parameters.keys() - {"self"}
 

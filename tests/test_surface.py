@@ -27,6 +27,7 @@ from speechmatics_rt import (
     TranscriptResult,
     TranslationConfig,
     messages,
+    transcribe_many,
 )
 from speechmatics_rt.local import Fault, LocalServer
 
@@ -123,6 +124,18 @@ def test_every_field_at_once_and_the_same_as_a_mapping() -> None:
     sent = started(TranscriptionConfig(**given))["transcription_config"]
     assert sent == {field: wire for field, (_, wire) in FIELDS.items()}
     assert started(sent)["transcription_config"] == sent
+
+
+def test_many_sources_are_asked_for_as_one_is() -> None:
+    given = {field: value for field, (value, _) in FIELDS.items()}
+    with LocalServer() as server:
+        outcomes = transcribe_many(
+            [SECOND] * 2, url=server.url, audio_format=PCM, transcription_config=TranscriptionConfig(**given)
+        )
+        assert all(outcome.ok for outcome in outcomes)
+        for record in server.sessions:
+            sent = record.start["transcription_config"]
+            assert sent == {field: wire for field, (_, wire) in FIELDS.items()}
 
 
 @pytest.mark.parametrize("encoding", ["pcm_f32le", "pcm_s16le", "mulaw"])

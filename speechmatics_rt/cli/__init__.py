@@ -70,6 +70,10 @@ def _command(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitCod
 
         out.write(shell_code(PROG, arguments.shell))
         return ExitCode.OK
+    if arguments.command == "transcribe-many":
+        from .many import transcribe_many
+
+        return transcribe_many(arguments, out, err)
     from .transcribe import transcribe
 
     return transcribe(arguments, out, err)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from ..auth import JWTAuth, NoAuth
 from ..baseclient import BaseClient
@@ -26,7 +26,7 @@ from .view import View
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["transcribe"]
+__all__ = ["client_options", "tell_dangers", "transcribe"]
 
 
 def transcribe(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitCode:
@@ -50,11 +50,7 @@ def transcribe(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitC
     with ExitStack() as stack:
         stack.enter_context(screen.with_log())
         stack.enter_context(on_signals(interrupts))
-        if arguments.exposed:
-            path = config_path()
-            screen.note(f"{PROG}: warning: {path} holds a key, and others may read it; chmod 600 {path}")
-        if arguments.ssl_mode == "insecure":
-            screen.tell(f"{PROG}: warning: {_INSECURE}", ALERT)
+        tell_dangers(arguments, screen)
         view = stack.enter_context(View(arguments, session, screen, out, saved))
         stack.callback(interrupts.write)
         client = stack.enter_context(_client(arguments, session, stack))
@@ -87,24 +83,39 @@ def _client(arguments: argparse.Namespace, session: Asked, stack: ExitStack) -> 
         from ..multichannel import MultiChannelClient
 
         kind = MultiChannelClient
+    language = session.options["transcription_config"].language
+    return kind(**client_options(arguments, language, stack), handler_errors="raise")
+
+
+def client_options(arguments: argparse.Namespace, language: str, stack: ExitStack) -> dict[str, Any]:
+    """Turn what is asked of the service into the options of a client; starts the server of ``--local``.
+
+    Raises:
+        ConfigurationError: The local server can't be had.
+    """
     # What is over needs no long goodbye: the second Ctrl-C is to be felt.
     insecure = arguments.ssl_mode == "insecure"
     connection = ConnectionConfig(close_timeout=1, ssl_context=_trusting_context() if insecure else None)
-    resume = arguments.resume or arguments.drop_every is not None
-    if not arguments.local:
-        auth = JWTAuth(arguments.api_key) if arguments.temporary_key else None
-        return kind(
-            auth,
-            api_key=None if auth else arguments.api_key,
-            url=arguments.url,
-            conn_config=connection,
-            resume=resume,
-            handler_errors="raise",
-        )
-    language = session.options["transcription_config"].language
-    engine = arguments.engine or "whisper"
-    url = stack.enter_context(_local_server(engine, language, arguments.drop_every))
-    return kind(NoAuth(), url=url, conn_config=connection, resume=resume, handler_errors="raise")
+    options = {
+        "conn_config": connection,
+        "resume": arguments.resume or arguments.drop_every is not None,
+    }
+    if arguments.local:
+        engine = arguments.engine or "whisper"
+        url = stack.enter_context(_local_server(engine, language, arguments.drop_every))
+        return {**options, "auth": NoAuth(), "url": url}
+    auth = JWTAuth(arguments.api_key) if arguments.temporary_key else None
+    key = None if auth else arguments.api_key
+    return {**options, "auth": auth, "api_key": key, "url": arguments.url}
+
+
+def tell_dangers(arguments: argparse.Namespace, screen: Screen) -> None:
+    """Warn of a key that others may read, and of a connection that others may."""
+    if arguments.exposed:
+        path = config_path()
+        screen.note(f"{PROG}: warning: {path} holds a key, and others may read it; chmod 600 {path}")
+    if arguments.ssl_mode == "insecure":
+        screen.tell(f"{PROG}: warning: {_INSECURE}", ALERT)
 
 
 def _trusting_context() -> ssl.SSLContext:

@@ -50,9 +50,10 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 """
 
 CASES = [
-    ("speechmatics-rt tr", {"transcribe"}),
+    ("speechmatics-rt tr", {"transcribe", "transcribe-many"}),
     ("speechmatics-rt transcribe --diar", {"--diarization"}),
     ("speechmatics-rt transcribe --max-delay-mode f", {"flexible", "fixed"}),
+    ("speechmatics-rt transcribe-many --ret", {"--retry-failed"}),
     ("speechmatics-rt serve --con", {"--container"}),
 ]
 

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -24,6 +25,8 @@ from speechmatics_rt import (
     MessageStream,
     Model,
     MultiChannelClient,
+    Outcome,
+    Progress,
     ServerMessageType,
     SessionStats,
     SpeakerDiarizationConfig,
@@ -35,6 +38,7 @@ from speechmatics_rt import (
     TranscriptResult,
     TranslationConfig,
     split_channels,
+    transcribe_many,
 )
 from speechmatics_rt.aio import AsyncClient, AsyncMultiChannelClient
 from speechmatics_rt.local import Fault, LocalServer, Script, ScriptedEngine, SessionRecord
@@ -256,6 +260,25 @@ def results(transcript: Transcript) -> None:
     for text in (transcript.text, transcript.to_srt(), transcript.to_vtt(), str(transcript)):
         assert_type(text, str)
     assert_type(Transcript.from_dict(transcript.to_dict()), Transcript)
+
+
+def many(paths: Iterator[Path]) -> None:
+    def show(progress: Progress) -> None:
+        for running in progress.running:
+            assert_type(running.stats, Optional[SessionStats])
+
+    with ProcessPoolExecutor() as pool:
+        outcomes = transcribe_many(paths, executor=pool, max_sessions=8, on_progress=show, speed=2.0)
+        for outcome in outcomes:
+            assert_type(outcome, Outcome)
+            if outcome.transcript is None:
+                print(outcome.source, outcome.error, outcome.tries)
+            else:
+                assert_type(outcome.transcript.text, str)
+    transcribe_many([b"", "a.wav", Path("b.wav")])
+    with transcribe_many([{"agent": b"", "caller": b""}], audio_format=RAW) as more:
+        assert_type(next(more), Outcome)
+        more.request_stop()
 
 
 def local() -> None:

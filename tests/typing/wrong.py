@@ -17,6 +17,7 @@ from speechmatics_rt import (
     ServerMessageType,
     SpeechmaticsError,
     TranscriptionConfig,
+    transcribe_many,
 )
 from speechmatics_rt.aio import AsyncClient
 from speechmatics_rt.local import Fault, LocalServer
@@ -98,6 +99,12 @@ def configurations() -> None:
 def errors(error: SpeechmaticsError, client: Client) -> None:
     print(error.status)  # no: attr-defined | reportAttributeAccessIssue
     print(client.transcript.words[0].begin)  # no: attr-defined | reportAttributeAccessIssue
+
+
+def many() -> None:
+    transcribe_many(["a.wav"], max_sessions="2")  # no: arg-type | reportArgumentType
+    transcribe_many(["a.wav"], sessions=2)  # no: call-arg | reportCallIssue
+    transcribe_many([5])  # no: list-item | reportArgumentType
 
 
 def local() -> None:

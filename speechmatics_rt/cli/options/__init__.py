@@ -1,7 +1,7 @@
 """What the command is given: its command line, the files named there, and what a session makes of them.
 
-``arguments`` is the command line, ``transcribe`` and ``serve`` hold the options of their commands, ``values``
-reads numbers, ``exits`` has the codes it ends with. ``files`` reads files of settings,
+``arguments`` is the command line, ``transcribe``, ``many`` and ``serve`` hold the options of their commands,
+``values`` reads numbers, ``exits`` has the codes it ends with. ``files`` reads files of settings,
 ``profiles`` options kept in one, ``vocabulary`` words; ``recognition`` lays one over the other, and ``asked``
 turns all of it into a session.
 """

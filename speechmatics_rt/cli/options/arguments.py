@@ -11,6 +11,7 @@ from typing import Any, NoReturn, Optional
 from ..streams import Stream
 from .completion import SHELLS, complete
 from .exits import EXIT_CODES, ExitCode
+from .many import MANY_EXAMPLES, add_many
 from .profiles import arguments_of, config_path, is_exposed, read_profile, requested
 from .serve import SERVE_EXAMPLES, add_serve
 from .transcribe import TRANSCRIBE_EXAMPLES, add_transcribe
@@ -20,6 +21,7 @@ __all__ = ["EXAMPLES", "PROG", "parse", "parser"]
 
 PROG = "speechmatics-rt"
 KEY_VARIABLE = "SPEECHMATICS_API_KEY"
+_NEEDED = {"transcribe-many": ["-", "--output=-"]}  # what no profile can be asked for
 
 EXAMPLES = """\
 examples:
@@ -27,6 +29,7 @@ examples:
   speechmatics-rt transcribe talk.wav --local      offline, without a key
   speechmatics-rt transcribe talk.mp3 -l fr --diarization speaker -f srt -o talk.srt
   speechmatics-rt transcribe mic --partials        what you say, until Ctrl-C
+  speechmatics-rt transcribe-many calls -o out     a folder of recordings
   speechmatics-rt serve --engine whisper           a server for your own programs
   speechmatics-rt transcribe --help                more examples, and all options
 """
@@ -90,7 +93,7 @@ def parse(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     words = list(sys.argv[1:] if argv is None else argv)
     whole = parser()
     complete(whole)
-    if words[:1] == ["transcribe"] and not {"-h", "--help"} & set(words):
+    if words[:1] in (["transcribe"], ["transcribe-many"]) and not {"-h", "--help"} & set(words):
         _take_profile(whole, words)
     return whole.parse_args(words)
 
@@ -101,12 +104,16 @@ def _take_profile(whole: argparse.ArgumentParser, words: Sequence[str]) -> None:
     profile = read_profile(name)
     if not profile:
         return
-    command = _command(whole, "transcribe")
+    command = _command(whole, words[0])
+    if words[0] != "transcribe":  # which has more options: a profile serves both
+        more = _command(whole, "transcribe")
+        profile = {key: value for key, value in profile.items() if _is_for(key, command, more)}
     where = f"profile {name or 'default'!r} in {config_path()}"
     command.where = where
-    said = vars(command.parse_args(arguments_of(profile, where)))
+    needed = _NEEDED.get(words[0], [])
+    said = vars(command.parse_args([*arguments_of(profile, where), *needed]))
     command.where = ""
-    usual = vars(command.parse_args([]))
+    usual = vars(command.parse_args(needed))
     kept = {key: value for key, value in said.items() if value != usual[key]}
     for key, variable in (("api_key", KEY_VARIABLE), ("url", "SPEECHMATICS_RT_URL")):
         if (name is None and os.environ.get(variable)) or "--local" in words:
@@ -114,6 +121,12 @@ def _take_profile(whole: argparse.ArgumentParser, words: Sequence[str]) -> None:
     if any(word.partition("=")[0] == "--url" for word in words):
         kept.pop("local", None)
     command.set_defaults(**kept, exposed=is_exposed(profile))
+
+
+def _is_for(key: str, command: _Parser, more: _Parser) -> bool:
+    """Whether an option of a profile is one of a command, or of none, which is to be said."""
+    option = "--" + key.replace("_", "-")
+    return option in command._option_string_actions or option not in more._option_string_actions
 
 
 def _command(whole: argparse.ArgumentParser, name: str) -> _Parser:
@@ -168,6 +181,21 @@ def parser() -> argparse.ArgumentParser:
     )
     add_transcribe(transcribe)
     transcribe.set_defaults(exposed=False)  # a key in a file of profiles
+    many = commands.add_parser(
+        "transcribe-many",
+        help="transcribe a folder of recordings, and go on where that stopped",
+        usage=f"{PROG} transcribe-many (DIR | FILE | -) ... --output DIR [options]",
+        description="Transcribe many recordings, some at once, into a folder. What is done stays done.",
+        epilog=f"{MANY_EXAMPLES}\n{EXIT_CODES}\n"
+        "Of several failures the code is the one they share, or else 1. Ctrl-C begins nothing more and\n"
+        "waits for what runs; once more, and it ends at once. After 6 nothing more was begun. The same\n"
+        "command goes on from there.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        parents=[common],
+    )
+    add_many(many)
+    many.set_defaults(exposed=False)
     commands.add_parser(
         "devices",
         help="list the microphones",

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple, Optional
 
 from ...config import AudioFormat, header_line
@@ -17,7 +18,7 @@ from ..sources.given import MICROPHONE, Given, channels_of, given, labels_of
 from .files import Settings, read_settings
 from .recognition import recognition, told_by_option
 
-__all__ = ["Asked", "asked"]
+__all__ = ["Asked", "asked", "said_format", "session_options"]
 
 
 class Asked(NamedTuple):
@@ -50,22 +51,36 @@ def asked(arguments: argparse.Namespace, saved: Optional[WavFile] = None) -> Ask
         ConfigurationError: It does not fit together, or an option is wrong.
         AudioError: A file is missing, empty, or not what it is said to be.
     """
-    for wrong, why in _contradictions(arguments):
+    for wrong, why in chain(_contradictions(arguments), _contradictions_of_service(arguments)):
         if wrong:
             raise ConfigurationError(why)
     channels = channels_of(arguments.channel or [])
     labels = [] if arguments.split is None else labels_of(arguments.split)
     settings = Settings({}) if arguments.config is None else read_settings(arguments.config)
-    options: dict[str, Any] = {
-        **recognition(arguments, settings, channels=list(channels) or labels),
+    options = session_options(arguments, settings, list(channels) or labels)
+    documents = _documents(arguments, channels or labels)
+    _check_forms(documents, options)
+    audio = given(arguments, channels, labels, said_format(arguments, settings), saved)
+    return Asked(audio, {**options, "audio_format": audio.audio_format}, documents)
+
+
+def session_options(
+    arguments: argparse.Namespace, settings: Settings, channels: Sequence[str]
+) -> dict[str, Any]:
+    """Turn what is asked of the service into the options of a call.
+
+    Raises:
+        ConfigurationError: It does not fit together, or an option is wrong.
+    """
+    for wrong, why in _contradictions_of_service(arguments):
+        if wrong:
+            raise ConfigurationError(why)
+    return {
+        **recognition(arguments, settings, channels=channels),
         "speed": arguments.speed,
         "timeout": arguments.timeout,
         "ws_headers": _headers(arguments.header or []),
     }
-    documents = _documents(arguments, channels or labels)
-    _check_forms(documents, options)
-    audio = given(arguments, channels, labels, _said_format(arguments, settings), saved)
-    return Asked(audio, {**options, "audio_format": audio.audio_format}, documents)
 
 
 def _contradictions(arguments: argparse.Namespace) -> Iterator[tuple[bool, str]]:
@@ -86,6 +101,15 @@ def _contradictions(arguments: argparse.Namespace) -> Iterator[tuple[bool, str]]
     yield arguments.split is not None and arguments.mix, "take --split or --mix, not both"
     raw, rate = arguments.raw is not None, arguments.sample_rate is not None
     yield raw != rate and not recorded, "--raw and --sample-rate go together"
+    unnamed = arguments.file is None and not arguments.channel
+    yield unnamed, "name a FILE, - for standard input, or mic for the microphone"
+    yield bool(arguments.file is not None and arguments.channel), "name a FILE or --channel, not both"
+    only = arguments.diarization == "none"
+    yield bool(arguments.channel) and only, "--channel needs no --diarization none"
+    yield arguments.split is not None and only, "--split needs no --diarization none"
+
+
+def _contradictions_of_service(arguments: argparse.Namespace) -> Iterator[tuple[bool, str]]:
     yield arguments.engine is not None and not arguments.local, "--engine goes with --local"
     insecure = arguments.ssl_mode == "insecure"
     yield arguments.local and insecure, "--local needs no --ssl-mode"
@@ -99,12 +123,6 @@ def _contradictions(arguments: argparse.Namespace) -> Iterator[tuple[bool, str]]
     yield drops and not arguments.local, "--drop-every goes with --local"
     # Or nothing new is ever heard.
     yield drops and not arguments.drop_every >= 2, "--drop-every takes 2 seconds or more"
-    unnamed = arguments.file is None and not arguments.channel
-    yield unnamed, "name a FILE, - for standard input, or mic for the microphone"
-    yield bool(arguments.file is not None and arguments.channel), "name a FILE or --channel, not both"
-    only = arguments.diarization == "none"
-    yield bool(arguments.channel) and only, "--channel needs no --diarization none"
-    yield arguments.split is not None and only, "--split needs no --diarization none"
 
 
 def _headers(texts: Sequence[str]) -> dict[str, str]:
@@ -160,7 +178,7 @@ def _check_forms(documents: Sequence[tuple[str, Place]], options: Mapping[str, A
         )
 
 
-def _said_format(arguments: argparse.Namespace, settings: Settings) -> AudioFormat:
+def said_format(arguments: argparse.Namespace, settings: Settings) -> AudioFormat:
     """Return what the audio is said to be."""
     form = settings.audio_format or {}
     if arguments.raw is not None:

@@ -9,7 +9,7 @@ from ...config import AudioEncoding
 from .values import LINES, PAUSE, SECONDS, SHARE, SPEED, VOLUME, WIDTH, Languages, entry, forms
 from .vocabulary import replacement, vocabulary
 
-__all__ = ["TRANSCRIBE_EXAMPLES", "add_transcribe"]
+__all__ = ["TRANSCRIBE_EXAMPLES", "add_place", "add_recognition", "add_shape", "add_transcribe"]
 
 TRANSCRIBE_EXAMPLES = """\
 examples:
@@ -30,8 +30,8 @@ examples:
 def add_transcribe(parser: argparse.ArgumentParser) -> None:
     """Add them, in groups."""
     _add_source(parser)
-    _add_place(parser)
-    _add_recognition(parser)
+    add_place(parser, timeout="at most, for everything")
+    _add_beside(add_recognition(parser))
     _add_output(parser)
 
 
@@ -64,7 +64,8 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_place(parser: argparse.ArgumentParser) -> None:
+def add_place(parser: argparse.ArgumentParser, *, timeout: str) -> None:
+    """Add where the service is, and how it is reached; ``timeout`` says what is limited."""
     group = parser.add_argument_group("service")
     place = group.add_mutually_exclusive_group()
     place.add_argument(
@@ -115,10 +116,11 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="of --local: cut the connection whenever so many more seconds are final, to see it resume",
     )
-    group.add_argument("--timeout", type=SECONDS, metavar="SECONDS", help="at most, for everything")
+    group.add_argument("--timeout", type=SECONDS, metavar="SECONDS", help=timeout)
 
 
-def _add_recognition(parser: argparse.ArgumentParser) -> None:
+def add_recognition(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add what is to be recognised, and how."""
     group = parser.add_argument_group("recognition")
     _add(group, "-l", "--language", former=["--lang"], metavar="CODE", help="default: en")
     group.add_argument("--model", help="enhanced (default), standard, ...")
@@ -194,6 +196,17 @@ def _add_recognition(parser: argparse.ArgumentParser) -> None:
     )
     _add(
         group,
+        "--config",
+        former=["--config-file"],
+        metavar="FILE.json",
+        help="a transcription_config, or a whole StartRecognition; the options win",
+    )
+    return group
+
+
+def _add_beside(group: argparse._ArgumentGroup) -> None:
+    _add(
+        group,
         "--translate",
         former=["--translation-langs", "--translation-languages"],
         action=Languages,
@@ -205,13 +218,6 @@ def _add_recognition(parser: argparse.ArgumentParser) -> None:
         action="append",
         choices=["all", "laughter", "applause", "music"],
         help="also report these sounds; repeatable",
-    )
-    _add(
-        group,
-        "--config",
-        former=["--config-file"],
-        metavar="FILE.json",
-        help="a transcription_config, or a whole StartRecognition; the options win",
     )
 
 
@@ -280,19 +286,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="each format to a file there, named after the audio; captions of a translation beside it",
     )
-    group.add_argument(
-        "--timestamps", action="store_true", help="in text: begin each line with its time, [00:01:02.345]"
-    )
-    group.add_argument(
-        "--caption-width",
-        type=WIDTH,
-        default=42,
-        metavar="N",
-        help="columns of a line of captions; default: 42",
-    )
-    group.add_argument(
-        "--caption-lines", type=LINES, default=2, metavar="N", help="lines of a caption; default: 2"
-    )
+    add_shape(group)
     group.add_argument(
         "--captions",
         metavar="FILE.vtt",
@@ -311,4 +305,21 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         "--stats",
         action="store_true",
         help="at the end, on stderr and in json: latencies (p50, p90, p99), lag, reconnects",
+    )
+
+
+def add_shape(group: argparse._ArgumentGroup) -> None:
+    """Add how lines and captions look."""
+    group.add_argument(
+        "--timestamps", action="store_true", help="in text: begin each line with its time, [00:01:02.345]"
+    )
+    group.add_argument(
+        "--caption-width",
+        type=WIDTH,
+        default=42,
+        metavar="N",
+        help="columns of a line of captions; default: 42",
+    )
+    group.add_argument(
+        "--caption-lines", type=LINES, default=2, metavar="N", help="lines of a caption; default: 2"
     )

@@ -1,0 +1,39 @@
+"""Give a folder of recordings to the workers, and tell how it goes: ``python submit.py CALLS OUT``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+from app import transcribe
+from celery.result import AsyncResult
+
+ENDINGS = {".wav", ".mp3", ".flac", ".ogg", ".m4a"}
+
+
+def main(calls: Path, out: Path) -> int:
+    recordings = sorted(path for path in calls.rglob("*") if path.suffix.lower() in ENDINGS)
+    waiting: dict[str, AsyncResult] = {}
+    for recording in recordings:
+        target = (out / recording.relative_to(calls)).with_suffix(".txt")
+        if not target.exists():  # done by an earlier run
+            waiting[recording.name] = transcribe.delay(str(recording.resolve()), str(target.resolve()))
+    failed = 0
+    total = len(waiting)
+    while waiting:
+        states = Counter(result.state for result in waiting.values())
+        for name, result in list(waiting.items()):
+            if result.ready():
+                del waiting[name]
+                failed += not result.successful()
+                print(f"{total - len(waiting)}/{total} {name}: {result.result}", flush=True)
+        print(", ".join(f"{count} {state}" for state, count in sorted(states.items())), flush=True)
+        time.sleep(0.5)  # a display: nothing waits for it
+    print(f"{total - failed} transcribed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))

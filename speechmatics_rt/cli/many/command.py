@@ -1,0 +1,265 @@
+"""The run: what is to be done, done, written and told."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from typing import Any, Optional
+
+from ...audio import mix_channels, split_channels
+from ...exceptions import ConfigurationError, SpeechmaticsError
+from ...many import Outcome, Outcomes
+from ...many import transcribe_many as begin
+from ..options import PROG, ExitCode
+from ..options.asked import said_format, session_options
+from ..options.files import Settings, read_settings
+from ..outputs.output import Shape, cause_of
+from ..show import Screen
+from ..signals import on_signals
+from ..sources.given import labels_of
+from ..streams import Stream
+from ..transcribe import client_options, tell_dangers
+from .board import Board
+from .found import Recording, find_recordings, shown
+from .manifest import Entry, Manifest, fingerprint, is_done
+from .results import Results
+from .summary import exit_code, failure_table, total
+
+__all__ = ["transcribe_many"]
+
+_FORMS = ("text", "json", "srt", "vtt", "tsv")
+_BESIDE = ("translation_config", "audio_events_config")
+
+
+def transcribe_many(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitCode:
+    """Run the command.
+
+    Raises:
+        SpeechmaticsError: What ended the run; what had been finished is written.
+    """
+    labels = [] if arguments.split is None else labels_of(arguments.split)
+    session = _session(arguments, labels)
+    recordings = find_recordings(arguments.recordings, arguments.output)
+    shape = Shape(arguments.caption_width, arguments.caption_lines)
+    results = Results(arguments.output, arguments.format, shape, arguments.timestamps)
+    try:
+        os.makedirs(results.folder, exist_ok=True)
+    except OSError as exc:
+        raise ConfigurationError(f"can't make --output {results.folder!r}: {cause_of(exc)}") from exc
+    screen = Screen(out, err, live=not arguments.verbose, quiet=arguments.quiet, color=arguments.color)
+    with ExitStack() as stack:
+        manifest = stack.enter_context(Manifest(results.folder))
+        stack.enter_context(screen.with_log())
+        tell_dangers(arguments, screen)
+        work = _Work(arguments, recordings, results, manifest, _fingerprint(arguments, session))
+        if work.open:
+            language = session["transcription_config"].language
+            options = {**session, **client_options(arguments, language, stack)}
+            _run(work, options, screen, labels, arguments)
+        return work.tell(screen)
+
+
+def _session(arguments: argparse.Namespace, labels: list[str]) -> dict[str, Any]:
+    """Turn what is asked into the options of a session; all that can be wrong in it is wrong here."""
+    for wrong, why in (
+        (arguments.split is not None and arguments.mix, "take --split or --mix, not both"),
+        ((arguments.split or arguments.mix) and arguments.raw, "--split and --mix take WAVs, not --raw"),
+        (
+            (arguments.raw is not None) != (arguments.sample_rate is not None),
+            "--raw and --sample-rate go together",
+        ),
+        (
+            arguments.split is not None and arguments.diarization == "none",
+            "--split needs no --diarization none",
+        ),
+    ):
+        if wrong:
+            raise ConfigurationError(why)
+    for form in arguments.format:
+        if form not in _FORMS:
+            raise ConfigurationError(f"--format {form}: of many recordings there are {', '.join(_FORMS)}")
+    settings = Settings({}) if arguments.config is None else read_settings(arguments.config)
+    session = session_options(arguments, settings, labels)
+    for name in _BESIDE:
+        if session.pop(name, None) is not None:
+            raise ConfigurationError(
+                f"--config {arguments.config!r} asks for a {name}, which is had of one recording at a time: "
+                f"{PROG} transcribe --config"
+            )
+    form = said_format(arguments, settings)
+    session["audio_format"] = None if arguments.raw is None else form
+    return session
+
+
+def _fingerprint(arguments: argparse.Namespace, session: dict[str, Any]) -> str:
+    looks = (arguments.timestamps, arguments.caption_width, arguments.caption_lines)
+    heard = (arguments.split, arguments.mix, arguments.raw, arguments.sample_rate)
+    config = session["transcription_config"].to_dict()
+    return fingerprint({"transcription_config": config, "looks": looks, "heard": heard})
+
+
+class _Work:
+    """What is to be done, what was done before, and what becomes of it."""
+
+    def __init__(
+        self,
+        arguments: argparse.Namespace,
+        recordings: list[Recording],
+        results: Results,
+        manifest: Manifest,
+        asked: str,
+    ) -> None:
+        self.results = results
+        self.manifest = manifest
+        self.total = len(recordings)
+        self.done = 0
+        self.open: list[Recording] = []
+        self.failures: list[tuple[str, Entry]] = []
+        self.board: Optional[Board] = None
+        self.interrupted = self.unwritten = False
+        self._asked = asked
+        self._seconds = 0.0
+        for recording in recordings:
+            now = self._entry(recording)
+            known = manifest.known.get(now.source)
+            if is_done(known, now, results.names(recording.stem), results.folder):
+                self.done += 1
+            elif known is not None and known.status == "failed" and now.same(known):
+                if arguments.retry_failed:
+                    self.open.append(recording)
+                else:
+                    self.failures.append((shown(recording.path), known))
+            else:
+                self.open.append(recording)
+        self.before = self.done + len(self.failures)
+
+    def _entry(self, recording: Recording) -> Entry:
+        return Entry.of(recording.path, self._asked)
+
+    def take(self, outcome: Outcome, *, stopping: bool) -> None:
+        """Write what came of a recording, and remember it; raises OSError."""
+        recording = self.open[outcome.index]
+        entry = self._entry(recording)
+        if outcome.transcript is not None:
+            self.results.write(recording.stem, outcome.transcript)
+            self._seconds += outcome.stats.seconds_transcribed
+            entry = entry._replace(
+                status="done",
+                written=self.results.names(recording.stem),
+                seconds=round(outcome.stats.seconds_transcribed, 2),
+            )
+            self.done += 1
+        else:
+            entry = entry.failed(outcome.error or RuntimeError("it has no transcript"))
+            if stopping and entry.retryable:
+                return  # it would have been tried again, and is by the next run
+            self.failures.append((shown(recording.path), entry))
+        self.manifest.add(entry, outcome)
+        if self.board is not None:
+            self.board.tell(outcome, entry)
+
+    def tell(self, screen: Screen) -> ExitCode:
+        """Say what it came to."""
+        screen.clear()
+        elapsed = 0.0 if self.board is None else self.board.elapsed
+        failed = len(self.failures)
+        text = total(self.done, self.total, failed, self._seconds, elapsed)
+        left = self.total - self.done - failed
+        if left:
+            text += f"; {left} are left for the next run"
+        elif not self.open:
+            text += "; there was nothing to do"
+        screen.note(f"{PROG}: {text}; see {shown(self.manifest.path)}")
+        for line in failure_table(self.failures, self.manifest.path):
+            screen.tell(line)
+        if self.interrupted:
+            return ExitCode.INTERRUPTED
+        return ExitCode.OUTPUT if self.unwritten else exit_code(entry for _, entry in self.failures)
+
+
+class _Interrupts:
+    """What a signal means: the first one begins nothing more, the second ends all at once."""
+
+    def __init__(self, screen: Screen, outcomes: Outcomes) -> None:
+        self.stopping = False
+        self.writing = False  # what was heard, which is not to be lost
+        self.impatient = False
+        self._screen = screen
+        self._outcomes = outcomes
+
+    def __call__(self, number: int) -> None:
+        # Runs between two instructions of the main thread, so it takes no lock.
+        if not self.stopping:
+            self.stopping = True
+            self._outcomes.request_stop()
+            self._screen.stopping(f"{PROG}: stopping; waiting for what runs (Ctrl-C again: at once)")
+        elif number != getattr(signal, "SIGHUP", None):  # which comes twice, from terminal and shell
+            self.impatient = True
+            if not self.writing:
+                raise KeyboardInterrupt
+
+
+def _run(
+    work: _Work, options: dict[str, Any], screen: Screen, labels: list[str], arguments: argparse.Namespace
+) -> None:
+    board = work.board = Board(
+        screen,
+        work.open,
+        work.before,
+        work.total,
+        split=bool(labels),
+        bars=not arguments.no_progress,
+    )
+    sources = _sources(work.open, labels, mix=arguments.mix)
+    outcomes = begin(sources, max_sessions=arguments.jobs, on_progress=board.take, **options)
+    interrupts = _Interrupts(screen, outcomes)
+    with on_signals(interrupts), outcomes:
+        try:
+            for outcome in outcomes:
+                interrupts.writing = True
+                _write(work, outcome, screen, interrupts)
+                interrupts.writing = False
+                if interrupts.impatient:
+                    outcomes.close()
+        except KeyboardInterrupt:
+            work.interrupted = True  # and all that was finished is written
+        except SpeechmaticsError:
+            work.tell(screen)
+            raise
+    work.interrupted |= interrupts.stopping
+
+
+def _write(work: _Work, outcome: Outcome, screen: Screen, interrupts: _Interrupts) -> None:
+    try:
+        work.take(outcome, stopping=interrupts.stopping)
+    except OSError as exc:
+        # All that follow would be paid for and lost, too.
+        if not work.unwritten:
+            screen.complain(f"can't write {exc.filename!r}: {cause_of(exc)}; nothing more is begun")
+        work.unwritten = True
+        interrupts._outcomes.request_stop()
+
+
+def _sources(recordings: Iterable[Recording], labels: list[str], *, mix: bool) -> Iterator[Any]:
+    """Open each when it is its turn."""
+    for recording in recordings:
+        if not labels and not mix:
+            yield recording.path
+            continue
+        try:
+            yield split_channels(recording.path, labels) if labels else mix_channels(recording.path)
+        except SpeechmaticsError as exc:
+            yield _Failing(exc)
+
+
+class _Failing:
+    """A source that could not be opened, and says so to who reads it."""
+
+    def __init__(self, error: SpeechmaticsError) -> None:
+        self._error = error
+
+    def __iter__(self) -> Iterator[bytes]:
+        raise self._error

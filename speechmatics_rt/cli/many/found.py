@@ -1,0 +1,116 @@
+"""The recordings that were named, and what their transcripts will be called."""
+
+from __future__ import annotations
+
+import collections
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from ...exceptions import ConfigurationError
+
+__all__ = ["Recording", "find_recordings", "named", "shown"]
+
+# What the service hears, by the endings that people give to it.
+_ENDINGS = {"aac", "amr", "flac", "m4a", "mka", "mov", "mp3", "mp4", "mpeg", "mpga", "oga", "ogg", "opus"}
+_ENDINGS |= {"wav", "wave", "webm"}
+
+
+class Recording(NamedTuple):
+    """One recording, and the name of its results without their endings, relative to ``--output``."""
+
+    path: str
+    stem: str
+
+
+def shown(name: str) -> str:
+    """Give a name as it can be told on a line of a terminal, whatever characters are in it.
+
+    Example:
+        >>> shown("calls/a\\x1b[2J.wav")
+        'calls/a\ufffd[2J.wav'
+    """
+    return "".join(character if character.isprintable() else "\ufffd" for character in name)
+
+
+def find_recordings(given: Sequence[str], output: str) -> list[Recording]:
+    """Look up what was named: folders with all that is in them, files, and ``-`` for names on standard input.
+
+    Raises:
+        ConfigurationError: There is nothing of that name, or no recording in it.
+    """
+    names: list[tuple[str, str]] = []  # the path, and the name below the folder that was given
+    for one in given:
+        names += _names_on_standard_input() if one == "-" else _below(one, output)
+    if not names:
+        raise ConfigurationError(f"there is no recording in {', '.join(map(repr, given))}")
+    return named(dict.fromkeys(names))
+
+
+def named(names: Iterable[tuple[str, str]]) -> list[Recording]:
+    """Name the results; of several recordings whose names differ in their endings alone, with these.
+
+    Example:
+        >>> [one.stem for one in named([("d/a.wav", "a.wav"), ("d/b.wav", "b.wav"), ("d/b.mp3", "b.mp3")])]
+        ['a', 'b.wav', 'b.mp3']
+    """
+    names = list(names)
+    stems = [os.path.splitext(name)[0] for _, name in names]
+    counts = collections.Counter(map(os.path.normcase, stems))
+    taken: dict[str, str] = {}
+    recordings = []
+    for (path, name), stem in zip(names, stems):
+        unique = stem if counts[os.path.normcase(stem)] == 1 else name
+        other = taken.setdefault(os.path.normcase(unique), path)
+        if other != path:
+            raise ConfigurationError(
+                f"{other!r} and {path!r} would be written to the same place; name the folder they are both "
+                "below, or transcribe them to folders of their own"
+            )
+        recordings.append(Recording(path, unique))
+    return recordings
+
+
+def _below(given: str, output: str) -> Iterator[tuple[str, str]]:
+    if not os.path.isdir(given):
+        if not os.path.exists(given):
+            raise ConfigurationError(f"there is no {given!r}")
+        yield given, os.path.basename(given)
+        return
+    results = os.path.realpath(output)
+    for folder, folders, files in os.walk(given):
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and os.path.realpath(os.path.join(folder, name)) != results
+        )
+        for name in sorted(files):
+            if not name.startswith(".") and os.path.splitext(name)[1][1:].lower() in _ENDINGS:
+                path = os.path.join(folder, name)
+                yield path, os.path.relpath(path, given)
+
+
+def _names_on_standard_input() -> Iterator[tuple[str, str]]:
+    if sys.stdin is None or sys.stdin.closed:
+        raise ConfigurationError("standard input is closed; pipe names in, or give a folder")
+    if sys.stdin.isatty():
+        raise ConfigurationError("standard input is a terminal; pipe names in, or give a folder")
+    with open(sys.stdin.fileno(), "rb", closefd=False) as stream:
+        data = stream.read()
+    for line in data.split(b"\0" if b"\0" in data else b"\n"):
+        name = os.fsdecode(line.rstrip(b"\r"))
+        if name:
+            yield name, _inside(name)
+
+
+def _inside(name: str) -> str:
+    """Give a name below ``--output``, wherever it points to: its folders are kept, if they are below ours.
+
+    Example:
+        >>> _inside("./calls/may/a.wav"), _inside("/srv/calls/a.wav"), _inside("../a.wav")
+        ('calls/may/a.wav', 'a.wav', 'a.wav')
+    """
+    name = os.path.normpath(name)
+    outside = os.path.isabs(name) or name.split(os.sep)[0] == os.pardir or bool(os.path.splitdrive(name)[0])
+    return os.path.basename(name) if outside else name

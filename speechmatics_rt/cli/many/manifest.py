@@ -1,0 +1,177 @@
+"""``manifest.jsonl``: what became of each recording, a line for each time that something did."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Optional
+
+from ...exceptions import ConfigurationError, SpeechmaticsError
+from ...many import Outcome
+from ..options import ExitCode
+from ..outputs.output import cause_of, json_line
+from ..shell import in_shell_words
+from ..streams import put
+
+__all__ = ["Entry", "Manifest", "fingerprint", "is_done"]
+
+_NAME = "manifest.jsonl"
+
+
+class Entry(NamedTuple):
+    """What a manifest says of a recording: the latest.
+
+    Attributes:
+        source: Its path, absolute.
+        status: ``done`` or ``failed``.
+        size, modified: Of the file, as it was.
+        asked: What was asked for, as :func:`fingerprint`.
+        written: The files, below the folder of the manifest.
+        seconds: Of audio.
+        error: Why it failed, in words.
+        kind: The class of that error.
+        code: The exit code that stands for it.
+        retryable: Whether the same may well go better later.
+    """
+
+    source: str
+    status: str
+    size: int
+    modified: float
+    asked: str
+    written: tuple[str, ...] = ()
+    seconds: float = 0.0
+    error: str = ""
+    kind: str = ""
+    code: int = 0
+    retryable: bool = False
+
+    @classmethod
+    def of(cls, path: str, asked: str) -> Entry:
+        """Begin one, of a file as it is now; one that is not there has no size."""
+        try:
+            status = os.stat(path)
+            size, modified = status.st_size, status.st_mtime
+        except OSError:
+            size, modified = -1, 0.0
+        return cls(os.path.abspath(path), "", size, modified, asked)
+
+    def same(self, other: Optional[Entry]) -> bool:
+        """Whether another one is of the same audio, asked for the same."""
+        mine = (self.source, self.size, self.modified, self.asked)
+        return other is not None and mine == (other.source, other.size, other.modified, other.asked)
+
+    def failed(self, error: BaseException) -> Entry:
+        ours = isinstance(error, SpeechmaticsError)
+        text = error.text if isinstance(error, SpeechmaticsError) else f"{type(error).__name__}: {error}"
+        return self._replace(
+            status="failed",
+            error=in_shell_words(text),
+            kind=type(error).__name__,
+            code=int(ExitCode.of(error)) if isinstance(error, SpeechmaticsError) else int(ExitCode.FAILED),
+            retryable=ours and bool(getattr(error, "retryable", False)),
+        )
+
+
+def fingerprint(asked: Mapping[str, Any]) -> str:
+    """Give what stands for all that is asked for: another language is another transcript."""
+    text = json.dumps(asked, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def is_done(known: Optional[Entry], now: Entry, wanted: Iterable[str], folder: str) -> bool:
+    """Whether a recording needs nothing more: it was transcribed as it is now, and its files are there."""
+    if known is None or known.status != "done" or not now.same(known):
+        return False
+    return all(name in known.written and os.path.exists(os.path.join(folder, name)) for name in wanted)
+
+
+class Manifest:
+    """The file, open for one run at a time; use it in ``with``.
+
+    A line is written after the results that it tells of, in one piece, so a run that is killed leaves a
+    manifest that says less than there is, and never more.
+
+    Attributes:
+        known: What it says of each source.
+
+    Raises:
+        ConfigurationError: It can't be opened, or another run writes it.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.path = os.path.join(folder, _NAME)
+        self.known: dict[str, Entry] = {}
+        try:
+            self._file = open(self.path, "a+b", 0)  # noqa: SIM115 - closed by __exit__
+        except OSError as exc:
+            raise ConfigurationError(f"can't write {self.path!r}: {cause_of(exc)}") from exc
+        try:
+            self._lock()
+            self._read()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> Manifest:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def add(self, entry: Entry, outcome: Outcome) -> None:
+        """Write a line; raises OSError, and leaves no half line."""
+        line: dict[str, Any] = {**entry._asdict(), "tries": outcome.tries}
+        line.update(request_id=outcome.request_id, session_id=outcome.session_id)
+        line["at"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        if entry.status == "done":
+            for name in ("error", "kind", "code", "retryable"):
+                del line[name]
+        size = os.fstat(self._file.fileno()).st_size
+        try:
+            put(self._file, json_line(line).encode("utf-8", "surrogateescape"))
+        except OSError as exc:
+            self._file.truncate(size)
+            raise OSError(exc.errno, exc.strerror, self.path) from exc
+        self.known[entry.source] = entry
+
+    def _lock(self) -> None:
+        try:
+            import fcntl
+        except ImportError:
+            return  # Windows has none
+        try:
+            fcntl.flock(self._file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigurationError(
+                f"another run is writing {self.path!r}; wait for it, or give another --output"
+            ) from None
+        except OSError:
+            pass  # a file system that knows no locks
+
+    def _read(self) -> None:
+        self._file.seek(0)
+        whole = 0
+        with open(self.path, "rb") as lines:
+            for line in lines:
+                if not line.endswith(b"\n"):
+                    break  # its run was killed while it wrote; what it tells of is done once more
+                whole += len(line)
+                entry = _entry(line)
+                if entry is not None:
+                    self.known[entry.source] = entry
+        if os.fstat(self._file.fileno()).st_size > whole:
+            self._file.truncate(whole)
+
+
+def _entry(line: bytes) -> Optional[Entry]:
+    """Read a line; None if it is none of ours, which is then as if it were not there."""
+    try:
+        said = json.loads(line.decode("utf-8", "surrogateescape"))
+        fields = {name: said[name] for name in Entry._fields if name in said}
+        return Entry(**{**fields, "written": tuple(fields.get("written", ()))})
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None

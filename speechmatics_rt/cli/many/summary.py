@@ -1,0 +1,78 @@
+"""What a run came to: counts, a table of failures with what to do, and a code for the shell. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ..options import ExitCode
+from ..show import clock
+from .manifest import Entry
+
+__all__ = ["advice", "exit_code", "failure_table", "total"]
+
+_MOST_ROWS = 20
+_AGAIN = "run it again with --retry-failed"
+
+
+def total(done: int, of: int, failed: int, seconds: float, elapsed: float) -> str:
+    """Say how it went.
+
+    Example:
+        >>> total(338, 340, 2, 43471.0, 1870.0)
+        '338 of 340 transcribed, 2 failed; 12:04:31 of audio in 31:10 (23.2x)'
+    """
+    text = f"{done} of {of} transcribed"
+    if failed:
+        text += f", {failed} failed"
+    if seconds:
+        text += f"; {clock(seconds)} of audio in {clock(elapsed)} ({seconds / max(elapsed, 0.001):.1f}x)"
+    return text
+
+
+def advice(entry: Entry) -> str:
+    """Say what to do about a failure.
+
+    Example:
+        >>> advice(Entry("a.wav", "failed", 0, 0.0, "", kind="AudioError"))
+        'mend or replace the recording'
+    """
+    if entry.kind == "AudioError":
+        return "mend or replace the recording"
+    if entry.retryable:
+        return _AGAIN
+    if entry.kind == "TimeoutError":
+        return "give a longer --timeout, and --retry-failed"
+    if entry.kind == "ConfigurationError":
+        return "give other options"
+    return f"see what it says; then {_AGAIN}"
+
+
+def failure_table(failures: Sequence[tuple[str, Entry]], manifest: str) -> list[str]:
+    """Write a row for each: its name, what went wrong, what to do.
+
+    Example:
+        >>> entry = Entry("/a.wav", "failed", 0, 0.0, "", error="the audio is empty", kind="AudioError")
+        >>> print(*failure_table([("calls/a.wav", entry)], "out/manifest.jsonl"), sep="\\n")
+        calls/a.wav  the audio is empty  -> mend or replace the recording
+    """
+    shown = failures[:_MOST_ROWS]
+    rows = [(name, entry.error, f"-> {advice(entry)}") for name, entry in shown]
+    widths = [max((len(row[column]) for row in rows), default=0) for column in range(2)]
+    widths = [min(widths[0], 40), min(widths[1], 60)]
+    lines = ["  ".join([row[0].ljust(widths[0]), row[1].ljust(widths[1]), row[2]]) for row in rows]
+    if len(failures) > len(shown):
+        lines.append(f"and {len(failures) - len(shown)} more; all of them are in {manifest}")
+    return lines
+
+
+def exit_code(failures: Iterable[Entry]) -> ExitCode:
+    """Return the code that all failures share, or that of a failure if they differ.
+
+    Example:
+        >>> exit_code([]).name
+        'OK'
+    """
+    codes = {entry.code for entry in failures}
+    if not codes:
+        return ExitCode.OK
+    return ExitCode(codes.pop()) if len(codes) == 1 else ExitCode.FAILED

@@ -1,0 +1,91 @@
+"""The options of ``speechmatics-rt transcribe-many``."""
+
+from __future__ import annotations
+
+import argparse
+
+from ...config import AudioEncoding
+from .transcribe import add_place, add_recognition, add_shape
+from .values import SPEED, forms, number
+
+__all__ = ["MANY_EXAMPLES", "add_many"]
+
+MANY_EXAMPLES = """\
+examples:
+  speechmatics-rt transcribe-many calls --output out               every recording below calls/, as text
+  speechmatics-rt transcribe-many calls -o out --jobs 20           20 sessions at once, if the quota has them
+  speechmatics-rt transcribe-many calls -o out                     once more: goes on where it stopped
+  speechmatics-rt transcribe-many calls -o out --retry-failed      and tries those again that failed
+  speechmatics-rt transcribe-many a.wav b.mp3 -o out -f txt,srt,json --diarization speaker
+  speechmatics-rt transcribe-many calls -o out --split agent,caller          stereo recordings
+  find calls -name '*.wav' -newer last | speechmatics-rt transcribe-many - -o out
+
+out/manifest.jsonl has a line for each recording: what became of it, when, and where its transcript is.
+"""
+
+_JOBS = number(int, 1, 100_000, "a whole number, 1 to 100000")
+
+
+def add_many(parser: argparse.ArgumentParser) -> None:
+    """Add them, in groups."""
+    _add_recordings(parser)
+    add_place(parser, timeout="at most, for one recording")
+    add_recognition(parser)
+    _add_results(parser)
+    # What those of one recording are also asked, and these are not.
+    parser.set_defaults(translate=None, audio_events=None, partials=None)
+
+
+def _add_recordings(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("recordings")
+    group.add_argument(
+        "recordings",
+        metavar="DIR|FILE|-",
+        nargs="+",
+        help="a folder, for every recording in it and below; files; or - for names on standard input, one a "
+        "line (or with NUL between them)",
+    )
+    group.add_argument(
+        "--split",
+        metavar="LABEL,LABEL",
+        help="of WAVs of several channels: a channel of the session for each",
+    )
+    group.add_argument("--mix", action="store_true", help="of WAVs of several channels: mix them to one")
+    encodings = [encoding.value for encoding in AudioEncoding]
+    group.add_argument("--raw", choices=encodings, help="they are headerless samples of one channel")
+    group.add_argument("--sample-rate", type=int, metavar="HZ", help="of --raw")
+    group.add_argument(
+        "--speed", type=SPEED, metavar="X", help="1 = as it would sound; default: as fast as possible"
+    )
+
+
+def _add_results(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("results")
+    group.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        metavar="DIR",
+        help="where the transcripts go, named after the recordings, in the same folders; and manifest.jsonl",
+    )
+    group.add_argument(
+        "-j",
+        "--jobs",
+        type=_JOBS,
+        default=2,
+        metavar="N",
+        help="sessions at once, at most; default: 2. While the quota is full all wait",
+    )
+    group.add_argument(
+        "-f",
+        "--format",
+        type=forms,
+        default=["text"],
+        metavar="FORMAT",
+        help="text (default), json, srt, vtt, tsv; or several: txt,srt",
+    )
+    group.add_argument(
+        "--retry-failed", action="store_true", help="try those again that failed in an earlier run"
+    )
+    add_shape(group)
+    group.add_argument("--no-progress", action="store_true", help="on a terminal: no bars")

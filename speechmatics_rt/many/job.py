@@ -1,0 +1,110 @@
+"""What a worker does with one source, on whatever machine it lives: one client, one session."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, NamedTuple, Optional
+
+from ..baseclient import BaseClient
+from ..client import Client
+from ..exceptions import SpeechmaticsError, without_frames
+from ..locks import new_lock
+from ..multichannel import MultiChannelClient
+from ..stats import SessionStats
+from ..transcript import Transcript
+
+__all__ = ["Job", "Report", "Sessions"]
+
+
+class Report(NamedTuple):
+    """What comes back from a worker: it pickles."""
+
+    transcript: Optional[Transcript]
+    error: Optional[SpeechmaticsError]
+    stats: SessionStats
+    request_id: Optional[str]
+    session_id: Optional[str]
+
+
+class Sessions:
+    """The sessions that run in this process, to be looked at and ended; pickled, it has none."""
+
+    def __init__(self) -> None:
+        self._lock = new_lock()  # guards what is below; held for assignments only
+        self._clients: dict[int, BaseClient] = {}
+        self._closed = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Sessions, ()
+
+    @contextmanager
+    def having(self, index: int, client: BaseClient) -> Iterator[bool]:
+        """Know the client meanwhile; gives False if it is not to begin any more."""
+        with self._lock:
+            self._clients[index] = client
+            closed = self._closed
+        # Who is closed before it has begun to open does not notice.
+        client.on("RecognitionStarted", lambda _: client.close() if self._closed else None)
+        try:
+            yield not closed
+        finally:
+            with self._lock:
+                del self._clients[index]
+
+    def stats(self, index: int) -> Optional[SessionStats]:
+        """Return the figures of one that runs here."""
+        client = self._clients.get(index)
+        return None if client is None else client.stats
+
+    def close(self) -> None:
+        """End all of them now, and let none begin."""
+        with self._lock:
+            self._closed = True
+            clients = list(self._clients.values())
+        for client in clients:
+            client.close()
+
+    def abandon(self) -> None:
+        """End the audio of all of them, and let none begin: takes no lock and waits for nothing."""
+        self._closed = True
+        for client in list(self._clients.values()):
+            client.request_stop()
+
+
+class Job:
+    """All that the sources of a run have in common; calling it transcribes one. It pickles if its options do.
+
+    Args:
+        client: The options of the client.
+        session: Those of ``transcribe()``.
+        limiter: What is entered around each session.
+    """
+
+    def __init__(
+        self,
+        client: Mapping[str, Any],
+        session: Mapping[str, Any],
+        limiter: Optional[AbstractContextManager[Any]],
+    ) -> None:
+        self.sessions = Sessions()
+        self._client = dict(client)
+        self._session = dict(session)
+        self._limiter = limiter
+
+    def __call__(self, index: int, source: Any) -> Report:
+        """Transcribe one source. An error of ours is reported, not raised: any other is the executor's."""
+        with self._limiter or contextlib.nullcontext(), self._client_for(source) as client:
+            transcript = error = None
+            with self.sessions.having(index, client) as wanted:
+                try:
+                    if wanted:
+                        transcript = client.transcribe(source, **self._session)
+                except SpeechmaticsError as exc:
+                    without_frames(exc)  # which hold the source, and its audio
+                    error = exc
+            return Report(transcript, error, client.stats, client.request_id, client.session_id)
+
+    def _client_for(self, source: Any) -> Any:
+        return (MultiChannelClient if isinstance(source, Mapping) else Client)(**self._client)

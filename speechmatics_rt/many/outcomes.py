@@ -1,0 +1,442 @@
+"""Hands the jobs of a run to an executor, and gives back what became of them, in order of completion."""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import pickle
+import queue
+import random
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import CancelledError, Executor, Future
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
+
+from ..client import Client
+from ..config import AudioFormat, ConnectionConfig, ResumePolicy, TranscriptionConfig, number, refused
+from ..exceptions import (
+    AudioError,
+    AuthenticationError,
+    ConfigurationError,
+    SpeechmaticsError,
+    without_frames,
+)
+from ..locks import SLICE
+from ..session import SessionRequest, SourceOptions
+from .job import Job, Report
+from .outcome import Outcome, Progress, Running
+from .plan import Plan
+from .threads import Threads
+
+if TYPE_CHECKING:
+    from ..audio import Source
+    from ..auth import AuthBase
+
+    OneSource = Union[Source, Mapping[str, Source]]
+
+__all__ = ["Outcomes", "transcribe_many"]
+
+_BEAT = 0.5  # seconds between two looks at sessions that run, for who draws them: nothing else tells of words
+_NO_SOURCES = (str, bytes, bytearray, memoryview, Mapping)  # each is one source, or its parts
+_AT_ONCE = number(1, whole=True)
+
+
+def transcribe_many(
+    sources: Iterable[OneSource],
+    *,
+    executor: Optional[Executor] = None,
+    max_sessions: int = 2,
+    limiter: Optional[AbstractContextManager[Any]] = None,
+    on_progress: Optional[Callable[[Progress], object]] = None,
+    auth: Optional[AuthBase] = None,
+    api_key: Optional[str] = None,
+    url: Optional[str] = None,
+    conn_config: Optional[ConnectionConfig] = None,
+    sdk_identifier: Optional[str] = None,
+    resume: Union[bool, ResumePolicy] = False,
+    transcription_config: Union[TranscriptionConfig, Mapping[str, Any], None] = None,
+    audio_format: Union[AudioFormat, Mapping[str, Any], None] = None,
+    ws_headers: Optional[Mapping[str, str]] = None,
+    timeout: Optional[float] = None,
+    speed: Optional[float] = None,
+) -> Outcomes:
+    """Transcribe many sources, some at once, and iterate over what became of them as they are finished.
+
+    A source that fails is one :class:`Outcome` with its error, and the run goes on. What is ``retryable`` is
+    tried again, up to six times, after ``retry_after`` at least; while the service is full all wait, however
+    long, and nobody has failed. The iterable is read one source at a time, when it is its turn, on the thread
+    that iterates, which also begins sessions: what is done between two outcomes should not take long, and an
+    iterable that blocks holds up outcomes, too.
+
+    Args:
+        sources: Each is what :meth:`Client.transcribe` takes, or a mapping, as
+            :meth:`MultiChannelClient.transcribe`. To workers in other processes they are sent by pickle:
+            give them paths, which they can open, or the bytes.
+        executor: Any :class:`concurrent.futures.Executor`, such as a ProcessPoolExecutor or that of
+            Dask's ``client.get_executor()``; it stays the caller's. Without one each session has a daemon
+            thread of this process.
+        max_sessions: The most sessions at once, over all workers: no more is handed to the executor before
+            one comes back. What waits for another try holds no worker and no session.
+        limiter: A context manager that is entered around each session, in the worker, for a limit that
+            others share: a semaphore of this process, or one that pickles, such as those of Dask or Redis.
+        on_progress: Called with a :class:`Progress` when a source is begun or finished, and twice a second
+            while sessions run in this process; on the thread that iterates.
+        auth, api_key, url, conn_config, sdk_identifier, resume: As :class:`Client`.
+        transcription_config, audio_format, ws_headers, speed: As :meth:`Client.transcribe`.
+        timeout: The most seconds for one session.
+
+    Returns:
+        An iterator, which can also be stopped and closed.
+
+    Raises:
+        ConfigurationError: An option is wrong; before anything is read.
+
+    The iteration raises, after all that was finished has been given:
+
+    Raises:
+        AuthenticationError: The key was refused, as it would be for all that follow.
+        BrokenExecutor: The executor has lost its workers.
+        KeyboardInterrupt: Ctrl-C in the iteration. Sessions of this process are closed at once; what had been
+            finished is given first.
+
+    Example:
+        >>> from speechmatics_rt.local import LocalServer
+        >>> with LocalServer() as server:
+        ...     raw = {"encoding": "pcm_s16le", "sample_rate": 16000}
+        ...     for outcome in transcribe_many([bytes(32000), b""], url=server.url, audio_format=raw):
+        ...         print(outcome.index, outcome.error or outcome.transcript.text)
+        1 the audio source is empty
+        0 Good
+    """
+    client = {
+        "auth": auth,
+        "api_key": api_key,
+        "url": url,
+        "conn_config": conn_config,
+        "sdk_identifier": sdk_identifier,
+        "resume": resume,
+    }
+    session = {
+        "transcription_config": transcription_config,
+        "audio_format": audio_format,
+        "ws_headers": ws_headers,
+        "timeout": timeout,
+        "speed": speed,
+    }
+    Client(**client)  # type: ignore[arg-type]  # as the signature says
+    SessionRequest.of(session, SourceOptions)
+    if isinstance(sources, _NO_SOURCES) or not isinstance(sources, Iterable):
+        accepted = "an iterable of sources: paths, bytes, objects with read()"
+        raise ConfigurationError(f"sources is a {type(sources).__name__}; accepted: {accepted}")
+    if executor is not None and not isinstance(executor, Executor):
+        raise refused("executor", executor, "a concurrent.futures.Executor, or None for threads")
+    _AT_ONCE("max_sessions", max_sessions)
+    if limiter is not None and not (hasattr(limiter, "__enter__") and hasattr(limiter, "__exit__")):
+        raise refused("limiter", limiter, "a context manager, such as a semaphore")
+    if on_progress is not None and not callable(on_progress):
+        raise refused("on_progress", on_progress, "a function of one argument")
+    job = Job(client, session, limiter)
+    return Outcomes(sources, job, executor or Threads(), max_sessions, on_progress)
+
+
+class Outcomes(Iterator[Outcome]):
+    """The outcomes of a run, as they come; an iterator, for one thread.
+
+    ``with`` closes it at the end of the block. Only :meth:`request_stop` may be called from elsewhere.
+    """
+
+    def __init__(
+        self,
+        sources: Iterable[Any],
+        job: Job,
+        executor: Executor,
+        max_sessions: int,
+        on_progress: Optional[Callable[[Progress], object]],
+    ) -> None:
+        self._job = job
+        self._executor = executor
+        self._on_progress = on_progress
+        self._plan = Plan(max_sessions)
+        self._ahead = max_sessions + 1  # outcomes that nobody has taken yet
+        self._sources = enumerate(iter(sources))
+        self._more = True  # sources that were not taken yet
+        self._held: dict[int, Any] = {}  # sources that were taken and are not finished
+        self._last: dict[int, Report] = {}  # the latest failure of those that wait
+        self._futures: dict[int, Future[Report]] = {}
+        # What has ended, told by whatever thread; None: there is something else to see.
+        self._news: queue.SimpleQueue[Optional[tuple[int, Future[Report]]]] = queue.SimpleQueue()
+        self._ready: collections.deque[Outcome] = collections.deque()
+        self._stopping = self._closed = False
+        self._ending: Optional[BaseException] = None  # what is raised at the end
+        self._done = self._failed = 0
+        self._seconds = 0.0
+
+    # -- for the user ------------------------------------------------------------------------------------
+
+    def __iter__(self) -> Outcomes:
+        return self
+
+    def __next__(self) -> Outcome:
+        while True:
+            try:
+                return self._next()
+            except KeyboardInterrupt as interrupt:
+                if self._ending is not None or self._closed:
+                    raise
+                self._ending = interrupt  # raised when all that is finished was given
+                self.close()
+
+    def request_stop(self) -> None:
+        """Begin nothing more: what runs is finished, and given; then the iteration ends.
+
+        What waits for another try is given as failed. From any thread, and in a signal handler.
+        """
+        self._stopping = True
+        self._news.put(None)
+
+    def close(self) -> None:
+        """End the run now. What is finished can still be iterated over; nothing else is given.
+
+        Sessions of this process are closed. Of those elsewhere what has not begun is cancelled; what runs
+        there runs to its end, since no executor can interrupt it, and is dropped.
+        """
+        self._closed = True
+        for index in self._plan.stop():
+            self._forget(index)
+        for future in list(self._futures.values()):
+            future.cancel()
+        self._job.sessions.close()
+
+    def __enter__(self) -> Outcomes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_held", None):
+            for future in list(self._futures.values()):
+                future.cancel()
+            self._job.sessions.abandon()
+
+    # -- inside ------------------------------------------------------------------------------------------
+
+    def _next(self) -> Outcome:
+        while True:
+            self._take_news()
+            if self._closed:
+                self._take_finished()
+            if self._stopping and not self._plan.stopped:
+                self._give_up(self._plan.stop())
+            if not self._closed:
+                self._begin()
+            if self._ready:
+                return self._ready.popleft()
+            if self._is_over():
+                ending, self._ending = self._ending, None
+                if ending is not None:
+                    raise ending
+                raise StopIteration
+            self._wait()
+
+    def _is_over(self) -> bool:
+        idle = not self._plan.running or self._closed  # who closes waits for nobody
+        return idle and not self._plan.waiting and (self._plan.stopped or not self._more)
+
+    def _begin(self) -> None:
+        """Hand to the executor what there is room for; who is slow to take outcomes has no more made."""
+        while len(self._ready) < self._ahead and self._plan.has_room(time.monotonic()):
+            index = self._plan.again(time.monotonic())
+            if index is None:
+                if not (self._more and self._plan.takes_more):
+                    return
+                try:
+                    index, source = next(self._sources)
+                except StopIteration:
+                    self._more = False
+                    return
+                except Exception as exc:  # noqa: BLE001  # not swallowed: raised when what runs has been given
+                    self._end_with(exc)
+                    return
+                self._held[index] = source
+            self._submit(index)
+
+    def _submit(self, index: int) -> None:
+        self._plan.begin()
+        try:
+            future = self._executor.submit(self._job, index, self._held[index])
+        except Exception as exc:  # noqa: BLE001  # not swallowed: judged like one that came back
+            self._failed_to_run(index, exc)
+            return
+        self._futures[index] = future
+        news = self._news  # not self: an executor that keeps its futures must not keep this
+        future.add_done_callback(lambda done: news.put((index, done)))
+        self._tell()
+
+    def _wait(self) -> None:
+        """Wait for news, or for the moment when something may begin."""
+        seconds = self._plan.due(more=self._more) - time.monotonic()
+        if self._on_progress is not None:
+            seconds = min(seconds, _BEAT)
+        try:
+            news = self._news.get(timeout=min(max(0.0, seconds), SLICE))
+        except queue.Empty:
+            self._tell()
+            return
+        self._take(news)
+
+    def _take_news(self) -> None:
+        while True:
+            try:
+                news = self._news.get_nowait()
+            except queue.Empty:
+                return
+            self._take(news)
+
+    def _take_finished(self) -> None:
+        """Take what was finished and not heard of, since Ctrl-C came in between."""
+        given = {outcome.index for outcome in self._ready}
+        for index, future in list(self._futures.items()):
+            if index not in given and future.done():
+                self._take((index, future))
+
+    def _take(self, news: Optional[tuple[int, Future[Report]]]) -> None:
+        if news is None:
+            return
+        index, future = news
+        if self._futures.get(index) is not future:
+            return  # it was taken before
+        if future.cancelled():
+            self._failed_to_run(index, CancelledError("the executor has cancelled what was handed to it"))
+            return
+        error = future.exception()
+        if error is not None:
+            self._failed_to_run(index, error)
+            return
+        report = future.result()
+        if report.error is not None:
+            self._take_failure(index, report, report.error)
+        elif report.transcript is None:
+            self._drop(index)  # closed before it began
+        else:
+            tries = self._plan.tries(index)
+            self._plan.succeeded(index)
+            self._give(index, report, tries)
+
+    def _take_failure(self, index: int, report: Report, error: SpeechmaticsError) -> None:
+        """Try again, or say that it failed."""
+        if self._closed:
+            self._drop(index)  # it failed since it was closed
+            return
+        if isinstance(error, AuthenticationError):
+            self._drop(index)
+            self._end_with(error)
+            return
+        tries = self._plan.tries(index)
+        delay = self._plan.failed(index, error, time.monotonic(), random.random())  # noqa: S311  # jitter
+        if delay is None:
+            self._give(index, report, tries)
+        else:
+            self._last[index] = report
+            del self._futures[index]
+            self._tell()
+
+    def _failed_to_run(self, index: int, error: BaseException) -> None:
+        """Judge what no worker of ours has said: it is about the source, the options, or the executor."""
+        tries = self._plan.tries(index)
+        ends = not isinstance(error, Exception) or isinstance(
+            error, (concurrent.futures.BrokenExecutor, CancelledError)
+        )
+        closed = isinstance(error, RuntimeError) and "shutdown" in str(error)
+        if self._closed or ends or closed:
+            self._drop(index)
+            if not self._closed:
+                self._end_with(error)
+            return
+        if isinstance(error, (pickle.PicklingError, TypeError, AttributeError)):
+            why = _unpicklable(self._job)
+            if why is not None:
+                self._drop(index)
+                text = f"the options can't be sent to the workers of {type(self._executor).__name__}: {why}"
+                self._end_with(ConfigurationError(text))
+                return
+            why = _unpicklable(self._held[index])
+            if why is not None:
+                told = AudioError(
+                    f"the source can't be sent to another process ({why}); give a path or bytes"
+                )
+                told.__cause__ = error
+                error = told
+        without_frames(error)
+        self._plan.dropped(index)
+        self._ready_with(Outcome(index, self._held[index], None, error, tries))
+
+    def _end_with(self, error: BaseException) -> None:
+        """Begin nothing more, and raise this when what runs has been given."""
+        if self._ending is None:
+            self._ending = error
+        self._stopping = True
+
+    def _drop(self, index: int) -> None:
+        """Forget a source that is neither done nor failed."""
+        self._plan.dropped(index)
+        self._forget(index)
+
+    def _give_up(self, waiting: Iterable[int]) -> None:
+        for index in waiting:
+            self._give(index, self._last[index], self._plan.tries(index))
+
+    def _forget(self, index: int) -> None:
+        for table in (self._futures, self._last, self._held):
+            table.pop(index, None)
+
+    def _give(self, index: int, report: Report, tries: int) -> None:
+        self._ready_with(
+            Outcome(
+                index,
+                self._held[index],
+                report.transcript,
+                report.error,
+                tries,
+                report.stats,
+                report.request_id,
+                report.session_id,
+            )
+        )
+
+    def _ready_with(self, outcome: Outcome) -> None:
+        if outcome.ok:
+            self._done += 1
+            self._seconds += outcome.stats.seconds_transcribed
+        else:
+            self._failed += 1
+        self._ready.append(outcome)
+        self._forget(outcome.index)  # last: what Ctrl-C has kept from being given is still known
+        self._tell(outcome)
+
+    def _tell(self, outcome: Optional[Outcome] = None) -> None:
+        if self._on_progress is None or self._closed:
+            return
+        look = self._job.sessions.stats
+        running = tuple(Running(index, self._held[index], look(index)) for index in self._futures)
+        self._on_progress(
+            Progress(
+                self._done,
+                self._failed,
+                running,
+                self._plan.waiting,
+                self._plan.pause(time.monotonic()),
+                self._seconds,
+                outcome,
+            )
+        )
+
+
+def _unpicklable(thing: Any) -> Optional[str]:
+    """Say why a thing does not pickle; None if it does."""
+    try:
+        pickle.dumps(thing)
+    except Exception as exc:  # noqa: BLE001  # whatever it is, it is the answer
+        return str(exc)
+    return None

@@ -1,0 +1,32 @@
+"""The executor of a run that was given none."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from concurrent.futures import Executor, Future
+from typing import Any, Callable
+
+__all__ = ["Threads"]
+
+
+class Threads(Executor):
+    """A daemon thread for each call: no more are asked for at once than sessions may run."""
+
+    _numbers = itertools.count(1)
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_running_or_notify_cancel()
+
+        def work() -> None:
+            try:
+                result = fn(*args, **kwargs)
+            except BaseException as exc:  # noqa: BLE001  # not swallowed: it is the future's
+                future.set_exception(exc)
+            else:
+                future.set_result(result)
+
+        name = f"speechmatics-rt-many-{next(self._numbers)}"
+        threading.Thread(target=work, name=name, daemon=True).start()
+        return future

@@ -1,0 +1,393 @@
+"""``speechmatics-rt transcribe-many``: a folder in, a folder out, and a manifest of what became of each."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import signal
+import sys
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from speechmatics_rt.cli import main
+from speechmatics_rt.exceptions import ConfigurationError
+from speechmatics_rt.local import Fault, LocalServer
+from speechmatics_rt.many import plan
+
+from .command import SENTENCES, SPEECH, start
+from .terminal import OnTerminal
+
+unix = pytest.mark.skipif(os.name == "nt", reason="signals and terminals of Unix")
+
+
+@pytest.fixture
+def server() -> Iterator[LocalServer]:
+    with LocalServer() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def nobodys_profiles(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "no profiles"))
+
+
+@pytest.fixture
+def calls(tmp_path: Path) -> Path:
+    """A folder with two short recordings, one of them in a folder of its own, and what is none."""
+    folder = tmp_path / "calls"
+    (folder / "may").mkdir(parents=True)
+    (folder / ".trash").mkdir()
+    for name in ("b.wav", "may/a.wav", ".trash/c.wav"):
+        recording(folder / name)
+    (folder / "notes.txt").write_text("no audio")
+    return folder
+
+
+def recording(path: Path, *, seconds: int = 4, channels: int = 1) -> Path:
+    with wave.open(str(path), "wb") as wav:
+        wav.setparams((channels, 2, 16000, 0, "NONE", ""))
+        wav.writeframes(bytes(32000 * channels * seconds))
+    return path
+
+
+def run(capsys: Any, server: LocalServer, *words: Any) -> tuple[int, str]:
+    """Run the command in this process; return its exit code and what it said."""
+    code = main(["transcribe-many", *map(str, words), "--url", server.url])
+    out, err = capsys.readouterr()
+    assert out == ""
+    return int(code), err
+
+
+def manifest(folder: Path) -> list[dict[str, Any]]:
+    lines = (folder / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def written(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_folder_becomes_a_folder_of_transcripts_with_a_line_for_each(
+    capsys, server, calls, tmp_path
+) -> None:
+    out = tmp_path / "out"
+    code, said = run(capsys, server, calls, "-o", out, "-f", "txt,srt,json,tsv,vtt", "--timestamps")
+    assert code == 0
+    forms = ("txt", "srt", "json", "tsv", "vtt")
+    assert written(out) == {f"{name}.{form}" for name in ("b", "may/a") for form in forms} | {
+        "manifest.jsonl"
+    }
+    assert (out / "b.txt").read_text().startswith("[00:00:00.400] Good morning, and welcome")
+    assert (out / "may" / "a.srt").read_text().startswith("1\n00:00:00,")
+    assert {line["source"] for line in manifest(out)} == {str(calls / "b.wav"), str(calls / "may" / "a.wav")}
+    known = {record.request_id for record in server.sessions}
+    assert {line["request_id"] for line in manifest(out)} == known
+    assert {line["status"] for line in manifest(out)} == {"done"}
+    assert said.count("done ") == 2
+    assert "2 of 2 transcribed; 0:0" in said
+
+
+def test_what_is_done_stays_done_until_something_of_it_changes(capsys, server, calls, tmp_path) -> None:
+    out = tmp_path / "out"
+    run(capsys, server, calls, "-o", out)
+    assert "there was nothing to do" in run(capsys, server, calls, "-o", out)[1]
+    assert len(server.sessions) == 2
+    recording(calls / "b.wav", seconds=5)  # other audio
+    recording(calls / "new.wav")
+    (out / "may" / "a.txt").unlink()
+    run(capsys, server, calls, "-o", out)
+    assert len(server.sessions) == 5
+    run(capsys, server, calls, "-o", out, "-f", "txt,srt")  # another form
+    assert len(server.sessions) == 8
+    run(capsys, server, calls, "-o", out, "-f", "txt,srt", "--language", "de")
+    assert len(server.sessions) == 11
+    assert [line["status"] for line in manifest(out)] == ["done"] * 11
+
+
+def test_failures_are_told_with_what_to_do_and_tried_again_when_asked(
+    capsys, server, calls, tmp_path
+) -> None:
+    out = tmp_path / "out"
+    (calls / "empty.wav").write_bytes(b"")
+    code, said = run(capsys, server, calls, "-o", out)
+    assert code == 5
+    assert f"failed {calls / 'empty.wav'}: the audio source is empty" in said
+    assert "the audio source is empty  -> mend or replace the recording" in said
+    code, said = run(capsys, server, calls, "-o", out)  # skips it, and does not hide it
+    assert code == 5
+    assert "-> mend or replace the recording" in said
+    code, said = run(capsys, server, calls, "-o", out, "--retry-failed")
+    assert (code, len(manifest(out))) == (5, 4)
+    recording(calls / "empty.wav")  # mended, so it is another one
+    assert run(capsys, server, calls, "-o", out)[0] == 0
+
+
+def test_what_may_pass_says_so_and_the_code_is_the_one_they_share(
+    capsys, server, calls, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(plan, "_pause", lambda least, longest, jitter: 0.02)
+    server.faults = (Fault.refuse(500),)
+    out = tmp_path / "out"
+    code, said = run(capsys, server, calls, "-o", out)
+    assert code == 4
+    assert said.count("-> run it again with --retry-failed") == 2
+    assert "(after 6 tries)" in said
+    assert all(line["retryable"] for line in manifest(out))
+    (calls / "empty.wav").write_bytes(b"")
+    assert run(capsys, server, calls, "-o", out)[0] == 1  # of two kinds
+    server.faults = ()
+    (calls / "empty.wav").unlink()
+    assert run(capsys, server, calls, "-o", out, "--retry-failed")[0] == 0
+
+
+def test_a_refused_key_ends_the_run_with_its_code(capsys, calls, tmp_path) -> None:
+    with LocalServer(keys=["right"]) as server:
+        code, said = run(capsys, server, calls, "-o", tmp_path / "out", "--api-key", "wrong")
+    assert code == 3
+    assert "0 of 2 transcribed; 2 are left for the next run" in said
+
+
+def test_recordings_that_differ_in_their_endings_alone_keep_them(capsys, server, calls, tmp_path) -> None:
+    shutil.copy(calls / "b.wav", calls / "b.wave")
+    out = tmp_path / "out"
+    assert run(capsys, server, calls, "-o", out)[0] == 0
+    assert written(out) == {"b.wav.txt", "b.wave.txt", "may/a.txt", "manifest.jsonl"}
+
+
+@unix
+def test_names_of_any_characters_are_told_on_one_line_and_kept_as_they_are(
+    capsys, server, calls, tmp_path
+) -> None:
+    os.rename(calls / "b.wav", os.fsencode(calls) + b"/b\n\x1b[2J\xff.wav")
+    (calls / "c\r.wav").write_bytes(b"")
+    out = tmp_path / "out"
+    code, said = run(capsys, server, calls, "-o", out)
+    assert code == 5
+    assert "\x1b" not in said
+    assert "\r" not in said
+    assert said.count("\n") == 5
+    assert b"b\n\x1b[2J\xff.txt" in os.listdir(os.fsencode(out))
+    assert "there was nothing to do" in run(capsys, server, calls, "-o", out)[1]
+
+
+def test_two_that_would_be_one_file_are_refused_before_anything(capsys, server, calls, tmp_path) -> None:
+    shutil.copy(calls / "b.wav", tmp_path / "b.wav")
+    code, said = run(capsys, server, calls / "b.wav", tmp_path / "b.wav", "-o", tmp_path / "out")
+    assert code == 2
+    assert "would be written to the same place" in said
+    assert server.sessions == []
+
+
+def test_names_come_from_standard_input(capsys, server, calls, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for between in ("\n", "\0"):
+        with open(tmp_path / "names", "w+") as names:
+            names.write(f"calls/may/a.wav{between}{calls / 'b.wav'}{between}")
+            names.seek(0)
+            monkeypatch.setattr(sys, "stdin", names)
+            assert run(capsys, server, "-", "-o", "out")[0] == 0
+    assert written(tmp_path / "out") == {"calls/may/a.txt", "b.txt", "manifest.jsonl"}
+    assert len(server.sessions) == 2
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    sys.stdin.close()
+    assert "standard input is closed" in run(capsys, server, "-", "-o", "out")[1]
+
+
+def test_stereo_recordings_are_split_or_mixed_and_others_refused_by_name(
+    capsys, server, calls, tmp_path
+) -> None:
+    recording(calls / "b.wav", channels=2)
+    code, said = run(capsys, server, calls, "-o", tmp_path / "split", "--split", "agent,caller")
+    assert code == 5
+    assert "may/a.wav has 1 channels, but 2 labels were given" in said
+    text = (tmp_path / "split" / "b.txt").read_text()
+    assert "agent: Good morning" in text
+    assert "caller: Good morning" in text
+    assert run(capsys, server, calls, "-o", tmp_path / "mixed", "--mix")[0] == 0
+    code, said = run(capsys, server, calls, "-o", tmp_path / "plain")
+    assert code == 5
+    assert "add --split agent,caller" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["-f", "jsonl"], "--format jsonl: of many recordings there are text, json, srt, vtt, tsv"),
+        (["--raw", "pcm_s16le"], "--raw and --sample-rate go together"),
+        (["--split", "a,b", "--mix"], "take --split or --mix, not both"),
+        (["--language", ""], "--language is ''"),
+        (["--engine", "scripted"], "--engine goes with --local"),
+    ],
+)
+def test_what_does_not_fit_together_is_said_before_anything(
+    capsys, server, calls, tmp_path, words, says
+) -> None:
+    code, said = run(capsys, server, calls, "-o", tmp_path / "out", *words)
+    assert code == 2
+    assert says in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_without_recordings_and_one_that_is_none(capsys, server, tmp_path) -> None:
+    assert "there is no recording in" in run(capsys, server, tmp_path, "-o", tmp_path / "out")[1]
+    assert "there is no 'nowhere'" in run(capsys, server, "nowhere", "-o", tmp_path / "out")[1]
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "two", "1.5"])
+def test_jobs_are_a_number(capsys, server, value) -> None:
+    with pytest.raises(SystemExit):
+        main(["transcribe-many", "calls", "-o", "out", f"--jobs={value}"])
+    assert "is not a whole number, 1 to 100000" in capsys.readouterr().err
+
+
+def test_translations_are_had_of_one_recording_at_a_time(capsys, server, calls, tmp_path) -> None:
+    config = tmp_path / "config.json"
+    config.write_text('{"translation_config": {"target_languages": ["fr"]}}')
+    code, said = run(capsys, server, calls, "-o", tmp_path / "out", "--config", config)
+    assert code == 2
+    assert "asks for a translation_config, which is had of one recording at a time" in said
+
+
+def test_a_profile_serves_it_with_the_options_it_has(capsys, server, calls, tmp_path, monkeypatch) -> None:
+    if sys.version_info < (3, 11):
+        pytest.importorskip("tomli")
+    (tmp_path / "config" / "speechmatics-rt").mkdir(parents=True)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    profile = tmp_path / "config" / "speechmatics-rt" / "config.toml"
+    profile.write_text('[default]\nlanguage = "de"\npartials = true\ncaptions = "live.vtt"\n')
+    assert run(capsys, server, calls, "-o", tmp_path / "out")[0] == 0
+    assert server.sessions[0].start["transcription_config"]["language"] == "de"
+    profile.write_text('[default]\nlangage = "de"\n')
+    with pytest.raises(SystemExit):
+        run(capsys, server, calls, "-o", tmp_path / "out")
+    assert "there is no option --langage" in capsys.readouterr().err
+
+
+# -- the manifest ------------------------------------------------------------------------------------------
+
+
+def test_a_half_line_of_a_killed_run_is_dropped_and_its_recording_done_again(
+    capsys, server, calls, tmp_path
+) -> None:
+    out = tmp_path / "out"
+    run(capsys, server, calls, "-o", out)
+    path = out / "manifest.jsonl"
+    path.write_bytes(path.read_bytes()[:-30])
+    assert run(capsys, server, calls, "-o", out)[0] == 0
+    assert len(server.sessions) == 3
+    assert len(manifest(out)) == 2
+
+
+def test_lines_of_somebody_else_are_no_hindrance(capsys, server, calls, tmp_path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "manifest.jsonl").write_text('# a note\n{"source": 5}\n[]\n{"status": "done"}\n\n')
+    assert run(capsys, server, calls, "-o", out)[0] == 0
+
+
+@unix
+def test_one_run_at_a_time_writes_a_folder(capsys, server, calls, tmp_path) -> None:
+    from speechmatics_rt.cli.many.manifest import Manifest
+
+    (tmp_path / "out").mkdir()
+    with Manifest(str(tmp_path / "out")):
+        code, said = run(capsys, server, calls, "-o", tmp_path / "out")
+        assert code == 2
+        assert "another run is writing" in said
+        with pytest.raises(ConfigurationError):
+            Manifest(str(tmp_path / "out"))
+
+
+def test_results_that_cannot_be_written_end_the_run_with_their_code(capsys, server, calls, tmp_path) -> None:
+    out = tmp_path / "out"
+    (out / "may").parent.mkdir()
+    (out / "may").write_text("in the way")
+    (out / "b.txt").mkdir()
+    code, said = run(capsys, server, calls, "-o", out)
+    assert code == 6
+    assert "error: can't write" in said
+    assert manifest(out) == []
+    (out / "may").unlink()
+    (out / "b.txt").rmdir()
+    assert run(capsys, server, calls, "-o", out)[0] == 0
+
+
+# -- signals, and what is seen -----------------------------------------------------------------------------
+
+
+@unix
+def test_a_signal_finishes_what_runs_and_the_next_run_goes_on(tmp_path) -> None:
+    calls, out = tmp_path / "calls", tmp_path / "out"
+    calls.mkdir()
+    for number in range(8):
+        recording(calls / f"{number}.wav")
+    with LocalServer(speed=4) as server:
+        words = ("transcribe-many", calls, "-o", out, "--url", server.url)
+        with start(*words) as process:
+            server.wait_for_session(2, timeout=30).wait_for(lambda record: record.audio_size > 0)
+            process.send_signal(signal.SIGTERM)
+            _, said = process.communicate(timeout=30)
+        assert process.returncode == 130
+        assert b"stopping; waiting for what runs (Ctrl-C again: at once)" in said
+        assert b"are left for the next run" in said
+        first = len(server.sessions)
+        assert 2 < first < 8
+        assert len(manifest(out)) == first  # each that was begun was finished
+        assert main([str(word) for word in words]) == 0
+        assert len(server.sessions) == 8
+    assert len(written(out)) == 9
+
+
+@unix
+def test_a_second_signal_ends_it_at_once_and_a_kill_loses_nothing_that_is_in_the_manifest(tmp_path) -> None:
+    calls, out = tmp_path / "calls", tmp_path / "out"
+    calls.mkdir()
+    for number in range(3):
+        recording(calls / f"{number}.wav", seconds=1 if number == 0 else 60)
+    with LocalServer(speed=2) as server:
+        words = ("transcribe-many", calls, "-o", out, "--url", server.url, "--jobs", "2")
+        for numbers, code in (([signal.SIGINT, signal.SIGINT], 130), ([signal.SIGKILL], -signal.SIGKILL)):
+            count = len(server.sessions)
+            with start(*words) as process:
+                if not count:
+                    assert b"done" in process.stderr.readline()
+                server.wait_for_session(count + 1, timeout=30).wait_for(lambda record: record.audio_size > 0)
+                for number in numbers:
+                    process.send_signal(number)
+                    if len(numbers) > 1 and number is numbers[0]:
+                        while b"stopping" not in process.stderr.readline():
+                            pass
+                        numbers = numbers[1:]
+                process.communicate(timeout=20)
+            assert process.returncode == code
+    assert [line["source"] for line in manifest(out)] == [str(calls / "0.wav")]
+    assert written(out) == {"0.txt", "manifest.jsonl"}
+
+
+@unix
+def test_a_terminal_shows_all_and_each_and_keeps_failures_alone(tmp_path) -> None:
+    calls = tmp_path / "c"
+    calls.mkdir()
+    for name in ("long.wav", "other.wav"):
+        shutil.copy(SPEECH, calls / name)
+    (calls / "empty.wav").write_bytes(b"")
+    with LocalServer(speed=8) as server:
+        words = ("transcribe-many", calls, "-o", tmp_path / "out", "--url", server.url)
+        with OnTerminal(*words, columns=100) as running:
+            screen = running.until(r"long\.wav .*0:1\d / 0:19")
+            assert "other.wav" in screen
+            running.until(r"1 of 3, 1 failed")
+            code, _ = running.finish()
+            running.terminal.feed(running.received[running._fed :])
+    assert code == 5
+    shown = running.terminal.text
+    assert "2 of 3 transcribed, 1 failed" in shown
+    assert "━" not in shown
+    assert "done" not in shown
+    assert SENTENCES[0] in (tmp_path / "out" / "long.txt").read_text()

@@ -1,0 +1,396 @@
+"""Many recordings, in threads of this process and through executors of the test's own."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from speechmatics_rt import (
+    AudioError,
+    AudioFormat,
+    AuthenticationError,
+    ConfigurationError,
+    ConnectionConfig,
+    ConnectionError,
+    Outcome,
+    Progress,
+    SessionError,
+    Transcript,
+    TranscriptionConfig,
+    TranscriptionError,
+    transcribe_many,
+)
+from speechmatics_rt.local import Fault, LocalServer
+from speechmatics_rt.many import plan
+from speechmatics_rt.many.job import Report
+from speechmatics_rt.stats import SessionStats
+
+from .sessions import most_at_once
+
+ROOT = Path(__file__).parent.parent.parent
+SPEECH = ROOT / "examples" / "audio" / "librivox_3_sentences.wav"
+RAW = AudioFormat("pcm_s16le", 16000)
+SECOND = bytes(32000)
+
+
+@pytest.fixture
+def server() -> Iterator[LocalServer]:
+    with LocalServer() as running:
+        yield running
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no try wait; that they wait as long as is asked is shown of the plan."""
+    monkeypatch.setattr(plan, "_pause", lambda least, longest, jitter: 0.02)
+
+
+def test_every_source_has_one_outcome_with_its_name_and_words(server) -> None:
+    sources = [SPEECH, str(SPEECH), SPEECH.read_bytes(), [SECOND, SECOND]]
+    outcomes = list(transcribe_many(sources[:3], url=server.url))
+    assert sorted(outcome.index for outcome in outcomes) == [0, 1, 2]
+    for outcome in outcomes:
+        assert outcome.ok
+        assert outcome.source is sources[outcome.index]
+        assert outcome.transcript.text.startswith("Good morning, and welcome to the reading room.")
+        assert outcome.stats.seconds_sent == pytest.approx(19.4, abs=0.1)
+        assert (outcome.tries, outcome.error) == (1, None)
+    known = {(record.request_id, record.session_id) for record in server.sessions}
+    assert {(outcome.request_id, outcome.session_id) for outcome in outcomes} == known
+
+
+def test_what_transcribe_takes_is_taken_and_a_mapping_is_channels(server) -> None:
+    with open(SPEECH, "rb") as file:
+        sources = [iter([SECOND] * 2), {"agent": SECOND * 2, "caller": SECOND}, file]
+        outcomes = list(transcribe_many(sources[:2], url=server.url, audio_format=RAW))
+        outcomes += list(transcribe_many(sources[2:], url=server.url))
+    assert all(outcome.ok for outcome in outcomes)
+    (channels,) = (outcome for outcome in outcomes if isinstance(outcome.source, dict))
+    assert {word.channel for word in channels.transcript.words} == {"agent", "caller"}
+
+
+def test_a_bad_file_is_one_failed_outcome(server, tmp_path) -> None:
+    (tmp_path / "empty.wav").write_bytes(b"")
+    sources = [SPEECH, tmp_path / "empty.wav", tmp_path / "none.wav", 5, SPEECH]
+    outcomes = {outcome.index: outcome for outcome in transcribe_many(sources, url=server.url)}
+    assert [outcomes[index].ok for index in range(5)] == [True, False, False, False, True]
+    assert all(isinstance(outcomes[index].error, AudioError) for index in (1, 2, 3))
+    assert "empty" in str(outcomes[1].error)
+    assert outcomes[2].source == tmp_path / "none.wav"
+    assert outcomes[2].transcript is None
+    assert outcomes[2].error.__traceback__ is None  # whose frames would keep the audio
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_no_more_sessions_than_allowed_are_open_at_once(most) -> None:
+    with LocalServer(speed=8) as server:
+        outcomes = list(
+            transcribe_many([SECOND * 2] * 8, max_sessions=most, url=server.url, audio_format=RAW)
+        )
+    assert sum(outcome.ok for outcome in outcomes) == 8
+    assert most_at_once(server) == most
+
+
+def test_outcomes_come_in_the_order_of_their_completion() -> None:
+    with LocalServer(speed=4) as server:
+        sources = [SECOND * 8, SECOND]
+        outcomes = transcribe_many(sources, url=server.url, audio_format=RAW)
+        assert [outcome.index for outcome in outcomes] == [1, 0]
+
+
+def test_what_may_pass_is_tried_again_and_what_stays_is_not(at_once) -> None:
+    faults = [
+        Fault.error("job_error", after_seconds=0.5, sessions=[0]),
+        Fault.refuse(500, sessions=[1]),
+        Fault.fin(after_seconds=0.5, sessions=[2]),
+        Fault.error("invalid_model", at="start", sessions=[4]),
+    ]
+    with LocalServer(faults=faults) as server:
+        outcomes = list(transcribe_many([SECOND, SECOND], max_sessions=1, url=server.url, audio_format=RAW))
+        count = len(server.sessions)
+    first, second = sorted(outcomes, key=lambda outcome: outcome.index)
+    assert (first.ok or second.ok, count) == (True, 5)
+    (failed,) = (outcome for outcome in outcomes if not outcome.ok)
+    assert failed.error.type == "invalid_model"
+    assert first.tries + second.tries == 5
+
+
+def test_who_never_gets_through_fails_after_six_tries(at_once) -> None:
+    with LocalServer(faults=[Fault.refuse(500)]) as server:
+        (outcome,) = transcribe_many([SECOND], url=server.url, audio_format=RAW)
+        assert len(server.sessions) == 6
+    assert isinstance(outcome.error, ConnectionError)
+    assert outcome.error.status == 500
+    assert outcome.tries == 6
+
+
+def test_a_full_quota_is_waited_for_and_nobody_fails(at_once) -> None:
+    with LocalServer(quota=1, speed=20) as server:
+        sources = [SECOND * 2] * 6
+        outcomes = list(transcribe_many(sources, max_sessions=3, url=server.url, audio_format=RAW))
+        refused = sum(bool(record.said("Error")) for record in server.sessions)
+    assert all(outcome.ok and outcome.tries == 1 for outcome in outcomes)
+    assert len(outcomes) == 6
+    assert refused >= 1
+
+
+def test_the_pause_of_a_full_quota_is_told(at_once, monkeypatch) -> None:
+    monkeypatch.setattr(plan, "_pause", lambda least, longest, jitter: 0.7)
+    said: list[Progress] = []
+    faults = [Fault.error("quota_exceeded", at="start", sessions=[0])]
+    with LocalServer(faults=faults) as server:
+        (outcome,) = transcribe_many([SECOND], url=server.url, audio_format=RAW, on_progress=said.append)
+    assert outcome.ok
+    assert any(0 < progress.pause <= 0.7 and progress.waiting == 1 for progress in said)
+
+
+def test_a_refused_key_ends_the_run_with_one_error() -> None:
+    with LocalServer(keys=["right"]) as server:
+        outcomes = transcribe_many(
+            iter(lambda: SECOND, None), url=server.url, api_key="wrong", audio_format=RAW
+        )
+        with pytest.raises(AuthenticationError):
+            list(outcomes)
+        assert len(server.sessions) <= 2
+    assert list(outcomes) == []
+
+
+def test_a_failing_iterable_ends_the_run_after_what_it_gave(server) -> None:
+    def sources() -> Iterator[bytes]:
+        yield SECOND
+        raise LookupError("the database is gone")
+
+    outcomes = transcribe_many(sources(), url=server.url, audio_format=RAW)
+    assert next(outcomes).ok
+    with pytest.raises(LookupError, match="database"):
+        next(outcomes)
+    assert list(outcomes) == []
+
+
+def test_progress_tells_what_runs_how_far_it_is_and_what_has_come() -> None:
+    said: list[Progress] = []
+    with LocalServer(speed=4) as server:
+        sources = [SECOND * 8, b"", SECOND * 8]
+        list(transcribe_many(sources, url=server.url, audio_format=RAW, on_progress=said.append))
+    assert sorted(progress.outcome.index for progress in said if progress.outcome) == [0, 1, 2]
+    assert (said[-1].done, said[-1].failed, said[-1].running) == (2, 1, ())
+    assert said[-1].seconds == pytest.approx(16, abs=1)
+    heard = [one.stats.seconds_sent for each in said for one in each.running if one.stats is not None]
+    assert any(0 < seconds < 8.1 for seconds in heard)
+    assert max(len(progress.running) for progress in said) == 2
+
+
+def test_a_limiter_is_entered_around_each_session_by_all_who_share_it() -> None:
+    limiter = threading.BoundedSemaphore(2)
+    with LocalServer(speed=8) as server:
+
+        def run() -> None:
+            options: dict[str, Any] = {"url": server.url, "audio_format": RAW, "limiter": limiter}
+            assert all(outcome.ok for outcome in transcribe_many([SECOND * 2] * 4, max_sessions=4, **options))
+
+        others = [threading.Thread(target=run) for _ in range(2)]
+        for other in others:
+            other.start()
+        for other in others:
+            other.join()
+        assert len(server.sessions) == 8
+    assert most_at_once(server) == 2
+
+
+def test_a_pool_of_threads_that_is_passed_in_stays_the_callers(server) -> None:
+    with ThreadPoolExecutor(5) as pool:
+        outcomes = transcribe_many([SECOND] * 5, executor=pool, url=server.url, audio_format=RAW)
+        assert all(outcome.ok for outcome in outcomes)
+        assert pool.submit(len, "open").result() == 4
+
+
+# -- an end before the end ---------------------------------------------------------------------------------
+
+
+def test_a_requested_stop_begins_nothing_and_finishes_what_runs() -> None:
+    with LocalServer(speed=4) as server:
+        outcomes = transcribe_many(
+            iter(lambda: SECOND * 2, None), url=server.url, audio_format=RAW, max_sessions=2
+        )
+        first = next(outcomes)
+        outcomes.request_stop()
+        rest = list(outcomes)
+        assert [outcome.ok for outcome in (first, *rest)] == [True] * len(server.sessions)
+    assert len(server.sessions) <= 4
+
+
+def test_what_waits_for_another_try_is_given_as_failed_at_a_stop(server) -> None:
+    server.faults = (Fault.error("job_error", at="start", sessions=[0]),)
+    outcomes = transcribe_many(
+        [SECOND],
+        url=server.url,
+        audio_format=RAW,
+        on_progress=lambda p: p.waiting and outcomes.request_stop(),
+    )
+    (outcome,) = outcomes
+    assert outcome.error.type == "job_error"
+
+
+def test_who_closes_gets_what_was_finished_and_the_rest_is_closed(server) -> None:
+    server.faults = (Fault.silence(at="end", sessions=[1]),)
+    outcomes = transcribe_many([SECOND] * 5, url=server.url, audio_format=RAW, max_sessions=2)
+    record = server.wait_for_session
+    with outcomes:
+        given = [next(outcomes)]
+        record(1).wait_for(lambda r: r.heard("EndOfStream"), 10)
+    given += list(outcomes)
+    assert all(outcome.ok for outcome in given)
+    assert record(1).closed.wait(10)
+
+
+def test_a_run_that_is_dropped_ends_its_sessions(server) -> None:
+    silent = iter(lambda: SECOND, None)
+    outcomes = transcribe_many([silent], url=server.url, audio_format=RAW, speed=1.0)
+    outcomes._begin()
+    server.wait_for_session(0).wait_for(lambda r: r.audio_size > 0, 10)
+    del outcomes
+    assert server.wait_for_session(0).closed.wait(10)
+
+
+CTRL_C = """
+    import sys
+    from speechmatics_rt import transcribe_many
+
+    def sources():
+        for number in range(1000):
+            yield bytes(32000) if number < 2 else iter(lambda: bytes(3200), None)
+
+    raw = {"encoding": "pcm_s16le", "sample_rate": 16000}
+    seen = []
+    try:
+        for outcome in transcribe_many(sources(), url=sys.argv[1], audio_format=raw, max_sessions=3,
+                                       speed=8.0):
+            assert outcome.ok, outcome.error
+            seen.append(outcome.index)
+            if len(seen) == 2:
+                print("two", flush=True)
+    except KeyboardInterrupt:
+        print(sorted(seen))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
+def test_ctrl_c_ends_it_at_once_with_all_that_was_finished(server) -> None:
+    command = [sys.executable, "-c", textwrap.dedent(CTRL_C), server.url]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:
+        assert process.stdout.readline() == "two\n"
+        server.wait_for_session(4).wait_for(lambda r: r.audio_size > 0, 20)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=20)
+    assert out == "[0, 1]\n"
+    assert process.returncode == 0
+
+
+class Stub(Executor):
+    """Finishes every job at once, with a transcript of its own; what ``meanwhile`` does comes in between."""
+
+    def __init__(self, meanwhile: Any = lambda index: None) -> None:
+        self.meanwhile = meanwhile
+
+    def submit(self, fn: Any, /, index: int, source: Any) -> Future[Report]:
+        future: Future[Report] = Future()
+        self.meanwhile(index)
+        future.set_result(Report(Transcript(), None, SessionStats(), None, None))
+        return future
+
+
+def test_ctrl_c_between_two_results_loses_neither() -> None:
+    def interrupt(index: int) -> None:
+        if index == 2:
+            raise KeyboardInterrupt
+
+    given = []
+    outcomes = transcribe_many(iter(range(10**9)), executor=Stub(interrupt), max_sessions=3)  # type: ignore
+    with pytest.raises(KeyboardInterrupt):
+        for outcome in outcomes:
+            given.append(outcome.index)
+    assert given == [0, 1]
+    assert list(outcomes) == []
+
+
+def test_memory_stays_flat_over_a_hundred_thousand_sources() -> None:
+    taken = 0
+
+    def sources() -> Iterator[str]:
+        nonlocal taken
+        for taken in range(1, 100_001):
+            yield f"recording-{taken}.wav"
+
+    outcomes = transcribe_many(sources(), executor=Stub(), max_sessions=8)
+    ahead = done = before = 0
+    last = None
+    for last in outcomes:  # noqa: B007
+        done += 1
+        ahead = max(ahead, taken - done)
+        if done == 1000:
+            before = sys.getallocatedblocks()
+    assert (done, last.source) == (100_000, "recording-100000.wav")
+    assert ahead <= 17
+    assert sys.getallocatedblocks() - before < 2000  # objects of Python's: less than one in 50 sources
+
+
+# -- what goes to workers and comes back -------------------------------------------------------------------
+
+
+def test_outcomes_options_and_errors_pickle(server, tmp_path) -> None:
+    options = {
+        "url": server.url,
+        "transcription_config": TranscriptionConfig(diarization="speaker", additional_vocab=["Ravelin"]),
+        "resume": True,
+    }
+    for outcome in transcribe_many([str(SPEECH), str(tmp_path / "none.wav")], **options):
+        again: Outcome = pickle.loads(pickle.dumps(outcome))
+        assert (again.index, again.source, again.stats) == (outcome.index, outcome.source, outcome.stats)
+        if outcome.ok:
+            assert again.transcript.to_dict() == outcome.transcript.to_dict()
+        else:
+            assert str(again.error) == str(outcome.error)
+            assert not again.error.retryable
+    run = transcribe_many([], conn_config=ConnectionConfig(open_timeout=3), **options)
+    assert pickle.loads(pickle.dumps(run._job))._client["conn_config"].open_timeout == 3
+
+
+def test_options_are_checked_before_anything_is_read() -> None:
+    def never() -> Iterator[bytes]:
+        raise AssertionError("it was read")
+        yield b""
+
+    with pytest.raises(ConfigurationError, match="max_delay"):
+        transcribe_many(never(), transcription_config={"max_delay": "x"})
+    with pytest.raises(TypeError, match="translation_config"):
+        transcribe_many(never(), translation_config={"target_languages": ["fr"]})  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("wrong", ["a.wav", b"RIFF", {"a": b""}, 5, None])
+def test_one_source_is_no_list_of_sources(wrong) -> None:
+    with pytest.raises(ConfigurationError, match="sources is a"):
+        transcribe_many(wrong)
+
+
+def test_what_else_goes_wrong_in_a_worker_is_the_outcomes_error(server) -> None:
+    class Torn:
+        def __enter__(self) -> None:
+            raise OSError("the limiter's server is gone")
+
+        def __exit__(self, *_: object) -> None: ...
+
+    (outcome,) = transcribe_many([SECOND], url=server.url, audio_format=RAW, limiter=Torn())
+    assert isinstance(outcome.error, OSError)
+    assert not isinstance(outcome.error, (SessionError, TranscriptionError))
