@@ -69,7 +69,7 @@ def sample() -> Response:
 
 @app.before_request
 def refuse_other_sites() -> None:
-    """Let no other site's page talk to this one with a visitor's browser: sockets know no same-origin rule."""
+    """Let no other site's page speak here with a visitor's browser: sockets know no same-origin rule."""
     origin = request.headers.get("Origin")
     if origin is not None and urlsplit(origin).netloc != request.host:
         abort(403)
@@ -112,8 +112,12 @@ def live(ws: Any) -> None:
 
 
 def hang_up(ws: Any) -> None:
-    """Let the page close the socket, which it does after a last message: so nothing is under way to it."""
-    while ws.receive(timeout=5) is not None:  # what it had sent before it knew
+    """Wait until the page has closed the socket, which it does after a last message.
+
+    Flask's own server puts an HTTP answer behind what was sent. A browser that reads both at once takes it
+    for a broken frame, and forgets the message before it.
+    """
+    while ws.receive(timeout=5) is not None:  # what the page had sent before it knew
         pass
 
 

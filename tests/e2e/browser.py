@@ -27,7 +27,11 @@ FLAGS = (
 
 @contextmanager
 def chromium(
-    folder: Path, *, microphone: Optional[Path] = None, dark: bool = False, size: tuple[int, int] = (1280, 800)
+    folder: Path,
+    *,
+    microphone: Optional[Path] = None,
+    dark: bool = False,
+    size: tuple[int, int] = (1280, 800),
 ) -> Iterator[Any]:
     """Open one and close it; its profile and its downloads are in ``folder``.
 

@@ -23,6 +23,7 @@ const meter = new Meter(byId("meter"));
 
 let transcript = new Transcript();
 let partial = [];
+let unsaid = []; // words that are final, and not yet told to those who listen
 let session = null;
 let source = null;
 let again = null; // what "try again" does
@@ -119,6 +120,7 @@ async function leave() {
 function clear() {
   transcript = new Transcript();
   partial = [];
+  unsaid = [];
   voices.clear();
   turns.clear();
   timeline.clear();
@@ -181,11 +183,13 @@ function show(from) {
   if (following && audio.paused) scrollToEnd();
 }
 
-/** For those who listen to the page: what is settled, phrase by phrase. */
-function announce(words) {
-  if (!words.length) return;
+/** For those who listen to the page: what is settled, a sentence or a good part of one at a time. */
+function announce(words, whole = false) {
+  unsaid.push(...words);
+  if (!unsaid.length || !(whole || unsaid.at(-1).ends || unsaid.length > 12)) return;
   const line = document.createElement("p");
-  line.textContent = words.map((word) => word.before + word.text).join("").trim();
+  line.textContent = unsaid.map((word) => word.before + word.text).join("").trim();
+  unsaid = [];
   said.append(line);
   while (said.childElementCount > 30) said.firstChild.remove();
 }
@@ -215,6 +219,7 @@ async function fail({ title, text, retryable, retry_after: wait }) {
 function settle() {
   partial = [];
   turns.show(transcript.words, transcript.words.length, partial);
+  announce([], true);
   timeline.hear(transcript.end);
 }
 
