@@ -358,7 +358,7 @@ def test_a_key_that_is_refused_is_told_without_details(browser) -> None:
         assert page.text("#notice h2") == "This page is not set up yet"
         assert not page.find("#notice button").is_displayed()
         assert "wrong-key" not in page.text("body")
-        site.wait_for("a session failed: the server refused the key")
+        site.wait_for("answered with HTTP 401")
 
 
 def test_who_refuses_the_microphone_is_told_how_to_allow_it(site, tmp_path) -> None:
