@@ -104,6 +104,8 @@ def live(ws: Any) -> None:
                     ws.send(json.dumps(message))
         hang_up(ws)
     except SpeechmaticsError as error:
+        if not ws.connected:
+            return  # the page has gone in the midst of its audio
         app.logger.warning("a session failed: %s", error)
         tell("Failed", **in_words(error))
         hang_up(ws)
@@ -136,7 +138,7 @@ def in_words(error: SpeechmaticsError) -> dict[str, Any]:
     elif error.retryable:
         title, text = "The speech service can't be reached", "The connection was lost, or never made."
     else:
-        title, text = "The speech service gave up", f"{sentence(error.text)}"
+        title, text = "The speech service gave up", sentence(error.text)
     return {
         "title": title,
         "text": text,

@@ -66,8 +66,9 @@ def take(page: Page, scheme: str, size: str) -> None:
     time.sleep(0.3)
     picture("start")
     page.speak()
-    words = 26 if size == "phone" else 38
-    page.until("some words", lambda: len(page.words) > words, 90)
+    least = 20 if size == "phone" else 33
+    soft = "return document.querySelectorAll('.word.soft').length"
+    page.until("some words of both inks", lambda: len(page.words) > least and page.script(soft) > 2, 90)
     picture("live")
     page.until("all words", lambda: len(page.words) > 69, 90)
     page.stop()
