@@ -1,0 +1,95 @@
+"""FastAPI's socket as a source, under uvicorn."""
+
+from __future__ import annotations
+
+import json
+from contextlib import AbstractContextManager
+
+import pytest
+
+from speechmatics_rt.local import Fault, LocalServer
+
+from ..conftest import SPEECH
+from .page import share_heard
+from .processes import ROOT, Server, serving
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytest.importorskip("fastapi")
+
+EXAMPLES = ROOT / "examples"
+SCRIPT = "fastapi_socket.py"
+REFERENCE = SPEECH.with_name("librivox.txt").read_text(encoding="utf-8")
+
+
+def served(service: LocalServer) -> AbstractContextManager[Server]:
+    module = SCRIPT.partition(".")[0]
+    return serving(
+        *("uvicorn", "--port", 0, f"{module}:app"),
+        says=r"running on (http://\S+)",
+        folder=EXAMPLES,
+        environment={"SPEECHMATICS_RT_URL": service.url},
+    )
+
+
+@pytest.mark.speech
+def test_what_is_spoken_into_the_page_stands_in_it(browser) -> None:
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    def text(name: str) -> str:
+        return str(browser.execute_script("return document.getElementById(arguments[0]).textContent", name))
+
+    with LocalServer("whisper") as service, served(service) as site:
+        browser.get(site.wait())
+        button = browser.find_element("css selector", "button")
+        button.click()
+        WebDriverWait(browser, 90, 0.1).until(lambda _: "himself" in text("final"))
+        button.click()
+        assert service.sessions[-1].closed.wait(20)
+        assert share_heard(REFERENCE, text("final")) >= 0.8
+
+
+def test_a_socket_hears_partials_finals_and_the_end(service) -> None:
+    from simple_websocket import Client as WebSocket
+    from simple_websocket import ConnectionClosed
+
+    with served(service) as site:
+        socket = WebSocket.connect(site.wait().replace("http", "ws") + "/live")
+        socket.send(SPEECH.read_bytes())
+        socket.send("stop")
+        told = []
+        with pytest.raises(ConnectionClosed):
+            while True:
+                told.append(json.loads(socket.receive(timeout=20)))
+    assert any(one["partial"] for one in told)
+    assert told[-1]["final"].startswith("Good morning, and welcome to the reading room.")
+
+
+def test_a_lost_service_is_told(service) -> None:
+    from simple_websocket import Client as WebSocket
+    from simple_websocket import ConnectionClosed
+
+    service.faults = (Fault.fin(after_seconds=3),)
+    try:
+        with served(service) as site:
+            socket = WebSocket.connect(site.wait().replace("http", "ws") + "/live")
+            socket.send(SPEECH.read_bytes())
+            while "error" not in (told := json.loads(socket.receive(timeout=20))):
+                pass
+            with pytest.raises(ConnectionClosed, match="1011"):
+                socket.receive(timeout=20)
+    finally:
+        service.faults = ()
+    assert told["retryable"]
+
+
+def test_who_leaves_ends_the_session() -> None:
+    from simple_websocket import Client as WebSocket
+
+    with LocalServer() as service, served(service) as site:
+        socket = WebSocket.connect(site.wait().replace("http", "ws") + "/live")
+        socket.send(SPEECH.read_bytes()[:64000])
+        assert json.loads(socket.receive(timeout=20)).keys() == {"final", "partial"}
+        socket.close()
+        assert service.sessions[-1].closed.wait(20)
+        site.stop()
+        assert "Traceback" not in "".join(site.lines)
