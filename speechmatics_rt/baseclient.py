@@ -64,8 +64,8 @@ class BaseClient(EventEmitter):
         keep_transcript: How many seconds of the transcript to keep, the latest, in sessions that run for
             days: an hour of speech takes 3.6 MB. None keeps all, 0 nothing; handlers get every message
             anyway, and ``end_time`` and the figures count all. See :class:`Transcript`.
-        handler_errors: ``"log"`` an exception of a handler, or ``"raise"`` it from ``transcribe()``,
-            ``stream()`` or ``stop_session()``.
+        handler_errors: ``"log"`` an exception of a handler (to stderr where no logging is configured), or
+            ``"raise"`` it from ``transcribe()``, ``stream()`` or ``stop_session()``.
 
     Raises:
         ConfigurationError: An option is wrong.

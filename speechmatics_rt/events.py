@@ -9,6 +9,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, TypeVar, Union, cast
 
 from .exceptions import ConfigurationError
+from .log import OF_A_HANDLER
 from .messages import ServerMessageType
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class EventEmitter:
 
     Args:
         handler_errors: ``"log"``: an exception in a callback is logged with its traceback and goes no
-            further. ``"raise"``: the first one of a message is raised by :meth:`emit`. In both cases the
+            further; in a program that has configured no logging it is printed to stderr. ``"raise"``: the first one of a message is raised by :meth:`emit`. In both cases the
             other callbacks of the message still run.
 
     Example:
@@ -142,7 +143,8 @@ class EventEmitter:
         """Log the error of a callback, or give it to be raised if it is the first."""
         if self._handler_errors == "raise" and first is None:
             return error
-        logger.error("a handler of %s failed: %r", name, callback, exc_info=error)
+        text = "a handler of %s failed: %r"
+        logger.error(text, name, callback, exc_info=error, extra=OF_A_HANDLER)
         return first
 
     def _register(self, event: Event, callback: Optional[Callback], *, once: bool) -> Any:

@@ -161,10 +161,18 @@ class _AsyncBase(AsyncEmitter):
         return client
 
     async def _start(self, **options: Any) -> None:
-        """Start a session by hand; a task of this loop delivers its messages."""
+        """Start a session by hand; a task of this loop delivers its messages, those of the start at once.
+
+        Waits for the handlers of RecognitionStarted without a limit of its own: they are the caller's.
+        """
         await self._open(self._client.start_session, **options)
         self._dispatcher = dispatcher = Dispatcher(self._behind._running(), self)
         dispatcher.task = asyncio.ensure_future(listen(dispatcher))
+        try:
+            await dispatcher.begun.wait()
+        except asyncio.CancelledError:
+            await self.close()
+            raise
 
     async def _open(self, function: Callable[..., _T], *args: Any, **options: Any) -> _T:
         """Open a session; if that fails, handlers hear what the server said."""
@@ -246,7 +254,11 @@ class AsyncClient(_AsyncBase):
 
     @spelled_out
     async def start_session(self, **options: Unpack[SessionOptions]) -> None:
-        """Connect and start recognition. Arguments and errors as :meth:`Client.start_session`."""
+        """Connect and start recognition; return when audio may be sent and the handlers of the start have run.
+
+        Those are the handlers of ``RecognitionStarted``, and of the ``Info`` and ``Warning`` before it.
+        Arguments and errors as :meth:`Client.start_session`.
+        """
         await self._start(**options)
 
     @spelled_out

@@ -98,6 +98,7 @@ class Dispatcher:
     ) -> None:
         self.session = session
         self.task: Optional[asyncio.Future[Any]] = None  # the one that runs the handlers
+        self.begun = asyncio.Event()  # the handlers of RecognitionStarted have run, or never will
         self._emitter = weakref.ref(emitter)
         self._deadline = deadline
         self._timeout = timeout
@@ -176,10 +177,13 @@ async def listen(dispatcher: Dispatcher) -> None:
             message = await dispatcher.take()
             if message is None:
                 break
+            kind = message["message"]  # a handler may do with its message what it likes
             try:
                 await dispatcher.deliver(message)
             except Exception as exc:  # noqa: BLE001  # handler_errors="raise": stop_session() raises it
                 session.handler_failed(exc)
+            if kind == "RecognitionStarted":
+                dispatcher.begun.set()
     except SpeechmaticsError as exc:
         if not isinstance(exc, SessionError):
             session.log.error("the session failed: %s", exc)  # noqa: TRY400  # stop_session() raises it
@@ -188,3 +192,5 @@ async def listen(dispatcher: Dispatcher) -> None:
         session.connection.fail(failure)
         await dispatcher.end(failure)
         raise
+    finally:
+        dispatcher.begun.set()
