@@ -15,7 +15,14 @@ from .audio import AudioSource
 from .auth import AuthBase
 from .config import FLAG, Caller, ConnectionConfig, ResumePolicy, checked, set_recognition_config
 from .events import EventEmitter
-from .exceptions import AuthenticationError, ConfigurationError, SessionError, SpeechmaticsError, TimeoutError
+from .exceptions import (
+    AuthenticationError,
+    ConfigurationError,
+    NotRunningError,
+    SessionError,
+    SpeechmaticsError,
+    TimeoutError,
+)
 from .locks import new_lock
 from .log import SessionLog
 from .session import (
@@ -93,6 +100,7 @@ class BaseClient(EventEmitter):
         self._current_lock = new_lock()
         self._opener: Optional[object] = None  # a token of the call that is opening a session
         self._closed_while_opening = self._stop_while_opening = False
+        self._coming_id: Optional[str] = None  # that of the first session, for who asks before there is one
 
     # -- the session ---------------------------------------------------------------------------------
 
@@ -245,10 +253,14 @@ class BaseClient(EventEmitter):
     # -- what is known -------------------------------------------------------------------------------
 
     @property
-    def request_id(self) -> Optional[str]:
-        """Our id of the present or last session, sent as ``X-Request-Id``."""
+    def request_id(self) -> str:
+        """Our id of the present or last session, or of the one to come; sent as ``X-Request-Id``."""
         session = self._session
-        return session.log.request_id if session else None
+        if session is not None:
+            return session.log.request_id
+        if self._coming_id is None:
+            self._coming_id = request_id_of({})
+        return self._coming_id
 
     @property
     def session_id(self) -> Optional[str]:
@@ -283,7 +295,7 @@ class BaseClient(EventEmitter):
     def _running(self) -> Session:
         session = self._session
         if session is None:
-            raise SessionError("no session has been started; call start_session() first")
+            raise NotRunningError("no session has been started; call start_session() first")
         return session
 
     _caller = staticmethod(Caller.find)
@@ -344,12 +356,13 @@ class BaseClient(EventEmitter):
         """In a forked child: the session is the parent's."""
         if os.getpid() != self._pid:
             self._pid = os.getpid()
-            session, self._session, self._opener = self._session, None, None
+            session, self._session, self._opener, self._coming_id = self._session, None, None, None
             if session is not None:
                 session.connection.close()
 
     def _attempt(self, request: SessionRequest, go_on: Callable[[Session], _T], streamed: bool) -> _T:
-        log = SessionLog(logger, request_id_of(request.ws_headers))
+        coming, self._coming_id = self._coming_id, None
+        log = SessionLog(logger, request_id_of(request.ws_headers, coming))
         connection = session = None
         try:
             connection = self._connector.link(request, log, _listening(self))

@@ -78,8 +78,8 @@ class Client(BaseClient):
         """Send one chunk of audio, of whole samples; waits while the server is too far behind.
 
         Raises:
-            AudioError: The payload is not bytes, or cuts a sample.
-            SessionError: No session is running, or its audio has ended.
+            ChunkError: The payload is not bytes, or cuts a sample.
+            NotRunningError: No session is running, or its audio has ended.
             TimeoutError: Stage ``"send"``: no acknowledgement within ``send_timeout``.
             SpeechmaticsError: What the session ended with, if it failed.
         """

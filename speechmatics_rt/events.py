@@ -48,8 +48,9 @@ class EventEmitter:
 
     Args:
         handler_errors: ``"log"``: an exception in a callback is logged with its traceback and goes no
-            further; in a program that has configured no logging it is printed to stderr. ``"raise"``: the first one of a message is raised by :meth:`emit`. In both cases the
-            other callbacks of the message still run.
+            further; where a program has configured no logging, it is printed to stderr. ``"raise"``: the
+            first one of a message is raised by :meth:`emit`. In both cases the other callbacks of the
+            message still run.
 
     Example:
         >>> emitter = EventEmitter()

@@ -15,7 +15,9 @@ __all__ = [
     "ConfigurationError",
     "AuthenticationError",
     "AudioError",
+    "ChunkError",
     "SessionError",
+    "NotRunningError",
     "TransportError",
     "ConnectionError",
     "ProtocolError",
@@ -116,12 +118,20 @@ class AudioError(SpeechmaticsError):
         self.channel = channel
 
 
+class ChunkError(AudioError, ValueError):
+    """What was given to ``send_audio()`` is no bytes, or cuts a sample in two. Nothing of it was sent."""
+
+
 class SessionError(SpeechmaticsError, RuntimeError):
     """A call out of turn: before the start, twice, after the end, or in a forked child."""
 
 
 class TransportError(SpeechmaticsError):
     """The way to the server failed; see the two subclasses."""
+
+
+class NotRunningError(SessionError, TransportError):
+    """Something was to be sent, and no session runs: none was started, its audio has ended, or it is over."""
 
 
 class ConnectionError(TransportError, builtins.ConnectionError):

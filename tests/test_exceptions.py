@@ -26,6 +26,7 @@ from speechmatics_rt import (
     TimeoutError,
     TranscriptionError,
 )
+from speechmatics_rt.exceptions import ChunkError, NotRunningError
 from speechmatics_rt.local import Fault, LocalServer
 
 PCM = AudioFormat("pcm_s16le", 16000)
@@ -72,7 +73,9 @@ ADVICE: list[tuple[SpeechmaticsError, bool, Optional[float]]] = [
     (ProtocolError("", code=1002), False, None),
     (ConfigurationError(""), False, None),
     (AudioError(""), False, None),
+    (ChunkError(""), False, None),
     (SessionError(""), False, None),
+    (NotRunningError(""), False, None),
 ]
 
 

@@ -1,4 +1,4 @@
-"""An exception in a handler is seen by a program that has configured no logging; once, and by nobody twice."""
+"""An exception in a handler is seen by a program that has configured no logging; and once."""
 
 from __future__ import annotations
 

@@ -13,7 +13,6 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, TypeVar, Union
 
-from ..audio import Microphone
 from ..config import AudioFormat, Caller, ConnectionConfig, ResumePolicy
 from ..exceptions import SpeechmaticsError
 from ..messages import ServerMessage
@@ -36,7 +35,7 @@ from .dispatch import AsyncEmitter, Dispatcher, listen
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-__all__ = ["AsyncClient", "AsyncMessageStream", "AsyncMicrophone", "AsyncMultiChannelClient"]
+__all__ = ["AsyncClient", "AsyncMessageStream", "AsyncMultiChannelClient"]
 
 _T = TypeVar("_T")
 _Self = TypeVar("_Self", bound="_AsyncBase")
@@ -126,8 +125,8 @@ class _AsyncBase(AsyncEmitter):
     # -- what is known -------------------------------------------------------------------------------
 
     @property
-    def request_id(self) -> Optional[str]:
-        """Our id of the present or last session, sent as ``X-Request-Id``."""
+    def request_id(self) -> str:
+        """Our id of the present or last session, or of the one to come; sent as ``X-Request-Id``."""
         return self._behind.request_id
 
     @property
@@ -254,10 +253,10 @@ class AsyncClient(_AsyncBase):
 
     @spelled_out
     async def start_session(self, **options: Unpack[SessionOptions]) -> None:
-        """Connect and start recognition; return when audio may be sent and the handlers of the start have run.
+        """Connect and start recognition; return when audio may be sent and the start has been handled.
 
-        Those are the handlers of ``RecognitionStarted``, and of the ``Info`` and ``Warning`` before it.
-        Arguments and errors as :meth:`Client.start_session`.
+        That is when the handlers of ``RecognitionStarted``, and of an ``Info`` or ``Warning`` before it, have
+        run. Arguments and errors as :meth:`Client.start_session`.
         """
         await self._start(**options)
 
@@ -354,18 +353,6 @@ class AsyncMultiChannelClient(_AsyncBase):
         """End the utterance of a channel now. As :meth:`MultiChannelClient.force_end_of_utterance`."""
         check_timestamp(timestamp)
         await self._in_turn(self._client.force_end_of_utterance, channel=channel, timestamp=timestamp)
-
-
-class AsyncMicrophone(Microphone):
-    """A microphone whose ``read`` is awaited, for programs that send the chunks themselves.
-
-    As the source of ``transcribe()`` or ``stream()`` a :class:`Microphone` does as well, on either kind of
-    client, and costs less: the thread that feeds the session reads it.
-    """
-
-    async def read(self, size: int) -> bytes:  # type: ignore[override]  # that is what it is for
-        """Record ``size`` bytes. As :meth:`Microphone.read`; if it is cancelled they are lost."""
-        return await in_thread(super().read, size)
 
 
 class AsyncMessageStream:

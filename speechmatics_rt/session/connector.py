@@ -35,10 +35,10 @@ __all__ = ["DEFAULT_URL", "Connector", "request_id_of"]
 DEFAULT_URL = "wss://eu.rt.speechmatics.com/v2"
 
 
-def request_id_of(ws_headers: Mapping[str, str]) -> str:
-    """Return the caller's own ``X-Request-Id``, or make one."""
+def request_id_of(ws_headers: Mapping[str, str], otherwise: Optional[str] = None) -> str:
+    """Return the caller's own ``X-Request-Id``, or ``otherwise``, or make one."""
     given = (value for name, value in ws_headers.items() if name.lower() == "x-request-id")
-    return next(given, "") or str(uuid.uuid4())
+    return next(given, "") or otherwise or str(uuid.uuid4())
 
 
 class Connector:

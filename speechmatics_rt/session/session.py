@@ -8,12 +8,12 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Optional
+from typing import Any, NoReturn, Optional
 
 from ..audio import Block, check_chunk
 from ..config import AudioFormat
 from ..events import EventEmitter
-from ..exceptions import SessionError, SpeechmaticsError, without_frames
+from ..exceptions import NotRunningError, SessionError, SpeechmaticsError, without_frames
 from ..locks import new_lock
 from ..log import SessionLog
 from ..network import Latch, Link
@@ -98,8 +98,7 @@ class Session:
         try:
             sent = self.connection.send_audio(payload, channel=channel, seconds=seconds, wait=wait)
         except SpeechmaticsError as exc:
-            self.annotate(exc)
-            raise
+            self._raise_unsent(exc)
         if sent:
             self._sent(channel, seconds)
         return sent
@@ -119,8 +118,13 @@ class Session:
         try:
             self.connection.send(message)
         except SpeechmaticsError as exc:
-            self.annotate(exc)
-            raise
+            self._raise_unsent(exc)
+
+    def _raise_unsent(self, error: SpeechmaticsError) -> NoReturn:
+        """Raise what hindered a caller from sending; by its own name where there is no session any more."""
+        if type(error) is SessionError and self.connection.draining:
+            raise self.annotate(NotRunningError(error.text)) from error.__cause__
+        raise self.annotate(error)
 
     def check_closed(self) -> None:
         """Raise SessionError if there is a message to be handled and ``close()`` came before it."""

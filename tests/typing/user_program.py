@@ -195,7 +195,7 @@ def by_hand() -> None:
         client.stop_session(timeout=10)
         assert_type(client.stats, SessionStats)
         assert_type(client.stats.seconds_transcribed, float)
-        assert_type(client.request_id, Optional[str])
+        assert_type(client.request_id, str)
 
 
 def several_channels() -> None:
