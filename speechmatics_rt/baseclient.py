@@ -36,6 +36,7 @@ from .session import (
     listen,
     request_id_of,
     spelled_out,
+    tell_unstarted,
 )
 from .stats import SessionStats
 from .transcript import Transcript
@@ -223,6 +224,8 @@ class BaseClient(EventEmitter):
         if session is not None:
             session.closed = session.failure_seen = True  # who closes doesn't ask how it went
             session.connection.close()
+            if session.delivered.is_set():
+                self._tell_late(session)  # of a stream that was dropped
 
     def __enter__(self: _Self) -> _Self:
         return self
@@ -234,6 +237,8 @@ class BaseClient(EventEmitter):
         try:
             if exc_type is not None or session.streamed:
                 self.close()
+                if session.left:
+                    self._tell_late(session)
             elif session.connection.is_open:
                 self.stop_session()
             elif not session.failure_seen:
@@ -309,8 +314,10 @@ class BaseClient(EventEmitter):
         """Begin a call that opens a session: from here on a request to stop is meant for that one."""
         self._forget_parent()
         session = self._session
-        if session is not None and session.left and not session.over:
-            self.close()  # should its loop go on all the same, it is told
+        if session is not None and session.left:
+            if not session.over:
+                self.close()  # should its loop go on all the same, it is told
+            self._tell_late(session)
         self._check_free()  # before the first read of a source, which may take long
         self._stop_while_opening = False
 
@@ -326,7 +333,7 @@ class BaseClient(EventEmitter):
         """
         self._connector.check(request)
         self._warn(request.start)
-        me, before = object(), self._session
+        me, before, tried = object(), self._session, False
         try:
             try:
                 with self._current_lock:
@@ -334,6 +341,7 @@ class BaseClient(EventEmitter):
                     self._closed_while_opening = False
                     self._opener = me  # last: from here on close(), in a signal handler too, means this one
                 try:
+                    tried = True
                     return self._attempt(request, go_on, streamed)
                 except AuthenticationError:
                     if not self._connector.auth.refresh():
@@ -342,10 +350,16 @@ class BaseClient(EventEmitter):
                     return self._attempt(request, go_on, streamed)
             finally:
                 self._opened(me)
-        except BaseException:  # once more, for Ctrl-C on the way out of there
+        except BaseException as exc:  # once more, for Ctrl-C on the way out of there
             self._opened(me)
             if self._session is not before:
                 self.close()
+            session = self._session
+            if session is not None and session is not before:
+                if session.delivered.is_set():  # else its listener has begun, and tells
+                    session.tell()
+            elif tried:
+                tell_unstarted(self, exc)
             raise
 
     def _opened(self, opener: object) -> None:
@@ -373,6 +387,7 @@ class BaseClient(EventEmitter):
                 log,
                 streamed=streamed,
                 keep_transcript=self._keep_transcript,
+                client=weakref.ref(self),
             )
             with self._current_lock:
                 self._session = session
@@ -398,11 +413,16 @@ class BaseClient(EventEmitter):
                     session.annotate(exc)
             finally:
                 if session is not None:
-                    session.end(exc if isinstance(exc, SpeechmaticsError) else None)
+                    # Not yet told: it may be tried once more.
+                    session.end(exc if isinstance(exc, SpeechmaticsError) else None, telling=False)
             raise
 
     def _listen(self, session: Session) -> None:
         listen(session, self)
+
+    def _tell_late(self, session: Session) -> None:
+        """Tell of the end of a session that nobody delivers any more."""
+        session.tell()
 
     def _stream(self, request: SessionRequest, sources: Mapping[Optional[str], AudioSource]) -> MessageStream:
         """Open a session, start sending the sources, and give its messages; closes them if that fails."""

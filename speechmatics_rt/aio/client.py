@@ -24,6 +24,7 @@ from ..session import (
     SourceOptions,
     check_label,
     check_timestamp,
+    session_ended,
     spelled_out,
 )
 from ..stats import SessionStats
@@ -121,6 +122,13 @@ class _AsyncBase(AsyncEmitter):
 
     async def __aexit__(self, exc_type: Optional[type[BaseException]], *_: object) -> None:
         await self._call(self._client.__exit__, exc_type, None, None)
+        await self._tell_late()
+
+    async def _tell_late(self) -> None:
+        """Tell of the end of a stream whose loop was left."""
+        dispatcher = self._dispatcher
+        if dispatcher is not None and dispatcher.session.streamed and not dispatcher.session.connection.is_open:
+            await dispatcher.tell()
 
     # -- what is known -------------------------------------------------------------------------------
 
@@ -177,6 +185,7 @@ class _AsyncBase(AsyncEmitter):
         """Open a session; if that fails, handlers hear what the server said."""
         if self._auth is not None:
             self._auth.loop = asyncio.get_running_loop()
+        await self._tell_late()
         self._behind.unheard = []
         self._behind.caller = Caller.find()
         try:
@@ -184,6 +193,9 @@ class _AsyncBase(AsyncEmitter):
         except SpeechmaticsError:
             for message in self._behind.unheard:
                 await self.deliver(message)
+            raise
+        except asyncio.CancelledError:
+            await self.deliver(session_ended(None))
             raise
         self._turn = asyncio.Lock()  # now: a call that is refused leaves that of the running session alone
         return opened
@@ -423,7 +435,7 @@ class AsyncMessageStream:
         for bridge in self._bridges:
             bridge.close()
         if self._messages is not None and not self._messages._session.delivered.is_set():
-            await in_thread(self._messages.close)
+            await (self._dispatcher.end() if self._dispatcher else in_thread(self._messages.close))
 
     async def _open(self) -> Dispatcher:
         client, source = self._client, self._bridged(self._source)

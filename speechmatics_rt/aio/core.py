@@ -38,6 +38,9 @@ class BlockingCore(BaseClient):
     def _listen(self, session: Session) -> None:
         """Start no thread: the task of :func:`listen` does what it would do."""
 
+    def _tell_late(self, session: Session) -> None:
+        """Leave that to the one that is awaited, too."""
+
 
 class SingleCore(BlockingCore, Client):
     pass

@@ -166,7 +166,26 @@ class Dispatcher:
         """Note that nothing more will be delivered, and close."""
         if self._alarm is not None:
             self._alarm.cancel()
-        await in_thread(self.session.conclude, failure, self._deadline)
+        session = self.session
+        try:
+            await in_thread(session.wind_up, failure, self._deadline)
+        finally:
+            try:
+                session.note(failure)
+                await self.tell()
+            finally:
+                session.end(telling=False)
+
+    async def tell(self) -> None:
+        """Run the handlers of ``SessionEnded``, once, on the loop."""
+        emitter = self._emitter()
+        event = None if emitter is None else self.session.last_event()
+        if emitter is None or event is None:
+            return
+        try:
+            await emitter.deliver(event)
+        except Exception as exc:  # noqa: BLE001  # handler_errors="raise": raised after the session's own
+            self.session.handler_failed(exc)
 
 
 async def listen(dispatcher: Dispatcher) -> None:

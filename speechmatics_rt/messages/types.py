@@ -10,6 +10,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, Optional, TypedDict, Union
 
+from ..exceptions import SpeechmaticsError
+
 if TYPE_CHECKING:
     from typing_extensions import NotRequired
 
@@ -51,6 +53,7 @@ __all__ = [
     # of this package
     "ReconnectingMessage",
     "ResumedMessage",
+    "SessionEndedMessage",
     # their parts
     "AlternativePart",
     "AudioEventEndPart",
@@ -504,6 +507,13 @@ class ResumedMessage(TypedDict):
     id: NotRequired[Optional[str]]  # of the new session
 
 
+class SessionEndedMessage(TypedDict):
+    """The last event of every session that was tried, also of one that could not start."""
+
+    message: Literal["SessionEnded"]
+    error: Optional[SpeechmaticsError]  # None: complete, or ended by the program itself
+
+
 ServerMessage = Union[
     RecognitionStartedMessage,
     AudioAddedMessage,
@@ -525,4 +535,5 @@ ServerMessage = Union[
     RecognitionResumedMessage,
     ReconnectingMessage,
     ResumedMessage,
+    SessionEndedMessage,
 ]

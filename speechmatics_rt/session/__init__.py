@@ -21,7 +21,7 @@ from .request import (
     spelled_out,
 )
 from .sender import feed
-from .session import Session
+from .session import Session, session_ended, tell_unstarted
 from .stream import MessageStream
 
 __all__ = [
@@ -39,5 +39,7 @@ __all__ = [
     "labels_of",
     "listen",
     "request_id_of",
+    "session_ended",
     "spelled_out",
+    "tell_unstarted",
 ]

@@ -8,24 +8,37 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, NoReturn, Optional
+from typing import Any, Callable, NoReturn, Optional
 
 from ..audio import Block, check_chunk
 from ..config import AudioFormat
 from ..events import EventEmitter
 from ..exceptions import NotRunningError, SessionError, SpeechmaticsError, without_frames
 from ..locks import new_lock
-from ..log import SessionLog
+from ..log import OF_A_HANDLER, SessionLog
 from ..network import Latch, Link
 from ..stats import Latency, SessionStats
 from ..transcript import Transcript
 from .latency import Meter
 
-__all__ = ["Session"]
+__all__ = ["Session", "session_ended", "tell_unstarted"]
 
 logger = logging.getLogger(__name__)
 
 _GRACE = 0.5  # seconds for a read of a source that is under way when its session has ended
+
+
+def session_ended(error: Optional[BaseException]) -> dict[str, Any]:
+    """Give the last event of a session. It has no error if the program itself ended it, by Ctrl-C too."""
+    return {"message": "SessionEnded", "error": error if isinstance(error, SpeechmaticsError) else None}
+
+
+def tell_unstarted(client: EventEmitter, error: BaseException) -> None:
+    """Run the handlers of ``SessionEnded`` for a session that never had a connection."""
+    try:
+        client.emit("SessionEnded", session_ended(error))
+    except Exception:  # handler_errors="raise": what hindered the start is raised
+        logger.exception("a handler of SessionEnded failed", extra=OF_A_HANDLER)
 
 
 class Session:
@@ -45,6 +58,7 @@ class Session:
         *,
         streamed: bool,
         keep_transcript: Optional[float] = None,
+        client: Callable[[], Optional[EventEmitter]] = lambda: None,
     ) -> None:
         self.connection = connection
         self.start = start
@@ -70,6 +84,8 @@ class Session:
         self.entered = False  # by a `with`, which will close it
         self.senders: list[threading.Thread] = []  # that read the caller's sources
         self._source_failure: Optional[SpeechmaticsError] = None
+        self._client = client  # who is told of the end; held weakly
+        self._untold = [True]  # emptied by who tells
 
     @property
     def over(self) -> bool:
@@ -172,14 +188,18 @@ class Session:
         for the close frame: with the read would go what the caller's next attempt should send.
         """
         try:
-            self.connection.close(deadline)
-            if self._is_source_read():
-                text = "an audio source is still being read, and what it gives next is lost"
-                self.log.warning(text)
-                if failure is not None:
-                    failure.args = (f"{failure.text}; {text}",)
+            self.wind_up(failure, deadline)
         finally:
             self.end(failure)
+
+    def wind_up(self, failure: Optional[SpeechmaticsError], deadline: float) -> None:
+        """Do all of :meth:`conclude` that may have to wait."""
+        self.connection.close(deadline)
+        if self._is_source_read():
+            text = "an audio source is still being read, and what it gives next is lost"
+            self.log.warning(text)
+            if failure is not None:
+                failure.args = (f"{failure.text}; {text}",)
 
     def _is_source_read(self) -> bool:
         """Wait for the threads that read sources; True if one stays."""
@@ -189,13 +209,51 @@ class Session:
                 thread.join(max(0.0, patience - time.monotonic()))
         return any(thread.is_alive() and thread is not threading.current_thread() for thread in self.senders)
 
-    def end(self, failure: Optional[SpeechmaticsError] = None) -> None:
-        """Note that nothing more will be delivered."""
-        failure = self._source_failure or failure  # the first cause wins
+    def end(self, failure: Optional[SpeechmaticsError] = None, *, telling: bool = True) -> None:
+        """Tell of the end, and note that nothing more will be delivered.
+
+        Not ``telling`` where no handler may run, in a finaliser, or where the start may be tried once more.
+        """
+        self.note(failure)
+        try:
+            if telling:
+                self.tell()
+        finally:
+            self.delivered.set()
+
+    def note(self, failure: Optional[SpeechmaticsError]) -> None:
+        """Keep what it ended with; the first cause wins."""
+        failure = self._source_failure or failure
         if self.failure is None and failure is not None:
             self.failure = copy.copy(failure)  # a copy has no traceback, which would keep a caller's frames
             self.failure.__cause__ = failure.__cause__
-        self.delivered.set()
+
+    def tell(self) -> None:
+        """Run the handlers of ``SessionEnded``, the last ones of this session, on this thread; once."""
+        client = self._client()
+        event = None if client is None else self.last_event()
+        if client is None or event is None:
+            return
+        handling, self.handling = self.handling, True
+        try:
+            client.emit("SessionEnded", event)
+        except Exception as exc:  # noqa: BLE001  # handler_errors="raise": raised after the session's own
+            self.handler_failed(exc)
+        finally:
+            self.handling = handling
+
+    def last_event(self) -> Optional[dict[str, Any]]:
+        """Give ``SessionEnded`` to who asks first, and None to all others."""
+        try:
+            self._untold.pop()
+        except IndexError:
+            return None
+        failure = self.failure
+        if failure is None or (self.closed and isinstance(failure, SessionError)):
+            return session_ended(None)  # complete, or ended by the program itself
+        error = copy.copy(failure)
+        error.__cause__ = failure.__cause__
+        return session_ended(self._completed(error))
 
     def handler_failed(self, error: Exception) -> None:
         """Keep the first error of a handler for ``stop_session()``; its traceback goes to the log."""
@@ -205,10 +263,13 @@ class Session:
 
     def annotate(self, error: SpeechmaticsError) -> SpeechmaticsError:
         """Complete an error that is about to reach the caller: what was heard until then, and the ids."""
+        self.failure_seen |= not self.connection.is_open
+        return self._completed(error)
+
+    def _completed(self, error: SpeechmaticsError) -> SpeechmaticsError:
         error.transcript = self.transcript
         error.request_id = self.log.request_id
         error.session_id = self.connection.session_id
-        self.failure_seen |= not self.connection.is_open
         return error
 
     def raise_failure(self, caught: Optional[SpeechmaticsError] = None) -> None:
