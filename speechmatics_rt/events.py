@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 Callback = Callable[[Any], Any]
 Event = Union[ServerMessageType, str]
 _C = TypeVar("_C", bound=Callback)
+_NO_MESSAGES = frozenset({"SessionEnded"})
 
 
 class _Handler:
@@ -86,7 +87,10 @@ class EventEmitter:
         return self._register(event, callback, once=True)
 
     def on_any(self, callback: _C) -> _C:
-        """Call ``callback`` with every message, after the callbacks of its event."""
+        """Call ``callback`` with every message, after the callbacks of its event.
+
+        ``SessionEnded`` is none: it holds an exception, which has no JSON form, and comes to its own alone.
+        """
         self._any.append(_Handler(self._checked(callback), once=False))
         return callback
 
@@ -133,7 +137,7 @@ class EventEmitter:
 
     def _due(self, name: str) -> Iterator[Callback]:
         """Give the callbacks for one message, each when it is its turn."""
-        for handler in [*self._handlers.get(name, ()), *self._any]:
+        for handler in [*self._handlers.get(name, ()), *(self._any if name not in _NO_MESSAGES else ())]:
             # Removed before it runs: of two threads that saw it, one gets it.
             if not handler.once or _remove(self._handlers.get(name, []), handler):
                 yield handler.callback

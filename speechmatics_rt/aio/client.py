@@ -127,7 +127,11 @@ class _AsyncBase(AsyncEmitter):
     async def _tell_late(self) -> None:
         """Tell of the end of a stream whose loop was left."""
         dispatcher = self._dispatcher
-        if dispatcher is not None and dispatcher.session.streamed and not dispatcher.session.connection.is_open:
+        if (
+            dispatcher is not None
+            and dispatcher.session.streamed
+            and not dispatcher.session.connection.is_open
+        ):
             await dispatcher.tell()
 
     # -- what is known -------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ class Diary:
         self.ends: list[dict[str, Any]] = []
         self.threads: set[int] = set()
         client.on_any(self.note)
+        client.on("SessionEnded", self.note)
 
     def note(self, message: dict[str, Any]) -> None:
         self.kinds.append(message["message"])
