@@ -43,12 +43,18 @@ from .exceptions import (
 )
 from .messages import ClientMessageType, ServerMessageType
 from .multichannel import MultiChannelClient
-from .session import MessageStream
+from .session import MessageStream, UtteranceStream
 from .stats import Latency, SessionInfo, SessionStats
-from .transcript import Transcript, TranscriptResult
+from .transcript import Transcript, TranscriptResult, Utterance
 
 if TYPE_CHECKING:
-    from .aio import AsyncClient, AsyncMessageStream, AsyncMicrophone, AsyncMultiChannelClient
+    from .aio import (
+        AsyncClient,
+        AsyncMessageStream,
+        AsyncMicrophone,
+        AsyncMultiChannelClient,
+        AsyncUtteranceStream,
+    )
 
 __all__ = [
     "__version__",
@@ -60,7 +66,9 @@ __all__ = [
     "AsyncMultiChannelClient",
     "AsyncMessageStream",
     "AsyncMicrophone",
+    "AsyncUtteranceStream",
     "MessageStream",
+    "UtteranceStream",
     "EventEmitter",
     # authentication
     "AuthBase",
@@ -91,6 +99,7 @@ __all__ = [
     "SessionStats",
     "Transcript",
     "TranscriptResult",
+    "Utterance",
     # errors
     "AudioError",
     "AuthenticationError",
@@ -110,6 +119,7 @@ _LATER = {
     "AsyncMessageStream": "aio",
     "AsyncMicrophone": "aio",
     "AsyncMultiChannelClient": "aio",
+    "AsyncUtteranceStream": "aio",
 }
 
 

@@ -9,12 +9,12 @@ import time
 import warnings
 import weakref
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, TypeVar, Union, overload
 
 from .audio import AudioSource
 from .auth import AuthBase
-from .config import FLAG, Caller, ConnectionConfig, ResumePolicy, checked, set_recognition_config
-from .events import EventEmitter
+from .config import Caller, ConnectionConfig, ResumePolicy, checked, set_recognition_config
+from .events import EventEmitter, interest_of
 from .exceptions import (
     AuthenticationError,
     ConfigurationError,
@@ -32,6 +32,7 @@ from .session import (
     Session,
     SessionOptions,
     SessionRequest,
+    ask_for_speakers,
     feed,
     listen,
     request_id_of,
@@ -43,6 +44,8 @@ from .transcript import Transcript
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from .messages import SpeakersResultMessage
 
 __all__ = ["BaseClient"]
 
@@ -190,18 +193,35 @@ class BaseClient(EventEmitter):
         self._warn(message)
         session.send(message)
 
-    def get_speakers(self, *, final: bool = False) -> None:
-        """Ask for the identifiers of the speakers; a ``SpeakersResult`` answers.
+    @overload
+    def get_speakers(
+        self, *, final: Literal[False] = ..., wait: Literal[True] = ..., timeout: Optional[float] = ...
+    ) -> SpeakersResultMessage: ...
+    @overload
+    def get_speakers(
+        self, *, final: bool = ..., wait: bool = ..., timeout: Optional[float] = ...
+    ) -> Optional[SpeakersResultMessage]: ...
+    def get_speakers(
+        self, *, final: bool = False, wait: bool = True, timeout: Optional[float] = 10.0
+    ) -> Optional[SpeakersResultMessage]:
+        """Ask for the identifiers of the speakers, and return the answer, which handlers get too.
 
         Args:
-            final: Answer once, at the end of the transcript, instead of now.
+            final: Have the server answer at the end of the transcript instead of now; not waited for.
+            wait: False asks and returns None: in handlers, which would wait for themselves.
+            timeout: The most seconds to wait; None: as long as the session runs.
 
         Raises:
-            ConfigurationError: ``final`` is neither True nor False.
-            SessionError: No session is running.
+            ConfigurationError: An argument is of a wrong kind.
+            SessionError: No session is running, or this is the thread that would deliver the answer.
+            TimeoutError: Stage ``"answer"``.
         """
-        FLAG("final", final)
-        self._running().send({"message": "GetSpeakers", "final": final})
+        message, session = ask_for_speakers(final, wait, timeout), self._running()
+        if final or not wait:
+            session.send(message)
+            return None
+        answer: SpeakersResultMessage = session.ask(message, "SpeakersResult", timeout=timeout)
+        return answer
 
     def request_stop(self) -> None:
         """Ask the session to end as :meth:`stop_session` does, without waiting; safe in a signal handler."""
@@ -379,7 +399,7 @@ class BaseClient(EventEmitter):
         log = SessionLog(logger, request_id_of(request.ws_headers, coming))
         connection = session = None
         try:
-            connection = self._connector.link(request, log, _listening(self))
+            connection = self._connector.link(request, log, interest_of(self))
             session = Session(
                 connection,
                 request.start,
@@ -442,14 +462,3 @@ class BaseClient(EventEmitter):
                 source.put_back()
                 source.close()
             raise
-
-
-def _listening(client: BaseClient) -> Any:
-    """Ask a client whether anybody listens, without keeping it alive: its connection's threads hold this."""
-    reference = weakref.ref(client)
-
-    def wants(kind: str) -> bool:
-        emitter = reference()
-        return emitter is not None and emitter._wants(kind)
-
-    return wants

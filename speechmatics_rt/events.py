@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import weakref
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, TypeVar, Union, cast
@@ -15,14 +16,14 @@ from .messages import ServerMessageType
 if TYPE_CHECKING:
     from .messages.handlers import HandlerDecorator
 
-__all__ = ["Callback", "EventEmitter"]
+__all__ = ["Callback", "EventEmitter", "interest_of"]
 
 logger = logging.getLogger(__name__)
 
 Callback = Callable[[Any], Any]
 Event = Union[ServerMessageType, str]
 _C = TypeVar("_C", bound=Callback)
-_NO_MESSAGES = frozenset({"SessionEnded"})
+_NO_MESSAGES = frozenset({"SessionEnded", "Utterance"})
 
 
 class _Handler:
@@ -89,7 +90,7 @@ class EventEmitter:
     def on_any(self, callback: _C) -> _C:
         """Call ``callback`` with every message, after the callbacks of its event.
 
-        ``SessionEnded`` is none: it holds an exception, which has no JSON form, and comes to its own alone.
+        ``SessionEnded`` and ``Utterance`` are events of this package, and come to their own callbacks alone.
         """
         self._any.append(_Handler(self._checked(callback), once=False))
         return callback
@@ -135,6 +136,10 @@ class EventEmitter:
         """Whether anybody listens to ``name``: what nobody wants need not be delivered."""
         return bool(self._any or self._handlers.get(name))
 
+    def _hears(self, name: str) -> bool:
+        """Whether a callback of its own is registered for ``name``."""
+        return bool(self._handlers.get(name))
+
     def _due(self, name: str) -> Iterator[Callback]:
         """Give the callbacks for one message, each when it is its turn."""
         for handler in [*self._handlers.get(name, ()), *(self._any if name not in _NO_MESSAGES else ())]:
@@ -170,6 +175,17 @@ class EventEmitter:
                 f"{callback!r} is a coroutine function: nothing here would await it; pass a plain function"
             )
         return callback
+
+
+def interest_of(emitter: EventEmitter) -> Callable[[str], bool]:
+    """Return what tells whether anybody listens, and does not keep the emitter alive."""
+    reference = weakref.ref(emitter)
+
+    def wants(kind: str) -> bool:
+        emitter = reference()
+        return emitter is not None and emitter._wants(kind)
+
+    return wants
 
 
 def _remove(handlers: list[_Handler], handler: _Handler) -> bool:

@@ -101,7 +101,19 @@ case("start_session", SESSION, lambda options: single.start_session(**options))
 case("transcribe", SOURCE, lambda options: single.transcribe(Unread(), **options))
 case("stream", SOURCE, lambda options: single.stream(Unread(), **options))
 case("stop_session", {"timeout": NO_SECONDS}, lambda options: single.stop_session(**options))
-case("get_speakers", {"final": ["yes", 1, 0, None]}, lambda options: single.get_speakers(**options))
+NO_FLAG = ["yes", 1, 0, None]
+ASKED = {"final": NO_FLAG, "wait": NO_FLAG, "timeout": NO_SECONDS}
+# A session that is not there would be said first.
+case("utterances", {"partials": NO_FLAG}, lambda options: single.utterances(Unread(), **options))
+case("utterances", SOURCE, lambda options: single.utterances(Unread(), **options))
+case("channels: utterances", {"partials": NO_FLAG}, lambda o: several.utterances(UNREAD, **o))
+case("async utterances", {"partials": NO_FLAG}, lambda options: awaited.utterances(Unread(), **options))
+case("get_speakers", ASKED, lambda options: single.get_speakers(**options))
+case("async get_speakers", ASKED, lambda options: on_loop(awaited.get_speakers(**options)))
+FINALIZED = {"timestamp": NO_SECONDS, "timeout": NO_SECONDS}
+case("finalize", FINALIZED, lambda options: single.finalize(**options))
+case("async finalize", FINALIZED, lambda options: on_loop(awaited.finalize(**options)))
+case("channels: finalize", {"timeout": NO_SECONDS}, lambda options: several.finalize(**options))
 case("force", NO_MOMENT, lambda options: single.force_end_of_utterance(**options))
 case("send_message", {"message": [5, "x", None, {}, {"message": 5}]}, lambda o: single.send_message(**o))
 

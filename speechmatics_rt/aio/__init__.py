@@ -1,6 +1,7 @@
 """The asyncio face over the same threads: ``client``, with a ``core`` that blocks behind each.
 
-``dispatch`` runs handlers on the loop, ``bridge`` crosses between loop and threads. A program of the official
+``stream`` and ``utterances`` are iterated, ``dispatch`` runs handlers on the loop, ``bridge`` crosses between
+loop and threads. A program of the official
 asyncio SDK finds every name it imports here, with what it awaits awaitable: ``Microphone`` is the one whose
 ``read`` is awaited. So it is ported by its import line alone.
 """
@@ -39,9 +40,11 @@ from ..exceptions import (
 )
 from ..messages import ClientMessageType, ServerMessageType
 from ..stats import Latency, SessionInfo, SessionStats
-from ..transcript import Transcript, TranscriptResult
-from .client import AsyncClient, AsyncMessageStream, AsyncMultiChannelClient
+from ..transcript import Transcript, TranscriptResult, Utterance
+from .client import AsyncClient, AsyncMultiChannelClient
 from .microphone import AsyncMicrophone
+from .stream import AsyncMessageStream
+from .utterances import AsyncUtteranceStream
 
 Microphone = AsyncMicrophone
 
@@ -50,6 +53,7 @@ __all__ = [
     "AsyncClient",
     "AsyncMessageStream",
     "AsyncMultiChannelClient",
+    "AsyncUtteranceStream",
     "EventEmitter",
     # authentication
     "AuthBase",
@@ -81,6 +85,7 @@ __all__ = [
     "SessionStats",
     "Transcript",
     "TranscriptResult",
+    "Utterance",
     # errors
     "AudioError",
     "AuthenticationError",

@@ -35,6 +35,10 @@ class BlockingCore(BaseClient):
         client = self._awaited()
         return client is not None and client._wants(name)
 
+    def _hears(self, name: str) -> bool:
+        client = self._awaited()
+        return client is not None and client._hears(name)
+
     def _listen(self, session: Session) -> None:
         """Start no thread: the task of :func:`listen` does what it would do."""
 

@@ -161,6 +161,8 @@ class Dispatcher:
         emitter = self._emitter()
         if emitter is not None:
             await emitter.deliver(message)
+            for event in self.session.events():
+                await emitter.deliver(event)
 
     async def end(self, failure: Optional[SpeechmaticsError] = None) -> None:
         """Note that nothing more will be delivered, and close."""
@@ -179,13 +181,13 @@ class Dispatcher:
     async def tell(self) -> None:
         """Run the handlers of ``SessionEnded``, once, on the loop."""
         emitter = self._emitter()
-        event = None if emitter is None else self.session.last_event()
-        if emitter is None or event is None:
+        if emitter is None:
             return
-        try:
-            await emitter.deliver(event)
-        except Exception as exc:  # noqa: BLE001  # handler_errors="raise": raised after the session's own
-            self.session.handler_failed(exc)
+        for event in self.session.last_events():
+            try:
+                await emitter.deliver(event)
+            except Exception as exc:  # noqa: BLE001  # handler_errors="raise": after the session's own
+                self.session.handler_failed(exc)
 
 
 async def listen(dispatcher: Dispatcher) -> None:

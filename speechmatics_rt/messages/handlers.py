@@ -31,6 +31,7 @@ from .types import (
     ServerMessageType,
     SessionEndedMessage,
     SpeakersResultMessage,
+    UtteranceMessage,
     WarningMessage,
 )
 
@@ -67,6 +68,7 @@ _RecognitionResumed = Literal["RecognitionResumed", _Name.RECOGNITION_RESUMED]
 _Reconnecting = Literal["Reconnecting"]
 _Resumed = Literal["Resumed"]
 _SessionEnded = Literal["SessionEnded"]
+_Utterance = Literal["Utterance"]
 
 # -- what a decorator is put on, and gives back --------------------------------------------------------
 
@@ -91,6 +93,7 @@ _OnRecognitionResumed = TypeVar("_OnRecognitionResumed", bound=_Handler[Recognit
 _OnReconnecting = TypeVar("_OnReconnecting", bound=_Handler[ReconnectingMessage])
 _OnResumed = TypeVar("_OnResumed", bound=_Handler[ResumedMessage])
 _OnSessionEnded = TypeVar("_OnSessionEnded", bound=_Handler[SessionEndedMessage])
+_OnUtterance = TypeVar("_OnUtterance", bound=_Handler[UtteranceMessage])
 _OnOther = TypeVar("_OnOther", bound=_Handler[ServerMessage])
 
 
@@ -233,6 +236,12 @@ class HandlerDecorator(Protocol):
     def __call__(
         self, event: _SessionEnded, callback: None = None
     ) -> Callable[[_OnSessionEnded], _OnSessionEnded]: ...
+    @overload
+    def __call__(self, event: _Utterance, callback: _Taking[UtteranceMessage]) -> _Callback: ...
+    @overload
+    def __call__(
+        self, event: _Utterance, callback: None = None
+    ) -> Callable[[_OnUtterance], _OnUtterance]: ...
 
     # Handlers that take a dict, and events that are not listed or not known before the program runs.
     @overload

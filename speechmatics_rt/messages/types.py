@@ -54,6 +54,7 @@ __all__ = [
     "ReconnectingMessage",
     "ResumedMessage",
     "SessionEndedMessage",
+    "UtteranceMessage",
     # their parts
     "AlternativePart",
     "AudioEventEndPart",
@@ -514,6 +515,19 @@ class SessionEndedMessage(TypedDict):
     error: Optional[SpeechmaticsError]  # None: complete, or ended by the program itself
 
 
+class UtteranceMessage(TypedDict):
+    """What one speaker said, and why it is over: an :class:`Utterance` as JSON has it."""
+
+    message: Literal["Utterance"]
+    speaker: Optional[str]
+    channel: Optional[str]
+    text: str
+    start_time: float
+    end_time: float
+    ended_by: Literal["silence", "forced", "speaker", "end"]
+    words: list[dict[str, Any]]
+
+
 ServerMessage = Union[
     RecognitionStartedMessage,
     AudioAddedMessage,
@@ -536,4 +550,5 @@ ServerMessage = Union[
     ReconnectingMessage,
     ResumedMessage,
     SessionEndedMessage,
+    UtteranceMessage,
 ]

@@ -7,6 +7,7 @@ options, ``latency`` measures.
 
 from __future__ import annotations
 
+from .answers import ask_for_speakers
 from .connector import Connector, request_id_of
 from .listener import listen
 from .request import (
@@ -23,6 +24,7 @@ from .request import (
 from .sender import feed
 from .session import Session, session_ended, tell_unstarted
 from .stream import MessageStream
+from .utterances import Spoken, UtteranceStream, with_turns
 
 __all__ = [
     "SECONDS",
@@ -33,6 +35,9 @@ __all__ = [
     "SessionOptions",
     "SessionRequest",
     "SourceOptions",
+    "Spoken",
+    "UtteranceStream",
+    "ask_for_speakers",
     "check_label",
     "check_timestamp",
     "feed",
@@ -42,4 +47,5 @@ __all__ = [
     "session_ended",
     "spelled_out",
     "tell_unstarted",
+    "with_turns",
 ]

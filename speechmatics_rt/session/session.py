@@ -6,25 +6,29 @@ import copy
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Callable, NoReturn, Optional
 
 from ..audio import Block, check_chunk
 from ..config import AudioFormat
 from ..events import EventEmitter
-from ..exceptions import NotRunningError, SessionError, SpeechmaticsError, without_frames
+from ..exceptions import NotRunningError, SessionError, SpeechmaticsError, TimeoutError, without_frames
 from ..locks import new_lock
 from ..log import OF_A_HANDLER, SessionLog
 from ..network import Latch, Link
 from ..stats import Latency, SessionStats
-from ..transcript import Transcript
+from ..transcript import Ending, Pauses, Transcript, Utterance, Utterances
+from .answers import Answer, Answers
 from .latency import Meter
 
 __all__ = ["Session", "session_ended", "tell_unstarted"]
 
 logger = logging.getLogger(__name__)
 
+# What may end an utterance, or be an answer.
+_TURNS = {"AddTranscript", "EndOfUtterance", "EndOfTranscript", "LanguageInfo", "SpeakersResult"}
 _GRACE = 0.5  # seconds for a read of a source that is under way when its session has ended
 
 
@@ -86,6 +90,10 @@ class Session:
         self._source_failure: Optional[SpeechmaticsError] = None
         self._client = client  # who is told of the end; held weakly
         self._untold = [True]  # emptied by who tells
+        self.answers = Answers()
+        self._pauses = Pauses()
+        self._utterances: Optional[Utterances] = None  # followed once a handler asks for them
+        self._over: deque[Utterance] = deque()  # of them, those whose handlers have not run
 
     @property
     def over(self) -> bool:
@@ -153,6 +161,8 @@ class Session:
         self.handling = True
         try:
             emitter.emit(message["message"], message)
+            for event in self.events():
+                emitter.emit("Utterance", event)
         finally:
             self.handling = False
 
@@ -161,6 +171,29 @@ class Session:
         self.transcript.add(message)
         with self._meter_lock:
             self._meter.received(message, time.monotonic())
+        if message["message"] in _TURNS:
+            self._follow(message)
+
+    def _follow(self, message: Mapping[str, Any]) -> None:
+        """Let those have it who follow utterances, or wait for the end of one, or for an answer."""
+        kind = message["message"]
+        for answer in self.answers.to(message):
+            ending: Ending = "forced" if message.get("forced") is True else "silence"
+            ended = kind == "EndOfUtterance"
+            answer.give(self._pauses.last(self.transcript, ending, answer.channel) if ended else message)
+        if kind == "EndOfUtterance":
+            self._pauses.end(message)
+        client = self._client()
+        if self._utterances is None:
+            if client is None or not client._hears("Utterance"):
+                return
+            self._utterances = Utterances(self.transcript.language_pack_info)
+        self._over += self._utterances.add(message)
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Give the events of utterances that are over, each once."""
+        while self._over:
+            yield {"message": "Utterance", **self._over.popleft().to_dict()}
 
     def stats(self) -> SessionStats:
         """Give the figures, up to this moment."""
@@ -220,6 +253,7 @@ class Session:
                 self.tell()
         finally:
             self.delivered.set()
+            self.answers.close()
 
     def note(self, failure: Optional[SpeechmaticsError]) -> None:
         """Keep what it ended with; the first cause wins."""
@@ -231,23 +265,30 @@ class Session:
     def tell(self) -> None:
         """Run the handlers of ``SessionEnded``, the last ones of this session, on this thread; once."""
         client = self._client()
-        event = None if client is None else self.last_event()
-        if client is None or event is None:
+        if client is None:
             return
         handling, self.handling = self.handling, True
         try:
-            client.emit("SessionEnded", event)
-        except Exception as exc:  # noqa: BLE001  # handler_errors="raise": raised after the session's own
-            self.handler_failed(exc)
+            for event in self.last_events():
+                try:
+                    client.emit(event["message"], event)
+                except Exception as exc:  # noqa: BLE001  # handler_errors="raise": after the session's own
+                    self.handler_failed(exc)
         finally:
             self.handling = handling
 
-    def last_event(self) -> Optional[dict[str, Any]]:
-        """Give ``SessionEnded`` to who asks first, and None to all others."""
+    def last_events(self) -> Iterator[dict[str, Any]]:
+        """Give the last utterances and ``SessionEnded`` to who asks first, and nothing to all others."""
         try:
             self._untold.pop()
         except IndexError:
-            return None
+            return
+        if self._utterances is not None:
+            self._over += self._utterances.end()
+        yield from self.events()
+        yield self._last_event()
+
+    def _last_event(self) -> dict[str, Any]:
         failure = self.failure
         if failure is None or (self.closed and isinstance(failure, SessionError)):
             return session_ended(None)  # complete, or ended by the program itself
@@ -271,6 +312,61 @@ class Session:
         error.request_id = self.log.request_id
         error.session_id = self.connection.session_id
         return error
+
+    def ask(
+        self,
+        message: Mapping[str, Any],
+        kind: str,
+        *,
+        channel: Optional[str] = None,
+        timeout: Optional[float],
+    ) -> Any:
+        """Send a message and wait for its answer, for ``timeout`` seconds at most.
+
+        Raises:
+            SessionError: This is the thread that delivers it.
+        """
+        if self.delivering == threading.get_ident() and not self.delivered.is_set():
+            self.refuse_to_wait(message)
+        with self.answers.expect(kind, channel) as answer:
+            self.send(message)
+            answer.over.wait(timeout)
+        return self.answered(answer, message, timeout)
+
+    def refuse_to_wait(self, message: Mapping[str, Any]) -> NoReturn:
+        """Raise what says that a wait would never end."""
+        raise SessionError(
+            f"the answer to {message['message']} can't be waited for in a handler, or in the loop over the "
+            "messages: it is delivered by what waits there; send it without waiting, and handle the answer"
+        )
+
+    def answered(self, answer: Answer, message: Mapping[str, Any], timeout: Optional[float]) -> Any:
+        """Return what an answer brought, or raise why it did not come."""
+        if answer.given:
+            return answer.value
+        if not answer.over.is_set():
+            text = f"the service did not answer {message['message']} within {timeout:g} s"
+            raise self.annotate(TimeoutError(text, stage="answer", seconds=timeout))
+        if self.failure is not None:
+            raise self.annotate(copy.copy(self.failure)) from self.failure.__cause__
+        raise self.annotate(NotRunningError(f"the session ended before {message['message']} was answered"))
+
+    def finalize(
+        self, message: Mapping[str, Any], *, channel: Optional[str] = None, timeout: Optional[float]
+    ) -> Optional[Utterance]:
+        """Force the end of an utterance, by this message, and wait for it."""
+        utterance: Optional[Utterance] = None
+        try:
+            utterance = self.ask(message, "EndOfUtterance", channel=channel, timeout=timeout)
+        except TimeoutError as exc:
+            self.check_unsaid(exc, channel)
+        return utterance
+
+    def check_unsaid(self, error: TimeoutError, channel: Optional[str]) -> None:
+        """Raise the error of a wait in vain, but where nothing was said: there a server may say nothing."""
+        words = self.transcript.partial or self._pauses.last(self.transcript, "forced", channel)
+        if words or error.stage != "answer":
+            raise error
 
     def raise_failure(self, caught: Optional[SpeechmaticsError] = None) -> None:
         """Raise what ended it, if it failed; ``caught``, which was just raised, itself if it is that."""

@@ -15,7 +15,7 @@ from .results import (
     TranscriptResult,
 )
 from .transcript import Transcript
-from .utterances import Ending, Utterance, Utterances
+from .utterances import Ending, Pauses, Utterance, Utterances
 from .words import Delimiters, Joiner, Paragraph, Word
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Ending",
     "Joiner",
     "Paragraph",
+    "Pauses",
     "RecognitionAlternative",
     "RecognitionDisplay",
     "RecognitionMetadata",

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, Optional
 
 from ..messages import channel_of, results_of, time_of, times_of
+from .transcript import Transcript
 from .words import Delimiters, Joiner, Word
 
-__all__ = ["Ending", "Utterance", "Utterances"]
+__all__ = ["Ending", "Pauses", "Utterance", "Utterances"]
 
 Ending = Literal["silence", "forced", "speaker", "end"]
 _Channel = Optional[str]
@@ -166,6 +167,37 @@ class Utterances:
                     self._delimiters.languages[code] = delimiter
         if isinstance(language, str) and isinstance(message.get("word_delimiter"), str):
             self._delimiters.languages[language] = message["word_delimiter"]
+
+
+class Pauses:
+    """Where the last utterances of a session have ended, so that the words since then are known.
+
+    For the thread that delivers.
+    """
+
+    def __init__(self) -> None:
+        self._since: dict[Optional[str], float] = {}
+
+    def end(self, message: Mapping[str, Any]) -> None:
+        """Take an ``EndOfUtterance``."""
+        channel = channel_of(message)
+        self._since[channel] = max(self._since.get(channel, 0.0), times_of(message)[1])
+
+    def last(self, transcript: Transcript, ending: Ending, channel: Optional[str]) -> Optional[Utterance]:
+        """Return what was said last since then, by one speaker, as far as the transcript is kept."""
+        everywhere = self._since.get(None, 0.0)
+        words = [
+            word
+            for word in transcript.words
+            if channel in (None, word.channel)
+            and word.end_time > max(everywhere, self._since.get(word.channel, 0.0))
+        ]
+        if not words:
+            return None
+        first = len(words) - 1
+        while first and words[first - 1].speaker == words[-1].speaker:
+            first -= 1
+        return Utterance(tuple(words[first:]), ending)
 
 
 class _Turn:

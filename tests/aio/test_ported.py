@@ -43,6 +43,7 @@ def test_what_is_no_face_of_asyncio_is_the_same_thing_by_both_imports() -> None:
         "Client",
         "MultiChannelClient",
         "MessageStream",
+        "UtteranceStream",
     }
 
 
