@@ -43,7 +43,7 @@ from .exceptions import (
 )
 from .messages import ClientMessageType, ServerMessageType
 from .multichannel import MultiChannelClient
-from .session import MessageStream, UtteranceStream
+from .session import MessageStream, UtteranceStream, available_features
 from .stats import Latency, SessionInfo, SessionStats
 from .transcript import Transcript, TranscriptResult, Utterance
 
@@ -78,6 +78,8 @@ __all__ = [
     # audio
     "Microphone",
     "split_channels",
+    # the service
+    "available_features",
     # configuration
     "AudioEncoding",
     "AudioEventsConfig",

@@ -72,6 +72,7 @@ class BaseClient(EventEmitter):
             emitted before each attempt, and once the session has started its handlers may set
             ``message["reconnect"] = False``; ``Resumed`` when the session goes on.
         sdk_identifier: What to say as ``sm-sdk`` in the URL's query, in place of this package's own name.
+        app: What to say as ``sm-app``: your application, in the service's figures of usage.
         keep_transcript: How many seconds of the transcript to keep, the latest, in sessions that run for
             days: an hour of speech takes 3.6 MB. None keeps all, 0 nothing; handlers get every message
             anyway, and ``end_time`` and the figures count all. See :class:`Transcript`.
@@ -90,6 +91,7 @@ class BaseClient(EventEmitter):
         url: Optional[str] = None,
         conn_config: Optional[ConnectionConfig] = None,
         sdk_identifier: Optional[str] = None,
+        app: Optional[str] = None,
         resume: Union[bool, ResumePolicy] = False,
         keep_transcript: Optional[float] = None,
         handler_errors: Literal["log", "raise"] = "log",
@@ -97,7 +99,7 @@ class BaseClient(EventEmitter):
         # First of all, for the finaliser of a client whose construction fails below.
         self._session: Optional[Session] = None
         super().__init__(handler_errors=handler_errors)
-        self._connector = Connector(auth, api_key, url, conn_config, sdk_identifier, resume)
+        self._connector = Connector(auth, api_key, url, conn_config, sdk_identifier, resume, app)
         self._keep_transcript = checked("keep_transcript", keep_transcript, SECONDS)
         self._pid = os.getpid()
         # Guards which session is the current one; held for assignments only.

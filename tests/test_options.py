@@ -24,6 +24,7 @@ from speechmatics_rt import (
     ResumePolicy,
     StaticKeyAuth,
     TranscriptionConfig,
+    available_features,
     split_channels,
 )
 from speechmatics_rt.local import LocalServer
@@ -41,6 +42,7 @@ CLIENT: dict[str, list[Any]] = {
     "url": ["", 5, "https://h/v2", "h", [], b"wss://h/v2"],
     "conn_config": [{}, {"open_timeout": 5}, 5, "x", ConnectionConfig],
     "sdk_identifier": NO_TEXT,
+    "app": NO_TEXT,
     "keep_transcript": ["3600", "", -1, NAN, True, []],
     "resume": ["yes", "", 1, 0, None, {}, ResumePolicy],
     "handler_errors": ["", "no", None, 5, []],
@@ -152,6 +154,9 @@ KEY = {
     "request_id": ["", "a b", "a\n", 5],
 }
 case("JWTAuth", KEY, lambda options: JWTAuth(**options))
+case("JWTAuth.token", {"at_least": NO_SECONDS}, lambda options: JWTAuth("key").token(**options))
+FEATURES = {"url": [url for url in CLIENT["url"] if url != []], "conn_config": CLIENT["conn_config"]}
+case("available_features", FEATURES, lambda options: available_features(**options))
 case("split_channels", {"labels": LABELS}, lambda options: split_channels("nowhere.wav", **options))
 NO_COUNT = [0, -1, 1.5, NAN, "5", True, [], None]
 case(

@@ -39,6 +39,7 @@ from ..exceptions import (
     TransportError,
 )
 from ..messages import ClientMessageType, ServerMessageType
+from ..session import available_features
 from ..stats import Latency, SessionInfo, SessionStats
 from ..transcript import Transcript, TranscriptResult, Utterance
 from .client import AsyncClient, AsyncMultiChannelClient
@@ -64,6 +65,8 @@ __all__ = [
     "AsyncMicrophone",
     "Microphone",
     "split_channels",
+    # the service
+    "available_features",
     # configuration
     "AudioEncoding",
     "AudioEventsConfig",

@@ -65,6 +65,7 @@ class _AsyncBase(AsyncEmitter):
         url: Optional[str] = None,
         conn_config: Optional[ConnectionConfig] = None,
         sdk_identifier: Optional[str] = None,
+        app: Optional[str] = None,
         resume: Union[bool, ResumePolicy] = False,
         keep_transcript: Optional[float] = None,
         handler_errors: Literal["log", "raise"] = "log",
@@ -79,6 +80,7 @@ class _AsyncBase(AsyncEmitter):
             url=url,
             conn_config=conn_config,
             sdk_identifier=sdk_identifier,
+            app=app,
             resume=resume,
             keep_transcript=keep_transcript,
         )

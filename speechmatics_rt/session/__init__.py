@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from .answers import ask_for_speakers
 from .connector import Connector, request_id_of
+from .discovery import available_features
 from .listener import listen
 from .request import (
     SECONDS,
@@ -38,6 +39,7 @@ __all__ = [
     "Spoken",
     "UtteranceStream",
     "ask_for_speakers",
+    "available_features",
     "check_label",
     "check_timestamp",
     "feed",
