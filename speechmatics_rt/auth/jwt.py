@@ -304,7 +304,7 @@ class _KeyRequest(NamedTuple):
 def exchange(
     requests: Any, method: str, url: str, config: ConnectionConfig, deadline: float, *, most: int, **more: Any
 ) -> tuple[requests.Response, bytes]:
-    """Make one request with the client's own proxy and TLS context, and read ``most`` bytes or so of its answer."""
+    """Make one request, with the client's proxy and TLS context; read ``most`` bytes or so of its answer."""
     # A second more than the waiting thread has: it is the one to name the timeout.
     timeout = None if deadline == float("inf") else _remaining(deadline) + 1
     proxy = config.proxy

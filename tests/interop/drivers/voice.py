@@ -1,7 +1,7 @@
 """The client of the voice agents on top of this package: its base class is our AsyncClient.
 
-Told by JSON on stdin: url, key, audio (a file of 16-bit samples at 16 kHz), chunk (bytes), times (sessions in a
-row). Prints one line of JSON: what it heard and how it stood.
+Told by JSON on stdin: url, key, audio (a file of 16-bit samples at 16 kHz), chunk (bytes), times (sessions in
+a row). Prints one line of JSON: what it heard and how it stood.
 """
 
 from __future__ import annotations
