@@ -138,7 +138,7 @@ class ConnectionError(TransportError, builtins.ConnectionError):
     """The connection could not be made, was refused with an HTTP status, or was lost.
 
     Attributes:
-        stage: Where: ``"key"``, ``"dns"``, ``"tcp"``, ``"proxy"``, ``"tls"``, ``"upgrade"``, ``"start"``,
+        stage: Where: ``"key"``, ``"features"``, ``"dns"``, ``"tcp"``, ``"proxy"``, ``"tls"``, ``"upgrade"``, ``"start"``,
             ``"streaming"``, ``"draining"``, ``"keepalive"`` or ``"closing"``.
         status: The HTTP status of a refused upgrade, or None.
         retry_after: Seconds the server asked to wait (``Retry-After``); after code 1011 what the
@@ -192,7 +192,7 @@ class TimeoutError(SpeechmaticsError, builtins.TimeoutError):
     """Something took longer than allowed.
 
     Attributes:
-        stage: ``"open"``, ``"start"``, ``"send"``, ``"end"`` or ``"whole"``.
+        stage: ``"open"``, ``"start"``, ``"send"``, ``"answer"``, ``"end"`` or ``"whole"``.
         seconds: The limit that was passed.
     """
 

@@ -54,6 +54,7 @@ ADVICE: list[tuple[SpeechmaticsError, bool, Optional[float]]] = [
     (TimeoutError("", stage="start"), True, None),
     (TimeoutError("", stage="send"), True, None),
     (TimeoutError("", stage="end"), True, None),
+    (TimeoutError("", stage="answer"), True, None),
     (TimeoutError("", stage="whole"), False, None),
     (TranscriptionError("", type="quota_exceeded", code=4005), True, 5.0),
     (TranscriptionError("", type="job_error"), True, 5.0),

@@ -161,8 +161,9 @@ class Dispatcher:
         emitter = self._emitter()
         if emitter is not None:
             await emitter.deliver(message)
-            for event in self.session.events():
-                await emitter.deliver(event)
+            if self.session.utterances_over:
+                for event in self.session.events():
+                    await emitter.deliver(event)
 
     async def end(self, failure: Optional[SpeechmaticsError] = None) -> None:
         """Note that nothing more will be delivered, and close."""

@@ -93,7 +93,7 @@ class Session:
         self.answers = Answers()
         self._pauses = Pauses()
         self._utterances: Optional[Utterances] = None  # followed once a handler asks for them
-        self._over: deque[Utterance] = deque()  # of them, those whose handlers have not run
+        self.utterances_over: deque[Utterance] = deque()  # of them, those whose handlers have not run
 
     @property
     def over(self) -> bool:
@@ -161,8 +161,9 @@ class Session:
         self.handling = True
         try:
             emitter.emit(message["message"], message)
-            for event in self.events():
-                emitter.emit("Utterance", event)
+            if self.utterances_over:
+                for event in self.events():
+                    emitter.emit("Utterance", event)
         finally:
             self.handling = False
 
@@ -177,7 +178,7 @@ class Session:
     def _follow(self, message: Mapping[str, Any]) -> None:
         """Let those have it who follow utterances, or wait for the end of one, or for an answer."""
         kind = message["message"]
-        for answer in self.answers.to(message):
+        for answer in self.answers.to(message) if self.answers.waiting else ():
             ending: Ending = "forced" if message.get("forced") is True else "silence"
             ended = kind == "EndOfUtterance"
             answer.give(self._pauses.last(self.transcript, ending, answer.channel) if ended else message)
@@ -188,12 +189,12 @@ class Session:
             if client is None or not client._hears("Utterance"):
                 return
             self._utterances = Utterances(self.transcript.language_pack_info)
-        self._over += self._utterances.add(message)
+        self.utterances_over += self._utterances.add(message)
 
     def events(self) -> Iterator[dict[str, Any]]:
         """Give the events of utterances that are over, each once."""
-        while self._over:
-            yield {"message": "Utterance", **self._over.popleft().to_dict()}
+        while self.utterances_over:
+            yield {"message": "Utterance", **self.utterances_over.popleft().to_dict()}
 
     def stats(self) -> SessionStats:
         """Give the figures, up to this moment."""
@@ -284,7 +285,7 @@ class Session:
         except IndexError:
             return
         if self._utterances is not None:
-            self._over += self._utterances.end()
+            self.utterances_over += self._utterances.end()
         yield from self.events()
         yield self._last_event()
 
