@@ -138,8 +138,8 @@ class ConnectionError(TransportError, builtins.ConnectionError):
     """The connection could not be made, was refused with an HTTP status, or was lost.
 
     Attributes:
-        stage: Where: ``"key"``, ``"features"``, ``"dns"``, ``"tcp"``, ``"proxy"``, ``"tls"``, ``"upgrade"``, ``"start"``,
-            ``"streaming"``, ``"draining"``, ``"keepalive"`` or ``"closing"``.
+        stage: Where: ``"key"``, ``"features"``, ``"dns"``, ``"tcp"``, ``"proxy"``, ``"tls"``, ``"upgrade"``,
+            ``"start"``, ``"streaming"``, ``"draining"``, ``"keepalive"`` or ``"closing"``.
         status: The HTTP status of a refused upgrade, or None.
         retry_after: Seconds the server asked to wait (``Retry-After``); after code 1011 what the
             documentation asks; or None.
