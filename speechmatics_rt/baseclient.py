@@ -336,9 +336,9 @@ class BaseClient(EventEmitter):
         """Begin a call that opens a session: from here on a request to stop is meant for that one."""
         self._forget_parent()
         session = self._session
-        if session is not None and session.left:
-            if not session.over:
-                self.close()  # should its loop go on all the same, it is told
+        if session is not None and session.left and not session.over:
+            self.close()  # should its loop go on all the same, it is told
+        if session is not None and (session.left or session.delivered.is_set()):
             self._tell_late(session)
         self._check_free()  # before the first read of a source, which may take long
         self._stop_while_opening = False

@@ -146,7 +146,8 @@ class _AsyncBase(AsyncEmitter):
 
     async def __aexit__(self, exc_type: Optional[type[BaseException]], *_: object) -> None:
         await self._call(self._client.__exit__, exc_type, None, None)
-        await self._tell_late()
+        if self._dispatcher is not None and self._dispatcher.session.delivered.is_set():
+            await self._dispatcher.tell()  # of the end of a stream that was dropped
 
     async def _tell_late(self) -> None:
         """Tell of the end of a stream whose loop was left."""
@@ -213,7 +214,8 @@ class _AsyncBase(AsyncEmitter):
         """Open a session; if that fails, handlers hear what the server said."""
         if self._auth is not None:
             self._auth.loop = asyncio.get_running_loop()
-        await self._tell_late()
+        if self._dispatcher is not None and self._dispatcher.session.delivered.is_set():
+            await self._dispatcher.tell()  # of the end of a stream that was dropped
         self._behind.unheard = []
         self._behind.caller = Caller.find()
         try:
@@ -306,6 +308,7 @@ class AsyncClient(_AsyncBase):
 
     Example:
         >>> import asyncio
+        >>> from speechmatics_rt import AudioFormat
         >>> from speechmatics_rt.local import LocalServer
         >>> async def main(url):
         ...     async with AsyncClient(url=url) as client:
@@ -390,6 +393,7 @@ class AsyncMultiChannelClient(_AsyncBase):
 
     Example:
         >>> import asyncio
+        >>> from speechmatics_rt import AudioFormat
         >>> from speechmatics_rt.local import LocalServer
         >>> calls = {"caller": bytes(96000), "agent": bytes(64000)}
         >>> async def main(url):

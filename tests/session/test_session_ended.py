@@ -271,7 +271,7 @@ def interrupt(message: dict[str, Any]) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:a stream was dropped:ResourceWarning")
-@pytest.mark.parametrize("then", ["close", "the next session"])
+@pytest.mark.parametrize("then", ["close", "the next session", "the next session elsewhere"])
 def test_a_stream_that_is_dropped_is_told_when_its_client_goes_on(serve, client_of, then: str) -> None:
     client = client_of(serve())
     diary = Diary(client)
@@ -281,7 +281,12 @@ def test_a_stream_that_is_dropped_is_told_when_its_client_goes_on(serve, client_
         client.close()
         assert diary.error is None
     else:
-        client.transcribe(SECOND, audio_format=PCM)
+        if then == "the next session":
+            client.transcribe(SECOND, audio_format=PCM)
+        else:
+            worker = threading.Thread(target=lambda: client.transcribe(SECOND, audio_format=PCM))
+            worker.start()
+            worker.join()
         assert diary.kinds.index("SessionEnded") == 1
         assert diary.kinds.count("SessionEnded") == 2
 
