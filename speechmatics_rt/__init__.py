@@ -43,12 +43,18 @@ from .exceptions import (
 )
 from .messages import ClientMessageType, ServerMessageType
 from .multichannel import MultiChannelClient
-from .session import MessageStream, Recorder
+from .session import MessageStream, Recorder, UtteranceStream, available_features
 from .stats import Latency, SessionInfo, SessionStats
-from .transcript import Transcript, TranscriptResult
+from .transcript import Transcript, TranscriptResult, Utterance
 
 if TYPE_CHECKING:
-    from .aio import AsyncClient, AsyncMessageStream, AsyncMicrophone, AsyncMultiChannelClient
+    from .aio import (
+        AsyncClient,
+        AsyncMessageStream,
+        AsyncMicrophone,
+        AsyncMultiChannelClient,
+        AsyncUtteranceStream,
+    )
     from .many import Outcome, Outcomes, Progress, Running, transcribe_many
 
 __all__ = [
@@ -61,8 +67,10 @@ __all__ = [
     "AsyncMultiChannelClient",
     "AsyncMessageStream",
     "AsyncMicrophone",
+    "AsyncUtteranceStream",
     "MessageStream",
     "Recorder",
+    "UtteranceStream",
     "EventEmitter",
     # many recordings
     "transcribe_many",
@@ -78,6 +86,8 @@ __all__ = [
     # audio
     "Microphone",
     "split_channels",
+    # the service
+    "available_features",
     # configuration
     "AudioEncoding",
     "AudioEventsConfig",
@@ -99,6 +109,7 @@ __all__ = [
     "SessionStats",
     "Transcript",
     "TranscriptResult",
+    "Utterance",
     # errors
     "AudioError",
     "AuthenticationError",
@@ -123,6 +134,7 @@ _LATER = {
     "Progress": "many",
     "Running": "many",
     "transcribe_many": "many",
+    "AsyncUtteranceStream": "aio",
 }
 
 

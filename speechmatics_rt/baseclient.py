@@ -9,15 +9,16 @@ import time
 import warnings
 import weakref
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Callable, Literal, NoReturn, Optional, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, Literal, NoReturn, Optional, TypeVar, Union, overload
 
 from .audio import AudioSource
 from .auth import AuthBase
-from .config import FLAG, Caller, ConnectionConfig, ResumePolicy, checked, set_recognition_config
-from .events import EventEmitter
+from .config import Caller, ConnectionConfig, ResumePolicy, checked, set_recognition_config
+from .events import EventEmitter, interest_of
 from .exceptions import (
     AuthenticationError,
     ConfigurationError,
+    NotRunningError,
     SessionError,
     SpeechmaticsError,
     TimeoutError,
@@ -34,16 +35,20 @@ from .session import (
     Session,
     SessionOptions,
     SessionRequest,
+    ask_for_speakers,
     feed,
     listen,
     request_id_of,
     spelled_out,
+    tell_unstarted,
 )
 from .stats import SessionStats
 from .transcript import Transcript
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from .messages import SpeakersResultMessage
 
 __all__ = ["BaseClient"]
 
@@ -70,11 +75,12 @@ class BaseClient(EventEmitter):
             emitted before each attempt, and once the session has started its handlers may set
             ``message["reconnect"] = False``; ``Resumed`` when the session goes on.
         sdk_identifier: What to say as ``sm-sdk`` in the URL's query, in place of this package's own name.
+        app: What to say as ``sm-app``: your application, in the service's figures of usage.
         keep_transcript: How many seconds of the transcript to keep, the latest, in sessions that run for
             days: an hour of speech takes 3.6 MB. None keeps all, 0 nothing; handlers get every message
             anyway, and ``end_time`` and the figures count all. See :class:`Transcript`.
-        handler_errors: ``"log"`` an exception of a handler, or ``"raise"`` it from ``transcribe()``,
-            ``stream()`` or ``stop_session()``.
+        handler_errors: ``"log"`` an exception of a handler (to stderr where no logging is configured), or
+            ``"raise"`` it from ``transcribe()``, ``stream()`` or ``stop_session()``.
 
     Raises:
         ConfigurationError: An option is wrong.
@@ -88,6 +94,7 @@ class BaseClient(EventEmitter):
         url: Optional[str] = None,
         conn_config: Optional[ConnectionConfig] = None,
         sdk_identifier: Optional[str] = None,
+        app: Optional[str] = None,
         resume: Union[bool, ResumePolicy] = False,
         keep_transcript: Optional[float] = None,
         handler_errors: Literal["log", "raise"] = "log",
@@ -95,7 +102,7 @@ class BaseClient(EventEmitter):
         # First of all, for the finaliser of a client whose construction fails below.
         self._session: Optional[Session] = None
         super().__init__(handler_errors=handler_errors)
-        self._connector = Connector(auth, api_key, url, conn_config, sdk_identifier, resume)
+        self._connector = Connector(auth, api_key, url, conn_config, sdk_identifier, resume, app)
         self._keep_transcript = checked("keep_transcript", keep_transcript, SECONDS)
         self._recorder: Optional[Recorder] = None
         self._pid = os.getpid()
@@ -103,6 +110,7 @@ class BaseClient(EventEmitter):
         self._current_lock = new_lock()
         self._opener: Optional[object] = None  # a token of the call that is opening a session
         self._closed_while_opening = self._stop_while_opening = False
+        self._coming_id: Optional[str] = None  # that of the first session, for who asks before there is one
 
     # -- the session ---------------------------------------------------------------------------------
 
@@ -191,18 +199,35 @@ class BaseClient(EventEmitter):
         self._warn(message)
         session.send(message)
 
-    def get_speakers(self, *, final: bool = False) -> None:
-        """Ask for the identifiers of the speakers; a ``SpeakersResult`` answers.
+    @overload
+    def get_speakers(
+        self, *, final: Literal[False] = ..., wait: Literal[True] = ..., timeout: Optional[float] = ...
+    ) -> SpeakersResultMessage: ...
+    @overload
+    def get_speakers(
+        self, *, final: bool = ..., wait: bool = ..., timeout: Optional[float] = ...
+    ) -> Optional[SpeakersResultMessage]: ...
+    def get_speakers(
+        self, *, final: bool = False, wait: bool = True, timeout: Optional[float] = 10.0
+    ) -> Optional[SpeakersResultMessage]:
+        """Ask for the identifiers of the speakers, and return the answer, which handlers get too.
 
         Args:
-            final: Answer once, at the end of the transcript, instead of now.
+            final: Have the server answer at the end of the transcript instead of now; not waited for.
+            wait: False asks and returns None: in handlers, which would wait for themselves.
+            timeout: The most seconds to wait; None: as long as the session runs.
 
         Raises:
-            ConfigurationError: ``final`` is neither True nor False.
-            SessionError: No session is running.
+            ConfigurationError: An argument is of a wrong kind.
+            SessionError: No session is running, or this is the thread that would deliver the answer.
+            TimeoutError: Stage ``"answer"``.
         """
-        FLAG("final", final)
-        self._running().send({"message": "GetSpeakers", "final": final})
+        message, session = ask_for_speakers(final, wait, timeout), self._running()
+        if final or not wait:
+            session.send(message)
+            return None
+        answer: SpeakersResultMessage = session.ask(message, "SpeakersResult", timeout=timeout)
+        return answer
 
     def request_stop(self) -> None:
         """Ask the session to end as :meth:`stop_session` does, without waiting; safe in a signal handler."""
@@ -225,6 +250,8 @@ class BaseClient(EventEmitter):
         if session is not None:
             session.closed = session.failure_seen = True  # who closes doesn't ask how it went
             session.connection.close()
+            if session.delivered.is_set():
+                self._tell_late(session)  # of a stream that was dropped
 
     def __enter__(self: _Self) -> _Self:
         return self
@@ -236,6 +263,8 @@ class BaseClient(EventEmitter):
         try:
             if exc_type is not None or session.streamed:
                 self.close()
+                if session.left:
+                    self._tell_late(session)
             elif session.connection.is_open:
                 self.stop_session()
             elif not session.failure_seen:
@@ -264,10 +293,14 @@ class BaseClient(EventEmitter):
     # -- what is known -------------------------------------------------------------------------------
 
     @property
-    def request_id(self) -> Optional[str]:
-        """Our id of the present or last session, sent as ``X-Request-Id``."""
+    def request_id(self) -> str:
+        """Our id of the present or last session, or of the one to come; sent as ``X-Request-Id``."""
         session = self._session
-        return session.log.request_id if session else None
+        if session is not None:
+            return session.log.request_id
+        if self._coming_id is None:
+            self._coming_id = request_id_of({})
+        return self._coming_id
 
     @property
     def session_id(self) -> Optional[str]:
@@ -299,10 +332,13 @@ class BaseClient(EventEmitter):
 
     # -- inside --------------------------------------------------------------------------------------
 
+    def _wants(self, name: str) -> bool:
+        return self._recorder is not None or super()._wants(name)
+
     def _running(self) -> Session:
         session = self._session
         if session is None:
-            raise SessionError("no session has been started; call start_session() first")
+            raise NotRunningError("no session has been started; call start_session() first")
         return session
 
     _caller = staticmethod(Caller.find)
@@ -318,6 +354,8 @@ class BaseClient(EventEmitter):
         session = self._session
         if session is not None and session.left and not session.over:
             self.close()  # should its loop go on all the same, it is told
+        if session is not None and (session.left or session.delivered.is_set()):
+            self._tell_late(session)
         self._check_free()  # before the first read of a source, which may take long
         self._stop_while_opening = False
 
@@ -333,7 +371,7 @@ class BaseClient(EventEmitter):
         """
         self._connector.check(request)
         self._warn(request.start)
-        me, before = object(), self._session
+        me, before, tried = object(), self._session, False
         try:
             try:
                 with self._current_lock:
@@ -341,6 +379,7 @@ class BaseClient(EventEmitter):
                     self._closed_while_opening = False
                     self._opener = me  # last: from here on close(), in a signal handler too, means this one
                 try:
+                    tried = True
                     return self._attempt(request, go_on, streamed)
                 except AuthenticationError:
                     if not self._connector.auth.refresh():
@@ -349,10 +388,16 @@ class BaseClient(EventEmitter):
                     return self._attempt(request, go_on, streamed)
             finally:
                 self._opened(me)
-        except BaseException:  # once more, for Ctrl-C on the way out of there
+        except BaseException as exc:  # once more, for Ctrl-C on the way out of there
             self._opened(me)
             if self._session is not before:
                 self.close()
+            session = self._session
+            if session is not None and session is not before:
+                if session.delivered.is_set():  # else its listener has begun, and tells
+                    session.tell()
+            elif tried:
+                tell_unstarted(self, exc)
             raise
 
     def _opened(self, opener: object) -> None:
@@ -363,16 +408,17 @@ class BaseClient(EventEmitter):
         """In a forked child: the session is the parent's."""
         if os.getpid() != self._pid:
             self._pid = os.getpid()
-            session, self._session, self._opener = self._session, None, None
+            session, self._session, self._opener, self._coming_id = self._session, None, None, None
             if session is not None:
                 session.connection.close()
 
     def _attempt(self, request: SessionRequest, go_on: Callable[[Session], _T], streamed: bool) -> _T:
-        log = SessionLog(logger, request_id_of(request.ws_headers))
+        coming, self._coming_id = self._coming_id, None
+        log = SessionLog(logger, request_id_of(request.ws_headers, coming))
         connection = session = None
         recorder = self._recorder
         try:
-            connection = self._connector.link(request, log, _listening(self))
+            connection = self._connector.link(request, log, interest_of(self))
             session = Session(
                 connection,
                 request.start,
@@ -381,6 +427,7 @@ class BaseClient(EventEmitter):
                 streamed=streamed,
                 keep_transcript=self._keep_transcript,
                 recording=None if recorder is None else recorder._begin(request.start, log),
+                client=weakref.ref(self),
             )
             with self._current_lock:
                 self._session = session
@@ -406,11 +453,16 @@ class BaseClient(EventEmitter):
                     session.annotate(exc)
             finally:
                 if session is not None:
-                    session.end(exc if isinstance(exc, SpeechmaticsError) else None)
+                    # Not yet told: it may be tried once more.
+                    session.end(exc if isinstance(exc, SpeechmaticsError) else None, telling=False)
             raise
 
     def _listen(self, session: Session) -> None:
         listen(session, self)
+
+    def _tell_late(self, session: Session) -> None:
+        """Tell of the end of a session that nobody delivers any more."""
+        session.tell()
 
     def _stream(self, request: SessionRequest, sources: Mapping[Optional[str], AudioSource]) -> MessageStream:
         """Open a session, start sending the sources, and give its messages; closes them if that fails."""
@@ -430,14 +482,3 @@ class BaseClient(EventEmitter):
                 source.put_back()
                 source.close()
             raise
-
-
-def _listening(client: BaseClient) -> Any:
-    """Ask a client whether anybody listens, without keeping it alive: its connection's threads hold this."""
-    reference = weakref.ref(client)
-
-    def wants(kind: str) -> bool:
-        emitter = reference()
-        return emitter is not None and (emitter._recorder is not None or emitter._wants(kind))
-
-    return wants

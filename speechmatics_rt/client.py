@@ -6,15 +6,20 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .audio import Source, open_source
 from .baseclient import BaseClient
+from .config import FLAG, checked
 from .session import (
+    SECONDS,
     UNSET,
     MessageStream,
+    Session,
     SessionRequest,
     SourceOptions,
+    UtteranceStream,
     check_timestamp,
     spelled_out,
+    with_turns,
 )
-from .transcript import Transcript
+from .transcript import Transcript, Utterance
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -74,12 +79,41 @@ class Client(BaseClient):
         request = SessionRequest.of(options, SourceOptions)
         return self._stream(request, {None: open_source(source, request.given_format)})
 
+    @spelled_out
+    def utterances(
+        self, source: Source, *, partials: bool = False, **options: Unpack[SourceOptions]
+    ) -> UtteranceStream:
+        """Start sending a source and return what is said as an iterator of utterances.
+
+        One is over at a pause, when another speaker goes on (with ``diarization="speaker"``), when the
+        program forces its end, and at the end of the session. Pauses are noticed by the service: after
+        0.5 s, where ``conversation_config`` says nothing else.
+
+        Args:
+            source: As for :meth:`transcribe`.
+            partials: Give also what is being said, each time that it has changed: utterances whose
+                ``ended_by`` is None, with ``partial``, the text that may still change.
+            **options: As for :meth:`transcribe`, whose errors are raised by the iteration.
+
+        Example:
+            >>> from speechmatics_rt import AudioFormat
+            >>> from speechmatics_rt.local import LocalServer
+            >>> raw = AudioFormat("pcm_s16le", 16000)
+            >>> with LocalServer() as server, Client(url=server.url) as client:
+            ...     for utterance in client.utterances(bytes(128000), audio_format=raw):
+            ...         print(utterance.text)
+            Good morning, and welcome to the reading room.
+        """
+        FLAG("partials", partials)
+        messages = self.stream(source, **with_turns(options, partials=partials))
+        return UtteranceStream(messages, partials=partials)
+
     def send_audio(self, payload: Union[bytes, bytearray, memoryview]) -> None:
         """Send one chunk of audio, of whole samples; waits while the server is too far behind.
 
         Raises:
-            AudioError: The payload is not bytes, or cuts a sample.
-            SessionError: No session is running, or its audio has ended.
+            ChunkError: The payload is not bytes, or cuts a sample.
+            NotRunningError: No session is running, or its audio has ended.
             TimeoutError: Stage ``"send"``: no acknowledgement within ``send_timeout``.
             SpeechmaticsError: What the session ended with, if it failed.
         """
@@ -98,12 +132,35 @@ class Client(BaseClient):
         """
         check_timestamp(timestamp)
         session = self._running()
+        session.send(self._forced(session, timestamp))
+
+    def finalize(
+        self, *, timestamp: Optional[float] = UNSET, timeout: Optional[float] = 5.0
+    ) -> Optional[Utterance]:
+        """End the utterance now, as :meth:`force_end_of_utterance`, and return it when it is final.
+
+        None where nothing was said since the last end of an utterance. Not for handlers, which would wait
+        for themselves.
+
+        Args:
+            timestamp: As for :meth:`force_end_of_utterance`.
+            timeout: The most seconds to wait; None: as long as the session runs.
+
+        Raises:
+            ConfigurationError: A number is none, or negative.
+            SessionError: No session is running, or this is the thread that would deliver the answer.
+            TimeoutError: Stage ``"answer"``: words are left, and the service does not finish them.
+        """
+        check_timestamp(timestamp)
+        checked("timeout", timeout, SECONDS)
+        session = self._running()
+        return session.finalize(self._forced(session, timestamp), timeout=timeout)
+
+    def _forced(self, session: Session, timestamp: Optional[float]) -> dict[str, Any]:
         if timestamp is UNSET:
             timestamp = self.audio_seconds_sent if session.bytes_per_second else None
         message: dict[str, Any] = {"message": "ForceEndOfUtterance"}
-        if timestamp is not None:
-            message["timestamp"] = timestamp
-        session.send(message)
+        return message if timestamp is None else {**message, "timestamp": timestamp}
 
     @property
     def audio_seconds_sent(self) -> float:

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import inspect
 import logging
+import weakref
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, TypeVar, Union, cast
 
 from .exceptions import ConfigurationError
+from .log import OF_A_HANDLER
 from .messages import ServerMessageType
 
 if TYPE_CHECKING:
     from .messages.handlers import HandlerDecorator
 
-__all__ = ["Callback", "EventEmitter"]
+__all__ = ["Callback", "EventEmitter", "interest_of"]
 
 logger = logging.getLogger(__name__)
 
 Callback = Callable[[Any], Any]
 Event = Union[ServerMessageType, str]
 _C = TypeVar("_C", bound=Callback)
+_NO_MESSAGES = frozenset({"SessionEnded", "Utterance"})
 
 
 class _Handler:
@@ -47,8 +50,9 @@ class EventEmitter:
 
     Args:
         handler_errors: ``"log"``: an exception in a callback is logged with its traceback and goes no
-            further. ``"raise"``: the first one of a message is raised by :meth:`emit`. In both cases the
-            other callbacks of the message still run.
+            further; where a program has configured no logging, it is printed to stderr. ``"raise"``: the
+            first one of a message is raised by :meth:`emit`. In both cases the other callbacks of the
+            message still run.
 
     Example:
         >>> emitter = EventEmitter()
@@ -84,7 +88,10 @@ class EventEmitter:
         return self._register(event, callback, once=True)
 
     def on_any(self, callback: _C) -> _C:
-        """Call ``callback`` with every message, after the callbacks of its event."""
+        """Call ``callback`` with every message, after the callbacks of its event.
+
+        ``SessionEnded`` and ``Utterance`` are events of this package, and come to their own callbacks alone.
+        """
         self._any.append(_Handler(self._checked(callback), once=False))
         return callback
 
@@ -129,9 +136,13 @@ class EventEmitter:
         """Whether anybody listens to ``name``: what nobody wants need not be delivered."""
         return bool(self._any or self._handlers.get(name))
 
+    def _hears(self, name: str) -> bool:
+        """Whether a callback of its own is registered for ``name``."""
+        return bool(self._handlers.get(name))
+
     def _due(self, name: str) -> Iterator[Callback]:
         """Give the callbacks for one message, each when it is its turn."""
-        for handler in [*self._handlers.get(name, ()), *self._any]:
+        for handler in [*self._handlers.get(name, ()), *(self._any if name not in _NO_MESSAGES else ())]:
             # Removed before it runs: of two threads that saw it, one gets it.
             if not handler.once or _remove(self._handlers.get(name, []), handler):
                 yield handler.callback
@@ -142,7 +153,8 @@ class EventEmitter:
         """Log the error of a callback, or give it to be raised if it is the first."""
         if self._handler_errors == "raise" and first is None:
             return error
-        logger.error("a handler of %s failed: %r", name, callback, exc_info=error)
+        text = "a handler of %s failed: %r"
+        logger.error(text, name, callback, exc_info=error, extra=OF_A_HANDLER)
         return first
 
     def _register(self, event: Event, callback: Optional[Callback], *, once: bool) -> Any:
@@ -163,6 +175,17 @@ class EventEmitter:
                 f"{callback!r} is a coroutine function: nothing here would await it; pass a plain function"
             )
         return callback
+
+
+def interest_of(emitter: EventEmitter) -> Callable[[str], bool]:
+    """Return what tells whether anybody listens, and does not keep the emitter alive."""
+    reference = weakref.ref(emitter)
+
+    def wants(kind: str) -> bool:
+        emitter = reference()
+        return emitter is not None and emitter._wants(kind)
+
+    return wants
 
 
 def _remove(handlers: list[_Handler], handler: _Handler) -> bool:

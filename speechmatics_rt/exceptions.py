@@ -15,7 +15,9 @@ __all__ = [
     "ConfigurationError",
     "AuthenticationError",
     "AudioError",
+    "ChunkError",
     "SessionError",
+    "NotRunningError",
     "TransportError",
     "ConnectionError",
     "ProtocolError",
@@ -117,6 +119,10 @@ class AudioError(SpeechmaticsError):
         self.channel = channel
 
 
+class ChunkError(AudioError, ValueError):
+    """What was given to ``send_audio()`` is no bytes, or cuts a sample in two. Nothing of it was sent."""
+
+
 class SessionError(SpeechmaticsError, RuntimeError):
     """A call out of turn: before the start, twice, after the end, or in a forked child."""
 
@@ -125,12 +131,16 @@ class TransportError(SpeechmaticsError):
     """The way to the server failed; see the two subclasses."""
 
 
+class NotRunningError(SessionError, TransportError):
+    """Something was to be sent, and no session runs: none was started, its audio has ended, or it is over."""
+
+
 class ConnectionError(TransportError, builtins.ConnectionError):
     """The connection could not be made, was refused with an HTTP status, or was lost.
 
     Attributes:
-        stage: Where: ``"key"``, ``"dns"``, ``"tcp"``, ``"proxy"``, ``"tls"``, ``"upgrade"``, ``"start"``,
-            ``"streaming"``, ``"draining"``, ``"keepalive"`` or ``"closing"``.
+        stage: Where: ``"key"``, ``"features"``, ``"dns"``, ``"tcp"``, ``"proxy"``, ``"tls"``, ``"upgrade"``,
+            ``"start"``, ``"streaming"``, ``"draining"``, ``"keepalive"`` or ``"closing"``.
         status: The HTTP status of a refused upgrade, or None.
         retry_after: Seconds the server asked to wait (``Retry-After``); after code 1011 what the
             documentation asks; or None.
@@ -183,7 +193,7 @@ class TimeoutError(SpeechmaticsError, builtins.TimeoutError):
     """Something took longer than allowed.
 
     Attributes:
-        stage: ``"open"``, ``"start"``, ``"send"``, ``"end"`` or ``"whole"``.
+        stage: ``"open"``, ``"start"``, ``"send"``, ``"answer"``, ``"end"`` or ``"whole"``.
         seconds: The limit that was passed.
     """
 

@@ -6,9 +6,35 @@ import logging
 from collections.abc import MutableMapping
 from typing import Any, Optional
 
-__all__ = ["SessionLog", "wire"]
+__all__ = ["OF_A_HANDLER", "SessionLog", "wire"]
 
-logging.getLogger("speechmatics_rt").addHandler(logging.NullHandler())
+OF_A_HANDLER = {"of_a_handler": True}  # the ``extra`` of a record that nobody may miss
+
+
+class _Quiet(logging.NullHandler):
+    """Print nothing, as a library should, but what would stay invisible: an error in a program's own handler.
+
+    Where the program has configured no logging, that goes where Python's last resort sends it, to stderr.
+    """
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        last_resort = logging.lastResort
+        if getattr(record, "of_a_handler", False) and last_resort is not None:
+            logger = logging.getLogger(record.name)
+            if record.levelno >= last_resort.level and not self._is_configured(logger):
+                last_resort.handle(record)
+        return True
+
+    def _is_configured(self, logger: Optional[logging.Logger]) -> bool:
+        """Whether a record of that logger has reached other handlers, or was meant to reach none."""
+        while logger is not None:
+            if not logger.propagate or any(handler is not self for handler in logger.handlers):
+                return True
+            logger = logger.parent
+        return False
+
+
+logging.getLogger("speechmatics_rt").addHandler(_Quiet())
 
 # Transcripts and vocabulary are personal data: they are logged here and nowhere else, so that a program
 # can log everything about its sessions without logging what was said.

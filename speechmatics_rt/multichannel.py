@@ -7,20 +7,24 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .audio import AudioSource, Source, open_source
 from .baseclient import BaseClient
-from .config import AudioFormat
+from .config import FLAG, AudioFormat, checked
 from .exceptions import AudioError, ConfigurationError
 from .session import (
+    SECONDS,
     UNSET,
     MessageStream,
+    Session,
     SessionOptions,
     SessionRequest,
     SourceOptions,
+    UtteranceStream,
     check_label,
     check_timestamp,
     labels_of,
     spelled_out,
+    with_turns,
 )
-from .transcript import Transcript
+from .transcript import Transcript, Utterance
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -85,6 +89,15 @@ class MultiChannelClient(BaseClient):
         request = SessionRequest.of(options, SourceOptions, labels_of(sources, "sources"))
         return self._stream(request, _open_sources(sources, request.given_format))
 
+    @spelled_out
+    def utterances(
+        self, sources: Mapping[str, Source], *, partials: bool = False, **options: Unpack[SourceOptions]
+    ) -> UtteranceStream:
+        """Start sending all sources and return what is said on them, as :meth:`Client.utterances`."""
+        FLAG("partials", partials)
+        messages = self.stream(sources, **with_turns(options, partials=partials))
+        return UtteranceStream(messages, partials=partials)
+
     def send_audio(self, channel: str, payload: Union[bytes, bytearray, memoryview]) -> None:
         """Send one chunk of audio on a channel. Raises as :meth:`Client.send_audio`."""
         check_label(channel)
@@ -114,6 +127,22 @@ class MultiChannelClient(BaseClient):
             ConfigurationError: The timestamp is no number, or negative; or the label is no string.
             SessionError: No session is running.
         """
+        session, message = self._forced(channel, timestamp)
+        session.send(message)
+
+    def finalize(
+        self,
+        *,
+        channel: Optional[str] = None,
+        timestamp: Optional[float] = UNSET,
+        timeout: Optional[float] = 5.0,
+    ) -> Optional[Utterance]:
+        """End the utterance of a channel now, and return it when it is final. As :meth:`Client.finalize`."""
+        checked("timeout", timeout, SECONDS)
+        session, message = self._forced(channel, timestamp)
+        return session.finalize(message, channel=channel, timeout=timeout)
+
+    def _forced(self, channel: Optional[str], timestamp: Optional[float]) -> tuple[Session, dict[str, Any]]:
         check_timestamp(timestamp)
         if channel is not None:
             check_label(channel)
@@ -126,7 +155,7 @@ class MultiChannelClient(BaseClient):
             message["channel"] = channel
         if timestamp is not None:
             message["timestamp"] = timestamp
-        session.send(message)
+        return session, message
 
 
 def _open_sources(

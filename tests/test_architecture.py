@@ -40,8 +40,8 @@ HOUSE: dict[str, set[str]] = {
         "messages",
         "config",
     },
-    "baseclient": {"session", "auth", "audio", "transcript", "events", "config"},
-    "client": {"baseclient", "session", "audio", "transcript"},
+    "baseclient": {"session", "auth", "audio", "transcript", "events", "messages", "config"},
+    "client": {"baseclient", "session", "audio", "transcript", "config"},
     "multichannel": {"baseclient", "session", "audio", "transcript", "config"},
     "many": {"multichannel", "client", "baseclient", "session", "auth", "audio", "transcript", "config"},
     "aio": {

@@ -26,6 +26,7 @@ from speechmatics_rt import (
     TimeoutError,
     TranscriptionError,
 )
+from speechmatics_rt.exceptions import ChunkError, NotRunningError
 from speechmatics_rt.local import Fault, LocalServer
 
 PCM = AudioFormat("pcm_s16le", 16000)
@@ -53,6 +54,7 @@ ADVICE: list[tuple[SpeechmaticsError, bool, Optional[float]]] = [
     (TimeoutError("", stage="start"), True, None),
     (TimeoutError("", stage="send"), True, None),
     (TimeoutError("", stage="end"), True, None),
+    (TimeoutError("", stage="answer"), True, None),
     (TimeoutError("", stage="whole"), False, None),
     (TranscriptionError("", type="quota_exceeded", code=4005), True, 5.0),
     (TranscriptionError("", type="job_error"), True, 5.0),
@@ -72,7 +74,9 @@ ADVICE: list[tuple[SpeechmaticsError, bool, Optional[float]]] = [
     (ProtocolError("", code=1002), False, None),
     (ConfigurationError(""), False, None),
     (AudioError(""), False, None),
+    (ChunkError(""), False, None),
     (SessionError(""), False, None),
+    (NotRunningError(""), False, None),
 ]
 
 

@@ -26,6 +26,7 @@ from speechmatics_rt import (
     ResumePolicy,
     StaticKeyAuth,
     TranscriptionConfig,
+    available_features,
     split_channels,
     transcribe_many,
 )
@@ -44,6 +45,7 @@ CLIENT: dict[str, list[Any]] = {
     "url": ["", 5, "https://h/v2", "h", [], b"wss://h/v2"],
     "conn_config": [{}, {"open_timeout": 5}, 5, "x", ConnectionConfig],
     "sdk_identifier": NO_TEXT,
+    "app": NO_TEXT,
     "keep_transcript": ["3600", "", -1, NAN, True, []],
     "resume": ["yes", "", 1, 0, None, {}, ResumePolicy],
     "handler_errors": ["", "no", None, 5, []],
@@ -111,7 +113,19 @@ case("start_session", SESSION, lambda options: single.start_session(**options))
 case("transcribe", SOURCE, lambda options: single.transcribe(Unread(), **options))
 case("stream", SOURCE, lambda options: single.stream(Unread(), **options))
 case("stop_session", {"timeout": NO_SECONDS}, lambda options: single.stop_session(**options))
-case("get_speakers", {"final": ["yes", 1, 0, None]}, lambda options: single.get_speakers(**options))
+NO_FLAG = ["yes", 1, 0, None]
+ASKED = {"final": NO_FLAG, "wait": NO_FLAG, "timeout": NO_SECONDS}
+# A session that is not there would be said first.
+case("utterances", {"partials": NO_FLAG}, lambda options: single.utterances(Unread(), **options))
+case("utterances", SOURCE, lambda options: single.utterances(Unread(), **options))
+case("channels: utterances", {"partials": NO_FLAG}, lambda o: several.utterances(UNREAD, **o))
+case("async utterances", {"partials": NO_FLAG}, lambda options: awaited.utterances(Unread(), **options))
+case("get_speakers", ASKED, lambda options: single.get_speakers(**options))
+case("async get_speakers", ASKED, lambda options: on_loop(awaited.get_speakers(**options)))
+FINALIZED = {"timestamp": NO_SECONDS, "timeout": NO_SECONDS}
+case("finalize", FINALIZED, lambda options: single.finalize(**options))
+case("async finalize", FINALIZED, lambda options: on_loop(awaited.finalize(**options)))
+case("channels: finalize", {"timeout": NO_SECONDS}, lambda options: several.finalize(**options))
 case("force", NO_MOMENT, lambda options: single.force_end_of_utterance(**options))
 case("send_message", {"message": [5, "x", None, {}, {"message": 5}]}, lambda o: single.send_message(**o))
 
@@ -150,6 +164,9 @@ KEY = {
     "request_id": ["", "a b", "a\n", 5],
 }
 case("JWTAuth", KEY, lambda options: JWTAuth(**options))
+case("JWTAuth.token", {"at_least": NO_SECONDS}, lambda options: JWTAuth("key").token(**options))
+FEATURES = {"url": [url for url in CLIENT["url"] if url != []], "conn_config": CLIENT["conn_config"]}
+case("available_features", FEATURES, lambda options: available_features(**options))
 case("split_channels", {"labels": LABELS}, lambda options: split_channels("nowhere.wav", **options))
 case(
     "Recorder",

@@ -11,33 +11,37 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Callable, Literal, NoReturn, Optional, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, Literal, NoReturn, Optional, TypeVar, Union, overload
 
-from ..audio import Microphone
-from ..config import AudioFormat, Caller, ConnectionConfig, ResumePolicy
-from ..exceptions import SpeechmaticsError, no_pickle
-from ..messages import ServerMessage
-from ..protocol import ACKNOWLEDGEMENTS
+from ..config import FLAG, Caller, ConnectionConfig, ResumePolicy, checked
+from ..exceptions import SpeechmaticsError, TimeoutError, no_pickle
+from ..messages import SpeakersResultMessage
 from ..session import (
     NO_PICKLE,
+    SECONDS,
     UNSET,
-    MessageStream,
+    Session,
     SessionOptions,
     SourceOptions,
+    ask_for_speakers,
     check_label,
     check_timestamp,
+    session_ended,
     spelled_out,
+    with_turns,
 )
 from ..stats import SessionStats
-from ..transcript import Transcript
-from .bridge import AwaitedAuth, Bridge, in_thread, is_coroutine_method, step_of
+from ..transcript import Transcript, Utterance
+from .bridge import AwaitedAuth, in_thread, is_coroutine_method
 from .core import BlockingCore, SeveralCore, SingleCore
 from .dispatch import AsyncEmitter, Dispatcher, listen
+from .stream import AsyncMessageStream
+from .utterances import AsyncUtteranceStream
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-__all__ = ["AsyncClient", "AsyncMessageStream", "AsyncMicrophone", "AsyncMultiChannelClient"]
+__all__ = ["AsyncClient", "AsyncMultiChannelClient"]
 
 _T = TypeVar("_T")
 _Self = TypeVar("_Self", bound="_AsyncBase")
@@ -62,6 +66,7 @@ class _AsyncBase(AsyncEmitter):
         url: Optional[str] = None,
         conn_config: Optional[ConnectionConfig] = None,
         sdk_identifier: Optional[str] = None,
+        app: Optional[str] = None,
         resume: Union[bool, ResumePolicy] = False,
         keep_transcript: Optional[float] = None,
         handler_errors: Literal["log", "raise"] = "log",
@@ -76,6 +81,7 @@ class _AsyncBase(AsyncEmitter):
             url=url,
             conn_config=conn_config,
             sdk_identifier=sdk_identifier,
+            app=app,
             resume=resume,
             keep_transcript=keep_transcript,
         )
@@ -106,9 +112,27 @@ class _AsyncBase(AsyncEmitter):
         self._behind.caller = Caller.find()
         await self._in_turn(self._client.update_config, **changes)
 
-    async def get_speakers(self, *, final: bool = False) -> None:
-        """Ask for the identifiers of the speakers; a ``SpeakersResult`` answers."""
-        await self._in_turn(self._client.get_speakers, final=final)
+    @overload
+    async def get_speakers(
+        self, *, final: Literal[False] = ..., wait: Literal[True] = ..., timeout: Optional[float] = ...
+    ) -> SpeakersResultMessage: ...
+    @overload
+    async def get_speakers(
+        self, *, final: bool = ..., wait: bool = ..., timeout: Optional[float] = ...
+    ) -> Optional[SpeakersResultMessage]: ...
+    async def get_speakers(
+        self, *, final: bool = False, wait: bool = True, timeout: Optional[float] = 10.0
+    ) -> Optional[SpeakersResultMessage]:
+        """Ask for the identifiers of the speakers, and return the answer.
+
+        As :meth:`BaseClient.get_speakers`.
+        """
+        message = ask_for_speakers(final, wait, timeout)
+        if final or not wait:
+            await self._in_turn(self._behind._running().send, message)
+            return None
+        answer: SpeakersResultMessage = await self._ask(message, "SpeakersResult", timeout=timeout)
+        return answer
 
     def request_stop(self) -> None:
         """Ask the session to end, without waiting; for ``loop.add_signal_handler``, and safe anywhere."""
@@ -123,6 +147,18 @@ class _AsyncBase(AsyncEmitter):
 
     async def __aexit__(self, exc_type: Optional[type[BaseException]], *_: object) -> None:
         await self._call(self._client.__exit__, exc_type, None, None)
+        if self._dispatcher is not None and self._dispatcher.session.delivered.is_set():
+            await self._dispatcher.tell()  # of the end of a stream that was dropped
+
+    async def _tell_late(self) -> None:
+        """Tell of the end of a stream whose loop was left."""
+        dispatcher = self._dispatcher
+        if (
+            dispatcher is not None
+            and dispatcher.session.streamed
+            and not dispatcher.session.connection.is_open
+        ):
+            await dispatcher.tell()
 
     def __repr__(self) -> str:
         return repr(self._client).replace(type(self._client).__name__, type(self).__name__, 1)
@@ -133,8 +169,8 @@ class _AsyncBase(AsyncEmitter):
     # -- what is known -------------------------------------------------------------------------------
 
     @property
-    def request_id(self) -> Optional[str]:
-        """Our id of the present or last session, sent as ``X-Request-Id``."""
+    def request_id(self) -> str:
+        """Our id of the present or last session, or of the one to come; sent as ``X-Request-Id``."""
         return self._behind.request_id
 
     @property
@@ -168,15 +204,25 @@ class _AsyncBase(AsyncEmitter):
         return client
 
     async def _start(self, **options: Any) -> None:
-        """Start a session by hand; a task of this loop delivers its messages."""
+        """Start a session by hand; a task of this loop delivers its messages, those of the start at once.
+
+        Waits for the handlers of RecognitionStarted without a limit of its own: they are the caller's.
+        """
         await self._open(self._client.start_session, **options)
         self._dispatcher = dispatcher = Dispatcher(self._behind._running(), self)
         dispatcher.task = asyncio.ensure_future(listen(dispatcher))
+        try:
+            await dispatcher.begun.wait()
+        except asyncio.CancelledError:
+            await self.close()
+            raise
 
     async def _open(self, function: Callable[..., _T], *args: Any, **options: Any) -> _T:
         """Open a session; if that fails, handlers hear what the server said."""
         if self._auth is not None:
             self._auth.loop = asyncio.get_running_loop()
+        if self._dispatcher is not None and self._dispatcher.session.delivered.is_set():
+            await self._dispatcher.tell()  # of the end of a stream that was dropped
         self._behind.unheard = []
         self._behind.caller = Caller.find()
         try:
@@ -184,6 +230,9 @@ class _AsyncBase(AsyncEmitter):
         except SpeechmaticsError:
             for message in self._behind.unheard:
                 await self.deliver(message)
+            raise
+        except asyncio.CancelledError:
+            await self.deliver(session_ended(None))
             raise
         self._turn = asyncio.Lock()  # now: a call that is refused leaves that of the running session alone
         return opened
@@ -208,6 +257,33 @@ class _AsyncBase(AsyncEmitter):
             raise
         finally:
             results.clear()
+
+    async def _ask(
+        self,
+        message: Mapping[str, Any],
+        kind: str,
+        *,
+        channel: Optional[str] = None,
+        timeout: Optional[float],
+    ) -> Any:
+        """Send a message and wait for its answer, which the loop delivers meanwhile."""
+        session, dispatcher = self._behind._running(), self._dispatcher
+        if dispatcher is not None and dispatcher.runs_on(asyncio.current_task()):
+            session.refuse_to_wait(message)
+        with session.answers.expect(kind, channel) as answer:
+            await self._in_turn(session.send, message)
+            await in_thread(answer.over.wait, timeout)
+        return session.answered(answer, message, timeout)
+
+    async def _finalize(
+        self, session: Session, message: dict[str, Any], channel: Optional[str], timeout: Optional[float]
+    ) -> Optional[Utterance]:
+        utterance: Optional[Utterance] = None
+        try:
+            utterance = await self._ask(message, "EndOfUtterance", channel=channel, timeout=timeout)
+        except TimeoutError as exc:
+            session.check_unsaid(exc, channel)
+        return utterance
 
     async def _send_audio(self, payload: _Payload, channel: Optional[str] = None) -> None:
         session = self._behind._running()
@@ -239,6 +315,7 @@ class AsyncClient(_AsyncBase):
 
     Example:
         >>> import asyncio
+        >>> from speechmatics_rt import AudioFormat
         >>> from speechmatics_rt.local import LocalServer
         >>> async def main(url):
         ...     async with AsyncClient(url=url) as client:
@@ -253,7 +330,11 @@ class AsyncClient(_AsyncBase):
 
     @spelled_out
     async def start_session(self, **options: Unpack[SessionOptions]) -> None:
-        """Connect and start recognition. Arguments and errors as :meth:`Client.start_session`."""
+        """Connect and start recognition; return when audio may be sent and the start has been handled.
+
+        That is when the handlers of ``RecognitionStarted``, and of an ``Info`` or ``Warning`` before it, have
+        run. Arguments and errors as :meth:`Client.start_session`.
+        """
         await self._start(**options)
 
     @spelled_out
@@ -287,6 +368,24 @@ class AsyncClient(_AsyncBase):
         check_timestamp(timestamp)
         await self._in_turn(self._client.force_end_of_utterance, timestamp=timestamp)
 
+    async def finalize(
+        self, *, timestamp: Optional[float] = UNSET, timeout: Optional[float] = 5.0
+    ) -> Optional[Utterance]:
+        """End the utterance now, and return it when it is final. As :meth:`Client.finalize`."""
+        check_timestamp(timestamp)
+        checked("timeout", timeout, SECONDS)
+        session = self._behind._running()
+        return await self._finalize(session, self._client._forced(session, timestamp), None, timeout)
+
+    @spelled_out
+    def utterances(
+        self, source: Any, *, partials: bool = False, **options: Unpack[SourceOptions]
+    ) -> AsyncUtteranceStream:
+        """Return what is said as an asynchronous iterator of utterances. As :meth:`Client.utterances`."""
+        FLAG("partials", partials)
+        messages = AsyncMessageStream(self, source, with_turns(options, partials=partials))
+        return AsyncUtteranceStream(messages, partials=partials)
+
     @property
     def audio_seconds_sent(self) -> float:
         """Seconds of audio sent in the present or last session; 0 for format ``file``."""
@@ -301,6 +400,7 @@ class AsyncMultiChannelClient(_AsyncBase):
 
     Example:
         >>> import asyncio
+        >>> from speechmatics_rt import AudioFormat
         >>> from speechmatics_rt.local import LocalServer
         >>> calls = {"caller": bytes(96000), "agent": bytes(64000)}
         >>> async def main(url):
@@ -350,108 +450,23 @@ class AsyncMultiChannelClient(_AsyncBase):
         check_timestamp(timestamp)
         await self._in_turn(self._client.force_end_of_utterance, channel=channel, timestamp=timestamp)
 
+    async def finalize(
+        self,
+        *,
+        channel: Optional[str] = None,
+        timestamp: Optional[float] = UNSET,
+        timeout: Optional[float] = 5.0,
+    ) -> Optional[Utterance]:
+        """End the utterance of a channel now, and return it when it is final. As :meth:`Client.finalize`."""
+        checked("timeout", timeout, SECONDS)
+        session, message = self._client._forced(channel, timestamp)
+        return await self._finalize(session, message, channel, timeout)
 
-class AsyncMicrophone(Microphone):
-    """A microphone whose ``read`` is awaited, for programs that send the chunks themselves.
-
-    As the source of ``transcribe()`` or ``stream()`` a :class:`Microphone` does as well, on either kind of
-    client, and costs less: the thread that feeds the session reads it.
-    """
-
-    async def read(self, size: int) -> bytes:  # type: ignore[override]  # that is what it is for
-        """Record ``size`` bytes. As :meth:`Microphone.read`; if it is cancelled they are lost."""
-        return await in_thread(super().read, size)
-
-
-class AsyncMessageStream:
-    """The messages of one session: ``async for message in client.stream(source)``.
-
-    Each message is delivered to its handlers first and then returned, as by :class:`MessageStream`. Leaving
-    it unfinished ends the session: by ``async with``, ``close()`` or cancellation, or by dropping it.
-    """
-
-    def __init__(self, client: _AsyncBase, source: Any, options: Mapping[str, Any]) -> None:
-        self._client = client
-        self._source = source
-        self._options = options
-        self._bridges: list[Bridge] = []
-        self._messages: Optional[MessageStream] = None  # never iterated; it warns if it is dropped
-        self._dispatcher: Optional[Dispatcher] = None
-
-    @property
-    def transcript(self) -> Transcript:
-        """What was heard so far; complete when the iteration has ended."""
-        return Transcript() if self._messages is None else self._messages.transcript
-
-    async def __aenter__(self) -> AsyncMessageStream:
-        await self._open()
-        return self
-
-    async def __aexit__(self, exc_type: Optional[type[BaseException]], *_: object) -> None:
-        await self.close()
-        if exc_type is not None:
-            await self._put_back()
-
-    async def _put_back(self) -> None:
-        """Let a second attempt see the whole of the source; on a thread, as that may need the loop."""
-        if self._messages is not None:
-            await in_thread(self._messages.put_back)
-
-    def __aiter__(self) -> AsyncMessageStream:
-        return self
-
-    async def __anext__(self) -> ServerMessage:
-        dispatcher = self._dispatcher or await self._open()
-        dispatcher.task = asyncio.current_task()
-        try:
-            while True:
-                message = await dispatcher.take()
-                if message is None:
-                    raise StopAsyncIteration
-                kind = message["message"]  # a handler may do with its message what it likes
-                await dispatcher.deliver(message)
-                if kind not in ACKNOWLEDGEMENTS:
-                    return message  # type: ignore[return-value]  # what is in it is for the server to say
-        except asyncio.CancelledError:
-            await self.close()
-            raise
-        except SpeechmaticsError:
-            await self._put_back()
-            raise
-
-    async def finish(self) -> Transcript:
-        """Run to the end of the transcript and return it."""
-        async with self:
-            async for _ in self:
-                pass
-        return self.transcript
-
-    async def close(self) -> None:
-        """End the session if it still runs; what had not arrived is lost."""
-        for bridge in self._bridges:
-            bridge.close()
-        if self._messages is not None and not self._messages._session.delivered.is_set():
-            await in_thread(self._messages.close)
-
-    async def _open(self) -> Dispatcher:
-        client, source = self._client, self._bridged(self._source)
-        try:
-            self._messages = messages = await client._open(client._client.stream, source, **self._options)
-        except BaseException:
-            await self.close()
-            raise
-        dispatcher = Dispatcher(messages._session, client, messages._deadline, messages._timeout)
-        self._dispatcher = client._dispatcher = dispatcher
-        return dispatcher
-
-    def _bridged(self, source: Any) -> Any:
-        """Make asynchronous sources such as a thread can read."""
-        if isinstance(source, Mapping):
-            return {label: self._bridged(one) for label, one in source.items()}
-        given = self._options.get("audio_format")
-        size = (AudioFormat() if given is None else AudioFormat.of(given, "audio_format")).chunk_size
-        step = step_of(source, size)
-        if step is None:
-            return source
-        self._bridges.append(Bridge(step, source))
-        return self._bridges[-1]
+    @spelled_out
+    def utterances(
+        self, sources: Mapping[str, Any], *, partials: bool = False, **options: Unpack[SourceOptions]
+    ) -> AsyncUtteranceStream:
+        """Return what is said as an asynchronous iterator of utterances. As :meth:`Client.utterances`."""
+        FLAG("partials", partials)
+        messages = AsyncMessageStream(self, sources, with_turns(options, partials=partials))
+        return AsyncUtteranceStream(messages, partials=partials)

@@ -33,10 +33,17 @@ class BlockingCore(BaseClient):
 
     def _wants(self, name: str) -> bool:
         client = self._awaited()
-        return client is not None and client._wants(name)
+        return self._recorder is not None or (client is not None and client._wants(name))
+
+    def _hears(self, name: str) -> bool:
+        client = self._awaited()
+        return client is not None and client._hears(name)
 
     def _listen(self, session: Session) -> None:
         """Start no thread: the task of :func:`listen` does what it would do."""
+
+    def _tell_late(self, session: Session) -> None:
+        """Leave that to the one that is awaited, too."""
 
 
 class SingleCore(BlockingCore, Client):

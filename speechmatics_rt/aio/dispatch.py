@@ -98,6 +98,7 @@ class Dispatcher:
     ) -> None:
         self.session = session
         self.task: Optional[asyncio.Future[Any]] = None  # the one that runs the handlers
+        self.begun = asyncio.Event()  # the handlers of RecognitionStarted have run, or never will
         self._emitter = weakref.ref(emitter)
         self._deadline = deadline
         self._timeout = timeout
@@ -160,12 +161,34 @@ class Dispatcher:
         emitter = self._emitter()
         if emitter is not None:
             await emitter.deliver(message)
+            if self.session.utterances_over:
+                for event in self.session.events():
+                    await emitter.deliver(event)
 
     async def end(self, failure: Optional[SpeechmaticsError] = None) -> None:
         """Note that nothing more will be delivered, and close."""
         if self._alarm is not None:
             self._alarm.cancel()
-        await in_thread(self.session.conclude, failure, self._deadline)
+        session = self.session
+        try:
+            await in_thread(session.wind_up, failure, self._deadline)
+        finally:
+            try:
+                session.note(failure)
+                await self.tell()
+            finally:
+                session.end(telling=False)
+
+    async def tell(self) -> None:
+        """Run the handlers of ``SessionEnded``, once, on the loop."""
+        emitter = self._emitter()
+        if emitter is None:
+            return
+        for event in self.session.last_events():
+            try:
+                await emitter.deliver(event)
+            except Exception as exc:  # noqa: BLE001  # handler_errors="raise": after the session's own
+                self.session.handler_failed(exc)
 
 
 async def listen(dispatcher: Dispatcher) -> None:
@@ -176,10 +199,13 @@ async def listen(dispatcher: Dispatcher) -> None:
             message = await dispatcher.take()
             if message is None:
                 break
+            kind = message["message"]  # a handler may do with its message what it likes
             try:
                 await dispatcher.deliver(message)
             except Exception as exc:  # noqa: BLE001  # handler_errors="raise": stop_session() raises it
                 session.handler_failed(exc)
+            if kind == "RecognitionStarted":
+                dispatcher.begun.set()
     except SpeechmaticsError as exc:
         if not isinstance(exc, SessionError):
             session.log.error("the session failed: %s", exc)  # noqa: TRY400  # stop_session() raises it
@@ -188,3 +214,5 @@ async def listen(dispatcher: Dispatcher) -> None:
         session.connection.fail(failure)
         await dispatcher.end(failure)
         raise
+    finally:
+        dispatcher.begun.set()

@@ -8,7 +8,7 @@ import time
 import warnings
 from typing import Any, Optional, TypedDict, TypeVar
 
-from ..config import number, plain, refused
+from ..config import Caller, number, plain, refused
 from ..exceptions import AudioError, ConfigurationError
 from ..locks import SLICE, new_lock
 
@@ -45,7 +45,8 @@ class Microphone:
 
     A source by its blocking :meth:`read`; also an iterator of chunks, and a context manager that starts and
     stops. Any thread may read, one at a time, and any may stop. In an event loop, give it to
-    ``AsyncClient.transcribe()`` as it is, or use :class:`AsyncMicrophone`, whose ``read`` is awaited.
+    ``AsyncClient.transcribe()`` as it is, or use :class:`AsyncMicrophone`, whose ``read`` is awaited (in
+    ``speechmatics_rt.aio`` it is called ``Microphone``).
 
     What nobody reads waits in a buffer of 60 s. When that is full the oldest audio is dropped: who comes
     back after a long pause wants to hear what is being said now. The loss is counted and logged.
@@ -55,6 +56,7 @@ class Microphone:
         channels: 1, since the service takes one.
         chunk_size: Frames (samples, not bytes) that the device delivers at a time: 160 are 10 ms at 16 kHz.
         device_index: Which device, see :meth:`list_devices`; the system's default without it.
+        loop: Ignored, with a DeprecationWarning: no event loop is needed.
 
     Attributes:
         overflows: How often audio was lost since :meth:`start`.
@@ -76,7 +78,10 @@ class Microphone:
         channels: int = 1,
         chunk_size: int = 160,
         device_index: Optional[int] = None,
+        loop: Any = None,
     ) -> None:
+        if loop is not None:
+            Caller.find().warn("Microphone(loop=...) is ignored: no event loop is needed", DeprecationWarning)
         if isinstance(channels, bool) or channels != 1:
             raise refused("channels", channels, "1, since the service takes audio of one channel")
         self._sample_rate = _count("sample_rate", sample_rate)
@@ -154,19 +159,19 @@ class Microphone:
 
     # -- reading -------------------------------------------------------------------------------------
 
-    def read(self, size: int) -> bytes:
-        """Return ``size`` bytes of audio, when so much is recorded; fewer, then ``b""``, after :meth:`stop`.
+    def read(self, chunk_size: int) -> bytes:
+        """Return so many bytes of audio, when they are recorded; fewer, then ``b""``, after :meth:`stop`.
 
         Args:
-            size: In bytes, two for each frame; an odd one is rounded down.
+            chunk_size: In bytes, two for each frame; an odd one is rounded down.
 
         Raises:
             AudioError: It was never started, or the device delivers nothing any more.
         """
-        wanted = size - size % _SAMPLE
+        wanted = chunk_size - chunk_size % _SAMPLE
         if wanted <= 0:
             raise ConfigurationError(
-                f"read({size}): a frame has {_SAMPLE} bytes, so ask for at least as many"
+                f"read({chunk_size}): a frame has {_SAMPLE} bytes, so ask for at least as many"
             )
         recording = self._recording
         if recording is None:

@@ -62,8 +62,8 @@ class Proxy:
         raise NotImplementedError
 
 
-def fault_of(channel: Optional[str], text: str) -> AudioError:
-    return AudioError(text if channel is None else f"channel {channel!r}: {text}", channel=channel)
+def fault_of(channel: Optional[str], text: str, *, kind: type[AudioError] = AudioError) -> AudioError:
+    return kind(text if channel is None else f"channel {channel!r}: {text}", channel=channel)
 
 
 class Reading:

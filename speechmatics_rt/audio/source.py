@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Callable, Optional
 
 from ..config import AudioEncoding, AudioFormat
-from ..exceptions import AudioError
+from ..exceptions import AudioError, ChunkError
 from ..log import SessionLog
 from . import wav
 from .gather import gathered
@@ -165,13 +165,14 @@ def check_chunk(payload: Block, audio_format: AudioFormat, *, channel: Optional[
     """Return a caller's chunk as something whose length counts bytes.
 
     Raises:
-        AudioError: It isn't bytes, or cuts a raw sample in two.
+        ChunkError: It isn't bytes, or cuts a raw sample in two.
     """
     if type(payload) is not bytes and type(payload) is not bytearray:
-        payload = as_bytes(payload, partial(fault_of, channel))
+        payload = as_bytes(payload, partial(fault_of, channel, kind=ChunkError))
     encoding = audio_format.encoding
     if encoding is not None and len(payload) % _SAMPLE_SIZE[encoding]:
-        raise _misaligned(f"a chunk of {len(payload)} bytes", audio_format, partial(fault_of, channel))
+        fault = partial(fault_of, channel, kind=ChunkError)
+        raise _misaligned(f"a chunk of {len(payload)} bytes", audio_format, fault)
     return payload
 
 

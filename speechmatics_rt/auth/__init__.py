@@ -1,9 +1,9 @@
-"""Which header goes to which host: keys in ``base``, temporary keys in ``jwt``."""
+"""Which header goes to which host: keys in ``base``, temporary keys, and pages that need none, in ``jwt``."""
 
 from __future__ import annotations
 
 from .base import AuthBase, NoAuth, StaticKeyAuth, checked_key, headers_for
-from .jwt import JWTAuth
+from .jwt import JWTAuth, get
 
 __all__ = [
     "AuthBase",
@@ -11,5 +11,6 @@ __all__ = [
     "NoAuth",
     "StaticKeyAuth",
     "checked_key",
+    "get",
     "headers_for",
 ]

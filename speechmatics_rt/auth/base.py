@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any, Optional
+from collections.abc import Awaitable, Mapping
+from typing import Any, Optional, Union
 from urllib.parse import parse_qs, urlsplit
 
 from ..config import ConnectionConfig, is_cloud, is_loopback
@@ -39,8 +40,11 @@ class AuthBase(ABC):
     """
 
     @abstractmethod
-    def get_auth_headers(self) -> dict[str, str]:
-        """Return the headers to add to the upgrade request; called before each connection, on any thread."""
+    def get_auth_headers(self) -> Union[dict[str, str], Awaitable[dict[str, str]]]:
+        """Return the headers to add to the upgrade request; called before each connection, on any thread.
+
+        For the asyncio clients it may be a coroutine function; their loop runs it.
+        """
 
     def configure(self, conn_config: ConnectionConfig) -> None:  # noqa: B027 - there is nothing to configure
         """Hear how the client connects (proxy, TLS, timeouts), before ``get_auth_headers``."""
@@ -113,10 +117,13 @@ def headers_for(auth: AuthBase, url: str) -> dict[str, str]:
     if found and "jwt" in parse_qs(parts.query):
         return {}
     given: Any = auth.get_auth_headers()
+    if inspect.iscoroutine(given):
+        given.close()  # or it would warn that nobody has awaited it
     if not isinstance(given, Mapping):
         name = type(auth).__name__
+        hint = ", or a coroutine in an AsyncClient" if inspect.isawaitable(given) else ""
         raise ConfigurationError(
-            f"{name}.get_auth_headers() gave a {type(given).__name__}; accepted: a dict of strings"
+            f"{name}.get_auth_headers() gave a {type(given).__name__}; accepted: a dict of strings{hint}"
         )
     headers = dict(given)  # the caller adds to it, and it may be one that auth keeps
     if found and not headers and is_cloud(url):

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 from urllib.parse import urlsplit
 
-from ..config import STRING, TEXT, ConnectionConfig, checked, environment_proxy, is_loopback
+from ..config import STRING, TEXT, ConnectionConfig, checked, environment_proxy, is_loopback, number
 from ..deadline import OverdueError, call_until
 from ..exceptions import (
     AuthenticationError,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     import requests
 
-__all__ = ["JWTAuth"]
+__all__ = ["JWTAuth", "get"]
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +39,7 @@ _DEFAULT_URL = "https://mp.speechmatics.com"
 _MARGIN = 10.0  # seconds before its end at which a token is renewed: a connection takes a while to open
 _RETRY_DELAY = 0.5
 _LONGEST_ANSWER = 64 * 1024
+_LONGEST_PAGE = 16 * 1024 * 1024
 
 
 class _Token(NamedTuple):
@@ -145,6 +146,30 @@ class JWTAuth(AuthBase):
         self._given.token = token
         return {"Authorization": f"Bearer {token.value}"}
 
+    def token(self, *, at_least: Optional[float] = None) -> str:
+        """Return the temporary key itself, for a client that is not ours: that of a page, or of a telephone.
+
+        Such a client opens its session with it, in the header or as ``?jwt=``, and never sees the API key.
+
+        Args:
+            at_least: How many seconds it must still be good for; half of ``ttl`` without it. A new one is
+                fetched if that of the last call is not.
+
+        Raises:
+            ConfigurationError: ``at_least`` is no number of seconds, or more than ``ttl``.
+            SpeechmaticsError: As :meth:`get_auth_headers`.
+        """
+        ttl = self._body["ttl"]
+        checked("at_least", at_least, number(0, unit="seconds"))
+        if at_least is not None and at_least > ttl:
+            raise ConfigurationError(
+                f"at_least is {at_least:g} s, but a key lives for {ttl} s; make ttl longer"
+            )
+        token = self._good_token(ttl / 2 if at_least is None else at_least)
+        if token is None:
+            token = self._fetch(self._deadline(), after=self._token)
+        return token.value
+
     def refresh(self) -> bool:
         """Drop the token this thread was given, if nobody has replaced it yet. False if there was none."""
         # Without the lock, for which there may be a wait: at worst a new token is dropped and asked for anew.
@@ -154,9 +179,9 @@ class JWTAuth(AuthBase):
             self._token = None
         return known
 
-    def _good_token(self) -> Optional[_Token]:
+    def _good_token(self, at_least: float = 0.0) -> Optional[_Token]:
         token = self._token
-        return token if token is not None and time.monotonic() < token.good_until else None
+        return token if token is not None and time.monotonic() + at_least < token.good_until else None
 
     def _deadline(self) -> float:
         limit = self._config.open_timeout
@@ -166,8 +191,11 @@ class JWTAuth(AuthBase):
         limit = self._config.open_timeout
         return TimeoutError(f"{what} after {limit or 0:g} s", stage="open", seconds=limit)
 
-    def _fetch(self, deadline: float) -> _Token:
-        """Ask on a thread of its own, left behind at the deadline: neither DNS nor a slow body knows one."""
+    def _fetch(self, deadline: float, after: Optional[_Token] = None) -> _Token:
+        """Ask on a thread of its own, left behind at the deadline: neither DNS nor a slow body knows one.
+
+        For another token than ``after``, which is good for too short a time.
+        """
         key = self._api_key or key_from_environment()
         if not key:
             raise ConfigurationError(f"JWTAuth needs an API key: set {KEY_VARIABLE}, or pass api_key=")
@@ -178,7 +206,7 @@ class JWTAuth(AuthBase):
         def renew() -> _Token:
             with self._lock:  # while another thread asks, this one waits for that answer
                 token = self._good_token()
-                if token is None:
+                if token is None or token is after:
                     if not _remaining(deadline):
                         raise OverdueError
                     token = self._token = request.run()
@@ -275,33 +303,84 @@ class _KeyRequest(NamedTuple):
         return _Token(value, asked + seconds - min(_MARGIN, max(seconds, 0.0) / 2))
 
     def _post(self, requests: Any) -> tuple[requests.Response, bytes]:
-        # A second more than the waiting thread has: it is the one to name the timeout.
-        timeout = None if self.deadline == float("inf") else _remaining(self.deadline) + 1
-        proxy = self.config.proxy
-        if proxy is None:
-            parts = urlsplit(self.url)
-            secure = parts.scheme == "https"
-            proxy = environment_proxy(secure, parts.hostname or "", parts.port or (443 if secure else 80))
-        with requests.Session() as http:
-            if self.config.ssl_context is not None:
-                http.mount("https://", _adapter(self.config.ssl_context))
-            answer = http.post(
-                self.url,
-                params={"type": "rt"},
-                json=self.body,
-                headers={"X-Request-Id": self.request_id} if self.request_id else {},
-                auth=self.bearer,
-                timeout=timeout,
-                proxies={"http": proxy, "https": proxy},  # given, even if empty: else it would look by itself
-                allow_redirects=False,  # a key follows no redirect
-                stream=True,
-            )
-            content = b""
-            for piece in answer.iter_content(8192):
-                content += piece
-                if len(content) > _LONGEST_ANSWER or not _remaining(self.deadline):
-                    break
-            return answer, content
+        return exchange(
+            requests,
+            "POST",
+            self.url,
+            self.config,
+            self.deadline,
+            most=_LONGEST_ANSWER,
+            params={"type": "rt"},
+            json=self.body,
+            headers={"X-Request-Id": self.request_id} if self.request_id else {},
+            auth=self.bearer,
+        )
+
+
+def exchange(
+    requests: Any, method: str, url: str, config: ConnectionConfig, deadline: float, *, most: int, **more: Any
+) -> tuple[requests.Response, bytes]:
+    """Make one request, with the client's proxy and TLS context; read ``most`` bytes or so of its answer."""
+    # A second more than the waiting thread has: it is the one to name the timeout.
+    timeout = None if deadline == float("inf") else _remaining(deadline) + 1
+    proxy = config.proxy
+    if proxy is None:
+        parts = urlsplit(url)
+        secure = parts.scheme == "https"
+        proxy = environment_proxy(secure, parts.hostname or "", parts.port or (443 if secure else 80))
+    with requests.Session() as http:
+        if config.ssl_context is not None:
+            http.mount("https://", _adapter(config.ssl_context))
+        answer = http.request(
+            method,
+            url,
+            timeout=timeout,
+            proxies={"http": proxy, "https": proxy},  # given, even if empty: else it would look by itself
+            allow_redirects=False,  # a key follows no redirect
+            stream=True,
+            **more,
+        )
+        content = b""
+        for piece in answer.iter_content(8192):
+            content += piece
+            if len(content) > most or not _remaining(deadline):
+                break
+        return answer, content
+
+
+def get(url: str, config: ConnectionConfig, *, name: str) -> tuple[int, bytes]:
+    """Fetch a page that needs no key; return its status and its content.
+
+    Args:
+        url: Where it is.
+        config: How the client connects; ``open_timeout`` is the limit of it all.
+        name: What it is, for errors, and for the thread that fetches it.
+
+    Raises:
+        ConfigurationError: The package ``requests`` is missing.
+        ConnectionError: Stage of that name: the host can't be asked.
+        TimeoutError: Stage ``"open"``.
+    """
+    try:
+        import requests
+    except ImportError as exc:
+        text = f"{name} needs the package {exc.name}: pip install 'speechmatics-rt-sync[jwt]'"
+        raise ConfigurationError(text) from exc
+    host, limit = urlsplit(url).hostname, config.open_timeout
+    deadline = float("inf") if limit is None else time.monotonic() + limit
+
+    def ask() -> tuple[int, bytes]:
+        answer, content = exchange(requests, "GET", url, config, deadline, most=_LONGEST_PAGE)
+        return answer.status_code, content
+
+    try:
+        return call_until(deadline, ask, name=f"speechmatics-rt-page-{host}")
+    except OverdueError:
+        text = f"{host} did not answer within {limit or 0:g} s"
+        raise TimeoutError(text, stage="open", seconds=limit) from None
+    except (requests.RequestException, OSError, ValueError) as exc:
+        why = getattr(exc.args[0], "reason", exc) if exc.args else exc
+        raise ConnectionError(f"{host} can't be asked for its {name}: {why}", stage=name) from exc
 
 
 def _accepted(answer: requests.Response, content: bytes, host: Optional[str]) -> str:

@@ -54,19 +54,20 @@ def check_url(url: str) -> None:
     parse(url)
 
 
-def with_sdk(url: str, identifier: str) -> str:
-    """Add ``sm-sdk`` to the URL's query; what is there, another ``sm-sdk`` included, stays as it is.
+def with_sdk(url: str, identifier: str, app: Optional[str] = None) -> str:
+    """Add ``sm-sdk``, and ``sm-app``, to the URL's query; what is there, the same included, stays as it is.
 
     Example:
         >>> with_sdk("wss://eu.rt.speechmatics.com/v2?jwt=a%2Fb", "python 1")
         'wss://eu.rt.speechmatics.com/v2?jwt=a%2Fb&sm-sdk=python%201'
     """
     check_url(url)
-    query = urlsplit(url).query
-    if any(_name(parameter) == "sm-sdk" for parameter in query.split("&")):
-        return url
-    joint = "" if url.endswith(("?", "&")) else "&" if query else "?"
-    return f"{url}{joint}sm-sdk={quote(identifier, safe='')}"
+    for name, value in (("sm-sdk", identifier), ("sm-app", app)):
+        query = urlsplit(url).query
+        if value is not None and all(_name(parameter) != name for parameter in query.split("&")):
+            joint = "" if url.endswith(("?", "&")) else "&" if query else "?"
+            url = f"{url}{joint}{name}={quote(value, safe='')}"
+    return url
 
 
 def is_loopback(host: str) -> bool:

@@ -29,7 +29,9 @@ from .types import (
     ResumedMessage,
     ServerMessage,
     ServerMessageType,
+    SessionEndedMessage,
     SpeakersResultMessage,
+    UtteranceMessage,
     WarningMessage,
 )
 
@@ -65,6 +67,8 @@ _RecognitionPaused = Literal["RecognitionPaused", _Name.RECOGNITION_PAUSED]
 _RecognitionResumed = Literal["RecognitionResumed", _Name.RECOGNITION_RESUMED]
 _Reconnecting = Literal["Reconnecting"]
 _Resumed = Literal["Resumed"]
+_SessionEnded = Literal["SessionEnded"]
+_Utterance = Literal["Utterance"]
 
 # -- what a decorator is put on, and gives back --------------------------------------------------------
 
@@ -88,6 +92,8 @@ _OnRecognitionPaused = TypeVar("_OnRecognitionPaused", bound=_Handler[Recognitio
 _OnRecognitionResumed = TypeVar("_OnRecognitionResumed", bound=_Handler[RecognitionResumedMessage])
 _OnReconnecting = TypeVar("_OnReconnecting", bound=_Handler[ReconnectingMessage])
 _OnResumed = TypeVar("_OnResumed", bound=_Handler[ResumedMessage])
+_OnSessionEnded = TypeVar("_OnSessionEnded", bound=_Handler[SessionEndedMessage])
+_OnUtterance = TypeVar("_OnUtterance", bound=_Handler[UtteranceMessage])
 _OnOther = TypeVar("_OnOther", bound=_Handler[ServerMessage])
 
 
@@ -224,6 +230,18 @@ class HandlerDecorator(Protocol):
     def __call__(self, event: _Resumed, callback: _Taking[ResumedMessage]) -> _Callback: ...
     @overload
     def __call__(self, event: _Resumed, callback: None = None) -> Callable[[_OnResumed], _OnResumed]: ...
+    @overload
+    def __call__(self, event: _SessionEnded, callback: _Taking[SessionEndedMessage]) -> _Callback: ...
+    @overload
+    def __call__(
+        self, event: _SessionEnded, callback: None = None
+    ) -> Callable[[_OnSessionEnded], _OnSessionEnded]: ...
+    @overload
+    def __call__(self, event: _Utterance, callback: _Taking[UtteranceMessage]) -> _Callback: ...
+    @overload
+    def __call__(
+        self, event: _Utterance, callback: None = None
+    ) -> Callable[[_OnUtterance], _OnUtterance]: ...
 
     # Handlers that take a dict, and events that are not listed or not known before the program runs.
     @overload

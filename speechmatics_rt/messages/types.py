@@ -10,6 +10,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, Optional, TypedDict, Union
 
+from ..exceptions import SpeechmaticsError
+
 if TYPE_CHECKING:
     from typing_extensions import NotRequired
 
@@ -51,6 +53,8 @@ __all__ = [
     # of this package
     "ReconnectingMessage",
     "ResumedMessage",
+    "SessionEndedMessage",
+    "UtteranceMessage",
     # their parts
     "AlternativePart",
     "AudioEventEndPart",
@@ -504,6 +508,26 @@ class ResumedMessage(TypedDict):
     id: NotRequired[Optional[str]]  # of the new session
 
 
+class SessionEndedMessage(TypedDict):
+    """The last event of every session that was tried, also of one that could not start."""
+
+    message: Literal["SessionEnded"]
+    error: Optional[SpeechmaticsError]  # None: complete, or ended by the program itself
+
+
+class UtteranceMessage(TypedDict):
+    """What one speaker said, and why it is over: an :class:`Utterance` as JSON has it."""
+
+    message: Literal["Utterance"]
+    speaker: Optional[str]
+    channel: Optional[str]
+    text: str
+    start_time: float
+    end_time: float
+    ended_by: Literal["silence", "forced", "speaker", "end"]
+    words: list[dict[str, Any]]
+
+
 ServerMessage = Union[
     RecognitionStartedMessage,
     AudioAddedMessage,
@@ -525,4 +549,6 @@ ServerMessage = Union[
     RecognitionResumedMessage,
     ReconnectingMessage,
     ResumedMessage,
+    SessionEndedMessage,
+    UtteranceMessage,
 ]

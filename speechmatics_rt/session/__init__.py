@@ -7,7 +7,9 @@ options, ``latency`` measures, ``recorder`` writes a session down.
 
 from __future__ import annotations
 
+from .answers import ask_for_speakers
 from .connector import NO_PICKLE, Connector, request_id_of
+from .discovery import available_features
 from .listener import listen
 from .recorder import Recorder
 from .request import (
@@ -22,8 +24,9 @@ from .request import (
     spelled_out,
 )
 from .sender import feed
-from .session import Session
+from .session import Session, session_ended, tell_unstarted
 from .stream import MessageStream
+from .utterances import Spoken, UtteranceStream, with_turns
 
 __all__ = [
     "NO_PICKLE",
@@ -36,11 +39,18 @@ __all__ = [
     "SessionOptions",
     "SessionRequest",
     "SourceOptions",
+    "Spoken",
+    "UtteranceStream",
+    "ask_for_speakers",
+    "available_features",
     "check_label",
     "check_timestamp",
     "feed",
     "labels_of",
     "listen",
     "request_id_of",
+    "session_ended",
     "spelled_out",
+    "tell_unstarted",
+    "with_turns",
 ]

@@ -30,7 +30,7 @@ from ..network import Connection, Link, check_patches, dial, shared_context
 from ..resume import ResumingConnection, unreached
 from .request import SessionRequest
 
-__all__ = ["DEFAULT_URL", "NO_PICKLE", "Connector", "request_id_of"]
+__all__ = ["DEFAULT_URL", "NO_PICKLE", "Connector", "address", "request_id_of"]
 
 DEFAULT_URL = "wss://eu.rt.speechmatics.com/v2"
 NO_PICKLE = (
@@ -39,10 +39,15 @@ NO_PICKLE = (
 )
 
 
-def request_id_of(ws_headers: Mapping[str, str]) -> str:
-    """Return the caller's own ``X-Request-Id``, or make one."""
+def request_id_of(ws_headers: Mapping[str, str], otherwise: Optional[str] = None) -> str:
+    """Return the caller's own ``X-Request-Id``, or ``otherwise``, or make one."""
     given = (value for name, value in ws_headers.items() if name.lower() == "x-request-id")
-    return next(given, "") or str(uuid.uuid4())
+    return next(given, "") or otherwise or str(uuid.uuid4())
+
+
+def address(url: Optional[str]) -> str:
+    """Return a service's address, that of the environment or the default one without any."""
+    return url if url is not None else os.environ.get("SPEECHMATICS_RT_URL") or DEFAULT_URL
 
 
 class Connector:
@@ -60,6 +65,7 @@ class Connector:
         config: Optional[ConnectionConfig],
         sdk_identifier: Optional[str],
         resume: Union[bool, ResumePolicy],
+        app: Optional[str] = None,
     ) -> None:
         if isinstance(auth, str):  # not shown: it may well be the key
             raise ConfigurationError("auth is a string; a key is given by its name: Client(api_key=...)")
@@ -72,12 +78,14 @@ class Connector:
         if config is not None and not isinstance(config, ConnectionConfig):
             raise refused("conn_config", config, "a ConnectionConfig, or None for its defaults")
         checked("sdk_identifier", sdk_identifier, TEXT)
+        checked("app", app, TEXT)
         if not isinstance(resume, (bool, ResumePolicy)):
             raise ConfigurationError(f"resume={resume!r}: use True, False or a ResumePolicy")
         self.auth = auth if auth is not None else StaticKeyAuth(api_key)
         self.config = config if config is not None else ConnectionConfig()
         self._url = url
         self._sdk_identifier = sdk_identifier or f"python-rt-sync-v{__version__}"
+        self._app = app
         self._resume = ResumePolicy() if resume is True else resume or None
         self._doubts: set[str] = set()  # what was said
 
@@ -102,7 +110,7 @@ class Connector:
         Raises:
             ConfigurationError: That of the environment is none.
         """
-        url = self._url if self._url is not None else os.environ.get("SPEECHMATICS_RT_URL") or DEFAULT_URL
+        url = address(self._url)
         check_url(url)
         return url
 
@@ -189,8 +197,8 @@ class Connector:
                 headers["X-Request-Id"] = log.request_id
             headers.update(ws_headers)
             log.info("connecting to %s", redact(url))
-            address = with_sdk(url, self._sdk_identifier)
-            upgraded = dial(address, headers, config, deadline=min(limit, deadline))
+            target = with_sdk(url, self._sdk_identifier, self._app)
+            upgraded = dial(target, headers, config, deadline=min(limit, deadline))
             log.info("connected in %.2f s", upgraded.elapsed)
             return Connection(upgraded.sock, config, log, wants=wants)
         except SpeechmaticsError as exc:

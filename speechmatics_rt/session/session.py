@@ -6,27 +6,44 @@ import copy
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Optional
+from typing import Any, Callable, NoReturn, Optional
 
 from ..audio import Block, check_chunk
 from ..config import AudioFormat
 from ..events import EventEmitter
-from ..exceptions import SessionError, SpeechmaticsError, without_frames
+from ..exceptions import NotRunningError, SessionError, SpeechmaticsError, TimeoutError, without_frames
 from ..locks import new_lock
-from ..log import SessionLog
+from ..log import OF_A_HANDLER, SessionLog
 from ..network import Latch, Link
 from ..stats import Latency, SessionStats
-from ..transcript import Transcript
+from ..transcript import Ending, Pauses, Transcript, Utterance, Utterances
+from .answers import Answer, Answers
 from .latency import Meter
 from .recorder import Recording
 
-__all__ = ["Session"]
+__all__ = ["Session", "session_ended", "tell_unstarted"]
 
 logger = logging.getLogger(__name__)
 
+# What may end an utterance, or be an answer.
+_TURNS = {"AddTranscript", "EndOfUtterance", "EndOfTranscript", "LanguageInfo", "SpeakersResult"}
 _GRACE = 0.5  # seconds for a read of a source, or a handler, that is under way when its session has ended
+
+
+def session_ended(error: Optional[BaseException]) -> dict[str, Any]:
+    """Give the last event of a session. It has no error if the program itself ended it, by Ctrl-C too."""
+    return {"message": "SessionEnded", "error": error if isinstance(error, SpeechmaticsError) else None}
+
+
+def tell_unstarted(client: EventEmitter, error: BaseException) -> None:
+    """Run the handlers of ``SessionEnded`` for a session that never had a connection."""
+    try:
+        client.emit("SessionEnded", session_ended(error))
+    except Exception:  # handler_errors="raise": what hindered the start is raised
+        logger.exception("a handler of SessionEnded failed", extra=OF_A_HANDLER)
 
 
 class Session:
@@ -47,6 +64,7 @@ class Session:
         streamed: bool,
         keep_transcript: Optional[float] = None,
         recording: Optional[Recording] = None,
+        client: Callable[[], Optional[EventEmitter]] = lambda: None,
     ) -> None:
         self.connection = connection
         self.start = start
@@ -75,6 +93,12 @@ class Session:
         self.seconds_total: Optional[float] = None  # of audio in them, if that is known
         self._complete = False  # EndOfTranscript has come
         self._source_failure: Optional[SpeechmaticsError] = None
+        self._client = client  # who is told of the end; held weakly
+        self._untold = [True]  # emptied by who tells
+        self.answers = Answers()
+        self._pauses = Pauses()
+        self._utterances: Optional[Utterances] = None  # followed once a handler asks for them
+        self.utterances_over: deque[Utterance] = deque()  # of them, those whose handlers have not run
 
     def __repr__(self) -> str:
         sent = self.connection.seconds_sent
@@ -111,8 +135,7 @@ class Session:
         except SpeechmaticsError as exc:
             if wait:  # an event loop must not stand still
                 self._hear_out(exc)
-            self.annotate(exc)
-            raise
+            self._raise_unsent(exc)
         if sent:
             self._sent(payload, channel, seconds)
         return sent
@@ -137,8 +160,13 @@ class Session:
                 self._recording.sent(message)
         except SpeechmaticsError as exc:
             self._hear_out(exc)
-            self.annotate(exc)
-            raise
+            self._raise_unsent(exc)
+
+    def _raise_unsent(self, error: SpeechmaticsError) -> NoReturn:
+        """Raise what hindered a caller from sending; by its own name where there is no session any more."""
+        if type(error) is SessionError and self.connection.draining:
+            raise self.annotate(NotRunningError(error.text)) from error.__cause__
+        raise self.annotate(error)
 
     def _hear_out(self, error: SpeechmaticsError) -> None:
         """Let the listener take in what came before the end, so that its error carries all that was heard.
@@ -159,6 +187,9 @@ class Session:
         self.handling = True
         try:
             emitter.emit(message["message"], message)
+            if self.utterances_over:
+                for event in self.events():
+                    emitter.emit("Utterance", event)
         finally:
             self.handling = False
 
@@ -170,6 +201,29 @@ class Session:
         self._complete |= message.get("message") == "EndOfTranscript"
         with self._meter_lock:
             self._meter.received(message, time.monotonic())
+        if message["message"] in _TURNS:
+            self._follow(message)
+
+    def _follow(self, message: Mapping[str, Any]) -> None:
+        """Let those have it who follow utterances, or wait for the end of one, or for an answer."""
+        kind = message["message"]
+        for answer in self.answers.to(message) if self.answers.waiting else ():
+            ending: Ending = "forced" if message.get("forced") is True else "silence"
+            ended = kind == "EndOfUtterance"
+            answer.give(self._pauses.last(self.transcript, ending, answer.channel) if ended else message)
+        if kind == "EndOfUtterance":
+            self._pauses.end(message)
+        client = self._client()
+        if self._utterances is None:
+            if client is None or not client._hears("Utterance"):
+                return
+            self._utterances = Utterances(self.transcript.language_pack_info)
+        self.utterances_over += self._utterances.add(message)
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Give the events of utterances that are over, each once."""
+        while self.utterances_over:
+            yield {"message": "Utterance", **self.utterances_over.popleft().to_dict()}
 
     def stats(self) -> SessionStats:
         """Give the figures, up to this moment."""
@@ -204,14 +258,18 @@ class Session:
         for the close frame: with the read would go what the caller's next attempt should send.
         """
         try:
-            self.connection.close(deadline)
-            if self._is_source_read():
-                text = "an audio source is still being read, and what it gives next is lost"
-                self.log.warning(text)
-                if failure is not None:
-                    failure.args = (f"{failure.text}; {text}",)
+            self.wind_up(failure, deadline)
         finally:
             self.end(failure)
+
+    def wind_up(self, failure: Optional[SpeechmaticsError], deadline: float) -> None:
+        """Do all of :meth:`conclude` that may have to wait."""
+        self.connection.close(deadline)
+        if self._is_source_read():
+            text = "an audio source is still being read, and what it gives next is lost"
+            self.log.warning(text)
+            if failure is not None:
+                failure.args = (f"{failure.text}; {text}",)
 
     def _is_source_read(self) -> bool:
         """Wait for the threads that read sources; True if one stays."""
@@ -221,15 +279,61 @@ class Session:
                 thread.join(max(0.0, patience - time.monotonic()))
         return any(thread.is_alive() and thread is not threading.current_thread() for thread in self.senders)
 
-    def end(self, failure: Optional[SpeechmaticsError] = None) -> None:
-        """Note that nothing more will be delivered."""
-        failure = self._source_failure or failure  # the first cause wins
+    def end(self, failure: Optional[SpeechmaticsError] = None, *, telling: bool = True) -> None:
+        """Tell of the end, and note that nothing more will be delivered.
+
+        Not ``telling`` where no handler may run, in a finaliser, or where the start may be tried once more.
+        """
+        self.note(failure)
+        try:
+            if telling:
+                self.tell()
+        finally:
+            if self._recording is not None:
+                self._recording.ended(self.failure)
+            self.delivered.set()
+            self.answers.close()
+
+    def note(self, failure: Optional[SpeechmaticsError]) -> None:
+        """Keep what it ended with; the first cause wins."""
+        failure = self._source_failure or failure
         if self.failure is None and failure is not None:
             self.failure = copy.copy(failure)  # a copy has no traceback, which would keep a caller's frames
             self.failure.__cause__ = failure.__cause__
-        if self._recording is not None:
-            self._recording.ended(self.failure)
-        self.delivered.set()
+
+    def tell(self) -> None:
+        """Run the handlers of ``SessionEnded``, the last ones of this session, on this thread; once."""
+        client = self._client()
+        if client is None:
+            return
+        handling, self.handling = self.handling, True
+        try:
+            for event in self.last_events():
+                try:
+                    client.emit(event["message"], event)
+                except Exception as exc:  # noqa: BLE001  # handler_errors="raise": after the session's own
+                    self.handler_failed(exc)
+        finally:
+            self.handling = handling
+
+    def last_events(self) -> Iterator[dict[str, Any]]:
+        """Give the last utterances and ``SessionEnded`` to who asks first, and nothing to all others."""
+        try:
+            self._untold.pop()
+        except IndexError:
+            return
+        if self._utterances is not None:
+            self.utterances_over += self._utterances.end()
+        yield from self.events()
+        yield self._last_event()
+
+    def _last_event(self) -> dict[str, Any]:
+        failure = self.failure
+        if failure is None or (self.closed and isinstance(failure, SessionError)):
+            return session_ended(None)  # complete, or ended by the program itself
+        error = copy.copy(failure)
+        error.__cause__ = failure.__cause__
+        return session_ended(self._completed(error))
 
     def handler_failed(self, error: Exception) -> None:
         """Keep the first error of a handler for ``stop_session()``; its traceback goes to the log."""
@@ -239,11 +343,69 @@ class Session:
 
     def annotate(self, error: SpeechmaticsError) -> SpeechmaticsError:
         """Complete an error that is about to reach the caller: what was heard until then, and the ids."""
+        self.failure_seen |= not self.connection.is_open
+        return self._completed(error)
+
+    def _completed(self, error: SpeechmaticsError) -> SpeechmaticsError:
         error.transcript = self.transcript
         error.request_id = self.log.request_id
         error.session_id = self.connection.session_id
-        self.failure_seen |= not self.connection.is_open
         return error
+
+    def ask(
+        self,
+        message: Mapping[str, Any],
+        kind: str,
+        *,
+        channel: Optional[str] = None,
+        timeout: Optional[float],
+    ) -> Any:
+        """Send a message and wait for its answer, for ``timeout`` seconds at most.
+
+        Raises:
+            SessionError: This is the thread that delivers it.
+        """
+        if self.delivering == threading.get_ident() and not self.delivered.is_set():
+            self.refuse_to_wait(message)
+        with self.answers.expect(kind, channel) as answer:
+            self.send(message)
+            answer.over.wait(timeout)
+        return self.answered(answer, message, timeout)
+
+    def refuse_to_wait(self, message: Mapping[str, Any]) -> NoReturn:
+        """Raise what says that a wait would never end."""
+        raise SessionError(
+            f"the answer to {message['message']} can't be waited for in a handler, or in the loop over the "
+            "messages: it is delivered by what waits there; send it without waiting, and handle the answer"
+        )
+
+    def answered(self, answer: Answer, message: Mapping[str, Any], timeout: Optional[float]) -> Any:
+        """Return what an answer brought, or raise why it did not come."""
+        if answer.given:
+            return answer.value
+        if not answer.over.is_set():
+            text = f"the service did not answer {message['message']} within {timeout:g} s"
+            raise self.annotate(TimeoutError(text, stage="answer", seconds=timeout))
+        if self.failure is not None:
+            raise self.annotate(copy.copy(self.failure)) from self.failure.__cause__
+        raise self.annotate(NotRunningError(f"the session ended before {message['message']} was answered"))
+
+    def finalize(
+        self, message: Mapping[str, Any], *, channel: Optional[str] = None, timeout: Optional[float]
+    ) -> Optional[Utterance]:
+        """Force the end of an utterance, by this message, and wait for it."""
+        utterance: Optional[Utterance] = None
+        try:
+            utterance = self.ask(message, "EndOfUtterance", channel=channel, timeout=timeout)
+        except TimeoutError as exc:
+            self.check_unsaid(exc, channel)
+        return utterance
+
+    def check_unsaid(self, error: TimeoutError, channel: Optional[str]) -> None:
+        """Raise the error of a wait in vain, but where nothing was said: there a server may say nothing."""
+        words = self.transcript.partial or self._pauses.last(self.transcript, "forced", channel)
+        if words or error.stage != "answer":
+            raise error
 
     def raise_failure(self, caught: Optional[SpeechmaticsError] = None) -> None:
         """Raise what ended it, if it failed; ``caught``, which was just raised, itself if it is that."""

@@ -146,7 +146,7 @@ class MessageStream:
         session = getattr(self, "_session", None)
         if session is None or session.delivered.is_set():
             return
-        session.end()
+        session.end(telling=False)  # its client tells, when it is closed or begins anew
         session.connection.abandon()
         if not session.closed:
             text = f"a stream was dropped before its end; use 'with' or close(): {self!r}"

@@ -216,6 +216,11 @@ class Joiner:
         """Give the words that stay as they are, from so many on."""
         return self._settled[count:]
 
+    def take_settled(self) -> list[Word]:
+        """Give the words that stay as they are, and forget them."""
+        settled, self._settled, self._text = self._settled, [], ("", 0)
+        return settled
+
     def tail(self) -> list[Word]:
         """Give the words that may still change: the last one, and a mark that waits for its word."""
         return [self._word(piece) for piece in self._tail()]

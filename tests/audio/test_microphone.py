@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from speechmatics_rt import AudioError, AudioFormat, Client, ConfigurationError
-from speechmatics_rt.aio.client import AsyncClient, AsyncMicrophone
+from speechmatics_rt import AudioError, AudioFormat, Client, ConfigurationError, aio
+from speechmatics_rt.aio import AsyncClient, AsyncMicrophone
 from speechmatics_rt.audio import microphone
 from speechmatics_rt.audio.microphone import Microphone
 from speechmatics_rt.local import LocalServer
@@ -271,6 +271,35 @@ def test_its_asyncio_twin_is_awaited(device) -> None:
     with LocalServer() as server:
         assert asyncio.run(main(server.url)).text == "Good morning, and welcome"
         assert server.sessions[0].audio == audio(2, 202)
+
+
+def test_a_program_of_the_official_sdk_reads_it_as_it_did(device) -> None:
+    async def main(url):
+        mic = aio.Microphone(sample_rate=16000, chunk_size=160)
+        assert mic.start()
+        heard(device, 200)
+        asyncio.get_running_loop().call_later(0.05, mic.stop)
+        async with aio.AsyncClient(url=url) as client:
+            await client.start_session(audio_format=PCM)
+            while chunk := await mic.read(chunk_size=3200):
+                await client.send_audio(chunk)
+            await client.stop_session()
+
+    with LocalServer() as server:
+        asyncio.run(main(server.url))
+        assert server.sessions[0].audio == audio(0, 200)
+
+
+def test_the_size_may_be_given_by_the_name_that_the_official_sdk_has_for_it(device) -> None:
+    with Microphone() as mic:
+        heard(device, 1)
+        assert mic.read(chunk_size=BLOCK) == audio(0, 1)
+
+
+def test_it_takes_the_loop_of_the_official_sdk_and_says_that_it_needs_none() -> None:
+    with pytest.warns(DeprecationWarning, match="loop") as caught:
+        Microphone(16000, 1, 4096, None, object())
+    assert caught[0].filename == __file__
 
 
 # -- what is lost --------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ REQUIREMENTS = {
     "official": "speechmatics-rt[jwt]==1.2.1",
     "deprecated": "speechmatics-python==5.0.0.post1",
     "plain": "websockets>=13",
+    "voice": "speechmatics-voice==0.2.8 websocket-client>=1.9.2",  # with what this package needs beside it
 }
 Played = tuple[list[dict[str, Any]], dict[str, Any]]  # the messages received, and how it went
 
@@ -43,7 +44,7 @@ def python_of(home: Path) -> Callable[[str], Path]:
         if not done.exists() or done.read_text() != REQUIREMENTS[client]:
             venv.create(place, with_pip=True, clear=True)
             install = [interpreter, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-            subprocess.run([*install, REQUIREMENTS[client]], check=True)
+            subprocess.run([*install, *REQUIREMENTS[client].split()], check=True)
             done.write_text(REQUIREMENTS[client])
         return interpreter
 
@@ -62,7 +63,7 @@ def play(python_of: Callable[[str], Path]) -> Callable[[str, dict[str, Any]], Pl
             encoding="utf-8",
             timeout=30,
             check=False,  # what it printed tells more
-            env=_environment(),
+            env=environment(),
         )
         lines = [json.loads(line) for line in process.stdout.splitlines()]
         outcome: Optional[dict[str, Any]] = lines.pop() if lines and "driver" in lines[-1] else None
@@ -72,7 +73,7 @@ def play(python_of: Callable[[str], Path]) -> Callable[[str, dict[str, Any]], Pl
     return play
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Return this process's variables without those that speak to Python or to a client, and our own path."""
     foreign = re.compile("^PYTHON|^SPEECHMATICS_|^SM_|_proxy$", re.IGNORECASE)
     kept = {name: value for name, value in os.environ.items() if not foreign.search(name)}

@@ -519,7 +519,7 @@ def test_handlers_may_ask_for_things_in_an_outage(serve: Serve, client_of: Clien
     server = serve(NumberedEngine(), faults=[Fault.reset(after_seconds=20, sessions=[0])])
     client = client_of(server, resume=QUICK)
     client.on("Reconnecting", lambda message: client.update_config(max_delay=3.0))
-    client.on("Reconnecting", lambda message: client.get_speakers())
+    client.on("Reconnecting", lambda message: client.get_speakers(wait=False))
     diary = Diary(client)
     config = TranscriptionConfig(max_delay=0.7, diarization="speaker")
     client.transcribe(pieces(), audio_format=FORMAT, transcription_config=config)

@@ -37,6 +37,7 @@ from speechmatics_rt import (
     TranscriptionError,
     TranscriptResult,
     TranslationConfig,
+    Utterance,
     split_channels,
     transcribe_many,
 )
@@ -177,6 +178,8 @@ def over_lost_connections() -> None:
         message["reconnect"] = message["attempt"] < 3 and message["delay"] < 10
 
     client.on("Resumed", lambda message: print(message["gap"] + message["replayed"]))
+    client.on("SessionEnded", lambda message: print(message["error"] is None or message["error"].retryable))
+    client.on("Utterance", lambda message: print(message["speaker"], message["text"].upper()))
     latency = client.stats.final_latency
     if latency is not None:
         assert_type(latency.p99, float)
@@ -195,11 +198,16 @@ def by_hand() -> None:
         client.update_config(max_delay=1.0)
         client.get_speakers(final=True)
         client.send_message({"message": "GetSpeakers"})
+        for speaker in client.get_speakers()["speakers"]:
+            assert_type(speaker["label"], str)
+        utterance = client.finalize()
+        if utterance is not None:
+            assert_type(utterance.text, str)
         client.force_end_of_utterance(timestamp=1.5)
         client.stop_session(timeout=10)
         assert_type(client.stats, SessionStats)
         assert_type(client.stats.seconds_transcribed, float)
-        assert_type(client.request_id, Optional[str])
+        assert_type(client.request_id, str)
 
 
 def several_channels() -> None:
@@ -292,6 +300,13 @@ def local() -> None:
         record = server.wait_for_session()
         assert_type(record, SessionRecord)
         assert_type(record.messages, list[dict[str, Any]])
+
+
+def turns(client: Client) -> None:
+    for utterance in client.utterances("audio.wav", partials=True):
+        assert_type(utterance, Utterance)
+        if utterance.ended_by is None:
+            assert_type(utterance.partial, str)
 
 
 async def in_an_event_loop() -> None:

@@ -64,7 +64,7 @@ class Source:
         if kind == "SetRecognitionConfig":
             self.client.send_message({"message": kind, **message})
         elif kind == "GetSpeakers":
-            self.client.get_speakers(**message)
+            self.client.get_speakers(**message, wait=False)
         else:
             self.client.force_end_of_utterance(timestamp=message.pop("timestamp", None), **message)
 

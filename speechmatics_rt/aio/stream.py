@@ -1,0 +1,115 @@
+"""The messages of a session as an asynchronous iterator."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Optional
+
+from ..config import AudioFormat
+from ..exceptions import SpeechmaticsError
+from ..messages import ServerMessage
+from ..protocol import ACKNOWLEDGEMENTS
+from ..session import MessageStream
+from ..transcript import Transcript
+from .bridge import Bridge, in_thread, step_of
+from .dispatch import Dispatcher
+
+if TYPE_CHECKING:
+    from .client import _AsyncBase
+
+__all__ = ["AsyncMessageStream"]
+
+
+class AsyncMessageStream:
+    """The messages of one session: ``async for message in client.stream(source)``.
+
+    Each message is delivered to its handlers first and then returned, as by :class:`MessageStream`. Leaving
+    it unfinished ends the session: by ``async with``, ``close()`` or cancellation, or by dropping it.
+    """
+
+    def __init__(self, client: _AsyncBase, source: Any, options: Mapping[str, Any]) -> None:
+        self._client = client
+        self._source = source
+        self._options = options
+        self._bridges: list[Bridge] = []
+        self._messages: Optional[MessageStream] = None  # never iterated; it warns if it is dropped
+        self._dispatcher: Optional[Dispatcher] = None
+
+    @property
+    def transcript(self) -> Transcript:
+        """What was heard so far; complete when the iteration has ended."""
+        return Transcript() if self._messages is None else self._messages.transcript
+
+    async def __aenter__(self) -> AsyncMessageStream:
+        await self._open()
+        return self
+
+    async def __aexit__(self, exc_type: Optional[type[BaseException]], *_: object) -> None:
+        await self.close()
+        if exc_type is not None:
+            await self._put_back()
+
+    async def _put_back(self) -> None:
+        """Let a second attempt see the whole of the source; on a thread, as that may need the loop."""
+        if self._messages is not None:
+            await in_thread(self._messages.put_back)
+
+    def __aiter__(self) -> AsyncMessageStream:
+        return self
+
+    async def __anext__(self) -> ServerMessage:
+        dispatcher = self._dispatcher or await self._open()
+        dispatcher.task = asyncio.current_task()
+        try:
+            while True:
+                message = await dispatcher.take()
+                if message is None:
+                    raise StopAsyncIteration
+                kind = message["message"]  # a handler may do with its message what it likes
+                await dispatcher.deliver(message)
+                if kind not in ACKNOWLEDGEMENTS:
+                    return message  # type: ignore[return-value]  # what is in it is for the server to say
+        except asyncio.CancelledError:
+            await self.close()
+            raise
+        except SpeechmaticsError:
+            await self._put_back()
+            raise
+
+    async def finish(self) -> Transcript:
+        """Run to the end of the transcript and return it."""
+        async with self:
+            async for _ in self:
+                pass
+        return self.transcript
+
+    async def close(self) -> None:
+        """End the session if it still runs; what had not arrived is lost."""
+        for bridge in self._bridges:
+            bridge.close()
+        if self._messages is not None and not self._messages._session.delivered.is_set():
+            await (self._dispatcher.end() if self._dispatcher else in_thread(self._messages.close))
+
+    async def _open(self) -> Dispatcher:
+        client, source = self._client, self._bridged(self._source)
+        try:
+            self._messages = messages = await client._open(client._client.stream, source, **self._options)
+        except BaseException:
+            await self.close()
+            raise
+        dispatcher = Dispatcher(messages._session, client, messages._deadline, messages._timeout)
+        self._dispatcher = client._dispatcher = dispatcher
+        return dispatcher
+
+    def _bridged(self, source: Any) -> Any:
+        """Make asynchronous sources such as a thread can read."""
+        if isinstance(source, Mapping):
+            return {label: self._bridged(one) for label, one in source.items()}
+        given = self._options.get("audio_format")
+        size = (AudioFormat() if given is None else AudioFormat.of(given, "audio_format")).chunk_size
+        step = step_of(source, size)
+        if step is None:
+            return source
+        self._bridges.append(Bridge(step, source))
+        return self._bridges[-1]

@@ -1,0 +1,61 @@
+"""The utterances of a session as an asynchronous iterator."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Optional
+
+from ..exceptions import SpeechmaticsError
+from ..session import Spoken
+from ..transcript import Transcript, Utterance
+
+if TYPE_CHECKING:
+    from .stream import AsyncMessageStream
+
+__all__ = ["AsyncUtteranceStream"]
+
+
+class AsyncUtteranceStream:
+    """The utterances of one session: ``async for utterance in client.utterances(source)``.
+
+    As :class:`UtteranceStream`; leaving it unfinished ends the session as with :class:`AsyncMessageStream`.
+    """
+
+    def __init__(self, messages: AsyncMessageStream, *, partials: bool) -> None:
+        self._messages = messages
+        self._spoken = Spoken(partials=partials)
+        self._over = False
+
+    @property
+    def transcript(self) -> Transcript:
+        """What was heard so far; complete when the iteration has ended."""
+        return self._messages.transcript
+
+    def __aiter__(self) -> AsyncUtteranceStream:
+        return self
+
+    async def __anext__(self) -> Utterance:
+        while True:
+            utterance = self._spoken.next()
+            if utterance is not None:
+                return utterance
+            if self._over:
+                raise StopAsyncIteration
+            try:
+                self._spoken.add(await self._messages.__anext__())
+            except StopAsyncIteration:
+                self._over = True
+                self._spoken.end()
+            except SpeechmaticsError as exc:
+                self._over = True
+                self._spoken.end(exc)
+
+    async def close(self) -> None:
+        """End the session if it still runs; what had not arrived is lost."""
+        await self._messages.close()
+
+    async def __aenter__(self) -> AsyncUtteranceStream:
+        await self._messages.__aenter__()
+        return self
+
+    async def __aexit__(self, exc_type: Optional[type[BaseException]], *_: object) -> None:
+        await self._messages.__aexit__(exc_type)

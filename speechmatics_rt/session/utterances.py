@@ -1,0 +1,113 @@
+"""The utterances of a session as an iterator."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Optional
+
+from ..config import ConversationConfig, TranscriptionConfig
+from ..exceptions import SpeechmaticsError, without_frames
+from ..messages import channel_of
+from ..transcript import Transcript, Utterance, Utterances
+from .stream import MessageStream
+
+__all__ = ["Spoken", "UtteranceStream", "with_turns"]
+
+_SILENCE = 0.5  # s without a word after which an utterance is over: what the service advises for turns
+
+
+def with_turns(options: Mapping[str, Any], *, partials: bool) -> dict[str, Any]:
+    """Return options of a session whose server says where utterances end, if they don't say otherwise."""
+    given = options.get("transcription_config")
+    config = TranscriptionConfig() if given is None else TranscriptionConfig.of(given, "transcription_config")
+    changes: dict[str, Any] = {}
+    if config.conversation_config is None:
+        changes["conversation_config"] = ConversationConfig(end_of_utterance_silence_trigger=_SILENCE)
+    if partials:
+        changes["enable_partials"] = True
+    return {**options, "transcription_config": replace(config, **changes)}
+
+
+class Spoken:
+    """What an iterator of utterances gives next: those that are over and, on request, what is being said."""
+
+    def __init__(self, *, partials: bool) -> None:
+        self._partials = partials
+        self._following = Utterances()
+        self._shown: dict[Optional[str], Utterance] = {}
+        self._due: deque[Utterance] = deque()
+        self._failure: Optional[SpeechmaticsError] = None
+
+    def add(self, message: Mapping[str, Any]) -> None:
+        over = self._following.add(message)
+        self._due.extend(over)
+        if self._partials and message["message"] == "AddPartialTranscript":
+            channel = channel_of(message)
+            spoken = self._following.spoken(channel)
+            if spoken is not None and spoken != self._shown.get(channel):
+                self._shown[channel] = spoken
+                self._due.append(spoken)
+
+    def end(self, failure: Optional[SpeechmaticsError] = None) -> None:
+        """Nothing more comes; what was final until then is given before the failure is raised."""
+        self._failure = failure
+        self._due.extend(self._following.end())
+
+    def next(self) -> Optional[Utterance]:
+        """Return the next one, or None; after the last one raise the failure, once."""
+        if self._due:
+            return self._due.popleft()
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise without_frames(failure)
+        return None
+
+
+class UtteranceStream:
+    """The utterances of one session, as an iterator: ``for utterance in client.utterances(source)``.
+
+    Each is returned when it is over, the last ones before an error is raised. Leaving it unfinished ends the
+    session, as it does with :class:`MessageStream`.
+    """
+
+    def __init__(self, messages: MessageStream, *, partials: bool) -> None:
+        self._messages = messages
+        self._spoken = Spoken(partials=partials)
+        self._over = False
+
+    @property
+    def transcript(self) -> Transcript:
+        """What was heard so far; complete when the iteration has ended."""
+        return self._messages.transcript
+
+    def __iter__(self) -> UtteranceStream:
+        return self
+
+    def __next__(self) -> Utterance:
+        while True:
+            utterance = self._spoken.next()
+            if utterance is not None:
+                return utterance
+            if self._over:
+                raise StopIteration
+            try:
+                self._spoken.add(next(self._messages))
+            except StopIteration:
+                self._over = True
+                self._spoken.end()
+            except SpeechmaticsError as exc:
+                self._over = True
+                self._spoken.end(exc)
+
+    def close(self) -> None:
+        """End the session if it still runs; what had not arrived is lost."""
+        self._messages.close()
+
+    def __enter__(self) -> UtteranceStream:
+        self._messages.__enter__()
+        return self
+
+    def __exit__(self, exc_type: Optional[type[BaseException]], *_: object) -> None:
+        self._messages.__exit__(exc_type)

@@ -1,0 +1,265 @@
+"""From finals to utterances: what one speaker said until somebody noticed that it was over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Optional
+
+from ..messages import channel_of, results_of, time_of, times_of
+from .transcript import Transcript
+from .words import Delimiters, Joiner, Word
+
+__all__ = ["Ending", "Pauses", "Utterance", "Utterances"]
+
+Ending = Literal["silence", "forced", "speaker", "end"]
+_Channel = Optional[str]
+
+
+@dataclass(frozen=True, repr=False)
+class Utterance:
+    """What one speaker said on one channel without a pause.
+
+    Attributes:
+        words: Its words, final all of them.
+        ended_by: Why it is over: ``"silence"``; ``"forced"``, by a program; ``"speaker"``, since another one
+            went on; ``"end"``, of the session. None while it is being spoken.
+        unsettled: Of one that is being spoken, the words that may still change.
+
+    Example:
+        >>> words = (Word("Good", 0.2, 0.6, "Good"), Word("day", 0.6, 1.0, "day.", " "))
+        >>> utterance = Utterance(words, "silence")
+        >>> utterance.text, utterance.start_time, utterance.end_time
+        ('Good day.', 0.2, 1.0)
+    """
+
+    words: tuple[Word, ...]
+    ended_by: Optional[Ending] = None
+    unsettled: tuple[Word, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """What is final of it."""
+        return _text(self.words)
+
+    @property
+    def partial(self) -> str:
+        """What may still change of it."""
+        return _text(self.unsettled)
+
+    @property
+    def _all(self) -> tuple[Word, ...]:
+        return self.words + self.unsettled
+
+    @property
+    def speaker(self) -> Optional[str]:
+        return self._all[0].speaker if self._all else None
+
+    @property
+    def channel(self) -> Optional[str]:
+        return self._all[0].channel if self._all else None
+
+    @property
+    def label(self) -> str:
+        """Channel and speaker, as far as they are known."""
+        return " ".join(name for name in (self.channel, self.speaker) if name)
+
+    @property
+    def start_time(self) -> float:
+        """Seconds since the first audio byte."""
+        return self._all[0].start_time if self._all else 0.0
+
+    @property
+    def end_time(self) -> float:
+        return max((word.end_time for word in self._all), default=0.0)
+
+    def __repr__(self) -> str:
+        times = f"{self.start_time:.2f}-{self.end_time:.2f} s"
+        named = f"{self.label}: " if self.label else ""
+        partial = f" ... {self.partial!r}" if self.unsettled else ""
+        return f"<Utterance {named}{self.text!r}{partial} {times}, ended by {self.ended_by}>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give all of it, fit for JSON."""
+        return {
+            "speaker": self.speaker,
+            "channel": self.channel,
+            "text": self.text,
+            "start_time": self.start_time,
+            "end_time": self.end_time,
+            "ended_by": self.ended_by,
+            "words": [
+                {name: value for name, value in vars(word).items() if value not in (None, "", ())}
+                for word in self.words
+            ],
+        }
+
+
+def _text(words: tuple[Word, ...]) -> str:
+    return "".join([words[0].text, *(word.delimiter + word.text for word in words[1:])]) if words else ""
+
+
+class Utterances:
+    """Follow the messages of a session, and give each utterance when it is over.
+
+    Every final word comes in exactly one of them, in the order of its channel. A mark that comes when the
+    utterance of its word is over is left out: what was said is not said again. For one thread at a time.
+
+    Example:
+        >>> utterances = Utterances()
+        >>> for content in ("Good", "day"):
+        ...     over = utterances.add({"message": "AddTranscript", "results": [
+        ...         {"type": "word", "alternatives": [{"content": content, "speaker": "S1"}]}]})
+        >>> [(one.text, one.ended_by) for one in utterances.add({"message": "EndOfUtterance"})]
+        [('Good day', 'silence')]
+    """
+
+    def __init__(self, language_pack_info: Optional[Mapping[str, Any]] = None) -> None:
+        self._delimiters = Delimiters()
+        self._turns: dict[_Channel, _Turn] = {}
+        self._learn({"language_pack_info": language_pack_info})
+
+    def add(self, message: Mapping[str, Any]) -> list[Utterance]:
+        """Take a server message; return the utterances that are over with it."""
+        kind = message.get("message")
+        if kind == "AddTranscript":
+            return self._turn(channel_of(message)).add(message)
+        if kind == "AddPartialTranscript":
+            self._turn(channel_of(message)).partial = results_of(message)
+        elif kind == "EndOfUtterance":
+            return self._end(channel_of(message), "forced" if message.get("forced") is True else "silence")
+        elif kind == "EndOfTranscript":
+            return self.end()
+        elif kind in ("RecognitionStarted", "LanguageInfo"):
+            self._learn(message)
+        return []
+
+    def end(self) -> list[Utterance]:
+        """Return those that are not over, ended by the end of the session."""
+        return self._end(None, "end")
+
+    def spoken(self, channel: _Channel = None) -> Optional[Utterance]:
+        """Return what is being said on a channel; None if nothing is."""
+        turn = self._turns.get(channel)
+        return turn.spoken() if turn is not None else None
+
+    def _turn(self, channel: _Channel) -> _Turn:
+        turn = self._turns.get(channel)
+        if turn is None:
+            turn = self._turns[channel] = _Turn(self._delimiters, channel)
+        return turn
+
+    def _end(self, channel: _Channel, ending: Ending) -> list[Utterance]:
+        """End the utterance of a channel; of all, where the server names none."""
+        turns = [self._turns[channel]] if channel in self._turns else []
+        ended = turns if channel is not None else list(self._turns.values())
+        return [utterance for turn in ended for utterance in turn.end(ending)]
+
+    def _learn(self, message: Mapping[str, Any]) -> None:
+        """Take what stands between words, as :class:`Transcript` does."""
+        pack, language = message.get("language_pack_info"), message.get("language")
+        if isinstance(pack, Mapping):
+            delimiter = pack.get("word_delimiter")
+            self._delimiters.pack = delimiter if isinstance(delimiter, str) else None
+            known = pack.get("per_language_word_delimiters")
+            for code, delimiter in known.items() if isinstance(known, Mapping) else ():
+                if isinstance(delimiter, str):
+                    self._delimiters.languages[code] = delimiter
+        if isinstance(language, str) and isinstance(message.get("word_delimiter"), str):
+            self._delimiters.languages[language] = message["word_delimiter"]
+
+
+class Pauses:
+    """Where the last utterances of a session have ended, so that the words since then are known.
+
+    For the thread that delivers.
+    """
+
+    def __init__(self) -> None:
+        self._since: dict[Optional[str], float] = {}
+
+    def end(self, message: Mapping[str, Any]) -> None:
+        """Take an ``EndOfUtterance``."""
+        channel = channel_of(message)
+        self._since[channel] = max(self._since.get(channel, 0.0), times_of(message)[1])
+
+    def last(self, transcript: Transcript, ending: Ending, channel: Optional[str]) -> Optional[Utterance]:
+        """Return what was said last since then, by one speaker, as far as the transcript is kept."""
+        everywhere = self._since.get(None, 0.0)
+        words = [
+            word
+            for word in transcript.words
+            if channel in (None, word.channel)
+            and word.end_time > max(everywhere, self._since.get(word.channel, 0.0))
+        ]
+        if not words:
+            return None
+        first = len(words) - 1
+        while first and words[first - 1].speaker == words[-1].speaker:
+            first -= 1
+        return Utterance(tuple(words[first:]), ending)
+
+
+class _Turn:
+    """One channel: the words of the utterance that is being spoken."""
+
+    def __init__(self, delimiters: Delimiters, channel: _Channel) -> None:
+        self._delimiters = delimiters
+        self._channel = channel
+        self._joiner = Joiner(delimiters, channel)
+        self._words: list[Word] = []
+        self._begun = True  # no utterance was ended before this one
+        self.partial: list[dict[str, Any]] = []
+        self._void_before = 0.0
+
+    def add(self, message: Mapping[str, Any]) -> list[Utterance]:
+        over = []
+        for result in results_of(message):
+            if not self._begun:
+                if _sticks_to_the_word_before(result):
+                    continue
+                self._begun = True
+            self._joiner.add(result)
+            over += self._settle()
+        self._void_before = times_of(message)[1]
+        return over
+
+    def _settle(self) -> list[Utterance]:
+        """Take the words that can't change any more."""
+        over = []
+        for word in self._joiner.take_settled():
+            over += self._before(word)
+            self._words.append(word)
+        for word in self._joiner.tail()[:1]:
+            over += self._before(word)
+        return over
+
+    def _before(self, word: Word) -> list[Utterance]:
+        """The utterance is over when a word of another speaker has begun."""
+        if not self._words or self._words[-1].speaker == word.speaker:
+            return []
+        words, self._words = self._words, []
+        return [Utterance(tuple(words), "speaker")]
+
+    def end(self, ending: Ending) -> list[Utterance]:
+        over = []
+        for word in self._joiner.tail():
+            over += self._before(word)
+            self._words.append(word)
+        if self._words:
+            over.append(Utterance(tuple(self._words), ending))
+            self._words, self._begun = [], False
+        self._joiner = Joiner(self._delimiters, self._channel)
+        return over
+
+    def spoken(self) -> Optional[Utterance]:
+        joiner = Joiner(self._delimiters, self._channel)
+        for result in self.partial:
+            if time_of(result.get("start_time")) >= self._void_before:
+                joiner.add(result)
+        utterance = Utterance((*self._words, *self._joiner.tail()), None, tuple(joiner.words()))
+        return utterance if utterance.words or utterance.unsettled else None
+
+
+def _sticks_to_the_word_before(result: Mapping[str, Any]) -> bool:
+    return result.get("type") == "punctuation" and result.get("attaches_to") not in ("next", "none")

@@ -1,0 +1,302 @@
+"""Utterances of real sessions: as an iterator, for handlers, and forced; and answers that are waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from typing import Any
+
+import pytest
+
+from speechmatics_rt import (
+    AsyncClient,
+    AsyncMultiChannelClient,
+    AudioFormat,
+    Client,
+    ConnectionError,
+    MultiChannelClient,
+    ResumePolicy,
+    SessionError,
+    TimeoutError,
+    TransportError,
+)
+from speechmatics_rt.local import Fault, Script, ScriptedEngine
+
+from ..aio.test_aio import face, run
+
+PCM = AudioFormat("pcm_s16le", 16000)
+SECOND = bytes(32000)
+TURNS = {"conversation_config": {"end_of_utterance_silence_trigger": 0.5}}
+PROMPT = {"language": "en", "max_delay": 1.0}
+SPEAKERS = {"language": "en", "diarization": "speaker"}
+
+
+def words_of(transcript: Any, channel: Any = None) -> list[str]:
+    return [word.content for word in transcript.words if word.channel == channel]
+
+
+def said(utterances: Any, channel: Any = None) -> list[str]:
+    return [word.content for one in utterances if one.channel == channel for word in one.words]
+
+
+# -- the iterator --------------------------------------------------------------------------------------
+
+
+def test_they_are_all_words_of_the_transcript_in_order(serve, client_of) -> None:
+    client = client_of(serve())
+    stream = client.utterances([SECOND] * 30, audio_format=PCM, transcription_config=SPEAKERS)
+    utterances = list(stream)
+    assert len(utterances) > 2
+    assert said(utterances) == words_of(stream.transcript)
+    assert {one.ended_by for one in utterances} <= {"silence", "speaker", "end"}
+    assert all(len({word.speaker for word in one.words}) == 1 for one in utterances)
+
+
+def test_the_service_is_asked_for_pauses_and_partials_if_the_caller_is_silent(serve, client_of) -> None:
+    server = serve()
+    client = client_of(server)
+    given = {"language": "en", "conversation_config": {"end_of_utterance_silence_trigger": 1.2}}
+    list(client.utterances(SECOND, audio_format=PCM))
+    list(client.utterances(SECOND, audio_format=PCM, transcription_config=given, partials=True))
+    first, second = (record.start["transcription_config"] for record in server.sessions)
+    assert first["conversation_config"] == {"end_of_utterance_silence_trigger": 0.5}
+    assert not first.get("enable_partials")
+    assert second["conversation_config"] == given["conversation_config"]
+    assert second["enable_partials"] is True
+
+
+def test_what_is_being_said_is_given_on_request_and_comes_to_what_is_over(serve, client_of) -> None:
+    client = client_of(serve())
+    shown = ""
+    with client.utterances([SECOND] * 8, audio_format=PCM, partials=True) as utterances:
+        for utterance in utterances:
+            if utterance.ended_by is not None:
+                break
+            shown = f"{utterance.text} {utterance.partial}".strip()
+    assert utterance.text.startswith(shown.split()[0])
+
+
+def test_several_channels_are_told_apart(serve, client_of) -> None:
+    client = client_of(serve(), kind=MultiChannelClient)
+    stream = client.utterances({"a": [SECOND] * 8, "b": [SECOND] * 5}, audio_format=PCM)
+    utterances = list(stream)
+    for channel in ("a", "b"):
+        assert said(utterances, channel) == words_of(stream.transcript, channel) != []
+
+
+def test_over_connections_that_are_lost_they_stay_on_one_clock(serve, client_of) -> None:
+    server = serve(faults=[Fault.reset(after_seconds=4, sessions=[0, 1])])
+    client = client_of(server, resume=ResumePolicy(min_delay=0.01, max_delay=0.01))
+    stream = client.utterances([SECOND] * 20, audio_format=PCM)
+    utterances = list(stream)
+    assert len(server.sessions) > 1
+    assert said(utterances) == words_of(stream.transcript)
+    starts = [one.start_time for one in utterances]
+    assert starts == sorted(starts)
+
+
+def test_what_was_final_is_given_before_an_error_is_raised(serve, client_of) -> None:
+    client = client_of(serve(faults=[Fault.fin(after_seconds=8)]))
+    utterances = []
+    with pytest.raises(ConnectionError) as caught:
+        for utterance in client.utterances([SECOND] * 20, audio_format=PCM, transcription_config=PROMPT):
+            utterances.append(utterance)
+    assert said(utterances) == words_of(caught.value.transcript) != []
+
+
+def test_leaving_the_loop_in_with_ends_the_session(serve, client_of) -> None:
+    server = serve()
+    client = client_of(server)
+    with client.utterances([SECOND] * 20, audio_format=PCM) as utterances:
+        next(utterances)
+    assert not client.is_connected
+
+
+# -- the event -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_handlers_get_them_as_messages_in_every_mode(serve, client_of, by_hand: bool) -> None:
+    client = client_of(serve())
+    events: list[dict[str, Any]] = []
+    client.on("Utterance", events.append)
+    client.on("SessionEnded", lambda event: events.append({"message": "SessionEnded"}))
+    options: Any = {"audio_format": PCM, "transcription_config": {"language": "en", **TURNS}}
+    if by_hand:
+        client.start_session(**options)
+        for _ in range(12):
+            client.send_audio(SECOND)
+        client.stop_session()
+    else:
+        client.transcribe([SECOND] * 12, **options)
+    *utterances, last = json.loads(json.dumps(events))
+    assert last == {"message": "SessionEnded"}
+    contents = [word["content"] for event in utterances for word in event["words"]]
+    assert contents == words_of(client.transcript)
+    assert utterances[0]["ended_by"] == "silence"
+
+
+def test_what_was_final_when_a_session_failed_comes_before_its_end(serve, client_of) -> None:
+    client = client_of(serve(faults=[Fault.fin(after_seconds=8)]))
+    kinds = []
+    client.on("Utterance", lambda event: kinds.append(event["ended_by"]))
+    client.on("SessionEnded", lambda event: kinds.append(type(event["error"])))
+    with pytest.raises(ConnectionError):
+        client.transcribe([SECOND] * 20, audio_format=PCM, transcription_config=PROMPT)
+    assert kinds == ["end", ConnectionError]
+
+
+# -- forced --------------------------------------------------------------------------------------------
+
+
+def test_finalize_returns_what_was_said_since_the_last_time(serve, client_of) -> None:
+    client = client_of(serve())
+    client.start_session(audio_format=PCM)
+    client.send_audio(SECOND * 2)
+    first = client.finalize()
+    assert first is not None
+    assert (first.text, first.ended_by) == ("Good morning, and welcome", "forced")
+    client.send_audio(SECOND * 2)
+    second = client.finalize()
+    assert second is not None
+    client.stop_session()
+    assert said([first, second]) == words_of(client.transcript)[: len(first.words) + len(second.words)]
+
+
+def test_finalize_of_a_channel(serve, client_of) -> None:
+    client = client_of(serve(), kind=MultiChannelClient)
+    client.start_session(channels=["a", "b"], audio_format=PCM)
+    for channel in ("a", "b"):
+        client.send_audio(channel, SECOND * 2)
+    utterance = client.finalize(channel="b")
+    assert utterance is not None
+    assert utterance.channel == "b"
+    assert utterance.text
+    client.stop_session()
+
+
+def test_finalize_of_silence_is_none_whether_the_server_answers_or_not(serve, client_of) -> None:
+    quiet = ScriptedEngine(Script.from_text(""))
+    client = client_of(serve(quiet))
+    client.start_session(audio_format=PCM)
+    client.send_audio(SECOND)
+    assert client.finalize() is None
+    client.stop_session()
+
+
+def test_a_handler_can_not_wait_for_what_it_would_deliver_itself(serve, client_of) -> None:
+    client = client_of(serve())
+    caught = []
+
+    @client.once("RecognitionStarted")
+    def ask(message: Any) -> None:
+        for call in (client.finalize, client.get_speakers):
+            with pytest.raises(SessionError, match="handler"):
+                call()
+            caught.append(call)
+        client.get_speakers(wait=False)
+
+    client.transcribe(SECOND, audio_format=PCM, transcription_config=SPEAKERS)
+    assert len(caught) == 2
+
+
+# -- the speakers --------------------------------------------------------------------------------------
+
+
+def test_get_speakers_returns_the_answer_that_handlers_get_too(serve, client_of) -> None:
+    client = client_of(serve())
+    heard = []
+    client.on("SpeakersResult", heard.append)
+    client.start_session(audio_format=PCM, transcription_config=SPEAKERS)
+    client.send_audio(SECOND * 4)
+    answer = client.get_speakers()
+    assert answer["message"] == "SpeakersResult"
+    assert isinstance(answer["speakers"], list)
+    assert client.get_speakers(wait=False) is None
+    assert client.get_speakers(final=True) is None
+    client.stop_session()
+    assert heard[0] == answer
+    assert len(heard) == 3
+
+
+def test_an_answer_that_does_not_come_is_a_timeout_and_leaves_nobody_waiting(serve, client_of) -> None:
+    client = client_of(serve(faults=[Fault.silence(after_seconds=0.5)]))
+    client.start_session(audio_format=PCM, transcription_config=SPEAKERS)
+    client.send_audio(SECOND)
+    with pytest.raises(TimeoutError) as caught:
+        client.get_speakers(timeout=0.05)
+    assert (caught.value.stage, caught.value.seconds) == ("answer", 0.05)
+    assert client._session.answers.waiting == []
+    client.close()
+
+
+def test_who_waits_is_told_when_the_session_ends_first(serve, client_of) -> None:
+    client = client_of(serve(faults=[Fault.silence(after_seconds=0.5)]))
+    client.start_session(audio_format=PCM, transcription_config=SPEAKERS)
+    client.send_audio(SECOND)
+    threading.Timer(0.1, client.close).start()
+    with pytest.raises((SessionError, TransportError)):
+        client.get_speakers(timeout=30)
+
+
+# -- in an event loop ----------------------------------------------------------------------------------
+
+
+def test_in_an_event_loop_it_is_all_the_same(serve) -> None:
+    server = serve()
+
+    async def main() -> None:
+        async with face(server) as client:
+            stream = client.utterances([SECOND] * 12, audio_format=PCM)
+            utterances = [utterance async for utterance in stream]
+            assert said(utterances) == words_of(stream.transcript) != []
+            events = []
+            client.on("Utterance", events.append)
+            await client.start_session(audio_format=PCM, transcription_config=SPEAKERS)
+            await client.send_audio(SECOND * 2)
+            utterance = await client.finalize()
+            assert utterance is not None
+            assert utterance.text == "Good morning, and welcome"
+            assert (await client.get_speakers())["speakers"]
+            assert await client.get_speakers(wait=False) is None
+            await client.stop_session()
+            assert events[0]["text"] == utterance.text
+
+            @client.on("RecognitionStarted")
+            async def ask(message: Any) -> None:
+                with pytest.raises(SessionError, match="handler"):
+                    await client.finalize()
+
+            await client.start_session(audio_format=PCM)
+            await client.stop_session()
+        async with face(server, AsyncMultiChannelClient) as several:
+            sources = {"a": [SECOND] * 5, "b": [SECOND] * 4}
+            utterances = [one async for one in several.utterances(sources, audio_format=PCM, partials=True)]
+            assert {one.channel for one in utterances} == {"a", "b"}
+            assert any(one.ended_by is None for one in utterances)
+
+    run(main)
+
+
+def test_in_an_event_loop_a_lost_connection_gives_what_was_final_first(serve) -> None:
+    server = serve(faults=[Fault.fin(after_seconds=8)])
+
+    async def main() -> list[Any]:
+        utterances = []
+        async with face(server) as client:
+            with pytest.raises(ConnectionError):
+                options = {"audio_format": PCM, "transcription_config": PROMPT}
+                async for utterance in client.utterances([SECOND] * 20, **options):
+                    utterances.append(utterance)
+            assert said(utterances) == words_of(client.transcript)
+        return utterances
+
+    assert run(main)
+
+
+def test_faces_have_the_same_calls() -> None:
+    for name in ("utterances", "finalize", "get_speakers"):
+        for kind in (Client, MultiChannelClient, AsyncClient, AsyncMultiChannelClient):
+            assert callable(getattr(kind, name))
+    assert asyncio.iscoroutinefunction(AsyncClient.finalize)
