@@ -50,7 +50,7 @@ class LocalServer:
         faults: What goes wrong, and when.
         speed: Seconds of audio consumed in a second; 1.0 is real time, None as fast as possible.
         time_scale: How many times faster than real time the service's time limits run.
-        quota: How many sessions may be open at once; None: any number.
+        quota: How many sessions may be open at once; None: any number, of a container one.
         container: Be a container instead of the cloud service: no keys, no Info, no time limits, and health
             pages (``/started``, ``/live``, ``/ready``, ``/session_status``) on the same port.
         dictionary_delay: Seconds a custom dictionary delays RecognitionStarted when it is new to the server.
