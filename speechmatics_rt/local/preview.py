@@ -30,7 +30,7 @@ def is_preview(config: Mapping[str, Any]) -> bool:
         >>> is_preview({"language": "multi", "operating_point": "melia-1"}), is_preview({"language": "en"})
         (True, False)
     """
-    return config.get("model", config.get("operating_point")) == _MODEL
+    return bool(config.get("model", config.get("operating_point")) == _MODEL)
 
 
 def lacking(message: Mapping[str, Any]) -> Optional[str]:
