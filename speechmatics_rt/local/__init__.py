@@ -1,7 +1,8 @@
 """A local server that speaks the Real-Time protocol: for tests, for demos, for work without a network.
 
 ``LocalServer()`` speaks a script over any audio, ``LocalServer(ReplayEngine("session.jsonl"))`` says again
-what was said in a recorded session, and ``LocalServer("whisper")`` really listens. What it says is data
+what was said in a recorded session, and ``LocalServer("whisper")`` really listens
+(:class:`WhisperEngine` has its options). What it says is data
 (:class:`Script`), and so is what it does wrong: see :mod:`speechmatics_rt.local.faults` for the table.
 
 Example:
@@ -36,6 +37,7 @@ from .connection import SessionRecord
 from .engines import Engine, Recogniser, ReplayEngine, Script, ScriptedEngine, Sound, Word
 from .faults import Fault, FaultRow
 from .server import LocalServer
+from .whisper import WhisperEngine
 
 __all__ = [
     "LocalServer",
@@ -47,6 +49,7 @@ __all__ = [
     "Sound",
     "ScriptedEngine",
     "ReplayEngine",
+    "WhisperEngine",
     "Engine",
     "Recogniser",
 ]

@@ -19,8 +19,8 @@ _PROMPTS = Path("share/asterisk/sounds/en_US_f_Allison")
 _WORDING = Path("share/doc/asterisk-core-sounds-en/core-sounds-en.txt.gz")
 _CHOSEN = """
     demo-congrats demo-echotest demo-abouttotry basic-pbx-ivr-main confbridge-mute-extended
-    priv-callee-options screen-callee-options dir-intro tt-allbusy vm-options vm-review queue-periodic-announce conf-usermenu
-    ss-noservice vm-tempgreeting2 agent-alreadyon followme/status
+    priv-callee-options screen-callee-options dir-intro tt-allbusy vm-options vm-review
+    queue-periodic-announce conf-usermenu ss-noservice vm-tempgreeting2 agent-alreadyon followme/status
 """
 
 
@@ -120,8 +120,10 @@ def word_errors(found: str, expected: str) -> int:
 
 # Words that are written with a capital at the start of a sentence alone.
 _SMALL = frozenset(
-    ["a", "and", "as", "at", "dial", "for", "had", "he", "if", "in", "is", "of", "or", "please", "press"]
-    + ["the", "to", "when", "you", "your"]
+    [
+        *("a", "and", "as", "at", "dial", "for", "had", "he", "if", "in", "is", "of", "or", "please"),
+        *("press", "the", "to", "when", "you", "your"),
+    ]
 )
 
 

@@ -10,6 +10,7 @@ No thread and no socket; the clock only tells whether the caller waits for audio
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
@@ -389,7 +390,7 @@ def _agreed(before: Sequence[Word], now: Sequence[Word]) -> int:
 
 
 def _plain(text: str) -> str:
-    return text.strip(" .,?!").lower()
+    return _written(text)[0].rstrip(".").lower()
 
 
 def _without_last_mark(words: Sequence[Word]) -> list[Word]:
@@ -398,7 +399,10 @@ def _without_last_mark(words: Sequence[Word]) -> list[Word]:
 
 
 _TITLES = frozenset({"Mr.", "Mrs.", "Ms.", "Dr.", "Prof.", "St.", "Jr.", "Sr.", "vs.", "etc."})
-_WORD = re.compile(r"^[^\w$£€&#+@]*(.*?)([^\w%$£€+]*)$", re.DOTALL)
+_SIGNS = frozenset("_$£€&#+@%")  # belong to a word; those that may end one are fewer
+_ENDING = frozenset("_$£€+%")
+# Marks of other scripts, as the service writes them. Hindi's full stop is its own.
+_MARKS = {**{mark: mark for mark in ",.?!\u0964"}, "\u060c": ",", "\u061f": "?", "\u06d4": "."}
 _INITIALS = re.compile(r"(\w\.)+")
 
 
@@ -407,15 +411,21 @@ def _written(text: str) -> tuple[str, str]:
 
     >>> _written("power,"), _written("Mr."), _written('"Why?"'), _written("...")
     (('power', ','), ('Mr.', ''), ('Why', '?'), ('', ''))
+    >>> _written("\\xbfqui\\xe9n?"), _written("\\u0939\\u0948\\u0964")
+    (('quién', '?'), ('है', '।'))
     """
     # three dots are Whisper's way to say that the audio was cut, not a mark of the speaker's
     if text in _TITLES or _INITIALS.fullmatch(text):
         return text, ""
-    match = _WORD.match(text)
-    if match is None:
-        return text, ""
-    word, behind = match.groups()
-    if not word:
-        return "", text if text in (".", ",", "?", "!") else ""
-    marks = [mark for mark in behind if mark in ",.?!"]
-    return word, marks[0] if marks and "..." not in behind else ""
+    first = next((at for at, character in enumerate(text) if _of_a_word(character, _SIGNS)), None)
+    if first is None:
+        return "", _MARKS.get(text, "")
+    last = max(at for at, character in enumerate(text) if at == first or _of_a_word(character, _ENDING))
+    behind = text[last + 1 :]
+    marks = [_MARKS[mark] for mark in behind if mark in _MARKS]
+    return text[first : last + 1], marks[0] if marks and "..." not in behind else ""
+
+
+def _of_a_word(character: str, signs: frozenset[str]) -> bool:
+    """Whether it is a letter, a sign that joins one (the vowels of Hindi), a digit, or one of these signs."""
+    return character in signs or unicodedata.category(character)[0] in "LMN"
