@@ -14,7 +14,8 @@ Example:
     []
 
 How it is built: ``server`` accepts connections and gives each a thread; ``session`` is one client's session,
-``recognition`` its queue to an engine, ``limits`` its time limits, ``checks`` what it refuses. ``state`` is
+``recognition`` its queue to an engine, ``limits`` its time limits, ``checks`` what it refuses, ``preview``
+what the preview model lacks. ``state`` is
 what all sessions share, ``keys`` among it; ``pages`` answers plain HTTP. Below stand four folders, each with
 a face: ``faults`` (what goes wrong), ``whisper`` (real recognition), ``engines`` (what is asked of one), and
 ``connection`` (one socket). None of them imports from here. With the client the server shares tables, the
