@@ -150,7 +150,7 @@ class WhisperModel:
         tokens = _without_loop([token for token in found.sequences_ids[0] if token < self._end], len(prefix))
         if len(tokens) <= len(prefix):
             return []
-        words = _without_silence(self._aligned(encoded, task, tokens, length), samples)
+        words = _without_silence(_with_room(self._aligned(encoded, task, tokens, length)), samples)
         if not prefix and _imagined(words, found.no_speech_prob):
             return []
         return self._after(words, len(prefix))
@@ -235,12 +235,25 @@ def _without_loop(tokens: list[int], settled: int) -> list[int]:
     return tokens
 
 
+def _with_room(words: list[Word]) -> list[Word]:
+    """Drop the words that the decoder goes on with when the audio is over: they take no time at all.
+
+    One such word may be the beginning of what is being said.
+    """
+    count = len(words)
+    while count and words[count - 1].end - words[count - 1].start < _STEP:
+        count -= 1
+    return words if len(words) - count < 2 else words[:count]
+
+
 def _imagined(words: Sequence[Word], no_speech: float) -> bool:
     """Whether these words ("you", "I'm not too bad.") are what Whisper makes of breath, noise and tones.
 
     Clear speech of any length stays below 0.5, and under noise as loud as itself mostly below 0.6;
     what is made up lies above, or is written with little confidence.
     """
+    if not words:
+        return True
     mean = sum(word.confidence for word in words) / len(words)
     return no_speech > 0.6 or (no_speech > 0.2 and mean < 0.35)
 

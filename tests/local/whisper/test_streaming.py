@@ -106,3 +106,69 @@ def test_the_next_utterance_is_read_with_what_was_said_before() -> None:
     moments(reader, 10.5)
     assert reader.before[0] == []
     assert reader.before[-1] == list(TOKEN.values())
+
+
+class Shared:
+    """A session among others on so many cores, in a time of their own: a reading takes what it takes."""
+
+    def __init__(self, number: int, cores: list[float], takes: float) -> None:
+        self.now = self.free = 0.0
+        self.begins = 0.137 * number  # s; no two read at the same time at first
+        self.delays: list[float] = []
+        self._cores = cores
+        self._takes = takes
+        self._heard = 0  # chunks
+        self._recogniser = WhisperRecogniser(
+            self,  # type: ignore[arg-type]
+            RawDecoder("pcm_s16le", 16000),
+            {"language": "en", "max_delay": 2},
+            clock=lambda: self.now,
+        )
+
+    @property
+    def next(self) -> float:
+        """When it has done what it did, and there is more audio."""
+        return max(self.free, self.begins + (self._heard + 1) * CHUNK)
+
+    def words(self, audio: bytes, *, prefix: Any, thorough: bool = False, **_: Any) -> list[Word]:
+        core = min(range(len(self._cores)), key=self._cores.__getitem__)
+        self.now = max(self.now, self._cores[core]) + self._takes * (2 if thorough else 1)
+        self._cores[core] = self.now
+        length = len(audio) / 32000 - 0.1
+        words = [Word((at,), f"w{at}", 0.3 * at + 0.4, 0.3 * at + 0.7, 0.9) for at in range(1, 60)]
+        return [word for word in words if word.end <= length][len(prefix) :]
+
+    def hear(self, audio: bytes) -> bool:
+        """Take the audio that has come; False if that was the last."""
+        self.now = self.next
+        come = min(int((self.now - self.begins) / CHUNK + 1e-6), len(audio) // BYTES)
+        for message in self._recogniser.feed(audio[self._heard * BYTES : come * BYTES]):
+            if message["message"] == "AddTranscript":
+                ends = [item["end_time"] for item in message["results"] if item["type"] == "word"]
+                self.delays += [self.now - self.begins - end for end in ends]
+        self._heard, self.free = come, self.now
+        return come < len(audio) // BYTES
+
+
+BYTES = int(32000 * CHUNK)
+
+
+@pytest.mark.parametrize(
+    ("sessions", "cores", "takes", "median"),
+    [(1, 1, 0.12, 1.2), (8, 2, 0.12, 1.2), (8, 2, 0.2, 1.8), (16, 2, 0.2, 2.6)],
+)
+def test_sessions_that_share_the_cores_get_their_finals_in_time(
+    sessions: int, cores: int, takes: float, median: float
+) -> None:
+    busy = [0.0] * cores
+    all_of_them = [Shared(number, busy, takes) for number in range(sessions)]
+    with wave.open(str(RECORDING)) as file:
+        audio = file.readframes(file.getnframes())
+    live = list(all_of_them)
+    while live:
+        first = min(live, key=lambda session: session.next)
+        if not first.hear(audio):
+            live.remove(first)
+    delays = sorted(delay for session in all_of_them for delay in session.delays)
+    assert delays[len(delays) // 2] <= median
+    assert all(session.free - session.begins <= len(audio) / 32000 + 2 for session in all_of_them)
