@@ -41,8 +41,9 @@ class LocalServer:
 
     Args:
         engine: ``"scripted"`` (deterministic words over any audio), ``"whisper"`` (real offline
-            recognition, see :class:`~speechmatics_rt.local.WhisperEngine`), or any :class:`~speechmatics_rt.local.Engine`, such as a
-            :class:`~speechmatics_rt.local.ScriptedEngine` or :class:`~speechmatics_rt.local.ReplayEngine`.
+            recognition, see :class:`~speechmatics_rt.local.WhisperEngine`), or any
+            :class:`~speechmatics_rt.local.Engine`, such as a :class:`~speechmatics_rt.local.ScriptedEngine`
+            or :class:`~speechmatics_rt.local.ReplayEngine`.
         tls: Serve ``wss`` with a throwaway certificate; see :attr:`ssl_context`.
         keys: The API keys that are accepted; None: any key, and none.
         port: 0 for any free one.
