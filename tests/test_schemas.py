@@ -365,10 +365,10 @@ WRONG_OF_A_CLIENT = [
 NOT_THE_SERVICES = "transcription_config.language_hints_strict"  # that it needs hints is a rule of clients
 JUDGES: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "StartRecognition": check_start,
-    "SetRecognitionConfig": lambda message: check_change(message, "en"),
+    "SetRecognitionConfig": lambda message: check_change(message, {"language": "en"}),
     "EndOfStream": check_end,
     "EndOfChannel": check_end,
-    "ForceEndOfUtterance": check_force,
+    "ForceEndOfUtterance": lambda message: check_force(message, {"language": "en"}),
 }
 
 

@@ -93,7 +93,7 @@ def serve(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitCode:
 
 def _engine(arguments: argparse.Namespace) -> Union[str, Engine]:
     """Make the engine; a file of its own says which one is meant."""
-    from ..local import ReplayEngine, Script, ScriptedEngine
+    from ..local import ReplayEngine, Script, ScriptedEngine, WhisperEngine
 
     for file, of in (("script", "scripted"), ("replay", "replay")):
         if getattr(arguments, file) is not None:
@@ -101,6 +101,10 @@ def _engine(arguments: argparse.Namespace) -> Union[str, Engine]:
             if arguments.engine != of:
                 raise ConfigurationError(f"--{file} goes with --engine {of}")
     arguments.engine = arguments.engine or "scripted"
+    if arguments.threads is not None:
+        if arguments.engine != "whisper":
+            raise ConfigurationError("--threads goes with --engine whisper")
+        return WhisperEngine(threads=arguments.threads)
     if arguments.engine == "replay":
         if arguments.replay is None:
             raise ConfigurationError("--engine replay needs --replay FILE.jsonl")

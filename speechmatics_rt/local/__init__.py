@@ -1,7 +1,8 @@
 """A local server that speaks the Real-Time protocol: for tests, for demos, for work without a network.
 
 ``LocalServer()`` speaks a script over any audio, ``LocalServer(ReplayEngine("session.jsonl"))`` says again
-what was said in a recorded session, and ``LocalServer("whisper")`` really listens. What it says is data
+what was said in a recorded session, and ``LocalServer("whisper")`` really listens
+(:class:`WhisperEngine` has its options). What it says is data
 (:class:`Script`), and so is what it does wrong: see :mod:`speechmatics_rt.local.faults` for the table.
 
 Example:
@@ -13,9 +14,10 @@ Example:
     []
 
 How it is built: ``server`` accepts connections and gives each a thread; ``session`` is one client's session,
-``recognition`` its queue to an engine, ``limits`` its time limits, ``checks`` what it refuses. ``state`` is
-what all sessions share, ``keys`` among it; ``pages`` answers plain HTTP; ``testing`` is the server of
-users' tests, which is told what to say while it runs. Below stand four folders, each with
+``recognition`` its queue to an engine, ``limits`` its time limits, ``checks`` what it refuses, ``preview``
+what the preview model lacks. ``state`` is what all sessions share, ``keys`` among it; ``pages`` answers
+plain HTTP; ``testing`` is the server of users' tests, which is told what to say while it runs. Below stand
+four folders, each with
 a face: ``faults`` (what goes wrong), ``whisper`` (real recognition), ``engines`` (what is asked of one), and
 ``connection`` (one socket). None of them imports from here. With the client the server shares tables, the
 protocol's above all, but no I/O: so it can't share its bugs.
@@ -38,6 +40,7 @@ from .engines import Engine, Recogniser, ReplayEngine, Script, ScriptedEngine, S
 from .faults import Fault, FaultRow
 from .server import LocalServer
 from .testing import ServerForTests
+from .whisper import WhisperEngine
 
 __all__ = [
     "LocalServer",
@@ -50,6 +53,7 @@ __all__ = [
     "Sound",
     "ScriptedEngine",
     "ReplayEngine",
+    "WhisperEngine",
     "Engine",
     "Recogniser",
 ]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Optional
 
 from .engines import LANGUAGES, SAMPLE_WIDTHS, label_in, pattern_of, supported_targets
+from .preview import heeded, ignored, is_preview, lacking
 
 __all__ = [
     "CLOSE_CODES",
@@ -152,11 +153,11 @@ def _mark(value: Any, where: str) -> None:
 
 
 def _replacement(value: Any, where: str) -> None:
-    _object({"from": _text, "to": _string}, required=("from", "to"))(value, where)
+    _object({"from": _string, "to": _string}, required=("from", "to"))(value, where)
     try:
         pattern_of(value["from"])
     except ValueError as exc:
-        raise ValueError(f"{where}.from is no regular expression: {exc}") from None
+        raise ValueError(f"{where}.from: {exc}") from None
 
 
 def _anything(value: Any, where: str) -> None:
@@ -286,14 +287,15 @@ def check_start(
     for name in ("translation_config", "audio_events_config"):
         if name in message:
             _hold("invalid_config", _START[name], message[name], name)
-    if config["language"] not in LANGUAGES or (config["language"] == "multi") != (
-        config.get("model") == "melia-1"
-    ):
+    if config["language"] not in LANGUAGES or (config["language"] == "multi") != is_preview(config):
         raise Refused("invalid_language", f"language {config['language']!r} is not available with this model")
     _check_combinations(config, path_language)
     translation = message.get("translation_config")
     _at_most(targets, (translation or {}).get("target_languages", ()), "target_languages")
     _at_most(channels, config.get("channel_diarization_labels", ()), "channel_diarization_labels")
+    if is_preview(config):
+        _check_preview(message)
+        return _preview_warnings(config)
     return [
         *_vocabulary_warnings(config),
         *_speaker_warnings(config),
@@ -301,22 +303,29 @@ def check_start(
     ]
 
 
-def check_change(message: Mapping[str, Any], language: str) -> dict[str, Any]:
-    """Check a SetRecognitionConfig of a session in ``language``; return the changed fields.
+def check_change(
+    message: Mapping[str, Any], config: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Check a SetRecognitionConfig of a session of this config; return what changes, and Warnings.
 
     Raises:
         Refused: A field may not change, or has a wrong value.
     """
     _hold("invalid_config", _CHANGE, dict(message), "SetRecognitionConfig")
-    changes = dict(message["transcription_config"])
+    changes, language = dict(message["transcription_config"]), config["language"]
     if changes.pop("language", language) != language:
         raise Refused("invalid_config", f"the language of the session is {language!r} and can't change")
-    return changes
+    if not is_preview(config):
+        return changes, []
+    _check_preview({"transcription_config": changes})
+    return heeded(changes), _preview_warnings(changes)
 
 
-def check_force(message: Mapping[str, Any]) -> None:
-    """Check a ForceEndOfUtterance."""
+def check_force(message: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Check a ForceEndOfUtterance of a session of this config."""
     _hold("invalid_message", _FORCE, dict(message), "ForceEndOfUtterance")
+    if is_preview(config):
+        raise Refused("not_allowed", "the preview model ends no utterances yet")
 
 
 def check_get_speakers(message: Mapping[str, Any]) -> bool:
@@ -344,7 +353,7 @@ def _hold(kind: str, check: Check, value: Any, where: str) -> None:
 
 
 def _check_format(audio_format: Any, config: Mapping[str, Any]) -> None:
-    if audio_format is None and config.get("model") == "melia-1":
+    if audio_format is None and is_preview(config):
         return  # its documented example has none
     if not isinstance(audio_format, dict) or audio_format.get("type") not in ("raw", "file"):
         raise Refused("invalid_audio_type", "audio_format needs a type, raw or file")
@@ -365,16 +374,28 @@ def _check_combinations(config: Mapping[str, Any], path_language: Optional[str])
     if by_channel and not config.get("channel_diarization_labels"):
         raise Refused("invalid_config", "diarization by channel needs channel_diarization_labels")
     speakers = config.get("speaker_diarization_config", {}).get("speakers", [])
-    labels = [speaker["label"] for speaker in speakers]
-    if len(set(labels)) < len(labels) or not all(speaker["speaker_identifiers"] for speaker in speakers):
-        raise Refused("invalid_config", "each speaker has a label of its own and at least one identifier")
-    if sum(len(speaker["speaker_identifiers"]) for speaker in speakers) > 50:
+    if not all(speaker["speaker_identifiers"] for speaker in speakers):
+        raise Refused("invalid_config", "each speaker has at least one identifier")
+    identifiers = [identifier for speaker in speakers for identifier in speaker["speaker_identifiers"]]
+    if len(identifiers) > 50:
         raise Refused("invalid_config", "at most 50 speaker identifiers are allowed")
+    if len(set(identifiers)) < len(identifiers):
+        raise Refused("invalid_config", "a speaker identifier stands there twice")
 
 
 def _at_most(most: Optional[int], entries: Any, where: str) -> None:
     if most is not None and len(entries) > most:
         raise Refused("invalid_config", f"{where} has {len(entries)} entries; {most} are allowed")
+
+
+def _check_preview(message: Mapping[str, Any]) -> None:
+    missing = lacking(message)
+    if missing:
+        raise Refused("invalid_config", missing)
+
+
+def _preview_warnings(config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [_warning("validation_warning", reason) for reason in ignored(config)]
 
 
 def _vocabulary_warnings(config: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -408,13 +429,15 @@ def _speaker_warnings(config: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _translation_warnings(config: Mapping[str, Any], translation: Any) -> list[dict[str, Any]]:
     targets = supported_targets(config["language"], translation)
-    asked = translation["target_languages"] if translation else []
+    if translation is None:
+        return []
+    asked = translation["target_languages"]
     warnings = [
         _warning("unsupported_translation_pair", f"{config['language']} to {target} is not supported")
         for target in asked
         if target not in targets
     ]
-    if asked and not targets:
+    if not targets:
         warnings.append(
             _warning("empty_translation_target_list", "no target language is left; nothing is translated")
         )

@@ -18,7 +18,10 @@ _FEATURES_PATH = "/v1/discovery/features"
 _HEALTH_PATHS = ("/started", "/live", "/ready", "/session_status")
 _SHORTEST, _LONGEST = 60, 86_400  # s a temporary key may last
 _KINDS = ("batch", "rt", "tts")
-_LOCALES = {"en": ["en-AU", "en-GB", "en-US"], "cmn": ["cmn-Hans", "cmn-Hant"]}
+_LOCALES = {
+    "en": {"en-AU": "English (Australia)", "en-GB": "English (UK)", "en-US": "English (US)"},
+    "cmn": {"cmn-Hans": "Chinese (simplified)", "cmn-Hant": "Chinese (traditional)"},
+}
 _MEDICAL = ("ar_en", "da", "nl", "en", "fi", "fr", "de", "no", "es", "sv")
 
 
@@ -121,20 +124,20 @@ def _session(session_id: Optional[str], request_id: Optional[str]) -> dict[str, 
 
 
 def _features(server: ServerState) -> dict[str, Any]:
-    languages = sorted(LANGUAGES - {"multi"})
+    """Tell what there is, in the shape that first-party clients expect: mappings from a language."""
+    packs = {
+        language: pack for language in sorted(LANGUAGES - {"multi"}) if (pack := _pack(language, server))
+    }
     transcription = {
         "version": "latest",
-        "languages": languages,
-        "locales": [{"language": language, "items": items} for language, items in _LOCALES.items()],
-        "domains": [
-            {"language": language, "items": ["medical", "bilingual-en"] if language == "es" else ["medical"]}
+        "languages": list(packs),
+        "locales": {language: list(names) for language, names in _LOCALES.items() if language in packs},
+        "domains": {
+            language: ["medical", "bilingual-en"] if language == "es" else ["medical"]
             for language in _MEDICAL
-        ],
+            if language in packs
+        },
     }
-    try:
-        packs = {"en": server.engine.language_pack_info("en")}
-    except ConfigurationError:
-        packs = {}  # an engine for other languages
     pairs = {"en": sorted(TRANSLATED), **{language: ["en"] for language in sorted(TRANSLATED)}}
     return {
         "metadata": {"language_pack_info": packs},
@@ -143,3 +146,15 @@ def _features(server: ServerState) -> dict[str, Any]:
             "translation": [{"version": "latest", "languages": pairs}],
         },
     }
+
+
+def _pack(language: str, server: ServerState) -> Optional[dict[str, Any]]:
+    """Describe a language; None if the engine doesn't speak it."""
+    try:
+        pack = server.engine.language_pack_info(language)
+    except ConfigurationError:
+        return None
+    described = {"language_description": pack.get("language_description", language)}
+    if language not in _LOCALES:
+        return described
+    return {**described, "locales": {code: {"name": name} for code, name in _LOCALES[language].items()}}

@@ -42,8 +42,9 @@ class LocalServer:
 
     Args:
         engine: ``"scripted"`` (deterministic words over any audio), ``"whisper"`` (real offline
-            recognition), or any :class:`~speechmatics_rt.local.Engine`, such as a
-            :class:`~speechmatics_rt.local.ScriptedEngine` or :class:`~speechmatics_rt.local.ReplayEngine`.
+            recognition, see :class:`~speechmatics_rt.local.WhisperEngine`), or any
+            :class:`~speechmatics_rt.local.Engine`, such as a :class:`~speechmatics_rt.local.ScriptedEngine`
+            or :class:`~speechmatics_rt.local.ReplayEngine`.
         tls: Serve ``wss`` with a throwaway certificate; see :attr:`ssl_context`.
         keys: The API keys that are accepted; None: any key, and none.
         port: 0 for any free one.
@@ -51,7 +52,7 @@ class LocalServer:
         faults: What goes wrong, and when.
         speed: Seconds of audio consumed in a second; 1.0 is real time, None as fast as possible.
         time_scale: How many times faster than real time the service's time limits run.
-        quota: How many sessions may be open at once; None: any number.
+        quota: How many sessions may be open at once; None: any number, of a container one.
         container: Be a container instead of the cloud service: no keys, no Info, no time limits, and health
             pages (``/started``, ``/live``, ``/ready``, ``/session_status``) on the same port.
         dictionary_delay: Seconds a custom dictionary delays RecognitionStarted when it is new to the server.

@@ -28,8 +28,9 @@ from .engines import AudioClock, Recogniser
 from .faults import Fault
 from .limits import Limits
 from .pages import page, point_of
+from .preview import heeded, is_preview
 from .recognition import Recognition
-from .state import ServerState
+from .state import ServerState, quality_of
 
 __all__ = ["ServerSession"]
 
@@ -165,6 +166,7 @@ class ServerSession:
         if self._server.full():
             self.fail("quota_exceeded", "Concurrent Quota Exceeded")
         else:
+            self._send_in_turn(self._server.usage())
             self.peer.later("start", START_TIMEOUT, self._too_late)
 
     def closing(self) -> None:
@@ -254,7 +256,7 @@ class ServerSession:
         warnings = check_start(
             message,
             request.language if request is not None else None,
-            channels=self._server.quota if container else 2,
+            channels=self._server.most if container else 2,
             targets=None if container else 5,
         )
         config = message["transcription_config"]
@@ -262,10 +264,11 @@ class ServerSession:
             pack = self._server.engine.language_pack_info(config["language"])
         except ConfigurationError as exc:
             raise Refused("invalid_language", str(exc)) from exc
-        self._settings = message
+        self._settings = {**message, "transcription_config": heeded(config) if is_preview(config) else config}
         self._speakers_at_end = config.get("speaker_diarization_config", {}).get("get_speakers", False)
-        if not container:
-            self._send_in_turn(self._server.usage())
+        quality = None if container else quality_of(message)
+        if quality is not None:
+            self._send_in_turn(quality)
         for warning in warnings:
             self._send_in_turn(warning)
         self.reach("start")
@@ -321,7 +324,9 @@ class ServerSession:
         )
 
     def _configure(self, message: dict[str, Any]) -> None:
-        changes = check_change(message, self._settings["transcription_config"]["language"])
+        changes, warnings = check_change(message, self._settings["transcription_config"])
+        for warning in warnings:
+            self._send_in_turn(warning)
 
         def configure(recogniser: Recogniser) -> list[dict[str, Any]]:
             recogniser.configure(changes)
@@ -331,7 +336,7 @@ class ServerSession:
             recognition.ask(configure)
 
     def _force(self, message: dict[str, Any]) -> None:
-        check_force(message)
+        check_force(message, self._settings["transcription_config"])
         timestamp, channel = message.get("timestamp"), message.get("channel")
         if channel is not None and channel not in self._recognitions:
             raise Refused("protocol_error", f"the session has no channel {channel!r}")

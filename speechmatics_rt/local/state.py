@@ -12,9 +12,11 @@ from .connection import SessionRecord
 from .engines import Engine
 from .keys import KeyRing
 
-__all__ = ["ServerState"]
+__all__ = ["ServerState", "quality_of"]
 
 _QUOTA_SHOWN = 50  # what Info tells of usage when there is no quota
+_BROADCAST = 12_000  # Hz from which on a recording is more than a telephone's
+_SLOTS = 1  # of a container that was told nothing else
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,17 @@ class ServerState:
     _dictionaries: set[int] = field(default_factory=set)  # hashes of those seen; sets grow by single calls
 
     @property
+    def most(self) -> Optional[int]:
+        """How many sessions may be open at once; None: any number."""
+        return _SLOTS if self.container and self.quota is None else self.quota
+
+    @property
     def slots(self) -> int:
-        return _QUOTA_SHOWN if self.quota is None else self.quota
+        return _QUOTA_SHOWN if self.most is None else self.most
 
     def full(self, more: int = 0) -> bool:
         """Tell whether there are, with so many more, too many sessions."""
-        return self.quota is not None and len(self.live()) + more > self.quota
+        return self.most is not None and len(self.live()) + more > self.most
 
     def usage(self) -> dict[str, Any]:
         """Build the Info that the cloud service begins with."""
@@ -69,3 +76,13 @@ class ServerState:
             return 0.0
         self._dictionaries.add(known)  # sessions that come at once may all wait
         return self.dictionary_delay
+
+
+def quality_of(start: Mapping[str, Any]) -> Optional[dict[str, Any]]:
+    """Build the Info of the model that fits the audio; None of a file, which was not heard yet."""
+    rate = (start.get("audio_format") or {}).get("sample_rate")
+    if rate is None:
+        return None
+    quality = "broadcast" if rate >= _BROADCAST else "telephony"
+    reason = f"{quality} quality model selected"
+    return {"message": "Info", "type": "recognition_quality", "reason": reason, "quality": quality}

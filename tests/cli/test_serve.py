@@ -148,6 +148,8 @@ def test_serve_lists_all_faults_with_their_options() -> None:
         (["--script", str(SPEECH)], "is no text"),
         (["--script", "none.txt"], "No such file or directory"),
         (["--speed", "0"], "speed"),
+        (["--threads", "2"], "--threads goes with --engine whisper"),
+        (["--engine", "whisper", "--threads", "0"], "'0' is not a number of threads, 1 to 1000"),
     ],
 )
 def test_serve_says_in_one_sentence_what_is_wrong(options, says: str) -> None:

@@ -160,14 +160,15 @@ def test_a_refusal_is_an_error_and_its_close_code(message: dict[str, Any], kind:
     with LocalServer() as server, RawClient(server) as client:
         client.send(message)
         assert client.closed() == CLOSE_CODES[kind]
-        assert [entry["message"] for entry in client.received] == ["Error"]
-        assert client.received[0]["type"] == kind
+        assert [entry["message"] for entry in client.received] == ["Info", "Error"]
+        assert client.received[1]["type"] == kind
 
 
 def test_warnings_come_before_the_start() -> None:
     with LocalServer() as server, RawClient(server) as client:
         client.start(translation_config={"target_languages": ["xx"]})
         assert [entry["message"] for entry in client.received] == [
+            "Info",
             "Info",
             "Warning",
             "Warning",

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from speechmatics_rt.local import Fault, LocalServer
+from speechmatics_rt.exceptions import ConfigurationError
+from speechmatics_rt.local import Fault, LocalServer, ScriptedEngine
 from speechmatics_rt.local.keys import KeyRing
 
 from .raw_client import UPGRADE, FrameClient, RawClient, request, start_message
@@ -140,7 +141,20 @@ def test_features_are_sent_without_a_key() -> None:
     assert status == 200
     assert "en" in features["realtime"]["transcription"][0]["languages"]
     assert "fr" in features["realtime"]["translation"][0]["languages"]["en"]
-    assert features["metadata"]["language_pack_info"]["en"]["word_delimiter"] == " "
+    english = features["metadata"]["language_pack_info"]["en"]
+    assert english == {
+        "language_description": "English",
+        "locales": {
+            "en-AU": {"name": "English (Australia)"},
+            "en-GB": {"name": "English (UK)"},
+            "en-US": {"name": "English (US)"},
+        },
+    }
+    assert features["metadata"]["language_pack_info"].keys() == set(
+        features["realtime"]["transcription"][0]["languages"]
+    )
+    assert features["realtime"]["transcription"][0]["locales"]["cmn"] == ["cmn-Hans", "cmn-Hant"]
+    assert features["realtime"]["transcription"][0]["domains"]["es"] == ["medical", "bilingual-en"]
 
 
 def test_a_container_needs_no_key_and_sends_no_info() -> None:
@@ -209,3 +223,26 @@ def test_a_body_without_end_is_not_read() -> None:
             request(server, "POST /v1/api_keys HTTP/1.1\nHost: x\nContent-Length: 70000", bytes(70_000))[0]
             == 413
         )
+
+
+def test_a_container_that_was_told_nothing_else_has_one_slot() -> None:
+    with LocalServer(container=True) as server:
+        assert get(server, "/session_status")[1]["max_sessions"] == 1
+        with RawClient(server) as client:
+            client.start()
+            assert get(server, "/ready") == (503, {"ready": False})
+            assert status_with(server, "") == 503
+
+
+def test_features_are_those_of_the_engine() -> None:
+    class Danish(ScriptedEngine):
+        def language_pack_info(self, language: str) -> dict[str, Any]:
+            if language != "da":
+                raise ConfigurationError("only Danish is spoken here")
+            return super().language_pack_info(language)
+
+    with LocalServer(Danish()) as server:
+        features = get(server, "/v1/discovery/features")[1]
+    assert features["realtime"]["transcription"][0]["languages"] == ["da"]
+    assert features["realtime"]["transcription"][0]["locales"] == {}
+    assert features["realtime"]["transcription"][0]["domains"] == {"da": ["medical"]}

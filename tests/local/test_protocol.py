@@ -155,6 +155,7 @@ def test_foreign_identifiers_are_warned_of_before_the_start() -> None:
         client.start({"diarization": "speaker", "speaker_diarization_config": {"speakers": speakers}})
     assert [message.get("type") for message in client.received] == [
         "concurrent_session_usage",
+        "recognition_quality",
         "speaker_id",
         None,
     ]
@@ -271,8 +272,9 @@ def test_a_new_dictionary_delays_the_start_and_a_known_one_does_not() -> None:
             with RawClient(server) as client:
                 began = time.monotonic()
                 client.send(start_message(config))
-                assert [client.receive().get("type") for _ in range(3)] == [
+                assert [client.receive().get("type") for _ in range(4)] == [
                     "concurrent_session_usage",
+                    "recognition_quality",
                     "validation_warning",
                     "validation_warning",
                 ]

@@ -57,19 +57,34 @@ def test_a_whole_session(any_server: LocalServer) -> None:
     assert (record.close_code, record.server_code) == (1000, 1000)
 
 
-def test_info_comes_before_the_start(server: LocalServer) -> None:
+def test_usage_is_told_before_the_client_speaks_and_quality_before_the_start(server: LocalServer) -> None:
     with RawClient(server) as client:
+        usage = client.receive()
+        assert (usage["message"], usage["type"]) == ("Info", "concurrent_session_usage")
         client.start()
-        kinds = [message["message"] for message in client.received]
-    assert kinds == ["Info", "RecognitionStarted"]
-    assert client.received[0]["type"] == "concurrent_session_usage"
+        assert [message.get("type") for message in client.received[1:]] == ["recognition_quality", None]
+
+
+@pytest.mark.parametrize(
+    ("audio_format", "quality"),
+    [
+        ({"type": "raw", "encoding": "mulaw", "sample_rate": 8000}, ["telephony"]),
+        ({"type": "raw", "encoding": "pcm_s16le", "sample_rate": 11999}, ["telephony"]),
+        ({"type": "raw", "encoding": "pcm_s16le", "sample_rate": 12000}, ["broadcast"]),
+        ({"type": "file"}, []),
+    ],
+)
+def test_quality_is_that_of_raw_audio(server: LocalServer, audio_format: Any, quality: list[str]) -> None:
+    with RawClient(server) as client:
+        client.start(audio_format=audio_format)
+    assert [info["quality"] for info in client.received_of("Info")[1:]] == quality
 
 
 def test_a_session_without_audio_ends_normally(server: LocalServer) -> None:
     with RawClient(server) as client:
         client.start()
         client.finish()
-    assert [message["message"] for message in client.received][2:] == ["EndOfTranscript"]
+    assert [message["message"] for message in client.received][3:] == ["EndOfTranscript"]
 
 
 def test_every_nonempty_final_ends_with_one_space_and_no_partial_does(server: LocalServer) -> None:

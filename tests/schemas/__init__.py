@@ -44,7 +44,8 @@ def check_record(record: SessionRecord, *, strange: bool = False) -> None:
 
     A message of the client's that breaks them is in order if the server refused it with an Error.
     """
-    preview = ((record.start or {}).get("transcription_config") or {}).get("model") == "melia-1"
+    config = (record.start or {}).get("transcription_config") or {}
+    preview = "melia-1" in (config.get("model"), config.get("operating_point"))
     for message in _first([] if strange else record.sent):
         check_server(message, preview=preview)
     refused = any(error["type"] in _REFUSALS for error in record.said("Error"))

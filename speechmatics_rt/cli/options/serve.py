@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from .values import COUNT, PORT, SECONDS, SPEED
+from .values import COUNT, PORT, SECONDS, SPEED, THREADS
 
 __all__ = ["SERVE_EXAMPLES", "add_serve"]
 
 SERVE_EXAMPLES = """\
 examples:
   speechmatics-rt serve                            scripted words over any audio, any key
-  speechmatics-rt serve --engine whisper           real recognition of English, offline
+  speechmatics-rt serve --engine whisper           real recognition, offline
   speechmatics-rt serve --script play.txt          these words; a sentence a speaker, S1 and S2 by turns
   speechmatics-rt serve --replay talk.jsonl        what "transcribe -f jsonl" has kept
   speechmatics-rt serve --key secret --quota 2     refuse other keys, and a third session
@@ -55,6 +55,12 @@ def _add_script(parser: argparse.ArgumentParser) -> None:
         "--engine",
         choices=["scripted", "whisper", "replay"],
         help="default: scripted",
+    )
+    group.add_argument(
+        "--threads",
+        type=THREADS,
+        metavar="N",
+        help="of --engine whisper: so many sessions are recognised at a time; default: one a core",
     )
     group.add_argument("--script", metavar="FILE.txt", help="what --engine scripted says")
     group.add_argument("--replay", metavar="FILE.jsonl", help="what --engine replay says, a message a line")

@@ -15,6 +15,7 @@ __all__ = [
     "SECONDS",
     "SHARE",
     "SPEED",
+    "THREADS",
     "VOLUME",
     "WIDTH",
     "Languages",
@@ -48,6 +49,7 @@ WIDTH = number(int, 10, 1000, "a number of columns, 10 to 1000")
 SHARE = number(float, 0, 1, "a number, 0 to 1")
 VOLUME = number(float, 0, 100, "a number, 0 to 100")
 LINES = number(int, 1, 100, "a number of lines, 1 to 100")
+THREADS = number(int, 1, 1000, "a number of threads, 1 to 1000")
 
 _FORMS = ("text", "json", "jsonl", "srt", "vtt", "tsv")
 _ALSO = {"txt": "text"}

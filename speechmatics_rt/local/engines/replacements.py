@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Optional
+
+from .ecmascript import Expression
 
 __all__ = ["Replacements", "pattern_of"]
 
@@ -21,7 +22,7 @@ class Replacements:
 
     def __init__(self, rules: Iterable[Mapping[str, str]]) -> None:
         self._plain: dict[str, str] = {}
-        self._patterns: list[tuple[re.Pattern[str], str]] = []
+        self._patterns: list[tuple[Expression, str]] = []
         for rule in rules:
             pattern = pattern_of(rule["from"])
             if pattern is None:
@@ -34,33 +35,17 @@ class Replacements:
         if word in self._plain:
             return self._plain[word]
         for pattern, to in self._patterns:
-            if pattern.search(word):
-                return pattern.sub(lambda match, to=to: _expand(to, match), word)  # type: ignore[misc]
+            if pattern.matches(word):
+                return pattern.replace(word, to)
         return word
 
 
-def pattern_of(source: str) -> Optional[re.Pattern[str]]:
-    """Compile ``/regex/``, written as in JavaScript; None for a plain word.
+def pattern_of(source: str) -> Optional[Expression]:
+    """Read ``/regex/``, written as in JavaScript; None for a plain word.
 
     Raises:
-        ValueError: It is no regular expression.
+        ValueError: It is no regular expression, or one that Python can't say.
     """
     if len(source) < 2 or not (source.startswith("/") and source.endswith("/")):
         return None
-    named = re.sub(r"\(\?<(?=[A-Za-z_])", "(?P<", source[1:-1])
-    try:
-        return re.compile(re.sub(r"\\/", "/", named))
-    except re.error as exc:
-        raise ValueError(str(exc)) from exc
-
-
-def _expand(to: str, match: re.Match[str]) -> str:
-    """Put groups into a replacement: ``$1``, ``$&``, ``$$``."""
-
-    def group(found: re.Match[str]) -> str:
-        name = found[1]
-        if name in "$&":
-            return "$" if name == "$" else match[0]
-        return (match[int(name)] or "") if int(name) <= match.re.groups else found[0]
-
-    return re.sub(r"\$(\$|&|[1-9]\d?)", group, to)
+    return Expression(source[1:-1])

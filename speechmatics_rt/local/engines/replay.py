@@ -19,7 +19,10 @@ Entry = tuple[float, dict[str, Any]]  # s of audio, message
 
 # What the server sends by itself, whoever the engine is.
 _OF_THE_SERVER = ("RecognitionStarted", "AudioAdded", "ChannelAudioAdded", "EndOfTranscript")
-_AT_THE_START = ("concurrent_session_usage", "validation_warning", "unsupported_translation_pair")
+_AT_THE_START = (
+    *("concurrent_session_usage", "recognition_quality"),
+    *("validation_warning", "unsupported_translation_pair"),
+)
 _PACK = {"adapted": False, "itn": True, "language_description": "English", "word_delimiter": " "}
 
 

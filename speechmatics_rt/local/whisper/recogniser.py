@@ -10,6 +10,7 @@ No thread and no socket; the clock only tells whether the caller waits for audio
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
@@ -30,7 +31,9 @@ _ONSET = 3  # frames of speech that open an utterance: a click is shorter
 _PRE_ROLL = 15  # frames kept from before: soft consonants come before the detector's first frame
 _PAUSE = 0.6  # seconds of silence that close an utterance at the latest
 _STEP = 0.5  # seconds of audio from one reading to the next
-_DOUBTFUL = 0.5  # confidence below which a word rather waits for another reading
+_REST = 2.0  # times what the last reading took, until the next: sessions that share the cores take turns
+_DOUBTFUL = 0.6  # confidence below which a word waits until it is due, whatever two readings agree on
+_REMEMBERED = 40  # tokens of what was said before that the model is told
 _WAITED = 0.05  # seconds without audio at hand that tell a live stream from a backlog
 _LONGEST = 14.0  # seconds of an utterance before its settled part is cut off
 _KEPT = 4  # settled words that stay when an utterance is cut
@@ -68,6 +71,8 @@ class WhisperRecogniser:
         self._covered = 0.0  # end of the last final: what follows starts there or later
         self._spoken = False  # words since the last EndOfUtterance
         self._ever_spoken = False
+        self._said: list[int] = []  # the tokens of what was settled before the open utterance
+        self._step = _STEP  # seconds of audio from the last reading to the next
         self._waited = 0.0  # seconds the caller had nothing to feed since the last reading
         self._left = clock()
 
@@ -96,7 +101,7 @@ class WhisperRecogniser:
         if (
             utterance is not None
             and self._waited >= _WAITED
-            and self._frames * _FRAME >= utterance.read_at + _STEP
+            and self._now >= utterance.read_at + self._step
             and self._silence < _PAUSE / 2  # else it is about to close, and will be read then
         ):
             messages += self._read(utterance)
@@ -196,8 +201,11 @@ class WhisperRecogniser:
             return [*messages, *self._shown([], self._covered)] if messages else []
         if utterance.length >= _LONGEST:
             messages = self._read(utterance)
-            self._utterance = utterance.without_settled()
-            return messages if self._utterance else [*messages, *self._close(utterance, self._now)]
+            rest = self._utterance = utterance.without_settled()
+            if rest is None:
+                return [*messages, *self._close(utterance, self._now)]
+            self._remember(utterance.settled[: -len(rest.settled)])
+            return messages
         return []
 
     # -- reading -------------------------------------------------------------------------------------
@@ -220,12 +228,14 @@ class WhisperRecogniser:
 
     def _sure(self, utterance: _Utterance, words: Sequence[Word]) -> int:
         """Count the words to settle now; never the last, which may be half a word."""
-        sure = _agreed(utterance.shown, words)
+        agreed = _agreed(utterance.shown, words)
         # The next reading is a step away: what would be late by then is due now. Words the model doubts
-        # get that step on top, for the first readings of an utterance are the worst.
+        # get that step on top, also if two readings agree: the first ones of an utterance are the worst.
         late = utterance.length - max(self._max_delay, 2 * _STEP)
-        while sure < len(words) - 1 and words[sure].end < late + _STEP:
-            if words[sure].confidence < _DOUBTFUL and words[sure].end >= late:
+        sure = 0
+        for word in words[:-1]:
+            settled = sure < agreed or word.end < late + self._step
+            if word.end >= late and (word.confidence < _DOUBTFUL or not settled):
                 break
             sure += 1
         return sure
@@ -235,15 +245,25 @@ class WhisperRecogniser:
         words = self._words(utterance, thorough=True)
         self._waited = 0.0
         results = self._results(utterance, words)
+        self._remember([*utterance.settled, *words])
         if not utterance.settled and not results:
             return []  # it was noise; the empty finals cover it
         return [self._final(results, until, forced=forced)]
 
     def _words(self, utterance: _Utterance, *, thorough: bool = False) -> list[Word]:
-        prefix = [token for word in utterance.settled for token in word.tokens]
-        return self._model.words(
-            bytes(utterance.audio), language=self._language, prefix=prefix, thorough=thorough
+        began = self._clock()
+        words = self._model.words(
+            bytes(utterance.audio),
+            language=self._language,
+            prefix=[token for word in utterance.settled for token in word.tokens],
+            before=self._said,
+            thorough=thorough,
         )
+        self._step = max(_STEP, _REST * (self._clock() - began))
+        return words
+
+    def _remember(self, words: Sequence[Word]) -> None:
+        self._said = [*self._said, *(token for word in words for token in word.tokens)][-_REMEMBERED:]
 
     # -- messages ------------------------------------------------------------------------------------
 
@@ -370,7 +390,7 @@ def _agreed(before: Sequence[Word], now: Sequence[Word]) -> int:
 
 
 def _plain(text: str) -> str:
-    return text.strip(" .,?!").lower()
+    return _written(text)[0].rstrip(".").lower()
 
 
 def _without_last_mark(words: Sequence[Word]) -> list[Word]:
@@ -379,7 +399,10 @@ def _without_last_mark(words: Sequence[Word]) -> list[Word]:
 
 
 _TITLES = frozenset({"Mr.", "Mrs.", "Ms.", "Dr.", "Prof.", "St.", "Jr.", "Sr.", "vs.", "etc."})
-_WORD = re.compile(r"^[^\w$£€&#+@]*(.*?)([^\w%$£€+]*)$", re.DOTALL)
+_SIGNS = frozenset("_$£€&#+@%")  # belong to a word; those that may end one are fewer
+_ENDING = frozenset("_$£€+%")
+# Marks of other scripts, as the service writes them. Hindi's full stop is its own.
+_MARKS = {**{mark: mark for mark in ",.?!\u0964"}, "\u060c": ",", "\u061f": "?", "\u06d4": "."}
 _INITIALS = re.compile(r"(\w\.)+")
 
 
@@ -388,15 +411,21 @@ def _written(text: str) -> tuple[str, str]:
 
     >>> _written("power,"), _written("Mr."), _written('"Why?"'), _written("...")
     (('power', ','), ('Mr.', ''), ('Why', '?'), ('', ''))
+    >>> _written("\\xbfqui\\xe9n?"), _written("\\u0939\\u0948\\u0964")
+    (('quién', '?'), ('है', '।'))
     """
     # three dots are Whisper's way to say that the audio was cut, not a mark of the speaker's
     if text in _TITLES or _INITIALS.fullmatch(text):
         return text, ""
-    match = _WORD.match(text)
-    if match is None:
-        return text, ""
-    word, behind = match.groups()
-    if not word:
-        return "", text if text in (".", ",", "?", "!") else ""
-    marks = [mark for mark in behind if mark in ",.?!"]
-    return word, marks[0] if marks and "..." not in behind else ""
+    first = next((at for at, character in enumerate(text) if _of_a_word(character, _SIGNS)), None)
+    if first is None:
+        return "", _MARKS.get(text, "")
+    last = max(at for at, character in enumerate(text) if at == first or _of_a_word(character, _ENDING))
+    behind = text[last + 1 :]
+    marks = [_MARKS[mark] for mark in behind if mark in _MARKS]
+    return text[first : last + 1], marks[0] if marks and "..." not in behind else ""
+
+
+def _of_a_word(character: str, signs: frozenset[str]) -> bool:
+    """Whether it is a letter, a sign that joins one (the vowels of Hindi), a digit, or one of these signs."""
+    return character in signs or unicodedata.category(character)[0] in "LMN"

@@ -86,7 +86,7 @@ def test_messages_alone_come_at_the_times_they_name_and_the_rest_at_the_end() ->
     with LocalServer(ReplayEngine(messages)) as server, RawClient(server) as client:
         client.start()
         client.finish(client.send_audio(3, chunk=0.5))
-    kinds = [message["message"] for message in client.received[2:]]
+    kinds = [message["message"] for message in client.received[3:]]
     ack = "AudioAdded"
     assert kinds == [
         *(ack, ack, "AddTranscript", "Warning", ack, ack, "AudioEventStarted"),

@@ -124,8 +124,8 @@ def test_fin_before_the_answer() -> None:
     ("at", "kinds"),
     [
         ("open", ["Error"]),
-        ("start", ["Info", "Error"]),
-        ("started", ["Info", "RecognitionStarted", "Error"]),
+        ("start", ["Info", "Info", "Error"]),
+        ("started", ["Info", "Info", "RecognitionStarted", "Error"]),
     ],
 )
 def test_error_at_a_point(tls: bool, at: str, kinds: list[str]) -> None:
@@ -337,7 +337,7 @@ def test_faults_compose_and_a_count_acts_once() -> None:
         client.send_audio(1)
         assert client.closed() == (4013, "job_error")
         kinds = [message["message"] for message in client.received]
-        assert kinds == ["Info", "RecognitionStarted", "SomethingNew", "Error"]
+        assert kinds == ["Info", "Info", "RecognitionStarted", "SomethingNew", "Error"]
 
 
 def test_the_unread_rest_of_a_fault_does_not_hold_up_the_server() -> None:

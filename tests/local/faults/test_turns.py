@@ -172,6 +172,7 @@ def test_no_start_and_a_second_one() -> None:
     with LocalServer(faults=[Fault.no_start()]) as server, FrameClient(server) as bare:
         bare.send(start_message())
         assert bare.frame().message["type"] == "concurrent_session_usage"
+        assert bare.frame().message["type"] == "recognition_quality"
         assert bare.is_quiet()
     with LocalServer(faults=[Fault.double_start()]) as server, RawClient(server) as client:
         first = client.start()
@@ -210,7 +211,7 @@ def test_a_fault_can_wait() -> None:
         client.start()
         assert client.closed() == (1001, "bye")
         assert time.monotonic() - began >= 0.2
-        assert kinds(client)[2:] == ["SomethingNew"]
+        assert kinds(client)[3:] == ["SomethingNew"]
 
 
 # -- acknowledgements ------------------------------------------------------------------------------------

