@@ -26,7 +26,7 @@ from .view import View
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["transcribe"]
+__all__ = ["local_server", "transcribe"]
 
 
 def transcribe(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitCode:
@@ -103,7 +103,7 @@ def _client(arguments: argparse.Namespace, session: Asked, stack: ExitStack) -> 
         )
     language = session.options["transcription_config"].language
     engine = arguments.engine or "whisper"
-    url = stack.enter_context(_local_server(engine, language, arguments.drop_every))
+    url = stack.enter_context(local_server(engine, language, arguments.drop_every))
     return kind(NoAuth(), url=url, conn_config=connection, resume=resume, handler_errors="raise")
 
 
@@ -124,7 +124,12 @@ _INSECURE = (
 
 
 @contextmanager
-def _local_server(engine: str, language: str, drop_every: Optional[float]) -> Iterator[str]:
+def local_server(engine: str, language: str, drop_every: Optional[float]) -> Iterator[str]:
+    """Run the server of ``--local``, with its recogniser loaded; gives its URL.
+
+    Raises:
+        ConfigurationError: A package is missing.
+    """
     try:
         from ..local import Fault, LocalServer
     except ImportError as exc:
