@@ -187,9 +187,9 @@ def parser() -> argparse.ArgumentParser:
         "doctor",
         help="find what stands between this machine and a transcript",
         usage=f"{PROG} doctor [options]",
-        description="Look at each step to the service, from its name to a session of one second, and "
+        description="Look at each step to the service, from its name to a session of one second, and\n"
         "say what to do about those that fail. With --local at this installation.",
-        epilog=f"{DOCTOR_EXAMPLES}\n{EXIT_CODES}\nOf doctor: that of the first check that has failed.",
+        epilog=f"{DOCTOR_EXAMPLES}\n{EXIT_CODES}\nIt ends with the code of the first check that has failed.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
         parents=[common],
