@@ -61,7 +61,8 @@ def transcribe(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitC
         recording = session.audio.recording
         if recording is not None:  # last of all: what is said while a model loads is not meant for us
             stack.enter_context(recording)
-            session.options["audio_format"] = recording.audio_format
+            if not session.audio.channels:
+                session.options["audio_format"] = recording.audio_format
         for kind in _BEFORE:
             client.on(kind, view.take)
         messages = stack.enter_context(interrupts.start(client, session))
