@@ -65,7 +65,7 @@ class _AsyncBase(AsyncEmitter):
         keep_transcript: Optional[float] = None,
         handler_errors: Literal["log", "raise"] = "log",
     ) -> None:
-        """Keep the options, which are those of :class:`BaseClient`; nothing is opened yet.
+        """Keep the options; nothing is opened yet.
 
         Args:
             auth: How to authenticate; its ``get_auth_headers`` may be a coroutine function.
@@ -76,9 +76,6 @@ class _AsyncBase(AsyncEmitter):
             sdk_identifier: What to say as ``sm-sdk`` in the URL's query.
             keep_transcript: How many seconds of the transcript to keep, the latest; None keeps all.
             handler_errors: ``"log"`` an exception of a handler, or ``"raise"`` it.
-
-        Raises:
-            ConfigurationError: An option is wrong.
         """
         super().__init__(handler_errors=handler_errors)
         self._auth = AwaitedAuth(auth) if is_coroutine_method(auth, "get_auth_headers") else None
@@ -125,7 +122,7 @@ class _AsyncBase(AsyncEmitter):
         conversation_config: Union[ConversationConfig, Mapping[str, Any], None] = None,
         **more: Any,
     ) -> None:
-        """Change settings of the running session; arguments and errors as :meth:`BaseClient.update_config`."""
+        """Change settings of the running session, as :meth:`BaseClient.update_config`."""
         self._behind.caller = Caller.find()
         await self._in_turn(
             self._client.update_config,

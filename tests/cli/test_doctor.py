@@ -48,6 +48,7 @@ from speechmatics_rt.local import LocalServer
 from speechmatics_rt.network import duplex
 
 from .command import run
+from .terminal import Terminal, in_terminal
 
 DAY = datetime.timedelta(days=1)
 
@@ -102,6 +103,16 @@ def test_a_person_reads_a_line_a_check_and_a_verdict() -> None:
     assert any(
         re.match(r"ok       session      ready after \d+\.\d\d s, took a second", line) for line in lines
     )
+
+
+def test_on_a_terminal_what_to_do_stands_beneath_what_was_found() -> None:
+    code, shown = in_terminal("doctor", "--url", "wss://no-such-name.invalid/v2", columns=70)
+    screen = Terminal(70, 40).feed(shown).text.splitlines()
+    assert code == 4
+    (advice,) = (line for line in screen if "-> is" in line or "-> no" in line)
+    assert advice.startswith(" " * 22 + "-> ")
+    assert screen[-1].startswith("failed: dns")
+    assert max(map(len, screen)) < 70
 
 
 def test_over_tls_a_trusted_certificate_is_named_with_its_issuer(examined, tmp_path, monkeypatch) -> None:

@@ -41,7 +41,7 @@ def doctor(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitCode:
     for name, found in examine(checks, way):
         findings.append((name, found))
         if not (arguments.json or arguments.report):
-            screen.write(lines_of(name, found, screen.size.columns, way.secrets))
+            screen.write_lines(lines_of(name, found, screen.size.columns, way.secrets))
     beside = {
         "version": __version__,
         "python": platform.python_version(),
@@ -54,7 +54,7 @@ def doctor(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitCode:
     elif arguments.report:
         out.write(as_report(findings, beside, [*way.secrets, *_names()]))
     else:
-        screen.write([Token(summary(findings)), Token("\n")])
+        screen.write_lines([Token(summary(findings)), Token("\n")])
     return exit_code_of(found for _, found in findings)
 
 
