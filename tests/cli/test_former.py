@@ -20,14 +20,15 @@ ROWS = re.findall(r"^\| (`.*?) \| (.*?) \| (.*?) ?\|$", PAGE, re.MULTILINE)
 
 # Of "speechmatics rt transcribe", version 5.0.0.
 FORMER = """
-    -v --debug --ctrl --url --auth-token --ssl-mode --generate-temp-token --profile --config-file --lang
-    --language --volume-threshold --end-of-utterance-silence-trigger --remove-disfluencies --replacement-words
-    --replacement-words-file --operating-point --domain --output-locale --additional-vocab
-    --additional-vocab-file --punctuation-permitted-marks --enable-entities --translation-langs --translation-languages --langid-langs
-    --langid-languages --multichannel --streaming-mode --enable-partials --enable-transcription-partials
-    --enable-translation-partials --punctuation-sensitivity --speaker-diarization-max-speakers
-    --speaker-diarization-sensitivity --speaker-diarization-prefer-current-speaker --max-delay
-    --max-delay-mode --raw --sample-rate --chunk-size --buffer-size --print-json --diarization --audio-events --event-types
+    -v --debug --ctrl --url --auth-token --ssl-mode --generate-temp-token --profile --config-file
+    --lang --language --volume-threshold --end-of-utterance-silence-trigger --remove-disfluencies
+    --replacement-words --replacement-words-file --operating-point --domain --output-locale
+    --additional-vocab --additional-vocab-file --punctuation-permitted-marks --enable-entities
+    --translation-langs --translation-languages --langid-langs --langid-languages --multichannel
+    --streaming-mode --enable-partials --enable-transcription-partials --enable-translation-partials
+    --punctuation-sensitivity --speaker-diarization-max-speakers --speaker-diarization-sensitivity
+    --speaker-diarization-prefer-current-speaker --max-delay --max-delay-mode --raw --sample-rate
+    --chunk-size --buffer-size --print-json --diarization --audio-events --event-types
     --extra-headers
 """
 
