@@ -9,25 +9,6 @@ with Client() as client:
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
-from .audio import Microphone, split_channels
-from .auth import AuthBase, JWTAuth, NoAuth, StaticKeyAuth
-from .baseclient import BaseClient
-from .client import Client
-from .config import (
-    AudioEncoding,
-    AudioEventsConfig,
-    AudioFormat,
-    ConnectionConfig,
-    ConversationConfig,
-    Model,
-    OperatingPoint,
-    ResumePolicy,
-    SpeakerDiarizationConfig,
-    SpeakerIdentifier,
-    TranscriptionConfig,
-    TranslationConfig,
-)
-from .events import EventEmitter
 from .exceptions import (
     AudioError,
     AuthenticationError,
@@ -41,14 +22,33 @@ from .exceptions import (
     TranscriptionError,
     TransportError,
 )
-from .messages import ClientMessageType, ServerMessageType
-from .multichannel import MultiChannelClient
-from .session import MessageStream
-from .stats import Latency, SessionInfo, SessionStats
-from .transcript import Transcript, TranscriptResult
 
 if TYPE_CHECKING:
     from .aio import AsyncClient, AsyncMessageStream, AsyncMicrophone, AsyncMultiChannelClient
+    from .audio import Microphone, split_channels
+    from .auth import AuthBase, JWTAuth, NoAuth, StaticKeyAuth
+    from .baseclient import BaseClient
+    from .client import Client
+    from .config import (
+        AudioEncoding,
+        AudioEventsConfig,
+        AudioFormat,
+        ConnectionConfig,
+        ConversationConfig,
+        Model,
+        OperatingPoint,
+        ResumePolicy,
+        SpeakerDiarizationConfig,
+        SpeakerIdentifier,
+        TranscriptionConfig,
+        TranslationConfig,
+    )
+    from .events import EventEmitter
+    from .messages import ClientMessageType, ServerMessageType
+    from .multichannel import MultiChannelClient
+    from .session import MessageStream
+    from .stats import Latency, SessionInfo, SessionStats
+    from .transcript import Transcript, TranscriptResult
 
 __all__ = [
     "__version__",
@@ -105,19 +105,48 @@ __all__ = [
     "TransportError",
 ]
 
-_LATER = {
-    "AsyncClient": "aio",
-    "AsyncMessageStream": "aio",
-    "AsyncMicrophone": "aio",
-    "AsyncMultiChannelClient": "aio",
+# Where the names above stand, that are not here yet. The command answers --help without most of them.
+_ROOMS = {
+    "aio": ("AsyncClient", "AsyncMessageStream", "AsyncMicrophone", "AsyncMultiChannelClient"),
+    "audio": ("Microphone", "split_channels"),
+    "auth": ("AuthBase", "JWTAuth", "NoAuth", "StaticKeyAuth"),
+    "baseclient": ("BaseClient",),
+    "client": ("Client",),
+    "config": (
+        "AudioEncoding",
+        "AudioEventsConfig",
+        "AudioFormat",
+        "ConnectionConfig",
+        "ConversationConfig",
+        "Model",
+        "OperatingPoint",
+        "ResumePolicy",
+        "SpeakerDiarizationConfig",
+        "SpeakerIdentifier",
+        "TranscriptionConfig",
+        "TranslationConfig",
+    ),
+    "events": ("EventEmitter",),
+    "messages": ("ClientMessageType", "ServerMessageType"),
+    "multichannel": ("MultiChannelClient",),
+    "session": ("MessageStream",),
+    "stats": ("Latency", "SessionInfo", "SessionStats"),
+    "transcript": ("Transcript", "TranscriptResult"),
 }
+_LATER = {name: room for room, names in _ROOMS.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    """Import what only some programs need, and then asyncio with it, when it is first asked for."""
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Import a name, or a room of the package, when it is first asked for."""
     from importlib import import_module
 
+    if name in _ROOMS:
+        return import_module(f".{name}", __name__)
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(f".{_LATER[name]}", __name__), name)
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
