@@ -6,6 +6,7 @@ import base64
 import contextlib
 import datetime
 import http.server
+import io
 import json
 import os
 import re
@@ -21,6 +22,7 @@ import pytest
 import trustme
 
 from speechmatics_rt.cli import ExitCode, main
+from speechmatics_rt.cli.doctor import doctor, sockets
 from speechmatics_rt.cli.doctor.certificates import Certificate, Refusal
 from speechmatics_rt.cli.doctor.checks import (
     Check,
@@ -42,13 +44,15 @@ from speechmatics_rt.cli.doctor.judge import (
 )
 from speechmatics_rt.cli.doctor.report import as_report, lines_of, redacted, summary
 from speechmatics_rt.cli.doctor.sockets import FAMILIES, reach
+from speechmatics_rt.cli.options import parse
 from speechmatics_rt.cli.outputs import plain
+from speechmatics_rt.cli.streams import Stream
 from speechmatics_rt.config import parse
 from speechmatics_rt.local import LocalServer
 from speechmatics_rt.network import duplex
 
 from .command import run
-from .terminal import Terminal, in_terminal
+from .terminal import Terminal
 
 DAY = datetime.timedelta(days=1)
 
@@ -105,14 +109,25 @@ def test_a_person_reads_a_line_a_check_and_a_verdict() -> None:
     )
 
 
+class Window(io.StringIO):
+    """A terminal of 80 columns, as far as a stream of Python tells."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 def test_on_a_terminal_what_to_do_stands_beneath_what_was_found() -> None:
-    code, shown = in_terminal("doctor", "--url", "wss://no-such-name.invalid/v2", columns=70)
-    screen = Terminal(70, 40).feed(shown).text.splitlines()
-    assert code == 4
-    (advice,) = (line for line in screen if "-> is" in line or "-> no" in line)
+    window = Window()
+    arguments = parse(["doctor", "--url", "wss://no-such-name.invalid/v2", "--color", "always"])
+    out = Stream(window, "standard output", vital=True)
+    assert doctor(arguments, out, Stream(None, "standard error", vital=False)) == ExitCode.CONNECTION
+    terminal = Terminal(80, 40).feed(window.getvalue())
+    screen = terminal.text.splitlines()
+    (advice,) = (line for line in screen if "-> is" in line)
     assert advice.startswith(" " * 22 + "-> ")
     assert screen[-1].startswith("failed: dns")
-    assert max(map(len, screen)) < 70
+    assert max(map(len, screen)) < 80
+    assert len(terminal.colours) > 2
 
 
 def test_over_tls_a_trusted_certificate_is_named_with_its_issuer(examined, tmp_path, monkeypatch) -> None:
@@ -136,6 +151,17 @@ def test_a_name_that_nobody_knows(examined) -> None:
     assert "no-such-name.invalid" in found["dns"]["text"]
     assert found["dns"]["advice"]
     assert {found[name]["state"] for name in ("ipv4", "tls", "session")} == {"untried"}
+
+
+def test_a_resolver_that_does_not_answer_is_not_waited_for_without_end(examined, monkeypatch) -> None:
+    answer = threading.Event()
+    monkeypatch.setattr(sockets, "PATIENCE", 0.2)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answer.wait(30) and [])
+    code, found = examined("--url", "wss://asr.example/v2")
+    answer.set()
+    assert code == ExitCode.CONNECTION
+    assert found["dns"]["text"] == "no resolver answers for asr.example: no answer within 0.2 s"
+    assert "online" in found["dns"]["advice"]
 
 
 def free_port() -> int:
@@ -279,7 +305,9 @@ def test_a_proxy_that_is_no_url_is_told_without_what_stands_there(examined, monk
     monkeypatch.setenv("https_proxy", "http://ann:geheim@:x")
     code, found = examined("--url", "wss://asr.example/v2")
     assert code == ExitCode.USAGE
-    assert found["proxy"]["text"] == "the proxy of the environment is no URL; write http://HOST:PORT"
+    assert found["proxy"]["text"] == (
+        "the proxy of the environment is no URL of http, socks4, socks4a, socks5, socks5h; write http://HOST:PORT"
+    )
 
 
 # -- certificates and clocks -------------------------------------------------------------------------------
@@ -571,6 +599,18 @@ def test_what_builds_on_a_failure_is_not_tried_nor_what_builds_on_that() -> None
     assert found["c"].text == "not tried, since a failed"
 
 
+def test_what_breaks_between_two_looks_is_a_finding() -> None:
+    def look(_: object) -> Finding:
+        raise ConnectionResetError(104, "Connection reset by peer")
+
+    ((_, found),) = examine([Check("tls", look)], None)
+    assert (found.state, found.text, found.code) == (
+        State.FAILED,
+        "Connection reset by peer",
+        ExitCode.CONNECTION,
+    )
+
+
 def test_short_secrets_do_not_blank_what_only_holds_them() -> None:
     assert redacted("root is rooted at /root", ["root"]) == "*** is rooted at /***"
 
@@ -590,13 +630,13 @@ def test_reports_have_the_advice_and_the_ids() -> None:
 
 
 def test_silence_and_no_network_have_their_own_advice() -> None:
-    silent = {"IPv4": Reach("52.0.0.1:443", None, "no answer within 5 s", silent=True)}
+    silent = {"IPv4": Reach("52.0.0.1:443", ("52.0.0.1", 443), None, "no answer within 5 s", silent=True)}
     found = family_finding("IPv4", silent, proxy=False, needed=True)
     assert "firewall" in found.advice
     assert "https_proxy" in found.advice
-    away = {"IPv4": Reach("52.0.0.1:443", None, "Network is unreachable")}
+    away = {"IPv4": Reach("52.0.0.1:443", ("52.0.0.1", 443), None, "Network is unreachable")}
     assert "online" in family_finding("IPv4", away, proxy=False, needed=True).advice
-    both = {**silent, "IPv6": Reach("[2001:db8::1]:443", 0.01)}
+    both = {**silent, "IPv6": Reach("[2001:db8::1]:443", ("2001:db8::1", 443), 0.01)}
     assert "0.25 s" in family_finding("IPv4", both, proxy=False, needed=True).advice
 
 

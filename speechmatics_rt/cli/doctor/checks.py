@@ -94,6 +94,8 @@ def examine(checks: Sequence[Check], case: Any) -> Iterator[tuple[str, Finding]]
             found = check.look(case)
         except SpeechmaticsError as exc:
             found = failed(in_shell_words(exc.text), "", ExitCode.of(exc))
+        except OSError as exc:  # what answered before may be gone by now
+            found = failed(exc.strerror or str(exc), "")
         if found is None:
             continue
         if found.state is State.FAILED:

@@ -48,12 +48,14 @@ class Reach(NamedTuple):
 
     Attributes:
         address: The one that was tried last, with its port.
+        at: The same for a socket.
         seconds: Until it answered; None if none did.
         error: Why none did.
         silent: Because nothing came back at all.
     """
 
     address: str
+    at: tuple[str, int]
     seconds: Optional[float] = None
     error: str = ""
     silent: bool = False
@@ -97,7 +99,9 @@ def family_finding(
     if reach is None:
         return None
     if reach.seconds is not None:
-        return ok(f"{reach.address} answers ({_ms(reach.seconds)})", **reach._asdict())
+        return ok(
+            f"{reach.address} answers ({_ms(reach.seconds)})", address=reach.address, seconds=reach.seconds
+        )
     text = f"{reach.address}: {reach.error}"
     other = next((name for name, each in reaches.items() if each.seconds is not None), None)
     if other is not None:

@@ -86,7 +86,8 @@ class Way:
         return self.proxy is not None and self.proxy.scheme != "http"
 
     def connect(self) -> socket.socket:
-        return tunnel(self.target, self.proxy)
+        at = next(each.at for each in self.reaches.values() if each.seconds is not None)
+        return tunnel(self.target, self.proxy, at)
 
     @cached_property
     def reaches(self) -> dict[str, Reach]:
@@ -136,7 +137,7 @@ def _dns(way: Way) -> Finding:
 
 
 def _family(family: str, way: Way) -> Optional[Finding]:
-    needed = family == next(iter(way.reaches))
+    needed = family == next(iter(way.reaches), None)
     return family_finding(family, way.reaches, proxy=way.proxy is not None, needed=needed)
 
 
@@ -184,7 +185,8 @@ def _key(way: Way) -> Finding:
         key, source = of_url[0], "the URL"
     if key is None and (is_cloud(way.url) or way.temporary):
         raise ConfigurationError(f"there is no key: set {KEY_VARIABLE}, or give --api-key")
-    now = time.time() - (0.0 if way.behind_socks else way.skew or 0.0)  # what a key says is by their clock
+    skew: Optional[float] = vars(way).get("skew")  # if it was found out
+    now = time.time() - (skew or 0.0)  # what a key says is by their clock
     if not way.temporary:
         way.auth = StaticKeyAuth(way.given_key)
         return key_finding(key, f"{KEY_VARIABLE} is not set" if key is None else source, now)

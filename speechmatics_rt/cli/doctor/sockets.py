@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 PATIENCE = 5.0  # s for each step: who has an answer gives it within one
+_SCHEMES = ("http", "socks4", "socks4a", "socks5", "socks5h")
 FAMILIES = {"IPv4": socket.AF_INET, "IPv6": socket.AF_INET6}
 
 # OpenSSL's, which Python has no names for everywhere: believe the one certificate that is given, whoever has
@@ -65,8 +66,10 @@ def proxy_to(target: Target) -> Optional[Proxy]:
         port = parts.port or (80 if parts.scheme == "http" else 1080)
     except ValueError:
         parts, port = urlsplit(""), 0
-    if not parts.hostname or not parts.scheme:  # the URL itself may hold a password
-        raise ConfigurationError("the proxy of the environment is no URL; write http://HOST:PORT")
+    if not parts.hostname or parts.scheme not in _SCHEMES:  # the URL itself may hold a password
+        raise ConfigurationError(
+            f"the proxy of the environment is no URL of {', '.join(_SCHEMES)}; write http://HOST:PORT"
+        )
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     headers = {}
     if user:
@@ -101,17 +104,18 @@ def reach(found: list[Any], family: int) -> Optional[Reach]:
     for kind, _, _, _, address in found:
         if kind != family:
             continue
-        shown = address_of(*address[:2])
+        at = address[0], address[1]
+        shown = address_of(*at)
         began = time.monotonic()
         try:
             with socket.socket(kind, socket.SOCK_STREAM) as sock:
                 sock.settimeout(max(0.1, deadline - began))
                 sock.connect(address)
-            return Reach(shown, time.monotonic() - began)
+            return Reach(shown, at, time.monotonic() - began)
         except socket.timeout:
-            last = Reach(shown, None, f"no answer within {time.monotonic() - began:.0f} s", silent=True)
+            last = Reach(shown, at, None, f"no answer within {time.monotonic() - began:.0f} s", silent=True)
         except OSError as exc:
-            last = Reach(shown, None, exc.strerror or str(exc))
+            last = Reach(shown, at, None, exc.strerror or str(exc))
     return last
 
 
@@ -123,18 +127,21 @@ class TunnelError(Exception):
         self.status = status
 
 
-def tunnel(target: Target, proxy: Optional[Proxy]) -> socket.socket:
+def tunnel(target: Target, proxy: Optional[Proxy], at: tuple[str, int]) -> socket.socket:
     """Connect to a server, through the proxy if there is one.
+
+    Args:
+        at: The address of the first of both, which answered before: no name is looked up.
 
     Raises:
         TunnelError: The proxy did not let us through.
         OSError: Nobody answered.
     """
     if proxy is None:
-        return socket.create_connection((target.host, target.port), PATIENCE)
+        return socket.create_connection(at, PATIENCE)
     from http.client import HTTPConnection, HTTPException
 
-    http = HTTPConnection(proxy.host, proxy.port, timeout=PATIENCE)
+    http = HTTPConnection(*at, timeout=PATIENCE)
     http.set_tunnel(target.host, target.port, headers=dict(proxy.headers))
     try:
         http.connect()
