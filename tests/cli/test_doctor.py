@@ -120,7 +120,7 @@ def test_on_a_terminal_what_to_do_stands_beneath_what_was_found() -> None:
     arguments = parse(["doctor", "--url", "wss://no-such-name.invalid/v2", "--color", "always"])
     out = Stream(window, "standard output", vital=True)
     assert doctor(arguments, out, Stream(None, "standard error", vital=False)) == ExitCode.CONNECTION
-    terminal = Terminal(80, 40).feed(window.getvalue())
+    terminal = Terminal(80, 40).feed(window.getvalue().replace("\n", "\r\n"))  # as a terminal does
     screen = terminal.text.splitlines()
     (advice,) = (line for line in screen if "-> is" in line)
     assert advice.startswith(" " * 22 + "-> ")
