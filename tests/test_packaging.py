@@ -23,7 +23,7 @@ from speechmatics_rt.local import LocalServer
 
 ROOT = Path(__file__).parent.parent
 SPEECH = ROOT / "examples" / "audio" / "librivox_3_sentences.wav"
-LARGEST_WHEEL = 400_000  # bytes; a wheel that holds more than our modules is larger at once
+LARGEST_WHEEL = 500_000  # bytes; a wheel that holds more than our modules is larger at once
 LARGEST_INSTALLATION = 1_500_000  # bytes of source, of which 0.37 MB are websocket-client
 
 packaging = pytest.mark.packaging
