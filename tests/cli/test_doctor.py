@@ -22,7 +22,7 @@ import pytest
 import trustme
 
 from speechmatics_rt.cli import ExitCode, main
-from speechmatics_rt.cli.doctor import doctor, sockets
+from speechmatics_rt.cli.doctor import doctor, installation, sockets
 from speechmatics_rt.cli.doctor.certificates import Certificate, Refusal
 from speechmatics_rt.cli.doctor.checks import (
     Check,
@@ -45,6 +45,7 @@ from speechmatics_rt.cli.doctor.judge import (
 from speechmatics_rt.cli.doctor.report import as_report, lines_of, redacted, summary
 from speechmatics_rt.cli.doctor.sockets import FAMILIES, reach
 from speechmatics_rt.cli.options import parse
+from speechmatics_rt.cli.options.version import Part
 from speechmatics_rt.cli.outputs import plain
 from speechmatics_rt.cli.streams import Stream
 from speechmatics_rt.local import LocalServer
@@ -522,6 +523,20 @@ def test_a_recogniser_that_is_missing_is_told_with_its_command(examined, monkeyp
     code, found = examined("--local")
     assert code == ExitCode.USAGE
     assert "pip install 'speechmatics-rt-sync[local]'" in found["recogniser"]["text"]
+
+
+def test_an_installation_tells_what_it_lacks(monkeypatch) -> None:
+    there = (
+        Part("fast decoding", "orjson", "fast", None),
+        Part("connections", "websocket-client", "", "1.8.0"),
+    )
+    monkeypatch.setattr(installation, "parts", lambda: list(there))
+    found = installation.INSTALLATION.look(None)
+    assert found.text.endswith("websocket-client 1.8.0; without the extras fast")
+    monkeypatch.setattr(installation, "find_spec", lambda name: None)
+    found = installation.INSTALLATION.look(None)
+    assert (found.state, found.code) == (State.FAILED, ExitCode.USAGE)
+    assert "without websocket-client" in found.text
 
 
 def test_what_a_microphone_hears() -> None:

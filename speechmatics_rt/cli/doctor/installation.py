@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+from importlib.util import find_spec
 
 from ..._version import __version__
 from ...audio import Microphone
@@ -27,15 +28,17 @@ _BLOCK = 4096  # bytes; the last of one may come by itself
 
 
 def _installation(_: object) -> Finding:
+    text = f"{PROG} {__version__}, Python {platform.python_version()}, {platform.system()}"
+    if find_spec("websocket") is None:
+        advice = "pip install --force-reinstall speechmatics-rt-sync"
+        return failed(f"{text}, without websocket-client", advice, ExitCode.USAGE)
     found = parts()
-    missing = [part for part in found if part.version is None]
-    needed = ", ".join(f"{part.name} {part.version}" for part in found if part.version and not part.extra)
-    text = f"{PROG} {__version__}, Python {platform.python_version()}, {platform.system()}, {needed}"
-    if any(not part.extra for part in missing):
-        return failed(text, "pip install --force-reinstall speechmatics-rt-sync", ExitCode.USAGE)
+    version = next(part.version for part in found if not part.extra)
+    text += f", websocket-client {version or 'of an unknown version'}"
+    missing = [part.extra for part in found if part.version is None and part.extra]
     if missing:
-        text += f"; without the extras {', '.join(part.extra for part in missing)}"
-    return ok(text, missing=[part.extra for part in missing])
+        text += f"; without the extras {', '.join(missing)}"
+    return ok(text, missing=missing)
 
 
 def _recogniser(_: object) -> Finding:
