@@ -9,25 +9,6 @@ with Client() as client:
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
-from .audio import Microphone, split_channels
-from .auth import AuthBase, JWTAuth, NoAuth, StaticKeyAuth
-from .baseclient import BaseClient
-from .client import Client
-from .config import (
-    AudioEncoding,
-    AudioEventsConfig,
-    AudioFormat,
-    ConnectionConfig,
-    ConversationConfig,
-    Model,
-    OperatingPoint,
-    ResumePolicy,
-    SpeakerDiarizationConfig,
-    SpeakerIdentifier,
-    TranscriptionConfig,
-    TranslationConfig,
-)
-from .events import EventEmitter
 from .exceptions import (
     AudioError,
     AuthenticationError,
@@ -41,11 +22,6 @@ from .exceptions import (
     TranscriptionError,
     TransportError,
 )
-from .messages import ClientMessageType, ServerMessageType
-from .multichannel import MultiChannelClient
-from .session import MessageStream, Recorder, UtteranceStream, available_features
-from .stats import Latency, SessionInfo, SessionStats
-from .transcript import Transcript, TranscriptResult, Utterance
 
 if TYPE_CHECKING:
     from .aio import (
@@ -55,7 +31,31 @@ if TYPE_CHECKING:
         AsyncMultiChannelClient,
         AsyncUtteranceStream,
     )
+    from .audio import Microphone, split_channels
+    from .auth import AuthBase, JWTAuth, NoAuth, StaticKeyAuth
+    from .baseclient import BaseClient
+    from .client import Client
+    from .config import (
+        AudioEncoding,
+        AudioEventsConfig,
+        AudioFormat,
+        ConnectionConfig,
+        ConversationConfig,
+        Model,
+        OperatingPoint,
+        ResumePolicy,
+        SpeakerDiarizationConfig,
+        SpeakerIdentifier,
+        TranscriptionConfig,
+        TranslationConfig,
+    )
+    from .events import EventEmitter
     from .many import Outcome, Outcomes, Progress, Running, transcribe_many
+    from .messages import ClientMessageType, ServerMessageType
+    from .multichannel import MultiChannelClient
+    from .session import MessageStream, Recorder, UtteranceStream, available_features
+    from .stats import Latency, SessionInfo, SessionStats
+    from .transcript import Transcript, TranscriptResult, Utterance
 
 __all__ = [
     "__version__",
@@ -124,25 +124,55 @@ __all__ = [
     "TransportError",
 ]
 
-_LATER = {
-    "AsyncClient": "aio",
-    "AsyncMessageStream": "aio",
-    "AsyncMicrophone": "aio",
-    "AsyncMultiChannelClient": "aio",
-    "Outcome": "many",
-    "Outcomes": "many",
-    "Progress": "many",
-    "Running": "many",
-    "transcribe_many": "many",
-    "AsyncUtteranceStream": "aio",
+# Where the names above stand, that are not here yet. The command answers --help without most of them.
+_ROOMS = {
+    "aio": (
+        "AsyncClient",
+        "AsyncMessageStream",
+        "AsyncMicrophone",
+        "AsyncMultiChannelClient",
+        "AsyncUtteranceStream",
+    ),
+    "audio": ("Microphone", "split_channels"),
+    "auth": ("AuthBase", "JWTAuth", "NoAuth", "StaticKeyAuth"),
+    "baseclient": ("BaseClient",),
+    "client": ("Client",),
+    "config": (
+        "AudioEncoding",
+        "AudioEventsConfig",
+        "AudioFormat",
+        "ConnectionConfig",
+        "ConversationConfig",
+        "Model",
+        "OperatingPoint",
+        "ResumePolicy",
+        "SpeakerDiarizationConfig",
+        "SpeakerIdentifier",
+        "TranscriptionConfig",
+        "TranslationConfig",
+    ),
+    "events": ("EventEmitter",),
+    "many": ("Outcome", "Outcomes", "Progress", "Running", "transcribe_many"),
+    "messages": ("ClientMessageType", "ServerMessageType"),
+    "multichannel": ("MultiChannelClient",),
+    "session": ("MessageStream", "Recorder", "UtteranceStream", "available_features"),
+    "stats": ("Latency", "SessionInfo", "SessionStats"),
+    "transcript": ("Transcript", "TranscriptResult", "Utterance"),
 }
+_LATER = {name: room for room, names in _ROOMS.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    """Import what only some programs need, and then asyncio with it, when it is first asked for."""
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Import a name, or a room of the package, when it is first asked for."""
     from importlib import import_module
 
+    if name in _ROOMS:
+        return import_module(f".{name}", __name__)
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(f".{_LATER[name]}", __name__), name)
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

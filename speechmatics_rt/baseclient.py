@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any, Callable, Literal, NoReturn, Optional, Ty
 
 from .audio import AudioSource
 from .auth import AuthBase
-from .config import Caller, ConnectionConfig, ResumePolicy, checked, set_recognition_config
+from .config import (
+    Caller,
+    ConnectionConfig,
+    ConversationConfig,
+    ResumePolicy,
+    checked,
+    set_recognition_config,
+)
 from .events import EventEmitter, interest_of
 from .exceptions import (
     AuthenticationError,
@@ -64,26 +71,6 @@ class BaseClient(EventEmitter):
     """What the clients share: one session at a time, opened, watched, stopped and closed.
 
     All methods may be called from any thread, and from a handler.
-
-    Args:
-        auth: How to authenticate; a :class:`StaticKeyAuth` of ``api_key`` without it.
-        api_key: The API key; the variable ``SPEECHMATICS_API_KEY`` without it.
-        url: The service, ``wss://.../v2``; the variable ``SPEECHMATICS_RT_URL`` or the EU service without it.
-        conn_config: Timeouts, limits, TLS and proxy.
-        resume: Go on over a new connection when one is lost, without losing a word, and wait for a first one
-            after HTTP 429 or 5xx: True, or a :class:`ResumePolicy`. Raw audio only. ``Reconnecting`` is
-            emitted before each attempt, and once the session has started its handlers may set
-            ``message["reconnect"] = False``; ``Resumed`` when the session goes on.
-        sdk_identifier: What to say as ``sm-sdk`` in the URL's query, in place of this package's own name.
-        app: What to say as ``sm-app``: your application, in the service's figures of usage.
-        keep_transcript: How many seconds of the transcript to keep, the latest, in sessions that run for
-            days: an hour of speech takes 3.6 MB. None keeps all, 0 nothing; handlers get every message
-            anyway, and ``end_time`` and the figures count all. See :class:`Transcript`.
-        handler_errors: ``"log"`` an exception of a handler (to stderr where no logging is configured), or
-            ``"raise"`` it from ``transcribe()``, ``stream()`` or ``stop_session()``.
-
-    Raises:
-        ConfigurationError: An option is wrong.
     """
 
     def __init__(
@@ -99,6 +86,29 @@ class BaseClient(EventEmitter):
         keep_transcript: Optional[float] = None,
         handler_errors: Literal["log", "raise"] = "log",
     ) -> None:
+        """Keep the options; nothing is opened yet.
+
+        Args:
+            auth: How to authenticate; a :class:`StaticKeyAuth` of ``api_key`` without it.
+            api_key: The API key; the variable ``SPEECHMATICS_API_KEY`` without it.
+            url: The service, ``wss://.../v2``; the variable ``SPEECHMATICS_RT_URL`` or the EU service
+                without it.
+            conn_config: Timeouts, limits, TLS and proxy.
+            resume: Go on over a new connection when one is lost, without losing a word, and wait for a first
+                one after HTTP 429 or 5xx: True, or a :class:`ResumePolicy`. Raw audio only. ``Reconnecting``
+                is emitted before each attempt, and once the session has started its handlers may set
+                ``message["reconnect"] = False``; ``Resumed`` when the session goes on.
+            sdk_identifier: What to say as ``sm-sdk`` in the URL's query, in place of this package's own name.
+            app: What to say as ``sm-app``: your application, in the service's figures of usage.
+            keep_transcript: How many seconds of the transcript to keep, the latest, in sessions that run for
+                days: an hour of speech takes 3.6 MB. None keeps all, 0 nothing; handlers get every message
+                anyway, and ``end_time`` and the figures count all. See :class:`Transcript`.
+            handler_errors: ``"log"`` an exception of a handler (to stderr where no logging is configured), or
+                ``"raise"`` it from ``transcribe()``, ``stream()`` or ``stop_session()``.
+
+        Raises:
+            ConfigurationError: An option is wrong.
+        """
         # First of all, for the finaliser of a client whose construction fails below.
         self._session: Optional[Session] = None
         super().__init__(handler_errors=handler_errors)
@@ -182,12 +192,25 @@ class BaseClient(EventEmitter):
             )
         self._running().send(message)
 
-    def update_config(self, **changes: Any) -> None:
-        """Change settings of the running session (``SetRecognitionConfig``).
+    def update_config(
+        self,
+        *,
+        max_delay: Optional[float] = None,
+        max_delay_mode: Optional[str] = None,
+        enable_partials: Optional[bool] = None,
+        audio_filtering_config: Optional[Mapping[str, Any]] = None,
+        conversation_config: Union[ConversationConfig, Mapping[str, Any], None] = None,
+        **more: Any,
+    ) -> None:
+        """Change settings of the running session (``SetRecognitionConfig``); None leaves one as it is.
 
         Args:
-            **changes: ``max_delay``, ``max_delay_mode``, ``enable_partials``, ``audio_filtering_config`` or
-                ``conversation_config``; the service takes no others in mid-session.
+            max_delay: Seconds from the end of a word to its final.
+            max_delay_mode: ``"flexible"`` or ``"fixed"``.
+            enable_partials: Send partials from now on, or no more.
+            audio_filtering_config: Mapping of ``volume_threshold``, 0 to 100.
+            conversation_config: A ConversationConfig or a mapping.
+            **more: Fields of previews; the service takes no others in mid-session.
 
         Raises:
             ConfigurationError: Another field, or a value out of range.
@@ -195,7 +218,16 @@ class BaseClient(EventEmitter):
         """
         session = self._running()
         language = session.start["transcription_config"]["language"]
-        message = set_recognition_config(language, changes)
+        changes = {
+            "max_delay": max_delay,
+            "max_delay_mode": max_delay_mode,
+            "enable_partials": enable_partials,
+            "audio_filtering_config": audio_filtering_config,
+            "conversation_config": conversation_config,
+            **more,
+        }
+        given = {name: value for name, value in changes.items() if value is not None}
+        message = set_recognition_config(language, given)
         self._warn(message)
         session.send(message)
 

@@ -1,4 +1,4 @@
-"""The README, executed: every block runs as printed, and what it says is compared with what is."""
+"""The README and the pages it leads to, executed: every block runs as printed, and what they say is so."""
 
 from __future__ import annotations
 
@@ -25,23 +25,32 @@ AUDIO = Path("examples", "audio", "librivox_3_sentences.wav")
 HEADER = 44  # bytes of the recording's WAV header
 
 
+EXAMPLES = ROOT / "examples"
+PAGES = [
+    README,
+    *sorted((EXAMPLES / "reference").glob("*.md")),
+    *(EXAMPLES / "moving" / f"{name}.md" for name in ("former_command", "official_sdk")),
+]
+
+
 class Block(NamedTuple):
+    page: str
     line: int
     language: str
     code: str
 
 
-def blocks() -> list[Block]:
-    text = README.read_text(encoding="utf-8")
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
     found = [
-        Block(text[: match.start()].count("\n") + 1, match[1], match[2])
+        Block(page.stem, text[: match.start()].count("\n") + 1, match[1], match[2])
         for match in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     ]
     assert 2 * len(found) == len(re.findall(r"^\s*```", text, re.MULTILINE)), "a fence of another form"
     return found
 
 
-BLOCKS = blocks()
+BLOCKS = [block for page in PAGES for block in blocks(page)]
 PYTHON = [block for block in BLOCKS if block.language == "python"]
 SHELL = [block for block in BLOCKS if block.language == "sh"]
 OUTPUT, TREE = (block for block in BLOCKS if block.language == "text")  # a third one has no test yet
@@ -115,7 +124,7 @@ with Request.stream:
 """
 
 
-@pytest.mark.parametrize("block", PYTHON, ids=lambda block: f"line {block.line}")
+@pytest.mark.parametrize("block", PYTHON, ids=lambda block: f"{block.page}, line {block.line}")
 def test_a_python_block_runs_as_printed(server, folder, run, block: Block) -> None:
     count = len(server.sessions)
     path = folder / "test_block.py"
@@ -170,6 +179,8 @@ def test_a_shell_line_runs_as_printed(server, shell, run, line: str) -> None:
     elif "--local" in line:
         assert distance(words(OUTPUT.code), words(printed)) <= 2
         assert len(printed.splitlines()) == len(OUTPUT.code.splitlines())
+    elif " doctor" in line:
+        assert re.search(r"all is well|it works|\bsession +ready|\"check\": \"session\"", printed)
     else:
         assert len(server.sessions) == count + 1
         assert printed or "welcome" in (shell / "audio.srt").read_text(encoding="utf-8")
@@ -214,8 +225,8 @@ def distance(expected: list[str], found: list[str]) -> int:
 # -- tables and names --------------------------------------------------------------------------------------
 
 
-def section(title: str) -> str:
-    text = README.read_text(encoding="utf-8")
+def section(title: str, page: Path = README) -> str:
+    text = page.read_text(encoding="utf-8")
     return text.split(f"\n## {title}\n")[1].split("\n## ")[0]
 
 
@@ -235,16 +246,47 @@ def test_the_tree_of_errors_is_the_real_one() -> None:
 
 
 def test_the_table_of_timeouts_has_every_option_with_its_default() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| (\d+) \|", section("Timeouts and limits"), re.MULTILINE)
+    limits = section("Timeouts and limits", EXAMPLES / "reference" / "connections.md")
+    rows = re.findall(r"^\| `(\w+)` \| (\d+) \|", limits, re.MULTILINE)
     options = dataclasses.fields(speechmatics_rt.ConnectionConfig)
     numbers = {option.name: option.default for option in options if isinstance(option.default, int)}
     assert {name: int(default) for name, default in rows} == numbers
 
 
-def test_the_files_it_links_to_exist() -> None:
-    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README.read_text(encoding="utf-8"))
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+def anchor(heading: str) -> str:
+    """Write a heading as links to it do."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_files_it_links_to_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", text)
+    assert [link for link in links if not (page.parent / link).exists()] == []
+    headings = set(map(anchor, re.findall(r"^#+ (.*)$", text, re.MULTILINE)))
+    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= headings
+
+
+def test_its_contents_name_every_section() -> None:
+    text = README.read_text(encoding="utf-8")
+    (contents,) = (line for line in text.splitlines() if line.startswith("**Contents**"))
+    assert re.findall(r"\[([^]]+)\]", contents) == re.findall(r"^## (.*)$", text, re.MULTILINE)
+
+
+def test_every_page_is_led_to_from_the_readme() -> None:
+    text = README.read_text(encoding="utf-8")
+    for page in PAGES[1:]:
+        assert f"]({page.relative_to(ROOT).as_posix()})" in text
+
+
+def test_the_extras_are_all_named() -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    (said,) = re.findall(
+        r"^The core needs .* Extras: (.*)$", README.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    extras = set(config["options.extras_require"]) - {"test", "dev"}
+    assert extras <= set(re.findall(r"`([\w-]+)`", said))
 
 
 def test_it_is_short_enough_to_be_read() -> None:

@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Literal, NoReturn, Optional, TypeVar, Union, overload
 
-from ..config import FLAG, Caller, ConnectionConfig, ResumePolicy, checked
+from ..config import FLAG, Caller, ConnectionConfig, ConversationConfig, ResumePolicy, checked
 from ..exceptions import SpeechmaticsError, TimeoutError, no_pickle
 from ..messages import SpeakersResultMessage
 from ..session import (
@@ -71,6 +71,18 @@ class _AsyncBase(AsyncEmitter):
         keep_transcript: Optional[float] = None,
         handler_errors: Literal["log", "raise"] = "log",
     ) -> None:
+        """Keep the options; nothing is opened yet.
+
+        Args:
+            auth: How to authenticate; its ``get_auth_headers`` may be a coroutine function.
+            api_key: The API key; the variable ``SPEECHMATICS_API_KEY`` without it.
+            url: The service; ``SPEECHMATICS_RT_URL`` or the EU service without it.
+            conn_config: Timeouts, limits, TLS and proxy.
+            resume: Go on over a new connection when one is lost: True, or a :class:`ResumePolicy`.
+            sdk_identifier: What to say as ``sm-sdk`` in the URL's query.
+            keep_transcript: How many seconds of the transcript to keep, the latest; None keeps all.
+            handler_errors: ``"log"`` an exception of a handler, or ``"raise"`` it.
+        """
         super().__init__(handler_errors=handler_errors)
         self._auth = AwaitedAuth(auth) if is_coroutine_method(auth, "get_auth_headers") else None
         # Untyped here: what is sent, and how, differs between the two.
@@ -107,10 +119,27 @@ class _AsyncBase(AsyncEmitter):
         """Send a JSON message of the protocol. Raises as :meth:`BaseClient.send_message`."""
         await self._in_turn(self._client.send_message, message)
 
-    async def update_config(self, **changes: Any) -> None:
-        """Change settings of the running session. Raises as :meth:`BaseClient.update_config`."""
+    async def update_config(
+        self,
+        *,
+        max_delay: Optional[float] = None,
+        max_delay_mode: Optional[str] = None,
+        enable_partials: Optional[bool] = None,
+        audio_filtering_config: Optional[Mapping[str, Any]] = None,
+        conversation_config: Union[ConversationConfig, Mapping[str, Any], None] = None,
+        **more: Any,
+    ) -> None:
+        """Change settings of the running session, as :meth:`BaseClient.update_config`."""
         self._behind.caller = Caller.find()
-        await self._in_turn(self._client.update_config, **changes)
+        await self._in_turn(
+            self._client.update_config,
+            max_delay=max_delay,
+            max_delay_mode=max_delay_mode,
+            enable_partials=enable_partials,
+            audio_filtering_config=audio_filtering_config,
+            conversation_config=conversation_config,
+            **more,
+        )
 
     @overload
     async def get_speakers(

@@ -139,8 +139,9 @@ class Reading:
             # Unbuffered: a named pipe gives what it has, where a buffer would wait until it is full.
             file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by close()
         except (OSError, ValueError) as exc:
+            why = getattr(exc, "strerror", None) or exc  # without the name once more
             way = "; download it first, or give urllib.request.urlopen(url)" if "://" in str(path) else ""
-            raise self._fault(f"can't open the audio file {os.fspath(path)!r}: {exc}{way}") from exc
+            raise self._fault(f"can't open the audio file {os.fspath(path)!r}: {why}{way}") from exc
         self._closers.append(file.close)
         self.length = _length(file)
         self._key = leftover.key_of(file)

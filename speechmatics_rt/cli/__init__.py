@@ -65,6 +65,10 @@ def _command(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitCod
         from .devices import devices
 
         return devices(out)
+    if arguments.command == "doctor":
+        from .doctor import doctor
+
+        return doctor(arguments, out, err)
     if arguments.command == "completion":
         from .options.completion import shell_code
 

@@ -248,6 +248,11 @@ class Screen:
         self._out.write(self._rendered(tokens) if self._terminal else _painted(tokens, self._always))
         self._out.flush()
 
+    def write_lines(self, tokens: Sequence[Token]) -> None:
+        """Write whole lines as they are, broken and indented already."""
+        self._out.write(_painted(tokens, self._colour if self._terminal else self._always))
+        self._out.flush()
+
     def _rendered(self, tokens: Sequence[Token]) -> str:
         columns = self._size(self._out, self._err).columns - 1
         pieces = []

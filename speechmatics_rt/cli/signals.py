@@ -51,12 +51,14 @@ class Interrupts:
         self._screen = screen
         self._client: Any = None
         self._recording: Optional[Recording] = None
+        self._beside = False  # of other channels, which are to end, too
         self._begun = False
         self._writing = self._impatient = False
 
     def start(self, client: BaseClient, session: Asked) -> MessageStream:
         """Start the session that a signal is to end."""
         self._client, self._recording = client, session.audio.recording
+        self._beside = bool(session.audio.channels)
         messages: MessageStream = self._client.stream(session.audio.open(), **session.options)
         self._begun = True
         return messages
@@ -78,7 +80,7 @@ class Interrupts:
             raise KeyboardInterrupt
         else:
             self.stopping = True
-            if self._recording is None:
+            if self._recording is None or self._beside:
                 self._client.request_stop()
             else:
                 self._recording.end()  # what was said until now is still to be sent

@@ -26,7 +26,7 @@ from .view import View
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["client_options", "tell_dangers", "transcribe"]
+__all__ = ["client_options", "local_server", "tell_dangers", "transcribe"]
 
 
 def transcribe(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitCode:
@@ -57,7 +57,8 @@ def transcribe(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitC
         recording = session.audio.recording
         if recording is not None:  # last of all: what is said while a model loads is not meant for us
             stack.enter_context(recording)
-            session.options["audio_format"] = recording.audio_format
+            if not session.audio.channels:
+                session.options["audio_format"] = recording.audio_format
         for kind in _BEFORE:
             client.on(kind, view.take)
         messages = stack.enter_context(interrupts.start(client, session))
@@ -102,7 +103,7 @@ def client_options(arguments: argparse.Namespace, language: str, stack: ExitStac
     }
     if arguments.local:
         engine = arguments.engine or "whisper"
-        url = stack.enter_context(_local_server(engine, language, arguments.drop_every))
+        url = stack.enter_context(local_server(engine, language, arguments.drop_every))
         return {**options, "auth": NoAuth(), "url": url}
     auth = JWTAuth(arguments.api_key) if arguments.temporary_key else None
     key = None if auth else arguments.api_key
@@ -135,7 +136,12 @@ _INSECURE = (
 
 
 @contextmanager
-def _local_server(engine: str, language: str, drop_every: Optional[float]) -> Iterator[str]:
+def local_server(engine: str, language: str, drop_every: Optional[float]) -> Iterator[str]:
+    """Run the server of ``--local``, with its recogniser loaded; gives its URL.
+
+    Raises:
+        ConfigurationError: A package is missing.
+    """
     try:
         from ..local import Fault, LocalServer
     except ImportError as exc:

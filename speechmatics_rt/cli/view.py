@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
+from functools import partial
 from typing import Any, Optional
 
 from ..baseclient import BaseClient
@@ -78,34 +79,33 @@ class View:
             if each.form in WORDS_ALONE and not each.place.is_standard_output
         ]
         self._shape = Shape(arguments.caption_width, arguments.caption_lines)
-        self._captions: Optional[Captions] = None
+        self._languages = session.languages
+        self._captions: dict[str, Captions] = {}  # by language; "": what was said
 
     @property
     def complete(self) -> bool:
         """Whether all that was asked for was written where it was to be."""
-        files = (self._captions, self._saved)
-        return all(file is None or file.whole for file in files) and not any(
-            each.homeless for each in self._documents
-        )
+        if self._saved is not None and not self._saved.whole:
+            return False
+        captions = all(each.whole for each in self._captions.values())
+        return captions and not any(each.homeless for each in self._documents)
 
     def __enter__(self) -> View:
         outputs = [each.place for each in self._documents]
-        captions: Optional[Place] = None
-        if self._arguments.captions is not None:
-            Captions.form_of(self._arguments.captions)
-            captions = Place.of("--captions", self._arguments.captions, standard=1)
-            outputs.append(captions)
+        captions = self._captions_places()
+        outputs += captions.values()
         if self._saved is not None:
             outputs.append(self._saved.place)
         if self._out.missing:
-            if captions is None and outputs[0].is_standard_output:
+            if not captions and outputs[0].is_standard_output:
                 raise ConfigurationError("standard output is closed; name a file with -o")
             outputs = [place for place in outputs if not place.is_standard_output]  # captions alone will do
         _make_folder(self._arguments.output_dir)
         check_apart(outputs, _read(self._arguments))
         with ExitStack() as stack:
-            if captions is not None:
-                self._captions = stack.enter_context(closing(Captions(captions, self._shape, self._warn)))
+            for language, place in captions.items():
+                opened = Captions(place, self._shape, self._warn)
+                self._captions[language] = stack.enter_context(closing(opened))
             for document in self._documents:
                 stack.enter_context(document)
             self._files = stack.pop_all()
@@ -118,8 +118,8 @@ class View:
             self._screen.clear()
             if isinstance(error, SpeechmaticsError) and error.transcript is not None:
                 self._transcript = error.transcript
-            if self._captions is not None and self._client is not None:
-                self._captions.write(self._transcript, last=True)
+            for language, captions in self._captions.items() if self._client is not None else ():
+                captions.write(self._heard(language), last=True)
             if isinstance(error, BrokenPipeError):
                 return
             self._flow_on()
@@ -137,15 +137,26 @@ class View:
         if self._arguments.stats and self._client is not None:
             beside = {**beside, "stats": stats_dict(self._client.stats, self._elapsed, self._most_lag)}
         for document in self._documents:
-            transcript = self._transcript
-            if document.language:
-                said = beside.get("translations", {}).get(document.language, [])
-                transcript = translated(document.language, said)
-            document.finish(Heard(transcript, beside, self._shape))
+            document.finish(Heard(self._heard(document.language), beside, self._shape))
         if self._arguments.output_dir is not None:
             written = [each.place.name for each in self._documents if each.written]
             if written:
                 self._note(f"wrote {', '.join(written)}")
+
+    def _captions_places(self) -> dict[str, Place]:
+        """Say where the captions of what was said go, and those of each translation beside them."""
+        name = self._arguments.captions
+        if name is None:
+            return {}
+        Captions.form_of(name)
+        place = Place.of("--captions", name, standard=1)
+        return {"": place, **{language: beside_of(place, language) for language in self._languages}}
+
+    def _heard(self, language: str) -> Transcript:
+        """Give what was said, or what it is in another language."""
+        if not language:
+            return self._transcript
+        return translated(language, self._beside.to_dict().get("translations", {}).get(language, []))
 
     def _tell_stats(self, client: BaseClient) -> None:
         ids = f"{client.session_id} (request {client.request_id})"
@@ -161,18 +172,20 @@ class View:
             document.begin()
         if self._recording is not None:
             self._note(f"listening to {self._recording.name}; Ctrl-C ends it")
-        if self._captions is not None:
-            self._captions.write(self._transcript)  # a player may open it now
+        for language, captions in self._captions.items():
+            captions.write(self._heard(language))  # a player may open it now
 
     def take(self, message: Mapping[str, Any]) -> None:
         """Show a message."""
         kind = message["message"]
         self._sort(message)
-        if self._captions is not None:
-            self._captions.take(self._transcript, changed=kind == "AddTranscript")
         if self._lines is not None:
             self._lines.add_message(message)
         self._beside.add(message)
+        for language, captions in self._captions.items():
+            ours = kind == "AddTranslation" and message.get("language") == language
+            changed = ours if language else kind == "AddTranscript"
+            captions.take(partial(self._heard, language), changed=changed)
         if kind == "AddTranscript":
             if self._arguments.stats and self._client is not None:
                 self._most_lag = max(self._most_lag, self._client.stats.lag)
@@ -244,7 +257,8 @@ class View:
     def _status(self, stats: SessionStats) -> list[Token]:
         if self._recording is not None:
             recording = self._recording
-            return meter(recording.level, recording.silent, stats.seconds_sent, stats.lag, bar=_BAR)
+            sent = side_by_side(stats.seconds_sent, self._durations)
+            return meter(recording.level, recording.silent, sent, stats.lag, bar=_BAR)
         return progress_of(stats, self._durations, time.monotonic() - self._began)
 
 
@@ -282,7 +296,7 @@ def _read(arguments: argparse.Namespace) -> list[Place]:
     read = [("", file), ("--config", arguments.config)]
     for channel in arguments.channel or []:
         label, _, file = channel.partition("=")
-        read.append((f"--channel {label}", file))
+        read.append((f"--channel {label}", None if file == MICROPHONE else file))
     return [Place.of(option, name, standard=0) for option, name in read if name is not None]
 
 

@@ -194,7 +194,8 @@ _CHANGEABLE: dict[str, Rule] = {
     "conversation_config": ConversationConfig._fields,
 }
 _REPLACEMENT = Fields({"from": STRING, "to": STRING}, required=("from", "to"))
-_UNSET = cast("Model", object())  # None is taken: it sends no model at all
+# None is taken: it sends no model at all. What help() shows is what it stands for.
+_UNSET = cast("Model", type("Unset", (), {"__repr__": lambda _: "'enhanced'"})())
 
 
 @dataclass

@@ -17,10 +17,9 @@ How it is built: ``server`` accepts connections and gives each a thread; ``sessi
 ``recognition`` its queue to an engine, ``limits`` its time limits, ``checks`` what it refuses, ``preview``
 what the preview model lacks. ``state`` is what all sessions share, ``keys`` among it; ``pages`` answers
 plain HTTP; ``testing`` is the server of users' tests, which is told what to say while it runs. Below stand
-four folders, each with
-a face: ``faults`` (what goes wrong), ``whisper`` (real recognition), ``engines`` (what is asked of one), and
-``connection`` (one socket). None of them imports from here. With the client the server shares tables, the
-protocol's above all, but no I/O: so it can't share its bugs.
+four folders, each with a face: ``faults`` (what goes wrong), ``whisper`` (real recognition), ``engines``
+(what is asked of one), and ``connection`` (one socket). None of them imports from here. With the client the
+server shares tables, the protocol's above all, but no I/O: so it can't share its bugs.
 """
 
 from __future__ import annotations

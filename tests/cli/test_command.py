@@ -14,7 +14,13 @@ import pytest
 
 from speechmatics_rt import __version__
 from speechmatics_rt.cli import ExitCode, main
-from speechmatics_rt.cli.options.arguments import EXAMPLES, SERVE_EXAMPLES, TRANSCRIBE_EXAMPLES, parser
+from speechmatics_rt.cli.options.arguments import (
+    DOCTOR_EXAMPLES,
+    EXAMPLES,
+    SERVE_EXAMPLES,
+    TRANSCRIBE_EXAMPLES,
+    parser,
+)
 
 from .command import environment, run
 
@@ -27,14 +33,14 @@ def test_help_teaches_by_example_and_names_the_exit_codes() -> None:
         assert re.search(rf"^  {exit_code.value} ", out, re.MULTILINE)
 
 
-@pytest.mark.parametrize("command", ["transcribe", "serve"])
+@pytest.mark.parametrize("command", ["transcribe", "serve", "doctor"])
 def test_each_command_has_help_that_fits_a_terminal(command: str) -> None:
     code, out, _ = run(command, "--help", COLUMNS="100")
     assert code == 0
     assert max(map(len, out.splitlines())) <= 110
 
 
-@pytest.mark.parametrize("examples", [EXAMPLES, TRANSCRIBE_EXAMPLES, SERVE_EXAMPLES])
+@pytest.mark.parametrize("examples", [EXAMPLES, TRANSCRIBE_EXAMPLES, SERVE_EXAMPLES, DOCTOR_EXAMPLES])
 def test_every_example_in_the_help_is_a_command_line_that_parses(examples: str) -> None:
     for line in examples.splitlines()[1:]:
         command = next(part for part in line.split(" | ") if "speechmatics-rt" in part)
@@ -67,6 +73,7 @@ def test_help_and_version_import_nothing_heavy() -> None:
         "try: main(['--version'])\n"
         "except SystemExit: pass\n"
         "heavy = {'rich', 'numpy', 'ssl', 'websocket', 'wsproto', 'requests', 'asyncio', 'ctranslate2'}\n"
+        "heavy |= {'speechmatics_rt.' + room for room in ('network', 'session', 'protocol', 'transcript')}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run(

@@ -12,7 +12,7 @@ from speechmatics_rt.cli.options.values import forms
 from speechmatics_rt.cli.outputs.tables import translated, tsv_text
 from speechmatics_rt.transcript import Transcript
 
-from .command import LOCAL, SENTENCES, SPEECH, in_shell, run
+from .command import LOCAL, SENTENCES, SPEECH, in_shell, run, start
 
 TEXT = "\n".join(SENTENCES) + "\n"
 NAME = SPEECH.stem
@@ -129,6 +129,24 @@ def test_each_language_has_captions_of_its_own(tmp_path: Path) -> None:
     said = " ".join(" ".join(cue.content.split()) for cue in cues)
     assert said == " ".join(f"[de] {sentence}" for sentence in SENTENCES)
     assert all(cue.start < cue.end for cue in cues)
+
+
+def test_captions_for_a_player_have_those_of_each_language_beside_them(tmp_path: Path) -> None:
+    live = tmp_path / "live.srt"
+    options = ("--speed", "6", "--captions", live, "--translate", "fr,de")
+    with start("transcribe", SPEECH, *LOCAL, *options) as process:
+        while process.stdout.readline()[:4] != b"[de]":  # the last to come of a sentence
+            pass
+        early = (tmp_path / "live.fr.srt").read_text()  # written when it came, not at the end
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert names(tmp_path) == {"live.srt", "live.fr.srt", "live.de.srt"}
+    for language in ("fr", "de"):
+        cues = list(srt.parse((tmp_path / f"live.{language}.srt").read_text()))
+        said = " ".join(" ".join(cue.content.split()) for cue in cues)
+        assert said == " ".join(f"[{language}] {sentence}" for sentence in SENTENCES)
+    assert early.startswith("1\n00:00:0")
+    assert len(early) < len((tmp_path / "live.fr.srt").read_text())
 
 
 def test_captions_of_a_translation_need_files() -> None:

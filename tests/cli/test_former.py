@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from speechmatics_rt.cli.options import parser
 from speechmatics_rt.cli.options.vocabulary import replacement, vocabulary
 from speechmatics_rt.local import LocalServer
 
-from .command import SENTENCES, SPEECH, run
+from .command import ROOT, SENTENCES, SPEECH, run
+
+PAGE = (ROOT / "examples" / "moving" / "former_command.md").read_text(encoding="utf-8")
+ROWS = re.findall(r"^\| (`.*?) \| (.*?) \| (.*?) ?\|$", PAGE, re.MULTILINE)
+
+# Of "speechmatics rt transcribe", version 5.0.0.
+FORMER = """
+    -v --debug --ctrl --url --auth-token --ssl-mode --generate-temp-token --profile --config-file
+    --lang --language --volume-threshold --end-of-utterance-silence-trigger --remove-disfluencies
+    --replacement-words --replacement-words-file --operating-point --domain --output-locale
+    --additional-vocab --additional-vocab-file --punctuation-permitted-marks --enable-entities
+    --translation-langs --translation-languages --langid-langs --langid-languages --multichannel
+    --streaming-mode --enable-partials --enable-transcription-partials --enable-translation-partials
+    --punctuation-sensitivity --speaker-diarization-max-speakers --speaker-diarization-sensitivity
+    --speaker-diarization-prefer-current-speaker --max-delay --max-delay-mode --raw --sample-rate
+    --chunk-size --buffer-size --print-json --diarization --audio-events --event-types
+    --extra-headers
+"""
 
 
 @pytest.fixture(scope="module")
@@ -190,3 +209,35 @@ def test_entries_are_read_one_way() -> None:
     assert vocabulary("a") == "a"
     assert replacement("/a:b/:c") == {"from": "/a:b/", "to": "c"}
     assert replacement("a:") == {"from": "a", "to": ""}
+
+
+# -- the page that tells of all of them --------------------------------------------------------------------
+
+
+def known_options() -> dict[str, Any]:
+    (commands,) = (action for action in parser()._actions if action.dest == "command")
+    return commands.choices["transcribe"]._option_string_actions
+
+
+def test_the_page_has_every_option_of_the_former_command() -> None:
+    told = {name for former, _, _ in ROWS for name in re.findall(r"`(-[\w-]+)`", former)}
+    assert told == set(FORMER.split())
+
+
+@pytest.mark.parametrize(("former", "here", "note"), ROWS)
+def test_each_line_of_it_is_true(former: str, here: str, note: str) -> None:
+    known = known_options()
+    names = re.findall(r"`(-{1,2}[\w-]{2,}|-v)`", former)
+    (new,) = re.findall(r"`(-[\w-]+)`", here) or [None]
+    if new is None:
+        assert here in ("none", "`FILE`, `-`")
+        assert not set(names) & set(known)
+        return
+    assert new in known or new == "-vv"
+    for name in names:
+        if "former name" in note:
+            assert known[name].dest == known[new].dest
+        elif name != new and name in known:
+            assert f"`{name}`" in note, "it is understood; say so"
+    for option in re.findall(r"`(--[\w-]+)", note):
+        assert option in known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -104,6 +105,31 @@ def test_what_is_said_is_transcribed_until_ctrl_c_and_kept(pulse: Pulse, tmp_pat
     assert any(samples)
 
 
+def test_a_channel_may_be_the_microphone_beside_a_recording(pulse: Pulse) -> None:
+    channels = ("--channel", f"caller={SPEECH}", "--channel", "agent=mic")
+    command = ("transcribe", *channels, *LOCAL, "--format", "jsonl")
+    with start(*command, env=pulse.env) as process, pulse.play(SPEECH) as player:
+        assert b"listening to the default microphone" in process.stderr.readline()
+        heard = set()
+        while heard != {"agent", "caller"}:  # as it comes: the recording at once, what is said as it is said
+            message = json.loads(process.stdout.readline())
+            heard |= {message["channel"]} if message["message"] == "AddTranscript" else set()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+        player.kill()
+    assert process.returncode == 0
+
+
+@pytest.mark.speech
+def test_the_doctor_listens_to_the_microphone(pulse: Pulse) -> None:
+    pytest.importorskip("ctranslate2")
+    with pulse.play(SPEECH) as player:
+        code, out, _ = run("doctor", "--local", **pulse.env)
+        player.kill()
+    assert code == 0
+    assert "microphone   the default microphone records at 16000 Hz" in out
+
+
 def test_the_bar_shows_how_loud_it_is_and_that_a_dead_one_is_silent(pulse: Pulse) -> None:
     with OnTerminal(*MIC, "--device", "pulse", **pulse.env) as running:
         running.until("listening to 'pulse'")
@@ -165,6 +191,7 @@ def test_a_session_that_is_refused_leaves_the_former_recording(pulse: Pulse, tmp
         (["mic", "--speed", "1"], "a microphone takes no --speed"),
         ([SPEECH, "--device", "1"], "--device goes with mic, the microphone"),
         ([SPEECH, "--save", "a.wav"], "--save goes with mic, the microphone"),
+        (["--channel", "a=mic", "--channel", "b=mic"], "only one of them can be the microphone"),
         ([], "name a FILE, - for standard input, or mic for the microphone"),
     ],
 )

@@ -10,6 +10,7 @@ from typing import Any, NoReturn, Optional
 
 from ..streams import Stream
 from .completion import SHELLS, complete
+from .doctor import DOCTOR_EXAMPLES, add_doctor
 from .exits import EXIT_CODES, ExitCode
 from .many import MANY_EXAMPLES, add_many
 from .profiles import arguments_of, config_path, is_exposed, read_profile, requested
@@ -31,6 +32,7 @@ examples:
   speechmatics-rt transcribe mic --partials        what you say, until Ctrl-C
   speechmatics-rt transcribe-many calls -o out     a folder of recordings
   speechmatics-rt serve --engine whisper           a server for your own programs
+  speechmatics-rt doctor                           what is wrong, if nothing comes
   speechmatics-rt transcribe --help                more examples, and all options
 """
 
@@ -93,13 +95,16 @@ def parse(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     words = list(sys.argv[1:] if argv is None else argv)
     whole = parser()
     complete(whole)
-    if words[:1] in (["transcribe"], ["transcribe-many"]) and not {"-h", "--help"} & set(words):
+    if words[:1] in (["transcribe"], ["transcribe-many"], ["doctor"]) and not {"-h", "--help"} & set(words):
         _take_profile(whole, words)
     return whole.parse_args(words)
 
 
 def _take_profile(whole: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    """Make the options of a profile the defaults; of one that was not asked for, variables come first."""
+    """Make the options of a profile the defaults; of one that was not asked for, variables come first.
+
+    A profile holds options of ``transcribe``; another command takes those that it has, too.
+    """
     name = requested(words)
     profile = read_profile(name)
     if not profile:
@@ -120,7 +125,10 @@ def _take_profile(whole: argparse.ArgumentParser, words: Sequence[str]) -> None:
             kept.pop(key, None)
     if any(word.partition("=")[0] == "--url" for word in words):
         kept.pop("local", None)
-    command.set_defaults(**kept, exposed=is_exposed(profile))
+    target = _command(whole, words[0])
+    if target is not command:
+        kept = {key: value for key, value in kept.items() if key in {each.dest for each in target._actions}}
+    target.set_defaults(**kept, exposed=is_exposed(profile))
 
 
 def _is_for(key: str, command: _Parser, more: _Parser) -> bool:
@@ -203,6 +211,18 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
         parents=[common],
     )
+    doctor = commands.add_parser(
+        "doctor",
+        help="find what stands between this machine and a transcript",
+        usage=f"{PROG} doctor [options]",
+        description="Look at each step to the service, from its name to a session of one second, and\n"
+        "say what to do about those that fail. With --local at this installation.",
+        epilog=f"{DOCTOR_EXAMPLES}\n{EXIT_CODES}\nIt ends with the code of the first check that has failed.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        parents=[common],
+    )
+    add_doctor(doctor)
     completion = commands.add_parser(
         "completion",
         help="print what a shell needs to complete our options",

@@ -91,9 +91,11 @@ def _contradictions(arguments: argparse.Namespace) -> Iterator[tuple[bool, str]]
             getattr(arguments, option) not in (None, False) and recorded,
             f"a microphone takes no --{option}",
         )
+    channels = [each.partition("=")[2] for each in arguments.channel or []]
+    nowhere = not recorded and MICROPHONE not in channels
     for option in ("device", "save"):
         given = getattr(arguments, option) is not None
-        yield given and not recorded, f"--{option} goes with {MICROPHONE}, the microphone"
+        yield given and nowhere, f"--{option} goes with {MICROPHONE}, the microphone"
     for option in ("split", "mix"):
         given = getattr(arguments, option) not in (None, False)
         yield given and arguments.file is None, f"--{option} goes with FILE, a WAV of several channels"

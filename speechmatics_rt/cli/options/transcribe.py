@@ -44,7 +44,7 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
         "--channel",
         action="append",
         metavar="LABEL=FILE",
-        help="in place of FILE: a channel with its audio; repeatable, all in one session",
+        help="in place of FILE: a channel with its audio, or mic; repeatable, all in one session",
     )
     group.add_argument(
         "--split",
@@ -290,7 +290,8 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--captions",
         metavar="FILE.vtt",
-        help="also captions (or FILE.srt), whole and up to date at any moment while it runs",
+        help="also captions (or FILE.srt), whole and up to date at any moment while it runs; "
+        "a file more for each --translate",
     )
     _add(
         group,

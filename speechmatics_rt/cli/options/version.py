@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import platform
 import sys
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 from ..._version import __version__
 
-__all__ = ["Version", "version_text"]
+__all__ = ["Part", "Version", "parts", "version_text"]
 
 # What it is for, the distribution that brings it, and our extra.
 _PARTS = (
@@ -24,12 +24,25 @@ _PARTS = (
 )
 
 
+class Part(NamedTuple):
+    """A package that does something for us; ``version`` is None if it is not installed."""
+
+    what: str
+    name: str
+    extra: str
+    version: Optional[str]
+
+
+def parts() -> list[Part]:
+    """Look which are installed."""
+    return [Part(what, name, extra, _version_of(name)) for what, name, extra in _PARTS]
+
+
 def version_text(prog: str) -> str:
     """Write them, a line a part; the first line is for programs."""
     width = max(len(what) for what, _, _ in _PARTS)
     lines = [f"{prog} {__version__}", f"  {'Python':<{width}}  {platform.python_version()}"]
-    for what, name, extra in _PARTS:
-        found = _version_of(name)
+    for what, name, extra, found in parts():
         if found is None:
             state = f"missing: pip install 'speechmatics-rt-sync[{extra}]'" if extra else "missing"
         else:

@@ -224,11 +224,11 @@ class Captions:
             raise ConfigurationError(f"--captions {name!r}: name it .vtt or .srt")
         return form
 
-    def take(self, transcript: Transcript, *, changed: bool) -> None:
-        """Write it after every final; if that takes long, with the first message that leaves time for it."""
+    def take(self, whole: Callable[[], Transcript], *, changed: bool) -> None:
+        """Write it after every change; if that takes long, with the first message that leaves time for it."""
         self._due |= changed
         if self._due and self._file.live and time.monotonic() >= self._next:
-            self.write(transcript)
+            self.write(whole())
 
     def write(self, transcript: Transcript, *, last: bool = False) -> None:
         """Write it now; what can't be written twice, the ``last`` time alone."""

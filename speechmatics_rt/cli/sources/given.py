@@ -68,12 +68,48 @@ def given(
     if arguments.mix:
         return _mixed(arguments.file)
     said = _said(arguments, form, list(channels.values()))
+    if MICROPHONE in channels.values():
+        return _beside_microphone(arguments, channels, said, saved)
     if channels:
         durations = [_duration(file, said, label) for label, file in channels.items()]
         sources = {label: _source(file) for label, file in channels.items()}
         return Given(lambda: sources, durations, list(channels), said)
     source = _source(arguments.file)
     return Given(lambda: source, [_duration(arguments.file, said)], [], said)
+
+
+def _beside_microphone(
+    arguments: argparse.Namespace,
+    channels: Mapping[str, str],
+    said: Optional[AudioFormat],
+    saved: Optional[WavFile],
+) -> Given:
+    """Let one channel be the microphone, which records as the others are: channels share one format."""
+    durations = [
+        None if file == MICROPHONE else _duration(file, said, label) for label, file in channels.items()
+    ]
+    files = [file for file in channels.values() if file != MICROPHONE]
+    rate = arguments.sample_rate or next(filter(None, map(_rate, files)), None)
+    recording = Recording(find_device(arguments.device), rate, saved)
+
+    def sources() -> dict[str, Any]:
+        return {
+            label: open_source(recording, recording.audio_format, channel=label)
+            if file == MICROPHONE
+            else _source(file)
+            for label, file in channels.items()
+        }
+
+    return Given(sources, durations, list(channels), said, recording)
+
+
+def _rate(file: str) -> Optional[int]:
+    """Return the samples a second of a WAV."""
+    if not _is_wav(file):
+        return None
+    source = open_source(file, may_be_empty=True)
+    source.close()
+    return source.audio_format.sample_rate if source.audio_format.encoding else None
 
 
 def _split(file: str, labels: list[str]) -> Given:
@@ -128,8 +164,9 @@ def channels_of(texts: list[str]) -> dict[str, str]:
             raise ConfigurationError(f"--channel {text!r}: there is a channel {label!r} already")
         check_label("--channel", label)
         files[label] = file
-    if list(files.values()).count("-") > 1:
-        raise ConfigurationError("--channel: only one of them can be standard input")
+    for name, what in (("-", "standard input"), (MICROPHONE, "the microphone")):
+        if list(files.values()).count(name) > 1:
+            raise ConfigurationError(f"--channel: only one of them can be {what}")
     return files
 
 

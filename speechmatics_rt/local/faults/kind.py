@@ -6,6 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from inspect import Parameter
 from typing import Any, Optional, Protocol, TypeVar
 
 from ..connection import Acknowledger, Peer, SessionRecord, Wire
@@ -24,6 +25,10 @@ WHEN = {
     "delay": "float",
     "sessions": "list[int]",
 }
+
+
+_OTHERWISE = """unless ``at`` names another point, or an ``after_...`` a count;
+``delay`` seconds later, and in the connections of ``sessions`` alone, by their numbers from 0."""
 
 
 class Target(Protocol):
@@ -80,6 +85,12 @@ class Maker:
             given = tuple((key, value) for key, value in bound.arguments.items() if key != "session")
             return owner(self._name, options=given, **when)
 
+        kind = KINDS[self._name]
+        moments = [
+            Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=of) for name, of in WHEN.items()
+        ]
+        make.__signature__ = inspect.Signature([*kind.options, *moments])  # type: ignore[attr-defined]
+        make.__doc__ = f"Make a fault: {kind.what}.\n\nIt acts at ``{kind.at}``, {_OTHERWISE}"
         return make
 
 

@@ -1,0 +1,232 @@
+"""A look at each step of a connection by itself; the client takes all of them at once."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Optional
+from urllib.parse import unquote, urlsplit
+
+from ...config import Target, address_of, environment_proxy
+from ...deadline import OverdueError, call_until
+from ...exceptions import ConfigurationError
+from .certificates import Certificate, Refusal
+from .judge import Reach
+
+__all__ = [
+    "FAMILIES",
+    "Proxy",
+    "TunnelError",
+    "look_up",
+    "proxy_to",
+    "reach",
+    "refusal_of",
+    "shake_hands",
+    "skew_of",
+    "tunnel",
+]
+
+PATIENCE = 5.0  # s for each step: who has an answer gives it within one
+_SCHEMES = ("http", "socks4", "socks4a", "socks5", "socks5h")
+FAMILIES = {"IPv4": socket.AF_INET, "IPv6": socket.AF_INET6}
+
+# OpenSSL's, which Python has no names for everywhere: believe the one certificate that is given, whoever has
+# issued it, and whenever that was.
+_PARTIAL_CHAIN, _NO_CHECK_TIME = 0x80000, 0x200000
+
+
+class Proxy(NamedTuple):
+    """What stands between, by the environment. ``secrets`` are not to be shown."""
+
+    scheme: str
+    host: str
+    port: int
+    headers: Mapping[str, str]
+    secrets: tuple[str, ...]
+
+    @property
+    def shown(self) -> str:
+        return f"{self.scheme}://{address_of(self.host, self.port)}"
+
+
+def proxy_to(target: Target) -> Optional[Proxy]:
+    """Find the proxy on the way to a server.
+
+    Raises:
+        ConfigurationError: The environment's is no URL.
+    """
+    given = environment_proxy(target.secure, target.host, target.port)
+    if not given:
+        return None
+    try:
+        parts = urlsplit(given)
+        port = parts.port or (80 if parts.scheme == "http" else 1080)
+    except ValueError:
+        parts, port = urlsplit(""), 0
+    if not parts.hostname or parts.scheme not in _SCHEMES:  # the URL itself may hold a password
+        raise ConfigurationError(
+            f"the proxy of the environment is no URL of {', '.join(_SCHEMES)}; write http://HOST:PORT"
+        )
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    headers = {}
+    if user:
+        import base64
+
+        both = base64.b64encode(f"{user}:{password}".encode()).decode()
+        headers["Proxy-Authorization"] = f"Basic {both}"
+    written = (parts.username or "", parts.password or "")
+    return Proxy(parts.scheme, parts.hostname, port, headers, (user, password, *written))
+
+
+def look_up(host: str, port: int) -> list[Any]:
+    """Ask for the addresses of a name, on a thread of its own: the resolver takes no timeout.
+
+    Raises:
+        OSError: There are none, or nobody answered.
+    """
+    try:
+        return call_until(
+            time.monotonic() + PATIENCE,
+            lambda: list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)),
+            name=f"speechmatics-rt-dns-{host}",
+        )
+    except OverdueError:
+        raise socket.timeout(f"no answer within {PATIENCE:g} s") from None
+
+
+def reach(found: list[Any], family: int) -> Optional[Reach]:
+    """Connect to the addresses of one family, until one answers; None if it has none."""
+    last = None
+    deadline = time.monotonic() + PATIENCE
+    for kind, _, _, _, address in found:
+        if kind != family:
+            continue
+        at = address[0], address[1]
+        shown = address_of(*at)
+        began = time.monotonic()
+        try:
+            with socket.socket(kind, socket.SOCK_STREAM) as sock:
+                sock.settimeout(max(0.1, deadline - began))
+                sock.connect(address)
+            return Reach(shown, at, time.monotonic() - began)
+        except socket.timeout:
+            last = Reach(shown, at, None, f"no answer within {time.monotonic() - began:.0f} s", silent=True)
+        except OSError as exc:
+            last = Reach(shown, at, None, exc.strerror or str(exc))
+    return last
+
+
+class TunnelError(Exception):
+    """A proxy did not connect us through; ``status`` is its HTTP status, if it gave one."""
+
+    def __init__(self, text: str, status: Optional[int]) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+def tunnel(target: Target, proxy: Optional[Proxy], at: tuple[str, int]) -> socket.socket:
+    """Connect to a server, through the proxy if there is one.
+
+    Args:
+        at: The address of the first of both, which answered before: no name is looked up.
+
+    Raises:
+        TunnelError: The proxy did not let us through.
+        OSError: Nobody answered.
+    """
+    if proxy is None:
+        return socket.create_connection(at, PATIENCE)
+    from http.client import HTTPConnection, HTTPException
+
+    http = HTTPConnection(*at, timeout=PATIENCE)
+    http.set_tunnel(target.host, target.port, headers=dict(proxy.headers))
+    try:
+        http.connect()
+    except (OSError, HTTPException) as exc:
+        http.close()
+        said = re.search(r"failed: (\d{3})\b", str(exc))
+        text = f"HTTP {str(exc).partition('failed: ')[2]}" if said else str(exc) or type(exc).__name__
+        raise TunnelError(text, int(said[1]) if said else None) from exc
+    sock: socket.socket = http.sock
+    return sock
+
+
+def shake_hands(
+    connect: Callable[[], socket.socket], host: str, context: ssl.SSLContext
+) -> tuple[str, Certificate, Optional[float]]:
+    """Agree on TLS; tell its version, whose certificate it is, and for how many days.
+
+    Raises:
+        ssl.SSLCertVerificationError: The certificate was refused; see :func:`refusal_of`.
+        OSError: There was no TLS.
+    """
+    with connect() as sock, context.wrap_socket(sock, server_hostname=host) as secure:
+        decoded = secure.getpeercert() or {}
+        return secure.version() or "TLS", Certificate.of(decoded), _days_left(decoded, time.time())
+
+
+def refusal_of(
+    connect: Callable[[], socket.socket], host: str, error: ssl.SSLCertVerificationError
+) -> Refusal:
+    """Look at the certificate that was refused, with two more handshakes, over which nothing is sent.
+
+    Python shows only certificates that it believes. So the second believes this one, and no other.
+    """
+    certificate = None
+    try:
+        with connect() as sock, _unchecked().wrap_socket(sock, server_hostname=host) as secure:
+            encoded = secure.getpeercert(binary_form=True)
+        reader = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        reader.check_hostname = False
+        reader.load_verify_locations(cadata=encoded or b"")
+        reader.verify_flags |= ssl.VerifyFlags(_PARTIAL_CHAIN | _NO_CHECK_TIME)
+        with connect() as sock, reader.wrap_socket(sock, server_hostname=host) as secure:
+            certificate = Certificate.of(secure.getpeercert() or {})
+    except (OSError, ValueError):
+        pass  # the refusal is told without it
+    return Refusal(error.verify_code, error.verify_message, certificate)
+
+
+def _unchecked() -> ssl.SSLContext:
+    """Return what believes everybody, for who sends nothing that matters and believes nothing that comes."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _days_left(decoded: Mapping[str, Any], now: float) -> Optional[float]:
+    """Tell for how many days a certificate still holds."""
+    until = decoded.get("notAfter")
+    return None if not until else (ssl.cert_time_to_seconds(str(until)) - now) / 86400
+
+
+def skew_of(connect: Callable[[], socket.socket], target: Target) -> Optional[float]:
+    """Ask the server for a page, for the time in its answer.
+
+    No key goes along, and no certificate is looked at: it may be refused for its dates alone, and whose clock
+    is wrong is the question. Who lies here gains nothing.
+
+    Returns:
+        The seconds that our clock is ahead, within a second; None if the server does not say.
+    """
+    from email.utils import mktime_tz, parsedate_tz
+    from http.client import HTTPConnection, HTTPException
+
+    http = HTTPConnection(target.host, target.port, timeout=PATIENCE)
+    try:
+        http.sock = connect()
+        if target.secure:
+            http.sock = _unchecked().wrap_socket(http.sock, server_hostname=target.host)
+        before = time.time()
+        http.request("GET", "/", headers={"Connection": "close"})
+        date = parsedate_tz(http.getresponse().getheader("Date") or "")
+        # It is cut to whole seconds, so it is half a second late on the whole.
+        return None if date is None else (before + time.time()) / 2 - (mktime_tz(date) + 0.5)
+    except (OSError, HTTPException, TunnelError, ValueError):
+        return None
+    finally:
+        http.close()

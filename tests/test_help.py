@@ -1,0 +1,57 @@
+"""What ``help()`` and an editor say: arguments and their meaning, and nothing of the machinery."""
+
+from __future__ import annotations
+
+import inspect
+import pydoc
+from typing import Any
+
+import pytest
+
+import speechmatics_rt
+from speechmatics_rt.local import Fault
+from speechmatics_rt.local.faults.kind import KINDS
+
+CLIENTS = ["Client", "MultiChannelClient", "AsyncClient", "AsyncMultiChannelClient"]
+CHANGES = {"max_delay", "max_delay_mode", "enable_partials", "audio_filtering_config", "conversation_config"}
+
+
+def help_on(thing: Any) -> str:
+    return pydoc.plain(pydoc.render_doc(thing))
+
+
+@pytest.mark.parametrize("name", CLIENTS)
+def test_help_of_a_client_shows_its_options_with_their_meaning(name: str) -> None:
+    client = getattr(speechmatics_rt, name)
+    options = set(inspect.signature(client).parameters)
+    assert {"auth", "api_key", "url", "conn_config", "resume"} <= options
+    told = help_on(client)
+    for option in options:
+        assert f"{option}: " in inspect.getdoc(client.__init__), option  # what an editor shows at "Client("
+    assert inspect.getdoc(client.__init__).splitlines()[0] in told
+
+
+@pytest.mark.parametrize("name", CLIENTS)
+def test_settings_that_can_change_are_shown(name: str) -> None:
+    assert set(inspect.signature(getattr(speechmatics_rt, name).update_config).parameters) > CHANGES
+
+
+def test_no_help_shows_where_something_lies_in_memory() -> None:
+    for name in speechmatics_rt.__all__:
+        thing = getattr(speechmatics_rt, name)
+        if isinstance(thing, type):
+            assert "object at 0x" not in help_on(thing), name
+            assert "<object object>" not in help_on(thing), name
+    assert "model: 'Union[Model, str, None]' = 'enhanced'" in help_on(speechmatics_rt.TranscriptionConfig)
+
+
+@pytest.mark.parametrize("kind", [row.kind for row in Fault.table()])
+def test_every_constructor_of_a_fault_says_what_it_does_and_what_it_takes(kind: str) -> None:
+    make = getattr(Fault, kind)
+    row = next(row for row in Fault.table() if row.kind == kind)
+    assert row.what in make.__doc__
+    assert f"``{row.at}``" in make.__doc__
+    parameters = inspect.signature(make).parameters
+    assert "session" not in parameters
+    assert {"at", "after_bytes", "sessions"} <= set(parameters)
+    assert all(option.name in parameters for option in KINDS[kind].options)
