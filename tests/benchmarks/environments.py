@@ -1,4 +1,4 @@
-"""Virtual environments, one for each client, the sink and the plots: made once, and again when they change."""
+"""Virtual environments, one for each client, the sink and the plots; made anew when what they need changes."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from .rows import LABELS, Row
 
 __all__ = ["Figure", "Measured", "alternated", "doubts", "line", "render", "result"]
 
+COSTS = ("cpu_us", "cpu_percent", "kilobytes", "p50_us")  # what a bar shows beside that of a peer
 BUSY = 0.40  # of the time: a sink that is busier may be what is measured
 
 
@@ -41,15 +42,18 @@ def alternated(peers: Sequence[str], rounds: int) -> Iterator[tuple[int, str]]:
             yield turn, peer
 
 
-def doubts(task: str, told: dict[str, Any], seen: dict[str, Any], messages: int) -> list[str]:
+def doubts(told: dict[str, Any], seen: dict[str, Any], *, messages: int, ours: bool) -> list[str]:
     """Say what is wrong with a measurement, of which the client told one thing and the sink saw another.
 
     Args:
         messages: How many a flood has.
+        ours: It must count its frames. The official SDK ends with the number that was acknowledged so far.
     """
     found = []
-    if seen.get("wrong"):
-        found.append(f"{seen['wrong']} frames or counts were not what was to be sent")
+    if seen.get("misplaced"):
+        found.append(f"{seen['misplaced']} frames were not what was to be sent")
+    if seen.get("miscounted") and ours:
+        found.append(f"{seen['miscounted']} EndOfStream had a wrong last_seq_no")
     if told.get("audio", 0) != seen.get("bytes", 0):
         found.append(f"{told.get('audio', 0)} bytes were sent, and {seen.get('bytes', 0)} arrived")
     if "seen" in told and told["seen"] != messages:
@@ -70,6 +74,7 @@ def result(row: Row, measured: Measured) -> dict[str, Any]:
         "title": row.title,
         "unit": row.unit,
         "who": row.who,
+        "cost": row.figure in COSTS,
         "figures": {name: figure._asdict() for name, figure in figures.items()},
         "ratios": {
             name: ours.median / figure.median

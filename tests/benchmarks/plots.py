@@ -1,6 +1,6 @@
-"""Two plots of a run: ``python plots.py results/table.json`` writes ``ratios.png`` and ``sessions.png`` beside it.
+"""Two plots of a run: ``python plots.py results/table.json`` puts ``ratios.png`` and ``sessions.png`` beside it.
 
-They are read on a white page and on a black one: the ground is transparent, and every colour stands out from both.
+They are read on a white page and on a black one: the ground is transparent, and all colours stand out from both.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 
 INK = "#7d8590"
-OURS, OFFICIAL, RAW, GOAL = "#2f81f7", "#e8833a", "#8b949e", "#3fb950"
+OURS, OFFICIAL, RAW = "#2f81f7", "#e8833a", "#8b949e"
+LONGEST = 1.6  # bars beyond it are cut, and say their number
 NAMES = {"ours": "this package", "official": "official SDK", "raw": "raw websocket-client"}
 COLOURS = {"ours": OURS, "official": OFFICIAL, "raw": RAW}
 
@@ -37,8 +38,7 @@ mpl.rcParams.update(
 
 def ratios(table: dict[str, Any], place: Path) -> None:
     """Draw how the cost of each thing compares with both peers': 1 is theirs, shorter is better."""
-    rows = [row for row in table["rows"] if row["ratios"] and row["unit"] in ("µs", "%", "kB")]
-    rows = [row for row in rows if "late" not in row["title"]]
+    rows = [row for row in table["rows"] if {"official", "raw"} & set(row["ratios"]) and row["cost"]]
     if not rows:
         return
     rows.reverse()
@@ -63,19 +63,22 @@ def ratios(table: dict[str, Any], place: Path) -> None:
     axes.set_xlim(0, LONGEST + 0.15)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    axes.set_xlabel("cost of this package; 1 is the peer's, shorter is better")
-    handles = [mpl.patches.Patch(color=COLOURS[peer], label=f"to {NAMES[peer]}") for peer in ("official", "raw")]
-    axes.legend(handles=handles, loc="lower right", frameon=False)
+    axes.set_ylim(-0.6, len(rows) - 0.4)
+    axes.set_xlabel("cost of this package, where 1 is the cost of the other; shorter is better")
+    handles = [
+        mpl.patches.Patch(color=COLOURS[peer], label=f"beside the {NAMES[peer]}")
+        for peer in ("official", "raw")
+    ]
+    axes.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.4, 1), ncols=2, frameon=False)
     figure.savefig(place)
     plt.close(figure)
 
 
-LONGEST = 1.6  # bars beyond it are cut, and say their number
-
-
 def sessions(table: dict[str, Any], place: Path) -> None:
     """Draw cost and lateness against the number of sessions in a process."""
-    tasks = {int(key.split("-")[1]): found for key, found in table["all"].items() if key.startswith("sessions-")}
+    tasks = {
+        int(key.split("-")[1]): found for key, found in table["all"].items() if key.startswith("sessions-")
+    }
     if not tasks:
         return
     counts = sorted(tasks)
@@ -85,7 +88,9 @@ def sessions(table: dict[str, Any], place: Path) -> None:
             there = [count for count in counts if name in tasks[count].get(peer, {})]
             found = [tasks[count][peer][name] for count in there]
             style = {"color": COLOURS[peer], "label": NAMES[peer]}
-            axes.plot(there, [f["median"] * factor for f in found], "o-", linewidth=2.2, markersize=6, **style)
+            axes.plot(
+                there, [f["median"] * factor for f in found], "o-", linewidth=2.2, markersize=6, **style
+            )
             axes.fill_between(
                 there,
                 [f["low"] * factor for f in found],

@@ -1,7 +1,7 @@
 """What is measured, with whom, and what it should come to.
 
-Goals are ratios to a peer within the same run, since machines drift; where a user would ask for a number (memory,
-lateness), the goal is that number.
+Goals are ratios to a peer within the same run, since machines drift; where a user would ask for a number
+(memory, lateness), the goal is that number.
 """
 
 from __future__ import annotations
@@ -70,32 +70,34 @@ TASKS = (
 )
 
 ROWS = (
-    Row("a 3 kB transcript to a callback", "dispatch", "cpu_us", "µs", goal=0.95),
-    Row("the same with orjson", "dispatch", "cpu_us", "µs", who="ours-orjson", goal=0.50),
-    Row("the same, nobody listens", "unheard", "cpu_us", "µs", goal=0.17),
-    Row("its text, read at the end", "unheard", "text_us", "µs", against=None),
-    Row("the same from stream()", "stream", "cpu_us", "µs", against=None),
+    Row("a transcript (3 kB) to a callback", "dispatch", "cpu_us", "µs", goal=0.95),
+    Row("a transcript, with orjson", "dispatch", "cpu_us", "µs", who="ours-orjson", goal=0.50),
+    Row("a transcript, nobody listens", "unheard", "cpu_us", "µs", goal=0.17),
+    Row("its text, first read at the end", "unheard", "text_us", "µs", against=None),
+    Row("a transcript from stream()", "stream", "cpu_us", "µs", against=None),
     Row("transcribe(file), per 4 kB", "transcribe", "cpu_us", "µs", goal=0.125),
     Row("send_audio, per 4 kB", "upload", "cpu_us", "µs", against="raw", goal=0.36),
-    Row("the same over wss", "upload over wss", "cpu_us", "µs", against="raw", goal=0.36),
+    Row("send_audio over wss, per 4 kB", "upload over wss", "cpu_us", "µs", against="raw", goal=0.36),
     Row("one live session, CPU", "live", "cpu_percent", "%", goal=0.35),
-    Row("its latency, p50", "live", "p50_us", "µs", goal=0.41),
-    Row("its latency, p99", "live", "p99_us", "µs", goal=0.65),
-    Row("its switches per 20 ms", "live", "switches", "", goal=None),
+    Row("one live session, latency p50", "live", "p50_us", "µs", goal=0.41),
+    Row("one live session, latency p99", "live", "p99_us", "µs", goal=0.65),
+    Row("one live session, switches per 20 ms", "live", "switches", "", goal=None),
     Row("set-up of a session, ws", "setup", "cpu_us", "µs", goal=0.065),
     Row("set-up of a session, wss", "setup over wss", "cpu_us", "µs", goal=0.15),
     *(
-        Row(f"{count} live sessions, CPU per chunk", f"sessions-{count}", "cpu_us", "µs", goal=goal)
+        Row(f"{count} live sessions, CPU per 100 ms", f"sessions-{count}", "cpu_us", "µs", goal=goal)
         for count, goal in zip(MANY, (0.60, 0.60, 0.60, 0.60))
     ),
     *(
-        Row(f"{count} live sessions, switches per chunk", f"sessions-{count}", "switches", "")
+        Row(f"{count} live sessions, switches per 100 ms", f"sessions-{count}", "switches", "")
         for count in MANY
     ),
     Row("300 live sessions, chunks late, p99", "sessions-300", "late_p99_ms", "ms", against=None, goal=100),
     Row("300 live sessions, messages late, p99", "sessions-300", "p99_us", "µs", against=None, goal=100_000),
     Row("1000 live sessions, chunks late, p99", "sessions-1000", "late_p99_ms", "ms", against=None, goal=250),
-    Row("1000 live sessions, messages late, p99", "sessions-1000", "p99_us", "µs", against=None, goal=250_000),
-    Row("memory of a session, of 300", "memory", "kilobytes", "kB", against=None, goal=80),
+    Row(
+        "1000 live sessions, messages late, p99", "sessions-1000", "p99_us", "µs", against=None, goal=250_000
+    ),
+    Row("memory per session, of 300", "memory", "kilobytes", "kB", against=None, goal=80),
     Row("import", "import", "cpu_us", "µs", goal=0.50),
 )

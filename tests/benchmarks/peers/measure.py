@@ -1,7 +1,8 @@
 """What every client is measured with, and how it is told what to do.
 
-``python -m peers.CLIENT TASK URL CA SCALE`` prints a JSON object: the figures, and beside them what was sent and what
-was received, for the sink's count to be compared with. CPU is user and system time of the whole process.
+``python -m peers.CLIENT TASK URL SCALE`` prints a JSON object: the figures, and beside them what was sent and
+received, for the sink's count to be compared with. CPU is user and system time of the whole process. Whom a
+client trusts over TLS is left to it: the sink's authority is in ``SSL_CERT_FILE``, among the system's.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import asyncio
 import json
 import math
 import os
-import ssl
 import sys
 import time
 from collections.abc import Awaitable
@@ -48,16 +48,11 @@ UPLOAD_CHUNK = 4096
 class Task:
     """What one process does: against which server, and how much."""
 
-    def __init__(self, name: str, url: str, ca: str, scale: Scale) -> None:
+    def __init__(self, name: str, url: str, scale: Scale) -> None:
         self.name, _, number = name.partition("-")
         self.number = int(number or 0)
         self.url = url
-        self.ca = ca
         self.scale = scale
-
-    def context(self) -> ssl.SSLContext | None:
-        """Return what trusts the sink; None without TLS."""
-        return ssl.create_default_context(cafile=self.ca) if self.url.startswith("wss") else None
 
 
 class Clock:
@@ -69,7 +64,7 @@ class Clock:
         self._wall = time.perf_counter()
 
     def stop(self, count: float, **others: Any) -> dict[str, Any]:
-        """Return the cost of each of ``count`` things, in microseconds, and the share of one CPU in per cent."""
+        """Return what each of ``count`` things cost, in microseconds, and the share of one CPU in per cent."""
         cpu, wall = time.process_time() - self._cpu, time.perf_counter() - self._wall
         switches = _switches() - self._switches
         return {
@@ -180,7 +175,7 @@ def _lateness(late: list[float]) -> dict[str, Any]:
 
 def main(tasks: dict[str, Callable[[Task], dict[str, Any]]]) -> None:
     """Do what the command line says."""
-    name, url, ca, scale = sys.argv[1:]
+    name, url, scale = sys.argv[1:]
     raise_file_limit()
-    task = Task(name, url, ca, SCALES[scale])
+    task = Task(name, url, SCALES[scale])
     print(json.dumps(tasks[task.name](task)))

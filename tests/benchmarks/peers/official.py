@@ -27,11 +27,9 @@ from .measure import (
 
 
 def client(task: Task) -> Any:
-    from speechmatics.rt import AsyncClient, ConnectionConfig
+    from speechmatics.rt import AsyncClient
 
-    context = task.context()
-    config = ConnectionConfig(**({"ssl_context": context} if context else {}))
-    return AsyncClient(api_key="key", url=task.url, conn_config=config)
+    return AsyncClient(api_key="key", url=task.url)
 
 
 def config(language: str) -> Any:
@@ -136,10 +134,14 @@ async def at_once(calls: list[Callable[[], Awaitable[Any]]]) -> None:
     await asyncio.gather(*map(make, calls))
 
 
-async def opened(task: Task, count: int, language: str, handler: Callable[[dict[str, Any]], None]) -> list[Any]:
+async def opened(
+    task: Task, count: int, language: str, handler: Callable[[dict[str, Any]], None]
+) -> list[Any]:
     clients = [on_transcript(client(task), handler) for _ in range(count)]
     language_config = config(language)
-    await at_once([lambda one=one: one.start_session(transcription_config=language_config) for one in clients])  # type: ignore[misc]
+    await at_once(
+        [lambda one=one: one.start_session(transcription_config=language_config) for one in clients]
+    )  # type: ignore[misc]
     return clients
 
 

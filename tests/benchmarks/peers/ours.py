@@ -26,9 +26,9 @@ from .measure import (
 
 
 def client(task: Task) -> Any:
-    from speechmatics_rt import Client, ConnectionConfig, NoAuth
+    from speechmatics_rt import Client, NoAuth
 
-    return Client(NoAuth(), url=task.url, conn_config=ConnectionConfig(ssl_context=task.context()))
+    return Client(NoAuth(), url=task.url)
 
 
 def config(language: str) -> Any:

@@ -1,9 +1,10 @@
-"""A server that does as little as possible, so that a benchmark measures its client: ``python -m peers.sink``.
+"""A server that does as little as possible, so that its client is what is measured.
 
-It prints a line of JSON (its ports for ws and wss, and the file of its certificate authority), and then one
-for each line of its standard input, until that closes: what it has received since the last one, whether every
-byte was in its place, and which part of the time it was busy. What it does in a session is told by the language
-asked for: ``ack`` acknowledges audio, ``flood-N`` also sends N transcripts at once, ``live-R`` R a second.
+``python -m peers.sink`` prints a line of JSON (its ports for ws and wss, and a file with its authority and the
+system's). Then, for each line of its standard input, until that closes, it prints another one: what it has received since
+the last, whether every byte was in its place, and how long it was busy. What it does in a session is told by
+the language asked for: ``ack`` acknowledges audio, ``flood-N`` also sends N transcripts at once, ``live-R`` R a
+second.
 
 It runs on picows, a WebSocket in Cython, and has one thread.
 """
@@ -16,7 +17,6 @@ import ssl
 import sys
 import tempfile
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,8 @@ class Tally:
     """What happened since the last report."""
 
     def __init__(self) -> None:
-        self.count: Counter[str] = Counter()
+        self.frames = self.bytes = self.sessions = self.messages = 0
+        self.misplaced = self.miscounted = 0
         self.began: tuple[float, float] | None = None
         self.ended = (0.0, 0.0)
 
@@ -58,9 +59,9 @@ class Tally:
     def report(self) -> dict[str, Any]:
         began = self.began or self.ended
         cpu, wall = self.ended[0] - began[0], self.ended[1] - began[1]
-        found = {**self.count, "cpu": cpu, "wall": wall}
+        found = {name: value for name, value in vars(self).items() if name not in ("began", "ended")}
         self.__init__()  # type: ignore[misc]
-        return found
+        return {**found, "cpu": cpu, "wall": wall}
 
 
 tally = Tally()
@@ -81,8 +82,10 @@ class Session(WSListener):  # type: ignore[misc]
         kind = frame.msg_type
         if kind == WSMsgType.BINARY:
             self.frames += 1
+            tally.frames += 1
+            tally.bytes += frame.payload_size
             if not self.verifier.take(frame.get_payload_as_bytes()):
-                tally.count["misplaced"] += 1
+                tally.misplaced += 1
         elif kind == WSMsgType.TEXT:
             self.acknowledge()
             self.hear(json.loads(frame.get_payload_as_bytes()))
@@ -115,30 +118,34 @@ class Session(WSListener):  # type: ignore[misc]
                 self.live(loop, 1 / float(number), loop.time())
         elif kind == "EndOfStream":
             if message["last_seq_no"] != self.frames:
-                tally.count["miscounted"] += 1
+                tally.miscounted += 1
             if not self.flooding:
                 self.write(END)
 
     def live(self, loop: asyncio.AbstractEventLoop, pause: float, at: float) -> None:
         sent_at = b'"sent_at":%.6f' % time.time()
         self.write(text_frame(TRANSCRIPT + sent_at + MOMENT))
-        tally.count["messages"] += 1
+        tally.messages += 1
         at += pause
         self.timer = loop.call_at(at, self.live, loop, pause, at)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         if self.timer is not None:
             self.timer.cancel()
-        tally.count["sessions"] += 1
-        tally.count["frames"] += self.frames
-        tally.count["bytes"] += self.verifier.size
+        tally.sessions += 1
         tally.tick()
+
+
+def _system_authorities() -> bytes:
+    """Return those that a client would load by default: loading them is part of its set-up."""
+    file = ssl.get_default_verify_paths().cafile
+    return Path(file).read_bytes() + b"\n" if file else b""
 
 
 async def main(folder: Path) -> None:
     raise_file_limit()
     authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    (folder / "ca.pem").write_bytes(_system_authorities() + authority.cert_pem.bytes())
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
     ports = {}
