@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import ssl
 import sys
 import tempfile
@@ -144,6 +145,7 @@ def _system_authorities() -> bytes:
 
 async def main(folder: Path) -> None:
     raise_file_limit()
+    logging.getLogger("picows").setLevel(logging.ERROR)  # a flood does fill a buffer
     authority = trustme.CA()
     (folder / "ca.pem").write_bytes(_system_authorities() + authority.cert_pem.bytes())
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
