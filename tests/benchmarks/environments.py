@@ -1,4 +1,4 @@
-"""Virtual environments, one for each client, the sink and the plots; made anew when what they need changes."""
+"""Virtual environments, one for each client, the sink and the plots; made anew when their needs change."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Two plots of a run: ``python plots.py table.json`` puts ``ratios.png`` and ``sessions.png`` beside it.
 
-They are read on white pages and on black ones: the ground is transparent, and all colours stand out from both.
+They are read on white pages and on black ones: the ground is transparent, all colours stand out from both.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ class Clock:
         self._wall = time.perf_counter()
 
     def stop(self, count: float, **others: Any) -> dict[str, Any]:
-        """Return what each of ``count`` things cost, in microseconds, and the share of one CPU in per cent."""
+        """Return what each of ``count`` things cost, in microseconds, and the per cent of one CPU."""
         cpu, wall = time.process_time() - self._cpu, time.perf_counter() - self._wall
         switches = _switches() - self._switches
         return {
