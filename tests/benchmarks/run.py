@@ -1,8 +1,8 @@
 """Compare this package with its peers: ``python tests/benchmarks/run.py``, or ``tox -e benchmarks``.
 
 Every client runs in a process and an environment of its own against the same sink, in alternating rounds. The
-table is printed and, with all figures as JSON and two plots, written to ``tests/benchmarks/results``. That takes
-half an hour; ``--short`` only tries whether it works, in a minute, with figures that mean nothing.
+table is printed and, with all figures as JSON and two plots, written to ``tests/benchmarks/results``. That
+takes half an hour; ``--short`` only tries whether it works, in a minute, with figures that mean nothing.
 """
 
 from __future__ import annotations

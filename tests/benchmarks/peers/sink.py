@@ -1,7 +1,7 @@
 """A server that does as little as possible, so that its client is what is measured.
 
-``python -m peers.sink`` prints a line of JSON: its ports for ws and wss, and a file with its authority and the
-system's. Then, for each line of its standard input, until that closes, it prints another one: what it has
+``python -m peers.sink`` prints a line of JSON: its ports for ws and wss, and a file with its authority and
+the system's. Then, for each line of its standard input, until that closes, it prints another one: what it has
 received since the last, whether every byte was in its place, and how long it was busy. What it does in a
 session is told by the language asked for: ``ack`` acknowledges audio, ``flood-N`` also sends N transcripts at
 once, ``live-R`` R a second.
