@@ -183,9 +183,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     )
     parser.add_argument("--rounds", type=int, default=5, help="how often each client has its turn (5)")
     parser.add_argument("--short", action="store_true", help="only try whether it works")
-    parser.add_argument(
-        "--task", action="append", help="only this, such as upload or sessions-100; may be repeated"
-    )
+    parser.add_argument("--task", action="append", help="such as upload or sessions-100; may be repeated")
     parser.add_argument("--tree", type=Path, default=ROOT, help="another checkout of this package")
     parser.add_argument("--results", type=Path, default=HERE / "results", help="where to write to")
     parser.add_argument(
