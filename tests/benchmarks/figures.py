@@ -8,9 +8,10 @@ from typing import Any, NamedTuple, Optional
 
 from .rows import LABELS, Row
 
-__all__ = ["Figure", "Measured", "alternated", "doubts", "line", "render", "result"]
+__all__ = ["BUSY", "OTHERS", "Figure", "Measured", "alternated", "doubts", "line", "render", "result"]
 
 COSTS = ("cpu_us", "cpu_percent", "kilobytes", "p50_us")  # what a bar shows beside that of a peer
+OTHERS = 0.10  # of the machine: more than that, and figures are those of a crowd
 BUSY = 0.40  # of the time: a sink that is busier may be what is measured
 
 

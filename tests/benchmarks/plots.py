@@ -50,13 +50,15 @@ def ratios(table: dict[str, Any], place: Path) -> None:
             if ratio is None:
                 continue
             axes.barh(place_of + offset, min(ratio, LONGEST), height, color=COLOURS[peer])
+            beside_the_line = 0.8 < ratio < 1.02
             axes.text(
-                min(ratio, LONGEST) + 0.015,
+                min(ratio, LONGEST) + (-0.015 if beside_the_line else 0.015),
                 place_of + offset,
                 f"{ratio:.2f}",
                 va="center",
+                ha="right" if beside_the_line else "left",
                 fontsize=11,
-                color=COLOURS[peer],
+                color="white" if beside_the_line else COLOURS[peer],
             )
     axes.axvline(1, color=INK, linewidth=1.5, linestyle=(0, (4, 3)))
     axes.set_yticks(range(len(rows)), [row["title"] for row in rows])
@@ -64,7 +66,7 @@ def ratios(table: dict[str, Any], place: Path) -> None:
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.set_ylim(-0.6, len(rows) - 0.4)
-    axes.set_xlabel("cost of this package, where 1 is the cost of the other; shorter is better")
+    axes.set_xlabel("cost of this package; the other's is 1")
     handles = [
         mpl.patches.Patch(color=COLOURS[peer], label=f"beside the {NAMES[peer]}")
         for peer in ("official", "raw")

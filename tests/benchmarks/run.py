@@ -24,7 +24,7 @@ from typing import Any, Optional
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.benchmarks.environments import python_of
-from tests.benchmarks.figures import BUSY, Figure, Measured, alternated, doubts, render, result
+from tests.benchmarks.figures import BUSY, OTHERS, Figure, Measured, alternated, doubts, render, result
 from tests.benchmarks.peers.material import SCALES
 from tests.benchmarks.rows import LABELS, ROWS, TASKS, Task
 
@@ -139,6 +139,9 @@ class Bench:
             for peer, figures in values.items()
         }
         for peer, figures in found.items():
+            if "others_busy" in figures and figures["others_busy"].median > OTHERS:
+                share = f"{figures['others_busy'].median:.0%}"
+                self.remarks.append(f"{task.key}, {LABELS[peer]}: others took {share} of the machine")
             if "sink_busy" in figures and figures["sink_busy"].median > BUSY:
                 share = f"{figures['sink_busy'].median:.0%}"
                 self.remarks.append(f"{task.key}, {LABELS[peer]}: the sink was busy {share} of the time")
