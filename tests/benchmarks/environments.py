@@ -1,0 +1,37 @@
+"""Virtual environments, one for each client, the sink and the plots; made anew when their needs change."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import venv
+from pathlib import Path
+
+__all__ = ["REQUIREMENTS", "python_of"]
+
+REQUIREMENTS = {
+    "sink": ("picows>=1.9", "trustme>=1.0"),
+    "plots": ("matplotlib>=3.8",),
+    # This package itself is imported from the tree.
+    "ours": ("websocket-client>=1.6,!=1.9.1,<2",),
+    "ours-orjson": ("websocket-client>=1.6,!=1.9.1,<2", "orjson>=3.8"),
+    "raw": ("websocket-client>=1.6,!=1.9.1,<2",),
+    "official": ("speechmatics-rt==1.2.1",),
+    "floor": (),
+    "floor-orjson": ("orjson>=3.8",),
+}
+
+
+def python_of(name: str, home: Path) -> Path:
+    """Return the interpreter of an environment below ``home``, which is made if it isn't there."""
+    place = home / name
+    interpreter = place / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    wanted = "\n".join(REQUIREMENTS[name])
+    done = place / "requirements.txt"
+    if not done.exists() or done.read_text() != wanted:
+        venv.create(place, with_pip=True, clear=True)
+        if wanted:
+            install = [interpreter, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+            subprocess.run([*install, *REQUIREMENTS[name]], check=True)
+        done.write_text(wanted)
+    return interpreter
