@@ -274,6 +274,7 @@ class BaseClient(EventEmitter):
         # Only a shutdown of the descriptor: a finaliser runs on any thread, perhaps inside one of our locks.
         session = getattr(self, "_session", None)
         if session is not None and (session.connection.is_open or session.orphaned):
+            session.tell_nobody()
             session.connection.abandon()
             warnings.warn(f"a client was dropped with a session open: {self!r}", ResourceWarning, 2)
 
