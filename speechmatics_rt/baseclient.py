@@ -9,7 +9,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, TypeVar, Union, overload
+from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, TypeVar, Union
 
 from .audio import AudioSource
 from .auth import AuthBase
@@ -27,12 +27,12 @@ from .locks import new_lock
 from .log import SessionLog
 from .session import (
     SECONDS,
+    Asking,
     Connector,
     MessageStream,
     Session,
     SessionOptions,
     SessionRequest,
-    ask_for_speakers,
     feed,
     listen,
     request_id_of,
@@ -45,8 +45,6 @@ from .transcript import Transcript
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from .messages import SpeakersResultMessage
-
 __all__ = ["BaseClient"]
 
 logger = logging.getLogger(__name__)
@@ -57,7 +55,7 @@ _Self = TypeVar("_Self", bound="BaseClient")
 _T = TypeVar("_T")
 
 
-class BaseClient(EventEmitter):
+class BaseClient(Asking, EventEmitter):
     """What the clients share: one session at a time, opened, watched, stopped and closed.
 
     All methods may be called from any thread, and from a handler.
@@ -194,36 +192,6 @@ class BaseClient(EventEmitter):
         message = set_recognition_config(language, changes)
         self._warn(message)
         session.send(message)
-
-    @overload
-    def get_speakers(
-        self, *, final: Literal[False] = ..., wait: Literal[True] = ..., timeout: Optional[float] = ...
-    ) -> SpeakersResultMessage: ...
-    @overload
-    def get_speakers(
-        self, *, final: bool = ..., wait: bool = ..., timeout: Optional[float] = ...
-    ) -> Optional[SpeakersResultMessage]: ...
-    def get_speakers(
-        self, *, final: bool = False, wait: bool = True, timeout: Optional[float] = 10.0
-    ) -> Optional[SpeakersResultMessage]:
-        """Ask for the identifiers of the speakers, and return the answer, which handlers get too.
-
-        Args:
-            final: Have the server answer at the end of the transcript instead of now; not waited for.
-            wait: False asks and returns None: in handlers, which would wait for themselves.
-            timeout: The most seconds to wait; None: as long as the session runs.
-
-        Raises:
-            ConfigurationError: An argument is of a wrong kind.
-            SessionError: No session is running, or this is the thread that would deliver the answer.
-            TimeoutError: Stage ``"answer"``.
-        """
-        message, session = ask_for_speakers(final, wait, timeout), self._running()
-        if final or not wait:
-            session.send(message)
-            return None
-        answer: SpeakersResultMessage = session.ask(message, "SpeakersResult", timeout=timeout)
-        return answer
 
     def request_stop(self) -> None:
         """Ask the session to end as :meth:`stop_session` does, without waiting; safe in a signal handler."""

@@ -7,7 +7,7 @@ options, ``latency`` measures.
 
 from __future__ import annotations
 
-from .answers import ask_for_speakers
+from .asking import Asking, ask_for_speakers
 from .connector import Connector, request_id_of
 from .discovery import available_features
 from .listener import listen
@@ -30,6 +30,7 @@ from .utterances import Spoken, UtteranceStream, with_turns
 __all__ = [
     "SECONDS",
     "UNSET",
+    "Asking",
     "Connector",
     "MessageStream",
     "Session",
