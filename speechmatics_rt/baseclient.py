@@ -9,7 +9,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Callable, Literal, NoReturn, Optional, TypeVar, Union, overload
+from typing import TYPE_CHECKING, Any, Callable, Literal, NoReturn, Optional, TypeVar, Union
 
 from .audio import AudioSource
 from .auth import AuthBase
@@ -36,13 +36,13 @@ from .log import SessionLog
 from .session import (
     NO_PICKLE,
     SECONDS,
+    Asking,
     Connector,
     MessageStream,
     Recorder,
     Session,
     SessionOptions,
     SessionRequest,
-    ask_for_speakers,
     feed,
     listen,
     request_id_of,
@@ -55,8 +55,6 @@ from .transcript import Transcript
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from .messages import SpeakersResultMessage
-
 __all__ = ["BaseClient"]
 
 logger = logging.getLogger(__name__)
@@ -67,7 +65,7 @@ _Self = TypeVar("_Self", bound="BaseClient")
 _T = TypeVar("_T")
 
 
-class BaseClient(EventEmitter):
+class BaseClient(Asking, EventEmitter):
     """What the clients share: one session at a time, opened, watched, stopped and closed.
 
     All methods may be called from any thread, and from a handler.
@@ -231,36 +229,6 @@ class BaseClient(EventEmitter):
         self._warn(message)
         session.send(message)
 
-    @overload
-    def get_speakers(
-        self, *, final: Literal[False] = ..., wait: Literal[True] = ..., timeout: Optional[float] = ...
-    ) -> SpeakersResultMessage: ...
-    @overload
-    def get_speakers(
-        self, *, final: bool = ..., wait: bool = ..., timeout: Optional[float] = ...
-    ) -> Optional[SpeakersResultMessage]: ...
-    def get_speakers(
-        self, *, final: bool = False, wait: bool = True, timeout: Optional[float] = 10.0
-    ) -> Optional[SpeakersResultMessage]:
-        """Ask for the identifiers of the speakers, and return the answer, which handlers get too.
-
-        Args:
-            final: Have the server answer at the end of the transcript instead of now; not waited for.
-            wait: False asks and returns None: in handlers, which would wait for themselves.
-            timeout: The most seconds to wait; None: as long as the session runs.
-
-        Raises:
-            ConfigurationError: An argument is of a wrong kind.
-            SessionError: No session is running, or this is the thread that would deliver the answer.
-            TimeoutError: Stage ``"answer"``.
-        """
-        message, session = ask_for_speakers(final, wait, timeout), self._running()
-        if final or not wait:
-            session.send(message)
-            return None
-        answer: SpeakersResultMessage = session.ask(message, "SpeakersResult", timeout=timeout)
-        return answer
-
     def request_stop(self) -> None:
         """Ask the session to end as :meth:`stop_session` does, without waiting; safe in a signal handler."""
         self._stop_while_opening = True
@@ -310,6 +278,7 @@ class BaseClient(EventEmitter):
         # Only a shutdown of the descriptor: a finaliser runs on any thread, perhaps inside one of our locks.
         session = getattr(self, "_session", None)
         if session is not None and (session.connection.is_open or session.orphaned):
+            session.tell_nobody()
             session.connection.abandon()
             warnings.warn(f"a client was dropped with a session open: {self!r}", ResourceWarning, 2)
 

@@ -134,7 +134,8 @@ class EventEmitter:
 
     def _wants(self, name: str) -> bool:
         """Whether anybody listens to ``name``: what nobody wants need not be delivered."""
-        return bool(self._any or self._handlers.get(name))
+        followed = name == "AddTranscript" and self._hears("Utterance")
+        return bool(self._any or self._handlers.get(name) or followed)
 
     def _hears(self, name: str) -> bool:
         """Whether a callback of its own is registered for ``name``."""

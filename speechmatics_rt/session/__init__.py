@@ -7,7 +7,7 @@ options, ``latency`` measures, ``recorder`` writes a session down.
 
 from __future__ import annotations
 
-from .answers import ask_for_speakers
+from .asking import Asking, ask_for_speakers
 from .connector import NO_PICKLE, Connector, request_id_of
 from .discovery import available_features
 from .listener import listen
@@ -32,6 +32,7 @@ __all__ = [
     "NO_PICKLE",
     "SECONDS",
     "UNSET",
+    "Asking",
     "Connector",
     "MessageStream",
     "Recorder",

@@ -5,20 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Optional
 
-from ..config import FLAG, checked
 from ..messages import channel_of
 from ..network import Latch
-from .request import SECONDS
 
-__all__ = ["Answer", "Answers", "ask_for_speakers"]
-
-
-def ask_for_speakers(final: Any, wait: Any, timeout: Any) -> dict[str, Any]:
-    """Check the arguments of ``get_speakers()``, and return the message that asks."""
-    FLAG("final", final)
-    FLAG("wait", wait)
-    checked("timeout", timeout, SECONDS)
-    return {"message": "GetSpeakers", "final": final}
+__all__ = ["Answer", "Answers"]
 
 
 class Answer:

@@ -316,6 +316,10 @@ class Session:
         finally:
             self.handling = handling
 
+    def tell_nobody(self) -> None:
+        """Keep the last events back. While a finaliser runs, a weak reference still finds its client."""
+        self._untold.clear()
+
     def last_events(self) -> Iterator[dict[str, Any]]:
         """Give the last utterances and ``SessionEnded`` to who asks first, and nothing to all others."""
         try:

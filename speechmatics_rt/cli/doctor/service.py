@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from functools import cached_property, partial
 from importlib.util import find_spec
-from typing import Any, Optional
+from typing import Any, Optional, Union
 from urllib.parse import parse_qs, urlsplit
 
 from ...auth import AuthBase, JWTAuth, NoAuth, StaticKeyAuth
@@ -200,7 +200,7 @@ def _key(way: Way) -> Finding:
     return key_finding(token, f"the platform, for that of {source}", now)
 
 
-def _bearer(auth: AuthBase) -> Optional[str]:
+def _bearer(auth: Union[JWTAuth, StaticKeyAuth]) -> Optional[str]:
     return auth.get_auth_headers().get("Authorization", "").rpartition(" ")[2] or None
 
 
