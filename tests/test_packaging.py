@@ -204,10 +204,11 @@ def test_offline_recognition_without_its_packages_is_named_with_its_command(core
     assert refused.returncode == 2
     assert "pip install 'speechmatics-rt-sync[local]'" in refused.stdout
     run(scripts(core) / "python", "-m", "pip", "install", "-q", "--target", tmp_path / "more", "wsproto")
-    program = "from speechmatics_rt.local import whisper; whisper.WhisperEngine().language_pack_info('en')"
-    said = python(program, PYTHONPATH=str(tmp_path / "more")).splitlines()[-1]
-    assert "ConfigurationError" in said
-    assert "pip install 'speechmatics-rt-sync[local]'" in said
+    for language, extra in (("en", "local"), ("de", "local-base")):
+        program = f"from speechmatics_rt.local import WhisperEngine; WhisperEngine().language_pack_info({language!r})"
+        said = python(program, PYTHONPATH=str(tmp_path / "more")).splitlines()[-1]
+        assert "ConfigurationError" in said
+        assert f"pip install 'speechmatics-rt-sync[{extra}]'" in said
 
 
 def test_another_package_named_websocket_is_told_from_ours(tmp_path: Path) -> None:
