@@ -34,7 +34,6 @@ from speechmatics_rt import (
 )
 
 SAMPLE = Path(__file__).parent.parent / "audio" / "librivox_3_sentences.wav"
-UNREADABLE = ("invalid_audio", "invalid_audio_type", "data_error")
 CAPTIONS = {"srt": "application/x-subrip", "vtt": "text/vtt"}
 LANGUAGES = {
     "en": "English",
@@ -130,7 +129,7 @@ def in_words(error: SpeechmaticsError) -> dict[str, Any]:
     elif isinstance(error, (AuthenticationError, ConfigurationError)):
         title = "This page is not set up yet"
         text = "The speech service refused it. Whoever runs this page finds the reason in its log."
-    elif isinstance(error, TranscriptionError) and error.type in UNREADABLE:
+    elif isinstance(error, TranscriptionError) and error.type == "invalid_audio_type":
         title = "This recording can't be read"
         text = f"{sentence(error.reason or error.text)} Please choose another one."
     elif error.retryable and isinstance(error, TranscriptionError):

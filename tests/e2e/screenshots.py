@@ -68,7 +68,8 @@ def take(page: Page, scheme: str, size: str) -> None:
     page.speak()
     least = 20 if size == "phone" else 33
     soft = "return document.querySelectorAll('.word.soft').length"
-    page.until("some words of both inks", lambda: len(page.words) > least and page.script(soft) > 2, 90)
+    page.until("some words", lambda: len(page.words) > least, 90)
+    page.until("some that are grey", lambda: page.script(soft) > 1, 30)
     picture("live")
     page.until("all words", lambda: len(page.words) > 69, 90)
     page.stop()

@@ -37,7 +37,8 @@ function become(name, text) {
   status.textContent = text;
   // What had the focus may just have left the page: it goes to what one would press next.
   const next = { live: byId("stop"), failed: notice.querySelector("button") }[name] ?? byId("play");
-  if (!document.activeElement?.checkVisibility() || document.activeElement === document.body) next.focus();
+  const focused = document.activeElement;
+  if (!focused || focused === document.body || !focused.getClientRects().length) next.focus();
 }
 
 // -- from beginning to end ---------------------------------------------------------------------------
@@ -259,7 +260,11 @@ function seek(seconds, andPlay = false) {
   timeline.move(seconds);
   turns.light(wordAt(transcript.words, seconds));
   byId("now").textContent = clock(seconds);
-  if (andPlay) audio.play();
+  if (andPlay) play();
+}
+
+function play() {
+  audio.play().catch(() => {}); // paused again before it had begun, or nothing to play: the button shows it
 }
 
 /** Keep clocks, bars and light up with the sound, as long as there is any. */
@@ -367,7 +372,7 @@ const actions = {
   stop,
   sample,
   open: () => byId("file").click(),
-  play: () => (audio.paused ? audio.play() : audio.pause()),
+  play: () => (audio.paused ? play() : audio.pause()),
   retry: () => again?.(),
 };
 for (const button of document.querySelectorAll("[data-do]")) {
