@@ -11,19 +11,16 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Callable, Literal, NoReturn, Optional, TypeVar, Union, overload
+from typing import TYPE_CHECKING, Any, Callable, Literal, NoReturn, Optional, TypeVar, Union
 
 from ..config import FLAG, Caller, ConnectionConfig, ConversationConfig, ResumePolicy, checked
-from ..exceptions import SpeechmaticsError, TimeoutError, no_pickle
-from ..messages import SpeakersResultMessage
+from ..exceptions import SpeechmaticsError, no_pickle
 from ..session import (
     NO_PICKLE,
     SECONDS,
     UNSET,
-    Session,
     SessionOptions,
     SourceOptions,
-    ask_for_speakers,
     check_label,
     check_timestamp,
     session_ended,
@@ -32,6 +29,7 @@ from ..session import (
 )
 from ..stats import SessionStats
 from ..transcript import Transcript, Utterance
+from .asking import AsyncAsking
 from .bridge import AwaitedAuth, in_thread, is_coroutine_method
 from .core import BlockingCore, SeveralCore, SingleCore
 from .dispatch import AsyncEmitter, Dispatcher, listen
@@ -48,7 +46,7 @@ _Self = TypeVar("_Self", bound="_AsyncBase")
 _Payload = Union[bytes, bytearray, memoryview]
 
 
-class _AsyncBase(AsyncEmitter):
+class _AsyncBase(AsyncAsking, AsyncEmitter):
     """What both clients share. Its methods belong to one event loop at a time.
 
     Handlers run on the loop, one at a time, in the order of registration. They may be plain functions, or
@@ -141,28 +139,6 @@ class _AsyncBase(AsyncEmitter):
             **more,
         )
 
-    @overload
-    async def get_speakers(
-        self, *, final: Literal[False] = ..., wait: Literal[True] = ..., timeout: Optional[float] = ...
-    ) -> SpeakersResultMessage: ...
-    @overload
-    async def get_speakers(
-        self, *, final: bool = ..., wait: bool = ..., timeout: Optional[float] = ...
-    ) -> Optional[SpeakersResultMessage]: ...
-    async def get_speakers(
-        self, *, final: bool = False, wait: bool = True, timeout: Optional[float] = 10.0
-    ) -> Optional[SpeakersResultMessage]:
-        """Ask for the identifiers of the speakers, and return the answer.
-
-        As :meth:`BaseClient.get_speakers`.
-        """
-        message = ask_for_speakers(final, wait, timeout)
-        if final or not wait:
-            await self._in_turn(self._behind._running().send, message)
-            return None
-        answer: SpeakersResultMessage = await self._ask(message, "SpeakersResult", timeout=timeout)
-        return answer
-
     def request_stop(self) -> None:
         """Ask the session to end, without waiting; for ``loop.add_signal_handler``, and safe anywhere."""
         self._client.request_stop()
@@ -227,11 +203,6 @@ class _AsyncBase(AsyncEmitter):
 
     # -- inside --------------------------------------------------------------------------------------
 
-    @property
-    def _behind(self) -> BlockingCore:
-        client: BlockingCore = self._client
-        return client
-
     async def _start(self, **options: Any) -> None:
         """Start a session by hand; a task of this loop delivers its messages, those of the start at once.
 
@@ -286,33 +257,6 @@ class _AsyncBase(AsyncEmitter):
             raise
         finally:
             results.clear()
-
-    async def _ask(
-        self,
-        message: Mapping[str, Any],
-        kind: str,
-        *,
-        channel: Optional[str] = None,
-        timeout: Optional[float],
-    ) -> Any:
-        """Send a message and wait for its answer, which the loop delivers meanwhile."""
-        session, dispatcher = self._behind._running(), self._dispatcher
-        if dispatcher is not None and dispatcher.runs_on(asyncio.current_task()):
-            session.refuse_to_wait(message)
-        with session.answers.expect(kind, channel) as answer:
-            await self._in_turn(session.send, message)
-            await in_thread(answer.over.wait, timeout)
-        return session.answered(answer, message, timeout)
-
-    async def _finalize(
-        self, session: Session, message: dict[str, Any], channel: Optional[str], timeout: Optional[float]
-    ) -> Optional[Utterance]:
-        utterance: Optional[Utterance] = None
-        try:
-            utterance = await self._ask(message, "EndOfUtterance", channel=channel, timeout=timeout)
-        except TimeoutError as exc:
-            session.check_unsaid(exc, channel)
-        return utterance
 
     async def _send_audio(self, payload: _Payload, channel: Optional[str] = None) -> None:
         session = self._behind._running()

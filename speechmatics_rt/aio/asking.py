@@ -1,0 +1,85 @@
+"""What the awaited clients ask of the service and wait for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, overload
+
+from ..exceptions import TimeoutError
+from ..session import Session, ask_for_speakers
+from ..transcript import Utterance
+from .bridge import in_thread
+from .core import BlockingCore
+from .dispatch import Dispatcher
+
+if TYPE_CHECKING:
+    from ..messages import SpeakersResultMessage
+
+__all__ = ["AsyncAsking"]
+
+
+class AsyncAsking:
+    """The questions of a client, whatever its channels; :class:`Asking` for those that block."""
+
+    _client: Any
+    _dispatcher: Optional[Dispatcher]
+
+    @overload
+    async def get_speakers(
+        self, *, final: Literal[False] = ..., wait: Literal[True] = ..., timeout: Optional[float] = ...
+    ) -> SpeakersResultMessage: ...
+    @overload
+    async def get_speakers(
+        self, *, final: bool = ..., wait: bool = ..., timeout: Optional[float] = ...
+    ) -> Optional[SpeakersResultMessage]: ...
+    async def get_speakers(
+        self, *, final: bool = False, wait: bool = True, timeout: Optional[float] = 10.0
+    ) -> Optional[SpeakersResultMessage]:
+        """Ask for the identifiers of the speakers, and return the answer.
+
+        As :meth:`BaseClient.get_speakers`.
+        """
+        message = ask_for_speakers(final, wait, timeout)
+        if final or not wait:
+            await self._in_turn(self._behind._running().send, message)
+            return None
+        answer: SpeakersResultMessage = await self._ask(message, "SpeakersResult", timeout=timeout)
+        return answer
+
+    # -- inside --------------------------------------------------------------------------------------
+
+    @property
+    def _behind(self) -> BlockingCore:
+        client: BlockingCore = self._client
+        return client
+
+    async def _in_turn(self, function: Callable[..., object], *args: Any, **options: Any) -> None:
+        raise NotImplementedError
+
+    async def _ask(
+        self,
+        message: Mapping[str, Any],
+        kind: str,
+        *,
+        channel: Optional[str] = None,
+        timeout: Optional[float],
+    ) -> Any:
+        """Send a message and wait for its answer, which the loop delivers meanwhile."""
+        session, dispatcher = self._behind._running(), self._dispatcher
+        if dispatcher is not None and dispatcher.runs_on(asyncio.current_task()):
+            session.refuse_to_wait(message)
+        with session.answers.expect(kind, channel) as answer:
+            await self._in_turn(session.send, message)
+            await in_thread(answer.over.wait, timeout)
+        return session.answered(answer, message, timeout)
+
+    async def _finalize(
+        self, session: Session, message: dict[str, Any], channel: Optional[str], timeout: Optional[float]
+    ) -> Optional[Utterance]:
+        utterance: Optional[Utterance] = None
+        try:
+            utterance = await self._ask(message, "EndOfUtterance", channel=channel, timeout=timeout)
+        except TimeoutError as exc:
+            session.check_unsaid(exc, channel)
+        return utterance
