@@ -13,14 +13,7 @@ from typing import TYPE_CHECKING, Any, Callable, Literal, NoReturn, Optional, Ty
 
 from .audio import AudioSource
 from .auth import AuthBase
-from .config import (
-    Caller,
-    ConnectionConfig,
-    ConversationConfig,
-    ResumePolicy,
-    checked,
-    set_recognition_config,
-)
+from .config import Caller, ConnectionConfig, ResumePolicy, checked
 from .events import EventEmitter, interest_of
 from .exceptions import (
     AuthenticationError,
@@ -189,45 +182,6 @@ class BaseClient(Asking, EventEmitter):
                 f"{kind} can't be sent as a message; use start_session() and send_audio()"
             )
         self._running().send(message)
-
-    def update_config(
-        self,
-        *,
-        max_delay: Optional[float] = None,
-        max_delay_mode: Optional[str] = None,
-        enable_partials: Optional[bool] = None,
-        audio_filtering_config: Optional[Mapping[str, Any]] = None,
-        conversation_config: Union[ConversationConfig, Mapping[str, Any], None] = None,
-        **more: Any,
-    ) -> None:
-        """Change settings of the running session (``SetRecognitionConfig``); None leaves one as it is.
-
-        Args:
-            max_delay: Seconds from the end of a word to its final.
-            max_delay_mode: ``"flexible"`` or ``"fixed"``.
-            enable_partials: Send partials from now on, or no more.
-            audio_filtering_config: Mapping of ``volume_threshold``, 0 to 100.
-            conversation_config: A ConversationConfig or a mapping.
-            **more: Fields of previews; the service takes no others in mid-session.
-
-        Raises:
-            ConfigurationError: Another field, or a value out of range.
-            SessionError: No session is running.
-        """
-        session = self._running()
-        language = session.start["transcription_config"]["language"]
-        changes = {
-            "max_delay": max_delay,
-            "max_delay_mode": max_delay_mode,
-            "enable_partials": enable_partials,
-            "audio_filtering_config": audio_filtering_config,
-            "conversation_config": conversation_config,
-            **more,
-        }
-        given = {name: value for name, value in changes.items() if value is not None}
-        message = set_recognition_config(language, given)
-        self._warn(message)
-        session.send(message)
 
     def request_stop(self) -> None:
         """Ask the session to end as :meth:`stop_session` does, without waiting; safe in a signal handler."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from speechmatics_rt.cli.manual import page
 from speechmatics_rt.cli.options import parser
 from speechmatics_rt.cli.options.exits import ExitCode
 
 ROOT = Path(__file__).parent.parent
-PAGE = ROOT / "man" / "speechmatics-rt.1"
+PAGE = ROOT / "speechmatics_rt" / "cli" / "speechmatics-rt.1"
 
 
 def output_of(*command: object, **env: str) -> str:
@@ -31,10 +31,8 @@ def output_of(*command: object, **env: str) -> str:
 
 
 def test_the_page_is_the_one_that_the_parser_makes() -> None:
-    made = subprocess.run(
-        [sys.executable, ROOT / "man" / "make.py"], capture_output=True, encoding="utf-8", check=True
-    )
-    assert PAGE.read_text(encoding="utf-8") == made.stdout, "python man/make.py > man/speechmatics-rt.1"
+    how = f"python -m speechmatics_rt.cli.manual > {PAGE.relative_to(ROOT)}"
+    assert PAGE.read_text(encoding="utf-8") == page(), how
 
 
 def test_every_option_that_is_shown_and_every_exit_code_stand_in_it() -> None:

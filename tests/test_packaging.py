@@ -110,7 +110,7 @@ def test_the_wheel_holds_the_package_its_type_marker_and_nothing_else(wheel: Pat
     assert re.search(r"^Name: speechmatics-rt-sync$", metadata, re.MULTILINE)
     assert re.search(rf"^Version: {re.escape(__version__)}$", metadata, re.MULTILINE)
     assert "speechmatics-rt = speechmatics_rt.cli:main" in entries
-    assert "[pytest11]\nspeechmatics_rt_pytest = speechmatics_rt_pytest" in entries
+    assert "[pytest11]\nspeechmatics_rt = speechmatics_rt.pytest_plugin" in entries
     assert wheel.stat().st_size < LARGEST_WHEEL
 
 
@@ -119,9 +119,7 @@ def test_the_source_archive_runs_its_own_tests(wheel: Path, tmp_path: Path) -> N
     (archive,) = wheel.parent.glob("*.tar.gz")
     shutil.unpack_archive(archive, tmp_path)
     (tree,) = tmp_path.iterdir()
-    kept = {
-        path.relative_to(ROOT) for part in ("tests", "examples", "man") for path in (ROOT / part).rglob("*.*")
-    }
+    kept = {path.relative_to(ROOT) for part in ("tests", "examples") for path in (ROOT / part).rglob("*.*")}
     missing = [path for path in kept if "__pycache__" not in path.parts and not (tree / path).exists()]
     assert missing == []
     which = ["tests/config", "tests/test_architecture.py", "tests/test_manual.py"]

@@ -11,7 +11,7 @@ import pytest
 pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parent.parent
-PLUGIN = ("-p", "speechmatics_rt_pytest", "-p", "no:cacheprovider")
+PLUGIN = ("-p", "speechmatics_rt.pytest_plugin", "-p", "no:cacheprovider")
 pytestmark = pytest.mark.timeout(180)  # a run of pytest takes 2 s of processor, and xdist has three
 
 YOUR_CODE = """
@@ -132,16 +132,18 @@ def test_each_test_on_each_worker_of_xdist_has_a_server_of_its_own(suite) -> Non
     result.assert_outcomes(passed=8)
 
 
-def test_nothing_of_the_package_is_imported_until_a_fixture_is_used(suite) -> None:
+def test_of_the_package_errors_alone_are_imported_until_a_fixture_is_used(suite) -> None:
     result = suite(
         """
         import sys
 
         def test_before():
-            assert not [name for name in sys.modules if name.split(".")[0] == "speechmatics_rt"]
+            ours = {name for name in sys.modules if name.split(".")[0] == "speechmatics_rt"}
+            errors = {"speechmatics_rt", "speechmatics_rt._version", "speechmatics_rt.exceptions"}
+            assert ours == {*errors, "speechmatics_rt.pytest_plugin"}
 
         def test_with(speechmatics_server):
-            assert "speechmatics_rt" in sys.modules
+            assert "speechmatics_rt.local" in sys.modules
         """
     )
     result.assert_outcomes(passed=2)

@@ -1,9 +1,9 @@
 """The asyncio face over the same threads: ``client``, with a ``core`` that blocks behind each.
 
-``stream`` and ``utterances`` are iterated, ``asking`` has the questions that are waited for, ``dispatch`` runs
-handlers on the loop, ``bridge`` crosses between loop and threads. A program of the official asyncio SDK finds
-every name it imports here, with what it awaits awaitable: ``Microphone`` is the one whose ``read`` is awaited.
-So it is ported by its import line alone.
+``stream`` and ``utterances`` are iterated, ``asking`` has the questions that are waited for, ``dispatch``
+runs handlers on the loop, ``bridge`` crosses between loop and threads. A program of the official asyncio SDK
+finds every name it imports here, with what it awaits awaitable: ``Microphone`` is the one whose ``read`` is
+awaited. So it is ported by its import line alone.
 """
 
 from __future__ import annotations

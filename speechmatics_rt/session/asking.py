@@ -1,10 +1,11 @@
-"""What a client asks of the service and waits for."""
+"""What a client says to the service in mid-session beside audio, and what it asks and waits for."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Optional, overload
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, Optional, Union, overload
 
-from ..config import FLAG, checked
+from ..config import FLAG, ConversationConfig, checked, set_recognition_config
 from .request import SECONDS
 
 if TYPE_CHECKING:
@@ -23,10 +24,52 @@ def ask_for_speakers(final: Any, wait: Any, timeout: Any) -> dict[str, Any]:
 
 
 class Asking:
-    """The questions of a client, whatever its channels."""
+    """What a client may say and ask while a session runs, whatever its channels."""
 
     def _running(self) -> Session:
         raise NotImplementedError
+
+    def _warn(self, message: Mapping[str, Any]) -> None:
+        raise NotImplementedError
+
+    def update_config(
+        self,
+        *,
+        max_delay: Optional[float] = None,
+        max_delay_mode: Optional[str] = None,
+        enable_partials: Optional[bool] = None,
+        audio_filtering_config: Optional[Mapping[str, Any]] = None,
+        conversation_config: Union[ConversationConfig, Mapping[str, Any], None] = None,
+        **more: Any,
+    ) -> None:
+        """Change settings of the running session (``SetRecognitionConfig``); None leaves one as it is.
+
+        Args:
+            max_delay: Seconds from the end of a word to its final.
+            max_delay_mode: ``"flexible"`` or ``"fixed"``.
+            enable_partials: Send partials from now on, or no more.
+            audio_filtering_config: Mapping of ``volume_threshold``, 0 to 100.
+            conversation_config: A ConversationConfig or a mapping.
+            **more: Fields of previews; the service takes no others in mid-session.
+
+        Raises:
+            ConfigurationError: Another field, or a value out of range.
+            SessionError: No session is running.
+        """
+        session = self._running()
+        language = session.start["transcription_config"]["language"]
+        changes = {
+            "max_delay": max_delay,
+            "max_delay_mode": max_delay_mode,
+            "enable_partials": enable_partials,
+            "audio_filtering_config": audio_filtering_config,
+            "conversation_config": conversation_config,
+            **more,
+        }
+        given = {name: value for name, value in changes.items() if value is not None}
+        message = set_recognition_config(language, given)
+        self._warn(message)
+        session.send(message)
 
     @overload
     def get_speakers(

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 import pytest
 
 if TYPE_CHECKING:
-    from speechmatics_rt.local import ServerForTests
+    from .local import ServerForTests
 
 __all__ = ["speechmatics_replay", "speechmatics_server", "speechmatics_wav"]
 
@@ -39,7 +39,7 @@ def speechmatics_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ServerForTe
     ``says("...")`` and ``faults = [...]`` change what the next sessions hear and suffer; ``sessions`` has
     the records of all of them.
     """
-    from speechmatics_rt.local import ServerForTests
+    from .local import ServerForTests
 
     with ServerForTests() as server:
         monkeypatch.setenv(_URL, server.url)

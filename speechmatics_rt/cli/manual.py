@@ -1,6 +1,7 @@
-"""Make the manual page of the command from its parser: ``python man/make.py > man/speechmatics-rt.1``.
+"""The manual page of the command, made from its parser.
 
-A test holds the page to the parser. It is kept, so that installing needs nothing of this.
+``python -m speechmatics_rt.cli.manual > speechmatics_rt/cli/speechmatics-rt.1`` makes it anew. It is kept, so
+that installing needs nothing of this, and a test holds it to the parser.
 """
 
 from __future__ import annotations
@@ -9,13 +10,12 @@ import argparse
 import re
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+from .._version import __version__
+from .options import PROG, parser
+from .options.exits import EXIT_CODES
 
-from speechmatics_rt import __version__
-from speechmatics_rt.cli.options import PROG, parser
-from speechmatics_rt.cli.options.exits import EXIT_CODES
+__all__ = ["page"]
 
 VARIABLES = {
     "SPEECHMATICS_API_KEY": "the key, if none is given",
