@@ -53,7 +53,7 @@ def speechmatics_wav(
     speechmatics_server: ServerForTests, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., Path]:
     """Make recordings: ``speechmatics_wav(words="It rained.")`` is the path of one in which that is heard."""
-    folder = tmp_path_factory.mktemp("speechmatics")
+    folder: Path = tmp_path_factory.mktemp("speechmatics")
     made = 0
 
     def make(*, seconds: Optional[float] = None, words: Optional[str] = None) -> Path:

@@ -203,8 +203,7 @@ def test_offline_recognition_without_its_packages_is_named_with_its_command(core
     assert "pip install 'speechmatics-rt-sync[local]'" in refused.stdout
     run(scripts(core) / "python", "-m", "pip", "install", "-q", "--target", tmp_path / "more", "wsproto")
     for language, extra in (("en", "local"), ("de", "local-base")):
-        program = "from speechmatics_rt.local import WhisperEngine; "
-        program += f"WhisperEngine().language_pack_info({language!r})"
+        program = f"from speechmatics_rt import local; local.WhisperEngine().language_pack_info({language!r})"
         said = python(program, PYTHONPATH=str(tmp_path / "more")).splitlines()[-1]
         assert "ConfigurationError" in said
         assert f"pip install 'speechmatics-rt-sync[{extra}]'" in said

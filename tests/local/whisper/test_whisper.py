@@ -542,7 +542,8 @@ def test_english_is_for_the_small_model_and_the_rest_for_the_base_model_unless_o
         asked.append((name, parallel))
         return Speaks("en") if name == "tiny.en" else Speaks("en", "de")
 
-    monkeypatch.setattr("speechmatics_rt.local.whisper.model.packaged_model", packaged)
+    # by sys.modules: the package may still name one that another test has imported anew
+    monkeypatch.setattr(sys.modules["speechmatics_rt.local.whisper.model"], "packaged_model", packaged)
     engine = WhisperEngine(model=model, threads=3)
     engine.language_pack_info(language)
     engine.language_pack_info(language)
