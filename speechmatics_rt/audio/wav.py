@@ -66,7 +66,7 @@ class Header(NamedTuple):
 class Stream:
     """Bytes that come in blocks of any length, taken by their number.
 
-    A block is never copied as a whole: what is looked at before it is taken is, with what makes a chunk of it.
+    A block is never copied as a whole: what is looked at is, with what makes a chunk of it.
     """
 
     def __init__(self, blocks: Iterator[Block]) -> None:
@@ -93,7 +93,7 @@ class Stream:
         while size is None or size > 0:
             block: Optional[Block]
             if self._head:
-                # Not by itself: a few bytes would go on the wire alone, and look like a source of tiny pieces.
+                # Not alone: a few bytes would be a message of their own, and look like a tiny piece.
                 room = max(0, _CHUNK - len(self._head))
                 block = bytes(self._head) + self._rest[:room]
                 self._head, self._rest = bytearray(), self._rest[room:]

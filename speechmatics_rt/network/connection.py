@@ -30,7 +30,6 @@ __all__ = ["Connection"]
 
 logger = logging.getLogger(__name__)
 
-_LOOK_AGAIN = 1.0  # seconds; a window may open below the mark at which senders are called
 _JOIN = 1.0  # seconds to wait for a thread that should be on its way out
 
 
@@ -323,7 +322,7 @@ class Connection(Link):
             self._sock.shut()
             self._leave()
         for thread in (self._writer, self._reader):
-            if thread.ident is not None and thread is not threading.current_thread():
+            if thread.is_alive() and thread is not threading.current_thread():
                 thread.join(_JOIN)
                 if thread.is_alive():
                     self._log.warning("thread %s did not end within %g s", thread.name, _JOIN)
@@ -370,8 +369,7 @@ class Connection(Link):
                 self._cut_short()
                 raise
             limit = self._config.send_timeout
-            again = now + _LOOK_AGAIN if limit is None else min(now + _LOOK_AGAIN, since + limit)
-            WaitList.wait(ticket, again)
+            WaitList.wait(ticket, float("inf") if limit is None else since + limit)
 
     def _close_handshake(self, deadline: float) -> None:
         """Send a close frame and wait for the server's."""

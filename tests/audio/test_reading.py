@@ -544,8 +544,8 @@ def test_a_file_whose_first_bytes_were_looked_at_goes_in_whole_chunks_and_is_rea
 ) -> None:
     path = tmp_path / "speech.mp3"
     path.write_bytes(DATA)
-    for given in (path, io.BytesIO(DATA), DATA, memoryview(DATA)):
-        source = open_source(given)
+    for audio in (path, io.BytesIO(DATA), DATA, memoryview(DATA)):
+        source = open_source(audio)
         chunks = iter(source)
         sizes = [len(next(chunks))]
         before = threading.active_count()
