@@ -264,7 +264,8 @@ class Connection(Link):
                 if self._protocol.has_messages:
                     payloads = self._protocol.take()
                     self._monitor.notify()
-                    return Messages(payloads, self.decode)
+                    # What is logged is decoded.
+                    return Messages(payloads, self.decode, whole=wire.isEnabledFor(logging.DEBUG))
                 self._monitor.notify()
                 if self._protocol.outcome is not None:
                     if self._protocol.outcome.normal:

@@ -323,7 +323,7 @@ class Decoder:
             self._joining, self._message = False, bytearray()
 
     def _make_room(self, start: int, end: int, needed: int, *, full: bool) -> None:
-        """Move the unfinished frame to the front; grow for one that doesn't fit and in a flood, shrink after."""
+        """Move the unfinished frame to the front; grow for one that doesn't fit, and in a flood."""
         left, had = end - start, len(self._memory)
         usual = min(2 * had, _FLOOD_SIZE) if full and had <= _FLOOD_SIZE else _READ_SIZE
         size = max(usual, min(needed, max(_EAGER_SIZE, 2 * left)))
