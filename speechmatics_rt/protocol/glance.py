@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from typing import NamedTuple, Optional
 
-from ..messages import time_of
 from . import codec
 
 __all__ = ["Glance", "glance", "results_in"]
@@ -22,11 +21,17 @@ _SPEECH = re.compile(
     rb'\s*\{\s*"message"\s*:\s*"(Add(?:Partial)?(?:Transcript|Translation))"\s*,'
     rb'(?:\s*"format"\s*:\s*"[^"\\]*"\s*,)?\s*"results"\s*:\s*\[(?:\s*(\]))?'
 )
-# Of the whole, as the brace behind it says: it ends with the payload.
-_METADATA = re.compile(rb'\]\s*,\s*"metadata"\s*:\s*\{[^{}]*\}\s*\}\s*\Z')
-_TIME = r'"\s*:\s*(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?)\s*[,}]'
-_START = re.compile(rb'"start_time' + _TIME.encode())
-_END = re.compile(rb'"end_time' + _TIME.encode())
+# Times as they are, seconds that can be such: see messages.time_of().
+_TIME = rb'_time"\s*:\s*(-?(?:0|[1-9][0-9]{0,8})(?:\.[0-9]+)?)\s*[,}]'
+_END = re.compile(rb'"end' + _TIME)
+_FIRST, _SECOND = rb'\s*"(start|end)' + _TIME, rb'\s*"(start|end)' + _TIME[:-4] + rb"(?=[,}])"
+# The metadata are those of the whole, as the brace behind them says: it ends with the payload.
+_TAIL = re.compile(
+    rb'\]\s*,\s*"metadata"\s*:\s*\{'
+    + _FIRST
+    + _SECOND
+    + rb'((?:,\s*"transcript"\s*:\s*"[^{}"]*"\s*)?)\}\s*\}\s*\Z'
+)
 
 
 class Glance(NamedTuple):
@@ -66,18 +71,15 @@ def glance(payload: bytes) -> Optional[Glance]:
     kind = str(found.group(1), "ascii")
     if kind.endswith("Translation"):
         return Glance(kind, payload)
-    metadata = payload.rfind(b'"metadata"')
-    bracket = payload.rfind(b"]", 0, max(metadata, 0))  # of the results
-    if bracket < 0 or b'"channel"' in payload or _METADATA.match(payload, bracket) is None:
+    bracket = payload.rfind(b"]", 0, max(payload.rfind(b'"metadata"'), 0))  # of the results
+    tail = _TAIL.match(payload, bracket) if bracket > 0 and b'"channel"' not in payload else None
+    if tail is None or tail.group(1) == tail.group(3):
         return None
-    empty = found.end(2) == bracket + 1
-    start, end = _START.search(payload, metadata), _END.search(payload, metadata)
-    last = end if empty else _END.match(payload, max(0, payload.rfind(b'"end_time"', 0, bracket)))
-    # Of two with one name in the metadata the second would count.
-    if start is None or end is None or last is None or payload.count(b"_time", metadata) != 2:
-        return None
-    end_time = max(time_of(float(start.group(1))), time_of(float(end.group(1))))  # as of any span
-    return Glance(kind, payload, empty, 0.0 if empty else time_of(float(last.group(1))), end_time)
+    end_time = max(float(tail.group(2)), float(tail.group(4)))  # as of any span: never before its start
+    if found.end(2) == bracket + 1:
+        return Glance(kind, payload, True, 0.0, end_time)
+    last = _END.match(payload, max(0, payload.rfind(b'"end_time"', 0, bracket)))
+    return Glance(kind, payload, False, float(last.group(1)), end_time) if last is not None else None
 
 
 def _is_harmless(payload: bytes) -> bool:

@@ -133,8 +133,7 @@ class Transcript:
             self._end_time = max(self._end_time, end_time)
             if self._partials:
                 # The words that are now final leave the partial; the next partial replaces the rest.
-                partial, _ = self._partials.get(label, (_NOTHING, 0.0))
-                self._partials[label] = (partial, end_time)
+                self._partials[label] = (self._partials.get(label, (_NOTHING,))[0], end_time)
 
     def _keep_final(self, channel: _Channel, packed: _Packed, end_time: float) -> None:
         """Take the results of a final; drop what is too old, an eighth of what is kept at a time."""
