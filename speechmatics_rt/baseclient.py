@@ -21,12 +21,12 @@ from .log import SessionLog
 from .session import (
     SECONDS,
     Connector,
+    Listener,
     MessageStream,
     Session,
     SessionOptions,
     SessionRequest,
     feed,
-    listen,
     request_id_of,
     spelled_out,
 )
@@ -368,12 +368,15 @@ class BaseClient(EventEmitter):
                 self.close()
             if self._stop_while_opening:
                 connection.request_stop()
-            if not connection.start(request.start, request.deadline):
+            listener = None if streamed else self._listener(session)
+            if not connection.start(request.start, request.deadline, listener):
                 raise TimeoutError(  # noqa: TRY301  # cleaned up below like any other failure to start
                     f"the session did not start within the {request.timeout:g} s of the whole call",
                     stage="whole",
                     seconds=request.timeout,
                 )
+            if listener is not None:
+                listener.begun.wait(self._connector.config.start_timeout)
             return go_on(session)
         except BaseException as exc:
             try:
@@ -388,8 +391,12 @@ class BaseClient(EventEmitter):
                     session.end(exc if isinstance(exc, SpeechmaticsError) else None)
             raise
 
+    def _listener(self, session: Session) -> Optional[Listener]:
+        """Make what delivers on a thread of ours."""
+        return Listener(session, self)
+
     def _listen(self, session: Session) -> None:
-        listen(session, self)
+        """Go on once a session has started that a :class:`Listener` delivers."""
 
     def _stream(self, request: SessionRequest, sources: Mapping[Optional[str], AudioSource]) -> MessageStream:
         """Open a session, start sending the sources, and give its messages; closes them if that fails."""

@@ -20,6 +20,7 @@ from ..log import SessionLog, wire
 from ..protocol import ClientProtocol, Payload, Phase, codec, frames
 from ..stats import SessionStats
 from .duplex import DuplexSocket
+from .lead import Lead
 from .link import Link, Messages
 from .monitor import Monitor
 from .reader import Reader
@@ -55,17 +56,18 @@ class Connection(Link):
         self._protocol = ClientProtocol(config, block=sock.max_block, now=self._began)
         self._monitor = Monitor(self._protocol, self._log)
         self._lock = self._monitor.lock
-        self._writing = Writer(sock, self._monitor, self._log)
+        self._lead = Lead(self._monitor)
+        self._writing = Writer(sock, self._monitor, self._log, watch=self._watch)
         self._reading = Reader(
             sock, self._monitor, self._writing, self._log, max_size=config.max_size, wants=wants
         )
         # Started by start(), when whoever opened this has it in a place where it can be closed.
-        self._reader = threading.Thread(
-            target=self._read, name=f"speechmatics-rt-reader-{log.request_id}", daemon=True
-        )
-        self._writer = threading.Thread(
-            target=self._write, name=f"speechmatics-rt-writer-{log.request_id}", daemon=True
-        )
+        self._reader: Optional[threading.Thread] = None
+        self._writer = self._thread("writer", self._write)
+
+    def _thread(self, part: str, target: Callable[..., None], *args: Any) -> threading.Thread:
+        name = f"speechmatics-rt-{part}-{self._log.request_id}"
+        return threading.Thread(target=target, args=args, name=name, daemon=True)
 
     # -- for everybody -------------------------------------------------------------------------------
 
@@ -144,13 +146,24 @@ class Connection(Link):
 
     # -- sending -------------------------------------------------------------------------------------
 
-    def start(self, message: Mapping[str, Any], deadline: float = float("inf")) -> bool:
+    def start(
+        self,
+        message: Mapping[str, Any],
+        deadline: float = float("inf"),
+        listener: Optional[Callable[[], None]] = None,
+    ) -> bool:
         self.check()
-        self._reader.start()
+        if listener is None:
+            self._reader = self._thread("reader", self._read)
+            self._reader.start()
+        else:
+            self._thread("listener", self._read_and_deliver, listener).start()
         self._writer.start()
         self.send(message)
         while True:
             with self._lock:
+                if listener is not None and self._protocol.started:
+                    return True  # what came of it since, the listener gets
                 outcome = self._protocol.outcome
                 if outcome is not None and not outcome.normal:
                     self._monitor.raise_outcome()
@@ -250,13 +263,14 @@ class Connection(Link):
                 if time.monotonic() >= moment:
                     return True
                 ticket = self._monitor.room.ticket()
+            self._let_read()
             WaitList.wait(ticket, moment)
 
     # -- receiving -----------------------------------------------------------------------------------
 
     def receive(self, deadline: float = float("inf")) -> Union[Messages, tuple[()], None]:
-        # Never from the socket itself, though that would save the hand-over from the reader: who receives is
-        # often the main thread, and Ctrl-C between a read and the taking in would lose bytes of the stream.
+        # From the socket itself only on a thread of ours: who receives is often the main thread, and Ctrl-C
+        # between a read and the taking in would lose bytes of the stream.
         self.check()
         while True:
             with self._lock:
@@ -264,6 +278,7 @@ class Connection(Link):
                 if self._protocol.has_messages:
                     payloads = self._protocol.take()
                     self._monitor.notify()
+                    self._lead.deliver()
                     # What is logged is decoded.
                     return Messages(payloads, self.decode, whole=wire.isEnabledFor(logging.DEBUG))
                 self._monitor.notify()
@@ -271,8 +286,10 @@ class Connection(Link):
                     if self._protocol.outcome.normal:
                         return ()
                     self._monitor.raise_outcome()
-                ticket = self._monitor.news.ticket()
-            if not WaitList.wait(ticket, deadline):
+                ticket = None if self._lead.read() else self._monitor.news.ticket()
+            if ticket is None:
+                self._read_some()
+            elif not WaitList.wait(ticket, deadline):
                 return None
 
     def decode(self, payload: Payload) -> Optional[dict[str, Any]]:
@@ -322,8 +339,9 @@ class Connection(Link):
         finally:
             self._sock.shut()
             self._leave()
+        self._see_off_lead()
         for thread in (self._writer, self._reader):
-            if thread.is_alive() and thread is not threading.current_thread():
+            if thread is not None and thread.is_alive() and thread is not threading.current_thread():
                 thread.join(_JOIN)
                 if thread.is_alive():
                     self._log.warning("thread %s did not end within %g s", thread.name, _JOIN)
@@ -370,11 +388,14 @@ class Connection(Link):
                 self._cut_short()
                 raise
             limit = self._config.send_timeout
+            self._let_read()
             WaitList.wait(ticket, float("inf") if limit is None else since + limit)
 
     def _close_handshake(self, deadline: float) -> None:
         """Send a close frame and wait for the server's."""
         sent = False
+        if not self._lead.is_mine:
+            self._let_read(anybody=True)
         while True:
             with self._lock:
                 if not sent:
@@ -386,9 +407,43 @@ class Connection(Link):
                 left = "reader" not in self._monitor.inside
                 if left or self._writing.blocked or threading.current_thread() is self._reader:
                     return
+                ticket = None if self._lead.read() else self._monitor.news.ticket()
+            if ticket is None:
+                self._read_some()  # the writer shuts the socket when it is time
+            elif not WaitList.wait(ticket, deadline):
+                return
+
+    def _see_off_lead(self) -> None:
+        """Have the end of the stream read, which is there now, by the thread that reads and delivers."""
+        if self._lead.is_mine:
+            while self._lead.is_mine:
+                self._read_some()
+            return
+        deadline = time.monotonic() + _JOIN
+        while True:
+            self._let_read(anybody=True)
+            with self._lock:
+                if self._lead.thread is None:
+                    return
                 ticket = self._monitor.news.ticket()
             if not WaitList.wait(ticket, deadline):
                 return
+
+    def _let_read(self, *, anybody: bool = False) -> None:
+        """Before a wait for what only reading brings: have another thread read while this one can't.
+
+        With ``anybody``, whichever thread it is that reads and delivers, should it be with its handlers.
+        """
+        if self._lead.thread is None or not (anybody or self._lead.is_mine):
+            return
+        with self._lock:
+            if self._lead.reads or (self._reader is not None and self._reader.is_alive()):
+                return
+        try:
+            self._reader = reader = self._thread("reader", self._read_instead)
+            reader.start()
+        except RuntimeError as exc:  # the writer's next look tries again
+            self._log.warning("no thread could be started to read beside a slow handler: %s", exc)
 
     # -- inside; the lock is held from here to the threads -------------------------------------------
 
@@ -421,10 +476,47 @@ class Connection(Link):
             self._sock.shut()  # whatever ended it, nobody keeps the time any more
             self._leave("writer")
 
+    def _watch(self) -> float:
+        """Look after the thread that reads and delivers; return in how many seconds to look again."""
+        if self._lead.thread is None:
+            return float("inf")
+        with self._lock:
+            late, seconds = self._lead.look(time.monotonic())
+        if late:
+            self._let_read(anybody=True)
+        return seconds
+
     def _read(self) -> None:
+        if self._monitor.enter("reader"):
+            self._reading.run()
+            self._end_reading()
+
+    def _read_and_deliver(self, listener: Callable[[], None]) -> None:
         if not self._monitor.enter("reader"):
             return
+        self._lead.begin()
+        while not self._protocol.started and self._read_some():
+            pass
+        if self._protocol.started:  # else who started it gets what has come
+            listener()
+
+    def _read_instead(self) -> None:
+        """Read for the thread that delivers, which is with its handlers, and finds its messages taken in."""
+        with self._lock:
+            if not self._lead.hand_over():
+                return
         self._reading.run()
+        self._end_reading()
+
+    def _read_some(self) -> bool:
+        """Read once, as the thread that delivers; False if that was the end."""
+        if self._reading.step(self._lead.idle):
+            return True
+        self._lead.end()
+        self._end_reading()
+        return False
+
+    def _end_reading(self) -> None:
         try:
             self._log_end()
         finally:  # whatever a program's log handlers do

@@ -121,8 +121,18 @@ class Link(Protocol):
 
     # -- sending -------------------------------------------------------------------------------------
 
-    def start(self, message: Mapping[str, Any], deadline: float = float("inf")) -> bool:
-        """Send StartRecognition and wait for RecognitionStarted; False if ``deadline`` (monotonic) passed."""
+    def start(
+        self,
+        message: Mapping[str, Any],
+        deadline: float = float("inf"),
+        listener: Optional[Callable[[], None]] = None,
+    ) -> bool:
+        """Send StartRecognition and wait for RecognitionStarted; False if ``deadline`` (monotonic) passed.
+
+        Args:
+            listener: Receives to the end and then closes. It is called on a thread of its own once
+                RecognitionStarted has come, and not if that doesn't.
+        """
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Send a JSON message; with resume and during an outage, keep it until the session goes on.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Callable
 
 from ..exceptions import ConnectionError
 from ..log import SessionLog
@@ -23,12 +24,18 @@ class Writer:
     :meth:`pump` and :meth:`write_soon` belong to whoever holds the monitor's lock, which also guards the
     attributes. *The writer keeps the time*: pings, and every deadline that nobody waits for.
 
+    Args:
+        watch: Called by the thread whenever it wakes: looks after others, and says in how many seconds again.
+
     Attributes:
         blocked: The socket takes no more; the thread waits for it, nobody else tries.
     """
 
-    def __init__(self, sock: DuplexSocket, monitor: Monitor, log: SessionLog) -> None:
+    def __init__(
+        self, sock: DuplexSocket, monitor: Monitor, log: SessionLog, *, watch: Callable[[], float]
+    ) -> None:
         self._sock = sock
+        self._watch = watch
         self._monitor = monitor
         self._log = log
         self.blocked = False
@@ -84,6 +91,7 @@ class Writer:
                 if must_shut:
                     self._sock.shut()
                     return
+                wait = min(wait, self._watch())
                 if self.blocked:
                     self._sock.wait_sendable(max(0.0, min(wait, _STUCK)))
                 else:
