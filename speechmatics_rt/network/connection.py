@@ -263,7 +263,8 @@ class Connection(Link):
                 if time.monotonic() >= moment:
                     return True
                 ticket = self._monitor.room.ticket()
-            self._let_read()
+            if self._lead.is_mine:
+                self._have_read()
             WaitList.wait(ticket, moment)
 
     # -- receiving -----------------------------------------------------------------------------------
@@ -388,14 +389,15 @@ class Connection(Link):
                 self._cut_short()
                 raise
             limit = self._config.send_timeout
-            self._let_read()
+            if self._lead.is_mine:
+                self._have_read()
             WaitList.wait(ticket, float("inf") if limit is None else since + limit)
 
     def _close_handshake(self, deadline: float) -> None:
         """Send a close frame and wait for the server's."""
         sent = False
         if not self._lead.is_mine:
-            self._let_read(anybody=True)
+            self._have_read()
         while True:
             with self._lock:
                 if not sent:
@@ -414,36 +416,24 @@ class Connection(Link):
                 return
 
     def _see_off_lead(self) -> None:
-        """Have the end of the stream read, which is there now, by the thread that reads and delivers."""
-        if self._lead.is_mine:
-            while self._lead.is_mine:
-                self._read_some()
-            return
+        """Have the end of the stream read, which is there now, if a thread that delivers has to."""
         deadline = time.monotonic() + _JOIN
         while True:
-            self._let_read(anybody=True)
             with self._lock:
                 if self._lead.thread is None:
                     return
-                ticket = self._monitor.news.ticket()
-            if not WaitList.wait(ticket, deadline):
+                mine = self._lead.is_mine or self._lead.hand_over()
+                ticket = None if mine else self._monitor.news.ticket()
+            if ticket is None:
+                self._read_on()
+            elif not WaitList.wait(ticket, deadline):
                 return
 
-    def _let_read(self, *, anybody: bool = False) -> None:
-        """Before a wait for what only reading brings: have another thread read while this one can't.
-
-        With ``anybody``, whichever thread it is that reads and delivers, should it be with its handlers.
-        """
-        if self._lead.thread is None or not (anybody or self._lead.is_mine):
-            return
-        with self._lock:
-            if self._lead.reads or (self._reader is not None and self._reader.is_alive()):
-                return
-        try:
-            self._reader = reader = self._thread("reader", self._read_instead)
-            reader.start()
-        except RuntimeError as exc:  # the writer's next look tries again
-            self._log.warning("no thread could be started to read beside a slow handler: %s", exc)
+    def _have_read(self) -> None:
+        """Before a wait for what reading brings: have somebody else read if who does is with its handlers."""
+        if self._lead.thread is not None:
+            self._lead.wanted = True
+            self._monitor.writer.wake()  # it starts the thread: in a signal handler none can be started
 
     # -- inside; the lock is held from here to the threads -------------------------------------------
 
@@ -482,14 +472,17 @@ class Connection(Link):
             return float("inf")
         with self._lock:
             late, seconds = self._lead.look(time.monotonic())
-        if late:
-            self._let_read(anybody=True)
+        if late and not (self._reader is not None and self._reader.is_alive()):
+            try:
+                self._reader = reader = self._thread("reader", self._read_instead)
+                reader.start()
+            except RuntimeError as exc:  # the next look tries again
+                self._log.warning("no thread could be started to read beside a slow handler: %s", exc)
         return seconds
 
     def _read(self) -> None:
         if self._monitor.enter("reader"):
-            self._reading.run()
-            self._end_reading()
+            self._read_on()
 
     def _read_and_deliver(self, listener: Callable[[], None]) -> None:
         if not self._monitor.enter("reader"):
@@ -505,8 +498,14 @@ class Connection(Link):
         with self._lock:
             if not self._lead.hand_over():
                 return
-        self._reading.run()
-        self._end_reading()
+        self._read_on()
+
+    def _read_on(self) -> None:
+        try:
+            self._reading.run()
+        finally:
+            self._lead.end()
+            self._end_reading()
 
     def _read_some(self) -> bool:
         """Read once, as the thread that delivers; False if that was the end."""

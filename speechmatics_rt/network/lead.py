@@ -26,11 +26,13 @@ class Lead:
 
     Attributes:
         thread: Which one reads and delivers, or None.
+        wanted: Somebody waits for what only reading brings. Set without the lock.
     """
 
     def __init__(self, monitor: Monitor) -> None:
         self._monitor = monitor
         self.thread: Optional[int] = None
+        self.wanted = False
         self._delivering: Optional[float] = None  # since when it is with its handlers; None: it reads
         self._behind: Optional[float] = None  # since when it found something to read whenever it came
         self._watched = False  # the writer is going to look
@@ -40,11 +42,6 @@ class Lead:
     def is_mine(self) -> bool:
         """Whether the thread that asks is the one."""
         return self.thread == threading.get_ident()
-
-    @property
-    def reads(self) -> bool:
-        """Whether it reads at this moment; the lock is held."""
-        return self.thread is not None and self._delivering is None
 
     def begin(self) -> None:
         """Note that this thread reads from here on, and will deliver."""
@@ -71,6 +68,7 @@ class Lead:
         if self.thread != threading.get_ident():
             return False
         self._delivering = None
+        self.wanted = False
         return True
 
     def idle(self) -> None:
@@ -89,8 +87,9 @@ class Lead:
         """Tell whether somebody else should read, and in how many seconds to look again; the lock is held."""
         if self.thread is None:
             return False, float("inf")
-        if self._delivering is not None and self._behind is not None:
-            if now - self._delivering >= _LONG or now - self._behind >= _BEHIND:
+        since, behind = self._delivering, self._behind or now
+        if since is not None:
+            if self.wanted or now - since >= _LONG or now - behind >= _BEHIND:
                 return True, _LOOK
         elif self._batches == self._seen:  # a quiet session is not looked at; it says when it speaks again
             self._watched = False
