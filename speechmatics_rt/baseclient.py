@@ -369,13 +369,16 @@ class BaseClient(EventEmitter):
             if self._stop_while_opening:
                 connection.request_stop()
             listener = None if streamed else self._listener(session)
-            if not connection.start(request.start, request.deadline, listener):
+            listened = listener is not None and connection.listen(listener)
+            if not connection.start(request.start, request.deadline):
                 raise TimeoutError(  # noqa: TRY301  # cleaned up below like any other failure to start
                     f"the session did not start within the {request.timeout:g} s of the whole call",
                     stage="whole",
                     seconds=request.timeout,
                 )
             if listener is not None:
+                if not listened:
+                    listener.start()
                 listener.begun.wait(self._connector.config.start_timeout)
             return go_on(session)
         except BaseException as exc:

@@ -20,7 +20,7 @@ from ..log import SessionLog, wire
 from ..protocol import ClientProtocol, Payload, Phase, codec, frames
 from ..stats import SessionStats
 from .duplex import DuplexSocket
-from .lead import Lead
+from .lead import Lead, thread_of
 from .link import Link, Messages
 from .monitor import Monitor
 from .reader import Reader
@@ -56,18 +56,14 @@ class Connection(Link):
         self._protocol = ClientProtocol(config, block=sock.max_block, now=self._began)
         self._monitor = Monitor(self._protocol, self._log)
         self._lock = self._monitor.lock
-        self._lead = Lead(self._monitor)
-        self._writing = Writer(sock, self._monitor, self._log, watch=self._watch)
+        self._writing = Writer(sock, self._monitor, self._log)
         self._reading = Reader(
             sock, self._monitor, self._writing, self._log, max_size=config.max_size, wants=wants
         )
+        self._lead = Lead(self._monitor, self._reading, self._log, end=self._end_reading)
+        self._listener: Optional[Callable[[], None]] = None
         # Started by start(), when whoever opened this has it in a place where it can be closed.
-        self._reader: Optional[threading.Thread] = None
-        self._writer = self._thread("writer", self._write)
-
-    def _thread(self, part: str, target: Callable[..., None], *args: Any) -> threading.Thread:
-        name = f"speechmatics-rt-{part}-{self._log.request_id}"
-        return threading.Thread(target=target, args=args, name=name, daemon=True)
+        self._writer = thread_of(log, "writer", self._write)
 
     # -- for everybody -------------------------------------------------------------------------------
 
@@ -146,23 +142,18 @@ class Connection(Link):
 
     # -- sending -------------------------------------------------------------------------------------
 
-    def start(
-        self,
-        message: Mapping[str, Any],
-        deadline: float = float("inf"),
-        listener: Optional[Callable[[], None]] = None,
-    ) -> bool:
+    def listen(self, listener: Callable[[], None]) -> bool:
+        self._listener = listener
+        return True
+
+    def start(self, message: Mapping[str, Any], deadline: float = float("inf")) -> bool:
         self.check()
-        if listener is None:
-            self._reader = self._thread("reader", self._read)
-            self._reader.start()
-        else:
-            self._thread("listener", self._read_and_deliver, listener).start()
+        self._lead.start(self._listener)
         self._writer.start()
         self.send(message)
         while True:
             with self._lock:
-                if listener is not None and self._protocol.started:
+                if self._listener is not None and self._protocol.started:
                     return True  # what came of it since, the listener gets
                 outcome = self._protocol.outcome
                 if outcome is not None and not outcome.normal:
@@ -263,8 +254,7 @@ class Connection(Link):
                 if time.monotonic() >= moment:
                     return True
                 ticket = self._monitor.room.ticket()
-            if self._lead.is_mine:
-                self._have_read()
+            self._lead.have_read()
             WaitList.wait(ticket, moment)
 
     # -- receiving -----------------------------------------------------------------------------------
@@ -289,7 +279,7 @@ class Connection(Link):
                     self._monitor.raise_outcome()
                 ticket = None if self._lead.read() else self._monitor.news.ticket()
             if ticket is None:
-                self._read_some()
+                self._lead.read_some()
             elif not WaitList.wait(ticket, deadline):
                 return None
 
@@ -340,8 +330,8 @@ class Connection(Link):
         finally:
             self._sock.shut()
             self._leave()
-        self._see_off_lead()
-        for thread in (self._writer, self._reader):
+        self._lead.see_off(_JOIN)
+        for thread in (self._writer, self._lead.reader):
             if thread is not None and thread.is_alive() and thread is not threading.current_thread():
                 thread.join(_JOIN)
                 if thread.is_alive():
@@ -389,15 +379,13 @@ class Connection(Link):
                 self._cut_short()
                 raise
             limit = self._config.send_timeout
-            if self._lead.is_mine:
-                self._have_read()
+            self._lead.have_read()
             WaitList.wait(ticket, float("inf") if limit is None else since + limit)
 
     def _close_handshake(self, deadline: float) -> None:
         """Send a close frame and wait for the server's."""
         sent = False
-        if not self._lead.is_mine:
-            self._have_read()
+        self._lead.have_read(anybody=True)
         while True:
             with self._lock:
                 if not sent:
@@ -407,33 +395,13 @@ class Connection(Link):
                     self._writing.pump()
                     self._monitor.notify()
                 left = "reader" not in self._monitor.inside
-                if left or self._writing.blocked or threading.current_thread() is self._reader:
+                if left or self._writing.blocked or threading.current_thread() is self._lead.reader:
                     return
                 ticket = None if self._lead.read() else self._monitor.news.ticket()
             if ticket is None:
-                self._read_some()  # the writer shuts the socket when it is time
+                self._lead.read_some()  # the writer shuts the socket when it is time
             elif not WaitList.wait(ticket, deadline):
                 return
-
-    def _see_off_lead(self) -> None:
-        """Have the end of the stream read, which is there now, if a thread that delivers has to."""
-        deadline = time.monotonic() + _JOIN
-        while True:
-            with self._lock:
-                if self._lead.thread is None:
-                    return
-                mine = self._lead.is_mine or self._lead.hand_over()
-                ticket = None if mine else self._monitor.news.ticket()
-            if ticket is None:
-                self._read_on()
-            elif not WaitList.wait(ticket, deadline):
-                return
-
-    def _have_read(self) -> None:
-        """Before a wait for what reading brings: have somebody else read if who does is with its handlers."""
-        if self._lead.thread is not None:
-            self._lead.wanted = True
-            self._monitor.writer.wake()  # it starts the thread: in a signal handler none can be started
 
     # -- inside; the lock is held from here to the threads -------------------------------------------
 
@@ -461,59 +429,10 @@ class Connection(Link):
         if not self._monitor.enter("writer"):
             return
         try:
-            self._writing.run()
+            self._writing.run(self._lead.watch)
         finally:
             self._sock.shut()  # whatever ended it, nobody keeps the time any more
             self._leave("writer")
-
-    def _watch(self) -> float:
-        """Look after the thread that reads and delivers; return in how many seconds to look again."""
-        if self._lead.thread is None:
-            return float("inf")
-        with self._lock:
-            late, seconds = self._lead.look(time.monotonic())
-        if late and not (self._reader is not None and self._reader.is_alive()):
-            try:
-                self._reader = reader = self._thread("reader", self._read_instead)
-                reader.start()
-            except RuntimeError as exc:  # the next look tries again
-                self._log.warning("no thread could be started to read beside a slow handler: %s", exc)
-        return seconds
-
-    def _read(self) -> None:
-        if self._monitor.enter("reader"):
-            self._read_on()
-
-    def _read_and_deliver(self, listener: Callable[[], None]) -> None:
-        if not self._monitor.enter("reader"):
-            return
-        self._lead.begin()
-        while not self._protocol.started and self._read_some():
-            pass
-        if self._protocol.started:  # else who started it gets what has come
-            listener()
-
-    def _read_instead(self) -> None:
-        """Read for the thread that delivers, which is with its handlers, and finds its messages taken in."""
-        with self._lock:
-            if not self._lead.hand_over():
-                return
-        self._read_on()
-
-    def _read_on(self) -> None:
-        try:
-            self._reading.run()
-        finally:
-            self._lead.end()
-            self._end_reading()
-
-    def _read_some(self) -> bool:
-        """Read once, as the thread that delivers; False if that was the end."""
-        if self._reading.step(self._lead.idle):
-            return True
-        self._lead.end()
-        self._end_reading()
-        return False
 
     def _end_reading(self) -> None:
         try:

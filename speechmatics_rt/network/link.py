@@ -121,18 +121,16 @@ class Link(Protocol):
 
     # -- sending -------------------------------------------------------------------------------------
 
-    def start(
-        self,
-        message: Mapping[str, Any],
-        deadline: float = float("inf"),
-        listener: Optional[Callable[[], None]] = None,
-    ) -> bool:
-        """Send StartRecognition and wait for RecognitionStarted; False if ``deadline`` (monotonic) passed.
+    def listen(self, listener: Callable[[], None]) -> bool:
+        """Before the start, say what receives to the end and then closes.
 
-        Args:
-            listener: Receives to the end and then closes. It is called on a thread of its own once
-                RecognitionStarted has come, and not if that doesn't.
+        Return whether the thread that reads calls it, once RecognitionStarted has come, and not if that
+        doesn't. False: the caller is to find a thread for it, after the start.
         """
+        return False
+
+    def start(self, message: Mapping[str, Any], deadline: float = float("inf")) -> bool:
+        """Send StartRecognition and wait for RecognitionStarted; False if ``deadline`` (monotonic) passed."""
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Send a JSON message; with resume and during an outage, keep it until the session goes on.

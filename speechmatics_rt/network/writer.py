@@ -24,18 +24,12 @@ class Writer:
     :meth:`pump` and :meth:`write_soon` belong to whoever holds the monitor's lock, which also guards the
     attributes. *The writer keeps the time*: pings, and every deadline that nobody waits for.
 
-    Args:
-        watch: Called by the thread whenever it wakes: looks after others, and says in how many seconds again.
-
     Attributes:
         blocked: The socket takes no more; the thread waits for it, nobody else tries.
     """
 
-    def __init__(
-        self, sock: DuplexSocket, monitor: Monitor, log: SessionLog, *, watch: Callable[[], float]
-    ) -> None:
+    def __init__(self, sock: DuplexSocket, monitor: Monitor, log: SessionLog) -> None:
         self._sock = sock
-        self._watch = watch
         self._monitor = monitor
         self._log = log
         self.blocked = False
@@ -82,8 +76,12 @@ class Writer:
             self._sock.shut()
             raise
 
-    def run(self) -> None:
-        """Write the backlog, ping, and end what is overdue, until the reader has left."""
+    def run(self, watch: Callable[[], float]) -> None:
+        """Write the backlog, ping, and end what is overdue, until the reader has left.
+
+        Args:
+            watch: Called whenever this wakes: it looks after others, and says in how many seconds again.
+        """
         monitor, protocol = self._monitor, self._monitor.protocol
         try:
             while not monitor.over:
@@ -91,7 +89,7 @@ class Writer:
                 if must_shut:
                     self._sock.shut()
                     return
-                wait = min(wait, self._watch())
+                wait = min(wait, watch())
                 if self.blocked:
                     self._sock.wait_sendable(max(0.0, min(wait, _STUCK)))
                 else:

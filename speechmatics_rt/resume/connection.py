@@ -102,20 +102,7 @@ class ResumingConnection(Link):
 
     # -- sending -------------------------------------------------------------------------------------
 
-    def start(
-        self,
-        message: Mapping[str, Any],
-        deadline: float = float("inf"),
-        listener: Optional[Callable[[], None]] = None,
-    ) -> bool:
-        if not self._start(message, deadline):
-            return False
-        if listener is not None:
-            name = f"speechmatics-rt-listener-{self._log.request_id}"
-            threading.Thread(target=listener, name=name, daemon=True).start()
-        return True
-
-    def _start(self, message: Mapping[str, Any], deadline: float) -> bool:
+    def start(self, message: Mapping[str, Any], deadline: float = float("inf")) -> bool:
         connection = self._connection
         try:
             return connection.start(message, deadline)

@@ -34,6 +34,11 @@ class Listener:
     def __call__(self) -> None:
         self._context.run(self._run)
 
+    def start(self) -> None:
+        """Call it on a thread of its own."""
+        name = f"speechmatics-rt-listener-{self._session.log.request_id}"
+        threading.Thread(target=self, name=name, daemon=True).start()
+
     def _run(self) -> None:
         session, connection = self._session, self._session.connection
         session.delivering = threading.get_ident()
