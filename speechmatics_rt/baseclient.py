@@ -100,7 +100,9 @@ class BaseClient(EventEmitter):
     def start_session(self, **options: Unpack[SessionOptions]) -> None:
         """Connect and start recognition; return when the service is ready for audio.
 
-        From here to :meth:`stop_session` handlers run on one listener thread.
+        From here to :meth:`stop_session` handlers run on one listener thread. Those of
+        ``RecognitionStarted``, and of what comes before it, have run when this returns; if they take longer
+        than ``start_timeout``, it returns before they have.
 
         Raises:
             ConfigurationError: An option is wrong, or the key is missing; before any I/O.

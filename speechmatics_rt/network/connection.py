@@ -63,7 +63,7 @@ class Connection(Link):
         self._lead = Lead(self._monitor, self._reading, self._log, end=self._end_reading)
         self._listener: Optional[Callable[[], None]] = None
         # Started by start(), when whoever opened this has it in a place where it can be closed.
-        self._writer = thread_of(log, "writer", self._write)
+        self._writer = thread_of(f"speechmatics-rt-writer-{log.request_id}", self._write)
 
     # -- for everybody -------------------------------------------------------------------------------
 

@@ -22,9 +22,8 @@ _BEHIND = 2.0  # seconds in which there was always something to read
 _LOOK = 0.5  # seconds between two looks at that
 
 
-def thread_of(log: SessionLog, part: str, target: Callable[..., None], *args: Any) -> threading.Thread:
-    """Make a thread of a session, yet to be started."""
-    name = f"speechmatics-rt-{part}-{log.request_id}"
+def thread_of(name: str, target: Callable[..., None], *args: Any) -> threading.Thread:
+    """Make a thread, yet to be started."""
     return threading.Thread(target=target, args=args, name=name, daemon=True)
 
 
@@ -59,9 +58,10 @@ class Lead:
     def start(self, listener: Optional[Callable[[], None]]) -> None:
         """Start the thread that reads; once the session has started it calls ``listener``, if any."""
         if listener is not None:
-            thread_of(self._log, "listener", self._read_and_deliver, listener).start()
+            name = f"speechmatics-rt-listener-{self._log.request_id}"
+            thread_of(name, self._read_and_deliver, listener).start()
         else:
-            self.reader = thread_of(self._log, "reader", self._read)
+            self.reader = self._reader_of(self._read)
             self.reader.start()
 
     @property
@@ -138,7 +138,7 @@ class Lead:
             late, seconds = self.look(time.monotonic())
         if late and not (self.reader is not None and self.reader.is_alive()):
             try:
-                self.reader = thread_of(self._log, "reader", self._read_instead)
+                self.reader = self._reader_of(self._read_instead)
                 self.reader.start()
             except RuntimeError as exc:  # the next look tries again
                 self.reader = None
@@ -174,6 +174,9 @@ class Lead:
                 return
 
     # -- a reader that does nothing else -------------------------------------------------------------
+
+    def _reader_of(self, target: Callable[[], None]) -> threading.Thread:
+        return thread_of(f"speechmatics-rt-reader-{self._log.request_id}", target)
 
     def _read(self) -> None:
         if self._monitor.enter("reader"):
