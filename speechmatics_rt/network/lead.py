@@ -18,7 +18,8 @@ from .wakeup import WaitList
 __all__ = ["Lead", "thread_of"]
 
 _LONG = 0.5  # seconds in handlers without a read
-_BEHIND = 2.0  # seconds in which there was always something to read
+_BEHIND = 2.0  # seconds in which there was always something to read, while acknowledgements are awaited
+_FLOODED = 10.0  # the same while none are, and only pings wait
 _LOOK = 0.5  # seconds between two looks at that
 
 
@@ -30,7 +31,7 @@ def thread_of(name: str, target: Callable[..., None], *args: Any) -> threading.T
 class Lead:
     """Whose turn it is to read. Guarded by the monitor's lock, which is held where it says so.
 
-    What is late by ``_LONG`` or ``_BEHIND`` waits in the kernel, and the window and the pings bridge it.
+    What is late by such times waits in the kernel, and the window and the pings bridge it.
 
     Args:
         end: Called when all is read, by the thread that has.
@@ -151,7 +152,8 @@ class Lead:
             return False, float("inf")
         since, behind = self._delivering, self._behind or now
         if since is not None:
-            if self._wanted or now - since >= _LONG or now - behind >= _BEHIND:
+            patience = _BEHIND if self._monitor.protocol.window.frames else _FLOODED
+            if self._wanted or now - since >= _LONG or now - behind >= patience:
                 return True, _LOOK
         elif self._batches == self._seen:  # a quiet session is not looked at; it says when it speaks again
             self._watched = False
