@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Callable, NamedTuple, Optional, Protocol, Union
 
 from ..exceptions import SpeechmaticsError
-from ..protocol import Glance, Payload, glance
+from ..protocol import Glance, Payload, codec, glance
 from ..stats import SessionStats
 from .wakeup import WakeUp
 
@@ -15,7 +15,7 @@ __all__ = ["Arrived", "Link", "Messages"]
 
 
 class Arrived(NamedTuple):
-    """A message, decoded or only glanced at; or both, so that none is kept that a handler may change."""
+    """A message: decoded, or only glanced at."""
 
     message: Optional[dict[str, Any]]
     seen: Optional[Glance]
@@ -74,12 +74,14 @@ class Messages(Iterator[dict[str, Any]]):
                 payload = self.payloads.popleft()
             except IndexError:  # another thread has taken the last one
                 break
-            seen = None if self._whole or type(payload) is not bytes else glance(payload)
-            if seen is not None and not wants(seen.kind):
-                return Arrived(None, seen)
+            if not self._whole and type(payload) is bytes:
+                kind = codec.peek(payload)
+                seen = glance(payload) if kind is not None and not wants(kind) else None
+                if seen is not None:
+                    return Arrived(None, seen)
             message = self._decode(payload)
             if message is not None:
-                return Arrived(message, seen)
+                return Arrived(message, None)
         return None
 
 

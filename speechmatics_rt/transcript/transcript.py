@@ -5,7 +5,7 @@ from __future__ import annotations
 import marshal
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, Callable, Optional, Union
 
 from ..exceptions import ConfigurationError
 from ..locks import new_lock
@@ -18,11 +18,9 @@ __all__ = ["Paragraph", "Transcript", "Word"]
 _Channel = Optional[str]
 
 
-class _Packed(NamedTuple):
-    """Results in a compact form, and what makes them results again."""
-
-    unpack: Callable[[Any], list[Any]]
-    form: Any
+# Results in a compact form, and whether that is the whole message as it came. A plain tuple of what refers to
+# nothing: the garbage collector lets go of those, and of nothing else that a long session gathers.
+_Packed = tuple[bool, Union[bytes, list[Any]]]
 
 
 class Transcript:
@@ -74,6 +72,7 @@ class Transcript:
         self._merged: Optional[tuple[dict[_Channel, Joiner], Merged]] = None
         # The results of each, and the time before which they are void since they became final.
         self._partials: dict[_Channel, tuple[_Packed, float]] = {}
+        self._read: Callable[[bytes], list[Any]] = lambda payload: []  # see add_unread()
         self._pack: dict[str, Any] = {}
         self._languages: dict[str, dict[str, Any]] = {}
         self._end_time = 0.0
@@ -110,11 +109,19 @@ class Transcript:
             empty: Whether it has none.
             end_time: Up to where it is about the audio, in seconds.
         """
-        packed = _Packed(read, payload)
+        self._read = read
+        packed = (True, payload)
         if kind == "AddTranscript":
             self._take_final(None, None, None if empty else packed, end_time)
         elif kind == "AddPartialTranscript":
             self._take_partial(None, packed)
+
+    def _unpack(self, packed: _Packed) -> list[Any]:
+        late, form = packed
+        if not isinstance(form, bytes):
+            return form
+        results: list[Any] = self._read(form) if late else marshal.loads(form)  # noqa: S302  # our own bytes
+        return results
 
     def _take_partial(self, label: Optional[str], packed: _Packed) -> None:
         with self._lock:
@@ -141,7 +148,7 @@ class Transcript:
         if kept is None:
             kept = self._ends[channel] = _Kept(end_time)
         if kept.headless:
-            results = _without_lone_marks(_unpack(packed))
+            results = _without_lone_marks(self._unpack(packed))
             if not results:
                 return
             packed, kept.headless = _pack(results), False
@@ -158,7 +165,7 @@ class Transcript:
                 kept.headless = True
                 continue
             if one == channel and kept.headless:
-                results = _without_lone_marks(_unpack(packed))
+                results = _without_lone_marks(self._unpack(packed))
                 if not results:
                     continue
                 packed, kept.headless = _pack(results), False
@@ -196,7 +203,7 @@ class Transcript:
         if finals:
             self._joined = None
             for channel, packed, _ in finals:
-                _feed(joiners, channel, _unpack(packed), self._delimiters)
+                _feed(joiners, channel, self._unpack(packed), self._delimiters)
             self._joined = (joiners, done + len(finals))
         return joiners
 
@@ -227,7 +234,7 @@ class Transcript:
         with self._lock:
             joiners: dict[_Channel, Joiner] = {}
             for channel, (results, void_before) in self._partials.items():
-                items = _mappings(_unpack(results))
+                items = _mappings(self._unpack(results))
                 rest = [item for item in items if time_of(item.get("start_time")) >= void_before]
                 _feed(joiners, channel, rest, self._delimiters)
             return "\n".join(filter(None, (joiner.text() for joiner in joiners.values())))
@@ -319,13 +326,13 @@ class Transcript:
                 "results": [
                     _labelled(channel, item)
                     for channel, packed, _ in self._finals
-                    for item in _mappings(_unpack(packed))
+                    for item in _mappings(self._unpack(packed))
                 ],
             }
             partials = [
                 {"channel": channel, "void_before": void_before, "results": results}
                 for channel, (packed, void_before) in self._partials.items()
-                if (results := _unpack(packed))
+                if (results := self._unpack(packed))
             ]
             return {**wire, "partials": partials} if partials else wire
 
@@ -368,16 +375,12 @@ def _without_lone_marks(results: list[Any]) -> list[Any]:
 def _pack(results: list[Any]) -> _Packed:
     try:
         # 2 us for an ordinary sentence; it never leaves this process
-        return _Packed(marshal.loads, marshal.dumps(results))
+        return False, marshal.dumps(results)
     except ValueError:  # added by hand, with more in it than JSON has
-        return _Packed(list, results)
+        return False, results
 
 
 _NOTHING = _pack([])
-
-
-def _unpack(packed: _Packed) -> list[Any]:
-    return packed.unpack(packed.form)
 
 
 def _mappings(results: list[Any]) -> Iterator[Mapping[str, Any]]:
