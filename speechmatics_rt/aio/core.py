@@ -39,7 +39,7 @@ class BlockingCore(BaseClient):
         client = self._awaited()
         return client is not None and client._hears(name)
 
-    def _listen(self, session: Session) -> None:
+    def _listener(self, session: Session) -> None:
         """Start no thread: the task of :func:`listen` does what it would do."""
 
     def _tell_late(self, session: Session) -> None:

@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 Block = Union[bytes, bytearray, memoryview]
 
+_AT_ONCE = 16  # chunks of a file on disk, which nobody has to wait for; whatever may be live gives one by one
+
 
 class Readable(Protocol):
     """Anything with a blocking ``read(size)`` that gives at most ``size`` bytes, and ``b""`` at the end."""
@@ -146,6 +148,8 @@ class Reading:
         self.length = _length(file)
         self._key = leftover.key_of(file)
         self._once = self._key != id(file)  # /dev/stdin and the like: opening it anew gives what is left
+        if not self._once and stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            size *= _AT_ONCE
         blocks = _read_blocks(file, size)
         if not self._once:
             return blocks

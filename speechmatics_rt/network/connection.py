@@ -20,6 +20,7 @@ from ..log import SessionLog, wire
 from ..protocol import ClientProtocol, Payload, Phase, codec, frames
 from ..stats import SessionStats
 from .duplex import DuplexSocket
+from .lead import Lead, thread_of
 from .link import Link, Messages
 from .monitor import Monitor
 from .reader import Reader
@@ -30,7 +31,6 @@ __all__ = ["Connection"]
 
 logger = logging.getLogger(__name__)
 
-_LOOK_AGAIN = 1.0  # seconds; a window may open below the mark at which senders are called
 _JOIN = 1.0  # seconds to wait for a thread that should be on its way out
 
 
@@ -60,13 +60,10 @@ class Connection(Link):
         self._reading = Reader(
             sock, self._monitor, self._writing, self._log, max_size=config.max_size, wants=wants
         )
+        self._lead = Lead(self._monitor, self._reading, self._log, end=self._end_reading)
+        self._listener: Optional[Callable[[], None]] = None
         # Started by start(), when whoever opened this has it in a place where it can be closed.
-        self._reader = threading.Thread(
-            target=self._read, name=f"speechmatics-rt-reader-{log.request_id}", daemon=True
-        )
-        self._writer = threading.Thread(
-            target=self._write, name=f"speechmatics-rt-writer-{log.request_id}", daemon=True
-        )
+        self._writer = thread_of(f"speechmatics-rt-writer-{log.request_id}", self._write)
 
     # -- for everybody -------------------------------------------------------------------------------
 
@@ -145,13 +142,19 @@ class Connection(Link):
 
     # -- sending -------------------------------------------------------------------------------------
 
+    def listen(self, listener: Callable[[], None]) -> bool:
+        self._listener = listener
+        return True
+
     def start(self, message: Mapping[str, Any], deadline: float = float("inf")) -> bool:
         self.check()
-        self._reader.start()
+        self._lead.start(self._listener)
         self._writer.start()
         self.send(message)
         while True:
             with self._lock:
+                if self._listener is not None and self._protocol.started:
+                    return True  # what came of it since, the listener gets
                 outcome = self._protocol.outcome
                 if outcome is not None and not outcome.normal:
                     self._monitor.raise_outcome()
@@ -251,13 +254,14 @@ class Connection(Link):
                 if time.monotonic() >= moment:
                     return True
                 ticket = self._monitor.room.ticket()
+            self._lead.have_read()
             WaitList.wait(ticket, moment)
 
     # -- receiving -----------------------------------------------------------------------------------
 
     def receive(self, deadline: float = float("inf")) -> Union[Messages, tuple[()], None]:
-        # Never from the socket itself, though that would save the hand-over from the reader: who receives is
-        # often the main thread, and Ctrl-C between a read and the taking in would lose bytes of the stream.
+        # From the socket itself only on a thread of ours: who receives is often the main thread, and Ctrl-C
+        # between a read and the taking in would lose bytes of the stream.
         self.check()
         while True:
             with self._lock:
@@ -265,14 +269,18 @@ class Connection(Link):
                 if self._protocol.has_messages:
                     payloads = self._protocol.take()
                     self._monitor.notify()
-                    return Messages(payloads, self.decode)
+                    self._lead.deliver()
+                    # What is logged is decoded.
+                    return Messages(payloads, self.decode, whole=wire.isEnabledFor(logging.DEBUG))
                 self._monitor.notify()
                 if self._protocol.outcome is not None:
                     if self._protocol.outcome.normal:
                         return ()
                     self._monitor.raise_outcome()
-                ticket = self._monitor.news.ticket()
-            if not WaitList.wait(ticket, deadline):
+                ticket = None if self._lead.read() else self._monitor.news.ticket()
+            if ticket is None:
+                self._lead.read_some()
+            elif not WaitList.wait(ticket, deadline):
                 return None
 
     def decode(self, payload: Payload) -> Optional[dict[str, Any]]:
@@ -322,8 +330,9 @@ class Connection(Link):
         finally:
             self._sock.shut()
             self._leave()
-        for thread in (self._writer, self._reader):
-            if thread.ident is not None and thread is not threading.current_thread():
+        self._lead.see_off(_JOIN)
+        for thread in (self._writer, self._lead.reader):
+            if thread is not None and thread.is_alive() and thread is not threading.current_thread():
                 thread.join(_JOIN)
                 if thread.is_alive():
                     self._log.warning("thread %s did not end within %g s", thread.name, _JOIN)
@@ -370,12 +379,13 @@ class Connection(Link):
                 self._cut_short()
                 raise
             limit = self._config.send_timeout
-            again = now + _LOOK_AGAIN if limit is None else min(now + _LOOK_AGAIN, since + limit)
-            WaitList.wait(ticket, again)
+            self._lead.have_read()
+            WaitList.wait(ticket, float("inf") if limit is None else since + limit)
 
     def _close_handshake(self, deadline: float) -> None:
         """Send a close frame and wait for the server's."""
         sent = False
+        self._lead.have_read(anybody=True)
         while True:
             with self._lock:
                 if not sent:
@@ -385,10 +395,12 @@ class Connection(Link):
                     self._writing.pump()
                     self._monitor.notify()
                 left = "reader" not in self._monitor.inside
-                if left or self._writing.blocked or threading.current_thread() is self._reader:
+                if left or self._writing.blocked or threading.current_thread() is self._lead.reader:
                     return
-                ticket = self._monitor.news.ticket()
-            if not WaitList.wait(ticket, deadline):
+                ticket = None if self._lead.read() else self._monitor.news.ticket()
+            if ticket is None:
+                self._lead.read_some()  # the writer shuts the socket when it is time
+            elif not WaitList.wait(ticket, deadline):
                 return
 
     # -- inside; the lock is held from here to the threads -------------------------------------------
@@ -417,15 +429,12 @@ class Connection(Link):
         if not self._monitor.enter("writer"):
             return
         try:
-            self._writing.run()
+            self._writing.run(self._lead.watch)
         finally:
             self._sock.shut()  # whatever ended it, nobody keeps the time any more
             self._leave("writer")
 
-    def _read(self) -> None:
-        if not self._monitor.enter("reader"):
-            return
-        self._reading.run()
+    def _end_reading(self) -> None:
         try:
             self._log_end()
         finally:  # whatever a program's log handlers do

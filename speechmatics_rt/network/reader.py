@@ -17,9 +17,12 @@ from .writer import Writer
 
 __all__ = ["Reader"]
 
-_SPEECH = {
+_KNOWN = {  # all that the session must know of those that are not decoded here
     kind: {"message": kind}
-    for kind in ("AddTranscript", "AddPartialTranscript", "AddTranslation", "AddPartialTranslation")
+    for kind in (
+        *("AddTranscript", "AddPartialTranscript", "AddTranslation", "AddPartialTranslation"),
+        "AudioAdded",
+    )
 }
 _READS = 16  # from a flood, before those who wait are woken
 
@@ -33,7 +36,7 @@ class _Batch(NamedTuple):
 
 
 class Reader:
-    """Read a connection until it ends, on a thread of its own (:meth:`run`).
+    """Read a connection until it ends, on a thread of its own (:meth:`run`), or on one that delivers.
 
     *The reader reaches the outcome*: it reads the server to the end, so that the server's own words win
     over a broken pipe. :meth:`decode` may run on another thread, for the messages that are decoded by
@@ -67,35 +70,43 @@ class Reader:
         self.skipped = 0
 
     def run(self) -> None:
-        """Take in what arrives until the stream ends, and then conclude."""
-        error, cause = self._read()
-        with self._monitor.lock:
-            self._monitor.protocol.receive_eof(error, cause, time.monotonic())
-            self._writer.pump()
-            self._monitor.notify()
-
-    def _read(self) -> tuple[Optional[ProtocolError], Optional[BaseException]]:
-        """Read to the end; return the broken rule that ended it, if that is what happened, and the cause."""
+        """Take in what arrives until the stream ends; pause while too much of it is undelivered."""
         # Those who wait are woken when nothing more is at hand, and in a flood every now and then. Woken
         # earlier they would fight the reader for the interpreter lock, and for ours.
         idle = self._monitor.notify_from_reader
         reads = 0
+        while self.step(idle):
+            self._wait_while_flooded()
+            reads += 1
+            if reads % _READS == 0:
+                idle()
+
+    def step(self, idle: Callable[[], object]) -> bool:
+        """Wait for what comes next and take it in; False if that was the end, and the outcome is reached.
+
+        Before it waits it calls ``idle``, once.
+        """
+        error: Optional[ProtocolError] = None
+        cause: Optional[BaseException] = None
         try:
-            while True:
-                reads += 1
-                if reads % _READS == 0:
-                    idle()
-                count = self._sock.recv_into(self._decoder.buffer(), None, idle)
-                if not count or self._hand_on(self._decoder.received(count)):
-                    return None, None
+            count = self._sock.recv_into(self._decoder.buffer(), None, idle)
+            if count and not self._hand_on(self._decoder.received(count)):
+                return True
         except OSError as exc:
-            return None, exc
+            cause = exc
         except frames.FrameError as exc:
-            return ProtocolError(f"the server broke the WebSocket protocol: {exc}", code=exc.code), exc
+            error = ProtocolError(f"the server broke the WebSocket protocol: {exc}", code=exc.code)
+            cause = exc
         except ProtocolError as exc:
-            return exc, exc.__cause__
+            error, cause = exc, exc.__cause__
         except Exception as exc:  # noqa: BLE001  # not swallowed: whatever ends the reader ends the session
-            return ProtocolError(f"reading failed: {type(exc).__name__}: {exc}", code=1002), exc
+            error = ProtocolError(f"reading failed: {type(exc).__name__}: {exc}", code=1002)
+            cause = exc
+        with self._monitor.lock:
+            self._monitor.protocol.receive_eof(error, cause, time.monotonic())
+            self._writer.pump()
+            self._monitor.notify()
+        return False
 
     def _hand_on(self, events: list[tuple[int, bytes]]) -> bool:
         """Sort what arrived and take it in; True once the server has closed."""
@@ -118,16 +129,16 @@ class Reader:
         return batch.close is not None
 
     def _add(self, payload: bytes, messages: list[Incoming]) -> None:
-        speech = codec.peek(payload)
-        if speech is not None:
-            messages.append(Incoming(_SPEECH[speech], payload, len(payload)))
+        kind = codec.peek(payload)
+        if kind is not None and (kind != "AudioAdded" or not wire.isEnabledFor(logging.DEBUG)):
+            messages.append(Incoming(_KNOWN[kind], payload, len(payload)))
             return
         message = self.decode(payload)
         if message is not None:
             messages.append(Incoming(message, message, len(payload)))
 
     def _take_in(self, batch: _Batch) -> None:
-        """Tell the protocol what arrived, in order; then pause while too much is undelivered."""
+        """Tell the protocol what arrived, in order."""
         monitor, protocol = self._monitor, self._monitor.protocol
         starting = protocol.state.phase is Phase.STARTING
         with monitor.lock:
@@ -138,16 +149,19 @@ class Reader:
                 protocol.receive_close(batch.close)
             if protocol.outbox:
                 self._writer.pump()
-        while True:  # flooded: the ping deadline stands still meanwhile
+        if starting and protocol.state.session_id is not None:
+            self._log.session_id = protocol.state.session_id
+            self._log.debug("recognition started after %.2f s", time.monotonic() - self._began)
+
+    def _wait_while_flooded(self) -> None:
+        monitor, protocol = self._monitor, self._monitor.protocol
+        while protocol.flooded:  # the ping deadline stands still meanwhile
             with monitor.lock:
                 if not protocol.flooded or monitor.abandoned:
                     break
                 monitor.notify()
                 ticket = monitor.room.ticket()
             WaitList.wait(ticket, float("inf"))
-        if starting and protocol.state.session_id is not None:
-            self._log.session_id = protocol.state.session_id
-            self._log.debug("recognition started after %.2f s", time.monotonic() - self._began)
 
     def decode(self, payload: bytes) -> Optional[dict[str, Any]]:
         """Decode a message; None, logged and counted, if it is none.

@@ -43,6 +43,9 @@ class WaitList:
     def __init__(self) -> None:
         self._tickets: list[threading.Lock] = []
 
+    def __bool__(self) -> bool:
+        return bool(self._tickets)
+
     def ticket(self) -> threading.Lock:
         ticket = threading.Lock()
         ticket.acquire()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Callable
 
 from ..exceptions import ConnectionError
 from ..log import SessionLog
@@ -51,6 +52,7 @@ class Writer:
         outbox = protocol.outbox
         if self.blocked or protocol.broken is not None:
             return
+        was_full = outbox.full
         try:
             block = outbox.take()
             while block:
@@ -62,6 +64,7 @@ class Writer:
                     self._monitor.writer.wake()
                     break
                 block = outbox.take()
+            protocol.room |= was_full and not outbox.full
         except OSError as exc:
             # Parked, not raised: the server may have sent its reason, and the reader is yet to read it.
             protocol.write_failed(exc, time.monotonic())
@@ -73,8 +76,12 @@ class Writer:
             self._sock.shut()
             raise
 
-    def run(self) -> None:
-        """Write the backlog, ping, and end what is overdue, until the reader has left."""
+    def run(self, watch: Callable[[], float]) -> None:
+        """Write the backlog, ping, and end what is overdue, until the reader has left.
+
+        Args:
+            watch: Called whenever this wakes: it looks after others, and says in how many seconds again.
+        """
         monitor, protocol = self._monitor, self._monitor.protocol
         try:
             while not monitor.over:
@@ -82,6 +89,7 @@ class Writer:
                 if must_shut:
                     self._sock.shut()
                     return
+                wait = min(wait, watch())
                 if self.blocked:
                     self._sock.wait_sendable(max(0.0, min(wait, _STUCK)))
                 else:
@@ -98,13 +106,12 @@ class Writer:
         monitor, protocol = self._monitor, self._monitor.protocol
         with monitor.lock:
             self.blocked = self._progress = False
-            was_full, was_waiting = protocol.outbox.full, bool(protocol.outbox)
+            was_waiting = bool(protocol.outbox)
             self.pump()
             now = time.monotonic()
             if was_waiting and self._progress:
                 protocol.progress_at = now
                 protocol.keepalive.stand_still(now)  # what leaves is read by somebody
-            protocol.room |= was_full and not protocol.outbox.full
             wake_at = protocol.tick(now)
             protocol.room |= monitor.abandoned
             self.pump()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from .asking import Asking, ask_for_speakers
 from .connector import NO_PICKLE, Connector, request_id_of
 from .discovery import available_features
-from .listener import listen
+from .listener import Listener
 from .recorder import Recorder
 from .request import (
     SECONDS,
@@ -34,6 +34,7 @@ __all__ = [
     "UNSET",
     "Asking",
     "Connector",
+    "Listener",
     "MessageStream",
     "Recorder",
     "Session",
@@ -48,7 +49,6 @@ __all__ = [
     "check_timestamp",
     "feed",
     "labels_of",
-    "listen",
     "request_id_of",
     "session_ended",
     "spelled_out",

@@ -18,11 +18,13 @@ from ..exceptions import NotRunningError, SessionError, SpeechmaticsError, Timeo
 from ..locks import new_lock
 from ..log import OF_A_HANDLER, SessionLog
 from ..network import Latch, Link
+from ..protocol import Glance
 from ..stats import Latency, SessionStats
 from ..transcript import Ending, Pauses, Transcript, Utterance, Utterances
 from .answers import Answer, Answers
 from .latency import Meter
 from .recorder import Recording
+from .unread import Unread
 
 __all__ = ["Session", "session_ended", "tell_unstarted"]
 
@@ -78,6 +80,8 @@ class Session:
         self.streamed = streamed  # delivered by a MessageStream, not by a listener
         self.transcript = Transcript(keep=keep_transcript)
         self._recording = recording
+        self._unread = Unread()
+        self._read_late = self._unread.results  # once: it is kept with each transcript
         self._meter_lock = new_lock()
         self._meter = Meter()
         self.delivering: Optional[int] = threading.get_ident()  # the thread that runs the handlers
@@ -181,9 +185,13 @@ class Session:
         if self.closed:
             raise SessionError("the session was closed while messages of it were waiting to be handled")
 
-    def deliver(self, message: dict[str, Any], emitter: EventEmitter) -> None:
-        """Hand one message to the transcript and to its handlers, on this thread."""
-        self.take_in(message)
+    def deliver(
+        self, message: Optional[dict[str, Any]], emitter: EventEmitter, seen: Optional[Glance] = None
+    ) -> None:
+        """Hand one message to the transcript and to its handlers, on this thread; see :class:`Arrived`."""
+        self.take_in(message, seen)
+        if message is None:
+            return
         self.handling = True
         try:
             emitter.emit(message["message"], message)
@@ -193,16 +201,23 @@ class Session:
         finally:
             self.handling = False
 
-    def take_in(self, message: dict[str, Any]) -> None:
+    def take_in(self, message: Optional[dict[str, Any]], seen: Optional[Glance] = None) -> None:
         """Put one message, which the handlers are about to get, into the transcript and the figures."""
-        if self._recording is not None:
-            self._recording.received(message)
-        self.transcript.add(message)
-        self._complete |= message.get("message") == "EndOfTranscript"
-        with self._meter_lock:
-            self._meter.received(message, time.monotonic())
-        if message["message"] in _TURNS:
-            self._follow(message)
+        if seen is not None:  # nobody wants it now
+            self.transcript.add_unread(
+                seen.kind, seen.payload, self._read_late, empty=seen.empty, end_time=seen.end_time
+            )
+            with self._meter_lock:
+                self._meter.heard(seen.kind, None, seen.last_end, seen.end_time, time.monotonic())
+        elif message is not None:
+            if self._recording is not None:
+                self._recording.received(message)
+            self.transcript.add(message)
+            self._complete |= message.get("message") == "EndOfTranscript"
+            with self._meter_lock:
+                self._meter.received(message, time.monotonic())
+            if message["message"] in _TURNS:
+                self._follow(message)
 
     def _follow(self, message: Mapping[str, Any]) -> None:
         """Let those have it who follow utterances, or wait for the end of one, or for an answer."""
@@ -232,6 +247,7 @@ class Session:
             lag, partials, finals = self._meter.lag, self._meter.partials, self._meter.finals
         return replace(
             figures,
+            messages_skipped=figures.messages_skipped + self._unread.skipped,
             seconds_transcribed=self.transcript.end_time,
             seconds_total=self.seconds_total,
             progress=self._progress(),
