@@ -22,7 +22,8 @@ from ..stats import SessionStats
 from .duplex import DuplexSocket
 from .link import Link, Messages
 from .monitor import Monitor
-from .reader import Reader
+from .reader import Reader, Turn
+from .shared import Seat, has_shared_reader, own_reader_begins, own_reader_ends
 from .wakeup import WaitList, WakeUp
 from .writer import Writer
 
@@ -61,7 +62,7 @@ class Connection(Link):
             sock, self._monitor, self._writing, self._log, max_size=config.max_size, wants=wants
         )
         # Started by start(), when whoever opened this has it in a place where it can be closed.
-        self._reader = threading.Thread(
+        self._reader: Union[threading.Thread, Seat] = threading.Thread(
             target=self._read, name=f"speechmatics-rt-reader-{log.request_id}", daemon=True
         )
         self._writer = threading.Thread(
@@ -147,6 +148,8 @@ class Connection(Link):
 
     def start(self, message: Mapping[str, Any], deadline: float = float("inf")) -> bool:
         self.check()
+        if has_shared_reader() and self._sock.is_told_by_its_descriptor:
+            self._reader = Seat(self, self._sock.fileno(), self._reader.name)
         self._reader.start()
         self._writer.start()
         self.send(message)
@@ -323,7 +326,7 @@ class Connection(Link):
             self._sock.shut()
             self._leave()
         for thread in (self._writer, self._reader):
-            if thread.ident is not None and thread is not threading.current_thread():
+            if thread.ident not in (None, threading.get_ident()):
                 thread.join(_JOIN)
                 if thread.is_alive():
                     self._log.warning("thread %s did not end within %g s", thread.name, _JOIN)
@@ -385,7 +388,7 @@ class Connection(Link):
                     self._writing.pump()
                     self._monitor.notify()
                 left = "reader" not in self._monitor.inside
-                if left or self._writing.blocked or threading.current_thread() is self._reader:
+                if left or self._writing.blocked or self._reader.ident == threading.get_ident():
                     return
                 ticket = self._monitor.news.ticket()
             if not WaitList.wait(ticket, deadline):
@@ -423,10 +426,35 @@ class Connection(Link):
             self._leave("writer")
 
     def _read(self) -> None:
-        if not self._monitor.enter("reader"):
+        if not self.read_begins():
             return
-        self._reading.run()
+        own_reader_begins()
         try:
+            self._reading.run()
+        finally:
+            own_reader_ends()
+            self.read_ends(None)
+
+    # -- reading; on the thread above, or on the one that reads many -----------------------------------
+
+    def read_begins(self) -> bool:
+        return self._monitor.enter("reader")
+
+    def read_turn(self) -> Turn:
+        return self._reading.turn()
+
+    def read_pauses(self, seat: Seat) -> bool:
+        with self._lock:
+            if not self._protocol.flooded or self._monitor.abandoned:
+                return False
+            self._monitor.notify()
+            self._monitor.room.add(seat)
+            return True
+
+    def read_ends(self, cause: Optional[BaseException]) -> None:
+        try:
+            if cause is not None:
+                self._reading.fail(cause)
             self._log_end()
         finally:  # whatever a program's log handlers do
             self._sock.shut()

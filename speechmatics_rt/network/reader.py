@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import logging
 import time
 from typing import Any, Callable, NamedTuple, Optional
@@ -15,7 +16,7 @@ from .monitor import Monitor
 from .wakeup import WaitList
 from .writer import Writer
 
-__all__ = ["Reader"]
+__all__ = ["Reader", "Turn"]
 
 _SPEECH = {
     kind: {"message": kind}
@@ -32,8 +33,18 @@ class _Batch(NamedTuple):
     close: Optional[frames.Close]
 
 
+class Turn(enum.Enum):
+    """How a turn of reading has ended."""
+
+    WAIT = "nothing more is at hand"
+    ROOM = "TLS must write before it can read"
+    MORE = "there may be more at hand; it is others' turn"
+    FULL = "too much is undelivered"
+    OVER = "the connection has ended"
+
+
 class Reader:
-    """Read a connection until it ends, on a thread of its own (:meth:`run`).
+    """Read a connection until it ends, on a thread of its own (:meth:`run`) or on one of many (:meth:`turn`).
 
     *The reader reaches the outcome*: it reads the server to the end, so that the server's own words win
     over a broken pipe. :meth:`decode` may run on another thread, for the messages that are decoded by
@@ -68,7 +79,36 @@ class Reader:
 
     def run(self) -> None:
         """Take in what arrives until the stream ends, and then conclude."""
-        error, cause = self._read()
+        self._conclude(*self._read())
+
+    def turn(self) -> Turn:
+        """Take in what is at hand, without waiting; conclude if that is the end."""
+        monitor, sock = self._monitor, self._sock
+        try:
+            for _ in range(_READS):
+                if monitor.protocol.flooded and not monitor.abandoned:
+                    return Turn.FULL
+                count = sock.try_recv(self._decoder.buffer())
+                if count is None:
+                    return Turn.ROOM if sock.reading_writes else Turn.WAIT
+                if not count or self._hand_on(self._decoder.received(count), wait=False):
+                    self._conclude(None, None)
+                    return Turn.OVER
+                if sock.is_emptied:
+                    return Turn.WAIT
+        except Exception as exc:  # noqa: BLE001  # not swallowed: whatever ends the reader ends the session
+            self._conclude(*_what_ended_it(exc))
+            return Turn.OVER
+        else:
+            return Turn.MORE
+        finally:
+            monitor.notify_from_reader()
+
+    def fail(self, cause: BaseException) -> None:
+        """Conclude: it can be read no further."""
+        self._conclude(None, cause)
+
+    def _conclude(self, error: Optional[ProtocolError], cause: Optional[BaseException]) -> None:
         with self._monitor.lock:
             self._monitor.protocol.receive_eof(error, cause, time.monotonic())
             self._writer.pump()
@@ -88,16 +128,10 @@ class Reader:
                 count = self._sock.recv_into(self._decoder.buffer(), None, idle)
                 if not count or self._hand_on(self._decoder.received(count)):
                     return None, None
-        except OSError as exc:
-            return None, exc
-        except frames.FrameError as exc:
-            return ProtocolError(f"the server broke the WebSocket protocol: {exc}", code=exc.code), exc
-        except ProtocolError as exc:
-            return exc, exc.__cause__
         except Exception as exc:  # noqa: BLE001  # not swallowed: whatever ends the reader ends the session
-            return ProtocolError(f"reading failed: {type(exc).__name__}: {exc}", code=1002), exc
+            return _what_ended_it(exc)
 
-    def _hand_on(self, events: list[tuple[int, bytes]]) -> bool:
+    def _hand_on(self, events: list[tuple[int, bytes]], *, wait: bool = True) -> bool:
         """Sort what arrived and take it in; True once the server has closed."""
         batch = _Batch([], None, None)
         failure: Optional[ProtocolError] = None
@@ -113,6 +147,8 @@ class Reader:
                     failure = exc  # raised below, when what came before it has been taken in
                     break
         self._take_in(batch)
+        if wait:
+            self._wait_while_flooded()
         if failure is not None:
             raise failure
         return batch.close is not None
@@ -127,7 +163,7 @@ class Reader:
             messages.append(Incoming(message, message, len(payload)))
 
     def _take_in(self, batch: _Batch) -> None:
-        """Tell the protocol what arrived, in order; then pause while too much is undelivered."""
+        """Tell the protocol what arrived, in order."""
         monitor, protocol = self._monitor, self._monitor.protocol
         starting = protocol.state.phase is Phase.STARTING
         with monitor.lock:
@@ -138,16 +174,20 @@ class Reader:
                 protocol.receive_close(batch.close)
             if protocol.outbox:
                 self._writer.pump()
-        while True:  # flooded: the ping deadline stands still meanwhile
-            with monitor.lock:
-                if not protocol.flooded or monitor.abandoned:
-                    break
-                monitor.notify()
-                ticket = monitor.room.ticket()
-            WaitList.wait(ticket, float("inf"))
         if starting and protocol.state.session_id is not None:
             self._log.session_id = protocol.state.session_id
             self._log.debug("recognition started after %.2f s", time.monotonic() - self._began)
+
+    def _wait_while_flooded(self) -> None:
+        """Pause while too much is undelivered; the ping deadline stands still meanwhile."""
+        monitor = self._monitor
+        while True:
+            with monitor.lock:
+                if not monitor.protocol.flooded or monitor.abandoned:
+                    return
+                monitor.notify()
+                ticket = monitor.room.ticket()
+            WaitList.wait(ticket, float("inf"))
 
     def decode(self, payload: bytes) -> Optional[dict[str, Any]]:
         """Decode a message; None, logged and counted, if it is none.
@@ -170,3 +210,14 @@ class Reader:
             text = f"a message of the server could not be read: {type(exc).__name__}: {exc}"
             raise ProtocolError(text, code=1003) from exc
         return message
+
+
+def _what_ended_it(exc: Exception) -> tuple[Optional[ProtocolError], Optional[BaseException]]:
+    """Return the broken rule that an exception of reading means, if it does, and its cause."""
+    if isinstance(exc, OSError):
+        return None, exc
+    if isinstance(exc, frames.FrameError):
+        return ProtocolError(f"the server broke the WebSocket protocol: {exc}", code=exc.code), exc
+    if isinstance(exc, ProtocolError):
+        return exc, exc.__cause__
+    return ProtocolError(f"reading failed: {type(exc).__name__}: {exc}", code=1002), exc
