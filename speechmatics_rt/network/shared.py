@@ -1,13 +1,13 @@
 """One thread that reads many connections, where a thread for each would be too many.
 
-A thread that waits for bytes costs nothing, but as soon as it wakes it wants the interpreter lock, and every
-thread that wants it wakes 200 times a second to ask again. Some hundred readers that are behind for a moment cost
-more than their work, and never catch up. So the first :data:`OWN` connections of a process are read by a thread
-each, which is the quickest for one, and those after them together, by one that sleeps on all their sockets.
+A thread that waits for bytes costs nothing, but once it has some it wants the interpreter lock, and every
+thread that wants it wakes 200 times a second to ask again. Some hundred readers that are behind for a moment
+cost more than their work, and never catch up. So the first :data:`OWN` connections of a process are read by
+a thread each, and those after them by one thread that sleeps on all their sockets.
 
-Which it is makes no difference to a session: the same :class:`~.reader.Reader` takes in what arrives, and what a
-connection sees of whom reads it, a :class:`Seat`, looks like a thread. The shared one begins with the first seat
-and ends with the last.
+Which it is makes no difference to a session: the same :class:`~.reader.Reader` takes in what arrives, and
+what a connection sees of who reads it, a :class:`Seat`, looks like a thread. The shared one begins with the
+first seat and ends with the last. It never waits for a session.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .reader import Turn
 
 __all__ = ["OWN", "Read", "Seat", "has_shared_reader", "own_reader_begins", "own_reader_ends"]
 
-OWN = 16  # readers of their own; beside those of the other threads they are not felt yet
+OWN = 8  # so few are not felt yet
 
 
 class Read(Protocol):
@@ -124,8 +124,8 @@ class Seat:
 class _SharedReader:
     """The thread, and all that it reads.
 
-    Only the thread itself seats and unseats. Others hand in ``arrivals`` and ``recalled`` and then wake it, by a
-    byte in a pipe, since it sleeps on descriptors.
+    Only the thread itself seats and unseats. Others hand in ``arrivals`` and ``recalled`` and then wake it, by
+    a byte in a pipe, since it sleeps on descriptors.
     """
 
     def __init__(self) -> None:
@@ -157,8 +157,8 @@ class _SharedReader:
                 os.close(descriptor)
 
     def _run(self) -> None:
-        # The thread says itself that there is one: Ctrl-C inside Thread.start() leaves it open, and two callers
-        # may each have started one.
+        # The thread says itself that there is one: Ctrl-C inside Thread.start() leaves it open, and two
+        # callers may each have started one.
         with _lock:
             if self._pipe or _shared is not self:
                 return
