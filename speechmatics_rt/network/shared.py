@@ -124,7 +124,7 @@ class Seat:
 class _SharedReader:
     """The thread, and all that it reads.
 
-    Only the thread itself seats and unseats. Others hand in ``arrivals`` and ``recalled`` and then wake it, by
+    Only the thread itself seats and unseats. Others hand in ``arrivals`` and ``recalled`` and wake it, by
     a byte in a pipe, since it sleeps on descriptors.
     """
 
