@@ -33,6 +33,11 @@ class Task(NamedTuple):
     def key(self) -> str:
         return f"{self.name} over wss" if self.tls else self.name
 
+    @property
+    def names(self) -> set[str]:
+        """By which it is asked for: ``sessions`` are all of these."""
+        return {self.key, self.name, self.name.partition("-")[0]}
+
 
 class Row(NamedTuple):
     """A line of the table.

@@ -183,16 +183,14 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     )
     parser.add_argument("--rounds", type=int, default=5, help="how often each client has its turn (5)")
     parser.add_argument("--short", action="store_true", help="only try whether it works")
-    parser.add_argument("--task", action="append", help="only what begins with this; may be repeated")
+    parser.add_argument("--task", action="append", help="such as upload or sessions-100; may be repeated")
     parser.add_argument("--tree", type=Path, default=ROOT, help="another checkout of this package")
     parser.add_argument("--results", type=Path, default=HERE / "results", help="where to write to")
     parser.add_argument(
         "--environments", type=Path, default=ROOT / ".tox" / "benchmark-peers", help="where the clients are"
     )
     options = parser.parse_args(arguments)
-    tasks = [
-        task for task in TASKS if not options.task or any(task.key.startswith(name) for name in options.task)
-    ]
+    tasks = [task for task in TASKS if not options.task or task.names & set(options.task)]
     if options.short:
         tasks = [task for task in tasks if task.name not in ("sessions-300", "sessions-1000")]
         options.rounds = 1

@@ -78,6 +78,15 @@ def test_every_row_is_given_by_a_task_and_its_peers() -> None:
     assert {f"sessions-{count}" for count in MANY} <= set(tasks)
 
 
+def test_a_part_is_asked_for_by_its_name_and_one_of_many_by_its_number() -> None:
+    def asked(name: str) -> list[str]:
+        return [task.key for task in TASKS if name in task.names]
+
+    assert asked("upload") == ["upload", "upload over wss"]
+    assert asked("sessions-10") == ["sessions-10"]
+    assert asked("sessions") == [f"sessions-{count}" for count in MANY]
+
+
 @pytest.mark.parametrize("size", [640, 3200, 4096, 100_000])
 def test_audio_is_right_however_it_is_cut(size: int) -> None:
     verifier = Verifier()
