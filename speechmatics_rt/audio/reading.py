@@ -10,6 +10,7 @@ import io
 import logging
 import os
 import select
+import stat
 from collections.abc import Hashable, Iterable, Iterator
 from functools import partial
 from inspect import iscoroutinefunction
@@ -26,6 +27,8 @@ __all__ = ["Block", "Proxy", "Readable", "Reading", "Source", "as_bytes", "descr
 logger = logging.getLogger(__name__)
 
 Block = Union[bytes, bytearray, memoryview]
+
+_AT_ONCE = 16  # chunks of a file on disk, which nobody has to wait for; whatever may be live gives one by one
 
 
 class Readable(Protocol):
@@ -139,6 +142,8 @@ class Reading:
         self._closers.append(file.close)
         self._key = leftover.key_of(file)
         self._once = self._key != id(file)  # /dev/stdin and the like: opening it anew gives what is left
+        if not self._once and stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            size *= _AT_ONCE
         blocks = _read_blocks(file, size)
         if not self._once:
             return blocks

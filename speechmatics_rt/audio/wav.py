@@ -27,7 +27,7 @@ _ENCODINGS = {  # format tag, bits a sample
 _EXTENSIBLE = 0xFFFE
 _EXTENSIBLE_TAIL = bytes.fromhex("000000001000800000aa00389b71")  # of a GUID that stands for a format tag
 _LONGEST_HEADER = 1024 * 1024  # beyond that (pictures, notes) it goes as a file
-
+_CHUNK = AudioFormat().chunk_size
 
 CUT = "the WAV ends inside a sample; its last bytes ({}) are left out"
 
@@ -66,7 +66,7 @@ class Header(NamedTuple):
 class Stream:
     """Bytes that come in blocks of any length, taken by their number.
 
-    A block is never copied as a whole: what is looked at before it is taken is.
+    A block is never copied as a whole: what is looked at is, with what makes a chunk of it.
     """
 
     def __init__(self, blocks: Iterator[Block]) -> None:
@@ -93,7 +93,10 @@ class Stream:
         while size is None or size > 0:
             block: Optional[Block]
             if self._head:
-                block, self._head = bytes(self._head), bytearray()
+                # Not alone: a few bytes would be a message of their own, and look like a tiny piece.
+                room = max(0, _CHUNK - len(self._head))
+                block = bytes(self._head) + self._rest[:room]
+                self._head, self._rest = bytearray(), self._rest[room:]
             elif len(self._rest):
                 block, self._rest = self._rest, b""
             else:

@@ -10,10 +10,11 @@ from __future__ import annotations
 from .connection import Connection
 from .dialer import check_patches, dial
 from .duplex import shared_context
-from .link import Link, Messages
+from .link import Arrived, Link, Messages
 from .wakeup import Latch, WaitList, WakeUp
 
 __all__ = [
+    "Arrived",
     "Connection",
     "WakeUp",
     "Latch",

@@ -31,7 +31,6 @@ __all__ = ["Connection"]
 
 logger = logging.getLogger(__name__)
 
-_LOOK_AGAIN = 1.0  # seconds; a window may open below the mark at which senders are called
 _JOIN = 1.0  # seconds to wait for a thread that should be on its way out
 
 
@@ -268,7 +267,8 @@ class Connection(Link):
                 if self._protocol.has_messages:
                     payloads = self._protocol.take()
                     self._monitor.notify()
-                    return Messages(payloads, self.decode)
+                    # What is logged is decoded.
+                    return Messages(payloads, self.decode, whole=wire.isEnabledFor(logging.DEBUG))
                 self._monitor.notify()
                 if self._protocol.outcome is not None:
                     if self._protocol.outcome.normal:
@@ -326,7 +326,7 @@ class Connection(Link):
             self._sock.shut()
             self._leave()
         for thread in (self._writer, self._reader):
-            if thread.ident not in (None, threading.get_ident()):
+            if thread.is_alive() and thread.ident != threading.get_ident():
                 thread.join(_JOIN)
                 if thread.is_alive():
                     self._log.warning("thread %s did not end within %g s", thread.name, _JOIN)
@@ -373,8 +373,7 @@ class Connection(Link):
                 self._cut_short()
                 raise
             limit = self._config.send_timeout
-            again = now + _LOOK_AGAIN if limit is None else min(now + _LOOK_AGAIN, since + limit)
-            WaitList.wait(ticket, again)
+            WaitList.wait(ticket, float("inf") if limit is None else since + limit)
 
     def _close_handshake(self, deadline: float) -> None:
         """Send a close frame and wait for the server's."""

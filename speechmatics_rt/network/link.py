@@ -4,35 +4,48 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Callable, Optional, Protocol, Union
+from typing import Any, Callable, NamedTuple, Optional, Protocol, Union
 
 from ..exceptions import SpeechmaticsError
-from ..protocol import Payload
+from ..protocol import Glance, Payload, glance
 from ..stats import SessionStats
 from .wakeup import WakeUp
 
-__all__ = ["Link", "Messages"]
+__all__ = ["Arrived", "Link", "Messages"]
+
+
+class Arrived(NamedTuple):
+    """A message, decoded or only glanced at; or both, so that none is kept that a handler may change."""
+
+    message: Optional[dict[str, Any]]
+    seen: Optional[Glance]
 
 
 class Messages(Iterator[dict[str, Any]]):
     """Messages that have arrived, each decoded when it is its turn, on the thread that takes it.
 
     Decoded by the reader they would wait in memory by the hundreds, and change processors. Any thread may
-    take the next one.
+    take the next one. Iterated, all are decoded; :meth:`take` leaves what nobody wants as it came.
+
+    Args:
+        whole: All have to be decoded, wanted or not.
 
     Attributes:
         payloads: Those that nobody has taken.
     """
 
-    __slots__ = ("_decode", "payloads")
+    __slots__ = ("_decode", "_whole", "payloads")
 
     def __init__(
         self,
         payloads: Iterable[Payload],
         decode: Callable[[Payload], Optional[dict[str, Any]]],
+        *,
+        whole: bool = True,
     ) -> None:
         self.payloads = deque(payloads)
         self._decode = decode
+        self._whole = whole
 
     def __next__(self) -> dict[str, Any]:
         """Return the next one; what holds no message is passed over.
@@ -49,6 +62,25 @@ class Messages(Iterator[dict[str, Any]]):
             if message is not None:
                 return message
         raise StopIteration
+
+    def take(self, wants: Callable[[str], bool]) -> Optional[Arrived]:
+        """Return the next one, decoded if somebody wants its kind, or it has to be; None if there is none.
+
+        Raises:
+            ProtocolError: It can't be decoded at all; the session has failed with this.
+        """
+        while self.payloads:
+            try:
+                payload = self.payloads.popleft()
+            except IndexError:  # another thread has taken the last one
+                break
+            seen = None if self._whole or type(payload) is not bytes else glance(payload)
+            if seen is not None and not wants(seen.kind):
+                return Arrived(None, seen)
+            message = self._decode(payload)
+            if message is not None:
+                return Arrived(message, seen)
+        return None
 
 
 class Link(Protocol):

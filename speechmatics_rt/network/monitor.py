@@ -57,7 +57,11 @@ class Monitor:
         # First they are woken, then it is ticked off: Ctrl-C in between wakes them twice rather than never.
         if protocol.room:
             self.room.notify_all()
-            protocol.room = False
+            protocol.room = protocol.some_room = False
+        elif protocol.some_room:
+            protocol.some_room = bool(self.room)  # who comes later looks for himself
+            if protocol.some_room and protocol.room_at is None:
+                self.writer.wake()  # it keeps the time
         if protocol.news:
             self.news.notify_all()
             if self._elsewhere is not None:
@@ -69,7 +73,7 @@ class Monitor:
 
     def notify_from_reader(self) -> None:
         """Wake them from the reader's thread, which holds no lock."""
-        if self.protocol.news or self.protocol.room:
+        if self.protocol.news or self.protocol.room or self.protocol.some_room:
             with self.lock:
                 self.notify()
 

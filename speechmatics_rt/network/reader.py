@@ -18,9 +18,12 @@ from .writer import Writer
 
 __all__ = ["Reader", "Turn"]
 
-_SPEECH = {
+_KNOWN = {  # all that the session must know of those that are not decoded here
     kind: {"message": kind}
-    for kind in ("AddTranscript", "AddPartialTranscript", "AddTranslation", "AddPartialTranslation")
+    for kind in (
+        *("AddTranscript", "AddPartialTranscript", "AddTranslation", "AddPartialTranslation"),
+        "AudioAdded",
+    )
 }
 _READS = 16  # from a flood, before those who wait are woken
 
@@ -154,9 +157,9 @@ class Reader:
         return batch.close is not None
 
     def _add(self, payload: bytes, messages: list[Incoming]) -> None:
-        speech = codec.peek(payload)
-        if speech is not None:
-            messages.append(Incoming(_SPEECH[speech], payload, len(payload)))
+        kind = codec.peek(payload)
+        if kind is not None and (kind != "AudioAdded" or not wire.isEnabledFor(logging.DEBUG)):
+            messages.append(Incoming(_KNOWN[kind], payload, len(payload)))
             return
         message = self.decode(payload)
         if message is not None:

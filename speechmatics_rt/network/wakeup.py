@@ -47,6 +47,9 @@ class WaitList:
         """Have ``ticket.release()`` called in its turn, for who waits elsewhere."""
         self._tickets.append(ticket)
 
+    def __bool__(self) -> bool:
+        return bool(self._tickets)
+
     def ticket(self) -> threading.Lock:
         ticket = threading.Lock()
         ticket.acquire()

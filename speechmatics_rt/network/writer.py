@@ -51,6 +51,7 @@ class Writer:
         outbox = protocol.outbox
         if self.blocked or protocol.broken is not None:
             return
+        was_full = outbox.full
         try:
             block = outbox.take()
             while block:
@@ -62,6 +63,7 @@ class Writer:
                     self._monitor.writer.wake()
                     break
                 block = outbox.take()
+            protocol.room |= was_full and not outbox.full
         except OSError as exc:
             # Parked, not raised: the server may have sent its reason, and the reader is yet to read it.
             protocol.write_failed(exc, time.monotonic())
@@ -98,13 +100,12 @@ class Writer:
         monitor, protocol = self._monitor, self._monitor.protocol
         with monitor.lock:
             self.blocked = self._progress = False
-            was_full, was_waiting = protocol.outbox.full, bool(protocol.outbox)
+            was_waiting = bool(protocol.outbox)
             self.pump()
             now = time.monotonic()
             if was_waiting and self._progress:
                 protocol.progress_at = now
                 protocol.keepalive.stand_still(now)  # what leaves is read by somebody
-            protocol.room |= was_full and not protocol.outbox.full
             wake_at = protocol.tick(now)
             protocol.room |= monitor.abandoned
             self.pump()

@@ -1,7 +1,8 @@
 """One session in progress, without socket, thread, clock or log: what is known, and what follows from it.
 
 ``state`` is the table of who may say what when, for both ends of the wire; ``frames`` and ``codec`` turn
-bytes into frames and messages and back; ``window``, ``outbox`` and ``keepalive`` count, order and time.
+bytes into frames and messages and back, ``glance`` sees what one is about without that; ``window``,
+``outbox`` and ``keepalive`` count, order and time.
 ``client`` holds all of these as one object, under its owner's one lock.
 """
 
@@ -9,12 +10,14 @@ from __future__ import annotations
 
 from . import codec, frames
 from .client import ACKNOWLEDGEMENTS, ClientProtocol, Incoming, Outcome, Payload
+from .glance import Glance, glance, results_in
 from .state import Phase, ProtocolState, Role
 
 __all__ = [
     "ACKNOWLEDGEMENTS",
     "Payload",
     "ClientProtocol",
+    "Glance",
     "Incoming",
     "Role",
     "ProtocolState",
@@ -22,4 +25,6 @@ __all__ = [
     "Outcome",
     "codec",
     "frames",
+    "glance",
+    "results_in",
 ]

@@ -34,6 +34,7 @@ INBOX_BYTES = 64 * 1024 * 1024  # undelivered, from which on the reader pauses
 CLOSE_GRACE = 1.0  # seconds to wait for the close frame after an Error, or for an Error after a broken write
 
 _OUTBOX_BYTES = 1024 * 1024
+_PAUSE = 0.02  # seconds from an acknowledgement until a sender gets the room it made, though it is little
 
 Payload = Union[dict[str, Any], bytes]  # a message, or one that is still to be decoded
 
@@ -63,6 +64,8 @@ class ClientProtocol:
         outcome: How it ended, or None.
         news: Something happened that a receiver waits for; the owner wakes them and takes the flag back.
         room: The same for senders.
+        some_room: There is some for senders, less than is worth waking them for at once; the owner has
+            :meth:`tick` called, which decides when it is.
         must_shut: Nothing good can come any more: the owner is to shut the socket, now.
         broken: Why writing failed, until all is read that the server has sent.
         shut_at: When the owner is to shut the socket, once the end is in sight.
@@ -80,6 +83,8 @@ class ClientProtocol:
         self.keepalive = Keepalive(config.ping_interval, config.ping_timeout, now)
         self.outcome: Optional[Outcome] = None
         self.news = self.room = self.must_shut = self.stop = self.closed = self.torn = False
+        self.some_room = False
+        self.room_at: Optional[float] = None  # when senders get the little there is
         self.broken: Optional[OSError] = None
         self.shut_at: Optional[float] = None
         self.progress_at = now  # when an acknowledgement came or bytes left
@@ -204,7 +209,10 @@ class ClientProtocol:
         kind = message["message"]
         if kind in ACKNOWLEDGEMENTS:
             channel = message.get("channel") if kind == "ChannelAudioAdded" else None
-            self.room |= self.window.acknowledged(channel if isinstance(channel, str) else None)
+            if self.window.acknowledged(channel if isinstance(channel, str) else None):
+                self.room = True
+            else:
+                self.some_room = True
         elif kind == "Warning" and message.get("type") == "duration_limit_exceeded":
             self._limited = True
         phase = self.state.phase
@@ -328,7 +336,18 @@ class ClientProtocol:
             self.send_close()
             self.must_shut = True
             return float("inf")
-        return min(self._keep_alive(now), float("inf") if limit is None else limit[0])
+        wake_at = min(self._keep_alive(now), self._give_room(now))
+        return wake_at if limit is None else min(wake_at, limit[0])
+
+    def _give_room(self, now: float) -> float:
+        """Tell until when senders wait for more room than there is: a server may never acknowledge more."""
+        if not self.some_room:
+            self.room_at = None
+        elif self.room_at is None:
+            self.room_at = now + _PAUSE
+        elif now >= self.room_at:
+            self.room, self.room_at = True, None
+        return float("inf") if self.room_at is None else self.room_at
 
     def _shut_within(self, seconds: Optional[float], now: float) -> None:
         if seconds is not None and self.shut_at is None:

@@ -95,23 +95,28 @@ else:
             return _loads(payload)  # json is the reference: it refuses in its own words, or accepts
 
 
-_SPEECH = re.compile(rb'\s*\{\s*"message"\s*:\s*"(Add(?:Partial)?(?:Transcript|Translation))"')
+_KNOWN = re.compile(
+    rb'\s*\{\s*"message"\s*:\s*"(?:(Add(?:Partial)?(?:Transcript|Translation))"'
+    rb'|(AudioAdded)"\s*,\s*"seq_no"\s*:\s*(?:0|[1-9][0-9]{0,17})\s*\}\s*\Z)'
+)
 
 
 def peek(payload: bytes) -> Optional[str]:
-    """Name the transcript or translation in a payload without decoding it; None if it isn't one for sure.
+    """Name the transcript, translation or acknowledgement in a payload without decoding it.
 
-    Whoever reads the wire needs only the name of these, the largest and most frequent messages; who
-    handles them decodes them. The name is taken only from the first key, where nothing can be mistaken
-    for it.
+    None if it isn't one for sure. Whoever reads the wire needs only the name of these, the most frequent
+    messages; who handles them decodes them. The name is taken only from the first key, where nothing can be
+    mistaken for it, and that of an acknowledgement only where nothing else is in it.
 
     Example:
         >>> peek(b'{"message":"AddTranscript","results":[]}')
         'AddTranscript'
+        >>> peek(b'{"message": "AudioAdded", "seq_no": 17}')
+        'AudioAdded'
         >>> peek(b'{"results":[],"message":"AddTranscript"}')
     """
-    found = _SPEECH.match(payload)
-    return found.group(1).decode("ascii") if found else None
+    found = _KNOWN.match(payload)
+    return str(found.group(found.lastindex or 0), "ascii") if found else None
 
 
 def decode(payload: Union[bytes, bytearray, memoryview]) -> dict[str, Any]:

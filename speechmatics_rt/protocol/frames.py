@@ -33,7 +33,8 @@ _FINAL = 0x80
 _RESERVED = 0x70
 _WHOLE_TEXT = _FINAL | TEXT
 _LONGEST_CONTROL = 125
-_READ_SIZE = 8 * 1024  # as fast as 64 kB, and a session holds half the memory
+_READ_SIZE = 8 * 1024  # of a live session, which then holds half the memory that 64 kB would cost it
+_FLOOD_SIZE = 128 * 1024  # up to which it grows while reads fill it: each is a fight for the interpreter lock
 _EAGER_SIZE = 1024 * 1024  # a larger frame gets memory as it arrives, not as it is announced
 
 _SHORT_HEADER = Struct("!BB4s")
@@ -264,7 +265,7 @@ class Decoder:
             self._error = exc
         if self._closed or self._error is not None:
             start = stop = end
-        self._make_room(start, end, stop - start)
+        self._make_room(start, end, stop - start, full=end == len(memory))
         return events
 
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:
@@ -321,11 +322,12 @@ class Decoder:
             events.append((self._opcode, bytes(self._message)))
             self._joining, self._message = False, bytearray()
 
-    def _make_room(self, start: int, end: int, needed: int) -> None:
-        """Move the unfinished frame to the front; grow for a frame that doesn't fit, shrink after it."""
-        left = end - start
-        size = max(_READ_SIZE, min(needed, max(_EAGER_SIZE, 2 * left)))
-        if size > len(self._memory) or (not left and len(self._memory) > _READ_SIZE):
+    def _make_room(self, start: int, end: int, needed: int, *, full: bool) -> None:
+        """Move the unfinished frame to the front; grow for one that doesn't fit, and in a flood."""
+        left, had = end - start, len(self._memory)
+        usual = min(2 * had, _FLOOD_SIZE) if full and had <= _FLOOD_SIZE else _READ_SIZE
+        size = max(usual, min(needed, max(_EAGER_SIZE, 2 * left)))
+        if size > had or (not left and size < had):
             memory = bytearray(size)
             memory[:left] = self._view[start:end]
             self._memory, self._view = memory, memoryview(memory)

@@ -69,19 +69,20 @@ class Meter:
         """Note what was heard."""
         kind = message["message"]
         if kind in self._samples:
-            track = self._tracks.get(channel_of(message))
-            if track is not None:
-                self._transcript(track, kind, message, now)
+            self.heard(kind, channel_of(message), last_end(message), times_of(message)[1], now)
         elif kind == "EndOfTranscript":
             self._over = True
 
-    def _transcript(self, track: _Track, kind: str, message: Mapping[str, Any], now: float) -> None:
-        end = last_end(message)
+    def heard(self, kind: str, channel: Optional[str], end: float, up_to: float, now: float) -> None:
+        """Note a transcript whose last word ends at ``end``, and which is about the audio ``up_to`` there."""
+        track = self._tracks.get(channel)
+        if track is None or kind not in self._samples:
+            return
         if end > track.words[kind] and track.marks and heard_up_to(end, track.sent) is not None:
             track.words[kind] = end
             self._samples[kind].append(max(0.0, now - self._moment(track, end)))
         if kind == "AddTranscript":
-            track.final = max(track.final, heard_up_to(times_of(message)[1], track.sent) or 0.0)
+            track.final = max(track.final, heard_up_to(up_to, track.sent) or 0.0)
             # The last one stays, for words that end on its edge.
             del track.marks[: min(bisect_left(track.marks, (track.final,)), len(track.marks) - 1)]
 

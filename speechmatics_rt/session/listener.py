@@ -29,10 +29,10 @@ def listen(session: Session, client: EventEmitter) -> None:
         if emitter is None:
             session.orphaned = True
             return False
-        for message in arrived:
+        while (item := arrived.take(emitter._wants)) is not None:
             session.check_closed()
             try:
-                session.deliver(message, emitter)
+                session.deliver(item.message, emitter, item.seen)
             except Exception as exc:  # noqa: BLE001  # handler_errors="raise": stop_session() raises it
                 session.handler_failed(exc)
         return True

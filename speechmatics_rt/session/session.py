@@ -17,9 +17,11 @@ from ..exceptions import SessionError, SpeechmaticsError, without_frames
 from ..locks import new_lock
 from ..log import SessionLog
 from ..network import Latch, Link
+from ..protocol import Glance
 from ..stats import Latency, SessionStats
 from ..transcript import Transcript
 from .latency import Meter
+from .unread import Unread
 
 __all__ = ["Session"]
 
@@ -57,6 +59,7 @@ class Session:
         self.log = log.on(logger)
         self.streamed = streamed  # delivered by a MessageStream, not by a listener
         self.transcript = Transcript(keep=keep_transcript)
+        self._unread = Unread()
         self._meter_lock = new_lock()
         self._meter = Meter()
         self.delivering: Optional[int] = threading.get_ident()  # the thread that runs the handlers
@@ -127,20 +130,31 @@ class Session:
         if self.closed:
             raise SessionError("the session was closed while messages of it were waiting to be handled")
 
-    def deliver(self, message: dict[str, Any], emitter: EventEmitter) -> None:
-        """Hand one message to the transcript and to its handlers, on this thread."""
-        self.take_in(message)
+    def deliver(
+        self, message: Optional[dict[str, Any]], emitter: EventEmitter, seen: Optional[Glance] = None
+    ) -> None:
+        """Hand one message to the transcript and to its handlers, on this thread; see :class:`Arrived`."""
+        self.take_in(message, seen)
+        if message is None:
+            return
         self.handling = True
         try:
             emitter.emit(message["message"], message)
         finally:
             self.handling = False
 
-    def take_in(self, message: dict[str, Any]) -> None:
+    def take_in(self, message: Optional[dict[str, Any]], seen: Optional[Glance] = None) -> None:
         """Put one message, which the handlers are about to get, into the transcript and the figures."""
-        self.transcript.add(message)
-        with self._meter_lock:
-            self._meter.received(message, time.monotonic())
+        if seen is not None:
+            self.transcript.add_unread(
+                seen.kind, seen.payload, self._unread.results, empty=seen.empty, end_time=seen.end_time
+            )
+            with self._meter_lock:
+                self._meter.heard(seen.kind, None, seen.last_end, seen.end_time, time.monotonic())
+        elif message is not None:
+            self.transcript.add(message)
+            with self._meter_lock:
+                self._meter.received(message, time.monotonic())
 
     def stats(self) -> SessionStats:
         """Give the figures, up to this moment."""
@@ -149,6 +163,7 @@ class Session:
             lag, partials, finals = self._meter.lag, self._meter.partials, self._meter.finals
         return replace(
             figures,
+            messages_skipped=figures.messages_skipped + self._unread.skipped,
             seconds_transcribed=self.transcript.end_time,
             lag=lag,
             partial_latency=Latency.of(partials),

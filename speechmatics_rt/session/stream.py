@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 import warnings
-from collections.abc import Iterable, Iterator
-from typing import Any, Optional, cast
+from collections.abc import Iterable
+from typing import Callable, Optional, cast
 
 from ..audio import AudioSource
 from ..events import EventEmitter
 from ..exceptions import SpeechmaticsError, TimeoutError
 from ..messages import ServerMessage
+from ..network import Arrived, Messages
 from ..protocol import ACKNOWLEDGEMENTS
 from ..transcript import Transcript
 from .session import Session
@@ -51,7 +52,7 @@ class MessageStream:
         self._deadline = deadline
         self._timeout = timeout
         self._sources = tuple(sources)
-        self._arrived: Iterator[dict[str, Any]] = iter(())
+        self._arrived: Optional[Messages] = None
         session.delivering = threading.get_ident()
 
     @property
@@ -62,25 +63,26 @@ class MessageStream:
         return self
 
     def __next__(self) -> ServerMessage:
+        while True:
+            item = self._next(_everything)
+            message = item.message or {}
+            kind = message["message"]  # a handler may do with its message what it likes
+            self._session.deliver(message, self._client, item.seen)
+            if kind not in ACKNOWLEDGEMENTS:
+                return cast("ServerMessage", message)  # what is in it is for the server to say
+
+    def _next(self, wants: Callable[[str], bool]) -> Arrived:
+        """Wait for the next message; end the stream when there is none to come."""
         session = self._session
         if session.delivered.is_set():
             raise StopIteration
         session.delivering = threading.get_ident()
-        while True:
-            message = self._next()
-            kind = message["message"]  # a handler may do with its message what it likes
-            session.deliver(message, self._client)
-            if kind not in ACKNOWLEDGEMENTS:
-                return cast("ServerMessage", message)  # what is in it is for the server to say
-
-    def _next(self) -> dict[str, Any]:
-        """Wait for the next message; end the stream when there is none to come."""
-        session = self._session
         try:
             while True:
-                for message in self._arrived:
+                item = self._arrived.take(wants) if self._arrived is not None else None
+                if item is not None:
                     session.check_closed()
-                    return message
+                    return item
                 arrived = session.connection.receive(self._deadline)
                 if arrived is None:
                     raise TimeoutError(  # noqa: TRY301  # like any other end of the session
@@ -108,9 +110,12 @@ class MessageStream:
     def finish(self) -> Transcript:
         """Run to the end of the transcript and return it; handlers run on this thread meanwhile."""
         with self:
-            for _ in self:
-                pass
-        return self.transcript
+            while True:
+                try:
+                    item = self._next(self._client._wants)
+                except StopIteration:
+                    return self.transcript
+                self._session.deliver(item.message, self._client, item.seen)
 
     def put_back(self) -> None:
         """Let a second attempt see the whole of the sources; when this one has failed, and is closed."""
@@ -119,7 +124,7 @@ class MessageStream:
 
     def close(self) -> None:
         """End the session if it still runs; what had not arrived is lost."""
-        self._arrived = iter(())
+        self._arrived = None
         self._session.conclude()
 
     def __enter__(self) -> MessageStream:
@@ -144,3 +149,8 @@ class MessageStream:
         if not session.closed:
             text = f"a stream was dropped before its end; use 'with' or close(): {self!r}"
             warnings.warn(text, ResourceWarning, 2)
+
+
+def _everything(kind: str) -> bool:
+    """Whether somebody wants it: who iterates does."""
+    return True

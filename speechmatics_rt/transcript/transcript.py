@@ -5,18 +5,24 @@ from __future__ import annotations
 import marshal
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, Optional, Union
+from typing import Any, Callable, NamedTuple, Optional
 
 from ..exceptions import ConfigurationError
 from ..locks import new_lock
-from ..messages import channel_of, time_of, times_of
+from ..messages import channel_of, text_of, time_of, times_of
 from .merge import Merged
 from .words import Delimiters, Joiner, Paragraph, Word, paragraphs
 
 __all__ = ["Paragraph", "Transcript", "Word"]
 
 _Channel = Optional[str]
-_Packed = Union[bytes, list[Any]]
+
+
+class _Packed(NamedTuple):
+    """Results in a compact form, and what makes them results again."""
+
+    unpack: Callable[[Any], list[Any]]
+    form: Any
 
 
 class Transcript:
@@ -26,7 +32,8 @@ class Transcript:
     it is read, over the whole session: a mark that comes in a later message still sticks to its word.
     Any thread may read while another adds: one lock guards all state, is held for memory work only, and
     is reentrant, so that a signal handler may read in the thread it interrupts. Messages are copied, in
-    a compact form, so what a handler does to one changes nothing here: 3.6 MB an hour of speech.
+    a compact form, or kept as they came, so what a handler does to one changes nothing here: 3.6 to 6 MB an
+    hour of speech.
 
     Args:
         keep: How many seconds of each channel to keep, at least; up to an eighth more is there. None keeps
@@ -82,8 +89,7 @@ class Transcript:
             if kind == "AddTranscript":
                 self._add_final(message, results)
             else:
-                with self._lock:
-                    self._partials[channel_of(message)] = (_pack(results), 0.0)
+                self._take_partial(channel_of(message), _pack(results))
         elif kind == "RecognitionStarted":
             self._learn(message.get("language_pack_info"), None)
         elif kind == "LanguageInfo":
@@ -92,29 +98,54 @@ class Transcript:
             with self._lock:
                 self._partials.clear()
 
-    def _add_final(self, message: Mapping[str, Any], results: list[Any]) -> None:
-        end_time, channel = times_of(message)[1], message.get("channel")
+    def add_unread(
+        self, kind: str, payload: bytes, read: Callable[[bytes], list[Any]], *, empty: bool, end_time: float
+    ) -> None:
+        """Take a transcript of a single channel that nobody has decoded, as it came.
+
+        Args:
+            kind: Its name.
+            payload: All of it.
+            read: Gives its results when text is asked for, under the lock: memory work only.
+            empty: Whether it has none.
+            end_time: Up to where it is about the audio, in seconds.
+        """
+        packed = _Packed(read, payload)
+        if kind == "AddTranscript":
+            self._take_final(None, None, None if empty else packed, end_time)
+        elif kind == "AddPartialTranscript":
+            self._take_partial(None, packed)
+
+    def _take_partial(self, label: Optional[str], packed: _Packed) -> None:
         with self._lock:
-            if results and self._keep:
-                self._keep_final(channel if isinstance(channel, str) else None, results, end_time)
+            self._partials[label] = (packed, 0.0)
+
+    def _add_final(self, message: Mapping[str, Any], results: list[Any]) -> None:
+        packed = _pack(results) if results and self._keep else None
+        self._take_final(text_of(message.get("channel")), channel_of(message), packed, times_of(message)[1])
+
+    def _take_final(
+        self, channel: _Channel, label: _Channel, packed: Optional[_Packed], end_time: float
+    ) -> None:
+        with self._lock:
+            if packed is not None and self._keep:
+                self._keep_final(channel, packed, end_time)
             self._end_time = max(self._end_time, end_time)
             if self._partials:
                 # The words that are now final leave the partial; the next partial replaces the rest.
-                label = channel_of(message)
-                partial, _ = self._partials.get(label, (_NOTHING, 0.0))
-                self._partials[label] = (partial, end_time)
+                self._partials[label] = (self._partials.get(label, (_NOTHING,))[0], end_time)
 
-    def _keep_final(self, channel: _Channel, results: list[Any], end_time: float) -> None:
+    def _keep_final(self, channel: _Channel, packed: _Packed, end_time: float) -> None:
         """Take the results of a final; drop what is too old, an eighth of what is kept at a time."""
         kept = self._ends.get(channel)
         if kept is None:
             kept = self._ends[channel] = _Kept(end_time)
         if kept.headless:
-            results = _without_lone_marks(results)
+            results = _without_lone_marks(_unpack(packed))
             if not results:
                 return
-            kept.headless = False
-        self._finals.append((channel, _pack(results), end_time))
+            packed, kept.headless = _pack(results), False
+        self._finals.append((channel, packed, end_time))
         kept.end = max(kept.end, end_time)
         if kept.end - kept.since > self._keep * 1.125:
             self._drop(channel, kept)
@@ -336,19 +367,17 @@ def _without_lone_marks(results: list[Any]) -> list[Any]:
 
 def _pack(results: list[Any]) -> _Packed:
     try:
-        return marshal.dumps(results)  # 2 us for an ordinary sentence; it never leaves this process
+        # 2 us for an ordinary sentence; it never leaves this process
+        return _Packed(marshal.loads, marshal.dumps(results))
     except ValueError:  # added by hand, with more in it than JSON has
-        return results
+        return _Packed(list, results)
 
 
 _NOTHING = _pack([])
 
 
 def _unpack(packed: _Packed) -> list[Any]:
-    if isinstance(packed, bytes):
-        results: list[Any] = marshal.loads(packed)  # noqa: S302  # our own bytes
-        return results
-    return packed
+    return packed.unpack(packed.form)
 
 
 def _mappings(results: list[Any]) -> Iterator[Mapping[str, Any]]:

@@ -537,3 +537,19 @@ def test_what_is_in_memory_already_is_cut_and_not_copied(kind: Any, times: float
         tracemalloc.stop()
     assert total >= 8 << 20
     assert peak < times * total
+
+
+def test_a_file_whose_first_bytes_were_looked_at_goes_in_whole_chunks_and_is_read_by_one_thread(
+    tmp_path,
+) -> None:
+    path = tmp_path / "speech.mp3"
+    path.write_bytes(DATA)
+    for audio in (path, io.BytesIO(DATA), DATA, memoryview(DATA)):
+        source = open_source(audio)
+        chunks = iter(source)
+        sizes = [len(next(chunks))]
+        before = threading.active_count()
+        sizes += map(len, chunks)
+        assert set(sizes[:-1]) == {4096}
+        assert threading.active_count() == before
+        source.close()

@@ -109,6 +109,19 @@ def test_the_window_closes_and_senders_are_called_when_it_is_half_open_again() -
     assert subject.admits(None, 0.1, feeding=False)
 
 
+def test_a_sender_whose_acknowledgements_lag_by_most_of_the_window_gets_the_little_room_there_is() -> None:
+    subject = streaming(window_frames=10)
+    audio(subject, 10)
+    hear(subject, *[{"message": "AudioAdded"}] * 2, now=2.0)
+    assert (subject.room, subject.some_room) == (False, True)
+    assert subject.tick(2.0) == pytest.approx(2.02)
+    assert not subject.room
+    hear(subject, {"message": "AudioAdded"}, now=2.01)  # no later for that
+    assert subject.tick(2.01) == pytest.approx(2.02)
+    subject.tick(2.02)
+    assert subject.room
+
+
 def test_a_slow_receiver_holds_back_the_sender_alone() -> None:
     subject = streaming(max_queue=2)
     hear(subject, *[{"message": "AddTranscript"}] * 3)

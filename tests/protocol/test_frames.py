@@ -441,3 +441,20 @@ def test_no_close_code_is_answered_with_no_close_code():
 def test_a_code_that_must_not_be_sent_is_refused(code):
     with pytest.raises(ValueError, match=str(code)):
         close_payload(code)
+
+
+def test_a_flood_is_read_in_larger_pieces_and_a_quiet_wire_gives_the_memory_back():
+    decoder, one = Decoder(), server_frame(TEXT, bytes(1000))
+    wire = one * 1000
+    sizes = []
+    while wire:
+        room = decoder.buffer()
+        sizes.append(len(decoder.buffer()))
+        count = min(len(room), len(wire))
+        room[:count] = wire[:count]
+        wire = wire[count:]
+        assert set(decoder.received(count)) <= {(TEXT, bytes(1000))}
+    assert max(sizes) <= 128 * 1024
+    assert len(sizes) < 20
+    decoder.feed(one)
+    assert len(decoder.buffer()) == 8192

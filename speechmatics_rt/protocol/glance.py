@@ -1,0 +1,101 @@
+"""What a transcript is about, seen without decoding it, so that one nobody listens to never is.
+
+A decoded transcript costs more than all else that is done for it. But a session needs only two times of it,
+and who asks for the text may decode it then. So only what is laid out as the service lays it out is looked
+at like this, and nothing that could end a session or mean something else; the rest is decoded at once.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple, Optional
+
+from . import codec
+
+__all__ = ["Glance", "glance", "results_in"]
+
+_LONGEST = 4096  # bytes; so no number in it has more digits than Python reads
+_DEEPEST = 200  # brackets of each kind; so none is nested deeper than Python reads
+
+_SPEECH = re.compile(
+    rb'\s*\{\s*"message"\s*:\s*"(Add(?:Partial)?(?:Transcript|Translation))"\s*,'
+    rb'(?:\s*"format"\s*:\s*"[^"\\]*"\s*,)?\s*"results"\s*:\s*\[(?:\s*(\]))?'
+)
+# Times as they are, seconds that can be such: see messages.time_of().
+_TIME = rb'_time"\s*:\s*(-?(?:0|[1-9][0-9]{0,8})(?:\.[0-9]+)?)\s*[,}]'
+_END = re.compile(rb'"end' + _TIME)
+_FIRST, _SECOND = rb'\s*"(start|end)' + _TIME, rb'\s*"(start|end)' + _TIME[:-4] + rb"(?=[,}])"
+# The metadata are those of the whole, as the brace behind them says: it ends with the payload.
+_TAIL = re.compile(
+    rb'\]\s*,\s*"metadata"\s*:\s*\{'
+    + _FIRST
+    + _SECOND
+    + rb'((?:,\s*"transcript"\s*:\s*"[^{}"]*"\s*)?)\}\s*\}\s*\Z'
+)
+
+
+class Glance(NamedTuple):
+    """A message of speech that is not decoded.
+
+    Attributes:
+        kind: Its name.
+        payload: All of it, as it came.
+        empty: Whether it has no results.
+        last_end: When its last word ends, in seconds of audio; 0 without any.
+        end_time: Up to where it is about the audio.
+    """
+
+    kind: str
+    payload: bytes
+    empty: bool = True
+    last_end: float = 0.0
+    end_time: float = 0.0
+
+
+def glance(payload: bytes) -> Optional[Glance]:
+    """See what a transcript or translation of a single channel is about; None if that isn't sure.
+
+    What is not sure is for :func:`codec.decode`: also whatever that would refuse in a way that ends the
+    session. It may still turn out to be no message at all when it is decoded.
+
+    Example:
+        >>> payload = (b'{"message":"AddTranscript","results":[{"start_time":1.5,"end_time":1.9}],'
+        ...     b'"metadata":{"start_time":1.4,"end_time":2.0,"transcript":""}}')
+        >>> glance(payload)[2:]
+        (False, 1.9, 2.0)
+        >>> glance(payload.replace(b'"results"', b'"forced":true,"results"'))
+    """
+    found = _SPEECH.match(payload)
+    if found is None or not _is_harmless(payload):
+        return None
+    kind = str(found.group(1), "ascii")
+    if kind.endswith("Translation"):
+        return Glance(kind, payload)
+    bracket = payload.rfind(b"]", 0, max(payload.rfind(b'"metadata"'), 0))  # of the results
+    tail = _TAIL.match(payload, bracket) if bracket > 0 and b'"channel"' not in payload else None
+    if tail is None or tail.group(1) == tail.group(3):
+        return None
+    end_time = max(float(tail.group(2)), float(tail.group(4)))  # as of any span: never before its start
+    if found.end(2) == bracket + 1:
+        return Glance(kind, payload, True, 0.0, end_time)
+    last = _END.match(payload, max(0, payload.rfind(b'"end_time"', 0, bracket)))
+    return Glance(kind, payload, False, float(last.group(1)), end_time) if last is not None else None
+
+
+def _is_harmless(payload: bytes) -> bool:
+    """Whether decoding it could not end the session."""
+    if len(payload) > _LONGEST or payload.count(b"[") > _DEEPEST or payload.count(b"{") > _DEEPEST:
+        return False
+    try:
+        return payload.isascii() or bool(str(payload, "utf-8"))
+    except UnicodeDecodeError:
+        return False
+
+
+def results_in(payload: bytes) -> Optional[list[object]]:
+    """Decode what was only glanced at, for its results; None if it turns out to be no message."""
+    try:
+        results = codec.decode(payload).get("results")
+    except codec.MessageError:
+        return None
+    return results if isinstance(results, list) else []
