@@ -159,7 +159,8 @@ class ClientProtocol:
 
     def end_stream(self, now: float) -> None:
         """Send EndOfStream, with the number of frames sent; not streaming yet, as soon as we are."""
-        if self.state.phase is Phase.STREAMING and not self.torn:
+        # After a broken write it would not go out, and the loss would be one of the rest of the transcript.
+        if self.state.phase is Phase.STREAMING and not self.torn and self.broken is None:
             message = self.state.end_of_stream()
             self.send(message, frames.encode(frames.TEXT, codec.encode(message)), now)
         elif not self.ending:

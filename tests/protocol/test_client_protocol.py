@@ -177,6 +177,15 @@ def test_a_broken_write_without_last_words_is_a_lost_connection_with_its_cause()
     assert subject.outcome.cause is broken
 
 
+def test_a_sender_that_ends_after_a_broken_write_does_not_change_where_the_connection_was_lost() -> None:
+    subject = streaming()
+    subject.write_failed(BrokenPipeError(), 5.0)
+    subject.end_stream(5.1)  # it was told that no audio is wanted any more
+    assert not subject.outbox
+    subject.receive_eof(None, None, 5.2)
+    assert subject.outcome.error.stage == "streaming"
+
+
 @pytest.mark.parametrize(
     ("error", "close", "told"),
     [
