@@ -118,6 +118,7 @@ class Seat:
         except Exception:  # noqa: BLE001  # of a program's log handlers; shown as any thread's
             threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
         finally:
+            del self.read  # which holds this, and would be garbage of the slow kind
             self._gone.set()
 
 
@@ -163,18 +164,36 @@ class _SharedReader:
             if self._pipe or _shared is not self:
                 return
             self.ident = threading.get_ident()
-            self._poll = select.epoll()
-            pipe = os.pipe()
-            for descriptor in pipe:
-                os.set_blocking(descriptor, False)
-            self._poll.register(pipe[0], select.EPOLLIN)
-            self._pipe = pipe
+            failure = self._open()
+        if failure is not None:
+            self._refuse(failure)
+            return
         ready: list[Seat] = self._take_in()  # what came before the first wake-up
         while True:
             ready = [seat for seat in ready if self._turn(seat)]
             if not self._seats and self._is_over():
                 return
             ready = self._wait(ready)
+
+    def _open(self) -> Optional[OSError]:
+        """Get what it sleeps on, with the lock held; return why that can't be had, and then be no more."""
+        global _shared  # noqa: PLW0603
+        try:
+            self._poll = select.epoll()
+            pipe = os.pipe()
+            for descriptor in pipe:
+                os.set_blocking(descriptor, False)
+            self._poll.register(pipe[0], select.EPOLLIN)
+            self._pipe = pipe
+        except OSError as exc:  # out of descriptors
+            _shared = None
+            return exc
+        return None
+
+    def _refuse(self, cause: OSError) -> None:
+        while self.arrivals:
+            seat = self.arrivals.popleft()
+            seat.leave(cause=cause, began=seat.read.read_begins())
 
     def _wait(self, ready: list[Seat]) -> list[Seat]:
         """Sleep until something is to be read, unless something is at hand; return whose turn it is."""

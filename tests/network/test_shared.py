@@ -211,6 +211,18 @@ def test_without_epoll_as_under_gevent_each_connection_has_its_thread(
     client.stop_session()
 
 
+def test_without_a_descriptor_for_it_a_session_ends_with_that_reason(all_shared, monkeypatch) -> None:
+    def pipe() -> tuple[int, int]:
+        raise OSError(24, "Too many open files")
+
+    with LocalServer() as server, Client(url=server.url) as client:
+        with monkeypatch.context() as patch, pytest.raises(ConnectionError) as caught:
+            patch.setattr(os, "pipe", pipe)
+            started(client)
+        assert "Too many open files" in str(caught.value.__cause__)
+        started(client).stop_session()  # the next one tries again
+
+
 def test_a_seat_that_the_kernel_does_not_watch_ends_with_its_reason(all_shared, monkeypatch) -> None:
     class Full:
         def __init__(self) -> None:
