@@ -21,12 +21,12 @@ from .log import SessionLog
 from .session import (
     SECONDS,
     Connector,
+    Listener,
     MessageStream,
     Session,
     SessionOptions,
     SessionRequest,
     feed,
-    listen,
     request_id_of,
     spelled_out,
 )
@@ -100,7 +100,9 @@ class BaseClient(EventEmitter):
     def start_session(self, **options: Unpack[SessionOptions]) -> None:
         """Connect and start recognition; return when the service is ready for audio.
 
-        From here to :meth:`stop_session` handlers run on one listener thread.
+        From here to :meth:`stop_session` handlers run on one listener thread. Those of
+        ``RecognitionStarted``, and of what comes before it, have run when this returns; if they take longer
+        than ``start_timeout``, it returns before they have.
 
         Raises:
             ConfigurationError: An option is wrong, or the key is missing; before any I/O.
@@ -368,12 +370,18 @@ class BaseClient(EventEmitter):
                 self.close()
             if self._stop_while_opening:
                 connection.request_stop()
+            listener = None if streamed else self._listener(session)
+            listened = listener is not None and connection.listen(listener)
             if not connection.start(request.start, request.deadline):
                 raise TimeoutError(  # noqa: TRY301  # cleaned up below like any other failure to start
                     f"the session did not start within the {request.timeout:g} s of the whole call",
                     stage="whole",
                     seconds=request.timeout,
                 )
+            if listener is not None:
+                if not listened:
+                    listener.start()
+                listener.begun.wait(self._connector.config.start_timeout)
             return go_on(session)
         except BaseException as exc:
             try:
@@ -388,8 +396,12 @@ class BaseClient(EventEmitter):
                     session.end(exc if isinstance(exc, SpeechmaticsError) else None)
             raise
 
+    def _listener(self, session: Session) -> Optional[Listener]:
+        """Make what delivers on a thread of ours."""
+        return Listener(session, self)
+
     def _listen(self, session: Session) -> None:
-        listen(session, self)
+        """Go on once a session has started that a :class:`Listener` delivers."""
 
     def _stream(self, request: SessionRequest, sources: Mapping[Optional[str], AudioSource]) -> MessageStream:
         """Open a session, start sending the sources, and give its messages; closes them if that fails."""

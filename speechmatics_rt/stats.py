@@ -60,7 +60,8 @@ class SessionStats:
         unacknowledged_frames: Of those, not acknowledged yet; after a reconnect also those sent again.
         bytes_sent: Bytes of audio sent.
         messages_received: Server messages, acknowledgements included.
-        messages_skipped: Frames from the server that held no message (no JSON object with a ``message``).
+        messages_skipped: Frames from the server that held no message (no JSON object with a ``message``); a
+            transcript nobody listens to counts when its text is read.
         queue_depth: Messages that have arrived and wait for a handler or the iterator.
         silence: Seconds since the server was last heard.
         reconnects: How often the session went on over a new connection.

@@ -35,7 +35,7 @@ class BlockingCore(BaseClient):
         client = self._awaited()
         return client is not None and client._wants(name)
 
-    def _listen(self, session: Session) -> None:
+    def _listener(self, session: Session) -> None:
         """Start no thread: the task of :func:`listen` does what it would do."""
 
 

@@ -20,10 +20,10 @@ from ..log import SessionLog, wire
 from ..protocol import ClientProtocol, Payload, Phase, codec, frames
 from ..stats import SessionStats
 from .duplex import DuplexSocket
+from .lead import Lead, thread_of
 from .link import Link, Messages
 from .monitor import Monitor
-from .reader import Reader, Turn
-from .shared import Seat, has_shared_reader, own_reader_begins, own_reader_ends
+from .reader import Reader
 from .wakeup import WaitList, WakeUp
 from .writer import Writer
 
@@ -60,13 +60,10 @@ class Connection(Link):
         self._reading = Reader(
             sock, self._monitor, self._writing, self._log, max_size=config.max_size, wants=wants
         )
+        self._lead = Lead(sock, self._monitor, self._reading, self._log, end=self._end_reading)
+        self._listener: Optional[Callable[[], None]] = None
         # Started by start(), when whoever opened this has it in a place where it can be closed.
-        self._reader: Union[threading.Thread, Seat] = threading.Thread(
-            target=self._read, name=f"speechmatics-rt-reader-{log.request_id}", daemon=True
-        )
-        self._writer = threading.Thread(
-            target=self._write, name=f"speechmatics-rt-writer-{log.request_id}", daemon=True
-        )
+        self._writer = thread_of(f"speechmatics-rt-writer-{log.request_id}", self._write)
 
     # -- for everybody -------------------------------------------------------------------------------
 
@@ -145,15 +142,19 @@ class Connection(Link):
 
     # -- sending -------------------------------------------------------------------------------------
 
+    def listen(self, listener: Callable[[], None]) -> bool:
+        self._listener = listener
+        return True
+
     def start(self, message: Mapping[str, Any], deadline: float = float("inf")) -> bool:
         self.check()
-        if has_shared_reader() and self._sock.is_told_by_its_descriptor:
-            self._reader = Seat(self, self._sock.fileno(), self._reader.name)
-        self._reader.start()
+        self._lead.start(self._listener)
         self._writer.start()
         self.send(message)
         while True:
             with self._lock:
+                if self._listener is not None and self._protocol.started:
+                    return True  # what came of it since, the listener gets
                 outcome = self._protocol.outcome
                 if outcome is not None and not outcome.normal:
                     self._monitor.raise_outcome()
@@ -253,13 +254,14 @@ class Connection(Link):
                 if time.monotonic() >= moment:
                     return True
                 ticket = self._monitor.room.ticket()
+            self._lead.have_read()
             WaitList.wait(ticket, moment)
 
     # -- receiving -----------------------------------------------------------------------------------
 
     def receive(self, deadline: float = float("inf")) -> Union[Messages, tuple[()], None]:
-        # Never from the socket itself, though that would save the hand-over from the reader: who receives is
-        # often the main thread, and Ctrl-C between a read and the taking in would lose bytes of the stream.
+        # From the socket itself only on a thread of ours: who receives is often the main thread, and Ctrl-C
+        # between a read and the taking in would lose bytes of the stream.
         self.check()
         while True:
             with self._lock:
@@ -267,6 +269,7 @@ class Connection(Link):
                 if self._protocol.has_messages:
                     payloads = self._protocol.take()
                     self._monitor.notify()
+                    self._lead.deliver()
                     # What is logged is decoded.
                     return Messages(payloads, self.decode, whole=wire.isEnabledFor(logging.DEBUG))
                 self._monitor.notify()
@@ -274,8 +277,10 @@ class Connection(Link):
                     if self._protocol.outcome.normal:
                         return ()
                     self._monitor.raise_outcome()
-                ticket = self._monitor.news.ticket()
-            if not WaitList.wait(ticket, deadline):
+                ticket = None if self._lead.read() else self._monitor.news.ticket()
+            if ticket is None:
+                self._lead.read_some()
+            elif not WaitList.wait(ticket, deadline):
                 return None
 
     def decode(self, payload: Payload) -> Optional[dict[str, Any]]:
@@ -325,8 +330,9 @@ class Connection(Link):
         finally:
             self._sock.shut()
             self._leave()
-        for thread in (self._writer, self._reader):
-            if thread.is_alive() and thread.ident != threading.get_ident():
+        self._lead.see_off(_JOIN)
+        for thread in (self._writer, self._lead.reader):
+            if thread is not None and thread.is_alive() and thread.ident != threading.get_ident():
                 thread.join(_JOIN)
                 if thread.is_alive():
                     self._log.warning("thread %s did not end within %g s", thread.name, _JOIN)
@@ -373,11 +379,13 @@ class Connection(Link):
                 self._cut_short()
                 raise
             limit = self._config.send_timeout
+            self._lead.have_read()
             WaitList.wait(ticket, float("inf") if limit is None else since + limit)
 
     def _close_handshake(self, deadline: float) -> None:
         """Send a close frame and wait for the server's."""
         sent = False
+        self._lead.have_read(anybody=True)
         while True:
             with self._lock:
                 if not sent:
@@ -387,10 +395,12 @@ class Connection(Link):
                     self._writing.pump()
                     self._monitor.notify()
                 left = "reader" not in self._monitor.inside
-                if left or self._writing.blocked or self._reader.ident == threading.get_ident():
+                if left or self._writing.blocked or self._lead.is_reader:
                     return
-                ticket = self._monitor.news.ticket()
-            if not WaitList.wait(ticket, deadline):
+                ticket = None if self._lead.read() else self._monitor.news.ticket()
+            if ticket is None:
+                self._lead.read_some()  # the writer shuts the socket when it is time
+            elif not WaitList.wait(ticket, deadline):
                 return
 
     # -- inside; the lock is held from here to the threads -------------------------------------------
@@ -419,41 +429,13 @@ class Connection(Link):
         if not self._monitor.enter("writer"):
             return
         try:
-            self._writing.run()
+            self._writing.run(self._lead.watch)
         finally:
             self._sock.shut()  # whatever ended it, nobody keeps the time any more
             self._leave("writer")
 
-    def _read(self) -> None:
-        if not self.read_begins():
-            return
-        own_reader_begins()
+    def _end_reading(self) -> None:
         try:
-            self._reading.run()
-        finally:
-            own_reader_ends()
-            self.read_ends(None)
-
-    # -- reading; on the thread above, or on the one that reads many -----------------------------------
-
-    def read_begins(self) -> bool:
-        return self._monitor.enter("reader")
-
-    def read_turn(self) -> Turn:
-        return self._reading.turn()
-
-    def read_pauses(self, seat: Seat) -> bool:
-        with self._lock:
-            if not self._protocol.flooded or self._monitor.abandoned:
-                return False
-            self._monitor.notify()
-            self._monitor.room.add(seat)
-            return True
-
-    def read_ends(self, cause: Optional[BaseException]) -> None:
-        try:
-            if cause is not None:
-                self._reading.fail(cause)
             self._log_end()
         finally:  # whatever a program's log handlers do
             self._sock.shut()

@@ -121,6 +121,14 @@ class Link(Protocol):
 
     # -- sending -------------------------------------------------------------------------------------
 
+    def listen(self, listener: Callable[[], None]) -> bool:
+        """Before the start, say what receives to the end and then closes.
+
+        Return whether the thread that reads calls it, once RecognitionStarted has come, and not if that
+        doesn't. False: the caller is to find a thread for it, after the start.
+        """
+        return False
+
     def start(self, message: Mapping[str, Any], deadline: float = float("inf")) -> bool:
         """Send StartRecognition and wait for RecognitionStarted; False if ``deadline`` (monotonic) passed."""
 

@@ -47,7 +47,7 @@ class Turn(enum.Enum):
 
 
 class Reader:
-    """Read a connection until it ends, on a thread of its own (:meth:`run`) or on one of many (:meth:`turn`).
+    """Read a connection until it ends, on a thread of its own (:meth:`run`), on one that delivers, or on one of many.
 
     *The reader reaches the outcome*: it reads the server to the end, so that the server's own words win
     over a broken pipe. :meth:`decode` may run on another thread, for the messages that are decoded by
@@ -81,8 +81,30 @@ class Reader:
         self.skipped = 0
 
     def run(self) -> None:
-        """Take in what arrives until the stream ends, and then conclude."""
-        self._conclude(*self._read())
+        """Take in what arrives until the stream ends; pause while too much of it is undelivered."""
+        # Those who wait are woken when nothing more is at hand, and in a flood every now and then. Woken
+        # earlier they would fight the reader for the interpreter lock, and for ours.
+        idle = self._monitor.notify_from_reader
+        reads = 0
+        while self.step(idle):
+            self._wait_while_flooded()
+            reads += 1
+            if reads % _READS == 0:
+                idle()
+
+    def step(self, idle: Callable[[], object]) -> bool:
+        """Wait for what comes next and take it in; False if that was the end, and the outcome is reached.
+
+        Before it waits it calls ``idle``, once.
+        """
+        try:
+            count = self._sock.recv_into(self._decoder.buffer(), None, idle)
+            if count and not self._hand_on(self._decoder.received(count)):
+                return True
+            self._conclude(None, None)
+        except Exception as exc:  # noqa: BLE001  # not swallowed: whatever ends the reader ends the session
+            self._conclude(*_what_ended_it(exc))
+        return False
 
     def turn(self) -> Turn:
         """Take in what is at hand, without waiting; conclude if that is the end."""
@@ -94,7 +116,7 @@ class Reader:
                 count = sock.try_recv(self._decoder.buffer())
                 if count is None:
                     return Turn.ROOM if sock.reading_writes else Turn.WAIT
-                if not count or self._hand_on(self._decoder.received(count), wait=False):
+                if not count or self._hand_on(self._decoder.received(count)):
                     self._conclude(None, None)
                     return Turn.OVER
                 if sock.is_emptied:
@@ -117,24 +139,7 @@ class Reader:
             self._writer.pump()
             self._monitor.notify()
 
-    def _read(self) -> tuple[Optional[ProtocolError], Optional[BaseException]]:
-        """Read to the end; return the broken rule that ended it, if that is what happened, and the cause."""
-        # Those who wait are woken when nothing more is at hand, and in a flood every now and then. Woken
-        # earlier they would fight the reader for the interpreter lock, and for ours.
-        idle = self._monitor.notify_from_reader
-        reads = 0
-        try:
-            while True:
-                reads += 1
-                if reads % _READS == 0:
-                    idle()
-                count = self._sock.recv_into(self._decoder.buffer(), None, idle)
-                if not count or self._hand_on(self._decoder.received(count)):
-                    return None, None
-        except Exception as exc:  # noqa: BLE001  # not swallowed: whatever ends the reader ends the session
-            return _what_ended_it(exc)
-
-    def _hand_on(self, events: list[tuple[int, bytes]], *, wait: bool = True) -> bool:
+    def _hand_on(self, events: list[tuple[int, bytes]]) -> bool:
         """Sort what arrived and take it in; True once the server has closed."""
         batch = _Batch([], None, None)
         failure: Optional[ProtocolError] = None
@@ -150,8 +155,6 @@ class Reader:
                     failure = exc  # raised below, when what came before it has been taken in
                     break
         self._take_in(batch)
-        if wait:
-            self._wait_while_flooded()
         if failure is not None:
             raise failure
         return batch.close is not None
@@ -182,12 +185,11 @@ class Reader:
             self._log.debug("recognition started after %.2f s", time.monotonic() - self._began)
 
     def _wait_while_flooded(self) -> None:
-        """Pause while too much is undelivered; the ping deadline stands still meanwhile."""
-        monitor = self._monitor
-        while True:
+        monitor, protocol = self._monitor, self._monitor.protocol
+        while protocol.flooded:  # the ping deadline stands still meanwhile
             with monitor.lock:
-                if not monitor.protocol.flooded or monitor.abandoned:
-                    return
+                if not protocol.flooded or monitor.abandoned:
+                    break
                 monitor.notify()
                 ticket = monitor.room.ticket()
             WaitList.wait(ticket, float("inf"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Callable
 
 from ..exceptions import ConnectionError
 from ..log import SessionLog
@@ -75,8 +76,12 @@ class Writer:
             self._sock.shut()
             raise
 
-    def run(self) -> None:
-        """Write the backlog, ping, and end what is overdue, until the reader has left."""
+    def run(self, watch: Callable[[], float]) -> None:
+        """Write the backlog, ping, and end what is overdue, until the reader has left.
+
+        Args:
+            watch: Called whenever this wakes: it looks after others, and says in how many seconds again.
+        """
         monitor, protocol = self._monitor, self._monitor.protocol
         try:
             while not monitor.over:
@@ -84,6 +89,7 @@ class Writer:
                 if must_shut:
                     self._sock.shut()
                     return
+                wait = min(wait, watch())
                 if self.blocked:
                     self._sock.wait_sendable(max(0.0, min(wait, _STUCK)))
                 else:

@@ -107,6 +107,12 @@ class ClientProtocol:
         return self.broken is not None or self.torn or self.state.over
 
     @property
+    def started(self) -> bool:
+        """Whether the server has said RecognitionStarted, whatever came of it."""
+        phase = self.state.ending.phase if self.state.ending is not None else self.state.phase
+        return phase in (Phase.STREAMING, Phase.DRAINING, Phase.DONE)
+
+    @property
     def may_send_audio(self) -> bool:
         return self.state.phase is Phase.STREAMING and self.broken is None and not self.torn
 

@@ -73,9 +73,12 @@ def glance(payload: bytes) -> Optional[Glance]:
         return Glance(kind, payload)
     bracket = payload.rfind(b"]", 0, max(payload.rfind(b'"metadata"'), 0))  # of the results
     tail = _TAIL.match(payload, bracket) if bracket > 0 and b'"channel"' not in payload else None
-    if tail is None or tail.group(1) == tail.group(3):
+    if tail is None:
         return None
-    end_time = max(float(tail.group(2)), float(tail.group(4)))  # as of any span: never before its start
+    first, time, second, another, _ = tail.groups()
+    if first == second:
+        return None
+    end_time = max(float(time), float(another))  # as of any span: never before its start
     if found.end(2) == bracket + 1:
         return Glance(kind, payload, True, 0.0, end_time)
     last = _END.match(payload, max(0, payload.rfind(b'"end_time"', 0, bracket)))

@@ -8,7 +8,7 @@ options, ``latency`` measures.
 from __future__ import annotations
 
 from .connector import Connector, request_id_of
-from .listener import listen
+from .listener import Listener
 from .request import (
     SECONDS,
     UNSET,
@@ -28,6 +28,7 @@ __all__ = [
     "SECONDS",
     "UNSET",
     "Connector",
+    "Listener",
     "MessageStream",
     "Session",
     "SessionOptions",
@@ -37,7 +38,6 @@ __all__ = [
     "check_timestamp",
     "feed",
     "labels_of",
-    "listen",
     "request_id_of",
     "spelled_out",
 ]

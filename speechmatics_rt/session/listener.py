@@ -1,4 +1,4 @@
-"""The thread that delivers between ``start_session()`` and ``stop_session()``."""
+"""Delivering between ``start_session()`` and ``stop_session()``, on a thread of ours."""
 
 from __future__ import annotations
 
@@ -9,23 +9,60 @@ from typing import Optional
 
 from ..events import EventEmitter
 from ..exceptions import SessionError, SpeechmaticsError
-from ..network import Messages
+from ..network import Latch, Messages
 from .session import Session
 
-__all__ = ["listen"]
+__all__ = ["Listener"]
 
 
-def listen(session: Session, client: EventEmitter) -> None:
-    """Start the thread that delivers between ``start_session()`` and ``stop_session()``.
+class Listener:
+    """What the thread does that delivers between ``start_session()`` and ``stop_session()``; call it there.
 
-    It holds the client weakly between messages, so that a dropped client is collected.
+    It holds the client weakly between messages, so that a dropped client is collected. Handlers see the
+    context of who makes it.
+
+    Attributes:
+        begun: Set when the handlers of what came first have run, ``RecognitionStarted`` among it.
     """
-    connection, log = session.connection, session.log
-    reference = weakref.ref(client)
-    context = contextvars.copy_context()
 
-    def deliver(arrived: Messages) -> bool:
-        emitter = reference()
+    def __init__(self, session: Session, client: EventEmitter) -> None:
+        self._session = session
+        self._client = weakref.ref(client)
+        self._context = contextvars.copy_context()
+        self.begun = Latch()
+
+    def __call__(self) -> None:
+        self._context.run(self._run)
+
+    def start(self) -> None:
+        """Call it on a thread of its own."""
+        name = f"speechmatics-rt-listener-{self._session.log.request_id}"
+        threading.Thread(target=self, name=name, daemon=True).start()
+
+    def _run(self) -> None:
+        session, connection = self._session, self._session.connection
+        session.delivering = threading.get_ident()
+        failure: Optional[SpeechmaticsError] = None
+        try:
+            arrived = connection.receive()
+            while arrived and self._deliver(arrived):
+                self.begun.set()
+                arrived = connection.receive()
+        except SpeechmaticsError as exc:
+            failure = exc
+            if not isinstance(exc, SessionError):
+                session.log.error("the session failed: %s", exc.text)  # noqa: TRY400  # stop_session() raises it
+        except BaseException as exc:  # SystemExit in a handler
+            failure = SessionError(f"a handler ended the delivery: {exc!r}")
+            connection.fail(failure, exc)
+            raise
+        finally:
+            session.end(failure)
+            self.begun.set()
+            connection.close()
+
+    def _deliver(self, arrived: Messages) -> bool:
+        session, emitter = self._session, self._client()
         if emitter is None:
             session.orphaned = True
             return False
@@ -36,29 +73,3 @@ def listen(session: Session, client: EventEmitter) -> None:
             except Exception as exc:  # noqa: BLE001  # handler_errors="raise": stop_session() raises it
                 session.handler_failed(exc)
         return True
-
-    session.delivering = None
-
-    def run() -> None:
-        session.delivering = threading.get_ident()
-        failure: Optional[SpeechmaticsError] = None
-        try:
-            arrived = connection.receive()
-            while arrived and deliver(arrived):
-                arrived = connection.receive()
-        except SpeechmaticsError as exc:
-            failure = exc
-            if not isinstance(exc, SessionError):
-                log.error("the session failed: %s", exc.text)  # noqa: TRY400  # stop_session() raises it
-        except BaseException as exc:  # SystemExit in a handler
-            failure = SessionError(f"a handler ended the delivery: {exc!r}")
-            connection.fail(failure, exc)
-            raise
-        finally:
-            session.end(failure)
-            connection.close()
-
-    thread = threading.Thread(
-        target=context.run, args=(run,), name=f"speechmatics-rt-listener-{log.request_id}", daemon=True
-    )
-    thread.start()

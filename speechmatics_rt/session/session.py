@@ -60,6 +60,7 @@ class Session:
         self.streamed = streamed  # delivered by a MessageStream, not by a listener
         self.transcript = Transcript(keep=keep_transcript)
         self._unread = Unread()
+        self._read_late = self._unread.results  # once: it is kept with each transcript
         self._meter_lock = new_lock()
         self._meter = Meter()
         self.delivering: Optional[int] = threading.get_ident()  # the thread that runs the handlers
@@ -147,7 +148,7 @@ class Session:
         """Put one message, which the handlers are about to get, into the transcript and the figures."""
         if seen is not None:
             self.transcript.add_unread(
-                seen.kind, seen.payload, self._unread.results, empty=seen.empty, end_time=seen.end_time
+                seen.kind, seen.payload, self._read_late, empty=seen.empty, end_time=seen.end_time
             )
             with self._meter_lock:
                 self._meter.heard(seen.kind, None, seen.last_end, seen.end_time, time.monotonic())

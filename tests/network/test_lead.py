@@ -1,0 +1,89 @@
+"""Who reads, and how often anybody is woken to see to that."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from speechmatics_rt.config import ConnectionConfig
+from speechmatics_rt.network.lead import Lead
+from speechmatics_rt.network.monitor import Monitor
+from speechmatics_rt.protocol import ClientProtocol
+
+
+class Wakes:
+    count = 0
+
+    def wake(self) -> None:
+        self.count += 1
+
+
+def lead() -> tuple[Lead, Wakes]:
+    monitor = Monitor(ClientProtocol(ConnectionConfig(), block=65536, now=0.0), None)  # type: ignore[arg-type]
+    monitor.writer = wakes = Wakes()  # type: ignore[assignment]
+    subject = Lead(monitor, None, None, end=lambda: None)  # type: ignore[arg-type]
+    subject.thread = threading.get_ident()
+    return subject, wakes
+
+
+def test_a_thousand_messages_wake_the_writer_once() -> None:
+    subject, wakes = lead()
+    for _ in range(1000):
+        subject.deliver()
+        assert subject.read()
+        subject._idle()
+    assert wakes.count == 1
+
+
+def test_a_quiet_session_is_not_looked_at_and_says_when_it_speaks_again() -> None:
+    subject, wakes = lead()
+    subject.deliver()
+    subject.read()
+    subject._idle()
+    now = time.monotonic()
+    assert subject.look(now) == (False, 0.5)  # it has delivered since the last look
+    assert subject.look(now + 0.5) == (False, float("inf"))
+    subject.deliver()
+    assert wakes.count == 2
+
+
+def test_a_reader_comes_when_a_handler_takes_long_and_no_sooner() -> None:
+    subject, _ = lead()
+    subject.deliver()
+    now = time.monotonic()
+    assert subject.look(now + 0.3) == (False, 0.5)
+    assert subject.look(now + 0.6)[0]
+    assert subject.hand_over()
+    assert not subject.read()  # it takes from the inbox from here on
+    assert subject.look(now + 9) == (False, float("inf"))
+
+
+def test_a_reader_comes_when_short_handlers_never_catch_up() -> None:
+    subject, _ = lead()
+    now = time.monotonic()
+    subject._monitor.protocol.window.sent(None, 0.1)
+    for _ in range(3):
+        subject.deliver()
+        assert not subject.look(now + 0.1)[0]
+        subject.read()
+    subject.deliver()
+    subject._delivering = now + 2.4  # just begun
+    assert subject.look(now + 2.5)[0]
+    subject._monitor.protocol.window.acknowledged(None)  # nobody waits for anything but pings
+    assert not subject.look(now + 2.5)[0]
+    subject._delivering = now + 10.4
+    assert subject.look(now + 10.5)[0]
+
+
+def test_nobody_takes_over_from_a_thread_that_reads() -> None:
+    subject, _ = lead()
+    assert subject.read()
+    assert not subject.hand_over()
+
+
+def test_whoever_waits_for_what_only_reading_brings_has_a_reader_come_at_once() -> None:
+    subject, wakes = lead()
+    subject.deliver()
+    subject.have_read()
+    assert wakes.count == 2
+    assert subject.look(time.monotonic())[0]

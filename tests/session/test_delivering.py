@@ -1,0 +1,127 @@
+"""The thread that delivers reads as well; what a handler does, or waits for, holds up nothing but itself."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from speechmatics_rt import AudioFormat, SessionError
+from speechmatics_rt.local import Fault
+
+from ..conftest import threads
+
+PCM = AudioFormat("pcm_s16le", 16000)
+SECOND = bytes(32000)
+
+
+def parts(client) -> list[str]:
+    return sorted(name.split("-")[2] for name in threads() if client.request_id in name)
+
+
+def test_a_session_started_by_hand_has_two_threads(serve, client_of) -> None:
+    with client_of(serve()) as client:
+        seen: list[str] = []
+        client.on("AddTranscript", lambda message: seen.append(threading.current_thread().name))
+        client.start_session(audio_format=PCM)
+        assert parts(client) == ["listener", "writer"]
+        client.send_audio(SECOND)
+        client.stop_session()
+    assert set(seen) == {f"speechmatics-rt-listener-{client.request_id}"}
+
+
+@pytest.mark.parametrize("resume", [False, True], ids=["", "resume"])
+def test_the_handlers_of_the_start_have_run_when_start_session_returns(serve, client_of, resume) -> None:
+    server = serve()
+    for _ in range(5):
+        with client_of(server, resume=resume) as client:
+            started = threading.Event()
+            client.on("RecognitionStarted", lambda message, started=started: started.set())
+            client.start_session(audio_format=PCM)
+            assert started.is_set()
+            client.stop_session()
+
+
+def test_a_handler_of_the_start_may_send_past_the_window(serve, client_of) -> None:
+    with client_of(serve(), window_frames=2) as client:
+        client.once("RecognitionStarted", lambda message: [client.send_audio(SECOND) for _ in range(20)])
+        client.start_session(audio_format=PCM)
+        assert client.stats.frames_sent == 20
+        client.stop_session()
+
+
+def test_a_handler_of_the_start_that_takes_too_long_is_not_waited_for(serve, client_of) -> None:
+    let_go = threading.Event()
+    with client_of(serve(), start_timeout=1) as client:
+        client.once("RecognitionStarted", lambda message: let_go.wait(10))
+        client.start_session(audio_format=PCM)
+        client.send_audio(SECOND)
+        let_go.set()
+        client.stop_session()
+        assert client.transcript.text
+
+
+@pytest.mark.parametrize("call", ["stop_session", "close", "request_stop"])
+def test_a_handler_of_the_start_may_end_the_session(serve, client_of, call) -> None:
+    client = client_of(serve())
+    client.once("RecognitionStarted", lambda message: getattr(client, call)())
+    client.start_session(audio_format=PCM)
+    if call == "close":
+        with pytest.raises(SessionError, match="closed"):
+            client.stop_session()
+    else:
+        client.stop_session()
+
+
+def test_while_a_handler_waits_others_send_past_the_window_and_pings_are_answered(serve, client_of) -> None:
+    let_go = threading.Event()
+    with client_of(serve(), window_frames=4, ping_interval=0.2, ping_timeout=1.5) as client:
+        client.once("AddTranscript", lambda message: let_go.wait(10))
+        client.start_session(audio_format=PCM)
+        for _ in range(60):
+            client.send_audio(SECOND[:16000])
+        assert parts(client) == ["listener", "reader", "writer"]
+        let_go.set()
+        client.stop_session()
+        assert client.stats.messages_received > 60
+
+
+def test_close_beside_a_handler_that_waits_says_goodbye_at_once(serve, client_of) -> None:
+    reached, let_go = threading.Event(), threading.Event()
+    client = client_of(serve(), close_timeout=10)
+
+    def wait(message: dict) -> None:
+        reached.set()
+        let_go.wait(10)
+
+    client.once("AddTranscript", wait)
+    client.start_session(audio_format=PCM)
+    client.send_audio(SECOND * 2)
+    assert reached.wait(10)
+    client.close()
+    assert parts(client) in (["listener"], [])
+    let_go.set()
+
+
+def test_a_session_in_which_many_short_handlers_are_behind_gets_a_reader(serve, client_of) -> None:
+    pause = threading.Event()
+    with client_of(serve(), window_frames=20) as client:
+        client.on_any(lambda message: pause.wait(0.02))
+        client.start_session(audio_format=PCM)
+        for _ in range(400):
+            client.send_audio(SECOND[:8000])
+        assert client.stats.frames_sent == 400
+        pause.set()
+        client.stop_session()
+
+
+def test_a_start_and_an_end_that_come_in_one_piece_are_both_delivered(serve, client_of) -> None:
+    for _ in range(10):
+        client = client_of(serve(faults=[Fault.error("job_error")]))
+        seen: list[str] = []
+        client.on_any(lambda message, seen=seen: seen.append(message["message"]))
+        client.start_session(audio_format=PCM)
+        with pytest.raises(Exception, match="job_error"):
+            client.stop_session()
+        assert seen[-1] == "Error"
+        assert "RecognitionStarted" in seen
