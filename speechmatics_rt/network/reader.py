@@ -47,7 +47,7 @@ class Turn(enum.Enum):
 
 
 class Reader:
-    """Read a connection until it ends, on a thread of its own (:meth:`run`), on one that delivers, or on one of many.
+    """Read a connection until it ends: on a thread of its own, on one that delivers, or on one of many.
 
     *The reader reaches the outcome*: it reads the server to the end, so that the server's own words win
     over a broken pipe. :meth:`decode` may run on another thread, for the messages that are decoded by
