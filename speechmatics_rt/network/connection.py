@@ -60,7 +60,7 @@ class Connection(Link):
         self._reading = Reader(
             sock, self._monitor, self._writing, self._log, max_size=config.max_size, wants=wants
         )
-        self._lead = Lead(sock, self._monitor, self._reading, self._log, end=self._end_reading)
+        self._lead = Lead(self._monitor, self._reading, self._log, end=self._end_reading)
         self._listener: Optional[Callable[[], None]] = None
         # Started by start(), when whoever opened this has it in a place where it can be closed.
         self._writer = thread_of(f"speechmatics-rt-writer-{log.request_id}", self._write)

@@ -11,7 +11,6 @@ import time
 from typing import Any, Callable, Optional, Union
 
 from ..log import SessionLog
-from .duplex import DuplexSocket
 from .monitor import Monitor
 from .reader import Reader, Turn
 from .shared import Seat, has_shared_reader, own_reader_begins, own_reader_ends
@@ -44,15 +43,8 @@ class Lead:
     """
 
     def __init__(
-        self,
-        sock: DuplexSocket,
-        monitor: Monitor,
-        reading: Reader,
-        log: SessionLog,
-        *,
-        end: Callable[[], None],
+        self, monitor: Monitor, reading: Reader, log: SessionLog, *, end: Callable[[], None]
     ) -> None:
-        self._sock = sock
         self._monitor = monitor
         self._reading = reading
         self._log = log
@@ -67,14 +59,14 @@ class Lead:
 
     def start(self, listener: Optional[Callable[[], None]]) -> None:
         """Start the thread that reads; once the session has started it calls ``listener``, if any."""
-        if has_shared_reader() and self._sock.is_told_by_its_descriptor:
-            name = f"speechmatics-rt-listener-{self._log.request_id}"
-            self.reader = Seat(self, self._sock.fileno(), f"speechmatics-rt-reader-{self._log.request_id}")
+        name = f"speechmatics-rt-listener-{self._log.request_id}"
+        descriptor = self._reading.descriptor if has_shared_reader() else None
+        if descriptor is not None:
+            self.reader = Seat(self, descriptor, f"speechmatics-rt-reader-{self._log.request_id}")
             self.reader.start()
             if listener is not None:
                 thread_of(name, self._deliver, listener).start()
         elif listener is not None:
-            name = f"speechmatics-rt-listener-{self._log.request_id}"
             thread_of(name, self._read_and_deliver, listener).start()
         else:
             self.reader = self._reader_of(self._read)

@@ -80,6 +80,11 @@ class Reader:
         self._skipped_lock = new_lock()  # guards the count; nothing else is done under it
         self.skipped = 0
 
+    @property
+    def descriptor(self) -> Optional[int]:
+        """What tells when there is something to read; None where that does not tell all."""
+        return self._sock.fileno() if self._sock.is_told_by_its_descriptor else None
+
     def run(self) -> None:
         """Take in what arrives until the stream ends; pause while too much of it is undelivered."""
         # Those who wait are woken when nothing more is at hand, and in a flood every now and then. Woken
