@@ -33,6 +33,7 @@ LOCKS = {
     "network.monitor Monitor.lock": "stats() reads, close() shuts the socket, what sends or waits is refused",
     "network.duplex DuplexSocket._lock": "taken under Monitor.lock alone, so that answers",
     "network.duplex _context_lock": "another client's start in a handler builds the context twice",
+    "network.shared _lock": "a handler starts no session on the thread that is about to",
     "network.reader Reader._skipped_lock": "no handler counts; stats() reads without it",
     "resume.connection ResumingConnection._lock": "stats() reads, close() marks the end, the rest is refused",
     "baseclient BaseClient._current_lock": "close() sees the session before or after, and means the same one",

@@ -332,7 +332,7 @@ class Connection(Link):
             self._leave()
         self._lead.see_off(_JOIN)
         for thread in (self._writer, self._lead.reader):
-            if thread is not None and thread.is_alive() and thread is not threading.current_thread():
+            if thread is not None and thread.is_alive() and thread.ident != threading.get_ident():
                 thread.join(_JOIN)
                 if thread.is_alive():
                     self._log.warning("thread %s did not end within %g s", thread.name, _JOIN)
@@ -395,7 +395,7 @@ class Connection(Link):
                     self._writing.pump()
                     self._monitor.notify()
                 left = "reader" not in self._monitor.inside
-                if left or self._writing.blocked or threading.current_thread() is self._lead.reader:
+                if left or self._writing.blocked or self._lead.is_reader:
                     return
                 ticket = None if self._lead.read() else self._monitor.news.ticket()
             if ticket is None:

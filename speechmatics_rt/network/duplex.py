@@ -46,6 +46,7 @@ class DuplexSocket:
 
     Attributes:
         max_block: The most bytes worth giving to ``try_send`` at once.
+        reading_writes: The last ``try_recv`` lacked room to write something first, as TLS may have to.
 
     Example:
         >>> here, there = socket.socketpair()
@@ -79,6 +80,7 @@ class DuplexSocket:
         "_want_read",
         "_want_write",
         "max_block",
+        "reading_writes",
     )
 
     def __init__(self, sock: socket.socket) -> None:
@@ -100,6 +102,7 @@ class DuplexSocket:
         self._want_write: tuple[type[OSError], ...] = ()
         self._pending: Optional[Callable[[], int]] = getattr(sock, "pending", None)
         self._longest = _LONGEST_WAIT
+        self.reading_writes = False
         self.max_block = _PLAIN_BLOCK
         if self._pending is not None:
             self._speak_tls(sock)  # type: ignore[arg-type]
@@ -161,6 +164,37 @@ class DuplexSocket:
                 idle()
                 idle = None
             self._wait_to_read(writes, min(deadline - now, self._longest))
+
+    def try_recv(self, buffer: Any) -> Optional[int]:
+        """Read what is at hand into ``buffer``, without waiting: how many bytes; None if none, 0 at the end.
+
+        One thread at a time, which then reads by this method alone.
+
+        Raises:
+            OSError: The connection is dead.
+        """
+        try:
+            with self._lock:
+                count = self._recv_into(buffer)
+                self._emptied = count < len(buffer) and not (self._pending is not None and self._pending())
+        except self._blocked as exc:
+            self.reading_writes = isinstance(exc, self._want_write)
+            return None
+        except (OSError, ValueError) as exc:
+            if self._fd >= 0 and (self._shut or _is_ragged_end(exc)):
+                return 0  # see recv_into()
+            raise _as_os_error(exc) from exc
+        return count
+
+    @property
+    def is_emptied(self) -> bool:
+        """Whether the last read took all that was at hand."""
+        return self._emptied
+
+    @property
+    def is_told_by_its_descriptor(self) -> bool:
+        """Whether the descriptor tells of everything that can be read; under a renegotiation it does not."""
+        return self._longest == _LONGEST_WAIT
 
     def _wait_to_read(self, writes: bool, seconds: float) -> None:
         if sys.platform != "win32" and not writes and self._fd >= 0 and hasattr(select, "poll"):

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Union
 
 from ..log import SessionLog
 from .monitor import Monitor
-from .reader import Reader
+from .reader import Reader, Turn
+from .shared import Seat, has_shared_reader, own_reader_begins, own_reader_ends
 from .wakeup import WaitList
 
 __all__ = ["Lead", "thread_of"]
@@ -49,7 +50,7 @@ class Lead:
         self._log = log
         self._end = end
         self.thread: Optional[int] = None
-        self.reader: Optional[threading.Thread] = None
+        self.reader: Union[threading.Thread, Seat, None] = None
         self._delivering: Optional[float] = None  # since when it is with its handlers; None: it reads
         self._behind: Optional[float] = None  # since when it found something to read whenever it came
         self._wanted = False  # somebody waits for what only reading brings; set without the lock
@@ -58,8 +59,14 @@ class Lead:
 
     def start(self, listener: Optional[Callable[[], None]]) -> None:
         """Start the thread that reads; once the session has started it calls ``listener``, if any."""
-        if listener is not None:
-            name = f"speechmatics-rt-listener-{self._log.request_id}"
+        name = f"speechmatics-rt-listener-{self._log.request_id}"
+        descriptor = self._reading.descriptor if has_shared_reader() else None
+        if descriptor is not None:
+            self.reader = Seat(self, descriptor, f"speechmatics-rt-reader-{self._log.request_id}")
+            self.reader.start()
+            if listener is not None:
+                thread_of(name, self._deliver, listener).start()
+        elif listener is not None:
             thread_of(name, self._read_and_deliver, listener).start()
         else:
             self.reader = self._reader_of(self._read)
@@ -69,6 +76,11 @@ class Lead:
     def is_mine(self) -> bool:
         """Whether the thread that asks is the one that reads and delivers."""
         return self.thread == threading.get_ident()
+
+    @property
+    def is_reader(self) -> bool:
+        """Whether the thread that asks is the one that reads and does no more."""
+        return self.reader is not None and self.reader.ident == threading.get_ident()
 
     # -- by the thread that reads and delivers -------------------------------------------------------
 
@@ -108,10 +120,27 @@ class Lead:
             return
         self.thread = threading.get_ident()
         protocol = self._monitor.protocol
-        while not protocol.started and self.read_some():
-            pass
-        if protocol.started:  # else who started it gets what has come
-            listener()
+        own_reader_begins()
+        try:
+            while not protocol.started and self.read_some():
+                pass
+            if protocol.started:  # else who started it gets what has come
+                listener()
+        finally:
+            own_reader_ends()
+
+    def _deliver(self, listener: Callable[[], None]) -> None:
+        """Deliver what the shared reader takes in."""
+        monitor = self._monitor
+        while True:
+            with monitor.lock:
+                if monitor.protocol.started:
+                    break
+                if monitor.protocol.outcome is not None or monitor.over:
+                    return
+                ticket = monitor.news.ticket()
+            WaitList.wait(ticket)
+        listener()
 
     # -- by others -----------------------------------------------------------------------------------
 
@@ -182,7 +211,32 @@ class Lead:
 
     def _read(self) -> None:
         if self._monitor.enter("reader"):
-            self._read_on()
+            own_reader_begins()
+            try:
+                self._read_on()
+            finally:
+                own_reader_ends()
+
+    # -- by the shared reader; see shared.Read ---------------------------------------------------------
+
+    def read_begins(self) -> bool:
+        return self._monitor.enter("reader")
+
+    def read_turn(self) -> Turn:
+        return self._reading.turn()
+
+    def read_pauses(self, seat: Seat) -> bool:
+        with self._monitor.lock:
+            if not self._monitor.protocol.flooded or self._monitor.abandoned:
+                return False
+            self._monitor.notify()
+            self._monitor.room.add(seat)
+            return True
+
+    def read_ends(self, cause: Optional[BaseException]) -> None:
+        if cause is not None:
+            self._reading.fail(cause)
+        self._end()
 
     def _read_instead(self) -> None:
         """Read for the one that is with its handlers, and will find its messages taken in."""

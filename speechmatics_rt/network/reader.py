@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import logging
 import time
 from typing import Any, Callable, NamedTuple, Optional
@@ -15,7 +16,7 @@ from .monitor import Monitor
 from .wakeup import WaitList
 from .writer import Writer
 
-__all__ = ["Reader"]
+__all__ = ["Reader", "Turn"]
 
 _KNOWN = {  # all that the session must know of those that are not decoded here
     kind: {"message": kind}
@@ -35,8 +36,18 @@ class _Batch(NamedTuple):
     close: Optional[frames.Close]
 
 
+class Turn(enum.Enum):
+    """How a turn of reading has ended."""
+
+    WAIT = "nothing more is at hand"
+    ROOM = "TLS must write before it can read"
+    MORE = "there may be more at hand; it is others' turn"
+    FULL = "too much is undelivered"
+    OVER = "the connection has ended"
+
+
 class Reader:
-    """Read a connection until it ends, on a thread of its own (:meth:`run`), or on one that delivers.
+    """Read a connection until it ends: on a thread of its own, on one that delivers, or on one of many.
 
     *The reader reaches the outcome*: it reads the server to the end, so that the server's own words win
     over a broken pipe. :meth:`decode` may run on another thread, for the messages that are decoded by
@@ -69,6 +80,11 @@ class Reader:
         self._skipped_lock = new_lock()  # guards the count; nothing else is done under it
         self.skipped = 0
 
+    @property
+    def descriptor(self) -> Optional[int]:
+        """What tells when there is something to read; None where that does not tell all."""
+        return self._sock.fileno() if self._sock.is_told_by_its_descriptor else None
+
     def run(self) -> None:
         """Take in what arrives until the stream ends; pause while too much of it is undelivered."""
         # Those who wait are woken when nothing more is at hand, and in a flood every now and then. Woken
@@ -86,27 +102,47 @@ class Reader:
 
         Before it waits it calls ``idle``, once.
         """
-        error: Optional[ProtocolError] = None
-        cause: Optional[BaseException] = None
         try:
             count = self._sock.recv_into(self._decoder.buffer(), None, idle)
             if count and not self._hand_on(self._decoder.received(count)):
                 return True
-        except OSError as exc:
-            cause = exc
-        except frames.FrameError as exc:
-            error = ProtocolError(f"the server broke the WebSocket protocol: {exc}", code=exc.code)
-            cause = exc
-        except ProtocolError as exc:
-            error, cause = exc, exc.__cause__
+            self._conclude(None, None)
         except Exception as exc:  # noqa: BLE001  # not swallowed: whatever ends the reader ends the session
-            error = ProtocolError(f"reading failed: {type(exc).__name__}: {exc}", code=1002)
-            cause = exc
+            self._conclude(*_what_ended_it(exc))
+        return False
+
+    def turn(self) -> Turn:
+        """Take in what is at hand, without waiting; conclude if that is the end."""
+        monitor, sock = self._monitor, self._sock
+        try:
+            for _ in range(_READS):
+                if monitor.protocol.flooded and not monitor.abandoned:
+                    return Turn.FULL
+                count = sock.try_recv(self._decoder.buffer())
+                if count is None:
+                    return Turn.ROOM if sock.reading_writes else Turn.WAIT
+                if not count or self._hand_on(self._decoder.received(count)):
+                    self._conclude(None, None)
+                    return Turn.OVER
+                if sock.is_emptied:
+                    return Turn.WAIT
+        except Exception as exc:  # noqa: BLE001  # not swallowed: whatever ends the reader ends the session
+            self._conclude(*_what_ended_it(exc))
+            return Turn.OVER
+        else:
+            return Turn.MORE
+        finally:
+            monitor.notify_from_reader()
+
+    def fail(self, cause: BaseException) -> None:
+        """Conclude: it can be read no further."""
+        self._conclude(None, cause)
+
+    def _conclude(self, error: Optional[ProtocolError], cause: Optional[BaseException]) -> None:
         with self._monitor.lock:
             self._monitor.protocol.receive_eof(error, cause, time.monotonic())
             self._writer.pump()
             self._monitor.notify()
-        return False
 
     def _hand_on(self, events: list[tuple[int, bytes]]) -> bool:
         """Sort what arrived and take it in; True once the server has closed."""
@@ -184,3 +220,14 @@ class Reader:
             text = f"a message of the server could not be read: {type(exc).__name__}: {exc}"
             raise ProtocolError(text, code=1003) from exc
         return message
+
+
+def _what_ended_it(exc: Exception) -> tuple[Optional[ProtocolError], Optional[BaseException]]:
+    """Return the broken rule that an exception of reading means, if it does, and its cause."""
+    if isinstance(exc, OSError):
+        return None, exc
+    if isinstance(exc, frames.FrameError):
+        return ProtocolError(f"the server broke the WebSocket protocol: {exc}", code=exc.code), exc
+    if isinstance(exc, ProtocolError):
+        return exc, exc.__cause__
+    return ProtocolError(f"reading failed: {type(exc).__name__}: {exc}", code=1002), exc

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Optional
+from typing import Any, Optional
 
 from ..locks import Latch, wait_on
 
@@ -41,7 +41,11 @@ class WaitList:
     __slots__ = ("_tickets",)
 
     def __init__(self) -> None:
-        self._tickets: list[threading.Lock] = []
+        self._tickets: list[Any] = []
+
+    def add(self, ticket: Any) -> None:
+        """Have ``ticket.release()`` called in its turn, for who waits elsewhere."""
+        self._tickets.append(ticket)
 
     def __bool__(self) -> bool:
         return bool(self._tickets)

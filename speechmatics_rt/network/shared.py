@@ -1,0 +1,295 @@
+"""One thread that reads many connections, where a thread for each would be too many.
+
+A thread that waits for bytes costs nothing, but once it has some it wants the interpreter lock, and every
+thread that wants it wakes 200 times a second to ask again. Some hundred readers that are behind for a moment
+cost more than their work, and never catch up. So the first :data:`OWN` connections of a process are read by
+a thread each, and those after them by one thread that sleeps on all their sockets.
+
+Which it is makes no difference to a session: the same :class:`~.reader.Reader` takes in what arrives, and
+what a connection sees of who reads it, a :class:`Seat`, looks like a thread. The shared one begins with the
+first seat and ends with the last. It never waits for a session.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import threading
+from collections import deque
+from typing import Any, Optional, Protocol
+
+from ..locks import Latch, new_lock
+from .reader import Turn
+
+__all__ = ["OWN", "Read", "Seat", "has_shared_reader", "own_reader_begins", "own_reader_ends"]
+
+OWN = 8  # so few are not felt yet
+
+
+class Read(Protocol):
+    """What the shared thread does with a connection, always in this order; never two of them at a time."""
+
+    def read_begins(self) -> bool:
+        """Note that it is read; False if it is over."""
+
+    def read_turn(self) -> Turn:
+        """Read what is at hand, without waiting. Raises nothing."""
+
+    def read_pauses(self, seat: Any) -> bool:
+        """Have ``seat.release()`` called when there is room for more; False if there is room now."""
+
+    def read_ends(self, cause: Optional[BaseException]) -> None:
+        """Note that nothing reads it any more, which may close its descriptor.
+
+        Args:
+            cause: It could be read no further for this, and has not ended by itself.
+        """
+
+
+def has_shared_reader() -> bool:
+    """Whether the next connection is to be read by the shared thread."""
+    # gevent takes epoll away: its greenlets are cheaper than any of this. Where there is none, poll() or
+    # select() over all sockets would cost as much as what it is to save.
+    return _own >= OWN and hasattr(select, "epoll")
+
+
+def own_reader_begins() -> None:
+    """Count a reader that has a thread of its own."""
+    global _own  # noqa: PLW0603  # one count per process is the point
+    with _lock:
+        _own += 1
+
+
+def own_reader_ends() -> None:
+    global _own  # noqa: PLW0603
+    with _lock:
+        _own -= 1
+
+
+class Seat:
+    """A connection's place in the shared reader, in the shape of the thread that it would have else."""
+
+    def __init__(self, read: Read, descriptor: int, name: str) -> None:
+        self.read = read
+        self.descriptor = descriptor
+        self.name = name
+        self.watched = 0  # what its descriptor is watched for
+        self.paused = False
+        self._reader: Optional[_SharedReader] = None
+        self._gone = Latch()
+
+    @property
+    def ident(self) -> Optional[int]:
+        """The id of the thread that reads it; None before :meth:`start`."""
+        return None if self._reader is None else self._reader.ident
+
+    def start(self) -> None:
+        """Have it read from now on."""
+        global _shared  # noqa: PLW0603  # one per process is the point
+        with _lock:
+            if _shared is None:
+                _shared = _SharedReader()
+            self._reader = _shared
+            self._reader.arrivals.append(self)
+            runs = self._reader.wake()
+        if not runs:
+            self._reader.start()
+
+    def is_alive(self) -> bool:
+        """Whether it is being read, or will be."""
+        return self._reader is not None and not self._gone.is_set()
+
+    def join(self, timeout: Optional[float] = None) -> None:
+        """Wait until it is read no more."""
+        self._gone.wait(timeout)
+
+    def release(self) -> None:
+        """Go on after a pause. It is called as a ticket is: takes no lock, waits for nothing."""
+        if self._reader is not None and self.paused:
+            self._reader.recalled.append(self)
+            self._reader.wake()
+
+    def leave(self, *, cause: Optional[BaseException] = None, began: bool = True) -> None:
+        """Give the place up; on the reading thread."""
+        try:
+            if began:
+                self.read.read_ends(cause)
+        except Exception:  # noqa: BLE001  # of a program's log handlers; shown as any thread's
+            threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
+        finally:
+            del self.read  # which holds this, and would be garbage of the slow kind
+            self._gone.set()
+
+
+class _SharedReader:
+    """The thread, and all that it reads.
+
+    Only the thread itself seats and unseats. Others hand in ``arrivals`` and ``recalled`` and wake it, by
+    a byte in a pipe, since it sleeps on descriptors.
+    """
+
+    def __init__(self) -> None:
+        self.arrivals: deque[Seat] = deque()
+        self.recalled: deque[Seat] = deque()
+        self.ident: Optional[int] = None
+        self._seats: dict[int, Seat] = {}
+        self._poll: Any = None
+        self._pipe: tuple[int, ...] = ()
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name="speechmatics-rt-reader-shared", daemon=True).start()
+
+    def wake(self) -> bool:
+        """Have the thread look at what was handed in; False if there is none yet."""
+        if not self._pipe:
+            return False
+        try:
+            os.write(self._pipe[1], b"\0")
+        except BlockingIOError:
+            pass  # so many are in it that the thread is sure to look
+        return True
+
+    def forget(self) -> None:
+        """Close the child's copies after a fork. Nothing is unregistered: the parent would feel that."""
+        if self._pipe:
+            self._poll.close()
+            for descriptor in self._pipe:
+                os.close(descriptor)
+
+    def _run(self) -> None:
+        # The thread says itself that there is one: Ctrl-C inside Thread.start() leaves it open, and two
+        # callers may each have started one.
+        with _lock:
+            if self._pipe or _shared is not self:
+                return
+            self.ident = threading.get_ident()
+            failure = self._open()
+        if failure is not None:
+            self._refuse(failure)
+            return
+        ready: list[Seat] = self._take_in()  # what came before the first wake-up
+        while True:
+            ready = [seat for seat in ready if self._turn(seat)]
+            if not self._seats and self._is_over():
+                return
+            ready = self._wait(ready)
+
+    def _open(self) -> Optional[OSError]:
+        """Get what it sleeps on, with the lock held; return why that can't be had, and then be no more."""
+        global _shared  # noqa: PLW0603
+        try:
+            self._poll = select.epoll()
+            pipe = os.pipe()
+            for descriptor in pipe:
+                os.set_blocking(descriptor, False)
+            self._poll.register(pipe[0], select.EPOLLIN)
+            self._pipe = pipe
+        except OSError as exc:  # out of descriptors
+            _shared = None
+            return exc
+        return None
+
+    def _refuse(self, cause: OSError) -> None:
+        while self.arrivals:
+            seat = self.arrivals.popleft()
+            seat.leave(cause=cause, began=seat.read.read_begins())
+
+    def _wait(self, ready: list[Seat]) -> list[Seat]:
+        """Sleep until something is to be read, unless something is at hand; return whose turn it is."""
+        turns = dict.fromkeys(ready)
+        for descriptor, _ in self._poll.poll(0 if ready else None):
+            seat = self._seats.get(descriptor)
+            if seat is not None:
+                turns[seat] = None
+                continue
+            os.read(descriptor, 4096)  # before what was handed in is taken, so that no wake-up is lost
+            turns.update(dict.fromkeys(self._take_in()))
+        return list(turns)
+
+    def _take_in(self) -> list[Seat]:
+        """Seat who has arrived or was recalled; each has a turn at once, since bytes may be there already."""
+        turns = []
+        while self.arrivals:
+            seat = self.arrivals.popleft()
+            if not seat.read.read_begins():
+                seat.leave(began=False)
+                continue
+            self._seats[seat.descriptor] = seat
+            if self._watch(seat, select.EPOLLIN):
+                turns.append(seat)
+        while self.recalled:
+            seat = self.recalled.popleft()
+            if seat.paused:
+                seat.paused = False
+                if self._watch(seat, select.EPOLLIN):
+                    turns.append(seat)
+        return turns
+
+    def _turn(self, seat: Seat) -> bool:
+        """Let a connection read what is at hand; whether there may be more."""
+        turn = seat.read.read_turn()
+        if turn is Turn.OVER:
+            self._unseat(seat)
+        elif turn is Turn.FULL:
+            # Not watched at all: a socket that is shut would be reported again and again.
+            self._watch(seat, 0)
+            seat.paused = True
+            if not seat.read.read_pauses(seat):
+                seat.release()
+        else:
+            self._watch(seat, select.EPOLLIN | (select.EPOLLOUT if turn is Turn.ROOM else 0))
+        return turn is Turn.MORE
+
+    def _watch(self, seat: Seat, events: int) -> bool:
+        """Change what a descriptor is watched for; False if that can't be, which is the end of it."""
+        if events == seat.watched:
+            return True
+        try:
+            if not events:
+                self._poll.unregister(seat.descriptor)
+            elif seat.watched:
+                self._poll.modify(seat.descriptor, events)
+            else:
+                self._poll.register(seat.descriptor, events)
+        except OSError as exc:  # the kernel's limit of watches
+            self._unseat(seat, exc)
+            return False
+        seat.watched = events
+        return True
+
+    def _unseat(self, seat: Seat, cause: Optional[OSError] = None) -> None:
+        del self._seats[seat.descriptor]
+        if seat.watched:
+            self._poll.unregister(seat.descriptor)  # before it is closed, and its number somebody else's
+        seat.leave(cause=cause)
+
+    def _is_over(self) -> bool:
+        """End, unless somebody has arrived."""
+        global _shared  # noqa: PLW0603
+        with _lock:
+            if self.arrivals:
+                return False
+            _shared = None
+            self.forget()
+            self._pipe = ()
+            return True
+
+
+_lock = (
+    new_lock()
+)  # guards the count, which reader there is, its pipe, and who joins it; nothing else is done
+_own = 0
+_shared: Optional[_SharedReader] = None
+
+
+def _begin_anew() -> None:
+    """Count again in a forked child: the threads are the parent's."""
+    global _own, _shared
+    if _shared is not None:
+        _shared.forget()
+    _own, _shared = 0, None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)

@@ -1,0 +1,244 @@
+"""Many connections on one reading thread: sessions go as they do with a thread each."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from speechmatics_rt import AudioFormat, Client, ConnectionConfig, ConnectionError
+from speechmatics_rt.local import Fault, LocalServer
+from speechmatics_rt.network import shared
+
+from ..conftest import threads
+
+pytestmark = pytest.mark.skipif(not hasattr(select, "epoll"), reason="this system has no epoll")
+
+PCM = AudioFormat("pcm_s16le", 16000)
+SECOND = bytes(32000)
+SHARED = "speechmatics-rt-reader-shared"
+
+
+@pytest.fixture
+def all_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared, "OWN", 0)
+
+
+def readers() -> list[str]:
+    return [name for name in threads() if name.startswith("speechmatics-rt-reader")]
+
+
+def started(client: Client) -> Client:
+    client.start_session(audio_format=PCM)
+    return client
+
+
+def test_the_first_connections_have_a_thread_each_and_all_others_share_one(serve, client_of) -> None:
+    server = serve()
+    clients = [started(client_of(server)) for _ in range(shared.OWN + 5)]
+    assert shared._own == shared.OWN
+    assert readers().count(SHARED) == 1
+    for client in clients:
+        client.stop_session()
+
+
+def test_every_session_of_the_shared_thread_gets_its_words(all_shared, serve, client_of) -> None:
+    server = serve()
+    clients = [started(client_of(server)) for _ in range(20)]
+    assert readers() == [SHARED]
+    for _ in range(6):
+        for client in clients:
+            client.send_audio(SECOND)
+    for client in clients:
+        client.stop_session()
+    texts = {client.transcript.text for client in clients}
+    assert len(texts) == 1
+    assert texts.pop().startswith("Good morning")
+
+
+def test_the_shared_thread_ends_with_its_last_session_and_begins_anew(all_shared, serve, client_of) -> None:
+    server = serve()
+    for _ in range(3):
+        client = started(client_of(server))
+        assert readers() == [SHARED]
+        client.stop_session()
+        deadline = time.monotonic() + 10
+        while readers() and time.monotonic() < deadline:
+            time.sleep(0.01)  # nothing rings when a daemon thread ends
+        assert readers() == []
+
+
+def test_sessions_that_begin_while_others_end_are_all_read(all_shared, serve, client_of) -> None:
+    server = serve()
+
+    def run(number: int) -> str:
+        with client_of(server) as client:
+            return client.transcribe(SECOND * 3, audio_format=PCM).text
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(run, range(40)))) == 1
+
+
+def test_a_session_that_is_lost_or_broken_takes_no_other_with_it(all_shared) -> None:
+    server, bad = LocalServer(), LocalServer(faults=[Fault.reset(after_seconds=1)])
+    with server, bad, Client(url=server.url) as stays, Client(url=bad.url) as goes:
+        started(stays)
+        started(goes)
+        with pytest.raises(ConnectionError):
+            for _ in range(1000):
+                goes.send_audio(SECOND)
+        assert not goes.is_connected
+        stays.send_audio(SECOND * 3)
+        stays.stop_session()
+        assert stays.transcript.text
+
+
+@pytest.fixture
+def soon_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("speechmatics_rt.protocol.client.INBOX_BYTES", 20_000)
+
+
+def test_a_session_whose_handler_is_slow_is_paused_and_loses_nothing(all_shared, soon_full) -> None:
+    go_on = threading.Event()
+    seen = 0
+
+    def slow(message: dict[str, Any]) -> None:
+        nonlocal seen
+        seen += 1
+        go_on.wait(30)
+
+    count = 5000
+    with LocalServer(faults=[Fault.flood(count=count)]) as flooding, LocalServer() as calm:
+        flooded = Client(url=flooding.url, conn_config=ConnectionConfig(max_queue=10))
+        with flooded, Client(url=calm.url) as other:
+            flooded.on_any(slow)
+            started(flooded)
+            flooded.send_audio(SECOND)
+            started(other)
+            other.send_audio(SECOND * 3)
+            other.stop_session()  # while the first one does not read
+            assert other.transcript.text
+            depth = flooded.stats.queue_depth
+            go_on.set()
+            flooded.stop_session()
+        assert depth < count
+        assert seen > count
+
+
+def test_a_session_may_be_closed_while_it_is_paused(all_shared, soon_full) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+
+    def slow(message: dict[str, Any]) -> None:
+        entered.set()
+        go_on.wait(30)
+
+    with LocalServer(faults=[Fault.flood(count=5000)]) as server:
+        client = Client(url=server.url, conn_config=ConnectionConfig(max_queue=10, close_timeout=1))
+        client.on_any(slow)
+        started(client)
+        client.send_audio(SECOND)
+        assert entered.wait(10)
+        began = time.monotonic()
+        client.close()
+        assert time.monotonic() - began < 5
+        go_on.set()
+
+
+def test_log_handlers_that_fail_end_nobody_elses_session(all_shared, serve, client_of, monkeypatch) -> None:
+    class Broken(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "the session ended" in record.getMessage():
+                raise OSError("the disk is full")
+
+    shown: list[Any] = []
+    monkeypatch.setattr(threading, "excepthook", shown.append)
+    log, handler = logging.getLogger("speechmatics_rt.network.connection"), Broken()
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG)
+    try:
+        server = serve()
+        first, second = started(client_of(server)), started(client_of(server))
+        first.stop_session()
+        second.send_audio(SECOND * 3)
+        second.stop_session()
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+    assert second.transcript.text
+    assert {str(hook.exc_value) for hook in shown} == {"the disk is full"}
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_after_a_fork_the_child_reads_its_own_sessions_and_the_parent_goes_on(
+    all_shared, serve, client_of
+) -> None:
+    server = serve()
+    client = started(client_of(server))
+    client.send_audio(SECOND)
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(30)  # a child that hangs is killed, and its status says so
+        status = 1
+        try:
+            client.close()  # the parent's: closes a descriptor, and no more
+            other = Client(url=server.url, conn_config=ConnectionConfig(ssl_context=server.ssl_context))
+            text = other.transcribe(SECOND * 3, audio_format=PCM, timeout=20).text
+            status = 0 if text and not client.is_connected else 2
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    client.send_audio(SECOND * 3)
+    client.stop_session()
+    assert client.transcript.text
+
+
+def test_without_epoll_as_under_gevent_each_connection_has_its_thread(
+    all_shared, serve, client_of, monkeypatch
+) -> None:
+    monkeypatch.delattr(select, "epoll")
+    client = started(client_of(serve()))
+    assert shared._own == 1
+    assert SHARED not in readers()
+    client.stop_session()
+
+
+def test_without_a_descriptor_for_it_a_session_ends_with_that_reason(all_shared, monkeypatch) -> None:
+    def pipe() -> tuple[int, int]:
+        raise OSError(24, "Too many open files")
+
+    with LocalServer() as server, Client(url=server.url) as client:
+        with monkeypatch.context() as patch, pytest.raises(ConnectionError) as caught:
+            patch.setattr(os, "pipe", pipe)
+            started(client)
+        assert "Too many open files" in str(caught.value.__cause__)
+        started(client).stop_session()  # the next one tries again
+
+
+def test_a_seat_that_the_kernel_does_not_watch_ends_with_its_reason(all_shared, monkeypatch) -> None:
+    class Full:
+        def __init__(self) -> None:
+            self._poll = epoll()
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._poll, name)
+
+        def register(self, descriptor: int, events: int) -> None:
+            if watched:
+                raise OSError(28, "No space left on device")
+            watched.append(descriptor)
+            self._poll.register(descriptor, events)
+
+    epoll = select.epoll
+    watched: list[int] = []
+    monkeypatch.setattr(select, "epoll", Full)
+    with LocalServer() as server, Client(url=server.url) as client, pytest.raises(ConnectionError):
+        started(client)
