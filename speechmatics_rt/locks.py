@@ -8,6 +8,8 @@
 * Ctrl-C between two instructions leaves no lock held: locks are taken by ``with``. In Python 3.9 alone a
   signal may come between the end of the block and the release (once in 3,000 interrupts), and
   :func:`let_go` is what mends that.
+* ``importing`` is held while a package is **imported late**, and a fork waits for it: a child that began in
+  the middle of another thread's import would wait for the end of that for ever.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import weakref
 from collections import deque
 from typing import Any, Callable, Optional
 
-__all__ = ["SLICE", "Latch", "is_mine", "let_go", "new_lock", "wait_for", "wait_on"]
+__all__ = ["SLICE", "Latch", "importing", "is_mine", "let_go", "new_lock", "wait_for", "wait_on"]
 
 # Seconds of one wait. On Windows a waiting lock is deaf to Ctrl-C; elsewhere nobody waits for so long, but
 # without any timeout a wait overflows.
@@ -71,8 +73,10 @@ def _renew() -> None:
             lock._at_fork_reinit()  # as threading and logging do with theirs
 
 
+importing = new_lock()
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew)
+    os.register_at_fork(before=importing.acquire, after_in_parent=importing.release, after_in_child=_renew)
 
 
 def wait_on(lock: Any, seconds: float) -> bool:

@@ -6,6 +6,8 @@ import ast
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +32,7 @@ MAKERS = {
 
 # Made by new_lock(): free after a fork, and a signal handler gets in on the thread that holds it. Then ...
 LOCKS = {
+    "locks importing": "an import of the handler comes in the middle of another one, as imports do",
     "network.monitor Monitor.lock": "stats() reads, close() shuts the socket, what sends or waits is refused",
     "network.duplex DuplexSocket._lock": "taken under Monitor.lock alone, so that answers",
     "network.duplex _context_lock": "another client's start in a handler builds the context twice",
@@ -243,12 +246,14 @@ def test_a_forked_child_finds_every_lock_free_and_may_start_a_session(everything
     client, _ = everything
     held, over = threading.Event(), threading.Event()
 
+    all_but_one = [lock for lock in all_locks() if lock is not locks.importing]  # for which a fork waits
+
     def hold() -> None:
-        for lock in all_locks():
+        for lock in all_but_one:
             lock.acquire()
         held.set()
         over.wait(30)
-        for lock in all_locks():
+        for lock in all_but_one:
             locks.let_go(lock)
 
     holder = threading.Thread(target=hold)
@@ -276,3 +281,32 @@ def test_a_forked_child_finds_every_lock_free_and_may_start_a_session(everything
     client.send_audio(bytes(32000))
     client.stop_session()
     assert client.transcript.text
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_fork_waits_for_a_late_import_so_that_the_child_can_have_it_too(tmp_path: Path) -> None:
+    (tmp_path / "slowly.py").write_text("import time\nbegun.set()\ntime.sleep(0.3)\n")
+    program = f"""
+import builtins, os, sys, threading
+from speechmatics_rt.locks import importing
+sys.path.insert(0, {str(tmp_path)!r})
+builtins.begun = threading.Event()
+
+def late():
+    with importing:
+        import slowly
+
+thread = threading.Thread(target=late)
+thread.start()
+begun.wait()
+child = os.fork()
+if child == 0:
+    import slowly
+    os._exit(7)
+thread.join()
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert done.stdout.strip() == "7"

@@ -22,7 +22,7 @@ from ..exceptions import (
     TimeoutError,
     without_frames,
 )
-from ..locks import new_lock
+from ..locks import importing, new_lock
 from .base import KEY_VARIABLE, AuthBase, checked_key, key_from_environment
 
 if TYPE_CHECKING:
@@ -279,8 +279,9 @@ class _KeyRequest(NamedTuple):
 
     def _ask(self) -> _Token:
         try:
-            import jwt
-            import requests
+            with importing:
+                import jwt
+                import requests
         except ImportError as exc:
             raise ConfigurationError(
                 f"JWTAuth needs the package {exc.name}: pip install 'speechmatics-rt-sync[jwt]'"

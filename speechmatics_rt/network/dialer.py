@@ -31,6 +31,7 @@ from ..config import (
 )
 from ..deadline import OverdueError, call_until
 from ..exceptions import ConfigurationError, ConnectionError, ProtocolError, SpeechmaticsError, TimeoutError
+from ..locks import importing
 from .duplex import DuplexSocket, connect_tls, shared_context, wait_ready
 from .upgrade import BorrowedSocket, UpgradeSocket, refusal
 
@@ -352,7 +353,8 @@ class _Forward(NamedTuple):
 
 
 def _websocket() -> Any:
-    import websocket
+    with importing:
+        import websocket
 
     if not hasattr(websocket, "create_connection"):
         raise ConfigurationError(

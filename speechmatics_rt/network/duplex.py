@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Optional
 
-from ..locks import new_lock
+from ..locks import importing, new_lock
 
 if TYPE_CHECKING:
     import ssl  # at run time only where TLS is spoken: it takes longer to import than the rest of us
@@ -347,7 +347,8 @@ def shared_context() -> ssl.SSLContext:
     global _context  # noqa: PLW0603  # one per process is the point
     with _context_lock:
         if _context is None:
-            import ssl
+            with importing:
+                import ssl
 
             from .trust import trust_environment
 

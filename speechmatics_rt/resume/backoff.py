@@ -44,7 +44,7 @@ class Outage:
     def pause(self, error: SpeechmaticsError, jitter: float) -> float:
         """Return how long to wait after ``error``, ``jitter`` being random, 0 to 1; at least as asked."""
         policy = self._policy
-        longest: float = min(policy.max_delay, policy.min_delay * 2 ** min(self.attempts, 60))
+        longest: float = min(policy.max_delay, policy.min_delay * 2 ** min(self.attempts + 1, 60))
         status = getattr(error, "status", None)
         asked = policy.busy_delay if error.retry_after is not None or status in _FULL else 0.0
         if status is not None:  # the server's own word; without a status it is the documentation's
