@@ -145,7 +145,7 @@ def test_every_example_has_a_test() -> None:
     tests = [Path(__file__), *here.glob("e2e/test_*.py")]
     tested = {name for path in tests for name in re.findall(r'"(\w+\.py)"', path.read_text(encoding="utf-8"))}
     assert tested & SCRIPTS == SCRIPTS
-    assert tested <= SCRIPTS | {"manage.py"}
+    assert tested <= {path.name for path in EXAMPLES.rglob("*.py")}
 
 
 def test_every_example_says_first_what_it_is_and_how_it_is_run() -> None:

@@ -78,6 +78,7 @@ class _AsyncBase(AsyncAsking, AsyncEmitter):
             conn_config: Timeouts, limits, TLS and proxy.
             resume: Go on over a new connection when one is lost: True, or a :class:`ResumePolicy`.
             sdk_identifier: What to say as ``sm-sdk`` in the URL's query.
+            app: What to say as ``sm-app``: your application, in the service's figures of usage.
             keep_transcript: How many seconds of the transcript to keep, the latest; None keeps all.
             handler_errors: ``"log"`` an exception of a handler, or ``"raise"`` it.
         """

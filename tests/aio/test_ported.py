@@ -44,6 +44,8 @@ def test_what_is_no_face_of_asyncio_is_the_same_thing_by_both_imports() -> None:
         "MultiChannelClient",
         "MessageStream",
         "UtteranceStream",
+        "Recorder",
+        *("transcribe_many", "Outcome", "Outcomes", "Progress", "Running"),
     }
 
 
