@@ -276,9 +276,7 @@ class _SharedReader:
             return True
 
 
-_lock = (
-    new_lock()
-)  # guards the count, which reader there is, its pipe, and who joins it; nothing else is done
+_lock = new_lock()  # guards the count, which reader there is, its pipe, and who joins it; no more is done
 _own = 0
 _shared: Optional[_SharedReader] = None
 
