@@ -44,6 +44,11 @@ def pytest_configure() -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Run twice as many tests at a time as there are cores: they wait about as long as they work."""
+    return 2 * (os.cpu_count() or 1)
+
+
 def pytest_collection_finish() -> None:
     """Keep what was imported and collected out of all later collections of garbage: it stays to the end."""
     gc.collect()

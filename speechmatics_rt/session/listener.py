@@ -46,7 +46,6 @@ class Listener:
         try:
             arrived = connection.receive()
             while arrived and self._deliver(arrived):
-                self.begun.set()
                 arrived = connection.receive()
         except SpeechmaticsError as exc:
             failure = exc
@@ -69,8 +68,11 @@ class Listener:
             return False
         while (item := arrived.take(emitter._wants)) is not None:
             session.check_closed()
+            starts = item.message is not None and item.message["message"] == "RecognitionStarted"
             try:
                 session.deliver(item.message, emitter, item.seen)
             except Exception as exc:  # noqa: BLE001  # handler_errors="raise": stop_session() raises it
                 session.handler_failed(exc)
+            if starts:  # at once: what comes in the same breath may have handlers that take long
+                self.begun.set()
         return True

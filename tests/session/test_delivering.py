@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -125,3 +126,14 @@ def test_a_start_and_an_end_that_come_in_one_piece_are_both_delivered(serve, cli
             client.stop_session()
         assert seen[-1] == "Error"
         assert "RecognitionStarted" in seen
+
+
+def test_a_handler_of_what_comes_with_the_start_does_not_hold_it_up(serve, client_of) -> None:
+    let_go = threading.Event()
+    with client_of(serve(faults=[Fault.flood(count=5)])) as client:
+        client.on("AddTranscript", lambda message: let_go.wait(25))
+        began = time.monotonic()
+        client.start_session(audio_format=PCM)
+        assert time.monotonic() - began < 10
+        let_go.set()
+        client.stop_session()
