@@ -260,9 +260,15 @@ class _AsyncBase(AsyncAsking, AsyncEmitter):
             results.clear()
 
     async def _send_audio(self, payload: _Payload, channel: Optional[str] = None) -> None:
-        session = self._behind._running()
+        session, dispatcher = self._behind._running(), self._dispatcher
         waiting = self._turn is not None and self._turn.locked()
-        if not waiting and session.send_audio(payload, channel=channel, wait=False):
+        try:
+            sent = not waiting and session.send_audio(payload, channel=channel, wait=False)
+        except SpeechmaticsError as exc:
+            if dispatcher is not None and not dispatcher.runs_on(asyncio.current_task()):
+                await in_thread(session.hear_out, exc)
+            raise
+        if sent:
             await asyncio.sleep(0)  # who sends in a loop must not keep the event loop to itself
         else:
             await self._in_turn(session.send_audio, payload, channel=channel)

@@ -138,7 +138,7 @@ class Session:
             sent = self.connection.send_audio(payload, channel=channel, seconds=seconds, wait=wait)
         except SpeechmaticsError as exc:
             if wait:  # an event loop must not stand still
-                self._hear_out(exc)
+                self.hear_out(exc)
             self._raise_unsent(exc)
         if sent:
             self._sent(payload, channel, seconds)
@@ -163,7 +163,7 @@ class Session:
             if self._recording is not None:
                 self._recording.sent(message)
         except SpeechmaticsError as exc:
-            self._hear_out(exc)
+            self.hear_out(exc)
             self._raise_unsent(exc)
 
     def _raise_unsent(self, error: SpeechmaticsError) -> NoReturn:
@@ -172,7 +172,7 @@ class Session:
             raise self.annotate(NotRunningError(error.text)) from error.__cause__
         raise self.annotate(error)
 
-    def _hear_out(self, error: SpeechmaticsError) -> None:
+    def hear_out(self, error: SpeechmaticsError) -> None:
         """Let the listener take in what came before the end, so that its error carries all that was heard.
 
         A handler that takes long is not waited for: ``_GRACE`` seconds, and only by another thread.

@@ -89,7 +89,7 @@ class Row:
     resumed: Expected
     limits: Mapping[str, Any] = field(default_factory=dict)  # of ConnectionConfig, beside the usual ones
     tls: tuple[bool, ...] = (False, True)
-    ways: tuple[str, ...] = ("transcribe", "stream", "by hand", "channels", "asyncio")
+    ways: tuple[str, ...] = ("transcribe", "stream", "by hand", "channels", "asyncio", "asyncio by hand")
 
 
 @dataclass
@@ -493,9 +493,23 @@ def by_asyncio(client: AsyncClient) -> Transcript:
     return asyncio.run(main())
 
 
+def by_hand_in_asyncio(client: AsyncClient) -> Transcript:
+    async def main() -> Transcript:
+        try:
+            await client.start_session(audio_format=FORMAT, transcription_config=CONFIG)
+            for chunk in CHUNKS:
+                await client.send_audio(chunk)
+            await client.stop_session()
+            return client.transcript
+        finally:
+            await client.close()
+
+    return asyncio.run(main())
+
+
 CONFIG = TranscriptionConfig(language="en", max_delay=1.0)
 CHANNELS: dict[str, tuple[Optional[str], ...]] = {
-    **dict.fromkeys(("transcribe", "stream", "by hand", "asyncio"), (None,)),
+    **dict.fromkeys(("transcribe", "stream", "by hand", "asyncio", "asyncio by hand"), (None,)),
     "channels": ("agent", "caller"),
 }
 WAYS: dict[str, tuple[type, Callable[[Any], Transcript]]] = {
@@ -504,6 +518,7 @@ WAYS: dict[str, tuple[type, Callable[[Any], Transcript]]] = {
     "by hand": (Client, by_hand),
     "channels": (MultiChannelClient, by_channels),
     "asyncio": (AsyncClient, by_asyncio),
+    "asyncio by hand": (AsyncClient, by_hand_in_asyncio),
 }
 
 
@@ -608,7 +623,7 @@ def left_behind(opened: int) -> list[str]:
 
 
 def combinations(row: Row) -> list[dict[str, Any]]:
-    """Every way to use a session under a row's faults: five ways, ws and wss, with and without ``resume``."""
+    """Every way to use a session under a row's faults: six ways, ws and wss, with and without ``resume``."""
     return [
         {"way": way, "resume": resume, "tls": tls}
         for way in row.ways
