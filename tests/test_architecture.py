@@ -328,3 +328,16 @@ def test_contributing_draws_the_plan_from_the_top_down() -> None:
     for room, below in HOUSE.items():
         for other in below - {"local"} if room != "local" else ():
             assert rooms.index(other) >= rooms.index(room), f"{other} is drawn above {room}"
+
+
+def test_contributing_names_tests_that_exist_for_each_threat() -> None:
+    tests = Path(__file__).parent
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(test_\w+)`", text.split("## Security")[1].split("## How to add")[0]))
+    there = {
+        name
+        for path in tests.rglob("test_*.py")
+        for name in re.findall(r"^(?:async )?def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert named - there == set()
+    assert len(named) > 15

@@ -14,7 +14,7 @@ from typing import Optional
 
 from ..exceptions import ConfigurationError, SpeechmaticsError
 from .options import PROG, ExitCode, parse
-from .shell import in_shell_words
+from .shell import harmless, in_shell_words
 from .streams import Stream, fill_closed, standard_error, standard_output
 
 __all__ = ["ExitCode", "main"]
@@ -86,15 +86,15 @@ def _command(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitCod
 def _complain(err: Stream, error: Exception, text: str, verbose: int) -> None:
     """Say an error in one line; with ``-vv`` where it came from, first."""
     if verbose > 1:
-        err.write("".join(traceback.format_exception(type(error), error, error.__traceback__)))
-    err.write(f"{PROG}: error: {in_shell_words(text)}\n")
+        err.write(harmless("".join(traceback.format_exception(type(error), error, error.__traceback__))))
+    err.write(f"{PROG}: error: {harmless(in_shell_words(text))}\n")
 
 
 class _Told(logging.Formatter):
     """Warnings are for who sits at the shell; what ``-v`` shows besides is for who wrote the program."""
 
     def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
+        text = harmless(super().format(record))
         return in_shell_words(text) if record.levelno >= logging.WARNING and not record.exc_info else text
 
 

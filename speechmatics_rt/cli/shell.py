@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Callable, Union
 
-__all__ = ["in_shell_words", "of_option"]
+__all__ = ["harmless", "in_shell_words", "of_option"]
 
 _STEREO = (
     "add --split agent,caller (or whatever its channels are called) to transcribe each by itself, or --mix "
@@ -79,3 +79,16 @@ def of_option(text: str, options: Mapping[str, str], otherwise: str) -> str:
 
 def _snake(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but the tab and the end of a line
+
+
+def harmless(text: str) -> str:
+    """Take out what would command a terminal: words, labels and reasons are the server's, and not ours.
+
+    Example:
+        >>> harmless("It \\x1b]0;rained\\x07 in Bergen")
+        'It �]0;rained� in Bergen'
+    """
+    return _CONTROL.sub("\ufffd", text)

@@ -20,7 +20,7 @@ from typing import Optional, TextIO, Union
 
 from .options import PROG
 from .outputs.flow import GREY, Token
-from .shell import in_shell_words
+from .shell import harmless, in_shell_words
 from .streams import Stream
 
 __all__ = [
@@ -173,10 +173,8 @@ def below(partial: str, rows: Sequence[Row], *, column: int, columns: int, colou
 
 
 def _painted(row: Row, colour: bool) -> str:
-    return "".join(
-        f"\x1b[{token.style}m{token.text}\x1b[0m" if colour and token.style and token.text else token.text
-        for token in row
-    )
+    pieces = [(harmless(token.text), token.style) for token in row]
+    return "".join(f"\x1b[{how}m{text}\x1b[0m" if colour and how and text else text for text, how in pieces)
 
 
 def _wrapped(text: str, column: int, columns: int) -> list[str]:
