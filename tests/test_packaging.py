@@ -64,10 +64,13 @@ def new_environment(folder: Path, *packages: object) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from the source archive, built from a copy of this tree."""
+    """The wheel, built from the source archive, built from a copy of this tree: of what git knows of it."""
     folder = tmp_path_factory.mktemp("build")
     unwanted = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__")
     shutil.copytree(ROOT, folder / "tree", ignore=unwanted)
+    git = ("git", "-C", folder / "tree", "-c", "user.name=Nobody", "-c", "user.email=nobody@example.com")
+    for command in (("init", "-q"), ("add", "-A"), ("commit", "-q", "-m", "All of it")):
+        run(*git, *command)
     python = new_environment(folder / "venv", "build")
     run(python, "-m", "build", "--outdir", folder / "dist", folder / "tree")
     assert len(list((folder / "dist").glob(f"*{__version__}.tar.gz"))) == 1
