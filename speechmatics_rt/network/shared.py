@@ -25,6 +25,8 @@ from .reader import Turn
 __all__ = ["OWN", "Read", "Seat", "has_shared_reader", "own_reader_begins", "own_reader_ends"]
 
 OWN = 8  # so few are not felt yet
+_kernel: Any = select  # what not all systems have is typed for some alone
+_system: Any = os
 
 
 class Read(Protocol):
@@ -179,11 +181,11 @@ class _SharedReader:
         """Get what it sleeps on, with the lock held; return why that can't be had, and then be no more."""
         global _shared  # noqa: PLW0603
         try:
-            self._poll = select.epoll()
+            self._poll = _kernel.epoll()
             pipe = os.pipe()
             for descriptor in pipe:
-                os.set_blocking(descriptor, False)
-            self._poll.register(pipe[0], select.EPOLLIN)
+                _system.set_blocking(descriptor, False)
+            self._poll.register(pipe[0], _kernel.EPOLLIN)
             self._pipe = pipe
         except OSError as exc:  # out of descriptors
             _shared = None
@@ -216,13 +218,13 @@ class _SharedReader:
                 seat.leave(began=False)
                 continue
             self._seats[seat.descriptor] = seat
-            if self._watch(seat, select.EPOLLIN):
+            if self._watch(seat, _kernel.EPOLLIN):
                 turns.append(seat)
         while self.recalled:
             seat = self.recalled.popleft()
             if seat.paused:
                 seat.paused = False
-                if self._watch(seat, select.EPOLLIN):
+                if self._watch(seat, _kernel.EPOLLIN):
                     turns.append(seat)
         return turns
 
@@ -238,7 +240,7 @@ class _SharedReader:
             if not seat.read.read_pauses(seat):
                 seat.release()
         else:
-            self._watch(seat, select.EPOLLIN | (select.EPOLLOUT if turn is Turn.ROOM else 0))
+            self._watch(seat, _kernel.EPOLLIN | (_kernel.EPOLLOUT if turn is Turn.ROOM else 0))
         return turn is Turn.MORE
 
     def _watch(self, seat: Seat, events: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Optional
@@ -139,18 +140,17 @@ class Manifest:
         self.known[entry.source] = entry
 
     def _lock(self) -> None:
-        try:
+        if sys.platform != "win32":  # which has none
             import fcntl
-        except ImportError:
-            return  # Windows has none
-        try:
-            fcntl.flock(self._file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigurationError(
-                f"another run is writing {self.path!r}; wait for it, or give another --output"
-            ) from None
-        except OSError:
-            pass  # a file system that knows no locks
+
+            try:
+                fcntl.flock(self._file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ConfigurationError(
+                    f"another run is writing {self.path!r}; wait for it, or give another --output"
+                ) from None
+            except OSError:
+                pass  # a file system that knows no locks
 
     def _read(self) -> None:
         self._file.seek(0)
