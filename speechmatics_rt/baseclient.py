@@ -132,7 +132,7 @@ class BaseClient(Asking, EventEmitter):
             TranscriptionError: It refused the configuration.
         """
         self._prepare()
-        self._open(SessionRequest.of(options, SessionOptions), self._listen)
+        self._open(SessionRequest.of(options, SessionOptions), lambda session: None)
 
     def stop_session(self, *, timeout: Optional[float] = None) -> None:
         """Say that all audio is sent, wait for the rest of the transcript and for all handlers, then close.
@@ -423,9 +423,6 @@ class BaseClient(Asking, EventEmitter):
     def _listener(self, session: Session) -> Optional[Listener]:
         """Make what delivers on a thread of ours."""
         return Listener(session, self)
-
-    def _listen(self, session: Session) -> None:
-        """Go on once a session has started that a :class:`Listener` delivers."""
 
     def _tell_late(self, session: Session) -> None:
         """Tell of the end of a session that nobody delivers any more."""

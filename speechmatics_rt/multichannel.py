@@ -60,7 +60,7 @@ class MultiChannelClient(BaseClient):
         """
         self._prepare()
         labels = labels_of(channels, "channels")
-        self._open(SessionRequest.of(options, SessionOptions, labels), self._listen)
+        self._open(SessionRequest.of(options, SessionOptions, labels), lambda session: None)
 
     @spelled_out
     def transcribe(self, sources: Mapping[str, Source], **options: Unpack[SourceOptions]) -> Transcript:

@@ -18,7 +18,7 @@ class Unread:
     __slots__ = ("_broken",)
 
     def __init__(self) -> None:
-        self._broken: set[bytes] = set()  # each counts once, however often it is read
+        self._broken: set[int] = set()  # hashes: each counts once, however often it is read, and none is kept
 
     @property
     def skipped(self) -> int:
@@ -28,5 +28,5 @@ class Unread:
     def results(self, payload: bytes) -> list[Any]:
         results = results_in(payload)
         if results is None:
-            self._broken.add(payload)
+            self._broken.add(hash(payload))
         return results or []
