@@ -24,8 +24,9 @@ REDIS = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0")
 LOCAL = None if os.environ.get("SPEECHMATICS_API_KEY") else "ws://127.0.0.1:9000/v2"
 URL = os.environ.get("SPEECHMATICS_RT_URL") or LOCAL
 SESSIONS = int(os.environ.get("SESSIONS", "4"))  # at once, over all workers of all machines: your quota
-LONGEST = int(os.environ.get("LONGEST", "3600"))  # seconds that one recording may take
+LONGEST = int(os.environ.get("LONGEST", "3600"))  # seconds that one recording may take, its wait for a slot included
 HELD = 30.0  # seconds until the slot of a worker that died is free
+PATIENCE = min(60.0, LONGEST / 2)  # seconds that a task waits for a slot before it queues again
 TRIES = 6
 
 app = Celery("celery_many", broker=REDIS, backend=REDIS)
@@ -47,12 +48,18 @@ class Slot:
     def __init__(self) -> None:
         self._locks = [Lock(redis, f"speechmatics-slot-{n}", timeout=HELD) for n in range(SESSIONS)]
         random.shuffle(self._locks)  # or all would ask for the first one first
-        self._renewed = time.monotonic()
+        self._lock: Lock | None = None
 
-    def take(self) -> bool:
-        """Take one that is free; False if there is none."""
-        self._lock = next((lock for lock in self._locks if lock.acquire(blocking=False)), None)
-        return self._lock is not None
+    def take(self, timeout: float) -> bool:
+        """Take one as soon as one is free; False if none is within ``timeout`` seconds."""
+        deadline = time.monotonic() + timeout
+        while (lock := next((lock for lock in self._locks if lock.acquire(blocking=False)), None)) is None:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(random.uniform(0.1, 0.4))  # a lock that expires rings nobody
+        self._lock = lock
+        self._renewed = time.monotonic()
+        return True
 
     def renew(self) -> None:
         """Keep it, now and then; raises LockError if it has expired."""
@@ -72,8 +79,10 @@ class Slot:
 def transcribe(task: Any, recording: str, target: str, tries: int = 1) -> dict[str, Any]:
     """Transcribe one recording into a file; done twice it does no harm."""
     slot = Slot()
-    if not slot.take():  # not a failure: whoever waits gives his process to others meanwhile
-        raise task.retry(countdown=random.uniform(0.5, 2))
+    # It waits in its process. Sent back with a countdown it would lie with whichever worker takes it, which may
+    # be one that is busy for an hour, while another has nothing to do.
+    if not slot.take(PATIENCE):
+        raise task.retry(countdown=0)  # not a failure; and its time limit begins anew
     try:
         text, seconds = session(task, recording, slot)
     except SpeechmaticsError as error:

@@ -101,7 +101,7 @@ def test_recordings_are_transcribed_once_each_within_the_limit_though_a_worker_i
 ) -> None:
     calls, out = tmp_path / "calls", tmp_path / "out"
     spoken = scripted(calls, 60)
-    # Three that follow one another hold all there may be: of four processes, two have at least one of them.
+    # Three that follow one another hold all there may be: of two workers, each has at least one of them.
     held = range(20, 23)
     faults = [Fault.error("job_error", after_seconds=1, sessions=[5]), Fault.late_end(30, sessions=held)]
     with (
