@@ -76,7 +76,10 @@ def channel_of(message: Mapping[str, Any]) -> Optional[str]:
 
 def span(item: Mapping[str, Any]) -> tuple[float, float]:
     """Give the start and the end of a result, in seconds of audio; the end is never before the start."""
-    start, end = time_of(item.get("start_time")), time_of(item.get("end_time"))
+    start, end = item.get("start_time"), item.get("end_time")
+    if type(start) is float and type(end) is float and 0.0 <= start <= end < _LONGEST:
+        return start, end  # as nearly always
+    start, end = time_of(start), time_of(end)
     return start, max(start, end)
 
 

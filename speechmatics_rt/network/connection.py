@@ -267,11 +267,11 @@ class Connection(Link):
             with self._lock:
                 self._protocol.delivered()
                 if self._protocol.has_messages:
-                    payloads = self._protocol.take()
+                    arrived = self._protocol.take()
                     self._monitor.notify()
                     self._lead.deliver()
                     # What is logged is decoded.
-                    return Messages(payloads, self.decode, whole=wire.isEnabledFor(logging.DEBUG))
+                    return Messages(arrived, self.decode, whole=wire.isEnabledFor(logging.DEBUG))
                 self._monitor.notify()
                 if self._protocol.outcome is not None:
                     if self._protocol.outcome.normal:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Callable, NamedTuple, Optional, Protocol, Union
 
 from ..exceptions import SpeechmaticsError
-from ..protocol import Glance, Payload, codec, glance
+from ..protocol import Glance, Incoming, Payload, glance, seen_in
 from ..stats import SessionStats
 from .wakeup import WakeUp
 
@@ -15,7 +15,7 @@ __all__ = ["Arrived", "Link", "Messages"]
 
 
 class Arrived(NamedTuple):
-    """A message: decoded, or only glanced at."""
+    """A message: decoded, if somebody wants it; and what is seen of a transcript that came as it is."""
 
     message: Optional[dict[str, Any]]
     seen: Optional[Glance]
@@ -28,22 +28,22 @@ class Messages(Iterator[dict[str, Any]]):
     take the next one. Iterated, all are decoded; :meth:`take` leaves what nobody wants as it came.
 
     Args:
-        whole: All have to be decoded, wanted or not.
+        whole: All have to be decoded, wanted or not; what they say may not be what came.
 
     Attributes:
-        payloads: Those that nobody has taken.
+        waiting: Those that nobody has taken.
     """
 
-    __slots__ = ("_decode", "_whole", "payloads")
+    __slots__ = ("_decode", "_whole", "waiting")
 
     def __init__(
         self,
-        payloads: Iterable[Payload],
+        arrived: Iterable[Incoming],
         decode: Callable[[Payload], Optional[dict[str, Any]]],
         *,
         whole: bool = True,
     ) -> None:
-        self.payloads = deque(payloads)
+        self.waiting = deque(arrived)
         self._decode = decode
         self._whole = whole
 
@@ -53,9 +53,9 @@ class Messages(Iterator[dict[str, Any]]):
         Raises:
             ProtocolError: It can't be decoded at all; the session has failed with this.
         """
-        while self.payloads:
+        while self.waiting:
             try:
-                payload = self.payloads.popleft()
+                payload = self.waiting.popleft().payload
             except IndexError:  # another thread has taken the last one
                 break
             message = self._decode(payload)
@@ -69,19 +69,19 @@ class Messages(Iterator[dict[str, Any]]):
         Raises:
             ProtocolError: It can't be decoded at all; the session has failed with this.
         """
-        while self.payloads:
+        while self.waiting:
             try:
-                payload = self.payloads.popleft()
+                known, payload, _ = self.waiting.popleft()
             except IndexError:  # another thread has taken the last one
                 break
-            if not self._whole and type(payload) is bytes:
-                kind = codec.peek(payload)
-                seen = glance(payload) if kind is not None and not wants(kind) else None
+            as_it_came = not self._whole and type(payload) is bytes
+            if as_it_came and not wants(known["message"]):
+                seen = glance(payload)  # type: ignore[arg-type]
                 if seen is not None:
                     return Arrived(None, seen)
             message = self._decode(payload)
             if message is not None:
-                return Arrived(message, None)
+                return Arrived(message, seen_in(message, payload) if as_it_came else None)  # type: ignore[arg-type]
         return None
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from . import codec, frames
 from .client import ACKNOWLEDGEMENTS, ClientProtocol, Incoming, Outcome, Payload
-from .glance import Glance, glance, results_in
+from .glance import Glance, glance, results_in, seen_in
 from .state import Phase, ProtocolState, Role
 
 __all__ = [
@@ -27,4 +27,5 @@ __all__ = [
     "frames",
     "glance",
     "results_in",
+    "seen_in",
 ]

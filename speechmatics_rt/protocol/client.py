@@ -46,6 +46,11 @@ class Incoming(NamedTuple):
     payload: Payload
     size: int
 
+    @classmethod
+    def of(cls, message: dict[str, Any]) -> Incoming:
+        """Give a message that no server has sent, or not now."""
+        return cls(message, message, 0)
+
 
 class Outcome(NamedTuple):
     """How it ended, once and for all: what every later call raises, and where that came from."""
@@ -95,7 +100,7 @@ class ClientProtocol:
         self._paused_at = now  # when we were last seen not to read
         self._phase_at = now
         self._limited = False  # the server stopped listening by itself (duration_limit_exceeded)
-        self._inbox: list[Payload] = []
+        self._inbox: list[Incoming] = []
         self._inbox_bytes = 0
         self._taken = 0  # messages in the receiver's hands, until it comes for the next
 
@@ -196,11 +201,12 @@ class ClientProtocol:
         unacknowledged = self.window.frames
         self.keepalive.received(now)
         try:
-            for known, payload, size in messages:
+            for incoming in messages:
+                known, _, size = incoming
                 kind = known["message"]
                 if not self._receive_one(known, now) or (kind in ACKNOWLEDGEMENTS and not wants(kind)):
                     continue
-                self._inbox.append(payload)
+                self._inbox.append(incoming)
                 self._inbox_bytes += size
                 self.news = True
         finally:
@@ -267,7 +273,7 @@ class ClientProtocol:
     def has_messages(self) -> bool:
         return bool(self._inbox)
 
-    def take(self) -> list[Payload]:
+    def take(self) -> list[Incoming]:
         """Give all that has arrived; it counts as undelivered until the receiver comes again."""
         self.room |= self.flooded
         batch, self._inbox = self._inbox, []

@@ -1,4 +1,4 @@
-"""What a transcript is about, seen without decoding it, so that one nobody listens to never is.
+"""What a transcript is about: seen without decoding it, so that one nobody listens to never is, or with it.
 
 A decoded transcript costs more than all else that is done for it. But a session needs only two times of it,
 and who asks for the text may decode it then. So only what is laid out as the service lays it out is looked
@@ -8,11 +8,13 @@ at like this, and nothing that could end a session or mean something else; the r
 from __future__ import annotations
 
 import re
-from typing import NamedTuple, Optional
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Optional
 
+from ..messages import channel_of, last_end, text_of, times_of
 from . import codec
 
-__all__ = ["Glance", "glance", "results_in"]
+__all__ = ["Glance", "glance", "results_in", "seen_in"]
 
 _LONGEST = 4096  # bytes; so no number in it has more digits than Python reads
 _DEEPEST = 200  # brackets of each kind; so none is nested deeper than Python reads
@@ -35,7 +37,7 @@ _TAIL = re.compile(
 
 
 class Glance(NamedTuple):
-    """A message of speech that is not decoded.
+    """What is to be known of a message of speech, decoded or not.
 
     Attributes:
         kind: Its name.
@@ -43,6 +45,8 @@ class Glance(NamedTuple):
         empty: Whether it has no results.
         last_end: When its last word ends, in seconds of audio; 0 without any.
         end_time: Up to where it is about the audio.
+        channel: The channel it is about, as today's servers say it.
+        label: The channel it is about, as older servers say it, too.
     """
 
     kind: str
@@ -50,6 +54,8 @@ class Glance(NamedTuple):
     empty: bool = True
     last_end: float = 0.0
     end_time: float = 0.0
+    channel: Optional[str] = None
+    label: Optional[str] = None
 
 
 def glance(payload: bytes) -> Optional[Glance]:
@@ -83,6 +89,28 @@ def glance(payload: bytes) -> Optional[Glance]:
         return Glance(kind, payload, True, 0.0, end_time)
     last = _END.match(payload, max(0, payload.rfind(b'"end_time"', 0, bracket)))
     return Glance(kind, payload, False, float(last.group(1)), end_time) if last is not None else None
+
+
+def seen_in(message: Mapping[str, Any], payload: bytes) -> Optional[Glance]:
+    """Tell what a transcript is about that has been decoded; None if it is none.
+
+    Example:
+        >>> seen_in({"message": "AddTranscript", "results": [], "metadata": {"end_time": 2.0}}, b"...")[2:5]
+        (True, 0.0, 2.0)
+    """
+    kind = message["message"]
+    if kind != "AddTranscript" and kind != "AddPartialTranscript":
+        return None
+    results = message.get("results")
+    return Glance(
+        kind,
+        payload,
+        not (results and isinstance(results, list)),
+        last_end(message),
+        times_of(message)[1],
+        text_of(message.get("channel")),
+        channel_of(message),
+    )
 
 
 def _is_harmless(payload: bytes) -> bool:

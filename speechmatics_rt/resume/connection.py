@@ -21,7 +21,7 @@ from ..exceptions import ConnectionError, SessionError, SpeechmaticsError, Timeo
 from ..locks import is_mine, new_lock
 from ..log import SessionLog
 from ..network import Connection, Link, Messages, WaitList, WakeUp
-from ..protocol import Payload, codec
+from ..protocol import Incoming, Payload, codec
 from ..stats import SessionStats
 from .attempt import Attempt
 from .backoff import Outage
@@ -107,7 +107,7 @@ class ResumingConnection(Link):
         try:
             return connection.start(message, deadline)
         except SpeechmaticsError as error:
-            received = Messages(connection.left_over().payloads, self._decode)
+            received = Messages(connection.left_over().waiting, self._decode)
             self._state.ahead += [LocalMessage(message) for message in received]
             self._lose(connection, error)
         while True:
@@ -260,7 +260,7 @@ class ResumingConnection(Link):
             with self._lock:
                 if state.ahead:
                     ahead, state.ahead = state.ahead, []
-                    return Messages(ahead, self._decode)
+                    return Messages(map(Incoming.of, ahead), self._decode)
                 if state.outcome is not None:  # nothing comes after it
                     if not state.outcome.normal:
                         state.raise_outcome()
@@ -286,7 +286,7 @@ class ResumingConnection(Link):
                     state.complete()
                     self._notify()
             else:
-                return Messages(arrived.payloads, self._decode) if arrived else arrived
+                return Messages(arrived.waiting, self._decode) if arrived else arrived
         return self._connection.receive()  # (): the verdict is its own
 
     def _decode(self, payload: Payload) -> Optional[dict[str, Any]]:
@@ -314,7 +314,7 @@ class ResumingConnection(Link):
     def left_over(self) -> Messages:
         with self._lock:
             ahead, self._state.ahead = self._state.ahead, []
-        return Messages([*ahead, *self._connection.left_over().payloads], self._decode)
+        return Messages([*map(Incoming.of, ahead), *self._connection.left_over().waiting], self._decode)
 
     def wake_on_arrival(self, wakeup: WakeUp) -> None:
         with self._lock:

@@ -14,7 +14,7 @@ from typing import Any, NoReturn, Optional
 
 from ..config import AudioFormat, ResumePolicy
 from ..exceptions import SessionError, SpeechmaticsError, TimeoutError, TranscriptionError, without_frames
-from ..protocol import Outcome, Payload
+from ..protocol import Outcome
 from ..stats import SessionStats
 from .backoff import Outage
 from .replay import Due, Replay
@@ -48,7 +48,7 @@ class ResumeState:
     def __init__(self, start: Mapping[str, Any], audio_format: AudioFormat, policy: ResumePolicy) -> None:
         self._policy = policy
         self.replay = Replay(start, _channels(start), audio_format, buffer_seconds=policy.buffer_seconds)
-        self.ahead: list[Payload] = []
+        self.ahead: list[LocalMessage] = []
         self.outage: Optional[Outage] = None
         self.recovering = self.news = self.room = self.stop = self.abandoned = False
         self.outcome: Optional[Outcome] = None

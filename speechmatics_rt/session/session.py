@@ -203,19 +203,27 @@ class Session:
 
     def take_in(self, message: Optional[dict[str, Any]], seen: Optional[Glance] = None) -> None:
         """Put one message, which the handlers are about to get, into the transcript and the figures."""
-        if seen is not None:  # nobody wants it now
-            self.transcript.add_unread(
-                seen.kind, seen.payload, self._read_late, empty=seen.empty, end_time=seen.end_time
+        if seen is not None:
+            kind, payload, empty, last_end, end_time, channel, label = seen
+            self.transcript.add_payload(
+                kind,
+                payload,
+                self._read_late,
+                empty=empty,
+                end_time=end_time,
+                channel=channel,
+                label=label,
             )
             with self._meter_lock:
-                self._meter.heard(seen.kind, None, seen.last_end, seen.end_time, time.monotonic())
+                self._meter.heard(kind, label, last_end, end_time, time.monotonic())
         elif message is not None:
-            if self._recording is not None:
-                self._recording.received(message)
             self.transcript.add(message)
-            self._complete |= message.get("message") == "EndOfTranscript"
+            self._complete |= message["message"] == "EndOfTranscript"
             with self._meter_lock:
                 self._meter.received(message, time.monotonic())
+        if message is not None:
+            if self._recording is not None:
+                self._recording.received(message)
             if message["message"] in _TURNS:
                 self._follow(message)
 

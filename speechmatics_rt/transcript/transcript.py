@@ -77,7 +77,7 @@ class Transcript:
         self._merged: Optional[tuple[dict[_Channel, Joiner], Merged]] = None
         # The results of each, and the time before which they are void since they became final.
         self._partials: dict[_Channel, tuple[_Packed, float]] = {}
-        self._read: Callable[[bytes], list[Any]] = lambda payload: []  # see add_unread()
+        self._read: Callable[[bytes], list[Any]] = lambda payload: []  # see add_payload()
         self._pack: dict[str, Any] = {}
         self._languages: dict[str, dict[str, Any]] = {}
         self._end_time = 0.0
@@ -102,10 +102,18 @@ class Transcript:
             with self._lock:
                 self._partials.clear()
 
-    def add_unread(
-        self, kind: str, payload: bytes, read: Callable[[bytes], list[Any]], *, empty: bool, end_time: float
+    def add_payload(
+        self,
+        kind: str,
+        payload: bytes,
+        read: Callable[[bytes], list[Any]],
+        *,
+        empty: bool,
+        end_time: float,
+        channel: Optional[str] = None,
+        label: Optional[str] = None,
     ) -> None:
-        """Take a transcript of a single channel that nobody has decoded, as it came.
+        """Take a transcript as it came: bytes, that handlers can't change, and nobody need have decoded.
 
         Args:
             kind: Its name.
@@ -113,13 +121,15 @@ class Transcript:
             read: Gives its results when text is asked for, under the lock: memory work only.
             empty: Whether it has none.
             end_time: Up to where it is about the audio, in seconds.
+            channel: The channel that the message names.
+            label: The channel that the message or its first result names.
         """
         self._read = read
         packed = (True, payload)
         if kind == "AddTranscript":
-            self._take_final(None, None, None if empty else packed, end_time)
+            self._take_final(channel, label, None if empty else packed, end_time)
         elif kind == "AddPartialTranscript":
-            self._take_partial(None, packed)
+            self._take_partial(label, packed)
 
     def _unpack(self, packed: _Packed) -> list[Any]:
         late, form = packed
