@@ -134,8 +134,9 @@ class EventEmitter:
 
     def _wants(self, name: str) -> bool:
         """Whether anybody listens to ``name``: what nobody wants need not be delivered."""
-        followed = name == "AddTranscript" and self._hears("Utterance")
-        return bool(self._any or self._handlers.get(name) or followed)
+        if self._any or self._handlers.get(name):
+            return True
+        return name == "AddTranscript" and self._hears("Utterance")
 
     def _hears(self, name: str) -> bool:
         """Whether a callback of its own is registered for ``name``."""

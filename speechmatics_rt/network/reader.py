@@ -149,16 +149,16 @@ class Reader:
         batch = _Batch([], None, None)
         failure: Optional[ProtocolError] = None
         for opcode, payload in events:
-            if opcode == frames.PING:
-                batch = batch._replace(ping=payload)
-            elif opcode == frames.CLOSE:
-                batch = batch._replace(close=frames.Close.parse(payload))
-            elif opcode != frames.PONG:
+            if opcode < frames.CLOSE:
                 try:
                     self._add(payload, batch.messages)
                 except ProtocolError as exc:
                     failure = exc  # raised below, when what came before it has been taken in
                     break
+            elif opcode == frames.PING:
+                batch = batch._replace(ping=payload)
+            elif opcode == frames.CLOSE:
+                batch = batch._replace(close=frames.Close.parse(payload))
         self._take_in(batch)
         if failure is not None:
             raise failure

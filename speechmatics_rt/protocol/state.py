@@ -232,6 +232,10 @@ class ProtocolState:
         return self.phase is Phase.DONE or self.phase is Phase.FAILED
 
     @property
+    def running(self) -> bool:
+        return self.phase is Phase.STREAMING or self.phase is Phase.DRAINING
+
+    @property
     def sent(self) -> int:
         """Audio frames said so far, over all channels."""
         return sum(count.sent for count in self.channels.values())
@@ -288,8 +292,7 @@ class ProtocolState:
         if self.over:
             return False
         kind = message["message"]
-        running = self.phase is Phase.STREAMING or self.phase is Phase.DRAINING
-        if kind == "AudioAdded" and self._single is not None and running:
+        if kind == "AudioAdded" and self._single is not None and self.running:
             _acknowledged(self, self._single)  # the hot path: one acknowledgement for each frame of audio
             return True
         table, unknown = self._theirs
