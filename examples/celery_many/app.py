@@ -24,7 +24,9 @@ REDIS = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0")
 LOCAL = None if os.environ.get("SPEECHMATICS_API_KEY") else "ws://127.0.0.1:9000/v2"
 URL = os.environ.get("SPEECHMATICS_RT_URL") or LOCAL
 SESSIONS = int(os.environ.get("SESSIONS", "4"))  # at once, over all workers of all machines: your quota
-LONGEST = int(os.environ.get("LONGEST", "3600"))  # seconds that one recording may take, its wait for a slot included
+LONGEST = int(
+    os.environ.get("LONGEST", "3600")
+)  # seconds that one recording may take, its wait for a slot included
 HELD = 30.0  # seconds until the slot of a worker that died is free
 PATIENCE = min(60.0, LONGEST / 2)  # seconds that a task waits for a slot before it queues again
 TRIES = 6
@@ -79,8 +81,8 @@ class Slot:
 def transcribe(task: Any, recording: str, target: str, tries: int = 1) -> dict[str, Any]:
     """Transcribe one recording into a file; done twice it does no harm."""
     slot = Slot()
-    # It waits in its process. Sent back with a countdown it would lie with whichever worker takes it, which may
-    # be one that is busy for an hour, while another has nothing to do.
+    # It waits in its process. Sent back with a countdown it would lie with whichever worker takes it, and
+    # that may be one that is busy for an hour, while another has nothing to do.
     if not slot.take(PATIENCE):
         raise task.retry(countdown=0)  # not a failure; and its time limit begins anew
     try:
