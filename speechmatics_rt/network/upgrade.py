@@ -22,6 +22,10 @@ __all__ = ["UpgradeSocket", "BorrowedSocket", "refusal"]
 _MOST_HEAD = 64 * 1024  # bytes of an answer's status line and headers
 _MOST_BODY = 8 * 1024  # bytes read of a refusal's body, for the reason in it
 _BODY_PATIENCE = 1.0  # s spent on that
+_OF_UPGRADE = {
+    *("upgrade", "connection"),
+    *("sec-websocket-accept", "sec-websocket-protocol", "sec-websocket-extensions"),
+}
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*")
 
 
@@ -74,8 +78,9 @@ class BorrowedSocket:
 class UpgradeSocket(BorrowedSocket):
     """A lent socket on which an HTTP answer comes: its head is read as one, and given out as one.
 
-    After the head it is at its end, so no library reads a body of any announced length; and the head that
-    is given out has no ``Set-Cookie``, which websocket-client would keep for the whole process.
+    After the head it is at its end, so no library reads a body of any announced length; and of the head
+    only what makes an upgrade is given out: no ``Set-Cookie``, which websocket-client would keep for the
+    whole process, and no more than needed, since that reads byte by byte, at 2 us each.
     """
 
     status = 0  # none yet
@@ -123,7 +128,7 @@ class UpgradeSocket(BorrowedSocket):
             name, _, value = line.partition(":")
             name, value = name.lower(), value.strip()
             self.headers[name] = f"{self.headers[name]}, {value}" if name in self.headers else value
-            if name != "set-cookie":
+            if name in _OF_UPGRADE:
                 kept.append(line)
         self._given_out = "\r\n".join([*kept, "", ""]).encode()
         self.status = int(status[1])

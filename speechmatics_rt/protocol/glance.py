@@ -99,7 +99,7 @@ def seen_in(message: Mapping[str, Any], payload: bytes) -> Optional[Glance]:
         (True, 0.0, 2.0)
     """
     kind = message["message"]
-    if kind != "AddTranscript" and kind != "AddPartialTranscript":
+    if kind not in ("AddTranscript", "AddPartialTranscript"):
         return None
     results = message.get("results")
     return Glance(

@@ -80,7 +80,9 @@ class Attempt:
     def _failed(self, connection: Optional[Connection], error: SpeechmaticsError) -> None:
         reasons = []
         if connection is not None:
-            left_over = [one.payload for one in connection.left_over().waiting if isinstance(one.payload, dict)]
+            left_over = [
+                one.payload for one in connection.left_over().waiting if isinstance(one.payload, dict)
+            ]
             reasons = [message for message in left_over if message["message"] == "Error"]
             connection.close()  # before the next attempt is announced
         renewed = False

@@ -14,7 +14,7 @@ REQUIREMENTS = {
     "plots": ("matplotlib>=3.8",),
     # This package itself is imported from the tree.
     "ours": ("websocket-client>=1.6,!=1.9.1,<2",),
-    "ours-orjson": ("websocket-client>=1.6,!=1.9.1,<2", "orjson>=3.8"),
+    "ours-fast": ("websocket-client>=1.6,!=1.9.1,<2", "orjson>=3.8", "websockets>=12"),
     "raw": ("websocket-client>=1.6,!=1.9.1,<2",),
     "official": ("speechmatics-rt==1.2.1",),
     "floor": (),

@@ -31,7 +31,7 @@ from tests.benchmarks.rows import LABELS, ROWS, TASKS, Task
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 PATIENCE = 120  # seconds for one process; who needs more has got lost in its threads
-SCRIPTS = {"ours-orjson": "ours", "floor-orjson": "floor"}  # the same program in another environment
+SCRIPTS = {"ours-fast": "ours", "floor-orjson": "floor"}  # the same program in another environment
 
 
 class Sink:
