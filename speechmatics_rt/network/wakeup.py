@@ -70,6 +70,14 @@ class WaitList:
         if ticket is not None and ticket in self._tickets:
             self._tickets.remove(ticket)
 
+    def call_all(self) -> None:
+        """Wake who waits, without the lock: from a finaliser or a signal handler. Nothing is dropped."""
+        for ticket in self._tickets.copy():
+            try:
+                ticket.release()
+            except RuntimeError:
+                pass  # it was called
+
     def notify_all(self) -> None:
         # Each is called before it is dropped: Ctrl-C in between calls it twice rather than never.
         while self._tickets:

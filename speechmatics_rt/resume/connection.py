@@ -13,7 +13,6 @@ import random
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import nullcontext
 from typing import Any, Callable, Optional, Union
 
 from ..config import AudioFormat, ResumePolicy
@@ -31,7 +30,6 @@ from .state import LocalMessage, ResumeState
 __all__ = ["ResumingConnection"]
 
 _jitter = random.random  # no secret
-_LOOK_AGAIN = 1.0  # seconds; a finaliser takes no lock, and so can't wake a sender that waits
 
 
 class ResumingConnection(Link):
@@ -97,7 +95,7 @@ class ResumingConnection(Link):
 
     def stats(self) -> SessionStats:
         self._connection.check_process()
-        with nullcontext() if self._interrupted else self._lock:  # in a signal handler: as they are
+        with contextlib.nullcontext() if self._interrupted else self._lock:  # a signal handler: as they are
             return self._state.stats(self._connection.stats())
 
     # -- sending -------------------------------------------------------------------------------------
@@ -159,7 +157,8 @@ class ResumingConnection(Link):
             if not wait:
                 return False
             if ticket is not None:
-                WaitList.wait(ticket, time.monotonic() + _LOOK_AGAIN)
+                if not (state.abandoned or state.stop):  # looked at ticket in hand: they are set without lock
+                    WaitList.wait(ticket)
             else:
                 self._attempted(connection, lambda it: it.wait_for_room(channel, seconds, feeding))
 
@@ -234,6 +233,7 @@ class ResumingConnection(Link):
         self._state.stop = True
         if not self._state.recovering:
             self._connection.request_stop()
+        self._room.call_all()
 
     def wait_until(self, moment: float) -> bool:
         while True:
@@ -327,8 +327,7 @@ class ResumingConnection(Link):
         with self._lock:
             self._state.fail(error, cause)
             self._notify()
-            connection = self._connection
-        connection.fail(error, cause)
+        self._connection.fail(error, cause)
 
     def close(self, deadline: float = float("inf")) -> None:
         if os.getpid() == self._pid:
@@ -348,6 +347,7 @@ class ResumingConnection(Link):
         for connection in self._connections:
             connection.abandon()
         self._wakeup.wake()
+        self._room.call_all()
 
     @property
     def _connections(self) -> list[Connection]:

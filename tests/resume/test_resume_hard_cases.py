@@ -83,6 +83,23 @@ def test_a_stream_that_is_dropped_after_a_loss_ends_its_session_and_frees_its_ca
     until(lambda: not client.is_connected and not [n for n in threads() if "local" not in n], "it runs on")
 
 
+def test_a_source_that_waits_in_an_outage_is_let_go_when_the_end_is_asked_for(
+    serve: Serve, client_of: ClientOf
+) -> None:
+    client = client_of(serve(NumberedEngine(), faults=LOST), resume=ResumePolicy(min_delay=30, max_delay=30))
+
+    def senders() -> list[str]:
+        return [name for name in threads() if "sender" in name]
+
+    with client.stream(pieces(), audio_format=FORMAT, transcription_config=CONFIG, speed=20) as messages:
+        for message in messages:
+            if message["message"] == "Reconnecting":
+                break
+        assert senders()
+        client.request_stop()
+        until(lambda: not senders(), "the source is still being read")
+
+
 def test_a_client_that_keeps_an_error_keeps_no_locals_of_its_caller(
     serve: Serve, client_of: ClientOf
 ) -> None:
