@@ -1,4 +1,4 @@
-"""Transcripts nobody listened to, decoded when their text is asked for."""
+"""Transcripts that are kept as they came, decoded when their text is asked for."""
 
 from __future__ import annotations
 
