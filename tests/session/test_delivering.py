@@ -137,3 +137,26 @@ def test_a_handler_of_what_comes_with_the_start_does_not_hold_it_up(serve, clien
         assert time.monotonic() - began < 10
         let_go.set()
         client.stop_session()
+
+
+@pytest.mark.parametrize("listens", [True, False])
+@pytest.mark.parametrize("resume", [False, True], ids=["", "resume"])
+def test_what_a_handler_does_to_its_message_does_not_reach_the_transcript(
+    serve, client_of, listens, resume
+) -> None:
+    def spoil(message) -> None:
+        for result in message["results"]:
+            result["alternatives"][0]["content"] = "nonsense"
+        message["results"].clear()
+        message["metadata"]["end_time"] = 900.0
+
+    with client_of(serve(), resume=resume) as client:
+        if listens:
+            client.on("AddTranscript", spoil)
+            client.on("AddPartialTranscript", spoil)
+        client.start_session(audio_format=PCM)
+        client.send_audio(SECOND * 4)
+        client.stop_session()
+    assert client.transcript.text == "Good morning, and welcome to the reading room."
+    assert client.transcript.end_time == 3.52
+    assert client.stats.seconds_transcribed == 3.52
