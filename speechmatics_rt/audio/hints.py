@@ -6,9 +6,11 @@ import io
 from collections.abc import Mapping
 from typing import Any, Optional
 
-__all__ = ["TEXT", "about_array", "about_source"]
+__all__ = ["TEXT", "about_array", "about_content", "about_source"]
 
 TEXT = 'the audio is text (str), not bytes; read it in binary mode: open(path, "rb"), sys.stdin.buffer'
+
+_ANYTHING = 16  # bytes
 
 _SAMPLES = 'with audio_format=AudioFormat("pcm_s16le", {rate})'
 
@@ -51,6 +53,28 @@ def about_source(source: Any) -> Optional[str]:
         if hint is not None:
             return f"the audio source is a {type(source).__name__}; {hint}"
     return about_array(source)
+
+
+def about_content(head: bytes) -> Optional[str]:
+    """Say what is wrong with a recording that begins like this, as a page of an error does that was saved.
+
+    Example:
+        >>> about_content(b"<html><head><title>404 Not Found")
+        "is text: it begins with '<html><head><title>404 Not Found'"
+        >>> about_content(b"ID3")  # so short, it may be anything
+    """
+    if len(head) < _ANYTHING or head.startswith(b"NIST_1A"):  # a header of text, before samples
+        return None
+    try:
+        text = head.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        if exc.end < len(head) or exc.reason != "unexpected end of data":
+            return None
+        text = head[: exc.start].decode("utf-8")  # cut inside a character
+    if not all(character.isprintable() or character in "\t\r\n\f" for character in text):
+        return None
+    words = " ".join(text.split())
+    return f"is text: it begins with {words if len(words) <= 40 else words[:40] + '...'!r}"
 
 
 def about_array(block: Any) -> Optional[str]:

@@ -16,6 +16,7 @@ from ..exceptions import AudioError, ChunkError
 from ..log import SessionLog
 from . import wav
 from .gather import gathered
+from .hints import about_content
 from .reading import Block, Readable, Reading, Source, as_bytes, fault_of
 from .wav import Fault
 
@@ -36,6 +37,7 @@ class AudioSource:
             length of raw samples in memory or on a disk. None if nobody knows yet, as of a live source or
             a compressed file.
         empty: Whether there is no audio at all.
+        head: What is sent first.
 
     Example:
         >>> source = open_source([bytes(301), bytes(202), b"x"], AudioFormat("pcm_s16le", sample_rate=16000))
@@ -58,7 +60,7 @@ class AudioSource:
         self.duration = duration
         first = next(chunks, b"")
         self.empty = not first
-        self._first = first
+        self.head = first
         self._chunks = chunks
         self._reading = reading
         self._again = again
@@ -69,7 +71,7 @@ class AudioSource:
     def __iter__(self) -> Iterator[bytes]:
         self._used = True
         self._reading.begin()
-        return chain((self._first,), self._chunks) if self._first else self._chunks
+        return chain((self.head,), self._chunks) if self.head else self._chunks
 
     def seconds(self, size: int) -> Optional[float]:
         """Return how long ``size`` bytes last; None for a file, where bytes tell no time."""
@@ -145,6 +147,9 @@ def open_source(
         opened = AudioSource(chunks, audio_format, duration=duration, reading=reading, again=again)
         if opened.empty and (not may_be_empty or reading.is_at_end()):
             raise _empty(reading, fault)  # noqa: TRY301  # closed below
+        wrong = about_content(opened.head) if given is None and audio_format.encoding is None else None
+        if wrong is not None:
+            raise fault(f"the audio source {wrong}")  # noqa: TRY301  # closed below
     except BaseException:  # KeyboardInterrupt in a slow first read too
         reading.put_back()
         reading.close()

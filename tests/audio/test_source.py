@@ -608,3 +608,38 @@ def test_after_a_pause_only_what_fell_due_may_go_at_once():
     pacer = Pacer(1.0, now=0.0)
     times = [pacer.due(0.5) for _ in range(20)]
     assert sum(time <= 3.2 for time in times) == 7
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<!DOCTYPE html>\n<title>404 Not Found</title>\n" * 200,
+        '{"error": "no such recording"}',
+        "é" * 5000 + "x",
+    ],
+)
+def test_a_page_or_a_letter_is_no_recording_and_is_refused_by_how_it_begins(tmp_path, text) -> None:
+    saved = tmp_path / "recording.mp3"
+    saved.write_text(text, encoding="utf-8")
+    beginning = " ".join(text.split())[:15]
+    for source in (saved, saved.read_bytes(), io.BytesIO(saved.read_bytes()), iter([saved.read_bytes()])):
+        with pytest.raises(AudioError, match="is text: it begins with") as caught:
+            open_source(source)
+        assert beginning in caught.value.text
+
+
+@pytest.mark.parametrize(
+    "audio",
+    [
+        b"NIST_1A\n   1024\n" + b" " * 5000,
+        b"#!AMR\n" + bytes(range(256)),
+        b"ID3",
+        b"text with \0 zero in it.....",
+    ],
+)
+def test_what_only_begins_like_a_text_is_sent(audio) -> None:
+    assert b"".join(open_source(audio)) == audio
+
+
+def test_a_text_is_sent_to_who_says_that_it_is_a_file_of_audio() -> None:
+    assert b"".join(open_source(b"<html>" * 100, AudioFormat())) == b"<html>" * 100

@@ -1,0 +1,44 @@
+"""One recording as a Celery task: how far it is, a limit on its time, another try where that may help.
+
+``celery -A celery_worker worker`` runs it, beside a redis-server (REDIS_URL); ``python celery_worker.py
+audio.wav`` hands a recording in and shows how far it is. Without a key of the service:
+``speechmatics-rt serve --port 9000``, and SPEECHMATICS_RT_URL=ws://127.0.0.1:9000/v2.
+For many recordings, many machines and a quota over all of them there is ``celery_many``.
+"""
+
+import os
+import sys
+import time
+
+from celery import Celery
+
+from speechmatics_rt import Client, SpeechmaticsError
+
+REDIS = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0")
+app = Celery("celery_worker", broker=REDIS, backend=REDIS)
+
+
+@app.task(bind=True, max_retries=5, soft_time_limit=int(os.environ.get("LONGEST", "3600")))
+def transcribe(self, recording):
+    with Client() as client:  # the limit raises in the middle of the session, and this closes it
+
+        @client.on("AddTranscript")
+        def tell(message):
+            self.update_state(state="PROGRESS", meta={"done": client.stats.progress})
+
+        try:
+            return client.transcribe(recording).text
+        except SpeechmaticsError as error:
+            if not error.retryable:
+                raise
+            pause = error.retry_after or 2**self.request.retries
+            raise self.retry(exc=error, countdown=pause) from error
+
+
+if __name__ == "__main__":
+    task = transcribe.delay(os.path.abspath(sys.argv[1]))
+    while not task.ready():
+        state, about = task.state, task.info
+        print(f"{about['done']:.0%}" if state == "PROGRESS" else state, file=sys.stderr)
+        time.sleep(0.5)
+    print(task.get())

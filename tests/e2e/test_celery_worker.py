@@ -1,0 +1,91 @@
+"""The example ``celery_worker.py`` with a real Redis and a real worker."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from speechmatics_rt.local import Fault, LocalServer
+
+from .recordings import scripted, share_heard
+
+ROOT = Path(__file__).parent.parent.parent
+EXAMPLES = ROOT / "examples"
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(120),
+    pytest.mark.skipif(shutil.which("redis-server") is None, reason="there is no redis-server"),
+    pytest.mark.skipif(find_spec("celery") is None, reason="needs the extra examples"),
+]
+
+
+@contextmanager
+def worker(queue: str, server: LocalServer, log: Path, **more: str) -> Iterator[dict[str, str]]:
+    """Run a worker; gives the variables with which work is handed in."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("SPEECHMATICS")}
+    paths = {"PYTHONPATH": str(ROOT), "REDIS_URL": queue, "SPEECHMATICS_RT_URL": server.url}
+    variables = {**clean, **paths, **more}
+    command = [sys.executable, "-m", "celery", "-A", "celery_worker", "worker", "--concurrency", "1"]
+    with (
+        log.open("wb") as said,
+        subprocess.Popen(
+            command, cwd=EXAMPLES, env=variables, stdout=said, stderr=subprocess.STDOUT
+        ) as process,
+    ):
+        try:
+            yield variables
+        finally:
+            process.terminate()
+
+
+def hand_in(recording: Path, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "celery_worker.py", str(recording)]
+    return subprocess.run(
+        command, cwd=EXAMPLES, env=variables, capture_output=True, text=True, check=False, timeout=100
+    )
+
+
+def test_it_tells_how_far_it_is_and_tries_again_what_may_pass(queue: str, tmp_path: Path) -> None:
+    ((name, words),) = scripted(tmp_path / "calls", 1).items()
+    broken = Fault.error("job_error", after_seconds=1, sessions=[0])
+    with (
+        LocalServer(speed=2, faults=[broken]) as server,
+        worker(queue, server, tmp_path / "log") as variables,
+    ):
+        done = hand_in(tmp_path / "calls" / f"{name}.wav", variables)
+    assert done.returncode == 0, done.stderr + (tmp_path / "log").read_text()
+    assert share_heard(words, done.stdout) == 1
+    assert "RETRY" in done.stderr
+    assert "%" in done.stderr
+    assert len(server.sessions) == 2
+
+
+def test_a_recording_that_takes_too_long_fails_and_its_session_is_closed(queue: str, tmp_path: Path) -> None:
+    (name,) = scripted(tmp_path / "calls", 1)
+    with (
+        LocalServer(speed=0.2) as server,
+        worker(queue, server, tmp_path / "log", LONGEST="2") as variables,
+    ):
+        done = hand_in(tmp_path / "calls" / f"{name}.wav", variables)
+        assert server.wait_for_session().closed.wait(10)
+    assert done.returncode == 1
+    assert "SoftTimeLimitExceeded" in done.stderr
+
+
+def test_a_recording_that_is_none_is_not_tried_again(queue: str, tmp_path: Path) -> None:
+    (tmp_path / "letter.wav").write_text("Dear Marianne, " * 20)
+    with LocalServer() as server, worker(queue, server, tmp_path / "log") as variables:
+        done = hand_in(tmp_path / "letter.wav", variables)
+    assert done.returncode == 1
+    assert "RETRY" not in done.stderr
+    assert "AudioError" in done.stderr
+    assert server.sessions == []
