@@ -150,8 +150,8 @@ def _told(exc: Exception) -> str:
     why = getattr(exc, "verify_message", None)  # of ssl.SSLCertVerificationError
     if why:
         return (
-            f"its certificate was refused ({why}). For a server with a certificate of your own, such as "
-            f"a container, pass ConnectionConfig(ssl_context=ssl.create_default_context(cafile=...))"
+            f"its certificate was refused ({why}). If you or your company issued it, name its CA in "
+            f"SSL_CERT_FILE, or pass ConnectionConfig(ssl_context=ssl.create_default_context(cafile=...))"
         )
     if getattr(exc, "reason", None) in _NO_TLS:
         return "the server doesn't speak TLS there. Perhaps its address begins with ws://"
@@ -190,6 +190,7 @@ _PROXIES = {  # python-socks' name of the protocol, the usual port, and whether 
     "socks5": ("SOCKS5", 1080, False),
     "socks5h": ("SOCKS5", 1080, True),
 }
+_REFUSALS = (2, 7, 8)  # what SOCKS5 answers to what its rules forbid, or what it can't do at all
 
 
 def _proxy_for(target: Target, given: Optional[str]) -> Optional[_Proxy]:
@@ -234,7 +235,8 @@ def _tunnel(attempt: _Attempt, proxy: _Proxy, sock: socket.socket) -> None:
                 raise OSError("it has no IPv4 address, and socks4 knows no other")
             host = wanted[0][4][0]
     lent = (UpgradeSocket if protocol == "HTTP" else BorrowedSocket)(DuplexSocket(sock), attempt.deadline)
-    with attempt.step("proxy", f"get through the proxy {address_of(proxy.host, proxy.port)}"):
+    doing = f"get through the proxy {address_of(proxy.host, proxy.port)}"
+    with attempt.step("proxy", doing):
         try:
             Proxy(
                 ProxyType[protocol],
@@ -248,8 +250,22 @@ def _tunnel(attempt: _Attempt, proxy: _Proxy, sock: socket.socket) -> None:
         except ProxyTimeoutError as exc:
             raise socket.timeout(str(exc)) from exc
         except (ProxyError, ProtocolError) as exc:
-            hint = ". Its URL takes user:password@" if getattr(exc, "error_code", None) == 407 else ""
-            raise OSError(f"{exc}{hint}") from exc
+            code = getattr(exc, "error_code", None)
+            wants = code in (401, 407) or "authentication" in str(exc)
+            raise ConnectionError(
+                f"could not {doing}: {exc}{'. Its URL takes user:password@' if wants else ''}",
+                stage="proxy",
+                lasting=_refuses(protocol, code, hung_up=lent.ended),
+            ) from exc
+
+
+def _refuses(protocol: str, code: Optional[int], *, hung_up: bool) -> bool:
+    """Whether a proxy would say the same again: the caller or the target is refused, or it is no proxy."""
+    if code is None:
+        return not hung_up
+    if protocol == "HTTP":
+        return code < 500 and code != 429
+    return protocol == "SOCKS5" and code in _REFUSALS
 
 
 class _Forward(NamedTuple):

@@ -590,10 +590,11 @@ def test_a_failure_of_the_whole_question_does_not_wait_for_the_one_about_ipv4(
 def test_a_resolver_that_answers_neither_question_leaves_nothing_when_it_gives_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("speechmatics_rt.network.reach._STAGGER", 0.01)
     resolver = Resolver(monkeypatch)
     with pytest.raises(TimeoutError, match="find the address"):
-        connect("ws://slow.example/", seconds=0.5)
-    assert resolver.asked[socket.AF_INET].is_set()
+        connect("ws://slow.example/", seconds=2)
+    assert all(asked.wait(20) for asked in resolver.asked.values())
     for family in resolver.ready:
         resolver.tell(family, socket.gaierror(socket.EAI_AGAIN, "Temporary failure"))
 
@@ -627,11 +628,22 @@ def test_ctrl_c_while_waiting_leaves_nothing_open(scheme: str, trusting: ssl.SSL
 
 
 def test_an_unknown_authority_is_told_with_the_way_out(certified: ssl.SSLContext) -> None:
-    told = r"certificate was refused.*ssl_context="
+    told = r"certificate was refused.*SSL_CERT_FILE.*ssl_context="
     with Service(Upgrading(), certified) as service, pytest.raises(ConnectionError, match=told) as caught:
         connect(f"wss://localhost:{service.port}/")
     assert caught.value.stage == "tls"
     assert isinstance(caught.value.__cause__, ssl.SSLCertVerificationError)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="Python tells nothing of a refused certificate")
+def test_who_issued_a_refused_certificate_is_told_without_what_would_command_a_terminal() -> None:
+    authority = trustme.CA(organization_name="Example Corp\x1b[2J", organization_unit_name="Inspection")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    with Service(Upgrading(), context) as service, pytest.raises(ConnectionError) as caught:
+        connect(f"wss://localhost:{service.port}/")
+    assert "it was issued by Example Corp [2J, Inspection)" in str(caught.value)
+    assert not caught.value.retryable
 
 
 def test_a_certificate_for_another_name_is_refused(authority: trustme.CA, trusting: ssl.SSLContext) -> None:
@@ -926,21 +938,39 @@ def test_through_a_socks_proxy_names_are_resolved_where_the_scheme_says(
     assert proxy.asked == [asked]
 
 
+def says(*answers: bytes) -> Handler:
+    """A SOCKS5 proxy that gives these answers, one for each thing it is told."""
+
+    def answer(connection: socket.socket) -> None:
+        for each in answers:
+            connection.recv(1000)
+            connection.sendall(each)
+        until_gone(connection)
+
+    return answer
+
+
 @pytest.mark.parametrize(
-    ("handler", "url", "told"),
+    ("handler", "url", "told", "retryable"),
     [
-        (HttpProxy(), "http://me:geheim@127.0.0.1:{}", "407.*password"),
-        (SocksProxy(), "socks5://me:geheim@127.0.0.1:{}", "authentication failure"),
-        (answering(b"SSH-2.0\r\n", until_gone), "http://127.0.0.1:{}", "not HTTP"),
-        (answering(b"HTTP/1.1 403 No\r\n\r\n", until_gone), "http://127.0.0.1:{}", "403"),
-        (lambda connection: None, "http://127.0.0.1:{}", "closed|reset"),
-        (lambda connection: None, "socks5h://127.0.0.1:{}", "closed|reset"),
+        (HttpProxy(), "http://me:geheim@127.0.0.1:{}", "407.*password", False),
+        (SocksProxy(), "socks5://me:geheim@127.0.0.1:{}", "authentication failure.*user:password", False),
+        (says(b"\x05\xff"), "socks5h://127.0.0.1:{}", "authentication.*user:password", False),
+        (says(b"\x05\x00", b"\x05\x02\x00\x01" + bytes(6)), "socks5h://127.0.0.1:{}", "ruleset", False),
+        (says(b"\x05\x00", b"\x05\x05\x00\x01" + bytes(6)), "socks5h://127.0.0.1:{}", "refused", True),
+        (answering(b"SSH-2.0\r\n", until_gone), "http://127.0.0.1:{}", "not HTTP", False),
+        (answering(b"HTTP/1.1 401 No\r\n\r\n", until_gone), "http://127.0.0.1:{}", "401.*password", False),
+        (answering(b"HTTP/1.1 403 No\r\n\r\n", until_gone), "http://127.0.0.1:{}", "403", False),
+        (answering(b"HTTP/1.1 429 No\r\n\r\n", until_gone), "http://127.0.0.1:{}", "429", True),
+        (answering(b"HTTP/1.1 503 No\r\n\r\n", until_gone), "http://127.0.0.1:{}", "503", True),
+        (lambda connection: None, "http://127.0.0.1:{}", "closed|reset", True),
+        (lambda connection: None, "socks5h://127.0.0.1:{}", "closed|reset", True),
     ],
 )
-def test_a_proxy_that_refuses(handler: Handler, url: str, told: str) -> None:
+def test_a_proxy_that_refuses(handler: Handler, url: str, told: str, retryable: bool) -> None:
     with Service(handler) as way, pytest.raises(ConnectionError, match=f"(?i){told}") as caught:
         connect("ws://127.0.0.1:1/", proxy=url.format(way.port))
-    assert caught.value.stage == "proxy"
+    assert (caught.value.stage, caught.value.retryable) == ("proxy", retryable)
     assert f"proxy 127.0.0.1:{way.port}" in str(caught.value)
     assert "geheim" not in str(caught.value)
 

@@ -1,4 +1,4 @@
-"""Hosts in network namespaces, joined by cables: each with its own addresses, firewall, resolver and processes.
+"""Hosts in network namespaces, joined by cables: each with its addresses, firewall, resolver and processes.
 
 Names hold the number of this process, so several runs get along, and what a killed run has left is removed by
 the next one. Whatever a host runs is a process of its own, started inside of its namespace.
@@ -6,11 +6,14 @@ the next one. Whatever a host runs is a process of its own, started inside of it
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -29,21 +32,24 @@ _STARTED = 30.0  # seconds until a process says something: a busy machine
 _ENDED = 10.0
 
 
-def missing(*programs: str) -> Optional[str]:
-    """Return why this machine can't do it, or None if it can."""
+def missing() -> Optional[str]:
+    """Return why this machine can't make networks, or None if it can."""
     if sys.platform != "linux":
         return "network namespaces are Linux'"
     if os.geteuid() != 0:
         return "only root makes network namespaces"
-    for program in ("ip", "nft", *programs):
-        if not shutil.which(program, path=_paths()):
-            return f"there is no {program} here"
+    if reason := without("ip", "nft"):
+        return reason
     probe = f"{_OURS}-{os.getpid()}-probe"
     made = subprocess.run(["ip", "netns", "add", probe], capture_output=True, text=True, check=False)
     if made.returncode:
         return f"no network namespace can be made here: {made.stderr.strip()}"
     try:
-        for attempt in (["ip", "link", "add", "probe", "type", "veth"], ["nft", "add", "table", "inet", "probe"]):
+        for attempt in (
+            ["ip", "link", "add", "probe", "type", "veth"],
+            ["ip", "tuntap", "add", "probed", "mode", "tun"],
+            ["nft", "add", "table", "inet", "probe"],
+        ):
             tried = subprocess.run(
                 ["ip", "netns", "exec", probe, *attempt], capture_output=True, text=True, check=False
             )
@@ -52,6 +58,18 @@ def missing(*programs: str) -> Optional[str]:
     finally:
         subprocess.run(["ip", "netns", "del", probe], capture_output=True, check=False)
     return None
+
+
+def without(*programs: str) -> Optional[str]:
+    """Return which of the programs this machine has not, in words; None if it has them all."""
+    lacking = [program for program in programs if not shutil.which(program, path=_paths())]
+    return f"there is no {' and no '.join(lacking)} here" if lacking else None
+
+
+def left_of(process: int) -> list[str]:
+    """What is there of the networks of a process: namespaces, their files, folders."""
+    places = [Path("/run/netns"), _ETC, Path(tempfile.gettempdir())]
+    return [str(path) for place in places for path in place.glob(f"{_OURS}-{process}-*")]
 
 
 class Process:
@@ -68,6 +86,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,  # what it starts itself ends with it
         )
         self._reader = threading.Thread(target=self._read, name=f"reads-{self._process.pid}", daemon=True)
         self._reader.start()
@@ -105,17 +124,32 @@ class Process:
         told: dict[str, Any] = json.loads(self.wait_for(is_it, seconds))
         return told
 
+    @property
+    def is_over(self) -> bool:
+        return self._process.poll() is not None
+
+    def sockets(self) -> str:
+        """The TCP sockets of its host, as the kernel lists them."""
+        try:
+            return Path(f"/proc/{self._process.pid}/net/tcp").read_text()
+        except OSError:
+            return ""  # it is over
+
+    def kill(self) -> None:
+        """End it, and what it has started itself, as a machine that loses power."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(_ENDED)
+
     def end(self) -> None:
-        """End it: at the end of its input, or by force."""
+        """Let it end, at the end of its input or as its operator would; end by force what does not."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        try:
-            self._process.stdin.close()
+        self._process.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.terminate()
             self._process.wait(_ENDED)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self.kill()
         self._reader.join(_ENDED)
         self._process.stdout.close()
 
@@ -149,6 +183,9 @@ class Host:
         lines.append("}\n")
         _run("ip", "netns", "exec", self.name, "nft", "-f", "-", given="\n".join(lines))
 
+    def run(self, *command: str) -> None:
+        _run("ip", "netns", "exec", self.name, *command)
+
     def start(self, *command: str, **environment: str) -> Process:
         process = Process(["ip", "netns", "exec", self.name, *command], environment)
         self.processes.append(process)
@@ -170,16 +207,28 @@ class Network:
 
     def __init__(self) -> None:
         self.hosts: dict[str, Host] = {}
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{_OURS}-{os.getpid()}-"))  # for files of what runs here
+        self.folder.chmod(0o777)  # some of it gives root up
 
     def __enter__(self) -> Network:
-        for path in Path("/run/netns").glob(f"{_OURS}-*"):
-            if not Path(f"/proc/{path.name.split('-')[3]}").exists():  # whoever made it was killed
-                _remove(path.name)
+        self._remove_leavings()
         return self
 
     def __exit__(self, *_: object) -> None:
         for host in self.hosts.values():
             host.remove()
+        shutil.rmtree(self.folder)
+
+    @staticmethod
+    def _remove_leavings() -> None:
+        """Remove what those have left who were killed."""
+        for path in [*Path("/run/netns").glob(f"{_OURS}-*"), *Path(tempfile.gettempdir()).glob(f"{_OURS}-*")]:
+            if Path(f"/proc/{path.name.split('-')[3]}").exists():
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                _remove(path.name)
 
     def __getitem__(self, name: str) -> Host:
         return self.hosts[name]
@@ -189,9 +238,23 @@ class Network:
         return host
 
     def join(self, one: Host, other: Host, *, net: str = "10.77.0", prefix: str = "2001:db8:77::") -> None:
-        """Lay a cable: the first host is ``.1``, the other ``.2``, in IPv4 and IPv6; its two ends are alike."""
+        """Lay a cable: the first host is ``.1``, the other ``.2``, in IPv4 and IPv6."""
         end = f"to{net.replace('.', '')}"
-        _run("ip", "link", "add", end, "netns", one.name, "type", "veth", "peer", "name", end, "netns", other.name)
+        _run(
+            "ip",
+            "link",
+            "add",
+            end,
+            "netns",
+            one.name,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            end,
+            "netns",
+            other.name,
+        )
         for number, host in enumerate((one, other), 1):
             host.ip("addr", "add", f"{net}.{number}/24", "dev", end)
             host.ip("addr", "add", f"{prefix}{number}/64", "dev", end, "nodad")
@@ -231,7 +294,12 @@ def _paths() -> str:
 
 def _run(*command: str, given: str = "") -> None:
     done = subprocess.run(
-        command, input=given, capture_output=True, text=True, check=False, env={**os.environ, "PATH": _paths()}
+        command,
+        input=given,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PATH": _paths()},
     )
     assert not done.returncode, f"{' '.join(command)}: {done.stderr}{given}"
 

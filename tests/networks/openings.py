@@ -32,13 +32,20 @@ class Raises:
     says: str = ""
     retryable: bool = True
     status: Optional[int] = None
+    code: Optional[int] = None
 
     def differs(self, error: Optional[Mapping[str, Any]]) -> list[str]:
         """Say in what a described error is another one."""
         if error is None:
             return [f"no error, where {self.kind} was promised"]
-        found = (error["kind"], error.get("stage"), error["retryable"], error.get("status"))
-        promised = (self.kind, self.stage, self.retryable, self.status)
+        found = (
+            error["kind"],
+            error.get("stage"),
+            error["retryable"],
+            error.get("status"),
+            error.get("code"),
+        )
+        promised = (self.kind, self.stage, self.retryable, self.status, self.code)
         wrong = [] if found == promised else [f"{found}, promised was {promised}: {error['text']}"]
         return wrong + [f"{self.says!r} is not in {error['text']!r}"] * (self.says not in error["text"])
 
@@ -51,7 +58,7 @@ class Opening:
         name: What is the matter.
         within: From when to when (s) it opens, or raises.
         raises: The error; None if it opens.
-        names: What the names answer, as for :class:`.names.Names`; None for no name at all, the address alone.
+        names: What the names answer, as for :class:`.names.Names`; None where the address is called.
         walls: Rules for the firewall of a host.
         routes: Words for ``ip``, by host.
         config: Of ``ConnectionConfig``.
@@ -73,73 +80,172 @@ class Opening:
 _AT_ONCE = (0.0, 0.5)
 _DEAD_V6 = {"server": ("input ip6 nexthdr tcp drop",)}
 _DEAD_V4 = {"server": tuple(f"input ip daddr {one} drop" for one in DEAD_4)}
-_REFUSED_V4 = {"server": tuple(f"input ip daddr {one} tcp dport {PORT} reject with tcp reset" for one in DEAD_4)}
+_REFUSED_V4 = {
+    "server": tuple(f"input ip daddr {one} tcp dport {PORT} reject with tcp reset" for one in DEAD_4)
+}
 _NO_NAME = "find the address of service.test:8000"
 
 OPENINGS = [
     Opening("nothing is the matter", _AT_ONCE, names={"a": [SERVER]}),
     # -- IPv6 that is announced and dead
-    Opening("IPv6 is announced and dead", _AT_ONCE, names={"a": [SERVER], "aaaa": [LIVE_6]}, walls=_DEAD_V6, short=True),
-    Opening("four IPv6 addresses are announced and dead", _AT_ONCE, names={"a": [SERVER], "aaaa": DEAD_6}, walls=_DEAD_V6, short=True),
     Opening(
-        "IPv6 is announced, and a router says there is no way", _AT_ONCE,
-        names={"a": [SERVER], "aaaa": [LIVE_6]}, walls={"server": ("input ip6 nexthdr tcp reject with icmpv6 no-route",)},
+        "IPv6 is announced and dead",
+        _AT_ONCE,
+        names={"a": [SERVER], "aaaa": [LIVE_6]},
+        walls=_DEAD_V6,
+        short=True,
     ),
     Opening(
-        "IPv6 is announced, and this host has none", _AT_ONCE,
-        names={"a": [SERVER], "aaaa": DEAD_6}, routes={"client": ("-6 addr flush dev CABLE",)},
+        "four IPv6 addresses are announced and dead",
+        _AT_ONCE,
+        names={"a": [SERVER], "aaaa": DEAD_6},
+        walls=_DEAD_V6,
+        short=True,
+    ),
+    Opening(
+        "IPv6 is announced, and a router says there is no way",
+        _AT_ONCE,
+        names={"a": [SERVER], "aaaa": [LIVE_6]},
+        walls={"server": ("input ip6 nexthdr tcp reject with icmpv6 no-route",)},
+    ),
+    Opening(
+        "IPv6 is announced, and this host has none",
+        _AT_ONCE,
+        names={"a": [SERVER], "aaaa": DEAD_6},
+        routes={"client": ("-6 addr flush dev CABLE",)},
     ),
     # -- names
     Opening("names take 4 s", (4.0, 5.0), names={"a": [SERVER], "delay": 4.0}),
-    Opening("names take 5 s, for which the resolver waits", (5.0, 6.0), names={"a": [SERVER], "delay": 5.0}, resolver="options timeout:8"),
     Opening(
-        "names take 5 s, and 2 are allowed", (2.0, 3.0), Raises("TimeoutError", "open", _NO_NAME),
-        names={"a": [SERVER], "delay": 5.0}, config={"open_timeout": 2}, short=True,
-    ),
-    Opening("names take 1 s", (1.0, 1.7), names={"a": [SERVER], "aaaa": [LIVE_6], "delay": 1.0}, walls=_DEAD_V6),
-    Opening(
-        "names never answer", (3.0, 4.0), Raises("TimeoutError", "open", _NO_NAME),
-        names={"silent": ["A", "AAAA"]}, config={"open_timeout": 3},
+        "names take 5 s, for which the resolver waits",
+        (5.0, 6.0),
+        names={"a": [SERVER], "delay": 5.0},
+        resolver="options timeout:8",
     ),
     Opening(
-        "names never answer, and the resolver gives up", (9.0, 13.0), Raises("ConnectionError", "dns", "Temporary failure"),
-        names={"silent": ["A", "AAAA"]}, config={"open_timeout": 30},
+        "names take 5 s, and 2 are allowed",
+        (2.0, 3.0),
+        Raises("TimeoutError", "open", _NO_NAME),
+        names={"a": [SERVER], "delay": 5.0},
+        config={"open_timeout": 2},
+        short=True,
     ),
-    Opening("the question for IPv6 is never answered", _AT_ONCE, names={"a": [SERVER], "silent": ["AAAA"]}, short=True),
-    Opening("the name does not exist", _AT_ONCE, Raises("ConnectionError", "dns", "not known"), names={"code": "NXDOMAIN"}, short=True),
-    Opening("the name server fails", (0.0, 1.0), Raises("ConnectionError", "dns", "Temporary failure"), names={"code": "SERVFAIL"}),
-    Opening("the name server refuses", (0.0, 1.0), Raises("ConnectionError", "dns", "Temporary failure"), names={"code": "REFUSED"}),
+    Opening(
+        "names take 1 s", (1.0, 1.7), names={"a": [SERVER], "aaaa": [LIVE_6], "delay": 1.0}, walls=_DEAD_V6
+    ),
+    Opening(
+        "names never answer",
+        (3.0, 4.0),
+        Raises("TimeoutError", "open", _NO_NAME),
+        names={"silent": ["A", "AAAA"]},
+        config={"open_timeout": 3},
+    ),
+    Opening(
+        "names never answer, and the resolver gives up",
+        (9.0, 13.0),
+        Raises("ConnectionError", "dns", "Temporary failure"),
+        names={"silent": ["A", "AAAA"]},
+        config={"open_timeout": 30},
+    ),
+    Opening(
+        "the question for IPv6 is never answered",
+        _AT_ONCE,
+        names={"a": [SERVER], "silent": ["AAAA"]},
+        short=True,
+    ),
+    Opening(
+        "the name does not exist",
+        _AT_ONCE,
+        Raises("ConnectionError", "dns", "not known"),
+        names={"code": "NXDOMAIN"},
+        short=True,
+    ),
+    Opening(
+        "the name server fails",
+        (0.0, 1.0),
+        Raises("ConnectionError", "dns", "Temporary failure"),
+        names={"code": "SERVFAIL"},
+    ),
+    Opening(
+        "the name server refuses",
+        (0.0, 1.0),
+        Raises("ConnectionError", "dns", "Temporary failure"),
+        names={"code": "REFUSED"},
+    ),
     Opening("the name has no address", _AT_ONCE, Raises("ConnectionError", "dns", "No address"), names={}),
     Opening(
-        "there is no name server", (0.0, 1.0), Raises("ConnectionError", "dns", "Temporary failure"),
-        names={"a": [SERVER]}, walls={"server": ("input udp dport 53 reject",)},
+        "there is no name server",
+        (0.0, 1.0),
+        Raises("ConnectionError", "dns", "Temporary failure"),
+        names={"a": [SERVER]},
+        walls={"server": ("input udp dport 53 reject",)},
     ),
-    Opening("the name leads to a host that serves something else", _AT_ONCE, Raises("ConnectionError", "tcp", "refused"), names={"a": [CLIENT]}),
-    Opening("the name leads to nobody", (0.5, 4.5), Raises("ConnectionError", "tcp", "No route to host"), names={"a": [NOBODY]}),
-    Opening("of eight addresses the first seven are dead", (1.7, 2.5), names={"a": [*DEAD_4, LAST_4]}, walls=_DEAD_V4, short=True),
-    Opening("of eight addresses the first seven refuse", _AT_ONCE, names={"a": [*DEAD_4, LAST_4]}, walls=_REFUSED_V4),
+    Opening(
+        "the name leads to a host that serves something else",
+        _AT_ONCE,
+        Raises("ConnectionError", "tcp", "refused"),
+        names={"a": [CLIENT]},
+    ),
+    Opening(
+        "the name leads to nobody",
+        (0.5, 4.5),
+        Raises("ConnectionError", "tcp", "No route to host"),
+        names={"a": [NOBODY]},
+    ),
+    Opening(
+        "of eight addresses the first seven are dead",
+        (1.7, 2.5),
+        names={"a": [*DEAD_4, LAST_4]},
+        walls=_DEAD_V4,
+        short=True,
+    ),
+    Opening(
+        "of eight addresses the first seven refuse",
+        _AT_ONCE,
+        names={"a": [*DEAD_4, LAST_4]},
+        walls=_REFUSED_V4,
+    ),
     # -- packets
     Opening(
-        "a firewall drops silently", (3.0, 4.0), Raises("TimeoutError", "open", "connect to"),
-        walls={"server": (f"input tcp dport {PORT} drop",)}, config={"open_timeout": 3}, short=True,
+        "a firewall drops silently",
+        (3.0, 4.0),
+        Raises("TimeoutError", "open", "connect to"),
+        walls={"server": (f"input tcp dport {PORT} drop",)},
+        config={"open_timeout": 3},
+        short=True,
     ),
     Opening(
-        "a firewall drops the answers alone", (3.0, 4.0), Raises("TimeoutError", "open", "connect to"),
-        walls={"server": (f"output tcp sport {PORT} drop",)}, config={"open_timeout": 3},
+        "a firewall drops the answers alone",
+        (3.0, 4.0),
+        Raises("TimeoutError", "open", "connect to"),
+        walls={"server": (f"output tcp sport {PORT} drop",)},
+        config={"open_timeout": 3},
     ),
     Opening(
-        "a firewall drops all but the handshake", (3.0, 4.0), Raises("TimeoutError", "open", "upgrade"),
-        walls={"server": (f"input tcp dport {PORT} tcp flags & psh == psh drop",)}, config={"open_timeout": 3},
+        "a firewall drops all but the handshake",
+        (3.0, 4.0),
+        Raises("TimeoutError", "open", "upgrade"),
+        walls={"server": (f"input tcp dport {PORT} tcp flags & psh == psh drop",)},
+        config={"open_timeout": 3},
     ),
     Opening(
-        "a firewall prohibits", _AT_ONCE, Raises("ConnectionError", "tcp", "No route to host"),
+        "a firewall prohibits",
+        _AT_ONCE,
+        Raises("ConnectionError", "tcp", "No route to host"),
         walls={"server": (f"input tcp dport {PORT} reject with icmp admin-prohibited",)},
     ),
     Opening(
-        "a firewall resets", _AT_ONCE, Raises("ConnectionError", "tcp", "refused"),
+        "a firewall resets",
+        _AT_ONCE,
+        Raises("ConnectionError", "tcp", "refused"),
         walls={"server": (f"input tcp dport {PORT} reject with tcp reset",)},
     ),
-    Opening("the link is down", _AT_ONCE, Raises("ConnectionError", "tcp", "unreachable"), routes={"client": ("link set CABLE down",)}),
+    Opening(
+        "the link is down",
+        _AT_ONCE,
+        Raises("ConnectionError", "tcp", "unreachable"),
+        routes={"client": ("link set CABLE down",)},
+    ),
 ]
 
 
@@ -149,7 +255,10 @@ def prepare(network: Network, row: Opening) -> str:
     for address in (*DEAD_4, LAST_4):
         server.ip("addr", "add", f"{address}/24", "dev", CABLE)
         client.ip("route", "add", address, "via", SERVER)
-    serving = [server.python("service", {"host": "0.0.0.0", "port": PORT}), *resolver(client, server, row.names, row.resolver)]
+    serving = [
+        server.python("service", {"host": "0.0.0.0", "port": PORT}),
+        *resolver(client, server, row.names, row.resolver),
+    ]
     for host, rules in row.walls.items():
         network[host].firewall(*rules)
     for host, words in row.routes.items():
@@ -169,9 +278,17 @@ def resolver(client: Host, server: Host, names: Optional[Mapping[str, Any]], mor
 
 
 def call(network: Network, row: Opening) -> dict[str, Any]:
-    """Call as the row says; return what was told, with ``after``: how long it took."""
-    wanted = {"url": prepare(network, row), "config": dict(row.config), "resume": None, "seconds": 1, "speed": 20}
+    """Call as the row says; return what was told, ``after`` (s), and ``wrong``, what is not as promised."""
+    url = prepare(network, row)
+    wanted = {"url": url, "config": dict(row.config), "resume": None, "seconds": 1, "speed": 20}
     caller = network["client"].python("caller", wanted)
     ended = caller.told("ended", 60)
     after = ended["seconds"] if ended["error"] else caller.told("opened")["after"]
-    return {**ended, "after": after}
+    wrong = row.raises.differs(ended["error"]) if row.raises else []
+    if not row.raises and (ended["error"] or ended["missing"]):
+        wrong.append(f"{ended['missing']} words missing: {ended['error']}")
+    if not row.within[0] <= after <= row.within[1]:
+        wrong.append(f"{after:.2f} s, promised were {row.within[0]:g} to {row.within[1]:g}")
+    if ended["left"]:
+        wrong.append(f"left behind: {ended['left']}")
+    return {**ended, "after": after, "wrong": wrong}

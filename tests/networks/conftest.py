@@ -1,0 +1,57 @@
+"""What the tests of networks stand on: a machine that can make them, nothing that stays, and their table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any, Callable
+
+import pytest
+
+from .hosts import left_of, missing
+
+_ROW = "row of the table of networks"
+
+
+@pytest.fixture(scope="session")
+def able() -> None:
+    """Skip where no network can be made, and say why."""
+    reason = missing()
+    if reason:
+        pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays(able: None) -> Iterator[None]:
+    yield
+    assert left_of(os.getpid()) == []
+
+
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Callable[..., None]:
+    """Put a row into the table at the end of the run: what was run, what came of it, and the figures."""
+
+    def put(name: str, told: dict[str, Any], bound: float, *, resume: bool = False) -> None:
+        error = told["error"]
+        came = (
+            f"{error['kind']} ({error.get('stage')})" if error else "all words" if told["words"] else "opened"
+        )
+        lost = (
+            "" if error else f"{told['missing']:>6}{told['twice']:>6}{told['losses']:>7}{told['attempts']:>6}"
+        )
+        shown = f"{name}{', with resume' * resume}"
+        record_property(_ROW, f"{shown:<66}{came:<28}{told['after']:>7.2f}{bound:>7.1f}{lost}")
+
+    return put
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    reports = [one for kind in ("passed", "failed") for one in terminalreporter.stats.get(kind, [])]
+    rows = [str(text) for one in reports for name, text in one.user_properties if name == _ROW]
+    if rows:
+        terminalreporter.section("networks")
+        head = f"{'what happens':<66}{'what comes of it':<28}{'s':>7}{'bound':>7}"
+        head += f"{'lost':>6}{'twice':>6}{'breaks':>7}{'tries':>6}"
+        terminalreporter.write_line(head)
+        for row in dict.fromkeys(sorted(rows)):
+            terminalreporter.write_line(row)
