@@ -189,7 +189,7 @@ def network_of(row: Session) -> Iterator[Network]:
 
 
 def run(row: Session, *, resume: bool) -> dict[str, Any]:
-    """Run a session through a row; return what was told, ``after`` (s), and ``wrong``, what was not promised."""
+    """Run a session through a row; return what was told, ``after`` (s), and what is ``wrong``."""
     with network_of(row) as network:
         client, server = network["client"], network["server"]
         server.firewall(*row.walls)

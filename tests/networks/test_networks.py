@@ -43,14 +43,14 @@ def both(table: Iterable[Any]) -> list[Any]:
 def test_a_connection_opens_or_fails_as_promised(row: Opening, tell: Tell) -> None:
     with two_hosts() as network:
         told = call(network, row)
-    tell(row.name, told, row.within[1])
+    tell("opening", row.name, told, row.within[1])
     assert told["wrong"] == []
 
 
 @pytest.mark.parametrize(("row", "resume"), both(SESSIONS))
 def test_a_session_ends_as_promised_or_loses_no_word(row: Session, resume: bool, tell: Tell) -> None:
     told = run(row, resume=resume)
-    tell(row.name, told, row.back if resume and row.raises else row.within, resume=resume)
+    tell("sessions", row.name, told, row.back if resume and row.raises else row.within, resume=resume)
     assert told["wrong"] == []
 
 
@@ -60,7 +60,7 @@ def test_a_proxy_lets_through_or_refuses_as_promised(row: Proxied, resume: bool,
     if reason:
         pytest.skip(reason)
     told = run_through(row, resume=resume)
-    tell(row.name, told, row.within, resume=resume)
+    tell("proxies", row.name, told, row.within, resume=resume)
     assert told["wrong"] == []
 
 
@@ -85,5 +85,6 @@ with Network() as network:
 
 @pytest.mark.short
 def test_names_are_unique() -> None:
-    names = Counter(row.name for table in (OPENINGS, SESSIONS, PROXIES) for row in table)
-    assert [name for name, count in names.items() if count > 1] == []
+    tables: list[list[Any]] = [OPENINGS, SESSIONS, PROXIES]
+    for table in tables:
+        assert [name for name, count in Counter(row.name for row in table).items() if count > 1] == []
