@@ -19,10 +19,22 @@ from ..deadline import Call
 from .duplex import wait_ready
 from .wakeup import WakeUp
 
-__all__ = ["Lookup", "connect"]
+__all__ = ["Lookup", "connect", "reach"]
 
 _WSA = 10_000  # from here on the numbers of Windows Sockets
 _STAGGER = 0.25  # s until the next address is tried beside one that hasn't answered, as RFC 8305 recommends
+
+
+def reach(host: str, port: int, deadline: float) -> socket.socket:
+    """Connect to a host, for who need not know at which step it fails.
+
+    Raises:
+        OSError: It has no address, or none that answers; says why.
+        socket.timeout: The deadline (of :func:`time.monotonic`) passed.
+    """
+    lookup = Lookup(host, port)
+    lookup.first(deadline)
+    return connect(lookup, deadline)
 
 
 class Lookup:

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from typing import Any, Optional
 
-from speechmatics_rt import Client, ConnectionConfig, SpeechmaticsError, Transcript
+from speechmatics_rt import Client, ConnectionConfig, JWTAuth, SpeechmaticsError, Transcript
 from speechmatics_rt.config.connection import ResumePolicy
 
 from ..reliability.numbered import FORMAT, speak
@@ -38,13 +38,15 @@ def call(
     resume: Optional[dict[str, Any]],
     seconds: float,
     speed: float,
+    keys: Optional[str] = None,
 ) -> dict[str, Any]:
     """Transcribe so much numbered audio; return the error, and what was heard of what was spoken."""
     audio, words = speak(seconds, random.Random(7))
     outcome = Outcome("")
     error: Optional[BaseException] = None
     policy = False if resume is None else ResumePolicy(**resume)
-    with Client(url=url, conn_config=ConnectionConfig(**config), resume=policy) as client:
+    auth = JWTAuth("k3y", mp_url=keys) if keys else None
+    with Client(auth, url=url, conn_config=ConnectionConfig(**config), resume=policy) as client:
         watch(client, outcome)
 
         def hear(message: dict[str, Any]) -> None:
@@ -96,10 +98,12 @@ def left() -> Counter[str]:
 
 def warm_up() -> None:
     """Import what the first connection would, so that its time is that of the network."""
+    import jwt
     import python_socks.sync
+    import requests
     import websocket
 
-    del python_socks, websocket
+    del jwt, python_socks, requests, websocket
 
 
 if __name__ == "__main__":

@@ -63,6 +63,7 @@ class Opening:
         routes: Words for ``ip``, by host.
         config: Of ``ConnectionConfig``.
         resolver: A line more of ``resolv.conf``.
+        key: A temporary key is asked for first, at the same address, and both over TLS.
         short: Whether it is in the short form.
     """
 
@@ -74,6 +75,7 @@ class Opening:
     routes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     resolver: str = ""
+    key: bool = False
     short: bool = False
 
 
@@ -113,6 +115,14 @@ OPENINGS = [
         _AT_ONCE,
         names={"a": [SERVER], "aaaa": DEAD_6},
         routes={"client": ("-6 addr flush dev CABLE",)},
+    ),
+    Opening(
+        "IPv6 is announced and dead, and a temporary key is wanted first",
+        (0.5, 1.0),
+        names={"a": [SERVER], "aaaa": [LIVE_6]},
+        walls=_DEAD_V6,
+        key=True,
+        short=True,
     ),
     # -- names
     Opening("names take 4 s", (4.0, 5.0), names={"a": [SERVER], "delay": 4.0}),
@@ -255,8 +265,10 @@ def prepare(network: Network, row: Opening) -> str:
     for address in (*DEAD_4, LAST_4):
         server.ip("addr", "add", f"{address}/24", "dev", CABLE)
         client.ip("route", "add", address, "via", SERVER)
+    server.write("hosts", f"127.0.0.1 localhost\n{SERVER} {NAME}\n")
+    secure = {"tls": True, "trust": str(network.folder / "ca.pem")} if row.key else {}
     serving = [
-        server.python("service", {"host": "0.0.0.0", "port": PORT}),
+        server.python("service", {"host": NAME if row.key else "0.0.0.0", "port": PORT, **secure}),
         *resolver(client, server, row.names, row.resolver),
     ]
     for host, rules in row.walls.items():
@@ -266,7 +278,7 @@ def prepare(network: Network, row: Opening) -> str:
             network[host].ip(*line.replace("CABLE", CABLE).split())
     for process in serving:
         process.told("serves")
-    return f"ws://{SERVER if row.names is None else NAME}:{PORT}/v2"
+    return f"{'wss' if row.key else 'ws'}://{SERVER if row.names is None else NAME}:{PORT}/v2"
 
 
 def resolver(client: Host, server: Host, names: Optional[Mapping[str, Any]], more: str = "") -> list[Any]:
@@ -281,7 +293,11 @@ def call(network: Network, row: Opening) -> dict[str, Any]:
     """Call as the row says; return what was told, ``after`` (s), and ``wrong``, what is not as promised."""
     url = prepare(network, row)
     wanted = {"url": url, "config": dict(row.config), "resume": None, "seconds": 1, "speed": 20}
-    caller = network["client"].python("caller", wanted)
+    trust = {}
+    if row.key:
+        wanted["keys"] = f"https://{NAME}:{PORT}"
+        trust["SSL_CERT_FILE"] = str(network.folder / "ca.pem")
+    caller = network["client"].python("caller", wanted, **trust)
     ended = caller.told("ended", 60)
     after = ended["seconds"] if ended["error"] else caller.told("opened")["after"]
     wrong = row.raises.differs(ended["error"]) if row.raises else []

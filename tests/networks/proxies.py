@@ -228,7 +228,8 @@ PROXIES = [
         squid,
         _HTTP,
         _UNKNOWN,
-        Raises("ConnectionError", "proxy", "503"),
+        Raises("ConnectionError", "proxy", "500"),
+        within=8,
     ),
     Proxied(
         "squid, for a server that is silent",
