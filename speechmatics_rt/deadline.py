@@ -5,17 +5,52 @@ from __future__ import annotations
 import contextvars
 import threading
 import time
-from typing import Any, Callable, Optional, TypeVar
+from typing import Any, Callable, Generic, Optional, TypeVar
 
 from .locks import wait_on
 
-__all__ = ["OverdueError", "call_until"]
+__all__ = ["Call", "OverdueError", "call_until"]
 
 _T = TypeVar("_T")
 
 
 class OverdueError(Exception):
     """The deadline has passed; the call goes on, and nobody wants what it gives."""
+
+
+class Call(Generic[_T]):
+    """A call on a daemon thread of its own, which sees the :mod:`contextvars` of who made it.
+
+    Args:
+        function: What is called.
+        name: Of the thread.
+        done: Called on that thread when it is over.
+    """
+
+    def __init__(self, function: Callable[[], _T], *, name: str, done: Callable[[], None]) -> None:
+        self._outcome: list[tuple[Any, Optional[BaseException]]] = []
+        context = contextvars.copy_context()
+
+        def work() -> None:
+            try:
+                self._outcome.append((context.run(function), None))
+            except BaseException as exc:  # noqa: BLE001  # not swallowed: raised where it is waited for
+                self._outcome.append((None, exc))
+            done()
+
+        threading.Thread(target=work, name=name, daemon=True).start()
+
+    @property
+    def is_over(self) -> bool:
+        return bool(self._outcome)
+
+    def result(self) -> _T:
+        """Return what the function returned, or raise what it raised: once, when it is over."""
+        result, error = self._outcome.pop()
+        if error is not None:
+            raise error
+        value: _T = result
+        return value
 
 
 def call_until(deadline: float, function: Callable[[], _T], *, name: str) -> _T:
@@ -31,23 +66,9 @@ def call_until(deadline: float, function: Callable[[], _T], *, name: str) -> _T:
         >>> call_until(time.monotonic() + 5, lambda: "an address", name="resolver")
         'an address'
     """
-    outcome: list[tuple[Any, Optional[BaseException]]] = []
     done = threading.Lock()
     done.acquire()
-    context = contextvars.copy_context()
-
-    def work() -> None:
-        try:
-            outcome.append((context.run(function), None))
-        except BaseException as exc:  # noqa: BLE001  # not swallowed: raised where it is waited for
-            outcome.append((None, exc))
-        done.release()
-
-    threading.Thread(target=work, name=name, daemon=True).start()
+    call = Call(function, name=name, done=done.release)
     if not wait_on(done, deadline - time.monotonic()):
         raise OverdueError
-    result, error = outcome.pop()
-    if error is not None:
-        raise error
-    value: _T = result
-    return value
+    return call.result()

@@ -25,9 +25,9 @@ HOUSE: dict[str, set[str]] = {
     "events": {"messages"},
     "transcript": {"messages"},
     "audio": {"config"},
-    "auth": {"config"},
     "protocol": {"config", "messages"},
     "network": {"protocol", "config"},
+    "auth": {"network", "config"},
     "resume": {"network", "protocol", "transcript", "messages", "config"},
     "session": {
         "resume",
@@ -78,7 +78,8 @@ EXCUSED = {("config.connection", "ssl")}
 DOORS = {
     "websocket": {"network.dialer"},
     "python_socks": {"network.dialer"},
-    "requests": {"auth.jwt"},
+    "requests": {"auth.http", "auth.jwt"},
+    "urllib3": {"auth.http"},
     "jwt": {"auth.jwt"},
     "orjson": {"protocol.codec"},
     "sounddevice": {"audio.microphone"},

@@ -1,6 +1,6 @@
 """Temporary keys: JSON web tokens that the management platform gives for an API key.
 
-``requests`` and ``jwt`` (PyJWT) are imported here alone, when a :class:`JWTAuth` first needs them.
+``jwt`` (PyJWT) is imported here alone, when a :class:`JWTAuth` first needs it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 from urllib.parse import urlsplit
 
-from ..config import STRING, TEXT, ConnectionConfig, checked, environment_proxy, is_loopback, number
+from ..config import STRING, TEXT, ConnectionConfig, checked, is_loopback, number
 from ..deadline import OverdueError, call_until
 from ..exceptions import (
     AuthenticationError,
@@ -24,10 +24,9 @@ from ..exceptions import (
 )
 from ..locks import importing, new_lock
 from .base import KEY_VARIABLE, AuthBase, checked_key, key_from_environment
+from .http import exchange, remaining
 
 if TYPE_CHECKING:
-    import ssl
-
     import requests
 
 __all__ = ["JWTAuth", "get"]
@@ -207,7 +206,7 @@ class JWTAuth(AuthBase):
             with self._lock:  # while another thread asks, this one waits for that answer
                 token = self._good_token()
                 if token is None or token is after:
-                    if not _remaining(deadline):
+                    if not remaining(deadline):
                         raise OverdueError
                     token = self._token = request.run()
                     logger.debug("got a temporary key, good for %.0f s", token.good_until - time.monotonic())
@@ -217,10 +216,6 @@ class JWTAuth(AuthBase):
             return call_until(deadline, renew, name=f"speechmatics-rt-key-{self._request_id or id(self)}")
         except OverdueError:
             raise self._timeout(f"{urlsplit(url).hostname} gave no temporary key") from None
-
-
-def _remaining(deadline: float) -> float:
-    return min(max(deadline - time.monotonic(), 0.0), threading.TIMEOUT_MAX)
 
 
 def _endpoint(mp_url: str) -> str:
@@ -269,7 +264,7 @@ class _KeyRequest(NamedTuple):
                 return self._ask()
             except ConnectionError as exc:
                 delay = max(exc.retry_after or 0.0, _RETRY_DELAY)
-                if delay >= _remaining(self.deadline):
+                if delay >= remaining(self.deadline):
                     raise
                 logger.info("%s; trying once more in %g s", exc, delay)
                 time.sleep(delay)
@@ -316,37 +311,6 @@ class _KeyRequest(NamedTuple):
             headers={"X-Request-Id": self.request_id} if self.request_id else {},
             auth=self.bearer,
         )
-
-
-def exchange(
-    requests: Any, method: str, url: str, config: ConnectionConfig, deadline: float, *, most: int, **more: Any
-) -> tuple[requests.Response, bytes]:
-    """Make one request, with the client's proxy and TLS context; read ``most`` bytes or so of its answer."""
-    # A second more than the waiting thread has: it is the one to name the timeout.
-    timeout = None if deadline == float("inf") else _remaining(deadline) + 1
-    proxy = config.proxy
-    if proxy is None:
-        parts = urlsplit(url)
-        secure = parts.scheme == "https"
-        proxy = environment_proxy(secure, parts.hostname or "", parts.port or (443 if secure else 80))
-    with requests.Session() as http:
-        if config.ssl_context is not None:
-            http.mount("https://", _adapter(config.ssl_context))
-        answer = http.request(
-            method,
-            url,
-            timeout=timeout,
-            proxies={"http": proxy, "https": proxy},  # given, even if empty: else it would look by itself
-            allow_redirects=False,  # a key follows no redirect
-            stream=True,
-            **more,
-        )
-        content = b""
-        for piece in answer.iter_content(8192):
-            content += piece
-            if len(content) > most or not _remaining(deadline):
-                break
-        return answer, content
 
 
 def get(url: str, config: ConnectionConfig, *, name: str) -> tuple[int, bytes]:
@@ -423,22 +387,3 @@ def _time_of(date: Optional[str]) -> float:
         return parsedate_to_datetime(date or "").timestamp()
     except (TypeError, ValueError):
         return time.time()
-
-
-def _adapter(context: ssl.SSLContext) -> requests.adapters.HTTPAdapter:
-    """Make requests use the client's TLS context, as it is: by itself it would add CAs and checks to it."""
-    from requests.adapters import HTTPAdapter
-
-    class Adapter(HTTPAdapter):
-        def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-            super().init_poolmanager(*args, ssl_context=context, **kwargs)
-
-        def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-            return super().proxy_manager_for(proxy, ssl_context=context, **kwargs)
-
-        def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-            conn.cert_reqs = context.verify_mode
-            conn.ca_certs = conn.ca_cert_dir = None
-            conn.assert_hostname = None if context.check_hostname else False
-
-    return Adapter()

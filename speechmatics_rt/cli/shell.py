@@ -21,7 +21,7 @@ _WORDS: list[tuple[str, Union[str, Callable[[re.Match[str]], str]]]] = [
     (r"; one is expected\. Mix it to mono beforehand.*", f"; {_STEREO}"),
     (r"\bpass api_key=", "give --api-key"),
     (r"\buse api_key or an auth object", "give the key with --api-key"),
-    (r"\bpass ConnectionConfig\(ssl_context=.*?\(cafile=\.\.\.\)\)", "name its CA in SSL_CERT_FILE"),
+    (r", or pass ConnectionConfig\(ssl_context=.*?\(cafile=\.\.\.\)\)", ""),
     (r' \(or ConnectionConfig\(proxy=""\) to go without\)', " (or name the host in no_proxy to go without)"),
     (r"; take them off: key\.strip\(\)", "; take them off"),
     (r"; seek\(0\) goes back", ""),

@@ -1,8 +1,9 @@
 """One socket, two threads, one lock.
 
-``dialer`` makes the connection (DNS, TCP, proxy, TLS), ``upgrade`` judges the answer, ``duplex`` lets two
-threads use one TLS socket, ``trust`` heeds the variables for certificates. ``connection`` owns a session
-on it: the ``reader`` takes in, the ``writer`` sends and keeps the time. ``wakeup`` has the ways to wait.
+``dialer`` makes the connection (proxy, TLS), ``reach`` its first part (DNS, TCP), ``upgrade`` judges the
+answer, ``duplex`` lets two threads use one TLS socket, ``trust`` heeds the variables for certificates.
+``connection`` owns a session on it: the ``reader`` takes in, the ``writer`` sends and keeps the time.
+``wakeup`` has the ways to wait.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from .connection import Connection
 from .dialer import check_patches, dial
 from .duplex import shared_context
 from .link import Arrived, Link, Messages
+from .reach import reach
 from .wakeup import Latch, WaitList, WakeUp
 
 __all__ = [
@@ -23,5 +25,6 @@ __all__ = [
     "WaitList",
     "check_patches",
     "dial",
+    "reach",
     "shared_context",
 ]

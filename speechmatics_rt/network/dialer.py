@@ -7,12 +7,10 @@ cookies for the whole process, so it is lent the socket (see :class:`UpgradeSock
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
 import sys
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Optional
@@ -29,17 +27,15 @@ from ..config import (
     redact,
     with_sdk,
 )
-from ..deadline import OverdueError, call_until
 from ..exceptions import ConfigurationError, ConnectionError, ProtocolError, SpeechmaticsError, TimeoutError
 from ..locks import importing
-from .duplex import DuplexSocket, connect_tls, shared_context, wait_ready
+from .duplex import DuplexSocket, connect_tls, shared_context
+from .reach import Lookup, connect
 from .upgrade import BorrowedSocket, UpgradeSocket, refusal
 
 __all__ = ["Upgraded", "check_patches", "check_url", "dial", "redact", "with_sdk"]
 
 _NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG")  # OpenSSL's, of plain text
-_WSA = 10_000  # from here on the numbers of Windows Sockets
-_STAGGER = 0.25  # s until the next address is tried beside one that hasn't answered, as RFC 8305 recommends
 
 
 class Upgraded(NamedTuple):
@@ -154,8 +150,8 @@ def _told(exc: Exception) -> str:
     why = getattr(exc, "verify_message", None)  # of ssl.SSLCertVerificationError
     if why:
         return (
-            f"its certificate was refused ({why}). For a server with a certificate of your own, such as "
-            f"a container, pass ConnectionConfig(ssl_context=ssl.create_default_context(cafile=...))"
+            f"its certificate was refused ({why}). If you or your company issued it, name its CA in "
+            f"SSL_CERT_FILE, or pass ConnectionConfig(ssl_context=ssl.create_default_context(cafile=...))"
         )
     if getattr(exc, "reason", None) in _NO_TLS:
         return "the server doesn't speak TLS there. Perhaps its address begins with ws://"
@@ -170,94 +166,10 @@ def _reach(attempt: _Attempt, proxy: Optional[_Proxy]) -> socket.socket:
     host, port = (proxy.host, proxy.port) if proxy else (attempt.target.host, attempt.target.port)
     whom = f"the proxy {address_of(host, port)}" if proxy else address_of(host, port)
     with attempt.step("proxy" if proxy else "dns", f"find the address of {whom}"):
-        addresses = _resolve(host, port, attempt.deadline)
+        lookup = Lookup(host, port)
+        lookup.first(attempt.deadline)
     with attempt.step("proxy" if proxy else "tcp", f"connect to {whom}"):
-        return _connect(addresses, attempt.deadline)
-
-
-def _resolve(host: str, port: int, deadline: float) -> list[Any]:
-    """Look a name up on a thread of its own, since getaddrinfo() takes no timeout."""
-
-    def look_up() -> list[Any]:
-        return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-
-    if _is_numeric(host):
-        return look_up()
-    try:
-        return call_until(deadline, look_up, name=f"speechmatics-rt-dns-{host}")
-    except OverdueError:
-        raise socket.timeout("no answer from the resolver") from None
-
-
-def _is_numeric(host: str) -> bool:
-    try:
-        socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)
-    except OSError:
-        return False
-    return True
-
-
-def _connect(addresses: list[Any], deadline: float) -> socket.socket:
-    """Connect to whichever address answers first, each begun when the one before fails or after 0.25 s.
-
-    A fair share of the time for each would be as simple, but an IPv6 route that swallows everything would
-    then cost half of it; this way it costs 0.25 s.
-    """
-    waiting = deque(addresses)
-    racing: dict[int, tuple[socket.socket, str]] = {}
-    failures: list[str] = []
-    opened: list[socket.socket] = []  # all of them, from their first moment
-    try:
-        while waiting or racing:
-            if waiting:
-                family, kind, protocol, _, address = waiting.popleft()
-                try:
-                    opened.append(socket.socket(family, kind, protocol))
-                    _begin(opened[-1], address)
-                except OSError as exc:  # no route, or a family this machine doesn't have
-                    failures.append(f"{address[0]}: {_told(exc)}")
-                    continue
-                racing[opened[-1].fileno()] = opened[-1], address[0]
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise socket.timeout("nobody answered")  # noqa: TRY301  # closed below, like after any other
-            for descriptor in wait_ready(list(racing), True, min(left, _STAGGER) if waiting else left):
-                sock, name = racing.pop(descriptor)
-                failed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-                if not failed:
-                    for loser in opened:
-                        if loser is not sock:
-                            loser.close()
-                    return sock
-                sock.close()
-                failures.append(f"{name}: {_meaning(failed)}")
-        raise OSError("; ".join(failures) or "it has no address")  # noqa: TRY301
-    except BaseException:
-        for sock in opened:
-            sock.close()
-        raise
-
-
-def _begin(sock: socket.socket, address: Any) -> None:
-    sock.setblocking(False)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    # The kernel's own probes keep the entry in a router's table; our pings find a dead connection.
-    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
-        if hasattr(socket, name):
-            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-    code = sock.connect_ex(address)
-    if code not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
-        raise OSError(code, _meaning(code))
-
-
-def _meaning(code: int) -> str:
-    """Say what an error of a socket means: the codes of Windows' own (WSA...) only FormatError knows."""
-    if code >= _WSA and sys.platform == "win32":
-        import ctypes
-
-        return ctypes.FormatError(code).strip()
-    return os.strerror(code)
+        return connect(lookup, attempt.deadline)
 
 
 # -- the proxy -----------------------------------------------------------------------------------------
@@ -278,6 +190,7 @@ _PROXIES = {  # python-socks' name of the protocol, the usual port, and whether 
     "socks5": ("SOCKS5", 1080, False),
     "socks5h": ("SOCKS5", 1080, True),
 }
+_REFUSALS = (2, 7, 8)  # what SOCKS5 answers to what its rules forbid, or what it can't do at all
 
 
 def _proxy_for(target: Target, given: Optional[str]) -> Optional[_Proxy]:
@@ -316,13 +229,14 @@ def _tunnel(attempt: _Attempt, proxy: _Proxy, sock: socket.socket) -> None:
     host = attempt.target.host
     if not resolves:
         with attempt.step("dns", f"find the address of {attempt.target.address}"):
-            found = _resolve(host, attempt.target.port, attempt.deadline)
+            found = Lookup(host, attempt.target.port).first(attempt.deadline)
             wanted = [entry for entry in found if protocol == "SOCKS5" or entry[0] == socket.AF_INET]
             if not wanted:
                 raise OSError("it has no IPv4 address, and socks4 knows no other")
             host = wanted[0][4][0]
     lent = (UpgradeSocket if protocol == "HTTP" else BorrowedSocket)(DuplexSocket(sock), attempt.deadline)
-    with attempt.step("proxy", f"get through the proxy {address_of(proxy.host, proxy.port)}"):
+    doing = f"get through the proxy {address_of(proxy.host, proxy.port)}"
+    with attempt.step("proxy", doing):
         try:
             Proxy(
                 ProxyType[protocol],
@@ -336,8 +250,22 @@ def _tunnel(attempt: _Attempt, proxy: _Proxy, sock: socket.socket) -> None:
         except ProxyTimeoutError as exc:
             raise socket.timeout(str(exc)) from exc
         except (ProxyError, ProtocolError) as exc:
-            hint = ". Its URL takes user:password@" if getattr(exc, "error_code", None) == 407 else ""
-            raise OSError(f"{exc}{hint}") from exc
+            code = getattr(exc, "error_code", None)
+            wants = code in (401, 407) or "authentication" in str(exc)
+            raise ConnectionError(
+                f"could not {doing}: {exc}{'. Its URL takes user:password@' if wants else ''}",
+                stage="proxy",
+                lasting=_refuses(protocol, code, hung_up=lent.ended),
+            ) from exc
+
+
+def _refuses(protocol: str, code: Optional[int], *, hung_up: bool) -> bool:
+    """Whether a proxy would say the same again: the caller or the target is refused, or it is no proxy."""
+    if code is None:
+        return not hung_up
+    if protocol == "HTTP":
+        return code < 500 and code != 429
+    return protocol == "SOCKS5" and code in _REFUSALS
 
 
 class _Forward(NamedTuple):

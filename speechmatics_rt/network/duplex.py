@@ -369,7 +369,8 @@ def connect_tls(
 
     Raises:
         socket.timeout: The deadline passed.
-        ssl.SSLError: The handshake failed; ``ssl.SSLCertVerificationError`` for the certificate.
+        ssl.SSLError: The handshake failed; ``ssl.SSLCertVerificationError`` for the certificate, whose
+            ``verify_message`` then says who issued it, too.
         OSError: The connection is dead.
     """
     opened = [sock]
@@ -397,6 +398,13 @@ def _shake_hands(tls: ssl.SSLSocket, deadline: float) -> None:
             writes = False
         except ssl.SSLWantWriteError:
             writes = True
+        except ssl.SSLCertVerificationError as exc:
+            from .trust import issuer_of
+
+            issuer = issuer_of(tls)
+            if issuer:
+                exc.verify_message += f"; it was issued by {issuer}"
+            raise
         left = deadline - time.monotonic()
         if left <= 0:
             raise socket.timeout("the TLS handshake took too long")

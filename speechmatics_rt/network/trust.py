@@ -1,4 +1,4 @@
-"""The certificates that the environment says to trust.
+"""The certificates that the environment says to trust, and who issued one that is not trusted.
 
 OpenSSL reads ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` by itself, but is silent about a path where nothing
 is and about a file in which it finds no certificate: then every server is refused, as if that were wrong.
@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import re
 import ssl
+from typing import Any
 
 from ..exceptions import ConfigurationError
 
-__all__ = ["trust_environment"]
+__all__ = ["issuer_of", "trust_environment"]
 
+_NAMES = ("organizationName", "organizationalUnitName", "commonName")
 _HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")  # the names by which OpenSSL looks for a certificate
 
 
@@ -85,3 +87,16 @@ def _refused(variable: str, value: str, why: str) -> ConfigurationError:
     return ConfigurationError(
         f"{variable} is {value}: {why}. Correct it, or trust what the system trusts: unset {variable}"
     )
+
+
+def issuer_of(tls: ssl.SSLSocket) -> str:
+    """Say who issued the certificate that this socket has just refused; empty where Python can't tell.
+
+    What it shows in public is believed. What was sent it knows beneath, from 3.10 on, after a refusal too.
+    """
+    chain: Any = getattr(getattr(tls, "_sslobj", None), "get_unverified_chain", list)()
+    if not chain or not hasattr(chain[0], "get_info"):
+        return ""
+    issuer = chain[0].get_info().get("issuer", ())
+    told = ", ".join(value for part in issuer for name, value in part if name in _NAMES)
+    return "".join(char if char.isprintable() else " " for char in told)[:200]  # a stranger's words

@@ -36,6 +36,7 @@ class BorrowedSocket:
     """
 
     _closed = False  # websocket-client looks at it
+    ended = False  # the other end has sent all
 
     def __init__(self, sock: DuplexSocket, deadline: float) -> None:
         self._sock = sock
@@ -43,7 +44,9 @@ class BorrowedSocket:
 
     def recv(self, count: int) -> bytes:
         buffer = bytearray(min(count, 4096))
-        return bytes(buffer[: self._sock.recv_into(buffer, self._left())])
+        received = self._sock.recv_into(buffer, self._left())
+        self.ended = not received
+        return bytes(buffer[:received])
 
     def sendall(self, data: bytes) -> None:
         rest = memoryview(data)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
 from typing import Any, Optional
 from urllib.parse import urlsplit
 
 from ..auth import get
 from ..config import ConnectionConfig, check_url, redact, refused
 from ..exceptions import ConnectionError, ProtocolError
-from ..network import shared_context
 from .connector import address
 
 __all__ = ["available_features"]
@@ -61,9 +59,7 @@ def available_features(
 
 
 def _ask(page: str, config: ConnectionConfig) -> bytes:
-    secure = page.startswith("https")
-    context = (config.ssl_context or shared_context()) if secure else config.ssl_context
-    status, content = get(page, replace(config, ssl_context=context), name="features")
+    status, content = get(page, config, name="features")
     host = urlsplit(page).hostname
     if status != 200:
         text = f"{host} tells no features: HTTP {status} for {redact(page)}"

@@ -27,6 +27,8 @@ from speechmatics_rt.auth.jwt import JWTAuth
 from speechmatics_rt.config.connection import ConnectionConfig
 from speechmatics_rt.exceptions import AuthenticationError, ConfigurationError, ConnectionError, TimeoutError
 
+from ..network.test_dialer import a_port_that_swallows
+
 KEY = "s3cret-api-key"
 SERVICE = "wss://eu.rt.speechmatics.com/v2"
 
@@ -671,6 +673,33 @@ def test_a_host_without_proxy_is_asked_for_keys_without_one(proxy, no_proxy, aut
     finally:
         platform.close()
     assert len(platform.requests) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a full queue swallows connections on Linux")
+def test_ipv6_that_is_announced_and_dead_does_not_hold_up_a_key(platform, monkeypatch):
+    port = int(platform.url.rpartition(":")[2])
+    with a_port_that_swallows("::1") as dead:
+        found = [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", dead, n, 0)) for n in range(3)]
+        found.append((socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)))
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        auth = JWTAuth(KEY, mp_url=f"http://localhost:{port}")
+        auth.configure(ConnectionConfig(open_timeout=20))
+        began = time.monotonic()
+        token_of(auth)
+    assert time.monotonic() - began < 5
+
+
+def test_a_key_is_asked_for_with_the_trust_that_sessions_have(authority, tmp_path, monkeypatch):
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    monkeypatch.setattr(sys.modules["speechmatics_rt.network.duplex"], "_context", None)  # as a new process
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(server)
+    platform = Platform(tls=server)
+    try:
+        token_of(JWTAuth(KEY, mp_url=platform.url))
+    finally:
+        platform.close()
 
 
 def test_a_proxy_of_an_unknown_kind_is_a_wrong_option():

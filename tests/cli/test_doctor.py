@@ -164,6 +164,30 @@ def test_a_resolver_that_does_not_answer_is_not_waited_for_without_end(examined,
     assert "online" in found["dns"]["advice"]
 
 
+def test_a_resolver_that_hears_nothing_about_ipv6_is_a_warning_since_sessions_do_without(
+    examined, monkeypatch
+) -> None:
+    gives_up = threading.Event()
+    monkeypatch.setattr(sockets, "PATIENCE", 1.0)
+    with LocalServer() as server:
+        resolve = socket.getaddrinfo
+
+        def half(host: str, port: Any, family: int = 0, *rest: Any, **options: Any) -> Any:
+            if host == "half.example" and family != socket.AF_INET:
+                gives_up.wait(30)
+            return resolve("127.0.0.1" if host == "half.example" else host, port, family, *rest, **options)
+
+        monkeypatch.setattr(socket, "getaddrinfo", half)
+        code, found = examined("--url", f"ws://half.example:{server.port}/v2")
+        gives_up.set()
+    assert code == ExitCode.OK
+    assert found["dns"]["state"] == "warning"
+    assert "127.0.0.1" in found["dns"]["text"]
+    assert "IPv6" in found["dns"]["text"]
+    assert "router" in found["dns"]["advice"]
+    assert states(found)["session"] == "ok"
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]

@@ -71,10 +71,10 @@ def test_no_message_of_the_library_speaks_python_in_a_shell() -> None:
     ("text", "words"),
     [
         (
-            "its certificate was refused (self signed). For a server with a certificate of your own, such "
-            "as a container, pass ConnectionConfig(ssl_context=ssl.create_default_context(cafile=...))",
-            "its certificate was refused (self signed). For a server with a certificate of your own, such "
-            "as a container, name its CA in SSL_CERT_FILE",
+            "its certificate was refused (self signed). If you or your company issued it, name its CA in "
+            "SSL_CERT_FILE, or pass ConnectionConfig(ssl_context=ssl.create_default_context(cafile=...))",
+            "its certificate was refused (self signed). If you or your company issued it, name its CA in "
+            "SSL_CERT_FILE",
         ),
         ("the server fell silent for 60 s (end_timeout)", "the server fell silent for 60 s"),
         (

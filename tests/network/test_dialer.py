@@ -425,13 +425,14 @@ def addresses(*ports: int) -> Callable[..., list[Any]]:
 
 
 @contextlib.contextmanager
-def a_port_that_swallows() -> Iterator[int]:
+def a_port_that_swallows(host: str = "127.0.0.1") -> Iterator[int]:
     """A listener whose queue is full: further connections are neither taken nor refused."""
-    with socket.socket() as listener, contextlib.ExitStack() as stack:
-        listener.bind(("127.0.0.1", 0))
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as listener, contextlib.ExitStack() as stack:
+        listener.bind((host, 0))
         listener.listen(0)
         for _ in range(3):
-            filler = stack.enter_context(socket.socket())
+            filler = stack.enter_context(socket.socket(family))
             filler.setblocking(False)
             filler.connect_ex(listener.getsockname())
         yield listener.getsockname()[1]
@@ -490,12 +491,112 @@ def test_a_dead_first_address_costs_a_quarter_second(monkeypatch: pytest.MonkeyP
 
 
 def test_a_refusing_first_address_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("speechmatics_rt.network.dialer._STAGGER", 8.0)  # what it would cost to wait
+    monkeypatch.setattr("speechmatics_rt.network.reach._STAGGER", 8.0)  # what it would cost to wait
     with a_closed_port() as dead, Service(Upgrading()) as service:
         monkeypatch.setattr(socket, "getaddrinfo", addresses(dead, service.port))
         upgraded = connect("ws://two.example/")
         end(upgraded)
     assert upgraded.elapsed < 2  # of 8
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a full queue swallows connections on Linux")
+def test_a_dead_family_costs_a_quarter_second_however_many_addresses_it_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("speechmatics_rt.network.reach._STAGGER", 0.5)
+    with a_port_that_swallows("::1") as dead, Service(Upgrading()) as service:
+        six = [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", dead, n, 0)) for n in range(5)]
+        found = [*six, *addresses(service.port)()]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        upgraded = connect("ws://many.example/")
+        end(upgraded)
+    assert 0.4 < upgraded.elapsed < 1.4  # one after the other it would be 2.5
+
+
+class Resolver:
+    """A ``getaddrinfo`` that is asked about everything, or IPv4 alone, and answers each when it is told."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.answers: dict[int, Any] = {}
+        self.ready = {socket.AF_UNSPEC: threading.Event(), socket.AF_INET: threading.Event()}
+        self.asked = {family: threading.Event() for family in self.ready}
+        monkeypatch.setattr(socket, "getaddrinfo", self._answer)
+
+    def _answer(self, host: str, port: int, family: int = 0, *_: Any, **__: Any) -> Any:
+        self.asked[family].set()
+        assert self.ready[family].wait(20)
+        if isinstance(self.answers[family], Exception):
+            raise self.answers[family]
+        return self.answers[family]
+
+    def tell(self, family: int, answer: Any) -> None:
+        self.answers[family] = answer
+        self.ready[family].set()
+
+
+def test_a_resolver_that_waits_for_an_answer_about_ipv6_is_asked_about_ipv4_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    resolver = Resolver(monkeypatch)
+    with Service(Upgrading()) as service:
+        resolver.tell(socket.AF_INET, addresses(service.port)())
+        upgraded = connect("ws://half.example/")
+        end(upgraded)
+    assert 0.2 < upgraded.elapsed < 2
+    resolver.tell(socket.AF_UNSPEC, [])  # its thread ends when the resolver gives up
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a full queue swallows connections on Linux")
+@pytest.mark.parametrize("ipv4", ["none", "refuses", "swallows"])
+def test_where_ipv4_alone_leads_nowhere_the_whole_answer_still_counts(
+    ipv4: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolver = Resolver(monkeypatch)
+    with a_port_that_swallows() as dead, a_closed_port() as closed, Service(Upgrading()) as service:
+        alone: Any = {"refuses": closed, "swallows": dead}.get(ipv4)
+        none = socket.gaierror(socket.EAI_NONAME, "No address associated with hostname")
+        resolver.tell(socket.AF_INET, addresses(alone)() if alone else none)
+
+        def answer_late() -> None:
+            assert resolver.asked[socket.AF_INET].wait(20)
+            resolver.tell(socket.AF_UNSPEC, addresses(service.port)())
+
+        late = threading.Thread(target=answer_late)
+        late.start()
+        upgraded = connect("ws://late.example/")
+        end(upgraded)
+        late.join()
+    assert upgraded.elapsed < 3
+
+
+def test_a_failure_of_the_whole_question_does_not_wait_for_the_one_about_ipv4(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    resolver = Resolver(monkeypatch)
+
+    def fail() -> None:
+        assert resolver.asked[socket.AF_INET].wait(20)
+        resolver.tell(socket.AF_UNSPEC, socket.gaierror(socket.EAI_NONAME, "Name or service not known"))
+
+    failing = threading.Thread(target=fail)
+    failing.start()
+    with pytest.raises(ConnectionError, match="not known") as caught:
+        connect("ws://nowhere.example/", seconds=15)
+    assert caught.value.stage == "dns"
+    failing.join()
+    resolver.tell(socket.AF_INET, [])
+
+
+def test_a_resolver_that_answers_neither_question_leaves_nothing_when_it_gives_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("speechmatics_rt.network.reach._STAGGER", 0.01)
+    resolver = Resolver(monkeypatch)
+    with pytest.raises(TimeoutError, match="find the address"):
+        connect("ws://slow.example/", seconds=2)
+    assert all(asked.wait(20) for asked in resolver.asked.values())
+    for family in resolver.ready:
+        resolver.tell(family, socket.gaierror(socket.EAI_AGAIN, "Temporary failure"))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a full queue swallows connections on Linux")
@@ -527,11 +628,22 @@ def test_ctrl_c_while_waiting_leaves_nothing_open(scheme: str, trusting: ssl.SSL
 
 
 def test_an_unknown_authority_is_told_with_the_way_out(certified: ssl.SSLContext) -> None:
-    told = r"certificate was refused.*ssl_context="
+    told = r"certificate was refused.*SSL_CERT_FILE.*ssl_context="
     with Service(Upgrading(), certified) as service, pytest.raises(ConnectionError, match=told) as caught:
         connect(f"wss://localhost:{service.port}/")
     assert caught.value.stage == "tls"
     assert isinstance(caught.value.__cause__, ssl.SSLCertVerificationError)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="Python tells nothing of a refused certificate")
+def test_who_issued_a_refused_certificate_is_told_without_what_would_command_a_terminal() -> None:
+    authority = trustme.CA(organization_name="Example Corp\x1b[2J", organization_unit_name="Inspection")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    with Service(Upgrading(), context) as service, pytest.raises(ConnectionError) as caught:
+        connect(f"wss://localhost:{service.port}/")
+    assert "it was issued by Example Corp [2J, Inspection)" in str(caught.value)
+    assert not caught.value.retryable
 
 
 def test_a_certificate_for_another_name_is_refused(authority: trustme.CA, trusting: ssl.SSLContext) -> None:
@@ -826,21 +938,39 @@ def test_through_a_socks_proxy_names_are_resolved_where_the_scheme_says(
     assert proxy.asked == [asked]
 
 
+def says(*answers: bytes) -> Handler:
+    """A SOCKS5 proxy that gives these answers, one for each thing it is told."""
+
+    def answer(connection: socket.socket) -> None:
+        for each in answers:
+            connection.recv(1000)
+            connection.sendall(each)
+        until_gone(connection)
+
+    return answer
+
+
 @pytest.mark.parametrize(
-    ("handler", "url", "told"),
+    ("handler", "url", "told", "retryable"),
     [
-        (HttpProxy(), "http://me:geheim@127.0.0.1:{}", "407.*password"),
-        (SocksProxy(), "socks5://me:geheim@127.0.0.1:{}", "authentication failure"),
-        (answering(b"SSH-2.0\r\n", until_gone), "http://127.0.0.1:{}", "not HTTP"),
-        (answering(b"HTTP/1.1 403 No\r\n\r\n", until_gone), "http://127.0.0.1:{}", "403"),
-        (lambda connection: None, "http://127.0.0.1:{}", "closed|reset"),
-        (lambda connection: None, "socks5h://127.0.0.1:{}", "closed|reset"),
+        (HttpProxy(), "http://me:geheim@127.0.0.1:{}", "407.*password", False),
+        (SocksProxy(), "socks5://me:geheim@127.0.0.1:{}", "authentication failure.*user:password", False),
+        (says(b"\x05\xff"), "socks5h://127.0.0.1:{}", "authentication.*user:password", False),
+        (says(b"\x05\x00", b"\x05\x02\x00\x01" + bytes(6)), "socks5h://127.0.0.1:{}", "ruleset", False),
+        (says(b"\x05\x00", b"\x05\x05\x00\x01" + bytes(6)), "socks5h://127.0.0.1:{}", "refused", True),
+        (answering(b"SSH-2.0\r\n", until_gone), "http://127.0.0.1:{}", "not HTTP", False),
+        (answering(b"HTTP/1.1 401 No\r\n\r\n", until_gone), "http://127.0.0.1:{}", "401.*password", False),
+        (answering(b"HTTP/1.1 403 No\r\n\r\n", until_gone), "http://127.0.0.1:{}", "403", False),
+        (answering(b"HTTP/1.1 429 No\r\n\r\n", until_gone), "http://127.0.0.1:{}", "429", True),
+        (answering(b"HTTP/1.1 503 No\r\n\r\n", until_gone), "http://127.0.0.1:{}", "503", True),
+        (lambda connection: None, "http://127.0.0.1:{}", "closed|reset", True),
+        (lambda connection: None, "socks5h://127.0.0.1:{}", "closed|reset", True),
     ],
 )
-def test_a_proxy_that_refuses(handler: Handler, url: str, told: str) -> None:
+def test_a_proxy_that_refuses(handler: Handler, url: str, told: str, retryable: bool) -> None:
     with Service(handler) as way, pytest.raises(ConnectionError, match=f"(?i){told}") as caught:
         connect("ws://127.0.0.1:1/", proxy=url.format(way.port))
-    assert caught.value.stage == "proxy"
+    assert (caught.value.stage, caught.value.retryable) == ("proxy", retryable)
     assert f"proxy 127.0.0.1:{way.port}" in str(caught.value)
     assert "geheim" not in str(caught.value)
 

@@ -88,7 +88,7 @@ def test_a_wait_without_an_end_is_one_in_slices(monkeypatch) -> None:
 
 
 def test_an_error_of_windows_sockets_is_told_in_words(monkeypatch) -> None:
-    module = sys.modules["speechmatics_rt.network.dialer"]
+    module = sys.modules["speechmatics_rt.network.reach"]
     monkeypatch.setattr(sys, "platform", "win32")
     words = {10061: "No connection could be made because the target machine actively refused it.\r\n"}
     monkeypatch.setattr(ctypes, "FormatError", words.__getitem__, raising=False)

@@ -70,10 +70,17 @@ class Timing(NamedTuple):
     ids: str
 
 
-def dns_finding(host: str, addresses: Sequence[str], seconds: float) -> Finding:
-    """Judge the answer of a resolver."""
+def dns_finding(host: str, addresses: Sequence[str], seconds: float, *, whole: bool) -> Finding:
+    """Judge the answer of a resolver; one that is not whole is about IPv4 alone, and came in the end."""
     shown = ", ".join(addresses[:4]) + (", ..." if len(addresses) > 4 else "")
-    return ok(f"{host} is {shown} ({_ms(seconds)})", host=host, addresses=list(addresses), seconds=seconds)
+    facts = {"host": host, "addresses": list(addresses), "seconds": seconds}
+    if whole:
+        return ok(f"{host} is {shown} ({_ms(seconds)})", **facts)
+    return warning(
+        f"{host} is {shown}, but nothing is said about IPv6: each connection begins a quarter second later",
+        "the resolver, or a router before it, swallows questions about IPv6 (AAAA): mend it, or ask another",
+        **facts,
+    )
 
 
 def dns_failure(host: str, error: str, *, unknown: bool) -> Finding:

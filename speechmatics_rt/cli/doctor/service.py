@@ -126,14 +126,14 @@ def _dns(way: Way) -> Finding:
     host, port = way.next
     began = time.monotonic()
     try:
-        way.found = look_up(host, port)
+        way.found, whole = look_up(host, port)
     except (OSError, UnicodeError) as exc:
         unknown = isinstance(exc, socket.gaierror) and exc.errno != socket.EAI_AGAIN
         return dns_failure(host, getattr(exc, "strerror", None) or str(exc), unknown=unknown)
     addresses = list(dict.fromkeys(entry[4][0] for entry in way.found))
     if addresses == [host]:
         return ok(f"{host} is an address already", host=host, addresses=addresses)
-    return dns_finding(host, addresses, time.monotonic() - began)
+    return dns_finding(host, addresses, time.monotonic() - began, whole=whole)
 
 
 def _family(family: str, way: Way) -> Optional[Finding]:

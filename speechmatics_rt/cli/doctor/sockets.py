@@ -81,20 +81,32 @@ def proxy_to(target: Target) -> Optional[Proxy]:
     return Proxy(parts.scheme, parts.hostname, port, headers, (user, password, *written))
 
 
-def look_up(host: str, port: int) -> list[Any]:
-    """Ask for the addresses of a name, on a thread of its own: the resolver takes no timeout.
+def look_up(host: str, port: int) -> tuple[list[Any], bool]:
+    """Ask for the addresses of a name; who hears nothing asks about IPv4 alone, as sessions do.
+
+    Returns:
+        The addresses, and whether they are all.
 
     Raises:
         OSError: There are none, or nobody answered.
     """
     try:
-        return call_until(
-            time.monotonic() + PATIENCE,
-            lambda: list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)),
-            name=f"speechmatics-rt-dns-{host}",
-        )
+        return _ask(host, port, socket.AF_UNSPEC), True
     except OverdueError:
+        pass
+    try:
+        return _ask(host, port, socket.AF_INET), False
+    except (OverdueError, OSError):
         raise socket.timeout(f"no answer within {PATIENCE:g} s") from None
+
+
+def _ask(host: str, port: int, family: int) -> list[Any]:
+    """Ask on a thread of its own: the resolver takes no timeout."""
+    return call_until(
+        time.monotonic() + PATIENCE,
+        lambda: list(socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)),
+        name=f"speechmatics-rt-dns-{host}",
+    )
 
 
 def reach(found: list[Any], family: int) -> Optional[Reach]:

@@ -1,0 +1,211 @@
+"""From a name to a TCP connection: its addresses as they become known, each tried a little after the last.
+
+As RFC 8305 ("happy eyeballs") has it: a way that swallows everything costs a quarter of a second, not all of
+the time there is.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+import time
+from collections import deque
+from itertools import chain, zip_longest
+from typing import Any, Optional
+
+from ..deadline import Call
+from .duplex import wait_ready
+from .wakeup import WakeUp
+
+__all__ = ["Lookup", "connect", "reach"]
+
+_WSA = 10_000  # from here on the numbers of Windows Sockets
+_STAGGER = 0.25  # s until the next address is tried beside one that hasn't answered, as RFC 8305 recommends
+
+
+def reach(host: str, port: int, deadline: float) -> socket.socket:
+    """Connect to a host, for who need not know at which step it fails.
+
+    Raises:
+        OSError: It has no address, or none that answers; says why.
+        socket.timeout: The deadline (of :func:`time.monotonic`) passed.
+    """
+    lookup = Lookup(host, port)
+    lookup.first(deadline)
+    return connect(lookup, deadline)
+
+
+class Lookup:
+    """The addresses of a name, as ``getaddrinfo`` gives them, as they become known.
+
+    That function takes no timeout, so it runs on a thread of its own, and one that hangs is left behind. It
+    says nothing about IPv4 before it has heard about IPv6, a question that some routers swallow: for 10 s or
+    more. So who knows nothing after 0.25 s asks about IPv4 alone as well, and begins with what comes first.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host, self._port = host, port
+        self._known: list[Any] = []
+        self._untried: deque[Any] = deque()
+        self._failure: Optional[BaseException] = None
+        self._calls: list[Call[list[Any]]] = []  # about everything; then about IPv4 alone
+        self._news = WakeUp()
+        if _is_numeric(host):
+            self._learn(self._look_up(socket.AF_UNSPEC))
+        else:
+            self._ask(socket.AF_UNSPEC)
+
+    def first(self, deadline: float) -> list[Any]:
+        """Wait until addresses are known; return them, in the order in which to try them.
+
+        Raises:
+            OSError: There are none; :exc:`socket.gaierror` with the resolver's own reason.
+            socket.timeout: The deadline passed.
+        """
+        if not self.wait(min(deadline, time.monotonic() + _STAGGER)) and time.monotonic() < deadline:
+            self._ask(socket.AF_INET)
+        if not self.wait(deadline):
+            raise socket.timeout("no answer from the resolver")
+        if not self._known:
+            failure, self._failure = self._failure, None
+            raise failure or OSError("it has no address")
+        return list(self._known)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether more may become known."""
+        return bool(self._calls)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there is an address that was not tried, or may be."""
+        return bool(self._untried) or self.goes_on
+
+    def wait(self, deadline: float) -> bool:
+        """Wait for news; whether there is any, or none to come."""
+        self._take_in()
+        while not self._untried and self.goes_on:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            self._news.wait(left)
+            self._take_in()
+        return True
+
+    def next(self) -> Any:
+        """Return an address that was not tried, or None while there is none."""
+        self._take_in()
+        return self._untried.popleft() if self._untried else None
+
+    def _ask(self, family: int) -> None:
+        name = f"speechmatics-rt-dns-{self._host}"
+        self._calls.append(Call(lambda: self._look_up(family), name=name, done=self._news.wake))
+
+    def _look_up(self, family: int) -> list[Any]:
+        return list(socket.getaddrinfo(self._host, self._port, family, socket.SOCK_STREAM))
+
+    def _take_in(self) -> None:
+        for call in reversed([one for one in self._calls if one.is_over]):
+            if call is self._calls[0]:
+                self._calls.clear()  # it knows about IPv4 as well
+            else:
+                self._calls.remove(call)
+            try:
+                self._learn(call.result())
+            except BaseException as exc:  # noqa: BLE001  # not swallowed: raised if no address is known
+                if not self._known:
+                    self._failure = exc
+
+    def _learn(self, found: list[Any]) -> None:
+        new = [entry for entry in _in_turn(found) if entry not in self._known]
+        self._known += new
+        self._untried += new
+        self._failure = None
+
+
+def _is_numeric(host: str) -> bool:
+    try:
+        socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)
+    except OSError:
+        return False
+    return True
+
+
+def _in_turn(found: list[Any]) -> list[Any]:
+    """Let the families take turns, the resolver's first choice first: all of one of them may be dead."""
+    preferred = [entry for entry in found if entry[0] == found[0][0]]
+    others = [entry for entry in found if entry[0] != found[0][0]]
+    return [entry for entry in chain(*zip_longest(preferred, others)) if entry is not None]
+
+
+def connect(lookup: Lookup, deadline: float) -> socket.socket:
+    """Connect to whichever address answers first, each begun when the one before fails or after 0.25 s.
+
+    A fair share of the time for each would be as simple, but an IPv6 route that swallows everything would
+    then cost half of it; this way it costs 0.25 s.
+
+    Raises:
+        OSError: All failed; says each one's reason.
+        socket.timeout: The deadline passed.
+    """
+    racing: dict[int, tuple[socket.socket, str]] = {}
+    failures: list[str] = []
+    opened: list[socket.socket] = []  # all of them, from their first moment
+    try:
+        while True:
+            entry = lookup.next()
+            if entry is not None:
+                family, kind, protocol, _, address = entry
+                try:
+                    opened.append(socket.socket(family, kind, protocol))
+                    _begin(opened[-1], address)
+                except OSError as exc:  # no route, or a family this machine doesn't have
+                    failures.append(f"{address[0]}: {exc.strerror or exc}")
+                    continue
+                racing[opened[-1].fileno()] = opened[-1], address[0]
+            elif not racing:
+                if not lookup.goes_on:
+                    raise OSError("; ".join(failures))  # noqa: TRY301  # closed below, like after any other
+                lookup.wait(deadline)
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise socket.timeout("nobody answered")  # noqa: TRY301
+            pause = min(left, _STAGGER) if lookup.has_more else left
+            for descriptor in wait_ready(list(racing), True, pause) if racing else ():
+                sock, name = racing.pop(descriptor)
+                failed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if not failed:
+                    for loser in opened:
+                        if loser is not sock:
+                            loser.close()
+                    return sock
+                sock.close()
+                failures.append(f"{name}: {_meaning(failed)}")
+    except BaseException:
+        for sock in opened:
+            sock.close()
+        raise
+
+
+def _begin(sock: socket.socket, address: Any) -> None:
+    sock.setblocking(False)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    # The kernel's own probes keep the entry in a router's table; our pings find a dead connection.
+    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    code = sock.connect_ex(address)
+    if code not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
+        raise OSError(code, _meaning(code))
+
+
+def _meaning(code: int) -> str:
+    """Say what an error of a socket means: the codes of Windows' own (WSA...) only FormatError knows."""
+    if code >= _WSA and sys.platform == "win32":
+        import ctypes
+
+        return ctypes.FormatError(code).strip()
+    return os.strerror(code)
