@@ -138,7 +138,8 @@ class BaseClient(Asking, EventEmitter):
         """Say that all audio is sent, wait for the rest of the transcript and for all handlers, then close.
 
         In a handler, or in the body of a ``for`` over :meth:`Client.stream`, it returns at once and the
-        delivery runs on to the end of the transcript. Without a session it does nothing.
+        delivery runs on to the end of the transcript; on another thread it waits for who iterates, however
+        long that takes. Without a session it does nothing.
 
         Args:
             timeout: The most seconds to wait; without it, as long as the server goes on talking
@@ -158,7 +159,7 @@ class BaseClient(Asking, EventEmitter):
         connection.end_stream()
         if session.delivering == threading.get_ident() and not session.delivered.is_set():
             return
-        if not session.delivered.wait(timeout if timeout is not None else threading.TIMEOUT_MAX):
+        if not session.awaited.wait(timeout if timeout is not None else threading.TIMEOUT_MAX):
             error = TimeoutError(
                 f"the transcript was not complete within {timeout:g} s", stage="end", seconds=timeout
             )
@@ -167,6 +168,7 @@ class BaseClient(Asking, EventEmitter):
             session.delivered.wait(_GRACE)
             raise session.annotate(error)
         connection.close(deadline)
+        session.check_delivered()
         session.raise_failure()
 
     def send_message(self, message: Mapping[str, Any]) -> None:
@@ -204,7 +206,7 @@ class BaseClient(Asking, EventEmitter):
                 self._closed_while_opening = True
             session = self._session
         if session is not None:
-            session.closed = session.failure_seen = True  # who closes doesn't ask how it went
+            session.close()
             session.connection.close()
             if session.delivered.is_set():
                 self._tell_late(session)  # of a stream that was dropped

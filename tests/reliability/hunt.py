@@ -23,6 +23,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -258,7 +259,7 @@ class Hunt:
                 self._due.wait(min(1.0, max(0.05, self._until - time.monotonic())))
                 if time.monotonic() > self._until:
                     print(f"STUCK: {self._present}", file=sys.stderr, flush=True)
-                    faulthandler.dump_traceback(sys.stderr)
+                    _show_stacks()
                     os._exit(3)
 
     def server(self, fault: str, tls: bool) -> LocalServer:
@@ -310,6 +311,16 @@ class Hunt:
             if shared._own or shared._shared is not None:
                 left.append(f"counted: {shared._own} readers, {shared._shared}")
         return [f"left: {left}"] if left else []
+
+
+def _show_stacks() -> None:
+    """Show where every thread is, but those of the servers."""
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    for ident, frame in sys._current_frames().items():
+        if "-local-" not in names.get(ident, ""):
+            print(f"{names.get(ident)}:", file=sys.stderr)
+            traceback.print_stack(frame, file=sys.stderr)
+    sys.stderr.flush()
 
 
 def _locks() -> Iterator[Any]:
@@ -408,6 +419,8 @@ class Run:
 
     def act(self, client: Any, name: str) -> None:
         calls = SEVERAL if isinstance(client, MultiChannelClient) else CALLS
+        if name == "stop" and self.schedule.way == "stream left":
+            name = "stop soon"  # it would wait for the main thread to read on, and that for it
         try:
             calls[name](client)
         except SpeechmaticsError:

@@ -1,0 +1,96 @@
+"""What the hunt for deadlocks has found (``tests/reliability/hunt.py``), each as small as it gets."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+import pytest
+
+from speechmatics_rt import AudioFormat, ProtocolError, SessionError, SpeechmaticsError
+from speechmatics_rt.local import Fault
+from speechmatics_rt.network import shared
+
+PCM = AudioFormat("pcm_s16le", 16000)
+SECOND = bytes(32000)
+
+
+def in_time(work, seconds=10.0):
+    """Return what it raised; fail if it hangs."""
+    raised = []
+
+    def run():
+        try:
+            work()
+            raised.append(None)
+        except BaseException as exc:
+            raised.append(exc)
+
+    worker = threading.Thread(target=run, daemon=True)
+    worker.start()
+    worker.join(seconds)
+    assert raised, "it hangs"
+    return raised[0]
+
+
+def test_stop_session_of_a_stream_that_was_closed_and_is_read_by_nobody_returns(serve, client_of) -> None:
+    client = client_of(serve())
+    messages = client.stream([SECOND] * 20, audio_format=PCM)
+    next(messages)
+
+    def close_and_stop() -> None:
+        client.close()
+        client.stop_session()
+
+    assert isinstance(in_time(close_and_stop), SessionError)
+    with pytest.raises(SessionError):
+        next(messages)
+
+
+def test_who_waits_in_stop_session_of_a_stream_is_let_go_by_close(serve, client_of) -> None:
+    client = client_of(serve(faults=[Fault.no_end()]))
+    messages = client.stream([SECOND], audio_format=PCM)
+    next(messages)
+    raised = []
+
+    def stop() -> None:
+        try:
+            client.stop_session()
+        except SpeechmaticsError as exc:
+            raised.append(exc)
+
+    waiting = threading.Thread(target=stop, daemon=True)
+    waiting.start()
+    assert in_time(client.close) is None
+    waiting.join(10)
+    assert isinstance(raised[0], SessionError)
+    messages.close()
+
+
+class Exits(logging.Handler):
+    """A log handler of a program that is at its end."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "skipped what is no message" in record.getMessage():
+            raise SystemExit(1)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("own", [0, 8], ids=["read by the shared thread", "read by a thread of its own"])
+def test_a_log_handler_that_exits_on_the_thread_that_reads_ends_that_session_alone(
+    own, serve, client_of, monkeypatch
+) -> None:
+    monkeypatch.setattr(shared, "OWN", own)
+    calm = client_of(serve())
+    calm.start_session(audio_format=PCM)
+    client = client_of(serve(faults=[Fault.not_object()]))
+    log, handler = logging.getLogger("speechmatics_rt.network.connection"), Exits()
+    log.addHandler(handler)
+    try:
+        raised = in_time(lambda: client.transcribe([SECOND] * 3, audio_format=PCM))
+    finally:
+        log.removeHandler(handler)
+    assert isinstance(raised, ProtocolError)
+    calm.send_audio(SECOND * 3)
+    calm.stop_session()
+    assert calm.transcript.text
