@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
 import warnings
@@ -238,6 +239,8 @@ class BaseClient(Asking, EventEmitter):
         if session is not None and (session.connection.is_open or session.orphaned):
             session.tell_nobody()
             session.connection.abandon()
+            if sys.is_finalizing():  # a program may end with a session open, and nothing can be told any more
+                return
             warnings.warn(f"a client was dropped with a session open: {self!r}", ResourceWarning, 2)
 
     def __repr__(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 import warnings
@@ -153,7 +154,7 @@ class MessageStream:
             return
         session.end(telling=False)  # its client tells, when it is closed or begins anew
         session.connection.abandon()
-        if not session.closed:
+        if not session.closed and not sys.is_finalizing():  # see BaseClient.__del__
             text = f"a stream was dropped before its end; use 'with' or close(): {self!r}"
             warnings.warn(text, ResourceWarning, 2)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
 import logging
 import threading
+import time
 
 import pytest
 
@@ -94,3 +96,18 @@ def test_a_log_handler_that_exits_on_the_thread_that_reads_ends_that_session_alo
     calm.send_audio(SECOND * 3)
     calm.stop_session()
     assert calm.transcript.text
+
+
+def test_an_interrupt_that_ends_no_wait_by_itself_reaches_the_main_thread_all_the_same(
+    serve, client_of
+) -> None:
+    # As one does that comes when the main thread is just about to wait: nothing wakes it then.
+    client = client_of(serve(faults=[Fault.no_end()]))
+    client.on("AddTranscript", lambda message: _thread.interrupt_main())
+    client.start_session(audio_format=PCM)
+    client.send_audio(SECOND)
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        client.stop_session()
+        time.sleep(0)  # where it is told when the interrupt came as the wait ended
+    assert time.monotonic() - began < 10
