@@ -1,4 +1,4 @@
-"""Calling what knows no deadline: a resolver, a slow body of HTTP, a program's own code."""
+"""Calling what knows no deadline: a resolver, a slow body of HTTP, a program's own code; on a thread."""
 
 from __future__ import annotations
 
@@ -7,15 +7,36 @@ import threading
 import time
 from typing import Any, Callable, Optional, TypeVar
 
+from .exceptions import SessionError
 from .locks import wait_on
 
-__all__ = ["OverdueError", "call_until"]
+__all__ = ["OverdueError", "begin", "call_until"]
 
 _T = TypeVar("_T")
 
 
 class OverdueError(Exception):
     """The deadline has passed; the call goes on, and nobody wants what it gives."""
+
+
+def begin(thread: threading.Thread) -> None:
+    """Start a thread.
+
+    Raises:
+        SessionError: There is none to be had. Python 3.12 gives no more while it exits.
+
+    Example:
+        >>> thread = threading.Thread(target=print, args=["it runs"])
+        >>> begin(thread); thread.join()
+        it runs
+    """
+    try:
+        thread.start()
+    except RuntimeError as exc:
+        why = str(exc)
+        if "shutdown" in why:
+            why += "; end sessions before the program ends, and begin none in an atexit handler"
+        raise SessionError(f"no thread can be started for the session: {why}") from exc
 
 
 def call_until(deadline: float, function: Callable[[], _T], *, name: str) -> _T:
@@ -25,6 +46,7 @@ def call_until(deadline: float, function: Callable[[], _T], *, name: str) -> _T:
 
     Raises:
         OverdueError: ``deadline`` (monotonic) has passed.
+        SessionError: There is no thread for it.
         BaseException: What the function raised.
 
     Example:
@@ -43,7 +65,7 @@ def call_until(deadline: float, function: Callable[[], _T], *, name: str) -> _T:
             outcome.append((None, exc))
         done.release()
 
-    threading.Thread(target=work, name=name, daemon=True).start()
+    begin(threading.Thread(target=work, name=name, daemon=True))
     if not wait_on(done, deadline - time.monotonic()):
         raise OverdueError
     result, error = outcome.pop()

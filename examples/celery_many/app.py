@@ -24,7 +24,9 @@ REDIS = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0")
 LOCAL = None if os.environ.get("SPEECHMATICS_API_KEY") else "ws://127.0.0.1:9000/v2"
 URL = os.environ.get("SPEECHMATICS_RT_URL") or LOCAL
 SESSIONS = int(os.environ.get("SESSIONS", "4"))  # at once, over all workers of all machines: your quota
-LONGEST = int(os.environ.get("LONGEST", "3600"))  # seconds that one recording may take, its wait for a slot included
+LONGEST = int(
+    os.environ.get("LONGEST", "3600")
+)  # seconds that one recording may take, its wait for a slot included
 HELD = 30.0  # seconds until the slot of a worker that died is free
 PATIENCE = min(60.0, LONGEST / 2)  # seconds that a task waits for a slot before it queues again
 TRIES = 6

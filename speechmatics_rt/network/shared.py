@@ -20,6 +20,7 @@ import time
 from collections import deque
 from typing import Any, Optional, Protocol
 
+from ..deadline import begin
 from ..locks import Latch, new_lock
 from .reader import Turn
 
@@ -97,7 +98,14 @@ class Seat:
             self._reader.arrivals.append(self)
             runs = self._reader.wake()
         if not runs:
-            self._reader.start()
+            try:
+                self._reader.start()
+            except BaseException:
+                with _lock:
+                    if self in self._reader.arrivals:  # nobody has begun with it, nor will
+                        self._reader.arrivals.remove(self)
+                        self._reader = None
+                raise
 
     def is_alive(self) -> bool:
         """Whether it is being read, or will be."""
@@ -148,7 +156,7 @@ class _SharedReader:
         self._pipe: tuple[int, ...] = ()
 
     def start(self) -> None:
-        threading.Thread(target=self._run, name="speechmatics-rt-reader-shared", daemon=True).start()
+        begin(threading.Thread(target=self._run, name="speechmatics-rt-reader-shared", daemon=True))
 
     def join(self, timeout: Optional[float]) -> None:
         if self._thread is not None and self._thread is not threading.current_thread():

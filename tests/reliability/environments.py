@@ -157,11 +157,18 @@ EXITS = [
         "exit while a thread transcribes, which is waited for",
         """
         def work():
-            print(client().transcribe([SECOND] * 3, audio_format=PCM).text[:12])
+            begun.set()
+            try:
+                print(client().transcribe([SECOND] * 3, audio_format=PCM).text[:12])
+            except SessionError as exc:
+                print("refused:", exc)
+        begun = threading.Event()
         threading.Thread(target=work).start()
+        begun.wait(30)
         print("bye")
         """,
-        "bye\nGood morning\n",
+        # Python 3.12 may be quicker to say that no thread may begin any more.
+        "(bye\nGood morning\n|Good morning\nbye\n|bye\nrefused: .*end sessions before.*\n)",
     ),
     Row(
         "a session that atexit closes",
@@ -194,7 +201,8 @@ EXITS = [
                 print("refused:", exc)
         atexit.register(late)
         """,
-        "Good morning\n" if sys.version_info < (3, 12) else "refused: .*interpreter.*\n",
+        # From 3.13 on there are threads until the last of those that are waited for has ended.
+        "Good morning\n" if sys.version_info[:2] != (3, 12) else "refused: .*end sessions before.*\n",
     ),
     Row("SystemExit beside an open session", "ours = started()\nraise SystemExit(3)", returns=3),
     Row("an exception beside an open session", "ours = started()\n1 / 0", "", "Traceback(.|\n)*", returns=1),
@@ -268,7 +276,7 @@ def interpreter(*, own_lock: bool) -> str:
     """
 
 
-_EITHER = "(Good morning|SessionError: .*sub-interpreter.*)\nGood morning\n"
+_EITHER = "(Good morning|ConfigurationError: .*sub-interpreter.*)\nGood morning\n"
 SUBINTERPRETERS = [
     Row("a sub-interpreter with a lock of its own", interpreter(own_lock=True), _EITHER, oldest=(3, 12)),
     Row("a sub-interpreter that shares the lock", interpreter(own_lock=False), _EITHER),

@@ -18,6 +18,7 @@ import threading
 import time
 import warnings
 from array import array
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Optional
@@ -35,6 +36,9 @@ from speechmatics_rt.local import Fault, LocalServer
 from .numbered import FORMAT, RATE, NumberedEngine
 
 HOUR = 3600
+PIECE = RATE // 4  # samples
+DELAY = 1.0  # s of max_delay, and the recogniser's step
+STEP = 0.36
 PCM = AudioFormat("pcm_s16le", 16000)
 LAST = 30_000  # the number of a word is its sample's value, and begins anew behind this one
 
@@ -85,6 +89,8 @@ class Speech:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self.spoken = self._words()
+        self._given_at: deque[float] = deque()  # when each piece was, of those that are yet to be heard
+        self._heard = 0  # pieces
 
     def _words(self) -> Iterator[tuple[int, int, int]]:
         """Give number, first and last sample of each word, in order, for ever."""
@@ -102,20 +108,29 @@ class Speech:
         for number, start, end in self._words():
             samples.extend(bytes(start - given - len(samples)))
             samples.extend([number + 1] * (end - start))
-            while len(samples) >= RATE // 4:
-                yield samples[: RATE // 4].tobytes()
-                del samples[: RATE // 4]
-                given += RATE // 4
-            if given >= self._seconds * RATE:
-                return
+            while len(samples) >= PIECE:
+                yield samples[:PIECE].tobytes()
+                self._given_at.append(time.monotonic())
+                del samples[:PIECE]
+                given += PIECE
+                if given >= self._seconds * RATE:
+                    return
+
+    def since(self, seconds: float) -> Optional[float]:
+        """Return how long ago, by the clock, so many seconds of audio were given; None if they were not."""
+        at = None
+        while self._given_at and (self._heard + 1) * PIECE <= seconds * RATE:
+            at = self._given_at.popleft()
+            self._heard += 1
+        return None if at is None else time.monotonic() - at
 
 
 class Hours:
     """What is seen of one session, hour by hour of its audio."""
 
-    def __init__(self, client: Client, speech: Speech, speed: Optional[float], step: float) -> None:
-        self._client, self._speed, self._step = client, speed, step
-        self._spoken = speech.spoken
+    def __init__(self, client: Client, speech: Speech, hours: float, step: float) -> None:
+        self._client, self._speech, self._step = client, speech, step
+        self._end = hours * HOUR
         self._late: list[float] = []
         self.began = time.monotonic()
         self.words = self.resumed = 0
@@ -129,15 +144,17 @@ class Hours:
         self.resumed += 1
 
     def _hear(self, message: Any) -> None:
-        if self._speed is not None:
-            self._late.append(time.monotonic() - self.began - message["metadata"]["end_time"] / self._speed)
+        late = self._speech.since(message["metadata"]["end_time"] + DELAY + STEP)
+        if late is not None:
+            self._late.append(late)
         for result in message["results"]:
             if result["type"] == "word":
-                number, start, end = next(self._spoken)
+                number, start, end = next(self._speech.spoken)
                 self.words += 1
                 if result["alternatives"][0]["content"] != f"w{number}" and len(self.wrong) < 10:
                     self.wrong.append(f"{result} is w{number} of {start / RATE} s")
-                off = max(abs(result["start_time"] - start / RATE), abs(result["end_time"] - end / RATE))
+                end_time = min(end / RATE, self._end)  # the last one may be cut
+                off = max(abs(result["start_time"] - start / RATE), abs(result["end_time"] - end_time))
                 self.drift = max(self.drift, off)
         if message["metadata"]["end_time"] >= (len(self.rows) + 1) * self._step:
             self._look(message["metadata"]["end_time"])
@@ -178,11 +195,11 @@ def speech(
     with Served(**options, keep_audio=60) as url:
         source = Speech(hours * HOUR)
         with Client(url=url, resume=policy if limit else False, keep_transcript=keep) as client:
-            seen = Hours(client, source, speed, step)
+            seen = Hours(client, source, hours, step)
             client.transcribe(
                 iter(source),
                 audio_format=FORMAT,
-                transcription_config=TranscriptionConfig(max_delay=1.0, max_delay_mode="fixed"),
+                transcription_config=TranscriptionConfig(max_delay=DELAY, max_delay_mode="fixed"),
                 speed=speed,
             )
     taken = time.monotonic() - seen.began
@@ -193,6 +210,7 @@ def speech(
         "words": seen.words,
         "wrong": seen.wrong,
         "drift ms": round(1000 * seen.drift, 1),
+        "late ms": [row["late ms"] for row in seen.rows],
         "resumed": seen.resumed,
         "rows": seen.rows,
         "MB an hour": round(sum(growth) / max(1, len(growth)) * HOUR / step, 2),
