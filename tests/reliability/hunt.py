@@ -53,7 +53,7 @@ CHUNK = bytes(3200)
 SECOND = bytes(32000)
 POLICY = ResumePolicy(max_attempts=3, min_delay=0.001, max_delay=0.005, busy_delay=0.002, max_outage=0.5)
 STUCK = 15.0  # s for a schedule that takes milliseconds; no limit of its clients is above one second
-SETTLED = 5.0  # s for what ends by itself
+SETTLED = 30.0  # s for what ends by itself, handlers of messages that had come among it
 
 FAULTS: dict[str, list[Fault]] = {
     "none": [],
@@ -69,8 +69,8 @@ FAULTS: dict[str, list[Fault]] = {
     "silence at the end": [Fault.silence(at="drain")],
     "no acknowledgements": [Fault.no_acks()],
     "no goodbye": [Fault.no_close_reply()],
-    "a flood": [Fault.flood(400, after_messages=2)],
-    "a flood and the end": [Fault.flood(200, after_messages=2), Fault.fin(after_messages=3)],
+    "a flood": [Fault.flood(60, after_messages=2)],
+    "a flood and the end": [Fault.flood(40, after_messages=2), Fault.fin(after_messages=3)],
     "pings": [Fault.pings(200, 0.0005)],
     "bytes at random": [Fault.garbage(after_messages=3)],
     "HTTP 503, once": [Fault.refuse(503, sessions=range(0, 100_000, 2))],
@@ -271,13 +271,14 @@ class Hunt:
         server = self.server(schedule.fault, schedule.tls)
         self._present = schedule
         self._until = until = time.monotonic() + STUCK
-        faulthandler.dump_traceback_later(2 * STUCK, exit=True)  # should even the watch stand still
+        faulthandler.dump_traceback_later(STUCK + 2 * SETTLED, exit=True)  # should even the watch stand still
         self._died.clear()
         opened = len(os.listdir("/proc/self/fd"))
         with self._conditions(schedule):
             run = Run(schedule, server)
             told = run.run()
         self.ran["struck by Ctrl-C"] += run.struck
+        self._until += SETTLED
         told += [f"died: {one}" for one in self._died]
         told += self._left(server, opened)
         faulthandler.cancel_dump_traceback_later()
@@ -662,7 +663,7 @@ class Run:
         faulthandler.cancel_dump_traceback_later()  # the child would wait for its thread
         child = os.fork()
         if child:
-            faulthandler.dump_traceback_later(2 * STUCK, exit=True)
+            faulthandler.dump_traceback_later(STUCK + 2 * SETTLED, exit=True)
             return child
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         faulthandler.register(signal.SIGALRM, chain=True)

@@ -191,8 +191,8 @@ def speech(
 ) -> dict[str, Any]:
     """Transcribe so many hours, at so many times real time; ``limit`` is that of a session, in hours."""
     policy = ResumePolicy(min_delay=0.01, max_delay=0.05, replay_speed=1000)
-    options = {"numbered": True, "duration_limit": None if limit is None else limit * HOUR}
-    with Served(**options, keep_audio=60) as url:
+    ends = [] if limit is None else [Fault.error("session_timeout", after_seconds=limit * HOUR, sessions=[0])]
+    with Served(numbered=True, faults=ends, keep_audio=60) as url:
         source = Speech(hours * HOUR)
         with Client(url=url, resume=policy if limit else False, keep_transcript=keep) as client:
             seen = Hours(client, source, hours, step)
