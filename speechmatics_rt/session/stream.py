@@ -84,7 +84,9 @@ class MessageStream:
                 if item is not None:
                     session.check_closed()
                     return item
-                arrived = session.connection.receive(self._deadline)
+                # Also where there is always something to receive.
+                late = session.connection.is_open and time.monotonic() >= self._deadline
+                arrived = None if late else session.connection.receive(self._deadline)
                 if arrived is None:
                     raise TimeoutError(  # noqa: TRY301  # like any other end of the session
                         f"the transcription was not complete within {self._timeout:g} s",

@@ -379,7 +379,7 @@ class Run:
         self.schedule = schedule
         self.server = server
         self.told: list[str] = []
-        self.struck = self.starts = 0
+        self.struck = self.starts = self.sent = 0
         self.size = 3 if schedule.way == "fork" else 2 + schedule.seed % 10  # of a crowd
 
     def client(self, kind: type = Client, **options: Any) -> Any:
@@ -423,6 +423,10 @@ class Run:
         if name == "start" and threading.current_thread() is not threading.main_thread():
             self.starts += 1
             if self.starts > 20:  # else a handler of the end would begin for ever
+                return
+        if name == "send":
+            self.sent += 1
+            if self.sent > 200:  # else a handler of acknowledgements would send for ever
                 return
         if name == "stop" and self.schedule.way == "stream left":
             name = "stop soon"  # it would wait for the main thread to read on, and that for it

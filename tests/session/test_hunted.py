@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import _thread
+import asyncio
+import itertools
 import logging
 import threading
 import time
 
 import pytest
 
-from speechmatics_rt import AudioFormat, ProtocolError, SessionError, SpeechmaticsError
+from speechmatics_rt import (
+    AsyncClient,
+    AudioFormat,
+    ConnectionConfig,
+    ProtocolError,
+    SessionError,
+    SpeechmaticsError,
+    TimeoutError,
+)
 from speechmatics_rt.local import Fault
 from speechmatics_rt.network import shared
 
@@ -111,3 +121,36 @@ def test_an_interrupt_that_ends_no_wait_by_itself_reaches_the_main_thread_all_th
         client.stop_session()
         time.sleep(0)  # where it is told when the interrupt came as the wait ended
     assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("how", ["transcribe", "stream"])
+def test_the_time_for_the_whole_call_holds_where_there_is_always_something_to_receive(
+    how, serve, client_of
+) -> None:
+    client = client_of(serve())
+    client.on("AudioAdded", lambda message: time.sleep(0.002))  # slower than they come
+    endless = itertools.repeat(SECOND[:3200])
+
+    def transcribe() -> None:
+        if how == "transcribe":
+            client.transcribe(endless, audio_format=PCM, timeout=1)
+        else:
+            for _ in client.stream(endless, audio_format=PCM, timeout=1):
+                pass
+
+    raised = in_time(transcribe)
+    assert isinstance(raised, TimeoutError)
+    assert raised.stage == "whole"
+
+
+def test_the_same_in_an_event_loop(serve) -> None:
+    server = serve()
+
+    async def main() -> None:
+        config = ConnectionConfig(ssl_context=server.ssl_context)
+        async with AsyncClient(url=server.url, conn_config=config) as client:
+            client.on("AudioAdded", lambda message: time.sleep(0.002))
+            await client.transcribe(itertools.repeat(SECOND[:3200]), audio_format=PCM, timeout=1)
+
+    raised = in_time(lambda: asyncio.run(main()))
+    assert isinstance(raised, TimeoutError)
