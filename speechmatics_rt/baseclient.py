@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
 import warnings
@@ -138,7 +139,8 @@ class BaseClient(Asking, EventEmitter):
         """Say that all audio is sent, wait for the rest of the transcript and for all handlers, then close.
 
         In a handler, or in the body of a ``for`` over :meth:`Client.stream`, it returns at once and the
-        delivery runs on to the end of the transcript. Without a session it does nothing.
+        delivery runs on to the end of the transcript; on another thread it waits for who iterates, however
+        long that takes. Without a session it does nothing.
 
         Args:
             timeout: The most seconds to wait; without it, as long as the server goes on talking
@@ -158,7 +160,7 @@ class BaseClient(Asking, EventEmitter):
         connection.end_stream()
         if session.delivering == threading.get_ident() and not session.delivered.is_set():
             return
-        if not session.delivered.wait(timeout if timeout is not None else threading.TIMEOUT_MAX):
+        if not session.awaited.wait(timeout if timeout is not None else threading.TIMEOUT_MAX):
             error = TimeoutError(
                 f"the transcript was not complete within {timeout:g} s", stage="end", seconds=timeout
             )
@@ -167,6 +169,7 @@ class BaseClient(Asking, EventEmitter):
             session.delivered.wait(_GRACE)
             raise session.annotate(error)
         connection.close(deadline)
+        session.check_delivered()
         session.raise_failure()
 
     def send_message(self, message: Mapping[str, Any]) -> None:
@@ -204,7 +207,7 @@ class BaseClient(Asking, EventEmitter):
                 self._closed_while_opening = True
             session = self._session
         if session is not None:
-            session.closed = session.failure_seen = True  # who closes doesn't ask how it went
+            session.close()
             session.connection.close()
             if session.delivered.is_set():
                 self._tell_late(session)  # of a stream that was dropped
@@ -236,6 +239,8 @@ class BaseClient(Asking, EventEmitter):
         if session is not None and (session.connection.is_open or session.orphaned):
             session.tell_nobody()
             session.connection.abandon()
+            if sys.is_finalizing():  # a program may end with a session open, and nothing can be told any more
+                return
             warnings.warn(f"a client was dropped with a session open: {self!r}", ResourceWarning, 2)
 
     def __repr__(self) -> str:

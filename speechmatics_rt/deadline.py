@@ -7,15 +7,36 @@ import threading
 import time
 from typing import Any, Callable, Generic, Optional, TypeVar
 
+from .exceptions import SessionError
 from .locks import wait_on
 
-__all__ = ["Call", "OverdueError", "call_until"]
+__all__ = ["Call", "OverdueError", "begin", "call_until"]
 
 _T = TypeVar("_T")
 
 
 class OverdueError(Exception):
     """The deadline has passed; the call goes on, and nobody wants what it gives."""
+
+
+def begin(thread: threading.Thread) -> None:
+    """Start a thread.
+
+    Raises:
+        SessionError: There is none to be had. Python 3.12 gives no more while it exits.
+
+    Example:
+        >>> thread = threading.Thread(target=print, args=["it runs"])
+        >>> begin(thread); thread.join()
+        it runs
+    """
+    try:
+        thread.start()
+    except RuntimeError as exc:
+        why = str(exc)
+        if "shutdown" in why:
+            why += "; end sessions before the program ends, and begin none in an atexit handler"
+        raise SessionError(f"no thread can be started for the session: {why}") from exc
 
 
 class Call(Generic[_T]):
@@ -25,6 +46,9 @@ class Call(Generic[_T]):
         function: What is called.
         name: Of the thread.
         done: Called on that thread when it is over.
+
+    Raises:
+        SessionError: There is no thread for it.
     """
 
     def __init__(self, function: Callable[[], _T], *, name: str, done: Callable[[], None]) -> None:
@@ -38,7 +62,7 @@ class Call(Generic[_T]):
                 self._outcome.append((None, exc))
             done()
 
-        threading.Thread(target=work, name=name, daemon=True).start()
+        begin(threading.Thread(target=work, name=name, daemon=True))
 
     @property
     def is_over(self) -> bool:
@@ -60,6 +84,7 @@ def call_until(deadline: float, function: Callable[[], _T], *, name: str) -> _T:
 
     Raises:
         OverdueError: ``deadline`` (monotonic) has passed.
+        SessionError: There is no thread for it.
         BaseException: What the function raised.
 
     Example:

@@ -23,9 +23,9 @@ from typing import Any, Callable, Optional
 
 __all__ = ["SLICE", "Latch", "importing", "is_mine", "let_go", "new_lock", "wait_for", "wait_on"]
 
-# Seconds of one wait. On Windows a waiting lock is deaf to Ctrl-C; elsewhere nobody waits for so long, but
-# without any timeout a wait overflows.
-SLICE = 0.5 if os.name == "nt" else 3600.0
+SLICE = 0.5  # seconds of one wait where a signal may be expected
+# Of one wait elsewhere: nobody waits for so long, but without any timeout a wait overflows.
+_LONG = 3600.0
 
 # No WeakSet: its callbacks are Python, and a Ctrl-C that comes inside one is printed and lost.
 _all: deque[weakref.ref[Any]] = deque()
@@ -79,6 +79,16 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=importing.acquire, after_in_parent=importing.release, after_in_child=_renew)
 
 
+def _longest() -> float:
+    """Give the seconds of one wait on this thread.
+
+    On Windows a waiting lock is deaf to Ctrl-C. Elsewhere the main thread may be just about to wait when a
+    signal comes, and then nothing ends the wait; nor does ``interrupt_main()`` end one.
+    """
+    main = threading.get_ident() == threading.main_thread().ident
+    return SLICE if main or os.name == "nt" else _LONG
+
+
 def wait_on(lock: Any, seconds: float) -> bool:
     """Take a lock that means a wake-up, or wait so many seconds (infinity: for ever); whether it came.
 
@@ -86,8 +96,8 @@ def wait_on(lock: Any, seconds: float) -> bool:
     """
     if seconds <= SLICE:
         return bool(lock.acquire(timeout=max(0.0, seconds)))
-    deadline = time.monotonic() + seconds
-    while not lock.acquire(timeout=min(max(0.0, seconds), SLICE)):
+    deadline, longest = time.monotonic() + seconds, _longest()
+    while not lock.acquire(timeout=min(max(0.0, seconds), longest)):
         seconds = deadline - time.monotonic()
         if seconds <= 0:
             return False
@@ -96,12 +106,12 @@ def wait_on(lock: Any, seconds: float) -> bool:
 
 def wait_for(condition: threading.Condition, predicate: Callable[[], object], seconds: float) -> bool:
     """Wait on a condition, whose lock is held, until the predicate holds; whether it does."""
-    deadline = time.monotonic() + seconds
+    deadline, longest = time.monotonic() + seconds, _longest()
     while not predicate():
         left = deadline - time.monotonic()
         if left <= 0:
             return False
-        condition.wait(min(left, SLICE))
+        condition.wait(min(left, longest))
     return True
 
 

@@ -76,14 +76,20 @@ class Interrupt:
         if not frame.f_code.co_filename.startswith(self._within) or frame.f_code.co_name == "__del__":
             return None
         looked_for = not _is_passed_over(frame) and (self._exits or not _leaves_a_with(frame))
-        if event == "line" and looked_for and not _is_in_a_finaliser(frame):
-            if self.lines == self.at:
-                path = frame.f_code.co_filename[len(PACKAGE) + 1 :]
-                self.where = f"{path}:{frame.f_lineno} in {frame.f_code.co_name}"
-                sys.settrace(None)
-                raise KeyboardInterrupt(self.where)
-            self.lines += 1
+        if event == "line" and looked_for:
+            self.count(frame)
         return self._trace
+
+    def count(self, frame: FrameType) -> None:
+        """Come to a place; raise if it is the one."""
+        if _is_in_a_finaliser(frame):
+            return
+        if self.lines == self.at:
+            path = frame.f_code.co_filename[len(PACKAGE) + 1 :]
+            self.where = f"{path}:{frame.f_lineno} in {frame.f_code.co_name}"
+            sys.settrace(None)
+            raise KeyboardInterrupt(self.where)
+        self.lines += 1
 
     def during(self, work: Callable[[], object]) -> Optional[BaseException]:
         """Do the work; return what it raised."""

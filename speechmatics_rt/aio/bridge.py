@@ -13,6 +13,7 @@ from typing import Any, Callable, Optional, TypeVar
 from ..audio import Proxy
 from ..auth import AuthBase
 from ..config import ConnectionConfig
+from ..deadline import begin
 from ..exceptions import SessionError, TimeoutError
 from ..network import WakeUp
 
@@ -59,7 +60,7 @@ async def in_thread(function: Callable[..., _T], *args: Any, **options: Any) -> 
             pass  # the loop was closed: nobody waits
 
     name = getattr(function, "__name__", "call")
-    threading.Thread(target=work, name=f"speechmatics-rt-aio-{name}", daemon=True).start()
+    begin(threading.Thread(target=work, name=f"speechmatics-rt-aio-{name}", daemon=True))
     return await done
 
 

@@ -144,7 +144,10 @@ class Dispatcher:
     async def _receive(self) -> bool:
         """Wait for messages; False when there are none to come."""
         while True:
-            arrived = self.session.connection.receive(0.0)
+            connection = self.session.connection
+            # Also where there is always something to receive.
+            late = connection.is_open and time.monotonic() >= self._deadline
+            arrived = None if late else connection.receive(0.0)
             if arrived is not None:
                 self._arrived = iter(arrived)
                 return arrived != ()

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from typing import Optional
 
+from ..deadline import begin
 from ..locks import new_lock
 from .reading import Reading
 from .wav import Block
@@ -60,7 +61,7 @@ class _Ahead:
         context = contextvars.copy_context()
         name = threading.current_thread().name.replace("sender", "gatherer", 1)
         self._thread = threading.Thread(target=context.run, args=(self._run,), name=name, daemon=True)
-        self._thread.start()
+        begin(self._thread)
 
     def _run(self) -> None:
         try:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Callable, Optional, Union
 
 from ..config import ConnectionConfig
+from ..deadline import begin
 from ..exceptions import ProtocolError, SessionError, SpeechmaticsError, TimeoutError, without_frames
 from ..locks import is_mine, let_go
 from ..log import SessionLog, wire
@@ -149,7 +150,7 @@ class Connection(Link):
     def start(self, message: Mapping[str, Any], deadline: float = float("inf")) -> bool:
         self.check()
         self._lead.start(self._listener)
-        self._writer.start()
+        begin(self._writer)
         self.send(message)
         while True:
             with self._lock:

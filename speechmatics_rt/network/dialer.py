@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -91,11 +92,18 @@ def dial(url: str, headers: Mapping[str, str], config: ConnectionConfig, *, dead
 
 
 def check_patches() -> None:
-    """Refuse sockets and threads that were replaced so that no session could work.
+    """Refuse sockets and threads that were replaced, or taken away, so that no session could work.
 
     Raises:
-        ConfigurationError: By eventlet, or by gevent in part.
+        ConfigurationError: By eventlet, by gevent in part, or in a sub-interpreter without daemons.
     """
+    try:
+        threading.Thread(name="speechmatics-rt-none", daemon=True)
+    except RuntimeError as exc:
+        raise ConfigurationError(
+            f"{exc}, and those of a session are daemons: run it in the main interpreter, or in a "
+            "sub-interpreter that was made with the configuration 'legacy'"
+        ) from exc
     if not hasattr(socket.socket, "shutdown"):
         raise ConfigurationError(
             "eventlet has replaced sockets with such as can't be shut down, which is how a session is ended: "

@@ -10,6 +10,7 @@ import threading
 import time
 from typing import Any, Callable, Optional, Union
 
+from ..deadline import begin
 from ..log import SessionLog
 from .monitor import Monitor
 from .reader import Reader, Turn
@@ -65,12 +66,12 @@ class Lead:
             self.reader = Seat(self, descriptor, f"speechmatics-rt-reader-{self._log.request_id}")
             self.reader.start()
             if listener is not None:
-                thread_of(name, self._deliver, listener).start()
+                begin(thread_of(name, self._deliver, listener))
         elif listener is not None:
-            thread_of(name, self._read_and_deliver, listener).start()
+            begin(thread_of(name, self._read_and_deliver, listener))
         else:
             self.reader = self._reader_of(self._read)
-            self.reader.start()
+            begin(self.reader)
 
     @property
     def is_mine(self) -> bool:

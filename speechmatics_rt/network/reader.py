@@ -107,8 +107,10 @@ class Reader:
             if count and not self._hand_on(self._decoder.received(count)):
                 return True
             self._conclude(None, None)
-        except Exception as exc:  # noqa: BLE001  # not swallowed: whatever ends the reader ends the session
+        except BaseException as exc:  # whatever ends the reader ends the session: SystemExit of a log handler
             self._conclude(*_what_ended_it(exc))
+            if not isinstance(exc, Exception):
+                raise
         return False
 
     def turn(self) -> Turn:
@@ -126,7 +128,7 @@ class Reader:
                     return Turn.OVER
                 if sock.is_emptied:
                     return Turn.WAIT
-        except Exception as exc:  # noqa: BLE001  # not swallowed: whatever ends the reader ends the session
+        except BaseException as exc:  # noqa: BLE001  # see step(); others' sessions are read on
             self._conclude(*_what_ended_it(exc))
             return Turn.OVER
         else:
@@ -222,7 +224,7 @@ class Reader:
         return message
 
 
-def _what_ended_it(exc: Exception) -> tuple[Optional[ProtocolError], Optional[BaseException]]:
+def _what_ended_it(exc: BaseException) -> tuple[Optional[ProtocolError], Optional[BaseException]]:
     """Return the broken rule that an exception of reading means, if it does, and its cause."""
     if isinstance(exc, OSError):
         return None, exc

@@ -16,9 +16,11 @@ import os
 import select
 import sys
 import threading
+import time
 from collections import deque
 from typing import Any, Optional, Protocol
 
+from ..deadline import begin
 from ..locks import Latch, new_lock
 from .reader import Turn
 
@@ -96,15 +98,24 @@ class Seat:
             self._reader.arrivals.append(self)
             runs = self._reader.wake()
         if not runs:
-            self._reader.start()
+            try:
+                self._reader.start()
+            except BaseException:
+                with _lock:
+                    if self in self._reader.arrivals:  # nobody has begun with it, nor will
+                        self._reader.arrivals.remove(self)
+                        self._reader = None
+                raise
 
     def is_alive(self) -> bool:
         """Whether it is being read, or will be."""
         return self._reader is not None and not self._gone.is_set()
 
     def join(self, timeout: Optional[float] = None) -> None:
-        """Wait until it is read no more."""
-        self._gone.wait(timeout)
+        """Wait until it is read no more; whose is the last seat, until the thread has ended."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if self._gone.wait(timeout) and self._reader is not None and self._reader.over:
+            self._reader.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
 
     def release(self) -> None:
         """Go on after a pause. It is called as a ticket is: takes no lock, waits for nothing."""
@@ -117,7 +128,7 @@ class Seat:
         try:
             if began:
                 self.read.read_ends(cause)
-        except Exception:  # noqa: BLE001  # of a program's log handlers; shown as any thread's
+        except BaseException:  # noqa: BLE001  # of a program's log handlers; shown as any thread's
             threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
         finally:
             del self.read  # which holds this, and would be garbage of the slow kind
@@ -129,18 +140,27 @@ class _SharedReader:
 
     Only the thread itself seats and unseats. Others hand in ``arrivals`` and ``recalled`` and wake it, by
     a byte in a pipe, since it sleeps on descriptors.
+
+    Attributes:
+        over: The thread ends with the seat that it has just let go; who comes now gets another one.
     """
 
     def __init__(self) -> None:
         self.arrivals: deque[Seat] = deque()
         self.recalled: deque[Seat] = deque()
         self.ident: Optional[int] = None
+        self.over = False
+        self._thread: Optional[threading.Thread] = None
         self._seats: dict[int, Seat] = {}
         self._poll: Any = None
         self._pipe: tuple[int, ...] = ()
 
     def start(self) -> None:
-        threading.Thread(target=self._run, name="speechmatics-rt-reader-shared", daemon=True).start()
+        begin(threading.Thread(target=self._run, name="speechmatics-rt-reader-shared", daemon=True))
+
+    def join(self, timeout: Optional[float]) -> None:
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout)
 
     def wake(self) -> bool:
         """Have the thread look at what was handed in; False if there is none yet."""
@@ -154,9 +174,10 @@ class _SharedReader:
 
     def forget(self) -> None:
         """Close the child's copies after a fork. Nothing is unregistered: the parent would feel that."""
-        if self._pipe:
+        pipe, self._pipe = self._pipe, ()  # first: a child begun in between closes no number twice
+        if pipe:
             self._poll.close()
-            for descriptor in self._pipe:
+            for descriptor in pipe:
                 os.close(descriptor)
 
     def _run(self) -> None:
@@ -165,17 +186,18 @@ class _SharedReader:
         with _lock:
             if self._pipe or _shared is not self:
                 return
-            self.ident = threading.get_ident()
+            self.ident, self._thread = threading.get_ident(), threading.current_thread()
             failure = self._open()
         if failure is not None:
             self._refuse(failure)
             return
-        ready: list[Seat] = self._take_in()  # what came before the first wake-up
-        while True:
-            ready = [seat for seat in ready if self._turn(seat)]
-            if not self._seats and self._is_over():
-                return
-            ready = self._wait(ready)
+        try:
+            ready: list[Seat] = self._take_in()  # what came before the first wake-up
+            while self._seats or not self._is_over():
+                ready = [seat for seat in self._wait(ready) if self._turn(seat)]
+        except BaseException as exc:  # of a program's log handlers, or out of memory: nobody waits in vain
+            self._give_up(exc)
+            raise
 
     def _open(self) -> Optional[OSError]:
         """Get what it sleeps on, with the lock held; return why that can't be had, and then be no more."""
@@ -192,7 +214,19 @@ class _SharedReader:
             return exc
         return None
 
-    def _refuse(self, cause: OSError) -> None:
+    def _give_up(self, cause: BaseException) -> None:
+        """Let all go, with what ends the thread for their cause."""
+        global _shared  # noqa: PLW0603
+        with _lock:
+            if _shared is self:
+                _shared = None
+            self.over = True
+            self.forget()
+        while self._seats:
+            self._seats.popitem()[1].leave(cause=cause)
+        self._refuse(cause)
+
+    def _refuse(self, cause: BaseException) -> None:
         while self.arrivals:
             seat = self.arrivals.popleft()
             seat.leave(cause=cause, began=seat.read.read_begins())
@@ -235,12 +269,12 @@ class _SharedReader:
             self._unseat(seat)
         elif turn is Turn.FULL:
             # Not watched at all: a socket that is shut would be reported again and again.
-            self._watch(seat, 0)
-            seat.paused = True
-            if not seat.read.read_pauses(seat):
-                seat.release()
-        else:
-            self._watch(seat, _kernel.EPOLLIN | (_kernel.EPOLLOUT if turn is Turn.ROOM else 0))
+            if self._watch(seat, 0):
+                seat.paused = True
+                if not seat.read.read_pauses(seat):
+                    seat.release()
+        elif not self._watch(seat, _kernel.EPOLLIN | (_kernel.EPOLLOUT if turn is Turn.ROOM else 0)):
+            return False
         return turn is Turn.MORE
 
     def _watch(self, seat: Seat, events: int) -> bool:
@@ -263,19 +297,23 @@ class _SharedReader:
     def _unseat(self, seat: Seat, cause: Optional[OSError] = None) -> None:
         del self._seats[seat.descriptor]
         if seat.watched:
-            self._poll.unregister(seat.descriptor)  # before it is closed, and its number somebody else's
+            try:
+                self._poll.unregister(seat.descriptor)  # before it is closed, and its number somebody else's
+            except OSError:
+                pass  # somebody has closed it already, and so it is watched no more
+        if not self._seats:
+            self._is_over()  # now: who closes it and joins is to know
         seat.leave(cause=cause)
 
     def _is_over(self) -> bool:
         """End, unless somebody has arrived."""
         global _shared  # noqa: PLW0603
         with _lock:
-            if self.arrivals:
-                return False
-            _shared = None
-            self.forget()
-            self._pipe = ()
-            return True
+            if not self.arrivals and not self.over:
+                _shared = None
+                self.over = True
+                self.forget()
+            return self.over
 
 
 _lock = new_lock()  # guards the count, which reader there is, its pipe, and who joins it; no more is done

@@ -6,6 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Callable, Optional
 
+from ..deadline import begin
 from ..exceptions import AuthenticationError, SessionError, SpeechmaticsError, TimeoutError
 from ..network import Connection
 from .backoff import Outage
@@ -44,9 +45,9 @@ class Attempt:
         self._speed = speed
 
     def start(self, request_id: str) -> None:
-        """Begin; raises RuntimeError if there are no more threads to give."""
+        """Begin; raises SessionError if there is no thread to be had."""
         name = f"speechmatics-rt-resume-{request_id}"
-        threading.Thread(target=self._run, name=name, daemon=True).start()
+        begin(threading.Thread(target=self._run, name=name, daemon=True))
 
     def _run(self) -> None:
         try:

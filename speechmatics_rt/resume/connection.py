@@ -401,7 +401,7 @@ class ResumingConnection(Link):
         attempt = Attempt(self, outage, self._dial, refresh=self._refresh, speed=self._speed)
         try:
             attempt.start(self._log.request_id)
-        except RuntimeError as exc:  # no more threads to give
+        except SessionError as exc:  # no more threads to give
             self.fail(SessionError(f"the connection could not be restored: {exc}"), exc)
 
     def wait(self, moment: float) -> bool:

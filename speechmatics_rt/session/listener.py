@@ -7,6 +7,7 @@ import threading
 import weakref
 from typing import Optional
 
+from ..deadline import begin
 from ..events import EventEmitter
 from ..exceptions import SessionError, SpeechmaticsError
 from ..network import Latch, Messages
@@ -37,7 +38,7 @@ class Listener:
     def start(self) -> None:
         """Call it on a thread of its own."""
         name = f"speechmatics-rt-listener-{self._session.log.request_id}"
-        threading.Thread(target=self, name=name, daemon=True).start()
+        begin(threading.Thread(target=self, name=name, daemon=True))
 
     def _run(self) -> None:
         session, connection = self._session, self._session.connection

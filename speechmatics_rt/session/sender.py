@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Optional
 
 from ..audio import AudioSource, Pacer, described
+from ..deadline import begin
 from ..exceptions import AudioError, SessionError, SpeechmaticsError
 from ..locks import new_lock
 from .session import Session
@@ -78,7 +79,7 @@ def feed(session: Session, sources: Mapping[Optional[str], AudioSource], speed: 
             daemon=True,
         )
         session.senders.append(thread)
-        thread.start()
+        begin(thread)
 
 
 def _send(

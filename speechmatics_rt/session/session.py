@@ -86,6 +86,7 @@ class Session:
         self._meter = Meter()
         self.delivering: Optional[int] = threading.get_ident()  # the thread that runs the handlers
         self.delivered = Latch()
+        self.awaited = Latch()  # delivered; or closed, where nobody need come who delivers
         self.failure: Optional[SpeechmaticsError] = None
         self.handler_failure: Optional[BaseException] = None
         self.failure_seen = False
@@ -179,6 +180,17 @@ class Session:
         """
         if not isinstance(error, SessionError) and self.delivering != threading.get_ident():
             self.delivered.wait(_GRACE)
+
+    def close(self) -> None:
+        """Note that the program closes it: nobody waits for its handlers."""
+        self.closed = self.failure_seen = True  # who closes doesn't ask how it went
+        if self.streamed:  # whoever iterates may never come back; a listener does
+            self.awaited.set()
+
+    def check_delivered(self) -> None:
+        """Raise SessionError if ``close()`` came before all was delivered."""
+        if not self.delivered.is_set() and not self._complete:
+            raise self.annotate(SessionError("the session was closed before its transcript was complete"))
 
     def check_closed(self) -> None:
         """Raise SessionError if there is a message to be handled and ``close()`` came before it."""
@@ -316,6 +328,7 @@ class Session:
             if self._recording is not None:
                 self._recording.ended(self.failure)
             self.delivered.set()
+            self.awaited.set()
             self.answers.close()
 
     def note(self, failure: Optional[SpeechmaticsError]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 import warnings
@@ -83,7 +84,9 @@ class MessageStream:
                 if item is not None:
                     session.check_closed()
                     return item
-                arrived = session.connection.receive(self._deadline)
+                # Also where there is always something to receive.
+                late = session.connection.is_open and time.monotonic() >= self._deadline
+                arrived = None if late else session.connection.receive(self._deadline)
                 if arrived is None:
                     raise TimeoutError(  # noqa: TRY301  # like any other end of the session
                         f"the transcription was not complete within {self._timeout:g} s",
@@ -153,7 +156,7 @@ class MessageStream:
             return
         session.end(telling=False)  # its client tells, when it is closed or begins anew
         session.connection.abandon()
-        if not session.closed:
+        if not session.closed and not sys.is_finalizing():  # see BaseClient.__del__
             text = f"a stream was dropped before its end; use 'with' or close(): {self!r}"
             warnings.warn(text, ResourceWarning, 2)
 

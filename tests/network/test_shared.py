@@ -75,6 +75,36 @@ def test_the_shared_thread_ends_with_its_last_session_and_begins_anew(all_shared
         assert readers() == []
 
 
+def test_with_the_last_close_the_shared_thread_has_ended(all_shared, serve, client_of) -> None:
+    server = serve()
+    for _ in range(20):
+        clients = [started(client_of(server)) for _ in range(3)]
+        for client in clients:
+            client.close()
+        assert readers() == []
+
+
+def test_what_ends_the_shared_thread_ends_its_sessions_and_the_next_has_another(
+    all_shared, serve, client_of, monkeypatch
+) -> None:
+    server = serve()
+    client = started(client_of(server))
+
+    def broken(self: Any, seat: Any) -> bool:
+        raise MemoryError
+
+    shown: list[Any] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(threading, "excepthook", shown.append)
+        patch.setattr(shared._SharedReader, "_turn", broken)
+        client.send_audio(SECOND)
+        with pytest.raises(ConnectionError) as caught:
+            client.stop_session()
+    assert isinstance(caught.value.__cause__, MemoryError)
+    assert [hook.exc_type for hook in shown] == [MemoryError]
+    started(client_of(server)).stop_session()
+
+
 def test_sessions_that_begin_while_others_end_are_all_read(all_shared, serve, client_of) -> None:
     server = serve()
 

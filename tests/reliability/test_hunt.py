@@ -1,0 +1,50 @@
+"""The hunt for deadlocks, in processes of its own: some seeds with every run, thousands by ``tox -e reliability``."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+
+import pytest
+
+from ..conftest import SPEECH
+
+pytestmark = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="it forks, and counts descriptors in /proc"
+)
+
+
+def hunt(first: int, count: int) -> None:
+    """Run so many seeds, and show what they have found."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.reliability.hunt", str(first), str(first + count)],
+        cwd=SPEECH.parent.parent.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout[-20_000:]
+
+
+@pytest.mark.timeout(180)
+def test_sessions_in_which_everything_happens_at_once_come_back_and_leave_nothing() -> None:
+    hunt(0, 60)
+
+
+@pytest.mark.timeout(180)
+def test_the_same_at_moments_that_nobody_has_tried() -> None:
+    seed = random.SystemRandom().randrange(10**9)
+    print(f"seed {seed}")  # and the hunt's own output names it
+    hunt(seed, 30)
+
+
+@pytest.mark.reliability
+@pytest.mark.timeout(14_400)
+@pytest.mark.parametrize("series", range(4))
+def test_twenty_thousand_schedules(series: int) -> None:
+    count = int(os.environ.get("SPEECHMATICS_RT_RELIABILITY_SCHEDULES", "20000")) // 4
+    hunt(1_000_000 + series * 100_000, count)

@@ -1,0 +1,156 @@
+"""What the hunt for deadlocks has found (``tests/reliability/hunt.py``), each as small as it gets."""
+
+from __future__ import annotations
+
+import _thread
+import asyncio
+import itertools
+import logging
+import threading
+import time
+
+import pytest
+
+from speechmatics_rt import (
+    AsyncClient,
+    AudioFormat,
+    ConnectionConfig,
+    ProtocolError,
+    SessionError,
+    SpeechmaticsError,
+    TimeoutError,
+)
+from speechmatics_rt.local import Fault
+from speechmatics_rt.network import shared
+
+PCM = AudioFormat("pcm_s16le", 16000)
+SECOND = bytes(32000)
+
+
+def in_time(work, seconds=10.0):
+    """Return what it raised; fail if it hangs."""
+    raised = []
+
+    def run():
+        try:
+            work()
+            raised.append(None)
+        except BaseException as exc:
+            raised.append(exc)
+
+    worker = threading.Thread(target=run, daemon=True)
+    worker.start()
+    worker.join(seconds)
+    assert raised, "it hangs"
+    return raised[0]
+
+
+def test_stop_session_of_a_stream_that_was_closed_and_is_read_by_nobody_returns(serve, client_of) -> None:
+    client = client_of(serve())
+    messages = client.stream([SECOND] * 20, audio_format=PCM)
+    next(messages)
+
+    def close_and_stop() -> None:
+        client.close()
+        client.stop_session()
+
+    assert isinstance(in_time(close_and_stop), SessionError)
+    with pytest.raises(SessionError):
+        next(messages)
+
+
+def test_who_waits_in_stop_session_of_a_stream_is_let_go_by_close(serve, client_of) -> None:
+    client = client_of(serve(faults=[Fault.no_end()]))
+    messages = client.stream([SECOND], audio_format=PCM)
+    next(messages)
+    raised = []
+
+    def stop() -> None:
+        try:
+            client.stop_session()
+        except SpeechmaticsError as exc:
+            raised.append(exc)
+
+    waiting = threading.Thread(target=stop, daemon=True)
+    waiting.start()
+    assert in_time(client.close) is None
+    waiting.join(10)
+    assert isinstance(raised[0], SessionError)
+    messages.close()
+
+
+class Exits(logging.Handler):
+    """A log handler of a program that is at its end."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "skipped what is no message" in record.getMessage():
+            raise SystemExit(1)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("own", [0, 8], ids=["read by the shared thread", "read by a thread of its own"])
+def test_a_log_handler_that_exits_on_the_thread_that_reads_ends_that_session_alone(
+    own, serve, client_of, monkeypatch
+) -> None:
+    monkeypatch.setattr(shared, "OWN", own)
+    calm = client_of(serve())
+    calm.start_session(audio_format=PCM)
+    client = client_of(serve(faults=[Fault.not_object()]))
+    log, handler = logging.getLogger("speechmatics_rt.network.connection"), Exits()
+    log.addHandler(handler)
+    try:
+        raised = in_time(lambda: client.transcribe([SECOND] * 3, audio_format=PCM))
+    finally:
+        log.removeHandler(handler)
+    assert isinstance(raised, ProtocolError)
+    calm.send_audio(SECOND * 3)
+    calm.stop_session()
+    assert calm.transcript.text
+
+
+def test_an_interrupt_that_ends_no_wait_by_itself_reaches_the_main_thread_all_the_same(
+    serve, client_of
+) -> None:
+    # As one does that comes when the main thread is just about to wait: nothing wakes it then.
+    client = client_of(serve(faults=[Fault.no_end()]))
+    client.on("AddTranscript", lambda message: _thread.interrupt_main())
+    client.start_session(audio_format=PCM)
+    client.send_audio(SECOND)
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        client.stop_session()
+        time.sleep(0)  # where it is told when the interrupt came as the wait ended
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("how", ["transcribe", "stream"])
+def test_the_time_for_the_whole_call_holds_where_there_is_always_something_to_receive(
+    how, serve, client_of
+) -> None:
+    client = client_of(serve())
+    client.on("AudioAdded", lambda message: time.sleep(0.002))  # slower than they come
+    endless = itertools.repeat(SECOND[:3200])
+
+    def transcribe() -> None:
+        if how == "transcribe":
+            client.transcribe(endless, audio_format=PCM, timeout=1)
+        else:
+            for _ in client.stream(endless, audio_format=PCM, timeout=1):
+                pass
+
+    raised = in_time(transcribe)
+    assert isinstance(raised, TimeoutError)
+    assert raised.stage == "whole"
+
+
+def test_the_same_in_an_event_loop(serve) -> None:
+    server = serve()
+
+    async def main() -> None:
+        config = ConnectionConfig(ssl_context=server.ssl_context)
+        async with AsyncClient(url=server.url, conn_config=config) as client:
+            client.on("AudioAdded", lambda message: time.sleep(0.002))
+            await client.transcribe(itertools.repeat(SECOND[:3200]), audio_format=PCM, timeout=1)
+
+    raised = in_time(lambda: asyncio.run(main()))
+    assert isinstance(raised, TimeoutError)
