@@ -25,7 +25,7 @@ HOUSE: dict[str, set[str]] = {
     "events": {"messages"},
     "transcript": {"messages"},
     "audio": {"config"},
-    "auth": {"config"},
+    "auth": {"config", "messages"},
     "protocol": {"config", "messages"},
     "network": {"protocol", "config"},
     "resume": {"network", "protocol", "transcript", "messages", "config"},
@@ -78,7 +78,8 @@ EXCUSED = {("config.connection", "ssl")}
 DOORS = {
     "websocket": {"network.dialer"},
     "python_socks": {"network.dialer"},
-    "requests": {"auth.jwt"},
+    "requests": {"auth.jwt", "auth.pages"},
+    "urllib3": {"auth.pages"},
     "jwt": {"auth.jwt"},
     "orjson": {"protocol.codec"},
     "sounddevice": {"audio.microphone"},

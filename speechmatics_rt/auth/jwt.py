@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 from urllib.parse import urlsplit
 
-from ..config import STRING, TEXT, ConnectionConfig, checked, environment_proxy, is_loopback, number
+from ..config import STRING, TEXT, ConnectionConfig, checked, is_loopback, number
 from ..deadline import OverdueError, call_until
 from ..exceptions import (
     AuthenticationError,
@@ -23,14 +23,14 @@ from ..exceptions import (
     without_frames,
 )
 from ..locks import importing, new_lock
+from ..messages import one_line
 from .base import KEY_VARIABLE, AuthBase, checked_key, key_from_environment
+from .pages import Exchange, remaining
 
 if TYPE_CHECKING:
-    import ssl
-
     import requests
 
-__all__ = ["JWTAuth", "get"]
+__all__ = ["JWTAuth"]
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,6 @@ _DEFAULT_URL = "https://mp.speechmatics.com"
 _MARGIN = 10.0  # seconds before its end at which a token is renewed: a connection takes a while to open
 _RETRY_DELAY = 0.5
 _LONGEST_ANSWER = 64 * 1024
-_LONGEST_PAGE = 16 * 1024 * 1024
 
 
 class _Token(NamedTuple):
@@ -200,14 +199,15 @@ class JWTAuth(AuthBase):
         if not key:
             raise ConfigurationError(f"JWTAuth needs an API key: set {KEY_VARIABLE}, or pass api_key=")
         url = _endpoint(self._mp_url or os.environ.get(_URL_VARIABLE) or _DEFAULT_URL)
-        request = _KeyRequest(_Bearer(key), url, self._body, self._request_id, self._config, deadline)
+        exchange = Exchange(url, self._config, deadline, most=_LONGEST_ANSWER)
+        request = _KeyRequest(_Bearer(key), exchange, url, self._body, self._request_id, deadline)
         del key  # or it would stand in the locals of a traceback
 
         def renew() -> _Token:
             with self._lock:  # while another thread asks, this one waits for that answer
                 token = self._good_token()
                 if token is None or token is after:
-                    if not _remaining(deadline):
+                    if not remaining(deadline):
                         raise OverdueError
                     token = self._token = request.run()
                     logger.debug("got a temporary key, good for %.0f s", token.good_until - time.monotonic())
@@ -216,11 +216,8 @@ class JWTAuth(AuthBase):
         try:
             return call_until(deadline, renew, name=f"speechmatics-rt-key-{self._request_id or id(self)}")
         except OverdueError:
+            exchange.break_off()
             raise self._timeout(f"{urlsplit(url).hostname} gave no temporary key") from None
-
-
-def _remaining(deadline: float) -> float:
-    return min(max(deadline - time.monotonic(), 0.0), threading.TIMEOUT_MAX)
 
 
 def _endpoint(mp_url: str) -> str:
@@ -248,6 +245,9 @@ class _Bearer:
     def __init__(self, key: str) -> None:
         self._key = key
 
+    def hide_in(self, text: str) -> str:
+        return text.replace(self._key, "***")
+
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["Authorization"] = f"Bearer {self._key}"
         return request
@@ -257,10 +257,10 @@ class _KeyRequest(NamedTuple):
     """One request for a temporary key, tried again once."""
 
     bearer: _Bearer
+    exchange: Exchange
     url: str
     body: dict[str, Any]
     request_id: Optional[str]
-    config: ConnectionConfig
     deadline: float
 
     def run(self) -> _Token:
@@ -269,7 +269,7 @@ class _KeyRequest(NamedTuple):
                 return self._ask()
             except ConnectionError as exc:
                 delay = max(exc.retry_after or 0.0, _RETRY_DELAY)
-                if delay >= _remaining(self.deadline):
+                if delay >= remaining(self.deadline):
                     raise
                 logger.info("%s; trying once more in %g s", exc, delay)
                 time.sleep(delay)
@@ -289,114 +289,41 @@ class _KeyRequest(NamedTuple):
         host = urlsplit(self.url).hostname
         asked = time.monotonic()
         try:
-            answer, content = self._post(requests)
+            answer, content = self.exchange.run(
+                requests,
+                "POST",
+                params={"type": "rt"},
+                json=self.body,
+                headers={"X-Request-Id": self.request_id} if self.request_id else {},
+                auth=self.bearer,
+            )
         except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL) as exc:
             raise ConfigurationError(f"{host} can't be asked for a temporary key: {exc}") from exc
         except (requests.RequestException, OSError, ValueError) as exc:
             why = getattr(exc.args[0], "reason", exc) if exc.args else exc  # urllib3's, without its wrapping
             raise ConnectionError(f"{host} can't be asked for a temporary key: {why}", stage="key") from exc
-        value = _accepted(answer, content, host)
+        value = _accepted(answer, content, host, self.bearer)
         try:
             expires = float(jwt.decode(value, options={"verify_signature": False})["exp"])
             seconds = expires - _time_of(answer.headers.get("Date"))
-        except (jwt.PyJWTError, KeyError, TypeError, ValueError, OverflowError):
+        except (jwt.PyJWTError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
             seconds = float(self.body["ttl"])  # a key of another kind: used as it is
         return _Token(value, asked + seconds - min(_MARGIN, max(seconds, 0.0) / 2))
 
-    def _post(self, requests: Any) -> tuple[requests.Response, bytes]:
-        return exchange(
-            requests,
-            "POST",
-            self.url,
-            self.config,
-            self.deadline,
-            most=_LONGEST_ANSWER,
-            params={"type": "rt"},
-            json=self.body,
-            headers={"X-Request-Id": self.request_id} if self.request_id else {},
-            auth=self.bearer,
-        )
 
-
-def exchange(
-    requests: Any, method: str, url: str, config: ConnectionConfig, deadline: float, *, most: int, **more: Any
-) -> tuple[requests.Response, bytes]:
-    """Make one request, with the client's proxy and TLS context; read ``most`` bytes or so of its answer."""
-    # A second more than the waiting thread has: it is the one to name the timeout.
-    timeout = None if deadline == float("inf") else _remaining(deadline) + 1
-    proxy = config.proxy
-    if proxy is None:
-        parts = urlsplit(url)
-        secure = parts.scheme == "https"
-        proxy = environment_proxy(secure, parts.hostname or "", parts.port or (443 if secure else 80))
-    with requests.Session() as http:
-        if config.ssl_context is not None:
-            http.mount("https://", _adapter(config.ssl_context))
-        answer = http.request(
-            method,
-            url,
-            timeout=timeout,
-            proxies={"http": proxy, "https": proxy},  # given, even if empty: else it would look by itself
-            allow_redirects=False,  # a key follows no redirect
-            stream=True,
-            **more,
-        )
-        content = b""
-        for piece in answer.iter_content(8192):
-            content += piece
-            if len(content) > most or not _remaining(deadline):
-                break
-        return answer, content
-
-
-def get(url: str, config: ConnectionConfig, *, name: str) -> tuple[int, bytes]:
-    """Fetch a page that needs no key; return its status and its content.
-
-    Args:
-        url: Where it is.
-        config: How the client connects; ``open_timeout`` is the limit of it all.
-        name: What it is, for errors, and for the thread that fetches it.
-
-    Raises:
-        ConfigurationError: The package ``requests`` is missing.
-        ConnectionError: Stage of that name: the host can't be asked.
-        TimeoutError: Stage ``"open"``.
-    """
-    try:
-        import requests
-    except ImportError as exc:
-        text = f"{name} needs the package {exc.name}: pip install 'speechmatics-rt-sync[jwt]'"
-        raise ConfigurationError(text) from exc
-    host, limit = urlsplit(url).hostname, config.open_timeout
-    deadline = float("inf") if limit is None else time.monotonic() + limit
-
-    def ask() -> tuple[int, bytes]:
-        answer, content = exchange(requests, "GET", url, config, deadline, most=_LONGEST_PAGE)
-        return answer.status_code, content
-
-    try:
-        return call_until(deadline, ask, name=f"speechmatics-rt-page-{host}")
-    except OverdueError:
-        text = f"{host} did not answer within {limit or 0:g} s"
-        raise TimeoutError(text, stage="open", seconds=limit) from None
-    except (requests.RequestException, OSError, ValueError) as exc:
-        why = getattr(exc.args[0], "reason", exc) if exc.args else exc
-        raise ConnectionError(f"{host} can't be asked for its {name}: {why}", stage=name) from exc
-
-
-def _accepted(answer: requests.Response, content: bytes, host: Optional[str]) -> str:
+def _accepted(answer: requests.Response, content: bytes, host: Optional[str], bearer: _Bearer) -> str:
     """Return the key in the answer, or raise what a refusal stands for."""
     status = answer.status_code
     try:
         said = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         said = None
     said = said if isinstance(said, dict) else {}
     if status == 429 or status >= 500:
-        text = f"{host} gives no temporary key now: HTTP {status}{_words(said)}"
+        text = f"{host} gives no temporary key now: HTTP {status}{_words(said, bearer)}"
         raise ConnectionError(text, stage="key", status=status, retry_after=_retry_after(answer))
     if not 200 <= status < 300:
-        text = f"{host} refused to give a temporary key: HTTP {status}{_words(said)}"
+        text = f"{host} refused to give a temporary key: HTTP {status}{_words(said, bearer)}"
         raise AuthenticationError(text, status=status)
     try:
         return checked_key(said.get("key_value"), "the temporary key")
@@ -404,10 +331,12 @@ def _accepted(answer: requests.Response, content: bytes, host: Optional[str]) ->
         raise AuthenticationError(f"{host} gave no usable key: {exc}", status=status) from None
 
 
-def _words(said: dict[str, Any]) -> str:
-    """The service's own message: it spells the field in two ways."""
+def _words(said: dict[str, Any], bearer: _Bearer) -> str:
+    """The service's own message: it spells the field in two ways, and may repeat the key."""
     words = [said.get(name) for name in ("message", "error", "detail")]
-    return "".join(f": {word[:300]}" for word in words if isinstance(word, str) and word)
+    return "".join(
+        f": {one_line(bearer.hide_in(word), 300)}" for word in words if isinstance(word, str) and word
+    )
 
 
 def _retry_after(answer: requests.Response) -> Optional[float]:
@@ -423,22 +352,3 @@ def _time_of(date: Optional[str]) -> float:
         return parsedate_to_datetime(date or "").timestamp()
     except (TypeError, ValueError):
         return time.time()
-
-
-def _adapter(context: ssl.SSLContext) -> requests.adapters.HTTPAdapter:
-    """Make requests use the client's TLS context, as it is: by itself it would add CAs and checks to it."""
-    from requests.adapters import HTTPAdapter
-
-    class Adapter(HTTPAdapter):
-        def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-            super().init_poolmanager(*args, ssl_context=context, **kwargs)
-
-        def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-            return super().proxy_manager_for(proxy, ssl_context=context, **kwargs)
-
-        def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-            conn.cert_reqs = context.verify_mode
-            conn.ca_certs = conn.ca_cert_dir = None
-            conn.assert_hostname = None if context.check_hostname else False
-
-    return Adapter()

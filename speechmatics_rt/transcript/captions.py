@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import html
 import math
-import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Optional
 
 from ..exceptions import ConfigurationError
+from ..messages import one_line
 from .words import Paragraph, Word
 
 __all__ = ["Caption", "Shape", "arrange", "srt", "vtt"]
@@ -29,7 +29,6 @@ LATEST = 2.0  # seconds behind the sound at most
 EARLIEST = 1.5  # seconds before the sound at most, in a caption that another speaker begins
 FLASH = 0.1  # seconds at least, if more is said at one moment than any two seconds can show
 _CLAUSE_ENDS = ",;:、，；："  # noqa: RUF001  the marks of Chinese and Japanese are meant
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _NARROWEST = 10  # columns
 PAUSE = 1.5  # seconds of silence that end a caption
 OVERLAP = 0.2  # seconds that two may seem to speak at once when they take turns
@@ -126,7 +125,7 @@ def arrange(turns: Sequence[Paragraph], named: bool, shape: Shape = USUAL) -> li
     pieces: list[_Piece] = []
     last = ""
     for turn, alone in zip(turns, _alone(turns)):
-        label = _plain(turn.label) if several else ""
+        label = one_line(turn.label) if several else ""
         for index, stretch in enumerate(_stretches(_units(turn.words, shape.columns))):
             name = label if named and index == 0 and label != last else ""
             room = shape if alone else shape._replace(lines=1)
@@ -195,15 +194,10 @@ def _renamed(pieces: Iterable[_Piece]) -> Iterator[_Piece]:
 
 def _units(words: Iterable[Word], columns: int) -> Iterator[_Unit]:
     for word in words:
-        text = _plain(word.text)
-        delimiter = " " if word.delimiter.isspace() else _plain(word.delimiter)
+        text = one_line(word.text)
+        delimiter = " " if word.delimiter.isspace() else one_line(word.delimiter)
         if text:
             yield from _narrow(_Unit(text, delimiter, word.start_time, word.end_time, word.is_eos), columns)
-
-
-def _plain(text: str) -> str:
-    """Put a text on one line, since an empty one ends a caption; players end it at a NUL, terminals obey."""
-    return _CONTROL.sub("\ufffd", " ".join(text.split()))
 
 
 def _narrow(unit: _Unit, columns: int) -> Iterator[_Unit]:
