@@ -107,7 +107,8 @@ class JWTAuth(AuthBase):
         self._lock = new_lock()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}('***', ttl={self._body['ttl']})"
+        body = getattr(self, "_body", {})  # none yet, where an option was refused
+        return f"{type(self).__name__}('***', ttl={body.get('ttl')})"
 
     def __getstate__(self) -> dict[str, Any]:
         """Give what the arguments said, the key too if it was given: a pickle is as secret as that."""

@@ -324,7 +324,8 @@ def a_lying_server_with_resume(data: bytes) -> None:
         assert replay.missing >= 0
         assert replay.frames_taken == sum(sent.values())
         json.dumps(replay.start)
-        assert all(0 <= heard <= replay.seconds_taken + 1e-6 for heard in replay.heard)
+        # An honest server may round up the end of what it was sent, by 0.4 s at most.
+        assert all(0 <= heard <= replay.seconds_taken + 0.4 + 1e-6 for heard in replay.heard)
     check_transcript(transcript)
 
 
