@@ -68,4 +68,5 @@ class SessionLog(logging.LoggerAdapter):  # type: ignore[type-arg]  # generic at
             "request_id": self.request_id,
             "session_id": self.session_id,
         }
-        return f"{msg} [{ids}]", kwargs
+        # It becomes a part of the format, where what a server calls its session must not ask for arguments.
+        return f"{msg} [{ids.replace('%', '_')}]", kwargs

@@ -18,6 +18,7 @@ import pytest
 from speechmatics_rt import Client, ConnectionConfig
 from speechmatics_rt.local import LocalServer
 
+from .report import pytest_terminal_summary, report  # noqa: F401  (a hook and a fixture)
 from .schemas import check_sessions
 
 SPEECH = Path(__file__).parent.parent / "examples" / "audio" / "librivox_3_sentences.wav"

@@ -27,7 +27,7 @@ HOUSE: dict[str, set[str]] = {
     "audio": {"config"},
     "protocol": {"config", "messages"},
     "network": {"protocol", "config"},
-    "auth": {"network", "config"},
+    "auth": {"network", "config", "messages"},
     "resume": {"network", "protocol", "transcript", "messages", "config"},
     "session": {
         "resume",
@@ -78,8 +78,8 @@ EXCUSED = {("config.connection", "ssl")}
 DOORS = {
     "websocket": {"network.dialer"},
     "python_socks": {"network.dialer"},
-    "requests": {"auth.http", "auth.jwt"},
-    "urllib3": {"auth.http"},
+    "requests": {"auth.jwt", "auth.pages"},
+    "urllib3": {"auth.pages"},
     "jwt": {"auth.jwt"},
     "orjson": {"protocol.codec"},
     "sounddevice": {"audio.microphone"},

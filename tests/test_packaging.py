@@ -5,8 +5,10 @@ What needs pip and a package index is marked ``packaging`` and left out unless i
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -219,3 +221,25 @@ def test_another_package_named_websocket_is_told_from_ours(tmp_path: Path) -> No
     said = run(sys.executable, "-c", program, env=env, check=False).stdout.splitlines()[-1]
     assert "ConfigurationError: another package named websocket" in said
     assert "pip uninstall websocket" in said
+
+
+@packaging
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="what is published is built from git")
+def test_two_builds_give_the_same_bytes_whatever_the_folder_the_modes_and_the_time(tmp_path: Path) -> None:
+    python = new_environment(tmp_path / "venv", "build")
+    sums = []
+    for folder, umask, zone in (("here", 0o022, "UTC"), ("another/folder", 0o077, "Asia/Kathmandu")):
+        tree = tmp_path / folder / "tree"
+        tree.parent.mkdir(parents=True)
+        run("git", "clone", "--quiet", ROOT, tree)
+        for path in tree.rglob("*"):
+            if ".git" not in path.parts and path.is_file():
+                os.utime(path, (1, len(sums)))
+                path.chmod(path.stat().st_mode & ~umask | 0o600)
+        shutil.copy(ROOT / ".ci" / "release", tree / ".ci" / "release")
+        command = f"umask {umask:o}; {shlex.quote(str(python))} .ci/release out"
+        run("sh", "-c", command, cwd=tree, env={"TZ": zone})
+        built = sorted((tree / "out").iterdir())
+        assert [path.suffix for path in built] == [".whl", ".gz"]
+        sums.append({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in built})
+    assert sums[0] == sums[1]

@@ -125,6 +125,7 @@ class Dispatcher:
             return None
         try:
             while True:
+                self._check_deadline()  # before each: messages may come without end, or handlers take long
                 for message in self._arrived:
                     session.check_closed()
                     return message
@@ -151,13 +152,16 @@ class Dispatcher:
             if arrived is not None:
                 self._arrived = iter(arrived)
                 return arrived != ()
-            if time.monotonic() >= self._deadline:
-                raise TimeoutError(
-                    f"the transcription was not complete within {self._timeout:g} s",
-                    stage="whole",
-                    seconds=self._timeout,
-                )
+            self._check_deadline()
             await self._wakeup.woken()
+
+    def _check_deadline(self) -> None:
+        if time.monotonic() >= self._deadline and self.session.connection.is_open:
+            raise TimeoutError(
+                f"the transcription was not complete within {self._timeout:g} s",
+                stage="whole",
+                seconds=self._timeout,
+            )
 
     async def deliver(self, message: dict[str, Any]) -> None:
         self.session.take_in(message)

@@ -1,9 +1,10 @@
-"""Which header goes to which host: keys in ``base``, temporary keys, and pages that need none, in ``jwt``."""
+"""Which header goes to which host: keys in ``base``, temporary ones in ``jwt``, by requests of ``pages``."""
 
 from __future__ import annotations
 
 from .base import AuthBase, NoAuth, StaticKeyAuth, checked_key, headers_for
-from .jwt import JWTAuth, get
+from .jwt import JWTAuth
+from .pages import get
 
 __all__ = [
     "AuthBase",

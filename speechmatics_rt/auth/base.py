@@ -83,6 +83,8 @@ class StaticKeyAuth(AuthBase):
         {'Authorization': 'Bearer k3y'}
     """
 
+    _api_key: Optional[str] = None  # so that one whose key was refused has a repr, for who reports the error
+
     def __init__(self, api_key: Optional[str] = None) -> None:
         self._api_key = None if api_key is None else checked_key(api_key, "the API key")
 

@@ -1,6 +1,6 @@
 """Temporary keys: JSON web tokens that the management platform gives for an API key.
 
-``jwt`` (PyJWT) is imported here alone, when a :class:`JWTAuth` first needs it.
+``requests`` and ``jwt`` (PyJWT) are imported here alone, when a :class:`JWTAuth` first needs them.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from ..exceptions import (
     without_frames,
 )
 from ..locks import importing, new_lock
+from ..messages import one_line
 from .base import KEY_VARIABLE, AuthBase, checked_key, key_from_environment
-from .http import exchange, remaining
+from .pages import Exchange, remaining
 
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["JWTAuth", "get"]
+__all__ = ["JWTAuth"]
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,6 @@ _DEFAULT_URL = "https://mp.speechmatics.com"
 _MARGIN = 10.0  # seconds before its end at which a token is renewed: a connection takes a while to open
 _RETRY_DELAY = 0.5
 _LONGEST_ANSWER = 64 * 1024
-_LONGEST_PAGE = 16 * 1024 * 1024
 
 
 class _Token(NamedTuple):
@@ -107,7 +107,8 @@ class JWTAuth(AuthBase):
         self._lock = new_lock()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}('***', ttl={self._body['ttl']})"
+        body = getattr(self, "_body", {})  # none yet, where an option was refused
+        return f"{type(self).__name__}('***', ttl={body.get('ttl')})"
 
     def __getstate__(self) -> dict[str, Any]:
         """Give what the arguments said, the key too if it was given: a pickle is as secret as that."""
@@ -199,7 +200,8 @@ class JWTAuth(AuthBase):
         if not key:
             raise ConfigurationError(f"JWTAuth needs an API key: set {KEY_VARIABLE}, or pass api_key=")
         url = _endpoint(self._mp_url or os.environ.get(_URL_VARIABLE) or _DEFAULT_URL)
-        request = _KeyRequest(_Bearer(key), url, self._body, self._request_id, self._config, deadline)
+        exchange = Exchange(url, self._config, deadline, most=_LONGEST_ANSWER)
+        request = _KeyRequest(_Bearer(key), exchange, url, self._body, self._request_id, deadline)
         del key  # or it would stand in the locals of a traceback
 
         def renew() -> _Token:
@@ -215,6 +217,7 @@ class JWTAuth(AuthBase):
         try:
             return call_until(deadline, renew, name=f"speechmatics-rt-key-{self._request_id or id(self)}")
         except OverdueError:
+            exchange.break_off()
             raise self._timeout(f"{urlsplit(url).hostname} gave no temporary key") from None
 
 
@@ -243,6 +246,9 @@ class _Bearer:
     def __init__(self, key: str) -> None:
         self._key = key
 
+    def hide_in(self, text: str) -> str:
+        return text.replace(self._key, "***")
+
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["Authorization"] = f"Bearer {self._key}"
         return request
@@ -252,10 +258,10 @@ class _KeyRequest(NamedTuple):
     """One request for a temporary key, tried again once."""
 
     bearer: _Bearer
+    exchange: Exchange
     url: str
     body: dict[str, Any]
     request_id: Optional[str]
-    config: ConnectionConfig
     deadline: float
 
     def run(self) -> _Token:
@@ -284,83 +290,41 @@ class _KeyRequest(NamedTuple):
         host = urlsplit(self.url).hostname
         asked = time.monotonic()
         try:
-            answer, content = self._post(requests)
+            answer, content = self.exchange.run(
+                requests,
+                "POST",
+                params={"type": "rt"},
+                json=self.body,
+                headers={"X-Request-Id": self.request_id} if self.request_id else {},
+                auth=self.bearer,
+            )
         except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL) as exc:
             raise ConfigurationError(f"{host} can't be asked for a temporary key: {exc}") from exc
         except (requests.RequestException, OSError, ValueError) as exc:
             why = getattr(exc.args[0], "reason", exc) if exc.args else exc  # urllib3's, without its wrapping
             raise ConnectionError(f"{host} can't be asked for a temporary key: {why}", stage="key") from exc
-        value = _accepted(answer, content, host)
+        value = _accepted(answer, content, host, self.bearer)
         try:
             expires = float(jwt.decode(value, options={"verify_signature": False})["exp"])
             seconds = expires - _time_of(answer.headers.get("Date"))
-        except (jwt.PyJWTError, KeyError, TypeError, ValueError, OverflowError):
+        except (jwt.PyJWTError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
             seconds = float(self.body["ttl"])  # a key of another kind: used as it is
         return _Token(value, asked + seconds - min(_MARGIN, max(seconds, 0.0) / 2))
 
-    def _post(self, requests: Any) -> tuple[requests.Response, bytes]:
-        return exchange(
-            requests,
-            "POST",
-            self.url,
-            self.config,
-            self.deadline,
-            most=_LONGEST_ANSWER,
-            params={"type": "rt"},
-            json=self.body,
-            headers={"X-Request-Id": self.request_id} if self.request_id else {},
-            auth=self.bearer,
-        )
 
-
-def get(url: str, config: ConnectionConfig, *, name: str) -> tuple[int, bytes]:
-    """Fetch a page that needs no key; return its status and its content.
-
-    Args:
-        url: Where it is.
-        config: How the client connects; ``open_timeout`` is the limit of it all.
-        name: What it is, for errors, and for the thread that fetches it.
-
-    Raises:
-        ConfigurationError: The package ``requests`` is missing.
-        ConnectionError: Stage of that name: the host can't be asked.
-        TimeoutError: Stage ``"open"``.
-    """
-    try:
-        import requests
-    except ImportError as exc:
-        text = f"{name} needs the package {exc.name}: pip install 'speechmatics-rt-sync[jwt]'"
-        raise ConfigurationError(text) from exc
-    host, limit = urlsplit(url).hostname, config.open_timeout
-    deadline = float("inf") if limit is None else time.monotonic() + limit
-
-    def ask() -> tuple[int, bytes]:
-        answer, content = exchange(requests, "GET", url, config, deadline, most=_LONGEST_PAGE)
-        return answer.status_code, content
-
-    try:
-        return call_until(deadline, ask, name=f"speechmatics-rt-page-{host}")
-    except OverdueError:
-        text = f"{host} did not answer within {limit or 0:g} s"
-        raise TimeoutError(text, stage="open", seconds=limit) from None
-    except (requests.RequestException, OSError, ValueError) as exc:
-        why = getattr(exc.args[0], "reason", exc) if exc.args else exc
-        raise ConnectionError(f"{host} can't be asked for its {name}: {why}", stage=name) from exc
-
-
-def _accepted(answer: requests.Response, content: bytes, host: Optional[str]) -> str:
+def _accepted(answer: requests.Response, content: bytes, host: Optional[str], bearer: _Bearer) -> str:
     """Return the key in the answer, or raise what a refusal stands for."""
     status = answer.status_code
     try:
         said = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         said = None
     said = said if isinstance(said, dict) else {}
     if status == 429 or status >= 500:
-        text = f"{host} gives no temporary key now: HTTP {status}{_words(said)}"
+        text = f"{host} gives no temporary key now: HTTP {status}{_words(said, bearer)}"
         raise ConnectionError(text, stage="key", status=status, retry_after=_retry_after(answer))
     if not 200 <= status < 300:
-        text = f"{host} refused to give a temporary key: HTTP {status}{_words(said)}"
+        text = f"{host} refused to give a temporary key: HTTP {status}{_words(said, bearer)}"
         raise AuthenticationError(text, status=status)
     try:
         return checked_key(said.get("key_value"), "the temporary key")
@@ -368,10 +332,12 @@ def _accepted(answer: requests.Response, content: bytes, host: Optional[str]) ->
         raise AuthenticationError(f"{host} gave no usable key: {exc}", status=status) from None
 
 
-def _words(said: dict[str, Any]) -> str:
-    """The service's own message: it spells the field in two ways."""
+def _words(said: dict[str, Any], bearer: _Bearer) -> str:
+    """The service's own message: it spells the field in two ways, and may repeat the key."""
     words = [said.get(name) for name in ("message", "error", "detail")]
-    return "".join(f": {word[:300]}" for word in words if isinstance(word, str) and word)
+    return "".join(
+        f": {one_line(bearer.hide_in(word), 300)}" for word in words if isinstance(word, str) and word
+    )
 
 
 def _retry_after(answer: requests.Response) -> Optional[float]:

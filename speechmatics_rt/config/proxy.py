@@ -85,4 +85,15 @@ def _matches(pattern: str, host: str) -> bool:
         pattern = ascii_host(pattern)
     except ValueError:
         return False
-    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), host) is not None
+    first, *parts = pattern.split("*")
+    if not parts:
+        return host == first
+    if not host.startswith(first):
+        return False
+    at = len(first)
+    for part in parts[:-1]:
+        # Its first place leaves the most to the others. A regular expression would try all of them.
+        at = host.find(part, at) + len(part)
+        if at < len(part):
+            return False
+    return host.endswith(parts[-1]) and at + len(parts[-1]) <= len(host)

@@ -23,6 +23,10 @@ __all__ = [
 ]
 
 _SECRET_PARAMETERS = frozenset({"jwt", "token", "access_token", "api_key", "key"})
+_PLACE = re.compile(r"((?:[^/?#]*//)?)([^/?#]*)(.*)", re.DOTALL)  # as it begins, host, all the rest
+_HOST_AND_PORT = re.compile(r"[\w.-]+(?::\d*)?|\[[^\[\]]*\](?::\d*)?")
+_OF_A_PARAMETER = re.compile(r"[^#?@]*\?[^#@]*=[^#@]*@")
+_PARAMETER = re.compile(r"(?<=[?&#])([^=?&#]*)=[^&#]*")
 _LABEL = re.compile(r"[a-z0-9_-]{1,63}")  # the underscore is no letter of DNS, but of docker's names
 _TWO_READINGS = re.compile("[\u00df\u03c2\u200c\u200d]")  # sharp s, final sigma, joiners
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -91,13 +95,17 @@ def redact(url: str) -> str:
         >>> redact("wss://eu.rt.speechmatics.com/v2?jwt=eyJhbGci&sm-sdk=x")
         'wss://eu.rt.speechmatics.com/v2?jwt=***&sm-sdk=x'
     """
-    url = re.sub(r"^([^/?#]*//)?[^/?#]*@", r"\1***@", url)
-    start, mark, query = url.partition("?")
-    parameters = (
-        f"{parameter.partition('=')[0]}=***" if _name(parameter) in _SECRET_PARAMETERS else parameter
-        for parameter in query.split("&")
-    )
-    return start + mark + "&".join(parameters)
+    start, host, rest = _PLACE.match(url).groups()  # type: ignore[union-attr]  # it matches anything
+    if "@" in host:
+        host = f"***@{host.rpartition('@')[2]}"
+    elif "@" in rest and not (_HOST_AND_PORT.fullmatch(host) and _OF_A_PARAMETER.match(rest)):
+        # It seems that credentials have a "/", "?" or "#" in them, so that what looks like a host is none.
+        host, rest = "***@", rest.rpartition("@")[2]
+    return start + host + _PARAMETER.sub(_without_secret, rest)
+
+
+def _without_secret(parameter: re.Match[str]) -> str:
+    return f"{parameter[1]}=***" if _name(parameter[1]) in _SECRET_PARAMETERS else parameter[0]
 
 
 def _name(parameter: str) -> str:
@@ -151,7 +159,7 @@ def _is_host(host: str) -> bool:
 def parse(url: str) -> Target:
     def wrong(what: str) -> ConfigurationError:
         # Where credentials end can't be told in a malformed URL: the last @, to be safe.
-        return ConfigurationError(f"the URL {re.sub('^.*@', '***@', redact(str(url)))!r} {what}")
+        return ConfigurationError(f"the URL {re.sub('(?s)^.*@', '***@', redact(str(url)))!r} {what}")
 
     # urlsplit() silently drops line ends, so they are looked for first.
     if not isinstance(url, str) or re.search(r"[\x00-\x20\x7f]", url):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Optional
 
@@ -11,6 +12,7 @@ __all__ = [
     "is_time",
     "last_end",
     "metadata_of",
+    "one_line",
     "results_of",
     "span",
     "text_of",
@@ -20,6 +22,8 @@ __all__ = [
 
 _BLOCK = 0.4  # seconds of audio in which recognisers work, rounded up: so far an honest end may lie behind it
 _LONGEST = 1e9  # seconds: no session lasts 30 years, and what JSON allows would break all arithmetic
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 def is_time(value: Any) -> bool:
@@ -51,6 +55,24 @@ def heard_up_to(time: float, sent: float) -> Optional[float]:
 def text_of(value: Any) -> Optional[str]:
     """Give a text as it is, and None for anything else."""
     return value if isinstance(value, str) else None
+
+
+def one_line(text: str, most: Optional[int] = None) -> str:
+    """Give a text as it may stand in a line of ours: without line ends, and commands to a terminal.
+
+    In a log a line end would begin a record that nobody wrote, in captions an empty line another caption.
+
+    Args:
+        text: What somebody else wrote.
+        most: The most characters of it.
+
+    Example:
+        >>> one_line("busy\\n\\x1b[2J later", 8)
+        'busy �[2...'
+    """
+    if most is not None and len(text) > most:
+        text = f"{text[:most]}..."
+    return _CONTROL.sub("\ufffd", " ".join(text.split()))
 
 
 def results_of(message: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -183,7 +183,7 @@ def _reason(body: bytes, secrets: list[str]) -> str:
     """Find the explanation in a JSON body, plain or in chunks."""
     try:
         said = json.loads(body[body.index(b"{") : body.rindex(b"}") + 1])
-    except ValueError:
+    except (ValueError, RecursionError):  # what is no JSON, or thousands of brackets deep
         return ""
     for key in ("reason", "error", "detail"):
         if isinstance(said.get(key), str):
@@ -206,4 +206,7 @@ def _retry_after(headers: Mapping[str, str]) -> Optional[float]:
 
     then = parsedate_tz(given)
     now = parsedate_tz(headers.get("date", ""))
-    return max(0.0, mktime_tz(then) - (mktime_tz(now) if now else time.time())) if then else None
+    try:
+        return max(0.0, mktime_tz(then) - (mktime_tz(now) if now else time.time())) if then else None
+    except (ValueError, OverflowError):  # a year that no calendar has
+        return None

@@ -20,7 +20,7 @@ from ..exceptions import (
     SpeechmaticsError,
     TranscriptionError,
 )
-from ..messages import text_of
+from ..messages import one_line, text_of
 
 __all__ = ["ChannelCount", "Ending", "Role", "ProtocolState", "Phase"]
 
@@ -128,7 +128,7 @@ class Ending:
             return self._connection_lost(after)
         reason = text_of(error.get("reason")) or self.reason
         text = f"the service ended the session {_WHILE[self.phase]}, after {after:.1f} s"
-        text += "".join(f": {part}" for part in dict.fromkeys((kind, reason)) if part)
+        text += "".join(f": {one_line(part, _MOST)}" for part in dict.fromkeys((kind, reason)) if part)
         if self.code is not None:
             text += f" (close code {self.code})"
         if kind == "not_authorised":
@@ -143,7 +143,7 @@ class Ending:
 
     def _connection_lost(self, after: float) -> ConnectionError:
         code = self.code if self.code is not None else 1006
-        said = f": {self.reason}" if self.reason else ""
+        said = f": {one_line(self.reason)}" if self.reason else ""
         if code == 1006:
             text = f"the connection was lost {_WHILE[self.phase]}, after {after:.1f} s, without a close frame"
         else:
@@ -152,6 +152,7 @@ class Ending:
         return ConnectionError(text, stage=_STAGE[self.phase], code=code, reason=self.reason)
 
 
+_MOST = 300  # characters of what a server says, in the text of an error; the whole stands in its attributes
 _TYPE_OF_CLOSE_CODE = {
     4001: "not_authorised",
     4003: "not_allowed",
@@ -344,7 +345,8 @@ class ProtocolState:
             self._open_channels(_labels(message))
         elif kind == "RecognitionStarted":
             identity = message.get("id")
-            self.session_id = identity if isinstance(identity, str) else None
+            # It stands in every line of the log from now on.
+            self.session_id = one_line(identity, _MOST) if isinstance(identity, str) else None
         elif kind == "EndOfChannel" and all(count.ended for count in self.channels.values()):
             phase = Phase.DRAINING
         self.phase = phase

@@ -24,7 +24,13 @@ from ..config import (
     with_sdk,
 )
 from ..deadline import OverdueError, call_until
-from ..exceptions import ConfigurationError, ConnectionError, SpeechmaticsError, TimeoutError
+from ..exceptions import (
+    ConfigurationError,
+    ConnectionError,
+    SpeechmaticsError,
+    TimeoutError,
+    without_frames,
+)
 from ..log import SessionLog
 from ..network import Connection, Link, check_patches, dial, shared_context
 from ..resume import ResumingConnection, unreached
@@ -48,6 +54,11 @@ def request_id_of(ws_headers: Mapping[str, str], otherwise: Optional[str] = None
 def address(url: Optional[str]) -> str:
     """Return a service's address, that of the environment or the default one without any."""
     return url if url is not None else os.environ.get("SPEECHMATICS_RT_URL") or DEFAULT_URL
+
+
+def _checked(url: str) -> str:
+    check_url(url)
+    return url
 
 
 class Connector:
@@ -110,9 +121,10 @@ class Connector:
         Raises:
             ConfigurationError: That of the environment is none.
         """
-        url = address(self._url)
-        check_url(url)
-        return url
+        try:
+            return _checked(address(self._url))
+        except ConfigurationError as exc:
+            raise without_frames(exc) from None  # they hold it, and all that is secret in it
 
     @property
     def shown_url(self) -> str:
@@ -186,6 +198,21 @@ class Connector:
             deadline: Of the whole call (monotonic), with ``timeout`` the seconds it was given; what is
                 sooner, this or ``open_timeout``, counts.
         """
+        try:
+            return self._dial(ws_headers, log, deadline=deadline, timeout=timeout, wants=wants)
+        except SpeechmaticsError as exc:
+            # Their frames hold the key, and who reports crashes sends the locals of each.
+            raise without_frames(exc) from exc.__cause__
+
+    def _dial(
+        self,
+        ws_headers: Mapping[str, str],
+        log: SessionLog,
+        *,
+        deadline: float,
+        timeout: Optional[float],
+        wants: Callable[[str], bool],
+    ) -> Connection:
         url = self.url
         config = self.config
         limit = float("inf") if config.open_timeout is None else time.monotonic() + config.open_timeout

@@ -66,7 +66,7 @@ def _ask(page: str, config: ConnectionConfig) -> bytes:
         raise ConnectionError(text, stage="features", status=status)
     try:
         said = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         said = None
     if not isinstance(said, dict):
         raise ProtocolError(f"what {host} tells of its features is no JSON object")

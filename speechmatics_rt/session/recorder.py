@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import logging
 import os
+import stat
+import sys
 import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -43,7 +46,7 @@ class Recorder:
 
     Args:
         client: Any of the clients; whatever kind of session it starts next, this one gets it.
-        path: The file; what is there is replaced.
+        path: The file; what is there is replaced, but no link is followed, and no other user's file taken.
         audio: Write the audio as well, as base64 in ``data``.
 
     Raises:
@@ -170,7 +173,28 @@ class Recording:
 
 
 def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+    """Open a file that its owner alone reads, one that was there too; none that another user has laid there.
+
+    He would read what is written to his file, and choose by a link which of ours is written over.
+    """
+    descriptor = os.open(path, flags & ~os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    try:
+        _begin_anew(descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _begin_anew(descriptor: int) -> None:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        return  # a pipe or a device, which has its own rights
+    if sys.platform != "win32":
+        if status.st_uid != os.geteuid():
+            raise PermissionError(errno.EACCES, "it belongs to another user")
+        os.fchmod(descriptor, 0o600)
+    os.ftruncate(descriptor, 0)
 
 
 def _cleaned(value: Any) -> Any:

@@ -80,12 +80,12 @@ class MessageStream:
         session.delivering = threading.get_ident()
         try:
             while True:
-                item = self._arrived.take(wants) if self._arrived is not None else None
+                # Asked before each, as messages may come without end, or handlers take long.
+                late = time.monotonic() >= self._deadline and session.connection.is_open
+                item = self._arrived.take(wants) if self._arrived is not None and not late else None
                 if item is not None:
                     session.check_closed()
                     return item
-                # Also where there is always something to receive.
-                late = session.connection.is_open and time.monotonic() >= self._deadline
                 arrived = None if late else session.connection.receive(self._deadline)
                 if arrived is None:
                     raise TimeoutError(  # noqa: TRY301  # like any other end of the session

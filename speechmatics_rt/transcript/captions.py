@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, Optional
 
 from ..exceptions import ConfigurationError
+from ..messages import one_line
 from .words import Paragraph, Word
 
 __all__ = ["Caption", "Shape", "arrange", "srt", "vtt"]
@@ -124,7 +125,7 @@ def arrange(turns: Sequence[Paragraph], named: bool, shape: Shape = USUAL) -> li
     pieces: list[_Piece] = []
     last = ""
     for turn, alone in zip(turns, _alone(turns)):
-        label = " ".join(turn.label.split()) if several else ""
+        label = one_line(turn.label) if several else ""
         for index, stretch in enumerate(_stretches(_units(turn.words, shape.columns))):
             name = label if named and index == 0 and label != last else ""
             room = shape if alone else shape._replace(lines=1)
@@ -193,8 +194,8 @@ def _renamed(pieces: Iterable[_Piece]) -> Iterator[_Piece]:
 
 def _units(words: Iterable[Word], columns: int) -> Iterator[_Unit]:
     for word in words:
-        text = " ".join(word.text.split())
-        delimiter = " " if word.delimiter.isspace() else word.delimiter
+        text = one_line(word.text)
+        delimiter = " " if word.delimiter.isspace() else one_line(word.delimiter)
         if text:
             yield from _narrow(_Unit(text, delimiter, word.start_time, word.end_time, word.is_eos), columns)
 

@@ -372,19 +372,34 @@ class Transcript:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Transcript:
-        """Build from what :meth:`to_dict` gave."""
+        """Build from what :meth:`to_dict` gave.
+
+        Raises:
+            ConfigurationError: It is something else.
+        """
+        if not isinstance(data, Mapping):
+            raise ConfigurationError(f"this is no transcript, as to_dict() gives it: {data!r:.60}")
         transcript = cls()
-        transcript._learn(data.get("language_pack_info"), None)
-        for info in data.get("languages", ()):
+        for info in _listed(data, "languages", Mapping):
             transcript._learn(None, info)
+        transcript._learn(data.get("language_pack_info"), None)
         heard = {"metadata": {"end_time": data.get("end_time")}}
-        transcript._add_final(heard, list(data.get("results", ())))
-        for partial in data.get("partials", ()):
-            transcript._partials[partial["channel"]] = (_pack(partial["results"]), partial["void_before"])
+        transcript._add_final(heard, _listed(data, "results", object))
+        for partial in _listed(data, "partials", Mapping):
+            void_before = time_of(partial.get("void_before"))
+            packed = _pack(_listed(partial, "results", object))
+            transcript._partials[text_of(partial.get("channel"))] = (packed, void_before)
         return transcript
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).from_dict, (self.to_dict(),)  # a lock has no pickle
+
+
+def _listed(data: Mapping[str, Any], name: str, kind: type) -> list[Any]:
+    listed = data.get(name, [])
+    if isinstance(listed, (list, tuple)) and all(isinstance(item, kind) for item in listed):
+        return list(listed)
+    raise ConfigurationError(f"this is no transcript, as to_dict() gives it: {name} is {listed!r:.60}")
 
 
 class _Kept:

@@ -37,6 +37,8 @@ EXCEPTED = [
     ("10.1.2.3", "0.0.0.0/0"),
     ("10.1.2.3", "10.*"),
     ("10.1.2.3", "10.1.*.*"),
+    ("asr-7.corp.example", "a*-7*c*p.e*"),
+    ("asr.corp.example", "*" * 200 + "corp.example"),
     ("fd00::7", "fd00::/8"),
     ("fd00::7", "[fd00::]/8"),
     ("fd00::7", "fd00::7"),
@@ -69,6 +71,10 @@ PROXIED = [
     ("fd00::7", "[fd00::7]:443"),
     ("asr.corp.example", "asr.corp.example:x"),
     ("asr.corp.example", "[a-z].corp.example"),  # stars are the only wildcards
+    ("asr-7.corp.example", "a*-8*example"),
+    ("asr.corp.example", "asr.corp*corp.example"),  # what two parts of it would share
+    ("asr.corp.example", "*corp*corp*"),
+    ("a" * 250, "*a" * 100 + "b"),  # at once: not in all ways in which it could be tried
     ("asr.corp.example", "\ud800, .., " + "ü" * 70),
 ]
 

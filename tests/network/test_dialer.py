@@ -269,6 +269,16 @@ def test_a_url_that_cannot_be_dialled_is_refused_before_any_io(url: Any, told: s
         ("me:geheim@h:1/p", "***@h:1/p"),
         ("wss://h/v2?who=me@home&jwt=geheim", "wss://h/v2?who=me@home&jwt=***"),
         ("wss://h/v2", "wss://h/v2"),
+        # what may not stand in a password, and so ends the host too early for whoever reads on
+        ("wss://me:ge/heim@h/v2", "wss://***@h/v2"),
+        ("wss://me:ge?heim@h/v2", "wss://***@h/v2"),
+        ("wss://#geheim@h/v2", "wss://***@h/v2"),
+        ("wss://me/geheim@h/v2", "wss://***@h/v2"),
+        ("wss://me?geheim@h/v2", "wss://***@h/v2"),
+        ("wss://me#?a=geheim@h/v2", "wss://***@h/v2"),
+        ("wss://me:ge/hei\nm@h/v2", "wss://***@h/v2"),
+        ("wss://h/v2#jwt=geheim", "wss://h/v2#jwt=***"),
+        ("wss://h/v2?a#?jwt=geheim", "wss://h/v2?a#?jwt=***"),
     ],
 )
 def test_a_redacted_url_holds_no_secret(url: str, shown: str) -> None:

@@ -1,7 +1,7 @@
 """Each row of the table of faults, for real: the exact error or the whole transcript, in time, nothing left.
 
 The short form, with the other tests, strikes two sessions a row, so that all ways to use a session are met
-over the table. The long one, by ``tox -e reliability``, strikes them all, and prints what it found.
+over the table. The long one, by ``tox -e reliability``, strikes them all.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import random
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Callable
 
 import pytest
 
@@ -24,16 +25,17 @@ def test_a_fault_ends_as_promised_and_leaves_nothing(row: Row) -> None:
 
 @pytest.mark.reliability
 @pytest.mark.timeout(3600)
-def test_every_fault_ends_as_promised_in_every_way_to_use_a_session() -> None:
+def test_every_fault_ends_as_promised_in_every_way_to_use_a_session(report) -> None:
     began, wrong, ran = time.monotonic(), [], Counter()
     for row in TABLE:
         for how in combinations(row):
             ran[how["way"]] += 1
             wrong += [f"{row.name}, {how}: {told}" for told in strike(row, **how)]
-    print(
-        f"\n{len(TABLE)} faults in {sum(ran.values())} sessions ({dict(ran)}): {len(wrong)} not as promised"
+    took, ways = time.monotonic() - began, ", ".join(f"{way} {count}" for way, count in ran.items())
+    report(
+        "faults", f"{len(TABLE)} in {sum(ran.values())} sessions: {len(wrong)} not as promised, {took:.0f} s"
     )
-    print(f"{time.monotonic() - began:.0f} s")
+    report("faults", f"by way of use: {ways}")
     assert wrong == []
 
 
@@ -47,21 +49,25 @@ def test_names_are_unique() -> None:
     assert [name for name, count in Counter(row.name for row in TABLE).items() if count > 1] == []
 
 
-def strike_pairs(seeds: range) -> list[str]:
-    wrong = []
+def strike_pairs(seeds: range, report: Callable[[str, str], None]) -> list[str]:
+    began, wrong = time.monotonic(), []
     for seed in seeds:
         rng = random.Random(seed)
         row = pair(rng)
         how = rng.choice([how for how in combinations(row) if not how["resume"]])
         wrong += [f"seed {seed}: {row.name}, {how}: {told}" for told in strike(row, **how)]
+    took = time.monotonic() - began
+    report(
+        "pairs", f"{len(seeds)} sessions with two faults: {len(wrong)} not as the first decides, {took:.0f} s"
+    )
     return wrong
 
 
-def test_of_two_faults_the_first_decides() -> None:
-    assert strike_pairs(range(40)) == []
+def test_of_two_faults_the_first_decides(report) -> None:
+    assert strike_pairs(range(40), report) == []
 
 
 @pytest.mark.reliability
 @pytest.mark.timeout(3600)
-def test_of_two_faults_the_first_decides_in_two_thousand_sessions() -> None:
-    assert strike_pairs(range(1000, 3000)) == []
+def test_of_two_faults_the_first_decides_in_two_thousand_sessions(report) -> None:
+    assert strike_pairs(range(1000, 3000), report) == []

@@ -1,7 +1,7 @@
 """No word is lost over a broken connection, counted end to end.
 
 The short form runs with the other tests. The long one, 200 runs of ten minutes of audio each at twenty
-times real time, runs by ``tox -e reliability``. Both print a table (``-s``).
+times real time, runs by ``tox -e reliability``. Both print a row a run (``-s``).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 
@@ -45,7 +45,9 @@ def row(outcome: Outcome) -> str:
     return text if outcome.right else f"{text}  {outcome.kinds} {outcome.trouble[:3]}"
 
 
-def all_right(seeds: Iterable[int], seconds: float, *, at_once: int, losses: int) -> None:
+def all_right(
+    report: Callable[[str, str], None], seeds: Iterable[int], seconds: float, *, at_once: int, losses: int
+) -> None:
     began = time.monotonic()
     outcomes: list[Outcome] = []
     print("\n" + HEADER)
@@ -65,21 +67,26 @@ def all_right(seeds: Iterable[int], seconds: float, *, at_once: int, losses: int
         losses=sum(outcome.losses for outcome in outcomes),
         attempts=sum(outcome.attempts for outcome in outcomes),
     )
-    print(f"{row(whole)}\n{len(outcomes)} runs in {time.monotonic() - began:.0f} s")
+    report(
+        "words",
+        f"{len(outcomes)} runs of {seconds:.0f} s of audio, {whole.losses} losses of the connection: "
+        f"{whole.missing} of {whole.words} words missing, {whole.twice} twice, {whole.disorder} out of "
+        f"order, times at most {1000 * whole.worst:.0f} ms off, {time.monotonic() - began:.0f} s",
+    )
     assert whole.losses >= len(outcomes), "too few connections broke for this to say anything"
     assert [row(outcome) for outcome in outcomes if not outcome.right] == []
 
 
 @pytest.mark.timeout(120)
-def test_no_word_is_missing_twice_or_out_of_order_after_losses_at_random() -> None:
-    all_right(range(32), 60, at_once=16, losses=3)
+def test_no_word_is_missing_twice_or_out_of_order_after_losses_at_random(report) -> None:
+    all_right(report, range(32), 60, at_once=16, losses=3)
 
 
 @pytest.mark.reliability
 @pytest.mark.timeout(7200)
-def test_two_hundred_runs_of_ten_minutes() -> None:
+def test_two_hundred_runs_of_ten_minutes(report) -> None:
     at_once = int(os.environ.get("SPEECHMATICS_RT_RELIABILITY_RUNS_AT_ONCE", "16"))
-    all_right(range(1000, 1200), 600, at_once=at_once, losses=12)
+    all_right(report, range(1000, 1200), 600, at_once=at_once, losses=12)
 
 
 @pytest.mark.speech

@@ -210,8 +210,11 @@ def test_ctrl_c_at_any_line_of_a_session_that_resumes_leaves_nothing(server, cal
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("resume", [False, True], ids=["plain", "resume"])
 @pytest.mark.parametrize("call", CALLS)
-def test_ctrl_c_at_every_single_line(server, call, resume) -> None:
-    check_all(server, call, list(range(lines_of(server, call, resume=resume))), resume=resume)
+def test_ctrl_c_at_every_single_line(server, call, resume, report) -> None:
+    lines = lines_of(server, call, resume=resume)
+    check_all(server, call, list(range(lines)), resume=resume)
+    how = f"{call} {'with' if resume else 'without'} resume"
+    report("interrupts", f"Ctrl-C before each of {lines} lines of {how}: nothing left behind")
 
 
 # -- what is sent, and what is counted -------------------------------------------------------------------

@@ -6,7 +6,9 @@ import asyncio
 import base64
 import errno
 import json
+import os
 import stat
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +170,33 @@ def test_no_secret_is_in_it_and_only_its_owner_reads_it(serve, client_of, path) 
         "agent": [{"auth_token": "***", "name": "a"}]
     }
     assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
+
+
+def test_a_file_that_others_could_read_is_closed_to_them_before_anything_is_in_it(path) -> None:
+    path.write_bytes(b"of last week")
+    path.chmod(0o644)
+    with Client(url="ws://127.0.0.1:1/v2") as client, Recorder(client, path):
+        assert path.read_bytes() == b""
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there links are for administrators")
+def test_a_link_is_not_followed_to_what_somebody_would_have_written_over(path, tmp_path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"kept")
+    path.symlink_to(precious)
+    with Client(url="ws://127.0.0.1:1/v2") as client, pytest.raises(ConfigurationError, match="can't write"):
+        Recorder(client, path)
+    assert precious.read_bytes() == b"kept"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives files away")
+def test_a_file_of_another_user_is_refused_and_left_alone(path) -> None:
+    path.write_bytes(b"his")
+    os.chown(path, 12345, 12345)
+    with Client(url="ws://127.0.0.1:1/v2") as client, pytest.raises(ConfigurationError, match="another user"):
+        Recorder(client, path)
+    assert path.read_bytes() == b"his"
 
 
 def test_an_error_of_the_service_is_met_again(serve, client_of, path) -> None:

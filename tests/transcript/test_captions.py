@@ -190,3 +190,46 @@ def test_captions_of_any_shape_hold_every_word_and_no_more_than_they_may(
 def test_a_shape_in_which_nothing_can_be_read_is_refused(transcript: Transcript, shape: Any) -> None:
     with pytest.raises(ConfigurationError, match="or more"):
         transcript.to_srt(**shape)
+
+
+def said(text: str, speaker: str, start: float) -> dict[str, Any]:
+    alternative = {"content": text, "speaker": speaker, "confidence": 1.0}
+    return {"type": "word", "start_time": start, "end_time": start + 0.5, "alternatives": [alternative]}
+
+
+FORGED = "\n\n9\n00:00:00,000 --> 09:00:00,000\nforged"
+PLACES = {
+    "a word": {"word": FORGED},
+    "a speaker": {"speaker": FORGED},
+    "what stands between words": {"delimiter": FORGED},
+    "a line of its own kind": {"word": "a\u2028b\x85c\x0bd\re", "delimiter": "\u2029x\x0c"},
+    "a NUL and commands to a terminal": {
+        "word": "a\x00b\x1b[2J\x9bc",
+        "speaker": "S\x00",
+        "delimiter": "\x07",
+    },
+    "markup": {"word": "<v Forged>&lt;</v><i>-->", "speaker": "a>b & <c> -->"},
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_nothing_that_a_server_says_becomes_another_caption_or_voice(place) -> None:
+    hostile = {"word": "word", "speaker": "S1", "delimiter": " ", **PLACES[place]}
+    transcript = Transcript()
+    pack = {"word_delimiter": hostile["delimiter"]}
+    transcript.add({"message": "RecognitionStarted", "language_pack_info": pack})
+    turns = [
+        ("before", "S2", 0.0),
+        (hostile["word"], hostile["speaker"], 1.0),
+        ("after", hostile["speaker"], 1.5),
+    ]
+    transcript.add({"message": "AddTranscript", "results": [said(*turn) for turn in turns]})
+    as_srt, as_vtt = transcript.to_srt(), transcript.to_vtt()
+    assert [(cue.index, cue.start.total_seconds()) for cue in srt.parse(as_srt)] == [(1, 0.0), (2, 1.0)]
+    assert as_srt.count("-->") == as_vtt.count("-->") == 2
+    cues = webvtt.from_buffer(io.StringIO(as_vtt)).captions
+    assert [cue.start for cue in cues] == ["00:00:00.000", "00:00:01.000"]
+    assert len(re.findall("<", as_vtt)) == 2  # a voice each
+    for text in (as_srt, as_vtt):
+        assert text.splitlines() == text.split("\n")[:-1]
+        assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", text)

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from speechmatics_rt.exceptions import ConfigurationError
 from speechmatics_rt.messages.types import ServerMessageType
 from speechmatics_rt.transcript import captions, words
 from speechmatics_rt.transcript.captions import Shape, arrange
@@ -431,11 +432,37 @@ def test_captions_keep_to_their_form_whatever_was_said(spoken: list[tuple[Any, .
             assert caption.end - caption.start >= 100
         assert all(one.end <= two.start for one, two in zip(shown, shown[1:]))
     letters = re.sub(r"\s", "", "".join(word.text for word in transcript.words))
+    letters = re.sub("[\x00-\x1f\x7f-\x9f]", "\ufffd", letters)
     assert sorted(re.sub(r"\s", "", "".join(line for caption in shown for line in caption.lines))) == sorted(
         letters
     )
     assert transcript.to_srt().count(" --> ") == len(arrange(transcript.paragraphs, True))
     assert transcript.to_vtt().count(" --> ") == len(shown)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        [],
+        "text",
+        {"results": None},
+        {"results": {"type": "word"}},
+        {"languages": ["en"]},
+        {"languages": None},
+        {"partials": [None]},
+        {"partials": [{"channel": None, "results": "words"}]},
+    ],
+)
+def test_what_is_no_transcript_is_refused_by_its_name(data: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"no transcript, as to_dict\(\) gives it"):
+        Transcript.from_dict(data)
+
+
+def test_what_is_left_out_or_odd_in_a_kept_transcript_says_nothing() -> None:
+    odd = {"end_time": "soon", "language_pack_info": 3, "partials": [{"channel": ["a"]}], "results": [None]}
+    for data in ({}, odd):
+        transcript = Transcript.from_dict(data)
+        assert (transcript.text, transcript.words, transcript.end_time) == ("", [], 0.0)
 
 
 # -- captions ----------------------------------------------------------------------------------------

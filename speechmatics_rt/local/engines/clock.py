@@ -50,6 +50,11 @@ class AudioClock:
         else:
             self._bytes += len(audio)
 
+    def skip(self, size: int) -> None:
+        """Count the bytes of a message that is not at hand."""
+        self._rate = self._rate or float(_FILE_RATE)
+        self._bytes += max(0, size)
+
 
 def _wav(head: bytes) -> Optional[tuple[float, int]]:
     """Return bytes a second and the length of the header; None if more is needed to tell."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Optional
 
+from ...config import AudioFormat
+from ...messages import text_of
 from .clock import AudioClock
 
 __all__ = ["placed"]
@@ -39,7 +41,7 @@ def placed(recording: Iterable[Any]) -> Iterator[Any]:
         message = entry.get("received")
         if not isinstance(message, Mapping):
             continue  # what was sent, how it began and ended
-        kind, channel = message.get("message"), message.get("channel")
+        kind, channel = message.get("message"), text_of(message.get("channel"))
         if kind in _ADDED:
             number, sounded = message.get("seq_no"), ends.get(channel, [])
             if isinstance(number, int) and 0 < number <= len(sounded):
@@ -58,10 +60,10 @@ def _ends(entries: Iterable[Any]) -> dict[Optional[str], list[float]]:
         if not isinstance(sent, Mapping):
             continue
         if sent.get("message") == "StartRecognition":
-            audio_format = sent.get("audio_format") or audio_format
+            audio_format = AudioFormat.of(sent.get("audio_format") or audio_format, "audio_format").to_dict()
         elif sent.get("message") in _AUDIO:
-            channel = sent.get("channel")
+            channel, size = text_of(sent.get("channel")), sent.get("size")
             clock = clocks.setdefault(channel, AudioClock(audio_format))
-            clock.feed(bytes(int(sent.get("size", 0))))
+            clock.skip(size if isinstance(size, int) else 0)
             ends.setdefault(channel, []).append(clock.seconds)
     return ends

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Optional, Union
 
 from ...exceptions import ConfigurationError
+from ...messages import is_time, metadata_of, results_of, text_of, time_of
 from .clock import AudioClock
 from .messages import end_of_utterance
 from .recorded import placed
@@ -62,10 +63,11 @@ class ReplayEngine:
         for number, entry in enumerate(placed(recording), 1):
             at, message = _entry(entry, number)
             if message["message"] == "RecognitionStarted":
-                self._pack.update(message.get("language_pack_info") or {})
+                told = message.get("language_pack_info")
+                self._pack.update(told if isinstance(told, Mapping) else {})
             if message["message"] in _OF_THE_SERVER or message.get("type") in _AT_THE_START:
                 continue
-            named = message.pop("channel", None)
+            named = text_of(message.pop("channel", None))
             channel = channel if named is None else named  # what names none belongs to what it follows
             entries = self._entries.setdefault(channel, [])
             before = entries[-1][0] if entries else 0.0
@@ -128,7 +130,8 @@ class _Replay:
         self._next = max(until, self._next)
         for message in released:
             if message["message"] == "SpeakersResult":
-                self._speakers = message.get("speakers", [])
+                told = message.get("speakers")
+                self._speakers = told if isinstance(told, list) else []
         # A SpeakersResult is sent when it is asked for.
         return [message for message in released if message["message"] != "SpeakersResult"]
 
@@ -145,7 +148,7 @@ def _read(path: Union[str, os.PathLike[str]]) -> list[Any]:
     for number, line in texts:
         try:
             entries.append(json.loads(line))
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             if entries and line is texts[-1][1] and not text.endswith("\n"):
                 break  # who wrote it died in the middle of it
             raise ConfigurationError(f"line {number} of {os.fspath(path)} is no JSON: {exc}") from exc
@@ -157,16 +160,20 @@ def _entry(entry: Any, number: int) -> tuple[Optional[float], dict[str, Any]]:
     message = entry.get("message") if isinstance(entry, Mapping) else None
     if isinstance(message, str):
         return None, dict(entry)
-    if not isinstance(message, Mapping) or not isinstance(message.get("message"), str):
+    place = entry.get("audio") if isinstance(entry, Mapping) else None
+    if (
+        not isinstance(message, Mapping)
+        or not isinstance(message.get("message"), str)
+        or not (place is None or is_time(place))
+    ):
         raise ConfigurationError(
             f"entry {number} of the recording is no message of the server: {entry!r:.100}"
         )
-    place = entry.get("audio")
     return math.inf if place is None else float(place), dict(message)
 
 
 def _end_of(message: Mapping[str, Any]) -> float:
     """Return the end of what a message is about, in seconds of audio; 0 if it names none."""
-    parts = [message.get("metadata"), message.get("event"), *(message.get("results") or ())]
-    times = [part.get("end_time", part.get("start_time", 0.0)) for part in parts if isinstance(part, Mapping)]
-    return max(times, default=0.0)
+    parts = [metadata_of(message), message.get("event"), *results_of(message)]
+    times = [part.get("end_time", part.get("start_time")) for part in parts if isinstance(part, Mapping)]
+    return max(map(time_of, times), default=0.0)

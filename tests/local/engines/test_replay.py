@@ -128,3 +128,51 @@ def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:
     for entry in ([1], {"audio": 1.0}, {"message": {"type": "Info"}}, 7):
         with pytest.raises(ConfigurationError, match="entry 1 of the recording is no message"):
             ReplayEngine([entry])  # type: ignore[list-item]
+
+
+RAW = {"type": "raw", "encoding": "mulaw", "sample_rate": 8000}
+FINAL = {"message": "AddTranscript", "results": [], "metadata": {"end_time": 0.5}}
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"audio": "soon", "message": FINAL},
+        {"audio": [], "message": FINAL},
+        {"audio": float("nan"), "message": FINAL},
+        {"time": 1, "received": {"message": 7}},
+        {"time": 0, "sent": {"message": "StartRecognition", "audio_format": {"type": "raw"}}},
+        {"time": 0, "sent": {"message": "StartRecognition", "audio_format": {**RAW, "sample_rate": "high"}}},
+    ],
+)
+def test_an_entry_that_can_not_be_placed_is_a_configuration_error(entry: Any) -> None:
+    with pytest.raises(ConfigurationError):
+        ReplayEngine([entry])
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {**FINAL, "metadata": {"end_time": None, "start_time": "x"}},
+        {**FINAL, "metadata": None, "results": 3},
+        {**FINAL, "results": [None, {"end_time": "x"}, {"end_time": 10**400}]},
+        {**FINAL, "channel": ["a list"]},
+        {"message": "RecognitionStarted", "language_pack_info": "none"},
+        {"message": "SpeakersResult", "speakers": "all"},
+        {"time": 0, "sent": {"message": "AddAudio", "size": None, "channel": {}}},
+        {"time": 0, "sent": {"message": "AddAudio", "size": 10**12}},  # is counted, not held
+        {"time": 0, "received": {"message": "AudioAdded", "seq_no": "one", "channel": []}},
+    ],
+)
+def test_what_is_odd_in_a_recorded_message_says_nothing(entry: Any) -> None:
+    recogniser = ReplayEngine([entry, FINAL]).recogniser({"audio_format": RAW})
+    said = [*recogniser.feed(bytes(8000)), *recogniser.finish()]
+    assert FINAL in said
+    assert isinstance(recogniser.speakers(), list)
+
+
+def test_a_recording_nested_too_deep_is_a_configuration_error(tmp_path: Path) -> None:
+    path = tmp_path / "deep.jsonl"
+    path.write_text("[" * 200_000 + "\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="is no JSON"):
+        ReplayEngine(path)

@@ -1,0 +1,201 @@
+"""One HTTP request and its answer, within limits of time and size, connected as a session is: to whichever
+address answers first, with the same trust. By ``requests`` and ``urllib3``, imported here alone, when used.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Optional
+from urllib.parse import urlsplit
+
+from ..config import ConnectionConfig, environment_proxy
+from ..deadline import OverdueError, call_until
+from ..exceptions import ConfigurationError, ConnectionError, TimeoutError
+from ..network import reach, shared_context
+
+if TYPE_CHECKING:
+    import ssl
+
+    import requests
+
+__all__ = ["Exchange", "get", "remaining"]
+
+_LONGEST_PAGE = 1024 * 1024
+
+
+def remaining(deadline: float) -> float:
+    """Return the seconds until then, as a lock takes them."""
+    return min(max(deadline - time.monotonic(), 0.0), threading.TIMEOUT_MAX)
+
+
+class Exchange:
+    """A request that one thread makes, and another may break off.
+
+    The library's timeouts are for each piece that comes, so a server that drips would hold the thread for
+    as long as it likes: whoever waits for that thread breaks off at the deadline.
+
+    Args:
+        url: Where to.
+        config: How the client connects: its proxy and its TLS context.
+        deadline: Of the monotonic clock, after which nothing more is read.
+        most: So many bytes of the answer are read, or a few more.
+    """
+
+    def __init__(self, url: str, config: ConnectionConfig, deadline: float, *, most: int) -> None:
+        self._url = url
+        self._config = config
+        self._deadline = deadline
+        self._most = most
+        self._socks: list[socket.socket] = []  # copies: the library's own change hands on the way to TLS
+        self._broken_off = False
+
+    def run(
+        self, requests: Any, method: str, *, headers: Optional[dict[str, str]] = None, **more: Any
+    ) -> tuple[requests.Response, bytes]:
+        """Make it; ``more`` is for ``requests``, whose exceptions are raised.
+
+        Raises:
+            ConfigurationError: ``SSL_CERT_FILE`` or ``SSL_CERT_DIR`` names no certificates.
+        """
+        from urllib3.exceptions import HTTPError
+
+        parts, proxy = urlsplit(self._url), self._config.proxy
+        secure = parts.scheme == "https"
+        context = (self._config.ssl_context or shared_context()) if secure else None
+        if proxy is None:
+            port = parts.port or (443 if secure else 80)
+            proxy = environment_proxy(secure, parts.hostname or "", port)
+        try:
+            with requests.Session() as http:
+                http.mount(f"{parts.scheme}://", self._adapter(context))
+                answer = http.request(
+                    method,
+                    self._url,
+                    timeout=self._patience,
+                    proxies={"http": proxy, "https": proxy},  # given, even if empty: else it looks by itself
+                    allow_redirects=False,  # a key follows no redirect
+                    stream=True,
+                    # What comes packed is not unpacked: a few bytes may be gigabytes.
+                    headers={**(headers or {}), "Accept-Encoding": "identity"},
+                    **more,
+                )
+                content = bytearray()
+                for piece in answer.raw.stream(8192, decode_content=False):
+                    content += piece
+                    if len(content) > self._most or not remaining(self._deadline):
+                        break
+                return answer, bytes(content)
+        except HTTPError as exc:  # of reading the body, which the library leaves as it is
+            raise requests.exceptions.ConnectionError(exc) from exc
+        finally:
+            for sock in self._socks:
+                sock.close()
+
+    def break_off(self) -> None:
+        """End it, whatever it waits for; on any thread."""
+        self._broken_off = True
+        for sock in tuple(self._socks):
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    @property
+    def _until(self) -> float:
+        # A second more than the waiting thread has: it is the one to name the timeout.
+        return self._deadline + 1
+
+    @property
+    def _patience(self) -> Optional[float]:
+        return None if self._deadline == float("inf") else remaining(self._until)
+
+    def _connect(self, host: str, port: int) -> socket.socket:
+        sock = reach(host, port, self._until)
+        sock.settimeout(self._patience)
+        self._socks.append(sock.dup())
+        if self._broken_off:
+            self.break_off()
+        return sock
+
+    def _adapter(self, context: Optional[ssl.SSLContext]) -> requests.adapters.HTTPAdapter:
+        """Make requests connect as we do, and use a TLS context as it is.
+
+        By itself it would wait for each address in turn until the time is over, and add certificates and
+        checks to the context.
+        """
+        from requests.adapters import HTTPAdapter
+        from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+        from urllib3.exceptions import NewConnectionError
+
+        exchange = self
+
+        def connected(pool: Any) -> Any:
+            class Connection(pool.ConnectionCls):  # type: ignore[misc]  # the library has it in a variable
+                def _new_conn(self) -> socket.socket:
+                    try:
+                        return exchange._connect(self._dns_host, self.port)
+                    except OSError as exc:
+                        raise NewConnectionError(self, str(exc.strerror or exc)) from exc
+
+            return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
+
+        pools = {"http": connected(HTTPConnectionPool), "https": connected(HTTPSConnectionPool)}
+        own: dict[str, Any] = {} if context is None else {"ssl_context": context}
+
+        class Adapter(HTTPAdapter):
+            def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+                kwargs.update(own)
+                super().init_poolmanager(*args, **kwargs)
+                self.poolmanager.pool_classes_by_scheme = pools
+
+            def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+                manager = super().proxy_manager_for(proxy, **own, **kwargs)
+                if not proxy.lower().startswith("socks"):  # which has connections of its own
+                    manager.pool_classes_by_scheme = pools
+                return manager
+
+            def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+                if context is not None:
+                    conn.cert_reqs = context.verify_mode
+                    conn.ca_certs = conn.ca_cert_dir = None
+                    conn.assert_hostname = None if context.check_hostname else False
+
+        return Adapter()
+
+
+def get(url: str, config: ConnectionConfig, *, name: str) -> tuple[int, bytes]:
+    """Fetch a page that needs no key; return its status and its content.
+
+    Args:
+        url: Where it is.
+        config: How the client connects; ``open_timeout`` is the limit of it all.
+        name: What it is, for errors, and for the thread that fetches it.
+
+    Raises:
+        ConfigurationError: The package ``requests`` is missing.
+        ConnectionError: Stage of that name: the host can't be asked.
+        TimeoutError: Stage ``"open"``.
+    """
+    try:
+        import requests
+    except ImportError as exc:
+        text = f"{name} needs the package {exc.name}: pip install 'speechmatics-rt-sync[jwt]'"
+        raise ConfigurationError(text) from exc
+    host, limit = urlsplit(url).hostname, config.open_timeout
+    deadline = float("inf") if limit is None else time.monotonic() + limit
+    exchange = Exchange(url, config, deadline, most=_LONGEST_PAGE)
+
+    def ask() -> tuple[int, bytes]:
+        answer, content = exchange.run(requests, "GET")
+        return answer.status_code, content
+
+    try:
+        return call_until(deadline, ask, name=f"speechmatics-rt-page-{host}")
+    except OverdueError:
+        exchange.break_off()
+        text = f"{host} did not answer within {limit or 0:g} s"
+        raise TimeoutError(text, stage="open", seconds=limit) from None
+    except (requests.RequestException, OSError, ValueError) as exc:
+        why = getattr(exc.args[0], "reason", exc) if exc.args else exc
+        raise ConnectionError(f"{host} can't be asked for its {name}: {why}", stage=name) from exc
