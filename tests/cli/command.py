@@ -1,4 +1,4 @@
-"""Runs the real command in a process of its own, forked from one that has imported it where that is the same."""
+"""Runs the real command in a process of its own: a fork of one that has imported it, if that is the same."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ def start(*arguments: Any, anew: bool = False, **options: Any) -> subprocess.Pop
     options = {**dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE), **options}
     env = environment(**options.pop("env", {}))
     words = list(map(str, arguments))
-    if fork_server is not None and not anew and fork_server.suits(env, options):
-        return Forked(fork_server, words, env=env, **options)
-    return subprocess.Popen([sys.executable, "-m", "speechmatics_rt", *words], env=env, **options)
+    if fork_server is None or anew or "preexec_fn" in options:
+        return subprocess.Popen([sys.executable, "-m", "speechmatics_rt", *words], env=env, **options)
+    return Forked(fork_server, words, env=env, **options)
 
 
-def in_shell(line: str, *, shell: str = "bash", **options: Any) -> tuple[int, str, str]:
+def in_shell(line: str, *, shell: str = "bash", anew: bool = False, **options: Any) -> tuple[int, str, str]:
     """Run a line of a shell, where ``$RT`` is the command; return its exit code, its stdout and its stderr.
 
     It is told to fail with the command, and not only with the last of a pipe.
     """
-    env = environment(RT=f"{sys.executable} -m speechmatics_rt", **options.pop("env", {}))
+    command = f"{sys.executable} -m speechmatics_rt" if fork_server is None or anew else fork_server.command
     line = f"set -o pipefail; {line}" if shell == "bash" else line
     done = subprocess.run(
         [shell, "-c", line],
-        env=env,
+        env=environment(RT=command, **options.pop("env", {})),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=30,

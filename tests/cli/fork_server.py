@@ -1,51 +1,82 @@
 """A program that has imported the command already, and forks a process that runs it whenever it is asked.
 
-``forked.py`` starts it, with the number of a socket. What comes out of a fork ends as any interpreter does:
-``python -m speechmatics_rt`` is the last line of this file.
+``forked.py`` starts it, with the number of a socket that listens, and holds its standard input until it is to
+end. What comes out of a fork ends as any interpreter does: ``python -m speechmatics_rt`` is its last line.
 """
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import importlib
 import io
-import json
+import marshal
 import os
 import runpy
+import select
 import signal
 import socket
 import sys
 import time
-from typing import Any
+from typing import Any, Optional
 
 # What commands import when they run, but for what starts threads or opens devices.
 MODULES = (
     *(f"speechmatics_rt.cli.{command}" for command in ("transcribe", "many", "serve", "doctor", "devices")),
-    "speechmatics_rt.local",
+    *("speechmatics_rt.local", "speechmatics_rt.network.trust", "speechmatics_rt.transcript.captions"),
+    *("websocket", "python_socks.sync", "encodings.idna"),
 )
+HIGH = 512  # where a fork keeps the descriptors it was given until all others are closed
 
 
-def child(requests: socket.socket) -> dict[str, Any]:
+def next_fork(listener: socket.socket, surroundings: tuple[str, ...]) -> dict[str, Any]:
     """Answer each request with the number of a new process; return in that process, with the request."""
     while True:
-        text, streams, *_ = socket.recv_fds(requests, 1 << 20, 3)
-        if not text:
-            os._exit(0)  # nobody is left who could ask
-        between = os.fork()
-        if between:
-            os.waitpid(between, 0)  # now whoever asked is the parent of what was forked
-            for stream in streams:
-                os.close(stream)
-            requests.send(b".")
-        elif forked := os.fork():
-            requests.send(str(forked).encode())
+        if 0 in select.select([0, listener], [], [])[0]:  # whoever started it has ended, or wants it to
+            os._exit(0)
+        connection = listener.accept()[0]
+        data, descriptors, *_ = socket.recv_fds(connection, 1 << 20, 250)
+        request: dict[str, Any] = marshal.loads(data) if data else {}
+        if request.get("surroundings") != surroundings:
+            connection.send(b"no")  # it would have been another process
+        elif between := os.fork():
+            if request["adopted"]:
+                os.waitpid(between, 0)  # now whoever asked is the parent of what was forked
+                connection.send(b"adopted")
+        elif child := os.fork():
+            connection.send(str(child).encode())
+            if not request["adopted"]:
+                for descriptor in (*range(3), *descriptors):
+                    os.close(descriptor)
+                connection.send(str(os.waitpid(child, 0)[1]).encode())
             os._exit(0)
         else:
-            for number, stream in enumerate(streams):
-                os.dup2(stream, number)
-            os.closerange(3, max(requests.detach(), *streams) + 1)
-            request: dict[str, Any] = json.loads(text)
+            take(descriptors, request["numbers"])
+            connection.detach()
+            listener.detach()
             return request
+        connection.close()
+        for descriptor in descriptors:
+            os.close(descriptor)
+        while one_has_ended():
+            pass
+
+
+def one_has_ended() -> bool:
+    """Whether a process between a shell's command and its fork has ended, and is forgotten."""
+    try:
+        return os.waitpid(-1, os.WNOHANG)[0] != 0
+    except ChildProcessError:
+        return False
+
+
+def take(descriptors: list[int], numbers: list[int]) -> None:
+    """Have these descriptors by these numbers, and no others."""
+    high = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, HIGH) for descriptor in descriptors]
+    os.closerange(0, HIGH)
+    for descriptor, number in zip(high, numbers):
+        os.dup2(descriptor, number)
+    os.closerange(HIGH, max(high, default=HIGH) + 1)
 
 
 def become(request: dict[str, Any], *, interrupted: Any) -> None:
@@ -55,21 +86,25 @@ def become(request: dict[str, Any], *, interrupted: Any) -> None:
     if request["cwd"]:
         os.chdir(request["cwd"])
     os.environ.clear()
-    os.environ.update(request["env"])
+    os.environb.update(request["environment"])
     time.tzset()
     signal.signal(signal.SIGINT, interrupted)
     sys.path[0] = os.getcwd()
-    sys.argv[:] = ["-m", *request["arguments"]]
+    sys.argv[:] = ["-m", *map(os.fsdecode, request["arguments"])]
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         stream = standard_stream(number, name, like=getattr(sys, name))
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
 
 
-def standard_stream(number: int, name: str, *, like: Any) -> Any:
-    """Open it as the interpreter does when it starts: encoded as our own, and as buffered."""
+def standard_stream(number: int, name: str, *, like: Any) -> Optional[io.TextIOWrapper]:
+    """Open it as the interpreter does when it starts: encoded as our own, and as buffered; None if closed."""
     unbuffered = number > 0 and like.write_through
-    binary: Any = open(number, "wb" if number else "rb", 0 if unbuffered else -1, closefd=False)
+    try:
+        mode = "wb" if number else "rb"
+        binary: Any = open(number, mode, 0 if unbuffered else -1, closefd=False)  # noqa: SIM115
+    except OSError:
+        return None
     (binary if unbuffered else binary.raw).name = f"<{name}>"
     stream: Any = io.TextIOWrapper(
         binary,
@@ -84,11 +119,14 @@ def standard_stream(number: int, name: str, *, like: Any) -> Any:
 
 
 if __name__ == "__main__":
-    asked = socket.socket(fileno=int(sys.argv[1]))
+    from fork_client import surroundings
+
+    ours = surroundings(os.environb)
+    sys.path[0] = ""
     for module in MODULES:
         importlib.import_module(module)
-    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)  # who interrupts the tests hangs up, too
+    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)  # who interrupts the tests closes our input, too
     gc.collect()
     gc.freeze()
-    become(child(asked), interrupted=usual)
+    become(next_fork(socket.socket(fileno=int(sys.argv[1])), ours), interrupted=usual)
     runpy._run_module_as_main("speechmatics_rt")
