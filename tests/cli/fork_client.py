@@ -1,4 +1,4 @@
-"""The command as a shell starts it: asks ``fork_server.py`` for a fork with all it has, and ends as that does.
+"""The command as a shell starts it: asks ``fork_server.py`` for a fork with all it has, and ends like that.
 
 Run as ``python -IS fork_client.py ADDRESS ARGUMENTS``, and so with few imports: it stands for a start of the
 interpreter, and should take no longer. Where a fork would be another process, it becomes the real command: so

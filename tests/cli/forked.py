@@ -1,8 +1,8 @@
 """The real command in a process of its own, forked from one that has imported it: a fifth of the work.
 
 All but the start is the same: a child of ours, or a command of a shell, with a number, an exit code,
-descriptors and signals of its own. What a fork would not have (other limits, another user or locale, signals that are
-ignored) starts the interpreter. ``test_forked.py`` compares the two.
+descriptors and signals of its own. What a fork would not have (other limits, another user or locale, signals
+that are ignored) starts the interpreter. ``test_forked.py`` compares the two.
 """
 
 from __future__ import annotations

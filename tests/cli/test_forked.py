@@ -1,4 +1,4 @@
-"""What the other tests of the command stand on: a fork of it is what a new process is to whoever starts it."""
+"""What the other tests of the command stand on: a fork of it is what a new process is to who starts it."""
 
 from __future__ import annotations
 
@@ -104,15 +104,16 @@ def test_a_signal_does_the_same(arguments: tuple[str, ...], number: signal.Signa
 
 def status_of(process: subprocess.Popen) -> dict[str, Any]:
     """What the system knows of a process, but for its number and its size."""
+    files = [os.readlink(path) for path in Path(f"/proc/{process.pid}/fd").iterdir()]
     text = Path(f"/proc/{process.pid}/status").read_text()
     lines = dict(line.split(":\t", 1) for line in text.splitlines())
-    names = ("Umask", "PPid", "Uid", "Gid", "Groups", "Threads", "SigBlk", "SigIgn", "SigCgt", "CapEff")
+    names = ("Umask", "PPid", "Uid", "Gid", "Groups", "SigBlk", "SigIgn", "SigCgt", "CapEff")
     return {
         **{name: lines[name] for name in names},
         "session": os.getsid(process.pid) == process.pid,
         "group": os.getpgid(process.pid) == process.pid,
         "cwd": os.readlink(f"/proc/{process.pid}/cwd"),
-        "descriptors": len(os.listdir(f"/proc/{process.pid}/fd")),
+        "files": sorted(file.partition("[")[0] for file in files if not file.startswith(("socket", "anon"))),
         "limits": Path(f"/proc/{process.pid}/limits").read_text(),
     }
 
