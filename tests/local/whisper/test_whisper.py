@@ -59,7 +59,7 @@ CLOCK = Clock()
 
 
 class EncodesOnce:
-    """A model of CTranslate2 that encodes the same features once: most of the work, and the same comes of it."""
+    """A model of CTranslate2 that encodes the same features once: half the work, and the same comes of it."""
 
     def __init__(self, model: Any) -> None:
         self._model = model
