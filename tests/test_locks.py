@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import functools
 import os
 import signal
 import subprocess
@@ -113,16 +114,18 @@ def _found(path: Path) -> Iterator[tuple[str, set[str]]]:
     yield from look(ast.parse(path.read_text(encoding="utf-8")), [], "")
 
 
-FOUND = [found for path in sorted(PACKAGE.rglob("*.py")) for found in _found(path)]
+@functools.cache
+def found() -> list[tuple[str, set[str]]]:
+    return [made for path in sorted(PACKAGE.rglob("*.py")) for made in _found(path)]
 
 
 def test_every_lock_is_known_with_its_answer() -> None:
-    names = [name for name, _ in FOUND]
+    names = [name for name, _ in found()]
     assert sorted(set(names)) == sorted({*LOCKS, *WAITS})
 
 
 def test_every_lock_that_is_held_is_made_in_the_one_place() -> None:
-    bare = {name for name, made in FOUND if name in LOCKS and "new_lock" not in made}
+    bare = {name for name, made in found() if name in LOCKS and "new_lock" not in made}
     assert bare == {"local.whisper.decoders _Container._news"}  # a condition on a lock that is
 
 

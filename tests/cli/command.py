@@ -1,4 +1,4 @@
-"""Runs the real command in a process of its own."""
+"""Runs the real command in a process of its own: a fork of one that has imported it, if that is the same."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
+
+from .forked import Forked, ForkServer
 
 LOCAL = ("--local", "--engine", "scripted")
 ROOT = Path(__file__).parent.parent.parent
@@ -19,6 +21,8 @@ SENTENCES = [
     "Please keep your seats",
 ]
 
+fork_server: Optional[ForkServer] = None
+
 
 def environment(**more: str) -> dict[str, str]:
     ours = ("SPEECHMATICS_API_KEY", "SPEECHMATICS_RT_URL", "NO_COLOR", "CI", "SSL_CERT_FILE")
@@ -27,24 +31,29 @@ def environment(**more: str) -> dict[str, str]:
     return {**inherited, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", "TERM": "xterm", **more}
 
 
-def start(*arguments: Any, **options: Any) -> subprocess.Popen:
-    """Start ``speechmatics-rt``, its streams as pipes unless told otherwise; use it in ``with``."""
-    streams = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+def start(*arguments: Any, anew: bool = False, **options: Any) -> subprocess.Popen:
+    """Start ``speechmatics-rt``, its streams as pipes unless told otherwise; use it in ``with``.
+
+    ``anew`` is for tests of which the start of the interpreter is the point.
+    """
+    options = {**dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE), **options}
     env = environment(**options.pop("env", {}))
-    command = [sys.executable, "-m", "speechmatics_rt", *map(str, arguments)]
-    return subprocess.Popen(command, env=env, **{**streams, **options})
+    words = list(map(str, arguments))
+    if fork_server is None or anew or "preexec_fn" in options:
+        return subprocess.Popen([sys.executable, "-m", "speechmatics_rt", *words], env=env, **options)
+    return Forked(fork_server, words, env=env, **options)
 
 
-def in_shell(line: str, *, shell: str = "bash", **options: Any) -> tuple[int, str, str]:
+def in_shell(line: str, *, shell: str = "bash", anew: bool = False, **options: Any) -> tuple[int, str, str]:
     """Run a line of a shell, where ``$RT`` is the command; return its exit code, its stdout and its stderr.
 
     It is told to fail with the command, and not only with the last of a pipe.
     """
-    env = environment(RT=f"{sys.executable} -m speechmatics_rt", **options.pop("env", {}))
+    command = f"{sys.executable} -m speechmatics_rt" if fork_server is None or anew else fork_server.command
     line = f"set -o pipefail; {line}" if shell == "bash" else line
     done = subprocess.run(
         [shell, "-c", line],
-        env=env,
+        env=environment(RT=command, **options.pop("env", {})),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=30,
@@ -54,8 +63,8 @@ def in_shell(line: str, *, shell: str = "bash", **options: Any) -> tuple[int, st
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
-def run(*arguments: Any, stdin: bytes = b"", **env: str) -> tuple[int, str, str]:
+def run(*arguments: Any, stdin: bytes = b"", anew: bool = False, **env: str) -> tuple[int, str, str]:
     """Run it to its end and return its exit code, its stdout and its stderr."""
-    with start(*arguments, env=env) as process:
+    with start(*arguments, env=env, anew=anew) as process:
         out, err = process.communicate(stdin, timeout=55)
     return process.returncode, out.decode(), err.decode()

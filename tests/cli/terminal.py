@@ -91,6 +91,7 @@ class OnTerminal:
         streams: tuple[str, ...] = ("stdout", "stderr"),
         stdout: int = subprocess.DEVNULL,
         start_new_session: bool = False,
+        anew: bool = False,
         **env: str,
     ) -> None:
         import fcntl  # Unix alone has these
@@ -106,6 +107,7 @@ class OnTerminal:
             *arguments,
             env=env,
             start_new_session=start_new_session,
+            anew=anew,
             **{**others, **dict.fromkeys(streams, self._child)},
         )
         self._decoder = codecs.getincrementaldecoder("utf-8")()

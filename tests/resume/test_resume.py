@@ -290,7 +290,7 @@ def test_request_stop_during_an_outage_ends_the_session_with_all_that_was_sent(
 def test_giving_up_says_what_was_heard_and_up_to_when(serve: Serve, client_of: ClientOf) -> None:
     faults = [Fault.reset(after_seconds=20, sessions=[0]), Fault.refuse(503, sessions=[1, 2])]
     server = serve(NumberedEngine(), faults=faults)
-    policy = ResumePolicy(max_attempts=2, min_delay=0.01, max_delay=0.02)
+    policy = ResumePolicy(max_attempts=2, min_delay=0.01, max_delay=0.02, busy_delay=0.02)
     client = client_of(server, resume=policy)
     with pytest.raises(ConnectionError, match="lost in mid-stream") as caught:
         client.transcribe(pieces(), audio_format=FORMAT, transcription_config=CONFIG)

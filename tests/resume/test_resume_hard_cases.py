@@ -171,7 +171,7 @@ def test_whatever_an_attempt_dies_of_reaches_the_caller(
 def test_a_refresh_that_fails_in_our_own_words_is_a_failed_attempt(serve: Serve, client_of: ClientOf) -> None:
     down = ConnectionError("the key server is down", stage="key", status=503)
     server = serve(NumberedEngine(), keys=["once"], faults=LOST)
-    policy = ResumePolicy(max_attempts=2, min_delay=0.01, max_delay=0.02)
+    policy = ResumePolicy(max_attempts=2, min_delay=0.01, max_delay=0.02, busy_delay=0.02)
     client = client_of(server, auth=Keys(down, on_refresh=True), resume=policy)
     with pytest.raises(ConnectionError, match=r"2 attempts to reconnect failed.*the key server is down"):
         transcribe(client)

@@ -107,7 +107,7 @@ def test_close_beside_a_handler_that_waits_says_goodbye_at_once(serve, client_of
 def test_a_session_in_which_many_short_handlers_are_behind_gets_a_reader(serve, client_of) -> None:
     pause = threading.Event()
     with client_of(serve(), window_frames=20) as client:
-        client.on_any(lambda message: pause.wait(0.02))
+        client.on_any(lambda message: pause.wait(0.005))
         client.start_session(audio_format=PCM)
         for _ in range(400):
             client.send_audio(SECOND[:8000])

@@ -1,0 +1,160 @@
+"""What the other tests of the command stand on: a fork of it is what a new process is to who starts it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from speechmatics_rt.local import LocalServer
+
+from . import command
+from .command import LOCAL, SPEECH, in_shell, run, start
+from .terminal import OnTerminal
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks are handed over on Linux alone")
+
+RT = f"$RT transcribe '{SPEECH}' --local --engine scripted"
+RAW = ("--raw", "pcm_s16le", "--sample-rate", "16000")
+
+
+def without_numbers(said: Any) -> str:
+    """Leave out what is new each time: the ids of sessions and requests, and when they began."""
+    return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|20\d\d-\d\d-\d\dT[0-9:.]+Z", "NEW", str(said))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--help",),
+        ("transcribe", "--nonsense"),
+        ("transcribe", "-", *RAW, *LOCAL),
+        ("transcribe", SPEECH, *LOCAL, "-f", "jsonl", "--partials"),
+        ("transcribe", "Ren\udce9", "--url", "ws://127.0.0.1:1/v2"),  # bytes that are no text
+        ("transcribe", SPEECH, "--url", "ws://127.0.0.1:1/v2", "-vv"),
+        ("serve", "--list-faults"),
+    ],
+    ids=str,
+)
+def test_it_says_the_same_and_ends_with_the_same_code(arguments: tuple[Any, ...]) -> None:
+    forked, new = (run(*arguments, stdin=bytes(64000), anew=anew) for anew in (False, True))
+    if "-vv" in arguments:  # with times and where in the code
+        forked, new = ((code, out, err.splitlines()[-1]) for code, out, err in (forked, new))
+    assert without_numbers(forked) == without_numbers(new)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"{RT} <&-",
+        f"{RT} >&-",
+        f"{RT} -o out <&- >&- 2>&-; cat out",
+        f"{RT} > /dev/full; echo $?",
+        f"{RT} -f srt | head -n 1",
+        f"{RT} -f jsonl -o /dev/fd/7 7> out; cat out",
+        f"cat '{SPEECH}' | $RT transcribe - --local --engine scripted",
+        f"umask 027; {RT} -o out; stat -c %a out",
+        "ulimit -f 0; $RT nonsense",
+        "$RT --help & wait $!; echo $?",
+    ],
+)
+def test_it_is_the_same_to_a_shell(tmp_path: Path, line: str) -> None:
+    said = []
+    for anew in (False, True):
+        here = tmp_path / str(anew)
+        here.mkdir()
+        said.append(without_numbers(in_shell(line, cwd=here, anew=anew)))
+    assert said[0] == said[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "number"),
+    [
+        (("serve", "--port", "0"), signal.SIGINT),
+        (("serve", "--port", "0"), signal.SIGKILL),
+        (("transcribe", "-", *RAW), signal.SIGINT),
+        (("transcribe", "-", *RAW), signal.SIGUSR1),
+    ],
+)
+def test_a_signal_does_the_same(arguments: tuple[str, ...], number: signal.Signals) -> None:
+    ends = []
+    for anew in (False, True):
+        with LocalServer() as server:
+            url = () if arguments[0] == "serve" else ("--url", server.url)
+            with start(*arguments, *url, anew=anew) as process:
+                if url:
+                    process.stdin.write(bytes(32000))
+                    process.stdin.flush()
+                    server.wait_for_session()
+                else:
+                    process.stdout.readline()
+                assert process.poll() is None
+                process.send_signal(number)
+                out, _ = process.communicate(timeout=20)
+            ends.append((process.returncode, out))
+    assert ends[0] == ends[1]
+
+
+def status_of(process: subprocess.Popen) -> dict[str, Any]:
+    """What the system knows of a process, but for its number and its size."""
+    files = [os.readlink(path) for path in Path(f"/proc/{process.pid}/fd").iterdir()]
+    text = Path(f"/proc/{process.pid}/status").read_text()
+    lines = dict(line.split(":\t", 1) for line in text.splitlines())
+    names = ("Umask", "PPid", "Uid", "Gid", "Groups", "SigBlk", "SigIgn", "SigCgt", "CapEff")
+    return {
+        **{name: lines[name] for name in names},
+        "session": os.getsid(process.pid) == process.pid,
+        "group": os.getpgid(process.pid) == process.pid,
+        "cwd": os.readlink(f"/proc/{process.pid}/cwd"),
+        "files": sorted(file.partition("[")[0] for file in files if not file.startswith(("socket", "anon"))),
+        "limits": Path(f"/proc/{process.pid}/limits").read_text(),
+    }
+
+
+@pytest.mark.parametrize("new_session", [False, True])
+def test_it_is_the_same_to_the_system(tmp_path: Path, new_session: bool) -> None:
+    known = []
+    for anew in (False, True):
+        options = {"cwd": tmp_path, "start_new_session": new_session, "stdin": subprocess.DEVNULL}
+        with start("serve", "--port", "0", anew=anew, **options) as process:
+            process.stdout.readline()
+            process.stderr.readline()
+            known.append(status_of(process))
+            process.terminate()
+            process.communicate(timeout=20)
+    assert known[0] == known[1]
+    assert known[0]["PPid"] == str(os.getpid())
+
+
+def test_it_shows_the_same_on_a_terminal() -> None:
+    shown = []
+    for anew in (False, True):
+        with OnTerminal("transcribe", SPEECH, *LOCAL, "--speed", "40", anew=anew) as running:
+            code, received = running.finish()
+            shown.append((code, running.terminal.feed(received).text))
+    assert shown[0] == shown[1]
+
+
+def test_a_streams_end_is_that_of_the_process() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, start("serve", "--port", "0", stdout=theirs, stdin=subprocess.DEVNULL) as process:
+        theirs.close()
+        assert ours.recv(100).startswith(b"ws://")
+        process.kill()
+        assert ours.recv(100) == b""
+        assert process.wait(10) == -signal.SIGKILL
+
+
+def test_what_a_fork_would_not_have_starts_anew() -> None:
+    assert command.fork_server is not None
+    with start("--version") as forked, start("--version", env={"PYTHONUTF8": "0"}) as new:
+        names = [Path(f"/proc/{process.pid}/cmdline").read_bytes() for process in (forked, new)]
+        assert forked.communicate(timeout=20)[0] == new.communicate(timeout=20)[0]
+    assert [b"fork_server.py" in name for name in names] == [True, False]
