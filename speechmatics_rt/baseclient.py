@@ -216,11 +216,11 @@ class BaseClient(Asking, EventEmitter):
         return self
 
     def __exit__(self, exc_type: Optional[type[BaseException]], *_: object) -> None:
-        session = self._session
-        if session is None:
-            return
         try:
-            if exc_type is not None or session.streamed:
+            session = self._session  # inside: Ctrl-C on this line is one in that wait
+            if session is None:
+                pass
+            elif exc_type is not None or session.streamed:
                 self.close()
                 if session.left:
                     self._tell_late(session)
