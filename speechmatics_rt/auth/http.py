@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import urlsplit
 
 from ..config import ConnectionConfig, environment_proxy
-from ..network import reach, shared_context
+from ..network import connect_to, shared_context
 
 if TYPE_CHECKING:
     import ssl
@@ -102,7 +102,7 @@ def _pools(deadline: float) -> dict[str, Any]:
         class Connection(pool.ConnectionCls):  # type: ignore[misc]
             def _new_conn(self) -> socket.socket:
                 try:
-                    sock = reach(self._dns_host, self.port, deadline)
+                    sock = connect_to(self._dns_host, self.port, deadline)
                 except OSError as exc:
                     raise NewConnectionError(self, str(exc.strerror or exc)) from exc
                 sock.settimeout(None if deadline == float("inf") else remaining(deadline))

@@ -12,7 +12,7 @@ from .connection import Connection
 from .dialer import check_patches, dial
 from .duplex import shared_context
 from .link import Arrived, Link, Messages
-from .reach import reach
+from .reach import connect_to
 from .wakeup import Latch, WaitList, WakeUp
 
 __all__ = [
@@ -24,7 +24,7 @@ __all__ = [
     "Messages",
     "WaitList",
     "check_patches",
+    "connect_to",
     "dial",
-    "reach",
     "shared_context",
 ]
