@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import urlsplit
 
 from ..config import ConnectionConfig, environment_proxy
-from ..network import connect_to, shared_context
+from ..network import certificate_refused, connect_to, shared_context
 
 if TYPE_CHECKING:
     import ssl
 
     import requests
 
-__all__ = ["exchange", "remaining"]
+__all__ = ["exchange", "explained", "remaining"]
 
 
 def remaining(deadline: float) -> float:
@@ -60,6 +60,19 @@ def exchange(
             if len(content) > most or not remaining(deadline):
                 break
         return answer, content
+
+
+def explained(error: Exception) -> tuple[str, bool]:
+    """Say why a request failed, without what requests and urllib3 wrap it in; and whether that stays."""
+    inner: Optional[BaseException] = error
+    while inner is not None:
+        why = certificate_refused(inner)
+        if why:
+            return why, True
+        if isinstance(inner.__cause__, OSError) and type(inner).__name__ == "NewConnectionError":
+            return str(inner.__cause__.strerror or inner.__cause__), False
+        inner = inner.__cause__ or inner.__context__
+    return str(getattr(error.args[0], "reason", error) if error.args else error), False
 
 
 def _adapter(context: Optional[ssl.SSLContext], deadline: float) -> requests.adapters.HTTPAdapter:

@@ -9,7 +9,7 @@ answer, ``duplex`` lets two threads use one TLS socket, ``trust`` heeds the vari
 from __future__ import annotations
 
 from .connection import Connection
-from .dialer import check_patches, dial
+from .dialer import certificate_refused, check_patches, dial
 from .duplex import shared_context
 from .link import Arrived, Link, Messages
 from .reach import connect_to
@@ -23,6 +23,7 @@ __all__ = [
     "Link",
     "Messages",
     "WaitList",
+    "certificate_refused",
     "check_patches",
     "connect_to",
     "dial",
