@@ -25,7 +25,7 @@ from ..exceptions import (
 from ..locks import importing, new_lock
 from ..messages import one_line
 from .base import KEY_VARIABLE, AuthBase, checked_key, key_from_environment
-from .pages import Exchange, remaining
+from .pages import Exchange, explained, remaining
 
 if TYPE_CHECKING:
     import requests
@@ -270,7 +270,7 @@ class _KeyRequest(NamedTuple):
                 return self._ask()
             except ConnectionError as exc:
                 delay = max(exc.retry_after or 0.0, _RETRY_DELAY)
-                if delay >= remaining(self.deadline):
+                if exc.lasting or delay >= remaining(self.deadline):
                     raise
                 logger.info("%s; trying once more in %g s", exc, delay)
                 time.sleep(delay)
@@ -301,8 +301,9 @@ class _KeyRequest(NamedTuple):
         except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL) as exc:
             raise ConfigurationError(f"{host} can't be asked for a temporary key: {exc}") from exc
         except (requests.RequestException, OSError, ValueError) as exc:
-            why = getattr(exc.args[0], "reason", exc) if exc.args else exc  # urllib3's, without its wrapping
-            raise ConnectionError(f"{host} can't be asked for a temporary key: {why}", stage="key") from exc
+            why, lasting = explained(exc)
+            text = f"{host} can't be asked for a temporary key: {why}"
+            raise ConnectionError(text, stage="key", lasting=lasting) from exc
         value = _accepted(answer, content, host, self.bearer)
         try:
             expires = float(jwt.decode(value, options={"verify_signature": False})["exp"])

@@ -14,14 +14,14 @@ from urllib.parse import urlsplit
 from ..config import ConnectionConfig, environment_proxy
 from ..deadline import OverdueError, call_until
 from ..exceptions import ConfigurationError, ConnectionError, TimeoutError
-from ..network import reach, shared_context
+from ..network import certificate_refused, connect_to, shared_context
 
 if TYPE_CHECKING:
     import ssl
 
     import requests
 
-__all__ = ["Exchange", "get", "remaining"]
+__all__ = ["Exchange", "explained", "get", "remaining"]
 
 _LONGEST_PAGE = 1024 * 1024
 
@@ -111,7 +111,7 @@ class Exchange:
         return None if self._deadline == float("inf") else remaining(self._until)
 
     def _connect(self, host: str, port: int) -> socket.socket:
-        sock = reach(host, port, self._until)
+        sock = connect_to(host, port, self._until)
         sock.settimeout(self._patience)
         self._socks.append(sock.dup())
         if self._broken_off:
@@ -164,6 +164,19 @@ class Exchange:
         return Adapter()
 
 
+def explained(error: Exception) -> tuple[str, bool]:
+    """Say why a request failed, without what requests and urllib3 wrap it in; and whether that stays."""
+    inner: Optional[BaseException] = error
+    while inner is not None:
+        why = certificate_refused(inner)
+        if why:
+            return why, True
+        if isinstance(inner.__cause__, OSError) and type(inner).__name__ == "NewConnectionError":
+            return str(inner.__cause__.strerror or inner.__cause__), False
+        inner = inner.__cause__ or inner.__context__
+    return str(getattr(error.args[0], "reason", error) if error.args else error), False
+
+
 def get(url: str, config: ConnectionConfig, *, name: str) -> tuple[int, bytes]:
     """Fetch a page that needs no key; return its status and its content.
 
@@ -197,5 +210,6 @@ def get(url: str, config: ConnectionConfig, *, name: str) -> tuple[int, bytes]:
         text = f"{host} did not answer within {limit or 0:g} s"
         raise TimeoutError(text, stage="open", seconds=limit) from None
     except (requests.RequestException, OSError, ValueError) as exc:
-        why = getattr(exc.args[0], "reason", exc) if exc.args else exc
-        raise ConnectionError(f"{host} can't be asked for its {name}: {why}", stage=name) from exc
+        why, lasting = explained(exc)
+        text = f"{host} can't be asked for its {name}: {why}"
+        raise ConnectionError(text, stage=name, lasting=lasting) from exc

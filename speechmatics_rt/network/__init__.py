@@ -9,10 +9,10 @@ answer, ``duplex`` lets two threads use one TLS socket, ``trust`` heeds the vari
 from __future__ import annotations
 
 from .connection import Connection
-from .dialer import check_patches, dial
+from .dialer import certificate_refused, check_patches, dial
 from .duplex import shared_context
 from .link import Arrived, Link, Messages
-from .reach import reach
+from .reach import connect_to
 from .wakeup import Latch, WaitList, WakeUp
 
 __all__ = [
@@ -23,8 +23,9 @@ __all__ = [
     "Link",
     "Messages",
     "WaitList",
+    "certificate_refused",
     "check_patches",
+    "connect_to",
     "dial",
-    "reach",
     "shared_context",
 ]

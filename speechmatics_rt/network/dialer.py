@@ -34,8 +34,14 @@ from .duplex import DuplexSocket, connect_tls, shared_context
 from .reach import Lookup, connect
 from .upgrade import BorrowedSocket, UpgradeSocket, refusal
 
-__all__ = ["Upgraded", "check_patches", "check_url", "dial", "redact", "with_sdk"]
+__all__ = ["Upgraded", "certificate_refused", "check_patches", "check_url", "dial", "redact", "with_sdk"]
 
+_NOT_OF_TRUST = (
+    9,
+    10,
+    62,
+    64,
+)  # OpenSSL's, of a certificate: not yet, no longer, for another host or address
 _NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG")  # OpenSSL's, of plain text
 
 
@@ -154,13 +160,24 @@ def _lasts(exc: Exception) -> bool:
     return bool(getattr(exc, "verify_message", None)) or getattr(exc, "reason", None) in _NO_TLS
 
 
-def _told(exc: Exception) -> str:
+def certificate_refused(exc: BaseException) -> str:
+    """Say why a certificate was refused, and what to do; empty if it is another error."""
     why = getattr(exc, "verify_message", None)  # of ssl.SSLCertVerificationError
+    if not why:
+        return ""
+    text = f"its certificate was refused ({why})"
+    if getattr(exc, "verify_code", 0) in _NOT_OF_TRUST:
+        return text
+    return (
+        f"{text}. If you or your company issued it, name its CA in SSL_CERT_FILE, or pass "
+        "ConnectionConfig(ssl_context=ssl.create_default_context(cafile=...))"
+    )
+
+
+def _told(exc: Exception) -> str:
+    why = certificate_refused(exc)
     if why:
-        return (
-            f"its certificate was refused ({why}). If you or your company issued it, name its CA in "
-            f"SSL_CERT_FILE, or pass ConnectionConfig(ssl_context=ssl.create_default_context(cafile=...))"
-        )
+        return why
     if getattr(exc, "reason", None) in _NO_TLS:
         return "the server doesn't speak TLS there. Perhaps its address begins with ws://"
     return str(getattr(exc, "strerror", None) or exc)

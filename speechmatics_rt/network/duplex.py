@@ -403,7 +403,7 @@ def _shake_hands(tls: ssl.SSLSocket, deadline: float) -> None:
 
             issuer = issuer_of(tls)
             if issuer:
-                exc.verify_message += f"; it was issued by {issuer}"
+                exc.verify_message = f"{exc.verify_message.rstrip('.')}; it was issued by {issuer}"
             raise
         left = deadline - time.monotonic()
         if left <= 0:

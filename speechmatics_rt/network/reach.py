@@ -19,13 +19,13 @@ from ..deadline import Call
 from .duplex import wait_ready
 from .wakeup import WakeUp
 
-__all__ = ["Lookup", "connect", "reach"]
+__all__ = ["Lookup", "connect", "connect_to"]
 
 _WSA = 10_000  # from here on the numbers of Windows Sockets
 _STAGGER = 0.25  # s until the next address is tried beside one that hasn't answered, as RFC 8305 recommends
 
 
-def reach(host: str, port: int, deadline: float) -> socket.socket:
+def connect_to(host: str, port: int, deadline: float) -> socket.socket:
     """Connect to a host, for who need not know at which step it fails.
 
     Raises:

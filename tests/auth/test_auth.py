@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -604,8 +605,9 @@ def test_a_certificate_the_client_does_not_trust_is_not_trusted_for_the_key_eith
     auth = JWTAuth(KEY, mp_url=tls_platform.url)
     if context == "other":
         auth.configure(ConnectionConfig(ssl_context=trusting(trustme.CA())))
-    with pytest.raises(ConnectionError, match="CERTIFICATE_VERIFY_FAILED"):
+    with pytest.raises(ConnectionError, match=r"certificate was refused .*SSL_CERT_FILE") as caught:
         token_of(auth)
+    assert (caught.value.stage, caught.value.retryable) == ("key", False)
     assert tls_platform.requests == []
 
 
@@ -627,7 +629,7 @@ def test_a_context_that_checks_no_name_checks_no_name(authority):
         context = trusting(authority)
         auth = JWTAuth(KEY, mp_url=platform.url)
         auth.configure(ConnectionConfig(ssl_context=context))
-        with pytest.raises(ConnectionError, match="CERTIFICATE_VERIFY_FAILED"):
+        with pytest.raises(ConnectionError, match=r"certificate was refused \(.*mismatch.*\)$"):
             token_of(auth)
         context.check_hostname = False
         token_of(auth)
@@ -687,6 +689,18 @@ def test_ipv6_that_is_announced_and_dead_does_not_hold_up_a_key(platform, monkey
         began = time.monotonic()
         token_of(auth)
     assert time.monotonic() - began < 5
+
+
+def test_who_gives_no_key_is_told_by_what_the_network_says_and_no_more():
+    with socket.socket() as bound:  # bound, not listening: refuses
+        bound.bind(("127.0.0.1", 0))
+        port = bound.getsockname()[1]
+        with pytest.raises(ConnectionError) as caught:
+            token_of(JWTAuth(KEY, mp_url=f"http://127.0.0.1:{port}"))
+    assert str(caught.value) == (
+        "127.0.0.1 can't be asked for a temporary key: 127.0.0.1: " + os.strerror(errno.ECONNREFUSED)
+    )
+    assert caught.value.retryable
 
 
 def test_a_key_is_asked_for_with_the_trust_that_sessions_have(authority, tmp_path, monkeypatch):

@@ -8,17 +8,19 @@ from typing import Any, Callable
 
 import pytest
 
-from .hosts import left_of, missing
+from .hosts import left_of, missing, tidy
 
 _TABLE = "networks: "  # what the names of those properties begin with that are rows of a table
 
 
 @pytest.fixture(scope="session")
-def able() -> None:
+def able() -> Iterator[None]:
     """Skip where no network can be made, and say why."""
     reason = missing()
     if reason:
         pytest.skip(reason)
+    yield
+    tidy()
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, Optional
 
-__all__ = ["SERVER", "CLIENT", "Host", "Network", "Process", "missing"]
+__all__ = [
+    "CABLE",
+    "CLIENT",
+    "SERVER",
+    "Host",
+    "Network",
+    "Process",
+    "left_of",
+    "missing",
+    "tidy",
+    "two_hosts",
+]
 
 ROOT = Path(__file__).parent.parent.parent
 CLIENT, SERVER = "10.77.0.1", "10.77.0.2"
@@ -142,7 +153,7 @@ class Process:
         self._process.wait(_ENDED)
 
     def end(self) -> None:
-        """Let it end, at the end of its input or as its operator would; end by force what does not."""
+        """Ask it to end, as its operator would; end by force what does not."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
@@ -196,10 +207,9 @@ class Host:
         name = f"{__package__}.{module}"
         return self.start(sys.executable, "-m", name, json.dumps(wanted), **environment)
 
-    def remove(self) -> None:
+    def end(self) -> None:
         for process in reversed(self.processes):
             process.end()
-        _remove(self.name)
 
 
 class Network:
@@ -207,17 +217,17 @@ class Network:
 
     def __init__(self) -> None:
         self.hosts: dict[str, Host] = {}
-        self.folder = Path(tempfile.mkdtemp(prefix=f"{_OURS}-{os.getpid()}-"))  # for files of what runs here
-        self.folder.chmod(0o777)  # some of it gives root up
+        self._leaving = contextlib.ExitStack()
 
     def __enter__(self) -> Network:
         self._remove_leavings()
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{_OURS}-{os.getpid()}-"))  # for files of what runs here
+        self._leaving.callback(shutil.rmtree, self.folder)
+        self.folder.chmod(0o777)  # some of it gives root up
         return self
 
     def __exit__(self, *_: object) -> None:
-        for host in self.hosts.values():
-            host.remove()
-        shutil.rmtree(self.folder)
+        self._leaving.close()
 
     @staticmethod
     def _remove_leavings() -> None:
@@ -234,7 +244,10 @@ class Network:
         return self.hosts[name]
 
     def host(self, name: str) -> Host:
-        self.hosts[name] = host = Host(f"{_OURS}-{os.getpid()}-{name}")
+        full = f"{_OURS}-{os.getpid()}-{name}"
+        self._leaving.callback(_remove, full)
+        self.hosts[name] = host = Host(full)
+        self._leaving.callback(host.end)
         return host
 
     def join(self, one: Host, other: Host, *, net: str = "10.77.0", prefix: str = "2001:db8:77::") -> None:
@@ -288,6 +301,12 @@ def two_hosts() -> Iterator[Network]:
         yield network
 
 
+def tidy() -> None:
+    """Remove the folder of what is said in ``/etc`` of namespaces, if nobody has any."""
+    with contextlib.suppress(OSError):
+        _ETC.rmdir()
+
+
 def _paths() -> str:
     return f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
@@ -305,7 +324,12 @@ def _run(*command: str, given: str = "") -> None:
 
 
 def _remove(name: str) -> None:
+    """Remove a namespace, its files, and what runs in it still: the programs of a run that was killed."""
     shutil.rmtree(_ETC / name, ignore_errors=True)
-    if not any(_ETC.glob("*")):
-        shutil.rmtree(_ETC, ignore_errors=True)
+    running = subprocess.run(
+        ["ip", "netns", "pids", name], capture_output=True, text=True, check=False
+    ).stdout
+    for process in map(int, running.split()):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
     subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)

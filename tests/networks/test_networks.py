@@ -5,6 +5,8 @@ All rows of the three tables: ``tox -e networks``. Those marked ``short`` run in
 
 from __future__ import annotations
 
+import contextlib
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -14,7 +16,7 @@ from typing import Any, Callable
 
 import pytest
 
-from .hosts import Network, left_of, two_hosts, without
+from .hosts import Network, left_of, two_hosts, until, without
 from .openings import OPENINGS, Opening, call
 from .proxies import PROXIES, Proxied
 from .proxies import run as run_through
@@ -71,6 +73,7 @@ import os, signal
 from {__package__}.hosts import Network
 with Network() as network:
     network.join(network.host("one"), network.host("other"))
+    network["one"].start("sleep", "1000")
     print(os.getpid(), flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -78,9 +81,22 @@ with Network() as network:
     killed = subprocess.run(
         [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False
     )
-    assert len(left_of(int(killed.stdout))) == 5  # two namespaces, with their files, and a folder
+    left = left_of(int(killed.stdout))
+    assert len(left) == 5  # two namespaces, with their files, and a folder
+    inside = os.stat(next(path for path in left if path.startswith("/run") and path.endswith("one"))).st_ino
+    until(lambda: inside in namespaces(), 5)
     with Network():
         assert left_of(int(killed.stdout)) == []
+        until(lambda: inside not in namespaces(), 5)  # so its program has ended
+
+
+def namespaces() -> set[int]:
+    """The networks in which something runs."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*/ns/net"):
+        with contextlib.suppress(OSError):
+            found.add(process.stat().st_ino)
+    return found
 
 
 @pytest.mark.short
