@@ -8,7 +8,7 @@ import time
 from typing import Any, Callable, Optional, TypeVar
 
 from .exceptions import SessionError
-from .locks import wait_on
+from .locks import Latch
 
 __all__ = ["OverdueError", "begin", "call_until"]
 
@@ -39,10 +39,19 @@ def begin(thread: threading.Thread) -> None:
         raise SessionError(f"no thread can be started for the session: {why}") from exc
 
 
-def call_until(deadline: float, function: Callable[[], _T], *, name: str) -> _T:
+def call_until(
+    deadline: float,
+    function: Callable[[], _T],
+    *,
+    name: str,
+    waiting: Optional[Callable[[Callable[[], None]], object]] = None,
+) -> _T:
     """Call a function on a daemon thread of that name, which is left behind when ``deadline`` passes.
 
     The function sees the caller's :mod:`contextvars`. Without a deadline (infinity) it is waited for.
+
+    Args:
+        waiting: Called with what ends the wait as if the deadline had passed.
 
     Raises:
         OverdueError: ``deadline`` (monotonic) has passed.
@@ -54,8 +63,7 @@ def call_until(deadline: float, function: Callable[[], _T], *, name: str) -> _T:
         'an address'
     """
     outcome: list[tuple[Any, Optional[BaseException]]] = []
-    done = threading.Lock()
-    done.acquire()
+    done = Latch()
     context = contextvars.copy_context()
 
     def work() -> None:
@@ -63,10 +71,13 @@ def call_until(deadline: float, function: Callable[[], _T], *, name: str) -> _T:
             outcome.append((context.run(function), None))
         except BaseException as exc:  # noqa: BLE001  # not swallowed: raised where it is waited for
             outcome.append((None, exc))
-        done.release()
+        done.set()
 
     begin(threading.Thread(target=work, name=name, daemon=True))
-    if not wait_on(done, deadline - time.monotonic()):
+    if waiting is not None:
+        waiting(done.set)
+    done.wait(deadline - time.monotonic())
+    if not outcome:
         raise OverdueError
     result, error = outcome.pop()
     if error is not None:

@@ -11,6 +11,7 @@ from .connection import Connection
 from .dialer import check_patches, dial
 from .duplex import shared_context
 from .link import Arrived, Link, Messages
+from .opening import Opening
 from .wakeup import Latch, WaitList, WakeUp
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Latch",
     "Link",
     "Messages",
+    "Opening",
     "WaitList",
     "check_patches",
     "dial",

@@ -34,6 +34,7 @@ from ..deadline import OverdueError, call_until
 from ..exceptions import ConfigurationError, ConnectionError, ProtocolError, SpeechmaticsError, TimeoutError
 from ..locks import importing
 from .duplex import DuplexSocket, connect_tls, shared_context, wait_ready
+from .opening import Opening
 from .upgrade import BorrowedSocket, UpgradeSocket, refusal
 
 __all__ = ["Upgraded", "check_patches", "check_url", "dial", "redact", "with_sdk"]
@@ -51,7 +52,14 @@ class Upgraded(NamedTuple):
     elapsed: float  # seconds from DNS to 101
 
 
-def dial(url: str, headers: Mapping[str, str], config: ConnectionConfig, *, deadline: float) -> Upgraded:
+def dial(
+    url: str,
+    headers: Mapping[str, str],
+    config: ConnectionConfig,
+    *,
+    deadline: float,
+    opening: Optional[Opening] = None,
+) -> Upgraded:
     """Connect to ``url`` and upgrade to a WebSocket, all before ``deadline`` (of :func:`time.monotonic`).
 
     Whatever is raised, KeyboardInterrupt included, no socket stays open. A name resolution that hangs can't
@@ -62,6 +70,7 @@ def dial(url: str, headers: Mapping[str, str], config: ConnectionConfig, *, dead
         headers: Sent with the request as they are; the caller has decided about ``Authorization``.
         config: Of it, ``ssl_context``, ``proxy`` and, for the error's text, ``open_timeout``.
         deadline: ``math.inf`` for none.
+        opening: Gives it up; what is raised then is one of the errors below, whichever.
 
     Raises:
         ConfigurationError: The URL, a header, the proxy or ``SSL_CERT_FILE`` is wrong, or a package is
@@ -76,7 +85,7 @@ def dial(url: str, headers: Mapping[str, str], config: ConnectionConfig, *, dead
     websocket = _websocket()
     proxy = _proxy_for(target, config.proxy)
     context = (config.ssl_context or shared_context()) if target.secure else None
-    attempt = _Attempt(target, deadline, config.open_timeout)
+    attempt = _Attempt(target, deadline, config.open_timeout, opening or Opening())
     opened: Any = None
     try:  # around all of it, to the last line: Ctrl-C may come between any two
         opened = _reach(attempt, proxy)
@@ -88,10 +97,12 @@ def dial(url: str, headers: Mapping[str, str], config: ConnectionConfig, *, dead
         else:
             opened = DuplexSocket(opened)
         answer = _upgrade(attempt, websocket, opened, fields)
+        attempt.opening.let_go()
         return Upgraded(opened, answer, time.monotonic() - attempt.begun)
     except BaseException:
         if opened is not None:
             opened.close()
+        attempt.opening.let_go()
         raise
 
 
@@ -127,8 +138,9 @@ def check_patches() -> None:
 class _Attempt:
     """Where one dialling goes, since when and until when."""
 
-    def __init__(self, target: Target, deadline: float, limit: Optional[float]) -> None:
+    def __init__(self, target: Target, deadline: float, limit: Optional[float], opening: Opening) -> None:
         self.target = target
+        self.opening = opening
         self.begun = time.monotonic()
         self.deadline = deadline
         self._limit = limit
@@ -178,12 +190,12 @@ def _reach(attempt: _Attempt, proxy: Optional[_Proxy]) -> socket.socket:
     host, port = (proxy.host, proxy.port) if proxy else (attempt.target.host, attempt.target.port)
     whom = f"the proxy {address_of(host, port)}" if proxy else address_of(host, port)
     with attempt.step("proxy" if proxy else "dns", f"find the address of {whom}"):
-        addresses = _resolve(host, port, attempt.deadline)
+        addresses = _resolve(host, port, attempt)
     with attempt.step("proxy" if proxy else "tcp", f"connect to {whom}"):
-        return _connect(addresses, attempt.deadline)
+        return _connect(addresses, attempt)
 
 
-def _resolve(host: str, port: int, deadline: float) -> list[Any]:
+def _resolve(host: str, port: int, attempt: _Attempt) -> list[Any]:
     """Look a name up on a thread of its own, since getaddrinfo() takes no timeout."""
 
     def look_up() -> list[Any]:
@@ -192,7 +204,8 @@ def _resolve(host: str, port: int, deadline: float) -> list[Any]:
     if _is_numeric(host):
         return look_up()
     try:
-        return call_until(deadline, look_up, name=f"speechmatics-rt-dns-{host}")
+        name = f"speechmatics-rt-dns-{host}"
+        return call_until(attempt.deadline, look_up, name=name, waiting=attempt.opening.wait)
     except OverdueError:
         raise socket.timeout("no answer from the resolver") from None
 
@@ -205,7 +218,7 @@ def _is_numeric(host: str) -> bool:
     return True
 
 
-def _connect(addresses: list[Any], deadline: float) -> socket.socket:
+def _connect(addresses: list[Any], attempt: _Attempt) -> socket.socket:
     """Connect to whichever address answers first, each begun when the one before fails or after 0.25 s.
 
     A fair share of the time for each would be as simple, but an IPv6 route that swallows everything would
@@ -222,12 +235,13 @@ def _connect(addresses: list[Any], deadline: float) -> socket.socket:
                 try:
                     opened.append(socket.socket(family, kind, protocol))
                     _begin(opened[-1], address)
+                    attempt.opening.hold(opened[-1])
                 except OSError as exc:  # no route, or a family this machine doesn't have
                     failures.append(f"{address[0]}: {_told(exc)}")
                     continue
                 racing[opened[-1].fileno()] = opened[-1], address[0]
-            left = deadline - time.monotonic()
-            if left <= 0:
+            left = attempt.deadline - time.monotonic()
+            if left <= 0 or attempt.opening.given_up:
                 raise socket.timeout("nobody answered")  # noqa: TRY301  # closed below, like after any other
             for descriptor in wait_ready(list(racing), True, min(left, _STAGGER) if waiting else left):
                 sock, name = racing.pop(descriptor)
@@ -324,7 +338,7 @@ def _tunnel(attempt: _Attempt, proxy: _Proxy, sock: socket.socket) -> None:
     host = attempt.target.host
     if not resolves:
         with attempt.step("dns", f"find the address of {attempt.target.address}"):
-            found = _resolve(host, attempt.target.port, attempt.deadline)
+            found = _resolve(host, attempt.target.port, attempt)
             wanted = [entry for entry in found if protocol == "SOCKS5" or entry[0] == socket.AF_INET]
             if not wanted:
                 raise OSError("it has no IPv4 address, and socks4 knows no other")

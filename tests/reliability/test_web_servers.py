@@ -42,7 +42,17 @@ class Row:
 
 
 def gunicorn(*options: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", "gunicorn", "--bind", "127.0.0.1:0", "--workers", "1", *options, "wsgi_app:app")
+    return (
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "--bind",
+        "127.0.0.1:0",
+        "--workers",
+        "1",
+        *options,
+        "wsgi_app:app",
+    )
 
 
 def uwsgi(*options: str) -> tuple[str, ...]:
