@@ -94,7 +94,7 @@ class BaseClient(Asking, EventEmitter):
             sdk_identifier: What to say as ``sm-sdk`` in the URL's query, in place of this package's own name.
             app: What to say as ``sm-app``: your application, in the service's figures of usage.
             keep_transcript: How many seconds of the transcript to keep, the latest, in sessions that run for
-                days: an hour of speech takes 3.6 MB. None keeps all, 0 nothing; handlers get every message
+                days: an hour of speech takes 5 to 9 MB. None keeps all, 0 nothing; handlers get every message
                 anyway, and ``end_time`` and the figures count all. See :class:`Transcript`.
             handler_errors: ``"log"`` an exception of a handler (to stderr where no logging is configured), or
                 ``"raise"`` it from ``transcribe()``, ``stream()`` or ``stop_session()``.
