@@ -34,6 +34,7 @@ from .session import (
     Connector,
     Listener,
     MessageStream,
+    Opening,
     Recorder,
     Session,
     SessionOptions,
@@ -93,7 +94,7 @@ class BaseClient(Asking, EventEmitter):
             sdk_identifier: What to say as ``sm-sdk`` in the URL's query, in place of this package's own name.
             app: What to say as ``sm-app``: your application, in the service's figures of usage.
             keep_transcript: How many seconds of the transcript to keep, the latest, in sessions that run for
-                days: an hour of speech takes 3.6 MB. None keeps all, 0 nothing; handlers get every message
+                days: an hour of speech takes 5 to 9 MB. None keeps all, 0 nothing; handlers get every message
                 anyway, and ``end_time`` and the figures count all. See :class:`Transcript`.
             handler_errors: ``"log"`` an exception of a handler (to stderr where no logging is configured), or
                 ``"raise"`` it from ``transcribe()``, ``stream()`` or ``stop_session()``.
@@ -112,6 +113,7 @@ class BaseClient(Asking, EventEmitter):
         self._current_lock = new_lock()
         self._opener: Optional[object] = None  # a token of the call that is opening a session
         self._closed_while_opening = self._stop_while_opening = False
+        self._opening = Opening()
         self._coming_id: Optional[str] = None  # that of the first session, for who asks before there is one
 
     # -- the session ---------------------------------------------------------------------------------
@@ -205,6 +207,7 @@ class BaseClient(Asking, EventEmitter):
         with self._current_lock:
             if self._opener is not None:
                 self._closed_while_opening = True
+                self._opening.give_up()
             session = self._session
         if session is not None:
             session.close()
@@ -338,7 +341,7 @@ class BaseClient(Asking, EventEmitter):
             try:
                 with self._current_lock:
                     self._check_free()
-                    self._closed_while_opening = False
+                    self._closed_while_opening, self._opening = False, Opening()
                     self._opener = me  # last: from here on close(), in a signal handler too, means this one
                 try:
                     tried = True
@@ -380,7 +383,7 @@ class BaseClient(Asking, EventEmitter):
         connection = session = None
         recorder = self._recorder
         try:
-            connection = self._connector.link(request, log, interest_of(self))
+            connection = self._connector.link(request, log, interest_of(self), self._opening)
             session = Session(
                 connection,
                 request.start,
@@ -412,6 +415,10 @@ class BaseClient(Asking, EventEmitter):
                 listener.begun.wait(self._connector.config.start_timeout)
             return go_on(session)
         except BaseException as exc:
+            if connection is None and self._closed_while_opening and isinstance(exc, SpeechmaticsError):
+                given_up = SessionError("the session was closed while it was being opened")
+                given_up.request_id = log.request_id
+                raise given_up from exc
             try:
                 if connection is not None:
                     connection.close()  # it counts against the quota until its socket is closed

@@ -67,7 +67,6 @@ WAITS = {
     "locks Latch._door": "who waits for the latch",
     "network.wakeup WakeUp._lock": "the thread that is woken",
     "network.wakeup WaitList.ticket.ticket": "the holder of the ticket",
-    "deadline call_until.done": "who waits for the call",
     "auth.jwt JWTAuth._given": "belongs to its thread",
     "audio.microphone _Recording._blocks": "a C queue, into which put() may interrupt itself",
     "many.outcomes Outcomes._news": "a C queue, into which put() may interrupt itself",

@@ -12,6 +12,7 @@ from .connection import Connection
 from .dialer import certificate_refused, check_patches, dial
 from .duplex import shared_context
 from .link import Arrived, Link, Messages
+from .opening import Opening
 from .reach import connect_to
 from .wakeup import Latch, WaitList, WakeUp
 
@@ -22,6 +23,7 @@ __all__ = [
     "Latch",
     "Link",
     "Messages",
+    "Opening",
     "WaitList",
     "certificate_refused",
     "check_patches",

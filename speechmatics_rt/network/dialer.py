@@ -31,6 +31,7 @@ from ..config import (
 from ..exceptions import ConfigurationError, ConnectionError, ProtocolError, SpeechmaticsError, TimeoutError
 from ..locks import importing
 from .duplex import DuplexSocket, connect_tls, shared_context
+from .opening import Opening
 from .reach import Lookup, connect
 from .upgrade import BorrowedSocket, UpgradeSocket, refusal
 
@@ -53,7 +54,14 @@ class Upgraded(NamedTuple):
     elapsed: float  # seconds from DNS to 101
 
 
-def dial(url: str, headers: Mapping[str, str], config: ConnectionConfig, *, deadline: float) -> Upgraded:
+def dial(
+    url: str,
+    headers: Mapping[str, str],
+    config: ConnectionConfig,
+    *,
+    deadline: float,
+    opening: Optional[Opening] = None,
+) -> Upgraded:
     """Connect to ``url`` and upgrade to a WebSocket, all before ``deadline`` (of :func:`time.monotonic`).
 
     Whatever is raised, KeyboardInterrupt included, no socket stays open. A name resolution that hangs can't
@@ -64,6 +72,7 @@ def dial(url: str, headers: Mapping[str, str], config: ConnectionConfig, *, dead
         headers: Sent with the request as they are; the caller has decided about ``Authorization``.
         config: Of it, ``ssl_context``, ``proxy`` and, for the error's text, ``open_timeout``.
         deadline: ``math.inf`` for none.
+        opening: Gives it up; what is raised then is one of the errors below, whichever.
 
     Raises:
         ConfigurationError: The URL, a header, the proxy or ``SSL_CERT_FILE`` is wrong, or a package is
@@ -78,7 +87,7 @@ def dial(url: str, headers: Mapping[str, str], config: ConnectionConfig, *, dead
     websocket = _websocket()
     proxy = _proxy_for(target, config.proxy)
     context = (config.ssl_context or shared_context()) if target.secure else None
-    attempt = _Attempt(target, deadline, config.open_timeout)
+    attempt = _Attempt(target, deadline, config.open_timeout, opening or Opening())
     opened: Any = None
     try:  # around all of it, to the last line: Ctrl-C may come between any two
         opened = _reach(attempt, proxy)
@@ -90,10 +99,12 @@ def dial(url: str, headers: Mapping[str, str], config: ConnectionConfig, *, dead
         else:
             opened = DuplexSocket(opened)
         answer = _upgrade(attempt, websocket, opened, fields)
+        attempt.opening.let_go()
         return Upgraded(opened, answer, time.monotonic() - attempt.begun)
     except BaseException:
         if opened is not None:
             opened.close()
+        attempt.opening.let_go()
         raise
 
 
@@ -129,8 +140,9 @@ def check_patches() -> None:
 class _Attempt:
     """Where one dialling goes, since when and until when."""
 
-    def __init__(self, target: Target, deadline: float, limit: Optional[float]) -> None:
+    def __init__(self, target: Target, deadline: float, limit: Optional[float], opening: Opening) -> None:
         self.target = target
+        self.opening = opening
         self.begun = time.monotonic()
         self.deadline = deadline
         self._limit = limit
@@ -191,7 +203,7 @@ def _reach(attempt: _Attempt, proxy: Optional[_Proxy]) -> socket.socket:
     host, port = (proxy.host, proxy.port) if proxy else (attempt.target.host, attempt.target.port)
     whom = f"the proxy {address_of(host, port)}" if proxy else address_of(host, port)
     with attempt.step("proxy" if proxy else "dns", f"find the address of {whom}"):
-        lookup = Lookup(host, port)
+        lookup = Lookup(host, port, attempt.opening)
         lookup.first(attempt.deadline)
     with attempt.step("proxy" if proxy else "tcp", f"connect to {whom}"):
         return connect(lookup, attempt.deadline)
@@ -254,7 +266,7 @@ def _tunnel(attempt: _Attempt, proxy: _Proxy, sock: socket.socket) -> None:
     host = attempt.target.host
     if not resolves:
         with attempt.step("dns", f"find the address of {attempt.target.address}"):
-            found = Lookup(host, attempt.target.port).first(attempt.deadline)
+            found = Lookup(host, attempt.target.port, attempt.opening).first(attempt.deadline)
             wanted = [entry for entry in found if protocol == "SOCKS5" or entry[0] == socket.AF_INET]
             if not wanted:
                 raise OSError("it has no IPv4 address, and socks4 knows no other")

@@ -17,6 +17,7 @@ from typing import Any, Optional
 
 from ..deadline import Call
 from .duplex import wait_ready
+from .opening import Opening
 from .wakeup import WakeUp
 
 __all__ = ["Lookup", "connect", "connect_to"]
@@ -33,8 +34,11 @@ def connect_to(host: str, port: int, deadline: float) -> socket.socket:
         socket.timeout: The deadline (of :func:`time.monotonic`) passed.
     """
     lookup = Lookup(host, port)
-    lookup.first(deadline)
-    return connect(lookup, deadline)
+    try:
+        lookup.first(deadline)
+        return connect(lookup, deadline)
+    finally:
+        lookup.opening.let_go()
 
 
 class Lookup:
@@ -43,15 +47,20 @@ class Lookup:
     That function takes no timeout, so it runs on a thread of its own, and one that hangs is left behind. It
     says nothing about IPv4 before it has heard about IPv6, a question that some routers swallow: for 10 s or
     more. So who knows nothing after 0.25 s asks about IPv4 alone as well, and begins with what comes first.
+
+    Args:
+        opening: Gives it up, and what is connected by it; as if the deadline had passed.
     """
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, opening: Optional[Opening] = None) -> None:
         self._host, self._port = host, port
+        self.opening = opening or Opening()
         self._known: list[Any] = []
         self._untried: deque[Any] = deque()
         self._failure: Optional[BaseException] = None
         self._calls: list[Call[list[Any]]] = []  # about everything; then about IPv4 alone
         self._news = WakeUp()
+        self.opening.wait(self._news.wake)
         if _is_numeric(host):
             self._learn(self._look_up(socket.AF_UNSPEC))
         else:
@@ -88,7 +97,7 @@ class Lookup:
         self._take_in()
         while not self._untried and self.goes_on:
             left = deadline - time.monotonic()
-            if left <= 0:
+            if left <= 0 or self.opening.given_up:
                 return False
             self._news.wait(left)
             self._take_in()
@@ -161,6 +170,7 @@ def connect(lookup: Lookup, deadline: float) -> socket.socket:
                 try:
                     opened.append(socket.socket(family, kind, protocol))
                     _begin(opened[-1], address)
+                    lookup.opening.hold(opened[-1])
                 except OSError as exc:  # no route, or a family this machine doesn't have
                     failures.append(f"{address[0]}: {exc.strerror or exc}")
                     continue
@@ -170,7 +180,7 @@ def connect(lookup: Lookup, deadline: float) -> socket.socket:
                     raise OSError("; ".join(failures))  # noqa: TRY301  # closed below, like after any other
                 lookup.wait(deadline)
             left = deadline - time.monotonic()
-            if left <= 0:
+            if left <= 0 or lookup.opening.given_up:
                 raise socket.timeout("nobody answered")  # noqa: TRY301
             pause = min(left, _STAGGER) if lookup.has_more else left
             for descriptor in wait_ready(list(racing), True, pause) if racing else ():

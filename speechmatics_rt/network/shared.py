@@ -91,21 +91,31 @@ class Seat:
     def start(self) -> None:
         """Have it read from now on."""
         global _shared  # noqa: PLW0603  # one per process is the point
-        with _lock:
-            if _shared is None:
-                _shared = _SharedReader()
-            self._reader = _shared
-            self._reader.arrivals.append(self)
-            runs = self._reader.wake()
-        if not runs:
-            try:
+        try:
+            with _lock:
+                if _shared is None:
+                    _shared = _SharedReader()
+                self._reader = _shared
+                self._reader.arrivals.append(self)
+                runs = self._reader.wake()
+            if not runs:
                 self._reader.start()
-            except BaseException:
-                with _lock:
-                    if self in self._reader.arrivals:  # nobody has begun with it, nor will
-                        self._reader.arrivals.remove(self)
-                        self._reader = None
-                raise
+        except BaseException:  # no thread for it, or Ctrl-C
+            self._withdraw()
+            raise
+
+    def _withdraw(self) -> None:
+        """Take back what :meth:`start` has begun, unless it is being read already."""
+        global _shared  # noqa: PLW0603
+        with _lock:
+            reader = self._reader
+            if reader is None:
+                return
+            if self in reader.arrivals:
+                reader.arrivals.remove(self)
+                self._reader = None
+            if _shared is reader and not reader.runs and not reader.arrivals:
+                _shared = None
 
     def is_alive(self) -> bool:
         """Whether it is being read, or will be."""
@@ -154,6 +164,11 @@ class _SharedReader:
         self._seats: dict[int, Seat] = {}
         self._poll: Any = None
         self._pipe: tuple[int, ...] = ()
+
+    @property
+    def runs(self) -> bool:
+        """Whether its thread has begun."""
+        return bool(self._pipe)
 
     def start(self) -> None:
         begin(threading.Thread(target=self._run, name="speechmatics-rt-reader-shared", daemon=True))
@@ -227,9 +242,14 @@ class _SharedReader:
         self._refuse(cause)
 
     def _refuse(self, cause: BaseException) -> None:
-        while self.arrivals:
-            seat = self.arrivals.popleft()
+        while (seat := self._next_arrival()) is not None:
             seat.leave(cause=cause, began=seat.read.read_begins())
+
+    def _next_arrival(self) -> Optional[Seat]:
+        try:
+            return self.arrivals.popleft()
+        except IndexError:  # none, or withdrawn
+            return None
 
     def _wait(self, ready: list[Seat]) -> list[Seat]:
         """Sleep until something is to be read, unless something is at hand; return whose turn it is."""
@@ -246,8 +266,7 @@ class _SharedReader:
     def _take_in(self) -> list[Seat]:
         """Seat who has arrived or was recalled; each has a turn at once, since bytes may be there already."""
         turns = []
-        while self.arrivals:
-            seat = self.arrivals.popleft()
+        while (seat := self._next_arrival()) is not None:
             if not seat.read.read_begins():
                 seat.leave(began=False)
                 continue

@@ -180,7 +180,10 @@ class ResumeState:
             jitter: A random number, 0 to 1.
         """
         outage = self.outage
-        if outage is None or self.is_over:
+        if outage is None or self.outcome is not None:
+            return None
+        if self.abandoned:  # without a lock, and so without a word to who receives
+            self.conclude(outage.error, outage.error.__cause__)
             return None
         without_frames(error)
         if renewed:

@@ -8,7 +8,7 @@ options, ``latency`` measures, ``recorder`` writes a session down.
 from __future__ import annotations
 
 from .asking import Asking, ask_for_speakers
-from .connector import NO_PICKLE, Connector, request_id_of
+from .connector import NO_PICKLE, Connector, Opening, request_id_of
 from .discovery import available_features
 from .listener import Listener
 from .recorder import Recorder
@@ -36,6 +36,7 @@ __all__ = [
     "Connector",
     "Listener",
     "MessageStream",
+    "Opening",
     "Recorder",
     "Session",
     "SessionOptions",

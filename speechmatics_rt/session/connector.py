@@ -32,11 +32,11 @@ from ..exceptions import (
     without_frames,
 )
 from ..log import SessionLog
-from ..network import Connection, Link, check_patches, dial, shared_context
+from ..network import Connection, Link, Opening, check_patches, dial, shared_context
 from ..resume import ResumingConnection, unreached
 from .request import SessionRequest
 
-__all__ = ["DEFAULT_URL", "NO_PICKLE", "Connector", "address", "request_id_of"]
+__all__ = ["DEFAULT_URL", "NO_PICKLE", "Connector", "Opening", "address", "request_id_of"]
 
 DEFAULT_URL = "wss://eu.rt.speechmatics.com/v2"
 NO_PICKLE = (
@@ -142,11 +142,14 @@ class Connector:
         self._doubts.update(new)
         return [f"{doubt}: the service may refuse the session" for doubt in new]
 
-    def link(self, request: SessionRequest, log: SessionLog, wants: Callable[[str], bool]) -> Link:
+    def link(
+        self, request: SessionRequest, log: SessionLog, wants: Callable[[str], bool], opening: Opening
+    ) -> Link:
         """Connect; with ``resume``, in a way that replaces a connection that is lost, or refused for now.
 
         Args:
             wants: See :class:`Connection`.
+            opening: Gives it up.
 
         Raises:
             SpeechmaticsError: Whatever hindered it.
@@ -155,7 +158,12 @@ class Connector:
         connection: Optional[Connection] = None
         try:
             connection = self._connect(
-                headers, log, deadline=request.deadline, timeout=request.timeout, wants=wants
+                headers,
+                log,
+                deadline=request.deadline,
+                timeout=request.timeout,
+                wants=wants,
+                opening=opening,
             )
             if self._resume is None:
                 return connection
@@ -191,6 +199,7 @@ class Connector:
         deadline: float,
         timeout: Optional[float],
         wants: Callable[[str], bool],
+        opening: Optional[Opening] = None,
     ) -> Connection:
         """Get a key if one is needed, and dial; the connection's threads begin with its ``start()``.
 
@@ -225,7 +234,7 @@ class Connector:
             headers.update(ws_headers)
             log.info("connecting to %s", redact(url))
             target = with_sdk(url, self._sdk_identifier, self._app)
-            upgraded = dial(target, headers, config, deadline=min(limit, deadline))
+            upgraded = dial(target, headers, config, deadline=min(limit, deadline), opening=opening)
             log.info("connected in %.2f s", upgraded.elapsed)
             return Connection(upgraded.sock, config, log, wants=wants)
         except SpeechmaticsError as exc:

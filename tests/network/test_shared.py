@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from speechmatics_rt import AudioFormat, Client, ConnectionConfig, ConnectionError
+from speechmatics_rt import AudioFormat, Client, ConnectionConfig, ConnectionError, SessionError
 from speechmatics_rt.local import Fault, LocalServer
 from speechmatics_rt.network import shared
 
@@ -82,6 +82,26 @@ def test_with_the_last_close_the_shared_thread_has_ended(all_shared, serve, clie
         for client in clients:
             client.close()
         assert readers() == []
+
+
+def test_where_no_thread_can_begin_nothing_waits_for_one_and_the_next_session_has_it(
+    all_shared, serve, client_of, monkeypatch
+) -> None:
+    start = threading.Thread.start
+
+    def refused(self: threading.Thread) -> None:
+        if "shared" in self.name:
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    client = client_of(serve())
+    with monkeypatch.context() as patch, pytest.raises(SessionError, match="can't start new thread"):
+        patch.setattr(threading.Thread, "start", refused)
+        started(client)
+    assert shared._shared is None
+    began = time.monotonic()
+    started(client).stop_session()
+    assert time.monotonic() - began < 5
 
 
 def test_what_ends_the_shared_thread_ends_its_sessions_and_the_next_has_another(

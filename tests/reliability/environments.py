@@ -286,7 +286,7 @@ SUBINTERPRETERS = [
 
 _DNS = """
     import socket
-    socket.getaddrinfo = lambda *_, **__: time.sleep(60)
+    socket.getaddrinfo = lambda *_, **__: (print("here", flush=True), time.sleep(60))
 """
 _UNANSWERED = """
     import socket
@@ -298,7 +298,10 @@ _UNANSWERED = """
         one.setblocking(False)
         one.connect_ex(full.getsockname())
     os.environ["URL"] = "ws://127.0.0.1:%d/v2" % full.getsockname()[1]
+    connect_ex = socket.socket.connect_ex
+    socket.socket.connect_ex = lambda sock, address: (connect_ex(sock, address), print("here", flush=True))[0]
 """
+_CONNECT = "ours = client()\nours.start_session(audio_format=PCM)"
 _START_IT = "ours = client()\nprint('here', flush=True)\nours.start_session(audio_format=PCM)"
 _FILL = """
     ours = started(config={"window_frames": 2})
@@ -341,8 +344,8 @@ class Wait:
 
 
 WAITS: dict[str, Wait] = {
-    "dns": Wait(textwrap.dedent(_DNS) + "os.environ['URL'] = 'ws://somewhere.test/v2'\n" + _START_IT),
-    "connect": Wait(textwrap.dedent(_UNANSWERED) + _START_IT),
+    "dns": Wait(textwrap.dedent(_DNS) + "os.environ['URL'] = 'ws://somewhere.test/v2'\n" + _CONNECT),
+    "connect": Wait(textwrap.dedent(_UNANSWERED) + _CONNECT),
     "tls": Wait(_START_IT, (Fault.hang(at="tls"),), began, tls=True),
     "upgrade": Wait(_START_IT, (Fault.hang(),), began),
     "start": Wait(_START_IT, (Fault.no_start(),), heard("StartRecognition")),

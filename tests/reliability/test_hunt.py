@@ -1,4 +1,4 @@
-"""The hunt for deadlocks, in processes of its own: some seeds with every run, thousands by ``tox -e reliability``."""
+"""The hunt for deadlocks, as processes: some seeds with every run, thousands by ``tox -e reliability``."""
 
 from __future__ import annotations
 

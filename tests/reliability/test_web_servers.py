@@ -1,4 +1,4 @@
-"""Sessions in the workers of web servers: before the fork and behind it, across requests, reloads and limits."""
+"""Sessions in the workers of web servers: before the fork, behind it, across requests and reloads."""
 
 from __future__ import annotations
 
@@ -32,7 +32,6 @@ class Row:
     Attributes:
         preloads: The program is loaded before the fork, and has a session open by then.
         limits: It ends a request that takes two seconds, and its worker.
-        reloads: By SIGHUP.
     """
 
     name: str
@@ -42,7 +41,17 @@ class Row:
 
 
 def gunicorn(*options: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", "gunicorn", "--bind", "127.0.0.1:0", "--workers", "1", *options, "wsgi_app:app")
+    return (
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "--bind",
+        "127.0.0.1:0",
+        "--workers",
+        "1",
+        *options,
+        "wsgi_app:app",
+    )
 
 
 def uwsgi(*options: str) -> tuple[str, ...]:
@@ -133,33 +142,32 @@ def all_closed(server: LocalServer, but: int = 0) -> bool:
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
 def test_a_web_servers_worker_has_its_sessions_and_leaves_none(row: Row) -> None:
     parents = int(row.preloads)
-    with LocalServer() as server:
-        with site(row, server) as web:
-            for path in ("transcribe", "shared"):
-                assert web.get(path)[1].startswith(WORDS), web.said
-            assert web.get("start")[1] == "started"  # and goes on between the requests
-            assert web.get("heard")[1] != ""
-            before, text = web.get("stop")
-            assert text.startswith(WORDS), web.said
+    with LocalServer() as server, site(row, server) as web:
+        for path in ("transcribe", "shared"):
+            assert web.get(path)[1].startswith(WORDS), web.said
+        assert web.get("start")[1] == "started"  # and goes on between the requests
+        assert web.get("heard")[1] != ""
+        before, text = web.get("stop")
+        assert text.startswith(WORDS), web.said
+        assert all_closed(server, parents)
+
+        web.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + SOON
+        while web.get("heard")[0] == before and time.monotonic() < deadline:
+            time.sleep(0.05)  # until the worker is another
+        worker, text = web.get("shared")
+        assert text.startswith(WORDS)
+        assert worker != before
+
+        if row.limits:
+            with pytest.raises(OSError):  # which one is the server's choice
+                urllib.request.urlopen(f"{web.address}/endless", timeout=SOON)
             assert all_closed(server, parents)
-
-            web.process.send_signal(signal.SIGHUP)
-            deadline = time.monotonic() + SOON
-            while web.get("heard")[0] == before and time.monotonic() < deadline:
-                time.sleep(0.05)  # until the worker is another
-            worker, text = web.get("shared")
+            other, text = web.get("transcribe")
+            assert other != worker
             assert text.startswith(WORDS)
-            assert worker != before
 
-            if row.limits:
-                with pytest.raises(OSError):  # noqa: PT011  # which one is the server's choice
-                    urllib.request.urlopen(f"{web.address}/endless", timeout=SOON)
-                assert all_closed(server, parents)
-                other, text = web.get("transcribe")
-                assert other != worker
-                assert text.startswith(WORDS)
-
-            assert web.get("start")[1] == "started"
-            web.process.send_signal(signal.SIGTERM)
-            web.process.wait(SOON)
-            assert all_closed(server), web.said
+        assert web.get("start")[1] == "started"
+        web.process.send_signal(signal.SIGTERM)
+        web.process.wait(SOON)
+        assert all_closed(server), web.said

@@ -101,6 +101,17 @@ def test_a_handler_may_forbid_the_attempt() -> None:
         state.raise_outcome()
 
 
+def test_an_attempt_that_fails_when_nobody_is_interested_any_more_ends_it_and_wakes_who_receives() -> None:
+    state = begun()
+    lost(state)
+    state.claim()
+    state.news = False
+    state.abandoned = True  # by a finaliser, which takes no lock and wakes nobody
+    assert state.attempt_failed(LOST, renewed=False, now=1.0, jitter=0.0) is None
+    assert state.outcome is not None
+    assert state.news
+
+
 def test_what_was_said_and_is_not_final_is_due_again_in_its_order() -> None:
     state = begun()
     said(state, 3)

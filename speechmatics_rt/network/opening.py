@@ -1,0 +1,56 @@
+"""A connection that is being made, and can be given up meanwhile."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+__all__ = ["Opening"]
+
+
+class Opening:
+    """What :func:`dial` waits for, so that ``close()`` ends the wait; it takes no lock: for signal handlers.
+
+    Of each socket a duplicate is held, which is shut: the number of the one that is used may be somebody
+    else's by then.
+
+    Attributes:
+        given_up: Nobody wants it any more.
+    """
+
+    def __init__(self) -> None:
+        self.given_up = False
+        self._held: list[socket.socket] = []
+        self._waits: list[Callable[[], object]] = []
+
+    def hold(self, sock: socket.socket) -> None:
+        """Have it shut when this is given up."""
+        self._held.append(sock.dup())
+        self._end_if_given_up()
+
+    def wait(self, end: Callable[[], object]) -> None:
+        """Have ``end()`` called when this is given up; it takes no lock."""
+        self._waits.append(end)
+        self._end_if_given_up()
+
+    def give_up(self) -> None:
+        self.given_up = True  # first this: who holds or waits looks at it afterwards
+        self._end_if_given_up()
+
+    def _end_if_given_up(self) -> None:
+        if not self.given_up:
+            return
+        for sock in list(self._held):
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # not connected yet, where the system shuts no such one, or gone already
+        for end in list(self._waits):
+            end()
+
+    def let_go(self) -> None:
+        """Hold nothing any more: it is made, or has failed."""
+        self._waits.clear()
+        while self._held:
+            self._held[-1].close()  # first this, and twice after Ctrl-C rather than never
+            self._held.pop()
