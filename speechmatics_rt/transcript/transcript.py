@@ -379,7 +379,7 @@ class Transcript:
             ConfigurationError: It is something else.
         """
         if not isinstance(data, Mapping):
-            raise ConfigurationError(f"this is no transcript, as to_dict() gives it: {data!r:.60}")
+            raise ConfigurationError(f"this is no transcript: {data!r:.60}")
         transcript = cls()
         for info in _listed(data, "languages", Mapping):
             transcript._learn(None, info)
@@ -400,7 +400,7 @@ def _listed(data: Mapping[str, Any], name: str, kind: type) -> list[Any]:
     listed = data.get(name, [])
     if isinstance(listed, (list, tuple)) and all(isinstance(item, kind) for item in listed):
         return list(listed)
-    raise ConfigurationError(f"this is no transcript, as to_dict() gives it: {name} is {listed!r:.60}")
+    raise ConfigurationError(f"this is no transcript: {name} is {listed!r:.60}")
 
 
 class _Kept:

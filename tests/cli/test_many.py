@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 from speechmatics_rt.cli import main
+from speechmatics_rt.cli.many import found
+from speechmatics_rt.cli.many.found import named
 from speechmatics_rt.exceptions import ConfigurationError
 from speechmatics_rt.local import Fault, LocalServer
 from speechmatics_rt.many import plan
@@ -182,6 +184,19 @@ def test_two_that_would_be_one_file_are_refused_before_anything(capsys, server, 
     assert code == 2
     assert "would be written to the same place" in said
     assert server.sessions == []
+
+
+def test_names_that_differ_in_case_are_one_where_the_results_would_be(tmp_path, monkeypatch) -> None:
+    recordings = [("d/a.wav", "a.wav"), ("e/A.wav", "A.wav")]
+    with pytest.raises(ConfigurationError, match="would be written to the same place"):
+        named(recordings, folds=True)
+    folder = tmp_path / "Out"
+    folder.mkdir()
+    assert not found._folds_case(str(folder / "new")) or (tmp_path / "oUT").exists()
+    if os.path.normcase("A") == "A":
+        assert [one.stem for one in named(recordings)] == ["a", "A"]
+        (tmp_path / "oUT").symlink_to(folder)  # so it seems to a program on a Mac
+        assert found._folds_case(str(folder / "new"))
 
 
 def test_names_come_from_standard_input(capsys, server, calls, tmp_path, monkeypatch) -> None:

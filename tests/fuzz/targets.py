@@ -449,6 +449,8 @@ def addresses(data: bytes) -> None:
         f"wss://h/v2?{text}&api_key={SECRET}",
     )
     for form in forms:
+        if form == forms[3] and "?" in text:
+            continue  # that is a query, and what stands before it a host
         told = [redact(form)] if form.startswith("wss://") and not set("@?") & set(text) else []
         try:
             check_url(form)

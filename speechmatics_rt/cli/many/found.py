@@ -45,11 +45,13 @@ def find_recordings(given: Sequence[str], output: str) -> list[Recording]:
         names += _names_on_standard_input() if one == "-" else _below(one, output)
     if not names:
         raise ConfigurationError(f"there is no recording in {', '.join(map(repr, given))}")
-    return named(dict.fromkeys(names))
+    return named(dict.fromkeys(names), folds=_folds_case(output))
 
 
-def named(names: Iterable[tuple[str, str]]) -> list[Recording]:
+def named(names: Iterable[tuple[str, str]], *, folds: bool = False) -> list[Recording]:
     """Name the results; of several recordings whose names differ in their endings alone, with these.
+
+    Where the results go to a file system that ``folds`` case, names that differ in it are one.
 
     Example:
         >>> [one.stem for one in named([("d/a.wav", "a.wav"), ("d/b.wav", "b.wav"), ("d/b.mp3", "b.mp3")])]
@@ -57,12 +59,13 @@ def named(names: Iterable[tuple[str, str]]) -> list[Recording]:
     """
     names = list(names)
     stems = [os.path.splitext(name)[0] for _, name in names]
-    counts = collections.Counter(map(os.path.normcase, stems))
+    same = str.casefold if folds else os.path.normcase
+    counts = collections.Counter(map(same, stems))
     taken: dict[str, str] = {}
     recordings = []
     for (path, name), stem in zip(names, stems):
-        unique = stem if counts[os.path.normcase(stem)] == 1 else name
-        other = taken.setdefault(os.path.normcase(unique), path)
+        unique = stem if counts[same(stem)] == 1 else name
+        other = taken.setdefault(same(unique), path)
         if other != path:
             raise ConfigurationError(
                 f"{other!r} and {path!r} would be written to the same place; name the folder they are both "
@@ -70,6 +73,16 @@ def named(names: Iterable[tuple[str, str]]) -> list[Recording]:
             )
         recordings.append(Recording(path, unique))
     return recordings
+
+
+def _folds_case(folder: str) -> bool:
+    """Whether names that differ in case are one there, as on most Macs: its own name tells, or one above."""
+    folder = os.path.realpath(folder)
+    while not os.path.exists(folder) and os.path.dirname(folder) != folder:
+        folder = os.path.dirname(folder)
+    above, name = os.path.split(folder)
+    other = os.path.join(above, name.swapcase())
+    return other != folder and os.path.exists(other) and os.path.samefile(other, folder)
 
 
 def _below(given: str, output: str) -> Iterator[tuple[str, str]]:
