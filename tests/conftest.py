@@ -60,7 +60,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have what is pure run a file on one worker: to hand out such tests one by one costs more than they take."""
+    """Have what is pure run by the file: to hand such tests out one by one costs more than they take."""
     here = Path(__file__).parent
     for item in items:
         if item.path.relative_to(here).parts[0] in _PURE:
