@@ -24,6 +24,9 @@ from .schemas import check_sessions
 SPEECH = Path(__file__).parent.parent / "examples" / "audio" / "librivox_3_sentences.wav"
 RAW = {"encoding": "pcm_s16le", "sample_rate": 16000}
 
+_PURE = {"auth", "audio", "config", "messages", "protocol", "transcript", "test_architecture.py"}
+_PURE |= {"test_exceptions.py", "test_fields.py", "test_options.py"}
+
 # An example may stand still for a moment on a busy machine; a test as a whole has its timeout.
 hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
@@ -54,6 +57,15 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> Optio
 def pytest_xdist_auto_num_workers() -> int:
     """Run twice as many tests at a time as there are cores: they wait about as long as they work."""
     return 2 * (os.cpu_count() or 1)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have what is pure run by the file: to hand such tests out one by one costs more than they take."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).parts[0] in _PURE:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 def pytest_collection_finish() -> None:

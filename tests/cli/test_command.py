@@ -26,7 +26,7 @@ from .command import environment, run
 
 
 def test_help_teaches_by_example_and_names_the_exit_codes() -> None:
-    code, out, err = run("--help")
+    code, out, err = run("--help", anew=True)
     assert (code, err) == (0, "")
     assert out.count("\n  speechmatics-rt ") >= 5
     for exit_code in ExitCode:
@@ -50,7 +50,7 @@ def test_every_example_in_the_help_is_a_command_line_that_parses(examples: str) 
 
 
 def test_version() -> None:
-    code, out, err = run("--version")
+    code, out, err = run("--version", anew=True)
     assert (code, err) == (0, "")
     first, *parts = out.splitlines()
     assert first == f"speechmatics-rt {__version__}"
@@ -101,7 +101,7 @@ def test_help_answers_at_once() -> None:
 def _seconds(*arguments: str) -> float:
     """Measure its work: what else the machine does is not its fault. Windows tells the time alone."""
     began, before = time.perf_counter(), os.times()
-    run(*arguments)
+    run(*arguments, anew=True)
     after = os.times()
     worked = (after.children_user + after.children_system) - (before.children_user + before.children_system)
     return worked or time.perf_counter() - began
