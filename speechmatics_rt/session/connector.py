@@ -208,7 +208,9 @@ class Connector:
                 sooner, this or ``open_timeout``, counts.
         """
         try:
-            return self._dial(ws_headers, log, deadline=deadline, timeout=timeout, wants=wants)
+            return self._dial(
+                ws_headers, log, deadline=deadline, timeout=timeout, wants=wants, opening=opening
+            )
         except SpeechmaticsError as exc:
             # Their frames hold the key, and who reports crashes sends the locals of each.
             raise without_frames(exc) from exc.__cause__
@@ -221,6 +223,7 @@ class Connector:
         deadline: float,
         timeout: Optional[float],
         wants: Callable[[str], bool],
+        opening: Optional[Opening],
     ) -> Connection:
         url = self.url
         config = self.config
