@@ -8,7 +8,7 @@ import time
 from typing import Any, Callable, Generic, Optional, TypeVar
 
 from .exceptions import SessionError
-from .locks import wait_on
+from .locks import Latch
 
 __all__ = ["Call", "OverdueError", "begin", "call_until"]
 
@@ -91,9 +91,9 @@ def call_until(deadline: float, function: Callable[[], _T], *, name: str) -> _T:
         >>> call_until(time.monotonic() + 5, lambda: "an address", name="resolver")
         'an address'
     """
-    done = threading.Lock()
-    done.acquire()
-    call = Call(function, name=name, done=done.release)
-    if not wait_on(done, deadline - time.monotonic()):
+    done = Latch()
+    call = Call(function, name=name, done=done.set)
+    done.wait(deadline - time.monotonic())
+    if not call.is_over:
         raise OverdueError
     return call.result()
