@@ -95,7 +95,7 @@ def dial(
             _tunnel(attempt, proxy, opened)
         if context is not None:
             with attempt.step("tls", f"agree on TLS with {target.address}"):
-                opened = connect_tls(opened, context, target.host, deadline)
+                opened = connect_tls(opened, context, target.host, deadline, hold=attempt.opening.hold)
         else:
             opened = DuplexSocket(opened)
         answer = _upgrade(attempt, websocket, opened, fields)

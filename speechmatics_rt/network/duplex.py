@@ -361,11 +361,16 @@ def shared_context() -> ssl.SSLContext:
 
 
 def connect_tls(
-    sock: socket.socket, context: ssl.SSLContext, server_hostname: str, deadline: float
+    sock: socket.socket,
+    context: ssl.SSLContext,
+    server_hostname: str,
+    deadline: float,
+    *,
+    hold: Callable[[socket.socket], object] = lambda sock: None,
 ) -> DuplexSocket:
     """Do the TLS handshake on a connected socket, before ``deadline`` (of :func:`time.monotonic`).
 
-    Takes ``sock`` over: whatever is raised, it is closed.
+    Takes ``sock`` over: whatever is raised, it is closed. What it becomes is given to ``hold`` meanwhile.
 
     Raises:
         socket.timeout: The deadline passed.
@@ -380,6 +385,7 @@ def connect_tls(
         opened.append(
             context.wrap_socket(sock, server_hostname=server_hostname, do_handshake_on_connect=False)
         )
+        hold(opened[1])
         _shake_hands(opened[1], deadline)  # type: ignore[arg-type]
         return DuplexSocket(opened[1])
     except BaseException:

@@ -11,9 +11,6 @@ __all__ = ["Opening"]
 class Opening:
     """What :func:`dial` waits for, so that ``close()`` ends the wait; it takes no lock: for signal handlers.
 
-    Of each socket a duplicate is held, which is shut: the number of the one that is used may be somebody
-    else's by then.
-
     Attributes:
         given_up: Nobody wants it any more.
     """
@@ -24,8 +21,8 @@ class Opening:
         self._waits: list[Callable[[], object]] = []
 
     def hold(self, sock: socket.socket) -> None:
-        """Have it shut when this is given up."""
-        self._held.append(sock.dup())
+        """Have it shut when this is given up; who made it closes it."""
+        self._held.append(sock)
         self._end_if_given_up()
 
     def wait(self, end: Callable[[], object]) -> None:
@@ -42,7 +39,7 @@ class Opening:
             return
         for sock in list(self._held):
             try:
-                sock.shutdown(socket.SHUT_RDWR)
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)  # of TLS the descriptor, see DuplexSocket.shut
             except OSError:
                 pass  # not connected yet, where the system shuts no such one, or gone already
         for end in list(self._waits):
@@ -51,6 +48,4 @@ class Opening:
     def let_go(self) -> None:
         """Hold nothing any more: it is made, or has failed."""
         self._waits.clear()
-        while self._held:
-            self._held[-1].close()  # first this, and twice after Ctrl-C rather than never
-            self._held.pop()
+        self._held.clear()
