@@ -27,7 +27,7 @@ HOUSE: dict[str, set[str]] = {
     "audio": {"config"},
     "auth": {"config", "messages"},
     "protocol": {"config", "messages"},
-    "network": {"protocol", "config"},
+    "network": {"protocol", "messages", "config"},
     "resume": {"network", "protocol", "transcript", "messages", "config"},
     "session": {
         "resume",

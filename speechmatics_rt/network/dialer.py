@@ -32,6 +32,7 @@ from ..config import (
 from ..deadline import OverdueError, call_until
 from ..exceptions import ConfigurationError, ConnectionError, ProtocolError, SpeechmaticsError, TimeoutError
 from ..locks import importing
+from ..messages import one_line
 from .duplex import DuplexSocket, connect_tls, shared_context, wait_ready
 from .upgrade import BorrowedSocket, UpgradeSocket, refusal
 
@@ -337,7 +338,7 @@ def _tunnel(attempt: _Attempt, proxy: _Proxy, sock: socket.socket) -> None:
             raise socket.timeout(str(exc)) from exc
         except (ProxyError, ProtocolError) as exc:
             hint = ". Its URL takes user:password@" if getattr(exc, "error_code", None) == 407 else ""
-            raise OSError(f"{exc}{hint}") from exc
+            raise OSError(f"{one_line(str(exc), 300)}{hint}") from exc  # it may hold the proxy's own words
 
 
 class _Forward(NamedTuple):
