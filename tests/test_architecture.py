@@ -27,7 +27,7 @@ HOUSE: dict[str, set[str]] = {
     "transcript": {"messages"},
     "audio": {"config"},
     "protocol": {"config", "messages"},
-    "network": {"protocol", "config"},
+    "network": {"protocol", "messages", "config"},
     "auth": {"network", "config", "messages"},
     "resume": {"network", "protocol", "transcript", "messages", "config"},
     "session": {

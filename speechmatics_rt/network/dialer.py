@@ -30,6 +30,7 @@ from ..config import (
 )
 from ..exceptions import ConfigurationError, ConnectionError, ProtocolError, SpeechmaticsError, TimeoutError
 from ..locks import importing
+from ..messages import one_line
 from .duplex import DuplexSocket, connect_tls, shared_context
 from .opening import Opening
 from .reach import Lookup, connect
@@ -290,7 +291,8 @@ def _tunnel(attempt: _Attempt, proxy: _Proxy, sock: socket.socket) -> None:
             code = getattr(exc, "error_code", None)
             wants = code in (401, 407) or "authentication" in str(exc)
             raise ConnectionError(
-                f"could not {doing}: {exc}{'. Its URL takes user:password@' if wants else ''}",
+                f"could not {doing}: {one_line(str(exc), 300)}"  # it may hold the proxy's own words
+                f"{'. Its URL takes user:password@' if wants else ''}",
                 stage="proxy",
                 lasting=_refuses(protocol, code, hung_up=lent.ended),
             ) from exc

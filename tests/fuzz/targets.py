@@ -439,7 +439,7 @@ def kept_transcripts(data: bytes) -> None:
 def addresses(data: bytes) -> None:
     """A URL is taken or refused; no secret in it is ever told; a header is one line."""
     choices = Choices(data)
-    text = choices.rest().decode("utf-8", "replace")
+    text = choices.rest().decode("utf-8", "replace").replace(SECRET, "")
     forms = (
         text,
         f"wss://{text}",

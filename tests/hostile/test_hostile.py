@@ -94,7 +94,8 @@ def test_a_hostile_server_costs_little_and_ends_in_its_error(row: Row, certifica
     ways = combinations(row)
     how = ways[TABLE.index(row) % len(ways)]
     told = meet(row, certificates, **how)
-    report("hostile", line(row, how, told))
+    if told["megabytes"] > 20:  # the short form has the dearest alone
+        report("hostile", line(row, how, told))
     assert wrong(row, how["way"], told) == []
 
 

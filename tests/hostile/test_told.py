@@ -59,6 +59,19 @@ def test_nothing_that_a_server_says_forges_a_line_of_a_log_or_breaks_it(place, c
         assert caught.value.reason == FORGED  # whole, for who asks for it
 
 
+def test_nor_do_the_words_of_a_proxy(caplog) -> None:
+    pytest.importorskip("python_socks")
+    caplog.set_level(logging.DEBUG, "speechmatics_rt")
+    words = b"HTTP/1.1 407 no \x1b[2J\x9b\x85 forged" + b"x" * 2000 + b"\r\nContent-Length: 0\r\n\r\n"
+    with HostileServer(answering(words)) as proxy:
+        config = ConnectionConfig(proxy=f"http://127.0.0.1:{proxy.port}", open_timeout=5)
+        client = Client(url="wss://asr.example/v2", api_key="s3cret", conn_config=config)
+        with pytest.raises(SpeechmaticsError, match="407 no") as caught, client:
+            client.start_session(audio_format=PCM)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 600
+
+
 @pytest.mark.parametrize("status", [b"401 no", b"503 no"])
 def test_a_refusal_of_a_temporary_key_that_repeats_the_key_is_told_without_it(status) -> None:
     pytest.importorskip("jwt")
