@@ -60,6 +60,7 @@ class ForkServer:
         """Return the number of a new child of this process; 0 if a fork would not do."""
         libc = ctypes.CDLL(None)
         with self._lock, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asking:
+            asking.settimeout(50)  # it may still be importing
             asking.connect("\0" + self._address)
             libc.prctl(_ADOPT, 1)
             try:

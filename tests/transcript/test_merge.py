@@ -138,11 +138,11 @@ def test_a_run_without_an_end_costs_no_more() -> None:
         words = [token("word", number + index * 0.5, None, "word", "") for index in range(2)]
         transcript.add(final("ab"[number % 2], *words))
     assert transcript.text
-    began = time.perf_counter()
+    began = time.thread_time()  # what it costs, whatever else runs here
     for number in range(20_000, 20_100):
         transcript.add(final("ab"[number % 2], token("word", number, None, "word", "")))
         assert transcript.text
-    assert time.perf_counter() - began < 100 * 0.01
+    assert time.thread_time() - began < 100 * 0.01
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals can't be sent to a thread here")
