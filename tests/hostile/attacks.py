@@ -299,7 +299,9 @@ SESSION = [
         "NoneType",
         ways=("transcribe", "asyncio"),  # by hand the next chunk would come after the end
         megabytes=700,
-        seconds=30,
+        options={"send_timeout": 60, **_NO_PINGS},
+        timeout=90,
+        seconds=60,
         tls=(False, True),
     ),
     Row(
@@ -308,7 +310,9 @@ SESSION = [
         "NoneType",
         ways=("transcribe", "asyncio"),  # by hand the next chunk would come after the end
         megabytes=700,
-        seconds=30,
+        options={"send_timeout": 60, **_NO_PINGS},
+        timeout=90,
+        seconds=60,
     ),
     Row(
         "a million words in one message",
