@@ -108,9 +108,7 @@ def status_of(process: subprocess.Popen) -> dict[str, Any]:
     files = [os.readlink(f"/proc/{process.pid}/fd/{number}") for number in range(3)]
     text = Path(f"/proc/{process.pid}/status").read_text()
     lines = dict(line.split(":\t", 1) for line in text.splitlines())
-    lines["SigBlk"] = hex(
-        int(lines["SigBlk"], 16) & ~IGNORED_BY_PYTHON
-    )  # PortAudio blocks SIGPIPE in this one
+    lines["SigBlk"] = hex(int(lines["SigBlk"], 16) & ~IGNORED_BY_PYTHON)  # PortAudio blocks SIGPIPE here
     names = ("Umask", "PPid", "Uid", "Gid", "Groups", "SigBlk", "SigIgn", "SigCgt", "CapEff")
     return {
         **{name: lines[name] for name in names},
