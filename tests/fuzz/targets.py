@@ -238,7 +238,7 @@ def a_lying_server(data: bytes) -> None:
         assert codec.peek(payload) in (None, message["message"])
         seen = glance(payload)
         if seen is not None:
-            transcript.add_unread(
+            transcript.add_payload(
                 seen.kind,
                 payload,
                 lambda one: results_in(one) or [],

@@ -286,7 +286,8 @@ SUBINTERPRETERS = [
 
 _DNS = """
     import socket
-    socket.getaddrinfo = lambda *_, **__: (print("here", flush=True), time.sleep(60))
+    unsaid = ["here"]  # it is asked about IPv4 alone as well, a moment later
+    socket.getaddrinfo = lambda *_, **__: (unsaid and print(unsaid.pop(), flush=True), time.sleep(60))
 """
 _UNANSWERED = """
     import socket
