@@ -25,6 +25,7 @@ _KNOWN = {  # all that the session must know of those that are not decoded here
         "AudioAdded",
     )
 }
+_DECODED = 8  # times the memory of its bytes, for a small message
 _READS = 16  # from a flood, before those who wait are woken
 
 
@@ -173,7 +174,7 @@ class Reader:
             return
         message = self.decode(payload)
         if message is not None:
-            messages.append(Incoming(message, message, len(payload)))
+            messages.append(Incoming(message, message, _DECODED * len(payload)))
 
     def _take_in(self, batch: _Batch) -> None:
         """Tell the protocol what arrived, in order."""

@@ -41,7 +41,7 @@ Payload = Union[dict[str, Any], bytes]  # a message, or one that is still to be 
 
 
 class Incoming(NamedTuple):
-    """What arrived: what the session needs of the message, what is to be delivered, its size in bytes."""
+    """What arrived: what the session needs of the message, what is to be delivered, what bytes that takes."""
 
     known: Mapping[str, Any]
     payload: Payload

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from html.parser import HTMLParser
@@ -367,7 +368,9 @@ def configurations(data: bytes) -> None:
         lambda: set_recognition_config("en", given[3] if isinstance(given[3], dict) else {}),
     ):
         try:
-            made: Any = call()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # an option's former name is taken
+                made: Any = call()
             if isinstance(made, dict):
                 list(doubts(made))
                 codec.encode(made)

@@ -20,9 +20,9 @@ __all__ = ["LIMITS", "TABLE", "Row"]
 # The client's: short ones, so that what is only ended by them ends soon.
 LIMITS: dict[str, Any] = {
     "open_timeout": 3,
-    "start_timeout": 3,
-    "send_timeout": 3,
-    "end_timeout": 3,
+    "start_timeout": 2,
+    "send_timeout": 2,
+    "end_timeout": 2,
     "close_timeout": 1,
     "ping_interval": 1,
     "ping_timeout": 2,
@@ -188,9 +188,9 @@ END = (  # the transcript is complete, whatever was sent: the service may end a 
     message("EndOfTranscript"),
 )
 _NO_PINGS = {"ping_interval": None}
-_UNANSWERED = {"stage": "send", "seconds": 3}
+_UNANSWERED = {"stage": "send", "seconds": 2}
 _GOODBYE = {"stage": "streaming", "code": 1011, "retry_after": 5}
-_NO_START = {"stage": "start", "seconds": 3}
+_NO_START = {"stage": "start", "seconds": 2}
 _PARTIAL = message("AddPartialTranscript", results=[word("x")], metadata={"start_time": 0, "end_time": 1})
 _FINAL = message("AddTranscript", results=[word("x")], metadata={"start_time": 0, "end_time": 1})
 
@@ -246,7 +246,7 @@ SESSION = [
         options=_NO_PINGS,
         megabytes=110,
         waits=True,
-        timeout=4.0,
+        timeout=2.0,
         seconds=30,
         tls=(False, True),
     ),
@@ -258,7 +258,7 @@ SESSION = [
         options=_NO_PINGS,
         megabytes=110,
         waits=True,
-        timeout=4.0,
+        timeout=2.0,
         seconds=30,
     ),
     Row(
@@ -269,7 +269,7 @@ SESSION = [
         options=_NO_PINGS,
         megabytes=110,
         waits=True,
-        timeout=4.0,
+        timeout=2.0,
         seconds=30,
     ),
     Row(
