@@ -191,6 +191,10 @@ class DuplexSocket:
         """Whether the last read took all that was at hand."""
         return self._emptied
 
+    def forget_emptied(self) -> None:
+        """Have the next :meth:`recv_into` try before it waits."""
+        self._emptied = False
+
     @property
     def is_told_by_its_descriptor(self) -> bool:
         """Whether the descriptor tells of everything that can be read; under a renegotiation it does not."""

@@ -22,6 +22,7 @@ __all__ = ["Lead", "thread_of"]
 _LONG = 0.5  # seconds in handlers without a read
 _BEHIND = 2.0  # seconds in which there was always something to read, while acknowledgements are awaited
 _FLOODED = 10.0  # the same while none are, and only pings wait
+_A_WHILE = 0.001  # seconds in handlers, in which more may have come
 _LOOK = 0.5  # seconds between two looks at that
 
 
@@ -100,6 +101,8 @@ class Lead:
         """Tell whether this thread is to read now, and note that it does; the lock is held."""
         if self.thread != threading.get_ident():
             return False
+        if self._delivering is not None and time.monotonic() - self._delivering > _A_WHILE:
+            self._reading.try_first()  # else it would seem to be idle, whatever has come meanwhile
         self._delivering = None
         self._wanted = False
         return True

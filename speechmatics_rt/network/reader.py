@@ -114,6 +114,10 @@ class Reader:
                 raise
         return False
 
+    def try_first(self) -> None:
+        """Have the next :meth:`step` read before it waits: what the last one found may have changed since."""
+        self._sock.forget_emptied()
+
     def turn(self) -> Turn:
         """Take in what is at hand, without waiting; conclude if that is the end."""
         monitor, sock = self._monitor, self._sock
