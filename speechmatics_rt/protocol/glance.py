@@ -67,7 +67,7 @@ def glance(payload: bytes) -> Optional[Glance]:
     Example:
         >>> payload = (b'{"message":"AddTranscript","results":[{"start_time":1.5,"end_time":1.9}],'
         ...     b'"metadata":{"start_time":1.4,"end_time":2.0,"transcript":""}}')
-        >>> glance(payload)[2:]
+        >>> glance(payload)[2:5]
         (False, 1.9, 2.0)
         >>> glance(payload.replace(b'"results"', b'"forced":true,"results"'))
     """
