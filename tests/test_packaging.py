@@ -223,7 +223,7 @@ def test_another_package_named_websocket_is_told_from_ours(tmp_path: Path) -> No
     assert "pip uninstall websocket" in said
 
 
-@packaging
+@pytest.mark.reliability  # 90 s
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="what is published is built from git")
 def test_two_builds_give_the_same_bytes_whatever_the_folder_the_modes_and_the_time(tmp_path: Path) -> None:
     python = new_environment(tmp_path / "venv", "build")
