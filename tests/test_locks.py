@@ -192,7 +192,7 @@ def test_a_signal_handler_may_ask_and_close_whatever_lock_its_own_thread_holds(e
     try:
         for lock in all_locks():
             with outer_of(lock, client), lock:
-                os.kill(os.getpid(), signal.SIGUSR1)
+                signal.raise_signal(signal.SIGUSR1)
             if not client.is_connected:
                 client.start_session(audio_format=PCM)
     finally:
@@ -219,7 +219,7 @@ def test_what_sends_or_waits_is_refused_in_the_middle_of_the_sessions_own_work(e
     before = signal.signal(signal.SIGUSR1, handler)
     try:
         with inner._lock:
-            os.kill(os.getpid(), signal.SIGUSR1)
+            signal.raise_signal(signal.SIGUSR1)
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert [type(exc) for exc in raised] == [SessionError] * 3

@@ -296,7 +296,7 @@ def test_close_in_a_signal_handler_closes_even_inside_the_lock(serve: Serve, cli
     before = signal.signal(signal.SIGUSR1, lambda *_: client.close())
     try:
         with client._session.connection._lock:  # as a sender holds it when the signal comes
-            os.kill(os.getpid(), signal.SIGUSR1)
+            signal.raise_signal(signal.SIGUSR1)
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert not client.is_connected
