@@ -36,7 +36,7 @@ class Transcript:
     Any thread may read while another adds: one lock guards all state, is held for memory work only, and
     is reentrant, so that a signal handler may read in the thread it interrupts. Messages are copied, in
     a compact form, or kept as they came, so what a handler does to one changes nothing here. An hour of
-    speech, 150 words a minute, takes 5 MB, and 8 to 9 MB once its text or its words have been read. Reading
+    speech, 150 words a minute, takes 5 to 6 MB, and 9 MB once its text or its words have been read. Reading
     joins what is new since the last time, and costs next to nothing where there is nothing new.
 
     Args:
