@@ -344,7 +344,7 @@ SESSION = [
         "TimeoutError",
         _NO_START,
         options=_NO_PINGS,
-        megabytes=160,  # 64 MB undelivered, in small pieces
+        megabytes=400,  # by hand all that comes until start_timeout
     ),
     Row(
         "the beginning of a message, again and again",
