@@ -38,12 +38,8 @@ from .upgrade import BorrowedSocket, UpgradeSocket, refusal
 
 __all__ = ["Upgraded", "certificate_refused", "check_patches", "check_url", "dial", "redact", "with_sdk"]
 
-_NOT_OF_TRUST = (
-    9,
-    10,
-    62,
-    64,
-)  # OpenSSL's, of a certificate: not yet, no longer, for another host or address
+# OpenSSL's numbers, of a certificate: not yet, no longer, for another host or address.
+_NOT_OF_TRUST = (9, 10, 62, 64)
 _NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG")  # OpenSSL's, of plain text
 
 
