@@ -10,7 +10,7 @@ from typing import Any, Callable, NamedTuple, Optional
 from ..exceptions import ProtocolError
 from ..locks import new_lock
 from ..log import SessionLog, wire
-from ..protocol import Incoming, Phase, codec, frames
+from ..protocol import SPEECH, Incoming, Phase, codec, frames
 from .duplex import DuplexSocket
 from .monitor import Monitor
 from .wakeup import WaitList
@@ -19,11 +19,7 @@ from .writer import Writer
 __all__ = ["Reader", "Turn"]
 
 _KNOWN = {  # all that the session must know of those that are not decoded here
-    kind: {"message": kind}
-    for kind in (
-        *("AddTranscript", "AddPartialTranscript", "AddTranslation", "AddPartialTranslation"),
-        "AudioAdded",
-    )
+    kind: {"message": kind} for kind in (*SPEECH, "AudioAdded")
 }
 _DECODED = 8  # times the memory of its bytes, for a small message
 _READS = 16  # from a flood, before those who wait are woken

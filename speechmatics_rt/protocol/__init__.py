@@ -9,12 +9,13 @@ bytes into frames and messages and back, ``glance`` sees what one is about witho
 from __future__ import annotations
 
 from . import codec, frames
-from .client import ACKNOWLEDGEMENTS, ClientProtocol, Incoming, Outcome, Payload
+from .client import ACKNOWLEDGEMENTS, SPEECH, ClientProtocol, Incoming, Outcome, Payload
 from .glance import Glance, glance, results_in, seen_in
 from .state import Phase, ProtocolState, Role
 
 __all__ = [
     "ACKNOWLEDGEMENTS",
+    "SPEECH",
     "Payload",
     "ClientProtocol",
     "Glance",

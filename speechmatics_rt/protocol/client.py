@@ -27,10 +27,10 @@ from .outbox import Outbox
 from .state import Phase, ProtocolState, Role
 from .window import Window
 
-__all__ = ["ACKNOWLEDGEMENTS", "Payload", "ClientProtocol", "Incoming", "Outcome"]
+__all__ = ["ACKNOWLEDGEMENTS", "SPEECH", "Payload", "ClientProtocol", "Incoming", "Outcome"]
 
 ACKNOWLEDGEMENTS = ("AudioAdded", "ChannelAudioAdded")
-_SPEECH = {"AddTranscript", "AddPartialTranscript", "AddTranslation", "AddPartialTranslation"}
+SPEECH = {"AddTranscript", "AddPartialTranscript", "AddTranslation", "AddPartialTranslation"}
 INBOX_BYTES = 64 * 1024 * 1024  # undelivered, from which on the reader pauses
 CLOSE_GRACE = 1.0  # seconds to wait for the close frame after an Error, or for an Error after a broken write
 
@@ -205,7 +205,7 @@ class ClientProtocol:
             for incoming in messages:
                 known, _, size = incoming
                 kind = known["message"]
-                if kind in _SPEECH and self.state.running:  # nearly always: it changes nothing else
+                if kind in SPEECH and self.state.running:  # nearly always: it changes nothing else
                     self.received += 1
                     self._received_at = now
                 elif not self._receive_one(known, now) or (kind in ACKNOWLEDGEMENTS and not wants(kind)):
