@@ -21,7 +21,7 @@ from speechmatics_rt import (
     TimeoutError,
 )
 from speechmatics_rt.local import Fault
-from speechmatics_rt.network import shared
+from speechmatics_rt.network import shared_reader as shared
 
 PCM = AudioFormat("pcm_s16le", 16000)
 SECOND = bytes(32000)

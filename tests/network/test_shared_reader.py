@@ -15,7 +15,7 @@ import pytest
 
 from speechmatics_rt import AudioFormat, Client, ConnectionConfig, ConnectionError, SessionError
 from speechmatics_rt.local import Fault, LocalServer
-from speechmatics_rt.network import shared
+from speechmatics_rt.network import shared_reader as shared
 
 from ..conftest import threads
 

@@ -23,10 +23,11 @@ from typing import Any, Optional, Protocol
 from ..deadline import begin
 from ..locks import Latch, new_lock
 from .reader import Turn
+from .shared_listener import deliver_now, postpone
 
 __all__ = ["OWN", "Read", "Seat", "has_shared_reader", "own_reader_begins", "own_reader_ends"]
 
-OWN = 8  # so few are not felt yet
+OWN = 2  # so few are not felt yet
 _kernel: Any = select  # what not all systems have is typed for some alone
 _system: Any = os
 
@@ -42,6 +43,9 @@ class Read(Protocol):
 
     def read_pauses(self, seat: Any) -> bool:
         """Have ``seat.release()`` called when there is room for more; False if there is room now."""
+
+    def write_turn(self) -> None:
+        """Write what is queued, without waiting; whatever it raises has ended the session."""
 
     def read_ends(self, cause: Optional[BaseException]) -> None:
         """Note that nothing reads it any more, which may close its descriptor.
@@ -133,31 +137,54 @@ class Seat:
             self._reader.recalled.append(self)
             self._reader.wake()
 
+    def write_soon(self) -> bool:
+        """Have what is queued written by the thread if that is awake, and so about to look; False if not."""
+        reader = self._reader
+        if reader is None or not reader.awake:
+            return False
+        reader.outgoing.append(self)
+        return reader.awake  # it may have gone to sleep in between; written twice it does no harm
+
+    def write(self) -> None:
+        """Write what is queued; on the reading thread."""
+        try:
+            self.read.write_turn()
+        except BaseException:  # noqa: BLE001  # that session has ended with it, and others are written on
+            _show()
+
     def leave(self, *, cause: Optional[BaseException] = None, began: bool = True) -> None:
         """Give the place up; on the reading thread."""
         try:
             if began:
                 self.read.read_ends(cause)
-        except BaseException:  # noqa: BLE001  # of a program's log handlers; shown as any thread's
-            threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
+        except BaseException:  # noqa: BLE001  # of a program's log handlers
+            _show()
         finally:
             del self.read  # which holds this, and would be garbage of the slow kind
             self._gone.set()
+
+
+def _show() -> None:
+    """Show what is being handled as any thread's is."""
+    threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
 
 
 class _SharedReader:
     """The thread, and all that it reads.
 
     Only the thread itself seats and unseats. Others hand in ``arrivals`` and ``recalled`` and wake it, by
-    a byte in a pipe, since it sleeps on descriptors.
+    a byte in a pipe, since it sleeps on descriptors. What is in ``outgoing`` wakes nobody.
 
     Attributes:
+        awake: It is going to look at ``outgoing`` before it sleeps.
         over: The thread ends with the seat that it has just let go; who comes now gets another one.
     """
 
     def __init__(self) -> None:
         self.arrivals: deque[Seat] = deque()
         self.recalled: deque[Seat] = deque()
+        self.outgoing: deque[Seat] = deque()
+        self.awake = False
         self.ident: Optional[int] = None
         self.over = False
         self._thread: Optional[threading.Thread] = None
@@ -206,6 +233,7 @@ class _SharedReader:
         if failure is not None:
             self._refuse(failure)
             return
+        postpone(True)
         try:
             ready: list[Seat] = self._take_in()  # what came before the first wake-up
             while self._seats or not self._is_over():
@@ -213,6 +241,9 @@ class _SharedReader:
         except BaseException as exc:  # of a program's log handlers, or out of memory: nobody waits in vain
             self._give_up(exc)
             raise
+        finally:
+            postpone(False)
+            deliver_now()
 
     def _open(self) -> Optional[OSError]:
         """Get what it sleeps on, with the lock held; return why that can't be had, and then be no more."""
@@ -254,7 +285,12 @@ class _SharedReader:
     def _wait(self, ready: list[Seat]) -> list[Seat]:
         """Sleep until something is to be read, unless something is at hand; return whose turn it is."""
         turns = dict.fromkeys(ready)
-        for descriptor, _ in self._poll.poll(0 if ready else None):
+        deliver_now()
+        self.awake = False  # first: who hands something in from here on finds that out, and writes it himself
+        self._write()
+        found = self._poll.poll(0 if ready else None)
+        self.awake = True
+        for descriptor, _ in found:
             seat = self._seats.get(descriptor)
             if seat is not None:
                 turns[seat] = None
@@ -262,6 +298,13 @@ class _SharedReader:
             os.read(descriptor, 4096)  # before what was handed in is taken, so that no wake-up is lost
             turns.update(dict.fromkeys(self._take_in()))
         return list(turns)
+
+    def _write(self) -> None:
+        """Write for who has handed something in."""
+        while self.outgoing:
+            seat = self.outgoing.popleft()
+            if self._seats.get(seat.descriptor) is seat:  # else its connection is over
+                seat.write()
 
     def _take_in(self) -> list[Seat]:
         """Seat who has arrived or was recalled; each has a turn at once, since bytes may be there already."""
@@ -271,6 +314,7 @@ class _SharedReader:
                 seat.leave(began=False)
                 continue
             self._seats[seat.descriptor] = seat
+            seat.write()  # what was handed in before it had its seat
             if self._watch(seat, _kernel.EPOLLIN):
                 turns.append(seat)
         while self.recalled:
@@ -283,6 +327,7 @@ class _SharedReader:
 
     def _turn(self, seat: Seat) -> bool:
         """Let a connection read what is at hand; whether there may be more."""
+        self._write()
         turn = seat.read.read_turn()
         if turn is Turn.OVER:
             self._unseat(seat)
