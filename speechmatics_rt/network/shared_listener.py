@@ -46,15 +46,21 @@ class Listens(Protocol):
 
 
 class Place:
-    """A session's place with the shared thread, which it gives up once it has one of its own."""
+    """A session's place with the shared thread, which it gives up once it has one of its own.
 
-    __slots__ = ("alone", "listener", "thread", "waiting")
+    Attributes:
+        waiting: Since when it has something to deliver; None: it has nothing.
+        alone: Another thread delivers from here on.
+        stays: No thread was to be had for it.
+    """
+
+    __slots__ = ("alone", "listener", "stays", "thread", "waiting")
 
     def __init__(self, listener: Listens, thread: _SharedListener) -> None:
         self.listener = listener
         self.thread = thread
-        self.waiting: Optional[float] = None  # since when it has something to deliver
-        self.alone = False
+        self.waiting: Optional[float] = None
+        self.alone = self.stays = False
 
     def wake(self) -> None:
         """Have it delivered what has arrived. Takes no lock and waits for nothing."""
@@ -72,7 +78,7 @@ def share(listener: Listens) -> Place:
         if _shared is None:
             _shared = _SharedListener()
         place = Place(listener, _shared)
-        place.thread.guests += 1
+        place.thread.guests.add(place)
     try:
         place.thread.start()
     except BaseException:  # no thread for it, or Ctrl-C
@@ -97,16 +103,16 @@ def deliver_now() -> None:
 class _SharedListener:
     """Two threads, of which one delivers and the other stands by, and whoever waits for them.
 
-    ``_lock`` guards who has which part, and how many are served.
+    ``_lock`` guards who has which part, and who is served.
 
     Attributes:
         due: Places with something to deliver, in the order in which it came.
-        guests: How many sessions are served. The threads end with the last.
+        guests: Those that are served. The threads end with the last.
     """
 
     def __init__(self) -> None:
         self.due: deque[Place] = deque()
-        self.guests = 0
+        self.guests: set[Place] = set()
         self.worker_wakeup = WakeUp()
         self._standby_wakeup = WakeUp()
         self._worker: Optional[int] = None
@@ -134,11 +140,10 @@ class _SharedListener:
     def _dismiss(self, place: Place) -> None:
         """Serve a session no longer; the lock is held."""
         global _shared  # noqa: PLW0603
-        if not place.alone:
-            place.alone = True
-            self.guests -= 1
-            if not self.guests and _shared is self:
-                _shared = None
+        place.alone = True
+        self.guests.discard(place)
+        if not self.guests and _shared is self:
+            _shared = None
 
     def forget(self) -> None:
         """In a forked child, whose one thread this may be, in a handler: have it go on with that session."""
@@ -190,18 +195,21 @@ class _SharedListener:
             place.listener.deliver_alone()
             return False
         late = waited is not None and since - waited > _STUCK
-        if not more or time.monotonic() - since > (_SLOW_IF_LATE if late else _SLOW):
+        slow = time.monotonic() - since > (_SLOW_IF_LATE if late else _SLOW)
+        if not more or (slow and not place.stays):
             self._let_go(place, more)
         return True
 
     def _let_go(self, place: Place, more: bool) -> None:
         """Have a session go on with a thread of its own: it is slow, or its end is to be waited for."""
+        place.alone = True  # before there is the other one, which must not find it served here
         try:
             place.listener.start_alone()
-        except (RuntimeError, SessionError) as exc:  # no thread to be had
+        except (RuntimeError, SessionError) as exc:
             if more:
-                logger.warning("no thread could be started for slow handlers: %s", exc)
-                place.wake()
+                logger.warning("slow handlers may hold up those of other sessions: %s", exc)
+                place.alone, place.stays = False, True
+                place.wake()  # for what has come meanwhile
                 return
             place.listener.deliver_alone()
         self.leave(place)
@@ -226,11 +234,11 @@ class _SharedListener:
         try:
             self.start()  # another one to stand by
         except (RuntimeError, SessionError) as exc:
-            logger.warning("no thread could be started to stand by a slow handler: %s", exc)
+            logger.warning("a slow handler may hold up those of other sessions: %s", exc)
         return True
 
 
-_lock = new_lock()  # guards who has which part, how many are served, and which it is; no more is done
+_lock = new_lock()  # guards who has which part, who is served, and which it is; no more is done
 _shared: Optional[_SharedListener] = None
 _postponing: set[int] = set()  # threads that call deliver_now() before they sleep
 
