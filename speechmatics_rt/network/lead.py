@@ -220,7 +220,7 @@ class Lead:
             finally:
                 own_reader_ends()
 
-    # -- by the shared reader; see shared.Read ---------------------------------------------------------
+    # -- by the shared reader; see shared_reader.Read --------------------------------------------------
 
     def read_begins(self) -> bool:
         return self._monitor.enter("reader")

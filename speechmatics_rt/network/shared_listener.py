@@ -36,10 +36,10 @@ class Listens(Protocol):
     """Who runs the handlers of one session."""
 
     def deliver(self) -> bool:
-        """Deliver what has arrived, without waiting; False if the rest is to have a thread."""
+        """Deliver what has arrived, without waiting; False if the session is over, and is to be closed."""
 
     def deliver_alone(self) -> None:
-        """Deliver the rest, and end the session, on this thread."""
+        """Deliver the rest, and close the session, on this thread."""
 
     def start_alone(self) -> None:
         """Do that on a thread of its own."""
@@ -201,7 +201,7 @@ class _SharedListener:
         return True
 
     def _let_go(self, place: Place, more: bool) -> None:
-        """Have a session go on with a thread of its own: it is slow, or its end is to be waited for."""
+        """Have a session go on with a thread of its own: it is slow, or waits to be closed."""
         place.alone = True  # before there is the other one, which must not find it served here
         try:
             place.listener.start_alone()

@@ -1,9 +1,12 @@
-"""One thread that reads many connections, where a thread for each would be too many.
+"""One thread that reads and writes many connections, where a thread for each would be too many.
 
 A thread that waits for bytes costs nothing, but once it has some it wants the interpreter lock, and every
 thread that wants it wakes 200 times a second to ask again. Some hundred readers that are behind for a moment
 cost more than their work, and never catch up. So the first :data:`OWN` connections of a process are read by
 a thread each, and those after them by one thread that sleeps on all their sockets.
+
+And of two threads that make one call after the other on many sockets, each waits for the other every time. So
+while this one is awake it also writes: who sends leaves it what he has, and wakes nobody.
 
 Which it is makes no difference to a session: the same :class:`~.reader.Reader` takes in what arrives, and
 what a connection sees of who reads it, a :class:`Seat`, looks like a thread. The shared one begins with the
@@ -27,7 +30,7 @@ from .shared_listener import deliver_now, postpone
 
 __all__ = ["OWN", "Read", "Seat", "has_shared_reader", "own_reader_begins", "own_reader_ends"]
 
-OWN = 2  # so few are not felt yet
+OWN = 8  # so few are not felt yet
 _kernel: Any = select  # what not all systems have is typed for some alone
 _system: Any = os
 

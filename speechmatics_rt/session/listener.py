@@ -30,7 +30,7 @@ class Listener:
         self._session = session
         self._client = weakref.ref(client)
         self._context = contextvars.copy_context()
-        self._over = False  # nothing more is to be delivered
+        self._over = self._ended = False
         self.begun = Latch()
 
     def __call__(self) -> None:
@@ -51,7 +51,7 @@ class Listener:
         begin(threading.Thread(target=self, name=name, daemon=True))
 
     def deliver(self) -> bool:
-        """Deliver what has arrived, without waiting; False at the end of the session, which takes waiting."""
+        """Deliver what has arrived, without waiting; False if that was all, and the connection is to be closed."""
         session = self._session
         session.delivering = threading.get_ident()
         try:
@@ -70,15 +70,24 @@ class Listener:
             while not self._over:
                 self._take()
         finally:
-            # Who starts the session tells of a start that failed: it may be tried once more.
-            session.end(telling=session.connection.session_id is not None)
-            self.begun.set()
+            self._end()
             session.connection.close()
 
     def _take_all(self) -> bool:
-        while self._take(0.0):
-            pass
+        try:
+            while self._take(0.0):
+                pass
+        finally:
+            if self._over:
+                self._end()  # here, so that all handlers of a session run on one thread if that can be
         return not self._over
+
+    def _end(self) -> None:
+        if not self._ended:
+            self._ended = True
+            # Who starts the session tells of a start that failed: it may be tried once more.
+            self._session.end(telling=self._session.connection.session_id is not None)
+            self.begun.set()
 
     def _take(self, deadline: float = float("inf")) -> bool:
         """Deliver what arrives next; False if nothing has by then, or will."""
