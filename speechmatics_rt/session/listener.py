@@ -51,7 +51,7 @@ class Listener:
         begin(threading.Thread(target=self, name=name, daemon=True))
 
     def deliver(self) -> bool:
-        """Deliver what has arrived, without waiting; False if that was all, and the connection is to be closed."""
+        """Deliver what has arrived, without waiting; False once it is over, and is to be closed."""
         session = self._session
         session.delivering = threading.get_ident()
         try:
