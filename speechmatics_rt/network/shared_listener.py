@@ -205,7 +205,7 @@ class _SharedListener:
         place.alone = True  # before there is the other one, which must not find it served here
         try:
             place.listener.start_alone()
-        except (RuntimeError, SessionError) as exc:
+        except SessionError as exc:
             if more:
                 logger.warning("slow handlers may hold up those of other sessions: %s", exc)
                 place.alone, place.stays = False, True
@@ -233,7 +233,7 @@ class _SharedListener:
                 seconds = _LOOK if self._watched else float("inf")
         try:
             self.start()  # another one to stand by
-        except (RuntimeError, SessionError) as exc:
+        except SessionError as exc:
             logger.warning("a slow handler may hold up those of other sessions: %s", exc)
         return True
 

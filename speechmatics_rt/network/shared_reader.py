@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import os
 import select
-import sys
 import threading
 import time
 from collections import deque
@@ -25,6 +24,7 @@ from typing import Any, Optional, Protocol
 
 from ..deadline import begin
 from ..locks import Latch, new_lock
+from ..log import show_uncaught
 from .reader import Turn
 from .shared_listener import deliver_now, postpone
 
@@ -153,7 +153,7 @@ class Seat:
         try:
             self.read.write_turn()
         except BaseException:  # noqa: BLE001  # that session has ended with it, and others are written on
-            _show()
+            show_uncaught()
 
     def leave(self, *, cause: Optional[BaseException] = None, began: bool = True) -> None:
         """Give the place up; on the reading thread."""
@@ -161,15 +161,10 @@ class Seat:
             if began:
                 self.read.read_ends(cause)
         except BaseException:  # noqa: BLE001  # of a program's log handlers
-            _show()
+            show_uncaught()
         finally:
             del self.read  # which holds this, and would be garbage of the slow kind
             self._gone.set()
-
-
-def _show() -> None:
-    """Show what is being handled as any thread's is."""
-    threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
 
 
 class _SharedReader:

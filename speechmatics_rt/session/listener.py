@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextvars
-import sys
 import threading
 import weakref
 
 from ..deadline import begin
 from ..events import EventEmitter
 from ..exceptions import SessionError, SpeechmaticsError
+from ..log import show_uncaught
 from ..network import Latch, Messages, has_shared_reader, share
 from .session import Session
 
@@ -57,7 +57,7 @@ class Listener:
         try:
             return self._context.run(self._take_all)
         except BaseException:  # noqa: BLE001  # SystemExit in a handler: of this session alone
-            threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
+            show_uncaught()
             return False
         finally:
             # Another session's handler that waits for this one, on the same thread, is not in its way.
