@@ -15,11 +15,12 @@ import os
 import threading
 import time
 from collections import deque
-from typing import Optional, Protocol
+from typing import Callable, Optional, Protocol
 
 from ..deadline import begin
 from ..exceptions import SessionError
-from ..locks import new_lock
+from ..locks import let_go, new_lock
+from ..log import show_uncaught
 from .wakeup import WakeUp
 
 __all__ = ["Listens", "Place", "deliver_now", "postpone", "share"]
@@ -44,6 +45,9 @@ class Listens(Protocol):
     def start_alone(self) -> None:
         """Do that on a thread of its own."""
 
+    def abandon(self) -> None:
+        """Close the session without waiting."""
+
 
 class Place:
     """A session's place with the shared thread, which it gives up once it has one of its own.
@@ -65,26 +69,37 @@ class Place:
     def wake(self) -> None:
         """Have it delivered what has arrived. Takes no lock and waits for nothing."""
         if self.waiting is None and not self.alone:
-            self.waiting = time.monotonic()
-            self.thread.due.append(self)  # twice, by two threads at once, does no harm
-            if threading.get_ident() not in _postponing:
-                self.thread.worker_wakeup.wake()
+            try:
+                self.waiting = time.monotonic()
+                self.thread.due.append(self)  # twice, by two threads at once, does no harm
+                if threading.get_ident() not in _postponing:
+                    self.thread.worker_wakeup.wake()
+            except BaseException:  # Ctrl-C: nobody may believe that it is in the queue
+                self.waiting = None
+                raise
 
 
-def share(listener: Listens) -> Place:
-    """Have a session delivered by the shared thread, whenever its place is woken."""
+def share(listener: Listens, tell: Callable[[Place], object]) -> None:
+    """Have a session delivered by the shared thread, whenever its place is woken.
+
+    Args:
+        tell: Called with the place, and says who wakes it.
+    """
     global _shared  # noqa: PLW0603  # one per process is the point
-    with _lock:
-        if _shared is None:
-            _shared = _SharedListener()
-        place = Place(listener, _shared)
-        place.thread.guests.add(place)
+    place: Optional[Place] = None
     try:
+        with _lock:
+            if _shared is None:
+                _shared = _SharedListener()
+            place = Place(listener, _shared)
+            _shared.guests.add(place)
         place.thread.start()
+        tell(place)
     except BaseException:  # no thread for it, or Ctrl-C
-        place.thread.leave(place)
+        let_go(_lock)
+        if place is not None:
+            place.thread.leave(place)
         raise
-    return place
 
 
 def postpone(on: bool) -> None:
@@ -207,11 +222,11 @@ class _SharedListener:
             place.listener.start_alone()
         except SessionError as exc:
             if more:
-                logger.warning("slow handlers may hold up those of other sessions: %s", exc)
                 place.alone, place.stays = False, True
                 place.wake()  # for what has come meanwhile
+                _warn(exc)
                 return
-            place.listener.deliver_alone()
+            place.listener.abandon()
         self.leave(place)
 
     def _stand_by(self, me: int) -> bool:
@@ -225,17 +240,27 @@ class _SharedListener:
                 serving, late = self._serving, time.monotonic() - self._since
                 if self._worker is None or (serving is not None and self.due and late >= _STUCK):
                     self._worker, self._standby, self._serving = me, None, None
+                    self._watched = False  # by the next one to stand by
                     if serving is not None:
                         self._dismiss(serving)
                     break
-                self._watched = serving is not None or self._served != self._seen
-                self._seen = self._served
+                self._watched = False  # first: what is served from here on wakes this one
+                served = self._served
+                self._watched = self._serving is not None or served != self._seen
+                self._seen = served
                 seconds = _LOOK if self._watched else float("inf")
         try:
             self.start()  # another one to stand by
         except SessionError as exc:
-            logger.warning("a slow handler may hold up those of other sessions: %s", exc)
+            _warn(exc)
         return True
+
+
+def _warn(error: SessionError) -> None:
+    try:
+        logger.warning("slow handlers may hold up those of other sessions: %s", error)
+    except BaseException:  # noqa: BLE001  # of a program's log handlers: this thread is many sessions'
+        show_uncaught()
 
 
 _lock = new_lock()  # guards who has which part, who is served, and which it is; no more is done

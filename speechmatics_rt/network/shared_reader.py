@@ -283,9 +283,9 @@ class _SharedReader:
     def _wait(self, ready: list[Seat]) -> list[Seat]:
         """Sleep until something is to be read, unless something is at hand; return whose turn it is."""
         turns = dict.fromkeys(ready)
-        deliver_now()
         self.awake = False  # first: who hands something in from here on finds that out, and writes it himself
         self._write()
+        deliver_now()
         found = self._poll.poll(0 if ready else None)
         self.awake = True
         for descriptor, _ in found:
@@ -299,7 +299,7 @@ class _SharedReader:
 
     def _write(self) -> None:
         """Write for who has handed something in."""
-        while self.outgoing:
+        for _ in range(len(self.outgoing)):  # no more: others are to be read, too
             seat = self.outgoing.popleft()
             if self._seats.get(seat.descriptor) is seat:  # else its connection is over
                 seat.write()

@@ -41,7 +41,8 @@ class Listener:
     def start(self) -> None:
         """Deliver on a thread of our own, or on the one that many sessions share."""
         if has_shared_reader():
-            self._session.connection.wake_on_arrival(share(self))
+            self._session.delivering = None  # nobody, while it is nobody's turn
+            share(self, self._session.connection.wake_on_arrival)
         else:
             self.start_alone()
 
@@ -49,6 +50,10 @@ class Listener:
         """Deliver what is left on a thread of its own."""
         name = f"speechmatics-rt-listener-{self._session.log.request_id}"
         begin(threading.Thread(target=self, name=name, daemon=True))
+
+    def abandon(self) -> None:
+        """Close the session without waiting."""
+        self._session.connection.abandon()
 
     def deliver(self) -> bool:
         """Deliver what has arrived, without waiting; False once it is over, and is to be closed."""

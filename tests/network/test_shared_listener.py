@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import weakref
+from collections.abc import Iterator
 from typing import Any, Callable
 
 import pytest
@@ -168,6 +169,44 @@ def test_a_handler_may_wait_for_the_end_of_another_session(serve, client_of) -> 
     first.send_audio(SECOND * 3)
     first.stop_session()
     assert texts == [first.transcript.text]
+
+
+def test_handlers_may_wait_for_each_others_sessions_in_a_row(serve, client_of) -> None:
+    server = serve()
+    clients = [client_of(server) for _ in range(4)]
+    texts: list[str] = []
+
+    def wait_for(other: Client) -> Callable[[Any], None]:
+        def wait(message: Any) -> None:
+            other.stop_session()
+            texts.append(other.transcript.text)
+
+        return wait
+
+    for client, other in zip(clients, clients[1:]):
+        client.once("AddTranscript", wait_for(other))
+    for client in clients:
+        started(client)
+    for client in reversed(clients):  # who is waited for has sent all by then
+        client.send_audio(SECOND * 3)
+    clients[0].stop_session()
+    assert texts == [clients[0].transcript.text] * 3
+
+
+def test_before_its_first_turn_a_session_does_not_take_who_started_it_for_a_handler(
+    patient, serve, client_of
+) -> None:
+    server = serve()
+    stuck, late = client_of(server), client_of(server, start_timeout=1)
+    holding = Stuck()
+    stuck.once("AddTranscript", lambda message: holding())
+    started(stuck).send_audio(SECOND * 3)
+    assert holding.entered.wait(10)
+    started(late).send_audio(SECOND * 3)  # its handlers have not run yet, and nobody stands by in time
+    threading.Timer(0.3, holding.may_go.set).start()
+    late.stop_session()
+    assert late.transcript.text
+    stuck.stop_session()
 
 
 def test_a_handler_may_run_a_whole_session_of_another_client(serve, client_of) -> None:
@@ -331,69 +370,180 @@ class Listener:
         self.over = threading.Event()
 
     def deliver_alone(self) -> None:
-        self.alone.append("here")
-        self.over.set()
+        self._go_on("here")
 
     def start_alone(self) -> None:
-        self.alone.append("elsewhere")
+        self._go_on("elsewhere")
+
+    def abandon(self) -> None:
+        self._go_on("nowhere")
+
+    def _go_on(self, where: str) -> None:
+        self.alone.append(where)
         self.over.set()
 
 
-def test_a_place_that_is_woken_a_thousand_times_while_it_waits_is_served_once() -> None:
-    entered, go_on, done = threading.Event(), threading.Event(), threading.Event()
-    served = 0
+class Unlucky(Listener):
+    """One for whom there is no thread."""
 
-    def wait() -> bool:
-        entered.set()
-        return go_on.wait(30)
-
-    def count() -> bool:
-        nonlocal served
-        served += 1
-        done.set()
-        return True
-
-    first, second = Listener(wait), Listener(count)
-    places = [share(first), share(second)]
-    shared = places[0].thread
-    try:
-        places[0].wake()
-        assert entered.wait(10)
-        shared.start = lambda: None  # type: ignore[method-assign]  # nobody stands by from here on
-        for _ in range(1000):
-            places[1].wake()
-        assert list(shared.due) in ([places[1]], [])  # not yet served, or by who stood by
-        go_on.set()
-        assert done.wait(10)
-        assert served == 1
-    finally:
-        for place in places:
-            shared.leave(place)
+    def start_alone(self) -> None:
+        raise SessionError("no thread")
 
 
-def test_a_thread_that_wakes_later_leaves_the_shared_one_asleep_until_it_says_so(patient) -> None:
-    woken: list[Place] = []
+@pytest.fixture
+def place_of() -> Iterator[Callable[[Listener], Place]]:
+    places: list[Place] = []
+
+    def share_it(listener: Listener) -> Place:
+        share(listener, places.append)
+        return places[-1]
+
+    yield share_it
+    for place in places:
+        place.thread.leave(place)
+
+
+class Stuck:
+    """What does not return until it may."""
+
+    def __init__(self) -> None:
+        self.entered, self.may_go = threading.Event(), threading.Event()
+
+    def __call__(self) -> bool:
+        self.entered.set()
+        return self.may_go.wait(30)
+
+
+def test_a_place_that_is_woken_a_thousand_times_while_it_waits_is_served_once(patient, place_of) -> None:
+    stuck, served, done = Stuck(), [], threading.Event()
+    first = place_of(Listener(stuck))
+    second = place_of(Listener(lambda: bool(served.append(1) or done.set() or True)))
+    first.wake()
+    assert stuck.entered.wait(10)
+    for _ in range(1000):
+        second.wake()
+    assert list(second.thread.due) == [second]
+    stuck.may_go.set()
+    assert done.wait(10)
+    assert served == [1]
+
+
+def test_a_thread_that_wakes_later_leaves_the_shared_one_asleep_until_it_says_so(patient, place_of) -> None:
     served = threading.Event()
-    listener = Listener(lambda: bool(served.set() or True))
-    place = share(listener)
+    place = place_of(Listener(lambda: bool(served.set() or True)))
     try:
         shared_listener.postpone(True)
         place.wake()
-        woken.append(place)
         assert list(place.thread.due) == [place]
         assert not served.wait(0.05)
         shared_listener.deliver_now()
         assert served.wait(10)
     finally:
         shared_listener.postpone(False)
-        place.thread.leave(place)
 
 
-def test_a_listener_at_its_end_goes_on_elsewhere_and_leaves(patient) -> None:
+def test_a_listener_at_its_end_goes_on_elsewhere_and_leaves(patient, place_of) -> None:
     listener = Listener(lambda: False)
-    place = share(listener)
+    place = place_of(listener)
     place.wake()
     assert listener.over.wait(10)
     assert listener.alone == ["elsewhere"]
     place.wake()
     assert not place.thread.due
+
+
+def test_one_at_its_end_for_which_there_is_no_thread_is_not_waited_for(patient, place_of) -> None:
+    listener = Unlucky(lambda: False)
+    place_of(listener).wake()
+    assert listener.over.wait(10)
+    assert listener.alone == ["nowhere"]
+
+
+def test_each_handler_that_is_stuck_is_left_to_itself_however_many_are(place_of) -> None:
+    stuck = [Stuck() for _ in range(4)]
+    listeners = [Listener(one) for one in stuck]
+    served = threading.Event()
+    for one, listener in zip(stuck, listeners):
+        place_of(listener).wake()
+        assert one.entered.wait(10)
+    place_of(Listener(lambda: bool(served.set() or True))).wake()
+    assert served.wait(10)
+    for one in stuck:
+        one.may_go.set()
+    for listener in listeners:
+        assert listener.over.wait(10)
+    assert [listener.alone for listener in listeners] == [["here"]] * 4
+
+
+def test_who_stands_by_misses_nobody_that_is_served_while_it_decides_to_sleep(monkeypatch, place_of) -> None:
+    """At the worst moment: between its look at what is served and the note that it looks no more."""
+    stuck, served = Stuck(), threading.Event()
+    first = place_of(Listener(stuck))
+    second = place_of(Listener(lambda: bool(served.set() or True)))
+    thread = first.thread
+    struck: list[int] = []
+
+    class Watched(type(thread)):  # type: ignore[misc]
+        @property
+        def _served(self) -> int:
+            if threading.get_ident() == self._standby and not struck:
+                count = self.__dict__["_served"]
+                struck.append(count)
+                first.wake()
+                assert stuck.entered.wait(10)
+                return count  # type: ignore[no-any-return]  # as it was before
+            return self.__dict__["_served"]  # type: ignore[no-any-return]
+
+        @_served.setter
+        def _served(self, count: int) -> None:
+            self.__dict__["_served"] = count
+
+    thread.__class__ = Watched
+    thread._standby_wakeup.wake()
+    assert stuck.entered.wait(10)
+    second.wake()
+    assert served.wait(10)
+    stuck.may_go.set()
+
+
+def test_a_wake_that_is_interrupted_leaves_no_place_that_seems_to_be_in_the_queue(
+    monkeypatch, patient, place_of
+) -> None:
+    served = threading.Event()
+    place = place_of(Listener(lambda: bool(served.set() or True)))
+
+    class Interrupted:
+        def append(self, place: Place) -> None:
+            raise KeyboardInterrupt
+
+        def __len__(self) -> int:
+            return 0
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(place.thread, "due", Interrupted())
+        place.wake()
+    place.wake()
+    assert served.wait(10)
+
+
+def test_log_handlers_that_fail_leave_no_session_without_who_delivers(monkeypatch, place_of) -> None:
+    class Broken(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise SystemExit("the disk is full")
+
+    shown: list[Any] = []
+    monkeypatch.setattr(threading, "excepthook", shown.append)
+    monkeypatch.setattr(shared_listener, "_SLOW", -1.0)  # all are
+    monkeypatch.setattr(shared_listener.logger, "propagate", False)
+    broken = Broken()
+    shared_listener.logger.addHandler(broken)
+    try:
+        served: list[threading.Event] = [threading.Event(), threading.Event()]
+        pending = iter(served)
+        place = place_of(Unlucky(lambda: bool(next(pending).set() or True)))
+        for event in served:
+            place.wake()
+            assert event.wait(10)
+    finally:
+        shared_listener.logger.removeHandler(broken)
+    assert [hook.exc_type for hook in shown] == [SystemExit]
