@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import sys
+import threading
 from collections.abc import MutableMapping
 from typing import Any, Optional
 
-__all__ = ["OF_A_HANDLER", "SessionLog", "wire"]
+__all__ = ["OF_A_HANDLER", "SessionLog", "show_uncaught", "wire"]
 
 OF_A_HANDLER = {"of_a_handler": True}  # the ``extra`` of a record that nobody may miss
 
@@ -70,3 +72,8 @@ class SessionLog(logging.LoggerAdapter):  # type: ignore[type-arg]  # generic at
         }
         # It becomes a part of the format, where what a server calls its session must not ask for arguments.
         return f"{msg} [{ids.replace('%', '_')}]", kwargs
+
+
+def show_uncaught() -> None:
+    """Show the exception that is being handled as that of any thread which it ends; this one goes on."""
+    threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))

@@ -2,7 +2,8 @@
 
 ``dialer`` makes the connection (proxy, TLS), ``reach`` its first part (DNS, TCP), ``upgrade`` judges the
 answer, ``duplex`` lets two threads use one TLS socket, ``trust`` heeds the variables for certificates.
-``connection`` owns a session on it: the ``reader`` takes in, the ``writer`` sends and keeps the time.
+``connection`` owns a session on it: the ``reader`` takes in, the ``writer`` sends and keeps the time. Where
+there are many, the ``shared_reader`` does it for all, and the ``shared_listener`` runs their handlers.
 ``wakeup`` has the ways to wait.
 """
 
@@ -14,12 +15,15 @@ from .duplex import shared_context
 from .link import Arrived, Link, Messages
 from .opening import Opening
 from .reach import connect_to
-from .wakeup import Latch, WaitList, WakeUp
+from .shared_listener import share
+from .shared_reader import has_shared_reader
+from .wakeup import Latch, WaitList, Wakes, WakeUp
 
 __all__ = [
     "Arrived",
     "Connection",
     "WakeUp",
+    "Wakes",
     "Latch",
     "Link",
     "Messages",
@@ -29,5 +33,7 @@ __all__ = [
     "check_patches",
     "connect_to",
     "dial",
+    "has_shared_reader",
+    "share",
     "shared_context",
 ]

@@ -25,7 +25,7 @@ from .lead import Lead, thread_of
 from .link import Link, Messages
 from .monitor import Monitor
 from .reader import Reader
-from .wakeup import WaitList, WakeUp
+from .wakeup import WaitList, Wakes
 from .writer import Writer
 
 __all__ = ["Connection"]
@@ -61,7 +61,7 @@ class Connection(Link):
         self._reading = Reader(
             sock, self._monitor, self._writing, self._log, max_size=config.max_size, wants=wants
         )
-        self._lead = Lead(self._monitor, self._reading, self._log, end=self._end_reading)
+        self._lead = Lead(self._monitor, self._reading, self._writing, self._log, end=self._end_reading)
         self._listener: Optional[Callable[[], None]] = None
         # Started by start(), when whoever opened this has it in a place where it can be closed.
         self._writer = thread_of(f"speechmatics-rt-writer-{log.request_id}", self._write)
@@ -145,7 +145,7 @@ class Connection(Link):
 
     def listen(self, listener: Callable[[], None]) -> bool:
         self._listener = listener
-        return True
+        return not self._lead.is_shared
 
     def start(self, message: Mapping[str, Any], deadline: float = float("inf")) -> bool:
         self.check()
@@ -299,7 +299,7 @@ class Connection(Link):
             self.fail(self._monitor.annotate(error), cause)
             raise
 
-    def wake_on_arrival(self, wakeup: WakeUp) -> None:
+    def wake_on_arrival(self, wakeup: Wakes) -> None:
         self._monitor.wake_on_arrival(wakeup)
 
     def left_over(self) -> Messages:

@@ -14,8 +14,9 @@ from ..deadline import begin
 from ..log import SessionLog
 from .monitor import Monitor
 from .reader import Reader, Turn
-from .shared import Seat, has_shared_reader, own_reader_begins, own_reader_ends
+from .shared_reader import Seat, has_shared_reader, own_reader_begins, own_reader_ends
 from .wakeup import WaitList
+from .writer import Writer
 
 __all__ = ["Lead", "thread_of"]
 
@@ -45,14 +46,22 @@ class Lead:
     """
 
     def __init__(
-        self, monitor: Monitor, reading: Reader, log: SessionLog, *, end: Callable[[], None]
+        self,
+        monitor: Monitor,
+        reading: Reader,
+        writing: Writer,
+        log: SessionLog,
+        *,
+        end: Callable[[], None],
     ) -> None:
         self._monitor = monitor
         self._reading = reading
+        self._writing = writing
         self._log = log
         self._end = end
         self.thread: Optional[int] = None
         self.reader: Union[threading.Thread, Seat, None] = None
+        self._descriptor = reading.descriptor if has_shared_reader() else None
         self._delivering: Optional[float] = None  # since when it is with its handlers; None: it reads
         self._behind: Optional[float] = None  # since when it found something to read whenever it came
         self._wanted = False  # somebody waits for what only reading brings; set without the lock
@@ -60,19 +69,22 @@ class Lead:
         self._batches = self._seen = 0  # delivered; until the last look
 
     def start(self, listener: Optional[Callable[[], None]]) -> None:
-        """Start the thread that reads; once the session has started it calls ``listener``, if any."""
-        name = f"speechmatics-rt-listener-{self._log.request_id}"
-        descriptor = self._reading.descriptor if has_shared_reader() else None
-        if descriptor is not None:
-            self.reader = Seat(self, descriptor, f"speechmatics-rt-reader-{self._log.request_id}")
+        """Start who reads; once the session has started, a thread of our own calls ``listener``, if any."""
+        if self._descriptor is not None:
+            self.reader = Seat(self, self._descriptor, f"speechmatics-rt-reader-{self._log.request_id}")
             self.reader.start()
-            if listener is not None:
-                begin(thread_of(name, self._deliver, listener))
+            self._writing.elsewhere = self.reader.write_soon
         elif listener is not None:
+            name = f"speechmatics-rt-listener-{self._log.request_id}"
             begin(thread_of(name, self._read_and_deliver, listener))
         else:
             self.reader = self._reader_of(self._read)
             begin(self.reader)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether the shared reader reads, and nobody who delivers."""
+        return self._descriptor is not None
 
     @property
     def is_mine(self) -> bool:
@@ -132,19 +144,6 @@ class Lead:
                 listener()
         finally:
             own_reader_ends()
-
-    def _deliver(self, listener: Callable[[], None]) -> None:
-        """Deliver what the shared reader takes in."""
-        monitor = self._monitor
-        while True:
-            with monitor.lock:
-                if monitor.protocol.started:
-                    break
-                if monitor.protocol.outcome is not None or monitor.over:
-                    return
-                ticket = monitor.news.ticket()
-            WaitList.wait(ticket)
-        listener()
 
     # -- by others -----------------------------------------------------------------------------------
 
@@ -221,13 +220,18 @@ class Lead:
             finally:
                 own_reader_ends()
 
-    # -- by the shared reader; see shared.Read ---------------------------------------------------------
+    # -- by the shared reader; see shared_reader.Read --------------------------------------------------
 
     def read_begins(self) -> bool:
         return self._monitor.enter("reader")
 
     def read_turn(self) -> Turn:
         return self._reading.turn()
+
+    def write_turn(self) -> None:
+        with self._monitor.lock:
+            self._writing.pump()
+            self._monitor.notify()
 
     def read_pauses(self, seat: Seat) -> bool:
         with self._monitor.lock:

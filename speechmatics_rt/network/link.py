@@ -9,7 +9,7 @@ from typing import Any, Callable, NamedTuple, Optional, Protocol, Union
 from ..exceptions import SpeechmaticsError
 from ..protocol import Glance, Incoming, Payload, glance, seen_in
 from ..stats import SessionStats
-from .wakeup import WakeUp
+from .wakeup import Wakes
 
 __all__ = ["Arrived", "Link", "Messages"]
 
@@ -182,10 +182,11 @@ class Link(Protocol):
         that came before it was taken.
         """
 
-    def wake_on_arrival(self, wakeup: WakeUp) -> None:
+    def wake_on_arrival(self, wakeup: Wakes) -> None:
         """From now on wake ``wakeup`` when there is something to receive, and once at once.
 
-        For a receiver that sleeps elsewhere, in an event loop, and receives with a deadline that has passed.
+        For a receiver that sleeps elsewhere, in an event loop or on a thread that many share, and receives
+        with a deadline that has passed.
         """
 
     def left_over(self) -> Messages:

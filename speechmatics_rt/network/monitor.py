@@ -9,7 +9,7 @@ from ..exceptions import SpeechmaticsError
 from ..locks import new_lock
 from ..log import SessionLog
 from ..protocol import ClientProtocol
-from .wakeup import WaitList, WakeUp
+from .wakeup import WaitList, Wakes, WakeUp
 
 __all__ = ["Monitor"]
 
@@ -39,11 +39,11 @@ class Monitor:
         self.abandoned = False
         self.inside: set[str] = set()
         self.over = False
-        self._elsewhere: Optional[WakeUp] = None  # of a receiver that sleeps in an event loop
+        self._elsewhere: Optional[Wakes] = None  # of a receiver that sleeps elsewhere
         self._phase = protocol.state.phase  # as the writer last learned it
         self._log = log
 
-    def wake_on_arrival(self, wakeup: WakeUp) -> None:
+    def wake_on_arrival(self, wakeup: Wakes) -> None:
         """Wake also who sleeps elsewhere when there is something to receive, and once at once."""
         self._elsewhere = wakeup
         wakeup.wake()

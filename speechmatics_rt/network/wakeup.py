@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any, Optional
+from typing import Any, Optional, Protocol
 
 from ..locks import Latch, wait_on
 
-__all__ = ["WakeUp", "Latch", "WaitList"]
+__all__ = ["WakeUp", "Latch", "WaitList", "Wakes"]
+
+
+class Wakes(Protocol):
+    """Who is told that something has happened."""
+
+    def wake(self) -> None:
+        """Take no lock, and wait for nothing."""
 
 
 class WakeUp:

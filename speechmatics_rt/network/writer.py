@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Callable
+from typing import Callable, Optional
 
 from ..exceptions import ConnectionError
 from ..log import SessionLog
@@ -26,6 +26,7 @@ class Writer:
 
     Attributes:
         blocked: The socket takes no more; the thread waits for it, nobody else tries.
+        elsewhere: Asked to have it written by a thread that is awake anyway, and serves many; False if not.
     """
 
     def __init__(self, sock: DuplexSocket, monitor: Monitor, log: SessionLog) -> None:
@@ -35,15 +36,17 @@ class Writer:
         self.blocked = False
         self._progress = False  # bytes have left since the thread last looked
         self._put_at = 0.0
+        self.elsewhere: Optional[Callable[[], bool]] = None
 
     def write_soon(self, now: float) -> None:
         """Write at once, on this thread; but a burst is left to the writer's, which joins it."""
-        # So a live session wakes no thread for a chunk, and an upload costs one write for many.
+        # So a live session wakes no thread for a chunk, and an upload costs one write for many. And of two
+        # threads that make one call after the other on many sockets, each waits for the other every time.
         burst = now - self._put_at < _BURST
         self._put_at = now
         if burst:
             self._monitor.writer.wake()
-        else:
+        elif self.elsewhere is None or not self.elsewhere():
             self.pump()
 
     def pump(self) -> None:

@@ -19,7 +19,7 @@ from ..config import AudioFormat, ResumePolicy
 from ..exceptions import ConnectionError, SessionError, SpeechmaticsError, TimeoutError
 from ..locks import is_mine, new_lock
 from ..log import SessionLog
-from ..network import Connection, Link, Messages, WaitList, WakeUp
+from ..network import Connection, Link, Messages, WaitList, Wakes, WakeUp
 from ..protocol import Incoming, Payload, codec
 from ..stats import SessionStats
 from .attempt import Attempt
@@ -66,7 +66,7 @@ class ResumingConnection(Link):
         self._state = ResumeState(start, audio_format, policy)
         self._room, self._news = WaitList(), WaitList()
         self._wakeup = WakeUp()  # of the attempt that waits for its time
-        self._receiver_wakeup: Optional[WakeUp] = None
+        self._receiver_wakeup: Optional[Wakes] = None
 
     # -- for everybody -------------------------------------------------------------------------------
 
@@ -316,7 +316,7 @@ class ResumingConnection(Link):
             ahead, self._state.ahead = self._state.ahead, []
         return Messages([*map(Incoming.of, ahead), *self._connection.left_over().waiting], self._decode)
 
-    def wake_on_arrival(self, wakeup: WakeUp) -> None:
+    def wake_on_arrival(self, wakeup: Wakes) -> None:
         with self._lock:
             self._receiver_wakeup = wakeup
             self._connection.wake_on_arrival(wakeup)

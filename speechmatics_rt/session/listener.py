@@ -5,19 +5,19 @@ from __future__ import annotations
 import contextvars
 import threading
 import weakref
-from typing import Optional
 
 from ..deadline import begin
 from ..events import EventEmitter
 from ..exceptions import SessionError, SpeechmaticsError
-from ..network import Latch, Messages
+from ..log import show_uncaught
+from ..network import Latch, Messages, has_shared_reader, share
 from .session import Session
 
 __all__ = ["Listener"]
 
 
 class Listener:
-    """What the thread does that delivers between ``start_session()`` and ``stop_session()``; call it there.
+    """Who delivers between ``start_session()`` and ``stop_session()``; called, on the thread that calls.
 
     It holds the client weakly between messages, so that a dropped client is collected. Handlers see the
     context of who makes it.
@@ -30,37 +30,90 @@ class Listener:
         self._session = session
         self._client = weakref.ref(client)
         self._context = contextvars.copy_context()
+        self._over = self._ended = False
         self.begun = Latch()
 
     def __call__(self) -> None:
         self._context.run(self._run)
 
+    deliver_alone = __call__
+
     def start(self) -> None:
-        """Call it on a thread of its own."""
+        """Deliver on a thread of our own, or on the one that many sessions share."""
+        if has_shared_reader():
+            self._session.delivering = None  # nobody, while it is nobody's turn
+            share(self, self._session.connection.wake_on_arrival)
+        else:
+            self.start_alone()
+
+    def start_alone(self) -> None:
+        """Deliver what is left on a thread of its own."""
         name = f"speechmatics-rt-listener-{self._session.log.request_id}"
         begin(threading.Thread(target=self, name=name, daemon=True))
 
-    def _run(self) -> None:
-        session, connection = self._session, self._session.connection
+    def abandon(self) -> None:
+        """Close the session without waiting."""
+        self._session.connection.abandon()
+
+    def deliver(self) -> bool:
+        """Deliver what has arrived, without waiting; False once it is over, and is to be closed."""
+        session = self._session
         session.delivering = threading.get_ident()
-        failure: Optional[SpeechmaticsError] = None
         try:
-            arrived = connection.receive()
-            while arrived and self._deliver(arrived):
-                arrived = connection.receive()
+            return self._context.run(self._take_all)
+        except BaseException:  # noqa: BLE001  # SystemExit in a handler: of this session alone
+            show_uncaught()
+            return False
+        finally:
+            # Another session's handler that waits for this one, on the same thread, is not in its way.
+            session.delivering = None
+
+    def _run(self) -> None:
+        session = self._session
+        session.delivering = threading.get_ident()
+        try:
+            while not self._over:
+                self._take()
+        finally:
+            self._end()
+            session.connection.close()
+
+    def _take_all(self) -> bool:
+        try:
+            while self._take(0.0):
+                pass
+        finally:
+            if self._over:
+                self._end()  # here, so that all handlers of a session run on one thread if that can be
+        return not self._over
+
+    def _end(self) -> None:
+        if not self._ended:
+            self._ended = True
+            # Who starts the session tells of a start that failed: it may be tried once more.
+            self._session.end(telling=self._session.connection.session_id is not None)
+            self.begun.set()
+
+    def _take(self, deadline: float = float("inf")) -> bool:
+        """Deliver what arrives next; False if nothing has by then, or will."""
+        session, connection = self._session, self._session.connection
+        try:
+            arrived = connection.receive(deadline)
+            if arrived is None:
+                return False
+            self._over = not (arrived and self._deliver(arrived))
         except SpeechmaticsError as exc:
-            failure = exc
+            self._over = True
+            session.note(exc)
             if not isinstance(exc, SessionError):
                 session.log.error("the session failed: %s", exc.text)  # noqa: TRY400  # stop_session() raises it
         except BaseException as exc:  # SystemExit in a handler
+            self._over = True
             failure = SessionError(f"a handler ended the delivery: {exc!r}")
+            session.note(failure)
             connection.fail(failure, exc)
             raise
-        finally:
-            # Who starts the session tells of a start that failed: it may be tried once more.
-            session.end(failure, telling=connection.session_id is not None)
-            self.begun.set()
-            connection.close()
+        return not self._over
 
     def _deliver(self, arrived: Messages) -> bool:
         session, emitter = self._session, self._client()

@@ -21,7 +21,7 @@ class Wakes:
 def lead() -> tuple[Lead, Wakes]:
     monitor = Monitor(ClientProtocol(ConnectionConfig(), block=65536, now=0.0), None)  # type: ignore[arg-type]
     monitor.writer = wakes = Wakes()  # type: ignore[assignment]
-    subject = Lead(monitor, None, None, end=lambda: None)  # type: ignore[arg-type]
+    subject = Lead(monitor, None, None, None, end=lambda: None)  # type: ignore[arg-type]
     subject.thread = threading.get_ident()
     return subject, wakes
 

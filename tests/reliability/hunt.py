@@ -42,7 +42,7 @@ from speechmatics_rt import (
     locks,
 )
 from speechmatics_rt.local import Fault, LocalServer
-from speechmatics_rt.network import lead, shared
+from speechmatics_rt.network import lead, shared_listener, shared_reader
 from speechmatics_rt.network.reader import Reader
 from speechmatics_rt.protocol import client as protocol
 
@@ -76,6 +76,12 @@ FAULTS: dict[str, list[Fault]] = {
     "HTTP 503, once": [Fault.refuse(503, sessions=range(0, 100_000, 2))],
 }
 
+KNOBS = (  # that a schedule turns
+    *((lead, name) for name in ("_LONG", "_LOOK", "_BEHIND", "_FLOODED")),
+    *((shared_listener, name) for name in ("_STUCK", "_LOOK", "_SLOW")),
+    (protocol, "INBOX_BYTES"),
+    (shared_reader, "OWN"),
+)
 EVENTS = ("RecognitionStarted", "AddTranscript", "AudioAdded", "EndOfTranscript", "SessionEnded", "Error")
 CALLS: dict[str, Callable[[Any], object]] = {
     "send": lambda client: client.send_audio(CHUNK),
@@ -232,7 +238,7 @@ class Hunt:
         self._present: Optional[Schedule] = None
         self._died: list[str] = []
         self._servers: dict[tuple[str, bool], LocalServer] = {}
-        self._usual = (lead._LONG, lead._LOOK, lead._BEHIND, lead._FLOODED, protocol.INBOX_BYTES, shared.OWN)
+        self._usual = {(room, name): getattr(room, name) for room, name in KNOBS}
         self._take_in = Reader._take_in
         self._due = threading.Condition()
         self._until = float("inf")
@@ -309,8 +315,9 @@ class Hunt:
             time.sleep(0.001)  # nothing rings when a daemon thread ends
         if not left:
             left += [f"a lock is held: {lock!r}" for lock in _locks() if not _is_free(lock)]
-            if shared._own or shared._shared is not None:
-                left.append(f"counted: {shared._own} readers, {shared._shared}")
+            counted = (shared_reader._own, shared_reader._shared, shared_listener._shared)
+            if any(counted):
+                left.append(f"counted: {counted}")
         return [f"left: {left}"] if left else []
 
 
@@ -348,9 +355,10 @@ class _Conditions:
         schedule = self._schedule
         if schedule.hasty:
             lead._LONG, lead._LOOK, lead._BEHIND, lead._FLOODED = 0.002, 0.002, 0.004, 0.01
+            shared_listener._STUCK, shared_listener._LOOK, shared_listener._SLOW = 0.002, 0.002, 0.004
         if schedule.small:
             protocol.INBOX_BYTES = 2_000
-        shared.OWN = schedule.own
+        shared_reader.OWN = schedule.own
         if schedule.garbage == "always":
             gc.set_threshold(20, 2, 2)
         elif schedule.garbage == "by the reader":
@@ -367,9 +375,8 @@ class _Conditions:
         sys.setswitchinterval(0.005)
         gc.set_threshold(700, 10, 10)
         Reader._take_in = self._hunt._take_in  # type: ignore[method-assign]
-        (lead._LONG, lead._LOOK, lead._BEHIND, lead._FLOODED, protocol.INBOX_BYTES, shared.OWN) = (
-            self._hunt._usual
-        )
+        for (room, name), usual in self._hunt._usual.items():
+            setattr(room, name, usual)
 
 
 class Run:
@@ -420,7 +427,7 @@ class Run:
 
     def act(self, client: Any, name: str) -> None:
         calls = SEVERAL if isinstance(client, MultiChannelClient) else CALLS
-        if name == "start" and threading.current_thread() is not threading.main_thread():
+        if name == "start":
             self.starts += 1
             if self.starts > 20:  # else a handler of the end would begin for ever
                 return

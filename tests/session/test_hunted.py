@@ -21,7 +21,7 @@ from speechmatics_rt import (
     TimeoutError,
 )
 from speechmatics_rt.local import Fault
-from speechmatics_rt.network import shared
+from speechmatics_rt.network import shared_reader
 
 PCM = AudioFormat("pcm_s16le", 16000)
 SECOND = bytes(32000)
@@ -92,7 +92,7 @@ class Exits(logging.Handler):
 def test_a_log_handler_that_exits_on_the_thread_that_reads_ends_that_session_alone(
     own, serve, client_of, monkeypatch
 ) -> None:
-    monkeypatch.setattr(shared, "OWN", own)
+    monkeypatch.setattr(shared_reader, "OWN", own)
     calm = client_of(serve())
     calm.start_session(audio_format=PCM)
     client = client_of(serve(faults=[Fault.not_object()]))

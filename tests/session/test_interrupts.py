@@ -23,6 +23,7 @@ from speechmatics_rt import (
     SpeechmaticsError,
 )
 from speechmatics_rt.local import LocalServer
+from speechmatics_rt.network import shared_reader
 
 from ..conftest import threads
 from ..interrupts import Interrupt
@@ -123,6 +124,7 @@ CALLS: dict[str, tuple[type, Step, Step]] = {  # the client, what comes before, 
 # Those that close what they have opened; after the others a program calls close(), or its `with` does.
 ALONE = {call for call in CALLS if call not in ("send_audio", "send_message", "stop_session", "close")}
 ALONE.discard("send_audio on a channel")
+SHARED = ("start_session", "send_audio", "stop_session", "close", "with")
 RESUMABLE = ("start_session", "send_audio", "stop_session", "close", "transcribe")
 
 
@@ -204,6 +206,12 @@ def test_ctrl_c_at_any_line_leaves_nothing_and_the_next_session_works(server, ca
 def test_ctrl_c_at_any_line_of_a_session_that_resumes_leaves_nothing(server, call) -> None:
     lines = lines_of(server, call, resume=True)
     check_all(server, call, moments(lines, call, MOMENTS), resume=True)
+
+
+@pytest.mark.parametrize("call", SHARED)
+def test_ctrl_c_at_any_line_of_a_session_on_shared_threads_leaves_nothing(monkeypatch, server, call) -> None:
+    monkeypatch.setattr(shared_reader, "OWN", 0)
+    check_all(server, call, moments(lines_of(server, call), call, MOMENTS))
 
 
 @pytest.mark.reliability

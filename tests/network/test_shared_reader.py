@@ -15,7 +15,7 @@ import pytest
 
 from speechmatics_rt import AudioFormat, Client, ConnectionConfig, ConnectionError, SessionError
 from speechmatics_rt.local import Fault, LocalServer
-from speechmatics_rt.network import shared
+from speechmatics_rt.network import shared_reader
 
 from ..conftest import threads
 
@@ -28,7 +28,7 @@ SHARED = "speechmatics-rt-reader-shared"
 
 @pytest.fixture
 def all_shared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared, "OWN", 0)
+    monkeypatch.setattr(shared_reader, "OWN", 0)
 
 
 def readers() -> list[str]:
@@ -42,8 +42,8 @@ def started(client: Client) -> Client:
 
 def test_the_first_connections_have_a_thread_each_and_all_others_share_one(serve, client_of) -> None:
     server = serve()
-    clients = [started(client_of(server)) for _ in range(shared.OWN + 5)]
-    assert shared._own == shared.OWN
+    clients = [started(client_of(server)) for _ in range(shared_reader.OWN + 5)]
+    assert shared_reader._own == shared_reader.OWN
     assert readers().count(SHARED) == 1
     for client in clients:
         client.stop_session()
@@ -98,7 +98,7 @@ def test_where_no_thread_can_begin_nothing_waits_for_one_and_the_next_session_ha
     with monkeypatch.context() as patch, pytest.raises(SessionError, match="can't start new thread"):
         patch.setattr(threading.Thread, "start", refused)
         started(client)
-    assert shared._shared is None
+    assert shared_reader._shared is None
     began = time.monotonic()
     started(client).stop_session()
     assert time.monotonic() - began < 5
@@ -116,7 +116,7 @@ def test_what_ends_the_shared_thread_ends_its_sessions_and_the_next_has_another(
     shown: list[Any] = []
     with monkeypatch.context() as patch:
         patch.setattr(threading, "excepthook", shown.append)
-        patch.setattr(shared._SharedReader, "_turn", broken)
+        patch.setattr(shared_reader._SharedReader, "_turn", broken)
         client.send_audio(SECOND)
         with pytest.raises(ConnectionError) as caught:
             client.stop_session()
@@ -256,7 +256,7 @@ def test_without_epoll_as_under_gevent_each_connection_has_its_thread(
 ) -> None:
     monkeypatch.delattr(select, "epoll")
     client = started(client_of(serve()))
-    assert shared._own == 1
+    assert shared_reader._own == 1
     assert SHARED not in readers()
     client.stop_session()
 

@@ -1,9 +1,12 @@
-"""One thread that reads many connections, where a thread for each would be too many.
+"""One thread that reads and writes many connections, where a thread for each would be too many.
 
 A thread that waits for bytes costs nothing, but once it has some it wants the interpreter lock, and every
 thread that wants it wakes 200 times a second to ask again. Some hundred readers that are behind for a moment
 cost more than their work, and never catch up. So the first :data:`OWN` connections of a process are read by
 a thread each, and those after them by one thread that sleeps on all their sockets.
+
+And of two threads that make one call after the other on many sockets, each waits for the other every time. So
+while this one is awake it also writes: who sends leaves it what he has, and wakes nobody.
 
 Which it is makes no difference to a session: the same :class:`~.reader.Reader` takes in what arrives, and
 what a connection sees of who reads it, a :class:`Seat`, looks like a thread. The shared one begins with the
@@ -14,7 +17,6 @@ from __future__ import annotations
 
 import os
 import select
-import sys
 import threading
 import time
 from collections import deque
@@ -22,7 +24,9 @@ from typing import Any, Optional, Protocol
 
 from ..deadline import begin
 from ..locks import Latch, new_lock
+from ..log import show_uncaught
 from .reader import Turn
+from .shared_listener import deliver_now, postpone
 
 __all__ = ["OWN", "Read", "Seat", "has_shared_reader", "own_reader_begins", "own_reader_ends"]
 
@@ -42,6 +46,9 @@ class Read(Protocol):
 
     def read_pauses(self, seat: Any) -> bool:
         """Have ``seat.release()`` called when there is room for more; False if there is room now."""
+
+    def write_turn(self) -> None:
+        """Write what is queued, without waiting; whatever it raises has ended the session."""
 
     def read_ends(self, cause: Optional[BaseException]) -> None:
         """Note that nothing reads it any more, which may close its descriptor.
@@ -133,13 +140,28 @@ class Seat:
             self._reader.recalled.append(self)
             self._reader.wake()
 
+    def write_soon(self) -> bool:
+        """Have what is queued written by the thread if that is awake, and so about to look; False if not."""
+        reader = self._reader
+        if reader is None or not reader.awake:
+            return False
+        reader.outgoing.append(self)
+        return reader.awake  # it may have gone to sleep in between; written twice it does no harm
+
+    def write(self) -> None:
+        """Write what is queued; on the reading thread."""
+        try:
+            self.read.write_turn()
+        except BaseException:  # noqa: BLE001  # that session has ended with it, and others are written on
+            show_uncaught()
+
     def leave(self, *, cause: Optional[BaseException] = None, began: bool = True) -> None:
         """Give the place up; on the reading thread."""
         try:
             if began:
                 self.read.read_ends(cause)
-        except BaseException:  # noqa: BLE001  # of a program's log handlers; shown as any thread's
-            threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
+        except BaseException:  # noqa: BLE001  # of a program's log handlers
+            show_uncaught()
         finally:
             del self.read  # which holds this, and would be garbage of the slow kind
             self._gone.set()
@@ -149,15 +171,18 @@ class _SharedReader:
     """The thread, and all that it reads.
 
     Only the thread itself seats and unseats. Others hand in ``arrivals`` and ``recalled`` and wake it, by
-    a byte in a pipe, since it sleeps on descriptors.
+    a byte in a pipe, since it sleeps on descriptors. What is in ``outgoing`` wakes nobody.
 
     Attributes:
+        awake: It is going to look at ``outgoing`` before it sleeps.
         over: The thread ends with the seat that it has just let go; who comes now gets another one.
     """
 
     def __init__(self) -> None:
         self.arrivals: deque[Seat] = deque()
         self.recalled: deque[Seat] = deque()
+        self.outgoing: deque[Seat] = deque()
+        self.awake = False
         self.ident: Optional[int] = None
         self.over = False
         self._thread: Optional[threading.Thread] = None
@@ -206,6 +231,7 @@ class _SharedReader:
         if failure is not None:
             self._refuse(failure)
             return
+        postpone(True)
         try:
             ready: list[Seat] = self._take_in()  # what came before the first wake-up
             while self._seats or not self._is_over():
@@ -213,6 +239,9 @@ class _SharedReader:
         except BaseException as exc:  # of a program's log handlers, or out of memory: nobody waits in vain
             self._give_up(exc)
             raise
+        finally:
+            postpone(False)
+            deliver_now()
 
     def _open(self) -> Optional[OSError]:
         """Get what it sleeps on, with the lock held; return why that can't be had, and then be no more."""
@@ -254,7 +283,12 @@ class _SharedReader:
     def _wait(self, ready: list[Seat]) -> list[Seat]:
         """Sleep until something is to be read, unless something is at hand; return whose turn it is."""
         turns = dict.fromkeys(ready)
-        for descriptor, _ in self._poll.poll(0 if ready else None):
+        self.awake = False  # first: who hands something in from here on finds that out, and writes it himself
+        self._write()
+        deliver_now()
+        found = self._poll.poll(0 if ready else None)
+        self.awake = True
+        for descriptor, _ in found:
             seat = self._seats.get(descriptor)
             if seat is not None:
                 turns[seat] = None
@@ -262,6 +296,13 @@ class _SharedReader:
             os.read(descriptor, 4096)  # before what was handed in is taken, so that no wake-up is lost
             turns.update(dict.fromkeys(self._take_in()))
         return list(turns)
+
+    def _write(self) -> None:
+        """Write for who has handed something in."""
+        for _ in range(len(self.outgoing)):  # no more: others are to be read, too
+            seat = self.outgoing.popleft()
+            if self._seats.get(seat.descriptor) is seat:  # else its connection is over
+                seat.write()
 
     def _take_in(self) -> list[Seat]:
         """Seat who has arrived or was recalled; each has a turn at once, since bytes may be there already."""
@@ -271,6 +312,7 @@ class _SharedReader:
                 seat.leave(began=False)
                 continue
             self._seats[seat.descriptor] = seat
+            seat.write()  # what was handed in before it had its seat
             if self._watch(seat, _kernel.EPOLLIN):
                 turns.append(seat)
         while self.recalled:
@@ -283,6 +325,7 @@ class _SharedReader:
 
     def _turn(self, seat: Seat) -> bool:
         """Let a connection read what is at hand; whether there may be more."""
+        self._write()
         turn = seat.read.read_turn()
         if turn is Turn.OVER:
             self._unseat(seat)
