@@ -176,8 +176,8 @@ class ResumingConnection(Link):
                 raise
             self._state.recovering = True  # the receiver is about to notice it, too
             return False
-        except KeyboardInterrupt as exc:  # was it sent? is it kept? The next session gets what is kept
-            connection.fail(ConnectionError("interrupted while sending", stage="streaming"), exc)
+        except KeyboardInterrupt:  # was it sent? is it kept? The next session gets what is kept
+            connection.fail(ConnectionError("interrupted while sending", stage="streaming"))
             raise
         return True
 
