@@ -166,7 +166,7 @@ def test_a_client_that_began_anew_in_an_except_is_collected_with_its_session_whe
 ) -> None:
     # What is kept of the refusal would lead to the error that was being handled, and that to its frames.
     server = serve(faults=[Fault.refuse(503, sessions=[0])])
-    policy = ResumePolicy(min_delay=0, max_delay=0) if mended else False
+    policy = ResumePolicy(min_delay=0, max_delay=0, busy_delay=0) if mended else False
 
     def begin(client: Client) -> None:
         try:
