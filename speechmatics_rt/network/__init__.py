@@ -9,7 +9,7 @@ answer, ``duplex`` lets two threads use one TLS socket, ``trust`` heeds the vari
 from __future__ import annotations
 
 from .connection import Connection
-from .dialer import certificate_refused, check_patches, dial
+from .dialer import Upgraded, certificate_refused, check_patches, connect_through, dial
 from .duplex import shared_context
 from .link import Arrived, Link, Messages
 from .opening import Opening
@@ -24,9 +24,11 @@ __all__ = [
     "Link",
     "Messages",
     "Opening",
+    "Upgraded",
     "WaitList",
     "certificate_refused",
     "check_patches",
+    "connect_through",
     "connect_to",
     "dial",
     "shared_context",

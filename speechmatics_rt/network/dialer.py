@@ -113,9 +113,7 @@ def dial(
         raise
 
 
-def connect_through(
-    proxy: str, host: str, port: int, deadline: float, opening: Optional[Opening] = None
-) -> socket.socket:
+def connect_through(proxy: str, host: str, port: int, deadline: float, opening: Opening) -> socket.socket:
     """Connect to a host by way of a proxy, for who speaks something else than WebSocket.
 
     Args:
@@ -129,11 +127,11 @@ def connect_through(
     """
     target = Target(False, host, port, "/", ())
     way = _proxy_for(target, proxy)
-    attempt = _Attempt(target, deadline, None, opening or Opening())
+    attempt = _Attempt(target, deadline, None, opening)
     try:
         return _reach(attempt, None) if way is None else _through(attempt, way)
     finally:
-        attempt.opening.let_go()
+        opening.let_go()
 
 
 def check_patches() -> None:

@@ -26,19 +26,22 @@ _WSA = 10_000  # from here on the numbers of Windows Sockets
 STAGGER = 0.25  # s until the next address is tried beside one that hasn't answered, as RFC 8305 recommends
 
 
-def connect_to(host: str, port: int, deadline: float) -> socket.socket:
+def connect_to(host: str, port: int, deadline: float, opening: Opening) -> socket.socket:
     """Connect to a host, for who need not know at which step it fails.
+
+    Args:
+        opening: Gives it up, as if the deadline had passed.
 
     Raises:
         OSError: It has no address, or none that answers; says why.
         socket.timeout: The deadline (of :func:`time.monotonic`) passed.
     """
-    lookup = Lookup(host, port)
+    lookup = Lookup(host, port, opening)
     try:
         lookup.first(deadline)
         return connect(lookup, deadline)
     finally:
-        lookup.opening.let_go()
+        opening.let_go()
 
 
 class Lookup:
