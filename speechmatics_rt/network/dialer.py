@@ -30,11 +30,11 @@ from ..config import (
 )
 from ..deadline import Call
 from ..exceptions import ConfigurationError, ConnectionError, ProtocolError, SpeechmaticsError, TimeoutError
-from ..messages import one_line
+from ..messages import Secrets, one_line
 from .duplex import DuplexSocket, connect_tls, shared_context
 from .opening import Opening
 from .reach import STAGGER, Lookup, connect
-from .upgrade import BorrowedSocket, UpgradeSocket, upgrade, websocket_client
+from .upgrade import BorrowedSocket, UpgradeSocket, secrets_in, upgrade, websocket_client
 
 __all__ = [
     "Upgraded",
@@ -58,6 +58,7 @@ class Upgraded(NamedTuple):
     sock: DuplexSocket
     headers: dict[str, str]  # of the answer; lower-case names
     elapsed: float  # seconds from DNS to 101
+    secrets: Secrets  # that were in the request
 
 
 def dial(
@@ -90,6 +91,7 @@ def dial(
     """
     target = parse(url)
     fields = [header_line(name, value) for name, value in headers.items()]
+    secrets = secrets_in(target, fields)
     library = websocket_client()
     proxy = _proxy_for(target, config.proxy)
     context = (config.ssl_context or shared_context()) if target.secure else None
@@ -103,9 +105,9 @@ def dial(
         else:
             opened = DuplexSocket(opened)
         with attempt.step("upgrade", f"upgrade the connection to {target.address} to a WebSocket"):
-            answer = upgrade(library, opened, target, fields, deadline)
+            answer = upgrade(library, opened, target, fields, secrets, deadline)
         attempt.opening.let_go()
-        return Upgraded(opened, answer, time.monotonic() - attempt.begun)
+        return Upgraded(opened, answer, time.monotonic() - attempt.begun, secrets)
     except BaseException:
         if opened is not None:
             opened.close()

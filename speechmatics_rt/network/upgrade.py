@@ -23,9 +23,10 @@ from ..exceptions import (
     SpeechmaticsError,
 )
 from ..locks import importing
+from ..messages import Secrets
 from .duplex import DuplexSocket
 
-__all__ = ["UpgradeSocket", "BorrowedSocket", "refusal", "upgrade", "websocket_client"]
+__all__ = ["UpgradeSocket", "BorrowedSocket", "refusal", "secrets_in", "upgrade", "websocket_client"]
 
 _MOST_HEAD = 64 * 1024  # bytes of an answer's status line and headers
 _MOST_BODY = 8 * 1024  # bytes read of a refusal's body, for the reason in it
@@ -179,13 +180,14 @@ def websocket_client() -> Any:
 
 
 def upgrade(
-    library: Any, sock: DuplexSocket, target: Target, fields: list[str], deadline: float
+    library: Any, sock: DuplexSocket, target: Target, fields: list[str], secrets: Secrets, deadline: float
 ) -> dict[str, str]:
     """Send the request and judge the answer; return the answer's headers.
 
     Args:
         library: As :func:`websocket_client` gives it.
         fields: Lines of the request's head.
+        secrets: See :func:`secrets_in`.
 
     Raises:
         OSError: There was no answer.
@@ -211,10 +213,10 @@ def upgrade(
     if not answer.status:
         raise OSError(f"the request could not be made ({problem})") from problem
     if answer.status != 101:
-        raise refusal(answer, target, fields) from None
+        raise refusal(answer, target, secrets) from None
     if problem is not None:
         raise ProtocolError(
-            f"{target.address} answered the upgrade, but not as a WebSocket: {problem}"
+            f"{target.address} answered the upgrade, but not as a WebSocket: {secrets.hide_in(str(problem))}"
         ) from problem
     for name in ("sec-websocket-extensions", "sec-websocket-protocol"):
         if name in answer.headers:
@@ -223,13 +225,18 @@ def upgrade(
     return answer.headers
 
 
-def refusal(answer: UpgradeSocket, target: Target, fields: list[str]) -> SpeechmaticsError:
-    status = answer.status
+def secrets_in(target: Target, fields: list[str]) -> Secrets:
+    """Find the keys in a request, which the server may repeat: in a refusal, or later."""
     secrets = [*target.secrets]
     for field in fields:
         name, _, value = field.partition(": ")
         if name.lower() in ("authorization", "cookie"):
             secrets += [value, value.rpartition(" ")[2]]
+    return Secrets(secrets)
+
+
+def refusal(answer: UpgradeSocket, target: Target, secrets: Secrets) -> SpeechmaticsError:
+    status = answer.status
     reason = _reason(answer.body(), secrets)
     text = f"{target.address} answered with HTTP {status}" + (f": {reason}" if reason else "")
     if status in (401, 403):
@@ -249,7 +256,7 @@ def refusal(answer: UpgradeSocket, target: Target, fields: list[str]) -> Speechm
     )
 
 
-def _reason(body: bytes, secrets: list[str]) -> str:
+def _reason(body: bytes, secrets: Secrets) -> str:
     """Find the explanation in a JSON body, plain or in chunks."""
     try:
         said = json.loads(body[body.index(b"{") : body.rindex(b"}") + 1])
@@ -261,10 +268,8 @@ def _reason(body: bytes, secrets: list[str]) -> str:
     return ""
 
 
-def _clean(text: str, secrets: list[str]) -> str:
-    for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return "".join(char if char.isprintable() else " " for char in text)[:200].strip()
+def _clean(text: str, secrets: Secrets) -> str:
+    return "".join(char if char.isprintable() else " " for char in secrets.hide_in(text))[:200].strip()
 
 
 def _retry_after(headers: Mapping[str, str]) -> Optional[float]:

@@ -213,7 +213,7 @@ class Connector:
         try:
             upgraded = self._dial(ws_headers, log, min(until, deadline), opening)
             log.info("connected in %.2f s", upgraded.elapsed)
-            return Connection(upgraded.sock, self.config, log, wants=wants)
+            return Connection(upgraded.sock, self.config, log, wants=wants, secrets=upgraded.secrets)
         except SpeechmaticsError as exc:
             exc.request_id = log.request_id
             if isinstance(exc, TimeoutError) and deadline < until:

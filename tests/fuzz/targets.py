@@ -34,7 +34,7 @@ from speechmatics_rt.config.proxy import is_excepted
 from speechmatics_rt.config.recognition import doubts, set_recognition_config, start_recognition
 from speechmatics_rt.exceptions import AudioError, ConfigurationError, ProtocolError
 from speechmatics_rt.local.engines.replay import ReplayEngine
-from speechmatics_rt.network.upgrade import UpgradeSocket, refusal
+from speechmatics_rt.network.upgrade import UpgradeSocket, refusal, secrets_in
 from speechmatics_rt.protocol import ClientProtocol, Incoming, codec, frames, glance, results_in
 from speechmatics_rt.resume.replay import Replay
 from speechmatics_rt.transcript import Transcript, TranscriptResult, Utterances
@@ -149,7 +149,7 @@ def answers_to_the_upgrade(data: bytes) -> None:
     assert lines[-2:] == ["", ""]
     assert not any("\n" in line or "\r" in line for line in lines)
     target_ = parse(f"wss://h/v2?jwt={SECRET}")
-    error = refusal(answer, target_, [f"Authorization: Bearer {SECRET}"])
+    error = refusal(answer, target_, secrets_in(target_, [f"Authorization: Bearer {SECRET}"]))
     assert SECRET not in str(error)
     assert str(error).isprintable()
 
