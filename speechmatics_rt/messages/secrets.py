@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Optional
 
 __all__ = ["Secrets"]
 
@@ -27,11 +28,8 @@ class Secrets:
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         self._values = sorted({value for value in values if value}, key=len, reverse=True)
-        long = [value for value in self._values if len(value) >= _SHORTEST]
-        self._plain = [value.encode() for value in long]
-        spelled = "|".join("".join(map(_spellings, value)) for value in long)
-        # It begins in the middle of no escape, so these are taken whole.
-        self._escaped = re.compile(rf"(?s)({spelled})|\\(?:u[0-9a-fA-F]{{4}}|.)".encode())
+        self._long = [value for value in self._values if len(value) >= _SHORTEST]
+        self._escaped: Optional[re.Pattern[bytes]] = None  # made when it is needed, which is nearly never
 
     def __repr__(self) -> str:
         return f"Secrets('{_INSTEAD}')"
@@ -44,11 +42,18 @@ class Secrets:
 
     def hide(self, payload: bytes) -> bytes:
         """Return the JSON of a message without them, in whatever way it spells them."""
-        if self._plain and len(payload) <= _LONGEST and b"\\" in payload:
-            return self._escaped.sub(lambda found: _INSTEAD.encode() if found[1] else found[0], payload)
-        for value in self._plain:
-            payload = payload.replace(value, _INSTEAD.encode())
+        if self._long and len(payload) <= _LONGEST and b"\\" in payload:
+            return self._spelled().sub(lambda found: _INSTEAD.encode() if found[1] else found[0], payload)
+        for value in self._long:
+            payload = payload.replace(value.encode(), _INSTEAD.encode())
         return payload
+
+    def _spelled(self) -> re.Pattern[bytes]:
+        if self._escaped is None:
+            spelled = "|".join("".join(map(_spellings, value)) for value in self._long)
+            # It begins in the middle of no escape, so these are taken whole.
+            self._escaped = re.compile(rf"(?s)({spelled})|\\(?:u[0-9a-fA-F]{{4}}|.)".encode())
+        return self._escaped
 
 
 def _spellings(char: str) -> str:
