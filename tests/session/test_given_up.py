@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sys
 import threading
@@ -11,6 +12,7 @@ from typing import Any, Optional
 import pytest
 
 from speechmatics_rt import (
+    AsyncClient,
     AudioFormat,
     AuthBase,
     Client,
@@ -161,3 +163,24 @@ def test_a_scheme_of_the_users_own_that_does_not_return_is_waited_for_no_longer(
     finally:
         release.set()
     ended("key")
+
+
+@pytest.mark.parametrize("how", ["closed", "cancelled"])
+def test_the_same_in_an_event_loop(how) -> None:
+    platform = Silent()
+
+    async def main(port: int) -> None:
+        auth = JWTAuth("k3y", mp_url=f"http://127.0.0.1:{port}")
+        client = AsyncClient(auth, url="ws://127.0.0.1:1/v2", conn_config=ConnectionConfig(open_timeout=None))
+        starting = asyncio.ensure_future(client.start_session(audio_format=PCM))
+        await asyncio.get_running_loop().run_in_executor(None, platform.asked.wait, 10)
+        if how == "closed":
+            await client.close()
+        else:
+            starting.cancel()
+        with pytest.raises(SessionError if how == "closed" else asyncio.CancelledError):
+            await asyncio.wait_for(starting, SOON)
+
+    with Service(platform) as asked:
+        asyncio.run(main(asked.port))
+        ended("key", "aio")
