@@ -375,8 +375,8 @@ def _race(attempt: _Attempt, proxy: _Proxy, lookup: Lookup) -> socket.socket:
                     hopeless |= not way.reached or not _is_about_an_address(exc)
                     begin_at = 0.0
                 else:
-                    ways.remove(way)
                     attempt.opening.hold(sock)
+                    ways.remove(way)
                     return sock
     finally:
         for way in ways:
