@@ -112,8 +112,8 @@ class BaseClient(Asking, EventEmitter):
         # Guards which session is the current one; held for assignments only.
         self._current_lock = new_lock()
         self._opener: Optional[object] = None  # a token of the call that is opening a session
-        self._closed_while_opening = self._stop_while_opening = False
-        self._opening = Opening()
+        self._stop_while_opening = False
+        self._opening = Opening()  # of the session that is being opened
         self._coming_id: Optional[str] = None  # that of the first session, for who asks before there is one
 
     # -- the session ---------------------------------------------------------------------------------
@@ -206,7 +206,6 @@ class BaseClient(Asking, EventEmitter):
         self._forget_parent()
         with self._current_lock:
             if self._opener is not None:
-                self._closed_while_opening = True
                 self._opening.give_up()
             session = self._session
         if session is not None:
@@ -341,7 +340,7 @@ class BaseClient(Asking, EventEmitter):
             try:
                 with self._current_lock:
                     self._check_free()
-                    self._closed_while_opening, self._opening = False, Opening()
+                    self._opening = Opening()
                     self._opener = me  # last: from here on close(), in a signal handler too, means this one
                 try:
                     tried = True
@@ -396,7 +395,7 @@ class BaseClient(Asking, EventEmitter):
             )
             with self._current_lock:
                 self._session = session
-                closed = self._closed_while_opening
+                closed = self._opening.given_up
             if closed:
                 self.close()
             if self._stop_while_opening:
@@ -415,7 +414,7 @@ class BaseClient(Asking, EventEmitter):
                 listener.begun.wait(self._connector.config.start_timeout)
             return go_on(session)
         except BaseException as exc:
-            if connection is None and self._closed_while_opening and isinstance(exc, SpeechmaticsError):
+            if connection is None and self._opening.given_up and isinstance(exc, SpeechmaticsError):
                 given_up = SessionError("the session was closed while it was being opened")
                 given_up.request_id = log.request_id
                 raise given_up from exc

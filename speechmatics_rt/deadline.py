@@ -16,7 +16,7 @@ _T = TypeVar("_T")
 
 
 class OverdueError(Exception):
-    """The deadline has passed; the call goes on, and nobody wants what it gives."""
+    """The deadline has passed, or the wait was ended; the call goes on, and nobody wants what it gives."""
 
 
 def begin(thread: threading.Thread) -> None:
@@ -77,13 +77,22 @@ class Call(Generic[_T]):
         return value
 
 
-def call_until(deadline: float, function: Callable[[], _T], *, name: str) -> _T:
+def call_until(
+    deadline: float,
+    function: Callable[[], _T],
+    *,
+    name: str,
+    unless: Callable[[Callable[[], object]], object] = lambda end: None,
+) -> _T:
     """Call a function on a daemon thread of that name, which is left behind when ``deadline`` passes.
 
     The function sees the caller's :mod:`contextvars`. Without a deadline (infinity) it is waited for.
 
+    Args:
+        unless: Gets what ends the wait, to call it where nobody wants the result any more.
+
     Raises:
-        OverdueError: ``deadline`` (monotonic) has passed.
+        OverdueError: ``deadline`` (monotonic) has passed, or the wait was ended.
         SessionError: There is no thread for it.
         BaseException: What the function raised.
 
@@ -93,6 +102,7 @@ def call_until(deadline: float, function: Callable[[], _T], *, name: str) -> _T:
     """
     done = Latch()
     call = Call(function, name=name, done=done.set)
+    unless(done.set)
     done.wait(deadline - time.monotonic())
     if not call.is_over:
         raise OverdueError

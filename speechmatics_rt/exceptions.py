@@ -8,6 +8,7 @@ another try may help is decided here, from what an error knows, for programs and
 from __future__ import annotations
 
 import builtins
+import sys
 from typing import Any, Optional
 
 __all__ = [
@@ -258,10 +259,20 @@ def without_frames(error: BaseException) -> BaseException:
     """Drop the tracebacks of an error that is kept, and of those behind it.
 
     Their frames would keep alive what the callers hold: a key in a header, a stream that is to be dropped.
+    What is still being handled further out, where a caller's ``except`` has called us, stays as it is: the
+    error lets go of it, since it did not come of that, whose traceback grows as it is raised on.
     """
-    known: list[Optional[BaseException]] = [error]
+    around, frame = set(), sys._getframe(1).f_back
+    while frame is not None:
+        around.add(frame)
+        frame = frame.f_back
+    known = [error]
     for one in known:
-        if one is not None:
-            one.__traceback__ = None
-            known += [other for other in (one.__cause__, one.__context__) if other not in known]
+        one.__traceback__ = None
+        caught = one.__context__.__traceback__ if one.__context__ is not None else None
+        if one.__suppress_context__ or (caught is not None and caught.tb_frame in around):
+            one.__context__ = None
+        for other in (one.__cause__, one.__context__):
+            if other is not None and other not in known:
+                known.append(other)
     return error

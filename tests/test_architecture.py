@@ -77,7 +77,7 @@ IMPURE = {"socket", "ssl", "threading", "_thread", "time", "logging", "selectors
 EXCUSED = {("config.connection", "ssl")}
 
 DOORS = {
-    "websocket": {"network.dialer"},
+    "websocket": {"network.upgrade"},
     "python_socks": {"network.dialer"},
     "requests": {"auth.jwt", "auth.pages"},
     "urllib3": {"auth.pages"},

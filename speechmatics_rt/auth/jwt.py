@@ -24,6 +24,7 @@ from ..exceptions import (
 )
 from ..locks import importing, new_lock
 from ..messages import one_line
+from ..network import Opening
 from .base import KEY_VARIABLE, AuthBase, checked_key, key_from_environment
 from .pages import Exchange, explained, remaining
 
@@ -214,11 +215,13 @@ class JWTAuth(AuthBase):
                     logger.debug("got a temporary key, good for %.0f s", token.good_until - time.monotonic())
                 return token
 
+        name = f"speechmatics-rt-key-{self._request_id or id(self)}"
         try:
-            return call_until(deadline, renew, name=f"speechmatics-rt-key-{self._request_id or id(self)}")
+            return call_until(deadline, renew, name=name, unless=Opening.present().wait)
         except OverdueError:
-            exchange.break_off()
             raise self._timeout(f"{urlsplit(url).hostname} gave no temporary key") from None
+        finally:
+            exchange.break_off()  # what of it goes on, nobody waits for
 
 
 def _endpoint(mp_url: str) -> str:
@@ -273,7 +276,8 @@ class _KeyRequest(NamedTuple):
                 if exc.lasting or delay >= remaining(self.deadline):
                     raise
                 logger.info("%s; trying once more in %g s", exc, delay)
-                time.sleep(delay)
+                if not self.exchange.pause(delay):
+                    raise
                 return self._ask()
         except BaseException as exc:  # noqa: BLE001  # raised where the key is waited for, without our frames
             raise without_frames(exc) from exc.__cause__
@@ -298,6 +302,8 @@ class _KeyRequest(NamedTuple):
                 headers={"X-Request-Id": self.request_id} if self.request_id else {},
                 auth=self.bearer,
             )
+        except ConfigurationError:
+            raise
         except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL) as exc:
             raise ConfigurationError(f"{host} can't be asked for a temporary key: {exc}") from exc
         except (requests.RequestException, OSError, ValueError) as exc:

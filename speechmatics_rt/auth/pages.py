@@ -7,14 +7,13 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import urlsplit
 
 from ..config import ConnectionConfig, environment_proxy
 from ..deadline import OverdueError, call_until
 from ..exceptions import ConfigurationError, ConnectionError, TimeoutError
-from ..network import certificate_refused, connect_to, shared_context
+from ..network import Opening, certificate_refused, connect_through, connect_to, shared_context
 
 if TYPE_CHECKING:
     import ssl
@@ -49,8 +48,9 @@ class Exchange:
         self._config = config
         self._deadline = deadline
         self._most = most
-        self._socks: list[socket.socket] = []  # copies: the library's own change hands on the way to TLS
-        self._broken_off = False
+        self._socks = ""  # the proxy, if it is one of these
+        self._opening = Opening()
+        self._copies: list[socket.socket] = []  # the library's own change hands on the way to TLS
 
     def run(
         self, requests: Any, method: str, *, headers: Optional[dict[str, str]] = None, **more: Any
@@ -58,7 +58,8 @@ class Exchange:
         """Make it; ``more`` is for ``requests``, whose exceptions are raised.
 
         Raises:
-            ConfigurationError: ``SSL_CERT_FILE`` or ``SSL_CERT_DIR`` names no certificates.
+            ConfigurationError: ``SSL_CERT_FILE`` or ``SSL_CERT_DIR`` names no certificates; or the proxy is
+                none that is known, or needs a package more.
         """
         from urllib3.exceptions import HTTPError
 
@@ -68,6 +69,8 @@ class Exchange:
         if proxy is None:
             port = parts.port or (443 if secure else 80)
             proxy = environment_proxy(secure, parts.hostname or "", port)
+        if proxy.lower().startswith("socks"):  # the library has connections of its own to these
+            self._socks, proxy = proxy, ""
         try:
             with requests.Session() as http:
                 http.mount(f"{parts.scheme}://", self._adapter(context))
@@ -91,15 +94,17 @@ class Exchange:
         except HTTPError as exc:  # of reading the body, which the library leaves as it is
             raise requests.exceptions.ConnectionError(exc) from exc
         finally:
-            for sock in self._socks:
+            self._opening.let_go()
+            for sock in self._copies:
                 sock.close()
 
     def break_off(self) -> None:
-        """End it, whatever it waits for; on any thread."""
-        self._broken_off = True
-        for sock in tuple(self._socks):
-            with suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+        """End it, whatever it waits for, and all that would follow; on any thread."""
+        self._opening.give_up()
+
+    def pause(self, seconds: float) -> bool:
+        """Wait before another try; False if there is to be none, since it was broken off."""
+        return self._opening.pause(time.monotonic() + seconds)
 
     @property
     def _until(self) -> float:
@@ -111,11 +116,13 @@ class Exchange:
         return None if self._deadline == float("inf") else remaining(self._until)
 
     def _connect(self, host: str, port: int) -> socket.socket:
-        sock = connect_to(host, port, self._until)
+        if self._socks:
+            sock = connect_through(self._socks, host, port, self._until, self._opening)
+        else:
+            sock = connect_to(host, port, self._until, self._opening)
         sock.settimeout(self._patience)
-        self._socks.append(sock.dup())
-        if self._broken_off:
-            self.break_off()
+        self._copies.append(sock.dup())
+        self._opening.hold(self._copies[-1])
         return sock
 
     def _adapter(self, context: Optional[ssl.SSLContext]) -> requests.adapters.HTTPAdapter:
@@ -151,8 +158,7 @@ class Exchange:
 
             def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
                 manager = super().proxy_manager_for(proxy, **own, **kwargs)
-                if not proxy.lower().startswith("socks"):  # which has connections of its own
-                    manager.pool_classes_by_scheme = pools
+                manager.pool_classes_by_scheme = pools
                 return manager
 
             def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
@@ -172,7 +178,9 @@ def explained(error: Exception) -> tuple[str, bool]:
         if why:
             return why, True
         if isinstance(inner.__cause__, OSError) and type(inner).__name__ == "NewConnectionError":
-            return str(inner.__cause__.strerror or inner.__cause__), False
+            return str(inner.__cause__.strerror or inner.__cause__), getattr(
+                inner.__cause__, "lasting", False
+            )
         inner = inner.__cause__ or inner.__context__
     return str(getattr(error.args[0], "reason", error) if error.args else error), False
 
@@ -206,10 +214,13 @@ def get(url: str, config: ConnectionConfig, *, name: str) -> tuple[int, bytes]:
     try:
         return call_until(deadline, ask, name=f"speechmatics-rt-page-{host}")
     except OverdueError:
-        exchange.break_off()
         text = f"{host} did not answer within {limit or 0:g} s"
         raise TimeoutError(text, stage="open", seconds=limit) from None
+    except ConfigurationError:
+        raise
     except (requests.RequestException, OSError, ValueError) as exc:
         why, lasting = explained(exc)
         text = f"{host} can't be asked for its {name}: {why}"
         raise ConnectionError(text, stage=name, lasting=lasting) from exc
+    finally:
+        exchange.break_off()  # what of it goes on, nobody waits for

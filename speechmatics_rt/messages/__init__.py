@@ -1,6 +1,7 @@
 """Names and shapes on the wire. Pure.
 
-``types`` is the catalogue. ``fields`` reads what a server sent, without trust. ``handlers`` tells type
+``types`` is the catalogue. ``fields`` reads what a server sent, without trust,
+``secrets`` hides what it repeats. ``handlers`` tells type
 checkers which message a handler gets, and is never imported at run time.
 """
 
@@ -20,9 +21,11 @@ from .fields import (
     time_of,
     times_of,
 )
+from .secrets import Secrets
 from .types import *  # noqa: F403  # the whole catalogue is the face
 
 __all__ = [
+    "Secrets",
     "channel_of",
     "heard_up_to",
     "is_time",

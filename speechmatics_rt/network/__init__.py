@@ -10,7 +10,7 @@ there are many, the ``shared_reader`` does it for all, and the ``shared_listener
 from __future__ import annotations
 
 from .connection import Connection
-from .dialer import certificate_refused, check_patches, dial
+from .dialer import Upgraded, certificate_refused, check_patches, connect_through, dial
 from .duplex import shared_context
 from .link import Arrived, Link, Messages
 from .opening import Opening
@@ -28,9 +28,11 @@ __all__ = [
     "Link",
     "Messages",
     "Opening",
+    "Upgraded",
     "WaitList",
     "certificate_refused",
     "check_patches",
+    "connect_through",
     "connect_to",
     "dial",
     "has_shared_reader",

@@ -18,6 +18,7 @@ from ..deadline import begin
 from ..exceptions import ProtocolError, SessionError, SpeechmaticsError, TimeoutError, without_frames
 from ..locks import is_mine, let_go
 from ..log import SessionLog, wire
+from ..messages import Secrets
 from ..protocol import ClientProtocol, Payload, Phase, codec, frames
 from ..stats import SessionStats
 from .duplex import DuplexSocket
@@ -44,10 +45,17 @@ class Connection(Link):
         log: The logger with this session's ids.
         wants: Asked on the reader thread whether anybody listens to acknowledgements; otherwise these
             never leave it.
+        secrets: Are hidden where the server repeats them.
     """
 
     def __init__(
-        self, sock: DuplexSocket, config: ConnectionConfig, log: SessionLog, *, wants: Callable[[str], bool]
+        self,
+        sock: DuplexSocket,
+        config: ConnectionConfig,
+        log: SessionLog,
+        *,
+        wants: Callable[[str], bool],
+        secrets: Secrets,
     ) -> None:
         self._sock = sock
         self._config = config
@@ -59,7 +67,13 @@ class Connection(Link):
         self._lock = self._monitor.lock
         self._writing = Writer(sock, self._monitor, self._log)
         self._reading = Reader(
-            sock, self._monitor, self._writing, self._log, max_size=config.max_size, wants=wants
+            sock,
+            self._monitor,
+            self._writing,
+            self._log,
+            max_size=config.max_size,
+            wants=wants,
+            secrets=secrets,
         )
         self._lead = Lead(self._monitor, self._reading, self._writing, self._log, end=self._end_reading)
         self._listener: Optional[Callable[[], None]] = None

@@ -7,12 +7,12 @@ cookies for the whole process, so it is lent the socket (see :class:`UpgradeSock
 
 from __future__ import annotations
 
-import os
+import copy
 import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Optional
 from urllib.parse import unquote, urlsplit
@@ -28,15 +28,24 @@ from ..config import (
     redact,
     with_sdk,
 )
+from ..deadline import Call
 from ..exceptions import ConfigurationError, ConnectionError, ProtocolError, SpeechmaticsError, TimeoutError
-from ..locks import importing
-from ..messages import one_line
+from ..messages import Secrets, one_line
 from .duplex import DuplexSocket, connect_tls, shared_context
 from .opening import Opening
-from .reach import Lookup, connect
-from .upgrade import BorrowedSocket, UpgradeSocket, refusal
+from .reach import STAGGER, Lookup, connect
+from .upgrade import BorrowedSocket, UpgradeSocket, secrets_in, upgrade, websocket_client
 
-__all__ = ["Upgraded", "certificate_refused", "check_patches", "check_url", "dial", "redact", "with_sdk"]
+__all__ = [
+    "Upgraded",
+    "certificate_refused",
+    "check_patches",
+    "check_url",
+    "connect_through",
+    "dial",
+    "redact",
+    "with_sdk",
+]
 
 # OpenSSL's numbers, of a certificate: not yet, no longer, for another host or address.
 _NOT_OF_TRUST = (9, 10, 62, 64)
@@ -49,6 +58,7 @@ class Upgraded(NamedTuple):
     sock: DuplexSocket
     headers: dict[str, str]  # of the answer; lower-case names
     elapsed: float  # seconds from DNS to 101
+    secrets: Secrets  # that were in the request
 
 
 def dial(
@@ -81,28 +91,49 @@ def dial(
     """
     target = parse(url)
     fields = [header_line(name, value) for name, value in headers.items()]
-    websocket = _websocket()
+    secrets = secrets_in(target, fields)
+    library = websocket_client()
     proxy = _proxy_for(target, config.proxy)
     context = (config.ssl_context or shared_context()) if target.secure else None
     attempt = _Attempt(target, deadline, config.open_timeout, opening or Opening())
     opened: Any = None
     try:  # around all of it, to the last line: Ctrl-C may come between any two
-        opened = _reach(attempt, proxy)
-        if proxy is not None:
-            _tunnel(attempt, proxy, opened)
+        opened = _reach(attempt, None) if proxy is None else _through(attempt, proxy)
         if context is not None:
             with attempt.step("tls", f"agree on TLS with {target.address}"):
                 opened = connect_tls(opened, context, target.host, deadline, hold=attempt.opening.hold)
         else:
             opened = DuplexSocket(opened)
-        answer = _upgrade(attempt, websocket, opened, fields)
+        with attempt.step("upgrade", f"upgrade the connection to {target.address} to a WebSocket"):
+            answer = upgrade(library, opened, target, fields, secrets, deadline)
         attempt.opening.let_go()
-        return Upgraded(opened, answer, time.monotonic() - attempt.begun)
+        return Upgraded(opened, answer, time.monotonic() - attempt.begun, secrets)
     except BaseException:
         if opened is not None:
             opened.close()
         attempt.opening.let_go()
         raise
+
+
+def connect_through(proxy: str, host: str, port: int, deadline: float, opening: Opening) -> socket.socket:
+    """Connect to a host by way of a proxy, for who speaks something else than WebSocket.
+
+    Args:
+        proxy: Its URL.
+        opening: Gives it up, as with :func:`dial`.
+
+    Raises:
+        ConfigurationError: It is none that is known, or a package is missing.
+        ConnectionError: Stage ``"proxy"``, or ``"dns"``.
+        TimeoutError: The deadline (of :func:`time.monotonic`) passed.
+    """
+    target = Target(False, host, port, "/", ())
+    way = _proxy_for(target, proxy)
+    attempt = _Attempt(target, deadline, None, opening)
+    try:
+        return _reach(attempt, None) if way is None else _through(attempt, way)
+    finally:
+        opening.let_go()
 
 
 def check_patches() -> None:
@@ -143,6 +174,12 @@ class _Attempt:
         self.begun = time.monotonic()
         self.deadline = deadline
         self._limit = limit
+
+    def given(self, opening: Opening) -> _Attempt:
+        """Return another part of the same attempt, which can be given up alone."""
+        part = copy.copy(self)
+        part.opening = opening
+        return part
 
     @contextmanager
     def step(self, stage: str, doing: str) -> Iterator[None]:
@@ -254,23 +291,120 @@ def _proxy_for(target: Target, given: Optional[str]) -> Optional[_Proxy]:
     return _Proxy(parts.scheme, host, port, username, unquote(parts.password or "") if username else None)
 
 
-def _tunnel(attempt: _Attempt, proxy: _Proxy, sock: socket.socket) -> None:
-    """Have the proxy connect ``sock`` through to the target."""
+def _through(attempt: _Attempt, proxy: _Proxy) -> socket.socket:
+    """Open a TCP connection to the target through the proxy, which looks the name up itself, or we do."""
+    protocol, _, resolves = _PROXIES[proxy.scheme]
+    target = attempt.target
+    if resolves:
+        sock = _reach(attempt, proxy)
+        try:
+            _ask(attempt, proxy, sock, target.host)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+    family = socket.AF_INET if protocol == "SOCKS4" else socket.AF_UNSPEC  # it knows no other
+    which = "an IPv4" if protocol == "SOCKS4" else "the"
+    with attempt.step("dns", f"find {which} address of {target.address}"):
+        lookup = Lookup(target.host, target.port, attempt.opening, family)
+        lookup.first(attempt.deadline)
+    with attempt.step("proxy", _doing(proxy)):
+        return _race(attempt, proxy, lookup)
+
+
+def _doing(proxy: _Proxy) -> str:
+    return f"get through the proxy {address_of(proxy.host, proxy.port)}"
+
+
+class _Way:
+    """One of several ways through a proxy, to one address of the target, on a thread of its own."""
+
+    def __init__(self, attempt: _Attempt, proxy: _Proxy, host: str, done: Callable[[], None]) -> None:
+        self.host = host
+        self.reached = False  # the proxy is there
+        self._attempt = attempt.given(Opening())
+        self._proxy = proxy
+        self._made: Optional[socket.socket] = None
+        self.call = Call(self._open, name=f"speechmatics-rt-proxy-{host}", done=done)
+
+    def _open(self) -> socket.socket:
+        sock = _reach(self._attempt, self._proxy)
+        self.reached = True
+        try:
+            _ask(self._attempt, self._proxy, sock, self.host)
+            self._made = sock
+            if self._attempt.opening.given_up:  # looked at after the other, which give_up() does before
+                sock.close()
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def give_up(self) -> None:
+        """Have nothing of it stay; its thread closes what it has yet in hand."""
+        self._attempt.opening.give_up()
+        if self._made is not None:
+            self._made.close()
+
+
+def _race(attempt: _Attempt, proxy: _Proxy, lookup: Lookup) -> socket.socket:
+    """Have the proxy try each address, on a connection of its own, as :func:`connect` does by itself."""
+    ways: list[_Way] = []
+    racing: list[_Way] = []
+    failures: list[tuple[str, ConnectionError]] = []
+    hopeless = False
+    begin_at = 0.0
+    try:
+        while True:
+            left = attempt.deadline - time.monotonic()
+            if left <= 0 or attempt.opening.given_up:
+                raise socket.timeout("nobody answered")
+            if not hopeless and time.monotonic() >= begin_at and (entry := lookup.next()) is not None:
+                ways.append(_Way(attempt, proxy, entry[4][0], lookup.news.wake))
+                racing.append(ways[-1])
+                begin_at = time.monotonic() + STAGGER
+            elif not racing and (hopeless or not lookup.has_more):
+                raise _none_of(failures, proxy)
+            lookup.news.wait(min(left, STAGGER) if lookup.has_more and not hopeless else left)
+            for way in [way for way in racing if way.call.is_over]:
+                racing.remove(way)
+                try:
+                    sock = way.call.result()
+                except ConnectionError as exc:
+                    failures.append((way.host, exc))
+                    hopeless |= not way.reached or not _is_about_an_address(exc)
+                    begin_at = 0.0
+                else:
+                    attempt.opening.hold(sock)
+                    ways.remove(way)
+                    return sock
+    finally:
+        for way in ways:
+            way.give_up()
+
+
+def _none_of(failures: list[tuple[str, ConnectionError]], proxy: _Proxy) -> ConnectionError:
+    """Say why each address failed."""
+    if len(failures) == 1:
+        return failures[0][1]
+    told = "; ".join(f"{host}: {one_line(str(error.__cause__), 300)}" for host, error in failures)
+    lasting = all(error.lasting for _, error in failures)
+    return ConnectionError(f"could not {_doing(proxy)}: {told}", stage="proxy", lasting=lasting)
+
+
+def _is_about_an_address(error: ConnectionError) -> bool:
+    """Whether a proxy may do for another address what it did not do for one: it said so, or hung up."""
+    return getattr(error.__cause__, "error_code", None) is not None or not error.lasting
+
+
+def _ask(attempt: _Attempt, proxy: _Proxy, sock: socket.socket, host: str) -> None:
+    """Have the proxy connect ``sock`` through to a host."""
     from python_socks import ProxyError, ProxyTimeoutError, ProxyType
     from python_socks.sync import Proxy
 
-    protocol, _, resolves = _PROXIES[proxy.scheme]
-    host = attempt.target.host
-    if not resolves:
-        with attempt.step("dns", f"find the address of {attempt.target.address}"):
-            found = Lookup(host, attempt.target.port, attempt.opening).first(attempt.deadline)
-            wanted = [entry for entry in found if protocol == "SOCKS5" or entry[0] == socket.AF_INET]
-            if not wanted:
-                raise OSError("it has no IPv4 address, and socks4 knows no other")
-            host = wanted[0][4][0]
+    protocol = _PROXIES[proxy.scheme][0]
     lent = (UpgradeSocket if protocol == "HTTP" else BorrowedSocket)(DuplexSocket(sock), attempt.deadline)
-    doing = f"get through the proxy {address_of(proxy.host, proxy.port)}"
-    with attempt.step("proxy", doing):
+    with attempt.step("proxy", _doing(proxy)):
         try:
             Proxy(
                 ProxyType[protocol],
@@ -287,7 +421,7 @@ def _tunnel(attempt: _Attempt, proxy: _Proxy, sock: socket.socket) -> None:
             code = getattr(exc, "error_code", None)
             wants = code in (401, 407) or "authentication" in str(exc)
             raise ConnectionError(
-                f"could not {doing}: {one_line(str(exc), 300)}"  # it may hold the proxy's own words
+                f"could not {_doing(proxy)}: {one_line(str(exc), 300)}"  # it may hold the proxy's own words
                 f"{'. Its URL takes user:password@' if wants else ''}",
                 stage="proxy",
                 lasting=_refuses(protocol, code, hung_up=lent.ended),
@@ -310,54 +444,3 @@ class _Forward(NamedTuple):
 
     def connect(self, dest_host: str, dest_port: int, timeout: Optional[float] = None) -> BorrowedSocket:
         return self.lent
-
-
-# -- the upgrade ---------------------------------------------------------------------------------------
-
-
-def _websocket() -> Any:
-    with importing:
-        import websocket
-
-    if not hasattr(websocket, "create_connection"):
-        raise ConfigurationError(
-            "another package named websocket stands in the way of websocket-client: "
-            "pip uninstall websocket; pip install --force-reinstall websocket-client"
-        )
-    return websocket
-
-
-def _upgrade(attempt: _Attempt, websocket: Any, sock: DuplexSocket, fields: list[str]) -> dict[str, str]:
-    """Send the request and judge the answer; return the answer's headers."""
-    target = attempt.target
-    answer = UpgradeSocket(sock, attempt.deadline)
-    problem: Optional[Exception] = None
-    # The library looks into its process-wide cookies by the URL's host: a name nobody can know has none.
-    nowhere = os.urandom(8).hex()
-    with attempt.step("upgrade", f"upgrade the connection to {target.address} to a WebSocket"):
-        try:
-            websocket.WebSocket(enable_multithread=True, skip_utf8_validation=True).connect(
-                f"ws://{nowhere}{target.resource}",
-                socket=answer,
-                host=target.host_field,
-                header=fields,
-                suppress_origin=True,
-                redirect_limit=0,
-            )
-        except Exception as exc:  # noqa: BLE001  # versions differ in what they raise, so the head decides
-            problem = exc
-        if answer.failure is not None:
-            raise answer.failure
-        if not answer.status:
-            raise OSError(f"the request could not be made ({problem})") from problem
-    if answer.status != 101:
-        raise refusal(answer, target, fields) from None
-    if problem is not None:
-        raise ProtocolError(
-            f"{target.address} answered the upgrade, but not as a WebSocket: {problem}"
-        ) from problem
-    for name in ("sec-websocket-extensions", "sec-websocket-protocol"):
-        if name in answer.headers:
-            raise ProtocolError(f"{target.address} chose a {name} that was not offered")
-    sock.unread(answer.rest)
-    return answer.headers

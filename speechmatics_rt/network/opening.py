@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Optional
+
+from .wakeup import WakeUp
 
 __all__ = ["Opening"]
+
+
+_present: ContextVar[Optional[Opening]] = ContextVar("speechmatics_rt_opening", default=None)
 
 
 class Opening:
@@ -20,6 +29,20 @@ class Opening:
         self._held: list[socket.socket] = []
         self._waits: list[Callable[[], object]] = []
 
+    @staticmethod
+    def present() -> Opening:
+        """Return that for which this is called, or one that nobody gives up: see :meth:`around`."""
+        return _present.get() or Opening()
+
+    @contextmanager
+    def around(self) -> Iterator[None]:
+        """Let it be found by what is called in the block, past a program's own code, and by its threads."""
+        token = _present.set(self)
+        try:
+            yield
+        finally:
+            _present.reset(token)
+
     def hold(self, sock: socket.socket) -> None:
         """Have it shut when this is given up; who made it closes it."""
         self._held.append(sock)
@@ -29,6 +52,15 @@ class Opening:
         """Have ``end()`` called when this is given up; it takes no lock."""
         self._waits.append(end)
         self._end_if_given_up()
+
+    def pause(self, until: float) -> bool:
+        """Wait until a moment (monotonic); False if this is given up."""
+        wakeup = WakeUp()
+        self.wait(wakeup.wake)
+        while not self.given_up and time.monotonic() < until:
+            wakeup.wait(until - time.monotonic())
+        self._waits.remove(wakeup.wake)
+        return not self.given_up
 
     def give_up(self) -> None:
         self.given_up = True  # first this: who holds or waits looks at it afterwards

@@ -20,25 +20,28 @@ from .duplex import wait_ready
 from .opening import Opening
 from .wakeup import WakeUp
 
-__all__ = ["Lookup", "connect", "connect_to"]
+__all__ = ["STAGGER", "Lookup", "connect", "connect_to"]
 
 _WSA = 10_000  # from here on the numbers of Windows Sockets
-_STAGGER = 0.25  # s until the next address is tried beside one that hasn't answered, as RFC 8305 recommends
+STAGGER = 0.25  # s until the next address is tried beside one that hasn't answered, as RFC 8305 recommends
 
 
-def connect_to(host: str, port: int, deadline: float) -> socket.socket:
+def connect_to(host: str, port: int, deadline: float, opening: Opening) -> socket.socket:
     """Connect to a host, for who need not know at which step it fails.
+
+    Args:
+        opening: Gives it up, as if the deadline had passed.
 
     Raises:
         OSError: It has no address, or none that answers; says why.
         socket.timeout: The deadline (of :func:`time.monotonic`) passed.
     """
-    lookup = Lookup(host, port)
+    lookup = Lookup(host, port, opening)
     try:
         lookup.first(deadline)
         return connect(lookup, deadline)
     finally:
-        lookup.opening.let_go()
+        opening.let_go()
 
 
 class Lookup:
@@ -50,21 +53,27 @@ class Lookup:
 
     Args:
         opening: Gives it up, and what is connected by it; as if the deadline had passed.
+        family: Which addresses; by itself all.
+
+    Attributes:
+        news: Woken when something becomes known, or it is given up.
     """
 
-    def __init__(self, host: str, port: int, opening: Optional[Opening] = None) -> None:
-        self._host, self._port = host, port
+    def __init__(
+        self, host: str, port: int, opening: Optional[Opening] = None, family: int = socket.AF_UNSPEC
+    ) -> None:
+        self._host, self._port, self._family = host, port, family
         self.opening = opening or Opening()
         self._known: list[Any] = []
         self._untried: deque[Any] = deque()
         self._failure: Optional[BaseException] = None
         self._calls: list[Call[list[Any]]] = []  # about everything; then about IPv4 alone
-        self._news = WakeUp()
-        self.opening.wait(self._news.wake)
+        self.news = WakeUp()
+        self.opening.wait(self.news.wake)
         if _is_numeric(host):
-            self._learn(self._look_up(socket.AF_UNSPEC))
+            self._learn(self._look_up(family))
         else:
-            self._ask(socket.AF_UNSPEC)
+            self._ask(family)
 
     def first(self, deadline: float) -> list[Any]:
         """Wait until addresses are known; return them, in the order in which to try them.
@@ -73,7 +82,8 @@ class Lookup:
             OSError: There are none; :exc:`socket.gaierror` with the resolver's own reason.
             socket.timeout: The deadline passed.
         """
-        if not self.wait(min(deadline, time.monotonic() + _STAGGER)) and time.monotonic() < deadline:
+        at_once = self.wait(min(deadline, time.monotonic() + STAGGER))
+        if not at_once and time.monotonic() < deadline and self._family != socket.AF_INET:
             self._ask(socket.AF_INET)
         if not self.wait(deadline):
             raise socket.timeout("no answer from the resolver")
@@ -99,7 +109,7 @@ class Lookup:
             left = deadline - time.monotonic()
             if left <= 0 or self.opening.given_up:
                 return False
-            self._news.wait(left)
+            self.news.wait(left)
             self._take_in()
         return True
 
@@ -110,7 +120,7 @@ class Lookup:
 
     def _ask(self, family: int) -> None:
         name = f"speechmatics-rt-dns-{self._host}"
-        self._calls.append(Call(lambda: self._look_up(family), name=name, done=self._news.wake))
+        self._calls.append(Call(lambda: self._look_up(family), name=name, done=self.news.wake))
 
     def _look_up(self, family: int) -> list[Any]:
         return list(socket.getaddrinfo(self._host, self._port, family, socket.SOCK_STREAM))
@@ -182,7 +192,7 @@ def connect(lookup: Lookup, deadline: float) -> socket.socket:
             left = deadline - time.monotonic()
             if left <= 0 or lookup.opening.given_up:
                 raise socket.timeout("nobody answered")  # noqa: TRY301
-            pause = min(left, _STAGGER) if lookup.has_more else left
+            pause = min(left, STAGGER) if lookup.has_more else left
             for descriptor in wait_ready(list(racing), True, pause) if racing else ():
                 sock, name = racing.pop(descriptor)
                 failed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)

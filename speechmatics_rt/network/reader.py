@@ -10,6 +10,7 @@ from typing import Any, Callable, NamedTuple, Optional
 from ..exceptions import ProtocolError
 from ..locks import new_lock
 from ..log import SessionLog, wire
+from ..messages import Secrets
 from ..protocol import SPEECH, Incoming, Phase, codec, frames
 from .duplex import DuplexSocket
 from .monitor import Monitor
@@ -52,6 +53,7 @@ class Reader:
 
     Args:
         wants: Asked whether anybody listens to acknowledgements; otherwise these never leave the reader.
+        secrets: Are hidden where the server repeats them, but as a part of what was said.
 
     Attributes:
         skipped: Frames that held no message.
@@ -66,12 +68,14 @@ class Reader:
         *,
         max_size: Optional[int],
         wants: Callable[[str], bool],
+        secrets: Secrets,
     ) -> None:
         self._sock = sock
         self._monitor = monitor
         self._writer = writer
         self._log = log
         self._wants = wants
+        self._secrets = secrets
         self._decoder = frames.Decoder(max_size)
         self._began = time.monotonic()
         self._skipped_lock = new_lock()  # guards the count; nothing else is done under it
@@ -161,7 +165,7 @@ class Reader:
             elif opcode == frames.PING:
                 batch = batch._replace(ping=payload)
             elif opcode == frames.CLOSE:
-                batch = batch._replace(close=frames.Close.parse(payload))
+                batch = batch._replace(close=frames.Close.parse(self._secrets.hide(payload)))
         self._take_in(batch)
         if failure is not None:
             raise failure
@@ -172,7 +176,7 @@ class Reader:
         if kind is not None and (kind != "AudioAdded" or not wire.isEnabledFor(logging.DEBUG)):
             messages.append(Incoming(_KNOWN[kind], payload, len(payload)))
             return
-        message = self.decode(payload)
+        message = self.decode(self._secrets.hide(payload))
         if message is not None:
             messages.append(Incoming(message, message, _DECODED * len(payload)))
 
@@ -209,13 +213,15 @@ class Reader:
             ProtocolError: It isn't UTF-8, or nothing that Python could read: nested thousands deep, say.
         """
         try:
+            if wire.isEnabledFor(logging.DEBUG):
+                payload = self._secrets.hide(payload)
             message = codec.decode(payload)
             if wire.isEnabledFor(logging.DEBUG):
                 self._log.on(wire).debug("< %s", message)
         except codec.MessageError as exc:
             with self._skipped_lock:
                 self.skipped += 1
-            self._log.warning("skipped what is no message: %s", exc)
+            self._log.warning("skipped what is no message: %s", self._secrets.hide_in(str(exc)))
             return None
         except UnicodeDecodeError as exc:
             raise ProtocolError(f"the server sent text that is not UTF-8: {exc}", code=1007) from exc

@@ -1,4 +1,4 @@
-"""The server's answer to the upgrade: read whole, within limits, and named as an error if it is a refusal.
+"""The upgrade: its answer is read whole, within limits, and named as an error if it is a refusal.
 
 websocket-client judges the handshake, but follows no rule about time, length, cookies or redirects that we
 could rely on from version to version. So it is lent a socket that keeps them.
@@ -7,17 +7,26 @@ could rely on from version to version. So it is lent a socket that keeps them.
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import time
 from collections.abc import Mapping
-from typing import Optional
+from typing import Any, Optional
 
 from ..config import Target, redact
-from ..exceptions import AuthenticationError, ConnectionError, ProtocolError, SpeechmaticsError
+from ..exceptions import (
+    AuthenticationError,
+    ConfigurationError,
+    ConnectionError,
+    ProtocolError,
+    SpeechmaticsError,
+)
+from ..locks import importing
+from ..messages import Secrets
 from .duplex import DuplexSocket
 
-__all__ = ["UpgradeSocket", "BorrowedSocket", "refusal"]
+__all__ = ["UpgradeSocket", "BorrowedSocket", "refusal", "secrets_in", "upgrade", "websocket_client"]
 
 _MOST_HEAD = 64 * 1024  # bytes of an answer's status line and headers
 _MOST_BODY = 8 * 1024  # bytes read of a refusal's body, for the reason in it
@@ -153,13 +162,81 @@ class UpgradeSocket(BorrowedSocket):
         return body[:most]
 
 
-def refusal(answer: UpgradeSocket, target: Target, fields: list[str]) -> SpeechmaticsError:
-    status = answer.status
+def websocket_client() -> Any:
+    """Import it.
+
+    Raises:
+        ConfigurationError: Another package has its name.
+    """
+    with importing:
+        import websocket
+
+    if not hasattr(websocket, "create_connection"):
+        raise ConfigurationError(
+            "another package named websocket stands in the way of websocket-client: "
+            "pip uninstall websocket; pip install --force-reinstall websocket-client"
+        )
+    return websocket
+
+
+def upgrade(
+    library: Any, sock: DuplexSocket, target: Target, fields: list[str], secrets: Secrets, deadline: float
+) -> dict[str, str]:
+    """Send the request and judge the answer; return the answer's headers.
+
+    Args:
+        library: As :func:`websocket_client` gives it.
+        fields: Lines of the request's head.
+        secrets: See :func:`secrets_in`.
+
+    Raises:
+        OSError: There was no answer.
+        SpeechmaticsError: It was a refusal, or none of a WebSocket.
+    """
+    answer = UpgradeSocket(sock, deadline)
+    problem: Optional[Exception] = None
+    # The library looks into its process-wide cookies by the URL's host: a name nobody can know has none.
+    nowhere = os.urandom(8).hex()
+    try:
+        library.WebSocket(enable_multithread=True, skip_utf8_validation=True).connect(
+            f"ws://{nowhere}{target.resource}",
+            socket=answer,
+            host=target.host_field,
+            header=fields,
+            suppress_origin=True,
+            redirect_limit=0,
+        )
+    except Exception as exc:  # noqa: BLE001  # versions differ in what they raise, so the head decides
+        problem = exc
+    if answer.failure is not None:
+        raise answer.failure
+    if not answer.status:
+        raise OSError(f"the request could not be made ({problem})") from problem
+    if answer.status != 101:
+        raise refusal(answer, target, secrets) from None
+    if problem is not None:
+        raise ProtocolError(
+            f"{target.address} answered the upgrade, but not as a WebSocket: {secrets.hide_in(str(problem))}"
+        ) from problem
+    for name in ("sec-websocket-extensions", "sec-websocket-protocol"):
+        if name in answer.headers:
+            raise ProtocolError(f"{target.address} chose a {name} that was not offered")
+    sock.unread(answer.rest)
+    return answer.headers
+
+
+def secrets_in(target: Target, fields: list[str]) -> Secrets:
+    """Find the keys in a request, which the server may repeat: in a refusal, or later."""
     secrets = [*target.secrets]
     for field in fields:
         name, _, value = field.partition(": ")
         if name.lower() in ("authorization", "cookie"):
             secrets += [value, value.rpartition(" ")[2]]
+    return Secrets(secrets)
+
+
+def refusal(answer: UpgradeSocket, target: Target, secrets: Secrets) -> SpeechmaticsError:
+    status = answer.status
     reason = _reason(answer.body(), secrets)
     text = f"{target.address} answered with HTTP {status}" + (f": {reason}" if reason else "")
     if status in (401, 403):
@@ -179,7 +256,7 @@ def refusal(answer: UpgradeSocket, target: Target, fields: list[str]) -> Speechm
     )
 
 
-def _reason(body: bytes, secrets: list[str]) -> str:
+def _reason(body: bytes, secrets: Secrets) -> str:
     """Find the explanation in a JSON body, plain or in chunks."""
     try:
         said = json.loads(body[body.index(b"{") : body.rindex(b"}") + 1])
@@ -191,10 +268,8 @@ def _reason(body: bytes, secrets: list[str]) -> str:
     return ""
 
 
-def _clean(text: str, secrets: list[str]) -> str:
-    for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return "".join(char if char.isprintable() else " " for char in text)[:200].strip()
+def _clean(text: str, secrets: Secrets) -> str:
+    return "".join(char if char.isprintable() else " " for char in secrets.hide_in(text))[:200].strip()
 
 
 def _retry_after(headers: Mapping[str, str]) -> Optional[float]:

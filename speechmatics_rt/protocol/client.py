@@ -32,6 +32,7 @@ __all__ = ["ACKNOWLEDGEMENTS", "SPEECH", "Payload", "ClientProtocol", "Incoming"
 ACKNOWLEDGEMENTS = ("AudioAdded", "ChannelAudioAdded")
 SPEECH = {"AddTranscript", "AddPartialTranscript", "AddTranslation", "AddPartialTranslation"}
 INBOX_BYTES = 64 * 1024 * 1024  # undelivered, from which on the reader pauses
+EARLY_BYTES = 8 * 1024 * 1024  # before RecognitionStarted, where a service says a few hundred
 CLOSE_GRACE = 1.0  # seconds to wait for the close frame after an Error, or for an Error after a broken write
 
 _OUTBOX_BYTES = 1024 * 1024
@@ -197,7 +198,8 @@ class ClientProtocol:
         """Take in messages, in order; acknowledgements are delivered only to those who want them.
 
         Raises:
-            ProtocolError: One was out of turn; those before it were taken in.
+            ProtocolError: One was out of turn; those before it were taken in. Or before RecognitionStarted
+                there is more than ``EARLY_BYTES``: nobody takes it until then, so that no pause would end.
         """
         unacknowledged = self.window.frames
         self.keepalive.received(now)
@@ -213,6 +215,8 @@ class ClientProtocol:
                 self._inbox.append(incoming)
                 self._inbox_bytes += size
                 self.news = True
+            if self._inbox_bytes > EARLY_BYTES and self.state.starting:
+                raise ProtocolError(f"the server sent {len(self._inbox)} messages, and no RecognitionStarted")
         finally:
             if self.window.frames < unacknowledged:
                 self.progress_at = now
@@ -271,7 +275,8 @@ class ClientProtocol:
     @property
     def flooded(self) -> bool:
         """Whether reading should pause: too many bytes are undelivered."""
-        return self._inbox_bytes > INBOX_BYTES and self.outcome is None and not self.ending
+        full = self._inbox_bytes > INBOX_BYTES and not self.state.starting  # see receive()
+        return full and self.outcome is None and not self.ending
 
     @property
     def has_messages(self) -> bool:

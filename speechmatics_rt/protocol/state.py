@@ -233,6 +233,10 @@ class ProtocolState:
         return self.phase is Phase.DONE or self.phase is Phase.FAILED
 
     @property
+    def starting(self) -> bool:
+        return self.phase is Phase.NEW or self.phase is Phase.STARTING
+
+    @property
     def running(self) -> bool:
         return self.phase is Phase.STREAMING or self.phase is Phase.DRAINING
 

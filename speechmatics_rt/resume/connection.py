@@ -13,13 +13,14 @@ import random
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, Callable, Optional, Union
 
 from ..config import AudioFormat, ResumePolicy
 from ..exceptions import ConnectionError, SessionError, SpeechmaticsError, TimeoutError
 from ..locks import is_mine, new_lock
 from ..log import SessionLog
-from ..network import Connection, Link, Messages, WaitList, Wakes, WakeUp
+from ..network import Connection, Link, Messages, Opening, WaitList, Wakes
 from ..protocol import Incoming, Payload, codec
 from ..stats import SessionStats
 from .attempt import Attempt
@@ -40,14 +41,14 @@ class ResumingConnection(Link):
 
     Args:
         connection: The first one.
-        dial: Makes the next one, until a moment (monotonic).
+        dial: Makes the next one, until a moment (monotonic), or until that is given up.
         refresh: Asks for a new token; False if there is none to be had.
     """
 
     def __init__(
         self,
         connection: Connection,
-        dial: Callable[[float], Connection],
+        dial: Callable[[Opening, float], Connection],
         *,
         policy: ResumePolicy,
         start: Mapping[str, Any],
@@ -57,7 +58,8 @@ class ResumingConnection(Link):
     ) -> None:
         self._connection = connection
         self._next: Optional[Connection] = None  # one that is starting
-        self._dial = dial
+        self._opening = Opening()  # of further connections; given up once nobody wants another
+        self._dial = partial(dial, self._opening)
         self._refresh = refresh
         self._speed = policy.replay_speed
         self._log = log
@@ -65,7 +67,6 @@ class ResumingConnection(Link):
         self._lock = new_lock()
         self._state = ResumeState(start, audio_format, policy)
         self._room, self._news = WaitList(), WaitList()
-        self._wakeup = WakeUp()  # of the attempt that waits for its time
         self._receiver_wakeup: Optional[Wakes] = None
 
     # -- for everybody -------------------------------------------------------------------------------
@@ -176,8 +177,8 @@ class ResumingConnection(Link):
                 raise
             self._state.recovering = True  # the receiver is about to notice it, too
             return False
-        except KeyboardInterrupt as exc:  # was it sent? is it kept? The next session gets what is kept
-            connection.fail(ConnectionError("interrupted while sending", stage="streaming"), exc)
+        except KeyboardInterrupt:  # was it sent? is it kept? The next session gets what is kept
+            connection.fail(ConnectionError("interrupted while sending", stage="streaming"))
             raise
         return True
 
@@ -346,7 +347,7 @@ class ResumingConnection(Link):
         self._state.abandoned = True
         for connection in self._connections:
             connection.abandon()
-        self._wakeup.wake()
+        self._opening.give_up()
         self._room.call_all()
 
     @property
@@ -370,7 +371,8 @@ class ResumingConnection(Link):
         if state.news:
             state.news = False
             self._news.notify_all()
-            self._wakeup.wake()
+            if state.is_over:
+                self._opening.give_up()
             if self._receiver_wakeup is not None:
                 self._receiver_wakeup.wake()
 
@@ -407,9 +409,7 @@ class ResumingConnection(Link):
     def wait(self, moment: float) -> bool:
         """Close what was lost, sleep until ``moment`` (monotonic); False if nobody wants another any more."""
         self._connection.close()  # before the wait: an open socket counts against the quota
-        while self.is_open and time.monotonic() < moment:
-            self._wakeup.wait(moment - time.monotonic())
-        return self.is_open
+        return self._opening.pause(moment) and self.is_open
 
     def begin_replay(self) -> tuple[float, dict[str, Any]]:
         """Return how many seconds of audio will be sent again, and the StartRecognition to begin with."""

@@ -157,11 +157,10 @@ class ResumeState:
             figures: Its own.
             jitter: A random number, 0 to 1.
         """
-        error.__traceback__ = None  # its frames would keep the caller's stream alive, however it is dropped
+        without_frames(error)  # they would keep the caller's stream alive, however it is dropped
         if not self.may_mend(error):
             self.conclude(error, error.__cause__)
             return None
-        without_frames(error)
         if not error.retryable:
             self.replay.speakers.give_up()
         self.recovering = True
@@ -312,7 +311,7 @@ class ResumeState:
 
     def fail(self, error: SpeechmaticsError, cause: Optional[BaseException]) -> None:
         """Note a reason of our own to end it, which comes before all that follows from it."""
-        self._failure = self._failure or Outcome(error, cause, False)
+        self._failure = self._failure or Outcome(copy.copy(error), cause, False)  # it may be raised, too
         if self.outage is not None:
             self.conclude(error, cause)
 
@@ -320,7 +319,7 @@ class ResumeState:
         """End it with an error; only the first counts."""
         if self.outcome is None and self._error is not None:
             self.ahead.append(LocalMessage(self._error))
-        self._pronounce(self._failure or Outcome(error, cause, False))
+        self._pronounce(self._failure or Outcome(copy.copy(error), cause, False))
 
     def _pronounce(self, outcome: Outcome) -> None:
         self.outcome = self.outcome or outcome

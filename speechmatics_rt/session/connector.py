@@ -32,7 +32,7 @@ from ..exceptions import (
     without_frames,
 )
 from ..log import SessionLog
-from ..network import Connection, Link, Opening, check_patches, dial, shared_context
+from ..network import Connection, Link, Opening, Upgraded, check_patches, dial, shared_context
 from ..resume import ResumingConnection, unreached
 from .request import SessionRequest
 
@@ -199,7 +199,7 @@ class Connector:
         deadline: float,
         timeout: Optional[float],
         wants: Callable[[str], bool],
-        opening: Optional[Opening] = None,
+        opening: Opening,
     ) -> Connection:
         """Get a key if one is needed, and dial; the connection's threads begin with its ``start()``.
 
@@ -207,79 +207,70 @@ class Connector:
             deadline: Of the whole call (monotonic), with ``timeout`` the seconds it was given; what is
                 sooner, this or ``open_timeout``, counts.
         """
-        try:
-            return self._dial(
-                ws_headers, log, deadline=deadline, timeout=timeout, wants=wants, opening=opening
-            )
-        except SpeechmaticsError as exc:
-            # Their frames hold the key, and who reports crashes sends the locals of each.
-            raise without_frames(exc) from exc.__cause__
-
-    def _dial(
-        self,
-        ws_headers: Mapping[str, str],
-        log: SessionLog,
-        *,
-        deadline: float,
-        timeout: Optional[float],
-        wants: Callable[[str], bool],
-        opening: Optional[Opening],
-    ) -> Connection:
-        url = self.url
-        config = self.config
-        limit = float("inf") if config.open_timeout is None else time.monotonic() + config.open_timeout
-        given = {name.lower() for name in ws_headers}
+        limit = self.config.open_timeout
+        until = float("inf") if limit is None else time.monotonic() + limit
         upgraded = None
         try:
-            headers = {} if "authorization" in given else self._authorization(url, min(limit, deadline))
-            if "x-request-id" not in given:
-                headers["X-Request-Id"] = log.request_id
-            headers.update(ws_headers)
-            log.info("connecting to %s", redact(url))
-            target = with_sdk(url, self._sdk_identifier, self._app)
-            upgraded = dial(target, headers, config, deadline=min(limit, deadline), opening=opening)
+            upgraded = self._dial(ws_headers, log, min(until, deadline), opening)
             log.info("connected in %.2f s", upgraded.elapsed)
-            return Connection(upgraded.sock, config, log, wants=wants)
+            return Connection(upgraded.sock, self.config, log, wants=wants, secrets=upgraded.secrets)
         except SpeechmaticsError as exc:
             exc.request_id = log.request_id
-            if isinstance(exc, TimeoutError) and deadline < limit:
+            if isinstance(exc, TimeoutError) and deadline < until:
                 exc.stage, exc.seconds = "whole", timeout
-            raise
+            # The frames of dialling hold the key, and who reports crashes sends the locals of each.
+            raise without_frames(exc) from exc.__cause__
         except BaseException:  # Ctrl-C between the dialling and the connection that owns the socket
             if upgraded is not None:
                 upgraded.sock.close()
             raise
 
-    def _authorization(self, url: str, deadline: float) -> dict[str, str]:
-        """Ask ``auth`` for its headers, until a moment (monotonic)."""
+    def _dial(
+        self, ws_headers: Mapping[str, str], log: SessionLog, deadline: float, opening: Opening
+    ) -> Upgraded:
+        url = self.url
+        given = {name.lower() for name in ws_headers}
+        headers = {} if "authorization" in given else self._authorization(url, deadline, opening)
+        if "x-request-id" not in given:
+            headers["X-Request-Id"] = log.request_id
+        headers.update(ws_headers)
+        log.info("connecting to %s", redact(url))
+        target = with_sdk(url, self._sdk_identifier, self._app)
+        return dial(target, headers, self.config, deadline=deadline, opening=opening)
+
+    def _authorization(self, url: str, deadline: float, opening: Opening) -> dict[str, str]:
+        """Ask ``auth`` for its headers, until a moment (monotonic), or until it is given up."""
         auth = self.auth
-        if type(auth).configure is not AuthBase.configure:  # it fetches keys, and knows a deadline
-            left = None if deadline == float("inf") else max(0.001, deadline - time.monotonic())
-            # The socket's own trust, too: two stores would disagree one day.
-            context = self.config.ssl_context or shared_context()
-            auth.configure(replace(self.config, open_timeout=left, ssl_context=context))
+        if type(auth) in (StaticKeyAuth, NoAuth):
             return headers_for(auth, url)
-        if deadline == float("inf") or type(auth) in (StaticKeyAuth, NoAuth):
-            return headers_for(auth, url)
-        began = time.monotonic()
-        try:
-            name = f"speechmatics-rt-key-{type(auth).__name__}"
-            return call_until(deadline, lambda: headers_for(auth, url), name=name)
-        except OverdueError:
-            seconds = deadline - began
-            text = f"get_auth_headers() of {type(auth).__name__} did not return within {seconds:.1f} s"
-            raise TimeoutError(text, stage="open", seconds=self.config.open_timeout) from None
+        with opening.around():
+            if type(auth).configure is not AuthBase.configure:  # it fetches keys, and knows a deadline
+                left = None if deadline == float("inf") else max(0.001, deadline - time.monotonic())
+                # The socket's own trust, too: two stores would disagree one day.
+                context = self.config.ssl_context or shared_context()
+                auth.configure(replace(self.config, open_timeout=left, ssl_context=context))
+                return headers_for(auth, url)
+            began = time.monotonic()
+            try:
+                name = f"speechmatics-rt-key-{type(auth).__name__}"
+                return call_until(deadline, lambda: headers_for(auth, url), name=name, unless=opening.wait)
+            except OverdueError:
+                seconds = time.monotonic() - began
+                text = f"get_auth_headers() of {type(auth).__name__} did not return within {seconds:.1f} s"
+                raise TimeoutError(text, stage="open", seconds=self.config.open_timeout) from None
 
     def _redial(
         self, ws_headers: Mapping[str, str], log: SessionLog, wants: Callable[[str], bool]
-    ) -> Callable[[float], Connection]:
+    ) -> Callable[[Opening, float], Connection]:
         """Return what makes further connections for one session, each with an ``X-Request-Id`` of its own."""
         headers = {name: value for name, value in ws_headers.items() if name.lower() != "x-request-id"}
 
-        def dial(deadline: float) -> Connection:
+        def dial(opening: Opening, deadline: float) -> Connection:
             again = log.on(log.logger)
             again.request_id = request_id_of(headers)
             log.info("reconnecting with X-Request-Id %s", again.request_id)
-            return self._connect(headers, again, deadline=deadline, timeout=None, wants=wants)
+            return self._connect(
+                headers, again, deadline=deadline, timeout=None, wants=wants, opening=opening
+            )
 
         return dial

@@ -28,7 +28,7 @@ from speechmatics_rt.auth.jwt import JWTAuth
 from speechmatics_rt.config.connection import ConnectionConfig
 from speechmatics_rt.exceptions import AuthenticationError, ConfigurationError, ConnectionError, TimeoutError
 
-from ..network.test_dialer import a_port_that_swallows
+from ..network.test_dialer import Service, SocksProxy, a_port_that_swallows
 
 KEY = "s3cret-api-key"
 SERVICE = "wss://eu.rt.speechmatics.com/v2"
@@ -651,6 +651,36 @@ def test_the_proxy_of_the_client_tunnels_tls_and_never_sees_the_key(platform):
         token_of(auth)
     assert [request[0] for request in platform.requests] == ["localhost:1"] * 2  # and once more
     assert KEY not in str(platform.requests)
+
+
+def test_a_socks_proxy_is_used_as_sessions_use_it(platform, monkeypatch):
+    monkeypatch.setitem(sys.modules, "socks", None)  # what requests would need
+    proxy = SocksProxy()
+    with Service(proxy) as way:
+        auth = JWTAuth(KEY, mp_url=platform.url)
+        auth.configure(ConnectionConfig(proxy=f"socks5h://me:ge%3Aheim@127.0.0.1:{way.port}"))
+        token_of(auth)
+    assert proxy.asked == ["127.0.0.1"]
+    assert len(platform.requests) == 1
+
+
+def test_a_socks_proxy_that_takes_nobody_is_told_once_and_without_its_password(platform):
+    with Service(SocksProxy()) as way:
+        auth = JWTAuth(KEY, mp_url=platform.url)
+        auth.configure(ConnectionConfig(proxy=f"socks5h://me:wr0ng@127.0.0.1:{way.port}"))
+        with pytest.raises(ConnectionError, match="authentication") as caught:
+            token_of(auth)
+    assert (caught.value.stage, caught.value.retryable) == ("key", False)
+    assert "wr0ng" not in str(caught.value)
+    assert (len(way._connections), platform.requests) == (1, [])
+
+
+def test_without_the_package_for_it_a_socks_proxy_is_a_wrong_option(platform, monkeypatch):
+    monkeypatch.setitem(sys.modules, "python_socks.sync", None)
+    auth = JWTAuth(KEY, mp_url=platform.url)
+    auth.configure(ConnectionConfig(proxy="socks5h://127.0.0.1:1"))
+    with pytest.raises(ConfigurationError, match=r"speechmatics-rt-sync\[proxy\]"):
+        token_of(auth)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,8 @@ from speechmatics_rt.config.proxy import is_excepted
 from speechmatics_rt.config.recognition import doubts, set_recognition_config, start_recognition
 from speechmatics_rt.exceptions import AudioError, ConfigurationError, ProtocolError
 from speechmatics_rt.local.engines.replay import ReplayEngine
-from speechmatics_rt.network.upgrade import UpgradeSocket, refusal
+from speechmatics_rt.messages import Secrets
+from speechmatics_rt.network.upgrade import UpgradeSocket, refusal, secrets_in
 from speechmatics_rt.protocol import ClientProtocol, Incoming, codec, frames, glance, results_in
 from speechmatics_rt.resume.replay import Replay
 from speechmatics_rt.transcript import Transcript, TranscriptResult, Utterances
@@ -149,7 +150,7 @@ def answers_to_the_upgrade(data: bytes) -> None:
     assert lines[-2:] == ["", ""]
     assert not any("\n" in line or "\r" in line for line in lines)
     target_ = parse(f"wss://h/v2?jwt={SECRET}")
-    error = refusal(answer, target_, [f"Authorization: Bearer {SECRET}"])
+    error = refusal(answer, target_, secrets_in(target_, [f"Authorization: Bearer {SECRET}"]))
     assert SECRET not in str(error)
     assert str(error).isprintable()
 
@@ -217,6 +218,22 @@ def check_transcript(transcript: Transcript) -> None:
     check_page(transcript)
     again = Transcript.from_dict(json.loads(json.dumps(transcript.to_dict())))
     assert repr(again.to_dict()) == repr(transcript.to_dict())
+
+
+@target
+def a_key_that_is_repeated(data: bytes) -> None:
+    """It is in no text of a message any more, however it was spelled; all else of it is as it was."""
+    choices = Choices(data)
+    key = choices.pick(("s3cret-k3y", "00000000", "u0031u0031", "a/b+c=d/", 'n\\n"n\\"n', "........"))
+    others = [choices.text() for _ in range(2)]
+    spelled = "".join(f"\\u{ord(char):04x}" if choices.byte() % 2 else json.dumps(char)[1:-1] for char in key)
+    text = f'["{spelled}",{json.dumps(others)}]'.encode()
+    hidden = json.loads(Secrets([key]).hide(text))
+    assert hidden[0] == "***"
+    assert hidden[1] == [one.replace(key, "***") for one in others]
+    payload = choices.rest()
+    seen = Secrets([key]).hide(payload)
+    assert b"\\" in payload or key.encode() not in seen
 
 
 @target

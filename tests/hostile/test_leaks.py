@@ -38,7 +38,7 @@ from speechmatics_rt import (
 from speechmatics_rt.local import Fault, LocalServer
 
 from ..cli.command import SPEECH
-from .attacks import answering, message
+from .attacks import answering, frame, message
 from .servers import HostileServer
 from .test_told import session
 
@@ -206,6 +206,37 @@ def dropped(folder: Path) -> None:
         gc.collect()
 
 
+ESCAPED = "".join(f"\\u{ord(char):04X}" for char in KEY)
+REPEATED = {
+    "its id": [],
+    "an Info": [message("Info", type="x", reason=f"you are {KEY}"), frame(8, b"\x03\xf3")],
+    "an Error": [message("Error", type=f"x {KEY}", reason=f"no such key: {KEY}")],
+    "an Error of its type": [message("Error", type="not_authorised", reason=f"Bearer {KEY}")],
+    "an Error that spells it otherwise": [
+        frame(1, f'{{"message":"Error","type":"job_error","reason":"{ESCAPED}"}}'.encode())
+    ],
+    "a close reason": [frame(8, b"\x03\xf3" + KEY.encode())],
+    "a name": [message(KEY), frame(8, b"\x03\xf3")],
+    "a name out of turn": [message("RecognitionStarted", id=KEY)],
+    "what is no message": [frame(1, KEY.encode()), frame(1, f'["{KEY}"]'.encode()), frame(8, b"\x03\xf3")],
+    "what is no transcript": [frame(1, b'{"message":"AddTranscript" ' + KEY.encode()), frame(8, b"\x03\xf3")],
+    "what is not UTF-8": [frame(1, b"\xff" + KEY.encode())],
+}
+
+
+def repeated_in(place: str) -> Callable[[Path], None]:
+    """A server that repeats the key within a session."""
+
+    def scene(folder: Path) -> None:
+        identity = KEY if place == "its id" else "1"
+        end = message("Error", type="job_error", reason="why")
+        with HostileServer(session(identity, *(REPEATED[place] or [end]))) as server:
+            run(f"ws://127.0.0.1:{server.port}/v2", folder=folder)
+
+    scene.__name__ = f"repeated in {place}"
+    return scene
+
+
 SCENES: list[Callable[[Path], None]] = [
     *(well, with_tls_nobody_trusts, refused, refused_with_the_key_repeated, sent_elsewhere),
     *(refused_in_the_session, lost, nobody_there, no_answer, no_websocket, in_the_url),
@@ -213,6 +244,7 @@ SCENES: list[Callable[[Path], None]] = [
     *(through_a_proxy_that_is_none, a_key_that_is_none, a_header_that_is_none),
     *(unencrypted_from_the_environment, temporary, temporary_refused, temporary_sent_elsewhere),
     *(features, many, dropped),
+    *map(repeated_in, REPEATED),
 ]
 
 

@@ -8,6 +8,7 @@ import gc
 import hashlib
 import math
 import os
+import re
 import signal
 import socket
 import ssl
@@ -31,6 +32,7 @@ from speechmatics_rt.exceptions import (
     ProtocolError,
     TimeoutError,
 )
+from speechmatics_rt.network import Opening
 from speechmatics_rt.network.dialer import Upgraded, check_url, dial, redact, with_sdk
 
 Handler = Callable[[socket.socket], None]
@@ -501,7 +503,7 @@ def test_a_dead_first_address_costs_a_quarter_second(monkeypatch: pytest.MonkeyP
 
 
 def test_a_refusing_first_address_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("speechmatics_rt.network.reach._STAGGER", 8.0)  # what it would cost to wait
+    monkeypatch.setattr("speechmatics_rt.network.reach.STAGGER", 8.0)  # what it would cost to wait
     with a_closed_port() as dead, Service(Upgrading()) as service:
         monkeypatch.setattr(socket, "getaddrinfo", addresses(dead, service.port))
         upgraded = connect("ws://two.example/")
@@ -513,7 +515,7 @@ def test_a_refusing_first_address_costs_nothing(monkeypatch: pytest.MonkeyPatch)
 def test_a_dead_family_costs_a_quarter_second_however_many_addresses_it_has(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("speechmatics_rt.network.reach._STAGGER", 0.5)
+    monkeypatch.setattr("speechmatics_rt.network.reach.STAGGER", 0.5)
     with a_port_that_swallows("::1") as dead, Service(Upgrading()) as service:
         six = [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", dead, n, 0)) for n in range(5)]
         found = [*six, *addresses(service.port)()]
@@ -600,7 +602,7 @@ def test_a_failure_of_the_whole_question_does_not_wait_for_the_one_about_ipv4(
 def test_a_resolver_that_answers_neither_question_leaves_nothing_when_it_gives_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("speechmatics_rt.network.reach._STAGGER", 0.01)
+    monkeypatch.setattr("speechmatics_rt.network.reach.STAGGER", 0.01)
     resolver = Resolver(monkeypatch)
     with pytest.raises(TimeoutError, match="find the address"):
         connect("ws://slow.example/", seconds=2)
@@ -882,6 +884,9 @@ class SocksProxy:
             host, port = self._version_5(connection)
             granted = b"\x05\x00\x00\x01" + bytes(6)
         self.asked.append(host)
+        self.go_on(connection, host, port, granted)
+
+    def go_on(self, connection: socket.socket, host: str, port: int, granted: bytes) -> None:
         with socket.create_connection((host, port)) as onward:
             connection.sendall(granted)
             pump(connection, onward)
@@ -946,6 +951,96 @@ def test_through_a_socks_proxy_names_are_resolved_where_the_scheme_says(
         url = f"wss://localhost:{service.port}/"
         end(connect(url, ssl_context=trusting, proxy=f"{kind}://me:ge%3Aheim@127.0.0.1:{way.port}"))
     assert proxy.asked == [asked]
+
+
+class Choosy(SocksProxy):
+    """One with answers of its own for some addresses: the code of a refusal, or None, which is silence."""
+
+    def __init__(self, answers: dict[str, Optional[int]]) -> None:
+        super().__init__()
+        self._answers = answers
+        self.silent, self.left = threading.Event(), threading.Event()  # it is; nobody waits for it any more
+
+    def go_on(self, connection: socket.socket, host: str, port: int, granted: bytes) -> None:
+        code = self._answers.get(host, 0)
+        if code == 0:
+            super().go_on(connection, host, port, granted)
+        elif code is not None:
+            connection.sendall(granted[:1] + bytes([code]) + granted[2:])
+        else:
+            self.silent.set()
+            until_gone(connection)
+            self.left.set()
+
+
+@pytest.fixture
+def three_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give service.example two more addresses, which come first."""
+    resolve = socket.getaddrinfo
+
+    def look_up(host: str, port: int, *rest: object) -> list:
+        hosts = ["127.0.0.7", "127.0.0.8", "127.0.0.1"] if host == "service.example" else [host]
+        return [entry for each in hosts for entry in resolve(each, port, *rest)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+
+
+@pytest.mark.parametrize(("kind", "refusal"), [("socks5", 4), ("socks4", 0x5B)])
+@pytest.mark.parametrize("first", ["refuses", "is silent"])
+def test_a_socks_proxy_is_asked_for_each_address_of_a_name_that_is_looked_up_here(
+    kind: str, refusal: int, first: str, three_addresses: None
+) -> None:
+    proxy = Choosy({"127.0.0.7": refusal if first == "refuses" else None, "127.0.0.8": refusal})
+    with Service(Upgrading()) as service, Service(proxy) as way:
+        url = f"ws://service.example:{service.port}/"
+        upgraded = connect(url, proxy=f"{kind}://me:ge%3Aheim@127.0.0.1:{way.port}")
+        assert proxy.asked == ["127.0.0.7", "127.0.0.8", "127.0.0.1"]
+        assert first == "refuses" or proxy.left.wait(5)
+        end(upgraded)
+    assert upgraded.elapsed < 5  # of 10
+
+
+def test_a_socks_proxy_that_refuses_every_address_is_told_with_each_reason(three_addresses: None) -> None:
+    proxy = Choosy({"127.0.0.7": 4, "127.0.0.8": 2, "127.0.0.1": 5})
+    with Service(proxy) as way, pytest.raises(ConnectionError) as caught:
+        connect("ws://service.example/", proxy=f"socks5://me:ge%3Aheim@127.0.0.1:{way.port}")
+    told = (
+        r"proxy 127\.0\.0\.1:\d+: 127\.0\.0\.7: Host un.*; 127\.0\.0\.8: .*ruleset; 127\.0\.0\.1: .*refused"
+    )
+    assert re.search(told, str(caught.value))
+    assert (caught.value.stage, caught.value.retryable) == ("proxy", True)
+
+
+@pytest.mark.parametrize("why", ["a wrong password", "nobody is there"])
+def test_a_socks_proxy_that_takes_nobody_is_not_asked_for_another_address(
+    why: str, three_addresses: None
+) -> None:
+    proxy = SocksProxy()
+    with Service(proxy) as way, a_closed_port() as dead, pytest.raises(ConnectionError) as caught:
+        port = dead if why == "nobody is there" else way.port
+        connect("ws://service.example/", proxy=f"socks5://me:wrong@127.0.0.1:{port}")
+    assert re.search("authentication|refused", str(caught.value))
+    assert "127.0.0.8" not in str(caught.value)
+    assert len(way._connections) == (why == "a wrong password")
+
+
+def test_socks4_says_that_it_needs_an_ipv4_address() -> None:
+    with Service(SocksProxy()) as way, pytest.raises(ConnectionError, match="find an IPv4 address") as caught:
+        connect("ws://[2001:db8::1]/", proxy=f"socks4://127.0.0.1:{way.port}")
+    assert caught.value.stage == "dns"
+
+
+def test_what_is_given_up_while_a_socks_proxy_tries_several_addresses_ends_at_once(
+    three_addresses: None,
+) -> None:
+    proxy, opening = Choosy(dict.fromkeys(["127.0.0.7", "127.0.0.8", "127.0.0.1"])), Opening()
+    threading.Thread(target=lambda: proxy.silent.wait(10) and opening.give_up(), daemon=True).start()
+    config = ConnectionConfig()
+    began = time.monotonic()
+    with Service(proxy) as way, pytest.raises(TimeoutError):
+        config.proxy = f"socks5://me:ge%3Aheim@127.0.0.1:{way.port}"
+        dial("ws://service.example/", {}, config, deadline=float("inf"), opening=opening)
+    assert time.monotonic() - began < 5
 
 
 def says(*answers: bytes) -> Handler:

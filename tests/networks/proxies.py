@@ -163,6 +163,7 @@ class Proxied:
         trusts: Whose certificates the client believes: "origin", or "inspector" for those of the proxy.
         breaks: The proxy ends in mid-session, and begins anew a second later.
         walls: Rules for the server's firewall.
+        first: What the client knows as the first address of the server, if there are two.
         config: Of ``ConnectionConfig``.
         short: Whether it is in the short form.
     """
@@ -176,6 +177,7 @@ class Proxied:
     trusts: str = "origin"
     breaks: bool = False
     walls: tuple[str, ...] = ()
+    first: str = ""
     config: Mapping[str, Any] = field(default_factory=dict)
     short: bool = False
 
@@ -280,6 +282,12 @@ PROXIES = [
     Proxied("dante", dante, _SOCKS, short=True),
     Proxied("dante, over TLS", dante, _SOCKS, _WSS),
     Proxied("dante, where the client looks names up", dante, _SOCKS.replace("socks5h", "socks5")),
+    Proxied(
+        "dante, where the first of two addresses is dead",
+        dante,
+        _SOCKS.replace("socks5h", "socks5"),
+        first="10.88.0.99",
+    ),
     Proxied("dante, with a password", dante_with_password, _SOCKS_AS),
     Proxied(
         "dante, with a wrong password",
@@ -336,6 +344,8 @@ def run(row: Proxied, *, resume: bool = False) -> dict[str, Any]:
     with network_of(row) as network:
         folder, server, proxy = network.folder, network["server"], network["proxy"]
         server.firewall(*row.walls)
+        if row.first:
+            network["client"].write("hosts", f"127.0.0.1 localhost\n{row.first} {NAME}\n{ORIGIN} {NAME}\n")
         secure = row.target.startswith("wss")
         wanted: dict[str, Any] = {"host": NAME, "port": PORT}
         if secure:

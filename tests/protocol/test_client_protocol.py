@@ -17,7 +17,7 @@ from speechmatics_rt.exceptions import (
     TimeoutError,
     TranscriptionError,
 )
-from speechmatics_rt.protocol import frames
+from speechmatics_rt.protocol import client, frames
 from speechmatics_rt.protocol.client import CLOSE_GRACE, ClientProtocol, Incoming
 from speechmatics_rt.protocol.keepalive import Keepalive
 from speechmatics_rt.protocol.outbox import Outbox
@@ -284,6 +284,27 @@ def test_silence_after_a_ping_is_a_lost_connection_but_not_while_we_do_not_read(
     subject.take()
     subject.tick(191.0)
     assert subject.outcome.error.stage == "keepalive"
+
+
+def test_what_comes_before_the_start_never_pauses_reading_and_fails_the_session_beyond_its_own_bound(
+    monkeypatch,
+) -> None:
+    monkeypatch.setattr(client, "INBOX_BYTES", 50)
+    subject = protocol()
+    subject.send(START, b"start", 0.0)
+    news = {"message": "Info"}
+    hear(subject, *[news] * 10)
+    assert not subject.flooded  # nothing is delivered before the start: the pause would never end
+    big = Incoming(news, news, client.EARLY_BYTES)
+    with pytest.raises(ProtocolError, match="no RecognitionStarted"):
+        subject.receive([big], 1.0, lambda kind: False)
+    subject = protocol()
+    subject.send(START, b"start", 0.0)
+    # Its own words say more than we could.
+    subject.receive([big, Incoming.of({"message": "Error"})], 1.0, lambda kind: False)
+    subject = streaming()
+    subject.receive([big, big], 1.0, lambda kind: False)
+    assert subject.flooded
 
 
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 12)), max_size=60))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import _thread
 import asyncio
+import contextlib
+import gc
 import itertools
 import logging
 import threading
@@ -14,14 +16,16 @@ import pytest
 from speechmatics_rt import (
     AsyncClient,
     AudioFormat,
+    Client,
     ConnectionConfig,
     ProtocolError,
+    ResumePolicy,
     SessionError,
     SpeechmaticsError,
     TimeoutError,
 )
 from speechmatics_rt.local import Fault
-from speechmatics_rt.network import shared_reader
+from speechmatics_rt.network import Connection, shared_reader
 
 PCM = AudioFormat("pcm_s16le", 16000)
 SECOND = bytes(32000)
@@ -154,3 +158,83 @@ def test_the_same_in_an_event_loop(serve) -> None:
 
     raised = in_time(lambda: asyncio.run(main()))
     assert isinstance(raised, TimeoutError)
+
+
+@pytest.mark.parametrize("mended", [True, False], ids=["replaced", "over"])
+def test_a_client_that_began_anew_in_an_except_is_collected_with_its_session_when_it_is_dropped(
+    mended, serve
+) -> None:
+    # What is kept of the refusal would lead to the error that was being handled, and that to its frames.
+    server = serve(faults=[Fault.refuse(503, sessions=[0])])
+    policy = ResumePolicy(min_delay=0, max_delay=0, busy_delay=0) if mended else False
+
+    def begin(client: Client) -> None:
+        try:
+            raise LookupError
+        except LookupError:
+            try:
+                client.start_session(audio_format=PCM)
+            except SpeechmaticsError:
+                client.start_session(audio_format=PCM)
+            raise
+
+    def drop() -> None:
+        client = Client(
+            url=server.url, conn_config=ConnectionConfig(ssl_context=server.ssl_context), resume=policy
+        )
+        client.held = client  # a cycle
+        with contextlib.suppress(LookupError):
+            begin(client)
+
+    drop()
+    with pytest.warns(ResourceWarning, match="dropped with a session open"):
+        gc.collect()
+    assert server.sessions[-1].wait_closed(5)
+
+
+@pytest.mark.parametrize("how", ["a refused connection", "a lost one", "a handler"])
+def test_what_the_caller_is_handling_meanwhile_keeps_its_traceback(how, serve, client_of) -> None:
+    faults = {"a refused connection": [Fault.refuse(503)], "a lost one": [Fault.reset(after_messages=2)]}
+    client = client_of(serve(faults=faults.get(how, [])), handler_errors="raise")
+    if how == "a handler":
+        client.on("AddTranscript", lambda message: message["nothing"])
+    handled = LookupError()
+    try:
+        raise handled
+    except LookupError:
+        with pytest.raises((SpeechmaticsError, KeyError)):
+            client.transcribe([SECOND] * 3, audio_format=PCM)
+        traceback = handled.__traceback__
+    assert traceback is not None
+
+
+def test_a_client_whose_sending_was_interrupted_is_collected_with_its_session_when_it_is_dropped(
+    serve, monkeypatch
+) -> None:
+    server = serve()
+
+    def interrupted(*_: object, **__: object) -> bool:
+        raise KeyboardInterrupt
+
+    def send(client: Client) -> None:
+        resumed = threading.Event()
+        client.on("Resumed", lambda message: resumed.set())
+        try:
+            with monkeypatch.context() as patched:
+                patched.setattr(Connection, "send_audio", interrupted)
+                client.send_audio(SECOND)
+        finally:  # the interrupt is still to pass its caller
+            assert resumed.wait(10)
+
+    def drop() -> None:
+        config = ConnectionConfig(ssl_context=server.ssl_context)
+        client = Client(url=server.url, conn_config=config, resume=ResumePolicy(min_delay=0, max_delay=0))
+        client.held = client  # a cycle
+        client.start_session(audio_format=PCM)
+        with contextlib.suppress(KeyboardInterrupt):
+            send(client)
+
+    drop()
+    with pytest.warns(ResourceWarning, match="dropped with a session open"):
+        gc.collect()
+    assert server.sessions[-1].wait_closed(5)
