@@ -36,7 +36,9 @@ def start(*arguments: Any, anew: bool = False, **options: Any) -> subprocess.Pop
 
     ``anew`` is for tests of which the start of the interpreter is the point.
     """
-    options = {**dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE), **options}
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    # unbuffered: what a readline() had read ahead would be lost to the communicate() behind it
+    options = {"bufsize": 0, **pipes, **options}
     env = environment(**options.pop("env", {}))
     words = list(map(str, arguments))
     if fork_server is None or anew or "preexec_fn" in options:
