@@ -250,12 +250,12 @@ def test_the_microphone_is_heard_until_ctrl_c_and_to_its_last_word(tmp_path, pul
             env=environment(listening),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
+            bufsize=0,  # what a readline() had read ahead would be lost to the communicate() behind it
         ) as script:
-            assert script.stderr.readline() == "speak; Ctrl-C ends it\n"
-            first = script.stdout.readline()
+            assert script.stderr.readline() == b"speak; Ctrl-C ends it\n"
+            first = script.stdout.readline().decode()
             script.send_signal(signal.SIGINT)
-            rest, err = script.communicate(timeout=30)
+            rest, err = (part.decode() for part in script.communicate(timeout=30))
     assert first.startswith("Good")
     assert (script.returncode, err) == (0, "")
     said = [message["metadata"]["transcript"] for message in listening.sessions[0].said("AddTranscript")]
