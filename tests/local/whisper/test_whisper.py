@@ -34,7 +34,11 @@ from speechmatics_rt.local.whisper.recogniser import WhisperRecogniser, _written
 from . import readings  # noqa: E402
 from .readings import Readings  # noqa: E402
 
-pytestmark = [pytest.mark.speech, pytest.mark.xdist_group("whisper")]
+pytestmark = [
+    pytest.mark.speech,
+    pytest.mark.xdist_group("whisper"),
+    pytest.mark.timeout(180),  # where the model reads all, and others compute, too
+]
 
 RECORDING = Path(__file__).parents[3] / "examples" / "audio" / "librivox_3_sentences.wav"
 SENTENCES = [
@@ -273,7 +277,7 @@ def test_sessions_side_by_side_share_the_model_and_recognise_what_each_recognise
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(50)
+        thread.join(170)
     assert elsewhere == [alone, alone]
 
 
