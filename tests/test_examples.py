@@ -57,7 +57,7 @@ def attempt(server: LocalServer, folder: Path, *command: object) -> tuple[int, s
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=50,
+        timeout=170,
         check=False,
     )
     return done.returncode, done.stdout, done.stderr
@@ -263,6 +263,7 @@ def test_the_microphone_is_heard_until_ctrl_c_and_to_its_last_word(tmp_path, pul
 
 
 @pytest.mark.speech
+@pytest.mark.timeout(180)  # the recogniser computes for seconds, and others may, too
 @pytest.mark.parametrize("script", ["multichannel.py", "async_multichannel.py"])
 def test_real_speech_on_two_channels_stays_on_its_own_and_none_is_lost(tmp_path, script) -> None:
     with LocalServer("whisper") as whisper:
