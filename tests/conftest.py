@@ -123,17 +123,29 @@ def ctrl_c_interrupts() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def every_session_keeps_to_the_schemas() -> Iterator[None]:
-    """Check both sides of every session of every local server, when the server closes."""
+def closed_servers() -> Iterator[list[LocalServer]]:
+    """Note each local server that is closed, until its sessions are checked."""
     close = LocalServer.close
+    closed: list[LocalServer] = []
 
-    def checked(self: LocalServer) -> None:
+    def noted(self: LocalServer) -> None:
         close(self)
-        check_sessions(self)
+        if self not in closed:
+            closed.append(self)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(LocalServer, "close", checked)
-        yield
+        patch.setattr(LocalServer, "close", noted)
+        yield closed
+    for server in closed:
+        check_sessions(server)
+
+
+@pytest.fixture(autouse=True)
+def every_session_keeps_to_the_schemas(closed_servers: list[LocalServer]) -> Iterator[None]:
+    """Check both sides of every session of every local server: after the test, which may time its close."""
+    yield
+    while closed_servers:
+        check_sessions(closed_servers.pop())
 
 
 @pytest.fixture(params=["ws", "wss"])

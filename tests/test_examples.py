@@ -57,7 +57,7 @@ def attempt(server: LocalServer, folder: Path, *command: object) -> tuple[int, s
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=50,
+        timeout=170,
         check=False,
     )
     return done.returncode, done.stdout, done.stderr
@@ -250,12 +250,12 @@ def test_the_microphone_is_heard_until_ctrl_c_and_to_its_last_word(tmp_path, pul
             env=environment(listening),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
+            bufsize=0,  # what a readline() had read ahead would be lost to the communicate() behind it
         ) as script:
-            assert script.stderr.readline() == "speak; Ctrl-C ends it\n"
-            first = script.stdout.readline()
+            assert script.stderr.readline() == b"speak; Ctrl-C ends it\n"
+            first = script.stdout.readline().decode()
             script.send_signal(signal.SIGINT)
-            rest, err = script.communicate(timeout=30)
+            rest, err = (part.decode() for part in script.communicate(timeout=30))
     assert first.startswith("Good")
     assert (script.returncode, err) == (0, "")
     said = [message["metadata"]["transcript"] for message in listening.sessions[0].said("AddTranscript")]
@@ -263,6 +263,7 @@ def test_the_microphone_is_heard_until_ctrl_c_and_to_its_last_word(tmp_path, pul
 
 
 @pytest.mark.speech
+@pytest.mark.timeout(180)  # the recogniser computes for seconds, and others may, too
 @pytest.mark.parametrize("script", ["multichannel.py", "async_multichannel.py"])
 def test_real_speech_on_two_channels_stays_on_its_own_and_none_is_lost(tmp_path, script) -> None:
     with LocalServer("whisper") as whisper:

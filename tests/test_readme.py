@@ -19,6 +19,8 @@ import pytest
 import speechmatics_rt
 from speechmatics_rt.local import LocalServer
 
+pytestmark = pytest.mark.timeout(180)  # some have the recogniser compute for seconds, and others may, too
+
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 AUDIO = Path("examples", "audio", "librivox_3_sentences.wav")
@@ -90,7 +92,7 @@ def run(server: LocalServer, folder: Path) -> Callable[..., str]:
             capture_output=True,
             text=True,
             encoding="utf-8",
-            timeout=50,
+            timeout=170,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr

@@ -11,6 +11,7 @@ import json
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Callable, get_args
@@ -143,3 +144,26 @@ def test_every_mistake_is_found_and_nothing_else(checker: Callable[[Path], Refus
     found = checker(WRONG)
     assert sorted(found) == sorted(seen)
     assert {number: found[number] for number, rule in seen.items() if rule not in found[number]} == {}
+
+
+@pytest.mark.typing
+def test_asyncio_is_typed_like_the_blocking_clients(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        textwrap.dedent("""
+        from speechmatics_rt.aio.client import AsyncClient
+        async def main() -> None:
+            client = AsyncClient()
+            text: str = (await client.transcribe(b"", timeout=3)).text
+            await client.transcribe(b"", timeuot=3)
+        """)
+    )
+    out = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", str(program)],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout
+    errors = [line for line in out.splitlines() if "program.py" in line and "error:" in line]
+    assert len(errors) == 1, out
+    assert "timeuot" in errors[0]

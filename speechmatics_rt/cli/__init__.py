@@ -113,6 +113,9 @@ def _log_to(err: Stream, verbose: int, *, of_server: bool) -> Iterator[None]:
     if not (verbose > 0 or of_server):
         # Beside its client in one process: the client says what went wrong, once is enough.
         handler.addFilter(lambda record: not record.name.startswith("speechmatics_rt.local"))
+    if verbose <= 0:
+        # A pipe may stay open where a signal ends the audio. Programs read on; the command is over.
+        handler.addFilter(lambda record: "source is still being read" not in record.getMessage())
     level = package.level
     package.setLevel((logging.WARNING, logging.INFO, logging.DEBUG, logging.ERROR)[min(verbose, 2)])
     package.addHandler(handler)

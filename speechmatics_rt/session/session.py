@@ -308,12 +308,13 @@ class Session:
                 failure.args = (f"{failure.text}; {text}",)
 
     def _is_source_read(self) -> bool:
-        """Wait for the threads that read sources; True if one stays."""
+        """Wait for the threads that read sources; True if one stays, which is found out, and told, once."""
         patience = time.monotonic() + _GRACE
-        for thread in self.senders:
-            if thread is not threading.current_thread() and thread.is_alive():
-                thread.join(max(0.0, patience - time.monotonic()))
-        return any(thread.is_alive() and thread is not threading.current_thread() for thread in self.senders)
+        others = [thread for thread in self.senders if thread is not threading.current_thread()]
+        for thread in others:
+            thread.join(max(0.0, patience - time.monotonic()))
+        self.senders = []  # only now: a wait that Ctrl-C ends is taken up again by whoever closes
+        return any(thread.is_alive() for thread in others)
 
     def end(self, failure: Optional[SpeechmaticsError] = None, *, telling: bool = True) -> None:
         """Tell of the end, and note that nothing more will be delivered.

@@ -10,7 +10,6 @@ import random
 import signal
 import subprocess
 import sys
-import textwrap
 import threading
 import time
 import wave
@@ -1123,29 +1122,6 @@ def test_the_module_is_importable_alone_and_options_are_checked_at_once() -> Non
         AsyncClient(url="http://example.com")
     with pytest.raises(TypeError):
         AsyncClient().on("AddTranscript", 7)
-
-
-def test_typing_follows_the_blocking_clients(tmp_path) -> None:
-    pytest.importorskip("mypy")
-    program = tmp_path / "program.py"
-    program.write_text(
-        textwrap.dedent("""
-        from speechmatics_rt.aio.client import AsyncClient
-        async def main() -> None:
-            client = AsyncClient()
-            text: str = (await client.transcribe(b"", timeout=3)).text
-            await client.transcribe(b"", timeuot=3)
-        """)
-    )
-    out = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", str(program)],
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout
-    errors = [line for line in out.splitlines() if "program.py" in line and "error:" in line]
-    assert len(errors) == 1, out
-    assert "timeuot" in errors[0]
 
 
 def test_a_cancellation_inside_a_handler_is_not_taken_for_the_end_of_the_transcript(serve) -> None:

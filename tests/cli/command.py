@@ -36,7 +36,9 @@ def start(*arguments: Any, anew: bool = False, **options: Any) -> subprocess.Pop
 
     ``anew`` is for tests of which the start of the interpreter is the point.
     """
-    options = {**dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE), **options}
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    # unbuffered: what a readline() had read ahead would be lost to the communicate() behind it
+    options = {"bufsize": 0, **pipes, **options}
     env = environment(**options.pop("env", {}))
     words = list(map(str, arguments))
     if fork_server is None or anew or "preexec_fn" in options:
@@ -63,8 +65,10 @@ def in_shell(line: str, *, shell: str = "bash", anew: bool = False, **options: A
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
-def run(*arguments: Any, stdin: bytes = b"", anew: bool = False, **env: str) -> tuple[int, str, str]:
-    """Run it to its end and return its exit code, its stdout and its stderr."""
+def run(
+    *arguments: Any, stdin: bytes = b"", anew: bool = False, patience: float = 55, **env: str
+) -> tuple[int, str, str]:
+    """Run it to its end, ``patience`` seconds at most; return its exit code, its stdout and its stderr."""
     with start(*arguments, env=env, anew=anew) as process:
-        out, err = process.communicate(stdin, timeout=55)
+        out, err = process.communicate(stdin, timeout=patience)
     return process.returncode, out.decode(), err.decode()

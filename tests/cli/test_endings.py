@@ -266,6 +266,16 @@ def test_130_ctrl_c_while_standard_input_gives_nothing() -> None:
         assert "Fatal" not in process.stderr.read().decode()
 
 
+def test_130_ctrl_c_while_standard_input_gives_nothing_says_that_it_stops_and_no_more() -> None:
+    with LocalServer() as server, start("transcribe", "-", *RAW, "--url", server.url) as process:
+        process.stdin.write(SECOND)
+        server.wait_for_session().wait_for(lambda record: record.frames)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
+        (line,) = process.stderr.read().decode().splitlines()
+    assert line.startswith("speechmatics-rt: stopping; ")
+
+
 # -- 0, nevertheless ---------------------------------------------------------------------------------------
 
 

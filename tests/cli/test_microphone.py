@@ -162,11 +162,11 @@ def test_a_full_disk_costs_the_recording_and_not_the_transcript(pulse: Pulse) ->
     if not os.path.exists("/dev/full"):
         pytest.skip("there is no /dev/full")
     with start(*MIC, "--save", "/dev/full", env=pulse.env) as process:
-        process.stderr.readline()
+        first = process.stderr.readline()  # that it listens, or this already: it writes on another thread
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=20)
-    assert b"warning: can't write --save '/dev/full': No space left on device" in err
+    assert b"warning: can't write --save '/dev/full': No space left on device" in first + err
     assert process.returncode == 6
 
 

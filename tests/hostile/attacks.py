@@ -6,12 +6,13 @@ and the megabytes that it may cost beyond those of the program. ``ways`` are tho
 
 from __future__ import annotations
 
+import functools
 import gzip
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Callable, Union
 
 from .servers import Attack, Victim, frame
 
@@ -29,6 +30,13 @@ LIMITS: dict[str, Any] = {
 }
 SESSIONS = ("transcribe", "by hand", "asyncio")
 _INFO = b'{"message":"Info","type":"x","reason":"y"}'
+
+# What is large is made when it is sent: each process that collects tests would make all of it otherwise.
+Piece = Union[bytes, Callable[[], bytes]]
+
+
+def joined(pieces: Iterable[Piece]) -> bytes:
+    return b"".join(piece if isinstance(piece, bytes) else piece() for piece in pieces)
 
 
 @dataclass(frozen=True)
@@ -57,12 +65,12 @@ class Row:
 # -- before a session -----------------------------------------------------------------------------------
 
 
-def answering(*pieces: bytes, again: bytes = b"", pause: float = 0.0) -> Attack:
+def answering(*pieces: Piece, again: bytes = b"", pause: float = 0.0) -> Attack:
     """Answer the request with these bytes, and then with ``again`` for ever."""
 
     def attack(victim: Victim) -> None:
         victim.read_head()
-        victim.send(b"".join(pieces))
+        victim.send(joined(pieces))
         if again:
             victim.flood(itertools.repeat(again), pause=pause)
 
@@ -139,23 +147,23 @@ OPENING = [
 # -- frames and messages --------------------------------------------------------------------------------
 
 
-def saying(*frames: bytes, again: Iterable[bytes] = (), pause: float = 0.0) -> Attack:
+def saying(*frames: Piece, again: Iterable[bytes] = (), pause: float = 0.0) -> Attack:
     """Begin a session, say this, and then ``again``, which may have no end."""
 
     def attack(victim: Victim) -> None:
         victim.start()
-        victim.send(b"".join(frames))
+        victim.send(joined(frames))
         victim.flood(again, pause=pause)
 
     return attack
 
 
-def upgraded(*frames: bytes, again: Iterable[bytes] = (), pause: float = 0.0) -> Attack:
+def upgraded(*frames: Piece, again: Iterable[bytes] = (), pause: float = 0.0) -> Attack:
     """The same, but the session never begins."""
 
     def attack(victim: Victim) -> None:
         victim.upgrade()
-        victim.send(b"".join(frames))
+        victim.send(joined(frames))
         victim.flood(again, pause=pause)
 
     return attack
@@ -295,7 +303,7 @@ SESSION = [
     ),
     Row(
         "as many words as a message may have",
-        saying(many(word("x"), 16 * MEGABYTE), *END),
+        saying(lambda: many(word("x"), 16 * MEGABYTE), *END),
         "NoneType",
         ways=("transcribe", "asyncio"),  # by hand the next chunk would come after the end
         megabytes=700,
@@ -306,7 +314,7 @@ SESSION = [
     ),
     Row(
         "as many marks to a word as a message may have",
-        saying(many(MARK, 16 * MEGABYTE), *END),
+        saying(lambda: many(MARK, 16 * MEGABYTE), *END),
         "NoneType",
         ways=("transcribe", "asyncio"),  # by hand the next chunk would come after the end
         megabytes=700,
@@ -316,13 +324,13 @@ SESSION = [
     ),
     Row(
         "a million words in one message",
-        saying(many(word("x"), 80 * MEGABYTE)),
+        saying(lambda: many(word("x"), 80 * MEGABYTE)),
         "ProtocolError",
         {"code": 1009},
     ),
     Row(
         "a close reason of a megabyte",
-        saying(frame(8, b"\x03\xe8" + b"x" * MEGABYTE)),
+        saying(lambda: frame(8, b"\x03\xe8" + b"x" * MEGABYTE)),
         "ProtocolError",
         BROKEN,
     ),
@@ -330,7 +338,7 @@ SESSION = [
     Row("compressed frames nobody agreed on", saying(bytes([0xC1, 5]) + b"hello"), "ProtocolError", BROKEN),
     Row(
         "an Error of fifteen megabytes",
-        saying(message("Error", type="job_error", reason="x" * 15 * MEGABYTE)),
+        saying(lambda: message("Error", type="job_error", reason="x" * 15 * MEGABYTE)),
         "TranscriptionError",
         {"retry_after": 5},
         megabytes=120,
@@ -357,29 +365,30 @@ SESSION = [
 # -- pages ----------------------------------------------------------------------------------------------
 
 
-def bomb(megabytes: int) -> bytes:
-    return gzip.compress(b" " * megabytes * MEGABYTE)
+@functools.lru_cache
+def bomb() -> bytes:
+    """Return a page of 200 MB, zipped, behind the header that says so."""
+    packed = gzip.compress(b" " * 200 * MEGABYTE)
+    return b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed) + packed
 
 
 _PAGE = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 _REDIRECT = b"HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n"
 
 
-def page(*pieces: bytes, again: bytes = b"", pause: float = 0.0) -> Attack:
+def page(*pieces: Piece, again: bytes = b"", pause: float = 0.0) -> Attack:
     return answering(_PAGE, *pieces, again=again, pause=pause)
 
 
 def pages(way: str, unasked: Mapping[str, Any], bad: tuple[str, Mapping[str, Any]]) -> Iterator[Row]:
     """What a page may be; ``unasked`` are the attributes where none came, ``bad`` is the error of others."""
     late = {"stage": "open", "seconds": 3}
-    packed = bomb(200)
-    zipped = b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed)
     huge = b"Content-Length: 9223372036854775808\r\n\r\n{}"
     chunked = b"Transfer-Encoding: chunked\r\n\r\n7fffffffffffffff\r\n{"
     refused = "AuthenticationError" if way == "key" else "ConnectionError"
     moved = {"status": 302} if way == "key" else {"status": 302, **unasked}
     rows = [
-        ("a gzip bomb", page(zipped, packed), *bad),
+        ("a gzip bomb", page(bomb), *bad),
         ("a page without end", page(b"\r\n", again=b"[" * 65536), *bad),
         ("a page nested sixty thousand deep", page(b"Content-Length: 60000\r\n\r\n", b"[" * 60000), *bad),
         ("a page of 2^63 bytes", page(huge), "TimeoutError", late),

@@ -1,6 +1,8 @@
-"""What a program makes of a server, in a process of its own with little memory; prints one JSON object.
+"""What a program makes of a server, in a process of its own with little memory.
 
-``python -m tests.hostile.program '{"url": ..., "way": ..., "options": {...}, "address_space": ...}'``
+``python -m tests.hostile.program`` has imported all that such a program does, and forks one for each line
+of its input, ``{"url": ..., "way": ..., "options": {...}, "address_space": ...}``: half of the work was the
+start. The answer is a line of output, empty if the program died.
 """
 
 from __future__ import annotations
@@ -88,12 +90,10 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-def main() -> None:
-    asked = json.loads(sys.argv[1])
+def meet(asked: dict[str, Any]) -> dict[str, Any]:
+    """Be such a program; return what became of it."""
     if asked["way"] == "asyncio":  # what a loop opens is its own
         asyncio.run(asyncio.sleep(0))
-    if asked["way"] in ("features", "key"):
-        import requests  # noqa: F401  # its memory is not the server's doing
     resource.setrlimit(resource.RLIMIT_AS, (asked["address_space"], asked["address_space"]))
     config = ConnectionConfig(**asked["options"])
     before, opened, began = peak(), descriptors(), time.monotonic()
@@ -123,8 +123,23 @@ def main() -> None:
         if not told["threads"] and told["descriptors"] <= 0:
             break
         time.sleep(0.01)  # nothing rings when a daemon thread ends
-    print(json.dumps(told))
+    return told
+
+
+def main() -> None:
+    for line in sys.stdin:
+        child = os.fork()
+        if not child:
+            answer = json.dumps(meet(json.loads(line)))
+            print(answer, flush=True)
+            os._exit(0)
+        if os.waitpid(child, 0)[1]:
+            print(flush=True)
 
 
 if __name__ == "__main__":
+    import jwt  # noqa: F401  # their memory is not the server's doing
+    import requests  # noqa: F401
+    import websocket  # noqa: F401
+
     main()

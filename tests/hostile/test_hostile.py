@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -27,40 +29,57 @@ ATTRIBUTES = ("stage", "code", "status", "retry_after", "seconds")
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measures by /proc")
 
 
+class Programs:
+    """Starts a program for each server: forks of one that has imported it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.certificates = Certificates()
+        authority = folder / "ca.pem"
+        authority.write_bytes(self.certificates.ca_pem)
+        self._forks = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "tests.hostile.program"],
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=Path(__file__).parent.parent.parent,
+            env={**os.environ, "SSL_CERT_FILE": str(authority)},
+            start_new_session=True,
+        )
+
+    def run(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Have a program meet the server; return what it tells."""
+        self._forks.stdin.write(json.dumps(asked).encode() + b"\n")
+        told = self._forks.stdout.readline().strip()  # or the test's own timeout
+        assert told, "the program died: see its stderr"
+        return dict(json.loads(told))
+
+    def close(self) -> None:
+        os.killpg(self._forks.pid, signal.SIGKILL)
+        with self._forks:
+            pass
+
+
 @pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Certificates, Path]]:
-    made = Certificates()
-    path = tmp_path_factory.mktemp("hostile") / "ca.pem"
-    path.write_bytes(made.ca_pem)
-    return made, path
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
+    with closing(Programs(tmp_path_factory.mktemp("hostile"))) as programs:
+        yield programs
 
 
 def combinations(row: Row) -> list[dict[str, Any]]:
     return [{"way": way, "tls": tls} for tls in row.tls for way in row.ways]
 
 
-def meet(row: Row, certificates: tuple[Certificates, Path], *, way: str, tls: bool) -> dict[str, Any]:
-    """Have a program meet the server; return what it tells."""
-    made, path = certificates
-    with HostileServer(row.attack, made.server_context if tls else None) as server:
-        asked = {
-            "url": f"{'wss' if tls else 'ws'}://127.0.0.1:{server.port}/v2",
-            "way": way,
-            "options": {**LIMITS, **row.options},
-            "timeout": row.timeout,
-            "address_space": ADDRESS_SPACE,
-        }
-        ran = subprocess.run(
-            [sys.executable, "-W", "ignore", "-m", "tests.hostile.program", json.dumps(asked)],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-            cwd=Path(__file__).parent.parent.parent,
-            env={**os.environ, "SSL_CERT_FILE": str(path)},
+def meet(row: Row, programs: Programs, *, way: str, tls: bool) -> dict[str, Any]:
+    with HostileServer(row.attack, programs.certificates.server_context if tls else None) as server:
+        return programs.run(
+            {
+                "url": f"{'wss' if tls else 'ws'}://127.0.0.1:{server.port}/v2",
+                "way": way,
+                "options": {**LIMITS, **row.options},
+                "timeout": row.timeout,
+                "address_space": ADDRESS_SPACE,
+            }
         )
-    assert ran.returncode == 0, ran.stderr[-3000:]
-    return dict(json.loads(ran.stdout))
 
 
 def wrong(row: Row, way: str, told: dict[str, Any]) -> list[str]:
@@ -90,10 +109,10 @@ rows = pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
 
 
 @rows
-def test_a_hostile_server_costs_little_and_ends_in_its_error(row: Row, certificates, report) -> None:
+def test_a_hostile_server_costs_little_and_ends_in_its_error(row: Row, programs, report) -> None:
     ways = combinations(row)
     how = ways[TABLE.index(row) % len(ways)]
-    told = meet(row, certificates, **how)
+    told = meet(row, programs, **how)
     if told["megabytes"] > 20:  # the short form has the dearest alone
         report("hostile", line(row, how, told))
     assert wrong(row, how["way"], told) == []
@@ -102,10 +121,10 @@ def test_a_hostile_server_costs_little_and_ends_in_its_error(row: Row, certifica
 @rows
 @pytest.mark.reliability
 @pytest.mark.timeout(600)
-def test_a_hostile_server_does_so_in_every_way_to_use_a_session(row: Row, certificates, report) -> None:
+def test_a_hostile_server_does_so_in_every_way_to_use_a_session(row: Row, programs, report) -> None:
     faults = []
     for how in combinations(row):
-        told = meet(row, certificates, **how)
+        told = meet(row, programs, **how)
         report("hostile", line(row, how, told))
         faults += [f"{how}: {fault}" for fault in wrong(row, how["way"], told)]
     assert faults == []

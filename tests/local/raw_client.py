@@ -20,6 +20,7 @@ from speechmatics_rt.local import LocalServer
 
 RAW = {"type": "raw", "encoding": "pcm_s16le", "sample_rate": 16000}
 SECOND = bytes(32000)  # of RAW
+PATIENCE = 40.0  # s for what is sure to come; a busy machine takes its time, and what tests measure they say
 
 
 def start_message(config: Optional[dict[str, Any]] = None, **top: Any) -> dict[str, Any]:
@@ -67,12 +68,12 @@ class RawClient:
         self.send(start_message(config, **top))
         return self.until("RecognitionStarted")
 
-    def receive(self, timeout: float = 10.0) -> dict[str, Any]:
+    def receive(self, timeout: float = PATIENCE) -> dict[str, Any]:
         message: dict[str, Any] = json.loads(self.ws.recv(timeout))
         self.received.append(message)
         return message
 
-    def until(self, kind: str, timeout: float = 10.0) -> dict[str, Any]:
+    def until(self, kind: str, timeout: float = PATIENCE) -> dict[str, Any]:
         while True:
             message = self.receive(timeout)
             if message["message"] == kind:
@@ -91,7 +92,7 @@ class RawClient:
         """Read to the end; return the server's close code and reason, 1006 if there was none."""
         try:
             while True:
-                self.received.append(json.loads(self.ws.recv(10)))
+                self.received.append(json.loads(self.ws.recv(PATIENCE)))
         except ConnectionClosed as exc:
             return (exc.rcvd.code, exc.rcvd.reason) if exc.rcvd is not None else (1006, "")
 

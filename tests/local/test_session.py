@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from speechmatics_rt import AudioFormat, Client
 from speechmatics_rt.local import LocalServer, Script, ScriptedEngine, Word
@@ -369,25 +372,38 @@ def test_a_late_start_is_an_error() -> None:
         assert client.received_of("Error")[0]["type"] == "start_recognition_timeout"
 
 
+@contextmanager
+def begun(server: LocalServer, **options: Any) -> Iterator[RawClient]:
+    """Give a client whose session has begun: where time is scaled, a busy machine may need a second try."""
+    while True:
+        with RawClient(server, **options) as client:
+            try:
+                client.start()
+            except ConnectionClosed:
+                continue
+            yield client
+            return
+
+
 def test_a_silent_session_ends_after_three_minutes_unless_it_pings() -> None:
     with LocalServer(time_scale=600) as server:  # 3 minutes are 0.3 s
-        with RawClient(server) as client:
-            client.start()
+        with begun(server) as client:
             began = last = time.monotonic()
             longest, alive = 0.0, True
             while alive and time.monotonic() - began < 0.7:
-                alive = client.ws.ping().wait(0.5)
+                try:
+                    alive = client.ws.ping().wait(0.5)
+                except ConnectionClosed:
+                    alive = False
                 longest, last = max(longest, time.monotonic() - last), time.monotonic()
             assert alive or longest > 0.25  # on a machine that stood still the session may be gone
-        with RawClient(server) as client:
-            client.start()
+        with begun(server) as client:
             assert client.closed() == (1008, "policy_violation")
             assert client.received_of("Error")[0]["type"] == "idle_timeout"
 
 
 def test_an_hour_without_audio_is_warned_of_and_ends() -> None:
-    with LocalServer(time_scale=4000) as server, RawClient(server, ping_interval=0.005) as client:  # 0.9 s
-        client.start()
+    with LocalServer(time_scale=4000) as server, begun(server, ping_interval=0.005) as client:  # 0.9 s
         assert client.closed()[0] == 1008
     minutes = [message["reason"].split()[4] for message in client.received_of("Warning")]
     assert minutes == ["15m", "10m", "5m"][: len(minutes)]

@@ -442,7 +442,7 @@ def run(row: Row, folder: Path, python: str = sys.executable) -> list[str]:
             [python, str(path)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
+            bufsize=0,  # what a readline() had read ahead would be lost to the communicate() behind it
             cwd=folder,
             env={**os.environ, "URL": server.url, "PYTHONPATH": str(ROOT)},
         )
@@ -451,7 +451,7 @@ def run(row: Row, folder: Path, python: str = sys.executable) -> list[str]:
             if row.sent is not None:
                 assert process.stdout is not None
                 line = process.stdout.readline()
-                if line != "here\n":
+                if line != b"here\n":
                     process.kill()
                     return [f"said {line!r} and {process.communicate()[1]!r}"]
                 deadline = time.monotonic() + BEGUN
@@ -461,7 +461,7 @@ def run(row: Row, folder: Path, python: str = sys.executable) -> list[str]:
                     time.sleep(0.005)  # the server has no event for all of these
                 since = time.monotonic()
                 process.send_signal(row.sent)
-            said, complained = process.communicate(timeout=BEGUN)
+            said, complained = (part.decode() for part in process.communicate(timeout=BEGUN))
             took = time.monotonic() - since
         except subprocess.TimeoutExpired:
             return ["it does not end"]

@@ -94,6 +94,23 @@ def test_a_source_that_blocks_for_ever_is_named_in_the_error(serve, client_of) -
     assert caught.value.type == "job_error"
 
 
+def test_that_a_source_is_still_being_read_is_told_once(serve, client_of, caplog) -> None:
+    forever = threading.Event()
+
+    def microphone() -> Iterator[bytes]:
+        yield SECOND
+        forever.wait(30)
+
+    client = client_of(serve())
+    client.on("AudioAdded", lambda _: client.request_stop())
+    try:
+        with client.stream(microphone(), audio_format=PCM) as messages:
+            list(messages)
+    finally:
+        forever.set()
+    assert sum("still being read" in text for text in caplog.messages) == 1
+
+
 async def _retry(server: LocalServer, source: Any) -> None:
     async with AsyncClient(url=server.url, conn_config=ConnectionConfig(ssl_context=server.ssl_context)) as c:
         with pytest.raises(TranscriptionError):

@@ -217,7 +217,9 @@ def test_pongs_do_not_keep_a_silent_end_waiting_for_ever(raw):
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signals between threads")
 @pytest.mark.filterwarnings("ignore")
-def test_ctrl_c_at_any_moment_is_ctrl_c_and_leaves_nothing(serve, client_of):
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("rounds", [100, pytest.param(1000, marks=pytest.mark.reliability)])
+def test_ctrl_c_at_any_moment_is_ctrl_c_and_leaves_nothing(serve, client_of, rounds):
     import random
 
     server, rng, armed, odd, died = serve(), random.Random(1), [False], [], []
@@ -231,7 +233,7 @@ def test_ctrl_c_at_any_moment_is_ctrl_c_and_leaves_nothing(serve, client_of):
     main = threading.main_thread().ident
     before = signal.signal(signal.SIGUSR1, interrupt)
     try:
-        for _ in range(400):
+        for _ in range(rounds):
             c = client_of(server, close_timeout=0.5)
             timer = threading.Timer(rng.uniform(0, 0.02), lambda: signal.pthread_kill(main, signal.SIGUSR1))
             timer.start()

@@ -30,6 +30,7 @@ pytestmark = [
         not hasattr(os, "fork"), reason="this system has no fork, and no signals between threads"
     ),
     pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
+    pytest.mark.timeout(180),  # each round has its own bound; hundreds take long where others work, too
 ]
 
 TOLD: dict[str, Callable[[Client], object]] = {
@@ -221,9 +222,8 @@ def test_a_signal_handler_may_ask_register_stop_and_close_at_any_moment(server) 
     assert len(signals_at_random(server, 150, 0)) > 5
 
 
-@pytest.mark.timeout(180)  # a child that hangs is killed after 15 s; a hundred take a busy machine a minute
 def test_a_fork_at_any_moment_hangs_no_child(server) -> None:
-    assert forks_at_random(server, 100, 0) == []
+    assert forks_at_random(server, 50, 0) == []
 
 
 def test_a_close_at_any_moment_leaves_nothing(server) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import sys
 import threading
 import wave
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Optional
 
@@ -30,7 +31,14 @@ from speechmatics_rt.local.whisper.model import (  # noqa: E402
 )
 from speechmatics_rt.local.whisper.recogniser import WhisperRecogniser, _written  # noqa: E402
 
-pytestmark = [pytest.mark.speech, pytest.mark.xdist_group("whisper")]
+from . import readings  # noqa: E402
+from .readings import Readings  # noqa: E402
+
+pytestmark = [
+    pytest.mark.speech,
+    pytest.mark.xdist_group("whisper"),
+    pytest.mark.timeout(180),  # where the model reads all, and others compute, too
+]
 
 RECORDING = Path(__file__).parents[3] / "examples" / "audio" / "librivox_3_sentences.wav"
 SENTENCES = [
@@ -58,42 +66,14 @@ class Clock:
 CLOCK = Clock()
 
 
-class EncodesOnce:
-    """A model of CTranslate2 that encodes the same features once: half the work, and the same comes of it."""
-
-    def __init__(self, model: Any) -> None:
-        self._model = model
-        self._known: dict[bytes, Any] = {}
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._model, name)
-
-    def encode(self, features: Any) -> Any:
-        key = hashlib.sha256(np.array(features).tobytes()).digest()
-        if key not in self._known:
-            self._known[key] = self._model.encode(features)
-        return self._known[key]
-
-
 @pytest.fixture(scope="module")
-def engine() -> Iterator[WhisperEngine]:
-    """The real engine, whose model reads the same audio once: the same comes of it, and it takes a second."""
+def engine(speech: bytes) -> Iterator[WhisperEngine]:
+    """The real engine, for whose model stands what it read in the same audio before."""
     engine = WhisperEngine(clock=CLOCK)
-    engine._loaded()._model = EncodesOnce(engine._loaded()._model)
-    read = engine._loaded().words
-    known: dict[Any, list[Word]] = {}
-
-    def words(
-        audio: bytes, *, prefix: Sequence[int] = (), before: Sequence[int] = (), **how: Any
-    ) -> list[Word]:
-        key = (audio, tuple(prefix), tuple(before), *sorted(how.items()))
-        if key not in known:
-            known[key] = read(audio, prefix=prefix, before=before, **how)
-        return list(known[key])
-
-    engine._loaded().words = words
+    known = Readings(engine._loaded(), speech[: 4 * SECOND])
     yield engine
     engine.close()
+    known.keep()
 
 
 @pytest.fixture(scope="module")
@@ -297,7 +277,7 @@ def test_sessions_side_by_side_share_the_model_and_recognise_what_each_recognise
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(50)
+        thread.join(170)
     assert elsewhere == [alone, alone]
 
 
@@ -579,6 +559,19 @@ def test_the_base_model_writes_other_languages() -> None:
     assert "John Dashwood" in " ".join(word.text for word in model.words(audio))
     # English words, but as a German would begin: the language is heeded.
     assert model.words(audio, language="de")[0].text == "Und"
+
+
+def test_what_is_kept_of_the_model_is_left_where_it_reads_otherwise(
+    speech: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = json.loads(readings._KEPT.read_text("utf-8"))
+    other = tmp_path / "readings.json"
+    other.write_text(json.dumps({key: {**read, "tokens": [314, 1101]} for key, read in kept.items()}))
+    monkeypatch.setattr(readings, "_KEPT", other)
+    model = packaged_model("tiny.en", 1)
+    known = Readings(model, speech[: 4 * SECOND])._known
+    assert len(known) < len(kept)
+    assert "John Dashwood" in " ".join(word.text for word in model.words(speech[: 4 * SECOND]))
 
 
 def test_weights_in_parts_are_checked_as_one(tmp_path: Path) -> None:
