@@ -192,21 +192,23 @@ def test_no_handler_of_an_event_loop_runs_after_close(serve, whole) -> None:
 
     async def main() -> tuple[int, int, SessionError]:
         handled: list[Any] = []
+        closing = asyncio.Event()
         config = ConnectionConfig(ssl_context=server.ssl_context)
         async with AsyncClient(url=server.url, conn_config=config) as client:
 
             @client.on("AddTranscript")
             async def slow(message: Any) -> None:
                 handled.append(message)
-                while len(handled) == 3 and client.is_connected:  # until all has arrived
-                    await asyncio.sleep(0.005)
+                if len(handled) == 3:
+                    await closing.wait()
 
             await client.start_session(audio_format=PCM)
             for chunk in MINUTE:
                 await client.send_audio(chunk)
             stopping = asyncio.ensure_future(client.stop_session())
-            while client.is_connected or len(handled) < 3:
+            while client.is_connected or len(handled) < 3:  # until all has arrived
                 await asyncio.sleep(0.001)
+            closing.set()
             await client.close()
             count = len(handled)
             with pytest.raises(SessionError, match="closed") as caught:

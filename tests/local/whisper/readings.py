@@ -15,6 +15,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Callable
 
+import numpy
+
 from speechmatics_rt.local.whisper.model import WhisperModel, Word
 
 __all__ = ["Readings"]
@@ -53,13 +55,13 @@ class Readings:
     ) -> list[Word]:
         key = (audio, tuple(prefix), tuple(before), *sorted(how.items()))
         if key not in self._words_known:
-            # by the audio: no two machines have the same features of it, to the last bit
+            # By the audio, and by about what it is made into: to the last bit no two machines make the same.
             self._audio = _digest(audio.hex(), sorted(how.items()))
             self._words_known[key] = self._words(audio, prefix=prefix, before=before, **how)
         return list(self._words_known[key])
 
     def encode(self, features: Any) -> tuple[str, Any]:
-        return self._audio, features
+        return _digest(self._audio, _roughly(features)), features
 
     def generate(self, encoded: tuple[str, Any], prompts: Any, **how: Any) -> list[Any]:
         def read(audio: Any) -> dict[str, Any]:
@@ -96,6 +98,12 @@ class Readings:
 
 def _digest(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def _roughly(features: Any) -> list[float]:
+    """Give the shape of what the model is given, and the mean of every tenth band."""
+    array = numpy.asarray(features)
+    return [*array.shape, *(round(float(mean), 1) for mean in array.mean(axis=(0, 2))[::10])]
 
 
 def _alike(kept: Any, read: dict[str, Any]) -> bool:
