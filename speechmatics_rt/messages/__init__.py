@@ -1,14 +1,14 @@
 """Names and shapes on the wire. Pure.
 
-``types`` is the catalogue. ``fields`` reads what a server sent, without trust,
-``secrets`` hides what it repeats. ``handlers`` tells type
-checkers which message a handler gets, and is never imported at run time.
+``types`` is the catalogue. ``fields`` reads what a server sent, without trust, ``secrets`` hides what it
+repeats. ``handlers`` tells type checkers which message a handler gets, and is never imported at run time.
 """
 
 from __future__ import annotations
 
 from . import types
 from .fields import (
+    Glance,
     channel_of,
     heard_up_to,
     is_time,
@@ -25,6 +25,7 @@ from .secrets import Secrets
 from .types import *  # noqa: F403  # the whole catalogue is the face
 
 __all__ = [
+    "Glance",
     "Secrets",
     "channel_of",
     "heard_up_to",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 __all__ = [
+    "Glance",
     "channel_of",
     "heard_up_to",
     "is_time",
@@ -24,6 +25,28 @@ _BLOCK = 0.4  # seconds of audio in which recognisers work, rounded up: so far a
 _LONGEST = 1e9  # seconds: no session lasts 30 years, and what JSON allows would break all arithmetic
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+
+
+class Glance(NamedTuple):
+    """What is to be known of a message of speech, decoded or not.
+
+    Attributes:
+        kind: Its name.
+        payload: All of it, as it came.
+        empty: Whether it has no results.
+        last_end: When its last word ends, in seconds of audio; 0 without any.
+        end_time: Up to where it is about the audio.
+        channel: The channel it is about, as today's servers say it.
+        label: The channel it is about, as older servers say it, too.
+    """
+
+    kind: str
+    payload: bytes
+    empty: bool = True
+    last_end: float = 0.0
+    end_time: float = 0.0
+    channel: Optional[str] = None
+    label: Optional[str] = None
 
 
 def is_time(value: Any) -> bool:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Callable, NamedTuple, Optional, Protocol, Union
 
 from ..exceptions import SpeechmaticsError
-from ..protocol import Glance, Incoming, Payload, glance, seen_in
+from ..messages import Glance
+from ..protocol import Incoming, Payload, glance, seen_in
 from ..stats import SessionStats
 from .wakeup import Wakes
 

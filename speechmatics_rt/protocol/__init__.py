@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from . import codec, frames
 from .client import ACKNOWLEDGEMENTS, SPEECH, ClientProtocol, Incoming, Outcome, Payload
-from .glance import Glance, glance, results_in, seen_in
+from .glance import glance, results_in, seen_in
 from .state import Phase, ProtocolState, Role
 
 __all__ = [
@@ -18,7 +18,6 @@ __all__ = [
     "SPEECH",
     "Payload",
     "ClientProtocol",
-    "Glance",
     "Incoming",
     "Role",
     "ProtocolState",

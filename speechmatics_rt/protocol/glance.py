@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
-from ..messages import channel_of, last_end, text_of, times_of
+from ..messages import Glance, channel_of, last_end, text_of, times_of
 from . import codec
 
-__all__ = ["Glance", "glance", "results_in", "seen_in"]
+__all__ = ["glance", "results_in", "seen_in"]
 
 _LONGEST = 4096  # bytes; so no number in it has more digits than Python reads
 _DEEPEST = 200  # brackets of each kind; so none is nested deeper than Python reads
@@ -34,28 +34,6 @@ _TAIL = re.compile(
     + _SECOND
     + rb'((?:,\s*"transcript"\s*:\s*"[^{}"]*"\s*)?)\}\s*\}\s*\Z'
 )
-
-
-class Glance(NamedTuple):
-    """What is to be known of a message of speech, decoded or not.
-
-    Attributes:
-        kind: Its name.
-        payload: All of it, as it came.
-        empty: Whether it has no results.
-        last_end: When its last word ends, in seconds of audio; 0 without any.
-        end_time: Up to where it is about the audio.
-        channel: The channel it is about, as today's servers say it.
-        label: The channel it is about, as older servers say it, too.
-    """
-
-    kind: str
-    payload: bytes
-    empty: bool = True
-    last_end: float = 0.0
-    end_time: float = 0.0
-    channel: Optional[str] = None
-    label: Optional[str] = None
 
 
 def glance(payload: bytes) -> Optional[Glance]:

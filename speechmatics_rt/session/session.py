@@ -17,8 +17,8 @@ from ..events import EventEmitter
 from ..exceptions import NotRunningError, SessionError, SpeechmaticsError, TimeoutError, without_frames
 from ..locks import new_lock
 from ..log import OF_A_HANDLER, SessionLog
+from ..messages import Glance
 from ..network import Latch, Link
-from ..protocol import Glance
 from ..stats import Latency, SessionStats
 from ..transcript import Ending, Pauses, Transcript, Utterance, Utterances
 from .answers import Answer, Answers
@@ -216,18 +216,9 @@ class Session:
     def take_in(self, message: Optional[dict[str, Any]], seen: Optional[Glance] = None) -> None:
         """Put one message, which the handlers are about to get, into the transcript and the figures."""
         if seen is not None:
-            kind, payload, empty, last_end, end_time, channel, label = seen
-            self.transcript.add_payload(
-                kind,
-                payload,
-                self._read_late,
-                empty=empty,
-                end_time=end_time,
-                channel=channel,
-                label=label,
-            )
+            self.transcript.add_payload(seen, self._read_late)
             with self._meter_lock:
-                self._meter.heard(kind, label, last_end, end_time, time.monotonic())
+                self._meter.heard(seen.kind, seen.label, seen.last_end, seen.end_time, time.monotonic())
         elif message is not None:
             self.transcript.add(message)
             self._complete |= message["message"] == "EndOfTranscript"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from ..exceptions import ConfigurationError
 from ..locks import new_lock
-from ..messages import channel_of, text_of, time_of, times_of
+from ..messages import Glance, channel_of, text_of, time_of, times_of
 from .merge import Merged
 from .words import Delimiters, Joiner, Paragraph, Word, paragraphs
 
@@ -103,34 +103,19 @@ class Transcript:
             with self._lock:
                 self._partials.clear()
 
-    def add_payload(
-        self,
-        kind: str,
-        payload: bytes,
-        read: Callable[[bytes], list[Any]],
-        *,
-        empty: bool,
-        end_time: float,
-        channel: Optional[str] = None,
-        label: Optional[str] = None,
-    ) -> None:
+    def add_payload(self, seen: Glance, read: Callable[[bytes], list[Any]]) -> None:
         """Take a transcript as it came: bytes, that handlers can't change, and nobody need have decoded.
 
         Args:
-            kind: Its name.
-            payload: All of it.
+            seen: What is known of it.
             read: Gives its results when text is asked for, under the lock: memory work only.
-            empty: Whether it has none.
-            end_time: Up to where it is about the audio, in seconds.
-            channel: The channel that the message names.
-            label: The channel that the message or its first result names.
         """
         self._read = read
-        packed = (True, payload)
-        if kind == "AddTranscript":
-            self._take_final(channel, label, None if empty else packed, end_time)
-        elif kind == "AddPartialTranscript":
-            self._take_partial(label, packed)
+        packed = (True, seen.payload)
+        if seen.kind == "AddTranscript":
+            self._take_final(seen.channel, seen.label, None if seen.empty else packed, seen.end_time)
+        elif seen.kind == "AddPartialTranscript":
+            self._take_partial(seen.label, packed)
 
     def _unpack(self, packed: _Packed) -> list[Any]:
         late, form = packed

@@ -256,13 +256,7 @@ def a_lying_server(data: bytes) -> None:
         assert codec.peek(payload) in (None, message["message"])
         seen = glance(payload)
         if seen is not None:
-            transcript.add_payload(
-                seen.kind,
-                payload,
-                lambda one: results_in(one) or [],
-                empty=seen.empty,
-                end_time=seen.end_time,
-            )
+            transcript.add_payload(seen, lambda one: results_in(one) or [])
         transcript.add(message)
         for utterance in utterances.add(message):
             json.dumps(utterance.to_dict())

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechmatics_rt.messages import channel_of, last_end, times_of
+from speechmatics_rt.messages import Glance, channel_of, last_end, times_of
 from speechmatics_rt.protocol import codec
-from speechmatics_rt.protocol.glance import Glance, glance, results_in
+from speechmatics_rt.protocol.glance import glance, results_in
 
 TIMES = st.one_of(st.floats(0, 1e6), st.integers(-5, 10**6), st.floats(), st.just(1e300), st.none())
 TEXT = st.one_of(
