@@ -31,6 +31,7 @@ from .shared_listener import deliver_now, postpone
 __all__ = ["OWN", "Read", "Seat", "has_shared_reader", "own_reader_begins", "own_reader_ends"]
 
 OWN = 8  # so few are not felt yet
+_TURNS = 16  # of different connections, before what they have brought is delivered
 _kernel: Any = select  # what not all systems have is typed for some alone
 _system: Any = os
 
@@ -235,7 +236,7 @@ class _SharedReader:
         try:
             ready: list[Seat] = self._take_in()  # what came before the first wake-up
             while self._seats or not self._is_over():
-                ready = [seat for seat in self._wait(ready) if self._turn(seat)]
+                ready = self._round(self._wait(ready))
         except BaseException as exc:  # of a program's log handlers, or out of memory: nobody waits in vain
             self._give_up(exc)
             raise
@@ -322,6 +323,16 @@ class _SharedReader:
                 if self._watch(seat, _kernel.EPOLLIN):
                     turns.append(seat)
         return turns
+
+    def _round(self, seats: list[Seat]) -> list[Seat]:
+        """Give each its turn; return those for whom there may be more."""
+        more = []
+        for count, seat in enumerate(seats, 1):
+            if self._turn(seat):
+                more.append(seat)
+            if count % _TURNS == 0:
+                deliver_now()  # the round may be long
+        return more
 
     def _turn(self, seat: Seat) -> bool:
         """Let a connection read what is at hand; whether there may be more."""
