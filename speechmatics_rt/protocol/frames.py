@@ -41,6 +41,7 @@ _SHORT_HEADER = Struct("!BB4s")
 _MEDIUM_HEADER = Struct("!BBH4s")
 _LONG_HEADER = Struct("!BBQ4s")
 _NO_MASK = bytes(4)
+_STOCK = 1024  # bytes of masks, 3 us
 
 
 class FrameError(ValueError):
@@ -91,6 +92,23 @@ def _c_masker() -> Optional[Callable[[bytes, bytes], bytes]]:
 _apply_mask = _c_masker() or _xor
 
 
+# Keys of the operating system, in stock. To ask it for each lets the interpreter lock go, and where there are
+# many threads another one takes it, for up to 5 ms. Taking and adding are one step of a list each: no lock.
+_masks: list[bytes] = []
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_masks.clear)  # a child has its own
+
+
+def _mask() -> bytes:
+    while True:
+        try:
+            return _masks.pop()
+        except IndexError:
+            block = os.urandom(_STOCK)
+            masks = [block[at : at + 4] for at in range(0, _STOCK, 4)]
+            _masks.extend(mask for mask in masks if mask != _NO_MASK)
+
+
 def encode(
     opcode: int, payload: Union[bytes, bytearray, memoryview], *, mask: Optional[bytes] = None
 ) -> bytes:
@@ -108,9 +126,7 @@ def encode(
     if type(payload) is not bytes:
         payload = bytes(payload)
     if mask is None:
-        mask = os.urandom(4)  # 0.2 us; a pool shared by threads and forks would cost more than it saves
-        while mask == _NO_MASK:
-            mask = os.urandom(4)
+        mask = _mask()
     size = len(payload)
     if size < 126:
         header = _SHORT_HEADER.pack(_FINAL | opcode, 0x80 | size, mask)

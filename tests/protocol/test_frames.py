@@ -155,9 +155,28 @@ def test_every_kind_of_bytes_gives_the_same_frame(kind):
 
 def test_each_frame_has_its_own_key_and_never_the_zero_one(monkeypatch):
     assert len({encode(TEXT, b"")[2:6] for _ in range(200)}) == 200
-    keys = [bytes(4), bytes(4), b"\0\0\0\1"]
-    monkeypatch.setattr(frames.os, "urandom", lambda size: keys.pop(0))
+    stock = [bytes(1024), bytes(1020) + b"\0\0\0\1"]
+    monkeypatch.setattr(frames, "_masks", [])
+    monkeypatch.setattr(frames.os, "urandom", lambda size: stock.pop(0))
     assert encode(TEXT, b"")[2:6] == b"\0\0\0\1"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_has_keys_of_its_own():
+    encode(TEXT, b"")
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, b"".join(encode(TEXT, b"")[2:6] for _ in range(10)))
+        os._exit(0)
+    os.close(writing)
+    theirs = os.read(reading, 40)
+    os.close(reading)
+    assert os.waitpid(child, 0)[1] == 0
+    ours = {encode(TEXT, b"")[2:6] for _ in range(300)}
+    assert len(theirs) == 40
+    assert not {theirs[at : at + 4] for at in range(0, 40, 4)} & ours
 
 
 def test_threads_encode_at_once_without_sharing_keys():
