@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,14 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of Unix")
 RAW = ("--raw", "pcm_s16le", "--sample-rate", "16000")
 SECOND = bytes(32000)
 ENDING = [signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", None)]
+
+
+@pytest.fixture(autouse=True)
+def heeded() -> Iterator[None]:
+    """Have a hangup not ignored here, as ``nohup pytest`` would have it: a command heeds what it inherits."""
+    usual = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, usual)
 
 
 def begun(server: LocalServer, process: subprocess.Popen) -> None:
