@@ -39,7 +39,7 @@ class Listens(Protocol):
     def deliver(self) -> bool:
         """Deliver what has arrived, without waiting; False if the session is over, and is to be closed."""
 
-    def deliver_alone(self) -> None:
+    def __call__(self) -> None:
         """Deliver the rest, and close the session, on this thread."""
 
     def start_alone(self) -> None:
@@ -207,7 +207,7 @@ class _SharedListener:
                 self._serving = None
         if overtaken:  # by who stands by: go on with the one session that has kept this thread so long
             self.leave(place)
-            place.listener.deliver_alone()
+            place.listener()
             return False
         late = waited is not None and since - waited > _STUCK
         slow = time.monotonic() - since > (_SLOW_IF_LATE if late else _SLOW)

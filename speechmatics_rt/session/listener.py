@@ -36,8 +36,6 @@ class Listener:
     def __call__(self) -> None:
         self._context.run(self._run)
 
-    deliver_alone = __call__
-
     def start(self) -> None:
         """Deliver on a thread of our own, or on the one that many sessions share."""
         if has_shared_reader():

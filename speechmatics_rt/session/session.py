@@ -301,7 +301,8 @@ class Session:
     def _is_source_read(self) -> bool:
         """Wait for the threads that read sources; True if one stays, which is found out, and told, once."""
         patience = time.monotonic() + _GRACE
-        others = [thread for thread in self.senders if thread is not threading.current_thread()]
+        me = threading.current_thread()
+        others = [thread for thread in self.senders if thread is not me and thread.is_alive()]
         for thread in others:
             thread.join(max(0.0, patience - time.monotonic()))
         self.senders = []  # only now: a wait that Ctrl-C ends is taken up again by whoever closes

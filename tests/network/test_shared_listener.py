@@ -370,7 +370,7 @@ class Listener:
         self.alone: list[str] = []
         self.over = threading.Event()
 
-    def deliver_alone(self) -> None:
+    def __call__(self) -> None:
         self._go_on("here")
 
     def start_alone(self) -> None:

@@ -488,3 +488,18 @@ def test_the_same_deadlines_hold_in_an_event_loop(serve) -> None:
     for main in (transcribe, stop):
         took, _ = _took(lambda main=main: asyncio.run(main()), TimeoutError)
         assert took < MOST
+
+
+def test_where_no_thread_is_to_be_had_for_a_source_the_call_says_so(serve, client_of, monkeypatch) -> None:
+    start = threading.Thread.start
+
+    def refused(self: threading.Thread) -> None:
+        if "-sender-" in self.name:
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    client = client_of(serve())
+    with monkeypatch.context() as patch, pytest.raises(SessionError, match="can't start new thread"):
+        patch.setattr(threading.Thread, "start", refused)
+        client.transcribe(SECOND, audio_format=PCM)
+    assert client.transcribe(SECOND * 3, audio_format=PCM).text
