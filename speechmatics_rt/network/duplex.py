@@ -201,14 +201,16 @@ class DuplexSocket:
         return self._longest == _LONGEST_WAIT
 
     def _wait_to_read(self, writes: bool, seconds: float) -> None:
-        if sys.platform != "win32" and not writes and self._fd >= 0 and hasattr(select, "poll"):
+        if not writes and self._fd >= 0:
             thread = threading.get_ident()
-            if self._poll_of != thread:  # gevent's belongs to the thread that has made it
-                self._read_poll, self._poll_of = select.poll(), thread
+            if self._poll_of != thread and sys.platform != "win32" and hasattr(select, "poll"):
+                self._read_poll = select.poll()
                 self._read_poll.register(self._fd, select.POLLIN)
-            self._read_poll.poll(math.ceil(seconds * 1000))
-        else:
-            wait_ready((self._fd,), writes, seconds)
+                self._poll_of = thread  # gevent's belongs to the thread that has made it
+            if self._poll_of == thread:
+                self._read_poll.poll(math.ceil(seconds * 1000))
+                return
+        wait_ready((self._fd,), writes, seconds)
 
     def try_send(self, data: Any) -> int:
         """Try once to send, without waiting; return the number of bytes taken, 0 if it would block.

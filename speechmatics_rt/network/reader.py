@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import logging
 import time
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, Callable, Optional
 
 from ..exceptions import ProtocolError
 from ..locks import new_lock
@@ -24,14 +24,6 @@ _KNOWN = {  # all that the session must know of those that are not decoded here
 }
 _DECODED = 8  # times the memory of its bytes, for a small message
 _READS = 16  # from a flood, before those who wait are woken
-
-
-class _Batch(NamedTuple):
-    """What one read of the socket brought: messages in order, the latest ping, the close frame."""
-
-    messages: list[Incoming]
-    ping: Optional[bytes]
-    close: Optional[frames.Close]
 
 
 class Turn(enum.Enum):
@@ -153,23 +145,25 @@ class Reader:
 
     def _hand_on(self, events: list[tuple[int, bytes]]) -> bool:
         """Sort what arrived and take it in; True once the server has closed."""
-        batch = _Batch([], None, None)
+        messages: list[Incoming] = []
+        ping: Optional[bytes] = None  # the latest
+        close: Optional[frames.Close] = None
         failure: Optional[ProtocolError] = None
         for opcode, payload in events:
             if opcode < frames.CLOSE:
                 try:
-                    self._add(payload, batch.messages)
+                    self._add(payload, messages)
                 except ProtocolError as exc:
                     failure = exc  # raised below, when what came before it has been taken in
                     break
             elif opcode == frames.PING:
-                batch = batch._replace(ping=payload)
+                ping = payload
             elif opcode == frames.CLOSE:
-                batch = batch._replace(close=frames.Close.parse(self._secrets.hide(payload)))
-        self._take_in(batch)
+                close = frames.Close.parse(self._secrets.hide(payload))
+        self._take_in(messages, ping, close)
         if failure is not None:
             raise failure
-        return batch.close is not None
+        return close is not None
 
     def _add(self, payload: bytes, messages: list[Incoming]) -> None:
         kind = codec.peek(payload)
@@ -180,16 +174,18 @@ class Reader:
         if message is not None:
             messages.append(Incoming(message, message, _DECODED * len(payload)))
 
-    def _take_in(self, batch: _Batch) -> None:
+    def _take_in(
+        self, messages: list[Incoming], ping: Optional[bytes], close: Optional[frames.Close]
+    ) -> None:
         """Tell the protocol what arrived, in order."""
         monitor, protocol = self._monitor, self._monitor.protocol
         starting = protocol.state.phase is Phase.STARTING
         with monitor.lock:
-            protocol.receive(batch.messages, time.monotonic(), self._wants)
-            if batch.ping is not None:
-                protocol.receive_ping(batch.ping)
-            if batch.close is not None:
-                protocol.receive_close(batch.close)
+            protocol.receive(messages, time.monotonic(), self._wants)
+            if ping is not None:
+                protocol.receive_ping(ping)
+            if close is not None:
+                protocol.receive_close(close)
             if protocol.outbox:
                 self._writer.pump()
         if starting and protocol.state.session_id is not None:
@@ -212,11 +208,10 @@ class Reader:
         Raises:
             ProtocolError: It isn't UTF-8, or nothing that Python could read: nested thousands deep, say.
         """
+        logged = wire.isEnabledFor(logging.DEBUG)
         try:
-            if wire.isEnabledFor(logging.DEBUG):
-                payload = self._secrets.hide(payload)
-            message = codec.decode(payload)
-            if wire.isEnabledFor(logging.DEBUG):
+            message = codec.decode(self._secrets.hide(payload) if logged else payload)
+            if logged:
                 self._log.on(wire).debug("< %s", message)
         except codec.MessageError as exc:
             with self._skipped_lock:
