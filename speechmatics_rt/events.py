@@ -120,7 +120,7 @@ class EventEmitter:
         Raises:
             Exception: With ``handler_errors="raise"``, what the first failing callback raised.
         """
-        name = _name(event)
+        name = event if type(event) is str else _name(event)
         failure: Optional[Exception] = None
         for callback in self._due(name):
             try:

@@ -133,7 +133,7 @@ class Connection(Link):
             locks: Which others than the connection's are held meanwhile.
         """
         self.check_process()
-        if is_mine(self._lock) or any(map(is_mine, locks)):
+        if is_mine(self._lock) or (locks and any(map(is_mine, locks))):
             raise SessionError(
                 "this signal came in the middle of the session's own work, where its handler may call "
                 "request_stop(), close() and what only tells, but nothing that sends or waits"
@@ -280,14 +280,12 @@ class Connection(Link):
         self.check()
         while True:
             with self._lock:
-                self._protocol.delivered()
-                if self._protocol.has_messages:
-                    arrived = self._protocol.take()
-                    self._monitor.notify()
+                arrived = self._protocol.take()
+                self._monitor.notify()
+                if arrived:
                     self._lead.deliver()
                     # What is logged is decoded.
                     return Messages(arrived, self.decode, whole=wire.isEnabledFor(logging.DEBUG))
-                self._monitor.notify()
                 if self._protocol.outcome is not None:
                     if self._protocol.outcome.normal:
                         return ()

@@ -35,6 +35,7 @@ INBOX_BYTES = 64 * 1024 * 1024  # undelivered, from which on the reader pauses
 EARLY_BYTES = 8 * 1024 * 1024  # before RecognitionStarted, where a service says a few hundred
 CLOSE_GRACE = 1.0  # seconds to wait for the close frame after an Error, or for an Error after a broken write
 
+_RUNNING = (Phase.STREAMING, Phase.DRAINING)
 _OUTBOX_BYTES = 1024 * 1024
 _PAUSE = 0.02  # seconds from an acknowledgement until a sender gets the room it made, though it is little
 
@@ -207,7 +208,7 @@ class ClientProtocol:
             for incoming in messages:
                 known, _, size = incoming
                 kind = known["message"]
-                if kind in SPEECH and self.state.running:  # nearly always: it changes nothing else
+                if kind in SPEECH and self.state.phase in _RUNNING:  # nearly always: it changes nothing else
                     self.received += 1
                     self._received_at = now
                 elif not self._receive_one(known, now) or (kind in ACKNOWLEDGEMENTS and not wants(kind)):
@@ -278,23 +279,14 @@ class ClientProtocol:
         full = self._inbox_bytes > INBOX_BYTES and not self.state.starting  # see receive()
         return full and self.outcome is None and not self.ending
 
-    @property
-    def has_messages(self) -> bool:
-        return bool(self._inbox)
-
     def take(self) -> list[Incoming]:
         """Give all that has arrived; it counts as undelivered until the receiver comes again."""
-        self.room |= self.flooded
+        if self.behind or self._inbox_bytes > INBOX_BYTES:
+            self.room = True  # for who waited until the receiver is done with what it had, or for a reader
         batch, self._inbox = self._inbox, []
         self._inbox_bytes = 0
         self._taken = len(batch)
         return batch
-
-    def delivered(self) -> None:
-        """Note that the receiver is done with what it took."""
-        if self._taken:
-            self._taken = 0
-            self.room = True
 
     # -- the end -------------------------------------------------------------------------------------
 

@@ -73,9 +73,17 @@ def _shown(value: Any) -> str:
 _Loads = Callable[[Any], Any]
 
 
+_read = json.JSONDecoder().raw_decode
+
+
 def _loads(payload: Any) -> Any:
     # json.loads(bytes) lets surrogates through, so UTF-8 is decoded first, strictly.
-    return json.loads(str(payload, "utf-8"))
+    text = str(payload, "utf-8")
+    try:
+        value, end = _read(text)  # without the steps that pass over white space around it
+    except json.JSONDecodeError:
+        end = -1
+    return value if end == len(text) else json.loads(text)
 
 
 try:

@@ -281,7 +281,10 @@ class Decoder:
             self._error = exc
         if self._closed or self._error is not None:
             start = stop = end
-        self._make_room(start, end, stop - start, full=end == len(memory))
+        if start == end < len(memory) == _READ_SIZE:
+            self._filled = 0  # of a live session nearly always
+        else:
+            self._make_room(start, end, stop - start, full=end == len(memory))
         return events
 
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:

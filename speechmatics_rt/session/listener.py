@@ -118,7 +118,7 @@ class Listener:
         if emitter is None:
             session.orphaned = True
             return False
-        while (item := arrived.take(emitter._wants)) is not None:
+        while arrived.waiting and (item := arrived.take(emitter._wants)) is not None:
             session.check_closed()
             starts = item.message is not None and item.message["message"] == "RecognitionStarted"
             try:

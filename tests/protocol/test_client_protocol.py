@@ -40,7 +40,7 @@ def streaming(**options) -> ClientProtocol:
     subject.send(START, b"start", 0.0)
     hear(subject, {"message": "RecognitionStarted", "id": "5b0e"}, now=0.1)
     subject.take()
-    subject.delivered()
+    subject.take()
     subject.news = subject.room = False
     return subject
 
@@ -130,7 +130,7 @@ def test_a_slow_receiver_holds_back_the_sender_alone() -> None:
     subject.take()
     assert not subject.admits(None, 0.1, feeding=True)  # still in the receiver's hands
     subject.room = False
-    subject.delivered()
+    assert subject.take() == []  # it comes again, and is done with those
     assert subject.room
     assert subject.admits(None, 0.1, feeding=True)
 
