@@ -73,9 +73,12 @@ class Monitor:
 
     def notify_from_reader(self) -> None:
         """Wake them from the reader's thread, which holds no lock."""
-        if self.protocol.news or self.protocol.room or self.protocol.some_room:
+        protocol = self.protocol
+        if protocol.news or ((protocol.room or protocol.some_room) and self.room):
             with self.lock:
                 self.notify()
+        else:  # each acknowledgement makes room: who does not wait for it yet looks for himself
+            protocol.some_room = False
 
     def enter(self, thread: str) -> bool:
         """Note that a thread begins; False if it is too late."""

@@ -24,7 +24,7 @@ from ..exceptions import (
 from . import codec, frames
 from .keepalive import Keepalive
 from .outbox import Outbox
-from .state import Phase, ProtocolState, Role
+from .state import RUNNING, Phase, ProtocolState, Role
 from .window import Window
 
 __all__ = ["ACKNOWLEDGEMENTS", "SPEECH", "Payload", "ClientProtocol", "Incoming", "Outcome"]
@@ -35,7 +35,6 @@ INBOX_BYTES = 64 * 1024 * 1024  # undelivered, from which on the reader pauses
 EARLY_BYTES = 8 * 1024 * 1024  # before RecognitionStarted, where a service says a few hundred
 CLOSE_GRACE = 1.0  # seconds to wait for the close frame after an Error, or for an Error after a broken write
 
-_RUNNING = (Phase.STREAMING, Phase.DRAINING)
 _OUTBOX_BYTES = 1024 * 1024
 _PAUSE = 0.02  # seconds from an acknowledgement until a sender gets the room it made, though it is little
 
@@ -208,7 +207,7 @@ class ClientProtocol:
             for incoming in messages:
                 known, _, size = incoming
                 kind = known["message"]
-                if kind in SPEECH and self.state.phase in _RUNNING:  # nearly always: it changes nothing else
+                if kind in SPEECH and self.state.phase in RUNNING:  # nearly always: it changes nothing else
                     self.received += 1
                     self._received_at = now
                 elif not self._receive_one(known, now) or (kind in ACKNOWLEDGEMENTS and not wants(kind)):

@@ -22,7 +22,7 @@ from ..exceptions import (
 )
 from ..messages import one_line, text_of
 
-__all__ = ["ChannelCount", "Ending", "Role", "ProtocolState", "Phase"]
+__all__ = ["RUNNING", "ChannelCount", "Ending", "Role", "ProtocolState", "Phase"]
 
 
 class Role(Enum):
@@ -43,6 +43,9 @@ class Phase(Enum):
     DRAINING = "draining"  # all audio is said; the rest of the transcript is owed
     DONE = "done"  # EndOfTranscript
     FAILED = "failed"  # Error, or the connection was lost
+
+
+RUNNING = (Phase.STREAMING, Phase.DRAINING)
 
 
 _CLIENT_SAYS: dict[str, dict[Phase, Phase]] = {
@@ -237,10 +240,6 @@ class ProtocolState:
         return self.phase is Phase.NEW or self.phase is Phase.STARTING
 
     @property
-    def running(self) -> bool:
-        return self.phase is Phase.STREAMING or self.phase is Phase.DRAINING
-
-    @property
     def sent(self) -> int:
         """Audio frames said so far, over all channels."""
         return sum(count.sent for count in self.channels.values())
@@ -294,12 +293,12 @@ class ProtocolState:
 
     def receive(self, message: Mapping[str, Any]) -> bool:
         """Hear a message of the other role. Return False if the session is over, and it is to be ignored."""
-        if self.over:
-            return False
         kind = message["message"]
-        if kind == "AudioAdded" and self._single is not None and self.running:
+        if kind == "AudioAdded" and self._single is not None and self.phase in RUNNING:
             _acknowledged(self, self._single)  # the hot path: one acknowledgement for each frame of audio
             return True
+        if self.over:
+            return False
         table, unknown = self._theirs
         if self.phase not in table.get(kind, unknown):
             self._fail()
