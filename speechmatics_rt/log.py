@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 from collections.abc import MutableMapping
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
-__all__ = ["OF_A_HANDLER", "SessionLog", "show_uncaught", "wire"]
+__all__ = ["OF_A_HANDLER", "SessionLog", "before_logging", "show_uncaught", "wire"]
 
 OF_A_HANDLER = {"of_a_handler": True}  # the ``extra`` of a record that nobody may miss
 
@@ -62,6 +63,9 @@ class SessionLog(logging.LoggerAdapter):  # type: ignore[type-arg]  # generic at
         return SessionLog(logger, self.request_id, self.session_id)
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        prepare = _prepare.get(threading.get_ident())
+        if prepare is not None:
+            prepare()
         ids = f"request_id={self.request_id}"
         if self.session_id:
             ids += f" session_id={self.session_id}"
@@ -72,6 +76,21 @@ class SessionLog(logging.LoggerAdapter):  # type: ignore[type-arg]  # generic at
         }
         # It becomes a part of the format, where what a server calls its session must not ask for arguments.
         return f"{msg} [{ids.replace('%', '_')}]", kwargs
+
+
+_prepare: dict[int, Callable[[], object]] = {}  # by thread
+
+
+def before_logging(prepare: Optional[Callable[[], object]]) -> None:
+    """Have it called on this thread before each record of a session: a program's handlers may take long."""
+    if prepare is None:
+        _prepare.pop(threading.get_ident(), None)
+    else:
+        _prepare[threading.get_ident()] = prepare
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_prepare.clear)  # a thread of the child may have one's number
 
 
 def show_uncaught() -> None:

@@ -35,7 +35,7 @@ def _first_offsets(code: CodeType) -> dict[int, int]:
     return offsets
 
 
-def _leaves_a_with(frame: FrameType) -> bool:
+def leaves_a_with(frame: FrameType) -> bool:
     """Whether the line is a ``with`` that ends: no signal is looked for there, but by Python 3.9."""
     if frame.f_lineno not in _with_lines(frame.f_code.co_filename):
         return False
@@ -43,7 +43,7 @@ def _leaves_a_with(frame: FrameType) -> bool:
     return frame.f_lasti > first
 
 
-def _is_passed_over(frame: FrameType) -> bool:
+def is_passed_over(frame: FrameType) -> bool:
     """Whether the interpreter looks for no signal there: the ``try:`` of a block."""
     return dis.opname[frame.f_code.co_code[frame.f_lasti]] in ("NOP", "SETUP_FINALLY", "SETUP_WITH")
 
@@ -75,7 +75,7 @@ class Interrupt:
     def _trace(self, frame: FrameType, event: str, arg: Any) -> Any:
         if not frame.f_code.co_filename.startswith(self._within) or frame.f_code.co_name == "__del__":
             return None
-        looked_for = not _is_passed_over(frame) and (self._exits or not _leaves_a_with(frame))
+        looked_for = not is_passed_over(frame) and (self._exits or not leaves_a_with(frame))
         if event == "line" and looked_for:
             self.count(frame)
         return self._trace

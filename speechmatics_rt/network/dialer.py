@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Optional
 from urllib.parse import unquote, urlsplit
@@ -33,7 +33,7 @@ from ..exceptions import ConfigurationError, ConnectionError, ProtocolError, Spe
 from ..messages import Secrets, one_line
 from .duplex import DuplexSocket, connect_tls, shared_context
 from .opening import Opening
-from .reach import STAGGER, Lookup, connect
+from .reach import Lookup, connect, race
 from .upgrade import BorrowedSocket, UpgradeSocket, secrets_in, upgrade, websocket_client
 
 __all__ = [
@@ -319,76 +319,77 @@ def _doing(proxy: _Proxy) -> str:
 class _Way:
     """One of several ways through a proxy, to one address of the target, on a thread of its own."""
 
-    def __init__(self, attempt: _Attempt, proxy: _Proxy, host: str, done: Callable[[], None]) -> None:
+    _call: Call[socket.socket]
+
+    def __init__(self, attempt: _Attempt, proxy: _Proxy, lookup: Lookup, host: str) -> None:
         self.host = host
-        self.reached = False  # the proxy is there
-        self._attempt = attempt.given(Opening())
+        self._whole = attempt
+        self._part = attempt.given(Opening())  # given up alone
         self._proxy = proxy
+        self._lookup = lookup
+        self._reached = False  # the proxy is there
         self._made: Optional[socket.socket] = None
-        self.call = Call(self._open, name=f"speechmatics-rt-proxy-{host}", done=done)
+
+    def begin(self) -> None:
+        name = f"speechmatics-rt-proxy-{self.host}"
+        self._call = Call(self._open, name=name, done=self._lookup.news.wake)
+
+    @property
+    def is_over(self) -> bool:
+        return self._call.is_over
+
+    def result(self) -> socket.socket:
+        try:
+            sock = self._call.result()
+        except ConnectionError as exc:
+            if not self._reached or not _is_about_an_address(exc):
+                self._lookup.stop()
+            raise
+        self._whole.opening.hold(sock)
+        return sock
+
+    def give_up(self) -> None:
+        """Have nothing of it stay; its thread closes what it has yet in hand."""
+        self._part.opening.give_up()
+        if self._made is not None:
+            self._made.close()
 
     def _open(self) -> socket.socket:
-        sock = _reach(self._attempt, self._proxy)
-        self.reached = True
+        sock = _reach(self._part, self._proxy)
+        self._reached = True
         try:
-            _ask(self._attempt, self._proxy, sock, self.host)
+            _ask(self._part, self._proxy, sock, self.host)
             self._made = sock
-            if self._attempt.opening.given_up:  # looked at after the other, which give_up() does before
+            if self._part.opening.given_up:  # looked at after the other, which give_up() does before
                 sock.close()
         except BaseException:
             sock.close()
             raise
         return sock
 
-    def give_up(self) -> None:
-        """Have nothing of it stay; its thread closes what it has yet in hand."""
-        self._attempt.opening.give_up()
-        if self._made is not None:
-            self._made.close()
-
 
 def _race(attempt: _Attempt, proxy: _Proxy, lookup: Lookup) -> socket.socket:
     """Have the proxy try each address, on a connection of its own, as :func:`connect` does by itself."""
-    ways: list[_Way] = []
-    racing: list[_Way] = []
-    failures: list[tuple[str, ConnectionError]] = []
-    hopeless = False
-    begin_at = 0.0
-    try:
-        while True:
-            left = attempt.deadline - time.monotonic()
-            if left <= 0 or attempt.opening.given_up:
-                raise socket.timeout("nobody answered")
-            if not hopeless and time.monotonic() >= begin_at and (entry := lookup.next()) is not None:
-                ways.append(_Way(attempt, proxy, entry[4][0], lookup.news.wake))
-                racing.append(ways[-1])
-                begin_at = time.monotonic() + STAGGER
-            elif not racing and (hopeless or not lookup.has_more):
-                raise _none_of(failures, proxy)
-            lookup.news.wait(min(left, STAGGER) if lookup.has_more and not hopeless else left)
-            for way in [way for way in racing if way.call.is_over]:
-                racing.remove(way)
-                try:
-                    sock = way.call.result()
-                except ConnectionError as exc:
-                    failures.append((way.host, exc))
-                    hopeless |= not way.reached or not _is_about_an_address(exc)
-                    begin_at = 0.0
-                else:
-                    attempt.opening.hold(sock)
-                    ways.remove(way)
-                    return sock
-    finally:
-        for way in ways:
-            way.give_up()
+
+    def wait(racing: list[_Way], seconds: float) -> list[_Way]:
+        lookup.news.wait(seconds)
+        return [way for way in racing if way.is_over]
+
+    return race(
+        lookup,
+        attempt.deadline,
+        attempt=lambda entry: _Way(attempt, proxy, lookup, entry[4][0]),
+        wait=wait,
+        none_of=lambda failures: _none_of(failures, proxy),
+    )
 
 
-def _none_of(failures: list[tuple[str, ConnectionError]], proxy: _Proxy) -> ConnectionError:
+def _none_of(failures: list[tuple[str, OSError]], proxy: _Proxy) -> OSError:
     """Say why each address failed."""
     if len(failures) == 1:
         return failures[0][1]
     told = "; ".join(f"{host}: {one_line(str(error.__cause__), 300)}" for host, error in failures)
-    lasting = all(error.lasting for _, error in failures)
+    lasting = all(isinstance(error, ConnectionError) and error.lasting for _, error in failures)
     return ConnectionError(f"could not {_doing(proxy)}: {told}", stage="proxy", lasting=lasting)
 
 

@@ -388,9 +388,9 @@ def connect_tls(
     try:
         sock.setblocking(False)
         # wrap_socket() takes the descriptor over from sock, so from here on the wrapped one is to be closed.
-        opened.append(
-            context.wrap_socket(sock, server_hostname=server_hostname, do_handshake_on_connect=False)
-        )
+        # In one line, since Ctrl-C between two would find it nowhere. The first False: we are the client; the
+        # second: it is shaken hands below, under the deadline.
+        opened.append(context.wrap_socket(sock, False, False, server_hostname=server_hostname))
         hold(opened[1])
         _shake_hands(opened[1], deadline)  # type: ignore[arg-type]
         return DuplexSocket(opened[1])

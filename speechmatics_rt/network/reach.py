@@ -12,15 +12,16 @@ import socket
 import sys
 import time
 from collections import deque
+from collections.abc import Iterable
 from itertools import chain, zip_longest
-from typing import Any, Optional
+from typing import Any, Callable, Optional, Protocol, TypeVar
 
 from ..deadline import Call
 from .duplex import wait_ready
 from .opening import Opening
 from .wakeup import WakeUp
 
-__all__ = ["STAGGER", "Lookup", "connect", "connect_to"]
+__all__ = ["Attempt", "Lookup", "connect", "connect_to", "race"]
 
 _WSA = 10_000  # from here on the numbers of Windows Sockets
 STAGGER = 0.25  # s until the next address is tried beside one that hasn't answered, as RFC 8305 recommends
@@ -118,6 +119,11 @@ class Lookup:
         self._take_in()
         return self._untried.popleft() if self._untried else None
 
+    def stop(self) -> None:
+        """Know of no more addresses: what hinders one of them hinders all."""
+        self._calls.clear()
+        self._untried.clear()
+
     def _ask(self, family: int) -> None:
         name = f"speechmatics-rt-dns-{self._host}"
         self._calls.append(Call(lambda: self._look_up(family), name=name, done=self.news.wake))
@@ -159,54 +165,152 @@ def _in_turn(found: list[Any]) -> list[Any]:
     return [entry for entry in chain(*zip_longest(preferred, others)) if entry is not None]
 
 
-def connect(lookup: Lookup, deadline: float) -> socket.socket:
-    """Connect to whichever address answers first, each begun when the one before fails or after 0.25 s.
+# -- the race of its addresses ---------------------------------------------------------------------------
+
+
+class Attempt(Protocol):
+    """One address that is tried. Made is it with nothing under way, so that Ctrl-C finds whom to give up."""
+
+    host: str
+
+    def begin(self) -> None:
+        """Try it from now on, without waiting."""
+
+    def result(self) -> socket.socket:
+        """Return what it has made, once it is over.
+
+        Raises:
+            OSError: Why it has made nothing.
+        """
+
+    def give_up(self) -> None:
+        """Have nothing of it stay open: another one was quicker, or nobody wants any."""
+
+
+_Attempt = TypeVar("_Attempt", bound=Attempt)
+
+
+def race(
+    lookup: Lookup,
+    deadline: float,
+    *,
+    attempt: Callable[[Any], _Attempt],
+    wait: Callable[[list[_Attempt], float], Iterable[_Attempt]],
+    none_of: Callable[[list[tuple[str, OSError]]], Exception],
+) -> socket.socket:
+    """Try addresses as they become known, each when one before has failed or after 0.25 s; the first wins.
 
     A fair share of the time for each would be as simple, but an IPv6 route that swallows everything would
     then cost half of it; this way it costs 0.25 s.
+
+    Args:
+        attempt: Makes one at an address, as ``getaddrinfo`` has it.
+        wait: Waits until some of them are over, so many seconds at most; returns these.
+        none_of: Says of the hosts and their errors, in the order in which they failed, that none is left.
+
+    Raises:
+        Exception: All failed: what ``none_of`` made of it.
+        socket.timeout: The deadline passed, or the opening of the lookup was given up.
+    """
+    begun: list[_Attempt] = []
+    racing: list[_Attempt] = []
+    failures: list[tuple[str, OSError]] = []
+    due = 0.0  # when the next one is to begin
+    try:
+        while True:
+            now = time.monotonic()
+            if now >= deadline or lookup.opening.given_up:
+                raise socket.timeout("nobody answered")  # noqa: TRY301  # all are given up below, as after any
+            if now >= due and (entry := lookup.next()) is not None:
+                begun.append(attempt(entry))
+                begun[-1].begin()
+                racing.append(begun[-1])
+                due = now + STAGGER
+            if not racing:
+                if not lookup.goes_on:
+                    raise none_of(failures)  # noqa: TRY301
+                lookup.wait(deadline)
+                continue
+            pause = due - now if due > now else STAGGER  # who waits for sockets hears of no other address
+            for one in wait(racing, min(pause, deadline - now) if lookup.has_more else deadline - now):
+                racing.remove(one)
+                try:
+                    made = one.result()
+                except OSError as exc:
+                    one.give_up()
+                    failures.append((one.host, exc.with_traceback(None)))  # which has this frame
+                    due = now
+                    continue
+                for other in begun:
+                    if other is not one:
+                        other.give_up()
+                return made
+    except BaseException:
+        for one in begun:
+            one.give_up()
+        failures.clear()  # what is raised may be one of them, and have this frame
+        raise
+
+
+# -- TCP -------------------------------------------------------------------------------------------------
+
+
+def connect(lookup: Lookup, deadline: float) -> socket.socket:
+    """Connect to whichever address answers first.
 
     Raises:
         OSError: All failed; says each one's reason.
         socket.timeout: The deadline passed.
     """
-    racing: dict[int, tuple[socket.socket, str]] = {}
-    failures: list[str] = []
-    opened: list[socket.socket] = []  # all of them, from their first moment
-    try:
-        while True:
-            entry = lookup.next()
-            if entry is not None:
-                family, kind, protocol, _, address = entry
-                try:
-                    opened.append(socket.socket(family, kind, protocol))
-                    _begin(opened[-1], address)
-                    lookup.opening.hold(opened[-1])
-                except OSError as exc:  # no route, or a family this machine doesn't have
-                    failures.append(f"{address[0]}: {exc.strerror or exc}")
-                    continue
-                racing[opened[-1].fileno()] = opened[-1], address[0]
-            elif not racing:
-                if not lookup.goes_on:
-                    raise OSError("; ".join(failures))  # noqa: TRY301  # closed below, like after any other
-                lookup.wait(deadline)
-            left = deadline - time.monotonic()
-            if left <= 0 or lookup.opening.given_up:
-                raise socket.timeout("nobody answered")  # noqa: TRY301
-            pause = min(left, STAGGER) if lookup.has_more else left
-            for descriptor in wait_ready(list(racing), True, pause) if racing else ():
-                sock, name = racing.pop(descriptor)
-                failed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-                if not failed:
-                    for loser in opened:
-                        if loser is not sock:
-                            loser.close()
-                    return sock
-                sock.close()
-                failures.append(f"{name}: {_meaning(failed)}")
-    except BaseException:
-        for sock in opened:
-            sock.close()
-        raise
+    return race(
+        lookup,
+        deadline,
+        attempt=lambda entry: _Handshake(entry, lookup.opening),
+        wait=_wait,
+        none_of=lambda failures: OSError(
+            "; ".join(f"{host}: {why.strerror or why}" for host, why in failures)
+        ),
+    )
+
+
+class _Handshake:
+    """TCP's, with one address."""
+
+    def __init__(self, entry: Any, opening: Opening) -> None:
+        *self._kind, _, self._address = entry
+        self.host: str = self._address[0]
+        self._opening = opening
+        self.sock: Any = None
+        self.failure: Optional[OSError] = None  # of its beginning
+
+    def begin(self) -> None:
+        try:
+            self.sock = socket.socket(*self._kind)
+            _begin(self.sock, self._address)
+            self._opening.hold(self.sock)
+        except OSError as exc:  # no route, or a family this machine doesn't have
+            self.failure = exc.with_traceback(None)
+
+    def result(self) -> socket.socket:
+        if self.failure is not None:
+            raise self.failure
+        sock: socket.socket = self.sock
+        failed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if failed:
+            raise OSError(failed, _meaning(failed))
+        return sock
+
+    def give_up(self) -> None:
+        if self.sock is not None:
+            self.sock.close()
+
+
+def _wait(racing: list[_Handshake], seconds: float) -> list[_Handshake]:
+    failed = [one for one in racing if one.failure is not None]
+    if failed:
+        return failed
+    by_descriptor = {one.sock.fileno(): one for one in racing}
+    return [by_descriptor[descriptor] for descriptor in wait_ready(list(by_descriptor), True, seconds)]
 
 
 def _begin(sock: socket.socket, address: Any) -> None:

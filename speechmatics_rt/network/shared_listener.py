@@ -163,6 +163,7 @@ class _SharedListener:
     def forget(self) -> None:
         """In a forked child, whose one thread this may be, in a handler: have it go on with that session."""
         self._worker = None
+        self.guests.clear()
 
     def _run(self) -> None:
         me = threading.get_ident()
@@ -182,6 +183,8 @@ class _SharedListener:
                 self._worker = None if self._worker == me else self._worker
                 self._standby = None if self._standby == me else self._standby
             self._standby_wakeup.wake()  # should this one have died, there is another
+            if self.guests:
+                self._complete()
 
     def _serve(self, me: int) -> bool:
         """Deliver for who comes next; False once this thread does not deliver for all any more."""
@@ -190,8 +193,24 @@ class _SharedListener:
                 return False
             self.worker_wakeup.wait(float("inf"))
         place = self.due.popleft()
-        if place.alone:
-            return True
+        try:
+            if place.alone or self._serve_one(place, me):
+                return True
+        except BaseException:  # out of memory: this thread ends, but no session is left without one
+            if not self._has_turn(me):
+                self.leave(place)
+                place.listener()
+            elif place.alone:  # it has another one already
+                self.leave(place)
+            else:
+                self._let_go(place, more=True)
+            raise
+        self.leave(place)
+        place.listener()
+        return False
+
+    def _serve_one(self, place: Place, me: int) -> bool:
+        """Deliver for one; False if this thread has been overtaken, and is that session's from here on."""
         waited = place.waiting
         place.waiting = None  # from here on what arrives is for the next time
         self._since = since = time.monotonic()
@@ -201,13 +220,7 @@ class _SharedListener:
             self._watched = True
             self._standby_wakeup.wake()
         more = place.listener.deliver()
-        with _lock:
-            overtaken = self._worker != me
-            if not overtaken:
-                self._serving = None
-        if overtaken:  # by who stands by: go on with the one session that has kept this thread so long
-            self.leave(place)
-            place.listener()
+        if not self._has_turn(me):  # who stands by has gone on: this session has kept the thread so long
             return False
         late = waited is not None and since - waited > _STUCK
         slow = time.monotonic() - since > (_SLOW_IF_LATE if late else _SLOW)
@@ -215,14 +228,23 @@ class _SharedListener:
             self._let_go(place, more)
         return True
 
+    def _has_turn(self, me: int) -> bool:
+        """Have this thread serve nobody for the moment; whether it delivers for all yet."""
+        with _lock:
+            if self._worker != me:
+                return False
+            self._serving = None
+            return True
+
     def _let_go(self, place: Place, more: bool) -> None:
         """Have a session go on with a thread of its own: it is slow, or waits to be closed."""
         place.alone = True  # before there is the other one, which must not find it served here
         try:
             place.listener.start_alone()
-        except SessionError as exc:
+        except (SessionError, MemoryError) as exc:
             if more:
                 place.alone, place.stays = False, True
+                place.waiting = None
                 place.wake()  # for what has come meanwhile
                 _warn(exc)
                 return
@@ -249,16 +271,20 @@ class _SharedListener:
                 self._watched = self._serving is not None or served != self._seen
                 self._seen = served
                 seconds = _LOOK if self._watched else float("inf")
-        try:
-            self.start()  # another one to stand by
-        except SessionError as exc:
-            _warn(exc)
+        self._complete()  # by another one to stand by
         return True
 
+    def _complete(self) -> None:
+        """See to it that both threads run, if they can be had."""
+        try:
+            self.start()
+        except SessionError as exc:
+            _warn(exc)
 
-def _warn(error: SessionError) -> None:
+
+def _warn(error: Exception) -> None:
     try:
-        logger.warning("slow handlers may hold up those of other sessions: %s", error)
+        logger.warning("slow handlers may hold up those of other sessions: %s", str(error) or repr(error))
     except BaseException:  # noqa: BLE001  # of a program's log handlers: this thread is many sessions'
         show_uncaught()
 

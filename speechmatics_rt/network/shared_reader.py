@@ -24,7 +24,7 @@ from typing import Any, Optional, Protocol
 
 from ..deadline import begin
 from ..locks import Latch, new_lock
-from ..log import show_uncaught
+from ..log import before_logging, show_uncaught
 from .reader import Turn
 from .shared_listener import deliver_now, postpone
 
@@ -175,7 +175,7 @@ class _SharedReader:
     a byte in a pipe, since it sleeps on descriptors. What is in ``outgoing`` wakes nobody.
 
     Attributes:
-        awake: It is going to look at ``outgoing`` before it sleeps.
+        awake: It is going to look at ``outgoing`` before it sleeps, or a log handler is run.
         over: The thread ends with the seat that it has just let go; who comes now gets another one.
     """
 
@@ -233,6 +233,7 @@ class _SharedReader:
             self._refuse(failure)
             return
         postpone(True)
+        before_logging(self._hand_on)
         try:
             ready: list[Seat] = self._take_in()  # what came before the first wake-up
             while self._seats or not self._is_over():
@@ -241,6 +242,7 @@ class _SharedReader:
             self._give_up(exc)
             raise
         finally:
+            before_logging(None)
             postpone(False)
             deliver_now()
 
@@ -284,9 +286,7 @@ class _SharedReader:
     def _wait(self, ready: list[Seat]) -> list[Seat]:
         """Sleep until something is to be read, unless something is at hand; return whose turn it is."""
         turns = dict.fromkeys(ready)
-        self.awake = False  # first: who hands something in from here on finds that out, and writes it himself
-        self._write()
-        deliver_now()
+        self._hand_on()
         found = self._poll.poll(0 if ready else None)
         self.awake = True
         for descriptor, _ in found:
@@ -298,9 +298,17 @@ class _SharedReader:
             turns.update(dict.fromkeys(self._take_in()))
         return list(turns)
 
+    def _hand_on(self) -> None:
+        """Have nobody wait for this thread, which is to do so itself, or to run a program's log handlers."""
+        self.awake = False  # first: who hands something in from here on finds that out, and writes it himself
+        self._write()
+        deliver_now()
+
     def _write(self) -> None:
         """Write for who has handed something in."""
         for _ in range(len(self.outgoing)):  # no more: others are to be read, too
+            if not self.outgoing:
+                return  # one of them was logged of, and so the others are written
             seat = self.outgoing.popleft()
             if self._seats.get(seat.descriptor) is seat:  # else its connection is over
                 seat.write()

@@ -100,6 +100,7 @@ class ClientProtocol:
         self.bytes_sent = self.received = 0
         self._received_at = now  # when the last message came
         self._paused_at = now  # when we were last seen not to read
+        self._resumed = False  # and have begun to read again since
         self._phase_at = now
         self._limited = False  # the server stopped listening by itself (duration_limit_exceeded)
         self._inbox: list[Incoming] = []
@@ -280,8 +281,10 @@ class ClientProtocol:
 
     def take(self) -> list[Incoming]:
         """Give all that has arrived; it counts as undelivered until the receiver comes again."""
-        if self.behind or self._inbox_bytes > INBOX_BYTES:
-            self.room = True  # for who waited until the receiver is done with what it had, or for a reader
+        if self._inbox_bytes > INBOX_BYTES:
+            self.room = self._resumed = True  # reading had paused, and goes on
+        elif self.behind:
+            self.room = True  # the receiver is done with what it had, for which audio waited
         batch, self._inbox = self._inbox, []
         self._inbox_bytes = 0
         self._taken = len(batch)
@@ -341,8 +344,10 @@ class ClientProtocol:
             return float("inf")
         if self.stop and self.state.phase is Phase.STREAMING:
             self.end_stream(now)
-        if self.flooded:
+        if self.flooded or self._resumed:
+            self._resumed = False
             self._paused_at = now
+            self.keepalive.stand_still(now)
         limit = self._limit()
         if limit is not None and now >= limit[0]:
             self.conclude(limit[1], now=now)
@@ -388,8 +393,6 @@ class ClientProtocol:
         return None
 
     def _keep_alive(self, now: float) -> float:
-        if self.flooded:
-            self.keepalive.stand_still(now)
         if self.keepalive.lost(now):
             silence = now - self.keepalive.received_at
             text = f"the connection was lost: the server was silent for {silence:.1f} s and answered no ping"

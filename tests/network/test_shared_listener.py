@@ -12,6 +12,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Callable
 
 import pytest
@@ -22,6 +23,7 @@ from speechmatics_rt.network import shared_listener, shared_reader
 from speechmatics_rt.network.shared_listener import Place, share
 
 from ..conftest import threads
+from ..interrupts import is_passed_over, leaves_a_with
 
 pytestmark = pytest.mark.skipif(not hasattr(select, "epoll"), reason="this system has no epoll")
 
@@ -548,3 +550,108 @@ def test_log_handlers_that_fail_leave_no_session_without_who_delivers(monkeypatc
     finally:
         shared_listener.logger.removeHandler(broken)
     assert [hook.exc_type for hook in shown] == [SystemExit]
+
+
+class OutOfMemory:
+    """A MemoryError at the n-th line of its own that a shared thread executes while it serves, once."""
+
+    LINES = ("_serve", "_serve_one", "_has_turn", "_let_go", "leave", "_dismiss")
+
+    def __init__(self, at: int, *, but_in: str = "") -> None:
+        self.at = at
+        self._lines = set(self.LINES) - {but_in}
+        self.struck = threading.Event()
+
+    @contextmanager
+    def within(self) -> Iterator[None]:
+        """Let it strike in threads that begin here."""
+        threading.settrace(self.trace)
+        try:
+            yield
+        finally:
+            threading.settrace(None)  # type: ignore[arg-type]
+
+    def trace(self, frame: Any, event: str, arg: Any) -> Any:
+        if event == "call":
+            mine = frame.f_code.co_filename == shared_listener.__file__
+            return self.trace if mine and frame.f_code.co_name in self._lines else None
+        if event == "line" and not self.struck.is_set() and self._may_strike(frame):
+            self.at -= 1
+            if self.at < 0:
+                self.struck.set()
+                raise MemoryError(f"line {frame.f_lineno}")
+        return self.trace
+
+    @staticmethod
+    def _may_strike(frame: Any) -> bool:
+        """Whether anything is done there: neither by a ``try:`` nor by the end of a ``with``."""
+        return not is_passed_over(frame) and not leaves_a_with(frame)
+
+
+class Counted(Listener):
+    """One that counts how often it was served, or given a thread of its own."""
+
+    def __init__(self, more: bool) -> None:
+        super().__init__(self._serve)
+        self.heard = threading.Semaphore(0)
+        self._more = more
+
+    def _serve(self) -> bool:
+        self.heard.release()
+        return self._more
+
+    def _go_on(self, where: str) -> None:
+        super()._go_on(where)
+        self.heard.release()
+
+
+class CountedUnlucky(Counted, Unlucky):
+    pass
+
+
+@pytest.mark.parametrize("how", ["quick", "slow", "at its end", "slow, and no thread is to be had"])
+def test_out_of_memory_at_any_line_leaves_no_session_without_who_delivers(how, monkeypatch, place_of) -> None:
+    monkeypatch.setattr(threading, "excepthook", lambda args: None)
+    monkeypatch.setattr(shared_listener, "_STUCK", 60.0)
+    for name in ("_SLOW", "_SLOW_IF_LATE"):
+        monkeypatch.setattr(shared_listener, name, -1.0 if "slow" in how else 60.0)
+    for at in range(100):
+        memory = OutOfMemory(at, but_in="_let_go" if "no thread" in how else "")  # two faults would be more
+        listener = (CountedUnlucky if "no thread" in how else Counted)(how != "at its end")
+        with memory.within():
+            place = place_of(listener)
+            place.wake()
+            assert listener.heard.acquire(timeout=10), at
+            if not memory.struck.wait(0.1 if at > 10 else 10):
+                break  # so many lines are not executed until it sleeps again
+            place.wake()
+            assert listener.alone or listener.heard.acquire(timeout=10), at
+        other = Counted(more=True)
+        place_beside = place_of(other)
+        place_beside.wake()
+        assert other.heard.acquire(timeout=10), at
+        assert len(listener.alone) <= 1, at
+        for each in (place, place_beside):
+            each.thread.leave(each)
+    assert 10 < at < 99
+
+
+def test_out_of_memory_in_a_shared_listener_costs_a_real_session_nothing(
+    monkeypatch, patient, serve, client_of
+) -> None:
+    shown: list[Any] = []
+    monkeypatch.setattr(threading, "excepthook", shown.append)
+    server = serve()
+    clients = [client_of(server) for _ in range(3)]
+    memory = OutOfMemory(100)
+    with memory.within():
+        for client in clients:
+            started(client)
+        for _ in range(3):
+            for client in clients:
+                client.send_audio(SECOND)
+        for client in clients:
+            client.stop_session()
+    assert memory.struck.is_set()
+    assert len({client.transcript.text for client in clients}) == 1
+    assert [hook.exc_type for hook in shown] == [MemoryError]

@@ -226,6 +226,35 @@ def test_log_handlers_that_fail_end_nobody_elses_session(all_shared, serve, clie
     assert {str(hook.exc_value) for hook in shown} == {"the disk is full"}
 
 
+def test_while_a_log_handler_takes_its_time_the_audio_of_other_sessions_is_sent(
+    all_shared, serve, client_of
+) -> None:
+    server = serve()
+    logging_one, other = started(client_of(server)), started(client_of(server))
+    entered, go_on = threading.Event(), threading.Event()
+
+    class Slow(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if getattr(record, "request_id", "") == logging_one.request_id and "<" in record.getMessage():
+                entered.set()
+                go_on.wait(30)
+
+    log, handler = logging.getLogger("speechmatics_rt.wire"), Slow()
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG)
+    try:
+        logging_one.send_audio(SECOND)
+        assert entered.wait(10)  # on the thread that reads both
+        other.send_audio(SECOND)
+        assert server.sessions[1].wait_for(lambda record: bool(record.frames), timeout=10)
+    finally:
+        go_on.set()
+        log.setLevel(logging.NOTSET)
+        log.removeHandler(handler)
+    for client in (logging_one, other):
+        client.stop_session()
+
+
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_after_a_fork_the_child_reads_its_own_sessions_and_the_parent_goes_on(
     all_shared, serve, client_of

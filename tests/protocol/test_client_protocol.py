@@ -282,8 +282,25 @@ def test_silence_after_a_ping_is_a_lost_connection_but_not_while_we_do_not_read(
     subject.tick(130.0)  # flooded: we are not reading, so nobody can be heard
     assert subject.outcome is None
     subject.take()
+    subject.tick(131.0)
     subject.tick(191.0)
     assert subject.outcome.error.stage == "keepalive"
+
+
+@pytest.mark.parametrize("limit", ["end", "keepalive"])
+def test_who_reads_again_just_before_the_time_is_over_has_it_anew(limit: str) -> None:
+    draining = limit == "end"
+    subject = streaming(end_timeout=10, ping_interval=None if draining else 1, ping_timeout=10)
+    if draining:
+        subject.end_stream(1.0)
+    subject.receive([Incoming({"message": "AddTranscript"}, b"", 65 * 1024 * 1024)], 2.0, lambda kind: False)
+    subject.tick(3.0)
+    subject.tick(12.9)
+    subject.take()  # at 22.8, say: nothing could be heard until then
+    subject.tick(22.9)
+    assert subject.outcome is None
+    subject.tick(32.9)
+    assert subject.outcome.error.stage == limit
 
 
 def test_what_comes_before_the_start_never_pauses_reading_and_fails_the_session_beyond_its_own_bound(
