@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import srt
 import webvtt
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from speechmatics_rt import (
@@ -22,6 +22,8 @@ from speechmatics_rt import (
     TranscriptionConfig,
 )
 from speechmatics_rt.local import LocalServer
+
+from ..samples import tried
 
 PCM = AudioFormat("pcm_s16le", 16000)
 
@@ -125,7 +127,7 @@ def test_captions_of_a_quick_exchange_stay_with_the_sound(gap: float, people: in
     assert early <= 1.51
 
 
-@settings(deadline=None, max_examples=60)
+@tried(60)
 @given(
     turns=st.lists(
         st.tuples(st.floats(0, 2), st.floats(0.05, 4), st.sampled_from("ABC")), min_size=1, max_size=60

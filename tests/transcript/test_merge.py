@@ -10,12 +10,14 @@ from itertools import groupby
 from typing import Any, Optional
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from speechmatics_rt.transcript import merge
 from speechmatics_rt.transcript.transcript import Transcript, Word
 from speechmatics_rt.transcript.words import ends_run
+
+from ..samples import tried
 
 
 def token(content: str, at: float, speaker: Optional[str], kind: str, attaches_to: str) -> dict[str, Any]:
@@ -71,7 +73,7 @@ TOKENS = st.tuples(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@tried(300)
 @given(st.lists(TOKENS, max_size=60), st.sampled_from([1, 2, 64]))
 def test_the_order_is_that_of_sorting_all_sentences_anew_whenever_it_was_read(said: Any, shelf: int) -> None:
     transcript = Transcript()
