@@ -80,7 +80,7 @@ def test_nothing_is_kept_but_what_is_being_said() -> None:
 
 def test_of_each_channel_the_latest_is_kept_however_far_it_is_behind() -> None:
     transcript = Transcript(keep=600)
-    for number in range(300):
+    for number in range(100):
         transcript.add(minute(number, "ahead", "a"))
         if number % 3 == 0:
             transcript.add(minute(number // 3, "behind", "b"))
