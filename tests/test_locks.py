@@ -135,9 +135,9 @@ def everything(serve, client_of) -> Iterator[tuple[Any, Any]]:
     """A client in mid-session, another that resumes, and all else that has locks."""
     server = serve()
     # Locks of the server are held too, and then it does not answer the close.
-    kept = [JWTAuth("key"), client_of(server, resume=True, close_timeout=0.5)]
+    kept = [JWTAuth("key"), client_of(server, resume=True, close_timeout=0.2)]
     kept[1].start_session(audio_format=PCM)
-    client = client_of(server, close_timeout=0.5)
+    client = client_of(server, close_timeout=0.2)
     client.on("AddTranscript", lambda message: None)
     client.start_session(audio_format=PCM)
     client.send_audio(bytes(32000))
