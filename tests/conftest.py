@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable, Optional
 
-import hypothesis
 import pytest
 
 from speechmatics_rt import Client, ConnectionConfig
 from speechmatics_rt.local import LocalServer
 
 from .report import pytest_terminal_summary, report  # noqa: F401  (a hook and a fixture)
+from .samples import load_profiles
 from .schemas import check_sessions
 
 SPEECH = Path(__file__).parent.parent / "examples" / "audio" / "librivox_3_sentences.wav"
@@ -28,9 +28,7 @@ RAW = {"encoding": "pcm_s16le", "sample_rate": 16000}
 _PURE = {"auth", "audio", "config", "messages", "protocol", "transcript", "test_architecture.py"}
 _PURE |= {"test_exceptions.py", "test_fields.py", "test_options.py"}
 
-# An example may stand still for a moment on a busy machine; a test as a whole has its timeout.
-hypothesis.settings.register_profile("any machine", deadline=None)
-hypothesis.settings.load_profile("any machine")
+load_profiles()
 
 
 def threads() -> list[str]:

@@ -16,6 +16,8 @@ import pytest
 
 import speechmatics_rt
 
+from .offenders import each_of
+
 PACKAGE = Path(speechmatics_rt.__file__).parent
 
 # Each room, from the ground up, and which others it may import; what is on the ground floor, all may.
@@ -167,7 +169,7 @@ def targets_of(found: Import) -> tuple[str, str]:
 
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
-each_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+each_module = each_of(MODULES, within=PACKAGE)
 
 
 def test_the_plan_has_no_circle_since_each_room_imports_from_rooms_named_before_it() -> None:
@@ -201,7 +203,7 @@ def test_a_folder_is_entered_by_its_face_alone(path: Path) -> None:
         assert name in import_module(f"speechmatics_rt.{target}").__all__, where
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE / "local").rglob("*.py")), ids=lambda path: name_of(path))
+@each_of(sorted((PACKAGE / "local").rglob("*.py")), within=PACKAGE)
 def test_the_folders_of_the_server_are_entered_by_their_faces_and_one_way(path: Path) -> None:
     home = path.relative_to(PACKAGE / "local").parts[:-1]
     room = home[0] if home else ""

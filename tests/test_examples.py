@@ -264,7 +264,9 @@ def test_the_microphone_is_heard_until_ctrl_c_and_to_its_last_word(tmp_path, pul
 
 @pytest.mark.speech
 @pytest.mark.timeout(180)  # the recogniser computes for seconds, and others may, too
-@pytest.mark.parametrize("script", ["multichannel.py", "async_multichannel.py"])
+@pytest.mark.parametrize(
+    "script", ["multichannel.py", pytest.param("async_multichannel.py", marks=pytest.mark.reliability)]
+)
 def test_real_speech_on_two_channels_stays_on_its_own_and_none_is_lost(tmp_path, script) -> None:
     with LocalServer("whisper") as whisper:
         out, _ = run(whisper, tmp_path, EXAMPLES / script, *two_recordings(tmp_path))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import functools
+import gc
 import os
 import signal
 import subprocess
@@ -134,9 +135,9 @@ def everything(serve, client_of) -> Iterator[tuple[Any, Any]]:
     """A client in mid-session, another that resumes, and all else that has locks."""
     server = serve()
     # Locks of the server are held too, and then it does not answer the close.
-    kept = [JWTAuth("key"), client_of(server, resume=True, close_timeout=0.5)]
+    kept = [JWTAuth("key"), client_of(server, resume=True, close_timeout=0.2)]
     kept[1].start_session(audio_format=PCM)
-    client = client_of(server, close_timeout=0.5)
+    client = client_of(server, close_timeout=0.2)
     client.on("AddTranscript", lambda message: None)
     client.start_session(audio_format=PCM)
     client.send_audio(bytes(32000))
@@ -190,6 +191,7 @@ def test_a_signal_handler_may_ask_and_close_whatever_lock_its_own_thread_holds(e
             took[name] = max(took.get(name, 0.0), time.monotonic() - began)
 
     before = signal.signal(signal.SIGUSR1, handler)
+    gc.collect()  # what earlier tests have left behind holds nothing
     try:
         for lock in all_locks():
             with outer_of(lock, client), lock:

@@ -41,7 +41,8 @@ class Pulse:
         }
         command = ["pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no"]
         command += [f"--load=module-native-protocol-unix socket={socket} auth-anonymous=1"]
-        command += ["--load=module-null-sink sink_name=speech"]
+        # 50 ms at a time and not 2 s: PortAudio computes all the while that it waits for its first sound
+        command += ["--load=module-null-sink sink_name=speech norewinds=1"]
         self.process = subprocess.Popen(
             command, env={**os.environ, **self.env}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )

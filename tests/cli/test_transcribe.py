@@ -17,6 +17,7 @@ from .command import SENTENCES, SPEECH, run, start
 
 RAW = ("--raw", "pcm_s16le", "--sample-rate", "16000")
 SECOND = bytes(32000)
+A_SENTENCE = 7.5  # s
 SPOKEN = """
 and mister john dashwood had then leisure to consider how much there might be prudently in his power to do for
 them had he married a more amiable woman he might have been made still more respectable than he was he might
@@ -313,11 +314,22 @@ def test_channels_that_are_wrong_are_told_before_any_connection(server, options,
 
 @pytest.mark.speech
 @pytest.mark.timeout(180)  # the recogniser computes for seconds, and others may, too
-def test_real_speech_is_transcribed_offline() -> None:
+@pytest.mark.parametrize("seconds", [A_SENTENCE, pytest.param(20, marks=pytest.mark.reliability)])
+def test_real_speech_is_transcribed_offline(tmp_path: Path, seconds: float) -> None:
     pytest.importorskip("ctranslate2")
-    code, out, err = run("transcribe", SPEECH, "--local", patience=170)
+    path, spoken = speech(tmp_path, seconds)
+    code, out, err = run("transcribe", path, "--local", patience=170)
     assert (code, err) == (0, "")
-    assert distance(SPOKEN.split(), words_of(out)) <= 2
+    assert distance(spoken, words_of(out)) <= 2
+
+
+def speech(folder: Path, seconds: float) -> tuple[Path, list[str]]:
+    """Return the beginning of the recording, and what is said in it."""
+    path = folder / "speech.wav"
+    with wave.open(str(SPEECH)) as whole, wave.open(str(path), "wb") as part:
+        part.setparams(whole.getparams())
+        part.writeframes(whole.readframes(int(seconds * whole.getframerate())))
+    return path, SPOKEN[: SPOKEN.index("had he married") if seconds == A_SENTENCE else None].split()
 
 
 def words_of(text: str) -> list[str]:
@@ -339,8 +351,14 @@ def distance(expected: list[str], found: list[str]) -> int:
 
 @pytest.mark.speech
 @pytest.mark.timeout(180)
-def test_drop_every_shows_that_no_word_is_lost_over_broken_connections() -> None:
-    code, out, err = run("transcribe", SPEECH, "--local", "--drop-every", "5", patience=170)
+@pytest.mark.parametrize(
+    ("seconds", "every", "drops"), [(A_SENTENCE, 3, 1), pytest.param(20, 5, 2, marks=pytest.mark.reliability)]
+)
+def test_drop_every_shows_that_no_word_is_lost_over_broken_connections(
+    tmp_path: Path, seconds: float, every: int, drops: int
+) -> None:
+    path, spoken = speech(tmp_path, seconds)
+    code, out, err = run("transcribe", path, "--local", "--drop-every", every, patience=170)
     assert code == 0, err
-    assert err.count("connected again after") >= 2
-    assert distance(SPOKEN.split(), words_of(out)) <= 2
+    assert err.count("connected again after") >= drops
+    assert distance(spoken, words_of(out)) <= 2

@@ -5,16 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
+from ..samples import tried
 from .targets import TARGETS
 
 CORPUS = Path(__file__).parent / "corpus"
 
 
 @pytest.mark.parametrize("name", TARGETS)
-@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+@tried(200, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.binary(max_size=300))
 def test_anything_is_taken_or_refused_as_promised(name, data) -> None:
     TARGETS[name](data)

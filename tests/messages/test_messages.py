@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from speechmatics_rt.exceptions import ConfigurationError
@@ -17,6 +17,8 @@ from speechmatics_rt.messages import types as messages
 from speechmatics_rt.messages.types import ClientMessageType, ServerMessageType
 from speechmatics_rt.protocol import codec
 from speechmatics_rt.protocol.codec import MessageError, decode, encode
+
+from ..samples import tried
 
 
 @pytest.fixture(params=["json", "orjson"], autouse=True)
@@ -157,7 +159,7 @@ _JSON = st.recursive(
 )
 
 
-@settings(max_examples=200)
+@tried(200)
 @given(st.dictionaries(st.text(), _JSON, max_size=5), st.booleans())
 def test_both_libraries_read_the_same(fields: dict[str, Any], ascii_only: bool) -> None:
     pytest.importorskip("orjson")
@@ -165,7 +167,7 @@ def test_both_libraries_read_the_same(fields: dict[str, Any], ascii_only: bool) 
     assert _outcome(codec._load, payload) == _outcome(codec._loads, payload)
 
 
-@settings(max_examples=200)
+@tried(200)
 @given(
     st.binary(max_size=40)
     | st.text(alphabet='{}[]":,0123456789.eE-+ntfalsru\\dD', max_size=40).map(str.encode)
@@ -182,7 +184,7 @@ def _outcome(load: Any, payload: bytes) -> str:
         return f"{type(exc).__name__}: {exc}"
 
 
-@settings(max_examples=100)
+@tried(100)
 @given(st.dictionaries(st.text(), _JSON, max_size=5))
 def test_what_is_sent_is_what_is_read(fields: dict[str, Any]) -> None:
     message = {**fields, "message": "X"}

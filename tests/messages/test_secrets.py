@@ -39,9 +39,9 @@ def test_what_is_too_short_to_be_a_secret_breaks_no_message() -> None:
 
 def test_a_long_message_full_of_what_begins_like_a_key_is_searched_in_no_time() -> None:
     payload = b'"\\n' + b"s3cret-k3y-" * 1_400_000 + b'"'
-    began = time.monotonic()
+    began = time.thread_time()  # whatever else runs here
     assert Secrets(["s3cret-k3y-0f-mine"]).hide(payload) == payload
-    assert time.monotonic() - began < 1
+    assert time.thread_time() - began < 1
 
 
 @pytest.mark.parametrize("show", [repr, str, lambda one: f"{one!r:s}", lambda one: repr([one])])

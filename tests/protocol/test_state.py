@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from speechmatics_rt.exceptions import (
@@ -16,6 +16,8 @@ from speechmatics_rt.exceptions import (
     TranscriptionError,
 )
 from speechmatics_rt.protocol.state import Phase, ProtocolState, Role
+
+from ..samples import tried
 
 START = {"message": "StartRecognition", "transcription_config": {"language": "en"}}
 STARTED = {"message": "RecognitionStarted", "id": "5b0e"}
@@ -301,7 +303,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@tried(400)
 @given(STEPS)
 def test_two_ends_joined_by_slow_queues_never_disagree(steps: list) -> None:
     to_client: deque = deque()

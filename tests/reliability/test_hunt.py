@@ -32,7 +32,7 @@ def hunt(first: int, count: int) -> None:
 
 @pytest.mark.timeout(180)
 def test_sessions_in_which_everything_happens_at_once_come_back_and_leave_nothing() -> None:
-    hunt(0, 60)
+    hunt(0, 25)
 
 
 @pytest.mark.reliability  # what it finds is new, and no fault of the change that is being tried

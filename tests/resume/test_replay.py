@@ -6,12 +6,14 @@ import random
 from typing import Any, Optional
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from speechmatics_rt.config.recognition import AudioFormat
 from speechmatics_rt.resume.replay import End, Piece, Replay, Request
 from speechmatics_rt.resume.stitch import Overlap, Stitcher, shifted
+
+from ..samples import tried
 
 FORMAT = AudioFormat("pcm_s16le", 1000)  # 2,000 bytes a second: times are as exact as with more
 RATE = 2000
@@ -248,7 +250,7 @@ def marks_in(delivered: list[tuple[str, float, float]], before: int) -> list[int
 
 
 @given(st.integers(0, 2**32), st.integers(1, 2), st.integers(0, 6))
-@settings(max_examples=300, deadline=None)
+@tried(300)
 def test_whatever_is_lost_and_however_limits_blur_delivered_words_are_spoken_words(
     seed: int, channels: int, drops: int
 ) -> None:
@@ -256,7 +258,7 @@ def test_whatever_is_lost_and_however_limits_blur_delivered_words_are_spoken_wor
 
 
 @given(st.integers(0, 2**32), st.integers(1, 2), st.integers(1, 6))
-@settings(max_examples=200, deadline=None)
+@tried(200)
 def test_whatever_a_server_says_of_audio_it_was_not_sent_delivered_words_are_spoken_words(
     seed: int, channels: int, drops: int
 ) -> None:
@@ -264,7 +266,7 @@ def test_whatever_a_server_says_of_audio_it_was_not_sent_delivered_words_are_spo
 
 
 @given(st.integers(0, 2**32), st.integers(0, 6))
-@settings(max_examples=100, deadline=None)
+@tried(100)
 def test_without_a_blur_words_may_be_as_short_as_they_like(seed: int, drops: int) -> None:
     transcribe(seed, channels=1, drops=drops, blur=0.0, shortest=0.06)
 
@@ -520,7 +522,7 @@ TIMES = st.one_of(st.floats(-1e9, 1e9), st.floats(0, 30), st.floats(allow_nan=Tr
 
 
 @given(st.lists(st.tuples(st.sampled_from(["a", "b", "c", None]), TIMES, TIMES, st.booleans()), max_size=30))
-@settings(max_examples=200, deadline=None)
+@tried(200)
 def test_no_time_of_a_server_moves_what_is_kept_beyond_what_was_sent(said: list[Any]) -> None:
     replay = replay_of("a", "b")
     for channel, seconds in (("a", 10), ("b", 3)):
@@ -584,7 +586,7 @@ def test_acknowledgements_of_what_was_not_sent_hide_none_that_come() -> None:
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=200, deadline=None)
+@tried(200)
 def test_requests_are_said_again_as_long_as_their_moment_has_not_passed(seed: int) -> None:
     rng = random.Random(seed)
     replay = replay_of()

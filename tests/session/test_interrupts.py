@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import random
 import sys
 import time
@@ -22,7 +21,7 @@ from speechmatics_rt import (
     ResumePolicy,
     SpeechmaticsError,
 )
-from speechmatics_rt.local import LocalServer
+from speechmatics_rt.local import LocalServer, ScriptedEngine
 from speechmatics_rt.network import shared_reader
 
 from ..conftest import threads
@@ -31,7 +30,7 @@ from ..interrupts import Interrupt
 PCM = AudioFormat("pcm_s16le", 16000)
 SECOND = bytes(32000)
 QUICK = ResumePolicy(min_delay=0.01, max_delay=0.01)
-MOMENTS = int(os.environ.get("MOMENTS", "15"))  # of each series in the default run
+MOMENTS = 5  # of each series in the default run; all of them by tox -e reliability
 
 # A stream that was interrupted before its `with` has begun is ended by its finaliser, which says so.
 pytestmark = pytest.mark.filterwarnings(
@@ -167,8 +166,9 @@ def lines_of(server: LocalServer, call: str, **options: Any) -> int:
     return interrupt.lines
 
 
-def moments(lines: int, seed: str, share: int) -> list[int]:
-    return sorted(random.Random(seed).sample(range(lines), min(lines, share)))
+def some(server: LocalServer, lines: int, seed: str) -> list[int]:
+    """Choose as many moments as the default run takes: others over TLS than without."""
+    return sorted(random.Random(server.url[:3] + seed).sample(range(lines), min(lines, MOMENTS)))
 
 
 def strike(server: LocalServer, call: str, at: int, **options: Any) -> str:
@@ -199,19 +199,19 @@ def check_all(server: LocalServer, call: str, places: list[int], **options: Any)
 
 @pytest.mark.parametrize("call", CALLS)
 def test_ctrl_c_at_any_line_leaves_nothing_and_the_next_session_works(server, call) -> None:
-    check_all(server, call, moments(lines_of(server, call), call, MOMENTS))
+    check_all(server, call, some(server, lines_of(server, call), call))
 
 
 @pytest.mark.parametrize("call", RESUMABLE)
 def test_ctrl_c_at_any_line_of_a_session_that_resumes_leaves_nothing(server, call) -> None:
     lines = lines_of(server, call, resume=True)
-    check_all(server, call, moments(lines, call, MOMENTS), resume=True)
+    check_all(server, call, some(server, lines, call), resume=True)
 
 
 @pytest.mark.parametrize("call", SHARED)
 def test_ctrl_c_at_any_line_of_a_session_on_shared_threads_leaves_nothing(monkeypatch, server, call) -> None:
     monkeypatch.setattr(shared_reader, "OWN", 0)
-    check_all(server, call, moments(lines_of(server, call), call, MOMENTS))
+    check_all(server, call, some(server, lines_of(server, call), call))
 
 
 @pytest.mark.reliability
@@ -225,19 +225,32 @@ def test_ctrl_c_at_every_single_line(server, call, resume, report) -> None:
     report("interrupts", f"Ctrl-C before each of {lines} lines of {how}: nothing left behind")
 
 
+@pytest.mark.reliability
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("call", SHARED)
+def test_ctrl_c_at_every_single_line_on_shared_threads(monkeypatch, server, call, report) -> None:
+    monkeypatch.setattr(shared_reader, "OWN", 0)
+    lines = lines_of(server, call)
+    check_all(server, call, list(range(lines)))
+    how = f"{call} on shared threads"
+    report("interrupts", f"Ctrl-C before each of {lines} lines of {how}: nothing left behind")
+
+
 # -- what is sent, and what is counted -------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("all_lines", [False, pytest.param(True, marks=pytest.mark.reliability)])
 @pytest.mark.parametrize("resume", [False, QUICK], ids=["plain", "resume"])
 def test_after_ctrl_c_inside_send_audio_the_count_is_right_or_the_session_says_that_it_has_ended(
-    server, resume
+    server, resume, all_lines
 ) -> None:
     client, _ = prepared(server, "send_audio", resume=resume)
     probe = Interrupt()
     assert probe.during(lambda: client.send_audio(SECOND)) is None
     client.close()
     told: list[str] = []
-    for at in moments(probe.lines, "count", MOMENTS) if resume else range(probe.lines):
+    places = range(probe.lines) if all_lines else some(server, probe.lines, "count")
+    for at in places:
         client, _ = prepared(server, "send_audio", resume=resume)
         client.send_audio(SECOND)
         interrupt = Interrupt(at)
@@ -262,8 +275,10 @@ def test_after_ctrl_c_inside_send_audio_the_count_is_right_or_the_session_says_t
 
 
 def test_ctrl_c_at_any_line_of_the_local_servers_start_leaves_nothing() -> None:
+    engine = ScriptedEngine()  # some 500 lines, which open nothing
+
     def run() -> None:
-        with LocalServer():
+        with LocalServer(engine):
             pass
 
     run()  # what it imports the first time is not counted

@@ -219,15 +219,15 @@ def closes_at_random(server: LocalServer, rounds: int, first: int) -> None:
 
 
 def test_a_signal_handler_may_ask_register_stop_and_close_at_any_moment(server) -> None:
-    assert len(signals_at_random(server, 150, 0)) > 5
+    assert len(signals_at_random(server, 60, 0)) > 5
 
 
 def test_a_fork_at_any_moment_hangs_no_child(server) -> None:
-    assert forks_at_random(server, 50, 0) == []
+    assert forks_at_random(server, 20, 0) == []
 
 
 def test_a_close_at_any_moment_leaves_nothing(server) -> None:
-    closes_at_random(server, 150, 0)
+    closes_at_random(server, 60, 0)
 
 
 @pytest.mark.reliability

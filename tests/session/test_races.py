@@ -142,7 +142,10 @@ def test_any_calls_from_several_threads_and_handlers_come_back_and_leave_a_clien
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signals between threads on this system")
-def test_request_stop_in_a_signal_handler_at_any_moment_ends_the_session_whole(serve, client_of) -> None:
+@pytest.mark.parametrize("rounds", [20, pytest.param(300, marks=pytest.mark.reliability)])
+def test_request_stop_in_a_signal_handler_at_any_moment_ends_the_session_whole(
+    serve, client_of, rounds
+) -> None:
     server = serve()
     rng = random.Random(3)
     client = client_of(server)
@@ -157,7 +160,7 @@ def test_request_stop_in_a_signal_handler_at_any_moment_ends_the_session_whole(s
             signal.pthread_kill(main, signal.SIGUSR1)
 
     try:
-        for _ in range(60):
+        for _ in range(rounds):
             kinds.clear()
             with client.stream(iter(lambda: SECOND[:320], None), audio_format=PCM) as messages:
                 sender = threading.Thread(target=signals, args=(rng.uniform(0, 0.02),))

@@ -15,6 +15,7 @@ import pytest
 
 import speechmatics_rt
 
+from ..offenders import each_of
 from . import stubs
 
 PACKAGE = Path(speechmatics_rt.__file__).parent
@@ -99,9 +100,7 @@ WHOLE = {
 WHOLE["darwin"] = set()
 
 
-@pytest.mark.parametrize(
-    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
-)
+@each_of(sorted(PACKAGE.rglob("*.py")), within=PACKAGE)
 def test_nothing_is_used_that_another_system_lacks(path: Path) -> None:
     assert list(wrong(path.read_text(encoding="utf-8"))) == []
 

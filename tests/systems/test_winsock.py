@@ -31,7 +31,7 @@ def test_a_connection_that_windows_calls_dead_is_lost_as_any_other(
     def dead(*_: Any) -> int:
         raise OSError(number, SAID[number])
 
-    client: Client = client_of(serve(), close_timeout=0.5)
+    client: Client = client_of(serve(), close_timeout=0.1)
     client.start_session(audio_format=PCM)
     monkeypatch.setattr(client._session.connection._sock, way, dead)
     with pytest.raises(ConnectionError) as caught:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import srt
 import webvtt
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from speechmatics_rt import (
@@ -22,6 +22,8 @@ from speechmatics_rt import (
     TranscriptionConfig,
 )
 from speechmatics_rt.local import LocalServer
+
+from ..samples import tried
 
 PCM = AudioFormat("pcm_s16le", 16000)
 
@@ -118,14 +120,17 @@ def sync(transcript: Transcript, said: Iterable[Said]) -> tuple[float, float]:
 @pytest.mark.parametrize("channels", [False, True], ids=["speakers", "channels"])
 @pytest.mark.parametrize("gap", [0.2, 0.3, 0.6, 0.8, 1.0, 1.3])
 @pytest.mark.parametrize("people", [2, 3])
-def test_captions_of_a_quick_exchange_stay_with_the_sound(gap: float, people: int, channels: bool) -> None:
-    said = [(n * gap, (n + 0.8) * gap, f"w{n}", f"S{n % people}") for n in range(600)]
+@pytest.mark.parametrize("count", [150, pytest.param(600, marks=pytest.mark.reliability)])
+def test_captions_of_a_quick_exchange_stay_with_the_sound(
+    gap: float, people: int, channels: bool, count: int
+) -> None:
+    said = [(n * gap, (n + 0.8) * gap, f"w{n}", f"S{n % people}") for n in range(count)]
     early, late = sync(told(said, channels), said)
     assert late <= 2.01
     assert early <= 1.51
 
 
-@settings(deadline=None, max_examples=60)
+@tried(60)
 @given(
     turns=st.lists(
         st.tuples(st.floats(0, 2), st.floats(0.05, 4), st.sampled_from("ABC")), min_size=1, max_size=60

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from speechmatics_rt import (
@@ -22,6 +22,8 @@ from speechmatics_rt import (
     Transcript,
 )
 from speechmatics_rt.local import Fault, LocalServer
+
+from ..samples import tried
 
 PCM = AudioFormat("pcm_s16le", 16000)
 
@@ -78,7 +80,7 @@ def test_nothing_is_kept_but_what_is_being_said() -> None:
 
 def test_of_each_channel_the_latest_is_kept_however_far_it_is_behind() -> None:
     transcript = Transcript(keep=600)
-    for number in range(300):
+    for number in range(100):
         transcript.add(minute(number, "ahead", "a"))
         if number % 3 == 0:
             transcript.add(minute(number // 3, "behind", "b"))
@@ -89,7 +91,7 @@ def test_of_each_channel_the_latest_is_kept_however_far_it_is_behind() -> None:
     assert all(600 <= one <= 735 for one in count.values()), count
 
 
-@settings(deadline=None, max_examples=60)
+@tried(60)
 @given(
     st.lists(st.tuples(st.sampled_from([None, "a", "b"]), st.booleans()), max_size=40),
     st.sampled_from([30, 100, 200, 1000]),

@@ -10,7 +10,7 @@ import threading
 from typing import Any, Optional
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from speechmatics_rt.exceptions import ConfigurationError
@@ -18,6 +18,8 @@ from speechmatics_rt.messages.types import ServerMessageType
 from speechmatics_rt.transcript import captions, words
 from speechmatics_rt.transcript.captions import Shape, arrange
 from speechmatics_rt.transcript.transcript import Paragraph, Transcript, Word
+
+from ..samples import tried
 
 
 def token(content: str, kind: str = "word", at: float = 0.0, **more: Any) -> dict[str, Any]:
@@ -415,7 +417,7 @@ _SPOKEN = st.lists(
 )
 
 
-@settings(max_examples=150)
+@tried(150)
 @given(_SPOKEN)
 def test_captions_keep_to_their_form_whatever_was_said(spoken: list[tuple[Any, ...]]) -> None:
     transcript, now = Transcript(), 0.0

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from speechmatics_rt.local.engines.clock import AudioClock
 
+from ...samples import tried
 from .test_script import cut
 
 
-@settings(max_examples=60, deadline=None)
+@tried(60)
 @given(places=st.lists(st.integers(0, 60), max_size=6), extra=st.booleans())
 def test_the_header_of_a_wav_file_is_understood_however_it_is_cut(places: list[int], extra: bool) -> None:
     header = b"RIFF\0\0\0\0WAVE" + (b"LIST\x03\0\0\0abc\0" if extra else b"")

@@ -6,11 +6,12 @@ import itertools
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from speechmatics_rt.local import Script, ScriptedEngine, Word
 
+from ...samples import tried
 from ..raw_client import start_message
 
 PACE = {"enable_partials": True, "conversation_config": {"end_of_utterance_silence_trigger": 0.4}}
@@ -27,7 +28,7 @@ def cut(audio: bytes, places: list[int]) -> list[bytes]:
     return [audio[start:end] for start, end in zip(edges, edges[1:])]
 
 
-@settings(max_examples=40, deadline=None)
+@tried(40)
 @given(
     places=st.lists(st.integers(0, 700_000), max_size=40),
     max_delay=st.sampled_from([0.7, 1.3, 2.0, 4.0]),

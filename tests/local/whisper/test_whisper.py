@@ -264,9 +264,11 @@ def test_bytes_that_are_no_sound_do_no_harm(engine: WhisperEngine) -> None:
     )
 
 
+@pytest.mark.parametrize("seconds", [8, pytest.param(20, marks=pytest.mark.reliability)])  # one sentence, all
 def test_sessions_side_by_side_share_the_model_and_recognise_what_each_recognises_alone(
-    engine: WhisperEngine, speech: bytes
+    engine: WhisperEngine, speech: bytes, seconds: int
 ) -> None:
+    speech = speech[: seconds * SECOND]
     alone = text(recognised(opened(engine), speech))
     fresh = WhisperEngine(clock=CLOCK)  # one that has read nothing yet
     elsewhere: list[str] = []

@@ -1,0 +1,28 @@
+"""How many examples a property is tried with: a third in the default run, all by ``tox -e reliability``.
+
+They are new ones with each run, so that what a single run does not try the next ones do.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import settings
+
+__all__ = ["load_profiles", "tried"]
+
+ALL = 100  # where a test does not say how many; Hypothesis's own number
+
+
+def load_profiles() -> None:
+    """Take a third, or what ``--hypothesis-profile=all`` says."""
+    # An example may stand still for a moment on a busy machine; a test as a whole has its timeout.
+    settings.register_profile("all", deadline=None, max_examples=ALL)
+    settings.register_profile("a third", deadline=None, max_examples=ALL // 3)
+    settings.load_profile("a third")
+
+
+def tried(examples: int, **more: Any) -> settings:
+    """Try a property with so many of all examples, or with a third of them; ``more`` are other settings."""
+    share = settings.default.max_examples / ALL
+    return settings(max_examples=round(examples * share), **more)
