@@ -191,6 +191,16 @@ class DuplexSocket:
         """Whether the last read took all that was at hand."""
         return self._emptied
 
+    def has_unread(self) -> bool:
+        """Whether there is something to read, or the end, at this moment. From any thread."""
+        try:
+            with self._lock:
+                if self._pending is not None and self._pending():
+                    return True
+            return bool(wait_ready((self._fd,), False, 0.0))
+        except (OSError, ValueError):
+            return False  # closed
+
     def forget_emptied(self) -> None:
         """Have the next :meth:`recv_into` try before it waits."""
         self._emptied = False

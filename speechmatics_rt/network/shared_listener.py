@@ -54,7 +54,8 @@ class Place:
 
     Attributes:
         waiting: Since when it has something to deliver; None: it has nothing.
-        alone: Another thread delivers from here on.
+        alone: Another thread delivers from here on. Not the same as to be no guest: it is asked without the
+            lock by who wakes it, and true already while that thread is begun.
         stays: No thread was to be had for it.
     """
 

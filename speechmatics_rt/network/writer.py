@@ -115,7 +115,7 @@ class Writer:
             if was_waiting and self._progress:
                 protocol.progress_at = now
                 protocol.keepalive.stand_still(now)  # what leaves is read by somebody
-            wake_at = protocol.tick(now)
+            wake_at = protocol.tick(now, self._sock.has_unread)
             protocol.room |= monitor.abandoned
             self.pump()
             monitor.notify()

@@ -332,8 +332,13 @@ class ClientProtocol:
 
     # -- time ----------------------------------------------------------------------------------------
 
-    def tick(self, now: float) -> float:
-        """Do what is due, and return when to look again; infinity if only an event can change anything."""
+    def tick(self, now: float, is_unread: Callable[[], bool] = lambda: False) -> float:
+        """Do what is due, and return when to look again; infinity if only an event can change anything.
+
+        Args:
+            is_unread: Whether something has arrived that nobody has come to read. The server is not silent
+                then: the time begins anew, once until something is read.
+        """
         self.break_off(now)
         if self.shut_at is not None:
             self.must_shut = now >= self.shut_at
@@ -345,10 +350,13 @@ class ClientProtocol:
         if self.stop and self.state.phase is Phase.STREAMING:
             self.end_stream(now)
         if self.flooded or self._resumed:
-            self._resumed = False
-            self._paused_at = now
-            self.keepalive.stand_still(now)
+            self._pause(now)
         limit = self._limit()
+        overdue = self.keepalive.lost(now) or (limit is not None and now >= limit[0])
+        heard_at = max(self._phase_at, self._received_at, self.progress_at)
+        if overdue and self._paused_at <= heard_at and is_unread():
+            self._pause(now)
+            limit = self._limit()
         if limit is not None and now >= limit[0]:
             self.conclude(limit[1], now=now)
             self.send_close()
@@ -356,6 +364,12 @@ class ClientProtocol:
             return float("inf")
         wake_at = min(self._keep_alive(now), self._give_room(now))
         return wake_at if limit is None else min(wake_at, limit[0])
+
+    def _pause(self, now: float) -> None:
+        """Note that until now nothing was read, whatever the server has said."""
+        self._resumed = False
+        self._paused_at = now
+        self.keepalive.stand_still(now)
 
     def _give_room(self, now: float) -> float:
         """Tell until when senders wait for more room than there is: a server may never acknowledge more."""

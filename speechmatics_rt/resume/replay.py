@@ -383,7 +383,7 @@ class Replay:
         """Return the message as one session would have said it; None if it had been said before."""
         kind = message["message"]
         if kind in _ACKNOWLEDGED:
-            return self._acknowledged(message, message.get("channel") if _ACKNOWLEDGED[kind] else None)
+            return self._acknowledged(message, channel_of(message) if _ACKNOWLEDGED[kind] else None)
         label = channel_of(message)
         tracks = [self._tracks[label]] if label in self._tracks else list(self._tracks.values())
         sent = self.seconds(max(track.given[1] for track in tracks))
@@ -401,7 +401,7 @@ class Replay:
             self._drop_passed()
         return stitched
 
-    def _acknowledged(self, message: dict[str, Any], channel: Any) -> Optional[dict[str, Any]]:
+    def _acknowledged(self, message: dict[str, Any], channel: Optional[str]) -> Optional[dict[str, Any]]:
         track = self._tracks.get(channel)
         number = message.get("seq_no")
         if track is None or not isinstance(number, int):

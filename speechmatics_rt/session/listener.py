@@ -30,7 +30,8 @@ class Listener:
         self._session = session
         self._client = weakref.ref(client)
         self._context = contextvars.copy_context()
-        self._over = self._ended = False
+        self._over = False
+        self._ended = False  # not Session.delivered: that is set by a caller, too, whose start has failed
         self.begun = Latch()
 
     def __call__(self) -> None:

@@ -158,6 +158,19 @@ def test_decrypted_bytes_are_not_waited_for(pair: Server) -> None:
         received += pair.duplex.recv_into(buffer, timeout=0)
 
 
+def test_what_nobody_has_read_is_seen_also_inside_openssl_until_it_is_read(pair: Server) -> None:
+    buffer = bytearray(2)
+    pair.sock.sendall(b"four")
+    assert wait_ready((pair.duplex.fileno(),), False, 10)
+    assert pair.duplex.has_unread()
+    for left in (True, False):
+        assert pair.duplex.recv_into(buffer, timeout=10) == 2
+        assert pair.duplex.has_unread() is left
+    pair.duplex.shut()
+    pair.duplex.close()
+    assert not pair.duplex.has_unread()
+
+
 def test_the_end_of_the_stream_is_zero_with_or_without_a_close_alert(authority: trustme.CA) -> None:
     for kind in KINDS:
         for polite in (True, False):

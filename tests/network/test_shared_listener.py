@@ -17,24 +17,22 @@ from typing import Any, Callable
 
 import pytest
 
-from speechmatics_rt import AudioFormat, Client, SessionError
+from speechmatics_rt import Client, SessionError
 from speechmatics_rt.local import Fault, LocalServer
-from speechmatics_rt.network import shared_listener, shared_reader
+from speechmatics_rt.network import shared_listener
 from speechmatics_rt.network.shared_listener import Place, share
 
 from ..conftest import threads
 from ..interrupts import is_passed_over, leaves_a_with
+from .conftest import started
 
-pytestmark = pytest.mark.skipif(not hasattr(select, "epoll"), reason="this system has no epoll")
+pytestmark = [
+    pytest.mark.skipif(not hasattr(select, "epoll"), reason="this system has no epoll"),
+    pytest.mark.usefixtures("all_shared"),
+]
 
-PCM = AudioFormat("pcm_s16le", 16000)
 SECOND = bytes(32000)
 SHARED = "speechmatics-rt-listener-shared"
-
-
-@pytest.fixture(autouse=True)
-def all_shared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_reader, "OWN", 0)
 
 
 @pytest.fixture
@@ -47,11 +45,6 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def listeners() -> list[str]:
     return [name for name in threads() if name.startswith("speechmatics-rt-listener")]
-
-
-def started(client: Client) -> Client:
-    client.start_session(audio_format=PCM)
-    return client
 
 
 def test_the_handlers_of_many_sessions_run_on_one_thread(patient, serve, client_of) -> None:

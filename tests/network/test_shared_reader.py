@@ -13,31 +13,21 @@ from typing import Any
 
 import pytest
 
-from speechmatics_rt import AudioFormat, Client, ConnectionConfig, ConnectionError, SessionError
+from speechmatics_rt import Client, ConnectionConfig, ConnectionError, SessionError
 from speechmatics_rt.local import Fault, LocalServer
 from speechmatics_rt.network import shared_reader
 
 from ..conftest import threads
+from .conftest import PCM, started
 
 pytestmark = pytest.mark.skipif(not hasattr(select, "epoll"), reason="this system has no epoll")
 
-PCM = AudioFormat("pcm_s16le", 16000)
 SECOND = bytes(32000)
 SHARED = "speechmatics-rt-reader-shared"
 
 
-@pytest.fixture
-def all_shared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_reader, "OWN", 0)
-
-
 def readers() -> list[str]:
     return [name for name in threads() if name.startswith("speechmatics-rt-reader")]
-
-
-def started(client: Client) -> Client:
-    client.start_session(audio_format=PCM)
-    return client
 
 
 def test_the_first_connections_have_a_thread_each_and_all_others_share_one(serve, client_of) -> None:

@@ -288,6 +288,23 @@ def test_silence_after_a_ping_is_a_lost_connection_but_not_while_we_do_not_read(
 
 
 @pytest.mark.parametrize("limit", ["end", "keepalive"])
+def test_a_server_whose_words_nobody_has_come_to_read_is_not_silent_but_time_is_given_once(
+    limit: str,
+) -> None:
+    draining = limit == "end"
+    subject = streaming(end_timeout=10, ping_interval=None if draining else 1, ping_timeout=10)
+    if draining:
+        subject.end_stream(1.1)
+    subject.tick(1.1)  # there is a ping in the other case
+    subject.tick(11.1, lambda: True)
+    assert subject.outcome is None
+    subject.tick(21.0)
+    assert subject.outcome is None
+    subject.tick(21.1, lambda: True)  # a server that sends no messages could have it go on for ever
+    assert subject.outcome.error.stage == limit
+
+
+@pytest.mark.parametrize("limit", ["end", "keepalive"])
 def test_who_reads_again_just_before_the_time_is_over_has_it_anew(limit: str) -> None:
     draining = limit == "end"
     subject = streaming(end_timeout=10, ping_interval=None if draining else 1, ping_timeout=10)
