@@ -18,15 +18,13 @@ import pytest
 from speechmatics_rt import Client, ConnectionConfig
 from speechmatics_rt.local import LocalServer
 
+from .groups import scheduler
 from .report import pytest_terminal_summary, report  # noqa: F401  (a hook and a fixture)
 from .samples import load_profiles
 from .schemas import check_sessions
 
 SPEECH = Path(__file__).parent.parent / "examples" / "audio" / "librivox_3_sentences.wav"
 RAW = {"encoding": "pcm_s16le", "sample_rate": 16000}
-
-_PURE = {"auth", "audio", "config", "messages", "protocol", "transcript", "test_architecture.py"}
-_PURE |= {"test_exceptions.py", "test_fields.py", "test_options.py"}
 
 load_profiles()
 
@@ -54,8 +52,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> Optio
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Run twice as many tests at a time as there are cores: they wait about as long as they work."""
-    return 2 * (os.cpu_count() or 1)
+    """Run three times as many tests at a time as there are cores: they wait longer than they work."""
+    return 3 * (os.cpu_count() or 1)
 
 
 def pytest_collection(session: pytest.Session) -> None:
@@ -75,13 +73,9 @@ def pytest_collection(session: pytest.Session) -> None:
             pass  # as it is collected the reason is told
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have what is pure run by the file: to hand such tests out one by one costs more than they take."""
-    here = Path(__file__).parent
-    for item in items:
-        if item.path.relative_to(here).parts[0] in _PURE:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand out what shares something to one worker."""
+    return scheduler(config, log) if config.option.dist == "loadgroup" else None
 
 
 def pytest_collection_finish() -> None:

@@ -30,7 +30,6 @@ LARGEST_INSTALLATION = 2_000_000  # bytes of source, of which 0.37 MB are websoc
 
 packaging = pytest.mark.packaging
 pytestmark = [
-    pytest.mark.xdist_group("packaging"),  # one wheel, one environment
     pytest.mark.timeout(300),  # whichever test comes first waits for both
 ]
 

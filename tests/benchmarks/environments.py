@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import venv
+from importlib.util import find_spec
 from pathlib import Path
 
 __all__ = ["REQUIREMENTS", "python_of"]
@@ -29,9 +31,12 @@ def python_of(name: str, home: Path) -> Path:
     wanted = "\n".join(REQUIREMENTS[name])
     done = place / "requirements.txt"
     if not done.exists() or done.read_text() != wanted:
-        venv.create(place, with_pip=True, clear=True)
+        ours = find_spec("pip") is not None  # to give each a pip of its own takes longer than to fill it
+        venv.create(place, with_pip=not ours, clear=True)
         if wanted:
-            install = [interpreter, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+            pip = [sys.executable, "-m", "pip", "--python"] if ours else []
+            pip += [interpreter] if ours else [interpreter, "-m", "pip"]
+            install = [*pip, "install", "--quiet", "--disable-pip-version-check"]
             subprocess.run([*install, *REQUIREMENTS[name]], check=True)
         done.write_text(wanted)
     return interpreter

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -106,8 +107,11 @@ def test_a_signal_does_the_same(arguments: tuple[str, ...], number: signal.Signa
 def status_of(process: subprocess.Popen) -> dict[str, Any]:
     """What the system knows of a process, but for its number and its size."""
     files = [os.readlink(f"/proc/{process.pid}/fd/{number}") for number in range(3)]
-    text = Path(f"/proc/{process.pid}/status").read_text()
-    lines = dict(line.split(":\t", 1) for line in text.splitlines())
+    deadline, lines = time.monotonic() + 20, {"State": ""}
+    while not lines["State"].startswith("S"):  # while a thread of its begins, all signals are blocked
+        assert time.monotonic() < deadline, "it never waits"
+        text = Path(f"/proc/{process.pid}/status").read_text()
+        lines = dict(line.split(":\t", 1) for line in text.splitlines())
     lines["SigBlk"] = hex(int(lines["SigBlk"], 16) & ~IGNORED_BY_PYTHON)  # PortAudio blocks SIGPIPE here
     names = ("Umask", "PPid", "Uid", "Gid", "Groups", "SigBlk", "SigIgn", "SigCgt", "CapEff")
     return {

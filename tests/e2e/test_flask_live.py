@@ -21,7 +21,7 @@ from .browser import chromium
 from .page import Page, median, share_heard
 from .processes import ROOT, Server, serving
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("flask_live"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 pytest.importorskip("flask_sock")
 
 EXAMPLE = ROOT / "examples" / "flask_live"

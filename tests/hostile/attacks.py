@@ -18,15 +18,15 @@ from .servers import Attack, Victim, frame
 
 __all__ = ["LIMITS", "TABLE", "Row"]
 
-# The client's: short ones. That which ends a row is the test's to say, in seconds (``ended_by``).
+# The client's, beyond what a busy machine takes. That which ends a row is the test's to say (``ended_by``).
 LIMITS: dict[str, Any] = {
-    "open_timeout": 3,
-    "start_timeout": 2,
-    "send_timeout": 2,
-    "end_timeout": 2,
+    "open_timeout": 15,
+    "start_timeout": 15,
+    "send_timeout": 15,
+    "end_timeout": 15,
     "close_timeout": 1,
     "ping_interval": 1,
-    "ping_timeout": 2,
+    "ping_timeout": 15,
 }
 SESSIONS = ("transcribe", "by hand", "asyncio")
 _INFO = b'{"message":"Info","type":"x","reason":"y"}'

@@ -42,8 +42,9 @@ def python_of(home: Path) -> Callable[[str], Path]:
         interpreter = place / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
         done = place / "requirement"
         if not done.exists() or done.read_text() != REQUIREMENTS[client]:
-            venv.create(place, with_pip=True, clear=True)
-            install = [interpreter, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+            venv.create(place, clear=True)  # to give each a pip of its own takes longer than to fill it
+            pip = [sys.executable, "-m", "pip", "--python", interpreter]
+            install = [*pip, "install", "--quiet", "--disable-pip-version-check"]
             subprocess.run([*install, *REQUIREMENTS[client].split()], check=True)
             done.write_text(REQUIREMENTS[client])
         return interpreter

@@ -22,12 +22,7 @@ pytestmark = [
 ]  # the first run of a client makes its environment
 
 PAIRS = [
-    pytest.param(
-        scenario.of(client),
-        client,
-        id=f"{scenario.name}-{client}",
-        marks=pytest.mark.xdist_group(f"interop-{client}"),  # one environment
-    )
+    pytest.param(scenario.of(client), client, id=f"{scenario.name}-{client}")
     for scenario in SCENARIOS
     for client in scenario.clients
 ]

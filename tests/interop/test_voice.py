@@ -14,7 +14,7 @@ from speechmatics_rt.local import LocalServer
 from ..schemas import check_sessions
 from .conftest import HERE, environment
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(240), pytest.mark.xdist_group("interop-voice")]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(240)]
 
 AUDIO = bytes(32000 * 6)
 TIMES = 20

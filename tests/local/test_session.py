@@ -278,9 +278,9 @@ def test_the_time_of_a_wav_file_is_read_from_its_header(server: LocalServer) -> 
 
 
 def test_audio_after_the_end_is_a_warning(server: LocalServer) -> None:
-    with LocalServer(speed=50.0) as server, RawClient(server) as client:
+    with LocalServer(speed=5.0) as server, RawClient(server) as client:
         client.start()
-        count = client.send_audio(5)
+        count = client.send_audio(5)  # for which it takes a second, in which we are late
         client.send({"message": "EndOfStream", "last_seq_no": count})
         client.ws.send(bytes(3200))
         client.until("EndOfTranscript")

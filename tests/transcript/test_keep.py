@@ -78,9 +78,10 @@ def test_nothing_is_kept_but_what_is_being_said() -> None:
     assert transcript.to_srt() == ""
 
 
-def test_of_each_channel_the_latest_is_kept_however_far_it_is_behind() -> None:
+@pytest.mark.parametrize("minutes", [100, pytest.param(300, marks=pytest.mark.reliability)])
+def test_of_each_channel_the_latest_is_kept_however_far_it_is_behind(minutes: int) -> None:
     transcript = Transcript(keep=600)
-    for number in range(100):
+    for number in range(minutes):
         transcript.add(minute(number, "ahead", "a"))
         if number % 3 == 0:
             transcript.add(minute(number // 3, "behind", "b"))

@@ -36,7 +36,6 @@ from .readings import Readings  # noqa: E402
 
 pytestmark = [
     pytest.mark.speech,
-    pytest.mark.xdist_group("whisper"),
     pytest.mark.timeout(180),  # where the model reads all, and others compute, too
 ]
 

@@ -1,0 +1,25 @@
+"""Tests that share what is dear are run by one worker, and what they are called is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from . import groups
+from .groups import group_of
+
+HERE = Path(__file__).parent
+
+
+def test_what_shares_something_is_one_group_and_all_else_goes_alone() -> None:
+    whisper = "tests/local/whisper/test_whisper.py"
+    assert group_of(f"{whisper}::test_a[x-1]") == group_of(f"{whisper}::test_b") == whisper
+    assert group_of("tests/config/test_config.py::test_a") == "tests/config/test_config.py"
+    client = "tests/interop/test_interop.py::test_a[some frames, and more-{}]"
+    assert group_of(client.format("plain")) != group_of(client.format("official"))
+    assert group_of(client.format("plain")) == group_of(client.format("plain").replace("frames", "bytes"))
+    assert group_of("tests/test_locks.py::test_a[ws]") == "tests/test_locks.py::test_a[ws]"
+
+
+def test_what_they_are_called_is_there() -> None:
+    named = {*groups._PURE, *groups._DEAR, groups._CLIENTS}
+    assert [name for name in sorted(named) if not (HERE / name).exists()] == []
