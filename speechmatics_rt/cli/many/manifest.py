@@ -17,9 +17,9 @@ from ..outputs.output import cause_of, json_line
 from ..shell import in_shell_words
 from ..streams import put
 
-__all__ = ["Entry", "Manifest", "fingerprint", "is_done"]
+__all__ = ["MANIFEST", "Entry", "Manifest", "fingerprint", "is_done"]
 
-_NAME = "manifest.jsonl"
+MANIFEST = "manifest.jsonl"
 
 
 class Entry(NamedTuple):
@@ -104,7 +104,7 @@ class Manifest:
     """
 
     def __init__(self, folder: str) -> None:
-        self.path = os.path.join(folder, _NAME)
+        self.path = os.path.join(folder, MANIFEST)
         self.known: dict[str, Entry] = {}
         try:
             self._file = open(self.path, "a+b", 0)  # noqa: SIM115 - closed by __exit__
