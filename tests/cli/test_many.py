@@ -131,6 +131,17 @@ def test_failures_are_told_with_what_to_do_and_tried_again_when_asked(
     assert run(capsys, server, calls, "-o", out)[0] == 0
 
 
+def test_a_recording_that_the_service_cannot_read_is_to_be_mended_not_tried_again(
+    capsys, server, calls, tmp_path
+) -> None:
+    server.faults = (Fault.error("invalid_audio_type"),)
+    out = tmp_path / "out"
+    code, said = run(capsys, server, calls, "-o", out)
+    assert code == 1
+    assert said.count("-> mend or replace the recording") == 2
+    assert {line["type"] for line in manifest(out)} == {"invalid_audio_type"}
+
+
 def test_what_may_pass_says_so_and_the_code_is_the_one_they_share(
     capsys, server, calls, tmp_path, monkeypatch
 ) -> None:
