@@ -24,7 +24,8 @@ def transcribe(self, recording):
 
         @client.on("AddTranscript")
         def tell(message):
-            self.update_state(state="PROGRESS", meta={"done": client.stats.progress})
+            about = {"done": client.stats.progress, "seconds": client.stats.seconds_transcribed}
+            self.update_state(state="PROGRESS", meta=about)
 
         try:
             return client.transcribe(recording).text
@@ -39,6 +40,8 @@ if __name__ == "__main__":
     task = transcribe.delay(os.path.abspath(sys.argv[1]))
     while not task.ready():
         state, about = task.state, task.info
-        print(f"{about['done']:.0%}" if state == "PROGRESS" else state, file=sys.stderr)
+        if state == "PROGRESS":  # how long an mp3 is nobody knows before its end
+            state = f"{about['seconds']:.0f} s" if about["done"] is None else f"{about['done']:.0%}"
+        print(state, file=sys.stderr)
         time.sleep(0.5)
     print(task.get())

@@ -118,14 +118,17 @@ class EventEmitter:
         """Run the callbacks of ``event``, one after the other, on this thread.
 
         Raises:
-            Exception: With ``handler_errors="raise"``, what the first failing callback raised.
+            Exception: With ``handler_errors="raise"``, what the first failing callback raised. Always what a
+                signal handler of the program raised while a callback ran.
         """
         name = event if type(event) is str else _name(event)
         failure: Optional[Exception] = None
         for callback in self._due(name):
             try:
                 callback(message)
-            except Exception as exc:  # noqa: BLE001  # user code: logged or raised below, never lost
+            except Exception as exc:  # user code: logged or raised, never lost
+                if _of_a_signal(exc):
+                    raise  # like KeyboardInterrupt: a limit on time is meant for the call, whatever it hits
                 failure = self._failed(name, callback, exc, failure)
         if failure is not None:
             raise failure
@@ -188,6 +191,25 @@ def interest_of(emitter: EventEmitter) -> Callable[[str], bool]:
         return emitter is not None and emitter._wants(kind)
 
     return wants
+
+
+def _of_a_signal(error: Exception) -> bool:
+    """Whether a signal handler of the program raised it: a soft time limit of Celery, an alarm of rq."""
+    import signal  # who has no failing callback does not need it
+
+    # Some handlers are callable objects, or bound methods; those of C have no code.
+    handlers = [signal.getsignal(number) for number in signal.valid_signals()]
+    codes = {
+        getattr(getattr(each, "__func__", each), "__code__", None)
+        or getattr(getattr(type(each), "__call__", None), "__code__", None)  # noqa: B004  # as _checked
+        for each in handlers
+    }
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code in codes:
+            return True
+        trace = trace.tb_next
+    return False
 
 
 def _remove(handlers: list[_Handler], handler: _Handler) -> bool:

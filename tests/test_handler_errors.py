@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import textwrap
 
 import pytest
 
+RAW = {"encoding": "pcm_s16le", "sample_rate": 16000}
 HEAD = """
     import asyncio, io, logging, sys
     from speechmatics_rt import AsyncClient, Client
@@ -101,3 +103,52 @@ def test_nothing_else_is_printed_when_nothing_is_configured() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=True
     )
     assert done.stderr == ""
+
+
+# -- what a signal handler raises --------------------------------------------------------------------------
+
+
+class Limit(Exception):
+    """As that of Celery and rq: an Exception, raised by a signal handler wherever the main thread is."""
+
+    def over(self, *_: object) -> None:
+        raise Limit
+
+    def __call__(self, *_: object) -> None:
+        raise Limit
+
+
+def over(*_: object) -> None:
+    raise Limit
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
+@pytest.mark.parametrize("handler", [over, Limit().over, Limit()], ids=["function", "method", "object"])
+@pytest.mark.parametrize("errors", ["log", "raise"])
+def test_a_limit_on_time_that_falls_into_a_handler_ends_the_call(serve, client_of, handler, errors) -> None:
+    client = client_of(serve(), handler_errors=errors)
+    before = signal.signal(signal.SIGUSR1, handler)
+    ended = []
+    client.on("SessionEnded", lambda event: ended.append(event["message"]))
+    client.once("AddTranscript", lambda _: signal.raise_signal(signal.SIGUSR1))
+    try:
+        with pytest.raises(Limit):
+            client.transcribe(bytes(320000), audio_format={"type": "raw", **RAW})
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert ended == ["SessionEnded"]
+    assert not client.is_connected
+    assert client.transcribe(bytes(320000), audio_format={"type": "raw", **RAW}).text
+
+
+def test_what_a_handler_raises_itself_is_logged_although_signals_have_handlers(
+    serve, client_of, caplog
+) -> None:
+    client = client_of(serve())
+
+    @client.on("AddTranscript")
+    def fails(message: object) -> None:
+        raise Limit
+
+    assert client.transcribe(bytes(320000), audio_format={"type": "raw", **RAW}).text
+    assert "a handler of AddTranscript failed" in caplog.text

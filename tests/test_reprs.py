@@ -56,6 +56,15 @@ def test_a_client_shows_no_secret_and_never_fails_to_show_itself(monkeypatch) ->
     assert repr(MultiChannelClient(url="ws://h/v2")).startswith("<MultiChannelClient of ws://h/v2")
 
 
+def test_a_local_server_says_where_it_is_and_how_many_came(client_of) -> None:
+    server = LocalServer()
+    assert repr(server) == "<LocalServer of ws://127.0.0.1:0/v2, not started, 0 connections>"
+    with server:
+        client_of(server).transcribe(SECOND, audio_format=PCM)
+        assert repr(server) == f"<LocalServer of {server.url}, running, 1 connections>"
+    assert repr(server).endswith("closed, 1 connections>")
+
+
 def test_the_asyncio_clients_show_themselves_alike() -> None:
     async def run() -> str:
         with LocalServer() as server:

@@ -17,7 +17,7 @@ from ..messages import channel_of
 from ..stats import SessionStats
 from ..transcript import Transcript
 from .options import PROG
-from .options.asked import Asked
+from .options.asked import Asked, settings_read
 from .outputs.beside import Beside
 from .outputs.documents import WORDS_ALONE, Document, Heard, beside_of
 from .outputs.flow import Flow, Token
@@ -293,11 +293,12 @@ def side_by_side(total: float, durations: Sequence[Optional[float]]) -> float:
 def _read(arguments: argparse.Namespace) -> list[Place]:
     """List what is read, and must not be written over."""
     file = None if arguments.file == MICROPHONE else arguments.file
-    read = [("", file), ("--config", arguments.config)]
+    read = [("", file)]
     for channel in arguments.channel or []:
         label, _, file = channel.partition("=")
         read.append((f"--channel {label}", None if file == MICROPHONE else file))
-    return [Place.of(option, name, standard=0) for option, name in read if name is not None]
+    given = [Place.of(option, name, standard=0) for option, name in read if name is not None]
+    return given + settings_read(arguments)
 
 
 def _make_folder(folder: Optional[str]) -> None:

@@ -142,6 +142,11 @@ class LocalServer:
 
     # -- for the user ----------------------------------------------------------------------------
 
+    def __repr__(self) -> str:
+        # Without the lock, so that a debugger may show it at any moment: each is one read of one field.
+        state = "closed" if self._closed else "not started" if self._acceptor is None else "running"
+        return f"<LocalServer of {self.url}, {state}, {self._count} connections>"
+
     def start(self: _Self) -> _Self:
         """Listen.
 

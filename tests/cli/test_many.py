@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import wave
 from collections.abc import Iterator
@@ -130,6 +131,17 @@ def test_failures_are_told_with_what_to_do_and_tried_again_when_asked(
     assert run(capsys, server, calls, "-o", out)[0] == 0
 
 
+def test_a_recording_that_the_service_cannot_read_is_to_be_mended_not_tried_again(
+    capsys, server, calls, tmp_path
+) -> None:
+    server.faults = (Fault.error("invalid_audio_type"),)
+    out = tmp_path / "out"
+    code, said = run(capsys, server, calls, "-o", out)
+    assert code == 1
+    assert said.count("-> mend or replace the recording") == 2
+    assert {line["type"] for line in manifest(out)} == {"invalid_audio_type"}
+
+
 def test_what_may_pass_says_so_and_the_code_is_the_one_they_share(
     capsys, server, calls, tmp_path, monkeypatch
 ) -> None:
@@ -184,6 +196,56 @@ def test_two_that_would_be_one_file_are_refused_before_anything(capsys, server, 
     assert code == 2
     assert "would be written to the same place" in said
     assert server.sessions == []
+
+
+@unix
+@pytest.mark.parametrize(
+    ("prepare", "words", "kept"),
+    [
+        ("mv calls/b.wav calls/b.txt", "calls/b.txt -o calls", "calls/b.txt"),
+        ("mkdir out; ln -s ../calls/b.wav out/b.txt", "calls -o out", "calls/b.wav"),
+        ("mkdir out; ln calls/may/a.wav out/b.txt", "calls -o out", "calls/may/a.wav"),
+        (
+            "mv calls/b.wav out.jsonl; mkdir out; ln out.jsonl out/manifest.jsonl",
+            "out.jsonl -o out",
+            "out.jsonl",
+        ),
+        ("echo '{}' > calls/b.json", "calls -o calls -f json --config calls/b.json", "calls/b.json"),
+        ("echo word > calls/b.txt", "calls -o calls --vocab-file calls/b.txt", "calls/b.txt"),
+        ("echo a:b > calls/b.txt", "calls -o calls --replace-file calls/b.txt", "calls/b.txt"),
+    ],
+)
+def test_what_is_read_is_never_written_over(
+    capsys, server, calls, tmp_path, monkeypatch, prepare, words, kept
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    subprocess.run(["sh", "-c", prepare], check=True)
+    before = Path(kept).read_bytes()
+    code, said = run(capsys, server, *words.split())
+    assert Path(kept).read_bytes() == before
+    assert code == 2
+    assert "would be written over" in said
+    assert server.sessions == []
+
+
+def test_a_recording_that_is_named_twice_is_one(capsys, server, calls, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("calls", "./calls/b.wav", calls / "may" / "a.wav", "-o", "out")
+    assert "2 of 2 transcribed" in run(capsys, server, *words)[1]
+    assert written(tmp_path / "out") == {"b.txt", "may/a.txt", "manifest.jsonl"}
+    assert "there was nothing to do" in run(capsys, server, *words)[1]
+
+
+@unix
+def test_what_is_no_file_is_left_out_of_a_folder(capsys, server, calls, tmp_path) -> None:
+    os.mkfifo(calls / "pipe.wav")  # would be waited for without end
+    (calls / "folder.wav").mkdir()
+    (calls / "link.wav").symlink_to("b.wav")
+    (calls / "gone.wav").symlink_to("nowhere.wav")  # somebody is to hear of it
+    code, said = run(capsys, server, calls, "-o", tmp_path / "out")
+    assert code == 5
+    assert "3 of 4 transcribed, 1 failed" in said
+    assert "gone.wav" in said
 
 
 def test_names_that_differ_in_case_are_one_where_the_results_would_be(tmp_path, monkeypatch) -> None:
@@ -324,9 +386,12 @@ def test_results_that_cannot_be_written_end_the_run_with_their_code(capsys, serv
     (out / "may").parent.mkdir()
     (out / "may").write_text("in the way")
     (out / "b.txt").mkdir()
-    code, said = run(capsys, server, calls, "-o", out)
+    code = main(["transcribe-many", str(calls), "-o", str(out), "-f", "txt,srt", "--url", server.url])
+    heard, said = capsys.readouterr()
     assert code == 6
     assert "error: can't write" in said
+    assert "b.txt': Is a directory; it goes to standard output instead" in said
+    assert heard.count("reading room") == len(server.sessions) * 2 - (out / "b.srt").exists()
     assert manifest(out) == []
     (out / "may").unlink()
     (out / "b.txt").rmdir()

@@ -104,6 +104,8 @@ def test_a_recording_is_never_written_over(here: Path, form: str, prepare: str, 
         ("true", "call.wav --captions live.vtt > live.vtt"),
         ("ln -s /dev/stdout live.vtt", "call.wav --captions live.vtt"),
         ("echo '{}' > c.json", "call.wav --config c.json -o c.json"),
+        ("echo word > call.txt", "call.wav --vocab-file call.txt -f txt,srt --output-dir ."),
+        ("echo a:b > words.vtt", "call.wav --replace-file words.vtt --captions words.vtt"),
         ("mkfifo pipe", "pipe -o pipe"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from speechmatics_rt.cli.options.profiles import arguments_of
 from speechmatics_rt.exceptions import ConfigurationError
 from speechmatics_rt.local import LocalServer
 
-from .command import LOCAL, SPEECH, run
+from .command import LOCAL, SPEECH, in_shell, run
 
 if sys.version_info < (3, 11):
     pytest.importorskip("tomli")
@@ -127,6 +128,13 @@ def test_a_file_that_is_no_toml_is_told(home: dict[str, str], tmp_path: Path) ->
     assert "config.toml is no TOML: " in err
 
 
+def test_options_above_the_first_profile_are_told_to_be_in_none(home: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "speechmatics-rt" / "config.toml").write_text('language = "de"\nvocab = ["Ulm"]\n[work]\n')
+    code, out, err = run("transcribe", SPEECH, **home)
+    assert (code, out) == (2, "")
+    assert "config.toml: language, vocab: in no profile; write [default] above" in err
+
+
 def test_a_profile_that_is_asked_for_has_to_be_there(tmp_path: Path) -> None:
     code, _, err = run("transcribe", SPEECH, "--profile", "work", XDG_CONFIG_HOME=str(tmp_path))
     assert code == 2
@@ -168,7 +176,11 @@ def test_values_that_no_option_has(value: Any) -> None:
             "there is no 'transcirbe'; did you mean transcribe?; there are trans",
         ),
         (["serve", "--prot", "0"], "there is no option --prot; did you mean --port?"),
-        (["transcribe", "a.wav", "b.wav"], "unrecognized arguments: b.wav"),
+        (
+            ["transcribe", "a.wav", "b.wav", "c.wav"],
+            "one recording at a time, not 'b.wav' as well; speechmatics-rt transcribe-many takes several",
+        ),
+        ([str(SPEECH)], f"did you mean speechmatics-rt transcribe {SPEECH}?; there are"),
     ],
 )
 def test_what_was_nearly_right_is_told_what_was_meant(words: list[str], says: str) -> None:
@@ -176,3 +188,13 @@ def test_what_was_nearly_right_is_told_what_was_meant(words: list[str], says: st
     assert (code, out) == (2, "")
     assert says in err
     assert err.count("\n") == 1
+
+
+def test_a_file_whose_name_begins_with_a_dash_is_told_how_to_be_named(tmp_path: Path) -> None:
+    for name in ("-call.wav", "talk.wav"):
+        shutil.copy(SPEECH, tmp_path / name)
+    for command in ("transcribe -call.wav", "transcribe-many *.wav -o out"):
+        code, out, err = in_shell(f"$RT {command}", cwd=tmp_path)
+        assert (code, out) == (2, "")
+        assert "there is no option -call.wav; the file of that name is ./-call.wav (see" in err
+    assert in_shell("$RT transcribe --local --engine scripted ./-call.wav", cwd=tmp_path)[0] == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -79,6 +80,14 @@ def test_a_recording_that_takes_too_long_fails_and_its_session_is_closed(queue: 
         assert server.wait_for_session().closed.wait(10)
     assert done.returncode == 1
     assert "SoftTimeLimitExceeded" in done.stderr
+
+
+def test_of_a_recording_whose_length_nobody_knows_the_seconds_are_told(queue: str, tmp_path: Path) -> None:
+    (tmp_path / "call.mp3").write_bytes(b"ID3" + bytes(96000))
+    with LocalServer(speed=2) as server, worker(queue, server, tmp_path / "log") as variables:
+        done = hand_in(tmp_path / "call.mp3", variables)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^\d+ s$", done.stderr, re.MULTILINE)
 
 
 def test_a_recording_that_is_none_is_not_tried_again(queue: str, tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from ...exceptions import ConfigurationError, SpeechmaticsError
 from ...many import Outcome, Outcomes
 from ...many import transcribe_many as begin
 from ..options import PROG, ExitCode
-from ..options.asked import said_format, session_options
+from ..options.asked import said_format, session_options, settings_read
 from ..options.files import Settings, read_settings
+from ..outputs.documents import give_instead
 from ..outputs.output import Shape, cause_of
 from ..show import Screen
 from ..signals import on_signals
@@ -25,7 +26,7 @@ from ..transcribe import client_options, tell_dangers
 from .board import Board
 from .found import Recording, find_recordings, shown
 from .manifest import Entry, Manifest, fingerprint, is_done
-from .results import Results
+from .results import Results, Unwritten
 from .summary import exit_code, failure_table, total
 
 __all__ = ["transcribe_many"]
@@ -50,6 +51,7 @@ def transcribe_many(arguments: argparse.Namespace, out: Stream, err: Stream) -> 
     except OSError as exc:
         raise ConfigurationError(f"can't make --output {results.folder!r}: {cause_of(exc)}") from exc
     screen = Screen(out, err, live=not arguments.verbose, quiet=arguments.quiet, color=arguments.color)
+    results.check_apart(recordings, settings_read(arguments))
     with ExitStack() as stack:
         manifest = stack.enter_context(Manifest(results.folder))
         stack.enter_context(screen.with_log())
@@ -58,7 +60,7 @@ def transcribe_many(arguments: argparse.Namespace, out: Stream, err: Stream) -> 
         if work.open:
             language = session["transcription_config"].language
             options = {**session, **client_options(arguments, language, stack)}
-            _run(work, options, screen, labels, arguments)
+            _run(work, options, screen, out, labels, arguments)
         return work.tell(screen)
 
 
@@ -139,12 +141,18 @@ class _Work:
     def _entry(self, recording: Recording) -> Entry:
         return Entry.of(recording.path, self._asked)
 
-    def take(self, outcome: Outcome, *, stopping: bool) -> None:
-        """Write what came of a recording, and remember it; raises OSError."""
+    def take(self, outcome: Outcome, *, stopping: bool) -> list[Unwritten]:
+        """Write what came of a recording, and remember it; gives what could not be written.
+
+        Raises:
+            OSError: All of it is written, but it can't be remembered.
+        """
         recording = self.open[outcome.index]
         entry = self._entry(recording)
         if outcome.transcript is not None:
-            self.results.write(recording.stem, outcome.transcript)
+            unwritten = self.results.write(recording.stem, outcome.transcript)
+            if unwritten:
+                return unwritten
             self._seconds += outcome.stats.seconds_transcribed
             entry = entry._replace(
                 status="done",
@@ -155,11 +163,12 @@ class _Work:
         else:
             entry = entry.failed(outcome.error or RuntimeError("it has no transcript"))
             if stopping and entry.retryable:
-                return  # it would have been tried again, and is by the next run
+                return []  # it would have been tried again, and is by the next run
             self.failures.append((shown(recording.path), entry))
         self.manifest.add(entry, outcome)
         if self.board is not None:
             self.board.tell(outcome, entry)
+        return []
 
     def tell(self, screen: Screen) -> ExitCode:
         """Say what it came to."""
@@ -203,7 +212,12 @@ class _Interrupts:
 
 
 def _run(
-    work: _Work, options: dict[str, Any], screen: Screen, labels: list[str], arguments: argparse.Namespace
+    work: _Work,
+    options: dict[str, Any],
+    screen: Screen,
+    out: Stream,
+    labels: list[str],
+    arguments: argparse.Namespace,
 ) -> None:
     board = work.board = Board(
         screen,
@@ -220,7 +234,7 @@ def _run(
         try:
             for outcome in outcomes:
                 interrupts.writing = True
-                _write(work, outcome, screen, interrupts)
+                _write(work, outcome, screen, out, interrupts)
                 interrupts.writing = False
                 if interrupts.impatient:
                     outcomes.close()
@@ -232,14 +246,20 @@ def _run(
     work.interrupted |= interrupts.stopping
 
 
-def _write(work: _Work, outcome: Outcome, screen: Screen, interrupts: _Interrupts) -> None:
+def _write(work: _Work, outcome: Outcome, screen: Screen, out: Stream, interrupts: _Interrupts) -> None:
     try:
-        work.take(outcome, stopping=interrupts.stopping)
+        unwritten = work.take(outcome, stopping=interrupts.stopping)
     except OSError as exc:
-        # All that follow would be paid for and lost, too.
-        if not work.unwritten:
-            screen.complain(f"can't write {exc.filename!r}: {cause_of(exc)}; nothing more is begun")
+        unwritten = []
+        screen.complain(f"can't write {exc.filename!r}: {cause_of(exc)}")
+    else:
+        if not unwritten:
+            return
+    for path, cause, text in unwritten:
+        give_instead(text, f"can't write {path!r}: {cause}", screen, out)
+    if not work.unwritten:
         work.unwritten = True
+        screen.note(f"{PROG}: nothing more is begun: it would be paid for, and have no place either")
         interrupts._outcomes.request_stop()
 
 

@@ -40,12 +40,13 @@ def find_recordings(given: Sequence[str], output: str) -> list[Recording]:
     Raises:
         ConfigurationError: There is nothing of that name, or no recording in it.
     """
-    names: list[tuple[str, str]] = []  # the path, and the name below the folder that was given
+    names: dict[str, tuple[str, str]] = {}  # the path, and the name below the folder that was given
     for one in given:
-        names += _names_on_standard_input() if one == "-" else _below(one, output)
+        for path, name in _names_on_standard_input() if one == "-" else _below(one, output):
+            names.setdefault(os.path.abspath(path), (path, name))  # named twice, it is one all the same
     if not names:
         raise ConfigurationError(f"there is no recording in {', '.join(map(repr, given))}")
-    return named(dict.fromkeys(names), folds=_folds_case(output))
+    return named(names.values(), folds=_folds_case(output))
 
 
 def named(names: Iterable[tuple[str, str]], *, folds: bool = False) -> list[Recording]:
@@ -101,7 +102,9 @@ def _below(given: str, output: str) -> Iterator[tuple[str, str]]:
         for name in sorted(files):
             if not name.startswith(".") and os.path.splitext(name)[1][1:].lower() in _ENDINGS:
                 path = os.path.join(folder, name)
-                yield path, os.path.relpath(path, given)
+                # A pipe or a socket would be waited for; a link to nowhere is one failure, which is told.
+                if os.path.isfile(path) or not os.path.exists(path):
+                    yield path, os.path.relpath(path, given)
 
 
 def _names_on_standard_input() -> Iterator[tuple[str, str]]:

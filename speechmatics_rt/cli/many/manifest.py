@@ -17,9 +17,9 @@ from ..outputs.output import cause_of, json_line
 from ..shell import in_shell_words
 from ..streams import put
 
-__all__ = ["Entry", "Manifest", "fingerprint", "is_done"]
+__all__ = ["MANIFEST", "Entry", "Manifest", "fingerprint", "is_done"]
 
-_NAME = "manifest.jsonl"
+MANIFEST = "manifest.jsonl"
 
 
 class Entry(NamedTuple):
@@ -34,6 +34,7 @@ class Entry(NamedTuple):
         seconds: Of audio.
         error: Why it failed, in words.
         kind: The class of that error.
+        type: What the service calls it, if it was the service that said so.
         code: The exit code that stands for it.
         retryable: Whether the same may well go better later.
     """
@@ -47,6 +48,7 @@ class Entry(NamedTuple):
     seconds: float = 0.0
     error: str = ""
     kind: str = ""
+    type: str = ""
     code: int = 0
     retryable: bool = False
 
@@ -72,6 +74,7 @@ class Entry(NamedTuple):
             status="failed",
             error=in_shell_words(text),
             kind=type(error).__name__,
+            type=str(getattr(error, "type", None) or ""),
             code=int(ExitCode.of(error)) if isinstance(error, SpeechmaticsError) else int(ExitCode.FAILED),
             retryable=ours and bool(getattr(error, "retryable", False)),
         )
@@ -104,7 +107,7 @@ class Manifest:
     """
 
     def __init__(self, folder: str) -> None:
-        self.path = os.path.join(folder, _NAME)
+        self.path = os.path.join(folder, MANIFEST)
         self.known: dict[str, Entry] = {}
         try:
             self._file = open(self.path, "a+b", 0)  # noqa: SIM115 - closed by __exit__
@@ -129,7 +132,7 @@ class Manifest:
         line.update(request_id=outcome.request_id, session_id=outcome.session_id)
         line["at"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         if entry.status == "done":
-            for name in ("error", "kind", "code", "retryable"):
+            for name in ("error", "kind", "type", "code", "retryable"):
                 del line[name]
         size = os.fstat(self._file.fileno()).st_size
         try:

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from ...exceptions import ConfigurationError
 from ...transcript import Transcript, Word
-from ..outputs import Flow, plain
+from ..outputs import Flow, Place, plain
 from ..outputs.documents import places_in
-from ..outputs.output import File, Shape, captions_text, json_text
+from ..outputs.output import File, Shape, captions_text, cause_of, json_text
 from ..outputs.tables import tsv_text
+from .found import Recording
+from .manifest import MANIFEST
 
-__all__ = ["Results"]
+__all__ = ["Results", "Unwritten"]
+
+
+class Unwritten(NamedTuple):
+    """A transcript that its file can't take, and why."""
+
+    path: str
+    cause: str
+    text: str
 
 
 class Results(NamedTuple):
@@ -34,15 +45,34 @@ class Results(NamedTuple):
         """Name the files of a recording, below the folder."""
         return tuple(place.name for place in places_in("", stem, self.forms).values())
 
-    def write(self, stem: str, transcript: Transcript) -> None:
-        """Write all forms; raises OSError, whose ``filename`` says which file."""
+    def check_apart(self, recordings: Iterable[Recording], others: Iterable[Place]) -> None:
+        """Refuse results that would be written over what is read: a recording, or one of the ``others``.
+
+        Raises:
+            ConfigurationError: Says which.
+        """
+        recordings = list(recordings)
+        read = {place.identity(): place for place in [Place("", each.path) for each in recordings]}
+        read.update({place.identity(): place for place in others})
+        read.pop(None, None)
+        names = (name for each in recordings for name in self.names(each.stem))
+        for name in (MANIFEST, *names):
+            result = Place("", os.path.join(self.folder, name))
+            taken = read.get(result.identity())
+            if taken is not None:
+                raise ConfigurationError(f"{taken} would be written over by {result}; give another --output")
+
+    def write(self, stem: str, transcript: Transcript) -> list[Unwritten]:
+        """Write all forms; gives those that could not be written, which are not to be lost."""
+        unwritten = []
         for name, text in zip(self.names(stem), self._texts(transcript)):
             path = os.path.join(self.folder, name)
             try:
                 os.makedirs(os.path.dirname(path), exist_ok=True)
                 File(path).write(text)
             except OSError as exc:
-                raise OSError(exc.errno, exc.strerror, path) from exc
+                unwritten.append(Unwritten(path, cause_of(exc), text))
+        return unwritten
 
     def _texts(self, transcript: Transcript) -> Iterator[str]:
         for form in self.forms:

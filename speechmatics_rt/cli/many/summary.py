@@ -11,6 +11,7 @@ from .manifest import Entry
 __all__ = ["advice", "exit_code", "failure_table", "total"]
 
 _MOST_ROWS = 20
+_OF_THE_RECORDING = ("invalid_audio_type",)  # as the service heard it
 _AGAIN = "run it again with --retry-failed"
 
 
@@ -36,7 +37,7 @@ def advice(entry: Entry) -> str:
         >>> advice(Entry("a.wav", "failed", 0, 0.0, "", kind="AudioError"))
         'mend or replace the recording'
     """
-    if entry.kind == "AudioError":
+    if entry.kind == "AudioError" or entry.type in _OF_THE_RECORDING:
         return "mend or replace the recording"
     if entry.retryable:
         return _AGAIN

@@ -60,14 +60,25 @@ class _Parser(argparse.ArgumentParser):
         for word in unknown:
             name = word.partition("=")[0]
             if name.startswith("-"):
-                self.error(f"there is no option {name}{_meant(name, self._option_string_actions)}")
+                meant = _meant(name, self._option_string_actions)
+                if not meant and os.path.exists(word):  # as a shell makes it of *.wav
+                    meant = f"; the file of that name is ./{word}"
+                self.error(f"there is no option {name}{meant}")
+        if unknown and getattr(namespace, "file", None) is not None:
+            self.error(
+                f"one recording at a time, not {unknown[0]!r} as well; "
+                f"{PROG} transcribe-many takes several, and --channel several of one session"
+            )
         return namespace, unknown
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         choices = list(action.choices or ())
         if choices and value not in choices:
             there = ", ".join(map(str, choices))
-            text = f"there is no {value!r}{_meant(str(value), choices)}; there are {there}"
+            meant = _meant(str(value), choices)
+            if not meant and "transcribe" in choices and os.path.exists(value):
+                meant = f"; did you mean {PROG} transcribe {value}?"
+            text = f"there is no {value!r}{meant}; there are {there}"
             raise argparse.ArgumentError(action, text)
 
     def _print_message(self, message: str, file: Any = None) -> None:

@@ -18,7 +18,7 @@ from ..sources.given import MICROPHONE, Given, channels_of, given, labels_of
 from .files import Settings, read_settings
 from .recognition import recognition, told_by_option
 
-__all__ = ["Asked", "asked", "said_format", "session_options"]
+__all__ = ["Asked", "asked", "said_format", "session_options", "settings_read"]
 
 
 class Asked(NamedTuple):
@@ -187,3 +187,13 @@ def said_format(arguments: argparse.Namespace, settings: Settings) -> AudioForma
         form = {"encoding": arguments.raw, "sample_rate": arguments.sample_rate}
     with told_by_option(arguments):
         return AudioFormat.from_dict(form)
+
+
+def settings_read(arguments: argparse.Namespace) -> list[Place]:
+    """List the files that options are read from, which must not be written over."""
+    read = (
+        ("--config", arguments.config),
+        ("--vocab-file", arguments.vocab_file),
+        ("--replace-file", arguments.replace_file),
+    )
+    return [Place.of(option, name, standard=0) for option, name in read if name is not None]

@@ -55,6 +55,9 @@ def read_profile(name: Optional[str]) -> dict[str, Any]:
             return {}
         raise ConfigurationError(f"--profile {name!r}: there is no {path}; write [{name}] and options in it")
     profiles = _parsed(path)
+    loose = [key for key, value in profiles.items() if not isinstance(value, dict)]
+    if loose:  # it would be as if they were not there
+        raise ConfigurationError(f"{path}: {', '.join(loose)}: in no profile; write [{_DEFAULT}] above")
     found = profiles.get(_DEFAULT if name is None else name)
     if found is None and name is None:
         return {}

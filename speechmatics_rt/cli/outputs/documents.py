@@ -15,7 +15,7 @@ from .output import CAPTIONS, Output, Shape, captions_text, cause_of, json_line,
 from .places import Place
 from .tables import tsv_text
 
-__all__ = ["FLOWING", "WORDS_ALONE", "Document", "Heard", "beside_of", "places_in"]
+__all__ = ["FLOWING", "WORDS_ALONE", "Document", "Heard", "beside_of", "give_instead", "places_in"]
 
 FLOWING = ("text", "jsonl")  # written as they come
 WORDS_ALONE = (*CAPTIONS, "tsv")  # translations go to files of their own
@@ -63,6 +63,7 @@ class Document:
         self.language = language
         self.homeless = False
         self.written = False
+        self._reason = ""  # why it is homeless, until that is told
         self._screen = screen
         self._out = out
         self._output: Optional[Output] = None
@@ -143,16 +144,27 @@ class Document:
 
     def _cannot_write(self, exc: OSError) -> None:
         self.homeless = True
+        self.written = False
         self._screen.rest()
-        where = "standard error" if self._out.missing else "standard output"
-        self._screen.complain(f"can't write {self.place.shown}: {cause_of(exc)}; it goes to {where} instead")
+        self._reason = f"can't write {self.place.shown}: {cause_of(exc)}"
 
     def _give(self, text: str) -> None:
-        try:
-            if not (self.homeless and self._out.missing):
-                self._screen.write([Token(text)])
-                return
-        except OSError:
-            if not self.homeless:
-                raise  # it was for stdout alone
-        self._screen.tell(text.rstrip("\n"))
+        if self.homeless:
+            give_instead(text, self._reason, self._screen, self._out)
+            self._reason = ""
+        else:
+            self._screen.write([Token(text)])
+
+
+def give_instead(text: str, reason: str, screen: Screen, out: Stream) -> None:
+    """Write what its file can't take to stdout, or with no stdout to stderr; a reason is told before."""
+    if reason:
+        where = "standard error" if out.missing else "standard output"
+        screen.complain(f"{reason}; it goes to {where} instead")
+    try:
+        if not out.missing:
+            screen.write([Token(text)])
+            return
+    except OSError:
+        pass  # as its file
+    screen.tell(text.rstrip("\n"))
