@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import os
 import re
 import subprocess
 import sys
@@ -144,6 +145,39 @@ def test_every_mistake_is_found_and_nothing_else(checker: Callable[[Path], Refus
     found = checker(WRONG)
     assert sorted(found) == sorted(seen)
     assert {number: found[number] for number, rule in seen.items() if rule not in found[number]} == {}
+
+
+@pytest.mark.typing
+def test_the_newest_mypy_knows_a_message_by_its_name(tmp_path: Path) -> None:
+    """Newer ones don't run on all Pythons that the package does, nor pass over all that is known of older."""
+    tool = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(tmp_path / "tool"), "mypy"]
+    subprocess.run(tool, check=True)
+    program = tmp_path / "program.py"
+    program.write_text(
+        textwrap.dedent("""
+        from speechmatics_rt import Client, transcribe_many
+        with Client() as client, client.stream("audio.wav") as messages:
+            for message in messages:
+                if message["message"] == "AddTranscript":
+                    text: str = message["metadata"]["transcript"]
+                elif message["message"] == "Error":
+                    reason: str = message["reason"]
+                elif message["message"] == "SessionEnded":
+                    print(message["error"], message["metadata"])
+        for outcome in transcribe_many(["audio.wav"]):
+            print(outcome.source, outcome.transcript or f"failed: {outcome.error}")
+        """)
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--config-file=", "--strict", "--no-error-summary", str(program)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "tool")},
+    )
+    (found,) = [line for line in done.stdout.splitlines() if program.name in line] or [done.stderr]
+    assert 'TypedDict "SessionEndedMessage" has no key "metadata"' in found
 
 
 @pytest.mark.typing

@@ -360,9 +360,12 @@ class AudioEventEndPart(TypedDict):
 
 # -- what the server sends ---------------------------------------------------------------------------
 
+# The name of each is the string that JSON has. Were a ServerMessageType allowed beside it, comparing with a
+# string would tell mypy 1.20 and newer nothing: a member of such an enum equals strings, maybe this one.
+
 
 class RecognitionStartedMessage(TypedDict):
-    message: Literal["RecognitionStarted", ServerMessageType.RECOGNITION_STARTED]
+    message: Literal["RecognitionStarted"]
     id: NotRequired[str]
     orchestrator_version: NotRequired[str]
     language_pack_info: NotRequired[LanguagePackPart]
@@ -371,12 +374,12 @@ class RecognitionStartedMessage(TypedDict):
 
 
 class AudioAddedMessage(TypedDict):
-    message: Literal["AudioAdded", ServerMessageType.AUDIO_ADDED]
+    message: Literal["AudioAdded"]
     seq_no: int
 
 
 class ChannelAudioAddedMessage(TypedDict):
-    message: Literal["ChannelAudioAdded", ServerMessageType.CHANNEL_AUDIO_ADDED]
+    message: Literal["ChannelAudioAdded"]
     channel: str
     seq_no: int
 
@@ -390,15 +393,15 @@ class _Transcript(TypedDict):
 
 
 class AddTranscriptMessage(_Transcript):
-    message: Literal["AddTranscript", ServerMessageType.ADD_TRANSCRIPT]
+    message: Literal["AddTranscript"]
 
 
 class AddPartialTranscriptMessage(_Transcript):
-    message: Literal["AddPartialTranscript", ServerMessageType.ADD_PARTIAL_TRANSCRIPT]
+    message: Literal["AddPartialTranscript"]
 
 
 class EndOfUtteranceMessage(TypedDict):
-    message: Literal["EndOfUtterance", ServerMessageType.END_OF_UTTERANCE]
+    message: Literal["EndOfUtterance"]
     format: NotRequired[str]
     metadata: SpanPart  # zero length: the time of detection
     channel: NotRequired[str]
@@ -412,32 +415,32 @@ class _Translation(TypedDict):
 
 
 class AddTranslationMessage(_Translation):
-    message: Literal["AddTranslation", ServerMessageType.ADD_TRANSLATION]
+    message: Literal["AddTranslation"]
 
 
 class AddPartialTranslationMessage(_Translation):
-    message: Literal["AddPartialTranslation", ServerMessageType.ADD_PARTIAL_TRANSLATION]
+    message: Literal["AddPartialTranslation"]
 
 
 class AudioEventStartedMessage(TypedDict):
-    message: Literal["AudioEventStarted", ServerMessageType.AUDIO_EVENT_STARTED]
+    message: Literal["AudioEventStarted"]
     event: AudioEventStartPart
     channel: NotRequired[str]
 
 
 class AudioEventEndedMessage(TypedDict):
-    message: Literal["AudioEventEnded", ServerMessageType.AUDIO_EVENT_ENDED]
+    message: Literal["AudioEventEnded"]
     event: AudioEventEndPart
     channel: NotRequired[str]
 
 
 class SpeakersResultMessage(TypedDict):
-    message: Literal["SpeakersResult", ServerMessageType.SPEAKERS_RESULT]
+    message: Literal["SpeakersResult"]
     speakers: list[SpeakerPart]
 
 
 class LanguageInfoMessage(TypedDict):
-    message: Literal["LanguageInfo", ServerMessageType.LANGUAGE_INFO]
+    message: Literal["LanguageInfo"]
     language: str
     word_delimiter: str
     writing_direction: Literal["left-to-right", "right-to-left"]
@@ -452,7 +455,7 @@ class _Notice(TypedDict):
 
 
 class InfoMessage(_Notice):
-    message: Literal["Info", ServerMessageType.INFO]
+    message: Literal["Info"]
     quality: NotRequired[Literal["telephony", "broadcast"]]  # recognition_quality
     usage: NotRequired[float]  # concurrent_session_usage, and the next three
     quota: NotRequired[float]
@@ -461,24 +464,24 @@ class InfoMessage(_Notice):
 
 
 class WarningMessage(_Notice):
-    message: Literal["Warning", ServerMessageType.WARNING]
+    message: Literal["Warning"]
     duration_limit: NotRequired[float]
 
 
 class ErrorMessage(_Notice):
-    message: Literal["Error", ServerMessageType.ERROR]
+    message: Literal["Error"]
 
 
 class EndOfTranscriptMessage(TypedDict):
-    message: Literal["EndOfTranscript", ServerMessageType.END_OF_TRANSCRIPT]
+    message: Literal["EndOfTranscript"]
 
 
 class RecognitionPausedMessage(TypedDict):
-    message: Literal["RecognitionPaused", ServerMessageType.RECOGNITION_PAUSED]
+    message: Literal["RecognitionPaused"]
 
 
 class RecognitionResumedMessage(TypedDict):
-    message: Literal["RecognitionResumed", ServerMessageType.RECOGNITION_RESUMED]
+    message: Literal["RecognitionResumed"]
 
 
 # -- of this package, where a session outlives its connections -----------------------------------------

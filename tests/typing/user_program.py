@@ -162,9 +162,9 @@ def iterator(client: Client) -> None:
 
 def iterator_by_enum(client: Client) -> None:
     for message in client.stream("audio.wav"):
-        if message["message"] == ServerMessageType.ADD_TRANSCRIPT:
+        if message["message"] == ServerMessageType.ADD_TRANSCRIPT.value:
             assert_type(message, AddTranscriptMessage)
-        elif message["message"] == ServerMessageType.END_OF_UTTERANCE:
+        elif message["message"] == ServerMessageType.END_OF_UTTERANCE.value:
             assert_type(message["metadata"]["end_time"], float)
         elif message["message"] == "Resumed":
             assert_type(message["gap"], float)
