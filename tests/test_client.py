@@ -157,7 +157,7 @@ def test_a_second_session_at_once_is_refused_and_the_first_goes_on(serve, client
 
 
 def test_a_second_iterator_at_once_is_refused(serve, client_of) -> None:
-    with client_of(serve()) as client, client.stream(SECOND * 3, audio_format=PCM) as messages:
+    with client_of(serve()) as client, client.stream(SECOND * 3, audio_format=PCM, speed=1) as messages:
         next(messages)
         with pytest.raises(SessionError, match="running already"):
             client.stream(SECOND, audio_format=PCM)
