@@ -90,10 +90,10 @@ def share(listener: Listens, tell: Callable[[Place], object]) -> None:
     place: Optional[Place] = None
     try:
         with _lock:
-            if _shared is None:
-                _shared = _SharedListener()
-            place = Place(listener, _shared)
-            _shared.guests.add(place)
+            thread = _shared or _SharedListener()
+            place = Place(listener, thread)
+            thread.guests.add(place)
+            _shared = thread  # last: Ctrl-C before leaves none that nobody uses
         place.thread.start()
         tell(place)
     except BaseException:  # no thread for it, or Ctrl-C

@@ -522,6 +522,18 @@ def test_a_wake_that_is_interrupted_leaves_no_place_that_seems_to_be_in_the_queu
     assert served.wait(10)
 
 
+def test_ctrl_c_while_the_first_session_is_taken_in_leaves_no_threads_that_are_to_serve_nobody(
+    monkeypatch,
+) -> None:
+    def interrupted(*arguments: Any) -> Place:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shared_listener, "Place", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        share(Listener(lambda: True), lambda place: None)
+    assert shared_listener._shared is None
+
+
 def test_log_handlers_that_fail_leave_no_session_without_who_delivers(monkeypatch, place_of) -> None:
     class Broken(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
