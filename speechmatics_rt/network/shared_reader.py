@@ -101,10 +101,9 @@ class Seat:
         global _shared  # noqa: PLW0603  # one per process is the point
         try:
             with _lock:
-                if _shared is None:
-                    _shared = _SharedReader()
-                self._reader = _shared
+                self._reader = _shared or _SharedReader()
                 self._reader.arrivals.append(self)
+                _shared = self._reader  # last: Ctrl-C before leaves none that nobody uses
                 runs = self._reader.wake()
             if not runs:
                 self._reader.start()
