@@ -132,9 +132,8 @@ class Connection(Link):
         Args:
             locks: Which others than the connection's are held meanwhile.
         """
-        if os.getpid() != self._pid:
-            self.check_process()
-        if is_mine(self._lock) or (locks and any(map(is_mine, locks))):
+        self.check_process()
+        if is_mine(self._lock) or any(map(is_mine, locks)):
             raise SessionError(
                 "this signal came in the middle of the session's own work, where its handler may call "
                 "request_stop(), close() and what only tells, but nothing that sends or waits"

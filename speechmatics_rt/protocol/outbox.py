@@ -24,18 +24,7 @@ class Outbox:
         limit: The number of waiting data bytes from which the box counts as full.
     """
 
-    __slots__ = (
-        "_block",
-        "_close",
-        "_data",
-        "_limit",
-        "_ping",
-        "_pinned",
-        "_pong",
-        "_size",
-        "closing",
-        "full",
-    )
+    __slots__ = ("_block", "_close", "_data", "_limit", "_ping", "_pinned", "_pong", "_size", "closing")
 
     def __init__(self, block: int, limit: int) -> None:
         self._block = block
@@ -47,7 +36,10 @@ class Outbox:
         self._data: deque[bytes] = deque()
         self._size = 0
         self.closing = False  # a close frame was put: nothing is taken in any more
-        self.full = False
+
+    @property
+    def full(self) -> bool:
+        return self._size >= self._limit
 
     def __bool__(self) -> bool:
         return bool(self._pinned or self._data or self._pong or self._ping or self._close)
@@ -56,7 +48,6 @@ class Outbox:
         if not self.closing:
             self._data.append(frame)
             self._size += len(frame)
-            self.full = self._size >= self._limit
 
     def put_pong(self, frame: bytes) -> None:
         if not self.closing:
@@ -77,7 +68,6 @@ class Outbox:
         """Drop whatever has not begun."""
         self._data.clear()
         self._size = 0
-        self.full = False
         self._pong = self._ping = self._close = None
 
     def take(self) -> Block:
@@ -110,5 +100,4 @@ class Outbox:
             room -= len(frame)
             self._size -= len(frame)
             batch.append(frame)
-        self.full = self._size >= self._limit
         return batch[0] if len(batch) == 1 else b"".join(batch)
