@@ -83,7 +83,8 @@ def _loads(payload: Any) -> Any:
         value, end = _read(text)  # without the steps that pass over white space around it
     except json.JSONDecodeError:
         end = -1
-    return value if end == len(text) else json.loads(text)
+    whole = end == len(text) or (end > 0 and not text[end:].strip(" \t\r\n"))
+    return value if whole else json.loads(text)
 
 
 try:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Optional
 
-from ..messages import Glance, channel_of, span, text_of
+from ..messages import Glance, channel_of, last_end, text_of, times_of
 from . import codec
 
 __all__ = ["glance", "results_in", "seen_in"]
@@ -82,16 +82,13 @@ def seen_in(message: Mapping[str, Any], payload: bytes) -> Optional[Glance]:
     kind = message["message"]
     if kind not in ("AddTranscript", "AddPartialTranscript"):
         return None
-    results: Any = message.get("results")
-    metadata: Any = message.get("metadata")
-    empty = not (results and isinstance(results, list))
-    last = None if empty else results[-1]
+    results = message.get("results")
     return Glance(
         kind,
         payload,
-        empty,
-        span(last)[1] if isinstance(last, dict) else 0.0,
-        span(metadata)[1] if isinstance(metadata, dict) else 0.0,
+        not (results and isinstance(results, list)),
+        last_end(message),
+        times_of(message)[1],
         text_of(message.get("channel")),
         channel_of(message),
     )
