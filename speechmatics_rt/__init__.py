@@ -124,7 +124,7 @@ __all__ = [
     "TransportError",
 ]
 
-# Where the names above stand, that are not here yet. The command answers --help without most of them.
+# Which module each name is imported from, on first access: so `--help` imports few of them.
 _ROOMS = {
     "aio": (
         "AsyncClient",
@@ -163,7 +163,7 @@ _LATER = {name: room for room, names in _ROOMS.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    """Import a name, or a room of the package, when it is first asked for."""
+    """Import a public name, or a subpackage, on first access."""
     from importlib import import_module
 
     if name in _ROOMS:

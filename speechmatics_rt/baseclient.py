@@ -1,4 +1,4 @@
-"""What the blocking clients share: one session at a time, opened, watched, stopped and closed."""
+"""The base class of the blocking clients, which run one session at a time."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ _T = TypeVar("_T")
 
 
 class BaseClient(Asking, EventEmitter):
-    """What the clients share: one session at a time, opened, watched, stopped and closed.
+    """The base class of :class:`Client` and :class:`MultiChannelClient`: one session at a time.
 
     All methods may be called from any thread, and from a handler.
     """
@@ -79,25 +79,26 @@ class BaseClient(Asking, EventEmitter):
         keep_transcript: Optional[float] = None,
         handler_errors: Literal["log", "raise"] = "log",
     ) -> None:
-        """Keep the options; nothing is opened yet.
+        """Store the options; nothing is opened yet.
 
         Args:
-            auth: How to authenticate; a :class:`StaticKeyAuth` of ``api_key`` without it.
-            api_key: The API key; the variable ``SPEECHMATICS_API_KEY`` without it.
-            url: The service, ``wss://.../v2``; the variable ``SPEECHMATICS_RT_URL`` or the EU service
-                without it.
+            auth: How to authenticate. Default: a :class:`StaticKeyAuth` with ``api_key``.
+            api_key: The API key. Default: the environment variable ``SPEECHMATICS_API_KEY``.
+            url: The service, ``wss://.../v2``. Default: the environment variable ``SPEECHMATICS_RT_URL``,
+                or else the EU service.
             conn_config: Timeouts, limits, TLS and proxy.
-            resume: Go on over a new connection when one is lost, without losing a word, and wait for a first
-                one after HTTP 429 or 5xx: True, or a :class:`ResumePolicy`. Raw audio only. ``Reconnecting``
-                is emitted before each attempt, and once the session has started its handlers may set
-                ``message["reconnect"] = False``; ``Resumed`` when the session goes on.
-            sdk_identifier: What to say as ``sm-sdk`` in the URL's query, in place of this package's own name.
-            app: What to say as ``sm-app``: your application, in the service's figures of usage.
-            keep_transcript: How many seconds of the transcript to keep, the latest, in sessions that run for
-                days: an hour of speech takes 5 to 9 MB. None keeps all, 0 nothing; handlers get every message
-                anyway, and ``end_time`` and the figures count all. See :class:`Transcript`.
-            handler_errors: ``"log"`` an exception of a handler (to stderr where no logging is configured), or
-                ``"raise"`` it from ``transcribe()``, ``stream()`` or ``stop_session()``.
+            resume: Replace a lost connection without losing a word, and retry the first one after HTTP 429
+                or 5xx: True, or a :class:`ResumePolicy`. Raw audio only. ``Reconnecting`` is emitted before
+                each attempt; once the session has started, its handlers may set
+                ``message["reconnect"] = False``. ``Resumed`` is emitted when the session goes on.
+            sdk_identifier: The value of ``sm-sdk`` in the URL's query, instead of this package's name.
+            app: The value of ``sm-app``: the name of your application in the service's usage figures.
+            keep_transcript: How many of the latest seconds of the transcript to keep, for sessions that run
+                for days: an hour of speech takes 5 to 9 MB. None keeps everything, 0 nothing. Handlers get
+                every message either way, and ``end_time`` and the figures count everything. See
+                :class:`Transcript`.
+            handler_errors: ``"log"`` logs an exception raised by a handler (to stderr if no logging is
+                configured); ``"raise"`` raises it from ``transcribe()``, ``stream()`` or ``stop_session()``.
 
         Raises:
             ConfigurationError: An option is wrong.
@@ -114,7 +115,7 @@ class BaseClient(Asking, EventEmitter):
         self._opener: Optional[object] = None  # a token of the call that is opening a session
         self._stop_while_opening = False
         self._opening = Opening()  # of the session that is being opened
-        self._coming_id: Optional[str] = None  # that of the first session, for who asks before there is one
+        self._coming_id: Optional[str] = None  # of the first session, if it was read before that began
 
     # -- the session ---------------------------------------------------------------------------------
 
@@ -122,36 +123,36 @@ class BaseClient(Asking, EventEmitter):
     def start_session(self, **options: Unpack[SessionOptions]) -> None:
         """Connect and start recognition; return when the service is ready for audio.
 
-        From here to :meth:`stop_session` handlers run on one listener thread. Those of
-        ``RecognitionStarted``, and of what comes before it, have run when this returns; if they take longer
-        than ``start_timeout``, it returns before they have.
+        From here until :meth:`stop_session`, handlers run on one listener thread. The handlers of
+        ``RecognitionStarted``, and of any earlier message, have run when this returns, unless they take
+        longer than ``start_timeout``.
 
         Raises:
-            ConfigurationError: An option is wrong, or the key is missing; before any I/O.
-            SessionError: A session is running already.
+            ConfigurationError: An option is wrong, or the key is missing. Raised before any I/O.
+            SessionError: A session is already running.
             AuthenticationError: The service refused the key.
-            ConnectionError: It could not be reached, or refused the connection.
+            ConnectionError: The service could not be reached, or refused the connection.
             TimeoutError: Stage ``"open"`` or ``"start"``.
-            TranscriptionError: It refused the configuration.
+            TranscriptionError: The service refused the configuration.
         """
         self._prepare()
         self._open(SessionRequest.of(options, SessionOptions), lambda session: None)
 
     def stop_session(self, *, timeout: Optional[float] = None) -> None:
-        """Say that all audio is sent, wait for the rest of the transcript and for all handlers, then close.
+        """End the audio, wait for the rest of the transcript and for all handlers, then close.
 
-        In a handler, or in the body of a ``for`` over :meth:`Client.stream`, it returns at once and the
-        delivery runs on to the end of the transcript; on another thread it waits for who iterates, however
-        long that takes. Without a session it does nothing.
+        In a handler, or in the body of a ``for`` over :meth:`Client.stream`, it returns at once, and
+        messages are delivered until the transcript is complete. On another thread it waits for the thread
+        that iterates, however long that takes. Does nothing if there is no session.
 
         Args:
-            timeout: The most seconds to wait; without it, as long as the server goes on talking
+            timeout: Seconds to wait at most; by default as long as the server keeps sending
                 (``ConnectionConfig.end_timeout``).
 
         Raises:
-            ConfigurationError: The timeout is no number, or negative.
+            ConfigurationError: The timeout is not a number, or is negative.
             TimeoutError: Stage ``"end"``; the session is closed.
-            SpeechmaticsError: What the session ended with, if it failed.
+            SpeechmaticsError: The error that the session ended with.
         """
         timeout = checked("timeout", timeout, SECONDS)
         session = self._session
@@ -175,11 +176,11 @@ class BaseClient(Asking, EventEmitter):
         session.raise_failure()
 
     def send_message(self, message: Mapping[str, Any]) -> None:
-        """Send a JSON message of the protocol, for what has no method of its own.
+        """Send a JSON message of the protocol, for messages that have no method of their own.
 
         Raises:
             ConfigurationError: It has no ``message``, or one that another method must send.
-            SessionError: It is not the moment for it, or there is no session.
+            SessionError: It can't be sent at this point of the session, or there is no session.
         """
         kind = message.get("message") if isinstance(message, Mapping) else None
         if not isinstance(kind, str):
@@ -198,10 +199,10 @@ class BaseClient(Asking, EventEmitter):
             session.connection.request_stop()
 
     def close(self) -> None:
-        """End the session now; what had not arrived is lost. The client may start another one.
+        """End the session now; any transcript still to come is lost. The client can start another session.
 
-        Waits for no acknowledgement and no end of the transcript: at most ``close_timeout`` for the close
-        frame of the server. Whoever waits in that session gets a :class:`SessionError`.
+        Waits only for the server's close frame, for at most ``close_timeout``. Calls that wait in that
+        session raise :class:`SessionError`.
         """
         self._forget_parent()
         with self._current_lock:
@@ -229,14 +230,14 @@ class BaseClient(Asking, EventEmitter):
             elif session.connection.is_open:
                 self.stop_session()
             elif not session.failure_seen:
-                # It failed in the background, or ended: handlers finish, then it says what nobody has heard.
+                # It ended in the background: wait for its handlers, and raise the error nobody has seen yet.
                 self.stop_session()
         except BaseException:  # Ctrl-C in that wait: nobody comes after this to close it
             self.close()
             raise
 
     def __del__(self) -> None:
-        # Only a shutdown of the descriptor: a finaliser runs on any thread, perhaps inside one of our locks.
+        # Only shut the descriptor down: a finaliser runs on any thread, perhaps inside one of our locks.
         session = getattr(self, "_session", None)
         if session is not None and (session.connection.is_open or session.orphaned):
             session.tell_nobody()
@@ -246,7 +247,7 @@ class BaseClient(Asking, EventEmitter):
             warnings.warn(f"a client was dropped with a session open: {self!r}", ResourceWarning, 2)
 
     def __repr__(self) -> str:
-        # No lock, and nothing that may raise: a finaliser says it too, of a client that was never complete.
+        # No lock, and nothing that may raise: a finaliser calls it too, perhaps after __init__ has failed.
         connector = getattr(self, "_connector", None)
         where = connector.shown_url if connector is not None else "nowhere"
         return f"<{type(self).__name__} of {where}, {self._session or 'no session'}>"
@@ -258,7 +259,7 @@ class BaseClient(Asking, EventEmitter):
 
     @property
     def request_id(self) -> str:
-        """Our id of the present or last session, or of the one to come; sent as ``X-Request-Id``."""
+        """The client's id of the current or last session, or else of the next; sent as ``X-Request-Id``."""
         session = self._session
         if session is not None:
             return session.log.request_id
@@ -268,29 +269,31 @@ class BaseClient(Asking, EventEmitter):
 
     @property
     def session_id(self) -> Optional[str]:
-        """The service's id of the present or last session."""
+        """The service's id of the current or last session."""
         session = self._session
         return session.connection.session_id if session else None
 
     @property
     def is_connected(self) -> bool:
+        """Whether a session is open."""
         session = self._session
         return session is not None and session.connection.is_open
 
     @property
     def audio_bytes_sent(self) -> int:
+        """Bytes of audio sent in the current or last session."""
         session = self._session
         return session.connection.bytes_sent if session else 0
 
     @property
     def stats(self) -> SessionStats:
-        """Figures of the present or last session."""
+        """Figures of the current or last session."""
         session = self._session
         return session.stats() if session else SessionStats()
 
     @property
     def transcript(self) -> Transcript:
-        """What the present or last session has heard so far."""
+        """The transcript so far of the current or last session."""
         session = self._session
         return session.transcript if session else Transcript()
 
@@ -308,16 +311,16 @@ class BaseClient(Asking, EventEmitter):
     _caller = staticmethod(Caller.find)
 
     def _warn(self, message: Mapping[str, Any]) -> None:
-        """Warn, at the caller's line, of what the cloud may refuse of a message."""
+        """Warn, at the caller's line, about parts of a message that the cloud may refuse."""
         for doubt in self._connector.doubts(message):
             self._caller().warn(doubt)
 
     def _prepare(self) -> None:
-        """Begin a call that opens a session: from here on a request to stop is meant for that one."""
+        """Begin a call that opens a session: from here on, ``request_stop()`` means that session."""
         self._forget_parent()
         session = self._session
         if session is not None and session.left and not session.over:
-            self.close()  # should its loop go on all the same, it is told
+            self.close()  # if its loop goes on after all, it gets a SessionError
         if session is not None and (session.left or session.delivered.is_set()):
             self._tell_late(session)
         self._check_free()  # before the first read of a source, which may take long
@@ -328,10 +331,11 @@ class BaseClient(Asking, EventEmitter):
             raise SessionError("a session is running already; stop_session() or close() it first")
 
     def _open(self, request: SessionRequest, go_on: Callable[[Session], _T], *, streamed: bool = False) -> _T:
-        """Make a new session the current one: connect, say StartRecognition, hear RecognitionStarted, go on.
+        """Make a new session the current one: connect, wait for RecognitionStarted, call ``go_on``.
 
-        Whatever is raised, in ``go_on`` too, nothing stays open. The current session is in a place where
-        :meth:`close` finds it before its threads begin, since these hold it, whatever becomes of the caller.
+        If anything is raised, in ``go_on`` too, nothing stays open. The session is stored where
+        :meth:`close` finds it before its threads begin, since they keep it alive even if Ctrl-C ends this
+        call.
         """
         self._connector.check(request)
         self._warn(request.start)
@@ -369,7 +373,7 @@ class BaseClient(Asking, EventEmitter):
             self._opener = None
 
     def _forget_parent(self) -> None:
-        """In a forked child: the session is the parent's."""
+        """In a forked child, drop the session, which belongs to the parent."""
         if os.getpid() != self._pid:
             self._pid = os.getpid()
             session, self._session, self._opener, self._coming_id = self._session, None, None, None
@@ -420,27 +424,27 @@ class BaseClient(Asking, EventEmitter):
                 raise given_up from exc
             try:
                 if connection is not None:
-                    connection.close()  # it counts against the quota until its socket is closed
+                    connection.close()  # the session counts against the quota until its socket is closed
                 if session is not None and isinstance(exc, SpeechmaticsError):
                     for message in session.connection.left_over():
                         session.deliver(message, self)  # handlers get the Error too
                     session.annotate(exc)
             finally:
                 if session is not None:
-                    # Not yet told: it may be tried once more.
+                    # No SessionEnded yet: the start may be tried once more.
                     session.end(exc if isinstance(exc, SpeechmaticsError) else None, telling=False)
             raise
 
     def _listener(self, session: Session) -> Optional[Listener]:
-        """Make what delivers on a thread of ours."""
+        """Return what delivers the session's messages on a thread of this package."""
         return Listener(session, self)
 
     def _tell_late(self, session: Session) -> None:
-        """Tell of the end of a session that nobody delivers any more."""
+        """Emit ``SessionEnded`` for a session whose messages nobody delivers any more."""
         session.tell()
 
     def _stream(self, request: SessionRequest, sources: Mapping[Optional[str], AudioSource]) -> MessageStream:
-        """Open a session, start sending the sources, and give its messages; closes them if that fails."""
+        """Open a session, start sending the sources, and return its messages; close them if that fails."""
 
         def go_on(session: Session) -> MessageStream:
             messages = MessageStream(

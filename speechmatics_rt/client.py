@@ -1,4 +1,4 @@
-"""The client of one stream of audio: what a program holds in its hand."""
+"""The client for one stream of audio."""
 
 from __future__ import annotations
 
@@ -41,39 +41,41 @@ class Client(BaseClient):
 
     @spelled_out
     def transcribe(self, source: Source, **options: Unpack[SourceOptions]) -> Transcript:
-        """Send a whole source and return its transcript; handlers run on this thread meanwhile.
+        """Send a whole source and return its transcript. Handlers run on the calling thread.
 
         Args:
-            source: A path, an object with ``read(n)``, bytes, or an iterable of bytes. When the call fails,
-                one that can seek goes back to where it stood; one that can't is refused by the next call
-                if some of it was sent.
-            transcription_config: Language and features; English without it.
-            audio_format: What the bytes are. Without it a mono PCM or mu-law WAV is sent as raw audio, and
+            source: A path, an object with ``read(n)``, bytes, or an iterable of bytes. If the call fails,
+                a seekable source is rewound to where it was; any other is refused by the next call if
+                part of it was sent.
+            transcription_config: Language and features. Default: English.
+            audio_format: What the bytes are. By default a mono PCM or mu-law WAV is sent as raw audio, and
                 anything else as a file, byte for byte.
             translation_config: Languages to translate into.
             audio_events_config: Audio events to detect.
             ws_headers: Headers to add to the upgrade request.
-            timeout: The most seconds for everything, connecting included; but not for the first read of a
-                source that blocks.
-            speed: 1.0 sends as fast as the audio would sound, which must be raw; None as fast as the server
-                takes it.
+            timeout: Limit in seconds on the whole call, connecting included, but not on the first read of
+                a source that blocks.
+            speed: 1.0 sends audio at its natural pace, which needs raw audio; None sends it as fast as the
+                server accepts it.
 
         Raises:
-            AudioError: The source is missing, empty, unreadable, misaligned, or the rest of a failed call.
+            AudioError: The source is missing, empty, unreadable, misaligned, or was partly sent by a call
+                that failed.
             TranscriptionError: The service ended the session with an error.
             ConnectionError: The connection was lost.
             TimeoutError: Stage ``"whole"``, or as :meth:`start_session`.
 
-        Each carries what was heard until then in ``transcript``; also raises what
+        Every error carries the transcript so far as ``transcript``. Also raises what
         :meth:`start_session` raises.
         """
         return self.stream(source, **options).finish()
 
     @spelled_out
     def stream(self, source: Source, **options: Unpack[SourceOptions]) -> MessageStream:
-        """Start sending a source and return the messages of the session as an iterator.
+        """Start sending a source and return an iterator over the messages of the session.
 
-        Arguments and errors as :meth:`transcribe`; those of the session are raised by the iteration.
+        Arguments and errors are those of :meth:`transcribe`; errors of the session are raised by the
+        iteration.
         """
         self._prepare()
         request = SessionRequest.of(options, SourceOptions)
@@ -83,16 +85,16 @@ class Client(BaseClient):
     def utterances(
         self, source: Source, *, partials: bool = False, **options: Unpack[SourceOptions]
     ) -> UtteranceStream:
-        """Start sending a source and return what is said as an iterator of utterances.
+        """Start sending a source and return an iterator over its utterances.
 
-        One is over at a pause, when another speaker goes on (with ``diarization="speaker"``), when the
-        program forces its end, and at the end of the session. Pauses are noticed by the service: after
-        0.5 s, where ``conversation_config`` says nothing else.
+        An utterance ends at a pause, when another speaker takes over (with ``diarization="speaker"``), when
+        the program forces its end, and at the end of the session. The service detects pauses: of 0.5 s,
+        unless ``conversation_config`` says otherwise.
 
         Args:
             source: As for :meth:`transcribe`.
-            partials: Give also what is being said, each time that it has changed: utterances whose
-                ``ended_by`` is None, with ``partial``, the text that may still change.
+            partials: Also yield the utterance in progress each time it changes: its ``ended_by`` is None,
+                and ``partial`` is the text that may still change.
             **options: As for :meth:`transcribe`, whose errors are raised by the iteration.
 
         Example:
@@ -109,13 +111,13 @@ class Client(BaseClient):
         return UtteranceStream(messages, partials=partials)
 
     def send_audio(self, payload: Union[bytes, bytearray, memoryview]) -> None:
-        """Send one chunk of audio, of whole samples; waits while the server is too far behind.
+        """Send one chunk of whole samples. Waits while the server is too far behind.
 
         Raises:
-            ChunkError: The payload is not bytes, or cuts a sample.
+            ChunkError: The payload is not bytes, or cuts a sample in two.
             NotRunningError: No session is running, or its audio has ended.
             TimeoutError: Stage ``"send"``: no acknowledgement within ``send_timeout``.
-            SpeechmaticsError: What the session ended with, if it failed.
+            SpeechmaticsError: The error that the session ended with.
         """
         self._running().send_audio(payload)
 
@@ -123,11 +125,12 @@ class Client(BaseClient):
         """End the utterance now: a final and an ``EndOfUtterance`` follow, both ``forced``.
 
         Args:
-            timestamp: Where it ended, in seconds of audio; by default all that was sent (raw formats), which
-                makes the cut more accurate. None sends no timestamp: transcribers before 15.2.0 know none.
+            timestamp: Where it ended, in seconds of audio; by default the end of the audio sent (raw
+                formats), which makes the cut more accurate. None sends no timestamp, for transcribers
+                before 15.2.0.
 
         Raises:
-            ConfigurationError: The timestamp is no number, or negative.
+            ConfigurationError: The timestamp is not a number, or is negative.
             SessionError: No session is running.
         """
         check_timestamp(timestamp)
@@ -137,19 +140,19 @@ class Client(BaseClient):
     def finalize(
         self, *, timestamp: Optional[float] = UNSET, timeout: Optional[float] = 5.0
     ) -> Optional[Utterance]:
-        """End the utterance now, as :meth:`force_end_of_utterance`, and return it when it is final.
+        """End the utterance now, like :meth:`force_end_of_utterance`, and return it once it is final.
 
-        None where nothing was said since the last end of an utterance. Not for handlers, which would wait
-        for themselves.
+        Returns None if nothing was said since the last utterance ended. Handlers can't call it: they would
+        wait for themselves.
 
         Args:
             timestamp: As for :meth:`force_end_of_utterance`.
-            timeout: The most seconds to wait; None: as long as the session runs.
+            timeout: Seconds to wait at most; None waits as long as the session runs.
 
         Raises:
-            ConfigurationError: A number is none, or negative.
+            ConfigurationError: An argument is not a number, or is negative.
             SessionError: No session is running, or this is the thread that would deliver the answer.
-            TimeoutError: Stage ``"answer"``: words are left, and the service does not finish them.
+            TimeoutError: Stage ``"answer"``: the service did not finish the words that are left.
         """
         check_timestamp(timestamp)
         checked("timeout", timeout, SECONDS)
@@ -164,6 +167,6 @@ class Client(BaseClient):
 
     @property
     def audio_seconds_sent(self) -> float:
-        """Seconds of audio sent in the present or last session; 0 for format ``file``."""
+        """Seconds of audio sent in the current or last session; 0 for format ``file``."""
         session = self._session
         return session.connection.seconds_sent if session else 0.0

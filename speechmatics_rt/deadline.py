@@ -1,4 +1,4 @@
-"""Calling what knows no deadline: a resolver, a slow body of HTTP, a program's own code."""
+"""Calls with a deadline to functions that know none: a resolver, an HTTP request, a program's own code."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _T = TypeVar("_T")
 
 
 class OverdueError(Exception):
-    """The deadline has passed, or the wait was ended; the call goes on, and nobody wants what it gives."""
+    """The deadline has passed, or the wait was ended. The call goes on, and its result is dropped."""
 
 
 def begin(thread: threading.Thread) -> None:
     """Start a thread.
 
     Raises:
-        SessionError: There is none to be had. Python 3.12 gives no more while it exits.
+        SessionError: It can't be started. Python 3.12 starts no threads while it exits.
 
     Example:
         >>> thread = threading.Thread(target=print, args=["it runs"])
@@ -40,15 +40,15 @@ def begin(thread: threading.Thread) -> None:
 
 
 class Call(Generic[_T]):
-    """A call on a daemon thread of its own, which sees the :mod:`contextvars` of who made it.
+    """A call on a daemon thread of its own, which sees the caller's :mod:`contextvars`.
 
     Args:
-        function: What is called.
-        name: Of the thread.
-        done: Called on that thread when it is over.
+        function: What to call.
+        name: The name of the thread.
+        done: Called on that thread when the call is over.
 
     Raises:
-        SessionError: There is no thread for it.
+        SessionError: The thread can't be started.
     """
 
     def __init__(self, function: Callable[[], _T], *, name: str, done: Callable[[], None]) -> None:
@@ -69,7 +69,7 @@ class Call(Generic[_T]):
         return bool(self._outcome)
 
     def result(self) -> _T:
-        """Return what the function returned, or raise what it raised: once, when it is over."""
+        """Return what the function returned, or raise what it raised. May be called once, after the call."""
         result, error = self._outcome.pop()
         if error is not None:
             raise error
@@ -84,16 +84,18 @@ def call_until(
     name: str,
     unless: Callable[[Callable[[], object]], object] = lambda end: None,
 ) -> _T:
-    """Call a function on a daemon thread of that name, which is left behind when ``deadline`` passes.
+    """Call a function on a daemon thread, and leave it behind when ``deadline`` passes.
 
-    The function sees the caller's :mod:`contextvars`. Without a deadline (infinity) it is waited for.
+    The function sees the caller's :mod:`contextvars`.
 
     Args:
-        unless: Gets what ends the wait, to call it where nobody wants the result any more.
+        deadline: On the monotonic clock; may be infinite.
+        name: The name of the thread.
+        unless: Called with a function that ends the wait early.
 
     Raises:
-        OverdueError: ``deadline`` (monotonic) has passed, or the wait was ended.
-        SessionError: There is no thread for it.
+        OverdueError: The deadline has passed, or the wait was ended.
+        SessionError: The thread can't be started.
         BaseException: What the function raised.
 
     Example:

@@ -27,7 +27,7 @@ _NO_MESSAGES = frozenset({"SessionEnded", "Utterance"})
 
 
 class _Handler:
-    """One registration; no two are equal, so that one is removed and no other."""
+    """One registration. Compared by identity, so that removing one leaves its equals in place."""
 
     __slots__ = ("callback", "once")
 
@@ -37,7 +37,7 @@ class _Handler:
 
 
 def _typed(method: Callable[[Any, Event, Optional[Callback]], Any]) -> HandlerDecorator:
-    """Show type checkers which message the handler of each event is given."""
+    """Show type checkers which message type each event passes to its handler."""
     return cast("HandlerDecorator", method)
 
 
@@ -45,13 +45,13 @@ class EventEmitter:
     """Call registered functions with each message of an event, in the order of registration.
 
     Events are named by :class:`ServerMessageType` or by string; every callback takes the message (a
-    plain dict). All methods may be called from any thread, and by a callback; what a callback changes
-    counts from the next message on. A callback registered twice runs twice.
+    plain dict). All methods may be called from any thread, and by a callback; changes that a callback
+    makes apply from the next message on. A callback registered twice runs twice.
 
     Args:
         handler_errors: ``"log"``: an exception in a callback is logged with its traceback and goes no
-            further; where a program has configured no logging, it is printed to stderr. ``"raise"``: the
-            first one of a message is raised by :meth:`emit`. In both cases the other callbacks of the
+            further; if the program has configured no logging, it is printed to stderr. ``"raise"``:
+            :meth:`emit` raises the first exception of each message. Either way, the other callbacks of the
             message still run.
 
     Example:
@@ -67,18 +67,18 @@ class EventEmitter:
         if handler_errors not in ("log", "raise"):
             raise ConfigurationError(f"handler_errors={handler_errors!r}: use 'log' or 'raise'")
         self._handler_errors = handler_errors
-        # No lock, so that a signal handler and a forked child may do it all: each change is one step of a
-        # list or a dict, and who runs callbacks runs over a copy.
+        # No lock, so that signal handlers and forked children may call every method: each change is one
+        # atomic operation on a list or dict, and callbacks are run from a copy.
         self._handlers: dict[str, list[_Handler]] = {}
         self._any: list[_Handler] = []
 
     @_typed
     def on(self, event: Event, callback: Optional[Callback] = None) -> Any:
-        """Call ``callback`` with each message of ``event``; without a callback, a decorator.
+        """Call ``callback`` with each message of ``event``. Without a callback, return a decorator.
 
         Raises:
-            ConfigurationError: The callback is a coroutine function; those belong to the asyncio clients.
-            TypeError: It can't be called.
+            ConfigurationError: The callback is a coroutine function; use one of the asyncio clients.
+            TypeError: The callback is not callable.
         """
         return self._register(event, callback, once=False)
 
@@ -90,13 +90,14 @@ class EventEmitter:
     def on_any(self, callback: _C) -> _C:
         """Call ``callback`` with every message, after the callbacks of its event.
 
-        ``SessionEnded`` and ``Utterance`` are events of this package, and come to their own callbacks alone.
+        ``SessionEnded`` and ``Utterance`` are events of this package, not messages: only callbacks
+        registered for them by name get them.
         """
         self._any.append(_Handler(self._checked(callback), once=False))
         return callback
 
     def off(self, event: Event, callback: Callback) -> None:
-        """Remove every registration of ``callback`` for ``event``; not registered is no error."""
+        """Remove every registration of ``callback`` for ``event``, if there is any."""
         handlers = self._handlers.get(_name(event), [])
         for handler in handlers.copy():
             if handler.callback == callback:
@@ -107,7 +108,7 @@ class EventEmitter:
         return [handler.callback for handler in [*self._handlers.get(_name(event), ()), *self._any]]
 
     def remove_all_listeners(self, event: Optional[Event] = None) -> None:
-        """Remove the callbacks of one event; without one all of them, those of :meth:`on_any` included."""
+        """Remove the callbacks of ``event``; without it, all callbacks, those of :meth:`on_any` included."""
         if event is None:
             self._handlers.clear()
             self._any.clear()
@@ -118,8 +119,8 @@ class EventEmitter:
         """Run the callbacks of ``event``, one after the other, on this thread.
 
         Raises:
-            Exception: With ``handler_errors="raise"``, what the first failing callback raised. Always what a
-                signal handler of the program raised while a callback ran.
+            Exception: With ``handler_errors="raise"``, the exception of the first callback that failed. In
+                either mode, an exception raised by a signal handler of the program while a callback ran.
         """
         name = event if type(event) is str else _name(event)
         failure: Optional[Exception] = None
@@ -136,26 +137,26 @@ class EventEmitter:
     # -- inside --------------------------------------------------------------------------------------
 
     def _wants(self, name: str) -> bool:
-        """Whether anybody listens to ``name``: what nobody wants need not be delivered."""
+        """Whether anybody listens to ``name``: other messages need not be delivered."""
         if self._any or self._handlers.get(name):
             return True
         return name == "AddTranscript" and self._hears("Utterance")
 
     def _hears(self, name: str) -> bool:
-        """Whether a callback of its own is registered for ``name``."""
+        """Whether a callback is registered for ``name`` itself."""
         return bool(self._handlers.get(name))
 
     def _due(self, name: str) -> Iterator[Callback]:
-        """Give the callbacks for one message, each when it is its turn."""
+        """Yield the callbacks for one message, each when it is its turn."""
         for handler in [*self._handlers.get(name, ()), *(self._any if name not in _NO_MESSAGES else ())]:
-            # Removed before it runs: of two threads that saw it, one gets it.
+            # Removed before it runs: if two threads see it, only one of them runs it.
             if not handler.once or _remove(self._handlers.get(name, []), handler):
                 yield handler.callback
 
     def _failed(
         self, name: str, callback: Callback, error: Exception, first: Optional[Exception]
     ) -> Optional[Exception]:
-        """Log the error of a callback, or give it to be raised if it is the first."""
+        """Return the first error of a callback, if errors are to be raised; log any other."""
         if self._handler_errors == "raise" and first is None:
             return error
         text = "a handler of %s failed: %r"
@@ -183,7 +184,7 @@ class EventEmitter:
 
 
 def interest_of(emitter: EventEmitter) -> Callable[[str], bool]:
-    """Return what tells whether anybody listens, and does not keep the emitter alive."""
+    """Return a function that says whether anybody listens to an event, without keeping the emitter alive."""
     reference = weakref.ref(emitter)
 
     def wants(kind: str) -> bool:
@@ -195,9 +196,9 @@ def interest_of(emitter: EventEmitter) -> Callable[[str], bool]:
 
 def _of_a_signal(error: Exception) -> bool:
     """Whether a signal handler of the program raised it: a soft time limit of Celery, an alarm of rq."""
-    import signal  # who has no failing callback does not need it
+    import signal  # only needed once a callback fails
 
-    # Some handlers are callable objects, or bound methods; those of C have no code.
+    # Handlers may be functions, bound methods or callable objects; those written in C have no code.
     handlers = [signal.getsignal(number) for number in signal.valid_signals()]
     codes = {
         getattr(getattr(each, "__func__", each), "__code__", None)
@@ -213,7 +214,7 @@ def _of_a_signal(error: Exception) -> bool:
 
 
 def _remove(handlers: list[_Handler], handler: _Handler) -> bool:
-    """Take it out; False if somebody else has."""
+    """Remove it; False if another thread already has."""
     try:
         handlers.remove(handler)
     except ValueError:

@@ -1,8 +1,8 @@
-"""The errors of this package, one tree.
+"""The exceptions of this package, in one tree.
 
-Every error says what happened, at which stage and what to do, carries the ids that the service's
-support asks for, survives :mod:`pickle` (workers send errors between processes) and keeps its cause. Whether
-another try may help is decided here, from what an error knows, for programs and for ``resume`` alike.
+Every error says what happened, at which stage and what to do, carries the ids that the service's support
+asks for, and can be pickled (workers send errors between processes). Whether a retry may help is decided
+here, for programs and for ``resume`` alike.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ __all__ = [
     "without_frames",
 ]
 
-# Close codes of a server that goes away, restarts, is overloaded or broke down (1011), and of a lost network.
+# Close codes after which a retry may help: the server went away, restarts, is overloaded or broke down
+# (1011); _PASSES adds those of a lost network.
 _SERVER_PASSES = (1001, 1011, 1012, 1013)
 _PASSES = (None, 1005, 1006, *_SERVER_PASSES)
 _BUSY = ("quota_exceeded", "job_error")
@@ -43,10 +44,10 @@ class SpeechmaticsError(Exception):
     Attributes:
         request_id: The client's id of the session (header ``X-Request-Id``), or None.
         session_id: The server's id of the session, or None before ``RecognitionStarted``.
-        transcript: What was heard until then (a :class:`~speechmatics_rt.Transcript`), or None
-            where nothing could have been heard.
-        retry_after: The least number of seconds to wait before another try, as the server or its
-            documentation asks; None where neither does.
+        transcript: The transcript so far (a :class:`~speechmatics_rt.Transcript`), or None if there was
+            no session to transcribe.
+        retry_after: Seconds to wait at least before a retry, as the server or its documentation asks, or
+            None.
 
     Example:
         >>> error = ConnectionError("lost", code=1011)
@@ -63,7 +64,7 @@ class SpeechmaticsError(Exception):
 
     @property
     def retryable(self) -> bool:
-        """Whether the same call may well succeed a little later, with nothing changed."""
+        """Whether the same call may succeed a little later, with nothing changed."""
         return False
 
     @property
@@ -79,7 +80,7 @@ class SpeechmaticsError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Exception's own __reduce__ calls cls(*args), which loses keyword-only arguments; rebuild
-        # from the message and lay the attributes back. Causes are not pickled by Python either.
+        # from the message and restore the attributes. Python does not pickle causes either.
         return _rebuild, (type(self), self.args, self.__dict__.copy())
 
 
@@ -93,14 +94,14 @@ def _rebuild(
 
 
 class ConfigurationError(SpeechmaticsError, ValueError):
-    """An option is wrong, or two exclude each other. Raised before any I/O."""
+    """An option is wrong, or two options exclude each other. Raised before any I/O."""
 
 
 class AuthenticationError(SpeechmaticsError):
-    """No key, or the service refused it: HTTP 401 or 403, ``not_authorised``, close code 4001.
+    """There is no key, or the service refused it: HTTP 401 or 403, ``not_authorised``, close code 4001.
 
     Attributes:
-        status: The HTTP status that said so, or None when it was said in the session.
+        status: The HTTP status of the refusal, or None if it came during the session.
     """
 
     def __init__(self, message: str = "", *, status: Optional[int] = None) -> None:
@@ -121,19 +122,19 @@ class AudioError(SpeechmaticsError):
 
 
 class ChunkError(AudioError, ValueError):
-    """What was given to ``send_audio()`` is no bytes, or cuts a sample in two. Nothing of it was sent."""
+    """The argument of ``send_audio()`` is not bytes, or cuts a sample in two. Nothing of it was sent."""
 
 
 class SessionError(SpeechmaticsError, RuntimeError):
-    """A call out of turn: before the start, twice, after the end, or in a forked child."""
+    """A call at the wrong time: before the start, twice, after the end, or in a forked child."""
 
 
 class TransportError(SpeechmaticsError):
-    """The way to the server failed; see the two subclasses."""
+    """Communication with the server failed; see the subclasses."""
 
 
 class NotRunningError(SessionError, TransportError):
-    """Something was to be sent, and no session runs: none was started, its audio has ended, or it is over."""
+    """Nothing can be sent: no session was started, its audio has ended, or it is over."""
 
 
 class ConnectionError(TransportError, builtins.ConnectionError):
@@ -143,14 +144,15 @@ class ConnectionError(TransportError, builtins.ConnectionError):
         stage: Where: ``"key"``, ``"features"``, ``"dns"``, ``"tcp"``, ``"proxy"``, ``"tls"``, ``"upgrade"``,
             ``"start"``, ``"streaming"``, ``"draining"``, ``"keepalive"`` or ``"closing"``.
         status: The HTTP status of a refused upgrade, or None.
-        retry_after: Seconds the server asked to wait (``Retry-After``); after code 1011 what the
+        retry_after: Seconds the server asked to wait (``Retry-After``); after code 1011, as the
             documentation asks; or None.
-        code: The WebSocket close code (1006 for a connection that just ended), or None.
+        code: The WebSocket close code (1006 for a connection that ended without one), or None.
         reason: The text that came with the close code, or None.
-        lasting: What hindered it stays, whatever the other attributes say: a certificate, for example.
+        lasting: True if a retry can't help, whatever the other attributes say: a refused certificate, for
+            example.
     """
 
-    lasting = False  # for pickles from before
+    lasting = False  # for errors pickled before it was an attribute
 
     def __init__(
         self,
@@ -173,7 +175,7 @@ class ConnectionError(TransportError, builtins.ConnectionError):
 
     @property
     def retryable(self) -> bool:
-        """False after a status (not 429 or 5xx) or a close code that stays, and for what is lasting."""
+        """False if ``lasting``, or after an HTTP status or close code that a retry won't change."""
         refused = self.status is not None and self.status != 429 and self.status < 500
         return not refused and not self.lasting and self.code in _PASSES
 
@@ -182,7 +184,7 @@ class ProtocolError(TransportError):
     """The server broke the rules of HTTP, WebSocket or the Real-Time API.
 
     Attributes:
-        code: The WebSocket close code we answered with (1002, 1003, 1007 or 1009), or None.
+        code: The WebSocket close code that this client answered with (1002, 1003, 1007 or 1009), or None.
     """
 
     def __init__(self, message: str = "", *, code: Optional[int] = None) -> None:
@@ -195,7 +197,7 @@ class TimeoutError(SpeechmaticsError, builtins.TimeoutError):
 
     Attributes:
         stage: ``"open"``, ``"start"``, ``"send"``, ``"answer"``, ``"end"`` or ``"whole"``.
-        seconds: The limit that was passed.
+        seconds: The limit that was exceeded.
     """
 
     def __init__(
@@ -207,7 +209,7 @@ class TimeoutError(SpeechmaticsError, builtins.TimeoutError):
 
     @property
     def retryable(self) -> bool:
-        """True unless it was the caller's own limit on the whole (stage ``"whole"``)."""
+        """True unless it was the caller's own limit on the whole call (stage ``"whole"``)."""
         return self.stage != "whole"
 
 
@@ -216,9 +218,9 @@ class TranscriptionError(SpeechmaticsError):
 
     Attributes:
         type: The service's name of the error, for example ``"quota_exceeded"``; None if it gave none.
-        reason: The service's own words.
+        reason: The service's explanation.
         code: The close code that came with it, or None.
-        retry_after: The least number of seconds to wait, by the documentation, or None.
+        retry_after: Seconds to wait at least before a retry, by the documentation, or None.
     """
 
     def __init__(
@@ -238,7 +240,7 @@ class TranscriptionError(SpeechmaticsError):
 
     @property
     def retryable(self) -> bool:
-        """Whether the documentation advises to try again, by type or, without one, by close code."""
+        """Whether the documentation advises a retry, by type or, without one, by close code."""
         if self.type is None:
             return self.code in _SERVER_PASSES
         if self.type == "unknown_error":
@@ -251,16 +253,16 @@ class EndOfTranscriptError(TranscriptionError):
 
 
 def no_pickle(thing: object, instead: str) -> TypeError:
-    """Build what is raised of something of this process alone, when it is to be pickled or copied."""
+    """Return the error for pickling or copying an object that is bound to this process."""
     return TypeError(f"a {type(thing).__name__} can't be pickled or copied: {instead}")
 
 
 def without_frames(error: BaseException) -> BaseException:
-    """Drop the tracebacks of an error that is kept, and of those behind it.
+    """Drop the tracebacks of an error that is stored, and of its causes.
 
     Their frames would keep alive what the callers hold: a key in a header, a stream that is to be dropped.
-    What is still being handled further out, where a caller's ``except`` has called us, stays as it is: the
-    error lets go of it, since it did not come of that, whose traceback grows as it is raised on.
+    An exception that a caller up the stack is still handling is not touched; the error's ``__context__`` is
+    cleared instead, since that exception did not cause it.
     """
     around, frame = set(), sys._getframe(1).f_back
     while frame is not None:

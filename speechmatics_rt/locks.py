@@ -1,15 +1,15 @@
-"""Every lock of the package, and every wait: what they do in signal handlers, after a fork, and at Ctrl-C.
+"""The package's locks and waits, made safe for signal handlers, forks and Ctrl-C.
 
-* A **lock** is made by :func:`new_lock`. It is reentrant: a signal handler that asks for it on the thread
-  that holds it gets in, to read, or sees by :func:`is_mine` that it must not go on. It is fresh in a forked
-  child, where the thread that held it does not exist.
-* A **wait** is :func:`wait_on`, on a lock that nobody but the waiting thread ever takes: a held one is a
-  sleeping thread. Woken it is by ``release``, which takes nothing, so a signal handler may.
-* Ctrl-C between two instructions leaves no lock held: locks are taken by ``with``. In Python 3.9 alone a
-  signal may come between the end of the block and the release (once in 3,000 interrupts), and
-  :func:`let_go` is what mends that.
-* ``importing`` is held while a package is **imported late**, and a fork waits for it: a child that began in
-  the middle of another thread's import would wait for the end of that for ever.
+* A **lock** is made by :func:`new_lock`. It is reentrant: a signal handler on the thread that holds it may
+  take it to read, or find out by :func:`is_mine` that it must not go on. In a forked child it is free, since
+  the thread that held it does not exist there.
+* A **wait** is :func:`wait_on`, on a lock that only the waiting thread ever takes. ``release`` wakes it,
+  which takes no lock, so signal handlers may call it.
+* Ctrl-C between two instructions leaves no lock held, since locks are taken by ``with``. Only in Python 3.9
+  can a signal come between the end of the block and the release (once in 3,000 interrupts); :func:`let_go`
+  makes up for that.
+* ``importing`` is held during a **late import**, and a fork waits for it: a child forked in the middle of
+  another thread's import would wait for that import for ever.
 """
 
 from __future__ import annotations
@@ -23,11 +23,10 @@ from typing import Any, Callable, Optional
 
 __all__ = ["SLICE", "Latch", "importing", "is_mine", "let_go", "new_lock", "wait_for", "wait_on"]
 
-SLICE = 0.5  # seconds of one wait where a signal may be expected
-# Of one wait elsewhere: nobody waits for so long, but without any timeout a wait overflows.
-_LONG = 3600.0
+SLICE = 0.5  # seconds at most of one uninterruptible wait, where a signal may come
+_LONG = 3600.0  # seconds of one wait elsewhere; an infinite timeout would overflow
 
-# No WeakSet: its callbacks are Python, and a Ctrl-C that comes inside one is printed and lost.
+# No WeakSet: its callbacks are Python code, and a Ctrl-C inside one is printed and lost.
 _all: deque[weakref.ref[Any]] = deque()
 
 
@@ -44,7 +43,7 @@ def new_lock() -> Any:
     """
     lock = threading.RLock()
     _all.append(weakref.ref(lock))
-    for _ in range(2):  # two of the others are looked at, so that few of those that are gone stay
+    for _ in range(2):  # look at two others, so that few dead references stay
         if _all[0]() is not None:
             _all.rotate(-1)
             continue
@@ -55,12 +54,12 @@ def new_lock() -> Any:
 
 
 def is_mine(lock: Any) -> bool:
-    """Whether this thread holds it: it is being asked in a signal handler, or a finaliser."""
+    """Whether this thread holds it already, as in a signal handler or a finaliser."""
     return bool(lock._is_owned())  # as threading.Condition asks
 
 
 def let_go(*locks: Any) -> None:
-    """Release those of the locks that an interrupt has left with this thread; only Python 3.9 does."""
+    """Release the locks that an interrupt has left held by this thread, as only Python 3.9 does."""
     for lock in locks:
         if lock._is_owned():
             lock.release()
@@ -80,19 +79,19 @@ if hasattr(os, "register_at_fork"):
 
 
 def _longest() -> float:
-    """Give the seconds of one wait on this thread.
+    """Return how many seconds one wait may last on this thread.
 
-    On Windows a waiting lock is deaf to Ctrl-C. Elsewhere the main thread may be just about to wait when a
-    signal comes, and then nothing ends the wait; nor does ``interrupt_main()`` end one.
+    On Windows Ctrl-C does not end a wait for a lock. Elsewhere nothing ends the main thread's wait if the
+    signal comes just before it, and ``interrupt_main()`` ends no wait.
     """
     main = threading.get_ident() == threading.main_thread().ident
     return SLICE if main or os.name == "nt" else _LONG
 
 
 def wait_on(lock: Any, seconds: float) -> bool:
-    """Take a lock that means a wake-up, or wait so many seconds (infinity: for ever); whether it came.
+    """Wait until ``lock`` is released, for ``seconds`` at most (may be infinite); return whether it was.
 
-    Ctrl-C ends it within half a second, on every system.
+    Ctrl-C ends the wait within half a second, on every system.
     """
     if seconds <= SLICE:
         return bool(lock.acquire(timeout=max(0.0, seconds)))
@@ -105,7 +104,7 @@ def wait_on(lock: Any, seconds: float) -> bool:
 
 
 def wait_for(condition: threading.Condition, predicate: Callable[[], object], seconds: float) -> bool:
-    """Wait on a condition, whose lock is held, until the predicate holds; whether it does."""
+    """Wait on a condition, whose lock is held, until the predicate holds; return whether it does."""
     deadline, longest = time.monotonic() + seconds, _longest()
     while not predicate():
         left = deadline - time.monotonic()
@@ -116,7 +115,7 @@ def wait_for(condition: threading.Condition, predicate: Callable[[], object], se
 
 
 class Latch:
-    """Hold up all who wait until it is opened, for good. :meth:`set` takes no lock, so finalisers may."""
+    """An event that is set once. :meth:`set` takes no lock, so signal handlers and finalisers may call it."""
 
     __slots__ = ("_door", "_open")
 
@@ -145,4 +144,4 @@ class Latch:
         try:
             self._door.release()
         except RuntimeError:
-            pass  # somebody else has opened it in between
+            pass  # another thread has released it in between

@@ -1,4 +1,4 @@
-"""Log records that can be traced: every one carries the request id and the session id."""
+"""Logging: every record of a session carries its request id and session id."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ OF_A_HANDLER = {"of_a_handler": True}  # the ``extra`` of a record that nobody m
 
 
 class _Quiet(logging.NullHandler):
-    """Print nothing, as a library should, but what would stay invisible: an error in a program's own handler.
+    """Discard records, as a library should, except errors in a program's own handlers.
 
-    Where the program has configured no logging, that goes where Python's last resort sends it, to stderr.
+    If the program has configured no logging, those are printed to stderr, by ``logging.lastResort``.
     """
 
     def handle(self, record: logging.LogRecord) -> bool:
@@ -29,7 +29,7 @@ class _Quiet(logging.NullHandler):
         return True
 
     def _is_configured(self, logger: Optional[logging.Logger]) -> bool:
-        """Whether a record of that logger has reached other handlers, or was meant to reach none."""
+        """Whether records of that logger reach another handler, or are deliberately kept from all."""
         while logger is not None:
             if not logger.propagate or any(handler is not self for handler in logger.handlers):
                 return True
@@ -59,7 +59,7 @@ class SessionLog(logging.LoggerAdapter):  # type: ignore[type-arg]  # generic at
         self.session_id = session_id
 
     def on(self, logger: logging.Logger) -> SessionLog:
-        """Return the same ids on another logger."""
+        """Return an adapter of another logger with the same ids."""
         return SessionLog(logger, self.request_id, self.session_id)
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
@@ -74,7 +74,7 @@ class SessionLog(logging.LoggerAdapter):  # type: ignore[type-arg]  # generic at
             "request_id": self.request_id,
             "session_id": self.session_id,
         }
-        # It becomes a part of the format, where what a server calls its session must not ask for arguments.
+        # The result is a %-format, in which the server's id of the session must not act as one.
         return f"{msg} [{ids.replace('%', '_')}]", kwargs
 
 
@@ -82,7 +82,7 @@ _prepare: dict[int, Callable[[], object]] = {}  # by thread
 
 
 def before_logging(prepare: Optional[Callable[[], object]]) -> None:
-    """Have it called on this thread before each record of a session: a program's handlers may take long."""
+    """Call ``prepare`` before each session record that this thread logs, as log handlers may take long."""
     if prepare is None:
         _prepare.pop(threading.get_ident(), None)
     else:
@@ -90,9 +90,9 @@ def before_logging(prepare: Optional[Callable[[], object]]) -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_prepare.clear)  # a thread of the child may have one's number
+    os.register_at_fork(after_in_child=_prepare.clear)  # thread ids may be reused in the child
 
 
 def show_uncaught() -> None:
-    """Show the exception that is being handled as that of any thread which it ends; this one goes on."""
+    """Report the exception being handled as an uncaught one of this thread, which goes on."""
     threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))

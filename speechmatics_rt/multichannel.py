@@ -1,4 +1,4 @@
-"""Several sources in one session, each on its own channel."""
+"""The client for several sources in one session, each on a channel of its own."""
 
 from __future__ import annotations
 
@@ -35,10 +35,9 @@ __all__ = ["MultiChannelClient"]
 class MultiChannelClient(BaseClient):
     """Transcribe several sources at once, each on a channel of its own.
 
-    A channel is known by its label, everywhere and only by it: the order of labels means nothing. Messages
-    carry the label under ``channel``; words of the :class:`Transcript` do too. Channels may be of unequal
-    length, and all share one audio format. The service takes at most 2 channels, a container as many as
-    it is set up for.
+    A channel is identified by its label alone; the order of labels means nothing. Messages carry the label
+    under ``channel``, and so do the words of the :class:`Transcript`. Channels may differ in length, but
+    share one audio format. The service accepts at most 2 channels, a container as many as it is set up for.
 
     Example:
         >>> from speechmatics_rt.local import LocalServer
@@ -55,8 +54,9 @@ class MultiChannelClient(BaseClient):
     ) -> None:
         """Connect and start recognition on the named channels; return when audio may be sent.
 
-        Sets ``diarization`` to ``"channel"`` and the labels to ``channels`` where the configuration says
-        nothing else; the caller's configuration is not changed. Raises as :meth:`Client.start_session`.
+        Unless the configuration says otherwise, ``diarization`` is ``"channel"`` and the labels are
+        ``channels``; the caller's configuration is not modified. Raises the errors of
+        :meth:`Client.start_session`.
         """
         self._prepare()
         labels = labels_of(channels, "channels")
@@ -64,22 +64,23 @@ class MultiChannelClient(BaseClient):
 
     @spelled_out
     def transcribe(self, sources: Mapping[str, Source], **options: Unpack[SourceOptions]) -> Transcript:
-        """Send all sources to their ends and return the transcript; handlers run on this thread.
+        """Send all sources and return the transcript. Handlers run on the calling thread.
 
         Args:
-            sources: A source for each label; see :meth:`Client.transcribe` for what a source may be. One
-                may be empty, not all. To send the channels of one WAV, use :func:`split_channels`.
+            sources: A source for each label; see :meth:`Client.transcribe` for what a source may be. Some
+                may be empty, but not all. To send the channels of one WAV, use :func:`split_channels`.
 
-        The other arguments and the errors are those of :meth:`Client.transcribe`. When a source fails the
+        The other arguments and the errors are those of :meth:`Client.transcribe`. When a source fails, the
         others stop, and the AudioError names the channel.
         """
         return self.stream(sources, **options).finish()
 
     @spelled_out
     def stream(self, sources: Mapping[str, Source], **options: Unpack[SourceOptions]) -> MessageStream:
-        """Start sending all sources and return the messages of the session as an iterator.
+        """Start sending all sources and return an iterator over the messages of the session.
 
-        Arguments and errors as :meth:`transcribe`; those of the session are raised by the iteration.
+        Arguments and errors are those of :meth:`transcribe`; errors of the session are raised by the
+        iteration.
         """
         self._prepare()
         if not isinstance(sources, Mapping):
@@ -93,22 +94,22 @@ class MultiChannelClient(BaseClient):
     def utterances(
         self, sources: Mapping[str, Source], *, partials: bool = False, **options: Unpack[SourceOptions]
     ) -> UtteranceStream:
-        """Start sending all sources and return what is said on them, as :meth:`Client.utterances`."""
+        """Start sending all sources and return an iterator over utterances; see :meth:`Client.utterances`."""
         FLAG("partials", partials)
         messages = self.stream(sources, **with_turns(options, partials=partials))
         return UtteranceStream(messages, partials=partials)
 
     def send_audio(self, channel: str, payload: Union[bytes, bytearray, memoryview]) -> None:
-        """Send one chunk of audio on a channel. Raises as :meth:`Client.send_audio`."""
+        """Send one chunk of audio on a channel. Raises the errors of :meth:`Client.send_audio`."""
         check_label(channel)
         self._running().send_audio(payload, channel=channel)
 
     def end_channel(self, channel: str) -> None:
-        """Say that a channel has ended; when the last one has, the transcript is completed.
+        """End the audio of a channel; when the last channel has ended, the transcript is completed.
 
         Raises:
-            ConfigurationError: The label is no string.
-            SessionError: There is no such channel, or it has ended already.
+            ConfigurationError: The label is not a string.
+            SessionError: There is no such channel, or it has already ended.
         """
         check_label(channel)
         self._running().connection.end_channel(channel)
@@ -119,12 +120,12 @@ class MultiChannelClient(BaseClient):
         """End the utterance of a channel now: a final and an ``EndOfUtterance`` follow, both ``forced``.
 
         Args:
-            channel: Its label; without one the service decides.
-            timestamp: Where it ended, in seconds of audio; by default all that was sent on the channel (raw
-                formats). None sends no timestamp.
+            channel: The label; without one the service decides.
+            timestamp: Where it ended, in seconds of audio; by default the end of the audio sent on the
+                channel (raw formats). None sends no timestamp.
 
         Raises:
-            ConfigurationError: The timestamp is no number, or negative; or the label is no string.
+            ConfigurationError: The timestamp is not a number, or is negative; or the label is not a string.
             SessionError: No session is running.
         """
         session, message = self._forced(channel, timestamp)
@@ -137,7 +138,7 @@ class MultiChannelClient(BaseClient):
         timestamp: Optional[float] = UNSET,
         timeout: Optional[float] = 5.0,
     ) -> Optional[Utterance]:
-        """End the utterance of a channel now, and return it when it is final. As :meth:`Client.finalize`."""
+        """End the utterance of a channel now and return it once it is final; see :meth:`Client.finalize`."""
         checked("timeout", timeout, SECONDS)
         session, message = self._forced(channel, timestamp)
         return session.finalize(message, channel=channel, timeout=timeout)
@@ -161,7 +162,7 @@ class MultiChannelClient(BaseClient):
 def _open_sources(
     sources: Mapping[str, Source], audio_format: Optional[AudioFormat]
 ) -> dict[Optional[str], AudioSource]:
-    """Open all sources, or none; they must agree on one format, and not all be empty."""
+    """Open all sources, or none. They must share one format, and not all be empty."""
     opened: dict[Optional[str], AudioSource] = {}
     try:
         for label, source in sources.items():

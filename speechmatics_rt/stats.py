@@ -1,4 +1,4 @@
-"""What is known of one session: its figures."""
+"""The figures of one session."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["Latency", "SessionInfo", "SessionStats"]
 
 @dataclass(frozen=True)
 class Latency:
-    """How long messages take: from the sending of the audio in which the last word ends to their handlers.
+    """How late transcripts are, in seconds: from sending the end of their last word to calling handlers.
 
-    Seconds, of the last 1,000 messages whose last word was new; words before it in a message waited longer.
-    Meant for audio that is sent as it sounds; of a file that is sent at full speed it says how far the server
-    was behind.
+    Measured over the last 1,000 messages whose last word was new; earlier words in a message waited longer.
+    Meaningful for audio that is sent at its natural pace; for a file sent at full speed it shows how far
+    the server was behind.
 
     Attributes:
-        p50, p90, p99: What so many percent of the messages did not exceed.
+        p50, p90, p99: Percentiles.
         count: How many messages were measured.
 
     Example:
@@ -34,7 +34,7 @@ class Latency:
 
     @classmethod
     def of(cls, samples: Iterable[float]) -> Optional[Latency]:
-        """Sum up; None of nothing."""
+        """Summarise latencies in seconds; None if there are none."""
         ordered = sorted(samples)
         if not ordered:
             return None
@@ -46,30 +46,29 @@ class Latency:
 class SessionStats:
     """A snapshot of a session's figures.
 
-    With ``resume`` they are those of the whole, over all its connections: audio counts once, however often
-    it was sent.
+    With ``resume`` they cover all connections of the session: audio counts once, however often it was sent.
 
     Attributes:
         seconds_sent: Seconds of audio sent, over all channels; 0 for format ``file``.
         seconds_acknowledged: Seconds of audio the server has acknowledged, over all channels.
         seconds_transcribed: The end of the last final, in seconds of audio.
-        seconds_total: Seconds of audio that the source holds, of several channels the longest; None where
-            nobody knows (audio sent by hand, a live source, a compressed file).
-        progress: How much of that is final, 0 to 1: 1 when the transcript is complete, whatever the source
-            was; None as long as ``seconds_total`` is.
+        seconds_total: Seconds of audio in the source (of several channels, in the longest); None if not
+            known (audio sent by hand, a live source, a compressed file).
+        progress: The final part of ``seconds_total``, 0 to 1; None while that is not known. Always 1 once
+            the transcript is complete.
         lag: Seconds of audio that were sent and are not final, on the channel that is furthest behind.
-        partial_latency: How long after its last word a partial comes; None as long as none has.
-        final_latency: How long after its last word a final comes.
+        partial_latency: How late partials are; None before the first.
+        final_latency: How late finals are; None before the first.
         frames_sent: Audio frames sent.
-        unacknowledged_frames: Of those, not acknowledged yet; after a reconnect also those sent again.
+        unacknowledged_frames: Audio frames not acknowledged yet, those sent again by a reconnect included.
         bytes_sent: Bytes of audio sent.
         messages_received: Server messages, acknowledgements included.
-        messages_skipped: Frames from the server that held no message (no JSON object with a ``message``); a
-            transcript nobody listens to counts when its text is read.
+        messages_skipped: Frames from the server that held no message (no JSON object with a ``message``).
+            A transcript without a listener is only checked, and counted, when its text is read.
         queue_depth: Messages that have arrived and wait for a handler or the iterator.
-        silence: Seconds since the server was last heard.
+        silence: Seconds since the server last sent anything.
         reconnects: How often the session went on over a new connection.
-        replayed_seconds: Seconds of audio that were sent again then, on the channel with the most of it.
+        replayed_seconds: Seconds of audio sent again by reconnects, on the channel with the most.
     """
 
     seconds_sent: float = 0.0
@@ -98,7 +97,7 @@ class SessionStats:
 
 @dataclass
 class SessionInfo:
-    """What is known of a session.
+    """The identity and state of a session, as the official SDK shows them.
 
     Attributes:
         request_id: The client's id (header ``X-Request-Id``).
