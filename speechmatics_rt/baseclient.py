@@ -184,7 +184,7 @@ class BaseClient(Asking, EventEmitter):
         """
         kind = message.get("message") if isinstance(message, Mapping) else None
         if not isinstance(kind, str):
-            raise ConfigurationError(f"a message is a mapping with a string under 'message', not {message!r}")
+            raise ConfigurationError(f"a message is a mapping with a string 'message', not {message!r}")
         if kind in ("StartRecognition", "AddAudio", "AddChannelAudio"):
             raise ConfigurationError(
                 f"{kind} can't be sent as a message; use start_session() and send_audio()"
@@ -244,7 +244,7 @@ class BaseClient(Asking, EventEmitter):
             session.connection.abandon()
             if sys.is_finalizing():  # a program may end with a session open, and nothing can be told any more
                 return
-            warnings.warn(f"a client was dropped with a session open: {self!r}", ResourceWarning, 2)
+            warnings.warn(f"a client was dropped with an open session: {self!r}", ResourceWarning, 2)
 
     def __repr__(self) -> str:
         # No lock, and nothing that may raise: a finaliser calls it too, perhaps after __init__ has failed.
@@ -328,7 +328,7 @@ class BaseClient(Asking, EventEmitter):
 
     def _check_free(self) -> None:
         if self._opener is not None or (self._session is not None and not self._session.over):
-            raise SessionError("a session is running already; stop_session() or close() it first")
+            raise SessionError("a session is already running; call stop_session() or close() first")
 
     def _open(self, request: SessionRequest, go_on: Callable[[Session], _T], *, streamed: bool = False) -> _T:
         """Make a new session the current one: connect, wait for RecognitionStarted, call ``go_on``.
@@ -408,7 +408,7 @@ class BaseClient(Asking, EventEmitter):
             listened = listener is not None and connection.listen(listener)
             if not connection.start(request.start, request.deadline):
                 raise TimeoutError(  # noqa: TRY301  # cleaned up below like any other failure to start
-                    f"the session did not start within the {request.timeout:g} s of the whole call",
+                    f"the session did not start within timeout={request.timeout:g} s",
                     stage="whole",
                     seconds=request.timeout,
                 )

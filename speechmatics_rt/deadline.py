@@ -35,8 +35,8 @@ def begin(thread: threading.Thread) -> None:
     except RuntimeError as exc:
         why = str(exc)
         if "shutdown" in why:
-            why += "; end sessions before the program ends, and begin none in an atexit handler"
-        raise SessionError(f"no thread can be started for the session: {why}") from exc
+            why += "; end sessions before the program ends, and start none in an atexit handler"
+        raise SessionError(f"no thread could be started for the session: {why}") from exc
 
 
 class Call(Generic[_T]):

@@ -178,7 +178,7 @@ class EventEmitter:
             getattr(type(callback), "__call__", None)  # noqa: B004  # the method itself is looked at
         ):
             raise ConfigurationError(
-                f"{callback!r} is a coroutine function: nothing here would await it; pass a plain function"
+                f"{callback!r} is a coroutine function, which nothing here would await; pass a plain function"
             )
         return callback
 
@@ -225,7 +225,5 @@ def _remove(handlers: list[_Handler], handler: _Handler) -> bool:
 def _name(event: Event) -> str:
     name: Any = event.value if isinstance(event, Enum) else event
     if not isinstance(name, str):
-        raise ConfigurationError(
-            f"event is {event!r}; accepted: a ServerMessageType, or its name as a string"
-        )
+        raise ConfigurationError(f"event is {event!r}; accepted: a ServerMessageType, or a name as a string")
     return name

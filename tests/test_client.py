@@ -148,9 +148,9 @@ def test_a_client_runs_one_session_after_another(serve, client_of) -> None:
 def test_a_second_session_at_once_is_refused_and_the_first_goes_on(serve, client_of) -> None:
     with client_of(serve()) as client:
         client.start_session(audio_format=PCM)
-        with pytest.raises(SessionError, match="running already"):
+        with pytest.raises(SessionError, match="already running"):
             client.start_session(audio_format=PCM)
-        with pytest.raises(SessionError, match="running already"):
+        with pytest.raises(SessionError, match="already running"):
             client.transcribe(SECOND, audio_format=PCM)
         client.send_audio(SECOND)
         client.stop_session()
@@ -159,7 +159,7 @@ def test_a_second_session_at_once_is_refused_and_the_first_goes_on(serve, client
 def test_a_second_iterator_at_once_is_refused(serve, client_of) -> None:
     with client_of(serve()) as client, client.stream(SECOND * 3, audio_format=PCM, speed=1) as messages:
         next(messages)
-        with pytest.raises(SessionError, match="running already"):
+        with pytest.raises(SessionError, match="already running"):
             client.stream(SECOND, audio_format=PCM)
 
 

@@ -217,7 +217,7 @@ async def listen(dispatcher: Dispatcher) -> None:
         if not isinstance(exc, SessionError):
             session.log.error("the session failed: %s", exc)  # noqa: TRY400  # stop_session() raises it
     except BaseException as exc:  # a cancellation inside a handler, or of this task with its loop
-        failure = SessionError(f"the delivery was ended: {exc!r}")
+        failure = SessionError(f"a handler ended the session: {exc!r}")
         session.connection.fail(failure)
         await dispatcher.end(failure)
         raise

@@ -43,11 +43,9 @@ def about_source(source: Any) -> Optional[str]:
     if isinstance(source, io.TextIOBase):
         return TEXT
     if isinstance(source, Mapping):
-        return (
-            "the audio is a mapping; several channels are for MultiChannelClient, else give one of its values"
-        )
+        return "the audio is a mapping; pass it to MultiChannelClient, or one of its values to this client"
     if isinstance(source, int):
-        return "a number is no audio; give a path, or open(descriptor, 'rb', buffering=0, closefd=False)"
+        return "a number is not audio; give a path, or open(descriptor, 'rb', buffering=0, closefd=False)"
     for kind in type(source).__mro__:
         hint = _HINTS.get((kind.__module__.partition(".")[0].lstrip("_"), kind.__name__))
         if hint is not None:

@@ -75,8 +75,8 @@ def go_on(key: Hashable, source: Any, blocks: Iterator[Any], fault: Fault) -> It
         reads = "itertools.chain(source)" if isinstance(source, Iterator) else None
         rest = reads or 'iter(lambda: source.read(4096), b"")'
         raise fault(
-            f"the audio source was read up to byte {left.read} by a call that failed, and can't go back; "
-            f"give it from its beginning, or, if what is left is what you want, {rest}"
+            f"the audio source was read up to byte {left.read} by a call that failed, and can't be rewound; "
+            f"give it from its beginning, or, to send only the rest, {rest}"
         )
     _forget(key)
     return _after(left.held, blocks)

@@ -155,7 +155,7 @@ class Microphone:
         # PortAudio would go on to call a callback that is no more.
         if getattr(self, "_stream", None) is not None:
             self.stop()
-            warnings.warn(f"a microphone was dropped while it recorded: {self!r}", ResourceWarning, 2)
+            warnings.warn(f"a microphone was dropped while recording: {self!r}", ResourceWarning, 2)
 
     # -- reading -------------------------------------------------------------------------------------
 
@@ -171,11 +171,11 @@ class Microphone:
         wanted = chunk_size - chunk_size % _SAMPLE
         if wanted <= 0:
             raise ConfigurationError(
-                f"read({chunk_size}): a frame has {_SAMPLE} bytes, so ask for at least as many"
+                f"read({chunk_size}): a frame has {_SAMPLE} bytes, so read at least {_SAMPLE}"
             )
         recording = self._recording
         if recording is None:
-            raise AudioError("the microphone does not record: call start(), or use it in a 'with'")
+            raise AudioError("the microphone is not recording: call start(), or use it in a 'with'")
         with self._reading:
             blocks, length = [self._rest], len(self._rest)
             try:
@@ -261,7 +261,7 @@ class Microphone:
     def _why_not(self, error: Exception) -> str:
         text = f"can't record at {self._sample_rate} Hz from {self._device}: {error}"
         devices = ", ".join(f"{device['index']} {device['name']!r}" for device in self.list_devices())
-        return f"{text}; devices that record: {devices or 'none'}"
+        return f"{text}; input devices: {devices or 'none'}"
 
     def _warn(self, recording: _Recording, *, finally_: bool = False) -> None:
         """Log what was lost, on the reader's thread: the audio thread must not wait for a log file."""
@@ -271,7 +271,7 @@ class Microphone:
             return
         self._warned = (recording.overflows, now)
         logger.warning(
-            "audio of the microphone was lost %d times, %.2f s in all: it is not read fast enough",
+            "microphone audio was lost %d times, %.2f s in total: it is not read fast enough",
             recording.overflows,
             self.seconds_lost,
         )
@@ -337,6 +337,6 @@ def _import_sounddevice() -> Any:
         text = "a microphone needs the package sounddevice: pip install 'speechmatics-rt-sync[mic]'"
         raise ConfigurationError(text) from exc
     except OSError as exc:
-        text = f"sounddevice finds no PortAudio ({exc}); on Debian and Ubuntu: apt install libportaudio2"
+        text = f"sounddevice can't find PortAudio ({exc}); on Debian and Ubuntu: apt install libportaudio2"
         raise ConfigurationError(text) from exc
     return sounddevice

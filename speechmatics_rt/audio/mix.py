@@ -17,7 +17,7 @@ from .split import whole_frames
 __all__ = ["mix_channels"]
 
 _FRAMES = 16384  # bytes read at a time
-_NO_WAV = "it is no WAV of PCM or mu-law samples, so its channels can't be mixed"
+_NO_WAV = "its channels can't be mixed: it is not a WAV of PCM or mu-law samples"
 
 
 def mix_channels(source: Source) -> AudioSource:

@@ -109,11 +109,8 @@ class Reading:
             raise fault(hint)
         read = getattr(source, "read", None)
         if iscoroutinefunction(read) or (hasattr(source, "__aiter__") and not hasattr(source, "__iter__")):
-            also = "; so does this one what is under its attribute 'file'" if hasattr(source, "file") else ""
-            raise fault(
-                f"the audio source ({_kind(source)}) is asynchronous; AsyncClient takes it, this client can't"
-                + also
-            )
+            also = ", or its attribute 'file' to this client" if hasattr(source, "file") else ""
+            raise fault(f"the audio source ({_kind(source)}) is asynchronous; pass it to AsyncClient" + also)
         if callable(read):
             blocks = _read_blocks(source, size)
         else:
@@ -121,11 +118,11 @@ class Reading:
                 blocks = iter(source)
             except TypeError as exc:
                 ways = "give a path, an object with read(size), or an iterable of bytes"
-                raise fault(f"{_kind(source)} is no audio; {ways}") from exc
+                raise fault(f"{_kind(source)} is not audio; {ways}") from exc
             except SpeechmaticsError:
                 raise
             except Exception as exc:
-                raise fault(f"the audio source could not begin: {described(exc)}") from exc
+                raise fault(f"the audio source could not be iterated: {described(exc)}") from exc
         self._once = source.once if isinstance(source, Proxy) else callable(read) or blocks is source
         if isinstance(_origin(source), Microphone):
             self._once = False  # what is said now is what is wanted of it
@@ -220,7 +217,7 @@ class Reading:
             else:
                 self._source.seek(self._start)
         except Exception as exc:  # noqa: BLE001  # the caller's code; the call has failed with something else
-            self.warn(f"the audio source can't go back to where it stood: {described(exc)}")
+            self.warn(f"the audio source could not be rewound: {described(exc)}")
             return False
         return True
 
@@ -256,11 +253,11 @@ def as_bytes(block: Any, fault: Fault) -> Union[bytes, memoryview]:
         raise fault(hints.TEXT)
     if block is None:
         raise fault(
-            "the audio source gave None: it is in non-blocking mode and has no data; make it blocking"
+            "the audio source returned None: it is in non-blocking mode and has no data; make it blocking"
         )
     raise fault(
         hints.about_array(block)
-        or f"the audio is {_kind(block)}, not bytes; many types have a method tobytes()"
+        or f"the audio is {_kind(block)}, not bytes; many types have a tobytes() method"
     )
 
 

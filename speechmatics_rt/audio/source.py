@@ -160,9 +160,11 @@ def open_source(
 def _empty(reading: Reading, fault: Fault) -> AudioError:
     at = reading.is_at_end()
     if at is not None:
-        return fault(f"the audio source is empty: it stands at its end, behind {at} bytes; seek(0) goes back")
+        return fault(
+            f"the audio source is empty: its position is the end, after {at} bytes; seek(0) rewinds it"
+        )
     if reading.may_be_at_end():
-        return fault("the audio source is empty, or stands at its end: it gives its audio only once")
+        return fault("the audio source is empty, or has been read to its end: it can be read only once")
     return fault("the audio source is empty")
 
 

@@ -53,7 +53,7 @@ def _one_of_several(path: Union[str, os.PathLike[str]], number: int, count: int,
         stream = wav.Stream(reading)
         header = wav.read_header(stream, fault, partial(_check_count, os.fspath(path), count, fault))
         if header is None:
-            raise fault(f"{os.fspath(path)} is no WAV of PCM or mu-law samples")  # noqa: TRY301  # closed below
+            raise fault(f"{os.fspath(path)} is not a WAV of PCM or mu-law samples")  # noqa: TRY301  # closed below
         one = header.audio_format
         frames = whole_frames(wav.samples(stream, header, reading.warn), header.frame, reading.warn)
         kind: Literal["B", "H", "I"] = {1: "B", 2: "H", 4: "I"}[one.bytes_per_sample]  # type: ignore[assignment]

@@ -29,7 +29,7 @@ _EXTENSIBLE_TAIL = bytes.fromhex("000000001000800000aa00389b71")  # of a GUID th
 _LONGEST_HEADER = 1024 * 1024  # beyond that (pictures, notes) it goes as a file
 _CHUNK = AudioFormat().chunk_size
 
-CUT = "the WAV ends inside a sample; its last bytes ({}) are left out"
+CUT = "the WAV ends inside a sample; its last bytes ({}) are ignored"
 
 
 def _is_placeholder(size: int) -> bool:
@@ -152,7 +152,7 @@ def samples(stream: Stream, header: Header, warn: Warn) -> Iterator[Block]:
             return
         if count < part.whole:
             warn(
-                f"the WAV ends after {part.seconds(count):.2f} s of audio, but its header promises "
+                f"the WAV ends after {part.seconds(count):.2f} s of audio, but its header announces "
                 f"{part.seconds(part.whole):.2f} s; it was cut short"
             )
             return
@@ -182,7 +182,7 @@ def _following(stream: Stream, header: Header, padding: int, warn: Warn) -> Opti
                 warn(f"the WAV ends inside its chunk {name.decode()!r}, which follows the samples")
                 return None
         else:
-            warn("what follows the samples of the WAV is left out: its header says that they end there")
+            warn("the data after the samples of the WAV is ignored: its header says that they end there")
             return None
 
 
@@ -190,10 +190,10 @@ def _another(stream: Stream, header: Header, warn: Warn) -> Optional[Header]:
     try:
         following = read_header(stream, AudioError, lambda channels: None)
     except AudioError as exc:
-        warn(f"another WAV follows and is left out: {exc.text}")
+        warn(f"another WAV follows and is ignored: {exc.text}")
         return None
     if following is None or following[:2] != header[:2]:
-        warn("another WAV follows and is left out: its samples are of another format")
+        warn("another WAV follows and is ignored: its samples have another format")
         return None
     return following
 

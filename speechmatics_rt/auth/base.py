@@ -125,21 +125,21 @@ def headers_for(auth: AuthBase, url: str) -> dict[str, str]:
         name = type(auth).__name__
         hint = ", or a coroutine in an AsyncClient" if inspect.isawaitable(given) else ""
         raise ConfigurationError(
-            f"{name}.get_auth_headers() gave a {type(given).__name__}; accepted: a dict of strings{hint}"
+            f"{name}.get_auth_headers() returned a {type(given).__name__}; accepted: a dict of strings{hint}"
         )
     headers = dict(given)  # the caller adds to it, and it may be one that auth keeps
     if found and not headers and is_cloud(url):
-        raise ConfigurationError(f"{host} wants an API key: set {KEY_VARIABLE}, or pass api_key=")
+        raise ConfigurationError(f"{host} requires an API key: set {KEY_VARIABLE}, or pass api_key=")
     if exposed and headers:
         if found:
             logger.warning(
-                "the key in %s is not sent to %s, since ws:// is not encrypted; use wss://, "
-                "or pass api_key= to send it all the same",
+                "the key in %s is not sent to %s, because ws:// is not encrypted; use wss://, "
+                "or pass api_key= to send it anyway",
                 KEY_VARIABLE,
                 host,
             )
             return {}
-        logger.warning("the key goes to %s unencrypted; use wss:// if you can", host)
+        logger.warning("the key is sent to %s unencrypted; use wss:// if possible", host)
     return headers
 
 
@@ -156,18 +156,22 @@ def checked_key(key: Any, name: str) -> str:
         ConfigurationError: It is empty, no text, or holds what no key has; calls it by ``name``.
     """
     if not isinstance(key, str) or not key:
-        raise ConfigurationError(f"{name} is {'empty' if key == '' else type(key).__name__}; a key is text")
+        raise ConfigurationError(
+            f"{name} is {'empty' if key == '' else type(key).__name__}; a key is a string"
+        )
     # What people paste and files hold. The key itself is never shown, wrong as it may be.
     if key != key.strip():
-        raise ConfigurationError(
-            f"{name} has white space or line breaks around it; take them off: key.strip()"
-        )
+        raise ConfigurationError(f"{name} has white space or line breaks around it; remove them: key.strip()")
     if re.match(r"(?i)bearer\b|authorization\b", key):
-        raise ConfigurationError(f"{name} begins as the header does; give what comes after 'Bearer'")
+        raise ConfigurationError(
+            f"{name} starts with 'Bearer' or 'Authorization'; give only the key that follows"
+        )
     if key[0] in _QUOTES or key[-1] in _QUOTES:
         raise ConfigurationError(
-            f"{name} is in quotes; take them off (docker's --env-file and set of Windows keep them)"
+            f"{name} is in quotes; remove them (docker's --env-file and Windows' set keep them)"
         )
     if not key.isascii() or not key.isprintable() or " " in key:
-        raise ConfigurationError(f"{name} holds spaces, line breaks or other characters that no key has")
+        raise ConfigurationError(
+            f"{name} contains spaces, line breaks or other characters that a key can't have"
+        )
     return key

@@ -219,7 +219,7 @@ class JWTAuth(AuthBase):
         try:
             return call_until(deadline, renew, name=name, unless=Opening.present().wait)
         except OverdueError:
-            raise self._timeout(f"{urlsplit(url).hostname} gave no temporary key") from None
+            raise self._timeout(f"{urlsplit(url).hostname} returned no temporary key") from None
         finally:
             exchange.break_off()  # what of it goes on, nobody waits for
 
@@ -305,10 +305,10 @@ class _KeyRequest(NamedTuple):
         except ConfigurationError:
             raise
         except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL) as exc:
-            raise ConfigurationError(f"{host} can't be asked for a temporary key: {exc}") from exc
+            raise ConfigurationError(f"can't get a temporary key from {host}: {exc}") from exc
         except (requests.RequestException, OSError, ValueError) as exc:
             why, lasting = explained(exc)
-            text = f"{host} can't be asked for a temporary key: {why}"
+            text = f"can't get a temporary key from {host}: {why}"
             raise ConnectionError(text, stage="key", lasting=lasting) from exc
         value = _accepted(answer, content, host, self.bearer)
         try:
@@ -328,15 +328,15 @@ def _accepted(answer: requests.Response, content: bytes, host: Optional[str], be
         said = None
     said = said if isinstance(said, dict) else {}
     if status == 429 or status >= 500:
-        text = f"{host} gives no temporary key now: HTTP {status}{_words(said, bearer)}"
+        text = f"{host} can't issue a temporary key now: HTTP {status}{_words(said, bearer)}"
         raise ConnectionError(text, stage="key", status=status, retry_after=_retry_after(answer))
     if not 200 <= status < 300:
-        text = f"{host} refused to give a temporary key: HTTP {status}{_words(said, bearer)}"
+        text = f"{host} refused a temporary key: HTTP {status}{_words(said, bearer)}"
         raise AuthenticationError(text, status=status)
     try:
         return checked_key(said.get("key_value"), "the temporary key")
     except ConfigurationError as exc:
-        raise AuthenticationError(f"{host} gave no usable key: {exc}", status=status) from None
+        raise AuthenticationError(f"{host} returned no usable key: {exc}", status=status) from None
 
 
 def _words(said: dict[str, Any], bearer: _Bearer) -> str:

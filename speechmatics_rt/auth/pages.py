@@ -220,7 +220,7 @@ def get(url: str, config: ConnectionConfig, *, name: str) -> tuple[int, bytes]:
         raise
     except (requests.RequestException, OSError, ValueError) as exc:
         why, lasting = explained(exc)
-        text = f"{host} can't be asked for its {name}: {why}"
+        text = f"can't get the {name} of {host}: {why}"
         raise ConnectionError(text, stage=name, lasting=lasting) from exc
     finally:
         exchange.break_off()  # what of it goes on, nobody waits for

@@ -23,8 +23,8 @@ _WORDS: list[tuple[str, Union[str, Callable[[re.Match[str]], str]]]] = [
     (r"\buse api_key or an auth object", "give the key with --api-key"),
     (r", or pass ConnectionConfig\(ssl_context=.*?\(cafile=\.\.\.\)\)", ""),
     (r' \(or ConnectionConfig\(proxy=""\) to go without\)', " (or name the host in no_proxy to go without)"),
-    (r"; take them off: key\.strip\(\)", "; take them off"),
-    (r"; seek\(0\) goes back", ""),
+    (r"; remove them: key\.strip\(\)", "; remove them"),
+    (r"; seek\(0\) rewinds it", ""),
     (r"^resume needs", "--resume needs"),
     (r"\baudio_format=AudioFormat\('pcm_s16le', 16000\)", "--raw pcm_s16le --sample-rate 16000"),
     # The names of settings that no option has.
@@ -38,11 +38,11 @@ _WORDS: list[tuple[str, Union[str, Callable[[re.Match[str]], str]]]] = [
     (r"\ba mapping\b|(?<=must be )Mapping\b.*?(?=,)", "a JSON object"),
     (r"(?<=must be )int\b", "a whole number"),
     (r"(?<=must be )float\b", "a number"),
-    (r"'[\w-]+' codec can't .*", "it is no text in UTF-8"),
+    (r"'[\w-]+' codec can't .*", "it is not UTF-8 text"),
     (r"\bTrue or False\b", "true or false"),
     (r"\bTrue, or nothing\b", "true, or nothing"),
     (r"^diarization=", "diarization "),
-    (r" gave None: it is ", " is "),
+    (r" returned None: it is ", " is "),
     (r"(?<= is )True\b", "true"),
     (r"(?<= is )False\b", "false"),
     (r"(?<= is )None\b", "null"),
@@ -53,8 +53,8 @@ def in_shell_words(text: str) -> str:
     """Give a message of the library in one line, and without Python in it.
 
     Example:
-        >>> in_shell_words("eu.example wants an API key: set SPEECHMATICS_API_KEY, or pass api_key=")
-        'eu.example wants an API key: set SPEECHMATICS_API_KEY, or give --api-key'
+        >>> in_shell_words("eu.example requires an API key: set SPEECHMATICS_API_KEY, or pass api_key=")
+        'eu.example requires an API key: set SPEECHMATICS_API_KEY, or give --api-key'
     """
     text = " ".join(text.split())
     for pattern, words in _WORDS:

@@ -88,7 +88,7 @@ class AudioFormat(Options):
     def bytes_per_sample(self) -> int:
         """Bytes of one sample; ConfigurationError for a file, whose samples are not known."""
         if self.encoding is None:
-            raise ConfigurationError("a file has no known sample size; give AudioFormat an encoding")
+            raise ConfigurationError("the sample size of a file is not known; give AudioFormat an encoding")
         self._fields.rules["encoding"]("encoding", plain(self.encoding))
         return self._BYTES[self.encoding]
 

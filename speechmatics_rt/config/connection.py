@@ -91,8 +91,8 @@ class ConnectionConfig(Options):
     def __getstate__(self) -> dict[str, Any]:
         if self.ssl_context is not None:
             raise TypeError(
-                "a ConnectionConfig with an ssl_context can't be pickled, which Python can't pickle: make "
-                "it in the process that uses it, or name the certificates in SSL_CERT_FILE and leave it out"
+                "a ConnectionConfig with an ssl_context can't be pickled, since the context can't: create it "
+                "in the process that uses it, or leave it out and name the certificates in SSL_CERT_FILE"
             )
         return dict(self.__dict__)
 

@@ -128,10 +128,10 @@ def _speakers(name: str, value: Any) -> None:
     a_list(SpeakerIdentifier._fields)(name, value)
     identifiers = [identifier for speaker in value for identifier in speaker["speaker_identifiers"]]
     if len(identifiers) > 50:
-        raise ConfigurationError(f"{name} holds {len(identifiers)} identifiers; accepted: at most 50 in all")
+        raise ConfigurationError(f"{name} has {len(identifiers)} identifiers; accepted: at most 50 in total")
     if len(set(identifiers)) < len(identifiers):
         raise ConfigurationError(
-            f"{name} holds the same identifier twice; accepted: each under one label, once"
+            f"{name} contains the same identifier twice; accepted: each once, under one label"
         )
 
 
@@ -300,7 +300,7 @@ class TranscriptionConfig(Options):
         if self.model is not None and self.operating_point is not None:
             raise ConfigurationError(
                 f"model is {plain(self.model)!r} and operating_point is {plain(self.operating_point)!r}, "
-                "two names of one setting; accepted: model alone"
+                "two names for one setting; accepted: model alone"
             )
 
     def check(self) -> None:
@@ -308,7 +308,7 @@ class TranscriptionConfig(Options):
         self._one_name()
         if (self.diarization or "").startswith("channel") and not self.channel_diarization_labels:
             raise ConfigurationError(
-                f"channel_diarization_labels is missing; diarization {self.diarization!r} names its channels"
+                f"channel_diarization_labels is missing; diarization {self.diarization!r} needs the labels"
             )
         if self.language_hints_strict is not None and not self.language_hints:
             raise ConfigurationError(
@@ -434,7 +434,7 @@ def set_recognition_config(language: str, changes: Mapping[str, Any]) -> dict[st
     ]
     if fixed:
         raise ConfigurationError(
-            f"{', '.join(fixed)} can't change in a session; only {', '.join(_CHANGEABLE)} can"
+            f"{', '.join(fixed)} can't change during a session; only {', '.join(_CHANGEABLE)} can"
         )
     changed = plain(changes)
     if not changed:

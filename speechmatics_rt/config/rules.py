@@ -148,14 +148,14 @@ class Fields:
         for key in unknown:
             if not isinstance(key, str):
                 raise ConfigurationError(
-                    f"{key!r} is no field of {name or 'this message'}; fields are strings"
+                    f"{key!r} is not a field of {name or 'this message'}; fields are strings"
                 )
             from difflib import get_close_matches  # only what is unknown needs it
 
             near = get_close_matches(key, self.rules, 1, 0.6 if self._closed else 0.75)
             if near or self._closed:
                 hint = f"did you mean {near[0]!r}?" if near else f"accepted: {', '.join(self.rules)}"
-                raise ConfigurationError(f"{key!r} is no field of {name or 'this message'}; {hint}")
+                raise ConfigurationError(f"{key!r} is not a field of {name or 'this message'}; {hint}")
         return unknown
 
     def beyond(self, name: str, value: Any) -> Iterator[str]:
@@ -279,10 +279,10 @@ def _extra_of(cls: type[Options], extra: Any) -> Mapping[str, Any]:
     if extra is None:
         return {}
     if not isinstance(extra, Mapping):
-        raise refused("extra", extra, f"a mapping of fields that {cls.__name__} does not know")
+        raise refused("extra", extra, f"a mapping of fields that {cls.__name__} does not have")
     for key in extra:
         if key in cls._fields.rules or not isinstance(key, str):
             raise ConfigurationError(
-                f"extra holds {key!r}; accepted: names of fields that {cls.__name__} does not know"
+                f"extra contains {key!r}; accepted: names of fields that {cls.__name__} does not have"
             )
     return extra

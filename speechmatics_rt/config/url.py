@@ -132,13 +132,13 @@ def ascii_host(host: str) -> str:
     if _TWO_READINGS.search(host):
         # Python's own codec writes "ss" for the sharp s, as browsers once did: another host, another owner.
         raise ValueError(
-            "names a host that old and new rules of international names read differently; write it in "
+            "has a host that old and new rules for international names read differently; write it in "
             "its ASCII form, xn--..."
         )
     try:
         return host.encode("idna").decode()
     except UnicodeError:
-        raise ValueError(f"names a host that can't be one: {_NO_LABEL}") from None
+        raise ValueError(f"has an invalid host: {_NO_LABEL}") from None
 
 
 _NO_LABEL = (
@@ -172,13 +172,13 @@ def parse(url: str) -> Target:
     if parts.scheme not in ("ws", "wss"):
         raise wrong("must begin with ws:// or wss://")
     if not given or port == 0:
-        raise wrong("names no host" if not given else "names port 0")
+        raise wrong("has no host" if not given else "has port 0")
     try:
         host = ascii_host(given)
     except ValueError as exc:
         raise wrong(str(exc)) from None
     if not _is_host(host):
-        raise wrong(f"names a host that can't be one: {_NO_LABEL}")
+        raise wrong(f"has an invalid host: {_NO_LABEL}")
     if parts.username is not None or parts.password is not None:
         raise wrong("holds credentials; use api_key or an auth object")
     if "#" in url:
@@ -186,7 +186,7 @@ def parse(url: str) -> Target:
     if not parts.path.isascii() or not parts.query.isascii():
         raise wrong("must have its path and query percent-encoded")
     if ";" in parts.path:
-        raise wrong("has a ';' in its path, which would get lost; write it as %3B")
+        raise wrong("has a ';' in its path, which would be lost; write it as %3B")
     secrets = tuple(
         unquote(parameter.partition("=")[2])
         for parameter in parts.query.split("&")
@@ -200,9 +200,9 @@ def parse(url: str) -> Target:
 def header_line(name: str, value: str) -> str:
     """Return a header's line; the library would let a line end in it through, and so more headers."""
     if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
-        raise ConfigurationError(f"{name!r} is not the name of a header")
+        raise ConfigurationError(f"{name!r} is not a valid header name")
     if _OWN_HEADERS.fullmatch(name):
-        raise ConfigurationError(f"the header {name} belongs to the upgrade itself")
+        raise ConfigurationError(f"the header {name} is set by the upgrade itself")
     if not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value):
         # The value stays out of the text: it may be the key.
         raise ConfigurationError(f"the value of the header {name} must be printable ASCII on one line")

@@ -240,7 +240,7 @@ def read_message(text: str) -> dict[str, Any]:
     """Read a text message.
 
     Raises:
-        Refused: It is no JSON object with a string ``message``.
+        Refused: It is not a JSON object with a string ``message``.
     """
     try:
         message = json.loads(text)

@@ -308,7 +308,7 @@ class Outcomes(Iterator[Outcome]):
         if self._futures.get(index) is not future:
             return  # it was taken before
         if future.cancelled():
-            self._failed_to_run(index, CancelledError("the executor has cancelled what was handed to it"))
+            self._failed_to_run(index, CancelledError("the executor cancelled the call"))
             return
         error = future.exception()
         if error is not None:

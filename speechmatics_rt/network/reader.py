@@ -216,7 +216,7 @@ class Reader:
         except codec.MessageError as exc:
             with self._skipped_lock:
                 self.skipped += 1
-            self._log.warning("skipped what is no message: %s", self._secrets.hide_in(str(exc)))
+            self._log.warning("skipped a frame that is not a message: %s", self._secrets.hide_in(str(exc)))
             return None
         except UnicodeDecodeError as exc:
             raise ProtocolError(f"the server sent text that is not UTF-8: {exc}", code=1007) from exc

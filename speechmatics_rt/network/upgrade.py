@@ -260,7 +260,7 @@ def _reason(body: bytes, secrets: Secrets) -> str:
     """Find the explanation in a JSON body, plain or in chunks."""
     try:
         said = json.loads(body[body.index(b"{") : body.rindex(b"}") + 1])
-    except (ValueError, RecursionError):  # what is no JSON, or thousands of brackets deep
+    except (ValueError, RecursionError):  # what is not JSON, or thousands of brackets deep
         return ""
     for key in ("reason", "error", "detail"):
         if isinstance(said.get(key), str):

@@ -235,13 +235,13 @@ class ResumeState:
             for channel, seconds in zip(self.replay.channels, self.replay.heard)
         )
         if missing:
-            why = f"{missing:.1f} s of audio without a final are kept no more (buffer_seconds)"
+            why = f"{missing:.1f} s of audio without a final are no longer kept (buffer_seconds)"
         else:
             why = f"{outage.attempts} attempts to reconnect failed within {now - outage.began:.0f} s"
         if last is not outage.error:
             why += f", the last one: {last.text}"
         error = copy.copy(outage.error)
-        error.args = (f"{error.text}; {why}. Incoming up to {heard} (error.transcript): go on from there",)
+        error.args = (f"{error.text}; {why}. Transcribed up to {heard} (error.transcript): go on from there",)
         self.conclude(error, outage.error.__cause__ if last is outage.error else last)
 
     def claim(self) -> Optional[Outage]:

@@ -34,13 +34,13 @@ from ..exceptions import (
 from ..log import SessionLog
 from ..network import Connection, Link, Opening, Upgraded, check_patches, dial, shared_context
 from ..resume import ResumingConnection, unreached
-from .request import SessionRequest
+from .request import SessionRequest, check_raw
 
 __all__ = ["DEFAULT_URL", "NO_PICKLE", "Connector", "Opening", "address", "request_id_of"]
 
 DEFAULT_URL = "wss://eu.rt.speechmatics.com/v2"
 NO_PICKLE = (
-    "it holds a connection and threads of this process; make one where it is used (its ConnectionConfig and "
+    "it holds a connection and threads of this process; create it where it is used (its ConnectionConfig and "
     "JWTAuth can be pickled)"
 )
 
@@ -79,11 +79,11 @@ class Connector:
         app: Optional[str] = None,
     ) -> None:
         if isinstance(auth, str):  # not shown: it may well be the key
-            raise ConfigurationError("auth is a string; a key is given by its name: Client(api_key=...)")
+            raise ConfigurationError("auth is a string; pass a key by keyword: Client(api_key=...)")
         if auth is not None and not isinstance(auth, AuthBase):
             raise ConfigurationError(f"auth is {auth!r}; accepted: an AuthBase, such as JWTAuth(), or None")
         if auth is not None and api_key is not None:
-            raise ConfigurationError("give either auth or api_key, not both")
+            raise ConfigurationError("pass either auth or api_key, not both")
         if url is not None:
             check_url(url)
         if config is not None and not isinstance(config, ConnectionConfig):
@@ -108,11 +108,8 @@ class Connector:
                 sockets have been replaced that could not carry one.
         """
         check_patches()
-        if self._resume is not None and request.audio_format.encoding is None:
-            raise ConfigurationError(
-                "resume needs audio whose time is known, so not the format 'file': give raw audio with "
-                "audio_format=AudioFormat('pcm_s16le', 16000), or a mono WAV of PCM or mu-law"
-            )
+        if self._resume is not None:
+            check_raw("resume", request.audio_format)
 
     @property
     def url(self) -> str:

@@ -35,7 +35,7 @@ def available_features(
         ConfigurationError: The URL is none, or ``requests`` is missing.
         ConnectionError: Stage ``"features"``: it can't be asked, or has no such page (``status``).
         TimeoutError: Stage ``"open"``.
-        ProtocolError: What it says is no JSON object.
+        ProtocolError: What it says is not a JSON object.
 
     Example:
         >>> from speechmatics_rt.local import LocalServer
@@ -62,12 +62,12 @@ def _ask(page: str, config: ConnectionConfig) -> bytes:
     status, content = get(page, config, name="features")
     host = urlsplit(page).hostname
     if status != 200:
-        text = f"{host} tells no features: HTTP {status} for {redact(page)}"
+        text = f"{host} has no page of features: HTTP {status} for {redact(page)}"
         raise ConnectionError(text, stage="features", status=status)
     try:
         said = json.loads(content)
     except (ValueError, RecursionError):
         said = None
     if not isinstance(said, dict):
-        raise ProtocolError(f"what {host} tells of its features is no JSON object")
+        raise ProtocolError(f"the features page of {host} is not a JSON object")
     return content

@@ -108,7 +108,7 @@ class Listener:
                 session.log.error("the session failed: %s", exc.text)  # noqa: TRY400  # stop_session() raises it
         except BaseException as exc:  # SystemExit in a handler
             self._over = True
-            failure = SessionError(f"a handler ended the delivery: {exc!r}")
+            failure = SessionError(f"a handler ended the session: {exc!r}")
             session.note(failure)
             connection.fail(failure, exc)
             raise

@@ -168,7 +168,7 @@ class Recording:
                 ValueError,
                 RecursionError,
             ) as exc:  # a full disk; a message that is its own part
-                self._log.warning("the recording ends here, since it can't be written: %s", exc)
+                self._log.warning("the recording ends here, because it can't be written: %s", exc)
                 self._file.close()
 
 

@@ -31,6 +31,7 @@ __all__ = [
     "SessionRequest",
     "SourceOptions",
     "check_label",
+    "check_raw",
     "check_timestamp",
     "labels_of",
     "spelled_out",
@@ -111,7 +112,7 @@ class SessionRequest(NamedTuple):
         for name in options:
             if name not in known.__annotations__:
                 raise TypeError(
-                    f"unexpected keyword argument {name!r}; there are {', '.join(known.__annotations__)}"
+                    f"unexpected keyword argument {name!r}; accepted: {', '.join(known.__annotations__)}"
                 )
         config = options.get("transcription_config")
         if config is None:
@@ -129,7 +130,7 @@ class SessionRequest(NamedTuple):
         speed = checked("speed", options.get("speed"), _PACE)
         headers = _headers_of(options.get("ws_headers"))
         if speed is not None and audio_format is not None:
-            _check_pace(audio_format)
+            check_raw("speed", audio_format)
         deadline = float("inf") if timeout is None else time.monotonic() + timeout
         return cls(start, audio_format, headers, timeout, deadline, speed)
 
@@ -144,7 +145,7 @@ class SessionRequest(NamedTuple):
             ConfigurationError: A pace was asked for, of audio without time.
         """
         if self.speed is not None:
-            _check_pace(audio_format)
+            check_raw("speed", audio_format)
         start = {**self.start, "audio_format": audio_format.to_dict()}
         return self._replace(start=start, given_format=audio_format)
 
@@ -188,10 +189,11 @@ def labels_of(channels: Any, name: str) -> list[str]:
     return labels
 
 
-def _check_pace(audio_format: AudioFormat) -> None:
+def check_raw(option: str, audio_format: AudioFormat) -> None:
+    """Refuse an option that needs to know how long audio lasts, for audio of which that is not known."""
     if audio_format.encoding is None:
         raise ConfigurationError(
-            "speed needs audio whose time is known, so not the format 'file': give raw audio with "
+            f"{option} needs raw audio, whose duration is known, not the format 'file': give "
             "audio_format=AudioFormat('pcm_s16le', 16000), or a mono WAV of PCM or mu-law"
         )
 
@@ -210,6 +212,6 @@ def with_channels(
     diarization = given.diarization or "channel"
     if not diarization.startswith("channel"):
         raise ConfigurationError(
-            f"diarization={diarization!r} knows no channels; use 'channel' or 'channel_and_speaker'"
+            f"diarization={diarization!r} does not separate channels; use 'channel' or 'channel_and_speaker'"
         )
     return replace(given, diarization=diarization, channel_diarization_labels=labels or channels)

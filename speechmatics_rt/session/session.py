@@ -195,7 +195,7 @@ class Session:
     def check_closed(self) -> None:
         """Raise SessionError if there is a message to be handled and ``close()`` came before it."""
         if self.closed:
-            raise SessionError("the session was closed while messages of it were waiting to be handled")
+            raise SessionError("the session was closed while messages were waiting to be handled")
 
     def deliver(
         self, message: Optional[dict[str, Any]], emitter: EventEmitter, seen: Optional[Glance] = None
@@ -293,7 +293,7 @@ class Session:
         """Do all of :meth:`conclude` that may have to wait."""
         self.connection.close(deadline)
         if self._is_source_read():
-            text = "an audio source is still being read, and what it gives next is lost"
+            text = "an audio source is still being read, and its next block is lost"
             self.log.warning(text)
             if failure is not None:
                 failure.args = (f"{failure.text}; {text}",)
@@ -409,8 +409,8 @@ class Session:
     def refuse_to_wait(self, message: Mapping[str, Any]) -> NoReturn:
         """Raise what says that a wait would never end."""
         raise SessionError(
-            f"the answer to {message['message']} can't be waited for in a handler, or in the loop over the "
-            "messages: it is delivered by what waits there; send it without waiting, and handle the answer"
+            f"a handler, or the loop over the messages, can't wait for the answer to {message['message']}: "
+            "the same thread delivers it; send without waiting, and handle the answer as a message"
         )
 
     def answered(self, answer: Answer, message: Mapping[str, Any], timeout: Optional[float]) -> Any:

@@ -148,7 +148,7 @@ class MessageStream:
         return f"<{type(self).__name__} of session {self._session.log.request_id}, {state}>"
 
     def __reduce__(self) -> NoReturn:
-        raise no_pickle(self, "it belongs to a session of this process; its transcript can be")
+        raise no_pickle(self, "it belongs to a session of this process; its transcript can be pickled")
 
     def __del__(self) -> None:
         session = getattr(self, "_session", None)

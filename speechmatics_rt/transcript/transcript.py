@@ -62,7 +62,7 @@ class Transcript:
         number = isinstance(keep, (int, float)) and not isinstance(keep, bool)
         if keep is not None and not (number and 0 <= keep < math.inf):
             raise ConfigurationError(
-                f"{keep!r} is no time to keep of a transcript; use seconds, 0 for nothing, or None for all"
+                f"keep is {keep!r}; accepted: seconds of transcript, 0 for nothing, or None for everything"
             )
         self._keep = math.inf if keep is None else float(keep)
         self._ends: dict[_Channel, _Kept] = {}
@@ -364,7 +364,7 @@ class Transcript:
             ConfigurationError: It is something else.
         """
         if not isinstance(data, Mapping):
-            raise ConfigurationError(f"this is no transcript: {data!r:.60}")
+            raise ConfigurationError(f"not a transcript: {data!r:.60}")
         transcript = cls()
         for info in _listed(data, "languages", Mapping):
             transcript._learn(None, info)
@@ -385,7 +385,7 @@ def _listed(data: Mapping[str, Any], name: str, kind: type) -> list[Any]:
     listed = data.get(name, [])
     if isinstance(listed, (list, tuple)) and all(isinstance(item, kind) for item in listed):
         return list(listed)
-    raise ConfigurationError(f"this is no transcript: {name} is {listed!r:.60}")
+    raise ConfigurationError(f"not a transcript: {name} is {listed!r:.60}")
 
 
 class _Kept:

@@ -48,5 +48,5 @@ def test_a_wav_that_ends_inside_a_frame_gives_its_whole_ones_with_a_warning(capl
 
 
 def test_what_is_no_wav_is_refused() -> None:
-    with pytest.raises(AudioError, match="no WAV"):
+    with pytest.raises(AudioError, match="not a WAV"):
         mix_channels(io.BytesIO(bytes(100)))

@@ -300,7 +300,7 @@ def test_what_is_left_can_be_asked_for_as_the_error_says(kind: str) -> None:
     part_of(open_source(source, PCM))
     with pytest.raises(AudioError) as caught:
         open_source(source, PCM)
-    way = caught.value.text.rpartition("what you want, ")[2]
+    way = caught.value.text.rpartition("only the rest, ")[2]
     rest = heard(open_source(eval(way, {"itertools": itertools, "source": source}), PCM))
     assert rest
     assert DATA.endswith(rest)

@@ -212,7 +212,7 @@ def test_an_empty_source_is_refused_when_it_is_opened(source, audio_format):
 @pytest.mark.parametrize("source", [iter(()), Reads()])
 @pytest.mark.parametrize("audio_format", [None, PCM, FILE])
 def test_a_source_that_gives_its_audio_once_may_also_stand_at_its_end(source, audio_format):
-    with pytest.raises(AudioError, match=r"empty, or stands at its end: it gives its audio only once"):
+    with pytest.raises(AudioError, match=r"empty, or has been read to its end: it can be read only once"):
         open_source(source, audio_format)
 
 
@@ -220,7 +220,7 @@ def test_a_file_that_was_read_already_is_said_to_stand_at_its_end():
     file = io.BytesIO(bytes(100))
     file.read()
     for options in ({}, {"may_be_empty": True}):  # as one of several channels it would be missed otherwise
-        with pytest.raises(AudioError, match=r"stands at its end, behind 100 bytes; seek\(0\)"):
+        with pytest.raises(AudioError, match=r"its position is the end, after 100 bytes; seek\(0\)"):
             open_source(file, PCM, **options)
 
 
@@ -471,7 +471,7 @@ def test_chunks_after_the_samples_are_not_sent():
 
 def test_a_wav_cut_short_gives_what_it_has_with_a_warning(caplog):
     assert b"".join(open_source(wav(fmt(), chunk(b"data", bytes(32000), 320000)))) == bytes(32000)
-    assert "ends after 1.00 s of audio, but its header promises 10.00 s" in caplog.text
+    assert "ends after 1.00 s of audio, but its header announces 10.00 s" in caplog.text
 
 
 @pytest.mark.parametrize("end", [12, 15, 19, 30, 37, 43])

@@ -89,9 +89,9 @@ def test_2_wrong_usage_is_one_sentence(options, says: str) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ('{"langauge": "en"}', "'langauge' is no field of transcription_config; did you mean 'language'?"),
+        ('{"langauge": "en"}', "'langauge' is not a field of transcription_config; did you mean 'language'?"),
         ('{"max_delay": -9}', "max_delay is -9; accepted: a number of seconds, 0 or more"),
-        ('{"language": ', "is no JSON: Expecting value: line 1 column 14"),
+        ('{"language": ', "is not JSON: Expecting value: line 1 column 14"),
         ("[]", "holds a list, not a JSON object"),
         (None, "No such file or directory"),
     ],

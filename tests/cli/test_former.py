@@ -138,7 +138,7 @@ def test_replacements_from_a_file(server, tmp_path: Path) -> None:
         (["--max-delay-mode", "fixd"], "there is no 'fixd'; did you mean fixed?; there are flexible, fixed"),
         (["--model", "a", "--operating-point", "b"], "take --model or --operating-point, its former name"),
         (["--header", "X-Trace"], "--header 'X-Trace': write NAME=VALUE"),
-        (["--header", "Host=x"], "the header Host belongs to the upgrade itself"),
+        (["--header", "Host=x"], "the header Host is set by the upgrade itself"),
         (["--temporary-key", "--ssl-mode", "insecure"], "--temporary-key takes no --ssl-mode insecure"),
     ],
 )

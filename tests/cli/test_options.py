@@ -61,7 +61,7 @@ def test_pauses_that_are_none_are_refused(capsys, option: str, value: str) -> No
         (["--speed", "nan"], "--speed: 'nan' is not a number"),
         (["--speed", "0"], "--speed: '0' is not a number"),
         (["--key", ""], "--key is empty"),
-        (["--key", "two words"], "--key holds spaces"),
+        (["--key", "two words"], "--key contains spaces"),
         (["--fault", "reset:after_seconds=NaN"], "reset:after_seconds must be a number, not 'NaN'"),
         (["--fault", "reset:after_bytes=-1"], "reset:after_bytes must be 0 or more, not '-1'"),
         (["--fault", "reset:after_bytes=x"], "reset:after_bytes must be a whole number, not 'x'"),
@@ -80,17 +80,17 @@ def test_odd_values_of_serve_are_refused(options: list[str], says: str) -> None:
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        (r"--vocab $'Z\xfcrich'", "--vocab is 'Z\\udcfcrich'; it is no text in UTF-8"),
+        (r"--vocab $'Z\xfcrich'", "--vocab is 'Z\\udcfcrich'; it is not UTF-8 text"),
         (r"--vocab $'Z\xc3\xbcrich\r'", "--vocab is 'Zürich\\r'; it holds a control character"),
         (r"--vocab ' '", "--vocab is ' '; it is blank"),
-        (r"--translate $'\xff'", "--translate is '\\udcff'; it is no text in UTF-8"),
+        (r"--translate $'\xff'", "--translate is '\\udcff'; it is not UTF-8 text"),
         (r"--language $'\xff'", "--language is '\\udcff'"),
         (r"--domain $'\xff'", "--domain is '\\udcff'"),
         (r"--model $'\xff'", "--model is '\\udcff'"),
         (r"--output-locale $'\xff'", "--output-locale is '\\udcff'"),
         (r"--punctuation $'\xff'", "--punctuation is '\\udcff'"),
-        (r"--api-key $'\xff'", "the API key holds spaces, line breaks or other characters"),
-        (r"""--config <(echo '{"additional_vocab": [{"content": "\ud800"}]}')""", "it is no text in UTF-8"),
+        (r"--api-key $'\xff'", "the API key contains spaces, line breaks or other characters"),
+        (r"""--config <(echo '{"additional_vocab": [{"content": "\ud800"}]}')""", "it is not UTF-8 text"),
         (r"""--config <(echo '{"additional_vocab": [{"content": "a\u0000b"}]}')""", "control character"),
     ],
 )
@@ -105,7 +105,7 @@ def test_text_that_is_none_is_told_before_any_connection(server, line: str, says
 @unix
 @pytest.mark.parametrize(
     ("label", "says"),
-    [(r"$'\xff'", "it is no text in UTF-8"), (r"$'a\nb'", "control character"), ("' '", "write LABEL=FILE")],
+    [(r"$'\xff'", "it is not UTF-8 text"), (r"$'a\nb'", "control character"), ("' '", "write LABEL=FILE")],
 )
 def test_a_label_that_is_no_text_is_told_before_any_connection(server, label: str, says: str) -> None:
     count = len(server.sessions)
@@ -136,7 +136,7 @@ def test_text_files_of_any_editor_are_read(tmp_path: Path, encoding: str, line_e
 
 def test_a_file_in_another_encoding_is_told_how_to_be_saved(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes('{"domain": "Zürich"}'.encode("cp1252"))
-    with pytest.raises(ConfigurationError, match=r"no text in UTF-8 .*save it as UTF-8"):
+    with pytest.raises(ConfigurationError, match=r"neither UTF-8 nor UTF-16 text; save it as UTF-8"):
         read_settings(str(tmp_path / "config.json"))
 
 
@@ -238,7 +238,7 @@ def test_translations_that_a_file_asks_for_are_not_dropped_either(tmp_path: Path
         ({"message": "SetRecognitionConfig", "transcription_config": FIELDS}, "not 'StartRecognition'"),
         ({"transcription_config": "en"}, "its 'transcription_config' holds a string, not a JSON object"),
         ({"translation_config": ["fr"]}, "its 'translation_config' holds a list, not a JSON object"),
-        ({"langauge": "en", **FIELDS}, "'langauge' is no field of transcription_config"),
+        ({"langauge": "en", **FIELDS}, "'langauge' is not a field of transcription_config"),
         ({"audio_format": {"type": "raw"}, **FIELDS}, "type is 'raw'"),
         ({"translation_config": {"target_languages": []}}, "target_languages is []"),
         ({"enable_partials": "yes"}, "enable_partials is 'yes'; accepted: true or false"),

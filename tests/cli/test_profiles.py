@@ -109,7 +109,7 @@ def test_local_needs_nothing_of_a_profile_that_names_a_server(server, home: dict
     [
         ("wrong", "argument --max-delay: 'soon' is not a number of seconds"),
         ("unknown", "there is no option --langage; did you mean --language?"),
-        ("odd", "vocab is no text, number, true, false or list of them"),
+        ("odd", "vocab is not a string, number, true, false or a list of these"),
         ("none", "--profile 'none' is none of those in "),
     ],
 )
@@ -125,7 +125,7 @@ def test_a_file_that_is_no_toml_is_told(home: dict[str, str], tmp_path: Path) ->
     (tmp_path / "speechmatics-rt" / "config.toml").write_text("[default\n")
     code, _, err = run("transcribe", SPEECH, **home)
     assert code == 2
-    assert "config.toml is no TOML: " in err
+    assert "config.toml is not TOML: " in err
 
 
 def test_options_above_the_first_profile_are_told_to_be_in_none(home: dict[str, str], tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def test_serve_lists_all_faults_with_their_options() -> None:
         (["--fault", "reset:after_bytes=many"], "must be a whole number"),
         (["--engine", "replay"], "--engine replay needs --replay FILE.jsonl"),
         (["--engine", "whisper", "--script", __file__], "--script goes with --engine scripted"),
-        (["--replay", __file__], "is no JSON"),
+        (["--replay", __file__], "is not JSON"),
         (["--script", os.devnull], "holds no words"),
         (["--script", str(SPEECH)], "is no text"),
         (["--script", "none.txt"], "No such file or directory"),

@@ -107,4 +107,4 @@ def test_what_is_no_wav_can_t_be_mixed(tmp_path: Path) -> None:
     (tmp_path / "talk.mp3").write_bytes(b"ID3" + bytes(4000))
     code, _, err = run("transcribe", tmp_path / "talk.mp3", "--mix", *LOCAL)
     assert code == 5
-    assert "it is no WAV of PCM or mu-law samples" in err
+    assert "it is not a WAV of PCM or mu-law samples" in err

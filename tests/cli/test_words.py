@@ -25,7 +25,7 @@ OF_PROGRAMS = re.compile(
     r"start_session|stop_session|use 'with'|AsyncClient|JWTAuth|microphone|a handler |handler_errors|"
     r"StopIteration|get_auth_headers|read\(|tobytes\(|binary mode|SSLContext|give AudioFormat an encoding|"
     r"\bresume=|\bspeed=|None for no pace|a ConnectionConfig|Client\(api_key|^event is |send_audio|"
-    r"\bconnection \d|ResumePolicy|time to keep of a transcript|monkey|"
+    r"\bconnection \d|ResumePolicy|seconds of transcript|monkey|"
     r"this signal came|an iterable of sources|a concurrent\.futures\.Executor|a Client, or another client"
 )
 
@@ -81,7 +81,7 @@ def test_no_message_of_the_library_speaks_python_in_a_shell() -> None:
             "within 2 s. Heard up to 5.20 s (error.transcript): go on from there",
             "within 2 s. Heard up to 5.20 s: go on from there",
         ),
-        ("kept no more (buffer_seconds). Heard", "kept no more. Heard"),
+        ("no longer kept (buffer_seconds). Heard", "no longer kept. Heard"),
         ("silent for 60 s (end_timeout) [request_id=5b0e]", "silent for 60 s [request_id=5b0e]"),
         (
             "the audio source failed: IsADirectoryError: [Errno 21] Is a directory",
@@ -95,7 +95,10 @@ def test_no_message_of_the_library_speaks_python_in_a_shell() -> None:
             "'a' holds {'type': 'raw', 'encoding': 'mulaw', 'sample_rate': 8000} and 'b' {'type': 'file'}",
             "'a' holds mulaw at 8000 Hz and 'b' a file of some other kind",
         ),
-        ("'x' is no field of SpeakerDiarizationConfig", "'x' is no field of speaker_diarization_config"),
+        (
+            "'x' is not a field of SpeakerDiarizationConfig",
+            "'x' is not a field of speaker_diarization_config",
+        ),
     ],
 )
 def test_words(text: str, words: str) -> None:
@@ -162,7 +165,7 @@ def test_resume_of_a_file_whose_time_is_not_known(tmp_path: Path) -> None:
     (tmp_path / "talk.mp3").write_bytes(b"ID3" + bytes(4000))
     code, _, err = run("transcribe", tmp_path / "talk.mp3", "--resume", *LOCAL)
     assert code == 2
-    assert "--resume needs audio whose time is known" in err
+    assert "--resume needs raw audio, whose duration is known" in err
     assert "--raw pcm_s16le --sample-rate 16000" in err
 
 
@@ -179,4 +182,4 @@ def test_warnings_of_the_log_speak_of_options_too() -> None:
     )
     assert code == 4
     assert "warning: the key in SPEECHMATICS_API_KEY is not sent to 192.0.2.1" in err
-    assert "or give --api-key to send it all the same" in err
+    assert "or give --api-key to send it anyway" in err

@@ -316,7 +316,8 @@ def test_a_mapping_becomes_a_config_or_names_its_mistake() -> None:
     config = TranscriptionConfig.from_dict({"language": "de", "conversation_config": {}})
     assert config.to_dict() == {"language": "de", "model": "enhanced", "conversation_config": {}}
     with pytest.raises(
-        ConfigurationError, match=r"'max_dely' is no field of TranscriptionConfig; did you mean 'max_delay'\?"
+        ConfigurationError,
+        match=r"'max_dely' is not a field of TranscriptionConfig; did you mean 'max_delay'\?",
     ):
         TranscriptionConfig.from_dict({"max_dely": 1})
     with pytest.raises(ConfigurationError, match="max_delay is nan"):
@@ -408,7 +409,7 @@ def test_a_name_that_is_nearly_known_goes_out_when_it_is_given_as_extra() -> Non
 
 def test_what_is_for_the_client_alone_takes_nothing_unknown() -> None:
     for kind in (AudioFormat, ConnectionConfig, ResumePolicy):
-        with pytest.raises(ConfigurationError, match="'zzz' is no field"):
+        with pytest.raises(ConfigurationError, match="'zzz' is not a field"):
             kind.from_dict({"zzz": 1})
 
 
@@ -621,7 +622,7 @@ def test_five_fields_can_change_in_a_session() -> None:
     [
         (
             {"domain": "medical", "max_delay": 1, "model": "standard"},
-            "'domain', 'model' can't change in a session",
+            "'domain', 'model' can't change during a session",
         ),
         ({"language": "de"}, "'language' can't change"),
         ({"max_delay": -9}, "max_delay is -9"),

@@ -237,7 +237,7 @@ def test_what_a_handler_waits_for_in_its_own_session_is_refused_as_ever(serve, c
     started(client)
     client.send_audio(SECOND * 2)
     client.stop_session()
-    assert "can't be waited for in a handler" in str(refused[0])
+    assert "can't wait for the answer" in str(refused[0])
 
 
 def test_system_exit_in_a_handler_ends_its_session_alone(monkeypatch, serve, client_of) -> None:
@@ -249,7 +249,7 @@ def test_system_exit_in_a_handler_ends_its_session_alone(monkeypatch, serve, cli
     for client in (leaving, stays):
         started(client)
     leaving.send_audio(SECOND * 2)
-    with pytest.raises(SessionError, match="a handler ended the delivery"):
+    with pytest.raises(SessionError, match="a handler ended the session"):
         leaving.stop_session()
     stays.send_audio(SECOND * 3)
     stays.stop_session()
@@ -263,7 +263,7 @@ def test_a_client_that_is_dropped_ends_its_session_and_no_other(serve) -> None:
         started(stays)
         dropped = started(Client(url=server.url, **trusting(server)))
         gone = weakref.ref(dropped)
-        with pytest.warns(ResourceWarning, match="dropped with a session open"):
+        with pytest.warns(ResourceWarning, match="dropped with an open session"):
             del dropped
             gc.collect()
         assert gone() is None

@@ -127,7 +127,7 @@ def test_no_nesting_that_python_can_not_read_is_passed_on(opener) -> None:
         payload = wire(ordinary()).replace(b'"Good"', nested)
         if glance(payload) is not None:
             seen += 1
-            results_in(payload)  # it is no JSON, which is found out without a RecursionError
+            results_in(payload)  # it is not JSON, which is found out without a RecursionError
     assert seen
 
 

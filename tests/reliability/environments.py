@@ -219,7 +219,7 @@ EXITS = [
         except SessionError as exc:
             print(exc)
         """,
-        "a handler ended the delivery: SystemExit\\(3\\).*\n",
+        "a handler ended the session: SystemExit\\(3\\).*\n",
     ),
     Row(
         "SystemExit in a handler of transcribe",

@@ -195,15 +195,15 @@ BREACHES = {
     "a continuation of nothing": (Fault.lone_continuation(), broken(1002)),
     "a message inside a message": (Fault.torn_message(), broken(1002)),
     "compression that nobody asked for": (Fault.compressed(), broken(1002)),
-    "text that is no UTF-8": (Fault.bad_utf8(), broken(1007)),
+    "text that is not UTF-8": (Fault.bad_utf8(), broken(1007)),
     "RecognitionStarted again": (Fault.double_start(), broken(None)),
 }
 HARMLESS = {
     "an Info": Fault.info(),
     "a Warning": Fault.warning(),
     "a message nobody knows": Fault.unknown(),
-    "text that is no JSON": Fault.bad_json(),
-    "JSON that is no object": Fault.not_object(),
+    "text that is not JSON": Fault.bad_json(),
+    "JSON that is not an object": Fault.not_object(),
     "an object without a name": Fault.nameless(),
     "a message in a binary frame": Fault.binary_json(),
     "all messages in binary frames": Fault.in_binary(),

@@ -297,7 +297,7 @@ def test_giving_up_says_what_was_heard_and_up_to_when(serve: Serve, client_of: C
     error = caught.value
     assert "2 attempts to reconnect failed" in str(error)
     assert "503" in str(error)
-    assert f"Incoming up to {error.transcript.end_time:.2f} s" in str(error)
+    assert f"Transcribed up to {error.transcript.end_time:.2f} s" in str(error)
     assert contents(error.transcript) == ALL[: len(error.transcript.words)]
     assert error.request_id == client.request_id
     assert isinstance(error.__cause__, ConnectionError)

@@ -160,7 +160,7 @@ def test_attempts_are_counted_over_connections_that_were_of_no_use() -> None:
     state.resumed(state.replay.begin(), NOTHING, "3", now=0.4)
     assert lost(state, now=0.5) is None
     with pytest.raises(
-        ConnectionError, match=r"2 attempts to reconnect failed within 0 s.*Incoming up to 0.00 s"
+        ConnectionError, match=r"2 attempts to reconnect failed within 0 s.*Transcribed up to 0.00 s"
     ):
         state.raise_outcome()
 
@@ -281,7 +281,9 @@ def test_audio_that_is_kept_no_more_ends_it_with_the_second_up_to_which_was_hear
     said(state, 5)
     state.receive(final(1.5))
     assert lost(state) is None
-    with pytest.raises(ConnectionError, match=r"kept no more \(buffer_seconds\)\. Incoming up to 1\.50 s"):
+    with pytest.raises(
+        ConnectionError, match=r"no longer kept \(buffer_seconds\)\. Transcribed up to 1\.50 s"
+    ):
         state.raise_outcome()
 
 

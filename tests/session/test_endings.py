@@ -295,7 +295,7 @@ def test_a_handler_can_start_no_other_session(serve, client_of, whole) -> None:
     refused: list[SessionError] = []
 
     def start(_: Any) -> None:
-        with pytest.raises(SessionError, match="running already") as caught:
+        with pytest.raises(SessionError, match="already running") as caught:
             client.transcribe(SECOND, audio_format=PCM)
         refused.append(caught.value)
 

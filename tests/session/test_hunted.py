@@ -187,7 +187,7 @@ def test_a_client_that_began_anew_in_an_except_is_collected_with_its_session_whe
             begin(client)
 
     drop()
-    with pytest.warns(ResourceWarning, match="dropped with a session open"):
+    with pytest.warns(ResourceWarning, match="dropped with an open session"):
         gc.collect()
     assert server.sessions[-1].wait_closed(5)
 
@@ -235,6 +235,6 @@ def test_a_client_whose_sending_was_interrupted_is_collected_with_its_session_wh
             send(client)
 
     drop()
-    with pytest.warns(ResourceWarning, match="dropped with a session open"):
+    with pytest.warns(ResourceWarning, match="dropped with an open session"):
         gc.collect()
     assert server.sessions[-1].wait_closed(5)

@@ -261,7 +261,7 @@ def test_what_is_warned_of_a_source_bears_the_ids_of_its_session(caplog: Any) ->
 def test_a_pace_is_refused_for_audio_whose_time_is_not_known(audio_format: Any) -> None:
     file = io.BytesIO(b"\xff\xfb" + SECONDS)
     with LocalServer() as server, Client(url=server.url) as client:
-        with pytest.raises(ConfigurationError, match="speed needs audio whose time is known"):
+        with pytest.raises(ConfigurationError, match="speed needs raw audio, whose duration is known"):
             client.transcribe(file, audio_format=audio_format, speed=1.0)
         assert server.sessions == []
         assert file.tell() == 0

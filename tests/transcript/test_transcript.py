@@ -456,7 +456,7 @@ def test_captions_keep_to_their_form_whatever_was_said(spoken: list[tuple[Any, .
     ],
 )
 def test_what_is_no_transcript_is_refused_by_its_name(data: Any) -> None:
-    with pytest.raises(ConfigurationError, match="this is no transcript: "):
+    with pytest.raises(ConfigurationError, match="not a transcript: "):
         Transcript.from_dict(data)
 
 

@@ -68,7 +68,7 @@ def proxy_to(target: Target) -> Optional[Proxy]:
         parts, port = urlsplit(""), 0
     if not parts.hostname or parts.scheme not in _SCHEMES:  # the URL itself may hold a password
         raise ConfigurationError(
-            f"the proxy of the environment is no URL of {', '.join(_SCHEMES)}; write http://HOST:PORT"
+            f"the proxy of the environment is not a URL with a scheme of {', '.join(_SCHEMES)}; write http://HOST:PORT"
         )
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     headers = {}

@@ -25,7 +25,7 @@ def read_text(option: str, path: str) -> str:
         return data.decode(json.detect_encoding(data)).replace("\r\n", "\n")
     except ValueError as exc:
         raise ConfigurationError(
-            f"{option} {path!r} is no text in UTF-8 (nor in UTF-16); save it as UTF-8"
+            f"{option} {path!r} is neither UTF-8 nor UTF-16 text; save it as UTF-8"
         ) from exc
 
 
@@ -55,7 +55,7 @@ def read_settings(path: str) -> Settings:
     try:
         given = json.loads(text)
     except (ValueError, RecursionError) as exc:
-        raise ConfigurationError(f"{where} is no JSON: {exc}") from exc
+        raise ConfigurationError(f"{where} is not JSON: {exc}") from exc
     fields = _object(given, where)
     for key, kind in _KIND.items():
         if fields.pop(key, kind) != kind:

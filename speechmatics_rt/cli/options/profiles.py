@@ -47,7 +47,7 @@ def read_profile(name: Optional[str]) -> dict[str, Any]:
     """Read a profile; without a name the one called ``default``, if there is one.
 
     Raises:
-        ConfigurationError: The file can't be read, is no TOML, or has no such profile.
+        ConfigurationError: The file can't be read, is not TOML, or has no such profile.
     """
     path = config_path()
     if not os.path.exists(path):
@@ -83,7 +83,7 @@ def _parsed(path: str) -> dict[str, Any]:
     try:
         parsed: dict[str, Any] = tomllib.loads(read_text("the file of profiles", path))
     except tomllib.TOMLDecodeError as exc:
-        raise ConfigurationError(f"{path} is no TOML: {exc}") from exc
+        raise ConfigurationError(f"{path} is not TOML: {exc}") from exc
     return parsed
 
 
@@ -115,5 +115,7 @@ def arguments_of(profile: Mapping[str, Any], where: str) -> list[str]:
             elif isinstance(one, (str, int, float)) and one is not False:
                 words.append(f"--{_option(key)}={one}")
             elif one is not False:
-                raise ConfigurationError(f"{where}: {key} is no text, number, true, false or list of them")
+                raise ConfigurationError(
+                    f"{where}: {key} is not a string, number, true, false or a list of these"
+                )
     return words

@@ -19,7 +19,7 @@ from .recording import Recording, find_device
 __all__ = ["MICROPHONE", "NO_TEXT", "Given", "channels_of", "check_label", "given", "labels_of", "wrong_in"]
 
 MICROPHONE = "mic"  # a file of that name is ./mic
-NO_TEXT = "it is no text in UTF-8"
+NO_TEXT = "it is not UTF-8 text"
 
 
 class Given(NamedTuple):

@@ -170,9 +170,7 @@ def find_device(text: Optional[str]) -> Optional[InputDevice]:
         return found[0]
     how = "fits several" if found else "is none"
     there = ", ".join(f"{each['index']} {each['name']!r}" for each in found or devices)
-    raise ConfigurationError(
-        f"--device {text!r} {how} of the devices that record: {there or 'there are none'}"
-    )
+    raise ConfigurationError(f"--device {text!r} {how} of the input devices: {there or 'there are none'}")
 
 
 def device_table(devices: Sequence[InputDevice]) -> str:

@@ -107,7 +107,7 @@ class Handshake:
                 else:
                     return None
         except (h11.RemoteProtocolError, UnicodeDecodeError, ValueError) as exc:
-            raise Refusal(400, f"this is no HTTP request: {exc}") from exc
+            raise Refusal(400, f"this is not an HTTP request: {exc}") from exc
         return self.request
 
     def upgrade(

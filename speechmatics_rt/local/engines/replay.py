@@ -151,7 +151,7 @@ def _read(path: Union[str, os.PathLike[str]]) -> list[Any]:
         except (ValueError, RecursionError) as exc:
             if entries and line is texts[-1][1] and not text.endswith("\n"):
                 break  # who wrote it died in the middle of it
-            raise ConfigurationError(f"line {number} of {os.fspath(path)} is no JSON: {exc}") from exc
+            raise ConfigurationError(f"line {number} of {os.fspath(path)} is not JSON: {exc}") from exc
     return entries
 
 
@@ -166,9 +166,7 @@ def _entry(entry: Any, number: int) -> tuple[Optional[float], dict[str, Any]]:
         or not isinstance(message.get("message"), str)
         or not (place is None or is_time(place))
     ):
-        raise ConfigurationError(
-            f"entry {number} of the recording is no message of the server: {entry!r:.100}"
-        )
+        raise ConfigurationError(f"entry {number} of the recording is not a server message: {entry!r:.100}")
     return math.inf if place is None else float(place), dict(message)
 
 

@@ -47,9 +47,9 @@ kind                   moment     what happens
 ``message``            started    any message, in or out of turn
 ``info``               started    an Info, with the fields of its type
 ``warning``            started    a Warning, with the fields of its type
-``bad_json``           started    a text frame that is no JSON
-``not_object``         started    JSON that is no object
-``nameless``           started    an object without a ``message``, or with one that is no string
+``bad_json``           started    a text frame that is not JSON
+``not_object``         started    JSON that is not an object
+``nameless``           started    an object without a ``message``, or with one that is not a string
 ``deep_json``          started    an Info with arrays ``depth`` deep
 ``long_number``        started    an Info with a number of so many digits
 ``binary_json``        started    a message in a binary frame
@@ -71,7 +71,7 @@ kind                   moment     what happens
 ``fragments``          started    every message from now on in frames of 1 to ``size`` bytes, cut anywhere
 ``compressed``         started    every message from now on is deflated, asked for or not
 ``in_binary``          started    every message from now on in a binary frame
-``bad_utf8``           started    a text frame that is no UTF-8
+``bad_utf8``           started    a text frame that is not UTF-8
 ``error``              started    an Error of any type, then its close code or another; or one alone
 ``double_start``       started    RecognitionStarted comes again, with another id
 ``early_end``          started    EndOfTranscript comes at once, whatever is still owed

@@ -29,15 +29,15 @@ class ContentFaults:
         fields = _FIELDS.get(type, {})
         session.send({"message": "Warning", "type": type, "reason": reason or type, **fields})
 
-    @kind("started", "a text frame that is no JSON")
+    @kind("started", "a text frame that is not JSON")
     def bad_json(session: Target, text: str = '{"message": "AddTranscript", ') -> None:
         session.peer.send(text)
 
-    @kind("started", "JSON that is no object")
+    @kind("started", "JSON that is not an object")
     def not_object(session: Target, text: str = '["AddTranscript", 1]') -> None:
         session.peer.send(text)
 
-    @kind("started", "an object without a ``message``, or with one that is no string")
+    @kind("started", "an object without a ``message``, or with one that is not a string")
     def nameless(session: Target, text: str = '{"message": 7, "results": []}') -> None:
         session.peer.send(text)
 

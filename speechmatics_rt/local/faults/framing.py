@@ -94,6 +94,6 @@ class FramingFaults:
     def in_binary(session: Target) -> None:
         session.peer.framing = lambda _, payload: frame(2, payload)
 
-    @kind("started", "a text frame that is no UTF-8")
+    @kind("started", "a text frame that is not UTF-8")
     def bad_utf8(session: Target, payload: bytes = b'{"message":"Info","reason":"\xc3\x28\xff"}') -> None:
         session.peer.raw(frame(1, payload))

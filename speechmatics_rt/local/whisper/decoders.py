@@ -314,7 +314,7 @@ class _Container:
             import av
         except ImportError as exc:
             raise ConfigurationError(
-                "this recording is no WAV that can be read here; other formats need PyAV: "
+                "this recording is not a WAV that can be read here; other formats need PyAV: "
                 "pip install 'speechmatics-rt-sync[local-file]', or convert it to WAV"
             ) from exc
         self._av = av

@@ -58,7 +58,7 @@ class WhisperEngine:
                 f"model must be one of {', '.join(_EXTRAS)}, and without a model_dir, not {model!r}"
             )
         if model_dir is not None and not Path(model_dir).is_dir():
-            raise ConfigurationError(f"model_dir is no folder: {str(model_dir)!r}")
+            raise ConfigurationError(f"model_dir is not a folder: {str(model_dir)!r}")
         self._model_dir = None if model_dir is None else Path(model_dir)
         self._name = model
         self._threads = threads or _cores()

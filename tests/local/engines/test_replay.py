@@ -123,7 +123,7 @@ def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:
         ReplayEngine(tmp_path / "none.jsonl")
     path = tmp_path / "bad.jsonl"
     path.write_text('{"message": "Info"}\n\n{"mess\n')
-    with pytest.raises(ConfigurationError, match=r"line 3 of .*bad\.jsonl is no JSON"):
+    with pytest.raises(ConfigurationError, match=r"line 3 of .*bad\.jsonl is not JSON"):
         ReplayEngine(path)
     for entry in ([1], {"audio": 1.0}, {"message": {"type": "Info"}}, 7):
         with pytest.raises(ConfigurationError, match="entry 1 of the recording is no message"):
@@ -174,5 +174,5 @@ def test_what_is_odd_in_a_recorded_message_says_nothing(entry: Any) -> None:
 def test_a_recording_nested_too_deep_is_a_configuration_error(tmp_path: Path) -> None:
     path = tmp_path / "deep.jsonl"
     path.write_text("[" * 200_000 + "\n", encoding="utf-8")
-    with pytest.raises(ConfigurationError, match="is no JSON"):
+    with pytest.raises(ConfigurationError, match="is not JSON"):
         ReplayEngine(path)
