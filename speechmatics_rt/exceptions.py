@@ -254,7 +254,7 @@ class EndOfTranscriptError(TranscriptionError):
 
 def no_pickle(thing: object, instead: str) -> TypeError:
     """Return the error for pickling or copying an object that is bound to this process."""
-    return TypeError(f"a {type(thing).__name__} can't be pickled or copied: {instead}")
+    return TypeError(f"{type(thing).__name__} can't be pickled or copied: {instead}")
 
 
 def without_frames(error: BaseException) -> BaseException:

@@ -1,13 +1,14 @@
-"""A pytest plugin for tests of code that transcribes: a service on this machine, and no way to the real one.
+"""A pytest plugin for tests of code that transcribes: a local server, and a guard against the real service.
 
-It is there wherever the package is installed, and imports nothing of it until a test asks for a fixture:
+It is active wherever the package is installed, but imports nothing of it until a test uses a fixture:
 
-* ``speechmatics_server``: a local server, with the environment pointed at it and no key of yours in it;
+* ``speechmatics_server``: a local server, with the environment set so that clients connect to it, without
+  your key;
 * ``speechmatics_wav``: makes recordings in which that server hears the words you give;
-* ``speechmatics_replay``: lets it say again what was said in a session that a ``Recorder`` has written.
+* ``speechmatics_replay``: lets it replay a session that a ``Recorder`` has written.
 
-With ``speechmatics_offline = true`` in pytest's configuration no test reaches the service: its addresses are
-refused, keys are taken out of the environment, and a test that tried all the same fails.
+With ``speechmatics_offline = true`` in pytest's configuration no test can reach the service: its addresses
+are refused, keys are removed from the environment, and a test that tries it fails.
 """
 
 from __future__ import annotations
@@ -27,24 +28,22 @@ __all__ = ["speechmatics_replay", "speechmatics_server", "speechmatics_wav"]
 
 _KEY, _URL, _PLATFORM = "SPEECHMATICS_API_KEY", "SPEECHMATICS_RT_URL", "SM_MANAGEMENT_PLATFORM_URL"
 _SERVICE = "speechmatics.com"
-_NOWHERE = (
-    "speechmatics-offline.invalid"  # no name server knows it: processes of tests see why it is not found
-)
+_NOWHERE = "speechmatics-offline.invalid"  # never resolves, and tells subprocesses of a test why
 
 
 @pytest.fixture
 def speechmatics_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ServerForTests]:
-    """A local Speechmatics server; clients of this test go there, whatever keys and addresses you have set.
+    """A local Speechmatics server. Clients of this test connect to it, whatever keys and URLs you have set.
 
-    ``says("...")`` and ``faults = [...]`` change what the next sessions hear and suffer; ``sessions`` has
-    the records of all of them.
+    Call ``says("...")`` and assign ``faults = [...]`` to change what the next sessions get; ``sessions``
+    has the records of all sessions.
     """
     from .local import ServerForTests
 
     with ServerForTests() as server:
         monkeypatch.setenv(_URL, server.url)
         monkeypatch.setenv(_PLATFORM, f"http://127.0.0.1:{server.port}")
-        monkeypatch.setenv(_KEY, "key-of-the-local-server")  # code that insists on one finds one
+        monkeypatch.setenv(_KEY, "key-of-the-local-server")  # for code that insists on a key
         yield server
 
 
@@ -52,7 +51,7 @@ def speechmatics_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ServerForTe
 def speechmatics_wav(
     speechmatics_server: ServerForTests, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., Path]:
-    """Make recordings: ``speechmatics_wav(words="It rained.")`` is the path of one in which that is heard."""
+    """Make recordings: ``speechmatics_wav(words="It rained.")`` is the path of a WAV with these words."""
     folder: Path = tmp_path_factory.mktemp("speechmatics")
     made = 0
 
@@ -68,7 +67,7 @@ def speechmatics_wav(
 
 @pytest.fixture
 def speechmatics_replay(speechmatics_server: ServerForTests) -> Callable[..., ServerForTests]:
-    """Let the server say again what was said in a recorded session: ``speechmatics_replay("bug.jsonl")``."""
+    """Let the server replay a recorded session: ``speechmatics_replay("bug.jsonl")``."""
 
     def replay(recording: Union[str, os.PathLike[str]]) -> ServerForTests:
         speechmatics_server.replays(recording)
@@ -80,7 +79,7 @@ def speechmatics_replay(speechmatics_server: ServerForTests) -> Callable[..., Se
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini(
         "speechmatics_offline",
-        "refuse the addresses of the Speechmatics service, and fail tests that try them",
+        "refuse the addresses of the Speechmatics service, and fail tests that try to reach it",
         type="bool",
         default=False,
     )
@@ -94,7 +93,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class _Guard:
-    """Stands between the tests and the service, from before they are collected to the end."""
+    """Keeps the tests from reaching the service, from before they are collected to the end."""
 
     def __init__(self) -> None:
         self._tried: list[str] = []

@@ -49,7 +49,7 @@ def test_a_client_shows_no_secret_and_never_fails_to_show_itself(monkeypatch) ->
         == "<Client of wss://h/v2?jwt=***, no session>"
     )
     monkeypatch.setenv("SPEECHMATICS_RT_URL", "nonsense")
-    assert "can't be read" in repr(Client())
+    assert "invalid URL" in repr(Client())
     half_made = Client.__new__(Client)
     half_made._session = None
     assert repr(half_made) == "<Client of nowhere, no session>"
@@ -142,7 +142,7 @@ def test_a_key_of_the_environment_stays_where_it_is(monkeypatch) -> None:
 def test_a_client_has_no_pickle_and_says_what_to_do(kind: type) -> None:
     client = kind(url="ws://127.0.0.1:1/v2")
     for take in (pickle.dumps, copy.copy, copy.deepcopy):
-        with pytest.raises(TypeError, match=f"{kind.__name__} can't be pickled.*make one where it is used"):
+        with pytest.raises(TypeError, match=f"{kind.__name__} can't be pickled.*create it where it is used"):
             take(client)
 
 

@@ -1,9 +1,11 @@
-"""The asyncio face over the same threads: ``client``, with a ``core`` that blocks behind each.
+"""The asyncio clients, a layer over the blocking ones.
 
-``stream`` and ``utterances`` are iterated, ``asking`` has the questions that are waited for, ``dispatch``
-runs handlers on the loop, ``bridge`` crosses between loop and threads. A program of the official asyncio SDK
-finds every name it imports here, with what it awaits awaitable: ``Microphone`` is the one whose ``read`` is
-awaited. So it is ported by its import line alone.
+A program for the official asyncio SDK finds here every name that it imports, and can await what it awaits
+(``Microphone`` is the one whose ``read`` is awaited), so it is ported by changing its import line.
+
+``client`` has the clients, ``core`` the blocking client behind each, ``stream`` and ``utterances`` what is
+iterated over, ``asking`` the questions to the service. ``dispatch`` runs handlers on the event loop, and
+``bridge`` connects the loop with threads.
 """
 
 from __future__ import annotations

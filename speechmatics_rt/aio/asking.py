@@ -1,4 +1,4 @@
-"""What the awaited clients ask of the service and wait for."""
+"""What an asyncio client can ask during a session."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["AsyncAsking"]
 
 
 class AsyncAsking:
-    """The questions of a client, whatever its channels; :class:`Asking` for those that block."""
+    """The questions of an asyncio client, whatever its channels; see :class:`Asking`."""
 
     _client: Any
     _dispatcher: Optional[Dispatcher]
@@ -36,10 +36,7 @@ class AsyncAsking:
     async def get_speakers(
         self, *, final: bool = False, wait: bool = True, timeout: Optional[float] = 10.0
     ) -> Optional[SpeakersResultMessage]:
-        """Ask for the identifiers of the speakers, and return the answer.
-
-        As :meth:`BaseClient.get_speakers`.
-        """
+        """Ask for the identifiers of the speakers, and return them; see :meth:`BaseClient.get_speakers`."""
         message = ask_for_speakers(final, wait, timeout)
         if final or not wait:
             await self._in_turn(self._behind._running().send, message)
@@ -65,7 +62,7 @@ class AsyncAsking:
         channel: Optional[str] = None,
         timeout: Optional[float],
     ) -> Any:
-        """Send a message and wait for its answer, which the loop delivers meanwhile."""
+        """Send a message and wait for its answer, which a task of the loop delivers."""
         session, dispatcher = self._behind._running(), self._dispatcher
         if dispatcher is not None and dispatcher.runs_on(asyncio.current_task()):
             session.refuse_to_wait(message)

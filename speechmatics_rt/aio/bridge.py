@@ -1,4 +1,4 @@
-"""Between threads and an event loop: waking one from the other, and waiting on either side."""
+"""Connects threads and an event loop: each can wake and wait for the other."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _T = TypeVar("_T")
 
 
 async def in_thread(function: Callable[..., _T], *args: Any, **options: Any) -> _T:
-    """Call a function that may block on a thread of its own, and wait for what it gives.
+    """Call a function that may block on a thread of its own, and return its result.
 
-    Not on the loop's executor: that one has few threads, the program's own work waits for them, and
-    ``asyncio.run`` would not return before the last of them does, a call that was cancelled included.
+    Not on the loop's executor: that has few threads, which the program's own work needs, and
+    ``asyncio.run`` would not return before the last of them does, even after a call was cancelled.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[_T] = loop.create_future()
     context = contextvars.copy_context()
 
-    # Both are taken out by the loop: what the caller drops must not live on in a thread that is ending.
+    # Emptied on the loop, so that nothing the caller drops stays alive in a thread that is ending.
     waiting = [done]
     outcome: list[tuple[Any, Optional[BaseException]]] = []
 
@@ -65,10 +65,10 @@ async def in_thread(function: Callable[..., _T], *args: Any, **options: Any) -> 
 
 
 class LoopWakeUp(WakeUp):
-    """Wake one coroutine, from any thread: one call to its loop, however often it is called meanwhile.
+    """Wake one coroutine from any thread, with one call to its loop however often it is woken meanwhile.
 
-    Made in the loop whose coroutine it wakes. ``wake`` takes no lock of ours and runs none of the user's
-    code, so it may be called under any lock.
+    Create it in the loop of that coroutine. ``wake`` takes no lock of this package and runs no user code, so
+    it may be called under any lock.
     """
 
     __slots__ = ("_called", "_loop", "_woken")
@@ -85,10 +85,10 @@ class LoopWakeUp(WakeUp):
             try:
                 self._loop.call_soon_threadsafe(self._set)
             except RuntimeError:
-                pass  # the loop is closed: nobody is left to be woken
+                pass  # the loop is closed: nobody is left to wake
 
     def _set(self) -> None:
-        # First of all: who wakes it from here on may have put something where it is not seen this time.
+        # First: whatever wakes it from here on may not be noticed this time, and must schedule another call.
         self._called = False
         self._woken.set()
 
@@ -116,12 +116,12 @@ class _Caller:
         except RuntimeError:  # the loop is closed
             coroutine.close()
             raise
-        if self._closed:  # looked at after _pending is set, as close() does it the other way round
+        if self._closed:  # checked after _pending is set; close() does both in the opposite order
             pending.cancel()
         return pending.result(timeout)
 
     def close(self) -> None:
-        """Cancel what is under way, and whatever comes."""
+        """Cancel the current call, and all later ones."""
         self._closed = True
         if self._pending is not None:
             self._pending.cancel()
@@ -131,7 +131,7 @@ class Bridge(Proxy):
     """An asynchronous source as a blocking iterable: a thread asks for blocks, the loop reads them.
 
     Args:
-        step: Gives the next block; nothing (None, or no bytes) at the end.
+        step: Returns the next block; None or ``b""`` at the end.
         origin: The source.
     """
 
@@ -155,28 +155,28 @@ class Bridge(Proxy):
         return block
 
     def position(self) -> Optional[int]:
-        """Tell where the source stands; None if it can't go back there. Not to be called in the loop."""
+        """Return the position of the source; None if it can't be rewound. Not to be called in the loop."""
         source = self.origin
         if not is_coroutine_method(source, "seek"):
             return None
         if is_coroutine_method(source, "tell"):
             seekable = not is_coroutine_method(source, "seekable") or self._caller.call(source.seekable)
             position: Optional[int] = self._caller.call(source.tell) if seekable else None
-        else:  # an upload of Starlette seeks by itself, but only what is behind it says where it stands
+        else:  # an upload of Starlette has seek(), but only its underlying file has tell()
             position = source.file.tell()
         return position
 
     def go_back(self, position: int) -> None:
-        """Let the source stand there again. Not to be called in the loop."""
+        """Rewind the source to a position. Not to be called in the loop."""
         _Caller(self._loop).call(lambda: self.origin.seek(position))
 
     def close(self) -> None:
-        """Give up the read that is under way."""
+        """Cancel the current read."""
         self._caller.close()
 
 
 def step_of(source: Any, size: int) -> Optional[Callable[[], Awaitable[Any]]]:
-    """Return what reads the next block of an asynchronous source; None if it isn't asynchronous."""
+    """Return a function that reads the next block of an asynchronous source; None for any other source."""
     if is_coroutine_method(source, "read"):
         return lambda: source.read(size)
     if not hasattr(source, "__aiter__") or hasattr(source, "__iter__") or hasattr(source, "read"):
@@ -185,7 +185,7 @@ def step_of(source: Any, size: int) -> Optional[Callable[[], Awaitable[Any]]]:
 
     async def step() -> Any:
         block = b""
-        while not block:  # an empty block is no end here
+        while not block:  # an empty block is not the end
             try:
                 block = await blocks.__anext__()
             except StopAsyncIteration:
@@ -200,13 +200,14 @@ def is_coroutine_method(thing: object, name: str) -> bool:
 
 
 class AwaitedAuth(AuthBase):
-    """An ``auth`` whose headers have to be awaited, for a client that asks for them on a thread.
+    """An ``auth`` whose headers must be awaited, for a client that asks for them on a thread.
 
     Args:
-        auth: Anything with ``async def get_auth_headers()``; our other methods are called if it has them.
+        auth: Anything with ``async def get_auth_headers()``; if it is an AuthBase, its other methods are
+            called too.
 
     Attributes:
-        loop: Where to await them.
+        loop: The event loop in which to await them.
     """
 
     loop: asyncio.AbstractEventLoop

@@ -1,9 +1,9 @@
-"""The asyncio face: the same clients, for code that has an event loop.
+"""The asyncio clients.
 
-Nothing of the protocol is here. A blocking client with its threads does the work behind each of these:
-calls that may block run on a thread of their own, messages are taken and handled on the event loop. So a
-slow handler holds up the loop, as in any asyncio program, but never the reader: pings are answered, and
-the window and ``max_queue`` hold as they do in the blocking clients.
+They contain nothing of the protocol: a blocking client with its threads works behind each of them. Calls
+that may block run on a thread of their own; messages are delivered on the event loop. So a slow handler
+holds up the loop, as in any asyncio program, but never the reader: pings are answered, and the window and
+``max_queue`` work as in the blocking clients.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ _Payload = Union[bytes, bytearray, memoryview]
 
 
 class _AsyncBase(AsyncAsking, AsyncEmitter):
-    """What both clients share. Its methods belong to one event loop at a time.
+    """The base class of both clients, for use in one event loop at a time.
 
-    Handlers run on the loop, one at a time, in the order of registration. They may be plain functions, or
-    coroutine functions, which are awaited before the next handler runs. Cancelling a call that opens,
-    streams or ends a session closes that session.
+    Handlers run on the loop, one at a time, in the order of registration. They may be plain functions or
+    coroutine functions; these are awaited before the next handler runs. Cancelling a call that opens,
+    iterates or ends a session closes that session.
     """
 
     _kind: type[BlockingCore]
@@ -69,22 +69,23 @@ class _AsyncBase(AsyncAsking, AsyncEmitter):
         keep_transcript: Optional[float] = None,
         handler_errors: Literal["log", "raise"] = "log",
     ) -> None:
-        """Keep the options; nothing is opened yet.
+        """Store the options; nothing is opened yet.
 
         Args:
             auth: How to authenticate; its ``get_auth_headers`` may be a coroutine function.
-            api_key: The API key; the variable ``SPEECHMATICS_API_KEY`` without it.
-            url: The service; ``SPEECHMATICS_RT_URL`` or the EU service without it.
+            api_key: The API key. Default: the environment variable ``SPEECHMATICS_API_KEY``.
+            url: The service. Default: the environment variable ``SPEECHMATICS_RT_URL``, or else the EU
+                service.
             conn_config: Timeouts, limits, TLS and proxy.
-            resume: Go on over a new connection when one is lost: True, or a :class:`ResumePolicy`.
-            sdk_identifier: What to say as ``sm-sdk`` in the URL's query.
-            app: What to say as ``sm-app``: your application, in the service's figures of usage.
-            keep_transcript: How many seconds of the transcript to keep, the latest; None keeps all.
-            handler_errors: ``"log"`` an exception of a handler, or ``"raise"`` it.
+            resume: Replace a lost connection without losing a word: True, or a :class:`ResumePolicy`.
+            sdk_identifier: The value of ``sm-sdk`` in the URL's query.
+            app: The value of ``sm-app``: the name of your application in the service's usage figures.
+            keep_transcript: How many of the latest seconds of the transcript to keep; None keeps all.
+            handler_errors: ``"log"`` logs an exception raised by a handler, ``"raise"`` raises it.
         """
         super().__init__(handler_errors=handler_errors)
         self._auth = AwaitedAuth(auth) if is_coroutine_method(auth, "get_auth_headers") else None
-        # Untyped here: what is sent, and how, differs between the two.
+        # Any, because the signatures of both kinds differ.
         self._client: Any = self._kind(
             weakref.ref(self),
             self._auth or auth,
@@ -102,10 +103,10 @@ class _AsyncBase(AsyncAsking, AsyncEmitter):
     # -- the session ---------------------------------------------------------------------------------
 
     async def stop_session(self, *, timeout: Optional[float] = None) -> None:
-        """Say that all audio is sent, and wait for the rest of the transcript and for all handlers.
+        """End the audio, and wait for the rest of the transcript and for all handlers.
 
-        In a handler, or in the body of an ``async for`` over ``stream()``, it returns at once and the
-        delivery runs on to the end of the transcript. Arguments and errors as
+        In a handler, or in the body of an ``async for`` over ``stream()``, it returns at once, and messages
+        are delivered until the transcript is complete. Arguments and errors are those of
         :meth:`BaseClient.stop_session`.
         """
         dispatcher = self._dispatcher
@@ -115,7 +116,7 @@ class _AsyncBase(AsyncAsking, AsyncEmitter):
             await self._call(self._client.stop_session, timeout=timeout)
 
     async def send_message(self, message: Mapping[str, Any]) -> None:
-        """Send a JSON message of the protocol. Raises as :meth:`BaseClient.send_message`."""
+        """Send a JSON message of the protocol. Raises the errors of :meth:`BaseClient.send_message`."""
         await self._in_turn(self._client.send_message, message)
 
     async def update_config(
@@ -128,7 +129,7 @@ class _AsyncBase(AsyncAsking, AsyncEmitter):
         conversation_config: Union[ConversationConfig, Mapping[str, Any], None] = None,
         **more: Any,
     ) -> None:
-        """Change settings of the running session, as :meth:`BaseClient.update_config`."""
+        """Change settings of the running session; see :meth:`BaseClient.update_config`."""
         self._behind.caller = Caller.find()
         await self._in_turn(
             self._client.update_config,
@@ -141,11 +142,11 @@ class _AsyncBase(AsyncAsking, AsyncEmitter):
         )
 
     def request_stop(self) -> None:
-        """Ask the session to end, without waiting; for ``loop.add_signal_handler``, and safe anywhere."""
+        """Ask the session to end, without waiting. Safe anywhere, as in ``loop.add_signal_handler``."""
         self._client.request_stop()
 
     async def close(self) -> None:
-        """End the session now; what had not arrived is lost. The client may start another one."""
+        """End the session now; any transcript still to come is lost. The client can start another session."""
         await in_thread(self._client.close)
 
     async def __aenter__(self: _Self) -> _Self:
@@ -154,17 +155,7 @@ class _AsyncBase(AsyncAsking, AsyncEmitter):
     async def __aexit__(self, exc_type: Optional[type[BaseException]], *_: object) -> None:
         await self._call(self._client.__exit__, exc_type, None, None)
         if self._dispatcher is not None and self._dispatcher.session.delivered.is_set():
-            await self._dispatcher.tell()  # of the end of a stream that was dropped
-
-    async def _tell_late(self) -> None:
-        """Tell of the end of a stream whose loop was left."""
-        dispatcher = self._dispatcher
-        if (
-            dispatcher is not None
-            and dispatcher.session.streamed
-            and not dispatcher.session.connection.is_open
-        ):
-            await dispatcher.tell()
+            await self._dispatcher.tell()  # SessionEnded, of a stream that was dropped
 
     def __repr__(self) -> str:
         return repr(self._client).replace(type(self._client).__name__, type(self).__name__, 1)
@@ -176,38 +167,41 @@ class _AsyncBase(AsyncAsking, AsyncEmitter):
 
     @property
     def request_id(self) -> str:
-        """Our id of the present or last session, or of the one to come; sent as ``X-Request-Id``."""
+        """The client's id of the current or last session, or else of the next; sent as ``X-Request-Id``."""
         return self._behind.request_id
 
     @property
     def session_id(self) -> Optional[str]:
-        """The service's id of the present or last session."""
+        """The service's id of the current or last session."""
         return self._behind.session_id
 
     @property
     def is_connected(self) -> bool:
+        """Whether a session is open."""
         return self._behind.is_connected
 
     @property
     def audio_bytes_sent(self) -> int:
+        """Bytes of audio sent in the current or last session."""
         return self._behind.audio_bytes_sent
 
     @property
     def stats(self) -> SessionStats:
-        """Figures of the present or last session."""
+        """Figures of the current or last session."""
         return self._behind.stats
 
     @property
     def transcript(self) -> Transcript:
-        """What the present or last session has heard so far."""
+        """The transcript so far of the current or last session."""
         return self._behind.transcript
 
     # -- inside --------------------------------------------------------------------------------------
 
     async def _start(self, **options: Any) -> None:
-        """Start a session by hand; a task of this loop delivers its messages, those of the start at once.
+        """Start a session by hand, and a task of this loop that delivers its messages.
 
-        Waits for the handlers of RecognitionStarted without a limit of its own: they are the caller's.
+        Waits for the handlers of RecognitionStarted without a deadline: they are the caller's code, and the
+        caller can cancel this.
         """
         await self._open(self._client.start_session, **options)
         self._dispatcher = dispatcher = Dispatcher(self._behind._running(), self)
@@ -219,11 +213,11 @@ class _AsyncBase(AsyncAsking, AsyncEmitter):
             raise
 
     async def _open(self, function: Callable[..., _T], *args: Any, **options: Any) -> _T:
-        """Open a session; if that fails, handlers hear what the server said."""
+        """Open a session; if that fails, handlers still get the messages of the server."""
         if self._auth is not None:
             self._auth.loop = asyncio.get_running_loop()
         if self._dispatcher is not None and self._dispatcher.session.delivered.is_set():
-            await self._dispatcher.tell()  # of the end of a stream that was dropped
+            await self._dispatcher.tell()  # SessionEnded, of a stream that was dropped
         self._behind.unheard = []
         self._behind.caller = Caller.find()
         try:
@@ -235,18 +229,18 @@ class _AsyncBase(AsyncAsking, AsyncEmitter):
         except asyncio.CancelledError:
             await self.deliver(session_ended(None))
             raise
-        self._turn = asyncio.Lock()  # now: a call that is refused leaves that of the running session alone
+        self._turn = asyncio.Lock()  # only now: a refused call must not replace that of the running session
         return opened
 
     async def _call(self, function: Callable[..., _T], *args: Any, **options: Any) -> _T:
-        """Call a function that may block; close the session if that is cancelled."""
+        """Call a function that may block; close the session if this is cancelled."""
         given_up = False
-        results: list[_T] = []  # kept until the session is closed: a stream that is dropped earlier warns
+        results: list[_T] = []  # kept until the session is closed: a stream dropped earlier would warn
 
         def call() -> _T:
             result = function(*args, **options)
             results.append(result)
-            if given_up:  # it opened a session after all, when close() had found none yet
+            if given_up:  # it has opened a session after close() found none
                 self._behind.close()
             return result
 
@@ -269,15 +263,15 @@ class _AsyncBase(AsyncAsking, AsyncEmitter):
                 await in_thread(session.hear_out, exc)
             raise
         if sent:
-            await asyncio.sleep(0)  # who sends in a loop must not keep the event loop to itself
+            await asyncio.sleep(0)  # so that sending in a loop does not starve the event loop
         else:
             await self._in_turn(session.send_audio, payload, channel=channel)
 
     async def _in_turn(self, function: Callable[..., object], *args: Any, **options: Any) -> None:
-        """Send what may have to wait for room, after what waits already.
+        """Send something that may have to wait for room, after whatever already waits.
 
-        A sender that is cancelled leaves a thread behind that waits with the chunk in its hands; the turn
-        stays taken until that has gone out, since later audio must not overtake it.
+        If this is cancelled, a thread is left behind that waits with the chunk; it keeps its turn until the
+        chunk is sent, since later audio must not overtake it.
         """
         self._behind._running()
 
@@ -291,7 +285,7 @@ class _AsyncBase(AsyncAsking, AsyncEmitter):
 class AsyncClient(_AsyncBase):
     """Transcribe one stream of audio, in an event loop.
 
-    Arguments as for :class:`Client`; ``get_auth_headers`` of ``auth`` may also be a coroutine function.
+    The arguments are those of :class:`Client`; ``auth.get_auth_headers`` may be a coroutine function.
 
     Example:
         >>> import asyncio
@@ -310,10 +304,10 @@ class AsyncClient(_AsyncBase):
 
     @spelled_out
     async def start_session(self, **options: Unpack[SessionOptions]) -> None:
-        """Connect and start recognition; return when audio may be sent and the start has been handled.
+        """Connect and start recognition; return when the service is ready for audio.
 
-        That is when the handlers of ``RecognitionStarted``, and of an ``Info`` or ``Warning`` before it, have
-        run. Arguments and errors as :meth:`Client.start_session`.
+        The handlers of ``RecognitionStarted``, and of any earlier message, have then run. Arguments and
+        errors are those of :meth:`Client.start_session`.
         """
         await self._start(**options)
 
@@ -322,7 +316,7 @@ class AsyncClient(_AsyncBase):
         """Send a whole source and return its transcript.
 
         Args:
-            source: As for :meth:`Client.transcribe`, where reading may block; also an object with
+            source: As for :meth:`Client.transcribe` (reading it may block), or an object with
                 ``async def read(n)``, or an asynchronous iterable of bytes.
             **options: As for :meth:`Client.transcribe`, whose errors are raised.
         """
@@ -330,28 +324,29 @@ class AsyncClient(_AsyncBase):
 
     @spelled_out
     def stream(self, source: Any, **options: Unpack[SourceOptions]) -> AsyncMessageStream:
-        """Return the messages of a session as an asynchronous iterator; it opens when entered or iterated.
+        """Return an asynchronous iterator over the messages of a session, opened when entered or iterated.
 
-        Arguments and errors as :meth:`transcribe`.
+        Arguments and errors are those of :meth:`transcribe`.
         """
         return AsyncMessageStream(self, source, options)
 
     async def send_audio(self, payload: _Payload) -> None:
-        """Send one chunk of audio; waits while the server is too far behind.
+        """Send one chunk of audio. Waits while the server is too far behind.
 
-        If it is cancelled while it waits, the chunk still goes out. Raises as :meth:`Client.send_audio`.
+        If it is cancelled while it waits, the chunk is still sent. Raises the errors of
+        :meth:`Client.send_audio`.
         """
         await self._send_audio(payload)
 
     async def force_end_of_utterance(self, *, timestamp: Optional[float] = UNSET) -> None:
-        """End the utterance now. As :meth:`Client.force_end_of_utterance`."""
+        """End the utterance now; see :meth:`Client.force_end_of_utterance`."""
         check_timestamp(timestamp)
         await self._in_turn(self._client.force_end_of_utterance, timestamp=timestamp)
 
     async def finalize(
         self, *, timestamp: Optional[float] = UNSET, timeout: Optional[float] = 5.0
     ) -> Optional[Utterance]:
-        """End the utterance now, and return it when it is final. As :meth:`Client.finalize`."""
+        """End the utterance now and return it once it is final; see :meth:`Client.finalize`."""
         check_timestamp(timestamp)
         checked("timeout", timeout, SECONDS)
         session = self._behind._running()
@@ -361,14 +356,14 @@ class AsyncClient(_AsyncBase):
     def utterances(
         self, source: Any, *, partials: bool = False, **options: Unpack[SourceOptions]
     ) -> AsyncUtteranceStream:
-        """Return what is said as an asynchronous iterator of utterances. As :meth:`Client.utterances`."""
+        """Return an asynchronous iterator over utterances; see :meth:`Client.utterances`."""
         FLAG("partials", partials)
         messages = AsyncMessageStream(self, source, with_turns(options, partials=partials))
         return AsyncUtteranceStream(messages, partials=partials)
 
     @property
     def audio_seconds_sent(self) -> float:
-        """Seconds of audio sent in the present or last session; 0 for format ``file``."""
+        """Seconds of audio sent in the current or last session; 0 for format ``file``."""
         seconds: float = self._client.audio_seconds_sent
         return seconds
 
@@ -376,7 +371,7 @@ class AsyncClient(_AsyncBase):
 class AsyncMultiChannelClient(_AsyncBase):
     """Transcribe several sources at once, each on a channel of its own, in an event loop.
 
-    Arguments as for :class:`AsyncClient`, channels and labels as for :class:`MultiChannelClient`.
+    The arguments are those of :class:`AsyncClient`; for channels and labels see :class:`MultiChannelClient`.
 
     Example:
         >>> import asyncio
@@ -396,37 +391,37 @@ class AsyncMultiChannelClient(_AsyncBase):
 
     @spelled_out
     async def start_session(self, *, channels: Sequence[str], **options: Unpack[SessionOptions]) -> None:
-        """Connect and start recognition. As :meth:`MultiChannelClient.start_session`."""
+        """Connect and start recognition; see :meth:`MultiChannelClient.start_session`."""
         await self._start(channels=channels, **options)
 
     @spelled_out
     async def transcribe(self, sources: Mapping[str, Any], **options: Unpack[SourceOptions]) -> Transcript:
-        """Send all sources to their ends and return the transcript.
+        """Send all sources and return the transcript.
 
         Args:
-            sources: A source for each label; see :meth:`AsyncClient.transcribe` for what it may be.
+            sources: A source for each label; see :meth:`AsyncClient.transcribe` for what a source may be.
             **options: As for :meth:`Client.transcribe`, whose errors are raised.
         """
         return await self.stream(sources, **options).finish()
 
     @spelled_out
     def stream(self, sources: Mapping[str, Any], **options: Unpack[SourceOptions]) -> AsyncMessageStream:
-        """Return the messages of a session as an asynchronous iterator. As :meth:`AsyncClient.stream`."""
+        """Return an asynchronous iterator over the messages of a session; see :meth:`AsyncClient.stream`."""
         return AsyncMessageStream(self, sources, options)
 
     async def send_audio(self, channel: str, payload: _Payload) -> None:
-        """Send one chunk of audio on a channel. As :meth:`AsyncClient.send_audio`."""
+        """Send one chunk of audio on a channel; see :meth:`AsyncClient.send_audio`."""
         check_label(channel)
         await self._send_audio(payload, channel)
 
     async def end_channel(self, channel: str) -> None:
-        """Say that a channel has ended. As :meth:`MultiChannelClient.end_channel`."""
+        """End the audio of a channel; see :meth:`MultiChannelClient.end_channel`."""
         await self._in_turn(self._client.end_channel, channel)
 
     async def force_end_of_utterance(
         self, *, channel: Optional[str] = None, timestamp: Optional[float] = UNSET
     ) -> None:
-        """End the utterance of a channel now. As :meth:`MultiChannelClient.force_end_of_utterance`."""
+        """End the utterance of a channel now; see :meth:`MultiChannelClient.force_end_of_utterance`."""
         check_timestamp(timestamp)
         await self._in_turn(self._client.force_end_of_utterance, channel=channel, timestamp=timestamp)
 
@@ -437,7 +432,7 @@ class AsyncMultiChannelClient(_AsyncBase):
         timestamp: Optional[float] = UNSET,
         timeout: Optional[float] = 5.0,
     ) -> Optional[Utterance]:
-        """End the utterance of a channel now, and return it when it is final. As :meth:`Client.finalize`."""
+        """End the utterance of a channel now and return it once it is final; see :meth:`Client.finalize`."""
         checked("timeout", timeout, SECONDS)
         session, message = self._client._forced(channel, timestamp)
         return await self._finalize(session, message, channel, timeout)
@@ -446,7 +441,7 @@ class AsyncMultiChannelClient(_AsyncBase):
     def utterances(
         self, sources: Mapping[str, Any], *, partials: bool = False, **options: Unpack[SourceOptions]
     ) -> AsyncUtteranceStream:
-        """Return what is said as an asynchronous iterator of utterances. As :meth:`Client.utterances`."""
+        """Return an asynchronous iterator over utterances; see :meth:`MultiChannelClient.utterances`."""
         FLAG("partials", partials)
         messages = AsyncMessageStream(self, sources, with_turns(options, partials=partials))
         return AsyncUtteranceStream(messages, partials=partials)

@@ -1,4 +1,4 @@
-"""The blocking client behind an asynchronous one."""
+"""The blocking clients behind the asyncio ones."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ __all__ = ["BlockingCore", "SeveralCore", "SingleCore"]
 
 
 class BlockingCore(BaseClient):
-    """The blocking client at work: what it would deliver by itself it leaves to the one that is awaited."""
+    """A blocking client that leaves the delivery of messages to the asyncio client in front of it."""
 
     def __init__(self, client: Callable[[], Optional[AsyncEmitter]], *args: Any, **options: Any) -> None:
         self._awaited = client
-        self.caller: Optional[Caller] = None  # of whom to warn, found on the loop
+        self.caller: Optional[Caller] = None  # whose line warnings name, found on the loop
         self.unheard: list[Mapping[str, Any]] = []  # messages of a session that failed to start
         super().__init__(*args, **options)
 
-    def _caller(self) -> Caller:  # this client runs on a thread of no user
+    def _caller(self) -> Caller:  # found on the loop, since this runs on a thread without the user's frames
         return self.caller or Caller.find()
 
     def emit(self, event: Event, message: Mapping[str, Any]) -> None:
@@ -40,10 +40,10 @@ class BlockingCore(BaseClient):
         return client is not None and client._hears(name)
 
     def _listener(self, session: Session) -> None:
-        """Start no thread: the task of :func:`listen` does what it would do."""
+        """Start no thread: the task of :func:`listen` delivers."""
 
     def _tell_late(self, session: Session) -> None:
-        """Leave that to the one that is awaited, too."""
+        """Leave ``SessionEnded`` to the asyncio client, too."""
 
 
 class SingleCore(BlockingCore, Client):

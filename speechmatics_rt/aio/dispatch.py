@@ -1,4 +1,4 @@
-"""One session's messages, taken and handled on an event loop."""
+"""Delivers the messages of one session on an event loop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .bridge import LoopWakeUp, in_thread
 
 __all__ = ["AsyncEmitter", "Dispatcher", "listen"]
 
-_LATE = 0.001  # s: a loop may call up to the resolution of its clock too early, and calls only once
+_LATE = 0.001  # seconds: a loop may fire a timer early, by the resolution of its clock, and only once
 
 
 class AsyncEmitter(EventEmitter):
@@ -38,10 +38,10 @@ class AsyncEmitter(EventEmitter):
         self._started: set[asyncio.Future[Any]] = set()  # a loop holds its tasks weakly
 
     def emit(self, event: Event, message: Mapping[str, Any]) -> None:
-        """Run the callbacks of ``event`` now; the coroutines of coroutine functions go on as tasks.
+        """Run the callbacks of ``event`` now; the coroutines of coroutine functions run as tasks.
 
         Raises:
-            Exception: With ``handler_errors="raise"``, what the first failing plain callback raised.
+            Exception: With ``handler_errors="raise"``, the exception of the first plain callback that failed.
         """
         name = str(event.value if isinstance(event, Enum) else event)
         failure: Optional[Exception] = None
@@ -58,17 +58,17 @@ class AsyncEmitter(EventEmitter):
             raise failure
 
     async def deliver(self, message: Mapping[str, Any]) -> None:
-        """Run the callbacks of a message like :meth:`emit`, but each to its end before the next one.
+        """Run the callbacks of a message, awaiting each before the next one.
 
         Raises:
-            Exception: With ``handler_errors="raise"``, what the first failing callback raised.
+            Exception: With ``handler_errors="raise"``, the exception of the first callback that failed.
         """
         name = message["message"]
         failure: Optional[Exception] = None
         for callback in self._due(name):
             try:
                 result = callback(message)
-                # A task or future is left alone: who starts one in a handler wants it to run beside.
+                # A task or future is not awaited: a handler that returns one wants it to run in parallel.
                 if inspect.iscoroutine(result):
                     await result
             except Exception as exc:  # noqa: BLE001  # user code: logged or raised below, never lost
@@ -86,7 +86,7 @@ class AsyncEmitter(EventEmitter):
 class Dispatcher:
     """Take the messages of one session and run their handlers, on the event loop.
 
-    Holds the client weakly, as the listener thread does, so that a dropped client is collected.
+    Refers to the client weakly, like the listener thread, so that a dropped client is collected.
     """
 
     def __init__(
@@ -112,14 +112,14 @@ class Dispatcher:
         session.connection.wake_on_arrival(self._wakeup)
 
     def runs_on(self, task: Optional[asyncio.Future[Any]]) -> bool:
-        """Whether that task delivers, and has not come to the end."""
+        """Whether that task delivers, and is not at the end."""
         if task is None or self.task is None or self.session.delivered.is_set():
             return False
-        # One that is done took a single message, as wait_for() does before 3.12: who asks takes the next.
+        # A finished task took one message, as wait_for() does before 3.12: the caller takes the next.
         return task is self.task or self.task.done()
 
     async def take(self) -> Optional[dict[str, Any]]:
-        """Return the next message; None at the end of the transcript. Raises what the session failed with."""
+        """Return the next message; None at the end of the transcript. Raises the error of the session."""
         session = self.session
         if session.delivered.is_set():
             return None
@@ -129,7 +129,7 @@ class Dispatcher:
                 for message in self._arrived:
                     session.check_closed()
                     return message
-                await asyncio.sleep(0)  # the loop's turn, however much has arrived
+                await asyncio.sleep(0)  # let the loop run, however much has arrived
                 if not await self._receive():
                     break
         except SpeechmaticsError as exc:
@@ -143,10 +143,9 @@ class Dispatcher:
         return None
 
     async def _receive(self) -> bool:
-        """Wait for messages; False when there are none to come."""
+        """Wait for messages; False when no more will come."""
         while True:
             connection = self.session.connection
-            # Also where there is always something to receive.
             late = connection.is_open and time.monotonic() >= self._deadline
             arrived = None if late else connection.receive(0.0)
             if arrived is not None:
@@ -206,7 +205,7 @@ async def listen(dispatcher: Dispatcher) -> None:
             message = await dispatcher.take()
             if message is None:
                 break
-            kind = message["message"]  # a handler may do with its message what it likes
+            kind = message["message"]  # before the handlers, which may change the message
             try:
                 await dispatcher.deliver(message)
             except Exception as exc:  # noqa: BLE001  # handler_errors="raise": stop_session() raises it

@@ -1,4 +1,4 @@
-"""The microphone of programs that await what they read."""
+"""The microphone whose ``read`` is awaited."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ __all__ = ["AsyncMicrophone"]
 class AsyncMicrophone(Microphone):
     """A microphone whose ``read`` is awaited, for programs that send the chunks themselves.
 
-    It is also what ``speechmatics_rt.aio`` calls ``Microphone``. As the source of ``transcribe()`` or
-    ``stream()`` a blocking :class:`Microphone` does as well, on either kind of client, and costs less: the
-    thread that feeds the session reads it.
+    In ``speechmatics_rt.aio`` it is also called ``Microphone``. As the source of ``transcribe()`` or
+    ``stream()``, on either kind of client, a blocking :class:`Microphone` costs less, since the thread that
+    feeds the session reads it.
 
     Example::
 
@@ -24,5 +24,5 @@ class AsyncMicrophone(Microphone):
     """
 
     async def read(self, chunk_size: int) -> bytes:  # type: ignore[override]  # that is what it is for
-        """Record ``chunk_size`` bytes. As :meth:`Microphone.read`; if it is cancelled they are lost."""
+        """Record ``chunk_size`` bytes; see :meth:`Microphone.read`. If it is cancelled, they are lost."""
         return await in_thread(super().read, chunk_size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, cast
 
 from ..config import AudioFormat
 from ..exceptions import SpeechmaticsError
@@ -24,8 +24,8 @@ __all__ = ["AsyncMessageStream"]
 class AsyncMessageStream:
     """The messages of one session: ``async for message in client.stream(source)``.
 
-    Each message is delivered to its handlers first and then returned, as by :class:`MessageStream`. Leaving
-    it unfinished ends the session: by ``async with``, ``close()`` or cancellation, or by dropping it.
+    Each message is first passed to its handlers and then returned, as by :class:`MessageStream`. Leaving the
+    iteration early, by ``async with``, ``close()``, cancellation, or by dropping it, ends the session.
     """
 
     def __init__(self, client: _AsyncBase, source: Any, options: Mapping[str, Any]) -> None:
@@ -38,7 +38,7 @@ class AsyncMessageStream:
 
     @property
     def transcript(self) -> Transcript:
-        """What was heard so far; complete when the iteration has ended."""
+        """The transcript so far; complete when the iteration has ended."""
         return Transcript() if self._messages is None else self._messages.transcript
 
     async def __aenter__(self) -> AsyncMessageStream:
@@ -51,7 +51,7 @@ class AsyncMessageStream:
             await self._put_back()
 
     async def _put_back(self) -> None:
-        """Let a second attempt see the whole of the source; on a thread, as that may need the loop."""
+        """Rewind the source for a second attempt; on a thread, since that may need the loop."""
         if self._messages is not None:
             await in_thread(self._messages.put_back)
 
@@ -66,10 +66,10 @@ class AsyncMessageStream:
                 message = await dispatcher.take()
                 if message is None:
                     raise StopAsyncIteration
-                kind = message["message"]  # a handler may do with its message what it likes
+                kind = message["message"]  # before the handlers, which may change the message
                 await dispatcher.deliver(message)
                 if kind not in ACKNOWLEDGEMENTS:
-                    return message  # type: ignore[return-value]  # what is in it is for the server to say
+                    return cast("ServerMessage", message)  # not checked: the server decides what is in it
         except asyncio.CancelledError:
             await self.close()
             raise
@@ -85,7 +85,7 @@ class AsyncMessageStream:
         return self.transcript
 
     async def close(self) -> None:
-        """End the session if it still runs; what had not arrived is lost."""
+        """End the session if it still runs; any transcript still to come is lost."""
         for bridge in self._bridges:
             bridge.close()
         if self._messages is not None and not self._messages._session.delivered.is_set():
@@ -103,7 +103,7 @@ class AsyncMessageStream:
         return dispatcher
 
     def _bridged(self, source: Any) -> Any:
-        """Make asynchronous sources such as a thread can read."""
+        """Wrap asynchronous sources so that a thread can read them."""
         if isinstance(source, Mapping):
             return {label: self._bridged(one) for label, one in source.items()}
         given = self._options.get("audio_format")

@@ -17,7 +17,8 @@ __all__ = ["AsyncUtteranceStream"]
 class AsyncUtteranceStream:
     """The utterances of one session: ``async for utterance in client.utterances(source)``.
 
-    As :class:`UtteranceStream`; leaving it unfinished ends the session as with :class:`AsyncMessageStream`.
+    See :class:`UtteranceStream`. Leaving the iteration early ends the session, as with
+    :class:`AsyncMessageStream`.
     """
 
     def __init__(self, messages: AsyncMessageStream, *, partials: bool) -> None:
@@ -27,7 +28,7 @@ class AsyncUtteranceStream:
 
     @property
     def transcript(self) -> Transcript:
-        """What was heard so far; complete when the iteration has ended."""
+        """The transcript so far; complete when the iteration has ended."""
         return self._messages.transcript
 
     def __aiter__(self) -> AsyncUtteranceStream:
@@ -50,7 +51,7 @@ class AsyncUtteranceStream:
                 self._spoken.end(exc)
 
     async def close(self) -> None:
-        """End the session if it still runs; what had not arrived is lost."""
+        """End the session if it still runs; any transcript still to come is lost."""
         await self._messages.close()
 
     async def __aenter__(self) -> AsyncUtteranceStream:

@@ -1,9 +1,9 @@
-"""From anything that holds audio to chunks of whole samples. Does no I/O but for reading the source.
+"""From anything that holds audio to chunks of whole samples. Does no I/O except to read the source.
 
-``source`` finds out what goes on the wire and cuts it, ``reading`` reads what a caller gave and puts it
-back, ``leftover`` remembers what can't be put back, ``hints`` says what to give instead, ``wav`` reads
-headers, ``split`` parts channels, ``mix`` makes one of several, ``gather`` joins tiny pieces, ``microphone``
-records.
+``source`` decides what is sent and cuts it into chunks, ``reading`` reads a caller's source and rewinds it,
+``leftover`` remembers sources that can't be rewound, ``hints`` says what to pass instead of something that
+is not a source, ``wav`` parses WAVs, ``split`` separates channels, ``mix`` merges them into one, ``gather``
+joins tiny pieces, ``microphone`` records.
 """
 
 from __future__ import annotations

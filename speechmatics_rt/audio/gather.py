@@ -1,8 +1,8 @@
-"""Tiny pieces, put together as far as they are at hand.
+"""Joins tiny pieces of audio, without holding any back.
 
-``iter_content()`` of requests gives byte after byte: as messages of their own they would be many times
-the audio. But who waits for more of a live source holds back what is there. Only a second thread can tell
-what is at hand from what is still to come.
+``iter_content()`` of requests yields single bytes, which as messages of their own would take many times the
+space. But waiting for more of a live source would hold back what is there. Only a second thread can tell
+what is already there from what is still to come.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from .wav import Block
 
 __all__ = ["gathered"]
 
-_TINY = 128  # bytes: less than 20 ms of mu-law, the least that telephone lines send at a time
-_AHEAD = 16  # chunks that may wait here
+_TINY = 128  # bytes: less than 20 ms of mu-law, the smallest packet of telephone lines
+_AHEAD = 16  # chunks that are read ahead at most
 
 
 def gathered(blocks: Iterator[Block], size: int, reading: Reading) -> Iterator[Block]:
-    """Yield the same bytes; if the first blocks are tiny, what is at hand in pieces of up to ``size``.
+    """Yield the same bytes; if the first blocks are tiny, join what is there into pieces of up to ``size``.
 
-    The thread that reads ahead begins when the audio goes on the wire. It has ended when this has, or when
-    ``reading`` is closed.
+    A thread then reads ahead, once sending has begun. It ends with this generator, or when ``reading`` is
+    closed.
     """
     for block in blocks:
         yield block
@@ -45,9 +45,9 @@ def gathered(blocks: Iterator[Block], size: int, reading: Reading) -> Iterator[B
 
 
 class _Ahead:
-    """Read on a thread of its own; iterate, on another one, to get what has come meanwhile.
+    """Read on a thread of its own; iterate, on another one, to get what has been read meanwhile.
 
-    ``_condition`` guards all that the two share, and both wait on it; reading is outside.
+    ``_condition`` guards everything the two share, and both wait on it; it is not held while reading.
     """
 
     def __init__(self, blocks: Iterator[Block], size: int) -> None:
@@ -57,7 +57,7 @@ class _Ahead:
         self._waiting = bytearray()
         self._over = self._stopped = False
         self._failure: Optional[BaseException] = None
-        # The source is the caller's code: it sees the context of who reads it.
+        # The source is the caller's code, and sees the context of the thread that reads it.
         context = contextvars.copy_context()
         name = threading.current_thread().name.replace("sender", "gatherer", 1)
         self._thread = threading.Thread(target=context.run, args=(self._run,), name=name, daemon=True)
@@ -96,7 +96,7 @@ class _Ahead:
                 return
 
     def stop(self) -> None:
-        """Read no further, and wait until the source is let go: a block that is awaited has to come first."""
+        """Read no further, and wait for the thread to end, which first has to get the block it waits for."""
         with self._condition:
             self._stopped = True
             self._condition.notify_all()

@@ -1,4 +1,4 @@
-"""What people give as audio that is none, and what to give instead. Pure; knows types by name alone."""
+"""Says what to pass instead of something that is not audio. Pure; knows types by their names alone."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ __all__ = ["TEXT", "about_array", "about_content", "about_source"]
 
 TEXT = 'the audio is text (str), not bytes; read it in binary mode: open(path, "rb"), sys.stdin.buffer'
 
-_ANYTHING = 16  # bytes
+_ANYTHING = 16  # bytes: a shorter recording may be anything
 
 _SAMPLES = 'with audio_format=AudioFormat("pcm_s16le", {rate})'
 
-# By package and class, those of the ancestors too.
+# By package and class; base classes count too.
 _HINTS = {
     ("soundfile", "SoundFile"): "give its path; or file.read(dtype='int16').tobytes() of one channel, "
     + _SAMPLES.format(rate="file.samplerate"),
@@ -39,7 +39,7 @@ _ARRAYS = {
 
 
 def about_source(source: Any) -> Optional[str]:
-    """Name the way for what can't be a source; None for what may be one."""
+    """Say what to pass instead of something that can't be a source; None if it may be one."""
     if isinstance(source, io.TextIOBase):
         return TEXT
     if isinstance(source, Mapping):
@@ -54,7 +54,7 @@ def about_source(source: Any) -> Optional[str]:
 
 
 def about_content(head: bytes) -> Optional[str]:
-    """Say what is wrong with a recording that begins like this, as a page of an error does that was saved.
+    """Say that a recording is text, such as an error page saved under its name; None if it seems to be audio.
 
     Example:
         >>> about_content(b"<html><head><title>404 Not Found")
@@ -76,7 +76,7 @@ def about_content(head: bytes) -> Optional[str]:
 
 
 def about_array(block: Any) -> Optional[str]:
-    """Name the way for numbers in an array; None if it isn't one."""
+    """Say how to convert an array of numbers; None if it isn't one."""
     kind = getattr(getattr(block, "dtype", None), "str", None) or getattr(block, "typecode", None)
     if not isinstance(kind, str) or not hasattr(block, "tobytes"):
         return None

@@ -1,7 +1,7 @@
-"""What calls that failed have left of sources that can't go back.
+"""Remembers how far a failed call has read a source that can't be rewound.
 
-The next call, of another client perhaps, must not take the second half for the whole. So it is remembered
-beside the source how far it was read; and what was read but not sent, for the next call to begin with.
+The next call, perhaps of another client, must not take the second half for the whole. So the position is
+remembered beside the source; and if nothing was sent, what was read is, for the next call to begin with.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .wav import Block, Fault
 
 __all__ = ["go_on", "key_of", "remember"]
 
-_HELD = 8  # sources without weak references, and pipes: the last few do
+_HELD = 8  # how many pipes, and sources without weak references, are remembered
 
 
 class _Left(NamedTuple):
@@ -28,21 +28,21 @@ class _Left(NamedTuple):
 
 
 _left: dict[Hashable, _Left] = {}
-_held: dict[Hashable, None] = {}  # keys of those whose end nobody tells, oldest first
+_held: dict[Hashable, None] = {}  # keys of those whose end is not noticed, oldest first
 
 
 def key_of(source: Any) -> Hashable:
-    """Tell sources apart: by the pipe or connection behind them, which has many objects, or by identity."""
+    """Return the identity of a source: that of the pipe or connection behind it, or of the object itself."""
     try:
         name = os.readlink(f"/proc/self/fd/{source.fileno()}")  # Linux; elsewhere objects are told apart
     except Exception:  # noqa: BLE001  # the caller's code: no such method, closed, asynchronous
         name = ""
-    # Not a named one: who opens that anew may mean to hear the next who writes.
+    # Not of a named pipe: opening that anew may mean the next writer.
     return name if name.startswith(("pipe:[", "socket:[")) else id(source)
 
 
 def remember(key: Hashable, source: Any, count: int, held: Optional[list[Block]]) -> None:
-    """Note that a call has read so much of it and failed; ``held`` is that, if none of it was sent."""
+    """Note that a failed call has read ``count`` bytes; ``held`` are these, if none of them was sent."""
     reference, dies = source, False
     try:
         if key == id(source):
@@ -61,15 +61,15 @@ def remember(key: Hashable, source: Any, count: int, held: Optional[list[Block]]
 
 
 def go_on(key: Hashable, source: Any, blocks: Iterator[Any], fault: Fault) -> Iterator[Any]:
-    """Begin a source that a failed call has had: with what that had not sent; else refuse it."""
+    """Return the blocks of a source; after a failed call begin with what that did not send, or refuse it."""
     left = _left.get(key)
     if left is None:
         return blocks
     before = left.source() if isinstance(left.source, weakref.ref) else left.source
     if key == id(source) and before is not source:
-        return blocks  # another one, at the same place in memory
+        return blocks  # another object, at the same address
     if left.position is not None and left.position != _told(source):
-        _forget(key)  # its owner has moved it
+        _forget(key)  # its owner has moved its position
         return blocks
     if left.held is None or not (left.raw or before is source):  # another object's buffer is out of reach
         reads = "itertools.chain(source)" if isinstance(source, Iterator) else None

@@ -1,4 +1,4 @@
-"""The microphone as an audio source. ``sounddevice`` is imported here alone, when it is first needed."""
+"""The microphone as an audio source. ``sounddevice`` is imported only here, on first use."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ logger = logging.getLogger(__name__)
 _Self = TypeVar("_Self", bound="Microphone")
 
 _SAMPLE = 2  # bytes: 16 bits
-_BUFFER = 60.0  # s that wait for a slow reader (1.9 MB at 16 kHz): longer than most pauses of a network
-_SILENCE = 5.0  # s without a single block, after which the device is gone: even silence is delivered
-_WARN_EVERY = 1.0  # s
+_BUFFER = 60.0  # seconds that wait for a slow reader (1.9 MB at 16 kHz): longer than most network outages
+_SILENCE = 5.0  # seconds without a block after which the device is gone: even silence is delivered
+_WARN_EVERY = 1.0  # seconds
 
 
 class InputDevice(TypedDict):
-    """A device that records; ``index`` is what :class:`Microphone` takes as ``device_index``."""
+    """An input device; ``index`` is the ``device_index`` of :class:`Microphone`."""
 
     index: int
     name: str
@@ -41,26 +41,28 @@ def _count(name: str, value: Any) -> int:
 
 
 class Microphone:
-    """Record from an input device as 16-bit mono PCM; an audio source for every client.
+    """Record from an input device as 16-bit mono PCM. An audio source for every client.
 
-    A source by its blocking :meth:`read`; also an iterator of chunks, and a context manager that starts and
-    stops. Any thread may read, one at a time, and any may stop. In an event loop, give it to
+    It is a source by its blocking :meth:`read`, an iterator of chunks, and a context manager that starts and
+    stops recording. Any thread may read, one at a time, and any may stop it. In an event loop, pass it to
     ``AsyncClient.transcribe()`` as it is, or use :class:`AsyncMicrophone`, whose ``read`` is awaited (in
-    ``speechmatics_rt.aio`` it is called ``Microphone``).
+    ``speechmatics_rt.aio`` that is called ``Microphone``).
 
-    What nobody reads waits in a buffer of 60 s. When that is full the oldest audio is dropped: who comes
-    back after a long pause wants to hear what is being said now. The loss is counted and logged.
+    Unread audio waits in a buffer of 60 s. When that is full, the oldest audio is dropped, counted and
+    logged.
 
     Args:
-        sample_rate: Samples a second. Say the same to the client: ``AudioFormat("pcm_s16le", sample_rate)``.
-        channels: 1, since the service takes one.
+        sample_rate: Samples per second. Pass the same to the client:
+            ``AudioFormat("pcm_s16le", sample_rate)``.
+        channels: 1, the only number that the service accepts.
         chunk_size: Frames (samples, not bytes) that the device delivers at a time: 160 are 10 ms at 16 kHz.
-        device_index: Which device, see :meth:`list_devices`; the system's default without it.
+        device_index: The device, see :meth:`list_devices`; the system's default without it.
         loop: Ignored, with a DeprecationWarning: no event loop is needed.
 
     Attributes:
         overflows: How often audio was lost since :meth:`start`.
-        seconds_lost: How much of it, as far as is known; what the system loses it doesn't measure.
+        seconds_lost: How much audio was lost, as far as it is known: the system does not measure its own
+            losses.
 
     Example::
 
@@ -89,21 +91,21 @@ class Microphone:
         self._device_index = device_index
         # Guards which stream is open. The audio thread takes no lock of ours.
         self._lock = new_lock()
-        # Held by who reads, over the wait: a second reader waits for the first, nobody else takes it.
+        # Held by the thread that reads, over the wait: a second reader waits for it, nobody else takes it.
         self._reading = new_lock()
         self._stream: Any = None
         self._recording: Optional[_Recording] = None
         self._rest = b""  # of the last block, for the next read
-        self._warned = (0, 0.0)  # overflows told of, and when
+        self._warned = (0, 0.0)  # overflows that were logged, and when
 
     # -- start and stop ------------------------------------------------------------------------------
 
     def start(self) -> bool:
-        """Start recording; True, also if it was on already. What prevents it is raised, not returned.
+        """Start recording. Returns True, also if it is already recording; errors are raised.
 
         Raises:
             ConfigurationError: The package ``sounddevice`` or the library PortAudio is missing.
-            AudioError: There is no such device, or it can't record like this, or is in use.
+            AudioError: There is no such device, it is in use, or it does not support the sample rate.
         """
         with self._lock:
             if self._stream is not None:
@@ -131,7 +133,7 @@ class Microphone:
         return True
 
     def stop(self) -> None:
-        """Stop recording. What was recorded can still be read; then reads give ``b""``. Never fails."""
+        """Stop recording. What was recorded can still be read; then reads return ``b""``. Never fails."""
         with self._lock:
             stream, self._stream = self._stream, None
         if stream is None:
@@ -152,7 +154,7 @@ class Microphone:
         self.stop()
 
     def __del__(self) -> None:
-        # PortAudio would go on to call a callback that is no more.
+        # PortAudio would go on to call a callback that no longer exists.
         if getattr(self, "_stream", None) is not None:
             self.stop()
             warnings.warn(f"a microphone was dropped while recording: {self!r}", ResourceWarning, 2)
@@ -160,13 +162,14 @@ class Microphone:
     # -- reading -------------------------------------------------------------------------------------
 
     def read(self, chunk_size: int) -> bytes:
-        """Return so many bytes of audio, when they are recorded; fewer, then ``b""``, after :meth:`stop`.
+        """Wait for audio and return it; after :meth:`stop` return what is left, then ``b""``.
 
         Args:
-            chunk_size: In bytes, two for each frame; an odd one is rounded down.
+            chunk_size: How many bytes to return, two per frame; an odd number is rounded down.
 
         Raises:
-            AudioError: It was never started, or the device delivers nothing any more.
+            AudioError: The microphone was never started, or the device has stopped delivering audio.
+            ConfigurationError: ``chunk_size`` is less than one frame.
         """
         wanted = chunk_size - chunk_size % _SAMPLE
         if wanted <= 0:
@@ -206,22 +209,26 @@ class Microphone:
 
     @property
     def overflows(self) -> int:
+        """How often audio was lost since :meth:`start`."""
         return self._recording.overflows if self._recording else 0
 
     @property
     def seconds_lost(self) -> float:
+        """How many seconds of audio were lost since :meth:`start`, as far as it is known."""
         return self._recording.frames_lost / self._sample_rate if self._recording else 0.0
 
     @property
     def is_recording(self) -> bool:
+        """Whether it has been started, and not stopped."""
         return self._stream is not None
 
     def readable(self) -> bool:
+        """Whether it is recording, as of a file-like object."""
         return self.is_recording
 
     @property
     def is_available(self) -> bool:
-        """Whether ``sounddevice`` and PortAudio are installed; there may still be no device."""
+        """Whether ``sounddevice`` and PortAudio are installed. There may still be no device."""
         try:
             _import_sounddevice()
         except ConfigurationError:
@@ -230,7 +237,7 @@ class Microphone:
 
     @staticmethod
     def list_devices() -> list[InputDevice]:
-        """Return the devices that record; those that were there when the program first asked.
+        """Return the input devices, as they were when the program first used PortAudio.
 
         Raises:
             ConfigurationError: The package ``sounddevice`` or the library PortAudio is missing.
@@ -238,7 +245,7 @@ class Microphone:
         sounddevice = _import_sounddevice()
         try:
             default = sounddevice.query_devices(kind="input")["index"]
-        except sounddevice.PortAudioError:  # there is none
+        except sounddevice.PortAudioError:  # there is no input device
             default = None
         return [
             InputDevice(
@@ -265,9 +272,9 @@ class Microphone:
 
     def _warn(self, recording: _Recording, *, finally_: bool = False) -> None:
         """Log what was lost, on the reader's thread: the audio thread must not wait for a log file."""
-        told, when = self._warned
+        logged, when = self._warned
         now = time.monotonic()
-        if recording.overflows == told or (now < when + _WARN_EVERY and not finally_):
+        if recording.overflows == logged or (now < when + _WARN_EVERY and not finally_):
             return
         self._warned = (recording.overflows, now)
         logger.warning(
@@ -278,9 +285,9 @@ class Microphone:
 
 
 class _Recording:
-    """What the audio thread has heard and the reader has not taken yet.
+    """What the audio thread has recorded and the reader has not read yet.
 
-    The queue is the one object that both touch; putting into it neither waits nor takes a lock that anybody
+    The queue is the only object that both use; putting into it neither waits nor takes a lock that anybody
     holds. Only the audio thread writes the counts.
     """
 
@@ -292,7 +299,7 @@ class _Recording:
         self.frames_lost = 0
 
     def hear(self, data: Any, frames: int, _time: object, status: Any) -> None:
-        """Take a block; runs on the audio thread, so it neither blocks nor raises."""
+        """Add a block. Runs on the audio thread, so it neither blocks nor raises."""
         if status.input_overflow:
             self.overflows += 1
         if self._blocks.qsize() >= self._limit:
@@ -301,15 +308,15 @@ class _Recording:
                 self.overflows += 1
                 self.frames_lost += frames
             except queue.Empty:
-                pass  # the reader came by just now
+                pass  # the reader has just taken it
         self._blocks.put(bytes(data))
 
     def end(self) -> None:
-        """Let the reader come to an end, after what it has not read yet."""
+        """Mark the end, after what has not been read yet."""
         self._blocks.put(b"")
 
     def next(self, timeout: float) -> bytes:
-        """Return the next block; ``b""`` at the end, each time."""
+        """Return the next block; at the end always ``b""``."""
         if self._over and self._blocks.empty():
             return b""
         block = self._wait(time.monotonic() + timeout)
@@ -317,7 +324,7 @@ class _Recording:
             raise AudioError(f"the microphone has delivered nothing for {timeout:.0f} s; was it unplugged?")
         if not block:
             self._over = True
-            return self.next(timeout)  # once more: stop() and PortAudio may both have said so
+            return self.next(timeout)  # stop() and PortAudio may both have marked the end
         return block
 
     def _wait(self, deadline: float) -> Optional[bytes]:

@@ -1,4 +1,4 @@
-"""A WAV of several channels as one: the mean of what sounds at the same time."""
+"""Mixes the channels of a WAV into one, their mean."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _NO_WAV = "its channels can't be mixed: it is not a WAV of PCM or mu-law samples
 
 
 def mix_channels(source: Source) -> AudioSource:
-    """Open a WAV of PCM or mu-law, of however many channels, as a source of one.
+    """Open a WAV of PCM or mu-law with any number of channels as a source with one.
 
-    Mu-law becomes 16-bit PCM, since its samples can't be added; the others stay what they are.
+    Mu-law becomes 16-bit PCM, since its samples can't be added; other encodings stay as they are.
 
     Raises:
-        AudioError: It can't be read, or is something else.
+        AudioError: The source can't be read, or is something else.
 
     Example:
         >>> import io, wave

@@ -1,7 +1,7 @@
-"""What a caller gave as audio, read block by block: opened, waited for, checked, and put back.
+"""Reads a caller's audio source block by block, checks the blocks, and rewinds the source after a failure.
 
-A source that can be read only once must not be taken for whole the second time. So one that can seek goes
-back to where it stood when a call with it fails; one that can't is remembered with how far it was read.
+A source that can be read only once must not be taken for whole the second time. So a seekable one is rewound
+when a call with it fails; for any other it is remembered how far it was read.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ logger = logging.getLogger(__name__)
 
 Block = Union[bytes, bytearray, memoryview]
 
-_AT_ONCE = 16  # chunks of a file on disk, which nobody has to wait for; whatever may be live gives one by one
+_AT_ONCE = 16  # chunks read at a time from a file on disk; sources that may be live are read one by one
 
 
 class Readable(Protocol):
-    """Anything with a blocking ``read(size)`` that gives at most ``size`` bytes, and ``b""`` at the end."""
+    """Anything with a blocking ``read(size)`` that returns at most ``size`` bytes, and ``b""`` at the end."""
 
     def read(self, size: int, /) -> Optional[Block]: ...
 
@@ -42,11 +42,11 @@ Source = Union[str, "os.PathLike[str]", Readable, Iterable[Block], Block]
 
 
 class Proxy:
-    """What stands for a source that only another thread can read: it knows which, and the way back.
+    """Stands for a source that only another thread can read.
 
     Attributes:
         origin: The source itself.
-        once: Whether it gives its audio only once.
+        once: Whether it can be read only once.
     """
 
     origin: Any
@@ -56,11 +56,11 @@ class Proxy:
         raise NotImplementedError
 
     def position(self) -> Optional[int]:
-        """Tell where the source stands; None if it can't go back there."""
+        """Return the position of the source; None if it can't be rewound."""
         raise NotImplementedError
 
     def go_back(self, position: int) -> None:
-        """Let it stand there again."""
+        """Rewind the source to a position."""
         raise NotImplementedError
 
 
@@ -71,12 +71,12 @@ def fault_of(channel: Optional[str], text: str, *, kind: type[AudioError] = Audi
 class Reading:
     """A caller's source while it is read; iterate to get its blocks.
 
-    For one thread at a time. :meth:`put_back` may be called from another once nobody reads.
+    For one thread at a time. :meth:`put_back` may be called from another once nothing reads.
 
     Attributes:
         count: Bytes read so far.
-        begun: Whether the audio goes on the wire.
-        length: How many bytes there were to read at first, if that costs nothing to know.
+        begun: Whether sending has begun.
+        length: The number of bytes in the source, if it is known without reading.
     """
 
     def __init__(self, source: Any, size: int, channel: Optional[str] = None) -> None:
@@ -86,11 +86,11 @@ class Reading:
         self._channel = channel
         self._log: Union[logging.Logger, SessionLog] = logger
         self._closers: list[Callable[[], object]] = []
-        self._start: Optional[int] = None  # where it stood, if it can go back
-        self._once = False  # what was read of it can't be had again, but by going back
-        self._key: Hashable = None  # of what is left of it
+        self._start: Optional[int] = None  # the position at the start, if it can be rewound
+        self._once = False  # it can't be read again without rewinding it
+        self._key: Hashable = None  # under which leftover remembers it
         self.begun = False
-        self._held: Optional[list[wav.Block]] = []  # what was read of that, until it goes on the wire
+        self._held: Optional[list[wav.Block]] = []  # what was read of such a source before sending began
         self._put_back = False
         self.length: Optional[int] = None
         self._blocks = self._opened(size)
@@ -125,7 +125,7 @@ class Reading:
                 raise fault(f"the audio source could not be iterated: {described(exc)}") from exc
         self._once = source.once if isinstance(source, Proxy) else callable(read) or blocks is source
         if isinstance(_origin(source), Microphone):
-            self._once = False  # what is said now is what is wanted of it
+            self._once = False  # a second attempt wants what is being said now
         if not self._once:
             return blocks
         self._key = leftover.key_of(_origin(source))
@@ -135,16 +135,16 @@ class Reading:
 
     def _open_path(self, path: Union[str, os.PathLike[str]], size: int) -> Iterator[Any]:
         try:
-            # Unbuffered: a named pipe gives what it has, where a buffer would wait until it is full.
+            # Unbuffered: a named pipe then returns what it has, where a buffer would wait until it is full.
             file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by close()
         except (OSError, ValueError) as exc:
-            why = getattr(exc, "strerror", None) or exc  # without the name once more
+            why = getattr(exc, "strerror", None) or exc  # strerror does not repeat the name
             way = "; download it first, or give urllib.request.urlopen(url)" if "://" in str(path) else ""
             raise self._fault(f"can't open the audio file {os.fspath(path)!r}: {why}{way}") from exc
         self._closers.append(file.close)
         self.length = _length(file)
         self._key = leftover.key_of(file)
-        self._once = self._key != id(file)  # /dev/stdin and the like: opening it anew gives what is left
+        self._once = self._key != id(file)  # /dev/stdin and the like: opened anew it continues
         if not self._once and stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             size *= _AT_ONCE
         blocks = _read_blocks(file, size)
@@ -165,7 +165,7 @@ class Reading:
         try:
             block = next(self._blocks)
         except (StopIteration, SpeechmaticsError):
-            raise  # a source of ours (the microphone) has said what is wrong
+            raise  # a source of this package (the microphone) has said what is wrong
         except UnicodeDecodeError as exc:
             raise self._fault(hints.TEXT) from exc
         except Exception as exc:
@@ -180,12 +180,12 @@ class Reading:
         return checked
 
     def begin(self) -> None:
-        """Note that it goes on the wire from here on."""
+        """Note that sending begins."""
         self.begun = True
         self._held = None
 
     def log_with(self, log: SessionLog) -> None:
-        """Warn with the ids of a session."""
+        """Log warnings with the ids of a session."""
         self._log = log.on(logger)
 
     def warn(self, text: str) -> None:
@@ -193,15 +193,15 @@ class Reading:
         self._log.warning("%s%s", where, text)
 
     def is_at_end(self) -> Optional[int]:
-        """Tell where it stands, if it can seek and stands behind audio that it doesn't give; else None."""
+        """Return its position, if it is a seekable source at its end; else None."""
         return self._start if self._start and not self.count else None
 
     def may_be_at_end(self) -> bool:
-        """Whether it gives its audio once, and may have given it."""
+        """Whether it can be read only once, and may have been."""
         return self._once and self._start is None and not self.count
 
     def put_back(self) -> None:
-        """Let a second attempt see what this one saw, or be refused: the call with this source has failed."""
+        """Rewind the source after a failed call, or remember how far it was read."""
         if self._put_back:
             return
         self._put_back = True
@@ -222,20 +222,20 @@ class Reading:
         return True
 
     def close(self) -> None:
-        """Close what was opened here (a path); what the caller opened stays open."""
+        """Close a file that was opened here, from a path; what the caller opened stays open."""
         for closer in reversed(self._closers):
             closer()
 
     def at_close(self, closer: Callable[[], object]) -> None:
-        """Call this first when it is closed; may be called again."""
+        """Call ``closer`` when this is closed, the latest first. It may be called more than once."""
         self._closers.append(closer)
 
 
 def described(error: BaseException) -> str:
-    """Name an error of the user's code, and give its text if it has one."""
+    """Return the type and the text of an error of the user's code."""
     try:
         return f"{_kind(error)}: {error}"
-    except Exception:  # noqa: BLE001  # its own text fails: the name must do
+    except Exception:  # noqa: BLE001  # its __str__ fails
         return _kind(error)
 
 
@@ -244,7 +244,7 @@ def _kind(thing: object) -> str:
 
 
 def as_bytes(block: Any, fault: Fault) -> Union[bytes, memoryview]:
-    """Return a block as something whose length counts bytes, and that stays as it is."""
+    """Return a block in an immutable form whose length is in bytes."""
     if isinstance(block, memoryview) and block.readonly and block.c_contiguous:
         return block if block.format == "B" and block.ndim == 1 else block.cast("B")
     if isinstance(block, (bytes, bytearray, memoryview)):
@@ -265,18 +265,18 @@ def as_bytes(block: Any, fault: Fault) -> Union[bytes, memoryview]:
 
 
 def _read_blocks(source: Any, size: int) -> Iterator[Any]:
-    """Ask for blocks until there are no more; wait for a descriptor in non-blocking mode."""
+    """Read blocks to the end; wait for a descriptor in non-blocking mode."""
     buffered = isinstance(source, (io.BufferedReader, io.BufferedRandom))
     raw = source.raw if buffered else source
-    # Of a buffer what is there, for pipes, sockets and standard input: read() would wait until it is full.
+    # read1(), for pipes, sockets and standard input: read() of a buffer would wait until it is full.
     read = source.read1 if buffered else source.read
     while True:
         block = read(size)
         if buffered and not block and _may_have_more(raw):
-            block = raw.read(size)  # says None where read1() says b"": nothing yet, which is no end
+            block = raw.read(size)  # None where read1() returns b"": nothing yet, but not the end
         if block is None:
             descriptor = _descriptor(raw)
-            if descriptor is not None and sys.platform != "win32":  # there only sockets can be waited for
+            if descriptor is not None and sys.platform != "win32":  # which can wait for sockets only
                 _wait(descriptor)
                 continue
         elif isinstance(block, (bytes, bytearray, memoryview)) and not len(block):
@@ -296,7 +296,7 @@ def _may_have_more(raw: Any) -> bool:
     descriptor = _descriptor(raw)
     if descriptor is None:
         return not getattr(raw, "closed", False)
-    # Asked each time: who shares a terminal or a pipe with others may see its mode change at any moment.
+    # Each time: others that share a terminal or a pipe may change its mode at any moment.
     return hasattr(os, "get_blocking") and not os.get_blocking(descriptor)
 
 
@@ -311,9 +311,9 @@ def _wait(descriptor: int) -> None:
 
 
 def _length(source: Any) -> Optional[int]:
-    """Tell how many bytes are ahead in memory, or in a file on a disk; None of anything else.
+    """Return how many bytes are left in memory, or in a file on disk; None for anything else.
 
-    Nothing else is asked to seek: in a compressed or a remote file that would read all of it.
+    No other source is asked to seek: that could read all of a compressed or remote file.
     """
     if isinstance(source, (bytes, bytearray, memoryview)):
         return memoryview(source).nbytes
@@ -323,7 +323,7 @@ def _length(source: Any) -> Optional[int]:
             return max(0, os.fstat(raw.fileno()).st_size - int(source.tell()))
         if isinstance(raw, io.BytesIO):
             return max(0, raw.getbuffer().nbytes - raw.tell())
-    except (OSError, ValueError):  # it is closed, which the first read will say
+    except (OSError, ValueError):  # it is closed, which the first read reports
         pass
     return None
 
@@ -333,7 +333,7 @@ def _origin(source: Any) -> Any:
 
 
 def _position(source: Any) -> Optional[int]:
-    """Tell where a source stands that can go back there; None if it can't."""
+    """Return the position of a source that can be rewound to it; None if it can't."""
     try:
         if isinstance(source, Proxy):
             return source.position()

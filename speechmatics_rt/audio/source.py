@@ -1,7 +1,7 @@
-"""Audio sources: whatever holds audio, as chunks of whole samples.
+"""Audio sources as chunks of whole samples.
 
-Does no I/O but for reading the source. :func:`open_source` takes what a caller gave as audio and finds out
-what goes on the wire; :class:`Pacer` says when it may.
+Does no I/O except to read the source. :func:`open_source` opens a caller's source and decides what is sent;
+:class:`Pacer` says when.
 """
 
 from __future__ import annotations
@@ -24,20 +24,19 @@ __all__ = ["AudioSource", "Block", "Pacer", "Readable", "Source", "check_chunk",
 
 
 class AudioSource:
-    """Audio on its way: iterate once to get it as ``bytes``, in chunks of at most ``chunk_size``.
+    """An open source: iterate once to get its audio as ``bytes``, in chunks of at most ``chunk_size``.
 
-    Raw audio comes in whole samples. What a live source gives is passed on as soon as it holds a sample,
-    never held back to fill a chunk; but tiny pieces are put together as far as they are at hand. Iterating
-    raises AudioError when the source fails, and at its end when that cuts a raw sample in two. For one
-    thread at a time.
+    Raw audio comes in whole samples. Audio of a live source is passed on as soon as there is a sample,
+    never held back to fill a chunk; but tiny pieces that are already there are joined. Iterating raises
+    AudioError if the source fails, or ends inside a raw sample. For one thread at a time.
 
     Attributes:
-        audio_format: What goes on the wire.
-        duration: Seconds of audio: what a WAV's header says, or less if the file is too short for it; the
-            length of raw samples in memory or on a disk. None if nobody knows yet, as of a live source or
-            a compressed file.
+        audio_format: The format in which it is sent.
+        duration: Seconds of audio: according to a WAV's header, or less if the file is shorter; or by the
+            length of raw samples in memory or on disk. None if it is not known, as for a live source or a
+            compressed file.
         empty: Whether there is no audio at all.
-        head: What is sent first.
+        head: The first chunk.
 
     Example:
         >>> source = open_source([bytes(301), bytes(202), b"x"], AudioFormat("pcm_s16le", sample_rate=16000))
@@ -74,28 +73,28 @@ class AudioSource:
         return chain((self.head,), self._chunks) if self.head else self._chunks
 
     def seconds(self, size: int) -> Optional[float]:
-        """Return how long ``size`` bytes last; None for a file, where bytes tell no time."""
+        """Return how long ``size`` bytes last; None for a file, where that is not known."""
         return size / self._bytes_per_second if self._bytes_per_second else None
 
     def log_with(self, log: SessionLog) -> None:
-        """Say what there is to warn of with the ids of the session that it goes to."""
+        """Log warnings with the ids of the session that it is sent to."""
         self._reading.log_with(log)
 
     def fresh(self) -> AudioSource:
-        """Return this if nothing was taken of it, or the same once more.
+        """Return this source if it is unused, or open it again.
 
         Raises:
-            AudioError: It can't be opened again, or has nothing more to give.
+            AudioError: It can't be opened again, or is exhausted.
         """
         return self._again() if self._used else self
 
     def put_back(self) -> None:
-        """Let a second attempt see the same, or be refused; when the call has failed and nobody reads."""
+        """Rewind the source for a second attempt, or let that be refused; when nothing reads any more."""
         self._used = True
         self._reading.put_back()
 
     def close(self) -> None:
-        """Close what was opened here (a path); what the caller opened stays open."""
+        """Close a file that was opened here, from a path; what the caller opened stays open."""
         self._used = True
         self._reading.close()
 
@@ -107,23 +106,23 @@ def open_source(
     channel: Optional[str] = None,
     may_be_empty: bool = False,
 ) -> AudioSource:
-    """Open whatever holds audio and read its first chunk, which blocks if the source does.
+    """Open a source and read its first chunk, which blocks if the source does.
 
     Args:
-        source: A path, an object with a blocking ``read(size)``, an iterable of bytes, or the bytes.
-        audio_format: What the source holds; it is sent byte for byte. Without one, a mono WAV of 16-bit or
-            float PCM or of mu-law is sent as raw samples, its header left out, so that time is known;
-            anything else goes as a file.
-        channel: The name for error messages, with several channels.
+        source: A path, an object with a blocking ``read(size)``, an iterable of bytes, or bytes.
+        audio_format: What the source holds; it is sent byte for byte. Without it, a mono WAV of 16-bit or
+            float PCM or of mu-law is sent as raw samples, without its header, so that its duration is
+            known; anything else is sent as a file.
+        channel: The channel's label, for error messages.
         may_be_empty: Accept a source without audio (one of several channels).
 
     Raises:
         AudioError: The source can't be opened or read, is empty, is text, is asynchronous, or is a WAV of
-            several channels. What the source itself raised is its cause.
+            several channels. Its cause is what the source itself raised.
         ConfigurationError: The audio format is wrong.
     """
     if isinstance(source, AudioSource):
-        return source.fresh()  # opened already, by split_channels()
+        return source.fresh()  # already opened, by split_channels()
     if audio_format is not None:
         audio_format.check()
     given, fault = audio_format, partial(fault_of, channel)
@@ -140,7 +139,7 @@ def open_source(
             blocks = wav.samples(stream, header, reading.warn) if header else stream.take()
         elif audio_format.encoding is not None and reading.length is not None:
             duration = reading.length / (audio_format.bytes_per_sample * audio_format.sample_rate)
-        # Nobody chose where a WAV ends: a recorder died, a download was cut.
+        # A WAV that ends inside a sample is sent all the same: a recorder died, or a download was cut.
         left_over = partial(_warn_of_rest, reading) if header else partial(_refuse_rest, audio_format, fault)
         chunks = _cut(gathered(blocks, audio_format.chunk_size, reading), audio_format, left_over)
         again = partial(open_source, source, given, channel=channel, may_be_empty=may_be_empty)
@@ -169,7 +168,7 @@ def _empty(reading: Reading, fault: Fault) -> AudioError:
 
 
 def check_chunk(payload: Block, audio_format: AudioFormat, *, channel: Optional[str] = None) -> Block:
-    """Return a caller's chunk as something whose length counts bytes.
+    """Return a caller's chunk in a form whose length is in bytes.
 
     Raises:
         ChunkError: It isn't bytes, or cuts a raw sample in two.
@@ -195,15 +194,15 @@ def _check_mono(fault: Fault, channels: int) -> None:
 
 
 class Pacer:
-    """Say when audio may go, so that it flows at a given speed. Pure: the caller has the clock and waits.
+    """Schedule audio at a given speed. Pure: the caller has the clock, and waits.
 
-    The schedule is absolute: each chunk is due when all audio before it has had its time, counted from the
-    start. So delays never add up. Who is late (a source that paused, a full window) may catch up with what
-    has fallen due, as a microphone gives what it recorded meanwhile, but never gets ahead of it.
+    The schedule is absolute: each chunk is due when the audio before it has been played, counted from the
+    start, so delays never add up. A sender that is late (after a pause of the source, or a full window) may
+    catch up with the schedule, but never gets ahead of it.
 
     Args:
-        speed: Seconds of audio a second, above 0; 1.0 is real time.
-        now: The time of the start, seconds on a monotonic clock.
+        speed: Seconds of audio per second, above 0; 1.0 is real time.
+        now: The start, in seconds on a monotonic clock.
 
     Example:
         >>> pacer = Pacer(speed=2.0, now=100.0)
@@ -217,7 +216,7 @@ class Pacer:
         self._seconds = 0.0
 
     def due(self, seconds: float) -> float:
-        """Return the time at which the next chunk, ``seconds`` long, may go; the first may at once."""
+        """Return when the next chunk, ``seconds`` long, may be sent; the first at once."""
         time = self._start + self._seconds / self._speed
         self._seconds += seconds
         return time
@@ -226,7 +225,7 @@ class Pacer:
 def _cut(
     blocks: Iterator[wav.Block], audio_format: AudioFormat, left_over: Callable[[int, int], None]
 ) -> Iterator[bytes]:
-    """Cut blocks of any length into chunks; raw samples stay whole. No block is copied as a whole."""
+    """Cut blocks of any length into chunks of whole samples. No block is copied as a whole."""
     size = audio_format.chunk_size
     sample = 1 if audio_format.encoding is None else audio_format.bytes_per_sample
     rest = b""

@@ -1,4 +1,4 @@
-"""The channels of one recording, each as a source of its own."""
+"""Separates the channels of a WAV into a source for each."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ __all__ = ["split_channels", "whole_frames"]
 
 
 def split_channels(path: Union[str, os.PathLike[str]], labels: Sequence[str]) -> dict[str, AudioSource]:
-    """Open a WAV of several channels as one source for each, in the order of the file.
+    """Open a WAV of several channels as a source for each, in the order of the file.
 
     For :meth:`MultiChannelClient.transcribe`::
 
         client.transcribe(split_channels("call.wav", ["agent", "caller"]))
 
-    The sources may be given to further calls; each opens the file anew.
+    The sources may be passed to further calls; each call opens the file anew.
 
     Args:
         path: A WAV file of 16-bit or float PCM, or of mu-law.
-        labels: A name for each of its channels; the first one is the left one of a stereo file.
+        labels: A label for each channel; in a stereo file the first is the left one.
 
     Raises:
-        AudioError: It can't be opened, is another kind of file, or has another number of channels.
-        ConfigurationError: The labels are no list of different strings.
+        AudioError: The file can't be opened, is of another kind, or has another number of channels.
+        ConfigurationError: The labels are not a list of different strings.
     """
     a_list(TEXT, least=1, different=True)("labels", plain(labels))
     opened: dict[str, AudioSource] = {}
@@ -46,7 +46,7 @@ def split_channels(path: Union[str, os.PathLike[str]], labels: Sequence[str]) ->
 
 
 def _one_of_several(path: Union[str, os.PathLike[str]], number: int, count: int, label: str) -> AudioSource:
-    # Each channel reads the file for itself: shared blocks would have to wait for the slowest channel.
+    # Each channel reads the file itself: shared blocks would have to wait for the slowest channel.
     fault = partial(fault_of, label)
     reading = Reading(path, AudioFormat().chunk_size * count, label)
     try:
@@ -71,7 +71,7 @@ def _check_count(path: str, labels: int, fault: Fault, channels: int) -> None:
 
 
 def whole_frames(blocks: Iterator[Block], size: int, warn: Warn) -> Iterator[bytes]:
-    """Cut between samples of all channels."""
+    """Cut into blocks of whole frames (one sample of each channel); warn of a rest."""
     rest = b""
     for block in blocks:
         joined = rest + bytes(block)

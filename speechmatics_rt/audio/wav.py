@@ -1,7 +1,7 @@
-"""WAV: what its samples are, and where they lie; also those of WAVs that follow in the same stream.
+"""Parses WAVs: what their samples are, and where; also of WAVs that follow in the same stream.
 
-Not the standard library's ``wave``: that wants files it can seek in, and knows neither float samples nor
-the lengths that a recorder writes before it knows them. Pure but for asking for more bytes.
+The standard library's ``wave`` needs seekable files, and knows neither float samples nor the placeholder
+lengths that recorders write. Pure, except that it asks for more bytes.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ _ENCODINGS = {  # format tag, bits a sample
 }
 _EXTENSIBLE = 0xFFFE
 _EXTENSIBLE_TAIL = bytes.fromhex("000000001000800000aa00389b71")  # of a GUID that stands for a format tag
-_LONGEST_HEADER = 1024 * 1024  # beyond that (pictures, notes) it goes as a file
+_LONGEST_HEADER = 1024 * 1024  # a WAV with a longer one (pictures, notes) is sent as a file
 _CHUNK = AudioFormat().chunk_size
 
 CUT = "the WAV ends inside a sample; its last bytes ({}) are ignored"
 
 
 def _is_placeholder(size: int) -> bool:
-    """Whether it was written by who couldn't know: ffmpeg, sox, arecord to a pipe, a recorder that died."""
+    """Whether a length is a placeholder, as ffmpeg, sox and arecord write to pipes."""
     return size == 0 or size >= 0xFFFFFF00 or 0x7FFFEF00 <= size <= 0x80000100
 
 
 class Header(NamedTuple):
-    """A WAV whose samples can go raw."""
+    """The header of a WAV whose samples can be sent as raw audio."""
 
     audio_format: AudioFormat  # of one channel
     channels: int
@@ -47,12 +47,12 @@ class Header(NamedTuple):
 
     @property
     def frame(self) -> int:
-        """Bytes of one sample on all channels."""
+        """Bytes of a frame: one sample of each channel."""
         return self.audio_format.bytes_per_sample * self.channels
 
     @property
     def whole(self) -> Optional[int]:
-        """Bytes of whole samples; None where that isn't said."""
+        """Bytes of whole frames; None if the header does not say."""
         return None if self.size is None else self.size - self.size % self.frame
 
     @property
@@ -60,7 +60,7 @@ class Header(NamedTuple):
         return None if not self.whole else self.seconds(self.whole)
 
     def lasts(self, length: Optional[int]) -> Optional[float]:
-        """Return how long it sounds, of so many bytes (None: who knows) in all, this header included."""
+        """Return the duration in a file of ``length`` bytes (None if unknown), this header included."""
         if length is None:
             return self.duration
         there = self.seconds(max(0, length - self.start))
@@ -71,18 +71,15 @@ class Header(NamedTuple):
 
 
 class Stream:
-    """Bytes that come in blocks of any length, taken by their number.
-
-    A block is never copied as a whole: what is looked at is, with what makes a chunk of it.
-    """
+    """A stream of blocks of any length, read by number of bytes. No block is copied as a whole."""
 
     def __init__(self, blocks: Iterator[Block]) -> None:
         self._blocks = blocks
-        self._head = bytearray()  # looked at
-        self._rest: Block = b""  # of the block it came from
+        self._head = bytearray()  # bytes that were peeked at
+        self._rest: Block = b""  # of the block they came from
 
     def first(self, size: int) -> bytearray:
-        """Look at the first ``size`` bytes, or more; fewer at the end. They stay."""
+        """Peek at the first ``size`` bytes or more; fewer at the end."""
         head = self._head
         while len(head) < size:
             if not len(self._rest):
@@ -96,11 +93,11 @@ class Stream:
         return head
 
     def take(self, size: Optional[int] = None) -> Iterator[Block]:
-        """Take ``size`` bytes, or all, in blocks as they come."""
+        """Read ``size`` bytes, or all, in blocks as they come."""
         while size is None or size > 0:
             block: Optional[Block]
             if self._head:
-                # Not alone: a few bytes would be a message of their own, and look like a tiny piece.
+                # With some of the rest: a few bytes would become a message of their own, and seem tiny.
                 room = max(0, _CHUNK - len(self._head))
                 block = bytes(self._head) + self._rest[:room]
                 self._head, self._rest = bytearray(), self._rest[room:]
@@ -125,14 +122,14 @@ class Stream:
             self._rest = block
 
     def skip(self, size: int) -> int:
-        """Take so many bytes for nothing; return how many there were."""
+        """Skip ``size`` bytes; return how many there were."""
         return sum(map(len, self.take(size)))
 
 
 def read_header(stream: Stream, fault: Fault, check_channels: Callable[[int], None]) -> Optional[Header]:
-    """Take off a header that is understood; take nothing if there is none, or one the service must judge.
+    """Read a header that is understood; read nothing if there is none, or one that the service must judge.
 
-    ``check_channels`` is told their number, in whatever encoding, and raises if it is the wrong one.
+    ``check_channels`` is called with the number of channels, of any encoding, and raises if it is wrong.
     """
     header = _header(stream.first, fault, check_channels)
     if header is not None:
@@ -141,7 +138,7 @@ def read_header(stream: Stream, fault: Fault, check_channels: Callable[[int], No
 
 
 def samples(stream: Stream, header: Header, warn: Warn) -> Iterator[Block]:
-    """Yield the samples, and those of all WAVs that follow; warn if some are left out or are missing."""
+    """Yield the samples, and those of all WAVs that follow; warn if any are ignored or missing."""
     part: Optional[Header] = header
     while part is not None:
         count = 0
@@ -161,8 +158,8 @@ def samples(stream: Stream, header: Header, warn: Warn) -> Iterator[Block]:
 
 
 def _following(stream: Stream, header: Header, padding: int, warn: Warn) -> Optional[Header]:
-    """Skip what may follow samples, up to samples that go with them: of another WAV, or another part."""
-    if padding and stream.first(1)[:1] == b"\0":  # not everybody fills up to an even place
+    """Skip what may follow samples, up to further samples of the same format, in this WAV or another."""
+    if padding and stream.first(1)[:1] == b"\0":  # not every writer pads to an even length
         stream.skip(1)
     while True:
         head = stream.first(12)
@@ -201,9 +198,9 @@ def _another(stream: Stream, header: Header, warn: Warn) -> Optional[Header]:
 def _header(
     first: Callable[[int], bytearray], fault: Fault, check_channels: Callable[[int], None]
 ) -> Optional[Header]:
-    """Read the chunks of a WAV up to its samples; ``first(n)`` gives its first n bytes, fewer at the end.
+    """Parse the chunks of a WAV up to its samples; ``first(n)`` returns its first n bytes, fewer at the end.
 
-    None stands for what isn't a WAV, or is one that the service has to judge.
+    Returns None if it isn't a WAV, or is one that the service must judge.
     """
     if not _is_wav(first(12)):
         return None
@@ -238,7 +235,7 @@ def _is_name(name: bytearray) -> bool:
 
 
 def _is_empty(first: Callable[[int], bytearray], at: int) -> bool:
-    """Tell samples of the length 0, after which other chunks stand, from a length nobody has filled in."""
+    """Whether there really are no samples, since other chunks follow; else 0 is a placeholder."""
     (riff,) = unpack_from("<I", first(8), 4)
     if _is_placeholder(riff):
         return False

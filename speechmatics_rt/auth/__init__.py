@@ -1,4 +1,4 @@
-"""Which header goes to which host: keys in ``base``, temporary ones in ``jwt``, by requests of ``pages``."""
+"""Authentication: keys (``base``), temporary keys (``jwt``), and the HTTP requests for them (``pages``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who we are: how a client proves it, and which key goes to which host."""
+"""How a client authenticates, and which key is sent to which host."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ KEY_VARIABLE = "SPEECHMATICS_API_KEY"
 
 
 class AuthBase(ABC):
-    """How a client proves who it is; subclass it for a scheme of your own.
+    """How a client authenticates. Subclass it for a scheme of your own.
 
     Example:
         >>> class FromVault(AuthBase):
@@ -41,16 +41,16 @@ class AuthBase(ABC):
 
     @abstractmethod
     def get_auth_headers(self) -> Union[dict[str, str], Awaitable[dict[str, str]]]:
-        """Return the headers to add to the upgrade request; called before each connection, on any thread.
+        """Return the headers to add to the upgrade request. Called before each connection, on any thread.
 
-        For the asyncio clients it may be a coroutine function; their loop runs it.
+        For the asyncio clients it may be a coroutine function, which their event loop runs.
         """
 
     def configure(self, conn_config: ConnectionConfig) -> None:  # noqa: B027 - there is nothing to configure
-        """Hear how the client connects (proxy, TLS, timeouts), before ``get_auth_headers``."""
+        """Called before ``get_auth_headers`` with the client's proxy, TLS context and timeouts."""
 
     def refresh(self) -> bool:
-        """Hear that the headers were refused. Return True if another try would use others."""
+        """Called when the headers were refused. Return True if a retry would use different ones."""
         return False
 
 
@@ -70,11 +70,11 @@ class StaticKeyAuth(AuthBase):
     """Send an API key, or a temporary key obtained elsewhere, as it is.
 
     Args:
-        api_key: The key. Without it the variable ``SPEECHMATICS_API_KEY`` counts, read at each connection;
-            if that isn't set either, no header is sent (see :func:`headers_for`).
+        api_key: The key. Default: the environment variable ``SPEECHMATICS_API_KEY``, read at each
+            connection. If that isn't set either, no header is sent.
 
     Raises:
-        ConfigurationError: The key is empty, or holds characters that no key has.
+        ConfigurationError: The key is empty, or contains characters that a key can't have.
 
     Example:
         >>> StaticKeyAuth("k3y")
@@ -83,7 +83,7 @@ class StaticKeyAuth(AuthBase):
         {'Authorization': 'Bearer k3y'}
     """
 
-    _api_key: Optional[str] = None  # so that one whose key was refused has a repr, for who reports the error
+    _api_key: Optional[str] = None  # for the repr of one whose construction failed
 
     def __init__(self, api_key: Optional[str] = None) -> None:
         self._api_key = None if api_key is None else checked_key(api_key, "the API key")
@@ -93,7 +93,7 @@ class StaticKeyAuth(AuthBase):
 
     @property
     def from_environment(self) -> bool:
-        """Whether the key wasn't given, but is looked for in the environment."""
+        """Whether the key is read from the environment, since none was given."""
         return self._api_key is None
 
     def get_auth_headers(self) -> dict[str, str]:
@@ -102,15 +102,15 @@ class StaticKeyAuth(AuthBase):
 
 
 def headers_for(auth: AuthBase, url: str) -> dict[str, str]:
-    """Return the headers with which ``auth`` may go to ``url``; called once per connection.
+    """Return the headers of ``auth`` that may be sent to ``url``; called once per connection.
 
-    A key that was only found in the environment goes to no host unencrypted, but for this machine, and is
-    not added to a URL that carries a temporary key (``?jwt=``). One given in the code is sent anywhere.
+    A key from the environment is sent unencrypted to this machine only, and is not added to a URL that
+    carries a temporary key (``?jwt=``). A key given in code is sent anywhere.
 
     Raises:
-        ConfigurationError: There is no key, and the host is one of Speechmatics; or what ``auth`` gave is
-            no mapping.
-        SpeechmaticsError: What ``auth.get_auth_headers()`` raises.
+        ConfigurationError: There is no key, and the host is one of Speechmatics; or ``auth`` returned
+            something other than a mapping.
+        SpeechmaticsError: Raised by ``auth.get_auth_headers()``.
     """
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")
@@ -120,14 +120,14 @@ def headers_for(auth: AuthBase, url: str) -> dict[str, str]:
         return {}
     given: Any = auth.get_auth_headers()
     if inspect.iscoroutine(given):
-        given.close()  # or it would warn that nobody has awaited it
+        given.close()  # or it would warn that it was never awaited
     if not isinstance(given, Mapping):
         name = type(auth).__name__
         hint = ", or a coroutine in an AsyncClient" if inspect.isawaitable(given) else ""
         raise ConfigurationError(
             f"{name}.get_auth_headers() returned a {type(given).__name__}; accepted: a dict of strings{hint}"
         )
-    headers = dict(given)  # the caller adds to it, and it may be one that auth keeps
+    headers = dict(given)  # a copy: the caller adds to it, and auth may keep its own
     if found and not headers and is_cloud(url):
         raise ConfigurationError(f"{host} requires an API key: set {KEY_VARIABLE}, or pass api_key=")
     if exposed and headers:
@@ -144,22 +144,23 @@ def headers_for(auth: AuthBase, url: str) -> dict[str, str]:
 
 
 def key_from_environment() -> Optional[str]:
-    """Return the API key in the environment, if there is one. Raises as :func:`checked_key`."""
+    """Return the API key in the environment, if there is one. Raises the errors of :func:`checked_key`."""
     key = os.environ.get(KEY_VARIABLE)
     return checked_key(key, f"the key in {KEY_VARIABLE}") if key else None
 
 
 def checked_key(key: Any, name: str) -> str:
-    """Return what may go into a header as it is.
+    """Return a key that is fit for a header.
 
     Raises:
-        ConfigurationError: It is empty, no text, or holds what no key has; calls it by ``name``.
+        ConfigurationError: It is not a string, is empty, or contains characters that a key can't have.
+            The error calls it ``name``.
     """
     if not isinstance(key, str) or not key:
         raise ConfigurationError(
             f"{name} is {'empty' if key == '' else type(key).__name__}; a key is a string"
         )
-    # What people paste and files hold. The key itself is never shown, wrong as it may be.
+    # Mistakes of pasting and of files. The key itself is never shown, however wrong.
     if key != key.strip():
         raise ConfigurationError(f"{name} has white space or line breaks around it; remove them: key.strip()")
     if re.match(r"(?i)bearer\b|authorization\b", key):

@@ -1,6 +1,6 @@
-"""Temporary keys: JSON web tokens that the management platform gives for an API key.
+"""Temporary keys: JSON web tokens that the management platform issues for an API key.
 
-``requests`` and ``jwt`` (PyJWT) are imported here alone, when a :class:`JWTAuth` first needs them.
+``requests`` and ``jwt`` (PyJWT) are imported only here, when a :class:`JWTAuth` first needs them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 _URL_VARIABLE = "SM_MANAGEMENT_PLATFORM_URL"
 _DEFAULT_URL = "https://mp.speechmatics.com"
-_MARGIN = 10.0  # seconds before its end at which a token is renewed: a connection takes a while to open
+_MARGIN = 10.0  # seconds before its expiry at which a token is renewed: a connection takes a while to open
 _RETRY_DELAY = 0.5
 _LONGEST_ANSWER = 64 * 1024
 
@@ -51,19 +51,21 @@ class _Token(NamedTuple):
 
 
 class JWTAuth(AuthBase):
-    """Get a temporary key for the API key, and use it until shortly before it expires.
+    """Exchange the API key for a temporary key, and use that until shortly before it expires.
 
-    One object may serve many clients and threads: while one of them renews the token the others wait. It may
-    be pickled, for other processes: by its arguments, with the key if that was given and without a token. It
-    needs the packages of ``pip install 'speechmatics-rt-sync[jwt]'``.
+    One object may serve many clients and threads: while one of them renews the key, the others wait. It can
+    be pickled for other processes: the pickle holds the arguments, including the API key if that was given,
+    but no temporary key. Needs ``pip install 'speechmatics-rt-sync[jwt]'``.
 
     Args:
-        api_key: The key; the variable ``SPEECHMATICS_API_KEY``, read when a token is needed, without it.
-        ttl: Seconds that a token lives, 60 to 86400.
+        api_key: The API key. Default: the environment variable ``SPEECHMATICS_API_KEY``, read when a
+            temporary key is needed.
+        ttl: Lifetime of a temporary key in seconds, 60 to 86400.
         region: Sent as it is; the service accepts it without effect.
         client_ref: Your name for the end user; the service ignores it for real time.
-        mp_url: The management platform; ``SM_MANAGEMENT_PLATFORM_URL`` or the service's own without it.
-        request_id: Sent as ``X-Request-Id`` with the request for a token.
+        mp_url: The management platform. Default: the environment variable ``SM_MANAGEMENT_PLATFORM_URL``,
+            or else the service's own.
+        request_id: Sent as ``X-Request-Id`` with each request for a temporary key.
 
     Raises:
         ConfigurationError: An option is wrong.
@@ -99,20 +101,20 @@ class JWTAuth(AuthBase):
         self._begin()
 
     def _begin(self) -> None:
-        """Make what is of this process alone."""
+        """Create the state that belongs to this process alone."""
         self._last_config = ConnectionConfig()
         self._token: Optional[_Token] = None
         self._given = threading.local()  # .token: what this thread got last; .config: its client's
-        # Held over the HTTP call on purpose, so that all threads together make one; and so taken only by
-        # threads of ours, which no Ctrl-C interrupts and nobody waits for longer than he wants to.
+        # Held over the HTTP call on purpose, so that all threads together make one request. Only threads of
+        # this package take it: Ctrl-C can't interrupt them, and callers wait for them with a deadline.
         self._lock = new_lock()
 
     def __repr__(self) -> str:
-        body = getattr(self, "_body", {})  # none yet, where an option was refused
+        body = getattr(self, "_body", {})  # not there yet if an option was refused
         return f"{type(self).__name__}('***', ttl={body.get('ttl')})"
 
     def __getstate__(self) -> dict[str, Any]:
-        """Give what the arguments said, the key too if it was given: a pickle is as secret as that."""
+        """Return the arguments, the key included if it was given: the pickle is as secret as the key."""
         own = ("_last_config", "_token", "_given", "_lock")
         return {name: value for name, value in self.__dict__.items() if name not in own}
 
@@ -121,8 +123,8 @@ class JWTAuth(AuthBase):
         self._begin()
 
     def configure(self, conn_config: ConnectionConfig) -> None:
-        """Use the proxy, the TLS context and ``open_timeout`` of the client, for the request too."""
-        # For this thread, which is about to ask: another one may serve a client with other limits.
+        """Use the proxy, the TLS context and ``open_timeout`` of the client for the request too."""
+        # For this thread, which is about to call get_auth_headers(): others may serve other clients.
         self._given.config = self._last_config = conn_config
 
     @property
@@ -131,13 +133,13 @@ class JWTAuth(AuthBase):
         return config
 
     def get_auth_headers(self) -> dict[str, str]:
-        """Return the header with the token, a new one if need be.
+        """Return the header with a temporary key, fetching one if necessary.
 
         Raises:
-            ConfigurationError: There is no API key, or a package is missing, or the management platform is
-                to be reached by ``http://`` on another machine.
+            ConfigurationError: There is no API key, or a package is missing, or the URL of the management
+                platform is ``http://`` on another machine.
             AuthenticationError: The platform refused; ``status`` is its HTTP status.
-            ConnectionError: It could not be reached, or is out of order (HTTP 429 and 5xx).
+            ConnectionError: The platform could not be reached, or is out of order (HTTP 429 and 5xx).
             TimeoutError: Stage ``"open"``.
         """
         deadline = self._deadline()
@@ -148,16 +150,16 @@ class JWTAuth(AuthBase):
         return {"Authorization": f"Bearer {token.value}"}
 
     def token(self, *, at_least: Optional[float] = None) -> str:
-        """Return the temporary key itself, for a client that is not ours: that of a page, or of a telephone.
+        """Return the temporary key itself, for another client: a web page, or an app on a telephone.
 
         Such a client opens its session with it, in the header or as ``?jwt=``, and never sees the API key.
 
         Args:
-            at_least: How many seconds it must still be good for; half of ``ttl`` without it. A new one is
-                fetched if that of the last call is not.
+            at_least: Seconds that it must still be valid for; half of ``ttl`` by default. A new one is
+                fetched if the last one is not.
 
         Raises:
-            ConfigurationError: ``at_least`` is no number of seconds, or more than ``ttl``.
+            ConfigurationError: ``at_least`` is not a number of seconds, or is more than ``ttl``.
             SpeechmaticsError: As :meth:`get_auth_headers`.
         """
         ttl = self._body["ttl"]
@@ -172,8 +174,8 @@ class JWTAuth(AuthBase):
         return token.value
 
     def refresh(self) -> bool:
-        """Drop the token this thread was given, if nobody has replaced it yet. False if there was none."""
-        # Without the lock, for which there may be a wait: at worst a new token is dropped and asked for anew.
+        """Drop the temporary key this thread was given, unless it has been replaced. False if none was."""
+        # Without the lock, for which it might have to wait: at worst a new key is dropped and fetched anew.
         given, self._given.token = getattr(self._given, "token", None), None
         known = given is not None or self._token is not None
         if given is None or given is self._token:
@@ -193,9 +195,9 @@ class JWTAuth(AuthBase):
         return TimeoutError(f"{what} after {limit or 0:g} s", stage="open", seconds=limit)
 
     def _fetch(self, deadline: float, after: Optional[_Token] = None) -> _Token:
-        """Ask on a thread of its own, left behind at the deadline: neither DNS nor a slow body knows one.
+        """Fetch on a thread of its own, left behind at the deadline: DNS and slow bodies know none.
 
-        For another token than ``after``, which is good for too short a time.
+        ``after`` is a token that expires too soon, so another is wanted.
         """
         key = self._api_key or key_from_environment()
         if not key:
@@ -221,7 +223,7 @@ class JWTAuth(AuthBase):
         except OverdueError:
             raise self._timeout(f"{urlsplit(url).hostname} returned no temporary key") from None
         finally:
-            exchange.break_off()  # what of it goes on, nobody waits for
+            exchange.break_off()  # whatever of it still runs, nobody waits for
 
 
 def _endpoint(mp_url: str) -> str:
@@ -244,7 +246,7 @@ def _endpoint(mp_url: str) -> str:
 
 
 class _Bearer:
-    """The header, for requests: as its ``auth`` a key in ~/.netrc can't take its place. Its repr hides it."""
+    """The header, as ``auth`` of requests, so that a key in ~/.netrc can't replace it. Its repr hides it."""
 
     def __init__(self, key: str) -> None:
         self._key = key
@@ -258,7 +260,7 @@ class _Bearer:
 
 
 class _KeyRequest(NamedTuple):
-    """One request for a temporary key, tried again once."""
+    """A request for a temporary key, retried once."""
 
     bearer: _Bearer
     exchange: Exchange
@@ -315,12 +317,12 @@ class _KeyRequest(NamedTuple):
             expires = float(jwt.decode(value, options={"verify_signature": False})["exp"])
             seconds = expires - _time_of(answer.headers.get("Date"))
         except (jwt.PyJWTError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
-            seconds = float(self.body["ttl"])  # a key of another kind: used as it is
+            seconds = float(self.body["ttl"])  # another kind of key: used as it is
         return _Token(value, asked + seconds - min(_MARGIN, max(seconds, 0.0) / 2))
 
 
 def _accepted(answer: requests.Response, content: bytes, host: Optional[str], bearer: _Bearer) -> str:
-    """Return the key in the answer, or raise what a refusal stands for."""
+    """Return the key in the answer, or raise the error that a refusal stands for."""
     status = answer.status_code
     try:
         said = json.loads(content)
@@ -340,7 +342,7 @@ def _accepted(answer: requests.Response, content: bytes, host: Optional[str], be
 
 
 def _words(said: dict[str, Any], bearer: _Bearer) -> str:
-    """The service's own message: it spells the field in two ways, and may repeat the key."""
+    """Return the service's own message, in whichever field it is, with the key hidden."""
     words = [said.get(name) for name in ("message", "error", "detail")]
     return "".join(
         f": {one_line(bearer.hide_in(word), 300)}" for word in words if isinstance(word, str) and word
@@ -353,8 +355,8 @@ def _retry_after(answer: requests.Response) -> Optional[float]:
 
 
 def _time_of(date: Optional[str]) -> float:
-    """The server's time from its Date header, ours without one."""
-    from email.utils import parsedate_to_datetime  # 6 ms that only temporary keys need
+    """Return the server's time from its Date header, or our own without one."""
+    from email.utils import parsedate_to_datetime  # 6 ms, needed by temporary keys only
 
     try:
         return parsedate_to_datetime(date or "").timestamp()

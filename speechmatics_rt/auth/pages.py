@@ -1,5 +1,7 @@
-"""One HTTP request and its answer, within limits of time and size, connected as a session is: to whichever
-address answers first, with the same trust. By ``requests`` and ``urllib3``, imported here alone, when used.
+"""HTTP requests within limits of time and size, connected like a session.
+
+They race the addresses of a host, and trust the same certificates. ``requests`` (with ``urllib3``) is
+imported on first use.
 """
 
 from __future__ import annotations
@@ -26,21 +28,21 @@ _LONGEST_PAGE = 1024 * 1024
 
 
 def remaining(deadline: float) -> float:
-    """Return the seconds until then, as a lock takes them."""
+    """Return the seconds until ``deadline`` (monotonic), within what a lock accepts."""
     return min(max(deadline - time.monotonic(), 0.0), threading.TIMEOUT_MAX)
 
 
 class Exchange:
     """A request that one thread makes, and another may break off.
 
-    The library's timeouts are for each piece that comes, so a server that drips would hold the thread for
-    as long as it likes: whoever waits for that thread breaks off at the deadline.
+    The library's timeouts apply to each piece that arrives, so a slow server could hold the thread as long
+    as it likes: whoever waits for that thread breaks off at the deadline.
 
     Args:
-        url: Where to.
-        config: How the client connects: its proxy and its TLS context.
-        deadline: Of the monotonic clock, after which nothing more is read.
-        most: So many bytes of the answer are read, or a few more.
+        url: The URL.
+        config: The client's proxy and TLS context.
+        deadline: On the monotonic clock; nothing is read after it.
+        most: About how many bytes of the answer are read at most.
     """
 
     def __init__(self, url: str, config: ConnectionConfig, deadline: float, *, most: int) -> None:
@@ -48,18 +50,18 @@ class Exchange:
         self._config = config
         self._deadline = deadline
         self._most = most
-        self._socks = ""  # the proxy, if it is one of these
+        self._socks = ""  # the proxy, if it is a SOCKS proxy
         self._opening = Opening()
-        self._copies: list[socket.socket] = []  # the library's own change hands on the way to TLS
+        self._copies: list[socket.socket] = []  # of the library's sockets, which it replaces for TLS
 
     def run(
         self, requests: Any, method: str, *, headers: Optional[dict[str, str]] = None, **more: Any
     ) -> tuple[requests.Response, bytes]:
-        """Make it; ``more`` is for ``requests``, whose exceptions are raised.
+        """Make the request; ``more`` is passed to ``requests``, whose exceptions are raised.
 
         Raises:
             ConfigurationError: ``SSL_CERT_FILE`` or ``SSL_CERT_DIR`` names no certificates; or the proxy is
-                none that is known, or needs a package more.
+                of an unknown kind, or a package for it is missing.
         """
         from urllib3.exceptions import HTTPError
 
@@ -69,7 +71,7 @@ class Exchange:
         if proxy is None:
             port = parts.port or (443 if secure else 80)
             proxy = environment_proxy(secure, parts.hostname or "", port)
-        if proxy.lower().startswith("socks"):  # the library has connections of its own to these
+        if proxy.lower().startswith("socks"):  # the library's own connections to these would not race
             self._socks, proxy = proxy, ""
         try:
             with requests.Session() as http:
@@ -78,10 +80,10 @@ class Exchange:
                     method,
                     self._url,
                     timeout=self._patience,
-                    proxies={"http": proxy, "https": proxy},  # given, even if empty: else it looks by itself
+                    proxies={"http": proxy, "https": proxy},  # even if empty, or it reads the environment
                     allow_redirects=False,  # a key follows no redirect
                     stream=True,
-                    # What comes packed is not unpacked: a few bytes may be gigabytes.
+                    # Nothing is decompressed: a few bytes could become gigabytes.
                     headers={**(headers or {}), "Accept-Encoding": "identity"},
                     **more,
                 )
@@ -91,7 +93,7 @@ class Exchange:
                     if len(content) > self._most or not remaining(self._deadline):
                         break
                 return answer, bytes(content)
-        except HTTPError as exc:  # of reading the body, which the library leaves as it is
+        except HTTPError as exc:  # raised while reading the body, where requests does not wrap it
             raise requests.exceptions.ConnectionError(exc) from exc
         finally:
             self._opening.let_go()
@@ -99,16 +101,16 @@ class Exchange:
                 sock.close()
 
     def break_off(self) -> None:
-        """End it, whatever it waits for, and all that would follow; on any thread."""
+        """End the request, whatever it waits for, and any retry. May be called on any thread."""
         self._opening.give_up()
 
     def pause(self, seconds: float) -> bool:
-        """Wait before another try; False if there is to be none, since it was broken off."""
+        """Wait before a retry; False if the request was broken off."""
         return self._opening.pause(time.monotonic() + seconds)
 
     @property
     def _until(self) -> float:
-        # A second more than the waiting thread has: it is the one to name the timeout.
+        # A second more than the waiting thread has, so that that one reports the timeout.
         return self._deadline + 1
 
     @property
@@ -126,10 +128,9 @@ class Exchange:
         return sock
 
     def _adapter(self, context: Optional[ssl.SSLContext]) -> requests.adapters.HTTPAdapter:
-        """Make requests connect as we do, and use a TLS context as it is.
+        """Make requests connect as sessions do, and use a TLS context as it is.
 
-        By itself it would wait for each address in turn until the time is over, and add certificates and
-        checks to the context.
+        By itself it would wait for each address in turn, and add certificates and checks to the context.
         """
         from requests.adapters import HTTPAdapter
         from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
@@ -138,7 +139,7 @@ class Exchange:
         exchange = self
 
         def connected(pool: Any) -> Any:
-            class Connection(pool.ConnectionCls):  # type: ignore[misc]  # the library has it in a variable
+            class Connection(pool.ConnectionCls):  # type: ignore[misc]  # a class in an attribute
                 def _new_conn(self) -> socket.socket:
                     try:
                         return exchange._connect(self._dns_host, self.port)
@@ -171,31 +172,30 @@ class Exchange:
 
 
 def explained(error: Exception) -> tuple[str, bool]:
-    """Say why a request failed, without what requests and urllib3 wrap it in; and whether that stays."""
+    """Return why a request failed, unwrapped from requests and urllib3, and whether a retry can't help."""
     inner: Optional[BaseException] = error
     while inner is not None:
         why = certificate_refused(inner)
         if why:
             return why, True
-        if isinstance(inner.__cause__, OSError) and type(inner).__name__ == "NewConnectionError":
-            return str(inner.__cause__.strerror or inner.__cause__), getattr(
-                inner.__cause__, "lasting", False
-            )
+        cause = inner.__cause__
+        if isinstance(cause, OSError) and type(inner).__name__ == "NewConnectionError":
+            return str(cause.strerror or cause), getattr(cause, "lasting", False)
         inner = inner.__cause__ or inner.__context__
     return str(getattr(error.args[0], "reason", error) if error.args else error), False
 
 
 def get(url: str, config: ConnectionConfig, *, name: str) -> tuple[int, bytes]:
-    """Fetch a page that needs no key; return its status and its content.
+    """Fetch a page that needs no key; return its status and content.
 
     Args:
-        url: Where it is.
-        config: How the client connects; ``open_timeout`` is the limit of it all.
-        name: What it is, for errors, and for the thread that fetches it.
+        url: The URL.
+        config: Proxy, TLS context, and ``open_timeout`` as the limit on everything.
+        name: What the page is, for errors, whose ``stage`` it becomes.
 
     Raises:
         ConfigurationError: The package ``requests`` is missing.
-        ConnectionError: Stage of that name: the host can't be asked.
+        ConnectionError: The host can't be reached.
         TimeoutError: Stage ``"open"``.
     """
     try:
@@ -223,4 +223,4 @@ def get(url: str, config: ConnectionConfig, *, name: str) -> tuple[int, bytes]:
         text = f"can't get the {name} of {host}: {why}"
         raise ConnectionError(text, stage=name, lasting=lasting) from exc
     finally:
-        exchange.break_off()  # what of it goes on, nobody waits for
+        exchange.break_off()  # whatever of it still runs, nobody waits for

@@ -1,4 +1,4 @@
-"""What the audio bytes are."""
+"""The format of the audio that is sent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["AudioEncoding", "AudioFormat"]
 
 
 class AudioEncoding(str, Enum):
-    """How raw samples are coded: 4, 2 and 1 bytes a sample."""
+    """The encoding of raw samples, of 4, 2 and 1 bytes each."""
 
     PCM_F32LE = "pcm_f32le"
     PCM_S16LE = "pcm_s16le"
@@ -23,16 +23,16 @@ class AudioEncoding(str, Enum):
 
 @dataclass
 class AudioFormat(Options):
-    """What the audio bytes are.
+    """The format of the audio that is sent.
 
     Attributes:
-        encoding: The coding of raw samples of one channel, or None for a file whose container the
-            service is to detect. The names ``"pcm_s16le"``, ``"pcm_f32le"`` and ``"mulaw"`` will do.
+        encoding: The encoding of raw samples of one channel: ``"pcm_s16le"``, ``"pcm_f32le"`` or
+            ``"mulaw"``. None for a file, whose format the service detects.
         sample_rate: Hz; for raw samples only.
-        chunk_size: Bytes a message; whole samples.
+        chunk_size: Bytes per message; whole samples.
 
     Raises:
-        ConfigurationError: The encoding is none of the three.
+        ConfigurationError: The encoding is unknown.
 
     Example:
         >>> AudioFormat(encoding="pcm_s16le", sample_rate=16000).to_dict()
@@ -66,8 +66,8 @@ class AudioFormat(Options):
         """Build from a plain mapping: the arguments, or the wire form with its ``type``.
 
         Raises:
-            ConfigurationError: A key or value is wrong, or raw audio has no ``sample_rate``: with a wrong one
-                nothing of it is understood.
+            ConfigurationError: A key or value is wrong, or raw audio has no ``sample_rate``, for which no
+                default is safe.
         """
         arguments = {key: value for key, value in data.items() if key != "type"}
         cls._fields.unknown(cls.__name__, arguments)
@@ -86,7 +86,7 @@ class AudioFormat(Options):
 
     @property
     def bytes_per_sample(self) -> int:
-        """Bytes of one sample; ConfigurationError for a file, whose samples are not known."""
+        """Bytes per sample. Raises ConfigurationError for a file, whose samples are not known."""
         if self.encoding is None:
             raise ConfigurationError("the sample size of a file is not known; give AudioFormat an encoding")
         self._fields.rules["encoding"]("encoding", plain(self.encoding))

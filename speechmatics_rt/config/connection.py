@@ -1,4 +1,4 @@
-"""How to connect, how long to wait, how much to hold, and how to go on after a loss."""
+"""Timeouts, limits, TLS and proxy of a connection, and the policy for replacing a lost one."""
 
 from __future__ import annotations
 
@@ -22,28 +22,30 @@ def _context(name: str, value: Any) -> None:
 
 _ANY_TIME = number(0, unit="seconds")
 _ANY_COUNT = number(1, whole=True)
-_PINGS = number(0.01, unit="seconds")  # at 0 nothing but pings would go
+_PINGS = number(0.01, unit="seconds")  # at 0 nothing but pings would be sent
 
 
 @dataclass
 class ConnectionConfig(Options):
-    """How to connect, how long to wait, how much to hold. Seconds; None means never, or no limit.
+    """Timeouts, limits, TLS and proxy of a connection. Times are in seconds; None means no limit.
 
     Attributes:
-        open_timeout: For key, DNS, TCP, proxy, TLS and upgrade together, retries included.
-        start_timeout: For ``RecognitionStarted``; a custom dictionary can take the service 15 s.
-        send_timeout: For room in the window, that is, for an acknowledgement.
-        end_timeout: For ``EndOfTranscript``, with nothing arriving meanwhile.
-        close_timeout: For the server's close frame.
-        ping_interval: Between pings; the service ends a session of 3 minutes without audio or ping.
-        ping_timeout: For the answer to a ping.
-        max_size: Bytes of one incoming message.
-        max_queue: Messages undelivered before the audio pauses.
-        window_frames: Audio messages unacknowledged at most.
-        window_seconds: Raw audio unacknowledged at most, per channel.
-        ssl_context: For ``wss://``; None takes one default context shared by all sessions.
-        proxy: URL of a proxy; None takes the environment's, ``""`` none.
-        read_limit, write_limit: Accepted because other clients have them; unused here.
+        open_timeout: Limit on getting a key, DNS, TCP, proxy, TLS and upgrade together, retries included.
+        start_timeout: Limit on the wait for ``RecognitionStarted``; a custom dictionary can take the
+            service 15 s.
+        send_timeout: Limit on the wait of a sender for an acknowledgement.
+        end_timeout: Limit on silence from the server before ``EndOfTranscript``.
+        close_timeout: Limit on the wait for the server's close frame.
+        ping_interval: Time between pings; None sends none. The service ends a session after 3 minutes
+            without audio or a ping.
+        ping_timeout: Limit on the wait for the answer to a ping.
+        max_size: Maximum size of an incoming message, in bytes.
+        max_queue: Number of undelivered messages at which sources are read no further.
+        window_frames: Maximum number of unacknowledged audio messages.
+        window_seconds: Maximum duration of unacknowledged raw audio, per channel.
+        ssl_context: For ``wss://``; None uses one default context shared by all sessions.
+        proxy: URL of a proxy; None uses the environment's, ``""`` none.
+        read_limit, write_limit: Accepted for compatibility with other clients, and ignored.
 
     Raises:
         ConfigurationError: A value is negative, or of the wrong type; or pings are less than 0.01 s apart.
@@ -100,26 +102,27 @@ class ConnectionConfig(Options):
         return replace(self)  # with the same context: within a process it may be shared
 
     def to_dict(self) -> dict[str, Any]:
-        """Check, and give what is set, without the TLS context (which can't be pickled)."""
+        """Check the options, and return those that are set, without the TLS context (it can't be pickled)."""
         return {key: value for key, value in super().to_dict().items() if key != "ssl_context"}
 
 
 @dataclass
 class ResumePolicy(Options):
-    """How to go on after a lost connection, or after a first answer that may pass (HTTP 429, 5xx). Seconds.
+    """How to replace a lost connection, or one that was refused with HTTP 429 or 5xx. Times are in seconds.
 
-    An outage ends when something new is final. Connections that break before that, however long they lived
-    and whatever they acknowledged, belong to the same outage.
+    An outage ends when something new is final. Connections that break before that belong to the same
+    outage, however long they lived and whatever they acknowledged.
 
     Attributes:
-        max_attempts: Connections tried in one outage.
-        min_delay, max_delay: Bounds of the pause before a try; it doubles, with jitter.
-        busy_delay: The least pause when the service is at its limit or has broken down: a full quota,
-            ``job_error``, ``unknown_error``, close code 1011, HTTP 429 and 503. The service asks for 5 s or
-            more; a longer ``Retry-After`` is kept to.
-        max_outage: The longest time without a connection in one outage.
-        buffer_seconds: Audio kept for the replay, and taken from the caller during an outage.
-        replay_speed: How many times faster than real time kept audio is sent again.
+        max_attempts: Maximum number of connections tried in one outage.
+        min_delay, max_delay: Bounds of the pause before an attempt; it doubles each time, with jitter.
+        busy_delay: Minimum pause when the service is at its limit or has broken down: a full quota,
+            ``job_error``, ``unknown_error``, close code 1011, HTTP 429 and 503. The service asks for at
+            least 5 s; a longer ``Retry-After`` is respected.
+        max_outage: Maximum time without a connection in one outage.
+        buffer_seconds: How much audio is kept to be sent again, and accepted from the caller during an
+            outage.
+        replay_speed: Kept audio is sent again this many times faster than real time.
 
     Raises:
         ConfigurationError: A value is out of range.

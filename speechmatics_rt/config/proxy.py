@@ -12,11 +12,11 @@ __all__ = ["environment_proxy", "is_excepted"]
 
 
 def environment_proxy(secure: bool, host: str, port: int) -> str:
-    """Return the URL of the proxy on the way to a host, ``""`` for none.
+    """Return the URL of the proxy for a host, or ``""`` for none.
 
-    It is that of ``https_proxy`` if the host is spoken to over TLS, else of ``http_proxy``; of
-    ``all_proxy`` where there is none; or of the system's settings. ``no_proxy`` excepts hosts. This
-    machine itself is never reached through a proxy: the local server must work behind any of them.
+    It is taken from ``https_proxy`` for TLS, else from ``http_proxy``; failing that from ``all_proxy``, or
+    from the system's settings. ``no_proxy`` excepts hosts. This machine itself is never reached through a
+    proxy, so that the local server works behind any.
     """
     if is_loopback(host):
         return ""
@@ -33,11 +33,11 @@ def environment_proxy(secure: bool, host: str, port: int) -> str:
 
 
 def is_excepted(no_proxy: str, host: str, port: int) -> bool:
-    """Whether ``no_proxy`` holds a host: its name, a domain above it, its address, or a network of that.
+    """Whether ``no_proxy`` covers a host: by its name, a domain above it, its address, or its network.
 
-    Nobody has written down what the variable may hold, so this takes what curl, Go and requests do: entries
-    are parted by commas or spaces, and may end in a port. A dot or ``*.`` before a domain changes nothing.
-    Names are not looked up, since inside a company often the proxy alone can.
+    There is no standard for the variable, so this accepts what curl, Go and requests do: entries are
+    separated by commas or spaces, and may end in a port. A leading dot or ``*.`` changes nothing. Names are
+    not resolved, since inside a company often only the proxy can.
 
     Example:
         >>> is_excepted("localhost, 10.0.0.0/8, *.corp.example", "10.1.2.3", 9000)
@@ -92,7 +92,7 @@ def _matches(pattern: str, host: str) -> bool:
         return False
     at = len(first)
     for part in parts[:-1]:
-        # Its first place leaves the most to the others. A regular expression would try all of them.
+        # The first match leaves the most room for the others. A regular expression would try all of them.
         at = host.find(part, at) + len(part)
         if at < len(part):
             return False

@@ -1,11 +1,11 @@
-"""What a session can be told before and while it runs, checked before anything is sent.
+"""The options of recognition, and the messages StartRecognition and SetRecognitionConfig made of them.
 
 The names, the order of the fields and the defaults are those of the official asyncio SDK. A config may be
-built by arguments, by assignment or, with :meth:`from_dict`, from a plain mapping; it is checked when it
-is used (``to_dict()``), on the values, ranges and enumerations that the service documents. What differs
-between servers (models, languages, domains, the number of channels and of translations, the delay, fields
-of tomorrow) is left to the server; :func:`doubts` says what the service's own cloud would refuse of it.
-``to_dict()`` gives a fresh copy in the form that goes on the wire: no None, no enums, no dataclasses.
+built from arguments, by assignment or, with :meth:`from_dict`, from a plain mapping; it is checked when it
+is used (by ``to_dict()``) against the types and ranges that the service documents. What differs between
+servers (models, languages, domains, the number of channels and of translations, the delay, fields yet to
+come) is left to the server; :func:`doubts` names what the service's own cloud does not document.
+``to_dict()`` returns a fresh copy in wire form: no None, no enums, no dataclasses.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ __all__ = [
 
 
 class Model(str, Enum):
-    """Which model transcribes. Other names may be given as strings."""
+    """The recognition model. Other models may be given as strings."""
 
     ENHANCED = "enhanced"
     STANDARD = "standard"
@@ -76,12 +76,12 @@ class OperatingPoint(str, Enum):
 
 @dataclass
 class ConversationConfig(Options):
-    """When an utterance has ended.
+    """When an utterance ends.
 
     Attributes:
         end_of_utterance_silence_trigger: Seconds of silence, 0 (off) to 2. Keep it below ``max_delay``;
-            advised are 0.5 to 0.8 for voice agents, 0.8 to 1.2 for dictation.
-        extra: Fields that this class does not know, as the server wants them.
+            0.5 to 0.8 is advised for voice agents, 0.8 to 1.2 for dictation.
+        extra: Further fields, sent as they are.
 
     Example:
         >>> ConversationConfig(end_of_utterance_silence_trigger=0.6).to_dict()
@@ -95,7 +95,7 @@ class ConversationConfig(Options):
 
 
 _LABEL = rule(
-    "a name without white space around it, and not 'UU', 'S1', 'S2', ..., which the service gives itself",
+    "a name without white space around it, other than 'UU', 'S1', 'S2', ..., which the service assigns",
     lambda value: (
         isinstance(value, str) and value.strip() == value != "" and not re.fullmatch(r"S[0-9]+|UU", value)
     ),
@@ -107,8 +107,8 @@ class SpeakerIdentifier(Options):
     """A known speaker.
 
     Attributes:
-        label: The name to use in the transcript; not ``UU`` nor ``S1``, ``S2``, ...
-        speaker_identifiers: What ``SpeakersResult`` gave for that speaker in an earlier session.
+        label: The name to use in the transcript; not ``UU``, ``S1``, ``S2``, ...
+        speaker_identifiers: Identifiers of that speaker from a ``SpeakersResult`` of an earlier session.
 
     Example:
         >>> SpeakerIdentifier("Alice", ["c21jMTp4eXo="]).to_dict()
@@ -137,15 +137,15 @@ def _speakers(name: str, value: Any) -> None:
 
 @dataclass
 class SpeakerDiarizationConfig(Options):
-    """How voices are told apart.
+    """How speakers are told apart.
 
     Attributes:
-        max_speakers: At most so many unknown speakers, 2 or more.
+        max_speakers: The maximum number of unknown speakers, 2 or more.
         speaker_sensitivity: 0 to 1; higher finds more speakers.
-        prefer_current_speaker: Switch less between similar voices.
-        speakers: Known speakers, at most 50 identifiers in all.
+        prefer_current_speaker: Switch less often between similar voices.
+        speakers: Known speakers, with at most 50 identifiers in total.
         get_speakers: Send one ``SpeakersResult`` at the end of the session.
-        extra: Fields that this class does not know, as the server wants them.
+        extra: Further fields, sent as they are.
 
     Example:
         >>> alice = SpeakerIdentifier("Alice", ["c21jMTp4eXo="])
@@ -194,38 +194,38 @@ _CHANGEABLE: dict[str, Rule] = {
     "conversation_config": ConversationConfig._fields,
 }
 _REPLACEMENT = Fields({"from": STRING, "to": STRING}, required=("from", "to"))
-# None is taken: it sends no model at all. What help() shows is what it stands for.
+# The default of ``model``, since None means to send no model at all. help() shows what it stands for.
 _UNSET = cast("Model", type("Unset", (), {"__repr__": lambda _: "'enhanced'"})())
 
 
 @dataclass
 class TranscriptionConfig(Options):
-    """How to transcribe. None leaves a field out, so that the service's default holds.
+    """How to transcribe. A field that is None is not sent, so the service's default applies.
 
     Attributes:
         language: Code of the language pack, e.g. ``"en"``, ``"cmn_en"``; ``"multi"`` for Melia 1.
         model: ``"enhanced"`` unless given; None sends none (the service then takes ``"standard"``).
         output_locale: Spelling or script, e.g. ``"en-GB"``.
         diarization: ``"none"``, ``"speaker"``, ``"channel"`` or ``"channel_and_speaker"``.
-        additional_vocab: Words, or mappings of ``content`` and ``sounds_like``. The service takes 1000 and
-            drops, with a ``Warning``, an entry of more than 6 words.
-        punctuation_overrides: Mapping of ``permitted_marks`` (or ``["all"]``) and ``sensitivity``, 0 to 1.
-        domain: Specialised pack, e.g. ``"medical"``.
-        enable_entities: Give numbers, dates, money, ... as results of type ``entity``.
-        audio_filtering_config: Mapping of ``volume_threshold``, 0 to 100; present, words carry a volume.
-        transcript_filtering_config: Mapping of ``remove_disfluencies`` and ``replacements``, which are
-            mappings of ``from`` (a word, or ``/regex/``) and ``to``.
-        max_delay: Seconds from the end of a word to its final. The service takes 0.7 to 4.
-        max_delay_mode: ``"flexible"`` may exceed it to complete an entity, ``"fixed"`` never.
+        additional_vocab: Words, or mappings with ``content`` and ``sounds_like``. The service accepts 1000,
+            and drops entries of more than 6 words with a ``Warning``.
+        punctuation_overrides: Mapping with ``permitted_marks`` (or ``["all"]``) and ``sensitivity``, 0 to 1.
+        domain: Specialised language pack, e.g. ``"medical"``.
+        enable_entities: Return numbers, dates, money, ... as results of type ``entity``.
+        audio_filtering_config: Mapping with ``volume_threshold``, 0 to 100. If given, words have a volume.
+        transcript_filtering_config: Mapping with ``remove_disfluencies`` and ``replacements``, a list of
+            mappings with ``from`` (a word, or ``/regex/``) and ``to``.
+        max_delay: Seconds from the end of a word to its final. The service accepts 0.7 to 4.
+        max_delay_mode: ``"flexible"`` may exceed ``max_delay`` to complete an entity, ``"fixed"`` never.
         enable_partials: Send partials too.
         speaker_diarization_config: A SpeakerDiarizationConfig or a mapping.
         streaming_mode, ctrl: Internal switches of the engine, passed on.
         conversation_config: A ConversationConfig or a mapping.
-        channel_diarization_labels: Names of the channels, needed for the channel modes.
+        channel_diarization_labels: Names of the channels, required by the channel modes.
         operating_point: Deprecated name of ``model``, the only one that older containers know.
         language_hints: Codes of the languages to expect (Melia 1).
-        language_hints_strict: True: only those; goes with ``language_hints``.
-        extra: Fields that this class does not know, of previews and agents, as the server wants them.
+        language_hints_strict: True: no other languages; requires ``language_hints``.
+        extra: Further fields, of previews and agents for example, sent as they are.
 
     Raises:
         ConfigurationError: Both ``model`` and ``operating_point`` are given.
@@ -318,12 +318,12 @@ class TranscriptionConfig(Options):
 
 @dataclass
 class TranslationConfig(Options):
-    """What to translate into.
+    """Which languages to translate into.
 
     Attributes:
-        target_languages: Language codes; the service takes 1 to 5.
+        target_languages: Language codes; the service accepts 1 to 5.
         enable_partials: Send partial translations too.
-        extra: Fields that this class does not know, as the server wants them.
+        extra: Further fields, sent as they are.
 
     Example:
         >>> TranslationConfig(target_languages=["fr", "de"]).to_dict()
@@ -344,8 +344,8 @@ class AudioEventsConfig(Options):
     """Which sounds to report.
 
     Attributes:
-        types: Of ``"laughter"``, ``"applause"`` and ``"music"``; None means all.
-        extra: Fields that this class does not know, as the server wants them.
+        types: Any of ``"laughter"``, ``"applause"`` and ``"music"``; None means all.
+        extra: Further fields, sent as they are.
 
     Example:
         >>> AudioEventsConfig(types=["music"]).to_dict()
@@ -370,7 +370,7 @@ def start_recognition(
     """Build StartRecognition.
 
     Raises:
-        ConfigurationError: A config is wrong; says which option.
+        ConfigurationError: A config is wrong; the error names the option.
 
     Example:
         >>> start_recognition({"language": "en", "model": "standard"}, AudioFormat())["transcription_config"]
@@ -395,7 +395,7 @@ def start_recognition(
 
 
 def doubts(message: Mapping[str, Any]) -> Iterator[str]:
-    """Say what of a checked StartRecognition or SetRecognitionConfig the service's cloud documents otherwise.
+    """Say what in a checked StartRecognition or SetRecognitionConfig the service's cloud does not document.
 
     Example:
         >>> list(doubts(set_recognition_config("en", {"max_delay": 9, "mood": "calm"})))
@@ -420,10 +420,10 @@ _CONFIGS: dict[str, type[Options]] = {
 
 
 def set_recognition_config(language: str, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Build SetRecognitionConfig; ``language`` is the session's own, which older containers want to see.
+    """Build SetRecognitionConfig. ``language`` is the session's, which older containers require.
 
     Raises:
-        ConfigurationError: A field can't change while a session runs, or its value is wrong.
+        ConfigurationError: A field can't change during a session, or its value is wrong.
 
     Example:
         >>> set_recognition_config("en", {"max_delay": 1.0})["transcription_config"]

@@ -1,8 +1,8 @@
-"""What an option may be: small rules, and the options that carry them.
+"""The rules that options are checked by, and the base class of the configs.
 
-A rule takes the name of an option and its plain value, and raises :class:`ConfigurationError`, which says
-the name, the value given and what is accepted. Rules are checked on the plain form, the one that goes on
-the wire, so that a dataclass, a mapping and a change by assignment are all checked alike.
+A rule takes the name of an option and its plain value, and raises :class:`ConfigurationError` with the
+name, the value and what is accepted. Rules are checked on the plain form, the one that goes on the wire, so
+that a dataclass, a mapping and a change by assignment are all checked alike.
 """
 
 from __future__ import annotations
@@ -108,13 +108,13 @@ def a_list(each: Rule, least: int = 0, most: Optional[int] = None, different: bo
 class Fields:
     """A mapping with known keys, each with its rule.
 
-    What a key stands for that is not known is for the server to say: servers differ, and grow. But one that
-    is nearly a known one is a slip of the pen.
+    Unknown keys are left to the server to judge, since servers differ and grow; but one that is nearly a
+    known key is refused as a typing error.
 
     Args:
         rules: The rule of each key.
-        required: Which keys have to be there.
-        closed: Refuse every key that is not known: it is for us to heed, not for a server.
+        required: Which keys must be present.
+        closed: Refuse every unknown key, for mappings that are not sent to a server.
     """
 
     def __init__(self, rules: Mapping[str, Rule], required: Sequence[str] = (), closed: bool = False) -> None:
@@ -129,7 +129,7 @@ class Fields:
         self.known(name, value)
 
     def known(self, name: str, values: Mapping[str, Any]) -> None:
-        """Check the keys that are known; a value may also be one of our configs, which has ``extra``."""
+        """Check the known keys; a value may also be one of the configs, with its ``extra``."""
         for key in self.required:
             if key not in values:
                 raise ConfigurationError(f"{name + '.' if name else ''}{key} is missing")
@@ -143,14 +143,14 @@ class Fields:
                 accept(where, plain(value))
 
     def unknown(self, name: str, keys: Iterable[Any]) -> list[str]:
-        """Give the keys that are not known; refuse those that are meant to be, by name, with the nearest."""
+        """Return the unknown keys; refuse those that look like a misspelt known one, and suggest that."""
         unknown = [key for key in keys if key not in self.rules]
         for key in unknown:
             if not isinstance(key, str):
                 raise ConfigurationError(
                     f"{key!r} is not a field of {name or 'this message'}; fields are strings"
                 )
-            from difflib import get_close_matches  # only what is unknown needs it
+            from difflib import get_close_matches  # only needed for unknown keys
 
             near = get_close_matches(key, self.rules, 1, 0.6 if self._closed else 0.75)
             if near or self._closed:
@@ -159,7 +159,7 @@ class Fields:
         return unknown
 
     def beyond(self, name: str, value: Any) -> Iterator[str]:
-        """Name the fields of a checked mapping, and of those in it, that are not known."""
+        """Yield the unknown fields of a checked mapping, nested ones included."""
         for key, part in value.items():
             accept = self.rules.get(key)
             if accept is None:
@@ -194,7 +194,7 @@ def plain(value: Any) -> Any:
 
 
 class Caller(NamedTuple):
-    """A line outside of this package that led here, as :func:`warnings.warn_explicit` wants it."""
+    """The line of the program that called this package, as :func:`warnings.warn_explicit` takes it."""
 
     file: str
     line: int
@@ -203,7 +203,7 @@ class Caller(NamedTuple):
 
     @classmethod
     def find(cls) -> Caller:
-        """Find it on this thread, however deep we are."""
+        """Find it in the stack of this thread."""
         package = __name__.partition(".")[0] + "."
         frame = sys._getframe(1)
         while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).startswith(package):
@@ -220,20 +220,21 @@ _Self = TypeVar("_Self", bound="Options")
 
 
 class Options:
-    """What the configs share: where they come from, their check, their wire form.
+    """The base class of the configs: building, checking and converting to the wire form.
 
-    Those that go to the server have an attribute ``extra``: a mapping of fields that the class does not know.
+    Configs that are sent to the server have an attribute ``extra``, a mapping of fields that the class does
+    not have.
     """
 
     _fields: ClassVar[Fields]
 
     @classmethod
     def from_dict(cls: type[_Self], data: Mapping[str, Any]) -> _Self:
-        """Build from a plain mapping, and check it; fields that are not known go to ``extra``.
+        """Build from a plain mapping, and check it; unknown fields go to ``extra``.
 
         Raises:
-            ConfigurationError: A key is nearly that of a known field, which is named; or it is not known and
-                there is no ``extra``; or a value is wrong.
+            ConfigurationError: A key looks like a misspelt known one, or is unknown and there is no
+                ``extra``; or a value is wrong.
         """
         data = dict(data)
         extra = data.pop("extra", None) if hasattr(cls, "extra") else None
@@ -249,7 +250,7 @@ class Options:
 
     @classmethod
     def of(cls: type[_Self], value: Union[_Self, Mapping[str, Any]], name: str = "it") -> _Self:
-        """Take what a caller gave under this name: one of these as it is, or a mapping."""
+        """Return an instance as it is, or build one from a mapping; ``name`` is the option, for errors."""
         if isinstance(value, cls):
             return value
         if isinstance(value, Mapping):
@@ -257,16 +258,16 @@ class Options:
         raise refused(name, value, f"a {cls.__name__}, or a mapping of its fields")
 
     def check(self) -> None:
-        """Raise ConfigurationError, naming the option, the value and what is accepted, if one is wrong."""
+        """Raise ConfigurationError if an option is wrong, with its value and what is accepted."""
         self._fields.known("", self._own())
 
     def to_dict(self) -> dict[str, Any]:
-        """Check, and give a fresh copy in wire form."""
+        """Check the options, and return a fresh copy in wire form."""
         self.check()
         return cast("dict[str, Any]", plain(self))
 
     def _own(self) -> dict[str, Any]:
-        """Give what is set of the fields that are known, as it is; ``extra`` is only checked."""
+        """Return the known fields that are set, as they are; ``extra`` is only checked."""
         values = {item.name: getattr(self, item.name) for item in fields(cast("Any", self))}
         _extra_of(type(self), values.pop("extra", None))
         return {name: value for name, value in values.items() if value is not None}

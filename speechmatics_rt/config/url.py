@@ -1,4 +1,4 @@
-"""What an address of the service may look like, what of it may be shown, and what a header may hold."""
+"""URLs of the service: checked, parsed, and redacted for logs; and the check of a header."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _OWN_HEADERS = re.compile(r"(?i)host|connection|upgrade|content-length|transfer-
 
 
 class Target(NamedTuple):
-    """Where a URL leads."""
+    """The parts of a checked URL."""
 
     secure: bool
     host: str
@@ -59,7 +59,7 @@ def check_url(url: str) -> None:
 
 
 def with_sdk(url: str, identifier: str, app: Optional[str] = None) -> str:
-    """Add ``sm-sdk``, and ``sm-app``, to the URL's query; what is there, the same included, stays as it is.
+    """Add ``sm-sdk`` and ``sm-app`` to the URL's query, unless they are there; the rest stays as it is.
 
     Example:
         >>> with_sdk("wss://eu.rt.speechmatics.com/v2?jwt=a%2Fb", "python 1")
@@ -83,13 +83,13 @@ def is_loopback(host: str) -> bool:
 
 
 def is_cloud(url: str) -> bool:
-    """Whether a URL is of the service's own machines, which want a key and take what is documented."""
+    """Whether a URL is of the service's own cloud, which requires a key and accepts what is documented."""
     host = (urlsplit(url).hostname or "").rstrip(".")
     return f".{host}".endswith(".speechmatics.com")
 
 
 def redact(url: str) -> str:
-    """Return the URL as it may be logged: without tokens and without credentials.
+    """Return the URL without tokens and credentials, for logs and errors.
 
     Example:
         >>> redact("wss://eu.rt.speechmatics.com/v2?jwt=eyJhbGci&sm-sdk=x")
@@ -99,7 +99,7 @@ def redact(url: str) -> str:
     if "@" in host:
         host = f"***@{host.rpartition('@')[2]}"
     elif "@" in rest and not (_HOST_AND_PORT.fullmatch(host) and _OF_A_PARAMETER.match(rest)):
-        # It seems that credentials have a "/", "?" or "#" in them, so that what looks like a host is none.
+        # Credentials may hold a "/", "?" or "#", so that what looks like the host is part of them.
         host, rest = "***@", rest.rpartition("@")[2]
     return start + host + _PARAMETER.sub(_without_secret, rest)
 
@@ -118,10 +118,10 @@ def address_of(host: str, port: Optional[int] = None) -> str:
 
 
 def ascii_host(host: str) -> str:
-    """Return a host's name in the form that DNS, TLS and the Host header know.
+    """Return a host's name in the ASCII form that DNS, TLS and the Host header use.
 
     Raises:
-        ValueError: It has none; says why.
+        ValueError: It has no such form.
 
     Example:
         >>> ascii_host("b\u00fccher.example")
@@ -130,7 +130,7 @@ def ascii_host(host: str) -> str:
     if host.isascii():
         return host.lower()
     if _TWO_READINGS.search(host):
-        # Python's own codec writes "ss" for the sharp s, as browsers once did: another host, another owner.
+        # Python's codec maps the sharp s to "ss", as browsers once did: another host, of another owner.
         raise ValueError(
             "has a host that old and new rules for international names read differently; write it in "
             "its ASCII form, xn--..."
@@ -161,7 +161,7 @@ def parse(url: str) -> Target:
         # Where credentials end can't be told in a malformed URL: the last @, to be safe.
         return ConfigurationError(f"the URL {re.sub('(?s)^.*@', '***@', redact(str(url)))!r} {what}")
 
-    # urlsplit() silently drops line ends, so they are looked for first.
+    # First, because urlsplit() silently drops line ends.
     if not isinstance(url, str) or re.search(r"[\x00-\x20\x7f]", url):
         raise wrong("holds a space or control character" if isinstance(url, str) else "is not a string")
     try:
@@ -198,7 +198,7 @@ def parse(url: str) -> Target:
 
 
 def header_line(name: str, value: str) -> str:
-    """Return a header's line; the library would let a line end in it through, and so more headers."""
+    """Return a checked header as one line: websocket-client would let a line end add further headers."""
     if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
         raise ConfigurationError(f"{name!r} is not a valid header name")
     if _OWN_HEADERS.fullmatch(name):

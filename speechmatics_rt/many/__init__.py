@@ -1,7 +1,8 @@
-"""Many recordings over the workers of any executor: threads, processes, the machines of a cluster.
+"""Transcribes many recordings with the workers of any executor: threads, processes, or a cluster.
 
 ``plan`` decides what is tried when, and how much at once (pure); ``job`` is what a worker does with one
-source; ``outcomes`` hands the jobs out and gives back what became of them, in the shapes of ``outcome``.
+source; ``outcomes`` submits the jobs and yields their outcomes, which ``outcome`` defines; ``threads`` is
+the default executor.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a worker does with one source, on whatever machine it lives: one client, one session."""
+"""What a worker does with one source, on whatever machine: one client, one session."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Job", "Report", "Sessions"]
 
 
 class Report(NamedTuple):
-    """What comes back from a worker: it pickles."""
+    """What a worker returns. It can be pickled."""
 
     transcript: Optional[Transcript]
     error: Optional[SpeechmaticsError]
@@ -29,7 +29,7 @@ class Report(NamedTuple):
 
 
 class Sessions:
-    """The sessions that run in this process, to be looked at and ended; pickled, it has none."""
+    """The sessions that run in this process, to be inspected and ended. A pickled copy is empty."""
 
     def __init__(self) -> None:
         self._lock = new_lock()  # guards what is below; held for assignments only
@@ -41,11 +41,11 @@ class Sessions:
 
     @contextmanager
     def having(self, index: int, client: BaseClient) -> Iterator[bool]:
-        """Know the client meanwhile; gives False if it is not to begin any more."""
+        """Register a client for the duration of the block; yields False if it must not begin any more."""
         with self._lock:
             self._clients[index] = client
             closed = self._closed
-        # Who is closed before it has begun to open does not notice.
+        # A client that is closed before it begins to open a session does not notice.
         client.on("RecognitionStarted", lambda _: client.close() if self._closed else None)
         try:
             yield not closed
@@ -54,12 +54,12 @@ class Sessions:
                 del self._clients[index]
 
     def stats(self, index: int) -> Optional[SessionStats]:
-        """Return the figures of one that runs here."""
+        """Return the figures of a session that runs here."""
         client = self._clients.get(index)
         return None if client is None else client.stats
 
     def close(self) -> None:
-        """End all of them now, and let none begin."""
+        """End all sessions now, and let none begin."""
         with self._lock:
             self._closed = True
             clients = list(self._clients.values())
@@ -67,19 +67,19 @@ class Sessions:
             client.close()
 
     def abandon(self) -> None:
-        """End the audio of all of them, and let none begin: takes no lock and waits for nothing."""
+        """End the audio of all sessions, and let none begin. Takes no lock and waits for nothing."""
         self._closed = True
         for client in list(self._clients.values()):
             client.request_stop()
 
 
 class Job:
-    """All that the sources of a run have in common; calling it transcribes one. It pickles if its options do.
+    """The options that all sources of a run share. Call it to transcribe one; it pickles if its options do.
 
     Args:
         client: The options of the client.
-        session: Those of ``transcribe()``.
-        limiter: What is entered around each session.
+        session: The options of ``transcribe()``.
+        limiter: A context manager entered around each session.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Job:
         self._limiter = limiter
 
     def __call__(self, index: int, source: Any) -> Report:
-        """Transcribe one source. An error of ours is reported, not raised: any other is the executor's."""
+        """Transcribe one source. A SpeechmaticsError is returned; any other error is left to the executor."""
         with self._limiter or contextlib.nullcontext(), self._client_for(source) as client:
             transcript = error = None
             with self.sessions.having(index, client) as wanted:
@@ -102,7 +102,7 @@ class Job:
                     if wanted:
                         transcript = client.transcribe(source, **self._session)
                 except SpeechmaticsError as exc:
-                    without_frames(exc)  # which hold the source, and its audio
+                    without_frames(exc)  # the frames hold the source, and its audio
                     error = exc
             return Report(transcript, error, client.stats, client.request_id, client.session_id)
 

@@ -1,4 +1,4 @@
-"""What became of a source, and how a run is going."""
+"""The outcome of a source, and the progress of a run."""
 
 from __future__ import annotations
 
@@ -13,20 +13,18 @@ __all__ = ["Outcome", "Progress", "Running"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one source. It pickles if its source does.
+    """The result of transcribing one source. It pickles if its source does.
 
     Attributes:
-        index: The place of the source among all, from 0.
-        source: As it was given.
-        transcript: All that was said, or None after an error; what was heard until then is in
-            ``error.transcript``.
-        error: Why there is no transcript: a :class:`SpeechmaticsError`, or what the executor says of a worker
-            that was lost for good.
-        tries: Sessions that were begun for it, this one among them; those that a full quota refused don't
-            count.
+        index: The index of the source, from 0.
+        source: The source, as it was given.
+        transcript: The transcript, or None after an error; ``error.transcript`` then has the part so far.
+        error: Why there is no transcript: a :class:`SpeechmaticsError`, or the executor's error if a worker
+            was lost for good.
+        tries: How many sessions were started for it, without those that a full quota refused.
         stats: Figures of its last session.
-        request_id: Our id of its last session, for support.
-        session_id: The service's.
+        request_id: The client's id of its last session, for support.
+        session_id: The service's id of its last session.
 
     Example:
         >>> Outcome(0, "a.wav", None, ValueError("no audio")).ok
@@ -53,10 +51,9 @@ class Running:
     """A source that is being transcribed.
 
     Attributes:
-        index: Its place among all.
-        source: As it was given.
-        stats: Figures of its session; None where that isn't known: it has not begun, or runs in another
-            process.
+        index: The index of the source, from 0.
+        source: The source, as it was given.
+        stats: Figures of its session; None if it has not begun, or runs in another process.
     """
 
     index: int
@@ -69,13 +66,13 @@ class Progress:
     """How a run is going.
 
     Attributes:
-        done: Transcripts so far.
-        failed: Failures so far.
-        running: What was handed to the executor and is not finished.
-        waiting: How many are to be tried again.
-        pause: Seconds until the next session, while the service is full; else 0.
+        done: The number of transcripts so far.
+        failed: The number of failures so far.
+        running: The sources that the executor is working on.
+        waiting: The number of sources that wait to be retried.
+        pause: Seconds until the next session may begin while the service is full; else 0.
         seconds: Seconds of audio in the transcripts so far.
-        outcome: What has just been finished, if that is the news.
+        outcome: The outcome that this reports, if it reports one.
     """
 
     done: int

@@ -1,4 +1,4 @@
-"""Hands the jobs of a run to an executor, and gives back what became of them, in order of completion."""
+"""Submits the jobs of a run to an executor, and yields their outcomes in order of completion."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Outcomes", "transcribe_many"]
 
-_BEAT = 0.5  # seconds between two looks at sessions that run, for who draws them: nothing else tells of words
+_BEAT = 0.5  # seconds between calls of on_progress while sessions run
 _NO_SOURCES = (str, bytes, bytearray, memoryview, Mapping)  # each is one source, or its parts
 _AT_ONCE = number(1, whole=True)
 
@@ -61,30 +61,30 @@ def transcribe_many(
     timeout: Optional[float] = None,
     speed: Optional[float] = None,
 ) -> Outcomes:
-    """Transcribe many sources, some at once, and iterate over what became of them as they are finished.
+    """Transcribe many sources, several at once, and return an iterator over their outcomes.
 
-    A source that fails is one :class:`Outcome` with its error, and the run goes on. What is ``retryable`` is
-    tried again, up to six times, after ``retry_after`` at least; while the service is full all wait, however
-    long, and nobody has failed. The iterable is read one source at a time, when it is its turn, on the thread
-    that iterates, which also begins sessions: what is done between two outcomes should not take long, and an
-    iterable that blocks holds up outcomes, too.
+    Outcomes come as sources are finished. A source that fails has an :class:`Outcome` with its error, and
+    the run goes on. Errors that are ``retryable`` are retried, up to six times, after ``retry_after`` at
+    least; while the service is full, everything waits, and nothing fails. The thread that iterates also
+    reads the iterable, one source at a time, and starts sessions: so the body of its loop should not take
+    long, and an iterable that blocks holds up outcomes.
 
     Args:
-        sources: Each is what :meth:`Client.transcribe` takes, or a mapping, as
-            :meth:`MultiChannelClient.transcribe`. To workers in other processes they are sent by pickle:
-            give them paths, which they can open, or the bytes.
-        executor: Any :class:`concurrent.futures.Executor`, such as a ProcessPoolExecutor or that of
-            Dask's ``client.get_executor()``; it stays the caller's. Without one each session has a daemon
-            thread of this process.
-        max_sessions: The most sessions at once, over all workers: no more is handed to the executor before
-            one comes back. What waits for another try holds no worker and no session.
-        limiter: A context manager that is entered around each session, in the worker, for a limit that
-            others share: a semaphore of this process, or one that pickles, such as those of Dask or Redis.
-        on_progress: Called with a :class:`Progress` when a source is begun or finished, and twice a second
-            while sessions run in this process; on the thread that iterates.
-        auth, api_key, url, conn_config, sdk_identifier, resume: As :class:`Client`.
-        transcription_config, audio_format, ws_headers, speed: As :meth:`Client.transcribe`.
-        timeout: The most seconds for one session.
+        sources: Each is a source of :meth:`Client.transcribe`, or a mapping as for
+            :meth:`MultiChannelClient.transcribe`. Workers in other processes get them by pickle: pass paths
+            that they can open, or bytes.
+        executor: Any :class:`concurrent.futures.Executor`, such as a ProcessPoolExecutor or Dask's
+            ``client.get_executor()``; it is not shut down. By default each session has a daemon thread of
+            this process.
+        max_sessions: Maximum number of sessions at once, over all workers: no more jobs are submitted before
+            one is finished. A source that waits to be retried occupies no worker and no session.
+        limiter: A context manager entered around each session, in the worker, for a limit shared with
+            others: a semaphore of this process, or one that pickles, such as those of Dask or Redis.
+        on_progress: Called with a :class:`Progress`, on the thread that iterates, when a source is started
+            or finished, and twice a second while sessions run in this process.
+        auth, api_key, url, conn_config, sdk_identifier, resume: As for :class:`Client`.
+        transcription_config, audio_format, ws_headers, speed: As for :meth:`Client.transcribe`.
+        timeout: Limit in seconds on each session.
 
     Returns:
         An iterator, which can also be stopped and closed.
@@ -92,13 +92,12 @@ def transcribe_many(
     Raises:
         ConfigurationError: An option is wrong; before anything is read.
 
-    The iteration raises, after all that was finished has been given:
+    The iteration raises, after all outcomes that were ready:
 
     Raises:
-        AuthenticationError: The key was refused, as it would be for all that follow.
+        AuthenticationError: The key was refused, as it would be for all sources that follow.
         BrokenExecutor: The executor has lost its workers.
-        KeyboardInterrupt: Ctrl-C in the iteration. Sessions of this process are closed at once; what had been
-            finished is given first.
+        KeyboardInterrupt: Ctrl-C during the iteration. Sessions of this process are closed at once.
 
     Example:
         >>> from speechmatics_rt.local import LocalServer
@@ -141,9 +140,9 @@ def transcribe_many(
 
 
 class Outcomes(Iterator[Outcome]):
-    """The outcomes of a run, as they come; an iterator, for one thread.
+    """An iterator over the outcomes of a run, in order of completion. For one thread.
 
-    ``with`` closes it at the end of the block. Only :meth:`request_stop` may be called from elsewhere.
+    ``with`` closes it at the end of the block. Only :meth:`request_stop` may be called from other threads.
     """
 
     def __init__(
@@ -158,13 +157,13 @@ class Outcomes(Iterator[Outcome]):
         self._executor = executor
         self._on_progress = on_progress
         self._plan = Plan(max_sessions)
-        self._ahead = max_sessions + 1  # outcomes that nobody has taken yet
+        self._ahead = max_sessions + 1  # how many outcomes may be ready before no more jobs are submitted
         self._sources = enumerate(iter(sources))
-        self._more = True  # sources that were not taken yet
+        self._more = True  # whether there may be sources that were not taken yet
         self._held: dict[int, Any] = {}  # sources that were taken and are not finished
         self._last: dict[int, Report] = {}  # the latest failure of those that wait
         self._futures: dict[int, Future[Report]] = {}
-        # What has ended, told by whatever thread; None: there is something else to see.
+        # Futures that are done, put by whatever thread; None: look at the flags.
         self._news: queue.SimpleQueue[Optional[tuple[int, Future[Report]]]] = queue.SimpleQueue()
         self._ready: collections.deque[Outcome] = collections.deque()
         self._stopping = self._closed = False
@@ -184,22 +183,23 @@ class Outcomes(Iterator[Outcome]):
             except KeyboardInterrupt as interrupt:
                 if self._ending is not None or self._closed:
                     raise
-                self._ending = interrupt  # raised when all that is finished was given
+                self._ending = interrupt  # raised after all outcomes that are ready
                 self.close()
 
     def request_stop(self) -> None:
-        """Begin nothing more: what runs is finished, and given; then the iteration ends.
+        """Start nothing more; the iteration ends when everything that runs is finished.
 
-        What waits for another try is given as failed. From any thread, and in a signal handler.
+        Sources that wait to be retried are returned as failed. May be called from any thread, and in a
+        signal handler.
         """
         self._stopping = True
         self._news.put(None)
 
     def close(self) -> None:
-        """End the run now. What is finished can still be iterated over; nothing else is given.
+        """End the run now. Outcomes that are ready can still be iterated over; no others come.
 
-        Sessions of this process are closed. Of those elsewhere what has not begun is cancelled; what runs
-        there runs to its end, since no executor can interrupt it, and is dropped.
+        Sessions of this process are closed. In other processes, jobs that have not begun are cancelled;
+        those that run can't be interrupted by any executor, and their outcomes are dropped.
         """
         self._closed = True
         for index in self._plan.stop():
@@ -241,11 +241,11 @@ class Outcomes(Iterator[Outcome]):
             self._wait()
 
     def _is_over(self) -> bool:
-        idle = not self._plan.running or self._closed  # who closes waits for nobody
+        idle = not self._plan.running or self._closed  # once closed, nothing is waited for
         return idle and not self._plan.waiting and (self._plan.stopped or not self._more)
 
     def _begin(self) -> None:
-        """Hand to the executor what there is room for; who is slow to take outcomes has no more made."""
+        """Submit as many jobs as there is room for, and none while too many outcomes are ready."""
         while len(self._ready) < self._ahead and self._plan.has_room(time.monotonic()):
             index = self._plan.again(time.monotonic())
             if index is None:
@@ -256,7 +256,7 @@ class Outcomes(Iterator[Outcome]):
                 except StopIteration:
                     self._more = False
                     return
-                except Exception as exc:  # noqa: BLE001  # not swallowed: raised when what runs has been given
+                except Exception as exc:  # noqa: BLE001  # not swallowed: raised at the end of the iteration
                     self._end_with(exc)
                     return
                 self._held[index] = source
@@ -266,16 +266,16 @@ class Outcomes(Iterator[Outcome]):
         self._plan.begin()
         try:
             future = self._executor.submit(self._job, index, self._held[index])
-        except Exception as exc:  # noqa: BLE001  # not swallowed: judged like one that came back
+        except Exception as exc:  # noqa: BLE001  # not swallowed: treated like the error of a future
             self._failed_to_run(index, exc)
             return
         self._futures[index] = future
-        news = self._news  # not self: an executor that keeps its futures must not keep this
+        news = self._news  # not self, so that an executor that keeps its futures does not keep this alive
         future.add_done_callback(lambda done: news.put((index, done)))
         self._tell()
 
     def _wait(self) -> None:
-        """Wait for news, or for the moment when something may begin."""
+        """Wait for a job to finish, or for the moment when another may begin."""
         seconds = self._plan.due(more=self._more) - time.monotonic()
         if self._on_progress is not None:
             seconds = min(seconds, _BEAT)
@@ -295,7 +295,7 @@ class Outcomes(Iterator[Outcome]):
             self._take(news)
 
     def _take_finished(self) -> None:
-        """Take what was finished and not heard of, since Ctrl-C came in between."""
+        """Take the futures that are done but were missed, because Ctrl-C came in between."""
         given = {outcome.index for outcome in self._ready}
         for index, future in list(self._futures.items()):
             if index not in given and future.done():
@@ -306,7 +306,7 @@ class Outcomes(Iterator[Outcome]):
             return
         index, future = news
         if self._futures.get(index) is not future:
-            return  # it was taken before
+            return  # it has already been taken
         if future.cancelled():
             self._failed_to_run(index, CancelledError("the executor cancelled the call"))
             return
@@ -325,9 +325,9 @@ class Outcomes(Iterator[Outcome]):
             self._give(index, report, tries)
 
     def _take_failure(self, index: int, report: Report, error: SpeechmaticsError) -> None:
-        """Try again, or say that it failed."""
+        """Plan a retry, or report the failure."""
         if self._closed:
-            self._drop(index)  # it failed since it was closed
+            self._drop(index)  # it failed because it was closed
             return
         if isinstance(error, AuthenticationError):
             self._drop(index)
@@ -343,7 +343,7 @@ class Outcomes(Iterator[Outcome]):
             self._tell()
 
     def _failed_to_run(self, index: int, error: BaseException) -> None:
-        """Judge what no worker of ours has said: it is about the source, the options, or the executor."""
+        """Handle an error outside of the session: of the source, the options, or the executor."""
         tries = self._plan.tries(index)
         ends = not isinstance(error, Exception) or isinstance(
             error, (concurrent.futures.BrokenExecutor, CancelledError)
@@ -373,7 +373,7 @@ class Outcomes(Iterator[Outcome]):
         self._ready_with(Outcome(index, self._held[index], None, error, tries))
 
     def _end_with(self, error: BaseException) -> None:
-        """Begin nothing more, and raise this when what runs has been given."""
+        """Start nothing more, and raise ``error`` after the outcomes of what runs."""
         if self._ending is None:
             self._ending = error
         self._stopping = True
@@ -412,7 +412,7 @@ class Outcomes(Iterator[Outcome]):
         else:
             self._failed += 1
         self._ready.append(outcome)
-        self._forget(outcome.index)  # last: what Ctrl-C has kept from being given is still known
+        self._forget(outcome.index)  # last: if Ctrl-C comes before, the source is still known
         self._tell(outcome)
 
     def _tell(self, outcome: Optional[Outcome] = None) -> None:
@@ -434,7 +434,7 @@ class Outcomes(Iterator[Outcome]):
 
 
 def _unpicklable(thing: Any) -> Optional[str]:
-    """Say why a thing does not pickle; None if it does."""
+    """Return why a thing can't be pickled; None if it can."""
     try:
         pickle.dumps(thing)
     except Exception as exc:  # noqa: BLE001  # whatever it is, it is the answer

@@ -1,8 +1,8 @@
-"""What is tried when, and how much at once: pure. Seconds are those of its owner's clock.
+"""Decides what is tried when, and how much at once. Pure: seconds are those of its owner's clock.
 
-A failure that may pass costs its source one of six tries and some seconds; all others go on meanwhile. A
-service that is full costs nobody a try: nothing at all is begun for a while, and then no more at once than
-it let in, with one more for each session that goes well. So programs that share a quota find their shares.
+A retryable failure costs its source one of six tries, and a delay; the others go on meanwhile. A service
+that is full costs no tries: nothing is started for a while, and then no more at once than were let in, plus
+one for each session that succeeds. So programs that share a quota find their shares.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from ..exceptions import ConnectionError, TranscriptionError
 
 __all__ = ["MOST_TRIES", "Plan", "is_full"]
 
-MOST_TRIES = 6  # of one source, over half a minute or so
-_LEAST, _LONGEST = 1.0, 60.0  # seconds before another try
-_FULL = 5.0  # seconds that the documentation asks for after a full quota, at least
+MOST_TRIES = 6  # of one source, over about half a minute
+_LEAST, _LONGEST = 1.0, 60.0  # seconds before a retry
+_FULL = 5.0  # seconds at least that the documentation asks for after a full quota
 _REFUSED = (429, 503)  # HTTP: too many sessions, or no slot for one
 
 
 def is_full(error: BaseException) -> bool:
-    """Tell whether an error says no more than that others are being served.
+    """Whether an error means only that the service is full.
 
     Example:
         >>> is_full(TranscriptionError(type="quota_exceeded")), is_full(ConnectionError(code=1006))
@@ -33,12 +33,12 @@ def is_full(error: BaseException) -> bool:
 
 
 class Plan:
-    """Which sources are begun, tried again, or given up. Sources are known by their numbers.
+    """Which sources are started, retried, or given up. Sources are identified by their indices.
 
     Attributes:
-        allowed: How many may run at once, as far as the service has let in.
-        running: How many do.
-        stopped: Nothing is begun any more.
+        allowed: How many may run at once, as far as the service has admitted.
+        running: How many run.
+        stopped: Nothing is started any more.
 
     Example:
         >>> plan = Plan(2)
@@ -53,56 +53,56 @@ class Plan:
         self.running = 0
         self.stopped = False
         self._most = max_sessions
-        self._opens = float("-inf")  # nothing begins before
+        self._opens = float("-inf")  # nothing starts before
         self._refusals = 0  # in a row, by a full service
-        self._waiting: list[tuple[float, int]] = []  # when each is due, the next one first
-        self._failures: dict[int, int] = {}  # of those that are to be tried again
+        self._waiting: list[tuple[float, int]] = []  # a heap of when each is due
+        self._failures: dict[int, int] = {}  # of those that will be retried
 
     @property
     def waiting(self) -> int:
-        """How many are to be tried again."""
+        """How many wait to be retried."""
         return len(self._waiting)
 
     def has_room(self, now: float) -> bool:
-        """Whether a session may begin now."""
+        """Whether a session may start now."""
         return not self.stopped and self.running < self.allowed and now >= self._opens
 
     def again(self, now: float) -> Optional[int]:
-        """Take the source whose next try is due; None if there is none."""
+        """Take a source whose retry is due; None if there is none."""
         if self._waiting and self._waiting[0][0] <= now:
             return heapq.heappop(self._waiting)[1]
         return None
 
     @property
     def takes_more(self) -> bool:
-        """Whether a new source may be taken: those that wait are kept in memory."""
+        """Whether a new source may be taken; limited, because those that wait are kept in memory."""
         return not self.stopped and len(self._waiting) < self._most
 
     def begin(self) -> None:
-        """Note that a session begins."""
+        """Note that a session starts."""
         self.running += 1
 
     def tries(self, index: int) -> int:
-        """Tell which try of a source is under way, from 1."""
+        """Return which try of a source this is, from 1."""
         return self._failures.get(index, 0) + 1
 
     def succeeded(self, index: int) -> None:
-        """Note that a session went well: the service may let in one more."""
+        """Note that a session succeeded: the service may admit one more."""
         self.running -= 1
         self._failures.pop(index, None)
         self._refusals = 0
         self.allowed = min(self._most, self.allowed + 1)
 
     def dropped(self, index: int) -> None:
-        """Note that a session ended, and that its source is of no concern any more."""
+        """Note that a session ended, and forget its source."""
         self.running -= 1
         self._failures.pop(index, None)
 
     def failed(self, index: int, error: BaseException, now: float, jitter: float) -> Optional[float]:
-        """Return in how many seconds the source is tried again; None: it is given up.
+        """Return in how many seconds the source is to be retried; None if it is given up.
 
         Args:
-            jitter: Random, 0 to 1, so that those who failed together don't come back together.
+            jitter: Random, 0 to 1, so that sources that failed together are not retried together.
         """
         self.running -= 1
         tries = self.tries(index)
@@ -114,7 +114,7 @@ class Plan:
         asked = getattr(error, "retry_after", None) or 0.0
         if full:
             delay = _pause(max(asked, _FULL), _FULL * 2 ** min(self._refusals, 8), jitter)
-            if now >= self._opens:  # those that were refused together count as one
+            if now >= self._opens:  # sessions refused together count as one refusal
                 self._refusals += 1
                 self.allowed = max(1, min(self.allowed, self.running))
             self._opens = max(self._opens, now + delay)
@@ -126,14 +126,14 @@ class Plan:
         return delay
 
     def pause(self, now: float) -> float:
-        """Return for how many seconds nothing begins, since the service is full."""
+        """Return for how many seconds nothing may start, because the service is full."""
         return max(0.0, self._opens - now)
 
     def due(self, *, more: bool) -> float:
-        """Return when the next session may begin by itself; infinity: only when another one ends.
+        """Return when the next session may start; infinity if only the end of another can allow it.
 
         Args:
-            more: Whether there are sources that were not taken yet.
+            more: Whether there may be sources that were not taken yet.
         """
         if self.stopped or self.running >= self.allowed:
             return float("inf")
@@ -141,7 +141,7 @@ class Plan:
         return max(self._opens, float("-inf") if more and self.takes_more else first)
 
     def stop(self) -> list[int]:
-        """Begin nothing more; return the sources that are not tried again."""
+        """Start nothing more; return the sources whose retries are given up."""
         self.stopped = True
         left = [index for _, index in self._waiting]
         self._waiting.clear()

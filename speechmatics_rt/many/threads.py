@@ -1,4 +1,4 @@
-"""The executor of a run that was given none."""
+"""The default executor of a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Threads"]
 
 
 class Threads(Executor):
-    """A daemon thread for each call: no more are asked for at once than sessions may run."""
+    """A daemon thread for each call. A run submits no more calls at once than sessions may run."""
 
     _numbers = itertools.count(1)
 

@@ -1,8 +1,10 @@
 """One session as its client sees it.
 
-``session`` is what belongs to it: connection, transcript, figures, outcome. ``sender`` reads sources and
-sends them, ``listener`` and ``stream`` deliver what comes, ``connector`` opens connections with a client's
-options, ``latency`` measures, ``recorder`` writes a session down.
+``request`` has the options of a call, ``connector`` opens connections, and ``session`` is the state of one
+session: connection, transcript, figures, outcome. ``sender`` reads sources and sends them, ``listener`` and
+``stream`` deliver messages to handlers, ``utterances`` is iterated over. ``asking`` has the questions to the
+service, ``answers`` who waits for them. ``latency`` measures, ``recorder`` writes a session to a file,
+``unread`` decodes transcripts late, ``discovery`` asks what a service offers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who waits for an answer of the server that the delivering thread will come across."""
+"""Threads that wait for an answer of the server, which another thread delivers."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["Answer", "Answers"]
 
 
 class Answer:
-    """The next message of a kind, for one who waits for it.
+    """The next message of a kind, for a thread that waits for it.
 
     Attributes:
-        value: What was made of it, or None.
-        given: Whether it came.
+        value: The answer, or what was made of it; None before.
+        given: Whether it has come.
     """
 
     def __init__(self, answers: Answers, kind: str, channel: Optional[str]) -> None:
@@ -36,7 +36,7 @@ class Answer:
             self._answers.waiting.remove(self)
 
     def fits(self, message: Mapping[str, Any]) -> bool:
-        """Whether it is that: of its channel, where both name one."""
+        """Whether a message is the answer: of the same channel, if both name one."""
         channel = channel_of(message)
         return message["message"] == self.kind and (
             not self.channel or not channel or channel == self.channel
@@ -48,23 +48,23 @@ class Answer:
 
 
 class Answers:
-    """All who wait, in one session. Any thread may expect an answer; the delivering one gives it.
+    """All answers that are waited for in one session. Any thread may wait; the delivering one gives answers.
 
-    Without a lock: each change is one step of a list, and who gives goes over a copy.
+    There is no lock: each change is one atomic operation on a list, and iteration is over a copy.
     """
 
     def __init__(self) -> None:
         self.waiting: list[Answer] = []
 
     def expect(self, kind: str, channel: Optional[str] = None) -> Answer:
-        """Return what is to be entered before the question is sent."""
+        """Return an answer, to be entered (``with``) before the question is sent."""
         return Answer(self, kind, channel)
 
     def to(self, message: Mapping[str, Any]) -> list[Answer]:
-        """Return those whose answer this is."""
+        """Return those that this message answers."""
         return [answer for answer in self.waiting.copy() if answer.fits(message)]
 
     def close(self) -> None:
-        """Let all go: nothing more will come."""
+        """Wake all that wait: no more answers will come."""
         for answer in self.waiting.copy():
             answer.over.set()

@@ -1,4 +1,4 @@
-"""What a client says to the service in mid-session beside audio, and what it asks and waits for."""
+"""What a client can change and ask during a session."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def ask_for_speakers(final: Any, wait: Any, timeout: Any) -> dict[str, Any]:
 
 
 class Asking:
-    """What a client may say and ask while a session runs, whatever its channels."""
+    """The methods that change settings and ask questions during a session, whatever its channels."""
 
     def _running(self) -> Session:
         raise NotImplementedError
@@ -42,18 +42,18 @@ class Asking:
         conversation_config: Union[ConversationConfig, Mapping[str, Any], None] = None,
         **more: Any,
     ) -> None:
-        """Change settings of the running session (``SetRecognitionConfig``); None leaves one as it is.
+        """Change settings of the running session (``SetRecognitionConfig``). None leaves one unchanged.
 
         Args:
             max_delay: Seconds from the end of a word to its final.
             max_delay_mode: ``"flexible"`` or ``"fixed"``.
-            enable_partials: Send partials from now on, or no more.
-            audio_filtering_config: Mapping of ``volume_threshold``, 0 to 100.
+            enable_partials: Whether to send partials from now on.
+            audio_filtering_config: Mapping with ``volume_threshold``, 0 to 100.
             conversation_config: A ConversationConfig or a mapping.
-            **more: Fields of previews; the service takes no others in mid-session.
+            **more: Further fields, of previews. The service accepts no others during a session.
 
         Raises:
-            ConfigurationError: Another field, or a value out of range.
+            ConfigurationError: A field can't change during a session, or a value is out of range.
             SessionError: No session is running.
         """
         session = self._running()
@@ -82,15 +82,15 @@ class Asking:
     def get_speakers(
         self, *, final: bool = False, wait: bool = True, timeout: Optional[float] = 10.0
     ) -> Optional[SpeakersResultMessage]:
-        """Ask for the identifiers of the speakers, and return the answer, which handlers get too.
+        """Ask for the identifiers of the speakers, and return the answer. Handlers get it too.
 
         Args:
-            final: Have the server answer at the end of the transcript instead of now; not waited for.
-            wait: False asks and returns None: in handlers, which would wait for themselves.
-            timeout: The most seconds to wait; None: as long as the session runs.
+            final: Ask for an answer at the end of the transcript instead of now; returns None at once.
+            wait: False only asks, and returns None: for handlers, which would wait for themselves.
+            timeout: Seconds to wait at most; None waits as long as the session runs.
 
         Raises:
-            ConfigurationError: An argument is of a wrong kind.
+            ConfigurationError: An argument has a wrong type.
             SessionError: No session is running, or this is the thread that would deliver the answer.
             TimeoutError: Stage ``"answer"``.
         """

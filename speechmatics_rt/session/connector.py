@@ -1,4 +1,4 @@
-"""The service as one client reaches it: address, key, headers, limits, and what to do about losses."""
+"""Opens connections with one client's options: address, key, headers, limits, and whether to resume."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def request_id_of(ws_headers: Mapping[str, str], otherwise: Optional[str] = None
 
 
 def address(url: Optional[str]) -> str:
-    """Return a service's address, that of the environment or the default one without any."""
+    """Return the service's URL: the given one, or that of the environment, or the default."""
     return url if url is not None else os.environ.get("SPEECHMATICS_RT_URL") or DEFAULT_URL
 
 
@@ -62,7 +62,7 @@ def _checked(url: str) -> str:
 
 
 class Connector:
-    """Make connections with one client's options. May be used from any thread.
+    """Open connections with one client's options. May be used from any thread.
 
     Raises:
         ConfigurationError: An option is wrong, or both a key and an ``auth`` are given.
@@ -98,14 +98,14 @@ class Connector:
         self._sdk_identifier = sdk_identifier or f"python-rt-sync-v{__version__}"
         self._app = app
         self._resume = ResumePolicy() if resume is True else resume or None
-        self._doubts: set[str] = set()  # what was said
+        self._doubts: set[str] = set()  # those that were reported
 
     def check(self, request: SessionRequest) -> None:
-        """Refuse what could not be done, before any I/O.
+        """Refuse a request that could not succeed, before any I/O.
 
         Raises:
-            ConfigurationError: A session over several connections was asked for, of audio without time; or
-                sockets have been replaced that could not carry one.
+            ConfigurationError: Resuming was asked for audio that is not raw; or sockets or threads have been
+                replaced by ones that can't carry a session.
         """
         check_patches()
         if self._resume is not None:
@@ -113,26 +113,26 @@ class Connector:
 
     @property
     def url(self) -> str:
-        """The service's address. Variables are read at use: a program may load them after it made its client.
+        """The service's URL. The environment is read late: a program may set it after creating a client.
 
         Raises:
-            ConfigurationError: That of the environment is none.
+            ConfigurationError: The URL in the environment is wrong.
         """
         try:
             return _checked(address(self._url))
         except ConfigurationError as exc:
-            raise without_frames(exc) from None  # they hold it, and all that is secret in it
+            raise without_frames(exc) from None  # the frames hold the URL, and any secret in it
 
     @property
     def shown_url(self) -> str:
-        """The address for people, without what is secret in it."""
+        """The URL for people, without secrets."""
         try:
             return redact(self.url)
         except ConfigurationError:
-            return "an address that can't be read"
+            return "an invalid URL"
 
     def doubts(self, message: Mapping[str, Any]) -> list[str]:
-        """Say, once each, what the cloud may refuse of a message; a container of yours may well take it."""
+        """Return, once each, what the cloud may refuse of a message, which containers may well accept."""
         if not is_cloud(self.url):
             return []
         new = [doubt for doubt in doubts(message) if doubt not in self._doubts]
@@ -142,14 +142,14 @@ class Connector:
     def link(
         self, request: SessionRequest, log: SessionLog, wants: Callable[[str], bool], opening: Opening
     ) -> Link:
-        """Connect; with ``resume``, in a way that replaces a connection that is lost, or refused for now.
+        """Connect; with ``resume``, return a link that replaces a connection that is lost or refused for now.
 
         Args:
             wants: See :class:`Connection`.
-            opening: Gives it up.
+            opening: Through which ``close()`` ends the attempt.
 
         Raises:
-            SpeechmaticsError: Whatever hindered it.
+            SpeechmaticsError: The connection failed.
         """
         headers = request.ws_headers
         connection: Optional[Connection] = None
@@ -166,11 +166,11 @@ class Connector:
                 return connection
             return self._resuming(connection, request, log, wants)
         except ConnectionError as error:
-            # Only an answer is waited for: where nobody answers the address may well be wrong.
+            # Only after an answer: if nobody answers, the address may well be wrong.
             if self._resume is None or error.status is None or not error.retryable:
                 raise
             return self._resuming(unreached(error), request, log, wants)
-        except BaseException:  # Ctrl-C, when nobody else has it yet
+        except BaseException:  # Ctrl-C, while nobody else holds the connection
             if connection is not None:
                 connection.close()
             raise
@@ -198,11 +198,11 @@ class Connector:
         wants: Callable[[str], bool],
         opening: Opening,
     ) -> Connection:
-        """Get a key if one is needed, and dial; the connection's threads begin with its ``start()``.
+        """Get a key if one is needed, and dial. The connection's threads begin with its ``start()``.
 
         Args:
-            deadline: Of the whole call (monotonic), with ``timeout`` the seconds it was given; what is
-                sooner, this or ``open_timeout``, counts.
+            deadline: Of the whole call (monotonic); the earlier of this and ``open_timeout`` applies.
+            timeout: The seconds of the whole call, for the error.
         """
         limit = self.config.open_timeout
         until = float("inf") if limit is None else time.monotonic() + limit
@@ -215,7 +215,7 @@ class Connector:
             exc.request_id = log.request_id
             if isinstance(exc, TimeoutError) and deadline < until:
                 exc.stage, exc.seconds = "whole", timeout
-            # The frames of dialling hold the key, and who reports crashes sends the locals of each.
+            # The frames of dialling hold the key, and crash reporters send the locals of each frame.
             raise without_frames(exc) from exc.__cause__
         except BaseException:  # Ctrl-C between the dialling and the connection that owns the socket
             if upgraded is not None:
@@ -236,14 +236,14 @@ class Connector:
         return dial(target, headers, self.config, deadline=deadline, opening=opening)
 
     def _authorization(self, url: str, deadline: float, opening: Opening) -> dict[str, str]:
-        """Ask ``auth`` for its headers, until a moment (monotonic), or until it is given up."""
+        """Ask ``auth`` for its headers, until ``deadline`` (monotonic), or until it is given up."""
         auth = self.auth
         if type(auth) in (StaticKeyAuth, NoAuth):
             return headers_for(auth, url)
         with opening.around():
-            if type(auth).configure is not AuthBase.configure:  # it fetches keys, and knows a deadline
+            if type(auth).configure is not AuthBase.configure:  # it fetches keys, and respects a deadline
                 left = None if deadline == float("inf") else max(0.001, deadline - time.monotonic())
-                # The socket's own trust, too: two stores would disagree one day.
+                # With the connection's own TLS context: two trust stores might disagree.
                 context = self.config.ssl_context or shared_context()
                 auth.configure(replace(self.config, open_timeout=left, ssl_context=context))
                 return headers_for(auth, url)
@@ -259,7 +259,7 @@ class Connector:
     def _redial(
         self, ws_headers: Mapping[str, str], log: SessionLog, wants: Callable[[str], bool]
     ) -> Callable[[Opening, float], Connection]:
-        """Return what makes further connections for one session, each with an ``X-Request-Id`` of its own."""
+        """Return a function that opens further connections for one session, each with its own request id."""
         headers = {name: value for name, value in ws_headers.items() if name.lower() != "x-request-id"}
 
         def dial(opening: Opening, deadline: float) -> Connection:

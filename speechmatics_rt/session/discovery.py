@@ -1,4 +1,4 @@
-"""What a service can do, by its own word."""
+"""Asks a service which languages and features it offers."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from .connector import address
 __all__ = ["available_features"]
 
 _PATH = "/v1/discovery/features"
-_FRESH = 3600.0  # s: what a service can do changes with its releases
-_known: dict[str, tuple[float, bytes]] = {}  # by address: until when it is taken as it is, and what was said
+_FRESH = 3600.0  # seconds: what a service offers changes with its releases
+_known: dict[str, tuple[float, bytes]] = {}  # by address: when the answer expires, and the answer
 
 
 def available_features(
     url: Optional[str] = None, *, conn_config: Optional[ConnectionConfig] = None
 ) -> dict[str, Any]:
-    """Ask which languages, locales, domains and translations a service offers for real time.
+    """Return the languages, locales, domains and translations that a service offers in real time.
 
-    The answer is that of the service, kept for an hour. It needs no key, but the package ``requests``
+    The answer is that of the service, cached for an hour. This needs no key, but the package ``requests``
     (``pip install 'speechmatics-rt-sync[jwt]'``). Containers have no such page.
 
     Args:
-        url: The service, as for :class:`Client`, whose default counts here too.
-        conn_config: Proxy, TLS context and ``open_timeout``, which limits it all.
+        url: The service. Default: as for :class:`Client`.
+        conn_config: Proxy, TLS context, and ``open_timeout`` as the limit on everything.
 
     Raises:
-        ConfigurationError: The URL is none, or ``requests`` is missing.
-        ConnectionError: Stage ``"features"``: it can't be asked, or has no such page (``status``).
+        ConfigurationError: The URL is wrong, or ``requests`` is missing.
+        ConnectionError: Stage ``"features"``: the host can't be reached, or has no such page (``status``).
         TimeoutError: Stage ``"open"``.
-        ProtocolError: What it says is not a JSON object.
+        ProtocolError: The page is not a JSON object.
 
     Example:
         >>> from speechmatics_rt.local import LocalServer

@@ -1,4 +1,4 @@
-"""How far the words are behind the audio: pure."""
+"""Measures how far transcripts lag behind the audio. Pure."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from ..messages import channel_of, heard_up_to, last_end, times_of
 
 __all__ = ["Meter"]
 
-_MARKS = 4096  # chunks of which the moment is remembered, on each channel; of more, every second one
-_SAMPLES = 1000  # messages of a kind that the percentiles are about
+_MARKS = 4096  # chunks whose time of sending is remembered, per channel; beyond that every second one
+_SAMPLES = 1000  # messages of a kind that the percentiles are taken from
 
 
 class _Track:
-    """One channel: when its audio was sent, and up to where it was heard. In seconds of audio."""
+    """One channel: when its audio was sent, and how far it has been transcribed. In seconds of audio."""
 
     __slots__ = ("final", "marks", "sent", "words")
 
     def __init__(self) -> None:
         self.sent = 0.0
-        # Of the chunks that no final has covered: where each ended, and when it was sent. In one list: Ctrl-C
-        # can't come between the two.
+        # For each chunk that no final has covered: where it ended, and when it was sent. In one list, so that
+        # Ctrl-C can't come between the two.
         self.marks: list[tuple[float, float]] = []
-        self.final = 0.0  # up to where all is final
-        self.words = {"AddTranscript": 0.0, "AddPartialTranscript": 0.0}  # up to where words were measured
+        self.final = 0.0  # the end of the finals
+        self.words = {"AddTranscript": 0.0, "AddPartialTranscript": 0.0}  # the end of the last word measured
 
 
 class Meter:
-    """Compare the moment a word was sent with the moment it is heard.
+    """Compares when a word was sent with when it comes back.
 
-    Measured is a message that holds a new last word, once: from the sending of the chunk in which that word
-    ended. Times are of its owner's clock; its owner's lock guards it.
+    Each message with a new last word is measured once, from the sending of the chunk in which that word
+    ended. Times are of the owner's clock; the owner's lock guards it.
 
     Example:
         >>> meter = Meter()
@@ -54,7 +54,7 @@ class Meter:
         }
 
     def sent(self, channel: Optional[str], seconds: float, now: float) -> None:
-        """Note a chunk of so many seconds; 0, the length of which is unknown, measures nothing."""
+        """Note that a chunk was sent; one of 0 seconds, whose duration is unknown, is ignored."""
         if not seconds:
             return
         track = self._tracks.get(channel)
@@ -66,7 +66,7 @@ class Meter:
             del track.marks[:-1:2]
 
     def received(self, message: Mapping[str, Any], now: float) -> None:
-        """Note what was heard."""
+        """Note a message of the server."""
         kind = message["message"]
         if kind in self._samples:
             self.heard(kind, channel_of(message), last_end(message), times_of(message)[1], now)
@@ -74,7 +74,7 @@ class Meter:
             self._over = True
 
     def heard(self, kind: str, channel: Optional[str], end: float, up_to: float, now: float) -> None:
-        """Note a transcript whose last word ends at ``end``, and which is about the audio ``up_to`` there."""
+        """Note a transcript whose last word ends at ``end``, and which covers the audio ``up_to`` there."""
         track = self._tracks.get(channel)
         if track is None or kind not in self._samples:
             return
@@ -88,7 +88,7 @@ class Meter:
 
     @staticmethod
     def _moment(track: _Track, second: float) -> float:
-        """Tell when that second of audio was sent; a word may seem to end a little after the last."""
+        """Return when a second of audio was sent; a word may seem to end a little after the last chunk."""
         return track.marks[min(bisect_left(track.marks, (second,)), len(track.marks) - 1)][1]
 
     @property

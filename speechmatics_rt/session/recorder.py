@@ -1,4 +1,4 @@
-"""A session as a file: every message with its time, so that what was met in production becomes a test."""
+"""Writes a session to a file, every message with its time, for reports and for tests."""
 
 from __future__ import annotations
 
@@ -33,21 +33,22 @@ _VOICE = base64.b64encode(b"removed").decode("ascii")  # in the form of a speake
 
 
 class Recorder:
-    """Write the next session of a client to a file, as it goes: for a report, or for a test of your own.
+    """Write the next session of a client to a file as it goes: for a bug report, or for a test of your own.
 
-    One line of JSON a message, with the seconds since the session began: ``{"time": 1.27, "received": ...}``
-    or ``"sent"``; audio stands as its size. The first line has the ids, the last one how it ended. Keys
-    never are in it, and speaker identifiers are replaced; *what was said is in it*, so only its owner may
-    read the file. :class:`~speechmatics_rt.local.ReplayEngine` and the pytest fixture
-    ``speechmatics_replay`` serve it back.
+    The file has one line of JSON per message, with the seconds since the session began:
+    ``{"time": 1.27, "received": ...}`` or ``"sent"``; of audio only its size. The first line has the ids, the
+    last one how the session ended. Keys are left out, and speaker identifiers are replaced, but *it contains
+    what was said*, so only its owner may read the file. :class:`~speechmatics_rt.local.ReplayEngine` and the
+    pytest fixture ``speechmatics_replay`` replay it.
 
-    Leaving the ``with`` ends it; so does the end of the session. What can't be written (a full disk) ends
-    it too, with a warning in the log, and does not touch the session.
+    Recording ends with the ``with`` block or with the session. If the file can't be written (a full disk),
+    recording ends with a warning in the log, and the session goes on.
 
     Args:
-        client: Any of the clients; whatever kind of session it starts next, this one gets it.
-        path: The file; what is there is replaced, but no link is followed, and no other user's file taken.
-        audio: Write the audio as well, as base64 in ``data``.
+        client: Any client; its next session, of whatever kind, is recorded.
+        path: The file. An existing one is replaced, but links are not followed, and files of other users are
+            refused.
+        audio: Also write the audio, as base64 in ``data``.
 
     Raises:
         ConfigurationError: The file can't be written, or an option is wrong.
@@ -69,7 +70,7 @@ class Recorder:
     def __init__(
         self, client: EventEmitter, path: Union[str, os.PathLike[str]], *, audio: bool = False
     ) -> None:
-        behind: Any = getattr(client, "_behind", client)  # of an asyncio client the one that does the work
+        behind: Any = getattr(client, "_behind", client)  # the blocking client behind an asyncio one
         if not hasattr(behind, "_recorder"):
             raise refused("client", client, "a Client, or another client of this package")
         if not isinstance(path, (str, os.PathLike)):
@@ -80,7 +81,7 @@ class Recorder:
         behind._recorder = self
 
     def _begin(self, start: Mapping[str, Any], log: SessionLog) -> Optional[Recording]:
-        """Give the session that now begins something to tell; None if one has begun before."""
+        """Return the recording for a session that begins now; None if it has already recorded one."""
         return self._recording if self._recording.begin(start, log) else None
 
     def close(self) -> None:
@@ -97,10 +98,10 @@ class Recorder:
 
 
 class Recording:
-    """The file, and what a session tells it; from any thread.
+    """The file that a session is written to, from any thread.
 
     ``_lock`` guards the file and whether it is open. It is held while one line is written, so that lines
-    stay whole and none goes to a descriptor that belongs to somebody else by then.
+    stay whole and none goes to a descriptor that has been closed and reused.
     """
 
     def __init__(self, path: Union[str, os.PathLike[str]], audio: bool) -> None:
@@ -114,7 +115,7 @@ class Recording:
             raise ConfigurationError(f"can't write the recording {os.fspath(path)!r}: {exc}") from exc
 
     def begin(self, start: Mapping[str, Any], log: SessionLog) -> bool:
-        """Begin with StartRecognition; anew, if the session before was refused. False if it had begun."""
+        """Begin with StartRecognition, anew if the last start was refused; False if a session is recorded."""
         with self._lock:
             if self._started or self._file.closed:
                 return False
@@ -163,19 +164,15 @@ class Recording:
             try:
                 line = {"time": round(now - self._zero, 4), **_cleaned(entry)}
                 self._file.write(f"{_ENCODE(line)}\n".encode("utf-8", "backslashreplace"))
-            except (
-                OSError,
-                ValueError,
-                RecursionError,
-            ) as exc:  # a full disk; a message that is its own part
+            except (OSError, ValueError, RecursionError) as exc:  # a full disk, a cyclic message
                 self._log.warning("the recording ends here, because it can't be written: %s", exc)
                 self._file.close()
 
 
 def _private(path: str, flags: int) -> int:
-    """Open a file that its owner alone reads, one that was there too; none that another user has laid there.
+    """Open a file that only its owner can read, also one that exists; refuse links and others' files.
 
-    He would read what is written to his file, and choose by a link which of ours is written over.
+    The owner of a planted file could read the recording, and a planted link could point to any file of ours.
     """
     descriptor = os.open(path, flags & ~os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0), 0o600)
     try:
@@ -189,7 +186,7 @@ def _private(path: str, flags: int) -> int:
 def _begin_anew(descriptor: int) -> None:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
-        return  # a pipe or a device, which has its own rights
+        return  # a pipe or a device, which has permissions of its own
     if sys.platform != "win32":
         if status.st_uid != os.geteuid():
             raise PermissionError(errno.EACCES, "it belongs to another user")
@@ -198,7 +195,7 @@ def _begin_anew(descriptor: int) -> None:
 
 
 def _cleaned(value: Any) -> Any:
-    """Copy it without keys, tokens and voices."""
+    """Copy a value without keys, tokens and speaker identifiers."""
     if isinstance(value, Mapping):
         return {name: _replaced(name, part) for name, part in value.items()}
     if isinstance(value, list):

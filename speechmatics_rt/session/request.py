@@ -1,4 +1,4 @@
-"""What a caller asks of a session: the keywords that all calls share, checked before any I/O."""
+"""The keyword arguments that open a session, shared by all calls and checked before any I/O."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ UNSET: Any = type("UNSET", (), {"__repr__": lambda self: "UNSET"})()
 SECONDS = number(0, unit="seconds")
 _MOST = sys.float_info.max
 _PACE = rule(
-    "a number above 0, 1.0 for real time, or None for no pace",
+    "a number above 0, such as 1.0 for real time, or None for no limit",
     lambda value: isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= _MOST,
 )
 
@@ -59,14 +59,14 @@ class SessionOptions(TypedDict, total=False):
 
 
 class SourceOptions(SessionOptions, total=False):
-    """Those of a session that sends a source; see :meth:`Client.transcribe`."""
+    """Keyword arguments of a session that sends a source; see :meth:`Client.transcribe`."""
 
     timeout: Optional[float]
     speed: Optional[float]
 
 
 def spelled_out(method: _F) -> _F:
-    """Show the keywords of ``**options: Unpack[...]`` in :func:`help` and :mod:`inspect`, as checkers do.
+    """Show the keywords of ``**options: Unpack[...]`` in :func:`help` and :mod:`inspect`.
 
     Example:
         >>> @spelled_out
@@ -85,10 +85,10 @@ def spelled_out(method: _F) -> _F:
 
 
 class SessionRequest(NamedTuple):
-    """What opens a session. ``deadline`` (monotonic) is that of the whole call, from ``timeout``."""
+    """A checked request for a session. ``deadline`` (monotonic) is when ``timeout`` expires."""
 
     start: dict[str, Any]  # StartRecognition
-    given_format: Optional[AudioFormat]  # None: what the source holds is to be found out
+    given_format: Optional[AudioFormat]  # None: the source is to be examined
     ws_headers: Mapping[str, str]
     timeout: Optional[float]
     deadline: float
@@ -98,12 +98,12 @@ class SessionRequest(NamedTuple):
     def of(
         cls, options: Mapping[str, Any], known: type, channels: Optional[list[str]] = None
     ) -> SessionRequest:
-        """Check the keywords of a call; the time of the whole call begins here.
+        """Check the keywords of a call, whose ``timeout`` begins here.
 
         Args:
-            options: What was given.
-            known: Which there are: :class:`SessionOptions` or :class:`SourceOptions`.
-            channels: The labels, of :func:`labels_of`, in a session of several channels.
+            options: The keywords.
+            known: Those that are accepted: :class:`SessionOptions` or :class:`SourceOptions`.
+            channels: The labels, from :func:`labels_of`, of a session of several channels.
 
         Raises:
             ConfigurationError: A value is wrong.
@@ -125,7 +125,7 @@ class SessionRequest(NamedTuple):
             options.get("translation_config"),
             options.get("audio_events_config"),
         )
-        codec.encode(start)  # what has no JSON form is said now, not when we are connected
+        codec.encode(start)  # so that what has no JSON form is refused now, not once connected
         timeout = checked("timeout", options.get("timeout"), SECONDS)
         speed = checked("speed", options.get("speed"), _PACE)
         headers = _headers_of(options.get("ws_headers"))
@@ -139,10 +139,10 @@ class SessionRequest(NamedTuple):
         return self.given_format or AudioFormat()
 
     def with_audio(self, audio_format: AudioFormat) -> SessionRequest:
-        """Return the same for audio that turned out to be in this format.
+        """Return the request for audio that turned out to have this format.
 
         Raises:
-            ConfigurationError: A pace was asked for, of audio without time.
+            ConfigurationError: ``speed`` was given, and the audio is not raw.
         """
         if self.speed is not None:
             check_raw("speed", audio_format)
@@ -153,7 +153,7 @@ class SessionRequest(NamedTuple):
 def _headers_of(given: Any) -> dict[str, str]:
     if given is None:
         return {}
-    if not isinstance(given, Mapping):  # its value may hold a key
+    if not isinstance(given, Mapping):  # not shown: it may contain a key
         raise ConfigurationError(f"ws_headers is a {type(given).__name__}; accepted: a mapping of strings")
     for name, value in given.items():
         header_line(name, value)
@@ -161,31 +161,31 @@ def _headers_of(given: Any) -> dict[str, str]:
 
 
 def check_timestamp(timestamp: Any) -> None:
-    """Refuse what is no moment of the audio, and neither ``UNSET`` nor None."""
+    """Refuse a timestamp that is neither a number of seconds nor ``UNSET`` nor None."""
     if timestamp is not UNSET:
         checked("timestamp", timestamp, SECONDS)
 
 
 def check_label(channel: Any) -> None:
-    """Refuse what is no label of a channel, known or not."""
+    """Refuse a label that is not a non-empty string; whether there is such a channel is not checked."""
     if not isinstance(channel, str) or not channel:
-        raise refused("channel", channel, "a label, a string that is not empty")
+        raise refused("channel", channel, "a label, a non-empty string")
 
 
 def labels_of(channels: Any, name: str) -> list[str]:
     """Return the labels of channels as a list.
 
     Raises:
-        ConfigurationError: They are none: a string is no list of its letters.
+        ConfigurationError: They are not a collection of strings (a single string is none, either).
     """
     if isinstance(channels, (str, bytes)) or not isinstance(channels, Iterable):
-        raise refused(name, channels, "a list of labels, each a string that is not empty")
+        raise refused(name, channels, "a list of labels, each a non-empty string")
     labels = list(channels)
     if not labels:
         raise ConfigurationError(f"{name} is empty; at least one channel is needed")
     for label in labels:
         if not isinstance(label, str) or not label:
-            raise refused(f"a label in {name}", label, "a string that is not empty")
+            raise refused(f"a label in {name}", label, "a non-empty string")
     return labels
 
 
@@ -201,7 +201,7 @@ def check_raw(option: str, audio_format: AudioFormat) -> None:
 def with_channels(
     config: Union[TranscriptionConfig, Mapping[str, Any]], channels: list[str]
 ) -> TranscriptionConfig:
-    """Return a configuration for these channels; the given one stays as it is."""
+    """Return the configuration for these channels; the given one is not modified."""
     given = TranscriptionConfig.of(config, "transcription_config")
     labels = given.channel_diarization_labels
     if labels is not None and set(labels) != set(channels):

@@ -1,4 +1,4 @@
-"""Threads that read audio sources and send them."""
+"""The threads that read audio sources and send them."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from .session import Session
 
 __all__ = ["feed"]
 
-_PATIENCE = 0.02  # seconds a channel waits for another one's chunk before it goes on without
+_PATIENCE = 0.02  # seconds that a channel waits for another one's chunk before it goes on
 
 
 class RoundRobin:
     """Let channels alternate, chunk by chunk, as long as their sources keep up.
 
-    Files take strict turns, so that no channel runs ahead of the others. A live source that says nothing
-    for a while is waited for ``_PATIENCE`` seconds once, and then not until it speaks again.
-    ``_condition`` guards the counts; the waiting for a turn is on it, reading and sending are outside.
+    Files take strict turns, so that no channel runs ahead of the others. A live source that pauses is waited
+    for once, for ``_PATIENCE`` seconds, and then not until it goes on. ``_condition`` guards the counts; it
+    is not held while reading or sending.
     """
 
     def __init__(self, channels: list[Optional[str]]) -> None:
@@ -48,17 +48,17 @@ class RoundRobin:
             self._condition.notify_all()
 
     def leave(self, channel: Optional[str]) -> None:
-        """The channel has ended; nobody waits for it any more."""
+        """Take a channel out that has ended: nobody waits for it any more."""
         with self._condition:
             self._taken.pop(channel, None)
             self._condition.notify_all()
 
 
 def feed(session: Session, sources: Mapping[Optional[str], AudioSource], speed: Optional[float]) -> None:
-    """Start a thread for each source that sends it, at most ``speed`` times as fast as it would sound.
+    """Start a thread for each source that sends it, at most ``speed`` times as fast as real time.
 
-    One thread each, since one silent telephone leg must not hold up the other; all on one clock. A single
-    source has the channel None.
+    Each source has its own thread, since a silent telephone line must not hold up the other. All use one
+    clock. A single source has the channel None.
     """
     session.log.session_id = session.connection.session_id  # known by now
     durations = [0.0 if source.empty else source.duration for source in sources.values()]
@@ -70,7 +70,7 @@ def feed(session: Session, sources: Mapping[Optional[str], AudioSource], speed: 
         source.log_with(session.log)
         pacer = None if speed is None else Pacer(speed, began)
         place = "" if channel is None else f"-{list(sources).index(channel)}"
-        # Each thread needs a copy of its own: a context can be entered by one thread at a time.
+        # A copy for each thread: a context can be entered by one thread at a time.
         context = contextvars.copy_context()
         thread = threading.Thread(
             target=context.run,

@@ -1,4 +1,4 @@
-"""What belongs to one session: its connection, its transcript, its figures, its outcome."""
+"""The state of one session: its connection, its transcript, its figures, its outcome."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ __all__ = ["Session", "session_ended", "tell_unstarted"]
 
 logger = logging.getLogger(__name__)
 
-# What may end an utterance, or be an answer.
+# Messages that may end an utterance, or be an answer.
 _TURNS = {"AddTranscript", "EndOfUtterance", "EndOfTranscript", "LanguageInfo", "SpeakersResult"}
-_GRACE = 0.5  # seconds for a read of a source, or a handler, that is under way when its session has ended
+_GRACE = 0.5  # seconds for a read of a source, or a handler, that is still running when its session has ended
 
 
 def session_ended(error: Optional[BaseException]) -> dict[str, Any]:
-    """Give the last event of a session. It has no error if the program itself ended it, by Ctrl-C too."""
+    """Build the last event of a session. It has no error if the program itself ended it, or Ctrl-C did."""
     return {"message": "SessionEnded", "error": error if isinstance(error, SpeechmaticsError) else None}
 
 
@@ -44,16 +44,16 @@ def tell_unstarted(client: EventEmitter, error: BaseException) -> None:
     """Run the handlers of ``SessionEnded`` for a session that never had a connection."""
     try:
         client.emit("SessionEnded", session_ended(error))
-    except Exception:  # handler_errors="raise": what hindered the start is raised
+    except Exception:  # with handler_errors="raise"; the error that prevented the start is raised instead
         logger.exception("a handler of SessionEnded failed", extra=OF_A_HANDLER)
 
 
 class Session:
-    """What belongs to one session: its connection, its transcript, and whether all of it was delivered.
+    """The state of one session: its connection, its transcript, and how far messages were delivered.
 
     One thread delivers: the caller's in ``stream()`` and ``transcribe()``, the listener's after
     ``start_session()``. ``delivered`` is set when it has run its last handler. ``_meter_lock`` guards the
-    meter, to which senders and that thread both tell what they did, and nothing else is done under it.
+    meter, which senders and that thread update; nothing else is done under it.
     """
 
     def __init__(
@@ -81,12 +81,12 @@ class Session:
         self.transcript = Transcript(keep=keep_transcript)
         self._recording = recording
         self._unread = Unread()
-        self._read_late = self._unread.results  # once: it is kept with each transcript
+        self._read_late = self._unread.results  # bound once, for every transcript message
         self._meter_lock = new_lock()
         self._meter = Meter()
         self.delivering: Optional[int] = threading.get_ident()  # the thread that runs the handlers
         self.delivered = Latch()
-        self.awaited = Latch()  # delivered; or closed, where nobody need come who delivers
+        self.awaited = Latch()  # what stop_session() waits for: delivered, or a stream that was closed
         self.failure: Optional[SpeechmaticsError] = None
         self.handler_failure: Optional[BaseException] = None
         self.failure_seen = False
@@ -94,16 +94,16 @@ class Session:
         self.closed = False  # by close(): nobody waits for its handlers
         self.handling = False  # the delivering thread is in a handler
         self.entered = False  # by a `with`, which will close it
-        self.senders: list[threading.Thread] = []  # that read the caller's sources
-        self.seconds_total: Optional[float] = None  # of audio in them, if that is known
+        self.senders: list[threading.Thread] = []  # threads that read the caller's sources
+        self.seconds_total: Optional[float] = None  # of audio in the sources, if it is known
         self._complete = False  # EndOfTranscript has come
         self._source_failure: Optional[SpeechmaticsError] = None
-        self._client = client  # who is told of the end; held weakly
-        self._untold = [True]  # emptied by who tells
+        self._client = client  # returns the client, which is held weakly; it emits the last events
+        self._untold = [True]  # emptied by the thread that emits them, so that only one does
         self.answers = Answers()
         self._pauses = Pauses()
-        self._utterances: Optional[Utterances] = None  # followed once a handler asks for them
-        self.utterances_over: deque[Utterance] = deque()  # of them, those whose handlers have not run
+        self._utterances: Optional[Utterances] = None  # followed once there is a handler for them
+        self.utterances_over: deque[Utterance] = deque()  # those whose handlers have not run yet
 
     def __repr__(self) -> str:
         sent = self.connection.seconds_sent
@@ -113,32 +113,33 @@ class Session:
 
     @property
     def over(self) -> bool:
-        """Whether another session may start: this one has ended, and runs no handlers of ours any more."""
+        """Whether another session may start: this one has ended, and its handlers run no more."""
         if self.connection.is_open:
             return False
         return self.closed or self.delivered.is_set() or self.delivering == threading.get_ident()
 
     @property
     def left(self) -> bool:
-        """Whether it is a stream whose own thread does something else: its loop was left, or interrupted.
+        """Whether this thread delivers it as a stream and is not in its loop, which it must have left.
 
-        Not always can that be seen: where a traceback is kept, as in a notebook, the stream lives on with it.
+        A stream that is dropped ends by itself; but a traceback that is kept, as in a notebook, keeps the
+        stream alive.
         """
         here = self.delivering == threading.get_ident() and not self.handling
         return self.streamed and here and not self.entered
 
     def seconds(self, size: int) -> float:
-        """Return how long ``size`` bytes of audio sound; 0 where that can't be known (format ``file``)."""
+        """Return how many seconds ``size`` bytes of audio last; 0 if that is unknown (format ``file``)."""
         return size / self.bytes_per_second if self.bytes_per_second else 0.0
 
     def send_audio(self, payload: Block, *, channel: Optional[str] = None, wait: bool = True) -> bool:
-        """Send a caller's chunk, checked; False if ``wait`` is false and there is no room for it now."""
+        """Check and send a caller's chunk; without ``wait``, return False if there is no room for it now."""
         payload = check_chunk(payload, self.audio_format, channel=channel)
         seconds = self.seconds(len(payload))
         try:
             sent = self.connection.send_audio(payload, channel=channel, seconds=seconds, wait=wait)
         except SpeechmaticsError as exc:
-            if wait:  # an event loop must not stand still
+            if wait:  # without it, this is an event loop, which must not block
                 self.hear_out(exc)
             self._raise_unsent(exc)
         if sent:
@@ -146,7 +147,7 @@ class Session:
         return sent
 
     def feed(self, chunk: Block, channel: Optional[str]) -> None:
-        """Send a chunk of a source, as far as the receiver keeps up."""
+        """Send a chunk of a source; waits while the receiver is behind."""
         seconds = self.seconds(len(chunk))
         self.connection.send_audio(chunk, channel=channel, seconds=seconds, feeding=True)
         self._sent(chunk, channel, seconds)
@@ -168,23 +169,23 @@ class Session:
             self._raise_unsent(exc)
 
     def _raise_unsent(self, error: SpeechmaticsError) -> NoReturn:
-        """Raise what hindered a caller from sending; by its own name where there is no session any more."""
+        """Raise an error of sending, as NotRunningError if the session or its audio has ended."""
         if type(error) is SessionError and self.connection.draining:
             raise self.annotate(NotRunningError(error.text)) from error.__cause__
         raise self.annotate(error)
 
     def hear_out(self, error: SpeechmaticsError) -> None:
-        """Let the listener take in what came before the end, so that its error carries all that was heard.
+        """Let the listener process what arrived before the end, so that the error has the whole transcript.
 
-        A handler that takes long is not waited for: ``_GRACE`` seconds, and only by another thread.
+        Waits ``_GRACE`` seconds at most, and never on the delivering thread itself.
         """
         if not isinstance(error, SessionError) and self.delivering != threading.get_ident():
             self.delivered.wait(_GRACE)
 
     def close(self) -> None:
         """Note that the program closes it: nobody waits for its handlers."""
-        self.closed = self.failure_seen = True  # who closes doesn't ask how it went
-        if self.streamed:  # whoever iterates may never come back; a listener does
+        self.closed = self.failure_seen = True  # a program that closes it does not ask how it went
+        if self.streamed:  # the thread that iterates may never come back; a listener does
             self.awaited.set()
 
     def check_delivered(self) -> None:
@@ -193,14 +194,14 @@ class Session:
             raise self.annotate(SessionError("the session was closed before its transcript was complete"))
 
     def check_closed(self) -> None:
-        """Raise SessionError if there is a message to be handled and ``close()`` came before it."""
+        """Raise SessionError if ``close()`` came before a message that is to be handled now."""
         if self.closed:
             raise SessionError("the session was closed while messages were waiting to be handled")
 
     def deliver(
         self, message: Optional[dict[str, Any]], emitter: EventEmitter, seen: Optional[Glance] = None
     ) -> None:
-        """Hand one message to the transcript and to its handlers, on this thread; see :class:`Arrived`."""
+        """Add one message to the transcript and run its handlers, on this thread; see :class:`Arrived`."""
         self.take_in(message, seen)
         if message is None:
             return
@@ -214,7 +215,7 @@ class Session:
             self.handling = False
 
     def take_in(self, message: Optional[dict[str, Any]], seen: Optional[Glance] = None) -> None:
-        """Put one message, which the handlers are about to get, into the transcript and the figures."""
+        """Add one message, which the handlers are about to get, to the transcript and the figures."""
         if seen is not None:
             self.transcript.add_payload(seen, self._read_late)
             with self._meter_lock:
@@ -231,7 +232,7 @@ class Session:
                 self._follow(message)
 
     def _follow(self, message: Mapping[str, Any]) -> None:
-        """Let those have it who follow utterances, or wait for the end of one, or for an answer."""
+        """Update the utterances, and give a message to those who wait for it as an answer."""
         kind = message["message"]
         for answer in self.answers.to(message) if self.answers.waiting else ():
             ending: Ending = "forced" if message.get("forced") is True else "silence"
@@ -247,12 +248,12 @@ class Session:
         self.utterances_over += self._utterances.add(message)
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """Give the events of utterances that are over, each once."""
+        """Yield the events of utterances that have ended, each once."""
         while self.utterances_over:
             yield {"message": "Utterance", **self.utterances_over.popleft().to_dict()}
 
     def stats(self) -> SessionStats:
-        """Give the figures, up to this moment."""
+        """Return the figures up to this moment."""
         figures = self.connection.stats()
         with self._meter_lock:
             lag, partials, finals = self._meter.lag, self._meter.partials, self._meter.finals
@@ -273,16 +274,16 @@ class Session:
         return min(1.0, self.transcript.end_time / self.seconds_total) if self.seconds_total else None
 
     def source_failed(self, error: SpeechmaticsError) -> None:
-        """End the audio where its source failed: what was sent is still transcribed, and then this raised."""
-        if not self.connection.draining:  # else the server's Error, or an end that was asked for, came first
+        """End the audio where its source failed: what was sent is transcribed, then ``error`` is raised."""
+        if not self.connection.draining:  # else the server's Error, or a requested end, came first
             self._source_failure = error
             self.connection.end_stream()
 
     def conclude(self, failure: Optional[SpeechmaticsError] = None, deadline: float = float("inf")) -> None:
-        """Close the connection, and give the caller back what is his: his source is read no more.
+        """Close the connection, stop reading the caller's sources, and end the session.
 
-        Waits ``_GRACE`` seconds for a read that is under way, whatever ``deadline`` (monotonic), which is
-        for the close frame: with the read would go what the caller's next attempt should send.
+        ``deadline`` (monotonic) is for the close frame. A running read is waited for, for ``_GRACE``
+        seconds: it would take audio from the source that the caller's next attempt should send.
         """
         try:
             self.wind_up(failure, deadline)
@@ -290,7 +291,7 @@ class Session:
             self.end(failure)
 
     def wind_up(self, failure: Optional[SpeechmaticsError], deadline: float) -> None:
-        """Do all of :meth:`conclude` that may have to wait."""
+        """Do the part of :meth:`conclude` that may have to wait."""
         self.connection.close(deadline)
         if self._is_source_read():
             text = "an audio source is still being read, and its next block is lost"
@@ -299,19 +300,20 @@ class Session:
                 failure.args = (f"{failure.text}; {text}",)
 
     def _is_source_read(self) -> bool:
-        """Wait for the threads that read sources; True if one stays, which is found out, and told, once."""
+        """Wait for the threads that read sources; True, once, if one of them goes on."""
         patience = time.monotonic() + _GRACE
         me = threading.current_thread()
         others = [thread for thread in self.senders if thread is not me and thread.is_alive()]
         for thread in others:
             thread.join(max(0.0, patience - time.monotonic()))
-        self.senders = []  # only now: a wait that Ctrl-C ends is taken up again by whoever closes
+        self.senders = []  # only now: if Ctrl-C ends the wait, whoever closes waits again
         return any(thread.is_alive() for thread in others)
 
     def end(self, failure: Optional[SpeechmaticsError] = None, *, telling: bool = True) -> None:
-        """Tell of the end, and note that nothing more will be delivered.
+        """Emit the last events, and note that nothing more will be delivered.
 
-        Not ``telling`` where no handler may run, in a finaliser, or where the start may be tried once more.
+        Without ``telling``, no events: in a finaliser, which may run no handler, or if the start may be
+        retried.
         """
         self.note(failure)
         try:
@@ -325,14 +327,14 @@ class Session:
             self.answers.close()
 
     def note(self, failure: Optional[SpeechmaticsError]) -> None:
-        """Keep what it ended with; the first cause wins."""
+        """Store the error it ended with; the first one wins."""
         failure = self._source_failure or failure
         if self.failure is None and failure is not None:
-            self.failure = copy.copy(failure)  # a copy has no traceback, which would keep a caller's frames
+            self.failure = copy.copy(failure)  # a copy has no traceback, which would keep frames alive
             self.failure.__cause__ = failure.__cause__
 
     def tell(self) -> None:
-        """Run the handlers of ``SessionEnded``, the last ones of this session, on this thread; once."""
+        """Run the last handlers of this session, those of ``SessionEnded``, on this thread; once."""
         client = self._client()
         if client is None:
             return
@@ -347,11 +349,11 @@ class Session:
             self.handling = handling
 
     def tell_nobody(self) -> None:
-        """Keep the last events back. While a finaliser runs, a weak reference still finds its client."""
+        """Drop the last events: in a finaliser, where a weak reference still finds the client."""
         self._untold.clear()
 
     def last_events(self) -> Iterator[dict[str, Any]]:
-        """Give the last utterances and ``SessionEnded`` to who asks first, and nothing to all others."""
+        """Yield the last utterances and ``SessionEnded``, to the first caller only."""
         try:
             self._untold.pop()
         except IndexError:
@@ -370,13 +372,13 @@ class Session:
         return session_ended(self._completed(error))
 
     def handler_failed(self, error: Exception) -> None:
-        """Keep the first error of a handler for ``stop_session()``; its traceback goes to the log."""
+        """Store the first error of a handler for ``stop_session()``; its traceback goes to the log."""
         if self.handler_failure is None:
             self.log.error("a handler failed; stop_session() raises it", exc_info=error)
             self.handler_failure = without_frames(error)
 
     def annotate(self, error: SpeechmaticsError) -> SpeechmaticsError:
-        """Complete an error that is about to reach the caller: what was heard until then, and the ids."""
+        """Add the transcript so far and the ids to an error that is about to reach the caller."""
         self.failure_seen |= not self.connection.is_open
         return self._completed(error)
 
@@ -397,7 +399,9 @@ class Session:
         """Send a message and wait for its answer, for ``timeout`` seconds at most.
 
         Raises:
-            SessionError: This is the thread that delivers it.
+            SessionError: This is the thread that would deliver the answer.
+            TimeoutError: Stage ``"answer"``.
+            SpeechmaticsError: The error that the session ended with.
         """
         if self.delivering == threading.get_ident() and not self.delivered.is_set():
             self.refuse_to_wait(message)
@@ -407,14 +411,14 @@ class Session:
         return self.answered(answer, message, timeout)
 
     def refuse_to_wait(self, message: Mapping[str, Any]) -> NoReturn:
-        """Raise what says that a wait would never end."""
+        """Raise SessionError: this thread would wait for itself."""
         raise SessionError(
             f"a handler, or the loop over the messages, can't wait for the answer to {message['message']}: "
             "the same thread delivers it; send without waiting, and handle the answer as a message"
         )
 
     def answered(self, answer: Answer, message: Mapping[str, Any], timeout: Optional[float]) -> Any:
-        """Return what an answer brought, or raise why it did not come."""
+        """Return the value of an answer, or raise the reason why it did not come."""
         if answer.given:
             return answer.value
         if not answer.over.is_set():
@@ -436,13 +440,13 @@ class Session:
         return utterance
 
     def check_unsaid(self, error: TimeoutError, channel: Optional[str]) -> None:
-        """Raise the error of a wait in vain, but where nothing was said: there a server may say nothing."""
+        """Raise the timeout of :meth:`finalize`, unless nothing was said, which a server may not answer."""
         words = self.transcript.partial or self._pauses.last(self.transcript, "forced", channel)
         if words or error.stage != "answer":
             raise error
 
     def raise_failure(self, caught: Optional[SpeechmaticsError] = None) -> None:
-        """Raise what ended it, if it failed; ``caught``, which was just raised, itself if it is that."""
+        """Raise the error that ended it, if any: ``caught``, just raised, unless a source failed first."""
         if caught is not None and self._source_failure is None:
             raise self.annotate(caught)
         if self.failure is not None:

@@ -1,4 +1,4 @@
-"""The messages of a session as an iterator, on the thread of whoever iterates."""
+"""The messages of a session as an iterator, delivered on the thread that iterates."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from .session import Session
 
 __all__ = ["MessageStream"]
 
-_INTERRUPTED = 1.0  # seconds for the server's close frame when who iterates is interrupted
+_INTERRUPTED = 1.0  # seconds for the server's close frame when the iteration is interrupted
 
 
 class MessageStream:
     """The messages of one session, as an iterator: ``for message in client.stream(file)``.
 
-    Each message is delivered to its handlers first, on the thread that iterates, and then returned. All
-    server messages come but the acknowledgements of audio. The iteration ends after ``EndOfTranscript``
-    and raises what went wrong, with ``transcript`` holding what was heard.
+    Each message is first passed to its handlers, on the thread that iterates, and then returned. All server
+    messages are returned, except acknowledgements of audio. The iteration ends after ``EndOfTranscript``;
+    if the session fails it raises the error, which carries the ``transcript`` so far.
 
-    Leaving it unfinished ends the session: by ``close()``, by ``with``, or by dropping the stream.
+    Leaving the iteration early, by ``close()``, by ``with``, or by dropping the stream, ends the session.
 
     Attributes:
-        transcript: What was heard so far; complete when the iteration has ended.
+        transcript: The transcript so far; complete when the iteration has ended.
     """
 
     # An object rather than a generator: a generator that is dropped while it waits can't be closed from
-    # its finaliser, and one that was never started wouldn't run its cleanup at all.
+    # its finaliser, and one that was never started would not run its cleanup at all.
 
     def __init__(
         self,
@@ -67,20 +67,20 @@ class MessageStream:
         while True:
             item = self._next(_everything)
             message = item.message or {}
-            kind = message["message"]  # a handler may do with its message what it likes
+            kind = message["message"]  # before the handlers, which may change the message
             self._session.deliver(message, self._client, item.seen)
             if kind not in ACKNOWLEDGEMENTS:
-                return cast("ServerMessage", message)  # what is in it is for the server to say
+                return cast("ServerMessage", message)  # not checked: the server decides what is in it
 
     def _next(self, wants: Callable[[str], bool]) -> Arrived:
-        """Wait for the next message; end the stream when there is none to come."""
+        """Wait for the next message; end the stream if no more will come."""
         session = self._session
         if session.delivered.is_set():
             raise StopIteration
         session.delivering = threading.get_ident()
         try:
             while True:
-                # Asked before each, as messages may come without end, or handlers take long.
+                # Before each message, since messages may come without end, or handlers take long.
                 late = time.monotonic() >= self._deadline and session.connection.is_open
                 item = self._arrived.take(wants) if self._arrived is not None and not late else None
                 if item is not None:
@@ -100,7 +100,7 @@ class MessageStream:
             session.conclude(exc, self._deadline)
             self.put_back()
             session.raise_failure(exc)
-        except BaseException:  # Ctrl-C, a greenlet's end, a worker's time limit: nobody will come back
+        except BaseException:  # Ctrl-C, a greenlet's end, a worker's time limit: the caller is gone
             session.conclude(deadline=time.monotonic() + _INTERRUPTED)
             self.put_back()
             raise
@@ -111,7 +111,7 @@ class MessageStream:
         raise StopIteration
 
     def finish(self) -> Transcript:
-        """Run to the end of the transcript and return it; handlers run on this thread meanwhile."""
+        """Run to the end of the transcript and return it. Handlers run on this thread."""
         with self:
             while True:
                 try:
@@ -121,12 +121,12 @@ class MessageStream:
                 self._session.deliver(item.message, self._client, item.seen)
 
     def put_back(self) -> None:
-        """Let a second attempt see the whole of the sources; when this one has failed, and is closed."""
+        """Rewind the sources for a second attempt, after this one has failed and is closed."""
         for source in self._sources:
             source.put_back()
 
     def close(self) -> None:
-        """End the session if it still runs; what had not arrived is lost."""
+        """End the session if it still runs; any transcript still to come is lost."""
         self._arrived = None
         self._session.conclude()
 
@@ -137,7 +137,7 @@ class MessageStream:
     def __exit__(self, exc_type: Optional[type[BaseException]], *_: object) -> None:
         try:
             self.close()
-        except BaseException:  # Ctrl-C in the middle of it: nobody comes after this
+        except BaseException:  # Ctrl-C in the middle: nobody else will close it
             self.close()
             raise
         if exc_type is not None:
@@ -154,7 +154,7 @@ class MessageStream:
         session = getattr(self, "_session", None)
         if session is None or session.delivered.is_set():
             return
-        session.end(telling=False)  # its client tells, when it is closed or begins anew
+        session.end(telling=False)  # its client emits SessionEnded, when it is closed or starts another
         session.connection.abandon()
         if not session.closed and not sys.is_finalizing():  # see BaseClient.__del__
             text = f"a stream was dropped before its end; use 'with' or close(): {self!r}"
@@ -162,5 +162,5 @@ class MessageStream:
 
 
 def _everything(kind: str) -> bool:
-    """Whether somebody wants it: who iterates does."""
+    """Decode every message: the caller gets them all."""
     return True

@@ -1,4 +1,4 @@
-"""Transcripts that are kept as they came, decoded when their text is asked for."""
+"""Late decoding of transcript messages that are kept as they came."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ __all__ = ["Unread"]
 
 
 class Unread:
-    """Give the results of a payload to the transcript that keeps it. Holds nothing of the session.
+    """Decodes the payloads that a transcript keeps. Refers to nothing of the session.
 
-    Called under the transcript's lock: memory work only, so what is no message is counted, not logged.
+    Called under the transcript's lock: memory work only, so payloads that are not messages are counted, not
+    logged.
     """
 
     __slots__ = ("_broken",)
 
     def __init__(self) -> None:
-        self._broken: set[int] = set()  # hashes: each counts once, however often it is read, and none is kept
+        self._broken: set[int] = set()  # their hashes: each counts once, however often it is read
 
     @property
     def skipped(self) -> int:
-        """How many turned out to hold no message."""
+        """How many payloads were not messages."""
         return len(self._broken)
 
     def results(self, payload: bytes) -> list[Any]:

@@ -15,11 +15,11 @@ from .stream import MessageStream
 
 __all__ = ["Spoken", "UtteranceStream", "with_turns"]
 
-_SILENCE = 0.5  # s without a word after which an utterance is over: what the service advises for turns
+_SILENCE = 0.5  # seconds without a word that end an utterance, as the service advises for turns
 
 
 def with_turns(options: Mapping[str, Any], *, partials: bool) -> dict[str, Any]:
-    """Return options of a session whose server says where utterances end, if they don't say otherwise."""
+    """Return the options with end-of-utterance detection turned on, unless they say otherwise."""
     given = options.get("transcription_config")
     config = TranscriptionConfig() if given is None else TranscriptionConfig.of(given, "transcription_config")
     changes: dict[str, Any] = {}
@@ -31,7 +31,7 @@ def with_turns(options: Mapping[str, Any], *, partials: bool) -> dict[str, Any]:
 
 
 class Spoken:
-    """What an iterator of utterances gives next: those that are over and, on request, what is being said."""
+    """What an iterator of utterances returns next: those that have ended, and perhaps those in progress."""
 
     def __init__(self, *, partials: bool) -> None:
         self._partials = partials
@@ -51,12 +51,12 @@ class Spoken:
                 self._due.append(spoken)
 
     def end(self, failure: Optional[SpeechmaticsError] = None) -> None:
-        """Nothing more comes; what was final until then is given before the failure is raised."""
+        """End the last utterances; they are returned before ``failure`` is raised."""
         self._failure = failure
         self._due.extend(self._following.end())
 
     def next(self) -> Optional[Utterance]:
-        """Return the next one, or None; after the last one raise the failure, once."""
+        """Return the next utterance, or None; after the last one raise the failure, once."""
         if self._due:
             return self._due.popleft()
         failure, self._failure = self._failure, None
@@ -68,8 +68,8 @@ class Spoken:
 class UtteranceStream:
     """The utterances of one session, as an iterator: ``for utterance in client.utterances(source)``.
 
-    Each is returned when it is over, the last ones before an error is raised. Leaving it unfinished ends the
-    session, as it does with :class:`MessageStream`.
+    Each is returned when it has ended; the last ones come before an error is raised. Leaving the iteration
+    early ends the session, as with :class:`MessageStream`.
     """
 
     def __init__(self, messages: MessageStream, *, partials: bool) -> None:
@@ -79,7 +79,7 @@ class UtteranceStream:
 
     @property
     def transcript(self) -> Transcript:
-        """What was heard so far; complete when the iteration has ended."""
+        """The transcript so far; complete when the iteration has ended."""
         return self._messages.transcript
 
     def __iter__(self) -> UtteranceStream:
@@ -102,7 +102,7 @@ class UtteranceStream:
                 self._spoken.end(exc)
 
     def close(self) -> None:
-        """End the session if it still runs; what had not arrived is lost."""
+        """End the session if it still runs; any transcript still to come is lost."""
         self._messages.close()
 
     def __enter__(self) -> UtteranceStream:

@@ -1,8 +1,8 @@
-"""From messages to words, text and captions. Pure but for one lock: a growing transcript is read by others.
+"""From messages to words, text and captions. Pure except for one lock, since other threads read a transcript.
 
-``transcript`` takes in finals and partials, ``words`` joins results into words and lines, ``merge`` puts
-channels in order, ``captions`` writes SRT and WebVTT, ``results`` holds the objects of those who prefer
-attributes to keys, ``utterances`` what was said between two pauses.
+``transcript`` collects finals and partials, ``words`` joins results into words and turns, ``merge`` orders
+several channels by time, ``utterances`` finds what was said between two pauses, ``captions`` writes SRT and
+WebVTT, ``page`` and ``player`` write HTML for notebooks, ``results`` has finals and partials as objects.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
-"""Captions from paragraphs: SubRip and WebVTT.
+"""Captions from turns, as SubRip and WebVTT.
 
-A caption has at most two lines of 42 columns unless told otherwise (wide characters count two), is cut where
-a sentence or a clause ends if it can be, stays long enough to be read, and never overlaps the next. It
-belongs to one speaker, or gives a line to each of two who speak at once or take turns so fast that one
-caption each could not be read. It is never more than 2 s behind the sound: where more is said than can be
-read, all have less time.
+By default a caption has at most two lines of 42 columns (wide characters count as two). It is cut at the end
+of a sentence or clause if possible, stays long enough to be read, and never overlaps the next. It belongs to
+one speaker, or has a line for each of two who speak at once or take turns too fast for one caption each. It
+is never more than 2 s behind the sound: where more is said than can be read, all captions are shortened.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ __all__ = ["Caption", "Shape", "arrange", "srt", "vtt"]
 SPEED = 17.0  # columns a second that are comfortably read
 SHORTEST = 1.0  # seconds
 LONGEST = 7.0
-LATEST = 2.0  # seconds behind the sound at most
-EARLIEST = 1.5  # seconds before the sound at most, in a caption that another speaker begins
-FLASH = 0.1  # seconds at least, if more is said at one moment than any two seconds can show
+LATEST = 2.0  # seconds that a caption may lag behind the sound
+EARLIEST = 1.5  # seconds that a line may precede its sound, in a caption that another speaker begins
+FLASH = 0.1  # seconds that a caption lasts at least, if far too much is said at once
 _CLAUSE_ENDS = ",;:、，；："  # noqa: RUF001  the marks of Chinese and Japanese are meant
 _NARROWEST = 10  # columns
 PAUSE = 1.5  # seconds of silence that end a caption
-OVERLAP = 0.2  # seconds that two may seem to speak at once when they take turns
+OVERLAP = 0.2  # seconds by which turns may overlap and still count as one after the other
 
 
 class Shape(NamedTuple):
@@ -44,7 +43,7 @@ class Shape(NamedTuple):
         """Return itself.
 
         Raises:
-            ConfigurationError: Nothing could be read in it.
+            ConfigurationError: A number is not whole, or is too small.
         """
         for name, least in (("columns", _NARROWEST), ("lines", 1)):
             value = getattr(self, name)
@@ -58,7 +57,7 @@ USUAL = Shape()
 
 @dataclass(frozen=True)
 class Caption:
-    """What is shown at once, from ``start`` to ``end`` milliseconds: the lines of each speaker."""
+    """One caption, from ``start`` to ``end`` (milliseconds): of each speaker the label and the lines."""
 
     start: int
     end: int
@@ -71,7 +70,7 @@ class Caption:
 
 @dataclass(frozen=True)
 class _Unit:
-    """What is never broken: a word with its marks, or a piece of one that is wider than a line."""
+    """What is never split: a word with its marks, or a piece of a word that is wider than a line."""
 
     text: str
     delimiter: str
@@ -85,7 +84,7 @@ class _Unit:
 
 
 def srt(turns: Sequence[Paragraph], shape: Shape = USUAL) -> str:
-    """Give SubRip captions; the speaker's name stands where the speaker changes."""
+    """Return SubRip captions; the speaker's label is shown where the speaker changes."""
     return "\n".join(
         f"{number}\n{_clock(caption.start, ',')} --> {_clock(caption.end, ',')}\n"
         + "".join(line.replace("-->", "->") + "\n" for line in caption.lines)
@@ -94,7 +93,7 @@ def srt(turns: Sequence[Paragraph], shape: Shape = USUAL) -> str:
 
 
 def vtt(turns: Sequence[Paragraph], shape: Shape = USUAL) -> str:
-    """Give WebVTT captions; the speaker is the voice of each."""
+    """Return WebVTT captions; the speaker is the voice of each."""
     blocks = ["WEBVTT\n"]
     for caption in arrange(turns, named=False, shape=shape):
         text = "\n".join(_voiced(label, lines, len(caption.parts) > 1) for label, lines in caption.parts)
@@ -110,15 +109,15 @@ def _voiced(label: str, lines: Sequence[str], closed: bool) -> str:
 
 
 def arrange(turns: Sequence[Paragraph], named: bool, shape: Shape = USUAL) -> list[Caption]:
-    """Cut turns into captions and give each its time; labels only where there are several.
+    """Cut turns into captions and time them; labels are shown only if there are several.
 
     Args:
         turns: In order of time.
         named: Put the label into the text where it changes.
-        shape: How much each may hold.
+        shape: How much each caption may hold.
 
     Raises:
-        ConfigurationError: The shape is none.
+        ConfigurationError: The shape is too small.
     """
     shape.check()
     several = len({turn.label for turn in turns}) > 1
@@ -137,7 +136,7 @@ def arrange(turns: Sequence[Paragraph], named: bool, shape: Shape = USUAL) -> li
 
 
 def _alone(turns: Sequence[Paragraph]) -> list[bool]:
-    """Tell of each turn whether nobody else speaks meanwhile."""
+    """Return, for each turn, whether nobody else speaks at the same time."""
     alone = [True] * len(turns)
     before = -1  # the turn that ends last of those that have begun
     for index in sorted(range(len(turns)), key=lambda index: turns[index].start_time):
@@ -150,7 +149,7 @@ def _alone(turns: Sequence[Paragraph]) -> list[bool]:
 
 @dataclass(frozen=True)
 class _Piece:
-    """Units of one speaker, how much room they have, and whether they begin with the name."""
+    """Units of one speaker, how much room they have, and whether they begin with the label."""
 
     units: list[_Unit]
     label: str
@@ -171,7 +170,7 @@ class _Piece:
 
 
 def _named(piece: _Piece, name: str) -> Iterator[_Piece]:
-    """Put the name in front, if there is one, and cut."""
+    """Put the name in front, if there is one, and cut to fit."""
     units = piece.units
     if name:
         first = units[0]
@@ -182,7 +181,7 @@ def _named(piece: _Piece, name: str) -> Iterator[_Piece]:
 
 
 def _renamed(pieces: Iterable[_Piece]) -> Iterator[_Piece]:
-    """Name those that another speaker now precedes: two who speak at once are put in order of time."""
+    """Name the pieces that now follow another speaker's: simultaneous speech was sorted by time."""
     last: Optional[str] = None
     for piece in pieces:
         if piece.label != last and not piece.named:
@@ -236,7 +235,7 @@ def _width(text: str) -> int:
 
 
 def _stretches(units: Iterable[_Unit]) -> Iterator[list[_Unit]]:
-    """Part at long pauses."""
+    """Split at long pauses."""
     stretch: list[_Unit] = []
     for unit in units:
         if stretch and unit.start - stretch[-1].end > PAUSE:
@@ -248,7 +247,7 @@ def _stretches(units: Iterable[_Unit]) -> Iterator[list[_Unit]]:
 
 
 def _cut(units: list[_Unit], room: Shape) -> Iterator[list[_Unit]]:
-    """Take what fits; if more follows, end at the last sentence or clause of it."""
+    """Cut into parts that fit; end each at its last sentence or clause, if more follows."""
     start = 0
     while start < len(units):
         count = _fits(units[start : start + room.lines * room.columns], room)
@@ -259,7 +258,7 @@ def _cut(units: list[_Unit], room: Shape) -> Iterator[list[_Unit]]:
 
 
 def _fits(units: Sequence[_Unit], room: Shape) -> int:
-    """Count the units that fill the lines and are said in time; at least one."""
+    """Count the units that fit into the lines and into ``LONGEST``; at least one."""
     lines, used = 1, 0
     for index, unit in enumerate(units):
         if index and unit.end - units[0].start > LONGEST:
@@ -286,7 +285,7 @@ def _best_end(units: list[_Unit]) -> int:
 
 
 def _wrapped(units: Sequence[_Unit], columns: int) -> tuple[str, ...]:
-    """Break into two lines of like length, after a mark if there is one near; if they won't do, full ones."""
+    """Break into two lines of similar length, after a nearby mark if there is one; else into full lines."""
     if _line_width(units) <= columns:
         return (_line(units),)
     best, least = 0, math.inf
@@ -312,7 +311,7 @@ def _line_width(units: Sequence[_Unit]) -> int:
 
 
 def _shared(pieces: Iterable[_Piece]) -> Iterator[list[_Piece]]:
-    """Put two lines into one caption where the first alone would not have its time."""
+    """Put two pieces into one caption if the first alone would be too short to read."""
     first: Optional[_Piece] = None
     for piece in pieces:
         if first is None:
@@ -333,18 +332,18 @@ def _fit_together(first: _Piece, second: _Piece) -> bool:
 
 
 def _comfortable(cue: Sequence[_Piece]) -> float:
-    """Seconds in which it is read at ease."""
+    """Return the seconds in which it is read comfortably."""
     return min(LONGEST, max(SHORTEST, sum(piece.width for piece in cue) / SPEED))
 
 
 def _needed(cue: Sequence[_Piece]) -> float:
-    """Seconds that it has before the next one comes: those in which it is read, or was said."""
+    """Return the seconds that it needs before the next one: to be read, or as it was spoken."""
     said = max(piece.end for piece in cue) - cue[0].start
     return min(_comfortable(cue), max(SHORTEST, said))
 
 
 def _timed(cues: Sequence[Sequence[_Piece]]) -> list[Caption]:
-    """Give times: from the first word, until it is heard and read, but no longer than to the next."""
+    """Time the captions: from the first word until heard and read, but no longer than to the next."""
     captions: list[Caption] = []
     start = 0.0
     for index, cue in enumerate(cues):
@@ -361,7 +360,7 @@ def _timed(cues: Sequence[Sequence[_Piece]]) -> list[Caption]:
 
 
 def _share(cues: Sequence[Sequence[_Piece]], index: int, start: float) -> float:
-    """Tell what part of the time they need this and the next captions can have, if none is to be late."""
+    """Return what share of the time they need this and the next captions can have, so that none is late."""
     share, needed = 1.0, 0.0
     for cue, following in zip(cues[index:], cues[index + 1 : index + 50]):
         needed += _needed(cue)

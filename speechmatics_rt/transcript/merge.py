@@ -1,8 +1,8 @@
-"""Several channels as one text, kept while it grows.
+"""Merges several channels into one text while it grows.
 
-A channel's words come in runs, which end with a sentence, at a change of speaker, in a pause. Runs stand in
-order of time; a new one belongs near the end, or, of a channel that is behind, anywhere. So they stand on
-shelves, and only a shelf that changed is written anew: reading costs what is new.
+A channel's words come in runs, which end with a sentence, at a change of speaker or at a pause. Runs are
+sorted by time; a new one usually belongs near the end, but anywhere if its channel is behind. So runs are
+kept in shelves (buckets), and only a shelf that changed is joined anew: reading costs only what is new.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .words import Joiner, Paragraph, Word, ends_run
 
 __all__ = ["Merged"]
 
-_SHELF = 64  # runs; twice as many are parted
+_SHELF = 64  # runs; a shelf of twice as many is split
 
 _Key = tuple[float, int, int]  # time, number of the channel, number of the run in it
 
@@ -41,12 +41,12 @@ class _Run:
 
     @property
     def name(self) -> str:
-        """What stands before a line of this speaker where lines are named."""
+        """The label at the start of this speaker's lines."""
         label = Paragraph((self.words[0],)).label
         return f"{label}: " if label else ""
 
     def text(self, *, begins: bool) -> str:
-        """Give the text, as that of a line it begins, or with the delimiter before its first word."""
+        """Return the text, with the delimiter before its first word unless it ``begins`` a line."""
         settled = len(self.words) - self.open
         if self._count < settled:
             self._text += _written(self.words[self._count : settled])
@@ -60,7 +60,7 @@ def _written(words: Iterable[Word]) -> str:
 
 
 class _Shelf:
-    """Runs that follow one another, and their text as long as it is true."""
+    """Consecutive runs, and their text while it is up to date."""
 
     __slots__ = ("_texts", "runs")
 
@@ -88,7 +88,7 @@ class _Shelf:
 
 
 class _Channel:
-    """What was taken of one channel."""
+    """What has been merged of one channel."""
 
     __slots__ = ("last", "runs", "settled", "tail", "tail_runs")
 
@@ -101,7 +101,7 @@ class _Channel:
 
 
 class Merged:
-    """The words of several channels in order of time, sentence by sentence. Not safe for several threads.
+    """The words of several channels in order of time, sentence by sentence. Not thread-safe.
 
     Example:
         >>> joiners = [Joiner(channel="agent"), Joiner(channel="caller")]
@@ -120,7 +120,7 @@ class Merged:
         self._channels: list[_Channel] = []
 
     def take(self, joiners: Iterable[Joiner]) -> None:
-        """Take in what is new; the same joiners in the same order each time, new ones behind them."""
+        """Add what is new. Pass the same joiners in the same order each time, new ones last."""
         for number, joiner in enumerate(joiners):
             if number == len(self._channels):
                 self._channels.append(_Channel())
@@ -140,7 +140,7 @@ class Merged:
             channel.tail = tail
 
     def text(self, *, named: bool = False) -> str:
-        """Give all text, a line a turn; with the names of channel and speaker if ``named``."""
+        """Return all text, one line per turn; with the labels of channel and speaker if ``named``."""
         parts: list[str] = []
         speaker = None
         for shelf in self._shelves:
@@ -152,7 +152,7 @@ class Merged:
         return "".join(parts)
 
     def words(self) -> list[Word]:
-        """Give all words."""
+        """Return all words."""
         words: list[Word] = []
         for shelf in self._shelves:
             for run in shelf.runs:
@@ -160,7 +160,7 @@ class Merged:
         return words
 
     def _take_back(self, channel: _Channel) -> None:
-        """Take the words away that may have changed."""
+        """Remove the words that may have changed."""
         for run in reversed(channel.tail_runs):
             run.words.pop()
             run.open -= 1
@@ -171,7 +171,7 @@ class Merged:
         channel.tail_runs = []
 
     def _put(self, word: Word, channel: _Channel, number: int, last: Optional[_Run]) -> _Run:
-        """Put a word behind those of its channel; return the run it stands in."""
+        """Add a word after those of its channel; return its run."""
         if last is not None and not ends_run(last.words[-1], word):
             last.words.append(word)
             self._shelves[self._shelf(last.key)].touch()

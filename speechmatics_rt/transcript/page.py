@@ -1,7 +1,7 @@
-"""A transcript as a page shows it: turns with their times, speakers by colour, words shaded by confidence.
+"""A transcript as HTML: turns with their times, speakers by colour, words shaded by confidence.
 
-Everything that was said is escaped. What stands here is read in light and in dark pages, and where scripts
-and styles are taken away (GitHub, mail) it is still the text with its times.
+Everything that was said is escaped. The HTML suits light and dark pages; where scripts and styles are
+removed (GitHub, mail) the text and its times remain.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ __all__ = ["Show", "clock", "colours", "rows", "sheet", "shade", "surely"]
 
 Show = Callable[[Word], str]  # a word as HTML
 
-# Readable on white and on black: 3:1 at the least against both, and told apart by the colour-blind.
+# Readable on white and on black, with a contrast of 3:1 at least, and distinct to the colour-blind.
 _COLOURS = ("#2f7fd6", "#c2620c", "#17916f", "#b4548f", "#8a6fd1", "#a07a00", "#0e8fa3", "#c9444d")
 _DOUBT = "217,119,6"  # the colour of shaded words, as red, green, blue
-_LONGEST = 20.0  # seconds after which a turn is broken at the end of a sentence, so that times stay near
-_CERTAIN = 0.95  # what is not shaded
+_LONGEST = 20.0  # seconds after which a turn is split at the end of a sentence, so that it gets another time
+_CERTAIN = 0.95  # confidence from which on a word is not shaded
 
 
 def sheet(paragraphs: list[Paragraph], partial: str, direction: str) -> str:
-    """Write a transcript; ``partial`` is what is being said, and ``direction`` that of the page."""
+    """Write a transcript; ``partial`` is text that may still change, ``direction`` is ``ltr`` or ``rtl``."""
     written = list(rows(paragraphs, _shaded))
     if any(_doubt(word) for paragraph in paragraphs for word in paragraph.words):
         written.append("<p><small>shaded: the recogniser was less sure</small></p>")
@@ -36,7 +36,7 @@ def sheet(paragraphs: list[Paragraph], partial: str, direction: str) -> str:
 
 
 def rows(paragraphs: list[Paragraph], show: Show) -> Iterator[str]:
-    """Write a paragraph for each turn, a long one in parts: its time, who speaks, what was said."""
+    """Write a paragraph for each turn, or several for a long one: the time, the speaker and the words."""
     painted = colours(paragraphs)
     labelled = len(painted) > 1
     for paragraph in _parts(paragraphs):
@@ -52,13 +52,13 @@ def rows(paragraphs: list[Paragraph], show: Show) -> Iterator[str]:
 
 
 def colours(paragraphs: Iterable[Paragraph]) -> Mapping[str, str]:
-    """Give each who speaks a colour, in the order of their first words."""
+    """Assign a colour to each speaker, in the order of their first words."""
     labels = dict.fromkeys(paragraph.label for paragraph in paragraphs)
     return {label: _COLOURS[place % len(_COLOURS)] for place, label in enumerate(labels)}
 
 
 def clock(seconds: float) -> str:
-    """Write a moment as one reads it beside a text.
+    """Format seconds as ``m:ss`` or ``h:mm:ss``.
 
     Example:
         >>> clock(3.9), clock(754), clock(3725)
@@ -70,13 +70,13 @@ def clock(seconds: float) -> str:
 
 
 def surely(word: Word) -> str:
-    """Write how sure the recogniser was of a word, for people; nothing where it didn't say."""
+    """Describe the confidence in a word; empty if there is none."""
     confidence = _confidence(word)
     return "" if confidence is None else f"{confidence:.0%} sure"
 
 
 def shade(word: Word) -> str:
-    """Write the style of a word: the less sure, the darker behind it."""
+    """Return the CSS of a word: the lower its confidence, the darker its background."""
     doubt = _doubt(word)
     return f"background:rgba({_DOUBT},{doubt * 0.8:.2f})" if doubt else ""
 

@@ -1,4 +1,4 @@
-"""A recording and its transcript as one piece of HTML that plays: words are lit while they sound."""
+"""An HTML player of a recording and its transcript, which highlights words as they are spoken."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Recording = Union[str, "os.PathLike[str]", bytes]
 
 MOST = 50_000_000  # bytes of a recording: it stands in the page, and in the notebook's file, as text
 
-_KINDS = (  # how files begin, and what a browser calls them
+_KINDS = (  # how files begin, and their media types
     (b"ID3", "audio/mpeg"),
     (b"OggS", "audio/ogg"),
     (b"fLaC", "audio/flac"),
@@ -32,7 +32,7 @@ _STYLE = """
 #{id} small {{ font: inherit; font-size: .8em; opacity: .7; }}
 """
 
-# Words of two channels may sound at once: so from the last that has begun it looks back over a few.
+# Words of two channels may overlap, so it looks back over a few from the last one that has begun.
 _SCRIPT = """
 (function () {{
   const root = document.getElementById("{id}");
@@ -78,11 +78,11 @@ _SCRIPT = """
 
 
 class Player:
-    """What :meth:`Transcript.player` gives: in a notebook it shows itself, elsewhere it is HTML to embed.
+    """The result of :meth:`Transcript.player`: shown by notebooks, and HTML to embed elsewhere.
 
-    The words are those of the moment it was made. The piece of HTML holds all it needs, the recording too:
-    nothing is fetched when it is shown. Without scripts (GitHub, a notebook that is not trusted) it is the
-    recording and the text.
+    It has the words of the moment it was made. The HTML contains everything it needs, the recording
+    included, unless that was given as a URL. Where scripts don't run (GitHub, an untrusted notebook) the
+    recording and the text remain.
     """
 
     def __init__(self, paragraphs: list[Paragraph], direction: str, recording: Recording) -> None:
@@ -105,7 +105,7 @@ class Player:
 
 
 def _spot(word: Word) -> str:
-    """Write a word that can be lit, and clicked at."""
+    """Write a word that can be highlighted and clicked."""
     begin, end = f"{word.start_time:.2f}", f"{word.end_time:.2f}"
     title = ", ".join(filter(None, (f"{begin} s", page.surely(word))))
     return (
@@ -115,7 +115,7 @@ def _spot(word: Word) -> str:
 
 
 def _source(recording: Recording) -> str:
-    """Return where a browser finds the recording: in the page itself, or at the address that was given."""
+    """Return the URL of the recording: the one that was given, or a ``data:`` URL."""
     if isinstance(recording, str) and recording.startswith(("https://", "http://")):
         return recording
     data = recording if isinstance(recording, bytes) else _read(recording)
@@ -124,8 +124,8 @@ def _source(recording: Recording) -> str:
     kind = _kind(data)
     if kind is None:
         raise AudioError(
-            "a browser can't play this recording: it plays WAV, MP3, Ogg, FLAC, MP4 and WebM; raw samples "
-            "become a WAV with the module wave"
+            "browsers can't play this recording, only WAV, MP3, Ogg, FLAC, MP4 and WebM; write raw samples "
+            "into a WAV with the module wave"
         )
     return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
@@ -144,8 +144,8 @@ def _read(recording: Union[str, os.PathLike[str]]) -> bytes:
 
 def _too_large(size: int) -> str:
     return (
-        f"the recording has {size / 1e6:.0f} MB; a player holds {MOST / 1e6:.0f} MB at most, since it stands "
-        "in the page: give its address (https://...), or a compressed one (MP3, Ogg)"
+        f"the recording has {size / 1e6:.0f} MB; a player embeds {MOST / 1e6:.0f} MB at most: give a URL "
+        "(https://...), or a compressed recording (MP3, Ogg)"
     )
 
 

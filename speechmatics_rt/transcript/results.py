@@ -33,7 +33,7 @@ class _Part:
 
     @classmethod
     def from_dict(cls: type[_Self], data: Mapping[str, Any]) -> _Self:
-        """Build from the dictionary of the wire; every field may be missing."""
+        """Build from the dictionary in a message; every field may be missing."""
         known = {item.name for item in fields(cls)} - {"extra"}  # type: ignore[arg-type]
         values: dict[str, Any] = {}
         extra: dict[str, Any] = {}
@@ -45,7 +45,7 @@ class _Part:
         return cls(**values, extra=extra)  # type: ignore[call-arg]
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the dictionary of the wire again."""
+        """Return the dictionary as in a message."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
         extra = values.pop("extra")
         return {**{key: _wire(value) for key, value in values.items() if value is not None}, **extra}
@@ -87,7 +87,7 @@ class RecognitionAlternative(_Part):
         language: Code of the language of the word.
         display: How to write it.
         speaker: ``"S1"``, ``"S2"``, ..., ``"UU"`` for unknown, or an enrolled label; with diarization only.
-        tags: Of ``"profanity"`` and ``"disfluency"``.
+        tags: Any of ``"profanity"`` and ``"disfluency"``.
     """
 
     content: str = ""
@@ -108,15 +108,15 @@ class RecognitionResult(_Part):
     Attributes:
         type: ``"word"``, ``"punctuation"`` or ``"entity"``.
         start_time, end_time: Seconds; a mark has no length.
-        channel: Here from older servers; else see :attr:`TranscriptResult.channel`.
-        attaches_to: Of a mark: ``"previous"``, ``"next"``, ``"both"`` or ``"none"``.
-        is_eos: Of a mark: whether it ends a sentence.
+        channel: Set by older servers; see :attr:`TranscriptResult.channel` for others.
+        attaches_to: Marks only: ``"previous"``, ``"next"``, ``"both"`` or ``"none"``.
+        is_eos: Marks only: whether it ends a sentence.
         alternatives: The first is the one to use.
-        score: From older servers.
-        volume: Of a word, 0 to 100; with audio filtering only.
-        entity_class: Of an entity: ``"money"``, ``"date"``, ``"cardinal"``, ...
-        spoken_form: Of an entity: the words as spoken.
-        written_form: Of an entity: the written text, word by word.
+        score: Sent by older servers.
+        volume: Words only, with audio filtering: 0 to 100.
+        entity_class: Entities only: ``"money"``, ``"date"``, ``"cardinal"``, ...
+        spoken_form: Entities only: the words as spoken.
+        written_form: Entities only: the written text, word by word.
     """
 
     type: str = "word"
@@ -195,13 +195,13 @@ class TranscriptResult(_Part):
 
     @classmethod
     def from_message(cls, message: Mapping[str, Any]) -> TranscriptResult:
-        """Build from a final or a partial, in the form handlers get it."""
+        """Build from a final or a partial, as handlers get it."""
         result = cls.from_dict(message)
         result.is_final = result.extra.pop("message", None) == ServerMessageType.ADD_TRANSCRIPT
         return result
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the message again."""
+        """Return the message."""
         wire = super().to_dict()
         kind = ServerMessageType.ADD_TRANSCRIPT if self.is_final else ServerMessageType.ADD_PARTIAL_TRANSCRIPT
         return {"message": kind.value, **{key: value for key, value in wire.items() if key != "is_final"}}

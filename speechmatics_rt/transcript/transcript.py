@@ -23,28 +23,27 @@ __all__ = ["Paragraph", "Transcript", "Word"]
 _Channel = Optional[str]
 
 
-# Results in a compact form, and whether that is the whole message as it came. A plain tuple of what refers to
-# nothing: the garbage collector lets go of those, and of nothing else that a long session gathers.
+# Results in a compact form, and whether that is the whole message as it came. A plain tuple of bytes, which
+# the garbage collector stops tracking: a long session gathers many.
 _Packed = tuple[bool, Union[bytes, list[Any]]]
 
 
 class Transcript:
-    """What was said.
+    """The transcript of a session.
 
-    :meth:`add` takes every server message and keeps what belongs to the transcript. Text is joined when
-    it is read, over the whole session: a mark that comes in a later message still sticks to its word.
-    Any thread may read while another adds: one lock guards all state, is held for memory work only, and
-    is reentrant, so that a signal handler may read in the thread it interrupts. Messages are copied, in
-    a compact form, or kept as they came, so what a handler does to one changes nothing here. An hour of
-    speech, 150 words a minute, takes 5 to 6 MB, and 9 MB once its text or its words have been read. Reading
-    joins what is new since the last time, and costs next to nothing where there is nothing new.
+    :meth:`add` accepts every server message and keeps what belongs to the transcript. Text is joined when
+    it is read, over the whole session, so a punctuation mark that comes in a later message still attaches
+    to its word. Any thread may read while another adds; a signal handler may read, too. Messages are copied
+    in a compact form or kept as they came, so a handler that changes one changes nothing here. An hour of
+    speech, 150 words a minute, takes 5 to 6 MB, and 9 MB once its text or words have been read. Reading
+    joins what is new since the last time, and is nearly free if nothing is.
 
     Args:
-        keep: How many seconds of each channel to keep, at least; up to an eighth more is there. None keeps
-            everything, 0 nothing but :attr:`partial` and :attr:`end_time`, which are never affected.
+        keep: How many seconds of each channel to keep at least (at most an eighth more). None keeps
+            everything, 0 nothing. :attr:`partial` and :attr:`end_time` are not affected.
 
     Raises:
-        ConfigurationError: ``keep`` is no number of seconds.
+        ConfigurationError: ``keep`` is not a number of seconds.
 
     Example:
         >>> transcript = Transcript()
@@ -68,15 +67,15 @@ class Transcript:
         self._ends: dict[_Channel, _Kept] = {}
         # Reentrant: a plain lock would hang a signal handler that reads in mid-add().
         self._lock = new_lock()
-        # Those with results, packed: as dicts they would take twenty times the memory, and the garbage
-        # collector would walk through all of them again and again while a long session goes on.
+        # Finals with results, packed: as dicts they would take twenty times the memory, and the garbage
+        # collector would traverse all of them again and again in a long session.
         self._finals: list[tuple[_Channel, _Packed, float]] = []  # channel, results, end
-        # Joiners and how many finals are in them; None while they are fed, so that a join that an
-        # interrupt cut short, or a signal handler met half done, is begun anew.
+        # Joiners and how many finals are in them. None while they are fed, so that a join is begun anew if
+        # an interrupt cut it short, or if a signal handler comes in the middle of it.
         self._joined: Optional[tuple[dict[_Channel, Joiner], int]] = None
-        # The words of those joiners in order of time, for several channels; None while it takes some in.
+        # The words of those joiners in order of time, for several channels. None while some are added.
         self._merged: Optional[tuple[dict[_Channel, Joiner], Merged]] = None
-        # The results of each, and the time before which they are void since they became final.
+        # Of each channel: results, and the time before which they are void because they became final.
         self._partials: dict[_Channel, tuple[_Packed, float]] = {}
         self._read: Callable[[bytes], list[Any]] = lambda payload: []  # see add_payload()
         self._pack: dict[str, Any] = {}
@@ -86,7 +85,7 @@ class Transcript:
     # -- from the server -----------------------------------------------------------------------------
 
     def add(self, message: Mapping[str, Any]) -> None:
-        """Take a server message; what does not belong to the transcript is ignored."""
+        """Add a server message; one that does not belong to the transcript is ignored."""
         kind = message.get("message")
         if kind in ("AddTranscript", "AddPartialTranscript"):
             results = message.get("results")
@@ -104,11 +103,11 @@ class Transcript:
                 self._partials.clear()
 
     def add_payload(self, seen: Glance, read: Callable[[bytes], list[Any]]) -> None:
-        """Take a transcript as it came: bytes, that handlers can't change, and nobody need have decoded.
+        """Add a transcript message as it came, in bytes, without decoding it.
 
         Args:
             seen: What is known of it.
-            read: Gives its results when text is asked for, under the lock: memory work only.
+            read: Decodes its results when text is asked for. Called under the lock: memory work only.
         """
         self._read = read
         packed = (True, seen.payload)
@@ -140,11 +139,11 @@ class Transcript:
                 self._keep_final(channel, packed, end_time)
             self._end_time = max(self._end_time, end_time)
             if self._partials:
-                # The words that are now final leave the partial; the next partial replaces the rest.
+                # Words that are now final leave the partial; the next partial replaces the rest.
                 self._partials[label] = (self._partials.get(label, (_NOTHING,))[0], end_time)
 
     def _keep_final(self, channel: _Channel, packed: _Packed, end_time: float) -> None:
-        """Take the results of a final; drop what is too old, an eighth of what is kept at a time."""
+        """Keep the results of a final; drop what is too old, an eighth of ``keep`` at a time."""
         kept = self._ends.get(channel)
         if kept is None:
             kept = self._ends[channel] = _Kept(end_time)
@@ -171,13 +170,13 @@ class Transcript:
                     continue
                 packed, kept.headless = _pack(results), False
             finals.append((one, packed, end))
-        # What is joined holds the old words, and counts finals: it goes first, should Ctrl-C come between.
+        # First, in case Ctrl-C comes in between: what is joined holds the old words, and counts finals.
         self._joined = self._merged = None
         self._finals = finals
         kept.since = since
 
     def _learn(self, pack: Any, language: Optional[Mapping[str, Any]]) -> None:
-        """Take delimiters and directions, and join anew: text must not depend on when it was read."""
+        """Learn delimiters and directions, and join anew: text must not depend on when it was read."""
         with self._lock:
             if isinstance(pack, Mapping):
                 self._pack = dict(pack)
@@ -198,7 +197,7 @@ class Transcript:
         return Delimiters(pack if isinstance(pack, str) else None, known)
 
     def _join(self) -> dict[_Channel, Joiner]:
-        """Join what came since the last reading."""
+        """Join what has come since the last reading."""
         joiners, done = self._joined or ({}, 0)
         finals = self._finals[done:]
         if finals:
@@ -209,7 +208,7 @@ class Transcript:
         return joiners
 
     def _merge(self, joiners: dict[_Channel, Joiner]) -> Merged:
-        """Put in order of time what came since the last reading."""
+        """Sort what has come since the last reading by time."""
         of, merged = self._merged or (joiners, Merged())
         if of is not joiners:
             merged = Merged()
@@ -218,11 +217,11 @@ class Transcript:
         self._merged = (joiners, merged)
         return merged
 
-    # -- to the reader -------------------------------------------------------------------------------
+    # -- reading -------------------------------------------------------------------------------------
 
     @property
     def text(self) -> str:
-        """All that is final; with several channels one line a turn."""
+        """The final text; with several channels, one line per turn."""
         with self._lock:
             joiners = self._join()
             if len(joiners) <= 1:
@@ -231,7 +230,7 @@ class Transcript:
 
     @property
     def partial(self) -> str:
-        """What is being said and may still change; with several channels one line each."""
+        """The text that may still change; with several channels, one line each."""
         with self._lock:
             joiners: dict[_Channel, Joiner] = {}
             for channel, (results, void_before) in self._partials.items():
@@ -242,7 +241,7 @@ class Transcript:
 
     @property
     def words(self) -> list[Word]:
-        """All final words and entities; joined by their delimiters they give the text."""
+        """The final words and entities; their texts, joined by their delimiters, are the text."""
         with self._lock:
             joiners = self._join()
             if len(joiners) <= 1:  # in the order they came, whatever their times
@@ -256,7 +255,7 @@ class Transcript:
 
     @property
     def end_time(self) -> float:
-        """Seconds of audio that are final."""
+        """The end of the last final, in seconds of audio."""
         return self._end_time
 
     @property
@@ -266,12 +265,12 @@ class Transcript:
 
     @property
     def language_pack_info(self) -> dict[str, Any]:
-        """What ``RecognitionStarted`` said of the language pack."""
+        """The ``language_pack_info`` of ``RecognitionStarted``."""
         with self._lock:
             return dict(self._pack)
 
     def __str__(self) -> str:
-        """Give the text; with several speakers or channels one line a turn, with its label."""
+        """Return the text; with several speakers or channels, one line per turn, with its label."""
         with self._lock:
             joiners = self._join()
             if sum(bool(joiner.tail()) for joiner in joiners.values()) > 1:  # channels differ in their labels
@@ -285,7 +284,7 @@ class Transcript:
         return f"<Transcript of {self._end_time:.2f} s, {len(self.words)} words>"
 
     def __eq__(self, other: object) -> bool:
-        """Whether both hold the same: every result, its times included, and what is partial."""
+        """Whether both hold the same results, partial ones included."""
         if not isinstance(other, Transcript):
             return NotImplemented
         return self is other or self.to_dict() == other.to_dict()
@@ -293,22 +292,22 @@ class Transcript:
     __hash__ = None  # type: ignore[assignment]  # it grows: what it equals now it may not equal later
 
     def _repr_html_(self) -> str:
-        from . import page  # of notebooks alone
+        from . import page  # only notebooks need it
 
         return page.sheet(self.paragraphs, self.partial, self.direction)
 
     def player(self, recording: Union[str, os.PathLike[str], bytes]) -> Player:
-        """Give the recording with its words, for a notebook or a page of your own: HTML that plays.
+        """Return an HTML player of the recording with its words, for a notebook or a page of your own.
 
-        Words are shaded by confidence and lit while they sound; a click on one goes there. The recording
-        becomes part of it, so it may have 50 MB at most; of a longer one give the address.
+        Words are shaded by confidence and highlighted as they are spoken; a click on one plays from there.
+        The recording is embedded, and may have at most 50 MB; for a longer one pass a URL.
 
         Args:
-            recording: A path, the bytes of the file (WAV, MP3, Ogg, FLAC, MP4, WebM), or an address that
-                begins with ``https://``, where a browser will find it.
+            recording: A path, the bytes of the file (WAV, MP3, Ogg, FLAC, MP4, WebM), or a URL that begins
+                with ``https://``, from which the browser loads it.
 
         Raises:
-            AudioError: It can't be read, is too large, or is nothing that a browser plays.
+            AudioError: The recording can't be read, is too large, or has a format that browsers don't play.
 
         Example::
 
@@ -319,17 +318,21 @@ class Transcript:
         return Player(self.paragraphs, self.direction, recording)
 
     def to_srt(self, *, columns: int = 42, lines: int = 2) -> str:
-        """Give SubRip captions, of so many lines of so many columns at most (10 or more).
+        """Return SubRip captions.
+
+        Args:
+            columns: Maximum width of a line, 10 or more.
+            lines: Maximum number of lines in a caption.
 
         Raises:
-            ConfigurationError: Nothing could be read in so few.
+            ConfigurationError: A number is too small.
         """
         from . import captions  # few need them, and every import pays
 
         return captions.srt(self.paragraphs, captions.Shape(columns, lines))
 
     def to_vtt(self, *, columns: int = 42, lines: int = 2) -> str:
-        """Give WebVTT captions, with voices; otherwise as :meth:`to_srt`."""
+        """Return WebVTT captions, with speakers as voices; otherwise like :meth:`to_srt`."""
         from . import captions
 
         return captions.vtt(self.paragraphs, captions.Shape(columns, lines))
@@ -337,7 +340,7 @@ class Transcript:
     # -- to a file and back --------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
-        """Give all that :meth:`from_dict` needs, fit for JSON: every result as the server sent it."""
+        """Return everything :meth:`from_dict` needs, fit for JSON: all results as the server sent them."""
         with self._lock:
             wire: dict[str, Any] = {
                 "language_pack_info": dict(self._pack),
@@ -358,10 +361,10 @@ class Transcript:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Transcript:
-        """Build from what :meth:`to_dict` gave.
+        """Build a transcript from the result of :meth:`to_dict`.
 
         Raises:
-            ConfigurationError: It is something else.
+            ConfigurationError: ``data`` is something else.
         """
         if not isinstance(data, Mapping):
             raise ConfigurationError(f"not a transcript: {data!r:.60}")
@@ -389,7 +392,7 @@ def _listed(data: Mapping[str, Any], name: str, kind: type) -> list[Any]:
 
 
 class _Kept:
-    """What is kept of one channel, in seconds."""
+    """Which part of one channel is kept, in seconds."""
 
     __slots__ = ("end", "headless", "since")
 
@@ -399,7 +402,7 @@ class _Kept:
 
 
 def _without_lone_marks(results: list[Any]) -> list[Any]:
-    """Drop the marks at the beginning whose word was dropped."""
+    """Drop the marks at the beginning, whose word was dropped."""
     for index, item in enumerate(results):
         mark = isinstance(item, Mapping) and item.get("type") == "punctuation"
         if not mark or item.get("attaches_to") in ("next", "none"):

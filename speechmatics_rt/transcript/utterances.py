@@ -1,4 +1,4 @@
-"""From finals to utterances: what one speaker said until somebody noticed that it was over."""
+"""Utterances: what one speaker said without a pause, assembled from finals."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Utterance:
     """What one speaker said on one channel without a pause.
 
     Attributes:
-        words: Its words, final all of them.
-        ended_by: Why it is over: ``"silence"``; ``"forced"``, by a program; ``"speaker"``, since another one
-            went on; ``"end"``, of the session. None while it is being spoken.
-        unsettled: Of one that is being spoken, the words that may still change.
+        words: The final words.
+        ended_by: Why it ended: ``"silence"``; ``"forced"``, by the program; ``"speaker"``, because another
+            one took over; ``"end"``, of the session. None while it is in progress.
+        unsettled: The words that may still change, of an utterance in progress.
 
     Example:
         >>> words = (Word("Good", 0.2, 0.6, "Good"), Word("day", 0.6, 1.0, "day.", " "))
@@ -39,12 +39,12 @@ class Utterance:
 
     @property
     def text(self) -> str:
-        """What is final of it."""
+        """The final text."""
         return _text(self.words)
 
     @property
     def partial(self) -> str:
-        """What may still change of it."""
+        """The text that may still change."""
         return _text(self.unsettled)
 
     @property
@@ -53,10 +53,12 @@ class Utterance:
 
     @property
     def speaker(self) -> Optional[str]:
+        """The label of the speaker, or None without diarization."""
         return self._all[0].speaker if self._all else None
 
     @property
     def channel(self) -> Optional[str]:
+        """The label of the channel, or None with a single one."""
         return self._all[0].channel if self._all else None
 
     @property
@@ -71,6 +73,7 @@ class Utterance:
 
     @property
     def end_time(self) -> float:
+        """Seconds since the first audio byte."""
         return max((word.end_time for word in self._all), default=0.0)
 
     def __repr__(self) -> str:
@@ -80,7 +83,7 @@ class Utterance:
         return f"<Utterance {named}{self.text!r}{partial} {times}, ended by {self.ended_by}>"
 
     def to_dict(self) -> dict[str, Any]:
-        """Give all of it, fit for JSON."""
+        """Return everything, fit for JSON."""
         return {
             "speaker": self.speaker,
             "channel": self.channel,
@@ -100,10 +103,10 @@ def _text(words: tuple[Word, ...]) -> str:
 
 
 class Utterances:
-    """Follow the messages of a session, and give each utterance when it is over.
+    """Follow the messages of a session, and return each utterance when it has ended.
 
-    Every final word comes in exactly one of them, in the order of its channel. A mark that comes when the
-    utterance of its word is over is left out: what was said is not said again. For one thread at a time.
+    Every final word is in exactly one utterance, in the order of its channel. A mark that comes after the
+    utterance of its word has ended is dropped. For one thread at a time.
 
     Example:
         >>> utterances = Utterances()
@@ -120,7 +123,7 @@ class Utterances:
         self._learn({"language_pack_info": language_pack_info})
 
     def add(self, message: Mapping[str, Any]) -> list[Utterance]:
-        """Take a server message; return the utterances that are over with it."""
+        """Add a server message; return the utterances that it ends."""
         kind = message.get("message")
         if kind == "AddTranscript":
             return self._turn(channel_of(message)).add(message)
@@ -135,11 +138,11 @@ class Utterances:
         return []
 
     def end(self) -> list[Utterance]:
-        """Return those that are not over, ended by the end of the session."""
+        """Return the utterances in progress, ended by the end of the session."""
         return self._end(None, "end")
 
     def spoken(self, channel: _Channel = None) -> Optional[Utterance]:
-        """Return what is being said on a channel; None if nothing is."""
+        """Return the utterance in progress on a channel, or None."""
         turn = self._turns.get(channel)
         return turn.spoken() if turn is not None else None
 
@@ -150,13 +153,13 @@ class Utterances:
         return turn
 
     def _end(self, channel: _Channel, ending: Ending) -> list[Utterance]:
-        """End the utterance of a channel; of all, where the server names none."""
+        """End the utterance of a channel, or of all if the server names none."""
         turns = [self._turns[channel]] if channel in self._turns else []
         ended = turns if channel is not None else list(self._turns.values())
         return [utterance for turn in ended for utterance in turn.end(ending)]
 
     def _learn(self, message: Mapping[str, Any]) -> None:
-        """Take what stands between words, as :class:`Transcript` does."""
+        """Learn the delimiters between words, as :class:`Transcript` does."""
         pack, language = message.get("language_pack_info"), message.get("language")
         if isinstance(pack, Mapping):
             delimiter = pack.get("word_delimiter")
@@ -170,21 +173,21 @@ class Utterances:
 
 
 class Pauses:
-    """Where the last utterances of a session have ended, so that the words since then are known.
+    """Where the last utterance of each channel ended, so that the words since then are known.
 
-    For the thread that delivers.
+    For the thread that delivers messages.
     """
 
     def __init__(self) -> None:
         self._since: dict[Optional[str], float] = {}
 
     def end(self, message: Mapping[str, Any]) -> None:
-        """Take an ``EndOfUtterance``."""
+        """Add an ``EndOfUtterance``."""
         channel = channel_of(message)
         self._since[channel] = max(self._since.get(channel, 0.0), times_of(message)[1])
 
     def last(self, transcript: Transcript, ending: Ending, channel: Optional[str]) -> Optional[Utterance]:
-        """Return what was said last since then, by one speaker, as far as the transcript is kept."""
+        """Return the last words since then of one speaker, as far as the transcript is kept."""
         everywhere = self._since.get(None, 0.0)
         words = [
             word
@@ -201,7 +204,7 @@ class Pauses:
 
 
 class _Turn:
-    """One channel: the words of the utterance that is being spoken."""
+    """One channel: the words of the utterance in progress."""
 
     def __init__(self, delimiters: Delimiters, channel: _Channel) -> None:
         self._delimiters = delimiters
@@ -225,7 +228,7 @@ class _Turn:
         return over
 
     def _settle(self) -> list[Utterance]:
-        """Take the words that can't change any more."""
+        """Add the words that can't change any more."""
         over = []
         for word in self._joiner.take_settled():
             over += self._before(word)
@@ -235,7 +238,7 @@ class _Turn:
         return over
 
     def _before(self, word: Word) -> list[Utterance]:
-        """The utterance is over when a word of another speaker has begun."""
+        """Return the utterance that a word ends because it is another speaker's, if it does."""
         if not self._words or self._words[-1].speaker == word.speaker:
             return []
         words, self._words = self._words, []

@@ -1,7 +1,8 @@
-"""From the tokens of the wire to words, and from words to text and paragraphs.
+"""Joins the results of the service into words, and words into text and paragraphs.
 
-The server sends words, marks and entities one by one and says of a mark what it attaches to; a mark may
-come in a later message than its word. So text is joined over the whole session, one channel at a time.
+The service sends words, punctuation marks and entities one by one, and says what each mark attaches to; a
+mark may come in a later message than its word. So text is joined over the whole session, one channel at a
+time.
 """
 
 from __future__ import annotations
@@ -19,20 +20,20 @@ PAUSE = 1.0  # seconds of silence after which another channel's words may come f
 
 @dataclass(frozen=True, repr=False)
 class Word:
-    """A word or an entity with the marks that attach to it; or a mark that attaches to nothing.
+    """A word or an entity with the punctuation marks attached to it; or a mark that attaches to nothing.
 
     Attributes:
-        content: What the server recognised, without marks.
+        content: What was recognised, without punctuation.
         start_time, end_time: Seconds since the first audio byte.
-        text: ``content`` with its marks, as it stands in the text.
-        delimiter: What stands before it in the text; nothing before the first.
+        text: ``content`` with its marks, as in the text.
+        delimiter: What precedes it in the text; nothing before the first word.
         type: ``"word"``, ``"entity"`` or ``"punctuation"``.
         confidence: 0 to 1, or None.
-        speaker: ``"S1"``, ``"UU"``, an enrolled label, or None without diarization.
+        speaker: ``"S1"``, ``"UU"`` (unknown), an enrolled label, or None without diarization.
         channel: The label of the channel, or None with a single one.
         language: Code, or None.
         is_eos: Whether one of its marks ends a sentence.
-        tags: Of ``"profanity"`` and ``"disfluency"``.
+        tags: Any of ``"profanity"`` and ``"disfluency"``.
         entity_class: ``"money"``, ``"date"``, ...; entities only.
         volume: 0 to 100; with audio filtering only.
 
@@ -65,7 +66,7 @@ class Word:
 
 @dataclass(frozen=True, repr=False)
 class Paragraph:
-    """What one speaker said on one channel without another in between.
+    """A turn: what one speaker said on one channel without another in between.
 
     Example:
         >>> Paragraph((Word("Good", 0, 1, "Good"), Word("day", 1, 2, "day.", " "))).text
@@ -84,14 +85,17 @@ class Paragraph:
 
     @property
     def text(self) -> str:
+        """The words, joined."""
         return "".join([self.words[0].text, *(word.delimiter + word.text for word in self.words[1:])])
 
     @property
     def speaker(self) -> Optional[str]:
+        """The label of the speaker, or None without diarization."""
         return self.words[0].speaker
 
     @property
     def channel(self) -> Optional[str]:
+        """The label of the channel, or None with a single one."""
         return self.words[0].channel
 
     @property
@@ -101,16 +105,18 @@ class Paragraph:
 
     @property
     def start_time(self) -> float:
+        """Seconds since the first audio byte."""
         return self.words[0].start_time
 
     @property
     def end_time(self) -> float:
+        """Seconds since the first audio byte."""
         return max(word.end_time for word in self.words)
 
 
 @dataclass
 class Delimiters:
-    """What stands between two words: as the server said for the language, or for the pack, or by habit."""
+    """What separates two words: as the server said for the language, or for the pack, or a default."""
 
     pack: Optional[str] = None
     languages: dict[str, str] = field(default_factory=dict)
@@ -140,9 +146,9 @@ class _Open:
 
 
 class Joiner:
-    """Join the tokens of one channel as they come; reading costs what is new.
+    """Join the results of one channel as they come; reading costs only what is new.
 
-    Not safe for several threads; a Transcript holds its lock around it.
+    Not thread-safe; a Transcript holds its lock around it.
 
     Example:
         >>> joiner = Joiner()
@@ -160,13 +166,10 @@ class Joiner:
         self._held = ""  # marks that wait for the word they precede
         self._holder: tuple[Mapping[str, Any], Mapping[str, Any]] = ({}, {})
         self._glued = False  # the next word follows without a delimiter
-        self._text = (
-            "",
-            0,
-        )  # that of the first n settled words; one tuple, so that an interrupt can't split it
+        self._text = ("", 0)  # of the first n settled words; one tuple, so that an interrupt can't split it
 
     def add(self, result: Mapping[str, Any]) -> None:
-        """Take the next token; one without text is skipped."""
+        """Add the next result; one without text is skipped."""
         best = _best(result)
         content = best.get("content")
         if not isinstance(content, str) or not content:
@@ -182,7 +185,7 @@ class Joiner:
             self._open.is_eos |= bool(result.get("is_eos"))
             self._glued = attaches_to == "both" or self._glued
         elif attaches_to == "previous" and self._held:
-            self._held += content  # nothing stands before the held mark
+            self._held += content  # there is no word before the held mark
         else:
             self._begin(result, best, self._held + content)
 
@@ -201,7 +204,7 @@ class Joiner:
         )
 
     def text(self) -> str:
-        """Give all text so far; a mark that still waits for its word stands at the end."""
+        """Return all text so far; a mark that still waits for its word comes last."""
         text, count = self._text
         if count < len(self._settled):
             text += "".join([word.delimiter + word.text for word in self._settled[count:]])
@@ -209,20 +212,20 @@ class Joiner:
         return text + "".join([tail.delimiter + tail.text for tail in self._tail()])
 
     def words(self) -> list[Word]:
-        """Give all words so far."""
+        """Return all words so far."""
         return [*self._settled, *self.tail()]
 
     def settled_since(self, count: int) -> list[Word]:
-        """Give the words that stay as they are, from so many on."""
+        """Return the words that won't change, without the first ``count``."""
         return self._settled[count:]
 
     def take_settled(self) -> list[Word]:
-        """Give the words that stay as they are, and forget them."""
+        """Return the words that won't change, and forget them."""
         settled, self._settled, self._text = self._settled, [], ("", 0)
         return settled
 
     def tail(self) -> list[Word]:
-        """Give the words that may still change: the last one, and a mark that waits for its word."""
+        """Return the words that may still change: the last one, and a mark that waits for its word."""
         return [self._word(piece) for piece in self._tail()]
 
     def _tail(self) -> Iterator[_Open]:
@@ -261,12 +264,12 @@ def _best(result: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def ends_run(last: Word, word: Word) -> bool:
-    """Tell whether another channel's words may come between two of one channel."""
+    """Whether another channel's words may come between two words of one channel."""
     return last.is_eos or word.speaker != last.speaker or word.start_time - last.end_time > PAUSE
 
 
 def paragraphs(words: Iterable[Word]) -> list[Paragraph]:
-    """Group words by the change of speaker or channel."""
+    """Group words into turns of one speaker on one channel."""
     groups: list[list[Word]] = []
     for word in words:
         last = groups[-1][-1] if groups else None

@@ -330,7 +330,7 @@ def test_a_proxy_that_is_no_url_is_told_without_what_stands_there(examined, monk
     code, found = examined("--url", "wss://asr.example/v2")
     assert code == ExitCode.USAGE
     assert found["proxy"]["text"] == (
-        "the proxy of the environment is no URL of http, socks4, socks4a, socks5, socks5h; write http://HOST:PORT"
+        "the proxy of the environment is not a URL with a scheme of http, socks4, socks4a, socks5, socks5h; write http://HOST:PORT"
     )
 
 
@@ -492,7 +492,7 @@ def test_a_temporary_key_is_asked_for(examined, monkeypatch, key: str, code: Exi
         assert "a temporary key, good for" in found["key"]["text"]
         assert found["session"]["state"] == "ok"
     else:
-        assert "127.0.0.1 refused to give a temporary key" in found["key"]["text"]
+        assert "127.0.0.1 refused a temporary key" in found["key"]["text"]
         assert found["session"]["state"] == "untried"
 
 

@@ -155,7 +155,7 @@ def test_a_silent_one_is_told_in_a_log_too(pulse: Pulse) -> None:
 def test_a_device_that_is_none_is_told_with_those_there_are(pulse: Pulse) -> None:
     code, _, err = run(*MIC, "--device", "Studio", **pulse.env)
     assert code == 2
-    assert "--device 'Studio' is none of the devices that record: " in err
+    assert "--device 'Studio' is none of the input devices: " in err
     assert "'pulse'" in err
 
 

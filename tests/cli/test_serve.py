@@ -145,7 +145,7 @@ def test_serve_lists_all_faults_with_their_options() -> None:
         (["--engine", "whisper", "--script", __file__], "--script goes with --engine scripted"),
         (["--replay", __file__], "is not JSON"),
         (["--script", os.devnull], "holds no words"),
-        (["--script", str(SPEECH)], "is no text"),
+        (["--script", str(SPEECH)], "neither UTF-8 nor UTF-16"),
         (["--script", "none.txt"], "No such file or directory"),
         (["--speed", "0"], "speed"),
         (["--threads", "2"], "--threads goes with --engine whisper"),

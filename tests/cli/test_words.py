@@ -24,7 +24,7 @@ PYTHON = re.compile(
 OF_PROGRAMS = re.compile(
     r"start_session|stop_session|use 'with'|AsyncClient|JWTAuth|microphone|a handler |handler_errors|"
     r"StopIteration|get_auth_headers|read\(|tobytes\(|binary mode|SSLContext|give AudioFormat an encoding|"
-    r"\bresume=|\bspeed=|None for no pace|a ConnectionConfig|Client\(api_key|^event is |send_audio|"
+    r"\bresume=|\bspeed=|None for no limit|a ConnectionConfig|Client\(api_key|^event is |send_audio|"
     r"\bconnection \d|ResumePolicy|seconds of transcript|monkey|"
     r"this signal came|an iterable of sources|a concurrent\.futures\.Executor|a Client, or another client"
 )

@@ -308,7 +308,7 @@ def test_where_no_thread_is_to_be_had_a_slow_session_stays_and_is_whole(
         client.send_audio(SECOND * 3)
         client.stop_session()
     assert client.transcript.text
-    assert "slow handlers may hold up those of other sessions: no thread can be started" in caplog.text
+    assert "slow handlers may hold up those of other sessions: no thread could be started" in caplog.text
 
 
 def test_where_the_shared_threads_can_not_begin_the_start_says_so_and_the_next_has_them(

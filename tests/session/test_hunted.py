@@ -87,7 +87,7 @@ class Exits(logging.Handler):
     """A log handler of a program that is at its end."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if "skipped what is no message" in record.getMessage():
+        if "skipped a frame that is not a message" in record.getMessage():
             raise SystemExit(1)
 
 

@@ -126,7 +126,7 @@ def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"line 3 of .*bad\.jsonl is not JSON"):
         ReplayEngine(path)
     for entry in ([1], {"audio": 1.0}, {"message": {"type": "Info"}}, 7):
-        with pytest.raises(ConfigurationError, match="entry 1 of the recording is no message"):
+        with pytest.raises(ConfigurationError, match="entry 1 of the recording is not a server message"):
             ReplayEngine([entry])  # type: ignore[list-item]
 
 

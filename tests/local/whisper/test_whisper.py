@@ -590,7 +590,7 @@ def test_weights_in_parts_are_checked_as_one(tmp_path: Path) -> None:
 def test_wrong_options_and_damaged_models_fail_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="threads"):
         WhisperEngine(threads=0)
-    with pytest.raises(ConfigurationError, match="no folder"):
+    with pytest.raises(ConfigurationError, match="not a folder"):
         WhisperEngine(tmp_path / "nowhere")
     for wrong in ({"model": "huge"}, {"model": "base", "model_dir": tmp_path}):
         with pytest.raises(ConfigurationError, match=r"tiny\.en, base"):
