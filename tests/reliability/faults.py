@@ -366,7 +366,7 @@ TABLE: list[Row] = [
 
 # -- the same for readers ----------------------------------------------------------------------------
 
-# What the README says happens, and the rows it stands for, by the beginnings of their names.
+# What the page of errors says happens, and the rows it stands for, by the beginnings of their names.
 LINES: dict[str, tuple[str, ...]] = {
     "the other end hangs up before the upgrade": (
         "the end of the stream at once",
@@ -384,17 +384,17 @@ LINES: dict[str, tuple[str, ...]] = {
     ),
     "HTTP 429, 5xx": ("HTTP 429", "HTTP 5"),
     "another HTTP status": ("HTTP 302", "HTTP 40"),
-    "the connection is lost: RST, the end of the stream, half a frame": (
+    "the connection is lost: RST, end of stream, half a frame": (
         "RST",
         "the end of the stream before the start",
         "the end of the stream behind the upgrade",
         "the end of",
         "half a frame",
     ),
-    "silence, and pings stay unanswered": ("silence", "nothing is read", "pings without"),
+    "silence, and pings are not answered": ("silence", "nothing is read", "pings without"),
     "close code 1001, 1011, 1012, 1013": tuple(f"close code {code}" for code in PASSING_CODES),
     "another close code": tuple(f"close code {code}" for code in LASTING_CODES),
-    "no RecognitionStarted, no acknowledgement, no EndOfTranscript in its time": (
+    "no RecognitionStarted, no acknowledgement, no EndOfTranscript in time": (
         "no start",
         "no acknow",
         "no end",
@@ -414,12 +414,12 @@ LINES: dict[str, tuple[str, ...]] = {
     ),
     "any other Error; close code 4003, 4004, 4006": ("an unknown model", "close code 400", "Error "),
     "EndOfTranscript before all audio was sent": ("an early end",),
-    "what breaks the rules of WebSocket or JSON, or is larger than `max_size`": (
+    "a violation of WebSocket or JSON, or a message larger than `max_size`": (
         "an answer to another key",
         *BREACHES,
         "a message larger",
     ),
-    "what is odd or late, but harmless: unknown messages, no JSON, fragments, a late goodbye": (
+    "odd or late, but harmless: unknown messages, text that is not JSON, fragments, a late close": (
         "an answer that",
         "a header",
         "a late",
@@ -435,14 +435,14 @@ LINES: dict[str, tuple[str, ...]] = {
 
 
 def line_of(row: Row) -> str:
-    """The line of the README a row belongs to: the one that names it best."""
+    """The line of the page a row belongs to: the one that names it best."""
     return max(
         LINES, key=lambda line: max(len(name) if row.name.startswith(name) else 0 for name in LINES[line])
     )
 
 
 def lines() -> list[str]:
-    """The table of the README; rows of one line must promise the same."""
+    """The table of the page of errors; rows of one line must promise the same."""
     told = ["| what happens | without `resume` | with `resume=True` |", "| --- | --- | --- |"]
     for line in LINES:
         outcomes = set()

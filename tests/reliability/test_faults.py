@@ -49,9 +49,10 @@ def test_every_fault_ends_as_promised_in_every_way_to_use_a_session(report) -> N
     assert wrong == []
 
 
-def test_the_readme_says_of_each_row_what_is_promised() -> None:
-    readme = (Path(__file__).parent.parent.parent / "README.md").read_text(encoding="utf-8")
-    assert "\n".join(lines()) in readme, "python -m tests.reliability.faults prints it"
+def test_the_page_of_errors_says_of_each_row_what_is_promised() -> None:
+    page = Path(__file__).parent.parent.parent / "examples" / "reference" / "errors.md"
+    text = page.read_text(encoding="utf-8")
+    assert "\n".join(lines()) in text, "python -m tests.reliability.faults prints it"
     assert [row.name for row in TABLE if not row.name.startswith(LINES[line_of(row)])] == []
 
 
