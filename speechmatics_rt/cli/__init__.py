@@ -40,7 +40,7 @@ def main(argv: Optional[Sequence[str]] = None) -> ExitCode:
         arguments = parse(argv)
         verbose = arguments.verbose
         if arguments.quiet and verbose:
-            raise ConfigurationError("take --quiet or --verbose, not both")
+            raise ConfigurationError("use --quiet or --verbose, not both")
         with _log_to(err, -1 if arguments.quiet else verbose, of_server=arguments.command == "serve"):
             return _command(arguments, standard_output(), err)
     except SpeechmaticsError as exc:

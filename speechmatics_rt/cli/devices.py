@@ -20,6 +20,6 @@ def devices(out: Stream) -> ExitCode:
     """
     found = Microphone.list_devices()
     if not found:
-        raise AudioError("no device records; plug a microphone in, or set one as the default of the system")
+        raise AudioError("there is no input device; plug in a microphone, or set a default in the system")
     out.write(device_table(found))
     return ExitCode.OK

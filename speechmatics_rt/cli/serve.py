@@ -99,11 +99,11 @@ def _engine(arguments: argparse.Namespace) -> Union[str, Engine]:
         if getattr(arguments, file) is not None:
             arguments.engine = arguments.engine or of
             if arguments.engine != of:
-                raise ConfigurationError(f"--{file} goes with --engine {of}")
+                raise ConfigurationError(f"--{file} needs --engine {of}")
     arguments.engine = arguments.engine or "scripted"
     if arguments.threads is not None:
         if arguments.engine != "whisper":
-            raise ConfigurationError("--threads goes with --engine whisper")
+            raise ConfigurationError("--threads needs --engine whisper")
         return WhisperEngine(threads=arguments.threads)
     if arguments.engine == "replay":
         if arguments.replay is None:
@@ -114,7 +114,7 @@ def _engine(arguments: argparse.Namespace) -> Union[str, Engine]:
         return name
     text = read_text("--script", arguments.script)
     if not any(character.isalnum() for character in text):
-        raise ConfigurationError(f"--script {arguments.script!r} holds no words")
+        raise ConfigurationError(f"--script {arguments.script!r} contains no words")
     return ScriptedEngine(Script.from_text(text, speakers=("S1", "S2"), repeat=True))
 
 

@@ -56,9 +56,9 @@ def test_what_has_no_name_gets_one(tmp_path: Path, source: list[str], name: str)
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["-f", "txt,srt"], "several formats go to files: name their folder with --output-dir"),
-        (["-f", "txt,srt", "-o", "a"], "several formats go to files"),
-        (["-o", "a", "--output-dir", "b"], "take -o or --output-dir, not both"),
+        (["-f", "txt,srt"], "several formats need --output-dir"),
+        (["-f", "txt,srt", "-o", "a"], "several formats need --output-dir"),
+        (["-o", "a", "--output-dir", "b"], "use -o or --output-dir, not both"),
         (
             ["-f", "docx"],
             "argument -f/--format: there is no 'docx'; there are text, json, jsonl, srt, vtt, tsv",

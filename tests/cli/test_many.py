@@ -224,7 +224,7 @@ def test_what_is_read_is_never_written_over(
     code, said = run(capsys, server, *words.split())
     assert Path(kept).read_bytes() == before
     assert code == 2
-    assert "would be written over" in said
+    assert "would be overwritten" in said
     assert server.sessions == []
 
 
@@ -295,7 +295,7 @@ def test_stereo_recordings_are_split_or_mixed_and_others_refused_by_name(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["-f", "jsonl"], "--format jsonl: of many recordings there are text, json, srt, vtt, tsv"),
+        (["-f", "jsonl"], "--format jsonl: for many recordings, use text, json, srt, vtt, tsv"),
         (["--raw", "pcm_s16le"], "--raw and --sample-rate go together"),
         (["--split", "a,b", "--mix"], "take --split or --mix, not both"),
         (["--language", ""], "--language is ''"),
@@ -312,7 +312,7 @@ def test_what_does_not_fit_together_is_said_before_anything(
 
 
 def test_a_folder_without_recordings_and_one_that_is_none(capsys, server, tmp_path) -> None:
-    assert "there is no recording in" in run(capsys, server, tmp_path, "-o", tmp_path / "out")[1]
+    assert "no recordings found in" in run(capsys, server, tmp_path, "-o", tmp_path / "out")[1]
     assert "there is no 'nowhere'" in run(capsys, server, "nowhere", "-o", tmp_path / "out")[1]
 
 
@@ -328,7 +328,7 @@ def test_translations_are_had_of_one_recording_at_a_time(capsys, server, calls, 
     config.write_text('{"translation_config": {"target_languages": ["fr"]}}')
     code, said = run(capsys, server, calls, "-o", tmp_path / "out", "--config", config)
     assert code == 2
-    assert "asks for a translation_config, which is had of one recording at a time" in said
+    assert "asks for a translation_config, which is possible for one recording at a time" in said
 
 
 def test_a_profile_serves_it_with_the_options_it_has(capsys, server, calls, tmp_path, monkeypatch) -> None:

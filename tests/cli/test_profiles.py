@@ -110,7 +110,7 @@ def test_local_needs_nothing_of_a_profile_that_names_a_server(server, home: dict
         ("wrong", "argument --max-delay: 'soon' is not a number of seconds"),
         ("unknown", "there is no option --langage; did you mean --language?"),
         ("odd", "vocab is not a string, number, true, false or a list of these"),
-        ("none", "--profile 'none' is none of those in "),
+        ("none", "--profile 'none' is not in "),
     ],
 )
 def test_what_is_wrong_in_a_profile_is_told_with_the_file(home: dict[str, str], name: str, says: str) -> None:
@@ -132,7 +132,7 @@ def test_options_above_the_first_profile_are_told_to_be_in_none(home: dict[str, 
     (tmp_path / "speechmatics-rt" / "config.toml").write_text('language = "de"\nvocab = ["Ulm"]\n[work]\n')
     code, out, err = run("transcribe", SPEECH, **home)
     assert (code, out) == (2, "")
-    assert "config.toml: language, vocab: in no profile; write [default] above" in err
+    assert "config.toml: language, vocab: not in a profile; write [default] above" in err
 
 
 def test_a_profile_that_is_asked_for_has_to_be_there(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_values_that_no_option_has(value: Any) -> None:
         (["serve", "--prot", "0"], "there is no option --prot; did you mean --port?"),
         (
             ["transcribe", "a.wav", "b.wav", "c.wav"],
-            "one recording at a time, not 'b.wav' as well; speechmatics-rt transcribe-many takes several",
+            "one recording at a time, but 'b.wav' was given too; speechmatics-rt transcribe-many takes",
         ),
         ([str(SPEECH)], f"did you mean speechmatics-rt transcribe {SPEECH}?; there are"),
     ],

@@ -49,7 +49,7 @@ def test_quiet_and_ctrl_c() -> None:
 def test_quiet_and_verbose_exclude_each_other() -> None:
     code, _, err = run(*TRANSCRIBE, "-q", "-v")
     assert code == 2
-    assert "take --quiet or --verbose, not both" in err
+    assert "use --quiet or --verbose, not both" in err
 
 
 def test_no_progress_keeps_the_partials_and_leaves_the_bar() -> None:

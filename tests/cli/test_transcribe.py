@@ -293,7 +293,7 @@ def test_a_channel_may_come_from_standard_input(server) -> None:
         (["--channel", str(SPEECH)], "write LABEL=FILE"),
         (["--channel", f"={SPEECH}"], "write LABEL=FILE"),
         (["--channel", "a="], "write LABEL=FILE"),
-        (channels(a=SPEECH) * 2, "there is a channel 'a' already"),
+        (channels(a=SPEECH) * 2, "there already is a channel 'a'"),
         (channels(a="-", b="-"), "only one of them can be standard input"),
         ([SPEECH, *channels(a=SPEECH)], "name a FILE or --channel, not both"),
         ([], "name a FILE"),

@@ -59,9 +59,9 @@ def _microphone(_: object) -> Finding:
     try:
         devices = Microphone.list_devices()
     except ConfigurationError as exc:
-        return warning(in_shell_words(exc.text), "'transcribe mic' alone needs it")
+        return warning(in_shell_words(exc.text), "only 'transcribe mic' needs it")
     if not devices:
-        return warning("no device records", "plug one in, or allow this program the microphone")
+        return warning("no device records", "plug one in, or allow this program to use the microphone")
     loudest = -float("inf")
     with Recording(None, None, None) as recording:
         for _block in range(_BLOCKS):

@@ -77,8 +77,8 @@ def dns_finding(host: str, addresses: Sequence[str], seconds: float, *, whole: b
     if whole:
         return ok(f"{host} is {shown} ({_ms(seconds)})", **facts)
     return warning(
-        f"{host} is {shown}, but nothing is said about IPv6: each connection begins a quarter second later",
-        "the resolver, or a router before it, swallows questions about IPv6 (AAAA): mend it, or ask another",
+        f"{host} is {shown}, but there is no answer about IPv6: each connection starts 0.25 s late",
+        "the resolver, or a router in front of it, drops queries for IPv6 (AAAA): fix it, or use another",
         **facts,
     )
 
@@ -147,7 +147,7 @@ def certificate_finding(version: str, certificate: Certificate, days: Optional[f
     facts = {"version": version, **certificate.facts()}
     if days is not None and days < _SOON:
         text += f"; it ends in {days:.0f} days"
-        return warning(text, "have whoever runs the server renew it", **facts)
+        return warning(text, "ask the operator of the server to renew it", **facts)
     return ok(text, **facts)
 
 
@@ -173,7 +173,7 @@ def clock_finding(skew: Optional[float]) -> Finding:
     which = "ahead of" if skew > 0 else "behind"
     return warning(
         f"this machine's clock is {_span(abs(skew))} {which} the server's",
-        "set it (timedatectl set-ntp true): temporary keys and certificates are judged by it",
+        "set it (timedatectl set-ntp true): temporary keys and certificates depend on it",
         skew=skew,
     )
 
@@ -237,7 +237,7 @@ def latency_finding(acknowledged: Sequence[float], connected: Optional[float]) -
         text += f"; a connection takes {_ms(connected)}"
     facts = {"median": median, "worst": worst, "connect": connected}
     if median > _FAR:
-        return warning(text, "take the region that is nearest, and a network that is not shared", **facts)
+        return warning(text, "use the nearest region, and a network that is not shared", **facts)
     return ok(text, **facts)
 
 

@@ -82,14 +82,14 @@ def _session(arguments: argparse.Namespace, labels: list[str]) -> dict[str, Any]
             raise ConfigurationError(why)
     for form in arguments.format:
         if form not in _FORMS:
-            raise ConfigurationError(f"--format {form}: of many recordings there are {', '.join(_FORMS)}")
+            raise ConfigurationError(f"--format {form}: for many recordings, use {', '.join(_FORMS)}")
     settings = Settings({}) if arguments.config is None else read_settings(arguments.config)
     session = session_options(arguments, settings, labels)
     for name in _BESIDE:
         if session.pop(name, None) is not None:
             raise ConfigurationError(
-                f"--config {arguments.config!r} asks for a {name}, which is had of one recording at a time: "
-                f"{PROG} transcribe --config"
+                f"--config {arguments.config!r} asks for a {name}, which is possible for one recording "
+                f"at a time: {PROG} transcribe --config"
             )
     form = said_format(arguments, settings)
     session["audio_format"] = None if arguments.raw is None else form

@@ -45,7 +45,7 @@ def find_recordings(given: Sequence[str], output: str) -> list[Recording]:
         for path, name in _names_on_standard_input() if one == "-" else _below(one, output):
             names.setdefault(os.path.abspath(path), (path, name))  # named twice, it is one all the same
     if not names:
-        raise ConfigurationError(f"there is no recording in {', '.join(map(repr, given))}")
+        raise ConfigurationError(f"no recordings found in {', '.join(map(repr, given))}")
     return named(names.values(), folds=_folds_case(output))
 
 

@@ -60,7 +60,7 @@ class Results(NamedTuple):
             result = Place("", os.path.join(self.folder, name))
             taken = read.get(result.identity())
             if taken is not None:
-                raise ConfigurationError(f"{taken} would be written over by {result}; give another --output")
+                raise ConfigurationError(f"{taken} would be overwritten by {result}; give another --output")
 
     def write(self, stem: str, transcript: Transcript) -> list[Unwritten]:
         """Write all forms; gives those that could not be written, which are not to be lost."""

@@ -29,16 +29,16 @@ examples:
   speechmatics-rt transcribe talk.wav              the key is in SPEECHMATICS_API_KEY
   speechmatics-rt transcribe talk.wav --local      offline, without a key
   speechmatics-rt transcribe talk.mp3 -l fr --diarization speaker -f srt -o talk.srt
-  speechmatics-rt transcribe mic --partials        what you say, until Ctrl-C
+  speechmatics-rt transcribe mic --partials        the microphone, until Ctrl-C
   speechmatics-rt transcribe-many calls -o out     a folder of recordings
   speechmatics-rt serve --engine whisper           a server for your own programs
-  speechmatics-rt doctor                           what is wrong, if nothing comes
+  speechmatics-rt doctor                           why it does not work
   speechmatics-rt transcribe --help                more examples, and all options
 """
 
 
 _COMPLETION = f"""\
-Print what a shell needs to complete our options. To have it always, put a line into
+Print shell code that completes the options. To load it in every shell, add a line to
 
   ~/.bashrc                   eval "$({PROG} completion bash)"
   ~/.zshrc, after compinit    eval "$({PROG} completion zsh)"
@@ -66,8 +66,8 @@ class _Parser(argparse.ArgumentParser):
                 self.error(f"there is no option {name}{meant}")
         if unknown and getattr(namespace, "file", None) is not None:
             self.error(
-                f"one recording at a time, not {unknown[0]!r} as well; "
-                f"{PROG} transcribe-many takes several, and --channel several of one session"
+                f"one recording at a time, but {unknown[0]!r} was given too; "
+                f"{PROG} transcribe-many takes several, and --channel takes several in one session"
             )
         return namespace, unknown
 
@@ -165,9 +165,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    whole.add_argument(
-        "--version", action=Version, nargs=0, help="ours, and which optional parts are installed"
-    )
+    whole.add_argument("--version", action=Version, nargs=0, help="show the version and the optional parts")
     commands = whole.add_subparsers(dest="command", metavar="COMMAND", required=True)
     common = _Parser(add_help=False)
     common.add_argument(
@@ -175,10 +173,10 @@ def parser() -> argparse.ArgumentParser:
         "--verbose",
         action="count",
         default=0,
-        help="log to stderr what happens; -vv also every message, and tracebacks of errors",
+        help="log to stderr; -vv: every message too, and tracebacks of errors",
     )
     common.add_argument(
-        "-q", "--quiet", action="store_true", help="say nothing on stderr but errors; no bar, no partials"
+        "-q", "--quiet", action="store_true", help="only errors on stderr; no bar, no partials"
     )
     common.add_argument(
         "--color",
@@ -190,10 +188,10 @@ def parser() -> argparse.ArgumentParser:
         "transcribe",
         help="transcribe a file, standard input or the microphone",
         usage=f"{PROG} transcribe (FILE | - | mic | --channel LABEL=FILE ...) [options]",
-        description="Transcribe a file, standard input or the microphone. Text goes to stdout, all else to "
-        "stderr.",
+        description="Transcribe a file, standard input or the microphone. Text goes to stdout, everything "
+        "else to stderr.",
         epilog=f"{TRANSCRIBE_EXAMPLES}\n{EXIT_CODES}\n"
-        "Ctrl-C ends the audio and waits for the rest of its transcript; once more, and it ends at once.",
+        "Ctrl-C ends the audio and waits for the rest of its transcript; a second Ctrl-C ends it at once.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
         parents=[common],
@@ -202,13 +200,13 @@ def parser() -> argparse.ArgumentParser:
     transcribe.set_defaults(exposed=False)  # a key in a file of profiles
     many = commands.add_parser(
         "transcribe-many",
-        help="transcribe a folder of recordings, and go on where that stopped",
+        help="transcribe a folder of recordings; continues where it stopped",
         usage=f"{PROG} transcribe-many (DIR | FILE | -) ... --output DIR [options]",
-        description="Transcribe many recordings, some at once, into a folder. What is done stays done.",
+        description="Transcribe many recordings into a folder, several at once. Skips those that are done.",
         epilog=f"{MANY_EXAMPLES}\n{EXIT_CODES}\n"
-        "Of several failures the code is the one they share, or else 1. Ctrl-C begins nothing more and\n"
-        "waits for what runs; once more, and it ends at once. After 6 nothing more was begun. The same\n"
-        "command goes on from there.",
+        "If several recordings fail, the code is the one that they share, or else 1. Ctrl-C starts no more\n"
+        "sessions and waits for those that run; a second Ctrl-C ends at once. After 6 no more were started.\n"
+        "The same command continues from there.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
         parents=[common],
@@ -218,17 +216,17 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "devices",
         help="list the microphones",
-        description="List the devices that record, for 'transcribe mic --device'; * is the default.",
+        description="List the input devices, for 'transcribe mic --device'; * is the default.",
         allow_abbrev=False,
         parents=[common],
     )
     doctor = commands.add_parser(
         "doctor",
-        help="find what stands between this machine and a transcript",
+        help="find out why transcription does not work",
         usage=f"{PROG} doctor [options]",
-        description="Look at each step to the service, from its name to a session of one second, and\n"
-        "say what to do about those that fail. With --local at this installation.",
-        epilog=f"{DOCTOR_EXAMPLES}\n{EXIT_CODES}\nIt ends with the code of the first check that has failed.",
+        description="Check each step to the service, from its name to a session of one second, and say\n"
+        "what to do about those that fail. With --local, check this installation.",
+        epilog=f"{DOCTOR_EXAMPLES}\n{EXIT_CODES}\nThe code is that of the first check that failed.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
         parents=[common],
@@ -236,7 +234,7 @@ def parser() -> argparse.ArgumentParser:
     add_doctor(doctor)
     completion = commands.add_parser(
         "completion",
-        help="print what a shell needs to complete our options",
+        help="print shell code that completes the options",
         usage=f"{PROG} completion (bash | zsh | fish)",
         description=_COMPLETION,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -144,11 +144,11 @@ def _documents(arguments: argparse.Namespace, labels: Iterable[str]) -> list[tup
     forms: list[str] = arguments.format
     if arguments.output_dir is not None:
         if arguments.output is not None:
-            raise ConfigurationError("take -o or --output-dir, not both")
+            raise ConfigurationError("use -o or --output-dir, not both")
         places = places_in(arguments.output_dir, _stem(arguments.file, labels), forms)
         return list(places.items())
     if len(forms) > 1:
-        raise ConfigurationError("several formats go to files: name their folder with --output-dir")
+        raise ConfigurationError("several formats need --output-dir")
     if arguments.output is None:
         return [(forms[0], Place("standard output", "", 1))]
     return [(forms[0], Place.of("-o", arguments.output, standard=1))]

@@ -10,7 +10,7 @@ DOCTOR_EXAMPLES = """\
 examples:
   speechmatics-rt doctor                           the service, with the key in SPEECHMATICS_API_KEY
   speechmatics-rt doctor --url wss://asr.example.com:9000/v2
-  speechmatics-rt doctor --temporary-key           also whether a temporary key is given
+  speechmatics-rt doctor --temporary-key           also check temporary keys
   speechmatics-rt doctor --local                   what --local and the microphone need
   speechmatics-rt doctor --report                  for a ticket: without keys, passwords, and names
 """
@@ -21,17 +21,17 @@ def add_doctor(parser: argparse.ArgumentParser) -> None:
     place = parser.add_mutually_exclusive_group()
     place.add_argument("--url", help="default: SPEECHMATICS_RT_URL, or the EU service")
     place.add_argument(
-        "--local", action="store_true", help="look at the installation: packages, recogniser, microphone"
+        "--local", action="store_true", help="check the installation: packages, recogniser, microphone"
     )
     parser.add_argument(
-        "--api-key", metavar="KEY", help="better set SPEECHMATICS_API_KEY, which others can't see"
+        "--api-key", metavar="KEY", help="prefer SPEECHMATICS_API_KEY, which other users can't see"
     )
     parser.add_argument(
         "--temporary-key",
         action="store_true",
-        help="get a key that lives a minute, and send that",
+        help="exchange the key for one that is valid for a minute",
     )
-    parser.add_argument("--profile", metavar="NAME", help="its address and key; see transcribe --help")
+    parser.add_argument("--profile", metavar="NAME", help="use its address and key; see transcribe --help")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON object, with all figures")
-    form.add_argument("--report", action="store_true", help="a report to paste in a ticket: no secrets in it")
+    form.add_argument("--report", action="store_true", help="a report for a support ticket, without secrets")

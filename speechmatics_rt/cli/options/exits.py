@@ -49,12 +49,12 @@ class ExitCode(IntEnum):
 
 EXIT_CODES = """\
 exit codes:
-  0    all went well (also when the reader of our output went away, as 'head' does)
+  0    success (also if the reader of the output goes away, as 'head' does)
   1    the service ended the session with an error
-  2    wrong usage, or wrong configuration; nothing was sent
+  2    wrong usage or configuration; nothing was sent
   3    the service refused the key
-  4    the connection failed or was lost, or something took too long
-  5    the audio is missing, empty, unreadable, or not what it is said to be; or no microphone records
-  6    what was heard could not be written where it was to be; stdout, or with no stdout stderr, has it
-  130  stopped by Ctrl-C, SIGTERM or SIGHUP; what was heard until then was written (of mic: 0, its only end)
+  4    the connection failed, was lost, or timed out
+  5    the audio is missing, empty, unreadable, or in another format; or there is no microphone
+  6    the transcript could not be written; it is on stdout, or else on stderr
+  130  stopped by Ctrl-C, SIGTERM or SIGHUP; the transcript so far was written (for mic: 0)
 """

@@ -59,7 +59,7 @@ def read_settings(path: str) -> Settings:
     fields = _object(given, where)
     for key, kind in _KIND.items():
         if fields.pop(key, kind) != kind:
-            raise ConfigurationError(f"{where}: its {key!r} is not {kind!r}, so it is about something else")
+            raise ConfigurationError(f"{where}: its {key!r} is not {kind!r}, so it is another kind of file")
     parts = {
         key: _object(part, f"{where}: its {key!r}")
         for key in Settings._fields

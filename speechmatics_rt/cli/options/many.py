@@ -13,14 +13,14 @@ __all__ = ["MANY_EXAMPLES", "add_many"]
 MANY_EXAMPLES = """\
 examples:
   speechmatics-rt transcribe-many calls --output out               every recording below calls/, as text
-  speechmatics-rt transcribe-many calls -o out --jobs 20           20 sessions at once, if the quota has them
-  speechmatics-rt transcribe-many calls -o out                     once more: goes on where it stopped
-  speechmatics-rt transcribe-many calls -o out --retry-failed      and tries those again that failed
+  speechmatics-rt transcribe-many calls -o out --jobs 20           20 sessions at once, if the quota allows
+  speechmatics-rt transcribe-many calls -o out                     again: continues where it stopped
+  speechmatics-rt transcribe-many calls -o out --retry-failed      also retries the failures
   speechmatics-rt transcribe-many a.wav b.mp3 -o out -f txt,srt,json --diarization speaker
   speechmatics-rt transcribe-many calls -o out --split agent,caller          stereo recordings
   find calls -name '*.wav' -newer last | speechmatics-rt transcribe-many - -o out
 
-out/manifest.jsonl has a line for each recording: what became of it, when, and where its transcript is.
+out/manifest.jsonl has a line for each recording: its outcome, when, and where its transcript is.
 """
 
 _JOBS = number(int, 1, 100_000, "a whole number, 1 to 100000")
@@ -29,7 +29,7 @@ _JOBS = number(int, 1, 100_000, "a whole number, 1 to 100000")
 def add_many(parser: argparse.ArgumentParser) -> None:
     """Add them, in groups."""
     _add_recordings(parser)
-    add_place(parser, timeout="at most, for one recording")
+    add_place(parser, timeout="limit on each recording")
     add_recognition(parser)
     _add_results(parser)
     # What those of one recording are also asked, and these are not.
@@ -42,21 +42,19 @@ def _add_recordings(parser: argparse.ArgumentParser) -> None:
         "recordings",
         metavar="DIR|FILE|-",
         nargs="+",
-        help="a folder, for every recording in it and below; files; or - for names on standard input, one a "
-        "line (or with NUL between them)",
+        help="a folder, for every recording in and below it; files; or - for names on standard input, one "
+        "per line (or separated by NUL)",
     )
     group.add_argument(
         "--split",
         metavar="LABEL,LABEL",
-        help="of WAVs of several channels: a channel of the session for each",
+        help="for WAVs of several channels: transcribe each as a channel of its own",
     )
-    group.add_argument("--mix", action="store_true", help="of WAVs of several channels: mix them to one")
+    group.add_argument("--mix", action="store_true", help="for WAVs of several channels: mix them into one")
     encodings = [encoding.value for encoding in AudioEncoding]
-    group.add_argument("--raw", choices=encodings, help="they are headerless samples of one channel")
-    group.add_argument("--sample-rate", type=int, metavar="HZ", help="of --raw")
-    group.add_argument(
-        "--speed", type=SPEED, metavar="X", help="1 = as it would sound; default: as fast as possible"
-    )
+    group.add_argument("--raw", choices=encodings, help="the audio is headerless samples of one channel")
+    group.add_argument("--sample-rate", type=int, metavar="HZ", help="for --raw")
+    group.add_argument("--speed", type=SPEED, metavar="X", help="1 = real time; default: as fast as possible")
 
 
 def _add_results(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +64,7 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
         "--output",
         required=True,
         metavar="DIR",
-        help="where the transcripts go, named after the recordings, in the same folders; and manifest.jsonl",
+        help="where to write the transcripts, named after the recordings, and manifest.jsonl",
     )
     group.add_argument(
         "-j",
@@ -74,7 +72,7 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
         type=_JOBS,
         default=2,
         metavar="N",
-        help="sessions at once, at most; default: 2. While the quota is full all wait",
+        help="maximum number of sessions at once; default: 2. While the quota is full, all wait",
     )
     group.add_argument(
         "-f",
@@ -84,8 +82,6 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
         metavar="FORMAT",
         help="text (default), json, srt, vtt, tsv; or several: txt,srt",
     )
-    group.add_argument(
-        "--retry-failed", action="store_true", help="try those again that failed in an earlier run"
-    )
+    group.add_argument("--retry-failed", action="store_true", help="retry the failures of an earlier run")
     add_shape(group)
     group.add_argument("--no-progress", action="store_true", help="on a terminal: no bars")

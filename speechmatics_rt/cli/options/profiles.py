@@ -57,15 +57,13 @@ def read_profile(name: Optional[str]) -> dict[str, Any]:
     profiles = _parsed(path)
     loose = [key for key, value in profiles.items() if not isinstance(value, dict)]
     if loose:  # it would be as if they were not there
-        raise ConfigurationError(f"{path}: {', '.join(loose)}: in no profile; write [{_DEFAULT}] above")
+        raise ConfigurationError(f"{path}: {', '.join(loose)}: not in a profile; write [{_DEFAULT}] above")
     found = profiles.get(_DEFAULT if name is None else name)
     if found is None and name is None:
         return {}
     if not isinstance(found, dict):
         there = ", ".join(key for key, value in profiles.items() if isinstance(value, dict))
-        raise ConfigurationError(
-            f"--profile {name!r} is none of those in {path}: {there or 'there are none'}"
-        )
+        raise ConfigurationError(f"--profile {name!r} is not in {path}, which has {there or 'no profiles'}")
     return found
 
 

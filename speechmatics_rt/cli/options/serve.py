@@ -12,11 +12,11 @@ SERVE_EXAMPLES = """\
 examples:
   speechmatics-rt serve                            scripted words over any audio, any key
   speechmatics-rt serve --engine whisper           real recognition, offline
-  speechmatics-rt serve --script play.txt          these words; a sentence a speaker, S1 and S2 by turns
-  speechmatics-rt serve --replay talk.jsonl        what "transcribe -f jsonl" has kept
+  speechmatics-rt serve --script play.txt          these words; S1 and S2 alternate by sentence
+  speechmatics-rt serve --replay talk.jsonl        what "transcribe -f jsonl" has written
   speechmatics-rt serve --key secret --quota 2     refuse other keys, and a third session
   speechmatics-rt serve --fault reset:after_bytes=32000 --fault refuse:status=503,sessions=0
-  speechmatics-rt serve --list-faults              all that can go wrong
+  speechmatics-rt serve --list-faults              everything that can go wrong
 """
 
 
@@ -36,17 +36,19 @@ def _add_server(parser: argparse.ArgumentParser) -> None:
         help="default: 127.0.0.1; 0.0.0.0 for other machines",
     )
     group.add_argument("--tls", action="store_true", help="wss, with a throwaway certificate")
-    group.add_argument("--key", action="append", metavar="KEY", help="accept this key only; repeatable")
-    group.add_argument("--quota", type=COUNT, metavar="N", help="at most N sessions at a time")
+    group.add_argument("--key", action="append", metavar="KEY", help="accept only this key; repeatable")
+    group.add_argument("--quota", type=COUNT, metavar="N", help="at most N sessions at once")
     group.add_argument(
         "--container",
         action="store_true",
-        help="be a container: no keys, health pages, no time limits",
+        help="behave like a container: no keys, health pages, no time limits",
     )
     group.add_argument(
         "--duration-limit", type=SECONDS, metavar="SECONDS", help="end a session after so much audio"
     )
-    group.add_argument("--speed", type=SPEED, metavar="X", help="hear at most X seconds of audio a second")
+    group.add_argument(
+        "--speed", type=SPEED, metavar="X", help="process at most X seconds of audio per second"
+    )
 
 
 def _add_script(parser: argparse.ArgumentParser) -> None:
@@ -60,10 +62,12 @@ def _add_script(parser: argparse.ArgumentParser) -> None:
         "--threads",
         type=THREADS,
         metavar="N",
-        help="of --engine whisper: so many sessions are recognised at a time; default: one a core",
+        help="for --engine whisper: how many sessions are recognised in parallel; default: one per core",
     )
     group.add_argument("--script", metavar="FILE.txt", help="what --engine scripted says")
-    group.add_argument("--replay", metavar="FILE.jsonl", help="what --engine replay says, a message a line")
+    group.add_argument(
+        "--replay", metavar="FILE.jsonl", help="what --engine replay says, one message per line"
+    )
     group.add_argument(
         "--fault",
         action="append",
@@ -71,4 +75,4 @@ def _add_script(parser: argparse.ArgumentParser) -> None:
         metavar="KIND[:OPTION=VALUE,...]",
         help="what goes wrong, and when; repeatable",
     )
-    group.add_argument("--list-faults", action="store_true", help="print the table of faults, and leave")
+    group.add_argument("--list-faults", action="store_true", help="print the table of faults, and exit")

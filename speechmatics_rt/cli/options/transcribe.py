@@ -15,13 +15,13 @@ TRANSCRIBE_EXAMPLES = """\
 examples:
   speechmatics-rt transcribe talk.wav                        the key is in SPEECHMATICS_API_KEY
   speechmatics-rt transcribe talk.wav --local                offline, without a key
-  speechmatics-rt transcribe talk.wav --speed 1 --partials   as if it were spoken now
+  speechmatics-rt transcribe talk.wav --speed 1 --partials   in real time
   speechmatics-rt transcribe talk.mp3 -l fr --diarization speaker -f srt -o talk.srt
   speechmatics-rt transcribe talk.mp3 -f txt,srt,json --output-dir out   out/talk.txt, out/talk.srt, ...
   speechmatics-rt transcribe --channel agent=agent.wav --channel caller=caller.wav
-  speechmatics-rt transcribe call.wav --split agent,caller               a stereo recording, a line a turn
-  speechmatics-rt transcribe talk.wav --speed 1 --captions live.vtt      for a player, while it runs
-  speechmatics-rt transcribe mic --partials --save talk.wav              until Ctrl-C, which loses nothing
+  speechmatics-rt transcribe call.wav --split agent,caller               a stereo recording, one line per turn
+  speechmatics-rt transcribe talk.wav --speed 1 --captions live.vtt      captions for a player, while it runs
+  speechmatics-rt transcribe mic --partials --save talk.wav              until Ctrl-C; nothing is lost
   arecord -q -f S16_LE -r 16000 -t raw | speechmatics-rt transcribe - --raw pcm_s16le --sample-rate 16000
   speechmatics-rt transcribe talk.wav -f jsonl | jq -c 'select(.message == "AddTranscript").metadata'
 """
@@ -30,7 +30,7 @@ examples:
 def add_transcribe(parser: argparse.ArgumentParser) -> None:
     """Add them, in groups."""
     _add_source(parser)
-    add_place(parser, timeout="at most, for everything")
+    add_place(parser, timeout="limit on the whole run")
     _add_beside(add_recognition(parser))
     _add_output(parser)
 
@@ -44,24 +44,22 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
         "--channel",
         action="append",
         metavar="LABEL=FILE",
-        help="in place of FILE: a channel with its audio, or mic; repeatable, all in one session",
+        help="instead of FILE: the audio of a channel, or mic; repeatable, all in one session",
     )
     group.add_argument(
         "--split",
         metavar="LABEL,LABEL",
-        help="of a WAV of several channels: a channel of the session for each",
+        help="for a WAV of several channels: transcribe each as a channel of its own",
     )
-    group.add_argument("--mix", action="store_true", help="of a WAV of several channels: mix them to one")
+    group.add_argument("--mix", action="store_true", help="for a WAV of several channels: mix them into one")
     group.add_argument(
-        "--device", metavar="NAME", help="of mic: a number or name of 'speechmatics-rt devices'"
+        "--device", metavar="NAME", help="for mic: a number or name from 'speechmatics-rt devices'"
     )
-    group.add_argument("--save", metavar="FILE.wav", help="of mic: keep the audio, too")
+    group.add_argument("--save", metavar="FILE.wav", help="for mic: save the audio")
     encodings = [encoding.value for encoding in AudioEncoding]
-    group.add_argument("--raw", choices=encodings, help="it is headerless samples of one channel")
-    group.add_argument("--sample-rate", type=int, metavar="HZ", help="of --raw, or of mic (16000)")
-    group.add_argument(
-        "--speed", type=SPEED, metavar="X", help="1 = as it would sound; default: as fast as possible"
-    )
+    group.add_argument("--raw", choices=encodings, help="the audio is headerless samples of one channel")
+    group.add_argument("--sample-rate", type=int, metavar="HZ", help="for --raw, or for mic (default: 16000)")
+    group.add_argument("--speed", type=SPEED, metavar="X", help="1 = real time; default: as fast as possible")
 
 
 def add_place(parser: argparse.ArgumentParser, *, timeout: str) -> None:
@@ -69,7 +67,8 @@ def add_place(parser: argparse.ArgumentParser, *, timeout: str) -> None:
     group = parser.add_argument_group("service")
     place = group.add_mutually_exclusive_group()
     place.add_argument(
-        "--url", help="default: SPEECHMATICS_RT_URL, or the EU service; SSL_CERT_FILE names a CA of your own"
+        "--url",
+        help="default: SPEECHMATICS_RT_URL, or the EU service; set SSL_CERT_FILE to trust a CA of your own",
     )
     place.add_argument(
         "--local", action="store_true", help="recognise offline, in this process, without a key"
@@ -79,14 +78,14 @@ def add_place(parser: argparse.ArgumentParser, *, timeout: str) -> None:
         "--api-key",
         former=["--auth-token"],
         metavar="KEY",
-        help="better set SPEECHMATICS_API_KEY, which others can't see",
+        help="prefer SPEECHMATICS_API_KEY, which other users can't see",
     )
     _add(
         group,
         "--temporary-key",
         former=["--generate-temp-token"],
         action="store_true",
-        help="get a key that lives a minute for the key, and send that",
+        help="exchange the key for one that is valid for a minute",
     )
     _add(
         group,
@@ -94,27 +93,27 @@ def add_place(parser: argparse.ArgumentParser, *, timeout: str) -> None:
         former=["--extra-headers"],
         action="append",
         metavar="NAME=VALUE",
-        help="one more header for the server; repeatable",
+        help="an additional HTTP header; repeatable",
     )
     group.add_argument(
         "--ssl-mode",
         choices=["regular", "insecure"],
-        help="insecure: check no certificate, for a try; whoever is in between reads it all, the key too",
+        help="insecure: do not check certificates, for tests only; others may read everything, even the key",
     )
     group.add_argument(
         "--profile",
         metavar="NAME",
-        help="options kept in ~/.config/speechmatics-rt/config.toml under [NAME]; default: [default]",
+        help="options from ~/.config/speechmatics-rt/config.toml, table [NAME]; default: [default]",
     )
-    group.add_argument("--engine", choices=["whisper", "scripted"], help="of --local; default: whisper")
+    group.add_argument("--engine", choices=["whisper", "scripted"], help="for --local; default: whisper")
     group.add_argument(
-        "--resume", action="store_true", help="go on after a lost connection, without losing a word"
+        "--resume", action="store_true", help="replace a lost connection, without losing a word"
     )
     group.add_argument(
         "--drop-every",
         type=SECONDS,
         metavar="SECONDS",
-        help="of --local: cut the connection whenever so many more seconds are final, to see it resume",
+        help="for --local: cut the connection after each SECONDS of finals, to see it resume",
     )
     group.add_argument("--timeout", type=SECONDS, metavar="SECONDS", help=timeout)
 
@@ -125,12 +124,12 @@ def add_recognition(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     _add(group, "-l", "--language", former=["--lang"], metavar="CODE", help="default: en")
     group.add_argument("--model", help="enhanced (default), standard, ...")
     group.add_argument(
-        "--operating-point", metavar="MODEL", help="the same by its former name, for older containers"
+        "--operating-point", metavar="MODEL", help="the former name of --model, for older containers"
     )
     group.add_argument("--domain", help="a specialised language pack, e.g. medical")
-    group.add_argument("--output-locale", metavar="LOCALE", help="the spelling, e.g. en-GB")
+    group.add_argument("--output-locale", metavar="LOCALE", help="spelling, e.g. en-GB")
     group.add_argument(
-        "--max-delay", type=PAUSE, metavar="SECONDS", help="from a word to its final, 0.7 to 4"
+        "--max-delay", type=PAUSE, metavar="SECONDS", help="from the end of a word to its final, 0.7 to 4"
     )
     group.add_argument(
         "--max-delay-mode",
@@ -162,7 +161,7 @@ def add_recognition(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         former=["--speaker-diarization-prefer-current-speaker"],
         action="store_true",
         default=None,
-        help="switch less between similar voices",
+        help="switch less often between similar voices",
     )
     _add(
         group,
@@ -170,21 +169,21 @@ def add_recognition(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         former=["--enable-entities"],
         action="store_true",
         default=None,
-        help="write numbers, dates, money as such",
+        help="return numbers, dates, money as entities",
     )
     _add(
         group,
         "--punctuation",
         former=["--punctuation-permitted-marks"],
         metavar="MARKS",
-        help="only these, e.g. '.?'; '' for none",
+        help="only these marks, e.g. '.?'; '' for none",
     )
     group.add_argument(
-        "--punctuation-sensitivity", type=SHARE, metavar="X", help="0 to 1; higher gives more marks"
+        "--punctuation-sensitivity", type=SHARE, metavar="X", help="0 to 1; higher gives more punctuation"
     )
     _add_words(group)
     group.add_argument(
-        "--volume-threshold", type=VOLUME, metavar="N", help="0 to 100: what is quieter is not transcribed"
+        "--volume-threshold", type=VOLUME, metavar="N", help="0 to 100: do not transcribe quieter audio"
     )
     _add(
         group,
@@ -192,14 +191,14 @@ def add_recognition(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         former=["--end-of-utterance-silence-trigger"],
         type=PAUSE,
         metavar="SECONDS",
-        help="of silence that end an utterance, 0 to 2",
+        help="silence that ends an utterance, 0 to 2",
     )
     _add(
         group,
         "--config",
         former=["--config-file"],
         metavar="FILE.json",
-        help="a transcription_config, or a whole StartRecognition; the options win",
+        help="a transcription_config, or a whole StartRecognition; options override it",
     )
     return group
 
@@ -211,7 +210,7 @@ def _add_beside(group: argparse._ArgumentGroup) -> None:
         former=["--translation-langs", "--translation-languages"],
         action=Languages,
         metavar="CODE",
-        help="also into this language (or these: fr,de); repeatable; srt, vtt, tsv: a file each",
+        help="translate into this language (or these: fr,de); repeatable; srt, vtt, tsv: one file each",
     )
     group.add_argument(
         "--audio-events",
@@ -229,14 +228,14 @@ def _add_words(group: argparse._ArgumentGroup) -> None:
         action="append",
         type=entry(vocabulary),
         metavar="WORD[:SOUND,SOUND]",
-        help="a word or phrase to know, and what it sounds like; repeatable",
+        help="a word or phrase to recognise, and what it sounds like; repeatable",
     )
     _add(
         group,
         "--vocab-file",
         former=["--additional-vocab-file"],
         metavar="FILE",
-        help="the same, one a line; or the JSON of additional_vocab",
+        help="the same, one per line; or additional_vocab as JSON",
     )
     _add(
         group,
@@ -252,9 +251,9 @@ def _add_words(group: argparse._ArgumentGroup) -> None:
         "--replace-file",
         former=["--replacement-words-file"],
         metavar="FILE",
-        help="the same, one a line; or the JSON of replacements",
+        help="the same, one per line; or replacements as JSON",
     )
-    group.add_argument("--remove-disfluencies", action="store_true", default=None, help="leave out hm and er")
+    group.add_argument("--remove-disfluencies", action="store_true", default=None, help="remove hm and er")
 
 
 def _add(group: argparse._ActionsContainer, *names: str, former: list[str], help: str, **how: Any) -> None:
@@ -271,27 +270,27 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         type=forms,
         default=["text"],
         metavar="FORMAT",
-        help="text (default): a line a sentence, as it is heard; jsonl: every message as it comes "
-        "(acknowledgements left out); json, srt, vtt, tsv: the transcript, at the end; or several, with "
+        help="text (default): one sentence per line, as it is transcribed; jsonl: every message as it comes "
+        "(without acknowledgements); json, srt, vtt, tsv: the transcript, at the end; or several, with "
         "--output-dir",
     )
     group.add_argument(
         "-o",
         "--output",
         metavar="FILE",
-        help="in place of stdout (-); whole, at the end (what was heard, after an error); jsonl as it comes",
+        help="instead of stdout (-); written at the end (after an error, the part so far), jsonl as it comes",
     )
     group.add_argument(
         "--output-dir",
         metavar="DIR",
-        help="each format to a file there, named after the audio; captions of a translation beside it",
+        help="write a file for each format, named after the audio, and captions of translations beside it",
     )
     add_shape(group)
     group.add_argument(
         "--captions",
         metavar="FILE.vtt",
-        help="also captions (or FILE.srt), whole and up to date at any moment while it runs; "
-        "a file more for each --translate",
+        help="also write captions (or FILE.srt), kept complete and up to date while it runs; "
+        "one more file for each --translate",
     )
     _add(
         group,
@@ -299,13 +298,13 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         former=["--enable-partials"],
         action="store_true",
         default=None,
-        help="on a terminal or in jsonl: words before they are final",
+        help="on a terminal or in jsonl: show words before they are final",
     )
     group.add_argument("--no-progress", action="store_true", help="on a terminal: no bar")
     group.add_argument(
         "--stats",
         action="store_true",
-        help="at the end, on stderr and in json: latencies (p50, p90, p99), lag, reconnects",
+        help="at the end, on stderr and in json: show latencies (p50, p90, p99), lag, reconnects",
     )
 
 
@@ -319,8 +318,8 @@ def add_shape(group: argparse._ArgumentGroup) -> None:
         type=WIDTH,
         default=42,
         metavar="N",
-        help="columns of a line of captions; default: 42",
+        help="maximum width of a caption line; default: 42",
     )
     group.add_argument(
-        "--caption-lines", type=LINES, default=2, metavar="N", help="lines of a caption; default: 2"
+        "--caption-lines", type=LINES, default=2, metavar="N", help="maximum lines of a caption; default: 2"
     )

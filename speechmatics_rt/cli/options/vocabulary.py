@@ -31,7 +31,7 @@ def vocabulary(text: str) -> Union[str, dict[str, Any]]:
     sounds = [sound.strip() for sound in rest.split(",") if sound.strip()]
     if not word.strip() or not sounds or ":" in rest:
         raise ValueError(
-            f"{text!r}: write WORD or WORD:SOUND,SOUND; a word with a colon goes into a file of JSON"
+            f"{text!r}: write WORD or WORD:SOUND,SOUND; put a word with a colon into a JSON file"
         )
     return {"content": word.strip(), "sounds_like": sounds}
 

@@ -89,7 +89,7 @@ def check_apart(outputs: Sequence[Place], inputs: Sequence[Place]) -> None:
                 continue
             if identity in taken:
                 raise ConfigurationError(
-                    f"{place} is the same file as {taken[identity]}, and would destroy it; name another file"
+                    f"{place} is the same file as {taken[identity]}, and would overwrite it; name another"
                 )
             taken[identity] = place
 

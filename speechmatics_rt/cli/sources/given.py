@@ -116,7 +116,7 @@ def _split(file: str, labels: list[str]) -> Given:
     """Make channels of one recording. Each reads the file for itself, so it has to be one."""
     if file == "-" or (os.path.exists(file) and not os.path.isfile(file)):
         raise ConfigurationError(
-            "--split needs a file, which it reads once for each channel; --mix takes a pipe"
+            "--split needs a file, which it reads once per channel; --mix accepts a pipe"
         )
     opened = split_channels(file, labels)
     for source in opened.values():
@@ -161,7 +161,7 @@ def channels_of(texts: list[str]) -> dict[str, str]:
         if not equals or not label.strip() or not file:
             raise ConfigurationError(f"--channel {text!r}: write LABEL=FILE, as in left=left.wav")
         if label in files:
-            raise ConfigurationError(f"--channel {text!r}: there is a channel {label!r} already")
+            raise ConfigurationError(f"--channel {text!r}: there already is a channel {label!r}")
         check_label("--channel", label)
         files[label] = file
     for name, what in (("-", "standard input"), (MICROPHONE, "the microphone")):
