@@ -1,9 +1,8 @@
-"""A local server that speaks the Real-Time protocol: for tests, for demos, for work without a network.
+"""A local server that speaks the Real-Time protocol: for tests, demos, and work without a network.
 
-``LocalServer()`` speaks a script over any audio, ``LocalServer(ReplayEngine("session.jsonl"))`` says again
-what was said in a recorded session, and ``LocalServer("whisper")`` really listens
-(:class:`WhisperEngine` has its options). What it says is data
-(:class:`Script`), and so is what it does wrong: see :mod:`speechmatics_rt.local.faults` for the table.
+``LocalServer()`` returns the words of a script for any audio, ``LocalServer(ReplayEngine("session.jsonl"))``
+replays a recorded session, and ``LocalServer("whisper")`` recognises speech (see :class:`WhisperEngine`). The
+words are data (:class:`Script`), and so are faults: see the table in :mod:`speechmatics_rt.local.faults`.
 
 Example:
     >>> script = Script.from_text("It rained in Bergen.")
@@ -13,13 +12,13 @@ Example:
     ...     server.sessions
     []
 
-How it is built: ``server`` accepts connections and gives each a thread; ``session`` is one client's session,
-``recognition`` its queue to an engine, ``limits`` its time limits, ``checks`` what it refuses, ``preview``
-what the preview model lacks. ``state`` is what all sessions share, ``keys`` among it; ``pages`` answers
-plain HTTP; ``testing`` is the server of users' tests, which is told what to say while it runs. Below stand
-four folders, each with a face: ``faults`` (what goes wrong), ``whisper`` (real recognition), ``engines``
-(what is asked of one), and ``connection`` (one socket). None of them imports from here. With the client the
-server shares tables, the protocol's above all, but no I/O: so it can't share its bugs.
+How it is built: ``server`` accepts connections and starts a thread for each; ``session`` is one client's
+session, ``recognition`` its queue to an engine, ``limits`` its time limits, ``checks`` what it refuses,
+``preview`` what the preview model lacks. ``state`` is what all sessions share, including ``keys``; ``pages``
+answers plain HTTP; ``testing`` is the server for users' tests, whose words change while it runs. Below are
+four folders: ``faults`` (misbehaviour), ``whisper`` (real recognition), ``engines`` (their interface, and
+the simple ones), and ``connection`` (one socket). None of them imports from here. The server shares tables
+with the client, above all that of the protocol, but no I/O, so that it can't share the client's bugs.
 """
 
 from __future__ import annotations
@@ -57,6 +56,6 @@ __all__ = [
     "Recogniser",
 ]
 
-# Engines stood in these modules before they had a folder: pickles name them, and engines of users, too.
+# Engines were in these modules before they had a folder; pickles and users' engines may still name them.
 for _module in ("engine", "replay", "script", "scripted"):
     _sys.modules[f"{__name__}.{_module}"] = _engines

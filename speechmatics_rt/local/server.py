@@ -1,4 +1,4 @@
-"""The local server: accepts connections, gives each a thread and a record."""
+"""The local server: accepts connections, and starts a thread and a record for each."""
 
 from __future__ import annotations
 
@@ -38,34 +38,33 @@ _REST = 0.1  # s until the next attempt when the process has no descriptors left
 
 
 class LocalServer:
-    """Speaks the Real-Time protocol on this machine, without a network or a key.
+    """A server on this machine that speaks the Real-Time protocol, without a network or a key.
 
     Args:
-        engine: ``"scripted"`` (deterministic words over any audio), ``"whisper"`` (real offline
-            recognition, see :class:`~speechmatics_rt.local.WhisperEngine`), or any
+        engine: ``"scripted"`` (deterministic words for any audio), ``"whisper"`` (real offline recognition,
+            see :class:`~speechmatics_rt.local.WhisperEngine`), or any
             :class:`~speechmatics_rt.local.Engine`, such as a :class:`~speechmatics_rt.local.ScriptedEngine`
             or :class:`~speechmatics_rt.local.ReplayEngine`.
         tls: Serve ``wss`` with a throwaway certificate; see :attr:`ssl_context`.
-        keys: The API keys that are accepted; None: any key, and none.
-        port: 0 for any free one.
-        host: The address to listen on; other machines reach the server by ``"0.0.0.0"`` or ``"::"``.
+        keys: The API keys to accept. None accepts any key, and no key.
+        port: The port to listen on; 0 for any free one.
+        host: The address to listen on; ``"0.0.0.0"`` or ``"::"`` for other machines.
         faults: What goes wrong, and when.
-        speed: Seconds of audio consumed in a second; 1.0 is real time, None as fast as possible.
+        speed: Seconds of audio consumed per second; 1.0 is real time, None as fast as possible.
         time_scale: How many times faster than real time the service's time limits run.
-        quota: How many sessions may be open at once; None: any number, of a container one.
-        container: Be a container instead of the cloud service: no keys, no Info, no time limits, and health
-            pages (``/started``, ``/live``, ``/ready``, ``/session_status``) on the same port.
-        dictionary_delay: Seconds a custom dictionary delays RecognitionStarted when it is new to the server.
-        duration_limit: Seconds of audio after which a session is warned of ``duration_limit_exceeded`` and
-            ended; None: never.
-        keep_audio: Seconds of audio kept in each record, whose lists are then bounded, too; None: all.
-        keep_sessions: How many records of closed connections are kept; None: all.
+        quota: How many sessions may be open at once. None: any number, or one for a container.
+        container: Behave like a container instead of the cloud service: no keys, no Info, no time limits,
+            and health pages (``/started``, ``/live``, ``/ready``, ``/session_status``) on the same port.
+        dictionary_delay: Seconds by which a new custom dictionary delays RecognitionStarted.
+        duration_limit: Seconds of audio after which a session gets a ``duration_limit_exceeded`` Warning and
+            ends; None: never.
+        keep_audio: Seconds of audio to keep in each record, whose lists are then limited, too; None: all.
+        keep_sessions: How many records of closed connections to keep; None: all.
 
     Besides WebSockets it answers ``POST /v1/api_keys`` with temporary keys, which it then accepts, and
-    ``GET /v1/discovery/features``; such a connection has a record like any other.
+    ``GET /v1/discovery/features``; such connections have records, too.
 
-    The server listens on 127.0.0.1 alone unless told otherwise. ``start`` and ``close`` may be called from
-    any thread.
+    ``start`` and ``close`` may be called from any thread.
 
     Raises:
         ConfigurationError: The engine is unknown, or needs packages that are not installed.
@@ -148,11 +147,11 @@ class LocalServer:
         return f"<LocalServer of {self.url}, {state}, {self._count} connections>"
 
     def start(self: _Self) -> _Self:
-        """Listen.
+        """Start listening.
 
         Raises:
-            SessionError: It was started or closed before.
-            OSError: The port is taken.
+            SessionError: It has already been started or closed.
+            OSError: The port is in use.
         """
         with self._lock:
             if self._acceptor is not None or self._closed:
@@ -183,7 +182,7 @@ class LocalServer:
             raise
 
     def close(self) -> None:
-        """Close every connection with code 1001 and end all threads; a second call finds nothing to do."""
+        """Close every connection with code 1001 and end all threads. A second call does nothing."""
         with self._lock:
             self._closed = True
             acceptor = self._acceptor
@@ -231,7 +230,7 @@ class LocalServer:
 
     @property
     def url(self) -> str:
-        """The address to give to a client on this machine."""
+        """The URL for a client on this machine."""
         host = _ANYWHERE.get(self._host, self._host)
         where = f"[{host}]" if ":" in host else host
         return f"{'wss' if self._tls else 'ws'}://{where}:{self._port}/v2"
@@ -244,19 +243,19 @@ class LocalServer:
 
     @property
     def key_requests(self) -> list[SessionRecord]:
-        """The records of those connections that asked for a temporary key."""
+        """The records of the connections that asked for a temporary key."""
         return [record for record in self.sessions if record.path == KEYS_PATH]
 
     def expire_keys(self) -> None:
-        """Let every temporary key made so far expire now."""
+        """Let every temporary key issued so far expire now."""
         self._keys.expire()
 
     def wait_for_session(self, index: int = 0, timeout: float = 10.0) -> SessionRecord:
-        """Wait until that connection has arrived, and return its record.
+        """Wait for the connection with this index, and return its record.
 
         Raises:
-            TimeoutError: It did not within ``timeout`` seconds.
-            SessionError: It came, and is no longer kept.
+            TimeoutError: It did not arrive within ``timeout`` seconds.
+            SessionError: Its record is no longer kept.
         """
         with self._lock:
             if not wait_for(self._lock, lambda: self._count > index, timeout):

@@ -1,4 +1,4 @@
-"""The server of users' own tests: what it says and does wrong is changed while it runs."""
+"""The server for users' own tests, whose words and faults can be changed while it runs."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _TONE = array("h", [0, 2300, 3200, 2300, 0, -2300, -3200, -2300] * 5)  # 2 kHz: 
 
 
 class ServerForTests(LocalServer):
-    """A :class:`LocalServer` that a test tells what to say; the fixture ``speechmatics_server`` is one.
+    """A :class:`LocalServer` for tests, such as the fixture ``speechmatics_server``.
 
-    What is changed counts for the sessions that begin from then on; so does an assignment to ``faults``.
+    The methods, and an assignment to ``faults``, take effect for sessions that begin afterwards.
 
     Args:
-        **options: Those of :class:`LocalServer`, but the engine.
+        **options: Those of :class:`LocalServer`, except ``engine``.
 
     Example:
         >>> from speechmatics_rt.local import Fault
@@ -39,15 +39,15 @@ class ServerForTests(LocalServer):
         super().__init__(self._spoken, **options)
 
     def says(self, words: Union[str, Script, Mapping[str, Script]]) -> None:
-        """Say this over whatever audio comes: a text, a :class:`Script`, or a script for each channel."""
+        """Return these words for any audio: a text, a :class:`Script`, or a script for each channel."""
         script = Script.from_text(words) if isinstance(words, str) else words
         self._spoken.otherwise = ScriptedEngine(script)
 
     def replays(self, recording: Union[str, os.PathLike[str], Iterable[Mapping[str, Any]]]) -> None:
-        """Say again what was said in a recorded session: a file of :class:`speechmatics_rt.Recorder`.
+        """Replay a recorded session, from a file of :class:`speechmatics_rt.Recorder`.
 
         Raises:
-            ConfigurationError: It can't be read, or is none.
+            ConfigurationError: The file can't be read, or is not a recording.
         """
         self._spoken.otherwise = ReplayEngine(recording)
 
@@ -58,16 +58,16 @@ class ServerForTests(LocalServer):
         seconds: Optional[float] = None,
         words: Optional[str] = None,
     ) -> None:
-        """Write a WAV (16 kHz, 16 bits, mono) in which this server hears these words, and no other.
+        """Write a WAV (16 kHz, 16 bits, mono) in which this server, and no other, recognises these words.
 
         Args:
-            path: Where; what is there is replaced.
-            seconds: How long it is; without it as long as the words take, or 3 s.
-            words: What is heard in it, ``""`` for silence; without it, what the server says of any audio.
-                Only in the samples as they are: not when they are resampled or encoded anew.
+            path: The file; an existing one is replaced.
+            seconds: Its duration. Default: as long as the words take, or 3 s.
+            words: The words, or ``""`` for silence; without it, those that the server returns for any audio.
+                They are recognised only in the unchanged samples: not after resampling or encoding.
 
         Raises:
-            ConfigurationError: The words take longer than that.
+            ConfigurationError: The words take longer than ``seconds``.
         """
         script = Script.from_text(words or "")
         needed = script.words[-1].end if script.words else 0.0

@@ -1,7 +1,8 @@
-"""Names and shapes on the wire. Pure.
+"""The names and shapes of messages. Pure.
 
-``types`` is the catalogue. ``fields`` reads what a server sent, without trust, ``secrets`` hides what it
-repeats. ``handlers`` tells type checkers which message a handler gets, and is never imported at run time.
+``types`` is the catalogue. ``fields`` reads the messages of a server without trusting them, and ``secrets``
+hides keys that it repeats. ``handlers`` tells type checkers which message a handler gets; it is never
+imported at run time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a message of the server says, read without trust: what is missing, or odd, says nothing."""
+"""Reads the fields of server messages without trusting them: missing or odd values count as absent."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ __all__ = [
     "times_of",
 ]
 
-_BLOCK = 0.4  # seconds of audio in which recognisers work, rounded up: so far an honest end may lie behind it
-_LONGEST = 1e9  # seconds: no session lasts 30 years, and what JSON allows would break all arithmetic
+_BLOCK = 0.4  # seconds, the block size of recognisers rounded up: an honest end may exceed the audio by this
+_LONGEST = 1e9  # seconds: no session lasts 30 years, and larger numbers would break arithmetic
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 class Glance(NamedTuple):
-    """What is to be known of a message of speech, decoded or not.
+    """What the session needs to know of a transcript message, decoded or not.
 
     Attributes:
-        kind: Its name.
-        payload: All of it, as it came.
+        kind: The name of the message.
+        payload: The whole message, as it came.
         empty: Whether it has no results.
-        last_end: When its last word ends, in seconds of audio; 0 without any.
-        end_time: Up to where it is about the audio.
-        channel: The channel it is about, as today's servers say it.
-        label: The channel it is about, as older servers say it, too.
+        last_end: When its last word ends, in seconds of audio; 0 without words.
+        end_time: The end of the audio that it covers.
+        channel: The channel, where current servers put it.
+        label: The channel, also where older servers put it.
     """
 
     kind: str
@@ -50,12 +50,12 @@ class Glance(NamedTuple):
 
 
 def is_time(value: Any) -> bool:
-    """Whether it can be a time, in seconds: infinity, NaN and numbers of 400 digits can't."""
+    """Whether a value can be a time in seconds: not infinity, NaN, or a number of 400 digits."""
     return isinstance(value, (int, float)) and -_LONGEST < value < _LONGEST
 
 
 def time_of(value: Any) -> float:
-    """Give a time as it is, in seconds, and 0 for anything else.
+    """Return a time in seconds as it is, and 0 for anything else.
 
     Example:
         >>> time_of(1.5), time_of(None), time_of(float("inf"))
@@ -66,7 +66,7 @@ def time_of(value: Any) -> float:
 
 
 def heard_up_to(time: float, sent: float) -> Optional[float]:
-    """Give a time as far as it can be true of audio of which ``sent`` seconds were sent, else None.
+    """Return a time up to which audio was transcribed, at most ``sent``; None if it is too late to be true.
 
     Example:
         >>> heard_up_to(4.9, 5.0), heard_up_to(5.2, 5.0), heard_up_to(90.0, 5.0)
@@ -76,18 +76,18 @@ def heard_up_to(time: float, sent: float) -> Optional[float]:
 
 
 def text_of(value: Any) -> Optional[str]:
-    """Give a text as it is, and None for anything else."""
+    """Return a string as it is, and None for anything else."""
     return value if isinstance(value, str) else None
 
 
 def one_line(text: str, most: Optional[int] = None) -> str:
-    """Give a text as it may stand in a line of ours: without line ends, and commands to a terminal.
+    """Return a text without line ends and control characters, for a line of a log, an error or a caption.
 
-    In a log a line end would begin a record that nobody wrote, in captions an empty line another caption.
+    In a log, a line end would forge another record; in captions, an empty line would start another caption.
 
     Args:
-        text: What somebody else wrote.
-        most: The most characters of it.
+        text: Text of the server, or another stranger.
+        most: Maximum number of characters.
 
     Example:
         >>> one_line("busy\\n\\x1b[2J later", 8)
@@ -99,13 +99,13 @@ def one_line(text: str, most: Optional[int] = None) -> str:
 
 
 def results_of(message: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Give the results of a transcript or a translation."""
+    """Return the results of a transcript or a translation."""
     results = message.get("results")
     return [item for item in results if isinstance(item, dict)] if isinstance(results, list) else []
 
 
 def channel_of(message: Mapping[str, Any]) -> Optional[str]:
-    """Find the channel where today's servers put it, in the message, or older ones, in each result.
+    """Return the channel, from the message, or from its results, where older servers put it.
 
     Example:
         >>> channel_of({"message": "AddTranscript", "results": [{"type": "word", "channel": "agent"}]})
@@ -120,16 +120,16 @@ def channel_of(message: Mapping[str, Any]) -> Optional[str]:
 
 
 def span(item: Mapping[str, Any]) -> tuple[float, float]:
-    """Give the start and the end of a result, in seconds of audio; the end is never before the start."""
+    """Return the start and the end of a result, in seconds of audio; the end is never before the start."""
     start, end = item.get("start_time"), item.get("end_time")
     if type(start) is float and type(end) is float and 0.0 <= start <= end < _LONGEST:
-        return start, end  # as nearly always
+        return start, end  # the usual case
     start, end = time_of(start), time_of(end)
     return start, max(start, end)
 
 
 def last_end(message: Mapping[str, Any]) -> float:
-    """Tell when the last result of a transcript ends; 0 if there is none.
+    """Return when the last result of a transcript ends; 0 if there is none.
 
     Example:
         >>> last_end({"message": "AddTranscript", "results": [{"start_time": 1, "end_time": 1.5}]})
@@ -141,13 +141,13 @@ def last_end(message: Mapping[str, Any]) -> float:
 
 
 def metadata_of(message: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what is said of the whole of a transcript."""
+    """Return the metadata of a message."""
     metadata = message.get("metadata")
     return metadata if isinstance(metadata, dict) else {}
 
 
 def times_of(message: Mapping[str, Any]) -> tuple[float, float]:
-    """Give the start and the end of the audio that a message is about.
+    """Return the start and the end of the audio that a message covers.
 
     Example:
         >>> times_of({"message": "EndOfUtterance", "metadata": {"start_time": 2, "end_time": 2}})

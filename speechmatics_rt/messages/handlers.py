@@ -1,7 +1,7 @@
-"""Which message a handler is given, by the name of its event: for type checkers and editors alone.
+"""Which message the handler of each event gets, for type checkers and editors only.
 
-Nothing imports this at run time, and no logic is here: a table of the events, and two signatures for each,
-as a function is registered by a call or by a decorator.
+Nothing imports this at run time, and it contains no logic: a table of the events, and two signatures for
+each, since a function can be registered by a call or by a decorator.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _M = TypeVar("_M")
 _Plain = dict[str, Any]
 _Taking = Callable[[_M], Any]
 _Callback = Callable[..., Any]
-# To a checker a function that takes a dict can't take a TypedDict: it might add keys. Here it may.
+# To a type checker, a function that takes a dict can't take a TypedDict, as it might add keys. Here it may.
 _Handler = Union[_Taking[_M], _Taking[_Plain]]
 
 # -- the events ----------------------------------------------------------------------------------------
@@ -70,7 +70,7 @@ _Resumed = Literal["Resumed"]
 _SessionEnded = Literal["SessionEnded"]
 _Utterance = Literal["Utterance"]
 
-# -- what a decorator is put on, and gives back --------------------------------------------------------
+# -- what a decorator takes and returns ----------------------------------------------------------------
 
 _OnRecognitionStarted = TypeVar("_OnRecognitionStarted", bound=_Handler[RecognitionStartedMessage])
 _OnAudioAdded = TypeVar("_OnAudioAdded", bound=_Handler[AudioAddedMessage])
@@ -100,8 +100,8 @@ _OnOther = TypeVar("_OnOther", bound=_Handler[ServerMessage])
 class HandlerDecorator(Protocol):
     """The signatures of :meth:`EventEmitter.on` and :meth:`EventEmitter.once`.
 
-    A handler takes the message of its event or anything wider, ``Mapping[str, Any]`` for one, or
-    ``dict[str, Any]``. A decorator gives back exactly what it is put on, so that several can be stacked.
+    A handler takes the message of its event or a wider type, such as ``Mapping[str, Any]``, or
+    ``dict[str, Any]``. A decorator returns exactly what it is applied to, so that several can be stacked.
     """
 
     @overload
@@ -243,7 +243,7 @@ class HandlerDecorator(Protocol):
         self, event: _Utterance, callback: None = None
     ) -> Callable[[_OnUtterance], _OnUtterance]: ...
 
-    # Handlers that take a dict, and events that are not listed or not known before the program runs.
+    # Handlers that take a dict, and events that are not listed or only known at run time.
     @overload
     def __call__(self, event: str, callback: _Taking[_Plain]) -> _Callback: ...
     @overload

@@ -488,19 +488,19 @@ class RecognitionResumedMessage(TypedDict):
 
 
 class ReconnectingMessage(TypedDict):
-    """An attempt at a new connection is due; ``delay`` seconds from now, unless a handler forbids it."""
+    """An attempt to reconnect will start in ``delay`` seconds, unless a handler forbids it."""
 
     message: Literal["Reconnecting"]
     attempt: int  # from 1
     cause: str
     delay: float
-    reconnect: bool  # to be set to False
+    reconnect: bool  # a handler may set it to False
 
 
 class ResumedMessage(TypedDict):
-    """The session goes on, after ``gap`` seconds; ``replayed`` seconds of audio are sent again.
+    """The session goes on after ``gap`` seconds; ``replayed`` seconds of audio are sent again.
 
-    ``renamed`` are the speakers that the new session doesn't know: who of them goes on has a new label.
+    ``renamed`` are labels of speakers that the new session can't recognise; they continue under new labels.
     """
 
     message: Literal["Resumed"]
@@ -512,14 +512,14 @@ class ResumedMessage(TypedDict):
 
 
 class SessionEndedMessage(TypedDict):
-    """The last event of every session that was tried, also of one that could not start."""
+    """The last event of every session, even of one that could not start."""
 
     message: Literal["SessionEnded"]
     error: Optional[SpeechmaticsError]  # None: complete, or ended by the program itself
 
 
 class UtteranceMessage(TypedDict):
-    """What one speaker said, and why it is over: an :class:`Utterance` as JSON has it."""
+    """What one speaker said, and why it ended: an :class:`Utterance` as a dict."""
 
     message: Literal["Utterance"]
     speaker: Optional[str]

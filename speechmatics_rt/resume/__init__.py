@@ -1,8 +1,9 @@
-"""One session over several connections, without losing a word or saying one twice.
+"""One session over several connections, without a word lost or repeated.
 
-``backoff`` (when to try again), ``replay`` (what to keep and send again), ``stitch`` (how two sessions join
-by time), ``speakers`` (who is who in both) and ``state`` (what follows from a loss) are pure; ``connection``
-brings threads and sockets, and ``unreached`` stands for one that was refused.
+Pure are ``backoff`` (when to reconnect), ``replay`` (what to keep and send again), ``stitch`` (how two
+sessions join by time), ``speakers`` (who is who in both) and ``state`` (what follows from a loss).
+``connection`` adds threads and sockets, ``attempt`` is the thread that reconnects, and ``unreached`` stands
+for a first connection that was refused.
 """
 
 from __future__ import annotations

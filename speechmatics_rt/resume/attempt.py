@@ -1,4 +1,4 @@
-"""One attempt at a new connection, on a thread of its own, which then sends what was kept."""
+"""One attempt to reconnect, on a thread of its own, which then sends the audio that was kept."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = ["Attempt"]
 
 
 class Attempt:
-    """Replace a connection that was lost; its thread leaves when it has caught up.
+    """Replace a lost connection; the thread ends when the new one has caught up.
 
     Args:
-        link: Whose connection it is.
-        outage: Which attempt of it is to be made.
-        dial: Makes the connection, until a moment (monotonic).
-        refresh: Asks for a new token; False if there is none to be had.
-        speed: At how many times real time what was kept is sent.
+        link: The link whose connection was lost.
+        outage: The outage that this is an attempt of.
+        dial: Opens a connection before a deadline (monotonic).
+        refresh: Asks for a new token; False if there is none.
+        speed: How many times faster than real time kept audio is sent.
     """
 
     def __init__(
@@ -45,14 +45,14 @@ class Attempt:
         self._speed = speed
 
     def start(self, request_id: str) -> None:
-        """Begin; raises SessionError if there is no thread to be had."""
+        """Start the thread; raises SessionError if it can't be started."""
         name = f"speechmatics-rt-resume-{request_id}"
         begin(threading.Thread(target=self._run, name=name, daemon=True))
 
     def _run(self) -> None:
         try:
             self._reconnect()
-        except BaseException as exc:  # whatever it is, the receiver waits for this thread
+        except BaseException as exc:  # any error at all, since the receiver waits for this thread
             self._link.fail(SessionError(f"the connection could not be restored: {exc!r}"), exc)
             if not isinstance(exc, Exception):
                 raise
@@ -95,7 +95,7 @@ class Attempt:
         self._link.attempt_failed(error, reasons, renewed=renewed)
 
     def _catch_up(self, connection: Connection) -> None:
-        """Send what is due, at ``speed`` at most, until nothing is."""
+        """Send what is due, at most ``speed`` times as fast as real time, until nothing is left."""
         link = self._link
         began, sent = time.monotonic(), 0.0
         while (item := link.take_due(connection)) is not None:

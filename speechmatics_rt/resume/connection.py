@@ -1,8 +1,8 @@
-"""One session over several connections: a lost one is replaced, and no word is lost or said twice.
+"""One session over several connections: a lost one is replaced, and no word is lost or repeated.
 
-To everything above it this is a :class:`Link` like any connection. Below, each reconnect makes a new one.
-*The receiver notices the loss*, since it takes what had arrived before, and has an :class:`Attempt` made.
-What follows from all this is decided in :class:`ResumeState`.
+To everything above, this is a :class:`Link` like any connection; below, each reconnect makes a new one.
+*The receiver notices the loss*, after it has received what had arrived before, and starts an
+:class:`Attempt`. What follows from all this is decided in :class:`ResumeState`.
 """
 
 from __future__ import annotations
@@ -34,15 +34,16 @@ _jitter = random.random  # no secret
 
 
 class ResumingConnection(Link):
-    """A connection that mends itself.
+    """A link that replaces its connection when that is lost.
 
-    ``_lock`` guards ``_state`` and which connections there are; a connection's own lock may be taken under
-    it, never the other way round, and nothing waits. ``_room`` is for senders, ``_news`` for the receiver.
+    ``_lock`` guards ``_state`` and which connections there are. A connection's own lock may be taken under
+    it, never the other way round, and nothing waits under it. Senders wait on ``_room``, the receiver on
+    ``_news``.
 
     Args:
-        connection: The first one.
-        dial: Makes the next one, until a moment (monotonic), or until that is given up.
-        refresh: Asks for a new token; False if there is none to be had.
+        connection: The first connection.
+        dial: Opens another one before a deadline (monotonic), unless the opening is given up.
+        refresh: Asks for a new token; False if there is none.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class ResumingConnection(Link):
 
     def stats(self) -> SessionStats:
         self._connection.check_process()
-        with contextlib.nullcontext() if self._interrupted else self._lock:  # a signal handler: as they are
+        with contextlib.nullcontext() if self._interrupted else self._lock:  # a signal handler takes no lock
             return self._state.stats(self._connection.stats())
 
     # -- sending -------------------------------------------------------------------------------------
@@ -122,7 +123,7 @@ class ResumingConnection(Link):
 
     def send(self, message: Mapping[str, Any]) -> None:
         self._connection.check(self._lock)
-        codec.encode(message)  # what can't be sent must not be kept
+        codec.encode(message)  # a message that can't be sent must not be kept
         with self._lock:
             self._state.check_turn(message["message"])
             request, live = self._state.replay.request(message), self._live
@@ -158,13 +159,13 @@ class ResumingConnection(Link):
             if not wait:
                 return False
             if ticket is not None:
-                if not (state.abandoned or state.stop):  # looked at ticket in hand: they are set without lock
+                if not (state.abandoned or state.stop):  # checked with the ticket: they are set without lock
                     WaitList.wait(ticket)
             else:
                 self._attempted(connection, lambda it: it.wait_for_room(channel, seconds, feeding))
 
     def _try(self, payload: Any, channel: Optional[str], seconds: float, feeding: bool) -> bool:
-        """Send a chunk, and keep it, if it needs no waiting."""
+        """Send a chunk, and keep it, if it can be sent without waiting."""
         connection, replay = self._connection, self._state.replay
         try:
             if not connection.send_audio(
@@ -177,32 +178,32 @@ class ResumingConnection(Link):
                 raise
             self._state.recovering = True  # the receiver is about to notice it, too
             return False
-        except KeyboardInterrupt:  # was it sent? is it kept? The next session gets what is kept
+        except KeyboardInterrupt:  # nobody knows whether it was sent; another session gets what was kept
             connection.fail(ConnectionError("interrupted while sending", stage="streaming"))
             raise
         return True
 
     @property
     def _live(self) -> Optional[Connection]:
-        """The connection, if everybody may send on it."""
+        """The connection, if it may be sent on: None while another one catches up."""
         return None if self._state.recovering else self._connection
 
     def _send_or_keep(
         self, item: Union[Request, End], live: Optional[Connection], send: Callable[[Connection], None]
     ) -> None:
-        """Send what was put into the replay while ``live`` was the connection; without one it is kept."""
+        """Send an item of the replay on ``live``, the connection at the time; without one, leave it there."""
         if live is not None and self._attempted(live, send):
             self.sent(live, item)
 
     def _attempted(self, connection: Connection, action: Callable[[Connection], None]) -> bool:
-        """Do what may wait, without the lock; False if the connection was lost, and may be mended."""
+        """Do something that may wait, without the lock; False if the connection was lost for now."""
         try:
             action(connection)
         except SpeechmaticsError as error:
             if not self._state.may_mend(error):
                 raise
             if isinstance(error, TimeoutError):
-                connection.fail(error)  # a send stall: there the receiver hears of it
+                connection.fail(error)  # a stalled send: this makes the receiver notice it
             self._note_loss(connection)
             return False
         return True
@@ -230,7 +231,7 @@ class ResumingConnection(Link):
         self._send_or_keep(end, live, lambda connection: connection.end_channel(channel))
 
     def request_stop(self) -> None:
-        # In this order: who has caught up takes `recovering` back first, and looks at `stop` then.
+        # In this order: the thread that catches up clears `recovering` first, and then looks at `stop`.
         self._state.stop = True
         if not self._state.recovering:
             self._connection.request_stop()
@@ -249,7 +250,7 @@ class ResumingConnection(Link):
             elif live is None or live.wait_until(moment):
                 return True
             elif not self.draining:
-                self._note_loss(live)  # it takes no audio any more: the receiver will say what that means
+                self._note_loss(live)  # it accepts no more audio: the receiver will find out why
 
     # -- receiving -----------------------------------------------------------------------------------
 
@@ -288,10 +289,10 @@ class ResumingConnection(Link):
                     self._notify()
             else:
                 return Messages(arrived.waiting, self._decode) if arrived else arrived
-        return self._connection.receive()  # (): the verdict is its own
+        return self._connection.receive()  # (), by its own verdict
 
     def _decode(self, payload: Payload) -> Optional[dict[str, Any]]:
-        """Return a message as one session would have sent it; None if that was before an outage."""
+        """Return a message as a single session would have sent it; None if it did before an outage."""
         if isinstance(payload, LocalMessage):
             return payload
         try:
@@ -305,7 +306,7 @@ class ResumingConnection(Link):
             if message["message"] == "EndOfTranscript" and self._connection.is_complete:
                 self._state.complete()  # its verdict, before handlers run: some start another session
             stitched, question = self._state.receive(message), self._state.question()
-            # An error says that it is over, or lost: who receives is about to hear of that.
+            # An error means that it is over or lost, which the receiver is about to notice.
             with contextlib.suppress(SpeechmaticsError):
                 if question is not None and self._connection.offer(question):
                     self._state.replay.asked(question)
@@ -332,7 +333,7 @@ class ResumingConnection(Link):
 
     def close(self, deadline: float = float("inf")) -> None:
         if os.getpid() == self._pid:
-            if self._interrupted:  # a signal handler: what it interrupted goes on after it, and finds the end
+            if self._interrupted:  # a signal handler: the code it interrupted will find that it is over
                 self.abandon()
             else:
                 with self._lock:
@@ -352,18 +353,18 @@ class ResumingConnection(Link):
 
     @property
     def _connections(self) -> list[Connection]:
-        """Those there are, looked at in this order: see :meth:`take_over`."""
+        """The connections there are, read in this order: see :meth:`take_over`."""
         return [connection for connection in (self._next, self._connection) if connection is not None]
 
     @property
     def _interrupted(self) -> bool:
-        """Whether this thread holds our lock, or the connection's, which who holds ours may wait for."""
+        """Whether this thread holds our lock, or the connection's, which a holder of ours may wait for."""
         return is_mine(self._lock) or self._connection.interrupted
 
     # -- inside --------------------------------------------------------------------------------------
 
     def _notify(self) -> None:
-        """Wake who waits for what has happened; the lock is held."""
+        """Wake the threads that wait for what has happened; the lock is held."""
         state = self._state
         if state.room:
             state.room = False
@@ -382,7 +383,7 @@ class ResumingConnection(Link):
             self._notify()
 
     def _lose(self, connection: Connection, error: SpeechmaticsError) -> None:
-        """Begin an outage, or end it all."""
+        """Begin an outage, or end the session."""
         with self._lock:
             if self._state.outcome is not None or connection is not self._connection:
                 return
@@ -407,7 +408,7 @@ class ResumingConnection(Link):
             self.fail(SessionError(f"the connection could not be restored: {exc}"), exc)
 
     def wait(self, moment: float) -> bool:
-        """Close what was lost, sleep until ``moment`` (monotonic); False if nobody wants another any more."""
+        """Close the lost connection and sleep until ``moment`` (monotonic); False if no other is wanted."""
         self._connection.close()  # before the wait: an open socket counts against the quota
         return self._opening.pause(moment) and self.is_open
 
@@ -418,17 +419,17 @@ class ResumingConnection(Link):
 
     def try_next(self, connection: Connection) -> bool:
         """Note which connection is being tried, so that it can be closed; False if it is not wanted."""
-        self._next = connection  # first this, then the look: who closes or abandons does it the other way
+        self._next = connection  # before the check: close() and abandon() do both in the opposite order
         return self.is_open
 
     def take_over(self, connection: Connection, again: float) -> bool:
-        """Let the new connection be the present one; False if nobody wants it."""
+        """Make the new connection the current one; False if it is not wanted."""
         with self._lock:
             if not self.is_open:
                 self._next = None
                 return False
             lost, self._connection = self._connection, connection
-            self._next = None  # last: who abandons without the lock looks here first
+            self._next = None  # last: abandon(), which takes no lock, looks here first
             self._log.session_id = connection.session_id
             gap = self._state.resumed(again, lost.stats(), connection.session_id, time.monotonic())
             if self._receiver_wakeup is not None:
@@ -438,14 +439,14 @@ class ResumingConnection(Link):
         return True
 
     def catch_up(self, connection: Connection, action: Callable[[Connection], None]) -> None:
-        """Do what sends what was kept; a loss meanwhile is the receiver's to notice."""
+        """Run the action that sends what was kept; a loss meanwhile is left to the receiver to notice."""
         try:
             self._attempted(connection, action)
         except SpeechmaticsError as error:
-            connection.fail(error, error.__cause__)  # there the receiver gets it
+            connection.fail(error, error.__cause__)  # so that the receiver gets it
 
     def take_due(self, connection: Connection) -> Optional[Due]:
-        """Return what is to be sent next on the connection; None when it has caught up, or is lost."""
+        """Return what to send next on the connection; None when it has caught up, or is lost."""
         with self._lock:
             if connection is not self._connection or self._state.outage is not None:
                 return None
@@ -463,13 +464,13 @@ class ResumingConnection(Link):
                 self._state.replay.sent(item)
 
     def dropped(self, outage: Outage) -> None:
-        """End it with what the outage began with: nobody wants another connection."""
+        """End the session with the error of the outage: no other connection is wanted."""
         self._conclude(outage.error, outage.error.__cause__)
 
     def attempt_failed(
         self, error: SpeechmaticsError, messages: Iterable[Mapping[str, Any]], *, renewed: bool
     ) -> None:
-        """Plan another attempt, or give up; ``messages`` are what the server gave as its reasons."""
+        """Plan another attempt, or give up; ``messages`` are the server's Error messages."""
         with self._lock:
             self._next = None
             for message in messages:

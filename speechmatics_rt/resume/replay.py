@@ -1,9 +1,9 @@
-"""What to keep of a session in progress, and what to send again in the one that takes over.
+"""What to keep of a session in progress, and what to send again in the session that takes over.
 
-Raw audio is kept from a little before the end of the last final, for each channel; requests until they are
-answered, or what they are about is final; settings for good. All have a place in one order, so that a
-session that takes over gets them as the first one did. No time of the server moves what is kept beyond
-what was sent. Pure: no thread, clock or socket; its owner's lock guards it.
+Raw audio is kept from a little before the end of the last final, for each channel; requests are kept until
+they are answered, or until the audio they refer to is final; settings are kept for good. All are in one
+order, so that a session that takes over gets them as the first one did. No time that the server sends can
+discard audio beyond what was sent. Pure: no thread, clock or socket; its owner's lock guards it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from .stitch import Stitcher
 
 __all__ = ["Due", "End", "Piece", "Replay", "Request"]
 
-_ANSWERED = 0.5  # seconds before a forced end of utterance at which an older server's answer may lie
+_ANSWERED = 0.5  # seconds by which an older server's answer may precede a forced end of utterance
 _ANSWERABLE = ("ForceEndOfUtterance", "GetSpeakers")
-_MOST_REQUESTS = 100  # without an answer; of more, the oldest are forgotten
+_MOST_REQUESTS = 100  # without an answer; beyond that the oldest are forgotten
 _ACKNOWLEDGED = {"AudioAdded": False, "ChannelAudioAdded": True}
 
 
 class Piece(NamedTuple):
-    """One chunk of audio, the ``number``-th of its channel; ``start`` bytes came before it."""
+    """One chunk of audio: the ``number``-th of its channel, after ``start`` bytes."""
 
     order: int
     channel: Optional[str]
@@ -38,12 +38,12 @@ class Piece(NamedTuple):
 
 
 class Request(NamedTuple):
-    """A message that is to be answered; ``message`` has the times of the present session."""
+    """A message other than audio; its times are those of the current session."""
 
     order: int
     message: Mapping[str, Any]
     place: float = 0.0  # in seconds of audio
-    own: bool = False  # not the caller's: who gets its answer is not told
+    own: bool = False  # asked by this package: handlers don't get the answer
 
     @property
     def is_answerable(self) -> bool:
@@ -51,12 +51,12 @@ class Request(NamedTuple):
 
     @property
     def at_the_end(self) -> bool:
-        """Whether it is answered at the end alone, once, however often it is said."""
+        """Whether it is answered once, at the end, however often it is sent."""
         return self.message["message"] == "GetSpeakers" and bool(self.message.get("final"))
 
 
 class End(NamedTuple):
-    """The end of a channel, or with None that of the stream."""
+    """The end of a channel, or of the stream if the channel is None."""
 
     order: int
     channel: Optional[str]
@@ -72,22 +72,22 @@ class _Track:
         self.pieces: deque[Piece] = deque()
         self.taken = 0  # bytes, from the caller
         self.count = 0  # pieces, from the caller
-        self.reached = 0  # bytes that were sent, in whichever session
-        self.next = 1  # the number of the piece to be sent next
-        self.given = (0, 0)  # the last piece the present session may have heard: its number, its end in bytes
-        self.skipped = 0  # pieces that the present session doesn't get
+        self.reached = 0  # bytes that were sent, in any session
+        self.next = 1  # the number of the piece to send next
+        self.given = (0, 0)  # the last piece that may have reached the current session: number, end in bytes
+        self.skipped = 0  # pieces that the current session doesn't get
         self.acknowledged = 0
         self.end: Optional[End] = None
         self.end_sent = False
         self.offset = 0.0
-        self.forgot = 0  # bytes that were let go before their words were final
-        self.needless = 0.0  # seconds from the beginning that no session will have to get again
+        self.forgot = 0  # bytes that were discarded before their words were final
+        self.needless = 0.0  # seconds from the beginning that never have to be sent again
 
     @property
     def due(self) -> Optional[Piece]:
         try:
             return self.pieces[self.next - self.pieces[0].number] if self.next <= self.count else None
-        except IndexError:  # a signal handler asks for figures in the middle of a change
+        except IndexError:  # a signal handler reads the figures in the middle of a change
             return None
 
     @property
@@ -96,12 +96,12 @@ class _Track:
 
 
 class Replay:
-    """Remember what a session was sent, for as long as another one may have to get it again.
+    """Keeps what was sent to a session, for as long as it may have to be sent to another.
 
     Args:
-        start: The StartRecognition message; raw audio.
-        channels: The labels of the channels, or None alone.
-        buffer_seconds: The most audio to keep on each channel.
+        start: The StartRecognition message, for raw audio.
+        channels: The labels of the channels, or just None.
+        buffer_seconds: How much audio to keep at most on each channel.
 
     Example:
         >>> replay = Replay({"transcription_config": {"language": "en"}}, [None],
@@ -128,7 +128,7 @@ class Replay:
         self._buffer = buffer_seconds * self._rate
         self._tracks = {channel: _Track() for channel in channels}
         languages = (start.get("translation_config") or {}).get("target_languages", ())
-        # A translation doesn't say its channel, so with them all channels begin anew at one moment.
+        # A translation does not name its channel, so with translations all channels restart at one moment.
         self._together = bool(languages)
         self._requests: list[Request] = []  # by order
         config = start["transcription_config"].get("speaker_diarization_config") or {}
@@ -137,7 +137,7 @@ class Replay:
         self._order = 0
         self._end: Optional[End] = None
         self._end_sent = False
-        self._again = False  # the present session is not the first
+        self._again = False  # the current session is not the first
         self.speakers = Speakers(start["transcription_config"])
         self.stitcher = Stitcher(languages, self._tracks, self.speakers)
 
@@ -145,7 +145,7 @@ class Replay:
 
     @property
     def start(self) -> dict[str, Any]:
-        """The StartRecognition message with the latest settings, and the speakers known so far, in it."""
+        """The StartRecognition message, with the latest settings and the speakers known so far."""
         return self.speakers.start(self._start)
 
     @property
@@ -156,12 +156,12 @@ class Replay:
         return size / self._rate
 
     def seconds_on(self, channel: Optional[str]) -> float:
-        """Return how much audio the caller has given."""
+        """Return how many seconds of audio the caller has sent on a channel."""
         track = self._tracks.get(channel)
         return self.seconds(track.taken) if track else 0.0
 
     def full(self, channel: Optional[str], size: int) -> bool:
-        """Tell whether so many bytes more would be more than is to be kept."""
+        """Whether ``size`` more bytes would exceed the buffer."""
         return self._tracks[channel].kept + size > self._buffer
 
     def ended(self, channel: Optional[str]) -> bool:
@@ -169,7 +169,7 @@ class Replay:
 
     @property
     def heard(self) -> list[float]:
-        """Up to which second each channel was heard: the ends of the last finals."""
+        """How far each channel was transcribed: the end of its last final, in seconds."""
         return [self.stitcher.until(channel) for channel in self._tracks]
 
     @property
@@ -186,22 +186,22 @@ class Replay:
 
     @property
     def waiting(self) -> tuple[int, float]:
-        """Tell how many frames, and seconds, of audio are not sent yet in the present session."""
+        """How many frames, and seconds, of audio are not yet sent in the current session."""
         due = [(track, track.due) for track in self._tracks.values()]
         frames = sum(track.count + 1 - track.next for track, _ in due)
         return frames, self.seconds(sum(track.taken - piece.start for track, piece in due if piece))
 
     @property
     def over(self) -> bool:
-        """Whether the caller has sent all."""
+        """Whether the caller has ended the audio."""
         return self._end is not None or all(track.end is not None for track in self._tracks.values())
 
     def keep(
         self, channel: Optional[str], audio: Union[bytes, bytearray, memoryview], feeding: bool = False
     ) -> Piece:
-        """Take the caller's next chunk."""
+        """Keep the caller's next chunk."""
         track = self._tracks[channel]
-        # Counted when it is there: a signal handler may look in between.
+        # Counted only once it is appended: a signal handler may look in between.
         piece = Piece(self._next_order(), channel, track.count + 1, track.taken, bytes(audio), feeding)
         track.pieces.append(piece)
         track.count += 1
@@ -212,7 +212,7 @@ class Replay:
         return piece
 
     def request(self, message: Mapping[str, Any]) -> Request:
-        """Take a message; what asks for an answer is remembered until that comes, a setting for good."""
+        """Take a caller's message: a question is kept until it is answered, a setting for good."""
         kind = message["message"]
         request = Request(self._next_order(), dict(message), self._place(message))
         self._remember(request)
@@ -224,7 +224,7 @@ class Replay:
         return self._for_session(request)
 
     def _remember(self, request: Request) -> None:
-        """Take up a request; of those to be answered, so many, and the one about the end once."""
+        """Keep a request: of those to be answered a limited number, and one about the end only once."""
         if request.at_the_end and any(known.at_the_end for known in self._requests):
             return
         self._requests.append(request)
@@ -233,12 +233,12 @@ class Replay:
             self._requests.remove(waiting[0])
 
     def question(self) -> Optional[Mapping[str, Any]]:
-        """Return what is to be asked for our own sake: who speaks; None if it is not time for that."""
+        """Return the question for the speakers that this package asks by itself; None if it is not due."""
         due = self.speakers.asks and not self.over and self.speakers.is_due(max(self.heard))
         return {"message": "GetSpeakers", "final": False} if due else None
 
     def asked(self, question: Mapping[str, Any]) -> None:
-        """Note that it was sent."""
+        """Note that the question was sent."""
         self.speakers.asked(max(self.heard))
         request = Request(self._next_order(), question, self._place(question), own=True)
         self._remember(request)
@@ -267,7 +267,7 @@ class Replay:
     # -- what is sent in the present session --------------------------------------------------------
 
     def due(self) -> Optional[Due]:
-        """Return what is to be sent next; None when all is said. From then on a server may have heard it."""
+        """Return what to send next, which from then on may have reached the server; None if nothing is left."""
         due: list[Due] = [piece for track in self._tracks.values() if (piece := track.due)]
         due += [t.end for t in self._tracks.values() if t.end and not t.end_sent and t.due is None]
         due += [request for request in self._requests if request.order > self._requested][:1]
@@ -279,7 +279,7 @@ class Replay:
         return self._end if not self._end_sent else None
 
     def sent(self, item: Due) -> None:
-        """Note that what was due is sent."""
+        """Note that a due item was sent."""
         if isinstance(item, Piece):
             track = self._tracks[item.channel]
             track.next = item.number + 1
@@ -305,14 +305,14 @@ class Replay:
             if channel in self._tracks:
                 message["timestamp"] = max(0.0, round(message["timestamp"] - self._tracks[channel].offset, 3))
             elif any(track.offset for track in self._tracks.values()):
-                del message["timestamp"]  # channels may have begun anew at different moments
+                del message["timestamp"]  # channels may have restarted at different moments
         return request._replace(message=message)
 
     # -- when another session takes over -------------------------------------------------------------
 
     @property
     def missing(self) -> float:
-        """Seconds of audio that another session would have to get and that are kept no more."""
+        """Seconds of audio that would have to be sent again, but are no longer kept."""
         gaps = [
             self.seconds(track.forgot) - max(self._anchor(label), track.needless)
             for label, track in self._tracks.items()
@@ -321,7 +321,7 @@ class Replay:
         return max([0.0, *gaps])
 
     def begin(self) -> float:
-        """Let another session take over; return how many seconds of audio it will get again."""
+        """Let another session take over; return how many seconds of audio will be sent again."""
         again = 0.0
         for label, track in self._tracks.items():
             self._forget(label)
@@ -353,7 +353,7 @@ class Replay:
         return self.stitcher.anchor(label)
 
     def _forget(self, label: Optional[str]) -> None:
-        """Let go of audio that no session will have to get again."""
+        """Discard audio that never has to be sent again."""
         track = self._tracks[label]
         track.needless = max(track.needless, self._anchor(label))
         anchor = track.needless * self._rate
@@ -362,7 +362,7 @@ class Replay:
             pieces.popleft()
 
     def _drop_passed(self) -> None:
-        """Forget requests about audio that no session will get again: all is final there, nobody answers."""
+        """Forget requests about audio that is final: they will not be answered any more."""
         self._requests = [
             request
             for request in self._requests
@@ -374,13 +374,13 @@ class Replay:
         return needless > 0 and request.place <= needless
 
     def _track_of(self, message: Mapping[str, Any]) -> _Track:
-        """Find the channel that a message is about; without one, or with one that isn't, the first."""
+        """Return the channel of a message; the first one if it names none, or an unknown one."""
         return self._tracks.get(channel_of(message)) or next(iter(self._tracks.values()))
 
     # -- what is received ------------------------------------------------------------------------------
 
     def receive(self, message: dict[str, Any]) -> Optional[dict[str, Any]]:
-        """Return the message as one session would have said it; None if it had been said before."""
+        """Return the message as a single session would have sent it; None if it did before."""
         kind = message["message"]
         if kind in _ACKNOWLEDGED:
             return self._acknowledged(message, channel_of(message) if _ACKNOWLEDGED[kind] else None)
@@ -413,7 +413,7 @@ class Replay:
         return {**message, "seq_no": number}
 
     def _answered(self, message: Mapping[str, Any], sent: float) -> Optional[Request]:
-        """Strike out the request that this answers, if any, and return it."""
+        """Remove the request that this answers, if any, and return it."""
         for request in self._requests:
             if message["message"] == "SpeakersResult":
                 answers = request.message["message"] == "GetSpeakers" and not request.at_the_end

@@ -1,8 +1,8 @@
-"""Who speaks, over several sessions: what they are called, and how the next session knows them again.
+"""Speaker labels over several sessions, and how the next session recognises the speakers of the last.
 
-Each session counts its speakers from S1. The service knows a speaker of an earlier session again by
-identifiers, which it gives to who asks (GetSpeakers) and takes in StartRecognition, under a label of our
-own choice. So a speaker keeps a label as long as identifiers are known; who is new gets the next number.
+Each session counts its speakers from S1. The service recognises a speaker of an earlier session by
+identifiers, which GetSpeakers returns and StartRecognition accepts, under a label of our choice. So a
+speaker whose identifiers are known keeps its label; a new speaker gets the next number.
 Pure: no thread, clock or socket; its owner's lock guards it.
 """
 
@@ -15,23 +15,23 @@ from typing import Any
 
 __all__ = ["Speakers"]
 
-_GENERIC = re.compile(r"S(\d{1,4})")  # of more digits it would be a lie, and be counted on for ever
-_MOST_IDENTIFIERS = 50  # that StartRecognition takes, in all
-_SOON, _LATER = 5.0, 60.0  # seconds of audio until the next question: for somebody new, or a better answer
+_GENERIC = re.compile(r"S(\d{1,4})")  # more digits can't be true, and later labels would count on from them
+_MOST_IDENTIFIERS = 50  # that StartRecognition accepts in total
+_SOON, _LATER = 5.0, 60.0  # seconds of audio until the next question: for a new speaker, or an update
 
 
 class Speakers:
-    """Label the speakers of several sessions as one session would.
+    """Labels the speakers of several sessions as one session would.
 
-    Only with diarization ``"speaker"`` are they carried over: of several channels the service doesn't say
-    on which a speaker was heard. Otherwise generic labels are numbered on, so that nobody new gets the
-    label of somebody else.
+    Speakers are carried over only with diarization ``"speaker"``: with channels, the service does not say on
+    which one a speaker was. Otherwise numbering continues, so that a new speaker never gets the label of
+    another one.
 
     Args:
         config: The transcription config of the first session.
 
     Attributes:
-        renamed: Labels that came before the present session and will not come again.
+        renamed: Labels from before the current session that will not come again.
 
     Example:
         >>> speakers = Speakers({"language": "en", "diarization": "speaker"})
@@ -50,31 +50,31 @@ class Speakers:
         self._carries = config.get("diarization") == "speaker"
         enrolled = (config.get("speaker_diarization_config") or {}).get("speakers") or []
         self._enrolled = {one for speaker in enrolled for one in _texts(speaker.get("speaker_identifiers"))}
-        self._carried: dict[str, list[str]] = {}  # of the present session: whole labels, identifiers
-        self._generic: dict[str, list[str]] = {}  # whole labels, as they came, with their identifiers
-        self._names: dict[str, str] = {}  # those the present session was given, and whose they are
-        self._highest = self._before = 0  # numbers of speakers: so far, and before the present session
+        self._carried: dict[str, list[str]] = {}  # into the current session: overall labels, identifiers
+        self._generic: dict[str, list[str]] = {}  # overall labels, in order, with their identifiers
+        self._names: dict[str, str] = {}  # labels given to the current session, and their overall labels
+        self._highest = self._before = 0  # speaker numbers: so far, and before the current session
         self._asked_at = float("-inf")  # seconds of audio
         self._answered = True  # the last question
 
     # -- what they are called --------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Let another session take over: it will know those whose identifiers are known by now."""
+        """Let another session take over, which will recognise speakers whose identifiers are known."""
         self._before = self._highest
         self._carried = self._shared_out() if self._carries else {}
         self._names = {f"{label} (resumed)": label for label in self._carried}
         self.renamed = [label for label in self._generic if label not in self._carried]
 
     def whole(self, label: str) -> str:
-        """Return what a speaker of the present session is called in the whole."""
+        """Return the overall label of a speaker of the current session."""
         number = _GENERIC.fullmatch(label)
         if number is not None:
             return f"S{int(number[1]) + self._before}"
         return self._names.get(label, label)
 
     def heard(self, labels: Iterable[str]) -> None:
-        """Note who has spoken, by whole labels."""
+        """Note who has spoken, by overall labels."""
         for label in labels:
             number = _GENERIC.fullmatch(label)
             if number is not None and label not in self._generic:
@@ -85,7 +85,7 @@ class Speakers:
 
     @property
     def asks(self) -> bool:
-        """Whether there is anybody to ask for."""
+        """Whether there are speakers to ask about."""
         return self._carries and bool(self._generic)
 
     @property
@@ -93,7 +93,7 @@ class Speakers:
         return self._asked_at >= 0
 
     def is_due(self, until: float) -> bool:
-        """Whether it is time to ask who speaks, with everything heard up to that second."""
+        """Whether it is time to ask for the speakers, with audio transcribed ``until`` then."""
         unknown = not all(self._generic.values())
         return until - self._asked_at >= (_SOON if unknown and self._answered else _LATER)
 
@@ -101,7 +101,7 @@ class Speakers:
         self._asked_at, self._answered = until, False
 
     def answered(self, speakers: Any) -> None:
-        """Take in a list of speakers, under their whole labels."""
+        """Store the speakers of an answer, under their overall labels."""
         self._answered = True
         for speaker in speakers if isinstance(speakers, list) else []:
             label = speaker.get("label") if isinstance(speaker, Mapping) else None
@@ -111,15 +111,15 @@ class Speakers:
 
     @property
     def in_play(self) -> bool:
-        """Whether a refusal by the service may be one of what was asked or carried here."""
+        """Whether a refusal by the service may be due to a question or speakers sent here."""
         return bool(self._names) or not self._answered
 
     def give_up(self) -> None:
-        """Neither ask nor carry any more: the service wants none of it."""
+        """Stop asking for and carrying over speakers: the service refuses it."""
         self._carries, self._answered = False, True
 
     def start(self, start: Mapping[str, Any]) -> dict[str, Any]:
-        """Return StartRecognition with those in it who are to be known."""
+        """Return StartRecognition with the speakers to be recognised."""
         again = copy.deepcopy(dict(start))
         if self._carried:
             config = again["transcription_config"]
@@ -134,7 +134,7 @@ class Speakers:
         return again
 
     def _shared_out(self) -> dict[str, list[str]]:
-        """Share the room for identifiers out: a first one to everybody, then a second one, and so on."""
+        """Distribute the allowed identifiers: a first one for every speaker, then a second one, and so on."""
         taken = set(self._enrolled)
         carried: dict[str, list[str]] = {}
         for rank in range(_MOST_IDENTIFIERS):

@@ -1,8 +1,8 @@
 """One session over several connections: what follows from a loss, without a socket, thread or clock.
 
-What an protocol is to one connection, this is to all of them: what the caller said and heard, the outage,
-if there is one, and the outcome change together, under one lock. The owner brings the lock, the time, the
-connections and the chance.
+This is to all connections what :class:`ClientProtocol` is to one: what was sent and received, the outage (if
+there is one) and the outcome change together, under one lock. The owner supplies the lock, the time, the
+connections and the random numbers.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ _OF_IDENTIFIERS = ("invalid_message", "invalid_config", "protocol_error", "not_a
 
 
 class LocalMessage(dict[str, Any]):
-    """A message of our own, or one that has been through the replay."""
+    """A message of this package, or one that has been through the replay."""
 
 
 class ResumeState:
     """The session as its caller sees it. Pure: times are seconds of the owner's clock; its lock guards it.
 
     Attributes:
-        replay: What the caller said, and what the next session would have to hear.
-        ahead: To be received before anything else.
-        outage: What lies between a loss and the connection that takes over, or None.
-        recovering: From a loss until all that was kept is said; only who makes the attempt speaks then.
-        outcome: How it ended, or None.
-        news: Something happened that a receiver waits for; the owner wakes them and takes the flag back.
+        replay: What was sent, and what the next session would have to get.
+        ahead: Messages to be received before anything else.
+        outage: The current outage, or None.
+        recovering: True from a loss until everything kept is sent; only the attempt sends meanwhile.
+        outcome: How the session ended, or None.
+        news: Something happened that a receiver waits for; the owner wakes it and clears the flag.
         room: The same for senders.
-        stop: The caller wants to end the stream. This and ``abandoned`` are set without the lock: who
-            speaks looks at them again with it.
-        abandoned: Nobody is interested any more.
+        stop: The caller wants to end the stream. This and ``abandoned`` are set without the lock, so senders
+            check them again under it.
+        abandoned: Nobody uses the session any more.
     """
 
     def __init__(self, start: Mapping[str, Any], audio_format: AudioFormat, policy: ResumePolicy) -> None:
@@ -52,12 +52,12 @@ class ResumeState:
         self.outage: Optional[Outage] = None
         self.recovering = self.news = self.room = self.stop = self.abandoned = False
         self.outcome: Optional[Outcome] = None
-        self._failure: Optional[Outcome] = None  # a reason of our own: no loss after it is mended
-        self._error: Optional[dict[str, Any]] = None  # an Error that may yet be mended
-        self._last: tuple[Optional[Outage], float] = (None, 0.0)  # the outage before, and its end
-        self._heard: list[float] = []  # up to where, when it began
-        self._before = SessionStats()  # of the connections until now, as far as they add up
-        self._acknowledged = 0.0  # seconds, at most: what is sent again counts no second time
+        self._failure: Optional[Outcome] = None  # an error on this side, after which no loss is mended
+        self._error: Optional[dict[str, Any]] = None  # an Error message after which it may reconnect
+        self._last: tuple[Optional[Outage], float] = (None, 0.0)  # the previous outage, and its end
+        self._heard: list[float] = []  # how far each channel was transcribed when it began
+        self._before = SessionStats()  # the totals of earlier connections
+        self._acknowledged = 0.0  # seconds; audio that is sent again does not count twice
 
     @property
     def is_over(self) -> bool:
@@ -65,11 +65,11 @@ class ResumeState:
 
     @property
     def draining(self) -> bool:
-        """Whether the caller has said all, or it is over."""
+        """Whether the caller has ended the audio, or the session is over."""
         return self.outcome is not None or self.stop or self.replay.over
 
     def stats(self, now: SessionStats) -> SessionStats:
-        """Add the figures of the present connection to those of the ones before."""
+        """Add the figures of the current connection to those of earlier ones."""
         self._note_acknowledged(now)
         before, replay = self._before, self.replay
         frames, _ = replay.waiting
@@ -78,7 +78,7 @@ class ResumeState:
             seconds_sent=replay.seconds_taken,
             seconds_acknowledged=self._acknowledged,
             frames_sent=replay.frames_taken,
-            # At most all: those on their way when it was lost wait to be said again, too.
+            # Limited, because frames in flight at the loss also count as waiting to be sent again.
             unacknowledged_frames=min(now.unacknowledged_frames + frames, replay.frames_taken),
             bytes_sent=replay.bytes_taken,
             messages_received=before.messages_received + now.messages_received,
@@ -88,7 +88,7 @@ class ResumeState:
         )
 
     def _note_acknowledged(self, now: SessionStats) -> None:
-        # While it catches up, a chunk may for a moment be both on its way and still to be said.
+        # While it catches up, a chunk may briefly count both as sent and as waiting.
         _, seconds = self.replay.waiting
         acknowledged = self.replay.seconds_taken - seconds - now.unacknowledged_seconds
         self._acknowledged = max(self._acknowledged, acknowledged)
@@ -96,10 +96,10 @@ class ResumeState:
     # -- what the caller sends ------------------------------------------------------------------------
 
     def check_turn(self, kind: str, channel: Optional[str] = None) -> None:
-        """Refuse what could not be said.
+        """Refuse a message that can't be sent now.
 
         Raises:
-            SessionError: It is not the moment for it, or the session has ended.
+            SessionError: It can't be sent at this point of the session, or the session has ended.
             SpeechmaticsError: The outcome, if there is one.
         """
         if self.outcome is not None:
@@ -126,14 +126,14 @@ class ResumeState:
     # -- what is received ------------------------------------------------------------------------------
 
     def receive(self, message: dict[str, Any]) -> Optional[dict[str, Any]]:
-        """Return the message as one session would have said it, if it is for the handlers now."""
+        """Return the message as a single session would have sent it; None if handlers don't get it now."""
         if message["message"] == "Error":
-            self._error = message  # delivered only if it is not mended
+            self._error = message  # delivered only if the session does not go on
             return None
         return self.replay.receive(message)
 
     def question(self) -> Optional[Mapping[str, Any]]:
-        """Return what is to be asked for our own sake, if it is time and everybody may speak."""
+        """Return the question for the speakers, if it is due and can be sent now."""
         return None if self.recovering or self.draining else self.replay.question()
 
     # -- a loss --------------------------------------------------------------------------------------
@@ -143,21 +143,22 @@ class ResumeState:
         return not self.abandoned and self._failure is None and mendable
 
     def _is_about_identifiers(self, error: SpeechmaticsError) -> bool:
-        """Whether the service may have refused what only we asked for: to know speakers again."""
+        """Whether the service may have refused to recognise speakers, which only this package asked for."""
         refused = isinstance(error, TranscriptionError) and error.type in _OF_IDENTIFIERS
         return refused and self.replay.speakers.in_play
 
     def lose(
         self, error: SpeechmaticsError, figures: SessionStats, now: float, jitter: float
     ) -> Optional[dict[str, Any]]:
-        """Begin an outage, and return what announces it; None if this ends it all.
+        """Begin an outage, and return its announcement; None if this ends the session.
 
         Args:
-            error: What the connection was lost with.
-            figures: Its own.
+            error: The error that the connection was lost with.
+            figures: The figures of that connection.
+            now: The time.
             jitter: A random number, 0 to 1.
         """
-        without_frames(error)  # they would keep the caller's stream alive, however it is dropped
+        without_frames(error)  # the frames would keep a dropped stream alive
         if not self.may_mend(error):
             self.conclude(error, error.__cause__)
             return None
@@ -171,17 +172,18 @@ class ResumeState:
     def attempt_failed(
         self, error: SpeechmaticsError, *, renewed: bool, now: float, jitter: float
     ) -> Optional[dict[str, Any]]:
-        """Plan the next attempt, if there is to be one, and return what announces it.
+        """Plan the next attempt and return its announcement; None if there is none.
 
         Args:
-            error: What it failed with.
+            error: The error that the last attempt failed with.
             renewed: There is a new token: try at once.
+            now: The time.
             jitter: A random number, 0 to 1.
         """
         outage = self.outage
         if outage is None or self.outcome is not None:
             return None
-        if self.abandoned:  # without a lock, and so without a word to who receives
+        if self.abandoned:  # set without the lock, and so without waking the receiver
             self.conclude(outage.error, outage.error.__cause__)
             return None
         without_frames(error)
@@ -195,10 +197,10 @@ class ResumeState:
         return self._plan(outage, error, now, 0.0 if renewed else jitter, at_once=renewed)
 
     def _outage_of(self, error: SpeechmaticsError, now: float) -> Outage:
-        """Begin an outage; a connection that was of no use belongs to the last one.
+        """Begin an outage, or continue the last one if the connection made no progress.
 
-        Of use is what made something final, and nothing else: an acknowledgement says that audio was read,
-        and time passes by itself, so a service that reads, or waits, and fails would be asked for ever.
+        Progress is a final, nothing else: an acknowledgement only says that audio was read. Otherwise a
+        service that reads or waits and then fails would be retried for ever.
         """
         heard = self.replay.heard
         last, since = self._last
@@ -245,7 +247,7 @@ class ResumeState:
         self.conclude(error, outage.error.__cause__ if last is outage.error else last)
 
     def claim(self) -> Optional[Outage]:
-        """Give the outage whose next attempt is to be begun, to who asks first."""
+        """Return the outage whose next attempt is to be started, to the first caller only."""
         outage = self.outage
         if outage is None or outage.trying:
             return None
@@ -255,7 +257,7 @@ class ResumeState:
     # -- the connection that takes over --------------------------------------------------------------
 
     def forbidden(self) -> bool:
-        """Whether a handler has forbidden the attempt that was announced; then this ends it all."""
+        """Whether a handler has forbidden the announced attempt; if so, this ends the session."""
         outage = self.outage
         if outage is None or outage.message is None or outage.message.get("reconnect", True):
             return False
@@ -266,9 +268,10 @@ class ResumeState:
         """End the outage; return how long it was.
 
         Args:
-            again: Seconds of audio that are to be said once more.
-            figures: Those of the connection that was lost.
-            session_id: Of the new session.
+            again: Seconds of audio that are sent again.
+            figures: The figures of the lost connection.
+            session_id: The id of the new session.
+            now: The time.
         """
         outage = self.outage
         if outage is None:
@@ -293,11 +296,11 @@ class ResumeState:
         return gap
 
     def due(self) -> Optional[Due]:
-        """Return what is to be said next on the new connection; None once it has caught up."""
+        """Return what to send next on the new connection; None once it has caught up."""
         item = self.replay.due() if self.outcome is None else None
         if item is not None:
             return item
-        self.recovering = False  # first this, then the look at stop, which is set in the other order
+        self.recovering = False  # before `stop` is checked: request_stop() does both in the opposite order
         if self.stop and self.outcome is None and not self.replay.over:
             return self.replay.end_stream()
         self.room = True
@@ -310,13 +313,13 @@ class ResumeState:
         self._pronounce(Outcome(SessionError("the session has ended"), None, True))
 
     def fail(self, error: SpeechmaticsError, cause: Optional[BaseException]) -> None:
-        """Note a reason of our own to end it, which comes before all that follows from it."""
-        self._failure = self._failure or Outcome(copy.copy(error), cause, False)  # it may be raised, too
+        """Note an error on this side, which takes precedence over whatever follows from it."""
+        self._failure = self._failure or Outcome(copy.copy(error), cause, False)  # a copy: it may be raised
         if self.outage is not None:
             self.conclude(error, cause)
 
     def conclude(self, error: SpeechmaticsError, cause: Optional[BaseException]) -> None:
-        """End it with an error; only the first counts."""
+        """End the session with an error; only the first one counts."""
         if self.outcome is None and self._error is not None:
             self.ahead.append(LocalMessage(self._error))
         self._pronounce(self._failure or Outcome(copy.copy(error), cause, False))
@@ -326,7 +329,7 @@ class ResumeState:
         self.news = self.room = True
 
     def raise_outcome(self) -> NoReturn:
-        """Raise the outcome, as an exception of its own each time: each raise writes its own traceback."""
+        """Raise the outcome, as a copy, since each raise adds to the traceback."""
         if self.outcome is None:
             raise RuntimeError("there is no outcome")
         raise copy.copy(self.outcome.error) from self.outcome.cause

@@ -1,8 +1,8 @@
-"""Several sessions, one transcript: what of a new session is new, and when it was said.
+"""Joins several sessions into one transcript: what in a new session is new, and when it was said.
 
-A session that takes over begins a little before the end of what was final, so it hears some words again.
-Which ones is told from their times alone, never from what they say: the same word may well have been said
-twice. Pure: no thread, clock or socket; its owner's lock guards it.
+A session that takes over starts a little before the end of the finals, so it returns some words again.
+Which ones is decided by their times alone, never by the words themselves: the same word may well have been
+said twice. Pure: no thread, clock or socket; its owner's lock guards it.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from .speakers import Speakers
 
 __all__ = ["Stitcher", "Overlap", "shifted"]
 
-LEAD = 0.5  # seconds of audio before what is certain, for the recogniser to find its feet
-_WHOLE = 0.8  # seconds before the last final word: heard in part, it would come again as another word
-_BLUR = 0.08  # two sessions may put the same limit of a word 40 ms to either side of it
-_SENTENCE = 0.2  # how far two sessions may differ about the limits of a sentence
+LEAD = 0.5  # seconds of audio sent before what is certain, as a start for the recogniser
+_WHOLE = 0.8  # seconds sent before the last final word: cut, it would be recognised as another word
+_BLUR = 0.08  # seconds: two sessions may each place the limit of a word 40 ms off
+_SENTENCE = 0.2  # seconds by which two sessions may differ about the limits of a sentence
 _MARK = 4.0  # seconds of silence in which a mark may still follow the last word; the longest max_delay
-_UNTRANSLATED = 30.0  # seconds to go back for a sentence without a translation; there may never be one
+_UNTRANSLATED = 30.0  # seconds to go back for a sentence without a translation, which may never come
 _TIMES = ("start_time", "end_time")
-_DEPTH = 12  # of a message: the times and speakers in the words of an entity stand 8 deep
+_DEPTH = 12  # of nesting in a message: times and speakers in the words of an entity are 8 deep
 
 Items = list[dict[str, Any]]
 
 
 class Overlap:
-    """Tell the words that were heard before from those that are new, at the beginning of a session.
+    """Distinguishes repeated words from new ones at the beginning of a session.
 
-    Compares middles of words, since a limit may be off. The last word before the overlap is the one of the
-    new session whose middle is nearest; what follows is new. Sure as long as limits are off by 40 ms at
-    most, and the middles of neighbouring words are more than 160 ms apart.
+    It compares the middles of words, since limits may be off. The word of the new session whose middle is
+    nearest to that of the last final word is that word; what follows is new. This is certain as long as
+    limits are off by 40 ms at most, and the middles of neighbouring words are more than 160 ms apart.
 
     Args:
-        start, end: Of the last final word before the overlap; seconds.
+        start, end: Of the last final word, in seconds.
 
     Example:
         >>> overlap = Overlap(1.0, 1.3)
@@ -48,12 +48,12 @@ class Overlap:
 
     def __init__(self, start: float, end: float) -> None:
         self.end = end
-        self.passed = False  # a new word was heard: all that follows is new
+        self.passed = False  # a new word has come: everything that follows is new
         self._middle = (start + end) / 2
         self._nearest = max((end - start) / 2 + _BLUR / 2, _BLUR * 1.1)
 
     def is_new(self, start: float, end: float) -> bool:
-        """Judge the next word; words come in order."""
+        """Whether the next word is new; words come in order."""
         middle = (start + end) / 2
         distance = abs(middle - self._middle)
         if not self.passed and middle > self.end - _BLUR:
@@ -63,32 +63,32 @@ class Overlap:
 
 
 class _Channel:
-    """What was delivered of one channel, on the clock of the whole.
+    """What was delivered of one channel, on the overall clock.
 
-    Times of the server are believed up to what it was sent, and not back behind what is certain: what is
-    kept, and what was heard, hang on them. A word that lies is delivered as it is, and moves nothing.
+    Times of the server are believed only up to the audio it was sent, and not before what is certain, since
+    they decide what is kept. A word with an impossible time is delivered as it is, and changes nothing.
     """
 
     def __init__(self) -> None:
-        self.offset = 0.0  # of the present session: the moment of its second 0
-        self.sent = float("inf")  # up to where the present session may have heard
+        self.offset = 0.0  # when the current session began, on the overall clock
+        self.sent = float("inf")  # the end of the audio that the current session was sent
         self.last: Optional[tuple[float, float]] = None  # of the last final word: start, end
         self.before: Optional[float] = None  # the end of the word before that
         self.marked = False  # a mark followed the last word
-        self.certain = 0.0  # up to where all is final
+        self.certain = 0.0  # everything before is final
         self.until = 0.0  # the end of the last final
         self.speaking = False  # words came since the last end of an utterance
         self.sounding: set[str] = set()  # audio events that have begun
-        self.sounded: dict[str, float] = {}  # and when those of a kind have ended
+        self.sounded: dict[str, float] = {}  # when those of each kind have ended
         self.overlap: Optional[Overlap] = None
-        self.later = False  # the present session is not the first
+        self.later = False  # the current session is not the first
 
     def begin(self, offset: float) -> None:
         self.offset, self.later = offset, True
         self.overlap = Overlap(*self.last) if self.last else None
 
     def anchor(self) -> float:
-        """Return from when on audio is needed, should another session take over."""
+        """Return from where audio would have to be sent to another session."""
         anchor = self.certain - LEAD
         if self.last is None:
             return max(0.0, anchor)
@@ -98,15 +98,15 @@ class _Channel:
         return max(0.0, anchor)
 
     def up_to(self, time: float) -> float:
-        """Return the later of that time, if it is believed, and the one up to which this was heard before."""
+        """Return the later of ``until`` and ``time``, if that is believed."""
         return self.until if heard_up_to(time, self.sent) is None else max(time, self.until)
 
     def lies(self, item: Mapping[str, Any]) -> bool:
-        """Whether a word can't have been heard yet."""
+        """Whether a word ends later than the audio that was sent."""
         return heard_up_to(span(item)[1], self.sent) is None
 
     def ends_last_word(self, time: float) -> bool:
-        """Whether a mark at ``time`` stands behind the last final word, rather than an earlier one."""
+        """Whether a mark at ``time`` belongs to the last final word, rather than to an earlier one."""
         if self.last is None:
             return False
         return self.before is None or abs(time - self.last[1]) <= abs(time - self.before)
@@ -126,12 +126,12 @@ class _Channel:
 
 
 class Stitcher:
-    """Turn what several sessions say, one after the other, into what one would have said.
+    """Turns the messages of several sessions, one after the other, into those of a single session.
 
     Args:
         languages: The target languages of the translation.
-        channels: The labels of the channels, or None alone.
-        speakers: Who speaks.
+        channels: The labels of the channels, or just None.
+        speakers: Labels the speakers.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class Stitcher:
         speakers: Optional[Speakers] = None,
     ) -> None:
         self._channels = {label: _Channel() for label in channels}
-        # Of what names no channel, or one that isn't: the only one, else a clock and no more.
+        # For messages without a channel, or with an unknown one: the only channel, or else just a clock.
         self._other = next(iter(self._channels.values())) if len(self._channels) == 1 else _Channel()
         self.speakers = Speakers({}) if speakers is None else speakers
         self._languages = tuple(languages)
@@ -154,7 +154,7 @@ class Stitcher:
     # -- for the owner of the audio ------------------------------------------------------------------
 
     def begin(self, offsets: Mapping[Optional[str], float]) -> None:
-        """Another session takes over; its second 0 is ``offsets[channel]`` on the clock of the whole."""
+        """Let another session take over, which begins at ``offsets[channel]`` on the overall clock."""
         self._session += 1
         self.speakers.begin()
         for label, offset in offsets.items():
@@ -164,11 +164,11 @@ class Stitcher:
 
     @property
     def started(self) -> bool:
-        """Whether RecognitionStarted was heard, in whichever session."""
+        """Whether RecognitionStarted has come, in any session."""
         return self._started >= 0
 
     def anchor(self, channel: Optional[str]) -> float:
-        """Return from when on audio of the channel is needed, should another session take over."""
+        """Return from where audio of the channel would have to be sent to another session."""
         anchor = self._of(channel).anchor()
         if self._languages:
             translated = min(
@@ -180,22 +180,23 @@ class Stitcher:
         return anchor
 
     def until(self, channel: Optional[str]) -> float:
-        """Return up to when the channel was heard: the end of its last final."""
+        """Return how far the channel was transcribed: the end of its last final."""
         return self._of(channel).until
 
     # -- from the server -----------------------------------------------------------------------------
 
     def receive(self, message: dict[str, Any], sent: float = float("inf")) -> Optional[dict[str, Any]]:
-        """Return the message as one session would have sent it; None if it had been sent before.
+        """Return the message as a single session would have sent it; None if it did before.
 
         Args:
-            sent: Up to which second, on the clock of the whole, the present session was sent the channel.
+            message: A message of the current session.
+            sent: The end of the audio that it was sent on the channel, on the overall clock.
         """
         kind = message["message"]
         if kind == "RecognitionStarted":
             return self._recognition_started(message)
         if self.started and self._started < self._session:
-            return None  # Info and Warning before the start: they were said of the first session
+            return None  # Info and Warning before the start: they came in the first session
         channel = self._of(channel_of(message))
         channel.sent = sent
         if self._session:
@@ -241,11 +242,11 @@ class Stitcher:
         return self._of_news(channel, message, kept, len(kept) < len(results))
 
     def _news(self, channel: _Channel, results: Items, overlap: Optional[Overlap]) -> Items:
-        """Return those results that were not delivered before the overlap."""
+        """Return the results that were not delivered by an earlier session."""
         if overlap is None:
             return results
         kept: Items = []
-        held: Items = []  # marks that go with the word behind them
+        held: Items = []  # marks that belong to the word after them
         marked = channel.marked
         for item in results:
             if item.get("type") != "punctuation":
@@ -264,9 +265,9 @@ class Stitcher:
     def _of_news(
         self, channel: _Channel, message: dict[str, Any], kept: Items, dropped: bool
     ) -> dict[str, Any]:
-        """Make a transcript of the results that are new."""
+        """Build a transcript message with the new results only."""
         start, end = times_of(message)
-        end = max(end, channel.until)  # limits that differ by a blur don't turn time back
+        end = max(end, channel.until)  # time never goes back, even if limits differ slightly
         start = min([max(start, channel.until), *(span(item)[0] for item in kept)])
         metadata = {**metadata_of(message), "start_time": start, "end_time": end}
         if dropped:
@@ -301,7 +302,7 @@ class Stitcher:
         return {**message, "results": kept} if self._session else message
 
     def _is_translated(self, language: str, item: Mapping[str, Any]) -> bool:
-        """Whether this sentence, or one of which the new session heard the end, has its translation."""
+        """Whether this sentence, or one that the new session got only the end of, was translated before."""
         if not self._session:
             return False
         start, end = span(item)
@@ -369,7 +370,7 @@ def _moved(key: str, value: Any, seconds: float, name: Callable[[str], str], dep
 
 
 def _speakers(message: Mapping[str, Any]) -> Iterable[str]:
-    """Find the labels of speakers in a transcript."""
+    """Yield the speaker labels in a transcript."""
     for item in results_of(message):
         alternatives = item.get("alternatives")
         for holder in [item, *(alternatives if isinstance(alternatives, list) else [])]:

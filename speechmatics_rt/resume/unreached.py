@@ -1,4 +1,4 @@
-"""The place of a connection that was refused before there was any."""
+"""A stand-in for a first connection that was refused."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["unreached"]
 
 
 def unreached(error: ConnectionError) -> Connection:
-    """Return what stands where the first connection would, for an answer that may pass: all are taken.
+    """Return a stand-in for a first connection that was refused with a retryable error.
 
-    It is lost with ``error`` as soon as a session is to be started on it, as one whose server says so after
-    the upgrade; what else may happen to it before another takes over does nothing.
+    It is lost with ``error`` as soon as a session is started on it, like one that the server ends after the
+    upgrade. Everything else that may happen to it before another one takes over does nothing.
     """
     return cast("Connection", _Unreached(error))
 
@@ -25,7 +25,7 @@ class _Unreached:
     is_complete = interrupted = False
 
     def __init__(self, error: ConnectionError) -> None:
-        without_frames(error)  # they hold the key
+        without_frames(error)  # the frames hold the key
         self._error = error
 
     def start(self, message: object, deadline: float) -> NoReturn:
@@ -38,6 +38,6 @@ class _Unreached:
         return Messages((), lambda payload: None)
 
     def _nothing(self, *_: Any, **__: Any) -> None:
-        """Have no process, no socket and no thread."""
+        """Do nothing: there is no process, no socket and no thread."""
 
     check = check_process = wake_on_arrival = request_stop = fail = close = abandon = _nothing

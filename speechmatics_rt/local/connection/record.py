@@ -20,32 +20,31 @@ _ENTRIES = 10_000
 
 @dataclass(eq=False, repr=False)
 class SessionRecord:
-    """What happened on one connection; written by its thread, to be read from any, also while it runs.
+    """What happened on one connection. It can be read from any thread, even while the connection is open.
 
     Attributes:
-        index: Which connection of the server it was, from 0.
-        keep_audio: Seconds of audio that are kept; then the lists keep the latest 10,000 entries. None: all
-            is kept.
-        method, target, path, query, headers, body: The HTTP request; header names in lower case, empty until
-            read.
-        status: The HTTP status answered, None until then.
-        messages: What the client sent, in order. Audio stands as ``{"message": "AddAudio", "size": n}``
-            (or ``AddChannelAudio``, with its ``channel``).
-        sent: What the server sent, in order, acknowledgements included.
-        frames: Sizes of the audio messages in bytes.
-        audio_size, audio_seconds: Of all audio read, over all channels; seconds of the longest of them.
-        final_seconds: Up to where the finals sent have come, on the channel furthest on.
-        tally: How many messages of each kind were sent by the server and, as ``AddAudio`` and so on, by the
-            client; complete also where the lists are not.
-        start: The StartRecognition message, or None if none came.
+        index: The index of the connection, from 0.
+        keep_audio: How many seconds of audio are kept; if set, the lists keep the latest 10,000 entries.
+            None keeps everything.
+        method, target, path, query, headers, body: The HTTP request; header names are in lower case.
+        status: The HTTP status of the answer; None before.
+        messages: The client's messages, in order. Audio is ``{"message": "AddAudio", "size": n}`` (or
+            ``AddChannelAudio``, with its ``channel``).
+        sent: The server's messages, in order, acknowledgements included.
+        frames: The sizes of the audio messages, in bytes.
+        audio_size, audio_seconds: Bytes of audio received, over all channels; seconds, on the longest one.
+        final_seconds: The end of the last final sent, on the channel that is furthest.
+        tally: The number of messages of each kind, sent by the server and (``AddAudio`` and so on) by the
+            client; complete even if the lists are limited.
+        start: The StartRecognition message, or None.
         session_id: The ``id`` of RecognitionStarted.
-        pings, pongs: How many of them the client sent.
+        pings, pongs: How many the client sent.
         struck: The kinds of the faults that have acted, in order.
         times: ``time.monotonic()`` of the points reached (those of :mod:`~speechmatics_rt.local.faults`, and
             ``closed``).
-        close_code, close_reason: Of the client's close frame; None and "" if none came.
+        close_code, close_reason: Of the client's close frame; None and "" without one.
         server_code, server_reason: Of the server's close frame.
-        counts: Whether it takes a place in the quota: from the upgrade to the server's goodbye.
+        counts: Whether it counts against the quota: from the upgrade to the server's close frame.
         closed: Set when the connection is over and its threads are gone.
     """
 
@@ -95,16 +94,16 @@ class SessionRecord:
 
     @property
     def audio(self) -> bytes:
-        """All audio read, in order; of several channels mixed up, see :meth:`audio_of`."""
+        """All audio received, in order; of several channels interleaved, see :meth:`audio_of`."""
         return b"".join(audio for _, audio, _ in self._chunks.copy())
 
     def audio_of(self, channel: Optional[str]) -> bytes:
-        """Return all audio read of one channel."""
+        """Return all audio received on one channel."""
         return b"".join(audio for label, audio, _ in self._chunks.copy() if label == channel)
 
     @property
     def lag(self) -> float:
-        """Seconds of audio that were read and are not final, on the channel that is furthest behind."""
+        """Seconds of audio that were received and are not final, on the channel that is furthest behind."""
         read = self._read.copy()
         return max(
             (seconds - self._final.get(channel, 0.0) for channel, seconds in read.items()), default=0.0
@@ -116,10 +115,10 @@ class SessionRecord:
         return self.headers.get("x-request-id")
 
     def recording(self) -> list[dict[str, Any]]:
-        """Return what was sent as :class:`~speechmatics_rt.local.ReplayEngine` takes it, one entry a message.
+        """Return the server's messages as entries for :class:`~speechmatics_rt.local.ReplayEngine`.
 
-        Each entry has a ``message`` of the server and in ``audio`` the seconds of audio that had been read
-        when it was sent; None: the audio had ended.
+        Each entry has a ``message`` and, in ``audio``, the seconds of audio that had been received when it
+        was sent; None if the audio had ended.
         """
         sent = list(zip(self.sent.copy(), self._places.copy()))
         return [{"audio": place, "message": message} for message, place in sent]
@@ -136,12 +135,12 @@ class SessionRecord:
         """Wait until ``condition(record)`` holds.
 
         Raises:
-            TimeoutError: It did not within ``timeout`` seconds.
+            TimeoutError: It did not become true within ``timeout`` seconds.
         """
         with self._changed:
             if not wait_for(self._changed, lambda: condition(self), timeout):
                 raise TimeoutError(
-                    f"connection {self.index} did not come to the awaited state within {timeout:g} s; "
+                    f"connection {self.index} did not reach the expected state within {timeout:g} s; "
                     f"received {len(self.messages)} messages, sent {len(self.sent)}",
                     stage="local",
                     seconds=timeout,

@@ -28,21 +28,23 @@ _PACK = {"adapted": False, "itn": True, "language_description": "English", "word
 
 
 class ReplayEngine:
-    """Makes recognisers that replay one session, whatever audio they get.
+    """Replays the server messages of one session, whatever audio it gets.
 
     Args:
-        recording: A file of JSON lines, or the entries themselves. An entry is a message of the server, or
-            ``{"audio": seconds, "message": {...}}``: sent when so much audio had been read, or with None
-            once it had ended, as :meth:`~speechmatics_rt.local.SessionRecord.recording`
-            gives them. A message alone is sent at the end time it names, never before the one in front.
-            Or those of a :class:`~speechmatics_rt.Recorder`: each message is sent when so much audio had
-            been acknowledged as before it in that session.
+        recording: A file of JSON lines, or the entries themselves. An entry is one of these:
 
-    What is left when the audio ends is sent then, so that also a short audio gets the whole session. A forced
-    utterance is sent when the client asks for it, or when its place in the audio is passed.
+            * ``{"audio": seconds, "message": {...}}``, as returned by
+              :meth:`~speechmatics_rt.local.SessionRecord.recording`: sent once so much audio has been
+              received, or, with None, once it has ended.
+            * A server message alone: sent at its end time, and never before the previous one.
+            * An entry of a :class:`~speechmatics_rt.Recorder`: sent once as much audio has been received as
+              had been acknowledged before it in that session.
+
+    Messages that are left when the audio ends are sent then, so even short audio gets the whole session. A
+    forced utterance is sent when the client asks for it, or when its place in the audio has passed.
 
     Raises:
-        ConfigurationError: The file can't be read, or an entry is no message.
+        ConfigurationError: The file can't be read, or an entry is not a message.
 
     Example:
         >>> hello = {"message": "AddTranscript", "results": [], "metadata": {"end_time": 1.0}}

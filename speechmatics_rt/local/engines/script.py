@@ -1,4 +1,4 @@
-"""What the scripted engine speaks: words with times, as data."""
+"""The words of the scripted engine, with their times, as data."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class Word:
 
     Attributes:
         content: The word, the mark, or the written form of the entity.
-        start, end: Seconds, rounded to the service's grid of 0.04 s; a mark has both at the end of its word.
-        speaker: Label given when the session has speaker diarization.
+        start, end: Seconds, rounded to the service's grid of 0.04 s; for a mark, both the end of its word.
+        speaker: The label of the speaker, in sessions with speaker diarization.
         kind: ``"word"``, ``"punctuation"`` or ``"entity"``.
-        late: A mark that comes in a final of its own, one step after the final with its word.
-        entity_class: Of an entity, such as ``"money"``.
-        spoken: Of an entity, the words as they were said.
+        late: Marks only: it comes in a final of its own, one step after the final with its word.
+        entity_class: Entities only, such as ``"money"``.
+        spoken: Entities only: the words as spoken.
         tags: Such as ``("disfluency",)``.
         confidence: 0 to 1.
-        volume: 0 to 100; words below a session's ``volume_threshold`` are not said.
-        language: Of this word; None: that of the script. For the multilingual model.
+        volume: 0 to 100; words below a session's ``volume_threshold`` are left out.
+        language: The language of this word, for the multilingual model; None: that of the script.
     """
 
     content: str
@@ -71,17 +71,17 @@ Moved = TypeVar("Moved", Word, Sound)
 
 @dataclass(frozen=True)
 class Script:
-    """Words in order of time, said once, or again and again if ``period`` is given.
+    """Words in order of time, spoken once, or repeatedly if ``period`` is given.
 
     Attributes:
-        words: Items by rising start time, marks right after their word.
-        period: Seconds after which the words begin anew; None: once.
-        language: What ``alternatives[].language`` says; None: the language of the session.
-        translations: (language, sentence, translation); other sentences are marked with the language.
-        sounds: Audio events by rising start time, one at a time.
+        words: Items in order of start time, marks right after their word.
+        period: Seconds after which the words start again; None: never.
+        language: The value of ``alternatives[].language``; None: the language of the session.
+        translations: (language, sentence, translation); other sentences are marked with the language code.
+        sounds: Audio events in order of start time, one at a time.
 
     Raises:
-        ValueError: Words or sounds overlap, or the period is shorter than they are.
+        ValueError: Words or sounds overlap, or the period is too short for them.
 
     Example:
         >>> script = Script.from_text("Hello, world.", rate=2.0)

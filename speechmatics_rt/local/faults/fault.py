@@ -33,10 +33,10 @@ class FaultRow(NamedTuple):
 
 @dataclass(frozen=True)
 class Fault(OpeningFaults, TurnFaults, ConnectionFaults, FramingFaults, ContentFaults):
-    """One misbehaviour at one moment; made by the constructors named after the kinds.
+    """A fault of the local server at one moment; created by the constructors named after its kinds.
 
     Every constructor also takes ``at``, ``after_messages``, ``after_bytes``, ``after_seconds``,
-    ``after_final``, ``delay`` and ``sessions``. Without a moment the kind's usual one counts.
+    ``after_final``, ``delay`` and ``sessions``. By default a fault acts at the usual moment of its kind.
 
     Raises:
         ConfigurationError: The kind or the point is unknown, or two moments are given.
@@ -74,12 +74,12 @@ class Fault(OpeningFaults, TurnFaults, ConnectionFaults, FramingFaults, ContentF
 
     @classmethod
     def parse(cls, text: str) -> Fault:
-        """Read ``kind`` or ``kind:option=value,option=value``; moments are options, too.
+        """Parse ``kind`` or ``kind:option=value,option=value``; moments are options, too.
 
-        A value is JSON where it has brackets or quotes, else all up to the next comma.
+        A value with brackets or quotes is JSON; any other ends at the next comma.
 
         Raises:
-            ConfigurationError: Something in it is unknown or of the wrong type, or a value is missing.
+            ConfigurationError: A name is unknown, or a value is missing or of the wrong type.
         """
         name, keywords = read_fault(text)
         try:
@@ -90,7 +90,7 @@ class Fault(OpeningFaults, TurnFaults, ConnectionFaults, FramingFaults, ContentF
 
     @staticmethod
     def table() -> list[FaultRow]:
-        """Return a row for each kind, by the order of moments."""
+        """Return a row for each kind, in the order of their moments."""
         rows = [
             FaultRow(name, kind.at, ",".join(map(default_of, kind.options)), kind.what)
             for name, kind in KINDS.items()
@@ -103,20 +103,20 @@ class Fault(OpeningFaults, TurnFaults, ConnectionFaults, FramingFaults, ContentF
 
     @property
     def counts(self) -> bool:
-        """True if the moment is a count, not a point."""
+        """Whether the moment is a count, not a point."""
         return any(moment is not None for moment in self._counts)
 
     def due(self, messages: int, audio_bytes: int, seconds: float, final: float) -> bool:
-        """Tell whether a counted moment has come."""
+        """Whether a counted moment has come."""
         counted = zip(self._counts, (messages, audio_bytes, seconds, final))
         return any(moment is not None and count >= moment for moment, count in counted)
 
     def applies(self, index: int) -> bool:
-        """Tell whether the fault is for that connection."""
+        """Whether the fault is for that connection."""
         return self.sessions is None or index in self.sessions
 
     def act(self, session: Target) -> None:
-        """Do it, now or after the delay."""
+        """Act, now or after the delay."""
         if self.delay:
             session.wire.later(f"fault {id(self)}", self.delay, lambda: self._act(session))
         else:

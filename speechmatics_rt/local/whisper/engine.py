@@ -20,20 +20,21 @@ __all__ = ["WhisperEngine"]
 
 
 class WhisperEngine:
-    """Offline recognition on the processor at hand.
+    """Offline recognition on this machine's processor, with Whisper.
 
-    A model is loaded when the first session needs it and shared by all; nothing is ever downloaded. English
-    is recognised by the model that the extra ``local`` brings along (Whisper tiny.en), other languages by
-    that of ``local-base`` (Whisper base); both are checked by their sha256. Safe to use from many threads.
+    A model is loaded when the first session needs it, and shared by all; nothing is ever downloaded. English
+    is recognised by the model of the extra ``local`` (Whisper tiny.en), other languages by that of
+    ``local-base`` (Whisper base); both are verified by their sha256. Thread-safe.
 
     Args:
-        model_dir: The folder of a Whisper model converted for CTranslate2, to be used instead.
-        model: ``"tiny.en"`` or ``"base"``: the one to use, whatever the language. None: as said above.
-        threads: How many sessions may decode at the same time, on a core each; None: one on each core.
-        clock: Seconds, growing; tells a live stream from audio that is fed as fast as it goes.
+        model_dir: The folder of another Whisper model, converted for CTranslate2.
+        model: ``"tiny.en"`` or ``"base"``, for every language. None: as described above.
+        threads: How many sessions may decode in parallel, each on one core. None: one per core.
+        clock: Monotonic seconds, used to distinguish a live stream from audio sent at full speed.
 
     Raises:
-        ConfigurationError: ``threads`` is not positive, ``model`` unknown, or ``model_dir`` no folder.
+        ConfigurationError: ``threads`` is not positive, ``model`` is unknown, or ``model_dir`` is not a
+            folder.
 
     Example:
         >>> engine = WhisperEngine()
