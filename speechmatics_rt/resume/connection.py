@@ -36,9 +36,8 @@ _jitter = random.random  # no secret
 class ResumingConnection(Link):
     """A link that replaces its connection when that is lost.
 
-    ``_lock`` guards ``_state`` and which connections there are. A connection's own lock may be taken under
-    it, never the other way round, and nothing waits under it. Senders wait on ``_room``, the receiver on
-    ``_news``.
+    ``_lock`` guards ``_state`` and which connections there are. A connection's lock may be taken under it,
+    never the other way round; nothing waits under it. ``_room`` is for senders, ``_news`` for the receiver.
 
     Args:
         connection: The first connection.

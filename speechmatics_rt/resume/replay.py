@@ -267,7 +267,7 @@ class Replay:
     # -- what is sent in the present session --------------------------------------------------------
 
     def due(self) -> Optional[Due]:
-        """Return what to send next, which from then on may have reached the server; None if nothing is left."""
+        """Return what to send next, which then counts as received; None if nothing is left."""
         due: list[Due] = [piece for track in self._tracks.values() if (piece := track.due)]
         due += [t.end for t in self._tracks.values() if t.end and not t.end_sent and t.due is None]
         due += [request for request in self._requests if request.order > self._requested][:1]
