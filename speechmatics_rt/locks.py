@@ -7,14 +7,17 @@
   sleeping thread. Woken it is by ``release``, which takes nothing, so a signal handler may.
 * Ctrl-C between two instructions leaves no lock held: locks are taken by ``with``. In Python 3.9 alone a
   signal may come between the end of the block and the release (once in 3,000 interrupts), and
-  :func:`let_go` is what mends that.
+  :func:`let_go` is what mends that. In Python 3.14 alone it may come between the taking and the beginning of
+  the block (every second interrupt), and ``_Guarded`` mends that.
 * ``importing`` is held while a package is **imported late**, and a fork waits for it: a child that began in
   the middle of another thread's import would wait for the end of that for ever.
 """
 
 from __future__ import annotations
 
+import _thread
 import os
+import sys
 import threading
 import time
 import weakref
@@ -31,6 +34,24 @@ _LONG = 3600.0
 _all: deque[weakref.ref[Any]] = deque()
 
 
+class _Guarded(_thread.RLock):  # type: ignore[misc]  # it can be inherited from
+    """A lock that a ``with`` of Python 3.14 takes and enters in one step, as all other versions do.
+
+    There the call of ``__enter__`` looks for signals when it is done, outside the block that would release.
+    A function of Python is not looked behind when it returns; so what can be interrupted is in here.
+    ``__exit__`` stays as it is: a function of Python would be interrupted before it begins.
+    """
+
+    def __enter__(self) -> bool:  # type: ignore[override]
+        before = self._recursion_count()  # type: ignore[attr-defined]  # of 3.12 and newer
+        try:
+            return self.acquire()
+        except BaseException:
+            if self._recursion_count() > before:  # type: ignore[attr-defined]
+                self.release()
+            raise
+
+
 def new_lock() -> Any:
     """Make a reentrant lock that is free after a fork.
 
@@ -42,7 +63,9 @@ def new_lock() -> Any:
         >>> is_mine(lock)
         False
     """
-    lock = threading.RLock()
+    lock: Any = threading.RLock()
+    if sys.version_info[:2] == (3, 14) and type(lock) is _Guarded.__base__:  # gevent has another
+        lock = _Guarded()
     _all.append(weakref.ref(lock))
     for _ in range(2):  # two of the others are looked at, so that few of those that are gone stay
         if _all[0]() is not None:
