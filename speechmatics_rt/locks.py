@@ -45,11 +45,12 @@ class _Guarded(_thread.RLock):  # type: ignore[misc]  # it can be inherited from
     def __enter__(self) -> bool:  # type: ignore[override]
         before = self._recursion_count()  # type: ignore[attr-defined]  # of 3.12 and newer
         try:
-            return self.acquire()
+            taken = self.acquire()
         except BaseException:
             if self._recursion_count() > before:  # type: ignore[attr-defined]
                 self.release()
             raise
+        return taken
 
 
 def new_lock() -> Any:
