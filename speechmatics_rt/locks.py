@@ -7,14 +7,17 @@
   which takes no lock, so signal handlers may call it.
 * Ctrl-C between two instructions leaves no lock held, since locks are taken by ``with``. Only in Python 3.9
   can a signal come between the end of the block and the release (once in 3,000 interrupts); :func:`let_go`
-  makes up for that.
+  makes up for that. Only in Python 3.14 can it come between taking the lock and entering the block (every
+  second interrupt); ``_Guarded`` makes up for that.
 * ``importing`` is held during a **late import**, and a fork waits for it: a child forked in the middle of
   another thread's import would wait for that import for ever.
 """
 
 from __future__ import annotations
 
+import _thread
 import os
+import sys
 import threading
 import time
 import weakref
@@ -30,6 +33,26 @@ _LONG = 3600.0  # seconds of one wait elsewhere; an infinite timeout would overf
 _all: deque[weakref.ref[Any]] = deque()
 
 
+class _Guarded(_thread.RLock):  # type: ignore[misc]  # it can be inherited from
+    """A lock that Python 3.14 cannot leave taken when a signal interrupts a ``with`` statement.
+
+    There ``with`` checks for signals after it has called ``__enter__``, outside the block that would release
+    the lock. It does not check after the return of a function written in Python, so this ``__enter__`` does
+    what can be interrupted. ``__exit__`` must stay in C: a function in Python could be interrupted before its
+    first instruction.
+    """
+
+    def __enter__(self) -> bool:  # type: ignore[override]
+        before = self._recursion_count()  # type: ignore[attr-defined]  # of 3.12 and newer
+        try:
+            taken = self.acquire()
+        except BaseException:
+            if self._recursion_count() > before:  # type: ignore[attr-defined]
+                self.release()
+            raise
+        return taken
+
+
 def new_lock() -> Any:
     """Make a reentrant lock that is free after a fork.
 
@@ -41,7 +64,9 @@ def new_lock() -> Any:
         >>> is_mine(lock)
         False
     """
-    lock = threading.RLock()
+    lock: Any = threading.RLock()
+    if sys.version_info[:2] == (3, 14) and type(lock) is _Guarded.__base__:  # gevent has another
+        lock = _Guarded()
     _all.append(weakref.ref(lock))
     for _ in range(2):  # look at two others, so that few dead references stay
         if _all[0]() is not None:

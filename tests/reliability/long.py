@@ -291,7 +291,10 @@ def sessions(share: float = 1.0) -> dict[str, Any]:
         for name, (step, whole) in STEPS.items():
             count = max(10, int(whole * share))
             step(url, broken, max(10, count // 4))  # what is made once, and kept
-            before, memory = counts(), resident()
+            memory, before = (
+                resident(),
+                counts(),
+            )  # in this order: the first look at memory may open a library
             began = time.monotonic()
             step(url, broken, count)
             took = time.monotonic() - began

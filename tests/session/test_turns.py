@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import inspect
 import json
 import threading
 from typing import Any
@@ -299,4 +299,4 @@ def test_faces_have_the_same_calls() -> None:
     for name in ("utterances", "finalize", "get_speakers"):
         for kind in (Client, MultiChannelClient, AsyncClient, AsyncMultiChannelClient):
             assert callable(getattr(kind, name))
-    assert asyncio.iscoroutinefunction(AsyncClient.finalize)
+    assert inspect.iscoroutinefunction(AsyncClient.finalize)
