@@ -63,7 +63,9 @@ _T = TypeVar("_T")
 class BaseClient(Asking, EventEmitter):
     """What the clients share: one session at a time, opened, watched, stopped and closed.
 
-    All methods may be called from any thread, and from a handler.
+    All methods may be called from any thread, and from a handler. What starts a session is refused while one
+    runs, and that is over when its handlers have run; those of ``EndOfTranscript``, of ``Error`` and of
+    ``SessionEnded`` may start the next one.
     """
 
     def __init__(
@@ -128,7 +130,7 @@ class BaseClient(Asking, EventEmitter):
 
         Raises:
             ConfigurationError: An option is wrong, or the key is missing; before any I/O.
-            SessionError: A session is running already.
+            SessionError: A session is running already, or its handlers are.
             AuthenticationError: The service refused the key.
             ConnectionError: It could not be reached, or refused the connection.
             TimeoutError: Stage ``"open"`` or ``"start"``.
@@ -306,6 +308,7 @@ class BaseClient(Asking, EventEmitter):
         return session
 
     _caller = staticmethod(Caller.find)
+    _thread = staticmethod(threading.get_ident)
 
     def _warn(self, message: Mapping[str, Any]) -> None:
         """Warn, at the caller's line, of what the cloud may refuse of a message."""
@@ -316,7 +319,7 @@ class BaseClient(Asking, EventEmitter):
         """Begin a call that opens a session: from here on a request to stop is meant for that one."""
         self._forget_parent()
         session = self._session
-        if session is not None and session.left and not session.over:
+        if session is not None and session.left and not session.is_over_for(self._thread()):
             self.close()  # should its loop go on all the same, it is told
         if session is not None and (session.left or session.delivered.is_set()):
             self._tell_late(session)
@@ -324,8 +327,12 @@ class BaseClient(Asking, EventEmitter):
         self._stop_while_opening = False
 
     def _check_free(self) -> None:
-        if self._opener is not None or (self._session is not None and not self._session.over):
-            raise SessionError("a session is running already; stop_session() or close() it first")
+        session = self._session
+        if self._opener is not None or (session is not None and not session.is_over_for(self._thread())):
+            raise SessionError(
+                "a session is running already, and a client runs one at a time: use another client, or "
+                "stop_session() or close() that one first; its handlers may start the next at SessionEnded"
+            )
 
     def _open(self, request: SessionRequest, go_on: Callable[[Session], _T], *, streamed: bool = False) -> _T:
         """Make a new session the current one: connect, say StartRecognition, hear RecognitionStarted, go on.

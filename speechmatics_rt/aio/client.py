@@ -9,6 +9,7 @@ the window and ``max_queue`` hold as they do in the blocking clients.
 from __future__ import annotations
 
 import asyncio
+import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Literal, NoReturn, Optional, TypeVar, Union
@@ -225,7 +226,7 @@ class _AsyncBase(AsyncAsking, AsyncEmitter):
         if self._dispatcher is not None and self._dispatcher.session.delivered.is_set():
             await self._dispatcher.tell()  # of the end of a stream that was dropped
         self._behind.unheard = []
-        self._behind.caller = Caller.find()
+        self._behind.caller, self._behind.loop_thread = Caller.find(), threading.get_ident()
         try:
             opened = await self._call(function, *args, **options)
         except SpeechmaticsError:

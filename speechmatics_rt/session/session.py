@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 # What may end an utterance, or be an answer.
 _TURNS = {"AddTranscript", "EndOfUtterance", "EndOfTranscript", "LanguageInfo", "SpeakersResult"}
+_LAST = {"EndOfTranscript", "Error"}  # after which the service says no more
 _GRACE = 0.5  # seconds for a read of a source, or a handler, that is under way when its session has ended
 
 
@@ -100,6 +101,7 @@ class Session:
         self._source_failure: Optional[SpeechmaticsError] = None
         self._client = client  # who is told of the end; held weakly
         self._untold = [True]  # emptied by who tells
+        self._ends_on: Optional[int] = None  # the thread with the last message, or the last event
         self.answers = Answers()
         self._pauses = Pauses()
         self._utterances: Optional[Utterances] = None  # followed once a handler asks for them
@@ -111,12 +113,15 @@ class Session:
         state = "open" if self.connection.is_open else "over"
         return f"session {self.log.request_id} {state}, {audio} sent"
 
-    @property
-    def over(self) -> bool:
-        """Whether another session may start: this one has ended, and runs no handlers of ours any more."""
+    def is_over_for(self, thread: int) -> bool:
+        """Whether that thread may start another one: this has ended, and its handlers have run.
+
+        Those of its last message, and of its end, may, too. How much has arrived, and waits for handlers, is
+        of no account.
+        """
         if self.connection.is_open:
             return False
-        return self.closed or self.delivered.is_set() or self.delivering == threading.get_ident()
+        return self.closed or self.delivered.is_set() or self._ends_on == thread
 
     @property
     def left(self) -> bool:
@@ -229,6 +234,8 @@ class Session:
                 self._recording.received(message)
             if message["message"] in _TURNS:
                 self._follow(message)
+            if message["message"] in _LAST:
+                self._ends_on = threading.get_ident()
 
     def _follow(self, message: Mapping[str, Any]) -> None:
         """Let those have it who follow utterances, or wait for the end of one, or for an answer."""
@@ -359,6 +366,7 @@ class Session:
         if self._utterances is not None:
             self.utterances_over += self._utterances.end()
         yield from self.events()
+        self._ends_on = threading.get_ident()
         yield self._last_event()
 
     def _last_event(self) -> dict[str, Any]:
