@@ -40,6 +40,8 @@ def read_fault(text: str) -> tuple[str, dict[str, Any]]:
             raise ConfigurationError(f"the fault {text!r} needs name=value after the colon, not {name!r}")
         if name not in types:
             raise ConfigurationError(f"the fault {kind} takes no {name!r}{_meant(name, types)}")
+        if name in keywords:
+            raise ConfigurationError(f"the fault {text!r} has {name!r} twice")
         raw, rest = _cut(rest)
         value = keywords[name] = _value(raw, types[name], f"{kind}:{name}")
         if name in WHEN or types[name] == "float":  # a moment, or how long it takes

@@ -42,6 +42,7 @@ def test_a_fault_is_read_from_text(text: str, fault: Fault) -> None:
         ("reset:", "ends where an option is due"),
         ("reset:32000", "needs name=value after the colon, not '32000'"),
         ("reset:after_byte=3", "the fault reset takes no 'after_byte'; did you mean after_bytes"),
+        ("reset:after_bytes=3,after_bytes=4", "has 'after_bytes' twice"),
         ("reset:after_bytes=many", "reset:after_bytes must be int, not 'many'"),
         ("reset:after_bytes=1.5", "must be int"),
         ("reset:after_seconds=NaN", "must be float, not 'NaN'"),
