@@ -5,16 +5,36 @@ from __future__ import annotations
 import collections
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ...exceptions import ConfigurationError
 
-__all__ = ["Recording", "find_recordings", "named", "shown"]
+__all__ = ["Found", "Recording", "find_recordings", "named", "shown"]
 
 # What the service hears, by the endings that people give to it.
 _ENDINGS = {"aac", "amr", "flac", "m4a", "mka", "mov", "mp3", "mp4", "mpeg", "mpga", "oga", "ogg", "opus"}
 _ENDINGS |= {"wav", "wave", "webm"}
+_HEADERLESS = {"f32", "f32le", "mulaw", "pcm", "raw", "s16", "s16le", "sln", "ul", "ulaw"}
+# What looks like audio besides.
+_OTHERS = {
+    "3gp",
+    "ac3",
+    "aif",
+    "aifc",
+    "aiff",
+    "alac",
+    "alaw",
+    "ape",
+    "asf",
+    "au",
+    "avi",
+    "caf",
+    "dss",
+    "dts",
+}
+_OTHERS |= {"flv", "gsm", "m4b", "m4v", "mkv", "mp2", "ra", "rf64", "rm", "snd", "spx", "vox", "w64", "wma"}
+_OTHERS |= {"wmv", "wv"}
 
 
 class Recording(NamedTuple):
@@ -22,6 +42,29 @@ class Recording(NamedTuple):
 
     path: str
     stem: str
+
+
+class Found(NamedTuple):
+    """The recordings; and how many files of a kind that looks like audio folders have beside them."""
+
+    recordings: list[Recording]
+    passed_over: Mapping[str, int]
+
+    @property
+    def told(self) -> str:
+        """What was passed over, and how to have it read; empty if nothing was."""
+        kinds = sorted(self.passed_over)
+        if not kinds:
+            return ""
+        named = ", ".join(f".{kind} ({self.passed_over[kind]})" for kind in kinds)
+        others = [kind for kind in kinds if kind not in _HEADERLESS]
+        ways = []
+        if others:
+            how = f"convert them, as with 'ffmpeg -i NAME.{others[0]} NAME.wav'"
+            ways.append(f"{how}, or name each file, and it is sent as it is")
+        if len(others) < len(kinds):
+            ways.append("headerless samples want --raw and --sample-rate")
+        return f"passed over in folders: {named}; {'; '.join(ways)}"
 
 
 def shown(name: str) -> str:
@@ -34,19 +77,32 @@ def shown(name: str) -> str:
     return "".join(character if character.isprintable() else "\ufffd" for character in name)
 
 
-def find_recordings(given: Sequence[str], output: str) -> list[Recording]:
+def find_recordings(given: Sequence[str], output: str, *, headerless: bool = False) -> Found:
     """Look up what was named: folders with all that is in them, files, and ``-`` for names on standard input.
+
+    Args:
+        output: The folder of the results, which is not looked into.
+        headerless: Whether they may be what nothing but the caller knows the format of.
 
     Raises:
         ConfigurationError: There is nothing of that name, or no recording in it.
     """
     names: dict[str, tuple[str, str]] = {}  # the path, and the name below the folder that was given
+    others: dict[str, str] = {}  # what looks like audio besides: its path, and what it ends with
+    wanted = _ENDINGS | _HEADERLESS if headerless else _ENDINGS
     for one in given:
+        chosen = one == "-" or not os.path.isdir(one)  # by the caller, whatever it ends with
         for path, name in _names_on_standard_input() if one == "-" else _below(one, output):
-            names.setdefault(os.path.abspath(path), (path, name))  # named twice, it is one all the same
+            if chosen or _ending(name) in wanted:
+                names.setdefault(os.path.abspath(path), (path, name))  # named twice, it is one all the same
+            else:
+                others[os.path.abspath(path)] = _ending(name)
+    passed_over = collections.Counter(ending for path, ending in others.items() if path not in names)
+    found = Found(named(names.values(), folds=_folds_case(output)), passed_over)
     if not names:
-        raise ConfigurationError(f"there is no recording in {', '.join(map(repr, given))}")
-    return named(names.values(), folds=_folds_case(output))
+        text = f"there is no recording in {', '.join(map(repr, given))}"
+        raise ConfigurationError(f"{text}; {found.told}" if passed_over else text)
+    return found
 
 
 def named(names: Iterable[tuple[str, str]], *, folds: bool = False) -> list[Recording]:
@@ -86,6 +142,10 @@ def _folds_case(folder: str) -> bool:
     return other != folder and os.path.exists(other) and os.path.samefile(other, folder)
 
 
+def _ending(name: str) -> str:
+    return os.path.splitext(name)[1][1:].lower()
+
+
 def _below(given: str, output: str) -> Iterator[tuple[str, str]]:
     if not os.path.isdir(given):
         if not os.path.exists(given):
@@ -100,7 +160,7 @@ def _below(given: str, output: str) -> Iterator[tuple[str, str]]:
             if not name.startswith(".") and os.path.realpath(os.path.join(folder, name)) != results
         )
         for name in sorted(files):
-            if not name.startswith(".") and os.path.splitext(name)[1][1:].lower() in _ENDINGS:
+            if not name.startswith(".") and _ending(name) in _ENDINGS | _HEADERLESS | _OTHERS:
                 path = os.path.join(folder, name)
                 # A pipe or a socket would be waited for; a link to nowhere is one failure, which is told.
                 if os.path.isfile(path) or not os.path.exists(path):
