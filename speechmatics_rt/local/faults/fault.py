@@ -9,9 +9,9 @@ from ...exceptions import ConfigurationError
 from .connection import ConnectionFaults
 from .content import ContentFaults
 from .framing import FramingFaults
-from .kind import KINDS, Target
+from .kind import KINDS, WHEN, Target
 from .opening import OpeningFaults
-from .parse import default_of, read_fault, unknown
+from .parse import check_option, default_of, read_fault, unknown
 from .turns import TurnFaults
 
 __all__ = ["POINTS", "Fault", "FaultRow"]
@@ -39,7 +39,7 @@ class Fault(OpeningFaults, TurnFaults, ConnectionFaults, FramingFaults, ContentF
     ``after_final``, ``delay`` and ``sessions``. Without a moment the kind's usual one counts.
 
     Raises:
-        ConfigurationError: The kind or the point is unknown, or two moments are given.
+        ConfigurationError: The kind or the point is unknown, two moments are given, or a value is wrong.
 
     Example:
         >>> Fault.reset(after_bytes=32000) == Fault("reset", after_bytes=32000)
@@ -63,6 +63,13 @@ class Fault(OpeningFaults, TurnFaults, ConnectionFaults, FramingFaults, ContentF
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise unknown("fault", self.kind, KINDS)
+        sessions: Any = self.sessions
+        if isinstance(sessions, int):  # one is written as one, as on the command line
+            object.__setattr__(self, "sessions", (sessions,))
+        given = {**{name: getattr(self, name) for name in WHEN}, **dict(self.options)}
+        for name, value in given.items():
+            if value is not None or name not in WHEN:
+                check_option(self.kind, name, value, value)
         if sum(moment is not None for moment in self._counts) + bool(self.at) > 1:
             raise ConfigurationError(f"the fault {self.kind!r} has more than one moment")
         if not self.counts and not self.at:

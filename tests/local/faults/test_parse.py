@@ -16,6 +16,7 @@ from speechmatics_rt.local import Fault
         ("no-acks:at=open", Fault.no_acks(at="open")),
         ("refuse:status=429,retry_after=2.5", Fault.refuse(status=429, retry_after=2.5)),
         ('refuse:body={"a": [1, 2]},sessions=0', Fault.refuse(body={"a": [1, 2]}, sessions=[0])),
+        ("reset:sessions=1", Fault.reset(sessions=1)),
         ("fin:notify=false,delay=0.5,sessions=[0,2]", Fault.fin(notify=False, delay=0.5, sessions=[0, 2])),
         ("error:type=job_error,reason=a b,code=4013", Fault.error(type="job_error", reason="a b", code=4013)),
         ('error:reason="a, b"', Fault.error(reason="a, b")),
