@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from .audio import AudioSource, Source, open_source
 from .baseclient import BaseClient
 from .config import FLAG, AudioFormat, checked
-from .exceptions import AudioError, ConfigurationError
+from .exceptions import AudioError, ConfigurationError, SessionError
 from .session import (
     SECONDS,
     UNSET,
@@ -125,7 +125,7 @@ class MultiChannelClient(BaseClient):
 
         Raises:
             ConfigurationError: The timestamp is no number, or negative; or the label is no string.
-            SessionError: No session is running.
+            SessionError: No session is running, or it has no such channel.
         """
         session, message = self._forced(channel, timestamp)
         session.send(message)
@@ -147,6 +147,10 @@ class MultiChannelClient(BaseClient):
         if channel is not None:
             check_label(channel)
         session = self._running()
+        labels = session.start["transcription_config"]["channel_diarization_labels"]
+        if channel is not None and channel not in labels:  # a server may end the session for it
+            there = ", ".join(map(repr, labels))
+            raise SessionError(f"ForceEndOfUtterance names channel {channel!r}; the session has {there}")
         if timestamp is UNSET:
             known = channel is not None and session.bytes_per_second
             timestamp = session.connection.seconds_sent_on(channel) if known else None

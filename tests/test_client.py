@@ -7,6 +7,8 @@ import gc
 import io
 import logging
 import math
+import queue
+import re
 import statistics
 import threading
 import time
@@ -461,6 +463,35 @@ def test_every_log_record_carries_the_ids_and_none_the_key_or_the_words(serve, c
     assert started[0].session_id == client.session_id
     for word in ("secret-key", "Good", "Quillon"):
         assert word not in caplog.text
+
+
+def test_at_info_the_log_tells_of_each_session_when_it_began_and_how_it_ended(serve, client_of) -> None:
+    told: queue.Queue[str] = queue.Queue()
+
+    class Told(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            told.put(record.getMessage().partition(" [")[0])
+
+    log, handler = logging.getLogger("speechmatics_rt"), Told()
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        server = serve()
+        client_of(server).transcribe(SECOND, audio_format=PCM)
+        whole = [told.get(timeout=10) for _ in range(3)]
+        with client_of(server) as client, client.stream([SECOND] * 30, audio_format=PCM) as messages:
+            next(messages)
+        left = [told.get(timeout=10) for _ in range(3)]
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+    for first, second, _ in (whole, left):
+        assert first.startswith("connecting to ws")
+        assert second.startswith("connected in")
+    assert re.match(r"the session ended after 0\.\d s: complete; \d+ audio frames, \d+ messages", whole[2])
+    assert re.match(r"the session ended after \d\.\d s: the session was closed; ", left[2])
+    assert told.empty()
 
 
 def test_the_wire_logger_shows_messages_and_never_the_key(serve, client_of, caplog) -> None:

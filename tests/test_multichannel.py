@@ -220,6 +220,23 @@ def test_sending_by_hand_counts_per_channel(serve, multi) -> None:
     ]
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_channel_that_is_not_there_is_refused_and_the_session_goes_on(serve, multi, resume: bool) -> None:
+    client = multi(serve(), resume=resume)
+    client.start_session(channels=["a", "b"], audio_format=PCM)
+    for call in (
+        lambda: client.send_audio("c", SECOND),
+        lambda: client.end_channel("c"),
+        lambda: client.force_end_of_utterance(channel="c"),
+        lambda: client.finalize(channel="c"),
+    ):
+        with pytest.raises(SessionError, match=r"names channel 'c'; the session has 'a', 'b'"):
+            call()
+    client.send_audio("a", SECOND)
+    client.stop_session()
+    assert client.transcript.text == "Good"
+
+
 def test_stop_ends_all_channels_at_once(serve, multi) -> None:
     server = serve()
     with multi(server) as client:

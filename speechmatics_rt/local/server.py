@@ -250,7 +250,7 @@ class LocalServer:
 
     @faults.setter
     def faults(self, faults: Sequence[Fault]) -> None:
-        given: Any = faults
+        given: Any = faults  # of whoever has no type checker
         if isinstance(given, str) or not isinstance(given, Iterable):
             raise refused("faults", given, "a list of them, such as [Fault.refuse(503)]")
         given = tuple(given)
@@ -258,7 +258,7 @@ class LocalServer:
             if not isinstance(fault, Fault):
                 accepted = "a fault, such as Fault.refuse(503) or Fault.parse('refuse:status=503')"
                 raise refused(f"faults[{index}]", fault, accepted)
-        self._faults = given
+        self._faults: tuple[Fault, ...] = given
 
     @property
     def port(self) -> int:
