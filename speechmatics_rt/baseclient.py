@@ -298,6 +298,10 @@ class BaseClient(Asking, EventEmitter):
 
     # -- inside --------------------------------------------------------------------------------------
 
+    def _log_to(self, logger: logging.Logger) -> Union[logging.Logger, SessionLog]:
+        session = self._session
+        return logger if session is None else session.log.on(logger)
+
     def _wants(self, name: str) -> bool:
         return self._recorder is not None or super()._wants(name)
 
@@ -352,10 +356,12 @@ class BaseClient(Asking, EventEmitter):
                 try:
                     tried = True
                     return self._attempt(request, go_on, streamed)
-                except AuthenticationError:
+                except AuthenticationError as exc:
                     if not self._connector.auth.refresh():
                         raise
-                    logger.info("the token was refused; trying once more with a new one")
+                    SessionLog(logger, exc.request_id or "").info(
+                        "the token was refused; trying once more with a new one"
+                    )
                     return self._attempt(request, go_on, streamed)
             finally:
                 self._opened(me)

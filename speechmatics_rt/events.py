@@ -10,7 +10,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, TypeVar, Union, cast
 
 from .exceptions import ConfigurationError
-from .log import OF_A_HANDLER
+from .log import OF_A_HANDLER, SessionLog
 from .messages import ServerMessageType
 
 if TYPE_CHECKING:
@@ -159,8 +159,12 @@ class EventEmitter:
         if self._handler_errors == "raise" and first is None:
             return error
         text = "a handler of %s failed: %r"
-        logger.error(text, name, callback, exc_info=error, extra=OF_A_HANDLER)
+        self._log_to(logger).error(text, name, callback, exc_info=error, extra=OF_A_HANDLER)
         return first
+
+    def _log_to(self, logger: logging.Logger) -> Union[logging.Logger, SessionLog]:
+        """Give what writes there; a client's says of which session."""
+        return logger
 
     def _register(self, event: Event, callback: Optional[Callback], *, once: bool) -> Any:
         if callback is None:

@@ -9,6 +9,7 @@ the window and ``max_queue`` hold as they do in the blocking clients.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Callable, Literal, NoReturn, Optional, Ty
 
 from ..config import FLAG, Caller, ConnectionConfig, ConversationConfig, ResumePolicy, checked
 from ..exceptions import SpeechmaticsError, no_pickle
+from ..log import SessionLog
 from ..session import (
     NO_PICKLE,
     SECONDS,
@@ -204,6 +206,9 @@ class _AsyncBase(AsyncAsking, AsyncEmitter):
         return self._behind.transcript
 
     # -- inside --------------------------------------------------------------------------------------
+
+    def _log_to(self, logger: logging.Logger) -> Union[logging.Logger, SessionLog]:
+        return self._behind._log_to(logger)
 
     async def _start(self, **options: Any) -> None:
         """Start a session by hand; a task of this loop delivers its messages, those of the start at once.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Optional
 
@@ -66,6 +67,8 @@ class Fault(OpeningFaults, TurnFaults, ConnectionFaults, FramingFaults, ContentF
         sessions: Any = self.sessions
         if isinstance(sessions, int):  # one is written as one, as on the command line
             object.__setattr__(self, "sessions", (sessions,))
+        elif isinstance(sessions, Iterable) and not isinstance(sessions, str):
+            object.__setattr__(self, "sessions", tuple(sessions))
         given = {**{name: getattr(self, name) for name in WHEN}, **dict(self.options)}
         for name, value in given.items():
             if value is not None or name not in WHEN:
@@ -76,8 +79,6 @@ class Fault(OpeningFaults, TurnFaults, ConnectionFaults, FramingFaults, ContentF
             object.__setattr__(self, "at", KINDS[self.kind].at)
         if self.at and self.at not in POINTS:
             raise unknown("point", self.at, POINTS)
-        if self.sessions is not None:
-            object.__setattr__(self, "sessions", tuple(self.sessions))
 
     @classmethod
     def parse(cls, text: str) -> Fault:

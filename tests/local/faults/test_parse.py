@@ -17,6 +17,7 @@ from speechmatics_rt.local import Fault
         ("refuse:status=429,retry_after=2.5", Fault.refuse(status=429, retry_after=2.5)),
         ('refuse:body={"a": [1, 2]},sessions=0', Fault.refuse(body={"a": [1, 2]}, sessions=[0])),
         ("reset:sessions=1", Fault.reset(sessions=1)),
+        ("reset:sessions=[1,2]", Fault.reset(sessions=range(1, 3))),
         ("fin:notify=false,delay=0.5,sessions=[0,2]", Fault.fin(notify=False, delay=0.5, sessions=[0, 2])),
         ("error:type=job_error,reason=a b,code=4013", Fault.error(type="job_error", reason="a b", code=4013)),
         ('error:reason="a, b"', Fault.error(reason="a, b")),
