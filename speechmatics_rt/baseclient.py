@@ -68,6 +68,9 @@ class BaseClient(Asking, EventEmitter):
     ``SessionEnded`` may start the next one.
     """
 
+    # Of the class, too: for the finaliser and the repr of a client whose construction has failed.
+    _session: Optional[Session] = None
+
     def __init__(
         self,
         auth: Optional[AuthBase] = None,
@@ -104,8 +107,6 @@ class BaseClient(Asking, EventEmitter):
         Raises:
             ConfigurationError: An option is wrong.
         """
-        # First of all, for the finaliser of a client whose construction fails below.
-        self._session: Optional[Session] = None
         super().__init__(handler_errors=handler_errors)
         self._connector = Connector(auth, api_key, url, conn_config, sdk_identifier, resume, app)
         self._keep_transcript = checked("keep_transcript", keep_transcript, SECONDS)

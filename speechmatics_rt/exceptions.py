@@ -252,7 +252,8 @@ class EndOfTranscriptError(TranscriptionError):
 
 def no_pickle(thing: object, instead: str) -> TypeError:
     """Build what is raised of something of this process alone, when it is to be pickled or copied."""
-    return TypeError(f"a {type(thing).__name__} can't be pickled or copied: {instead}")
+    name = type(thing).__name__
+    return TypeError(f"{'an' if name[0] in 'AEIOU' else 'a'} {name} can't be pickled or copied: {instead}")
 
 
 def without_frames(error: BaseException) -> BaseException:

@@ -10,11 +10,11 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from types import TracebackType
-from typing import Any, Optional, TypeVar, Union
+from typing import Any, NoReturn, Optional, TypeVar, Union
 
 from .._version import __version__
 from ..config import FLAG, STRING, checked, number, refused, rule
-from ..exceptions import ConfigurationError, SessionError, TimeoutError
+from ..exceptions import ConfigurationError, SessionError, TimeoutError, no_pickle
 from ..locks import new_lock, wait_for
 from .connection import SessionRecord, Wire
 from .engines import Engine, ScriptedEngine
@@ -160,6 +160,9 @@ class LocalServer:
         # Without the lock, so that a debugger may show it at any moment: each is one read of one field.
         state = "closed" if self._closed else "not started" if self._acceptor is None else "running"
         return f"<LocalServer of {self._address}, {state}, {self._count} connections>"
+
+    def __reduce__(self) -> NoReturn:
+        raise no_pickle(self, "it holds a socket and threads of this process; hand on its url")
 
     def start(self: _Self) -> _Self:
         """Listen.
