@@ -32,7 +32,7 @@ class FaultRow(NamedTuple):
     what: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Fault(OpeningFaults, TurnFaults, ConnectionFaults, FramingFaults, ContentFaults):
     """One misbehaviour at one moment; made by the constructors named after the kinds.
 
@@ -79,6 +79,12 @@ class Fault(OpeningFaults, TurnFaults, ConnectionFaults, FramingFaults, ContentF
             object.__setattr__(self, "at", KINDS[self.kind].at)
         if self.at and self.at not in POINTS:
             raise unknown("point", self.at, POINTS)
+
+    def __repr__(self) -> str:
+        usual = {"at": "" if self.counts else KINDS[self.kind].at, "delay": 0.0}
+        when = {name: getattr(self, name) for name in WHEN if getattr(self, name) != usual.get(name)}
+        given = {**dict(self.options), **when}
+        return f"Fault.{self.kind}({', '.join(f'{name}={value!r}' for name, value in given.items())})"
 
     @classmethod
     def parse(cls, text: str) -> Fault:

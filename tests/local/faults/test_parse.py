@@ -33,6 +33,13 @@ from speechmatics_rt.local import Fault
 )
 def test_a_fault_is_read_from_text(text: str, fault: Fault) -> None:
     assert Fault.parse(text) == fault
+    assert eval(repr(fault)) == fault
+
+
+def test_a_fault_shows_itself_as_it_is_written() -> None:
+    assert repr(Fault.refuse(503, sessions=[0])) == "Fault.refuse(status=503, sessions=(0,))"
+    assert repr(Fault.reset(after_seconds=1)) == "Fault.reset(after_seconds=1)"
+    assert repr(Fault.no_acks(at="open", delay=0.5)) == "Fault.no_acks(at='open', delay=0.5)"
 
 
 @pytest.mark.parametrize(
