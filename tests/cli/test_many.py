@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -332,6 +333,28 @@ def test_what_looks_like_audio_and_is_passed_over_in_a_folder_is_told_with_what_
     code, said = run(capsys, server, calls / "x.aiff", "-o", tmp_path / "named")
     assert code == 0
     assert "passed over" not in said
+
+
+@unix
+def test_folders_that_are_not_entered_are_told(capsys, server, calls, tmp_path, monkeypatch) -> None:
+    (tmp_path / "archive").mkdir()
+    recording(tmp_path / "archive" / "old.wav")
+    (calls / "linked").symlink_to(tmp_path / "archive")
+    (calls / "shut").mkdir()
+    scan = os.scandir
+
+    def refusing(path: Any) -> Any:  # as for anybody but root
+        if str(path).endswith("shut"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    code, said = run(capsys, server, calls, "-o", tmp_path / "out")
+    assert code == 0
+    assert f"'{calls}/linked' is a link to a folder, and not followed; name it to have it read" in said
+    assert f"'{calls}/shut' can't be read: Permission denied" in said
+    assert "2 of 2 transcribed" in said
+    assert "is a link" not in run(capsys, server, calls / "linked", "-o", tmp_path / "named")[1]
 
 
 def test_a_folder_with_nothing_but_what_is_passed_over_says_so(capsys, server, tmp_path) -> None:

@@ -57,8 +57,8 @@ def transcribe_many(arguments: argparse.Namespace, out: Stream, err: Stream) -> 
         manifest = stack.enter_context(Manifest(results.folder))
         stack.enter_context(screen.with_log())
         tell_dangers(arguments, screen)
-        if found.told:
-            screen.note(f"{PROG}: {found.told}")
+        for told in found.passed_over:
+            screen.note(f"{PROG}: {shown(told)}")
         work = _Work(arguments, recordings, results, manifest, _fingerprint(arguments, session))
         if work.open:
             language = session["transcription_config"].language

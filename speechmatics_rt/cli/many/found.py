@@ -45,26 +45,10 @@ class Recording(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The recordings; and how many files of a kind that looks like audio folders have beside them."""
+    """The recordings; and what was passed over, with how to have it read."""
 
     recordings: list[Recording]
-    passed_over: Mapping[str, int]
-
-    @property
-    def told(self) -> str:
-        """What was passed over, and how to have it read; empty if nothing was."""
-        kinds = sorted(self.passed_over)
-        if not kinds:
-            return ""
-        named = ", ".join(f".{kind} ({self.passed_over[kind]})" for kind in kinds)
-        others = [kind for kind in kinds if kind not in _HEADERLESS]
-        ways = []
-        if others:
-            how = f"convert them, as with 'ffmpeg -i NAME.{others[0]} NAME.wav'"
-            ways.append(f"{how}, or name each file, and it is sent as it is")
-        if len(others) < len(kinds):
-            ways.append("headerless samples want --raw and --sample-rate")
-        return f"passed over in folders: {named}; {'; '.join(ways)}"
+    passed_over: list[str]
 
 
 def shown(name: str) -> str:
@@ -89,20 +73,41 @@ def find_recordings(given: Sequence[str], output: str, *, headerless: bool = Fal
     """
     names: dict[str, tuple[str, str]] = {}  # the path, and the name below the folder that was given
     others: dict[str, str] = {}  # what looks like audio besides: its path, and what it ends with
+    shut: list[str] = []
     wanted = _ENDINGS | _HEADERLESS if headerless else _ENDINGS
     for one in given:
         chosen = one == "-" or not os.path.isdir(one)  # by the caller, whatever it ends with
-        for path, name in _names_on_standard_input() if one == "-" else _below(one, output):
+        for path, name in _names_on_standard_input() if one == "-" else _below(one, output, shut):
             if chosen or _ending(name) in wanted:
                 names.setdefault(os.path.abspath(path), (path, name))  # named twice, it is one all the same
             else:
                 others[os.path.abspath(path)] = _ending(name)
-    passed_over = collections.Counter(ending for path, ending in others.items() if path not in names)
-    found = Found(named(names.values(), folds=_folds_case(output)), passed_over)
+    counts = collections.Counter(ending for path, ending in others.items() if path not in names)
+    passed_over = [_told(counts)] * bool(counts) + shut
     if not names:
-        text = f"there is no recording in {', '.join(map(repr, given))}"
-        raise ConfigurationError(f"{text}; {found.told}" if passed_over else text)
-    return found
+        raise ConfigurationError(
+            "; ".join([f"there is no recording in {', '.join(map(repr, given))}", *passed_over])
+        )
+    return Found(named(names.values(), folds=_folds_case(output)), passed_over)
+
+
+def _told(counts: Mapping[str, int]) -> str:
+    """Say of files that look like audio, by what they end with, how to have them read.
+
+    Example:
+        >>> _told({"pcm": 2})
+        'passed over in folders: .pcm (2); headerless samples want --raw and --sample-rate'
+    """
+    kinds = sorted(counts)
+    others = [kind for kind in kinds if kind not in _HEADERLESS]
+    ways = []
+    if others:
+        how = f"convert them, as with 'ffmpeg -i NAME.{others[0]} NAME.wav'"
+        ways.append(f"{how}, or name each file, and it is sent as it is")
+    if len(others) < len(kinds):
+        ways.append("headerless samples want --raw and --sample-rate")
+    named = ", ".join(f".{kind} ({counts[kind]})" for kind in kinds)
+    return f"passed over in folders: {named}; {'; '.join(ways)}"
 
 
 def named(names: Iterable[tuple[str, str]], *, folds: bool = False) -> list[Recording]:
@@ -146,19 +151,28 @@ def _ending(name: str) -> str:
     return os.path.splitext(name)[1][1:].lower()
 
 
-def _below(given: str, output: str) -> Iterator[tuple[str, str]]:
+def _below(given: str, output: str, shut: list[str]) -> Iterator[tuple[str, str]]:
+    """Give what looks like audio; into ``shut`` goes what is said of folders that are not entered."""
+
+    def unread(exc: OSError) -> None:
+        shut.append(f"{exc.filename!r} can't be read: {exc.strerror or exc}")
+
     if not os.path.isdir(given):
         if not os.path.exists(given):
             raise ConfigurationError(f"there is no {given!r}")
         yield given, os.path.basename(given)
         return
     results = os.path.realpath(output)
-    for folder, folders, files in os.walk(given):
+    for folder, folders, files in os.walk(given, onerror=unread):
         folders[:] = sorted(
             name
             for name in folders
             if not name.startswith(".") and os.path.realpath(os.path.join(folder, name)) != results
         )
+        for name in folders:
+            path = os.path.join(folder, name)
+            if os.path.islink(path):  # there may be a circle
+                shut.append(f"{path!r} is a link to a folder, and not followed; name it to have it read")
         for name in sorted(files):
             if not name.startswith(".") and _ending(name) in _ENDINGS | _HEADERLESS | _OTHERS:
                 path = os.path.join(folder, name)
