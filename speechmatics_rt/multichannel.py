@@ -40,6 +40,9 @@ class MultiChannelClient(BaseClient):
     length, and all share one audio format. The service takes at most 2 channels, a container as many as
     it is set up for.
 
+    The time of a channel is that of its own audio. A telephone that sends nothing while nobody speaks has to
+    be filled up with silence (zeros; 0xFF in mu-law), or what it says later is told too early.
+
     Example:
         >>> from speechmatics_rt.local import LocalServer
         >>> calls = {"caller": bytes(96000), "agent": bytes(64000)}
