@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import warnings
 import weakref
 from collections.abc import Iterator, Mapping
 from enum import Enum
@@ -24,6 +25,7 @@ Callback = Callable[[Any], Any]
 Event = Union[ServerMessageType, str]
 _C = TypeVar("_C", bound=Callback)
 _NO_MESSAGES = frozenset({"SessionEnded", "Utterance"})
+_KNOWN = {*(kind.value for kind in ServerMessageType), "Reconnecting", "Resumed", *_NO_MESSAGES}
 
 
 class _Handler:
@@ -75,6 +77,8 @@ class EventEmitter:
     @_typed
     def on(self, event: Event, callback: Optional[Callback] = None) -> Any:
         """Call ``callback`` with each message of ``event``; without a callback, a decorator.
+
+        Any name will do, for servers grow; one that is nearly a known one is warned of.
 
         Raises:
             ConfigurationError: The callback is a coroutine function; those belong to the asyncio clients.
@@ -167,11 +171,15 @@ class EventEmitter:
         return logger
 
     def _register(self, event: Event, callback: Optional[Callback], *, once: bool) -> Any:
-        if callback is None:
-            return lambda function: self._register(event, function, once=once)
-        handler = _Handler(self._checked(callback), once)
-        self._handlers.setdefault(_name(event), []).append(handler)
-        return callback
+        name = _name(event)
+        if name not in _KNOWN and (meant := _meant(name)) is not None:
+            warnings.warn(f"no event is called {name!r}; did you mean {meant!r}?", UserWarning, 3)
+
+        def register(function: Callback) -> Callback:
+            self._handlers.setdefault(name, []).append(_Handler(self._checked(function), once))
+            return function
+
+        return register if callback is None else register(callback)
 
     @staticmethod
     def _checked(callback: Callback) -> Callback:
@@ -214,6 +222,21 @@ def _of_a_signal(error: Exception) -> bool:
             return True
         trace = trace.tb_next
     return False
+
+
+def _meant(name: str) -> Optional[str]:
+    """Give the known event that was probably meant by one that is not.
+
+    Example:
+        >>> _meant("AddTranscripts"), _meant("ADD_TRANSCRIPT"), _meant("Transcript"), _meant("OrderPlaced")
+        ('AddTranscript', 'AddTranscript', 'AddTranscript', None)
+    """
+    for known in _KNOWN:
+        if name.replace("_", "").lower() == known.lower():
+            return known
+    from difflib import get_close_matches  # only what is unknown needs it
+
+    return next(iter(get_close_matches(name, _KNOWN, 1, 0.85)), None)
 
 
 def _remove(handlers: list[_Handler], handler: _Handler) -> bool:

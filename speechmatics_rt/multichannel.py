@@ -170,6 +170,16 @@ def _open_sources(
 ) -> dict[Optional[str], AudioSource]:
     """Open all sources, or none; they must agree on one format, and not all be empty."""
     opened: dict[Optional[str], AudioSource] = {}
+    read_once: dict[int, str] = {}
+    for label, source in sources.items():
+        if callable(getattr(source, "read", None)) or hasattr(source, "__next__"):
+            first = read_once.setdefault(id(source), label)
+            if first != label:
+                raise AudioError(
+                    f"channels {first!r} and {label!r} are given one source, of which each would get a part; "
+                    "give each its own, or the same path or bytes",
+                    channel=label,
+                )
     try:
         for label, source in sources.items():
             opened[label] = open_source(source, audio_format, channel=label, may_be_empty=True)

@@ -27,6 +27,36 @@ def test_enum_and_string_name_the_same_event() -> None:
     assert emitter.listeners("AddTranscript") == [callback]
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("AddTranscripts", "AddTranscript"),
+        ("ADD_TRANSCRIPT", "AddTranscript"),
+        ("add_partial_transcript", "AddPartialTranscript"),
+        ("PartialTranscript", "AddPartialTranscript"),
+        ("SessionEnd", "SessionEnded"),
+        ("Utterances", "Utterance"),
+        ("Resume", "Resumed"),
+    ],
+)
+def test_an_event_that_is_nearly_a_known_one_is_warned_of_at_the_callers_line(name: str, meant: str) -> None:
+    emitter = EventEmitter()
+    for register in (
+        lambda: emitter.on(name, print),
+        lambda: emitter.on(name)(print),
+        lambda: emitter.once(name, print),
+    ):
+        with pytest.warns(UserWarning, match=f"'{name}'; did you mean '{meant}'") as warned:
+            register()
+        assert [warning.filename for warning in warned] == [__file__]
+    assert len(emitter.listeners(name)) == 3  # the server may know better
+
+
+@pytest.mark.parametrize("name", ["EndOfTurn", "StartOfTurn", "SomethingNew", "OrderPlaced", "Done", "x"])
+def test_events_that_are_not_known_are_a_matter_of_course(name: str) -> None:
+    EventEmitter().on(name, print)
+
+
 def test_a_decorator_gives_the_function_back() -> None:
     emitter = EventEmitter()
 
