@@ -236,6 +236,15 @@ NO_SCRIPT = {"script": [5, "Hello.", ["Hello."], {"agent": 5}, Script]}
 case("ScriptedEngine", NO_SCRIPT, lambda options: ScriptedEngine(**options))
 NO_WORDS = {"words": [5, None, ["Hello."], {"agent": 5}, {5: "Hello."}, Script]}
 case("ServerForTests.says", NO_WORDS, lambda options: ServerForTests().says(**options))
+TEXT: dict[str, list[Any]] = {
+    "text": [5, None, b"Hello.", ["Hello."]],
+    **dict.fromkeys(("start", "pause"), NO_SECONDS),
+    "rate": [*NO_SECONDS, 0],
+    "speakers": ["S1", (), [], (5,), ("",), None],
+}
+case("Script.from_text", TEXT, lambda options: Script.from_text(**{"text": "Hello.", **options}))
+NO_ITEMS: dict[str, list[Any]] = {"words": ["Hi.", ["Hi."], 5, None], "sounds": ["laughter", ["laughter"]]}
+case("Script", NO_ITEMS, lambda options: Script(**{"words": (), **options}))
 FAULT: dict[str, list[Any]] = {
     **{name: ["1", -1, 1.5, True, []] for name in ("after_messages", "after_bytes")},
     **{
