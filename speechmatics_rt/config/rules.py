@@ -258,7 +258,14 @@ class Options:
 
     def check(self) -> None:
         """Raise ConfigurationError, naming the option, the value and what is accepted, if one is wrong."""
+        self._check_names()
         self._fields.known("", self._own())
+
+    def _check_names(self) -> None:
+        """Refuse a slip of the pen in an assignment, which no constructor could refuse."""
+        known = {item.name for item in fields(cast("Any", self))}
+        assigned = [name for name in vars(self) if name not in known and not name.startswith("_")]
+        self._fields.unknown(type(self).__name__, assigned)
 
     def to_dict(self) -> dict[str, Any]:
         """Check, and give a fresh copy in wire form."""
