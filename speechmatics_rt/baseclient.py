@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Callable, Literal, NoReturn, Optional, Ty
 from .audio import AudioSource
 from .auth import AuthBase
 from .config import Caller, ConnectionConfig, ResumePolicy, checked
-from .events import EventEmitter, interest_of
+from .events import EVENTS, EventEmitter, interest_of
 from .exceptions import (
     AuthenticationError,
     ConfigurationError,
@@ -67,6 +67,8 @@ class BaseClient(Asking, EventEmitter):
     runs, and that is over when its handlers have run; those of ``EndOfTranscript``, of ``Error`` and of
     ``SessionEnded`` may start the next one.
     """
+
+    _known = EVENTS
 
     # Of the class, too: for the finaliser and the repr of a client whose construction has failed.
     _session: Optional[Session] = None

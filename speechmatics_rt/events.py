@@ -8,7 +8,7 @@ import warnings
 import weakref
 from collections.abc import Iterator, Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, TypeVar, Union, cast
+from typing import TYPE_CHECKING, Any, Callable, ClassVar, Literal, Optional, TypeVar, Union, cast
 
 from .exceptions import ConfigurationError
 from .log import OF_A_HANDLER, SessionLog
@@ -17,7 +17,7 @@ from .messages import ServerMessageType
 if TYPE_CHECKING:
     from .messages.handlers import HandlerDecorator
 
-__all__ = ["Callback", "EventEmitter", "interest_of"]
+__all__ = ["EVENTS", "Callback", "EventEmitter", "interest_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ Callback = Callable[[Any], Any]
 Event = Union[ServerMessageType, str]
 _C = TypeVar("_C", bound=Callback)
 _NO_MESSAGES = frozenset({"SessionEnded", "Utterance"})
-_KNOWN = {*(kind.value for kind in ServerMessageType), "Reconnecting", "Resumed", *_NO_MESSAGES}
+EVENTS = frozenset({*(kind.value for kind in ServerMessageType), "Reconnecting", "Resumed", *_NO_MESSAGES})
 
 
 class _Handler:
@@ -65,6 +65,8 @@ class EventEmitter:
         Good morning.
     """
 
+    _known: ClassVar[frozenset[str]] = frozenset()  # events to be told from slips of the pen
+
     def __init__(self, *, handler_errors: Literal["log", "raise"] = "log") -> None:
         if handler_errors not in ("log", "raise"):
             raise ConfigurationError(f"handler_errors={handler_errors!r}: use 'log' or 'raise'")
@@ -78,7 +80,7 @@ class EventEmitter:
     def on(self, event: Event, callback: Optional[Callback] = None) -> Any:
         """Call ``callback`` with each message of ``event``; without a callback, a decorator.
 
-        Any name will do, for servers grow; one that is nearly a known one is warned of.
+        Any name will do, for servers grow; a client warns of one that is nearly that of a known event.
 
         Raises:
             ConfigurationError: The callback is a coroutine function; those belong to the asyncio clients.
@@ -172,7 +174,7 @@ class EventEmitter:
 
     def _register(self, event: Event, callback: Optional[Callback], *, once: bool) -> Any:
         name = _name(event)
-        if name not in _KNOWN and (meant := _meant(name)) is not None:
+        if name not in self._known and (meant := _meant(name, self._known)) is not None:
             warnings.warn(f"no event is called {name!r}; did you mean {meant!r}?", UserWarning, 3)
 
         def register(function: Callback) -> Callback:
@@ -224,19 +226,19 @@ def _of_a_signal(error: Exception) -> bool:
     return False
 
 
-def _meant(name: str) -> Optional[str]:
+def _meant(name: str, events: frozenset[str]) -> Optional[str]:
     """Give the known event that was probably meant by one that is not.
 
     Example:
-        >>> _meant("AddTranscripts"), _meant("ADD_TRANSCRIPT"), _meant("Transcript"), _meant("OrderPlaced")
-        ('AddTranscript', 'AddTranscript', 'AddTranscript', None)
+        >>> [_meant(name, EVENTS) for name in ("AddTranscripts", "ADD_TRANSCRIPT", "Transcript", "Ordered")]
+        ['AddTranscript', 'AddTranscript', 'AddTranscript', None]
     """
-    for known in _KNOWN:
-        if name.replace("_", "").lower() == known.lower():
-            return known
+    for event in events:
+        if name.replace("_", "").lower() == event.lower():
+            return event
     from difflib import get_close_matches  # only what is unknown needs it
 
-    return next(iter(get_close_matches(name, _KNOWN, 1, 0.85)), None)
+    return next(iter(get_close_matches(name, events, 1, 0.85)), None)
 
 
 def _remove(handlers: list[_Handler], handler: _Handler) -> bool:

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Literal, NoReturn, Optional, TypeVar, Union
 
 from ..config import FLAG, Caller, ConnectionConfig, ConversationConfig, ResumePolicy, checked
+from ..events import EVENTS
 from ..exceptions import SpeechmaticsError, no_pickle
 from ..log import SessionLog
 from ..session import (
@@ -58,6 +59,7 @@ class _AsyncBase(AsyncAsking, AsyncEmitter):
     """
 
     _kind: type[BlockingCore]
+    _known = EVENTS
 
     def __init__(
         self,

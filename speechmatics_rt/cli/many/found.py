@@ -17,24 +17,9 @@ _ENDINGS = {"aac", "amr", "flac", "m4a", "mka", "mov", "mp3", "mp4", "mpeg", "mp
 _ENDINGS |= {"wav", "wave", "webm"}
 _HEADERLESS = {"f32", "f32le", "mulaw", "pcm", "raw", "s16", "s16le", "sln", "ul", "ulaw"}
 # What looks like audio besides.
-_OTHERS = {
-    "3gp",
-    "ac3",
-    "aif",
-    "aifc",
-    "aiff",
-    "alac",
-    "alaw",
-    "ape",
-    "asf",
-    "au",
-    "avi",
-    "caf",
-    "dss",
-    "dts",
-}
-_OTHERS |= {"flv", "gsm", "m4b", "m4v", "mkv", "mp2", "ra", "rf64", "rm", "snd", "spx", "vox", "w64", "wma"}
-_OTHERS |= {"wmv", "wv"}
+_OTHERS = {"3gp", "ac3", "aif", "aifc", "aiff", "alac", "alaw", "ape", "asf", "au", "avi", "caf", "dss"}
+_OTHERS |= {"dts", "flv", "gsm", "m4b", "m4v", "mkv", "mp2", "ra", "rf64", "rm", "snd", "spx", "vox", "w64"}
+_OTHERS |= {"wma", "wmv", "wv"}
 
 
 class Recording(NamedTuple):
