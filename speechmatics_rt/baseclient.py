@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Callable, Literal, NoReturn, Optional, Ty
 from .audio import AudioSource
 from .auth import AuthBase
 from .config import Caller, ConnectionConfig, ResumePolicy, checked
-from .events import EventEmitter, interest_of
+from .events import EVENTS, EventEmitter, interest_of
 from .exceptions import (
     AuthenticationError,
     ConfigurationError,
@@ -63,8 +63,15 @@ _T = TypeVar("_T")
 class BaseClient(Asking, EventEmitter):
     """The base class of :class:`Client` and :class:`MultiChannelClient`: one session at a time.
 
-    All methods may be called from any thread, and from a handler.
+    All methods may be called from any thread, and from a handler. What starts a session is refused while one
+    runs, and that is over when its handlers have run; those of ``EndOfTranscript``, of ``Error`` and of
+    ``SessionEnded`` may start the next one.
     """
+
+    _known = EVENTS
+
+    # Of the class, too: for the finaliser and the repr of a client whose construction has failed.
+    _session: Optional[Session] = None
 
     def __init__(
         self,
@@ -103,8 +110,6 @@ class BaseClient(Asking, EventEmitter):
         Raises:
             ConfigurationError: An option is wrong.
         """
-        # First of all, for the finaliser of a client whose construction fails below.
-        self._session: Optional[Session] = None
         super().__init__(handler_errors=handler_errors)
         self._connector = Connector(auth, api_key, url, conn_config, sdk_identifier, resume, app)
         self._keep_transcript = checked("keep_transcript", keep_transcript, SECONDS)
@@ -129,7 +134,7 @@ class BaseClient(Asking, EventEmitter):
 
         Raises:
             ConfigurationError: An option is wrong, or the key is missing. Raised before any I/O.
-            SessionError: A session is already running.
+            SessionError: A session is already running, or its handlers are.
             AuthenticationError: The service refused the key.
             ConnectionError: The service could not be reached, or refused the connection.
             TimeoutError: Stage ``"open"`` or ``"start"``.
@@ -299,6 +304,10 @@ class BaseClient(Asking, EventEmitter):
 
     # -- inside --------------------------------------------------------------------------------------
 
+    def _log_to(self, logger: logging.Logger) -> Union[logging.Logger, SessionLog]:
+        session = self._session
+        return logger if session is None else session.log.on(logger)
+
     def _wants(self, name: str) -> bool:
         return self._recorder is not None or super()._wants(name)
 
@@ -309,6 +318,7 @@ class BaseClient(Asking, EventEmitter):
         return session
 
     _caller = staticmethod(Caller.find)
+    _thread = staticmethod(threading.get_ident)
 
     def _warn(self, message: Mapping[str, Any]) -> None:
         """Warn, at the caller's line, about parts of a message that the cloud may refuse."""
@@ -319,7 +329,7 @@ class BaseClient(Asking, EventEmitter):
         """Begin a call that opens a session: from here on, ``request_stop()`` means that session."""
         self._forget_parent()
         session = self._session
-        if session is not None and session.left and not session.over:
+        if session is not None and session.left and not session.is_over_for(self._thread()):
             self.close()  # if its loop goes on after all, it gets a SessionError
         if session is not None and (session.left or session.delivered.is_set()):
             self._tell_late(session)
@@ -327,8 +337,12 @@ class BaseClient(Asking, EventEmitter):
         self._stop_while_opening = False
 
     def _check_free(self) -> None:
-        if self._opener is not None or (self._session is not None and not self._session.over):
-            raise SessionError("a session is already running; call stop_session() or close() first")
+        session = self._session
+        if self._opener is not None or (session is not None and not session.is_over_for(self._thread())):
+            raise SessionError(
+                "a session is already running, and a client runs one at a time: use another client, or call "
+                "stop_session() or close() first; a handler of SessionEnded may start the next session"
+            )
 
     def _open(self, request: SessionRequest, go_on: Callable[[Session], _T], *, streamed: bool = False) -> _T:
         """Make a new session the current one: connect, wait for RecognitionStarted, call ``go_on``.
@@ -349,10 +363,12 @@ class BaseClient(Asking, EventEmitter):
                 try:
                     tried = True
                     return self._attempt(request, go_on, streamed)
-                except AuthenticationError:
+                except AuthenticationError as exc:
                     if not self._connector.auth.refresh():
                         raise
-                    logger.info("the token was refused; trying once more with a new one")
+                    SessionLog(logger, exc.request_id or "").info(
+                        "the token was refused; trying once more with a new one"
+                    )
                     return self._attempt(request, go_on, streamed)
             finally:
                 self._opened(me)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import inspect
 import logging
+import warnings
 import weakref
 from collections.abc import Iterator, Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, TypeVar, Union, cast
+from typing import TYPE_CHECKING, Any, Callable, ClassVar, Literal, Optional, TypeVar, Union, cast
 
 from .exceptions import ConfigurationError
-from .log import OF_A_HANDLER
+from .log import OF_A_HANDLER, SessionLog
 from .messages import ServerMessageType
 
 if TYPE_CHECKING:
     from .messages.handlers import HandlerDecorator
 
-__all__ = ["Callback", "EventEmitter", "interest_of"]
+__all__ = ["EVENTS", "Callback", "EventEmitter", "interest_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +25,7 @@ Callback = Callable[[Any], Any]
 Event = Union[ServerMessageType, str]
 _C = TypeVar("_C", bound=Callback)
 _NO_MESSAGES = frozenset({"SessionEnded", "Utterance"})
+EVENTS = frozenset({*(kind.value for kind in ServerMessageType), "Reconnecting", "Resumed", *_NO_MESSAGES})
 
 
 class _Handler:
@@ -63,6 +65,8 @@ class EventEmitter:
         Good morning.
     """
 
+    _known: ClassVar[frozenset[str]] = frozenset()  # events to be told from slips of the pen
+
     def __init__(self, *, handler_errors: Literal["log", "raise"] = "log") -> None:
         if handler_errors not in ("log", "raise"):
             raise ConfigurationError(f"handler_errors={handler_errors!r}: use 'log' or 'raise'")
@@ -75,6 +79,8 @@ class EventEmitter:
     @_typed
     def on(self, event: Event, callback: Optional[Callback] = None) -> Any:
         """Call ``callback`` with each message of ``event``. Without a callback, return a decorator.
+
+        Any name will do, for servers grow; a client warns of one that is nearly that of a known event.
 
         Raises:
             ConfigurationError: The callback is a coroutine function; use one of the asyncio clients.
@@ -160,15 +166,23 @@ class EventEmitter:
         if self._handler_errors == "raise" and first is None:
             return error
         text = "a handler of %s failed: %r"
-        logger.error(text, name, callback, exc_info=error, extra=OF_A_HANDLER)
+        self._log_to(logger).error(text, name, callback, exc_info=error, extra=OF_A_HANDLER)
         return first
 
+    def _log_to(self, logger: logging.Logger) -> Union[logging.Logger, SessionLog]:
+        """Give what writes there; a client's says of which session."""
+        return logger
+
     def _register(self, event: Event, callback: Optional[Callback], *, once: bool) -> Any:
-        if callback is None:
-            return lambda function: self._register(event, function, once=once)
-        handler = _Handler(self._checked(callback), once)
-        self._handlers.setdefault(_name(event), []).append(handler)
-        return callback
+        name = _name(event)
+        if name not in self._known and (meant := _meant(name, self._known)) is not None:
+            warnings.warn(f"no event is called {name!r}; did you mean {meant!r}?", UserWarning, 3)
+
+        def register(function: Callback) -> Callback:
+            self._handlers.setdefault(name, []).append(_Handler(self._checked(function), once))
+            return function
+
+        return register if callback is None else register(callback)
 
     @staticmethod
     def _checked(callback: Callback) -> Callback:
@@ -211,6 +225,21 @@ def _of_a_signal(error: Exception) -> bool:
             return True
         trace = trace.tb_next
     return False
+
+
+def _meant(name: str, events: frozenset[str]) -> Optional[str]:
+    """Give the known event that was probably meant by one that is not.
+
+    Example:
+        >>> [_meant(name, EVENTS) for name in ("AddTranscripts", "ADD_TRANSCRIPT", "Transcript", "Ordered")]
+        ['AddTranscript', 'AddTranscript', 'AddTranscript', None]
+    """
+    for event in events:
+        if name.replace("_", "").lower() == event.lower():
+            return event
+    from difflib import get_close_matches  # only what is unknown needs it
+
+    return next(iter(get_close_matches(name, events, 1, 0.85)), None)
 
 
 def _remove(handlers: list[_Handler], handler: _Handler) -> bool:

@@ -254,7 +254,8 @@ class EndOfTranscriptError(TranscriptionError):
 
 def no_pickle(thing: object, instead: str) -> TypeError:
     """Return the error for pickling or copying an object that is bound to this process."""
-    return TypeError(f"{type(thing).__name__} can't be pickled or copied: {instead}")
+    name = type(thing).__name__
+    return TypeError(f"{'an' if name[0] in 'AEIOU' else 'a'} {name} can't be pickled or copied: {instead}")
 
 
 def without_frames(error: BaseException) -> BaseException:

@@ -53,14 +53,25 @@ class SessionLog(logging.LoggerAdapter):  # type: ignore[type-arg]  # generic at
         ('connected [request_id=2f1c]', {'extra': {'request_id': '2f1c', 'session_id': None}})
     """
 
-    def __init__(self, logger: logging.Logger, request_id: str, session_id: Optional[str] = None) -> None:
+    def __init__(self, logger: logging.Logger, request_id: str) -> None:
         super().__init__(logger, {})
         self.request_id = request_id
-        self.session_id = session_id
+        self._session_id: list[Optional[str]] = [None]  # shared, as it is known last
+
+    @property
+    def session_id(self) -> Optional[str]:
+        """The service's id, from when it has named it: for all that write of this session."""
+        return self._session_id[0]
+
+    @session_id.setter
+    def session_id(self, session_id: Optional[str]) -> None:
+        self._session_id[0] = session_id
 
     def on(self, logger: logging.Logger) -> SessionLog:
         """Return an adapter of another logger with the same ids."""
-        return SessionLog(logger, self.request_id, self.session_id)
+        log = SessionLog(logger, self.request_id)
+        log._session_id = self._session_id
+        return log
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         prepare = _prepare.get(threading.get_ident())

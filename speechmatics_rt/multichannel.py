@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from .audio import AudioSource, Source, open_source
 from .baseclient import BaseClient
 from .config import FLAG, AudioFormat, checked
-from .exceptions import AudioError, ConfigurationError
+from .exceptions import AudioError, ConfigurationError, SessionError
 from .session import (
     SECONDS,
     UNSET,
@@ -38,6 +38,9 @@ class MultiChannelClient(BaseClient):
     A channel is identified by its label alone; the order of labels means nothing. Messages carry the label
     under ``channel``, and so do the words of the :class:`Transcript`. Channels may differ in length, but
     share one audio format. The service accepts at most 2 channels, a container as many as it is set up for.
+
+    The time of a channel is that of its own audio. A telephone that sends nothing while nobody speaks has to
+    be filled up with silence (zeros; 0xFF in mu-law), or what it says later is told too early.
 
     Example:
         >>> from speechmatics_rt.local import LocalServer
@@ -126,7 +129,7 @@ class MultiChannelClient(BaseClient):
 
         Raises:
             ConfigurationError: The timestamp is not a number, or is negative; or the label is not a string.
-            SessionError: No session is running.
+            SessionError: No session is running, or it has no such channel.
         """
         session, message = self._forced(channel, timestamp)
         session.send(message)
@@ -148,6 +151,10 @@ class MultiChannelClient(BaseClient):
         if channel is not None:
             check_label(channel)
         session = self._running()
+        labels = session.start["transcription_config"]["channel_diarization_labels"]
+        if channel is not None and channel not in labels:  # a server may end the session for it
+            there = ", ".join(map(repr, labels))
+            raise SessionError(f"ForceEndOfUtterance names channel {channel!r}; the session has {there}")
         if timestamp is UNSET:
             known = channel is not None and session.bytes_per_second
             timestamp = session.connection.seconds_sent_on(channel) if known else None
@@ -164,6 +171,16 @@ def _open_sources(
 ) -> dict[Optional[str], AudioSource]:
     """Open all sources, or none. They must share one format, and not all be empty."""
     opened: dict[Optional[str], AudioSource] = {}
+    read_once: dict[int, str] = {}
+    for label, source in sources.items():
+        if callable(getattr(source, "read", None)) or hasattr(source, "__next__"):
+            first = read_once.setdefault(id(source), label)
+            if first != label:
+                raise AudioError(
+                    f"channels {first!r} and {label!r} are given one source, of which each would get a part; "
+                    "give each its own, or the same path or bytes",
+                    channel=label,
+                )
     try:
         for label, source in sources.items():
             opened[label] = open_source(source, audio_format, channel=label, may_be_empty=True)

@@ -7,6 +7,8 @@ import gc
 import io
 import logging
 import math
+import queue
+import re
 import statistics
 import threading
 import time
@@ -19,6 +21,7 @@ from typing import Any
 import pytest
 
 from speechmatics_rt import (
+    AsyncClient,
     AudioError,
     AudioFormat,
     Client,
@@ -28,6 +31,7 @@ from speechmatics_rt import (
     SessionError,
     TimeoutError,
     TranscriptionConfig,
+    TranscriptionError,
 )
 from speechmatics_rt.local import Fault
 
@@ -461,6 +465,75 @@ def test_every_log_record_carries_the_ids_and_none_the_key_or_the_words(serve, c
     assert started[0].session_id == client.session_id
     for word in ("secret-key", "Good", "Quillon"):
         assert word not in caplog.text
+
+
+@pytest.mark.parametrize("way", ["transcribe", "by hand", "on the loop"])
+def test_what_failed_in_a_session_is_logged_with_both_of_its_ids(serve, client_of, caplog, way: str) -> None:
+    def broken(message: dict[str, Any]) -> None:
+        raise ValueError("the page is gone")
+
+    async def awaited() -> AsyncClient:
+        async with AsyncClient(
+            url=server.url, conn_config=ConnectionConfig(ssl_context=server.ssl_context)
+        ) as client:
+            client.on("AddTranscript", broken)
+            await client.start_session(audio_format=PCM)
+            await client.send_audio(SECOND)
+            with pytest.raises(TranscriptionError):
+                await client.stop_session()
+        return client
+
+    server = serve(faults=[Fault.error("job_error", after_final=0.5)])
+    client: Any
+    if way == "on the loop":
+        client = asyncio.run(awaited())
+    else:
+        client = client_of(server)
+        client.on("AddTranscript", broken)
+        if way == "transcribe":
+            with pytest.raises(TranscriptionError):
+                client.transcribe(SECOND * 2, audio_format=PCM)
+        else:
+            client.start_session(audio_format=PCM)
+            client.send_audio(SECOND)
+            with pytest.raises(TranscriptionError):
+                client.stop_session()
+    records = [record for record in caplog.records if record.levelno == logging.ERROR]
+    kinds = {record.name for record in records}
+    assert "speechmatics_rt.events" in kinds
+    assert len(kinds) == (1 if way == "transcribe" else 2)  # what nobody is told at once is logged, too
+    for record in records:
+        assert (record.request_id, record.session_id) == (client.request_id, client.session_id)
+        assert f"[request_id={client.request_id} session_id={client.session_id}]" in record.getMessage()
+
+
+def test_at_info_the_log_tells_of_each_session_when_it_began_and_how_it_ended(serve, client_of) -> None:
+    told: queue.Queue[str] = queue.Queue()
+
+    class Told(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            told.put(record.getMessage().partition(" [")[0])
+
+    log, handler = logging.getLogger("speechmatics_rt"), Told()
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        server = serve()
+        client_of(server).transcribe(SECOND, audio_format=PCM)
+        whole = [told.get(timeout=10) for _ in range(3)]
+        with client_of(server) as client, client.stream([SECOND] * 30, audio_format=PCM) as messages:
+            next(messages)
+        left = [told.get(timeout=10) for _ in range(3)]
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+    for first, second, _ in (whole, left):
+        assert first.startswith("connecting to ws")
+        assert second.startswith("connected in")
+    assert re.match(r"the session ended after 0\.\d s: complete; \d+ audio frames, \d+ messages", whole[2])
+    assert re.match(r"the session ended after \d\.\d s: the session was closed; ", left[2])
+    assert told.empty()
 
 
 def test_the_wire_logger_shows_messages_and_never_the_key(serve, client_of, caplog) -> None:

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from speechmatics_rt import ConfigurationError, EventEmitter, ServerMessageType
+from speechmatics_rt import AsyncClient, Client, ConfigurationError, EventEmitter, ServerMessageType
 
 
 def test_callbacks_run_in_the_order_of_registration_whatever_their_kind() -> None:
@@ -25,6 +25,41 @@ def test_enum_and_string_name_the_same_event() -> None:
     emitter = EventEmitter()
     callback = emitter.on(ServerMessageType.ADD_TRANSCRIPT, print)
     assert emitter.listeners("AddTranscript") == [callback]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("AddTranscripts", "AddTranscript"),
+        ("ADD_TRANSCRIPT", "AddTranscript"),
+        ("add_partial_transcript", "AddPartialTranscript"),
+        ("PartialTranscript", "AddPartialTranscript"),
+        ("SessionEnd", "SessionEnded"),
+        ("Utterances", "Utterance"),
+        ("Resume", "Resumed"),
+    ],
+)
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_an_event_that_is_nearly_a_known_one_is_warned_of_at_the_callers_line(kind, name, meant) -> None:
+    client = kind(url="ws://127.0.0.1:1/v2")
+    for register in (
+        lambda: client.on(name, print),
+        lambda: client.on(name)(print),
+        lambda: client.once(name, print),
+    ):
+        with pytest.warns(UserWarning, match=f"'{name}'; did you mean '{meant}'") as warned:
+            register()
+        assert [warning.filename for warning in warned] == [__file__]
+    assert len(client.listeners(name)) == 3  # the server may know better
+
+
+@pytest.mark.parametrize("name", ["EndOfTurn", "StartOfTurn", "SomethingNew", "OrderPlaced", "Done", "x"])
+def test_events_that_are_not_known_are_a_matter_of_course(name: str) -> None:
+    Client(url="ws://127.0.0.1:1/v2").on(name, print)
+
+
+def test_an_emitter_of_a_program_has_events_of_its_own() -> None:
+    EventEmitter().on("error", print)
 
 
 def test_a_decorator_gives_the_function_back() -> None:

@@ -224,6 +224,9 @@ CHECKS: dict[str, Callable[[World], Any]] = {
     "`client.session_id`": lambda w: w.value == (w.last.session_id, w.last.request_id),
     "`client.audio_bytes_sent`": lambda w: w.value == (0, 0.0),
     "`AsyncMultiChannelClient()": lambda w: {word.channel for word in w.value.words} == {"left", "right"},
+    '`message["results"][0]["channel"]`': lambda w: (
+        set(w.value) == {"left"} and not all(final["results"] for final in w.last.said("AddTranscript"))
+    ),
     "`async def get_auth_headers": lambda w: Client(w.names["Own"]()),
     "`ConnectionConfig(ping_timeout=60)`": lambda w: (w.value.open_timeout, w.value.end_timeout) == (10, 60),
     "`except TranscriptionError`, and": lambda w: all(issubclass(kind, w.value[0]) for kind in w.value),

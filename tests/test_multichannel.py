@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import threading
 import time
 import wave
+from collections.abc import AsyncIterator
 
 import pytest
 
 from speechmatics_rt import (
+    AsyncMultiChannelClient,
     AudioError,
     AudioFormat,
     ConfigurationError,
@@ -22,6 +25,8 @@ from speechmatics_rt import (
 )
 from speechmatics_rt.local import Fault
 from speechmatics_rt.session import sender
+
+from .aio.test_aio import face, run
 
 PCM = AudioFormat("pcm_s16le", 16000)
 SECOND = bytes(32000)
@@ -220,6 +225,23 @@ def test_sending_by_hand_counts_per_channel(serve, multi) -> None:
     ]
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_channel_that_is_not_there_is_refused_and_the_session_goes_on(serve, multi, resume: bool) -> None:
+    client = multi(serve(), resume=resume)
+    client.start_session(channels=["a", "b"], audio_format=PCM)
+    for call in (
+        lambda: client.send_audio("c", SECOND),
+        lambda: client.end_channel("c"),
+        lambda: client.force_end_of_utterance(channel="c"),
+        lambda: client.finalize(channel="c"),
+    ):
+        with pytest.raises(SessionError, match=r"names channel 'c'; the session has 'a', 'b'"):
+            call()
+    client.send_audio("a", SECOND)
+    client.stop_session()
+    assert client.transcript.text == "Good"
+
+
 def test_stop_ends_all_channels_at_once(serve, multi) -> None:
     server = serve()
     with multi(server) as client:
@@ -268,6 +290,34 @@ def test_a_stereo_wav_is_split_into_channels_by_one_call(serve, multi, tmp_path)
     assert server.sessions[0].audio_of("agent") == marked(1, 3)
     assert server.sessions[0].audio_of("caller") == marked(2, 3)
     assert server.sessions[0].start["audio_format"]["sample_rate"] == 16000
+
+
+def test_one_source_that_is_read_once_is_not_shared_out_among_channels(serve, multi) -> None:
+    server = serve()
+    file, chunks = io.BytesIO(SECOND), iter([SECOND])
+    for one in (file, chunks):
+        with pytest.raises(AudioError, match="'a' and 'b' are given one source") as caught:
+            multi(server).transcribe({"a": one, "b": one}, audio_format=PCM)
+        assert caught.value.channel == "b"
+    assert file.tell() == 0
+    for one in (SECOND, [SECOND]):  # what can be read again is no trouble
+        multi(server).transcribe({"a": one, "b": one}, audio_format=PCM)
+        assert server.sessions[-1].audio_of("a") == server.sessions[-1].audio_of("b") == SECOND
+
+
+def test_nor_is_one_asynchronous_source(serve) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield SECOND
+
+    async def main() -> None:
+        one = chunks()
+        async with face(server, AsyncMultiChannelClient) as client:
+            with pytest.raises(AudioError, match="'a' and 'b' are given one source"):
+                await client.transcribe({"a": one, "b": one}, audio_format=PCM)
+
+    server = serve()
+    run(main)
+    assert server.sessions == []
 
 
 def test_splitting_asks_for_a_label_for_each_channel(tmp_path) -> None:

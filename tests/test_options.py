@@ -30,7 +30,7 @@ from speechmatics_rt import (
     split_channels,
     transcribe_many,
 )
-from speechmatics_rt.local import LocalServer
+from speechmatics_rt.local import Fault, LocalServer, Script, ScriptedEngine, ServerForTests
 
 NAN, INF = math.nan, math.inf
 NO_SECONDS = [NAN, INF, -1, -0.1, "5", b"5", True, [], {}, object(), 1j, 10**400]
@@ -212,6 +212,52 @@ POLICY: dict[str, list[Any]] = {
 case("ResumePolicy", POLICY, lambda options: ResumePolicy(**options))
 
 
+LOCAL: dict[str, list[Any]] = {
+    "engine": [5, "siri", ScriptedEngine, Script.default(), {}],
+    "tls": ["yes", 1, None],
+    "keys": ["secret", 5],
+    "port": [-1, 65536, "9000", 1.5, True, None],
+    "host": [5, b"::", None],
+    "faults": [Fault.reset(), [Fault.reset], ["reset"], "reset", None, Fault.reset, 5, [503]],
+    **{name: [*NO_SECONDS, 0] for name in ("speed", "time_scale")},
+    **{name: [-1, 1.5, "1", True] for name in ("quota", "keep_sessions")},
+    "container": ["yes", 1, None],
+    **dict.fromkeys(("dictionary_delay", "duration_limit", "keep_audio"), NO_SECONDS),
+}
+case("LocalServer", LOCAL, lambda options: LocalServer(**options))
+
+
+def put_faults(options: dict[str, Any]) -> None:
+    LocalServer().faults = options["faults"]
+
+
+case("LocalServer.faults", {"faults": LOCAL["faults"]}, put_faults)
+NO_SCRIPT = {"script": [5, "Hello.", ["Hello."], {"agent": 5}, Script]}
+case("ScriptedEngine", NO_SCRIPT, lambda options: ScriptedEngine(**options))
+NO_WORDS = {"words": [5, None, ["Hello."], {"agent": 5}, {5: "Hello."}, Script]}
+case("ServerForTests.says", NO_WORDS, lambda options: ServerForTests().says(**options))
+TEXT: dict[str, list[Any]] = {
+    "text": [5, None, b"Hello.", ["Hello."]],
+    **dict.fromkeys(("start", "pause"), NO_SECONDS),
+    "rate": [*NO_SECONDS, 0],
+    "speakers": ["S1", (), [], (5,), ("",), None],
+}
+case("Script.from_text", TEXT, lambda options: Script.from_text(**{"text": "Hello.", **options}))
+NO_ITEMS: dict[str, list[Any]] = {"words": ["Hi.", ["Hi."], 5, None], "sounds": ["laughter", ["laughter"]]}
+case("Script", NO_ITEMS, lambda options: Script(**{"words": (), **options}))
+FAULT: dict[str, list[Any]] = {
+    **{name: ["1", -1, 1.5, True, []] for name in ("after_messages", "after_bytes")},
+    **{
+        name: [value for value in NO_SECONDS if value != 10**400] for name in ("after_seconds", "after_final")
+    },
+    "delay": ["1", -1, NAN, True],
+    "sessions": ["0", -1, [-1], ["a"], 1.5, [None]],
+    "status": ["503", None, 5.5],
+    "retry_after": ["1", -1, NAN],
+}
+case("Fault.refuse", FAULT, lambda options: Fault.refuse(**options))
+
+
 def test_the_table_has_every_option() -> None:
     for kind, options in ((ConnectionConfig, CONNECTION), (ResumePolicy, POLICY)):
         assert options.keys() == {field.name for field in dataclasses.fields(kind)}
@@ -223,6 +269,7 @@ def test_the_table_has_every_option() -> None:
         (MultiChannelClient.stream, {"sources": [], **SOURCE}),
         (JWTAuth.__init__, KEY),
         (transcribe_many, MANY),
+        (LocalServer.__init__, LOCAL),
     ):
         assert options.keys() == inspect.signature(call).parameters.keys() - {"self"}
 

@@ -146,6 +146,25 @@ def test_a_client_has_no_pickle_and_says_what_to_do(kind: type) -> None:
             take(client)
 
 
+def test_a_local_server_and_its_records_have_no_pickle_and_say_what_to_do() -> None:
+    with LocalServer() as server, Client(url=server.url) as client:
+        client.transcribe(SECOND, audio_format=PCM)
+        for take in (pickle.dumps, copy.copy, copy.deepcopy):
+            with pytest.raises(TypeError, match=r"a LocalServer can't be pickled.*hand on its url"):
+                take(server)
+            with pytest.raises(TypeError, match=r"a SessionRecord can't be pickled.*recording\(\)"):
+                take(server.sessions[0])
+
+
+@pytest.mark.parametrize("kind", [Client, MultiChannelClient])
+def test_a_subclass_that_forgot_to_initialise_its_base_can_be_shown(kind: type) -> None:
+    class Forgot(kind):  # type: ignore[misc, valid-type]
+        def __init__(self) -> None:
+            self.tenant = "blue"
+
+    assert repr(Forgot()) == "<Forgot of nowhere, no session>"
+
+
 def test_a_stream_has_no_pickle_but_its_transcript_has(serve, client_of) -> None:
     with client_of(serve()).stream(SECOND, audio_format=PCM) as messages:
         with pytest.raises(TypeError, match="its transcript can be"):

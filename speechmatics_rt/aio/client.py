@@ -9,12 +9,16 @@ holds up the loop, as in any asyncio program, but never the reader: pings are an
 from __future__ import annotations
 
 import asyncio
+import logging
+import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Literal, NoReturn, Optional, TypeVar, Union
 
 from ..config import FLAG, Caller, ConnectionConfig, ConversationConfig, ResumePolicy, checked
+from ..events import EVENTS
 from ..exceptions import SpeechmaticsError, no_pickle
+from ..log import SessionLog
 from ..session import (
     NO_PICKLE,
     SECONDS,
@@ -55,6 +59,7 @@ class _AsyncBase(AsyncAsking, AsyncEmitter):
     """
 
     _kind: type[BlockingCore]
+    _known = EVENTS
 
     def __init__(
         self,
@@ -197,6 +202,9 @@ class _AsyncBase(AsyncAsking, AsyncEmitter):
 
     # -- inside --------------------------------------------------------------------------------------
 
+    def _log_to(self, logger: logging.Logger) -> Union[logging.Logger, SessionLog]:
+        return self._behind._log_to(logger)
+
     async def _start(self, **options: Any) -> None:
         """Start a session by hand, and a task of this loop that delivers its messages.
 
@@ -219,7 +227,7 @@ class _AsyncBase(AsyncAsking, AsyncEmitter):
         if self._dispatcher is not None and self._dispatcher.session.delivered.is_set():
             await self._dispatcher.tell()  # SessionEnded, of a stream that was dropped
         self._behind.unheard = []
-        self._behind.caller = Caller.find()
+        self._behind.caller, self._behind.loop_thread = Caller.find(), threading.get_ident()
         try:
             opened = await self._call(function, *args, **options)
         except SpeechmaticsError:

@@ -22,11 +22,15 @@ class BlockingCore(BaseClient):
     def __init__(self, client: Callable[[], Optional[AsyncEmitter]], *args: Any, **options: Any) -> None:
         self._awaited = client
         self.caller: Optional[Caller] = None  # whose line warnings name, found on the loop
+        self.loop_thread = 0  # the thread that starts a session: that of the loop
         self.unheard: list[Mapping[str, Any]] = []  # messages of a session that failed to start
         super().__init__(*args, **options)
 
     def _caller(self) -> Caller:  # found on the loop, since this runs on a thread without the user's frames
         return self.caller or Caller.find()
+
+    def _thread(self) -> int:  # that does it for the loop is of no account
+        return self.loop_thread
 
     def emit(self, event: Event, message: Mapping[str, Any]) -> None:
         self.unheard.append(message)

@@ -105,7 +105,8 @@ class AsyncMessageStream:
     def _bridged(self, source: Any) -> Any:
         """Wrap asynchronous sources so that a thread can read them."""
         if isinstance(source, Mapping):
-            return {label: self._bridged(one) for label, one in source.items()}
+            bridged = {id(one): self._bridged(one) for one in source.values()}
+            return {label: bridged[id(one)] for label, one in source.items()}  # one for two is seen there
         given = self._options.get("audio_format")
         size = (AudioFormat() if given is None else AudioFormat.of(given, "audio_format")).chunk_size
         step = step_of(source, size)

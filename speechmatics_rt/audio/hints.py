@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Mapping
 from typing import Any, Optional
 
@@ -44,6 +45,8 @@ def about_source(source: Any) -> Optional[str]:
         return TEXT
     if isinstance(source, Mapping):
         return "the audio is a mapping; pass it to MultiChannelClient, or one of its values to this client"
+    if isinstance(source, (list, tuple)) and source and isinstance(source[0], (str, os.PathLike)):
+        return "the audio source is a list of names, and a call takes one; transcribe_many(names) takes many"
     if isinstance(source, int):
         return "a number is not audio; give a path, or open(descriptor, 'rb', buffering=0, closefd=False)"
     for kind in type(source).__mro__:

@@ -155,6 +155,7 @@ class ResumePolicy(Options):
         self.check()
 
     def check(self) -> None:
+        self._check_names()
         for name in self._fields.rules:
             self._fields.rules[name](name, plain(getattr(self, name)))
         if self.max_delay < self.min_delay:

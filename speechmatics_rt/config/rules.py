@@ -259,7 +259,14 @@ class Options:
 
     def check(self) -> None:
         """Raise ConfigurationError if an option is wrong, with its value and what is accepted."""
+        self._check_names()
         self._fields.known("", self._own())
+
+    def _check_names(self) -> None:
+        """Refuse a slip of the pen in an assignment, which no constructor could refuse."""
+        known = {item.name for item in fields(cast("Any", self))}
+        assigned = [name for name in vars(self) if name not in known and not name.startswith("_")]
+        self._fields.unknown(type(self).__name__, assigned)
 
     def to_dict(self) -> dict[str, Any]:
         """Check the options, and return a fresh copy in wire form."""

@@ -8,12 +8,13 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from types import TracebackType
-from typing import Optional, TypeVar, Union
+from typing import Any, NoReturn, Optional, TypeVar, Union
 
 from .._version import __version__
-from ..exceptions import ConfigurationError, SessionError, TimeoutError
+from ..config import FLAG, STRING, checked, number, refused, rule
+from ..exceptions import ConfigurationError, SessionError, TimeoutError, no_pickle
 from ..locks import new_lock, wait_for
 from .connection import SessionRecord, Wire
 from .engines import Engine, ScriptedEngine
@@ -34,6 +35,10 @@ _ANYWHERE = {"0.0.0.0": _HOST, "::": "::1", "": _HOST}  # noqa: S104 - as whom t
 _CLOSE = 3.0  # s for all threads to leave; each one needs about one
 _BACKLOG = 1024
 _ENGINES: dict[str, Callable[[], Engine]] = {"scripted": ScriptedEngine, "whisper": WhisperEngine}
+_PORT = rule("a port, or 0 for any free one", lambda value: type(value) is int and 0 <= value < 65536)
+_COUNT = number(0, whole=True)
+_SECONDS = number(0, unit="seconds")
+_FACTOR = rule("a number above 0", lambda value: type(value) in (int, float) and 0 < value < 1e9)
 _REST = 0.1  # s until the next attempt when the process has no descriptors left
 
 
@@ -93,13 +98,22 @@ class LocalServer:
         keep_audio: Optional[float] = None,
         keep_sessions: Optional[int] = None,
     ) -> None:
-        if isinstance(keys, str):
+        if isinstance(keys, str) or not (keys is None or isinstance(keys, Collection)):
             raise ConfigurationError("keys is a collection of keys, not one string")
-        if (speed is not None and speed <= 0) or time_scale <= 0:
-            raise ConfigurationError("speed and time_scale must be above 0")
+        FLAG("tls", tls)
+        FLAG("container", container)
+        _PORT("port", port)
+        STRING("host", host)
+        _FACTOR("time_scale", time_scale)
+        _SECONDS("dictionary_delay", dictionary_delay)
+        checked("speed", speed, _FACTOR)
+        checked("quota", quota, _COUNT)
+        checked("duration_limit", duration_limit, _SECONDS)
+        checked("keep_audio", keep_audio, _SECONDS)
+        checked("keep_sessions", keep_sessions, _COUNT)
+        self.faults = faults  # type: ignore[assignment]  # of any iterable
         self.engine = _engine_of(engine)
         self._owns_engine = self.engine is not engine
-        self.faults = tuple(faults)
         self._port = port
         self._host = host
         self._keep_audio = keep_audio
@@ -144,7 +158,10 @@ class LocalServer:
     def __repr__(self) -> str:
         # Without the lock, so that a debugger may show it at any moment: each is one read of one field.
         state = "closed" if self._closed else "not started" if self._acceptor is None else "running"
-        return f"<LocalServer of {self.url}, {state}, {self._count} connections>"
+        return f"<LocalServer of {self._address}, {state}, {self._count} connections>"
+
+    def __reduce__(self) -> NoReturn:
+        raise no_pickle(self, "it holds a socket and threads of this process; hand on its url")
 
     def start(self: _Self) -> _Self:
         """Start listening.
@@ -225,12 +242,45 @@ class LocalServer:
             raise
 
     @property
+    def faults(self) -> Sequence[Fault]:
+        """What goes wrong in the connections that come from now on, and when; may be replaced at any time.
+
+        Raises:
+            ConfigurationError: Something that is put here is no fault.
+        """
+        return self._faults
+
+    @faults.setter
+    def faults(self, faults: Sequence[Fault]) -> None:
+        given: Any = faults  # of whoever has no type checker
+        if isinstance(given, str) or not isinstance(given, Iterable):
+            raise refused("faults", given, "a list of them, such as [Fault.refuse(503)]")
+        given = tuple(given)
+        for index, fault in enumerate(given):
+            if not isinstance(fault, Fault):
+                accepted = "a fault, such as Fault.refuse(503) or Fault.parse('refuse:status=503')"
+                raise refused(f"faults[{index}]", fault, accepted)
+        self._faults: tuple[Fault, ...] = given
+
+    @property
     def port(self) -> int:
         return self._port
 
     @property
     def url(self) -> str:
-        """The URL for a client on this machine."""
+        """The URL for a client on this machine.
+
+        Raises:
+            SessionError: It has none yet: it takes any free port, and has not been started.
+        """
+        if not self._port:
+            raise SessionError(
+                "a local server has no address before it runs: use it in 'with', or call start()"
+            )
+        return self._address
+
+    @property
+    def _address(self) -> str:
         host = _ANYWHERE.get(self._host, self._host)
         where = f"[{host}]" if ":" in host else host
         return f"{'wss' if self._tls else 'ws'}://{where}:{self._port}/v2"
@@ -329,6 +379,8 @@ class LocalServer:
 def _engine_of(engine: Union[str, Engine]) -> Engine:
     """Return the engine itself, or make the one of that name."""
     if not isinstance(engine, str):
+        if isinstance(engine, type) or not callable(getattr(engine, "recogniser", None)):
+            raise refused("engine", engine, "'scripted', 'whisper', or one such as ScriptedEngine(script)")
         return engine
     if engine not in _ENGINES:
         raise ConfigurationError(f"no engine is called {engine!r}; there are 'scripted' and 'whisper'")

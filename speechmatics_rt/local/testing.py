@@ -8,6 +8,7 @@ from array import array
 from collections.abc import Iterable, Mapping
 from typing import Any, Optional, Union
 
+from ..config import refused
 from ..exceptions import ConfigurationError
 from .engines import ReplayEngine, Script, ScriptedEngine, SpokenEngine, mark_of
 from .server import LocalServer
@@ -38,9 +39,19 @@ class ServerForTests(LocalServer):
         self._spoken = SpokenEngine()
         super().__init__(self._spoken, **options)
 
-    def says(self, words: Union[str, Script, Mapping[str, Script]]) -> None:
-        """Return these words for any audio: a text, a :class:`Script`, or a script for each channel."""
-        script = Script.from_text(words) if isinstance(words, str) else words
+    def says(self, words: Union[str, Script, Mapping[str, Union[str, Script]]]) -> None:
+        """Return these words for any audio: a text or a :class:`Script`, or one of them for each channel.
+
+        Raises:
+            ConfigurationError: ``words`` is none of these.
+        """
+        said = words if isinstance(words, Mapping) else {"": words}
+        if not all(isinstance(label, str) and isinstance(one, (str, Script)) for label, one in said.items()):
+            raise refused("words", words, "a text, a Script, or a mapping of channels to one of these")
+        scripts = {
+            label: Script.from_text(one) if isinstance(one, str) else one for label, one in said.items()
+        }
+        script = scripts if isinstance(words, Mapping) else scripts[""]
         self._spoken.otherwise = ScriptedEngine(script)
 
     def replays(self, recording: Union[str, os.PathLike[str], Iterable[Mapping[str, Any]]]) -> None:

@@ -463,8 +463,12 @@ class Connection(Link):
         protocol = self._protocol
         outcome = protocol.outcome
         how = "complete" if outcome is None or outcome.normal else outcome.error.text
-        self._log.debug(
-            "the session ended: %s; %d audio frames, %d messages", how, protocol.state.sent, protocol.received
+        self._log.info(
+            "the session ended after %.1f s: %s; %d audio frames, %d messages",
+            time.monotonic() - self._began,
+            how,
+            protocol.state.sent,
+            protocol.received,
         )
         if protocol.state.surplus:
             self._log.warning("the server acknowledged %d frames more than were sent", protocol.state.surplus)

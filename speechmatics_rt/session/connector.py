@@ -94,10 +94,13 @@ class Connector:
             raise ConfigurationError(f"resume={resume!r}: use True, False or a ResumePolicy")
         self.auth = auth if auth is not None else StaticKeyAuth(api_key)
         self.config = config if config is not None else ConnectionConfig()
+        self._resume = ResumePolicy() if resume is True else resume or None
+        for given in (self.config, self._resume):  # something may have been assigned since they were made
+            if given is not None:
+                given.check()
         self._url = url
         self._sdk_identifier = sdk_identifier or f"python-rt-sync-v{__version__}"
         self._app = app
-        self._resume = ResumePolicy() if resume is True else resume or None
         self._doubts: set[str] = set()  # those that were reported
 
     def check(self, request: SessionRequest) -> None:

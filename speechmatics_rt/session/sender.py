@@ -60,7 +60,6 @@ def feed(session: Session, sources: Mapping[Optional[str], AudioSource], speed: 
     Each source has its own thread, since a silent telephone line must not hold up the other. All use one
     clock. A single source has the channel None.
     """
-    session.log.session_id = session.connection.session_id  # known by now
     durations = [0.0 if source.empty else source.duration for source in sources.values()]
     known = [duration for duration in durations if duration is not None]
     session.seconds_total = max(known) if len(known) == len(durations) else None

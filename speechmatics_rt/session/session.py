@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 # Messages that may end an utterance, or be an answer.
 _TURNS = {"AddTranscript", "EndOfUtterance", "EndOfTranscript", "LanguageInfo", "SpeakersResult"}
+_LAST = {"EndOfTranscript", "Error"}  # after which the service says no more
 _GRACE = 0.5  # seconds for a read of a source, or a handler, that is still running when its session has ended
 
 
@@ -100,6 +101,7 @@ class Session:
         self._source_failure: Optional[SpeechmaticsError] = None
         self._client = client  # returns the client, which is held weakly; it emits the last events
         self._untold = [True]  # emptied by the thread that emits them, so that only one does
+        self._ends_on: Optional[int] = None  # the thread that handles the last message, or the last event
         self.answers = Answers()
         self._pauses = Pauses()
         self._utterances: Optional[Utterances] = None  # followed once there is a handler for them
@@ -111,12 +113,15 @@ class Session:
         state = "open" if self.connection.is_open else "over"
         return f"session {self.log.request_id} {state}, {audio} sent"
 
-    @property
-    def over(self) -> bool:
-        """Whether another session may start: this one has ended, and its handlers run no more."""
+    def is_over_for(self, thread: int) -> bool:
+        """Whether that thread may start another session: this one has ended, and its handlers have run.
+
+        Handlers of the last message and of the last event may, too. How many messages have arrived and wait
+        for their handlers makes no difference.
+        """
         if self.connection.is_open:
             return False
-        return self.closed or self.delivered.is_set() or self.delivering == threading.get_ident()
+        return self.closed or self.delivered.is_set() or self._ends_on == thread
 
     @property
     def left(self) -> bool:
@@ -230,6 +235,8 @@ class Session:
                 self._recording.received(message)
             if message["message"] in _TURNS:
                 self._follow(message)
+            if message["message"] in _LAST:
+                self._ends_on = threading.get_ident()
 
     def _follow(self, message: Mapping[str, Any]) -> None:
         """Update the utterances, and give a message to those who wait for it as an answer."""
@@ -361,6 +368,7 @@ class Session:
         if self._utterances is not None:
             self.utterances_over += self._utterances.end()
         yield from self.events()
+        self._ends_on = threading.get_ident()
         yield self._last_event()
 
     def _last_event(self) -> dict[str, Any]:

@@ -182,6 +182,8 @@ def made(module: str, name: str, **attributes: Any) -> Any:
         (made("torch", "Tensor"), "numpy"),
         (made("sounddevice", "_StreamBase", read=lambda self, frames: (b"", False)), "Microphone"),
         ({"agent": b"ab"}, "MultiChannelClient"),
+        (["a.wav", "b.wav"], r"transcribe_many\(names\)"),
+        ((Path("a.wav"),), r"transcribe_many\(names\)"),
         (0, "open"),
         (array.array("h", [1, 2]), r"tobytes\(\).*pcm_s16le"),
         (array.array("f", [1.0]), r"tobytes\(\).*pcm_f32le"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -314,6 +315,65 @@ def test_what_does_not_fit_together_is_said_before_anything(
 def test_a_folder_without_recordings_and_one_that_is_none(capsys, server, tmp_path) -> None:
     assert "no recordings found in" in run(capsys, server, tmp_path, "-o", tmp_path / "out")[1]
     assert "there is no 'nowhere'" in run(capsys, server, "nowhere", "-o", tmp_path / "out")[1]
+
+
+def test_what_looks_like_audio_and_is_passed_over_in_a_folder_is_told_with_what_to_do(
+    capsys, server, calls, tmp_path
+) -> None:
+    for name in ("x.aiff", "may/y.AIFF", "z.wma", "w.pcm", ".trash/v.aiff", ".u.aiff"):
+        recording(calls / name)
+    code, said = run(capsys, server, calls, "-o", tmp_path / "out")
+    assert code == 0
+    assert (
+        "passed over in folders: .aiff (2), .pcm (1), .wma (1); convert them, as with "
+        "'ffmpeg -i NAME.aiff NAME.wav', or name each file, and it is sent as it is; headerless samples "
+        "want --raw and --sample-rate" in said
+    )
+    assert "2 of 2 transcribed" in said
+    code, said = run(capsys, server, calls / "x.aiff", "-o", tmp_path / "named")
+    assert code == 0
+    assert "passed over" not in said
+
+
+@unix
+def test_folders_that_are_not_entered_are_told(capsys, server, calls, tmp_path, monkeypatch) -> None:
+    (tmp_path / "archive").mkdir()
+    recording(tmp_path / "archive" / "old.wav")
+    (calls / "linked").symlink_to(tmp_path / "archive")
+    (calls / "shut").mkdir()
+    scan = os.scandir
+
+    def refusing(path: Any) -> Any:  # as for anybody but root
+        if str(path).endswith("shut"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    code, said = run(capsys, server, calls, "-o", tmp_path / "out")
+    assert code == 0
+    assert f"'{calls}/linked' is a link to a folder, and not followed; name it to have it read" in said
+    assert f"'{calls}/shut' can't be read: Permission denied" in said
+    assert "2 of 2 transcribed" in said
+    assert "is a link" not in run(capsys, server, calls / "linked", "-o", tmp_path / "named")[1]
+
+
+def test_a_folder_with_nothing_but_what_is_passed_over_says_so(capsys, server, tmp_path) -> None:
+    (tmp_path / "calls").mkdir()
+    recording(tmp_path / "calls" / "x.aiff")
+    code, said = run(capsys, server, tmp_path / "calls", "-o", tmp_path / "out")
+    assert code == 2
+    assert "calls'; passed over in folders: .aiff (1); convert" in said
+
+
+def test_headerless_recordings_in_a_folder_are_found_with_raw(capsys, server, tmp_path) -> None:
+    (tmp_path / "calls").mkdir()
+    (tmp_path / "calls" / "a.raw").write_bytes(bytes(64000))
+    (tmp_path / "calls" / "b.PCM").write_bytes(bytes(64000))
+    raw = ("--raw", "pcm_s16le", "--sample-rate", "16000")
+    code, said = run(capsys, server, tmp_path / "calls", "-o", tmp_path / "out", *raw)
+    assert code == 0
+    assert "2 of 2 transcribed" in said
+    assert {record.start["audio_format"]["type"] for record in server.sessions} == {"raw"}
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "two", "1.5"])

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from speechmatics_rt.cli.options.files import read_settings, read_text
+from speechmatics_rt.cli.options.vocabulary import read_replacements, read_vocabulary
 from speechmatics_rt.exceptions import ConfigurationError
 from speechmatics_rt.local import LocalServer
 
@@ -138,6 +139,48 @@ def test_a_file_in_another_encoding_is_told_how_to_be_saved(tmp_path: Path) -> N
     (tmp_path / "config.json").write_bytes('{"domain": "Zürich"}'.encode("cp1252"))
     with pytest.raises(ConfigurationError, match=r"neither UTF-8 nor UTF-16 text; save it as UTF-8"):
         read_settings(str(tmp_path / "config.json"))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"language": "en", "domain": "finance", "language": "de"}', "it has 'language' twice"),
+        (
+            '{"transcription_config": {"max_delay": 1, "max_delay": 2}}',
+            "its transcription_config has 'max_delay' twice",
+        ),
+        (
+            '{"language": "en", "additional_vocab": ["a", {"content": "b", "content": "c"}]}',
+            "its additional_vocab[1] has 'content' twice",
+        ),
+        (
+            '{"translation_config": {"a": [[{"b": {"c": 1, "c": 1}}]]}}',
+            "its translation_config.a[0][0].b has 'c' twice",
+        ),
+    ],
+)
+def test_a_key_that_stands_twice_in_a_file_is_told_with_its_place(tmp_path: Path, text, says: str) -> None:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(ConfigurationError) as caught:
+        read_settings(str(tmp_path / "config.json"))
+    assert says in str(caught.value)
+    assert f"--config '{tmp_path}/config.json'" in str(caught.value)
+
+
+def test_a_key_that_stands_twice_in_a_file_of_words_is_told_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "words.json").write_text('["a", {"content": "b", "content": "c"}]')
+    with pytest.raises(ConfigurationError, match=r"words.json': its \[1\] has 'content' twice"):
+        read_vocabulary(str(tmp_path / "words.json"))
+    (tmp_path / "replace.json").write_text('[{"from": "b", "from": "c", "to": "d"}]')
+    with pytest.raises(ConfigurationError, match=r"replace.json': its \[0\] has 'from' twice"):
+        read_replacements(str(tmp_path / "replace.json"))
+
+
+def test_a_header_that_is_given_twice_is_refused() -> None:
+    options = ("--header", "X-Team=a", "--header", "x-team=b", "--url", "ws://127.0.0.1:1/v2")
+    code, _, err = run("transcribe", SPEECH, *options)
+    assert code == 2
+    assert "--header 'x-team' is given twice" in err
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])

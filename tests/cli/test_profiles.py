@@ -39,6 +39,9 @@ max-delay = "soon"
 [unknown]
 langage = "fr"
 
+[twice]
+max_delay = 1
+max-delay = 2
 [odd]
 vocab = [{{content = "x"}}]
 """
@@ -110,6 +113,7 @@ def test_local_needs_nothing_of_a_profile_that_names_a_server(server, home: dict
         ("wrong", "argument --max-delay: 'soon' is not a number of seconds"),
         ("unknown", "there is no option --langage; did you mean --language?"),
         ("odd", "vocab is not a string, number, true, false or a list of these"),
+        ("twice", "max_delay and max-delay are one option; leave one of them out"),
         ("none", "--profile 'none' is not in "),
     ],
 )

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import speechmatics_rt
+from speechmatics_rt import Client
 from speechmatics_rt.config import (
     AudioEncoding,
     AudioEventsConfig,
@@ -284,6 +285,39 @@ def test_an_assigned_value_is_checked_when_used() -> None:
     config.max_delay = -10
     with pytest.raises(ConfigurationError, match="max_delay is -10"):
         config.check()
+
+
+@pytest.mark.parametrize(
+    ("config", "name", "meant"),
+    [
+        (TranscriptionConfig(), "langage", "language"),
+        (AudioFormat("pcm_s16le", 16000), "samplerate", "sample_rate"),
+        (TranslationConfig(target_languages=["de"]), "target_language", "target_languages"),
+        (ConnectionConfig(), "open_timout", "open_timeout"),
+        (ResumePolicy(), "max_attempt", "max_attempts"),
+    ],
+)
+def test_a_slip_of_the_pen_in_an_assignment_is_told_when_used(config: Any, name: str, meant: str) -> None:
+    setattr(config, name, 5)
+    with pytest.raises(ConfigurationError, match=f"'{name}' is no field of .*did you mean '{meant}'"):
+        config.check()
+
+
+def test_what_a_subclass_keeps_in_a_config_is_its_own_affair() -> None:
+    class Tenants(TranscriptionConfig):
+        tenant = "red"
+
+    config = Tenants()
+    config.tenant, config._seen = "blue", 1  # type: ignore[attr-defined]
+    assert config.to_dict()["language"] == "en"
+
+
+def test_what_was_assigned_to_the_options_of_a_client_is_checked_when_it_is_made() -> None:
+    config, policy = ConnectionConfig(), ResumePolicy()
+    config.open_timeout, policy.max_attempts = -1, 0
+    for wrong, name in (({"conn_config": config}, "open_timeout"), ({"resume": policy}, "max_attempts")):
+        with pytest.raises(ConfigurationError, match=name):
+            Client(url="ws://127.0.0.1:1/v2", **wrong)
 
 
 @pytest.mark.parametrize("label", ["", "UU", "S1", "S23", " Alice", "Alice ", "\tA", 5, None])

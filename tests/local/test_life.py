@@ -205,3 +205,9 @@ def test_a_hundred_sessions_at_once() -> None:
             for client in clients:
                 client.__exit__()
         assert sorted(record.index for record in server.sessions) == list(range(100))
+
+
+def test_a_server_that_was_not_started_has_no_address_and_says_how_it_gets_one() -> None:
+    with pytest.raises(SessionError, match=r"before it runs: use it in 'with', or start\(\) it"):
+        _ = LocalServer().url
+    assert "not started" in repr(LocalServer())

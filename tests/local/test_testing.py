@@ -36,7 +36,7 @@ def test_it_says_the_default_until_it_is_told(server) -> None:
 
 
 def test_a_script_for_each_channel(server) -> None:
-    server.says({"a": Script.from_text("Here."), "b": Script.from_text("There.")})
+    server.says({"a": Script.from_text("Here."), "b": "There."})
     with MultiChannelClient(url=server.url) as client:
         transcript = client.transcribe({"a": SECONDS, "b": SECONDS}, audio_format=PCM)
     assert {(word.channel, word.text) for word in transcript.words} == {("a", "Here."), ("b", "There.")}

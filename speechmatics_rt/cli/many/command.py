@@ -43,7 +43,8 @@ def transcribe_many(arguments: argparse.Namespace, out: Stream, err: Stream) -> 
     """
     labels = [] if arguments.split is None else labels_of(arguments.split)
     session = _session(arguments, labels)
-    recordings = find_recordings(arguments.recordings, arguments.output)
+    found = find_recordings(arguments.recordings, arguments.output, headerless=arguments.raw is not None)
+    recordings = found.recordings
     shape = Shape(arguments.caption_width, arguments.caption_lines)
     results = Results(arguments.output, arguments.format, shape, arguments.timestamps)
     try:
@@ -56,6 +57,8 @@ def transcribe_many(arguments: argparse.Namespace, out: Stream, err: Stream) -> 
         manifest = stack.enter_context(Manifest(results.folder))
         stack.enter_context(screen.with_log())
         tell_dangers(arguments, screen)
+        for told in found.passed_over:
+            screen.note(f"{PROG}: {shown(told)}")
         work = _Work(arguments, recordings, results, manifest, _fingerprint(arguments, session))
         if work.open:
             language = session["transcription_config"].language

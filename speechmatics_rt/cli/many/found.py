@@ -5,16 +5,21 @@ from __future__ import annotations
 import collections
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ...exceptions import ConfigurationError
 
-__all__ = ["Recording", "find_recordings", "named", "shown"]
+__all__ = ["Found", "Recording", "find_recordings", "named", "shown"]
 
 # What the service hears, by the endings that people give to it.
 _ENDINGS = {"aac", "amr", "flac", "m4a", "mka", "mov", "mp3", "mp4", "mpeg", "mpga", "oga", "ogg", "opus"}
 _ENDINGS |= {"wav", "wave", "webm"}
+_HEADERLESS = {"f32", "f32le", "mulaw", "pcm", "raw", "s16", "s16le", "sln", "ul", "ulaw"}
+# What looks like audio besides.
+_OTHERS = {"3gp", "ac3", "aif", "aifc", "aiff", "alac", "alaw", "ape", "asf", "au", "avi", "caf", "dss"}
+_OTHERS |= {"dts", "flv", "gsm", "m4b", "m4v", "mkv", "mp2", "ra", "rf64", "rm", "snd", "spx", "vox", "w64"}
+_OTHERS |= {"wma", "wmv", "wv"}
 
 
 class Recording(NamedTuple):
@@ -22,6 +27,13 @@ class Recording(NamedTuple):
 
     path: str
     stem: str
+
+
+class Found(NamedTuple):
+    """The recordings; and what was passed over, with how to have it read."""
+
+    recordings: list[Recording]
+    passed_over: list[str]
 
 
 def shown(name: str) -> str:
@@ -34,19 +46,53 @@ def shown(name: str) -> str:
     return "".join(character if character.isprintable() else "\ufffd" for character in name)
 
 
-def find_recordings(given: Sequence[str], output: str) -> list[Recording]:
+def find_recordings(given: Sequence[str], output: str, *, headerless: bool = False) -> Found:
     """Look up what was named: folders with all that is in them, files, and ``-`` for names on standard input.
+
+    Args:
+        output: The folder of the results, which is not looked into.
+        headerless: Whether they may be what nothing but the caller knows the format of.
 
     Raises:
         ConfigurationError: There is nothing of that name, or no recording in it.
     """
     names: dict[str, tuple[str, str]] = {}  # the path, and the name below the folder that was given
+    others: dict[str, str] = {}  # what looks like audio besides: its path, and what it ends with
+    shut: list[str] = []
+    wanted = _ENDINGS | _HEADERLESS if headerless else _ENDINGS
     for one in given:
-        for path, name in _names_on_standard_input() if one == "-" else _below(one, output):
-            names.setdefault(os.path.abspath(path), (path, name))  # named twice, it is one all the same
+        chosen = one == "-" or not os.path.isdir(one)  # by the caller, whatever it ends with
+        for path, name in _names_on_standard_input() if one == "-" else _below(one, output, shut):
+            if chosen or _ending(name) in wanted:
+                names.setdefault(os.path.abspath(path), (path, name))  # named twice, it is one all the same
+            else:
+                others[os.path.abspath(path)] = _ending(name)
+    counts = collections.Counter(ending for path, ending in others.items() if path not in names)
+    passed_over = [_told(counts)] * bool(counts) + shut
     if not names:
-        raise ConfigurationError(f"no recordings found in {', '.join(map(repr, given))}")
-    return named(names.values(), folds=_folds_case(output))
+        raise ConfigurationError(
+            "; ".join([f"no recordings found in {', '.join(map(repr, given))}", *passed_over])
+        )
+    return Found(named(names.values(), folds=_folds_case(output)), passed_over)
+
+
+def _told(counts: Mapping[str, int]) -> str:
+    """Say which kinds of audio files were passed over, and how to have them read.
+
+    Example:
+        >>> _told({"pcm": 2})
+        'passed over in folders: .pcm (2); headerless samples need --raw and --sample-rate'
+    """
+    kinds = sorted(counts)
+    others = [kind for kind in kinds if kind not in _HEADERLESS]
+    ways = []
+    if others:
+        how = f"convert them, for example with 'ffmpeg -i NAME.{others[0]} NAME.wav'"
+        ways.append(f"{how}, or name each file to send it as it is")
+    if len(others) < len(kinds):
+        ways.append("headerless samples need --raw and --sample-rate")
+    named = ", ".join(f".{kind} ({counts[kind]})" for kind in kinds)
+    return f"passed over in folders: {named}; {'; '.join(ways)}"
 
 
 def named(names: Iterable[tuple[str, str]], *, folds: bool = False) -> list[Recording]:
@@ -86,21 +132,34 @@ def _folds_case(folder: str) -> bool:
     return other != folder and os.path.exists(other) and os.path.samefile(other, folder)
 
 
-def _below(given: str, output: str) -> Iterator[tuple[str, str]]:
+def _ending(name: str) -> str:
+    return os.path.splitext(name)[1][1:].lower()
+
+
+def _below(given: str, output: str, shut: list[str]) -> Iterator[tuple[str, str]]:
+    """Give what looks like audio; into ``shut`` goes what is said of folders that are not entered."""
+
+    def unread(exc: OSError) -> None:
+        shut.append(f"{exc.filename!r} can't be read: {exc.strerror or exc}")
+
     if not os.path.isdir(given):
         if not os.path.exists(given):
             raise ConfigurationError(f"there is no {given!r}")
         yield given, os.path.basename(given)
         return
     results = os.path.realpath(output)
-    for folder, folders, files in os.walk(given):
+    for folder, folders, files in os.walk(given, onerror=unread):
         folders[:] = sorted(
             name
             for name in folders
             if not name.startswith(".") and os.path.realpath(os.path.join(folder, name)) != results
         )
+        for name in folders:
+            path = os.path.join(folder, name)
+            if os.path.islink(path):  # there may be a circle
+                shut.append(f"{path!r} is a link to a folder, and not followed; name it to have it read")
         for name in sorted(files):
-            if not name.startswith(".") and os.path.splitext(name)[1][1:].lower() in _ENDINGS:
+            if not name.startswith(".") and _ending(name) in _ENDINGS | _HEADERLESS | _OTHERS:
                 path = os.path.join(folder, name)
                 # A pipe or a socket would be waited for; a link to nowhere is one failure, which is told.
                 if os.path.isfile(path) or not os.path.exists(path):

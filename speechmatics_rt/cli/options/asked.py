@@ -135,6 +135,8 @@ def _headers(texts: Sequence[str]) -> dict[str, str]:
         if not equals:
             raise ConfigurationError(f"--header {text!r}: write NAME=VALUE")
         header_line(name, value)
+        if name.casefold() in map(str.casefold, headers):
+            raise ConfigurationError(f"--header {name!r} is given twice")
         headers[name] = value
     return headers
 

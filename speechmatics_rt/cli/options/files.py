@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any, NamedTuple, Optional
 
 from ...exceptions import ConfigurationError
 
-__all__ = ["Settings", "read_settings", "read_text"]
+__all__ = ["Settings", "parse_json", "read_settings", "read_text"]
 
 
 def read_text(option: str, path: str) -> str:
@@ -27,6 +28,46 @@ def read_text(option: str, path: str) -> str:
         raise ConfigurationError(
             f"{option} {path!r} is neither UTF-8 nor UTF-16 text; save it as UTF-8"
         ) from exc
+
+
+def parse_json(text: str) -> Any:
+    """Read JSON in which no key stands twice: of two values, one would be lost without a word.
+
+    Raises:
+        ValueError: A key does, and where; or it is no JSON.
+        RecursionError: It is nested too deep.
+
+    Example:
+        >>> parse_json('{"a": [{"b": 1, "b": 2}]}')
+        Traceback (most recent call last):
+        ValueError: its a[0] has 'b' twice
+    """
+    twice: list[tuple[dict[str, Any], str]] = []
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        value = dict(pairs)
+        if len(value) < len(pairs):
+            keys = [key for key, _ in pairs]
+            twice.append((value, next(key for key in keys if keys.count(key) > 1)))
+        return value
+
+    parsed = json.loads(text, object_pairs_hook=once)
+    if twice:
+        value, key = twice[-1]  # which is in no other that was lost
+        place = next(place for place, found in _places(parsed) if found is value)
+        raise ValueError(f"{f'its {place}' if place else 'it'} has {key!r} twice")
+    return parsed
+
+
+def _places(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Give all that is in it, with its place."""
+    yield place, value
+    if isinstance(value, dict):
+        for key, one in value.items():
+            yield from _places(one, f"{place}.{key}" if place else key)
+    elif isinstance(value, list):
+        for number, one in enumerate(value):
+            yield from _places(one, f"{place}[{number}]")
 
 
 class Settings(NamedTuple):
@@ -53,9 +94,11 @@ def read_settings(path: str) -> Settings:
     where = f"--config {path!r}"
     text = read_text("--config", path)
     try:
-        given = json.loads(text)
-    except (ValueError, RecursionError) as exc:
+        given = parse_json(text)
+    except (json.JSONDecodeError, RecursionError) as exc:
         raise ConfigurationError(f"{where} is not JSON: {exc}") from exc
+    except ValueError as exc:
+        raise ConfigurationError(f"{where}: {exc}") from exc
     fields = _object(given, where)
     for key, kind in _KIND.items():
         if fields.pop(key, kind) != kind:

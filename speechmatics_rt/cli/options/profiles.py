@@ -106,7 +106,11 @@ def arguments_of(profile: Mapping[str, Any], where: str) -> list[str]:
         ['--language=de', '--partials', '--vocab=a', '--vocab=b']
     """
     words: list[str] = []
+    written: dict[str, str] = {}
     for key, value in profile.items():
+        other = written.setdefault(_option(key), key)
+        if other != key:
+            raise ConfigurationError(f"{where}: {other} and {key} are one option; leave one of them out")
         for one in value if isinstance(value, list) else [value]:
             if one is True:
                 words.append(f"--{_option(key)}")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from typing import Any, Union
 
 from ...exceptions import ConfigurationError
-from .files import read_text
+from .files import parse_json, read_text
 
 __all__ = ["read_replacements", "read_vocabulary", "replacement", "vocabulary"]
 
@@ -71,7 +70,7 @@ def _read(option: str, path: str, entry: Callable[[str], Any]) -> list[Any]:
     text = read_text(option, path)
     try:
         if text.lstrip().startswith(("[", "{")):
-            listed = json.loads(text)
+            listed = parse_json(text)
             if not isinstance(listed, list):
                 raise ValueError("it holds no list")  # noqa: TRY301  # told below like the others
             return listed

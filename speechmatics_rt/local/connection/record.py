@@ -7,9 +7,9 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any, NoReturn, Optional
 
-from ...exceptions import TimeoutError
+from ...exceptions import TimeoutError, no_pickle
 from ...locks import Latch, new_lock, wait_for
 from ...messages import channel_of, times_of
 
@@ -91,6 +91,9 @@ class SessionRecord:
         else:
             what = f"{self.audio_seconds:.2f} s of audio, {len(self.sent)} messages sent"
         return f"<SessionRecord {self.index}: {what}{', closed' if self.closed.is_set() else ''}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise no_pickle(self, "threads of this process write it; hand on what you want of it, or recording()")
 
     @property
     def audio(self) -> bytes:

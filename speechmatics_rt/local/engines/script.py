@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Optional, TypeVar
+from typing import Any, Optional, TypeVar
+
+from ...config import STRING, TEXT, a_list, number, refused, rule
+from ...exceptions import ConfigurationError
 
 __all__ = ["Script", "Sound", "Word"]
 
@@ -81,7 +84,8 @@ class Script:
         sounds: Audio events in order of start time, one at a time.
 
     Raises:
-        ValueError: Words or sounds overlap, or the period is too short for them.
+        ConfigurationError: Words or sounds overlap or end before they start, or the period is too short for
+            them.
 
     Example:
         >>> script = Script.from_text("Hello, world.", rate=2.0)
@@ -96,21 +100,28 @@ class Script:
     sounds: tuple[Sound, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "words", tuple(self.words))
-        object.__setattr__(self, "sounds", tuple(self.sounds))
+        for name, kind in (("words", Word), ("sounds", Sound)):
+            given: Any = getattr(self, name)
+            items: Any = tuple(given) if isinstance(given, Iterable) else (given,)
+            if not all(isinstance(item, kind) for item in items):
+                raise refused(name, given, f"a sequence of {kind.__name__}; for a text, Script.from_text()")
+            object.__setattr__(self, name, items)
+            for item in items:
+                if item.end < item.start:
+                    raise ConfigurationError(f"{item!r} ends before it starts")
         for sound, next_sound in zip(self.sounds, self.sounds[1:]):
             if next_sound.start < sound.end:
-                raise ValueError(
+                raise ConfigurationError(
                     f"{next_sound.type} starts at {next_sound.start} before {sound.type} has ended"
                 )
         for earlier, later in zip(self.words, self.words[1:]):
             if later.start < earlier.end:
-                raise ValueError(
+                raise ConfigurationError(
                     f"{later.content!r} starts at {later.start} before {earlier.content!r} has ended"
                 )
         ends = [word.end for word in self.words[-1:]] + [sound.end for sound in self.sounds[-1:]]
         if self.period is not None and (not ends or self.period < max(ends)):
-            raise ValueError("the period is shorter than the words")
+            raise ConfigurationError("the period is shorter than the words")
 
     @classmethod
     def default(cls) -> Script:
@@ -150,7 +161,16 @@ class Script:
         speakers: tuple[str, ...] = ("S1",),
         repeat: bool = False,
     ) -> Script:
-        """Time a text: ``rate`` words a second, ``pause`` seconds after a sentence, speakers by turns."""
+        """Time a text: ``rate`` words a second, ``pause`` seconds after a sentence, speakers by turns.
+
+        Raises:
+            ConfigurationError: An argument is wrong.
+        """
+        STRING("text", text)
+        for name, value in (("start", start), ("pause", pause)):
+            number(0, unit="seconds")(name, value)
+        rule("a number above 0", lambda value: type(value) in (int, float) and 0 < value < 1e9)("rate", rate)
+        a_list(TEXT, least=1)("speakers", list(speakers) if isinstance(speakers, tuple) else speakers)
         words: list[Word] = []
         now, sentence = start, 0
         for token in text.split():

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Optional, Union
 
+from ...exceptions import ConfigurationError
 from .clock import AudioClock
 from .languages import language_pack, supported_targets
 from .messages import end_of_utterance, final, joined, partial
@@ -31,6 +32,9 @@ class ScriptedEngine:
         script: What is said; of a session of several channels it can be a script for each channel, and a
             channel without one is silent.
 
+    Raises:
+        ConfigurationError: It is none.
+
     Example:
         >>> engine = ScriptedEngine(Script.from_text("Good morning."))
         >>> recogniser = engine.recogniser({
@@ -44,6 +48,12 @@ class ScriptedEngine:
     slow = False
 
     def __init__(self, script: Union[Script, Mapping[str, Script], None] = None) -> None:
+        known = script.values() if isinstance(script, Mapping) else [script or Script.default()]
+        if not all(isinstance(one, Script) for one in known):
+            raise ConfigurationError(
+                f"script is {script!r:.80}; accepted: a Script, such as Script.from_text('It rained.'), or a "
+                "mapping of channels to theirs"
+            )
         self.script = Script.default() if script is None else script
 
     def language_pack_info(self, language: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Optional
 
@@ -9,9 +10,9 @@ from ...exceptions import ConfigurationError
 from .connection import ConnectionFaults
 from .content import ContentFaults
 from .framing import FramingFaults
-from .kind import KINDS, Target
+from .kind import KINDS, WHEN, Target
 from .opening import OpeningFaults
-from .parse import default_of, read_fault, unknown
+from .parse import check_option, default_of, read_fault, unknown
 from .turns import TurnFaults
 
 __all__ = ["POINTS", "Fault", "FaultRow"]
@@ -31,7 +32,7 @@ class FaultRow(NamedTuple):
     what: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Fault(OpeningFaults, TurnFaults, ConnectionFaults, FramingFaults, ContentFaults):
     """A fault of the local server at one moment; created by the constructors named after its kinds.
 
@@ -39,7 +40,7 @@ class Fault(OpeningFaults, TurnFaults, ConnectionFaults, FramingFaults, ContentF
     ``after_final``, ``delay`` and ``sessions``. By default a fault acts at the usual moment of its kind.
 
     Raises:
-        ConfigurationError: The kind or the point is unknown, or two moments are given.
+        ConfigurationError: The kind or the point is unknown, two moments are given, or a value is wrong.
 
     Example:
         >>> Fault.reset(after_bytes=32000) == Fault("reset", after_bytes=32000)
@@ -63,14 +64,27 @@ class Fault(OpeningFaults, TurnFaults, ConnectionFaults, FramingFaults, ContentF
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise unknown("fault", self.kind, KINDS)
+        sessions: Any = self.sessions
+        if isinstance(sessions, int):  # one is written as one, as on the command line
+            object.__setattr__(self, "sessions", (sessions,))
+        elif isinstance(sessions, Iterable) and not isinstance(sessions, str):
+            object.__setattr__(self, "sessions", tuple(sessions))
+        given = {**{name: getattr(self, name) for name in WHEN}, **dict(self.options)}
+        for name, value in given.items():
+            if value is not None or name not in WHEN:
+                check_option(self.kind, name, value, value)
         if sum(moment is not None for moment in self._counts) + bool(self.at) > 1:
             raise ConfigurationError(f"the fault {self.kind!r} has more than one moment")
         if not self.counts and not self.at:
             object.__setattr__(self, "at", KINDS[self.kind].at)
         if self.at and self.at not in POINTS:
             raise unknown("point", self.at, POINTS)
-        if self.sessions is not None:
-            object.__setattr__(self, "sessions", tuple(self.sessions))
+
+    def __repr__(self) -> str:
+        usual = {"at": "" if self.counts else KINDS[self.kind].at, "delay": 0.0}
+        when = {name: getattr(self, name) for name in WHEN if getattr(self, name) != usual.get(name)}
+        given = {**dict(self.options), **when}
+        return f"Fault.{self.kind}({', '.join(f'{name}={value!r}' for name, value in given.items())})"
 
     @classmethod
     def parse(cls, text: str) -> Fault:

@@ -6,16 +6,23 @@ import difflib
 import inspect
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...exceptions import ConfigurationError
 from .kind import KINDS, WHEN
 
-__all__ = ["default_of", "read_fault", "unknown"]
+__all__ = ["check_option", "default_of", "read_fault", "unknown"]
 
 _DECODER = json.JSONDecoder()
-_ACCEPTED: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,)}
+_ACCEPTED: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "float": (int, float),
+    "bool": (bool,),
+    "str": (str,),
+    "bytes": (bytes, bytearray),
+}
+_WORDS = {"list[int]": "an integer, or a list like [0,2]", "bool": "true or false"}
 
 
 def read_fault(text: str) -> tuple[str, dict[str, Any]]:
@@ -40,13 +47,28 @@ def read_fault(text: str) -> tuple[str, dict[str, Any]]:
             raise ConfigurationError(f"the fault {text!r} needs name=value after the colon, not {name!r}")
         if name not in types:
             raise ConfigurationError(f"the fault {kind} takes no {name!r}{_meant(name, types)}")
+        if name in keywords:
+            raise ConfigurationError(f"the fault {text!r} has {name!r} twice")
         raw, rest = _cut(rest)
-        value = keywords[name] = _value(raw, types[name], f"{kind}:{name}")
-        if name in WHEN or types[name] == "float":  # a moment, or how long it takes
-            for number in value if isinstance(value, list) else [value]:
-                if not isinstance(number, str) and number < 0:
-                    raise ConfigurationError(f"{kind}:{name} must be 0 or more, not {raw!r}")
+        value = keywords[name] = _value(raw, types[name])
+        check_option(kind, name, value, raw)
     return kind, keywords
+
+
+def check_option(kind: str, name: str, value: Any, given: Any) -> None:
+    """Raise ConfigurationError if a fault of this kind can't have that value, shown as it was ``given``."""
+    types = {option.name: str(option.annotation) for option in KINDS[kind].options}
+    type = types[name] if name in types else WHEN[name]
+    if type.startswith("Optional["):
+        if value is None:
+            return
+        type = type[len("Optional[") : -1]
+    if not _is(value, type):
+        raise ConfigurationError(f"{kind}:{name} must be {_WORDS.get(type, type)}, not {given!r}")
+    if name in WHEN or type == "float":  # a moment, or how long it takes
+        for number in value if isinstance(value, (list, tuple)) else [value]:
+            if not isinstance(number, str) and number < 0:
+                raise ConfigurationError(f"{kind}:{name} must be 0 or more, not {given!r}")
 
 
 def default_of(option: inspect.Parameter) -> str:
@@ -82,8 +104,8 @@ def _cut(text: str) -> tuple[str, str]:
     return value, rest
 
 
-def _value(raw: str, type: str, where: str) -> Any:
-    """Read a value as the option's annotation wants it."""
+def _value(raw: str, type: str) -> Any:
+    """Read a value as the option's annotation wants it, as far as it is one."""
     optional = type.startswith("Optional[")
     plain = type[len("Optional[") : -1] if optional else type
     if plain == "bytes":
@@ -98,17 +120,14 @@ def _value(raw: str, type: str, where: str) -> Any:
         return value if isinstance(value, str) else raw
     if plain == "list[int]" and _is(value, "int"):
         value = [value]
-    if _is(value, plain):
-        return value
-    wanted = {"list[int]": "an integer, or a list like [0,2]", "bool": "true or false"}.get(plain, plain)
-    raise ConfigurationError(f"{where} must be {wanted}, not {raw!r}")
+    return value
 
 
 def _is(value: Any, type: str) -> bool:
     if type == "list[int]":
-        return isinstance(value, list) and all(_is(item, "int") for item in value)
+        return isinstance(value, (list, tuple)) and all(_is(item, "int") for item in value)
     if type.startswith("Mapping"):
-        return isinstance(value, dict)
+        return isinstance(value, Mapping)
     if type not in _ACCEPTED:
         return True  # Any
     if isinstance(value, float) and not math.isfinite(value):

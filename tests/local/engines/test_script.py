@@ -98,6 +98,8 @@ def test_the_default_text_is_readable_and_has_pauses_that_end_utterances() -> No
 def test_scripts_that_overlap_are_refused() -> None:
     with pytest.raises(ValueError, match="before 'a' has ended"):
         Script((Word("a", 0, 1), Word("b", 0.5, 2)))
+    with pytest.raises(ValueError, match="ends before it starts"):
+        Script((Word("a", 1.0, 0.5),))
     with pytest.raises(ValueError, match="period is shorter"):
         Script((Word("a", 0, 1),), period=0.5)
 

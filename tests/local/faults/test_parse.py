@@ -16,6 +16,8 @@ from speechmatics_rt.local import Fault
         ("no-acks:at=open", Fault.no_acks(at="open")),
         ("refuse:status=429,retry_after=2.5", Fault.refuse(status=429, retry_after=2.5)),
         ('refuse:body={"a": [1, 2]},sessions=0', Fault.refuse(body={"a": [1, 2]}, sessions=[0])),
+        ("reset:sessions=1", Fault.reset(sessions=1)),
+        ("reset:sessions=[1,2]", Fault.reset(sessions=range(1, 3))),
         ("fin:notify=false,delay=0.5,sessions=[0,2]", Fault.fin(notify=False, delay=0.5, sessions=[0, 2])),
         ("error:type=job_error,reason=a b,code=4013", Fault.error(type="job_error", reason="a b", code=4013)),
         ('error:reason="a, b"', Fault.error(reason="a, b")),
@@ -31,6 +33,13 @@ from speechmatics_rt.local import Fault
 )
 def test_a_fault_is_read_from_text(text: str, fault: Fault) -> None:
     assert Fault.parse(text) == fault
+    assert eval(repr(fault)) == fault
+
+
+def test_a_fault_shows_itself_as_it_is_written() -> None:
+    assert repr(Fault.refuse(503, sessions=[0])) == "Fault.refuse(status=503, sessions=(0,))"
+    assert repr(Fault.reset(after_seconds=1)) == "Fault.reset(after_seconds=1)"
+    assert repr(Fault.no_acks(at="open", delay=0.5)) == "Fault.no_acks(at='open', delay=0.5)"
 
 
 @pytest.mark.parametrize(
@@ -42,6 +51,7 @@ def test_a_fault_is_read_from_text(text: str, fault: Fault) -> None:
         ("reset:", "ends where an option is due"),
         ("reset:32000", "needs name=value after the colon, not '32000'"),
         ("reset:after_byte=3", "the fault reset takes no 'after_byte'; did you mean after_bytes"),
+        ("reset:after_bytes=3,after_bytes=4", "has 'after_bytes' twice"),
         ("reset:after_bytes=many", "reset:after_bytes must be int, not 'many'"),
         ("reset:after_bytes=1.5", "must be int"),
         ("reset:after_seconds=NaN", "must be float, not 'NaN'"),
