@@ -38,7 +38,31 @@ def scheduler(config: Any, log: Any) -> Any:
     from xdist.scheduler import LoadScopeScheduling
 
     class Groups(LoadScopeScheduling):  # type: ignore[misc]
+        """One group after the other, at a cost for each that does not grow with all there are.
+
+        Where most groups are a test each, that of pytest-xdist looks through thousands after every test: at
+        those that a worker has done, and for the place of the next among all that were collected.
+        """
+
         def _split_scope(self, nodeid: str) -> str:
             return group_of(nodeid)
+
+        def schedule(self) -> None:
+            collected = next(iter(self.registered_collections.values()))
+            self._places = {nodeid: place for place, nodeid in enumerate(collected)}
+            super().schedule()
+
+        def mark_test_complete(self, node: Any, item_index: int, duration: float = 0) -> None:
+            nodeid = self.collection[item_index]
+            group, work = group_of(nodeid), self.assigned_work[node]
+            work[group][nodeid] = True
+            if all(work[group].values()):
+                del work[group]
+            self._reschedule(node)
+
+        def _assign_work_unit(self, node: Any) -> None:
+            group, tests = self.workqueue.popitem(last=False)
+            self.assigned_work[node][group] = tests
+            node.send_runtest_some([self._places[nodeid] for nodeid, done in tests.items() if not done])
 
     return Groups(config, log)

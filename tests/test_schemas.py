@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from speechmatics_rt.local import Fault, LocalServer, SessionRecord
 from speechmatics_rt.local.checks import Refused, check_change, check_end, check_force, check_start
@@ -370,6 +373,12 @@ JUDGES: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "EndOfChannel": check_end,
     "ForceEndOfUtterance": lambda message: check_force(message, {"language": "en"}),
 }
+
+
+@pytest.mark.parametrize("side", ["client", "server"])
+def test_the_schemas_are_schemas(side: str) -> None:
+    text = (Path(__file__).parent / "schemas" / f"{side}.json").read_text(encoding="utf-8")
+    Draft202012Validator.check_schema(json.loads(text))
 
 
 @pytest.mark.parametrize("kind", SERVER)

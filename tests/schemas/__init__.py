@@ -7,12 +7,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import best_match
 
 from speechmatics_rt.local import LocalServer, SessionRecord
+
+try:
+    import jsonschema_rs
+except ImportError:  # no wheel for this machine: all is left to jsonschema, which takes forty times as long
+    jsonschema_rs = None
 
 __all__ = ["check_client", "check_record", "check_server", "check_sessions"]
 
@@ -102,31 +107,44 @@ def _check(side: str, message: Mapping[str, Any]) -> None:
     _check_text(side, json.dumps(message))
 
 
-@cache  # sessions are much alike: most messages have been checked before, and it takes a millisecond
+@cache  # sessions are much alike: most messages have been checked before
 def _check_text(side: str, text: str) -> None:
     message = json.loads(text)
     kind = message.get("message")
-    validator = _validators(side).get(kind) if isinstance(kind, str) else None
-    if validator is None:
+    if not isinstance(kind, str) or kind not in _definitions(side):
         raise AssertionError(f"no message ({side}) is called {kind!r}: {message}")
-    error = best_match(validator.iter_errors(message))
+    if _quick(side, kind)(message):
+        return
+    error = best_match(_validator(side, kind).iter_errors(message))
     if error is not None:
         raise AssertionError(f"{kind} breaks its schema at {error.json_path}: {error.message}")
 
 
 @cache
-def _validators(side: str) -> dict[str, Draft202012Validator]:
-    """Return a validator for each message: the definitions whose names begin with a capital."""
+def _quick(side: str, kind: str) -> Callable[[Any], bool]:
+    """Return what says of a message that it keeps to its schema, or that :func:`_validator` is to look."""
+    if jsonschema_rs is None:
+        return lambda _: False
+    validator = jsonschema_rs.Draft202012Validator(_definitions(side)[kind], validate_formats=True)
+    found: Callable[[Any], bool] = validator.is_valid
+    return found
+
+
+@cache
+def _validator(side: str, kind: str) -> Draft202012Validator:
+    """Return what has the last word on a kind of message, and says what is wrong."""
+    return Draft202012Validator(_definitions(side)[kind], format_checker=_FORMATS)
+
+
+@cache
+def _definitions(side: str) -> dict[str, Any]:
+    """Return the schema of each message: the definitions whose names begin with a capital."""
     name = "client" if side == "client" else "server"
     schema = json.loads((_HERE / f"{name}.json").read_text(encoding="utf-8"))
     if side == "preview":
         schema["$defs"]["alternatives"]["items"]["required"] = ["content"]
-    Draft202012Validator.check_schema(schema)
-    return {
-        name: Draft202012Validator(_whole(part, schema["$defs"]), format_checker=_FORMATS)
-        for name, part in schema["$defs"].items()
-        if name[0].isupper()
-    }
+    definitions = schema["$defs"]
+    return {name: _whole(part, definitions) for name, part in definitions.items() if name[0].isupper()}
 
 
 def _whole(part: Any, definitions: Mapping[str, Any]) -> Any:

@@ -95,14 +95,19 @@ def test_a_source_that_blocks_for_ever_is_named_in_the_error(serve, client_of) -
 
 
 def test_that_a_source_is_still_being_read_is_told_once(serve, client_of, caplog) -> None:
-    forever = threading.Event()
+    read_again, forever = threading.Event(), threading.Event()
 
     def microphone() -> Iterator[bytes]:
         yield SECOND
+        read_again.set()
         forever.wait(30)
 
+    def stop(_: Any) -> None:
+        assert read_again.wait(10)  # stopped while it sends, the sender would read no more
+        client.request_stop()
+
     client = client_of(serve())
-    client.on("AudioAdded", lambda _: client.request_stop())
+    client.on("AudioAdded", stop)
     try:
         with client.stream(microphone(), audio_format=PCM) as messages:
             list(messages)
