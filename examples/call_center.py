@@ -1,10 +1,10 @@
-"""A telephone call while it is spoken: two channels of mu-law, as switchboards and SIP recorders give them.
+"""Transcribe a telephone call in progress: two channels of mu-law, as from switchboards and SIP recorders.
 
 Reads 8 kHz mu-law from standard input, both channels interleaved (agent, caller, agent, ...). To try it::
 
     ffmpeg -loglevel error -re -i call.wav -ac 2 -ar 8000 -f mulaw - | python call_center.py
 
-Each line comes as soon as its speaker pauses; both sides are written to ``call.json`` at the end.
+Prints each line as soon as its speaker pauses, and writes both sides to ``call.json`` at the end.
 """
 
 from __future__ import annotations

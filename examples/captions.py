@@ -1,6 +1,6 @@
-"""Captions beside a recording; what there is of them if the session breaks.
+"""Write captions for a recording, or the part so far if the session fails.
 
-Run ``python captions.py FILE [LANGUAGE]``: writes captions as ``.srt`` and ``.vtt``, named after the file.
+Run ``python captions.py FILE [LANGUAGE]``: writes ``.srt`` and ``.vtt`` files, named after the recording.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from speechmatics_rt import Client, SpeechmaticsError, TranscriptionConfig
 def main(name: str, language: str = "en") -> None:
     config = TranscriptionConfig(language=language, diarization="speaker")
     failure = None
-    with Client(resume=Path(name).suffix == ".wav") as client:  # only of raw audio is the time known
+    with Client(resume=Path(name).suffix == ".wav") as client:  # resume needs raw audio
         try:
             transcript = client.transcribe(name, transcription_config=config)
         except SpeechmaticsError as error:

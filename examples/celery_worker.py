@@ -1,9 +1,9 @@
-"""One recording as a Celery task: how far it is, a limit on its time, another try where that may help.
+"""Transcribe a recording in a Celery task, with progress, a time limit, and retries.
 
-``celery -A celery_worker worker`` runs it, beside a redis-server (REDIS_URL); ``python celery_worker.py
-audio.wav`` hands a recording in and shows how far it is. Without a key of the service:
-``speechmatics-rt serve --port 9000``, and SPEECHMATICS_RT_URL=ws://127.0.0.1:9000/v2.
-For many recordings, many machines and a quota over all of them there is ``celery_many``.
+Start a redis-server (REDIS_URL) and ``celery -A celery_worker worker``; ``python celery_worker.py audio.wav``
+submits a recording and shows the progress. Without a key, run ``speechmatics-rt serve --port 9000`` and set
+SPEECHMATICS_RT_URL=ws://127.0.0.1:9000/v2. For many recordings on many machines with one quota, see
+``celery_many``.
 """
 
 import os

@@ -1,8 +1,8 @@
-"""A WebSocket of FastAPI as the source of a session: what comes in is heard, what is said goes out.
+"""A FastAPI WebSocket as the source of a session: audio comes in, transcripts go out.
 
 Needs ``pip install fastapi uvicorn websockets``. Run ``uvicorn fastapi_socket:app`` here, open
-http://127.0.0.1:8000 and speak. The key is in SPEECHMATICS_API_KEY; without one
-``speechmatics-rt serve --engine whisper --port 9000`` is a service, with SPEECHMATICS_RT_URL=ws://127.0.0.1:9000/v2.
+http://127.0.0.1:8000 and speak. The key is in SPEECHMATICS_API_KEY. Without one, run
+``speechmatics-rt serve --engine whisper --port 9000`` and set SPEECHMATICS_RT_URL=ws://127.0.0.1:9000/v2.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A web service that transcribes what is uploaded, while it is uploaded.
+"""A web service that transcribes recordings while they are uploaded.
 
 Needs ``pip install flask``. Run ``flask --app flask_upload run``, then
 ``curl --data-binary @talk.wav -H "Content-Type: audio/wav" localhost:5000/transcripts``.

@@ -1,4 +1,4 @@
-"""What a script of ten lines needs: ``python legacy_script.py *.wav`` writes a text beside each recording."""
+"""A script of ten lines: ``python legacy_script.py *.wav`` writes a text file beside each recording."""
 
 import sys
 

@@ -1,6 +1,6 @@
 """Log sessions as JSON lines, each with the ids that support asks for: ``python logging_ids.py``.
 
-What was said is on one logger alone, ``speechmatics_rt.wire``, and only at DEBUG; here it is left out.
+Transcripts are logged by one logger only, ``speechmatics_rt.wire``, and only at DEBUG; not in this example.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Live captions of what you say, until Ctrl-C.
 
-Needs ``pip install 'speechmatics-rt-sync[mic]'``. Run ``python microphone.py [LANGUAGE]``; what may still
-change is shown in brackets, and replaced.
+Needs ``pip install 'speechmatics-rt-sync[mic]'``. Run ``python microphone.py [LANGUAGE]``. Text in
+brackets may still change, and is replaced.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Transcribe two recordings in one session, each on its own channel.
 
-Run ``python multichannel.py LEFT RIGHT`` with two mono recordings of one kind, or with one stereo WAV.
+Run ``python multichannel.py LEFT RIGHT`` with two mono recordings of one format, or with one stereo WAV.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from speechmatics_rt import MultiChannelClient, ServerMessageType, Transcription
 
 
 def main(*recordings: str) -> None:
-    labels = ["right", "left"]  # in any order: channels are bound by name
+    labels = ["right", "left"]  # in any order: channels are identified by label
     if len(recordings) == 1:
         sources = split_channels(recordings[0], ["left", "right"])
     else:

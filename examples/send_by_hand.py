@@ -1,6 +1,6 @@
-"""Push audio in chunks, as a telephone line or a sound card would bring it: ``python send_by_hand.py [WAV]``.
+"""Send audio in chunks, as from a telephone line or a sound card: ``python send_by_hand.py [WAV]``.
 
-Callbacks run on a thread of their own meanwhile. Ctrl-C ends the audio; the rest of its transcript comes.
+Callbacks run on a thread of their own. Ctrl-C ends the audio; the rest of the transcript still arrives.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Act on the messages of a session in a loop, words still changing included.
+"""Handle the messages of a session in a loop, partials included.
 
-Run ``python stream_messages.py [FILE [SPEED]]``. With the usual speed of 1 the file is sent as it
-would sound, so that it looks like somebody speaking.
+Run ``python stream_messages.py [FILE [SPEED]]``. At the default speed of 1 the file is sent in real time, as
+if somebody were speaking.
 """
 
 from __future__ import annotations

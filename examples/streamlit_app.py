@@ -1,7 +1,7 @@
 """A Streamlit app: upload a recording, or make one, and watch its transcript grow.
 
-Needs ``pip install streamlit``. Run ``streamlit run streamlit_app.py``. The key is in SPEECHMATICS_API_KEY;
-without one ``speechmatics-rt serve --engine whisper --port 9000`` is a service, with
+Needs ``pip install streamlit``. Run ``streamlit run streamlit_app.py``. The key is in SPEECHMATICS_API_KEY.
+Without one, run ``speechmatics-rt serve --engine whisper --port 9000`` and set
 SPEECHMATICS_RT_URL=ws://127.0.0.1:9000/v2.
 """
 

@@ -1,4 +1,4 @@
-"""Use short-lived keys: the long-lived one goes to the key service only, and never to the socket.
+"""Use temporary keys: the API key is sent only to the key service, never over the WebSocket.
 
 Run ``python temporary_keys.py [FILE]`` with the extra ``jwt`` and the key in SPEECHMATICS_API_KEY.
 """
@@ -14,7 +14,7 @@ RECORDING = Path(__file__).parent / "audio" / "librivox_3_sentences.wav"
 
 
 def main(path: str = str(RECORDING)) -> None:
-    auth = JWTAuth(ttl=60)  # one for all clients and threads of a program: it fetches a key when it must
+    auth = JWTAuth(ttl=60)  # one for all clients and threads of a program; it fetches a key when needed
     with Client(auth) as client:
         print(client.transcribe(path))
 

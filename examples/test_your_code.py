@@ -1,6 +1,6 @@
-"""How to test your own code against a service that misbehaves: ``pytest test_your_code.py``.
+"""Test your own code against a service that fails on request: ``pytest test_your_code.py``.
 
-``patient_transcript`` stands for your code; the rest are its tests. They need no network and no key.
+``patient_transcript`` is in place of your code; the rest are its tests. They need no network and no key.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ RECORDING = Path(__file__).parent / "audio" / "librivox_3_sentences.wav"
 
 
 def patient_transcript(url: str, source: Path, *, attempts: int = 3, sleep=time.sleep) -> Transcript:
-    """Transcribe; while the service is busy, wait as long as it asks for and try again."""
+    """Transcribe; while the service is busy, wait as long as it asks, and try again."""
     for attempt in range(1, attempts + 1):
         try:
             with Client(url=url) as client:

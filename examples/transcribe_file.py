@@ -1,7 +1,7 @@
 """Transcribe a file and write captions beside it: ``python transcribe_file.py [FILE [CAPTIONS.srt]]``.
 
-The key is in SPEECHMATICS_API_KEY. Without one, start ``speechmatics-rt serve --engine whisper`` and set
-SPEECHMATICS_RT_URL to what it prints.
+The key is in SPEECHMATICS_API_KEY. Without one, run ``speechmatics-rt serve --engine whisper`` and set
+SPEECHMATICS_RT_URL to the URL that it prints.
 """
 
 from __future__ import annotations

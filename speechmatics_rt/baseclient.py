@@ -438,17 +438,10 @@ class BaseClient(Asking, EventEmitter):
                 given_up = SessionError("the session was closed while it was being opened")
                 given_up.request_id = log.request_id
                 raise given_up from exc
-            try:
-                if connection is not None:
-                    connection.close()  # the session counts against the quota until its socket is closed
-                if session is not None and isinstance(exc, SpeechmaticsError):
-                    for message in session.connection.left_over():
-                        session.deliver(message, self)  # handlers get the Error too
-                    session.annotate(exc)
-            finally:
-                if session is not None:
-                    # No SessionEnded yet: the start may be tried once more.
-                    session.end(exc if isinstance(exc, SpeechmaticsError) else None, telling=False)
+            if session is not None:
+                session.fail_to_start(exc, self)
+            elif connection is not None:
+                connection.close()
             raise
 
     def _listener(self, session: Session) -> Optional[Listener]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Optional, Union
 
 from .audio import Source, open_source
 from .baseclient import BaseClient
@@ -11,11 +11,9 @@ from .session import (
     SECONDS,
     UNSET,
     MessageStream,
-    Session,
     SessionRequest,
     SourceOptions,
     UtteranceStream,
-    check_timestamp,
     spelled_out,
     with_turns,
 )
@@ -133,9 +131,8 @@ class Client(BaseClient):
             ConfigurationError: The timestamp is not a number, or is negative.
             SessionError: No session is running.
         """
-        check_timestamp(timestamp)
-        session = self._running()
-        session.send(self._forced(session, timestamp))
+        session, message = self._forced(timestamp)
+        session.send(message)
 
     def finalize(
         self, *, timestamp: Optional[float] = UNSET, timeout: Optional[float] = 5.0
@@ -154,16 +151,9 @@ class Client(BaseClient):
             SessionError: No session is running, or this is the thread that would deliver the answer.
             TimeoutError: Stage ``"answer"``: the service did not finish the words that are left.
         """
-        check_timestamp(timestamp)
         checked("timeout", timeout, SECONDS)
-        session = self._running()
-        return session.finalize(self._forced(session, timestamp), timeout=timeout)
-
-    def _forced(self, session: Session, timestamp: Optional[float]) -> dict[str, Any]:
-        if timestamp is UNSET:
-            timestamp = self.audio_seconds_sent if session.bytes_per_second else None
-        message: dict[str, Any] = {"message": "ForceEndOfUtterance"}
-        return message if timestamp is None else {**message, "timestamp": timestamp}
+        session, message = self._forced(timestamp)
+        return session.finalize(message, timeout=timeout)
 
     @property
     def audio_seconds_sent(self) -> float:

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Optional, Union
 
 from .audio import AudioSource, Source, open_source
 from .baseclient import BaseClient
 from .config import FLAG, AudioFormat, checked
-from .exceptions import AudioError, ConfigurationError, SessionError
+from .exceptions import AudioError, ConfigurationError
 from .session import (
     SECONDS,
     UNSET,
     MessageStream,
-    Session,
     SessionOptions,
     SessionRequest,
     SourceOptions,
     UtteranceStream,
     check_label,
-    check_timestamp,
     labels_of,
     spelled_out,
     with_turns,
@@ -131,7 +129,7 @@ class MultiChannelClient(BaseClient):
             ConfigurationError: The timestamp is not a number, or is negative; or the label is not a string.
             SessionError: No session is running, or it has no such channel.
         """
-        session, message = self._forced(channel, timestamp)
+        session, message = self._forced(timestamp, channel)
         session.send(message)
 
     def finalize(
@@ -143,27 +141,8 @@ class MultiChannelClient(BaseClient):
     ) -> Optional[Utterance]:
         """End the utterance of a channel now and return it once it is final; see :meth:`Client.finalize`."""
         checked("timeout", timeout, SECONDS)
-        session, message = self._forced(channel, timestamp)
+        session, message = self._forced(timestamp, channel)
         return session.finalize(message, channel=channel, timeout=timeout)
-
-    def _forced(self, channel: Optional[str], timestamp: Optional[float]) -> tuple[Session, dict[str, Any]]:
-        check_timestamp(timestamp)
-        if channel is not None:
-            check_label(channel)
-        session = self._running()
-        labels = session.start["transcription_config"]["channel_diarization_labels"]
-        if channel is not None and channel not in labels:  # a server may end the session for it
-            there = ", ".join(map(repr, labels))
-            raise SessionError(f"ForceEndOfUtterance names channel {channel!r}; the session has {there}")
-        if timestamp is UNSET:
-            known = channel is not None and session.bytes_per_second
-            timestamp = session.connection.seconds_sent_on(channel) if known else None
-        message: dict[str, Any] = {"message": "ForceEndOfUtterance"}
-        if channel is not None:
-            message["channel"] = channel
-        if timestamp is not None:
-            message["timestamp"] = timestamp
-        return session, message
 
 
 def _open_sources(

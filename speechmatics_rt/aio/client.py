@@ -355,10 +355,9 @@ class AsyncClient(_AsyncBase):
         self, *, timestamp: Optional[float] = UNSET, timeout: Optional[float] = 5.0
     ) -> Optional[Utterance]:
         """End the utterance now and return it once it is final; see :meth:`Client.finalize`."""
-        check_timestamp(timestamp)
         checked("timeout", timeout, SECONDS)
-        session = self._behind._running()
-        return await self._finalize(session, self._client._forced(session, timestamp), None, timeout)
+        session, message = self._client._forced(timestamp)
+        return await self._finalize(session, message, None, timeout)
 
     @spelled_out
     def utterances(
@@ -442,7 +441,7 @@ class AsyncMultiChannelClient(_AsyncBase):
     ) -> Optional[Utterance]:
         """End the utterance of a channel now and return it once it is final; see :meth:`Client.finalize`."""
         checked("timeout", timeout, SECONDS)
-        session, message = self._client._forced(channel, timestamp)
+        session, message = self._client._forced(timestamp, channel)
         return await self._finalize(session, message, channel, timeout)
 
     @spelled_out

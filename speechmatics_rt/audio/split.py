@@ -15,6 +15,8 @@ from .wav import Block, Fault, Warn
 
 __all__ = ["split_channels", "whole_frames"]
 
+_UNSIGNED: dict[int, Literal["B", "H", "I"]] = {1: "B", 2: "H", 4: "I"}  # memoryview's formats, by size
+
 
 def split_channels(path: Union[str, os.PathLike[str]], labels: Sequence[str]) -> dict[str, AudioSource]:
     """Open a WAV of several channels as a source for each, in the order of the file.
@@ -56,7 +58,7 @@ def _one_of_several(path: Union[str, os.PathLike[str]], number: int, count: int,
             raise fault(f"{os.fspath(path)} is not a WAV of PCM or mu-law samples")  # noqa: TRY301  # closed below
         one = header.audio_format
         frames = whole_frames(wav.samples(stream, header, reading.warn), header.frame, reading.warn)
-        kind: Literal["B", "H", "I"] = {1: "B", 2: "H", 4: "I"}[one.bytes_per_sample]  # type: ignore[assignment]
+        kind = _UNSIGNED[one.bytes_per_sample]
         chunks = (memoryview(block).cast(kind)[number::count].tobytes() for block in frames)
         again = partial(_one_of_several, path, number, count, label)
         return AudioSource(chunks, one, duration=header.lasts(reading.length), reading=reading, again=again)

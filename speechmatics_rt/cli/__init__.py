@@ -1,6 +1,6 @@
-"""The command ``speechmatics-rt``: transcribe on the command line, run the local server.
+"""The command ``speechmatics-rt``: transcribes on the command line, and runs the local server.
 
-What a command needs is imported when it runs, so that ``--help`` and ``--version`` answer at once.
+Each command imports what it needs when it runs, so that ``--help`` and ``--version`` answer at once.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _command(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitCod
 
 
 def _complain(err: Stream, error: Exception, text: str, verbose: int) -> None:
-    """Say an error in one line; with ``-vv`` where it came from, first."""
+    """Print an error in one line; with ``-vv``, its traceback first."""
     if verbose > 1:
         err.write(harmless("".join(traceback.format_exception(type(error), error, error.__traceback__))))
     err.write(f"{PROG}: error: {harmless(in_shell_words(text))}\n")

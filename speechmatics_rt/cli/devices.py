@@ -1,4 +1,4 @@
-"""``speechmatics-rt devices``: the microphones there are."""
+"""``speechmatics-rt devices``: lists the microphones."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def devices(out: Stream) -> ExitCode:
     """Run the command.
 
     Raises:
-        ConfigurationError: The package or the library that records is missing.
-        AudioError: No device records.
+        ConfigurationError: The package ``sounddevice`` or the library PortAudio is missing.
+        AudioError: There is no input device.
     """
     found = Microphone.list_devices()
     if not found:

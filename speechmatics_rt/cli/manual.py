@@ -1,7 +1,7 @@
-"""The manual page of the command, made from its parser.
+"""Writes the manual page of the command from its parser.
 
-``python -m speechmatics_rt.cli.manual > speechmatics_rt/cli/speechmatics-rt.1`` makes it anew. It is kept, so
-that installing needs nothing of this, and a test holds it to the parser.
+``python -m speechmatics_rt.cli.manual > speechmatics_rt/cli/speechmatics-rt.1`` updates it. It is in the
+repository, so that installation does not need this module; a test compares it with the parser.
 """
 
 from __future__ import annotations

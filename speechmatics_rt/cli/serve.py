@@ -1,4 +1,4 @@
-"""``speechmatics-rt serve``: the local server, for programs that are being written or tested."""
+"""``speechmatics-rt serve``: runs the local server, for the development and tests of programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a connection of the local server looks like: a line for the log, a row that is drawn anew."""
+"""Describes a connection of the local server: a line for the log, and a row that is redrawn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words of the library, which speaks to programs, for who sits at a shell: options and variables."""
+"""Rewords the library's messages, written for programmers, for users of a shell."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _STEREO = (
 
 _CONFIGS = "Transcription|Translation|AudioEvents|SpeakerDiarization|Conversation"
 
-# Each fits what the library says and nothing else: names of files are to come through as they are.
+# Each matches only messages of the library: names of files must pass unchanged.
 _WORDS: list[tuple[str, Union[str, Callable[[re.Match[str]], str]]]] = [
-    # What is done in Python, as it is done here.
+    # Python code, as options.
     (r"; one is expected\. Mix it to mono beforehand.*", f"; {_STEREO}"),
     (r"\bpass api_key=", "give --api-key"),
     (r"\buse api_key or an auth object", "give the key with --api-key"),
@@ -27,9 +27,9 @@ _WORDS: list[tuple[str, Union[str, Callable[[re.Match[str]], str]]]] = [
     (r"; seek\(0\) rewinds it", ""),
     (r"^resume needs", "--resume needs"),
     (r"\baudio_format=AudioFormat\('pcm_s16le', 16000\)", "--raw pcm_s16le --sample-rate 16000"),
-    # The names of settings that no option has.
+    # The names of settings that have no option.
     (r" \((?:[a-z]+_(?:timeout|seconds)|error\.transcript)\)(?=$|[:;,.]| \[)", ""),
-    # Names of classes and of errors, and how Python shows things.
+    # Names of classes and errors, and Python's reprs.
     (rf"(?<![\w'/.=-])({_CONFIGS})Config\b", lambda found: f"{_snake(found[1])}_config"),
     (r"\{'type': 'raw', 'encoding': '(\w+)', 'sample_rate': (\d+)\}", r"\1 at \2 Hz"),
     (r"\{'type': 'file'\}", "a file of some other kind"),
@@ -50,7 +50,7 @@ _WORDS: list[tuple[str, Union[str, Callable[[re.Match[str]], str]]]] = [
 
 
 def in_shell_words(text: str) -> str:
-    """Give a message of the library in one line, and without Python in it.
+    """Reword a message of the library, in one line and without Python.
 
     Example:
         >>> in_shell_words("eu.example requires an API key: set SPEECHMATICS_API_KEY, or pass api_key=")
@@ -63,7 +63,7 @@ def in_shell_words(text: str) -> str:
 
 
 def of_option(text: str, options: Mapping[str, str], otherwise: str) -> str:
-    """Let a message about a field be one about the option that gave it; else say where it comes from.
+    """Name the option that a message about a field is about; otherwise say where the value comes from.
 
     Example:
         >>> of_option("max_delay is 9; accepted: 0.7 to 4", {"max_delay": "--max-delay"}, "--config")
@@ -85,7 +85,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but the tab and t
 
 
 def harmless(text: str) -> str:
-    """Take out what would command a terminal: words, labels and reasons are the server's, and not ours.
+    """Remove control characters, which could command a terminal, from words and reasons of the server.
 
     Example:
         >>> harmless("It \\x1b]0;rained\\x07 in Bergen")

@@ -1,9 +1,8 @@
-"""What is drawn in place on a terminal, beneath text that stays.
+"""Draws a live display on a terminal, below text that stays.
 
-Everything but :class:`Screen` is pure. Drawn with a handful of ANSI sequences, relative to the cursor, and
-not with rich: text that streams word by word onto a line that stays, while stdout may be a pipe, is what
-its live display can't do (it owns whole lines, and redraws from a thread of its own), and there should be
-one way to draw.
+Everything except :class:`Screen` is pure. It uses a handful of ANSI sequences, relative to the cursor, rather
+than rich, whose live display owns whole lines and redraws from a thread of its own: it can't stream text
+word by word onto a line that stays, while stdout may be a pipe.
 """
 
 from __future__ import annotations
@@ -196,15 +195,15 @@ def _wrapped(text: str, column: int, columns: int) -> list[str]:
 
 
 class Screen:
-    """Write text to stdout, and beneath it, where stderr is a terminal, what is drawn anew each time.
+    """Writes text to stdout, and below it, if stderr is a terminal, a live display.
 
     For one thread. ``stopping`` may be called in a signal handler.
 
     Args:
-        live: Draw in place on stderr, if that is a terminal. Not if it is needed for the log, nor while text
-            flows into a pipe: who reads it may write on the same terminal, into what is drawn there.
+        live: Draw on stderr, if that is a terminal; not if the log goes there, nor while text flows into a
+            pipe, whose reader may write on the same terminal.
         quiet: Drop notes, and draw nothing.
-        color: ``"auto"``, ``"always"`` (also where there is no terminal) or ``"never"``.
+        color: ``"auto"``, ``"always"`` (even without a terminal) or ``"never"``.
     """
 
     def __init__(self, out: Out, err: Out, *, live: bool, quiet: bool = False, color: str = "auto") -> None:
@@ -239,7 +238,7 @@ class Screen:
         return os.terminal_size((80, 24))
 
     def write(self, tokens: Sequence[Token]) -> None:
-        """Write text where it stays: plain in a pipe, broken at words and coloured on a terminal."""
+        """Write text that stays: plain into a pipe, wrapped and coloured on a terminal."""
         if not tokens:
             return
         self.clear()
@@ -247,7 +246,7 @@ class Screen:
         self._out.flush()
 
     def write_lines(self, tokens: Sequence[Token]) -> None:
-        """Write whole lines as they are, broken and indented already."""
+        """Write whole lines as they are."""
         self._out.write(_painted(tokens, self._colour if self._terminal else self._always))
         self._out.flush()
 
@@ -269,7 +268,7 @@ class Screen:
         return "".join(pieces)
 
     def draw(self, partial: str, rows: Sequence[Row]) -> None:
-        """Show a partial behind the text and rows beneath it, until something else is written."""
+        """Show a partial after the text and rows below it, until something else is written."""
         if not self.live:
             return
         self.tell_log()
@@ -283,7 +282,7 @@ class Screen:
         self._drawn = True
 
     def clear(self) -> None:
-        """Take away what was drawn."""
+        """Remove what was drawn."""
         if self._drawn:
             self._err.write(_ERASE)
             self._err.flush()
@@ -295,12 +294,12 @@ class Screen:
         self.live = False
 
     def note(self, text: str, style: str = "") -> None:
-        """Write a line to stderr, for who wants to know."""
+        """Write a line to stderr, unless quiet."""
         if not self._quiet:
             self.tell(text, style)
 
     def tell(self, text: str, style: str = "") -> None:
-        """Write a line to stderr, also to who is to be left in peace."""
+        """Write a line to stderr, even if quiet."""
         self.clear()
         colour = self._always or (self._colour and _is_terminal(self._err))
         start = self._fresh_line() or ("\r" if self.live else "")  # over a ^C that the terminal has shown

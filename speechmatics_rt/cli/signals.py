@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP: the audio ends, its transcript comes, and what was heard is written."""
+"""Ctrl-C, SIGTERM and SIGHUP: the audio ends, and the transcript is completed and written."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def on_signals(act: Callable[[int], object]) -> Iterator[None]:
 
 
 class Interrupts:
-    """What a signal means: first the audio ends, so that its transcript comes; the second ends all at once.
+    """The effect of signals: the first ends the audio and completes its transcript; the second ends all.
 
-    While what was heard is being written, the first one waits for that.
+    While the transcript is being written, the first one waits for that.
 
     Attributes:
         stopping: The audio was ended by a signal.

@@ -1,4 +1,4 @@
-"""What the service accepts in a client's messages, as tables. Pure."""
+"""Checks a client's messages as the service does, by tables. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""API keys and the temporary keys made from them: JSON Web Tokens, signed with HMAC-SHA256."""
+"""API keys, and temporary keys issued for them: JSON Web Tokens, signed with HMAC-SHA256."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The service's limits on silence and on the length of a session. Pure: time is given."""
+"""The service's limits on silence and on the duration of a session. Pure: the time is passed in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the local server answers on plain HTTP: temporary keys, features, and the health of a container."""
+"""The answers of the local server to plain HTTP: temporary keys, features, and the health of a container."""
 
 from __future__ import annotations
 

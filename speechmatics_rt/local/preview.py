@@ -1,8 +1,8 @@
-"""What the preview model, melia-1, does not have yet. Pure.
+"""What the preview model, melia-1, does not support yet. Pure.
 
-The service says which features are missing, and to leave their fields out; not what becomes of a session
-that has them. Here a field whose results would never come is refused, since a test that waits for them can't
-pass there; one that only tunes is ignored, with a Warning.
+The service documents which features are missing, and that their fields should be left out, but not what
+happens to a session that has them. Here a field whose results would never come is refused, since a test that
+waits for them can't pass with the service; a field that only tunes is ignored, with a Warning.
 """
 
 from __future__ import annotations

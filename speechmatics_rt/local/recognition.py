@@ -1,4 +1,4 @@
-"""A recogniser behind a bounded queue: fed at a chosen pace, on the session's thread or on a worker's."""
+"""A recogniser behind a bounded queue, fed at a chosen pace, on the session's thread or a worker thread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One session as the server holds it: which message is sent when, and what a recogniser makes of audio."""
+"""One session on the server's side: which message is sent when."""
 
 from __future__ import annotations
 

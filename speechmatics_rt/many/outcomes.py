@@ -108,7 +108,7 @@ def transcribe_many(
         1 the audio source is empty
         0 Good
     """
-    client = {
+    client: dict[str, Any] = {
         "auth": auth,
         "api_key": api_key,
         "url": url,
@@ -123,7 +123,7 @@ def transcribe_many(
         "timeout": timeout,
         "speed": speed,
     }
-    Client(**client)  # type: ignore[arg-type]  # as the signature says
+    Client(**client)
     SessionRequest.of(session, SourceOptions)
     if isinstance(sources, _NO_SOURCES) or not isinstance(sources, Iterable):
         accepted = "an iterable of sources: paths, bytes, objects with read()"

@@ -21,12 +21,9 @@ from ..config import (
     ConnectionConfig,
     Target,
     address_of,
-    check_url,
     environment_proxy,
     header_line,
     parse,
-    redact,
-    with_sdk,
 )
 from ..deadline import Call
 from ..exceptions import ConfigurationError, ConnectionError, ProtocolError, SpeechmaticsError, TimeoutError
@@ -40,11 +37,8 @@ __all__ = [
     "Upgraded",
     "certificate_refused",
     "check_patches",
-    "check_url",
     "connect_through",
     "dial",
-    "redact",
-    "with_sdk",
 ]
 
 # OpenSSL's numbers, of a certificate: not yet, no longer, for another host or address.

@@ -147,7 +147,7 @@ class Stitcher:
         self._languages = tuple(languages)
         self._translated: deque[tuple[str, float, float]] = deque(maxlen=100)
         self._introduced: set[str] = set()  # languages that were announced
-        self._pack: dict[str, Any] = {}
+        self._delimiters = Delimiters()
         self._session = 0
         self._started = -1  # the session that has said RecognitionStarted
 
@@ -212,8 +212,7 @@ class Stitcher:
     def _recognition_started(self, message: dict[str, Any]) -> Optional[dict[str, Any]]:
         first = not self.started
         self._started = self._session
-        pack = message.get("language_pack_info")
-        self._pack = dict(pack) if isinstance(pack, Mapping) else {}
+        self._delimiters.learn(message)
         return message if first else None
 
     def _final(self, channel: _Channel, message: dict[str, Any]) -> Optional[dict[str, Any]]:
@@ -278,8 +277,7 @@ class Stitcher:
         return {**message, "results": kept, "metadata": metadata}
 
     def _text(self, items: Items) -> str:
-        pack = self._pack.get("word_delimiter")
-        joiner = Joiner(Delimiters(pack if isinstance(pack, str) else None))
+        joiner = Joiner(self._delimiters)
         for item in items:
             joiner.add(item)
         return joiner.text()
@@ -328,6 +326,7 @@ class Stitcher:
         return message
 
     def _language(self, _: _Channel, message: dict[str, Any]) -> Optional[dict[str, Any]]:
+        self._delimiters.learn(message)
         language = str(message.get("language"))
         if self._session and language in self._introduced:
             return None

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Optional, Union, overload
 
 from ..config import FLAG, ConversationConfig, checked, set_recognition_config
-from .request import SECONDS
+from ..exceptions import SessionError
+from .request import SECONDS, UNSET, check_label, check_timestamp
 
 if TYPE_CHECKING:
     from ..messages import SpeakersResultMessage
@@ -31,6 +32,23 @@ class Asking:
 
     def _warn(self, message: Mapping[str, Any]) -> None:
         raise NotImplementedError
+
+    def _forced(
+        self, timestamp: Optional[float], channel: Optional[str] = None
+    ) -> tuple[Session, dict[str, Any]]:
+        """Return the running session and the message that ends an utterance in it, checked."""
+        check_timestamp(timestamp)
+        if channel is not None:
+            check_label(channel)
+        session = self._running()
+        labels = session.start["transcription_config"].get("channel_diarization_labels", ())
+        if channel is not None and channel not in labels:  # a server may end the session for it
+            there = ", ".join(map(repr, labels))
+            raise SessionError(f"ForceEndOfUtterance names channel {channel!r}; the session has {there}")
+        if timestamp is UNSET:
+            timestamp = session.seconds_sent_on(channel)
+        message = {"message": "ForceEndOfUtterance", "channel": channel, "timestamp": timestamp}
+        return session, {name: value for name, value in message.items() if value is not None}
 
     def update_config(
         self,

@@ -137,6 +137,13 @@ class Session:
         """Return how many seconds ``size`` bytes of audio last; 0 if that is unknown (format ``file``)."""
         return size / self.bytes_per_second if self.bytes_per_second else 0.0
 
+    def seconds_sent_on(self, channel: Optional[str]) -> Optional[float]:
+        """Return how much audio of a channel was sent; None if that is unknown, or another channel's too."""
+        labels = self.start["transcription_config"].get("channel_diarization_labels")
+        if not self.bytes_per_second or (labels and channel is None):
+            return None
+        return self.connection.seconds_sent_on(channel)
+
     def send_audio(self, payload: Block, *, channel: Optional[str] = None, wait: bool = True) -> bool:
         """Check and send a caller's chunk; without ``wait``, return False if there is no room for it now."""
         payload = check_chunk(payload, self.audio_format, channel=channel)
@@ -315,6 +322,21 @@ class Session:
             thread.join(max(0.0, patience - time.monotonic()))
         self.senders = []  # only now: if Ctrl-C ends the wait, whoever closes waits again
         return any(thread.is_alive() for thread in others)
+
+    def fail_to_start(self, error: BaseException, emitter: EventEmitter) -> None:
+        """Close after a start that failed. Handlers get the server's Error, but no SessionEnded yet.
+
+        The start may be tried once more.
+        """
+        failure = error if isinstance(error, SpeechmaticsError) else None
+        try:
+            self.connection.close()  # the session counts against the quota until its socket is closed
+            if failure is not None:
+                for message in self.connection.left_over():
+                    self.deliver(message, emitter)
+                self.annotate(failure)
+        finally:
+            self.end(failure, telling=False)
 
     def end(self, failure: Optional[SpeechmaticsError] = None, *, telling: bool = True) -> None:
         """Emit the last events, and note that nothing more will be delivered.

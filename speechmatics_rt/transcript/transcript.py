@@ -187,14 +187,11 @@ class Transcript:
             self._joined = None
 
     def _delimiters(self) -> Delimiters:
-        per_language = self._pack.get("per_language_word_delimiters")
-        given = per_language.items() if isinstance(per_language, Mapping) else ()
-        known = {code: delimiter for code, delimiter in given if isinstance(delimiter, str)}
-        for code, info in self._languages.items():
-            if isinstance(info.get("word_delimiter"), str):
-                known[code] = info["word_delimiter"]
-        pack = self._pack.get("word_delimiter")
-        return Delimiters(pack if isinstance(pack, str) else None, known)
+        delimiters = Delimiters()
+        delimiters.learn({"language_pack_info": self._pack})
+        for info in self._languages.values():
+            delimiters.learn(info)
+        return delimiters
 
     def _join(self) -> dict[_Channel, Joiner]:
         """Join what has come since the last reading."""

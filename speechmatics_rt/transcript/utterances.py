@@ -8,7 +8,7 @@ from typing import Any, Literal, Optional
 
 from ..messages import channel_of, results_of, time_of, times_of
 from .transcript import Transcript
-from .words import Delimiters, Joiner, Word
+from .words import Delimiters, Joiner, Word, joined
 
 __all__ = ["Ending", "Pauses", "Utterance", "Utterances"]
 
@@ -40,12 +40,12 @@ class Utterance:
     @property
     def text(self) -> str:
         """The final text."""
-        return _text(self.words)
+        return joined(self.words)
 
     @property
     def partial(self) -> str:
         """The text that may still change."""
-        return _text(self.unsettled)
+        return joined(self.unsettled)
 
     @property
     def _all(self) -> tuple[Word, ...]:
@@ -98,10 +98,6 @@ class Utterance:
         }
 
 
-def _text(words: tuple[Word, ...]) -> str:
-    return "".join([words[0].text, *(word.delimiter + word.text for word in words[1:])]) if words else ""
-
-
 class Utterances:
     """Follow the messages of a session, and return each utterance when it has ended.
 
@@ -120,7 +116,7 @@ class Utterances:
     def __init__(self, language_pack_info: Optional[Mapping[str, Any]] = None) -> None:
         self._delimiters = Delimiters()
         self._turns: dict[_Channel, _Turn] = {}
-        self._learn({"language_pack_info": language_pack_info})
+        self._delimiters.learn({"language_pack_info": language_pack_info})
 
     def add(self, message: Mapping[str, Any]) -> list[Utterance]:
         """Add a server message; return the utterances that it ends."""
@@ -134,7 +130,7 @@ class Utterances:
         elif kind == "EndOfTranscript":
             return self.end()
         elif kind in ("RecognitionStarted", "LanguageInfo"):
-            self._learn(message)
+            self._delimiters.learn(message)
         return []
 
     def end(self) -> list[Utterance]:
@@ -157,19 +153,6 @@ class Utterances:
         turns = [self._turns[channel]] if channel in self._turns else []
         ended = turns if channel is not None else list(self._turns.values())
         return [utterance for turn in ended for utterance in turn.end(ending)]
-
-    def _learn(self, message: Mapping[str, Any]) -> None:
-        """Learn the delimiters between words, as :class:`Transcript` does."""
-        pack, language = message.get("language_pack_info"), message.get("language")
-        if isinstance(pack, Mapping):
-            delimiter = pack.get("word_delimiter")
-            self._delimiters.pack = delimiter if isinstance(delimiter, str) else None
-            known = pack.get("per_language_word_delimiters")
-            for code, delimiter in known.items() if isinstance(known, Mapping) else ():
-                if isinstance(delimiter, str):
-                    self._delimiters.languages[code] = delimiter
-        if isinstance(language, str) and isinstance(message.get("word_delimiter"), str):
-            self._delimiters.languages[language] = message["word_delimiter"]
 
 
 class Pauses:

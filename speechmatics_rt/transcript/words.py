@@ -7,13 +7,13 @@ time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from ..messages import span, text_of
 
-__all__ = ["Delimiters", "Joiner", "Paragraph", "Word", "ends_run", "paragraphs"]
+__all__ = ["Delimiters", "Joiner", "Paragraph", "Word", "ends_run", "joined", "paragraphs"]
 
 PAUSE = 1.0  # seconds of silence after which another channel's words may come first
 
@@ -86,7 +86,7 @@ class Paragraph:
     @property
     def text(self) -> str:
         """The words, joined."""
-        return "".join([self.words[0].text, *(word.delimiter + word.text for word in self.words[1:])])
+        return joined(self.words)
 
     @property
     def speaker(self) -> Optional[str]:
@@ -120,6 +120,18 @@ class Delimiters:
 
     pack: Optional[str] = None
     languages: dict[str, str] = field(default_factory=dict)
+
+    def learn(self, message: Mapping[str, Any]) -> None:
+        """Take the delimiters that a ``RecognitionStarted`` or a ``LanguageInfo`` names."""
+        pack, language = message.get("language_pack_info"), message.get("language")
+        if isinstance(pack, Mapping):
+            self.pack = text_of(pack.get("word_delimiter"))
+            known = pack.get("per_language_word_delimiters")
+            for code, delimiter in known.items() if isinstance(known, Mapping) else ():
+                if isinstance(delimiter, str):
+                    self.languages[code] = delimiter
+        if isinstance(language, str) and isinstance(message.get("word_delimiter"), str):
+            self.languages[language] = message["word_delimiter"]
 
     def of(self, language: Optional[str]) -> str:
         if language in self.languages:
@@ -261,6 +273,11 @@ def _best(result: Mapping[str, Any]) -> Mapping[str, Any]:
     alternatives = result.get("alternatives")
     best = alternatives[0] if isinstance(alternatives, list) and alternatives else None
     return best if isinstance(best, Mapping) else {}
+
+
+def joined(words: Sequence[Word]) -> str:
+    """Return the text of consecutive words, without the delimiter before the first."""
+    return "".join([word.delimiter + word.text for word in words])[len(words[0].delimiter) :] if words else ""
 
 
 def ends_run(last: Word, word: Word) -> bool:

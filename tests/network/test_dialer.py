@@ -24,7 +24,7 @@ import pytest
 import trustme
 import websocket
 
-from speechmatics_rt.config.connection import ConnectionConfig
+from speechmatics_rt.config import ConnectionConfig, check_url, redact, with_sdk
 from speechmatics_rt.exceptions import (
     AuthenticationError,
     ConfigurationError,
@@ -33,7 +33,7 @@ from speechmatics_rt.exceptions import (
     TimeoutError,
 )
 from speechmatics_rt.network import Opening
-from speechmatics_rt.network.dialer import Upgraded, check_url, dial, redact, with_sdk
+from speechmatics_rt.network.dialer import Upgraded, dial
 
 Handler = Callable[[socket.socket], None]
 

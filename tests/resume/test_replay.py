@@ -296,6 +296,20 @@ def test_the_same_word_said_again_right_after_the_overlap_is_new() -> None:
     assert heard["metadata"] == {"start_time": 1.4, "end_time": 1.8, "transcript": "no no "}
 
 
+def test_what_is_new_is_joined_as_its_language_says() -> None:
+    hearing = hearing_of(
+        {"message": "LanguageInfo", "language": "ja", "word_delimiter": ""},
+        final(result("Good", 1.0, 1.4, language="en")),
+    )
+    begin(hearing, 0.9)
+    words = [("Good", 0.1, 0.5, "en"), ("\u6771", 0.5, 0.7, "ja"), ("\u4eac", 0.7, 0.9, "ja")]
+    new = hearing.receive(
+        final(*[result(word, start, end, language=code) for word, start, end, code in words])
+    )
+    assert new is not None
+    assert new["metadata"]["transcript"] == "\u6771\u4eac "
+
+
 def test_a_word_recognised_in_two_pieces_the_second_time_is_not_said_again() -> None:
     hearing = hearing_of(final(result("everyone", 1.0, 1.4)))
     begin(hearing, 0.5)

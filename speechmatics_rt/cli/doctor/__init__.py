@@ -1,7 +1,7 @@
-"""``speechmatics-rt doctor``: what stands between this machine and a transcript, a line a check.
+"""``speechmatics-rt doctor``: finds out why transcription does not work, one line per check.
 
-``checks`` has the form of a check and runs a list of them; ``judge`` and ``certificates`` (pure) say what was
-found and what to do. ``sockets``, ``service`` and ``installation`` look: each has its list. ``report`` draws.
+``checks`` defines a check and runs a list of them. ``sockets``, ``service`` and ``installation`` do the
+checks; ``judge`` and ``certificates`` (pure) say what was found and what to do; ``report`` writes it.
 """
 
 from __future__ import annotations

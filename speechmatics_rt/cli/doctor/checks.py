@@ -1,4 +1,4 @@
-"""A check, what it finds, and a list of them, one after the other. Pure."""
+"""Checks, their findings, and running a list of them. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command: which checks, in which form, and the code it ends with."""
+"""Runs the command: chooses the checks, the form of the output, and the exit code."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _VARIABLES = [
 
 
 def doctor(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitCode:
-    """Run the command. A person reads each line as soon as it is known.
+    """Run the command. Each line is printed as soon as it is known.
 
     Raises:
         OSError: Standard output can't be written.

@@ -1,4 +1,4 @@
-"""What was seen on the way to the service, as findings: each says what is, and what to do. Pure."""
+"""Turns observations on the way to the service into findings: what is wrong, and what to do. Pure."""
 
 from __future__ import annotations
 

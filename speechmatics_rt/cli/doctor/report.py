@@ -1,4 +1,4 @@
-"""Findings as lines for a person, as JSON, and as a report for a ticket. Pure."""
+"""Writes findings as lines, as JSON, and as a report for a support ticket. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Named = tuple[str, Finding]
 
 
 def redacted(text: str, secrets: Iterable[str]) -> str:
-    """Take secrets out of a text, wherever they stand; what is short is taken out where it stands by itself.
+    """Remove secrets from a text; a short one only where it is a word of its own.
 
     Example:
         >>> redacted("the key k3y-of-mine of ann, who plans", ["k3y-of-mine", "ann", ""])

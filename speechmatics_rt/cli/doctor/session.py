@@ -1,4 +1,4 @@
-"""A session of one second: the proof of all that was looked at before."""
+"""A session of one second, which proves that all steps work together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A look at each step of a connection by itself; the client takes all of them at once."""
+"""Tries each step of a connection by itself."""
 
 from __future__ import annotations
 

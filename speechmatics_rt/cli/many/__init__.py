@@ -1,7 +1,7 @@
 """``speechmatics-rt transcribe-many``: a folder of recordings in, a folder of transcripts out.
 
-``found`` finds the recordings and names their results; ``manifest`` remembers what became of each;
-``results`` writes transcripts; ``board`` shows how it goes, ``summary`` (pure) what failed and what to do.
+``found`` finds the recordings and names their results; ``manifest`` remembers the outcome of each;
+``results`` writes transcripts; ``board`` shows the progress, ``summary`` (pure) the failures and what to do.
 """
 
 from __future__ import annotations

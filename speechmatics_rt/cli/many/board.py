@@ -1,4 +1,4 @@
-"""How a run goes: bars on a terminal, for all and for each session; in a log a line for each recording."""
+"""Shows the progress of a run: bars on a terminal, for all and for each session; lines in a log."""
 
 from __future__ import annotations
 

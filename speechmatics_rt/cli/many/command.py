@@ -1,4 +1,4 @@
-"""The run: what is to be done, done, written and told."""
+"""Runs the command: finds the recordings, transcribes them, writes and reports the results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recordings that were named, and what their transcripts will be called."""
+"""Finds the recordings that were named, and names their transcripts."""
 
 from __future__ import annotations
 

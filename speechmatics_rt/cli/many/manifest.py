@@ -1,4 +1,4 @@
-"""``manifest.jsonl``: what became of each recording, a line for each time that something did."""
+"""``manifest.jsonl``: the outcomes of the recordings, one line for each."""
 
 from __future__ import annotations
 

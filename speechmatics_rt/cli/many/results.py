@@ -1,4 +1,4 @@
-"""Transcripts as files: each whole, or not there at all."""
+"""Writes transcripts to files, each as a whole or not at all."""
 
 from __future__ import annotations
 

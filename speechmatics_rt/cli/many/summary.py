@@ -1,4 +1,4 @@
-"""What a run came to: counts, a table of failures with what to do, and a code for the shell. Pure."""
+"""The summary of a run: counts, a table of failures and what to do, and the exit code. Pure."""
 
 from __future__ import annotations
 

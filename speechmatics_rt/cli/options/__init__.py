@@ -1,9 +1,9 @@
-"""What the command is given: its command line, the files named there, and what a session makes of them.
+"""The options of the command: its command line, the files named there, and the session they describe.
 
-``arguments`` is the command line, ``transcribe``, ``many`` and ``serve`` hold the options of their commands,
-``values`` reads numbers, ``exits`` has the codes it ends with. ``files`` reads files of settings,
-``profiles`` options kept in one, ``vocabulary`` words; ``recognition`` lays one over the other, and ``asked``
-turns all of it into a session.
+``arguments`` is the command line; ``transcribe``, ``many``, ``serve`` and ``doctor`` have the options of
+their commands; ``values`` parses numbers; ``exits`` has the exit codes. ``files`` reads files of settings,
+``profiles`` options from a file, ``vocabulary`` words. ``recognition`` merges options and settings, and
+``asked`` turns everything into a session.
 """
 
 from __future__ import annotations

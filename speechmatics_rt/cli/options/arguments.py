@@ -1,4 +1,4 @@
-"""The command line: its commands, their help, and how it says that it is wrong."""
+"""The command line: its commands, their help, and its errors."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ class _Parser(argparse.ArgumentParser):
     where = ""  # what is read, if it isn't the command line
 
     def error(self, message: str) -> NoReturn:
-        """Say one sentence in place of the whole usage."""
+        """Print one sentence instead of the whole usage."""
         where = f"{self.where}: " if self.where else ""
         self.exit(ExitCode.USAGE, f"{PROG}: error: {where}{message} (see {self.prog} --help)\n")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Refuse unknown options at once: who knows the known ones can say which was meant."""
+        """Refuse unknown options here, where the known ones are at hand to suggest one."""
         namespace, unknown = super().parse_known_args(args, namespace)
         for word in unknown:
             name = word.partition("=")[0]
@@ -89,15 +89,15 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _meant(given: str, known: Iterable[str]) -> str:
-    """Ask for the nearest name, if there is one."""
-    import difflib  # who is right does not need it
+    """Suggest the nearest name, if there is one."""
+    import difflib  # only needed after a mistake
 
     near = difflib.get_close_matches(given, list(known), n=1, cutoff=0.7)
     return f"; did you mean {near[0]}?" if near else ""
 
 
 def parse(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
-    """Read the command line, over what a profile says.
+    """Parse the command line, with the options of a profile as defaults.
 
     Raises:
         ConfigurationError: The profile can't be read.
@@ -112,9 +112,9 @@ def parse(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 
 def _take_profile(whole: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    """Make the options of a profile the defaults; of one that was not asked for, variables come first.
+    """Make the options of a profile the defaults; variables override a profile that was not named.
 
-    A profile holds options of ``transcribe``; another command takes those that it has, too.
+    A profile has options of ``transcribe``; another command uses those that it has as well.
     """
     name = requested(words)
     profile = read_profile(name)
@@ -143,7 +143,7 @@ def _take_profile(whole: argparse.ArgumentParser, words: Sequence[str]) -> None:
 
 
 def _is_for(key: str, command: _Parser, more: _Parser) -> bool:
-    """Whether an option of a profile is one of a command, or of none, which is to be said."""
+    """Whether an option of a profile belongs to a command, or to no command, which is an error to report."""
     option = "--" + key.replace("_", "-")
     return option in command._option_string_actions or option not in more._option_string_actions
 

@@ -1,4 +1,4 @@
-"""Completion in the shell, by argcomplete: it asks the command itself, so nothing can be out of date."""
+"""Shell completion, by argcomplete, which asks the command itself, so that it is never out of date."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The codes the command ends with."""
+"""The exit codes of the command."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["EXIT_CODES", "ExitCode"]
 
 
 class ExitCode(IntEnum):
-    """What the shell is told."""
+    """The exit code of the command."""
 
     OK = 0
     FAILED = 1

@@ -1,4 +1,4 @@
-"""The text files that are given to the command, from whatever editor."""
+"""Reads the text files that are named on the command line, whatever editor has written them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Options that are kept in a file: ``~/.config/speechmatics-rt/config.toml``, a table a profile.
+"""Profiles: options from ``~/.config/speechmatics-rt/config.toml``, with a table for each profile.
 
-What stands there is read by the parser of the command itself, so it is checked, and told, like the options.
+They are parsed by the parser of the command itself, so they are checked, and errors reported, like options.
 """
 
 from __future__ import annotations

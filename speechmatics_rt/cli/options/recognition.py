@@ -1,4 +1,4 @@
-"""What is to be recognised, and how: the options of the command laid over a file of settings."""
+"""The transcription config: the options of the command, over a file of settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an option may be given: numbers and lists, read as a person writes them."""
+"""Parses the values of options: numbers and lists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``--version``: ours, and what of the optional parts is installed."""
+"""``--version``: the version of the package, and the optional parts that are installed."""
 
 from __future__ import annotations
 

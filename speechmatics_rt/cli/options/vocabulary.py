@@ -1,4 +1,4 @@
-"""Words to know, and words to replace: one each on the command line, or many in a file."""
+"""Additional vocabulary and replacements, from the command line or from a file."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What the command gives: words as lines of text, documents and captions, and the files they go to.
+"""The output of the command: text, documents and captions, and the files they are written to.
 
-``flow`` and ``beside`` are pure; ``places`` tells files apart, ``output`` writes them.
+``flow``, ``beside``, ``report`` and ``tables`` are pure; ``places`` identifies files, ``output`` writes them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a JSON transcript holds beside the words: translations and sounds, if they were asked for. Pure."""
+"""What a JSON transcript has besides words: translations and sounds, if they were asked for. Pure."""
 
 from __future__ import annotations
 

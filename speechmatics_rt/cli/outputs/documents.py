@@ -1,4 +1,4 @@
-"""The transcript in one of its forms, on its way to a file, or to where it still can be."""
+"""Writes the transcript in one of its formats to a file, or to stdout if that fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Words as lines of text: what a transcript looks like, live and afterwards. Pure."""
+"""Formats words as lines of text, live or afterwards. Pure."""
 
 from __future__ import annotations
 

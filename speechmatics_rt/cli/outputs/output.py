@@ -1,4 +1,4 @@
-"""How what was heard is written: whole, as it comes, or anew again and again."""
+"""Writes output: as a whole, as it comes, or again after every change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the command reads and writes, told apart as files, whatever names they go by."""
+"""Identifies the files that the command reads and writes, whatever their names."""
 
 from __future__ import annotations
 

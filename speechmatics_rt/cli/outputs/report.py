@@ -1,4 +1,4 @@
-"""The figures of a session, for a person and for a document. Pure."""
+"""Formats the figures of a session, as text and as JSON. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transcripts as tables, and translations as transcripts. Pure."""
+"""Converts transcripts to tables, and translations to transcripts. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a microphone heard, as a WAV that is whole at any moment."""
+"""Saves the audio of a microphone as a WAV that is valid at any moment."""
 
 from __future__ import annotations
 

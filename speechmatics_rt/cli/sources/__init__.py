@@ -1,6 +1,7 @@
-"""Where the command's audio comes from: files, pipes, channels of one recording, a microphone.
+"""The audio sources of the command: files, pipes, channels of a recording, a microphone.
 
-``given`` finds out what was named, ``recording`` is the microphone: measured, saved, and ended by Ctrl-C.
+``given`` finds out what was named; ``recording`` is the microphone, which is metered, saved, and ended by
+Ctrl-C.
 """
 
 from __future__ import annotations

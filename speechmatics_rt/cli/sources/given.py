@@ -1,4 +1,4 @@
-"""The audio that was named: what it is, how long it sounds, and how it is opened when it is its turn."""
+"""The audio that was named: what it is, how long it lasts, and how to open it."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""One client's connection: its socket, its HTTP request, its WebSocket, and the record of what passed.
+"""One client's connection: its socket, its HTTP request, its WebSocket, and the record of what happened.
 
-Knows frames and acknowledgements, but neither sessions nor engines. Stands below everything else of the
-server: of the package it uses ``exceptions`` and the fields of messages, of ``local/`` nothing.
+It knows frames and acknowledgements, but neither sessions nor engines. It is below everything else in the
+server: it imports ``exceptions`` and the fields of messages, and nothing of ``local/``.
 
-* ``wire``: the socket, plain or TLS, and the loop of the one thread that touches it
+* ``wire``: the socket, plain or TLS, and the loop of the one thread that uses it
 * ``handshake``: the HTTP request and its answer, without a socket
 * ``peer``: the WebSocket; notifies a listener of what the client does
 * ``acks``: how audio is acknowledged
-* ``record``: what happened, for whoever tests a client
+* ``record``: what happened, for tests of a client
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How the audio of a session is acknowledged: at once and in order, unless a fault has other habits."""
+"""Acknowledges the audio of a session: at once and in order, unless a fault changes that."""
 
 from __future__ import annotations
 

@@ -20,19 +20,19 @@ CLOSE_TIMEOUT = 5.0  # s for the client's close frame
 
 
 class Listener(Protocol):
-    """Is notified of what the client does; each call may answer through the peer."""
+    """Gets notified of what the client does; each call may answer through the peer."""
 
     def requested(self, request: Request) -> None:
-        """The HTTP request is read; nothing is answered yet."""
+        """The HTTP request has been read, and not answered yet."""
 
     def page(self, request: Request) -> Optional[Answer]:
-        """Return what is answered to a request that is for no WebSocket, or None."""
+        """Return the answer to a request that is not for a WebSocket, or None."""
 
     def accepts(self, key: Optional[str]) -> bool:
-        """Tell whether this API key or token opens a session."""
+        """Whether this API key or token opens a session."""
 
     def opened(self) -> None:
-        """101 is sent."""
+        """101 has been sent."""
 
     def text(self, text: str) -> None:
         """A text message came."""
@@ -41,13 +41,13 @@ class Listener(Protocol):
         """A binary message came."""
 
     def full(self, message: Union[str, bytes]) -> bool:
-        """Tell whether this message is not to be taken for now; :meth:`Peer.room` asks again."""
+        """Whether this message can't be processed for now; :meth:`Peer.room` asks again."""
 
     def closing(self) -> None:
-        """The client's close frame is read; nothing is answered yet."""
+        """The client's close frame has been read, and not answered yet."""
 
     def lost(self, code: Optional[int], reason: str) -> None:
-        """The client has closed, with this close frame, or None: without."""
+        """The client has closed, with this close frame, or without one (None)."""
 
 
 class Peer:

@@ -223,6 +223,6 @@ class SessionRecord:
         self.notify()
 
     def notify(self) -> None:
-        """Wake who waits in :meth:`wait_for`; lists change by single calls, so readers need no lock."""
+        """Wake threads in :meth:`wait_for`. Lists change by single calls, so readers need no lock."""
         with self._changed:
             self._changed.notify_all()

@@ -35,10 +35,10 @@ class Drip:
 
 
 class Wire:
-    """A non-blocking socket, plain or TLS, with one thread that alone touches it.
+    """A non-blocking socket, plain or TLS, used by one thread only.
 
-    Every method but :meth:`call` belongs to the thread inside :meth:`run`. ``send`` only collects; the
-    loop writes what has gathered once per turn, so the answers to many frames leave together.
+    Every method except :meth:`call` belongs to the thread inside :meth:`run`. ``send`` only queues; the loop
+    writes what is queued once per turn, so the answers to many frames leave together.
     """
 
     def __init__(self, sock: socket.socket, tls: Optional[ssl.SSLContext] = None) -> None:
@@ -77,7 +77,7 @@ class Wire:
     # -- for any thread ------------------------------------------------------------------------------
 
     def call(self, callback: Callable[[], None]) -> None:
-        """Run a callback on the loop's thread, soon; after the end of the loop, never."""
+        """Run a callback on the loop's thread, soon; never after the end of the loop."""
         with self._lock:
             self._calls.append(callback)  # before the byte: who is woken finds it
             if self._waker.fileno() < 0:
@@ -94,7 +94,7 @@ class Wire:
             self._unsent += data
 
     def send_under_tls(self, data: bytes) -> None:
-        """Put bytes on TCP as they are, past TLS; few, for nothing waits if they don't fit."""
+        """Write a few bytes to TCP as they are, bypassing TLS, without waiting if they don't fit."""
         try:
             socket.socket.send(self._sock, data)
         except OSError:
@@ -105,11 +105,11 @@ class Wire:
         self._half = True
 
     def cut_after(self, size: int, *, reset: bool) -> None:
-        """End our direction, or reset, after so many bytes more."""
+        """End our direction, or reset, after ``size`` more bytes."""
         self._left, self._resets = len(self._unsent) + size, reset
 
     def later(self, name: str, seconds: float, callback: Callable[[], None]) -> None:
-        """Run a callback in so many seconds; a timer of the same name is replaced."""
+        """Run a callback after a delay; a timer of the same name is replaced."""
         self._timers[name] = (time.monotonic() + seconds, callback)
 
     def cancel(self, name: str) -> None:

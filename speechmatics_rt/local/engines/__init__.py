@@ -1,14 +1,14 @@
-"""What the server asks of an engine, and the two engines that need nothing else: a script, a recording.
+"""The interface of engines, and the engines that need no recogniser: a script, a recording.
 
-The tables that engines and server share stand here, too: languages, replacements, speaker identifiers, and
-how long some bytes of audio last. Pure but for reading a recording; of the package it uses ``exceptions``,
-of ``local/`` nothing.
+The tables that engines and server share are here, too: languages, replacements, speaker identifiers, and
+the duration of audio. Pure, except for reading a recording; imports ``exceptions``, and nothing of
+``local/``.
 
-* ``engine``: the two protocols; ``messages``: what a recogniser answers with
-* ``scripted``: speaks a ``script``, whose words ``results`` makes result items of, as the session's config
-  asks, with the help of ``replacements`` (and ``ecmascript``) and ``speaker_ids``
-* ``replay``: sends again what was sent in a recorded session, which ``recorded`` reads if a client wrote it
-* ``spoken``: says what a test has told it to
+* ``engine``: the interface; ``messages``: the messages of a recogniser
+* ``scripted``: returns the words of a ``script``, which ``results`` turns into result items according to the
+  session's config, with ``replacements`` (and ``ecmascript``) and ``speaker_ids``
+* ``replay``: replays a recorded session, which ``recorded`` reads if a client has written it
+* ``spoken``: returns the words that a test has set
 * ``languages``, ``clock``: tables and times
 """
 

@@ -1,4 +1,4 @@
-"""How many seconds of audio some bytes are."""
+"""Computes the duration of audio from its bytes."""
 
 from __future__ import annotations
 

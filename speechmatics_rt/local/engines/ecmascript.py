@@ -1,4 +1,4 @@
-"""Regular expressions as ECMAScript has them, said in Python's. Pure.
+"""Translates regular expressions of ECMAScript to Python's. Pure.
 
 What is written the same and means something else is translated: ``$`` is the very end, ``.`` and ``\\s`` know
 JavaScript's line ends and spaces, ``\\d``, ``\\w`` and ``\\b`` are ASCII, ``[]`` is nothing and ``[^]``

@@ -1,4 +1,4 @@
-"""The languages of the service: which there are, how they are written, which are translated. Pure."""
+"""The languages of the service: their properties, and which can be translated. Pure."""
 
 from __future__ import annotations
 

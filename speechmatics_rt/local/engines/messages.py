@@ -1,4 +1,4 @@
-"""The messages a recogniser answers with, built from results. Pure."""
+"""Builds the messages of a recogniser from results. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a client recorded of a session, as entries of a replay: each message with its place in the audio."""
+"""Turns a client's recording of a session into entries of a replay: each message with its place."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _OF_THE_CLIENT = ("Reconnecting", "Resumed", "SessionEnded")  # events that no s
 
 
 def placed(recording: Iterable[Any]) -> Iterator[Any]:
-    """Give the entries of a replay: those of a :class:`~speechmatics_rt.Recorder` with their places.
+    """Return the entries of a replay: those of a :class:`~speechmatics_rt.Recorder` with their places.
 
-    A server acknowledges audio in the order of all its messages. So a message belongs behind the audio that
-    was acknowledged before it, whatever was on its way then. Other entries are given as they are.
+    A server sends acknowledgements in order with all its other messages. So a message belongs after the audio
+    that was acknowledged before it, whatever was in flight then. Other entries are returned as they are.
 
     Example:
         >>> raw = {"type": "raw", "encoding": "mulaw", "sample_rate": 8000}

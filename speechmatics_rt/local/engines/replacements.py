@@ -1,4 +1,4 @@
-"""Replacements of words, as a session's config asks for them. Pure."""
+"""Replaces words according to a session's config. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The replay engine: sends again what was sent in a recorded session, at the same places of the audio."""
+"""The replay engine: replays the messages of a recorded session, at the same places in the audio."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class ReplayEngine:
         return _Replay(entries, AudioClock(settings.get("audio_format") or {"type": "file"}))
 
     def close(self) -> None:
-        """Hold nothing, so give nothing back."""
+        """Release nothing."""
 
 
 class _Replay:

@@ -1,4 +1,4 @@
-"""Result items made of the words of a script: filtered, replaced, labelled, formatted. Pure."""
+"""Builds result items from the words of a script: filtered, replaced, labelled, formatted. Pure."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The scripted engine: speaks a script over any audio, at the service's rhythm.
+"""The scripted engine: returns the words of a script for any audio, at the service's rhythm.
 
-Time is the audio's own. Each step of 0.36 s brings a final (the words older than ``max_delay``, or
-an empty one) and, if asked for, a partial. All times lie on a grid of 0.04 s and are counted here in
-grid points, so that nothing drifts.
+Time is that of the audio. Each step of 0.36 s brings a final (the words older than ``max_delay``, or an
+empty one) and, if asked for, a partial. All times are on a grid of 0.04 s and are counted in grid points, so
+that nothing drifts.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _SOUNDS = ("laughter", "applause", "music")
 
 
 class ScriptedEngine:
-    """Makes recognisers that all speak the same script; deterministic.
+    """Returns the words of a script for any audio; deterministic.
 
     Args:
-        script: What is said; of a session of several channels it can be a script for each channel, and a
-            channel without one is silent.
+        script: The words; or, for sessions of several channels, a script for each label. A channel without a
+            script is silent.
 
     Raises:
         ConfigurationError: It is none.
@@ -66,7 +66,7 @@ class ScriptedEngine:
         return _ScriptedRecogniser(script, settings)
 
     def close(self) -> None:
-        """Hold nothing, so give nothing back."""
+        """Release nothing."""
 
 
 class _ScriptedRecogniser:

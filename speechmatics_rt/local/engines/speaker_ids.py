@@ -1,4 +1,4 @@
-"""The speaker identifiers of the local server: opaque to clients, read again here."""
+"""The speaker identifiers of the local server, which are opaque to clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The engine of tests: what is said is changed while it runs, and can be that of the recording it hears."""
+"""The engine for tests: its words can be changed while it runs, or come from the recording it gets."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ kind                   moment     what happens
 ``silence``            started    nothing more is sent, though everything is read
 ``stop_reading``       started    nothing more is read
 ``close``              started    a close frame alone
-``bad_close``          started    a close frame with a payload that is none: half a code, a reserved one
+``bad_close``          started    a close frame with an invalid payload: half a code, a reserved one
 ``message``            started    any message, in or out of turn
 ``info``               started    an Info, with the fields of its type
 ``warning``            started    a Warning, with the fields of its type

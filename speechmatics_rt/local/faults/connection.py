@@ -57,7 +57,7 @@ class ConnectionFaults:
     def close(session: Target, code: int = 1011, reason: str = "") -> None:
         session.peer.close(code, reason)
 
-    @kind("started", "a close frame with a payload that is none: half a code, a reserved one")
+    @kind("started", "a close frame with an invalid payload: half a code, a reserved one")
     def bad_close(session: Target, payload: bytes = b"\x03") -> None:
         session.peer.close_with(frame(8, payload))
 

@@ -1,4 +1,4 @@
-"""Faults of the content of messages: no JSON, strange JSON, too much, too new."""
+"""Faults of the content of messages: not JSON, strange JSON, too much, too new."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a kind of fault is: one decorated function, whose parameters are the fault's options."""
+"""A kind of fault: one decorated function, whose parameters are the fault's options."""
 
 from __future__ import annotations
 

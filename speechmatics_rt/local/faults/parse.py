@@ -1,4 +1,4 @@
-"""Reads a fault from the text of a command line."""
+"""Parses a fault from the text of a command line."""
 
 from __future__ import annotations
 

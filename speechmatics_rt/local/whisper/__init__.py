@@ -1,13 +1,12 @@
 """Real speech recognition offline: Whisper, made to stream.
 
-The only folder that knows NumPy, CTranslate2, soxr, webrtcvad, av and the weights; they are imported when a
-session first needs them, never with this face. Of the package it uses ``exceptions``, of ``local/`` the
-face of ``engines``.
+The only folder that uses NumPy, CTranslate2, soxr, webrtcvad, av and the weights; they are imported when a
+session first needs them, not with this package. It imports ``exceptions``, and ``engines`` of ``local/``.
 
 * ``engine``: shares one model among all sessions
-* ``recogniser``: one session: when to read its audio, and what of a reading is final
-* ``model``: some seconds of audio in, words out
-* ``decoders``: every audio format in, 16 kHz samples out
+* ``recogniser``: one session: when to run the model, and which of its words are final
+* ``model``: from some seconds of audio to words
+* ``decoders``: from every audio format to 16 kHz samples
 """
 
 from __future__ import annotations

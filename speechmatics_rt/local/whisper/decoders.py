@@ -1,7 +1,7 @@
-"""What clients send, turned into the one form the recogniser takes: 16 kHz, one channel, 16 bit.
+"""Converts what clients send to the one format of the recogniser: 16 kHz, one channel, 16 bit.
 
-Each decoder takes the audio in pieces cut anywhere, at any byte, and gives little-endian ``int16``
-samples as ``bytes``: the form the voice detector asks for, exact for telephone and CD audio alike.
+Each decoder takes audio in pieces cut at any byte, and returns little-endian ``int16`` samples as ``bytes``:
+the format of the voice detector, exact for telephone and CD audio alike.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ class WhisperEngine:
         """Open a recogniser for a checked StartRecognition message.
 
         Raises:
-            ConfigurationError: The language or the audio format is none of ours, or an extra is missing.
+            ConfigurationError: The language or the audio format is not supported, or an extra is missing.
         """
         config = settings["transcription_config"]
         model = self._speaking(config.get("language", "en"))

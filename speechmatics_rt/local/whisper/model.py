@@ -1,8 +1,8 @@
-"""One Whisper model on CTranslate2: some seconds of audio in, words with times and confidences out.
+"""One Whisper model on CTranslate2: from some seconds of audio to words with times and confidences.
 
-Pure but for reading the model's folder; knows nothing of streaming or messages. Whisper was trained on
-windows of 30 s. A shorter window makes the encoder, the dear part, up to seven times cheaper; below
-10 s the decoder starts to repeat itself, so that is the least.
+Pure, except for reading the model's folder; knows nothing of streaming or messages. Whisper was trained on
+windows of 30 s. A shorter window makes the encoder, the expensive part, up to seven times cheaper; below
+10 s the decoder starts to repeat itself, so that is the minimum.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """How a Whisper model is made to stream: the recogniser of one session.
 
-Whisper reads a whole window of audio at once. Here the open utterance is read again every half second;
-words that two readings in a row agree on become final, and are forced on the readings that follow, so
+Whisper transcribes a whole window of audio at once. Here the open utterance is transcribed again every half
+second; words that two results in a row agree on become final, and are forced on the results that follow, so
 that a final never changes. A voice detector opens and closes the utterances.
 
-No thread and no socket; the clock only tells whether the caller waits for audio or has plenty.
+There is no thread and no socket; the clock only shows whether the caller waits for audio or has plenty.
 """
 
 from __future__ import annotations
