@@ -275,9 +275,7 @@ class LocalServer:
             SessionError: It has none yet: it takes any free port, and was not started.
         """
         if not self._port:
-            raise SessionError(
-                "a local server has no address before it runs: use it in 'with', or start() it"
-            )
+            raise SessionError("a local server has no address before it runs: use 'with', or start()")
         return self._address
 
     @property
