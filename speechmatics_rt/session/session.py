@@ -226,7 +226,9 @@ class Session:
                 self._meter.heard(seen.kind, seen.label, seen.last_end, seen.end_time, time.monotonic())
         elif message is not None:
             self.transcript.add(message)
-            self._complete |= message["message"] == "EndOfTranscript"
+            if message["message"] in _LAST:
+                self._complete |= message["message"] == "EndOfTranscript"
+                self._ends_on = threading.get_ident()
             with self._meter_lock:
                 self._meter.received(message, time.monotonic())
         if message is not None:
@@ -234,8 +236,6 @@ class Session:
                 self._recording.received(message)
             if message["message"] in _TURNS:
                 self._follow(message)
-            if message["message"] in _LAST:
-                self._ends_on = threading.get_ident()
 
     def _follow(self, message: Mapping[str, Any]) -> None:
         """Let those have it who follow utterances, or wait for the end of one, or for an answer."""
