@@ -274,9 +274,7 @@ class LocalServer:
             SessionError: It has none yet: it takes any free port, and has not been started.
         """
         if not self._port:
-            raise SessionError(
-                "a local server has no address before it runs: use it in 'with', or call start()"
-            )
+            raise SessionError("a local server has no address before it runs: use 'with', or start()")
         return self._address
 
     @property

@@ -234,7 +234,9 @@ class Session:
                 self._meter.heard(seen.kind, seen.label, seen.last_end, seen.end_time, time.monotonic())
         elif message is not None:
             self.transcript.add(message)
-            self._complete |= message["message"] == "EndOfTranscript"
+            if message["message"] in _LAST:
+                self._complete |= message["message"] == "EndOfTranscript"
+                self._ends_on = threading.get_ident()
             with self._meter_lock:
                 self._meter.received(message, time.monotonic())
         if message is not None:
@@ -242,8 +244,6 @@ class Session:
                 self._recording.received(message)
             if message["message"] in _TURNS:
                 self._follow(message)
-            if message["message"] in _LAST:
-                self._ends_on = threading.get_ident()
 
     def _follow(self, message: Mapping[str, Any]) -> None:
         """Update the utterances, and give a message to those who wait for it as an answer."""

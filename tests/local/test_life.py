@@ -208,6 +208,6 @@ def test_a_hundred_sessions_at_once() -> None:
 
 
 def test_a_server_that_was_not_started_has_no_address_and_says_how_it_gets_one() -> None:
-    with pytest.raises(SessionError, match=r"before it runs: use it in 'with', or start\(\) it"):
+    with pytest.raises(SessionError, match=r"before it runs: use 'with', or start\(\)"):
         _ = LocalServer().url
     assert "not started" in repr(LocalServer())
