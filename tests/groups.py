@@ -20,6 +20,7 @@ _DEAR = {
     "e2e/test_flask_live.py",
 }
 _CLIENTS = "interop/test_interop.py"
+_WEB_SERVERS = ("flask", "gevent", "gthread")  # each serves a page of its own to some tests
 
 
 def group_of(nodeid: str) -> str:
@@ -27,7 +28,8 @@ def group_of(nodeid: str) -> str:
     path, _, test = nodeid.partition("::")
     within = path.removeprefix("tests/")
     if within.split("/")[0] in _PURE or within in _DEAR:
-        return path
+        server = test.rpartition("[")[2].rstrip("]")
+        return f"{path} {server}" if server in _WEB_SERVERS else path
     if within == _CLIENTS and "[" in test:  # "...[what is done-the client]"
         return f"{path} {test.rpartition('-')[2].rstrip(']')}"
     return nodeid

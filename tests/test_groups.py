@@ -17,6 +17,9 @@ def test_what_shares_something_is_one_group_and_all_else_goes_alone() -> None:
     client = "tests/interop/test_interop.py::test_a[some frames, and more-{}]"
     assert group_of(client.format("plain")) != group_of(client.format("official"))
     assert group_of(client.format("plain")) == group_of(client.format("plain").replace("frames", "bytes"))
+    page = "tests/e2e/test_flask_live.py"
+    assert group_of(f"{page}::test_a") == group_of(f"{page}::test_b[dark]") == page
+    assert group_of(f"{page}::test_c[gevent]") == group_of(f"{page}::test_d[gevent]") != page
     assert group_of("tests/test_locks.py::test_a[ws]") == "tests/test_locks.py::test_a[ws]"
 
 

@@ -56,11 +56,15 @@ def scripts(folder: Path) -> Path:
 
 
 def new_environment(folder: Path, *packages: object) -> Path:
-    """Make a virtual environment; return its python."""
-    venv.create(folder, with_pip=True)
+    """Make a virtual environment with these packages alone; return its python."""
+    venv.create(folder)  # to give each a pip of its own takes longer than to fill it
     python = scripts(folder) / "python"
-    run(python, "-m", "pip", "install", "--quiet", *packages)
+    run(*pip_for(python), "install", "--quiet", "--no-compile", *packages)
     return python
+
+
+def pip_for(python: Path) -> tuple[object, ...]:
+    return (sys.executable, "-m", "pip", "--python", python)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +76,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     git = ("git", "-C", folder / "tree", "-c", "user.name=Nobody", "-c", "user.email=nobody@example.com")
     for command in (("init", "-q"), ("add", "-A"), ("commit", "-q", "-m", "All of it")):
         run(*git, *command)
-    python = new_environment(folder / "venv", "build")
+    python = new_environment(folder / "venv", "build", "pip")
     run(python, "-m", "build", "--outdir", folder / "dist", folder / "tree")
     assert len(list((folder / "dist").glob(f"*{__version__}.tar.gz"))) == 1
     (path,) = (folder / "dist").glob("*.whl")
@@ -138,7 +142,7 @@ def test_the_manual_page_is_found_by_the_command_s_place(core: Path) -> None:
 
 @packaging
 def test_the_core_requires_one_package(core: Path) -> None:
-    listed = run(scripts(core) / "python", "-m", "pip", "list", "--format", "freeze").stdout
+    listed = run(*pip_for(scripts(core) / "python"), "list", "--format", "freeze").stdout
     names = {line.partition("==")[0] for line in listed.splitlines() if "==" in line}
     assert names - {"pip", "setuptools"} == {"speechmatics-rt-sync", "websocket-client"}
 
@@ -205,7 +209,7 @@ def test_offline_recognition_without_its_packages_is_named_with_its_command(core
     refused = run(*command, check=False)
     assert refused.returncode == 2
     assert "pip install 'speechmatics-rt-sync[local]'" in refused.stdout
-    run(scripts(core) / "python", "-m", "pip", "install", "-q", "--target", tmp_path / "more", "wsproto")
+    run(*pip_for(scripts(core) / "python"), "install", "-q", "--target", tmp_path / "more", "wsproto")
     for language, extra in (("en", "local"), ("de", "local-base")):
         program = f"from speechmatics_rt import local; local.WhisperEngine().language_pack_info({language!r})"
         said = python(program, PYTHONPATH=str(tmp_path / "more")).splitlines()[-1]
@@ -225,7 +229,7 @@ def test_another_package_named_websocket_is_told_from_ours(tmp_path: Path) -> No
 @pytest.mark.reliability  # 90 s
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="what is published is built from git")
 def test_two_builds_give_the_same_bytes_whatever_the_folder_the_modes_and_the_time(tmp_path: Path) -> None:
-    python = new_environment(tmp_path / "venv", "build")
+    python = new_environment(tmp_path / "venv", "build", "pip")
     sums = []
     for folder, umask, zone in (("here", 0o022, "UTC"), ("another/folder", 0o077, "Asia/Kathmandu")):
         tree = tmp_path / folder / "tree"

@@ -325,9 +325,9 @@ def test_what_looks_like_audio_and_is_passed_over_in_a_folder_is_told_with_what_
     code, said = run(capsys, server, calls, "-o", tmp_path / "out")
     assert code == 0
     assert (
-        "passed over in folders: .aiff (2), .pcm (1), .wma (1); convert them, as with "
-        "'ffmpeg -i NAME.aiff NAME.wav', or name each file, and it is sent as it is; headerless samples "
-        "want --raw and --sample-rate" in said
+        "passed over in folders: .aiff (2), .pcm (1), .wma (1); convert them, for example with "
+        "'ffmpeg -i NAME.aiff NAME.wav', or name each file to send it as it is; headerless samples "
+        "need --raw and --sample-rate" in said
     )
     assert "2 of 2 transcribed" in said
     code, said = run(capsys, server, calls / "x.aiff", "-o", tmp_path / "named")

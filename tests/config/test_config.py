@@ -299,7 +299,7 @@ def test_an_assigned_value_is_checked_when_used() -> None:
 )
 def test_a_slip_of_the_pen_in_an_assignment_is_told_when_used(config: Any, name: str, meant: str) -> None:
     setattr(config, name, 5)
-    with pytest.raises(ConfigurationError, match=f"'{name}' is no field of .*did you mean '{meant}'"):
+    with pytest.raises(ConfigurationError, match=f"'{name}' is not a field of .*did you mean '{meant}'"):
         config.check()
 
 

@@ -44,7 +44,7 @@ def python_of(home: Path) -> Callable[[str], Path]:
         if not done.exists() or done.read_text() != REQUIREMENTS[client]:
             venv.create(place, clear=True)  # to give each a pip of its own takes longer than to fill it
             pip = [sys.executable, "-m", "pip", "--python", interpreter]
-            install = [*pip, "install", "--quiet", "--disable-pip-version-check"]
+            install = [*pip, "install", "--quiet", "--no-compile", "--disable-pip-version-check"]
             subprocess.run([*install, *REQUIREMENTS[client].split()], check=True)
             done.write_text(REQUIREMENTS[client])
         return interpreter

@@ -87,7 +87,7 @@ def test_a_loop_in_with_begins_no_other_session_however_much_has_arrived(serve, 
     with client.stream(SECOND, audio_format=PCM) as messages:
         next(messages)
         assert server.sessions[0].wait_closed(10)
-        with pytest.raises(SessionError, match="running already"):
+        with pytest.raises(SessionError, match="already running"):
             client.transcribe(SECOND, audio_format=PCM)
         assert [message["message"] for message in messages][-1] == "EndOfTranscript"
         client.transcribe(SECOND, audio_format=PCM)  # read to its end, it is over
@@ -188,7 +188,7 @@ def test_on_the_loop_the_end_alone_may_begin_the_next(serve, way, event: str) ->
     if event in ("EndOfTranscript", "SessionEnded"):
         assert outcome == "Good morning, and welcome"
     else:
-        assert "running already" in outcome
+        assert "already running" in outcome
         assert len(server.sessions) == 1
 
 
