@@ -4,7 +4,8 @@
 session: connection, transcript, figures, outcome. ``sender`` reads sources and sends them, ``listener`` and
 ``stream`` deliver messages to handlers, ``utterances`` is iterated over. ``asking`` has the questions to the
 service, ``answers`` who waits for them. ``latency`` measures, ``recorder`` writes a session to a file,
-``unread`` decodes transcripts late, ``discovery`` asks what a service offers.
+``unread`` decodes transcripts late, ``ended`` builds the last event, and ``discovery`` asks what a service
+offers.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 from .asking import Asking, ask_for_speakers
 from .connector import NO_PICKLE, Connector, Opening, request_id_of
 from .discovery import available_features
+from .ended import session_ended, tell_unstarted
 from .listener import Listener
 from .recorder import Recorder
 from .request import (
@@ -26,7 +28,7 @@ from .request import (
     spelled_out,
 )
 from .sender import feed
-from .session import Session, session_ended, tell_unstarted
+from .session import Session
 from .stream import MessageStream
 from .utterances import Spoken, UtteranceStream, with_turns
 

@@ -16,17 +16,18 @@ from ..config import AudioFormat
 from ..events import EventEmitter
 from ..exceptions import NotRunningError, SessionError, SpeechmaticsError, TimeoutError, without_frames
 from ..locks import new_lock
-from ..log import OF_A_HANDLER, SessionLog
+from ..log import SessionLog
 from ..messages import Glance
 from ..network import Latch, Link
 from ..stats import Latency, SessionStats
 from ..transcript import Ending, Pauses, Transcript, Utterance, Utterances
 from .answers import Answer, Answers
+from .ended import session_ended
 from .latency import Meter
 from .recorder import Recording
 from .unread import Unread
 
-__all__ = ["Session", "session_ended", "tell_unstarted"]
+__all__ = ["Session"]
 
 logger = logging.getLogger(__name__)
 
@@ -34,19 +35,6 @@ logger = logging.getLogger(__name__)
 _TURNS = {"AddTranscript", "EndOfUtterance", "EndOfTranscript", "LanguageInfo", "SpeakersResult"}
 _LAST = {"EndOfTranscript", "Error"}  # after which the service says no more
 _GRACE = 0.5  # seconds for a read of a source, or a handler, that is still running when its session has ended
-
-
-def session_ended(error: Optional[BaseException]) -> dict[str, Any]:
-    """Build the last event of a session. It has no error if the program itself ended it, or Ctrl-C did."""
-    return {"message": "SessionEnded", "error": error if isinstance(error, SpeechmaticsError) else None}
-
-
-def tell_unstarted(client: EventEmitter, error: BaseException) -> None:
-    """Run the handlers of ``SessionEnded`` for a session that never had a connection."""
-    try:
-        client.emit("SessionEnded", session_ended(error))
-    except Exception:  # with handler_errors="raise"; the error that prevented the start is raised instead
-        logger.exception("a handler of SessionEnded failed", extra=OF_A_HANDLER)
 
 
 class Session:
