@@ -73,13 +73,13 @@ def new_lock() -> Any:
             _all.rotate(-1)
             continue
         oldest = _all.popleft()
-        if oldest() is not None:  # another thread came in between
+        if oldest() is not None:  # another thread has rotated the deque in between
             _all.append(oldest)
     return lock
 
 
 def is_mine(lock: Any) -> bool:
-    """Whether this thread holds it already, as in a signal handler or a finaliser."""
+    """Whether this thread holds the lock already, as it may in a signal handler or a finaliser."""
     return bool(lock._is_owned())  # as threading.Condition asks
 
 
@@ -160,9 +160,9 @@ class Latch:
         try:
             if not self._open:
                 wait_on(self._door, float("inf") if timeout is None else timeout)
-        finally:  # also when Ctrl-C came just behind it
+        finally:  # even if Ctrl-C came just after the wait
             if self._open:
-                self._through()  # the next one
+                self._through()  # so that the next waiting thread gets through
         return self._open
 
     def _through(self) -> None:

@@ -1,10 +1,10 @@
-"""One socket, two threads, one lock.
+"""The connection to the service: one socket, two threads, one lock.
 
-``dialer`` makes the connection (proxy, TLS), ``reach`` its first part (DNS, TCP), ``upgrade`` judges the
-answer, ``duplex`` lets two threads use one TLS socket, ``trust`` heeds the variables for certificates.
-``connection`` owns a session on it: the ``reader`` takes in, the ``writer`` sends and keeps the time. Where
-there are many, the ``shared_reader`` does it for all, and the ``shared_listener`` runs their handlers.
-``wakeup`` has the ways to wait.
+``dialer`` opens the socket (proxy, TLS); ``reach`` does DNS and TCP, ``upgrade`` the WebSocket handshake.
+``duplex`` lets two threads use one TLS socket; ``trust`` applies the environment variables for certificates.
+``connection`` owns the session on the socket: the ``reader`` receives, the ``writer`` sends and enforces the
+deadlines. If a process has many connections, the ``shared_reader`` does both for all, and the
+``shared_listener`` runs their handlers. ``wakeup`` has the ways to wait.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""One connection, one session, from the first frame to the closed descriptor.
+"""One session on one connection, from the first frame to the closed descriptor.
 
-A connection lives once; a reconnect is a new one, and nothing here knows the word.
+A connection is never reopened: a reconnect makes a new one, and nothing here knows of reconnecting.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ __all__ = ["Connection"]
 
 logger = logging.getLogger(__name__)
 
-_JOIN = 1.0  # seconds to wait for a thread that should be on its way out
+_JOIN = 1.0  # seconds to wait for a thread that should be ending
 
 
 class Connection(Link):
-    """Own one upgraded socket: a reader thread, a writer thread, and the :class:`Monitor` between them.
+    """Owns an upgraded socket, its reader thread, its writer thread and the :class:`Monitor` they share.
 
     Args:
         sock: The upgraded socket; this connection closes it.
         config: Timeouts and limits.
         log: The logger with this session's ids.
-        wants: Asked on the reader thread whether anybody listens to acknowledgements; otherwise these
-            never leave it.
-        secrets: Are hidden where the server repeats them.
+        wants: Called on the reader thread: whether any handler listens to acknowledgements. If none does,
+            they are not delivered.
+        secrets: Hidden where the server repeats them.
     """
 
     def __init__(
@@ -77,10 +77,10 @@ class Connection(Link):
         )
         self._lead = Lead(self._monitor, self._reading, self._writing, self._log, end=self._end_reading)
         self._listener: Optional[Callable[[], None]] = None
-        # Started by start(), when whoever opened this has it in a place where it can be closed.
+        # Started by start(): by then the opener has stored this connection where it can be closed.
         self._writer = thread_of(f"speechmatics-rt-writer-{log.request_id}", self._write)
 
-    # -- for everybody -------------------------------------------------------------------------------
+    # -- from any thread -----------------------------------------------------------------------------
 
     @property
     def session_id(self) -> Optional[str]:
@@ -94,7 +94,7 @@ class Connection(Link):
 
     @property
     def is_complete(self) -> bool:
-        """Whether the transcript was ended in its time. Known before the last message is received."""
+        """Whether the session ended with a complete transcript. Known before the last message is taken."""
         outcome = self._protocol.outcome
         return outcome is not None and outcome.normal
 
@@ -123,20 +123,20 @@ class Connection(Link):
 
     @property
     def interrupted(self) -> bool:
-        """Whether this is a signal handler that has interrupted this thread's own work on the connection."""
+        """Whether the caller is a signal handler that interrupted this thread while it held the lock."""
         return is_mine(self._lock)
 
     def check(self, *locks: Any) -> None:
-        """Raise SessionError in a forked child, and in the middle of this thread's own work.
+        """Raise SessionError in a forked child, and in a signal handler that interrupted this thread's work.
 
         Args:
-            locks: Which others than the connection's are held meanwhile.
+            locks: Further locks, besides the connection's, that this thread holds during such work.
         """
         self.check_process()
         if is_mine(self._lock) or any(map(is_mine, locks)):
             raise SessionError(
-                "this signal came in the middle of the session's own work, where its handler may call "
-                "request_stop(), close() and what only tells, but nothing that sends or waits"
+                "this signal handler interrupted the session's own work: here it may call request_stop(), "
+                "close() and what only reads state, but nothing that sends or waits"
             )
 
     def stats(self) -> SessionStats:
@@ -169,12 +169,12 @@ class Connection(Link):
         while True:
             with self._lock:
                 if self._listener is not None and self._protocol.started:
-                    return True  # what came of it since, the listener gets
+                    return True  # the listener gets what has happened since
                 outcome = self._protocol.outcome
                 if outcome is not None and not outcome.normal:
                     self._monitor.raise_outcome()
                 if self._protocol.state.phase not in (Phase.STARTING, Phase.FAILED):
-                    return True  # perhaps over already: a short session can outrun who starts it
+                    return True  # a short session may be over before this thread runs
                 ticket = self._monitor.news.ticket()
             if not WaitList.wait(ticket, deadline):
                 return False
@@ -183,7 +183,7 @@ class Connection(Link):
         self._send(message, wait=True)
 
     def offer(self, message: Mapping[str, Any]) -> bool:
-        """Send a message if that needs no waiting. Raises as :meth:`send`."""
+        """Send a message if that needs no waiting; return whether it was sent. Raises like :meth:`send`."""
         return self._send(message, wait=False)
 
     def _send(self, message: Mapping[str, Any], *, wait: bool) -> bool:
@@ -217,7 +217,7 @@ class Connection(Link):
             frame = frames.encode(frames.TEXT, codec.encode(message))
         protocol = self._protocol
         try:
-            with self._lock:  # the usual case, without further ado: this is called for every chunk
+            with self._lock:  # the usual case, on a short path: this is called for every chunk
                 if protocol.may_send_audio and protocol.admits(channel, seconds, feeding):
                     protocol.send_audio(frame, channel, seconds, len(payload))
                     self._writing.write_soon(time.monotonic())
@@ -233,7 +233,7 @@ class Connection(Link):
         )
 
     def wait_for_room(self, channel: Optional[str], seconds: float, feeding: bool) -> None:
-        """Wait until such a chunk need not wait. Raises as :meth:`send`."""
+        """Wait until such a chunk could be sent at once. Raises like :meth:`send`."""
         protocol = self._protocol
         self._send_when(lambda: protocol.admits(channel, seconds, feeding), lambda now: None, feeding=feeding)
 
@@ -275,8 +275,8 @@ class Connection(Link):
     # -- receiving -----------------------------------------------------------------------------------
 
     def receive(self, deadline: float = float("inf")) -> Union[Messages, tuple[()], None]:
-        # From the socket itself only on a thread of ours: who receives is often the main thread, and Ctrl-C
-        # between a read and the taking in would lose bytes of the stream.
+        # Only a thread of the package reads the socket here. The caller is often the main thread, and Ctrl-C
+        # between reading bytes and storing them would lose a part of the stream.
         self.check()
         while True:
             with self._lock:
@@ -284,7 +284,7 @@ class Connection(Link):
                 self._monitor.notify()
                 if arrived:
                     self._lead.deliver()
-                    # What is logged is decoded.
+                    # The log shows decoded messages, so with it on every message is decoded.
                     return Messages(arrived, self.decode, whole=wire.isEnabledFor(logging.DEBUG))
                 if self._protocol.outcome is not None:
                     if self._protocol.outcome.normal:
@@ -297,10 +297,10 @@ class Connection(Link):
                 return None
 
     def decode(self, payload: Payload) -> Optional[dict[str, Any]]:
-        """Return the message in what was received; None, logged and counted, if it holds none.
+        """Decode a payload; return None, after logging and counting it, if it is not a message.
 
         Raises:
-            ProtocolError: It can't be decoded at all; the session has failed with this.
+            ProtocolError: It is not decodable; the session has failed with this error.
         """
         if isinstance(payload, dict):
             return payload
@@ -328,12 +328,12 @@ class Connection(Link):
             self._monitor.notify()
 
     def close(self, deadline: float = float("inf")) -> None:
-        if os.getpid() != self._pid:  # the parent goes on with its own: not a byte may be written here
+        if os.getpid() != self._pid:  # the parent still uses the connection: no byte may be written here
             self._sock.close()
             return
-        self._protocol.closed = True  # from here on it is, whatever comes between
+        self._protocol.closed = True  # first, so that it holds whatever interrupts the rest
         if is_mine(self._lock):
-            self.abandon()  # a signal handler: what it interrupted holds the lock, and goes on after it
+            self.abandon()  # in a signal handler: the interrupted code holds the lock, and runs on afterwards
             return
         timeout = self._config.close_timeout
         if timeout is not None:
@@ -351,17 +351,17 @@ class Connection(Link):
                     self._log.warning("thread %s did not end within %g s", thread.name, _JOIN)
 
     def abandon(self) -> None:
-        self._monitor.abandoned = True  # closed for everybody at once; the reader finds the end when it wakes
+        self._monitor.abandoned = True  # is_open is False at once; the reader wakes and sees the end
         self._sock.shut()
         self._monitor.writer.wake()
 
-    # -- inside, without the lock --------------------------------------------------------------------
+    # -- private; called without the lock ------------------------------------------------------------
 
     def _cut_short(self) -> None:
-        """Leave, by an exception, what holds the lock: after Ctrl-C no lock and no half a frame stays."""
+        """Clean up after an exception under the lock: Ctrl-C may have left it held, or a change half made."""
         let_go(self._lock)
         if self._protocol.torn:
-            self._monitor.writer.wake()  # it ends the session, see ClientProtocol.tick()
+            self._monitor.writer.wake()  # the writer ends the session, see ClientProtocol.tick()
 
     def _send_when(
         self,
@@ -371,7 +371,7 @@ class Connection(Link):
         feeding: bool = False,
         wait: bool = True,
     ) -> bool:
-        """Call ``send`` under the lock when there is room; without ``wait``, False if there is none now."""
+        """Call ``send`` under the lock once there is room; without ``wait``, return False if there isn't."""
         since = None
         ticket: Optional[threading.Lock] = None
         while True:
@@ -412,21 +412,24 @@ class Connection(Link):
                     return
                 ticket = None if self._lead.read() else self._monitor.news.ticket()
             if ticket is None:
-                self._lead.read_some()  # the writer shuts the socket when it is time
+                self._lead.read_some()  # the writer shuts the socket at the deadline
             elif not WaitList.wait(ticket, deadline):
                 return
 
-    # -- inside; the lock is held from here to the threads -------------------------------------------
+    # -- private; called with the lock held ----------------------------------------------------------
 
     def _turn(self, since: Optional[float], now: float, room: bool, feeding: bool) -> Optional[float]:
-        """None: send now, or out of turn, which the table refuses better; else since when nothing moved."""
+        """Return None to send now, else since when there was no progress.
+
+        None also if the message is out of turn: the protocol's table then refuses it with a better error.
+        """
         protocol = self._protocol
         if not protocol.ending and (room or protocol.state.phase is not Phase.STREAMING):
             return None
         if protocol.outcome is not None:
             self._monitor.raise_outcome()
         limit = self._config.send_timeout
-        # While our own receiver is behind, the server is not to blame.
+        # While the receiver is behind, the server is not to blame.
         since = now if since is None or (feeding and protocol.behind) else max(since, protocol.progress_at)
         if limit is not None and now >= since + limit:
             text = (
@@ -444,18 +447,18 @@ class Connection(Link):
         try:
             self._writing.run(self._lead.watch)
         finally:
-            self._sock.shut()  # whatever ended it, nobody keeps the time any more
+            self._sock.shut()  # however it ended, no thread enforces the deadlines any more
             self._leave("writer")
 
     def _end_reading(self) -> None:
         try:
             self._log_end()
-        finally:  # whatever a program's log handlers do
+        finally:  # a program's log handlers may raise
             self._sock.shut()
             self._leave("reader")
 
     def _leave(self, thread: Optional[str] = None) -> None:
-        """The last to leave closes the descriptor: of the two threads, or who closes what had none."""
+        """Close the descriptor if this is the last thread to leave, or if neither thread ever ran."""
         if self._monitor.leave(thread):
             self._sock.close()
 

@@ -1,8 +1,8 @@
-"""From a URL to an upgraded socket: name, TCP, proxy, TLS and the WebSocket upgrade, under one deadline.
+"""Connects to a URL: DNS, TCP, proxy, TLS and the WebSocket upgrade, under one deadline.
 
-The socket is ours from the first step; websocket-client only writes the upgrade request and judges the
-answer. The library's own connecting follows redirects with the API key, waits without end, and keeps
-cookies for the whole process, so it is lent the socket (see :class:`UpgradeSocket`), never given it.
+This package makes the socket; websocket-client only writes the upgrade request and checks the answer. If it
+connected by itself, it would follow redirects with the API key, wait without limit, and keep cookies for the
+whole process. So it is lent the socket (see :class:`UpgradeSocket`), and can't close it.
 """
 
 from __future__ import annotations
@@ -41,18 +41,19 @@ __all__ = [
     "dial",
 ]
 
-# OpenSSL's numbers, of a certificate: not yet, no longer, for another host or address.
+# OpenSSL's codes for a certificate that is not yet valid, expired, or for another host or address.
 _NOT_OF_TRUST = (9, 10, 62, 64)
-_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG")  # OpenSSL's, of plain text
+# OpenSSL's reasons if the server answers in plain text.
+_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG")
 
 
 class Upgraded(NamedTuple):
-    """A socket just after the answer 101; the first frame's first byte is the next to be read."""
+    """A socket just after the 101 answer; the next byte to read is the first of a frame."""
 
     sock: DuplexSocket
     headers: dict[str, str]  # of the answer; lower-case names
     elapsed: float  # seconds from DNS to 101
-    secrets: Secrets  # that were in the request
+    secrets: Secrets  # the keys in the request
 
 
 def dial(
@@ -65,22 +66,22 @@ def dial(
 ) -> Upgraded:
     """Connect to ``url`` and upgrade to a WebSocket, all before ``deadline`` (of :func:`time.monotonic`).
 
-    Whatever is raised, KeyboardInterrupt included, no socket stays open. A name resolution that hangs can't
-    be stopped: its daemon thread is left behind.
+    If anything is raised, KeyboardInterrupt included, no socket stays open. A name resolution that hangs
+    can't be stopped: its daemon thread is left behind.
 
     Args:
         url: ``ws://`` or ``wss://``.
-        headers: Sent with the request as they are; the caller has decided about ``Authorization``.
-        config: Of it, ``ssl_context``, ``proxy`` and, for the error's text, ``open_timeout``.
+        headers: Sent with the request as they are, ``Authorization`` included.
+        config: Provides ``ssl_context``, ``proxy`` and, for the error's text, ``open_timeout``.
         deadline: ``math.inf`` for none.
-        opening: Gives it up; what is raised then is one of the errors below, whichever.
+        opening: Lets another thread give up the dialling, which then raises any of the errors below.
 
     Raises:
         ConfigurationError: The URL, a header, the proxy or ``SSL_CERT_FILE`` is wrong, or a package is
             missing. Before anything is sent.
         AuthenticationError: HTTP 401 or 403.
         ConnectionError: Any other failure; see its ``stage``, ``status`` and ``retry_after``.
-        ProtocolError: What answered doesn't speak HTTP, or not WebSocket.
+        ProtocolError: The answer is not HTTP, or not a WebSocket upgrade.
         TimeoutError: The deadline passed; stage ``"open"``.
     """
     target = parse(url)
@@ -91,7 +92,7 @@ def dial(
     context = (config.ssl_context or shared_context()) if target.secure else None
     attempt = _Attempt(target, deadline, config.open_timeout, opening or Opening())
     opened: Any = None
-    try:  # around all of it, to the last line: Ctrl-C may come between any two
+    try:  # around everything to the last line, since Ctrl-C may come between any two lines
         opened = _reach(attempt, None) if proxy is None else _through(attempt, proxy)
         if context is not None:
             with attempt.step("tls", f"agree on TLS with {target.address}"):
@@ -110,14 +111,14 @@ def dial(
 
 
 def connect_through(proxy: str, host: str, port: int, deadline: float, opening: Opening) -> socket.socket:
-    """Connect to a host by way of a proxy, for who speaks something else than WebSocket.
+    """Connect to a host through a proxy, for a protocol other than WebSocket.
 
     Args:
-        proxy: Its URL.
-        opening: Gives it up, as with :func:`dial`.
+        proxy: The URL of the proxy.
+        opening: As for :func:`dial`.
 
     Raises:
-        ConfigurationError: It is none that is known, or a package is missing.
+        ConfigurationError: The URL of the proxy is wrong, or a package is missing.
         ConnectionError: Stage ``"proxy"``, or ``"dns"``.
         TimeoutError: The deadline (of :func:`time.monotonic`) passed.
     """
@@ -131,36 +132,37 @@ def connect_through(proxy: str, host: str, port: int, deadline: float, opening: 
 
 
 def check_patches() -> None:
-    """Refuse sockets and threads that were replaced, or taken away, so that no session could work.
+    """Refuse an environment in which no session could work, before any I/O.
 
     Raises:
-        ConfigurationError: By eventlet, by gevent in part, or in a sub-interpreter without daemons.
+        ConfigurationError: eventlet has replaced sockets, gevent has replaced threads but not ``select``, or
+            this is a sub-interpreter without daemon threads.
     """
     try:
         threading.Thread(name="speechmatics-rt-none", daemon=True)
     except RuntimeError as exc:
         raise ConfigurationError(
-            f"{exc}, and those of a session are daemons: run it in the main interpreter, or in a "
+            f"{exc}, and a session needs daemon threads: run it in the main interpreter, or in a "
             "sub-interpreter that was made with the configuration 'legacy'"
         ) from exc
     if not hasattr(socket.socket, "shutdown"):
         raise ConfigurationError(
-            "eventlet has replaced sockets with such as can't be shut down, which is how a session is ended: "
+            "eventlet has replaced sockets by ones that can't be shut down, which is how a session ends: "
             "use gevent or threads, or eventlet.monkey_patch(socket=False, select=False, thread=False)"
         )
     monkey = sys.modules.get("gevent.monkey")
     if monkey and monkey.is_module_patched("threading") and not monkey.is_module_patched("select"):
         raise ConfigurationError(
-            "gevent has replaced threads but not select, so that who waits for a socket would stop them all: "
+            "gevent has replaced threads but not select, so waiting for a socket would block all of them: "
             "call monkey.patch_all() without select=False"
         )
 
 
-# -- one attempt, and how its failures are told ---------------------------------------------------------
+# -- one attempt, and its errors ------------------------------------------------------------------------
 
 
 class _Attempt:
-    """Where one dialling goes, since when and until when."""
+    """The target of one dialling, its start and its deadline."""
 
     def __init__(self, target: Target, deadline: float, limit: Optional[float], opening: Opening) -> None:
         self.target = target
@@ -170,20 +172,20 @@ class _Attempt:
         self._limit = limit
 
     def given(self, opening: Opening) -> _Attempt:
-        """Return another part of the same attempt, which can be given up alone."""
+        """Return a part of this attempt that can be given up by itself."""
         part = copy.copy(self)
         part.opening = opening
         return part
 
     @contextmanager
     def step(self, stage: str, doing: str) -> Iterator[None]:
-        """Turn whatever a step raises into this package's errors; ``doing`` completes "could not"."""
+        """Turn what a step raises into an error of this package; ``doing`` completes "could not"."""
         try:
             yield
         except SpeechmaticsError:
             raise
         except (OSError, ValueError) as exc:
-            # From 3.10 on the kernel's own ETIMEDOUT is of the same class; only ours has no number.
+            # From Python 3.10 on the kernel's ETIMEDOUT has the same class, but it has an errno.
             if isinstance(exc, socket.timeout) and exc.errno is None:
                 elapsed = time.monotonic() - self.begun
                 raise TimeoutError(
@@ -196,12 +198,12 @@ class _Attempt:
 
 
 def _lasts(exc: Exception) -> bool:
-    """Whether the certificate was refused, or there is no TLS at all: another try finds the same."""
+    """Whether the certificate was refused, or the server speaks no TLS: another try would fail likewise."""
     return bool(getattr(exc, "verify_message", None)) or getattr(exc, "reason", None) in _NO_TLS
 
 
 def certificate_refused(exc: BaseException) -> str:
-    """Say why a certificate was refused, and what to do; empty if it is another error."""
+    """Return why a certificate was refused, and what to do; empty for other errors."""
     why = getattr(exc, "verify_message", None)  # of ssl.SSLCertVerificationError
     if not why:
         return ""
@@ -227,7 +229,7 @@ def _told(exc: Exception) -> str:
 
 
 def _reach(attempt: _Attempt, proxy: Optional[_Proxy]) -> socket.socket:
-    """Open a TCP connection to the target, or to the proxy on the way there."""
+    """Open a TCP connection to the target, or to the proxy if there is one."""
     host, port = (proxy.host, proxy.port) if proxy else (attempt.target.host, attempt.target.port)
     whom = f"the proxy {address_of(host, port)}" if proxy else address_of(host, port)
     with attempt.step("proxy" if proxy else "dns", f"find the address of {whom}"):
@@ -255,11 +257,11 @@ _PROXIES = {  # python-socks' name of the protocol, the usual port, and whether 
     "socks5": ("SOCKS5", 1080, False),
     "socks5h": ("SOCKS5", 1080, True),
 }
-_REFUSALS = (2, 7, 8)  # what SOCKS5 answers to what its rules forbid, or what it can't do at all
+_REFUSALS = (2, 7, 8)  # SOCKS5 replies: forbidden by the rules, command or address type not supported
 
 
 def _proxy_for(target: Target, given: Optional[str]) -> Optional[_Proxy]:
-    """Return the proxy to use: the given one (``""``: none), else the environment's."""
+    """Return the proxy to use: the given one (``""`` for none), else that of the environment."""
     source = "proxy"
     if given is None:
         source = "the proxy of the environment"
@@ -272,13 +274,13 @@ def _proxy_for(target: Target, given: Optional[str]) -> Optional[_Proxy]:
         host, port = parts.hostname, parts.port or usual
     except (ValueError, KeyError):
         host = port = None
-    if not host or not port:  # the URL itself stays out of the text: it may hold a password
+    if not host or not port:  # the text leaves the URL out, since it may hold a password
         raise ConfigurationError(f"{source} must be a URL with one of the schemes {', '.join(_PROXIES)}")
     try:
-        import python_socks.sync  # noqa: F401  # missing packages are told before any I/O
+        import python_socks.sync  # noqa: F401  # so that a missing package is reported before any I/O
     except ImportError as exc:
         raise ConfigurationError(
-            f"{source} needs a package more: pip install 'speechmatics-rt-sync[proxy]'"
+            f"{source} requires another package: pip install 'speechmatics-rt-sync[proxy]'"
             f' (or ConnectionConfig(proxy="") to go without)'
         ) from exc
     username = unquote(parts.username) if parts.username else None
@@ -286,7 +288,7 @@ def _proxy_for(target: Target, given: Optional[str]) -> Optional[_Proxy]:
 
 
 def _through(attempt: _Attempt, proxy: _Proxy) -> socket.socket:
-    """Open a TCP connection to the target through the proxy, which looks the name up itself, or we do."""
+    """Open a TCP connection to the target through the proxy; look the name up here if the proxy doesn't."""
     protocol, _, resolves = _PROXIES[proxy.scheme]
     target = attempt.target
     if resolves:
@@ -297,7 +299,7 @@ def _through(attempt: _Attempt, proxy: _Proxy) -> socket.socket:
             sock.close()
             raise
         return sock
-    family = socket.AF_INET if protocol == "SOCKS4" else socket.AF_UNSPEC  # it knows no other
+    family = socket.AF_INET if protocol == "SOCKS4" else socket.AF_UNSPEC  # SOCKS4 has no IPv6
     which = "an IPv4" if protocol == "SOCKS4" else "the"
     with attempt.step("dns", f"find {which} address of {target.address}"):
         lookup = Lookup(target.host, target.port, attempt.opening, family)
@@ -311,17 +313,17 @@ def _doing(proxy: _Proxy) -> str:
 
 
 class _Way:
-    """One of several ways through a proxy, to one address of the target, on a thread of its own."""
+    """One attempt through a proxy, to one address of the target, on a thread of its own."""
 
     _call: Call[socket.socket]
 
     def __init__(self, attempt: _Attempt, proxy: _Proxy, lookup: Lookup, host: str) -> None:
         self.host = host
         self._whole = attempt
-        self._part = attempt.given(Opening())  # given up alone
+        self._part = attempt.given(Opening())  # so that it can be given up by itself
         self._proxy = proxy
         self._lookup = lookup
-        self._reached = False  # the proxy is there
+        self._reached = False  # the connection to the proxy was made
         self._made: Optional[socket.socket] = None
 
     def begin(self) -> None:
@@ -343,7 +345,7 @@ class _Way:
         return sock
 
     def give_up(self) -> None:
-        """Have nothing of it stay; its thread closes what it has yet in hand."""
+        """Close what it has made; its thread closes what it is still making."""
         self._part.opening.give_up()
         if self._made is not None:
             self._made.close()
@@ -354,7 +356,7 @@ class _Way:
         try:
             _ask(self._part, self._proxy, sock, self.host)
             self._made = sock
-            if self._part.opening.given_up:  # looked at after the other, which give_up() does before
+            if self._part.opening.given_up:  # checked after _made is set; give_up() does it the other way
                 sock.close()
         except BaseException:
             sock.close()
@@ -363,7 +365,7 @@ class _Way:
 
 
 def _race(attempt: _Attempt, proxy: _Proxy, lookup: Lookup) -> socket.socket:
-    """Have the proxy try each address, on a connection of its own, as :func:`connect` does by itself."""
+    """Have the proxy try each address, on a connection each, as :func:`connect` does without a proxy."""
 
     def wait(racing: list[_Way], seconds: float) -> list[_Way]:
         lookup.news.wait(seconds)
@@ -379,7 +381,7 @@ def _race(attempt: _Attempt, proxy: _Proxy, lookup: Lookup) -> socket.socket:
 
 
 def _none_of(failures: list[tuple[str, OSError]], proxy: _Proxy) -> OSError:
-    """Say why each address failed."""
+    """Return an error that says why each address failed."""
     if len(failures) == 1:
         return failures[0][1]
     told = "; ".join(f"{host}: {one_line(str(error.__cause__), 300)}" for host, error in failures)
@@ -388,12 +390,12 @@ def _none_of(failures: list[tuple[str, OSError]], proxy: _Proxy) -> OSError:
 
 
 def _is_about_an_address(error: ConnectionError) -> bool:
-    """Whether a proxy may do for another address what it did not do for one: it said so, or hung up."""
+    """Whether the proxy may succeed with another address: it gave an error code, or hung up."""
     return getattr(error.__cause__, "error_code", None) is not None or not error.lasting
 
 
 def _ask(attempt: _Attempt, proxy: _Proxy, sock: socket.socket, host: str) -> None:
-    """Have the proxy connect ``sock`` through to a host."""
+    """Have the proxy at the other end of ``sock`` connect to a host."""
     from python_socks import ProxyError, ProxyTimeoutError, ProxyType
     from python_socks.sync import Proxy
 
@@ -416,7 +418,7 @@ def _ask(attempt: _Attempt, proxy: _Proxy, sock: socket.socket, host: str) -> No
             code = getattr(exc, "error_code", None)
             wants = code in (401, 407) or "authentication" in str(exc)
             raise ConnectionError(
-                f"could not {_doing(proxy)}: {one_line(str(exc), 300)}"  # it may hold the proxy's own words
+                f"could not {_doing(proxy)}: {one_line(str(exc), 300)}"  # it may hold text of the proxy
                 f"{'. Its URL takes user:password@' if wants else ''}",
                 stage="proxy",
                 lasting=_refuses(protocol, code, hung_up=lent.ended),
@@ -424,7 +426,7 @@ def _ask(attempt: _Attempt, proxy: _Proxy, sock: socket.socket, host: str) -> No
 
 
 def _refuses(protocol: str, code: Optional[int], *, hung_up: bool) -> bool:
-    """Whether a proxy would say the same again: the caller or the target is refused, or it is no proxy."""
+    """Whether another try would fail likewise: the caller or the target is refused, or it is no proxy."""
     if code is None:
         return not hung_up
     if protocol == "HTTP":
@@ -433,7 +435,7 @@ def _refuses(protocol: str, code: Optional[int], *, hung_up: bool) -> bool:
 
 
 class _Forward(NamedTuple):
-    """What python-socks takes for an earlier proxy of a chain: it hands over the socket we connected."""
+    """Looks to python-socks like the previous proxy of a chain, and gives it the connected socket."""
 
     lent: BorrowedSocket
 

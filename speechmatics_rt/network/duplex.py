@@ -1,12 +1,12 @@
-"""One socket, plain or TLS, safely shared by one reading and one writing thread.
+"""A socket, plain or TLS, that one reading and one writing thread share safely.
 
-OpenSSL forbids a read and a write at the same time on one TLS connection, and Python's ``ssl`` module
-does not prevent it: streams get corrupted and processes crash. A :class:`DuplexSocket` therefore makes
-every call on the real socket non-blocking, under one lock that is held for that single call, and waits
-outside of it. Plain sockets take the same path.
+OpenSSL forbids simultaneous reads and writes on one TLS connection, and Python's ``ssl`` module does not
+prevent them: streams get corrupted and processes crash. So a :class:`DuplexSocket` makes every call on the
+real socket non-blocking, under a lock that is held for that single call, and waits without the lock. Plain
+sockets take the same path.
 
-The module knows no WebSocket and no error of this package: what fails on a socket is an :class:`OSError`
-(:class:`ssl.SSLError` is one, so is :class:`socket.timeout`), for the floors above to name.
+This module knows nothing of WebSocket or of this package's errors: failures of a socket are raised as
+:class:`OSError` (:class:`ssl.SSLError` and :class:`socket.timeout` are subclasses), for the callers to name.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ from typing import TYPE_CHECKING, Any, Optional
 from ..locks import importing, new_lock
 
 if TYPE_CHECKING:
-    import ssl  # at run time only where TLS is spoken: it takes longer to import than the rest of us
+    import ssl  # at run time only if TLS is used: it takes longer to import than the rest of the package
 
 __all__ = ["DuplexSocket", "connect_tls", "shared_context", "wait_ready"]
 
 _PLAIN_BLOCK = 64 * 1024
 _TLS_BLOCK = 16 * 1024  # one TLS record; a longer write, once begun, would have to be repeated whole
-_LONGEST_WAIT = 3600.0  # in one call, since poll() takes no more than 24 days; then we look again
-_SHORT_WAIT = 0.5  # in one call, where a wake-up can get lost
+_LONGEST_WAIT = 3600.0  # seconds in one call, since poll() takes no more than 24 days
+_SHORT_WAIT = 0.5  # seconds in one call, where a wake-up can get lost
 
 
 class DuplexSocket:
-    """A connected socket for two threads, one that reads and one at a time that writes.
+    """A connected socket for two threads: one reads, and one at a time writes.
 
-    ``_lock`` guards each single call on the real socket; nothing else is done while it is held, and
-    none of those calls can wait. ``shut`` and ``close`` take no lock.
+    ``_lock`` is held for each single call on the real socket and for nothing else, and none of those calls
+    can wait. ``shut`` and ``close`` take no lock.
 
     Every method raises :class:`OSError` when the connection is dead: :class:`BrokenPipeError`,
     :class:`ConnectionResetError`, :class:`ssl.SSLError`, or ``EBADF`` after ``close``.
 
     Attributes:
         max_block: The most bytes worth giving to ``try_send`` at once.
-        reading_writes: The last ``try_recv`` lacked room to write something first, as TLS may have to.
+        reading_writes: The last ``try_recv`` needed room to write first, as TLS may.
 
     Example:
         >>> here, there = socket.socketpair()
@@ -96,7 +96,7 @@ class DuplexSocket:
         # The reading thread's own, since a poll object serves one thread at a time.
         self._read_poll: Any = None
         self._poll_of = 0
-        self._send_reads = False  # the last try_send lacked something to read
+        self._send_reads = False  # the last try_send needed to read first
         self._blocked: tuple[type[OSError], ...] = (BlockingIOError,)
         self._want_read: tuple[type[OSError], ...] = ()
         self._want_write: tuple[type[OSError], ...] = ()
@@ -113,8 +113,8 @@ class DuplexSocket:
         self._want_read, self._want_write = (ssl.SSLWantReadError,), (ssl.SSLWantWriteError,)
         self._blocked = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
         self.max_block = _TLS_BLOCK
-        # Under a caller's own context a server may renegotiate (TLS 1.2 at most). A write then reads, and
-        # may pull data into OpenSSL's buffer while the reader waits for the descriptor: look again soon.
+        # With a caller's own context a server may renegotiate (up to TLS 1.2). A write then reads, and may
+        # pull data into OpenSSL's buffer while the reader waits for the descriptor: so check again soon.
         forbidden = getattr(ssl, "OP_NO_RENEGOTIATION", 0)
         if sock.version() != "TLSv1.3" and not sock.context.options & forbidden:
             self._longest = _SHORT_WAIT
@@ -124,17 +124,17 @@ class DuplexSocket:
     ) -> int:
         """Read at least one byte into ``buffer`` and return how many; 0 at the end of the stream.
 
-        One thread at a time; ``buffer`` is a writable buffer of bytes, not empty. Waits for data at most
-        ``timeout`` seconds, or with None until there is some or :meth:`shut` is called. Before it waits it
-        calls ``idle``, once.
+        For one thread at a time; ``buffer`` is a writable buffer of bytes, not empty. Waits for data at most
+        ``timeout`` seconds, or with None until there is some or :meth:`shut` is called. Calls ``idle`` once,
+        before it waits.
 
         Raises:
             socket.timeout: Nothing came within ``timeout``.
             OSError: The connection is dead.
         """
         deadline = None
-        # Try first, wait second: decrypted bytes inside OpenSSL are invisible to poll(). Only what the last
-        # read emptied is waited for at once, which saves the refusal: 4 us of a live session's 50.
+        # Try first, wait second: poll() does not see decrypted bytes inside OpenSSL. Only if the last read
+        # emptied the socket, wait at once: that saves a failing call, 4 us of a live session's 50.
         emptied, self._emptied = self._emptied, False
         writes = False
         while True:
@@ -148,7 +148,7 @@ class DuplexSocket:
                 writes = isinstance(exc, self._want_write)
             except (OSError, ValueError) as exc:
                 if self._fd >= 0 and (self._shut or _is_ragged_end(exc)):
-                    return 0  # what comes after shut() the kernel may answer with a reset
+                    return 0  # after shut() the kernel may report a reset
                 raise _as_os_error(exc) from exc
             emptied = False
             if self._pending is not None:
@@ -166,9 +166,9 @@ class DuplexSocket:
             self._wait_to_read(writes, min(deadline - now, self._longest))
 
     def try_recv(self, buffer: Any) -> Optional[int]:
-        """Read what is at hand into ``buffer``, without waiting: how many bytes; None if none, 0 at the end.
+        """Read into ``buffer`` without waiting; return how many bytes, None if there are none, 0 at the end.
 
-        One thread at a time, which then reads by this method alone.
+        For one thread at a time, which then reads only by this method.
 
         Raises:
             OSError: The connection is dead.
@@ -188,11 +188,11 @@ class DuplexSocket:
 
     @property
     def is_emptied(self) -> bool:
-        """Whether the last read took all that was at hand."""
+        """Whether the last read took all that had arrived."""
         return self._emptied
 
     def has_unread(self) -> bool:
-        """Whether there is something to read, or the end, at this moment. From any thread."""
+        """Whether there is something to read now, the end included. May be called from any thread."""
         try:
             with self._lock:
                 if self._pending is not None and self._pending():
@@ -207,7 +207,7 @@ class DuplexSocket:
 
     @property
     def is_told_by_its_descriptor(self) -> bool:
-        """Whether the descriptor tells of everything that can be read; under a renegotiation it does not."""
+        """Whether polling the descriptor reports all data; with renegotiation it does not."""
         return self._longest == _LONGEST_WAIT
 
     def _wait_to_read(self, writes: bool, seconds: float) -> None:
@@ -216,7 +216,7 @@ class DuplexSocket:
             if self._poll_of != thread and sys.platform != "win32" and hasattr(select, "poll"):
                 self._read_poll = select.poll()
                 self._read_poll.register(self._fd, select.POLLIN)
-                self._poll_of = thread  # gevent's belongs to the thread that has made it
+                self._poll_of = thread  # a poll object of gevent belongs to the thread that made it
             if self._poll_of == thread:
                 self._read_poll.poll(math.ceil(seconds * 1000))
                 return
@@ -225,10 +225,10 @@ class DuplexSocket:
     def try_send(self, data: Any) -> int:
         """Try once to send, without waiting; return the number of bytes taken, 0 if it would block.
 
-        One thread at a time. Over TLS it is all or nothing, and after a 0 **the same bytes must come
-        again before any others**, no fewer: part of them may be on the wire, and OpenSSL would either
-        refuse the rest or mix it with the old. Of data longer than ``max_block`` only that much is
-        tried, so that what has begun stays small. ``data`` is bytes-like, of bytes, not empty.
+        For one thread at a time. Over TLS it is all or nothing, and after a 0 **the same bytes must be sent
+        again before any others**, and no fewer: part of them may be on the wire, and OpenSSL would refuse
+        other bytes or mix them with these. Of data longer than ``max_block`` only the first ``max_block``
+        bytes are tried, so that little must be repeated. ``data`` is bytes-like, of bytes, not empty.
 
         Raises:
             OSError: The connection is dead. After this, or any other exception, never send again.
@@ -245,24 +245,24 @@ class DuplexSocket:
             raise _as_os_error(exc) from exc
 
     def wait_sendable(self, timeout: Optional[float]) -> bool:
-        """Wait for what the last ``try_send`` lacked; False if it didn't come within ``timeout`` seconds.
+        """Wait until ``try_send`` can be tried again; return False after ``timeout`` seconds without that.
 
-        True means: try again; it may still be too early. None waits until then or until :meth:`shut`.
+        After True the next try may still take nothing. With None it waits without limit, or for :meth:`shut`.
 
         Raises:
             OSError: The connection is dead (mostly this is left to the next ``try_send``).
         """
         now = time.monotonic()
         deadline = math.inf if timeout is None else now + timeout
-        # What a write wants to read the reading thread may take off the wire first, and poll() would never
-        # tell. It takes a renegotiation, so it's not worth a signal between the two: only a short wait.
+        # If a write needs to read, the reading thread may read that first, and poll() would never return.
+        # This happens only in a renegotiation, so a short wait does, without a signal between the threads.
         longest = _SHORT_WAIT if self._send_reads else self._longest
         if wait_ready((self._fd,), not self._send_reads, min(deadline - now, longest)):
             return True
         return time.monotonic() < deadline
 
     def unread(self, data: bytes) -> None:
-        """Give back bytes read ahead: ``recv_into`` returns them first. Only before the threads start."""
+        """Give back bytes read ahead: ``recv_into`` returns them first. Call it before the threads start."""
         if not data:
             return
         self._emptied = False
@@ -274,17 +274,17 @@ class DuplexSocket:
             buffer[:count] = rest[:count]
             rest = rest[count:]
             if not rest:
-                self._recv_into = further  # from here on this costs nothing
+                self._recv_into = further  # so later reads cost nothing more
             return count
 
         self._recv_into = recv_into
 
     def shut(self) -> None:
-        """End both directions, now; both threads wake up. From any thread, finaliser or signal handler.
+        """Shut down both directions now; both threads wake up. For any thread, finaliser or signal handler.
 
-        Takes no lock and never raises; a second call does nothing. It is ``shutdown`` on the plain
-        descriptor: :meth:`ssl.SSLSocket.shutdown` would drop the TLS layer, and the reader would get
-        ciphertext. In a forked child it does nothing, since the connection is the parent's.
+        Takes no lock and never raises; a second call does nothing. It calls ``shutdown`` of the plain socket:
+        :meth:`ssl.SSLSocket.shutdown` would drop the TLS layer, and the reader would get ciphertext. In a
+        forked child it does nothing, since the connection is the parent's.
         """
         if os.getpid() != self._pid:
             return
@@ -292,15 +292,15 @@ class DuplexSocket:
         try:
             socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
         except OSError:
-            pass  # already shut, closed or lost: whoever waits has been woken by that
+            pass  # already shut, closed or lost, which has woken the threads
 
     def close(self) -> None:
         """Close the descriptor; only after both threads have left, or in a forked child. Never waits.
 
-        A second call does nothing. The other end gets no TLS close alert: a WebSocket has said goodbye
-        in its own close frame, and in a child an alert would end the parent's connection.
+        A second call does nothing. The other end gets no TLS close alert: a WebSocket ends with a close frame
+        of its own, and in a child an alert would end the parent's connection.
         """
-        self._fd = -1  # the number may soon be somebody else's
+        self._fd = -1  # first, as the number may soon be reused
         self._sock.close()
 
     def fileno(self) -> int:
@@ -311,23 +311,23 @@ class DuplexSocket:
 def wait_ready(descriptors: Sequence[int], writes: bool, seconds: float) -> list[int]:
     """Wait until some descriptors can be written (else read), or have failed or ended; return those.
 
-    None after at most ``seconds``, sometimes sooner: the caller knows the deadline. Uses ``poll`` where
-    there is one, since ``select`` stops at descriptor 1,024.
+    Returns an empty list after at most ``seconds``, sometimes sooner: the caller checks the deadline. Uses
+    ``poll`` where it exists, since ``select`` stops at descriptor 1,024.
 
     Raises:
         OSError: A descriptor is closed (``EBADF``).
     """
     try:
-        if sys.platform != "win32" and hasattr(select, "poll"):  # eventlet takes it away
-            poll = select.poll()  # made anew: 0.5 us, and a poll object serves one thread only
+        if sys.platform != "win32" and hasattr(select, "poll"):  # eventlet removes it
+            poll = select.poll()  # a new one: that takes 0.5 us, and a poll object serves one thread only
             for descriptor in descriptors:
                 poll.register(descriptor, select.POLLOUT if writes else select.POLLIN)
             return [
                 descriptor
                 for descriptor, _ in poll.poll(math.ceil(min(max(seconds, 0), _LONGEST_WAIT) * 1000))
             ]
-        # Windows' select() can't be interrupted by Ctrl-C and needn't notice a shutdown from this end, so
-        # it waits in slices; in the third list it reports a connect() that failed.
+        # On Windows Ctrl-C does not interrupt select(), and it may not notice a shutdown from this end, so it
+        # waits in slices. It reports a failed connect() in the third list.
         readers, writers = ([], descriptors) if writes else (descriptors, [])
         found = select.select(readers, writers, descriptors, min(max(seconds, 0), _SHORT_WAIT))
         return list({*found[0], *found[1], *found[2]})
@@ -336,14 +336,14 @@ def wait_ready(descriptors: Sequence[int], writes: bool, seconds: float) -> list
 
 
 def _as_os_error(exc: Exception) -> OSError:
-    """Give back an OSError as it is; a ValueError is what some calls make of a closed socket."""
+    """Return an OSError as it is; some calls raise ValueError for a closed socket."""
     return exc if isinstance(exc, OSError) else OSError(errno.EBADF, f"the socket is closed ({exc})")
 
 
 def _is_ragged_end(exc: Exception) -> bool:
-    """Whether a TLS stream just ended, without a close alert, as it does when a plain one ends.
+    """Whether a TLS stream ended without a close alert, which counts as its end.
 
-    Python hides this itself, but from 3.9 with OpenSSL 3, which reports it under another name.
+    Python itself treats it so, except Python 3.9 with OpenSSL 3, which reports it under another name.
     """
     return getattr(exc, "reason", None) == "UNEXPECTED_EOF_WHILE_READING"
 
@@ -353,7 +353,7 @@ _context_lock = new_lock()  # held while the one context is built: a second woul
 
 
 def shared_context() -> ssl.SSLContext:
-    """Return the one default TLS context of the process, built on first use; safe from any thread.
+    """Return the default TLS context of the process, built on first use; safe from any thread.
 
     It verifies certificates against the system's store, or ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``.
 
@@ -370,7 +370,7 @@ def shared_context() -> ssl.SSLContext:
 
             context = ssl.create_default_context()
             trust_environment(context)
-            # See DuplexSocket._speak_tls: with this, no write ever reads.
+            # With this, no write ever reads; see DuplexSocket._speak_tls.
             context.options |= getattr(ssl, "OP_NO_RENEGOTIATION", 0)
             _context = context
         return _context
@@ -386,20 +386,21 @@ def connect_tls(
 ) -> DuplexSocket:
     """Do the TLS handshake on a connected socket, before ``deadline`` (of :func:`time.monotonic`).
 
-    Takes ``sock`` over: whatever is raised, it is closed. What it becomes is given to ``hold`` meanwhile.
+    Takes ownership of ``sock``: if anything is raised, it is closed. Passes the TLS socket to ``hold`` before
+    the handshake.
 
     Raises:
         socket.timeout: The deadline passed.
-        ssl.SSLError: The handshake failed; ``ssl.SSLCertVerificationError`` for the certificate, whose
-            ``verify_message`` then says who issued it, too.
+        ssl.SSLError: The handshake failed. For a refused certificate ``ssl.SSLCertVerificationError``, whose
+            ``verify_message`` also says who issued it.
         OSError: The connection is dead.
     """
     opened = [sock]
     try:
         sock.setblocking(False)
-        # wrap_socket() takes the descriptor over from sock, so from here on the wrapped one is to be closed.
-        # In one line, since Ctrl-C between two would find it nowhere. The first False: we are the client; the
-        # second: it is shaken hands below, under the deadline.
+        # wrap_socket() takes the descriptor from sock, so from here on the new socket must be closed. It is
+        # stored in the same line, so that Ctrl-C finds it. The first False: this is the client; the second:
+        # the handshake is done below, under the deadline.
         opened.append(context.wrap_socket(sock, False, False, server_hostname=server_hostname))
         hold(opened[1])
         _shake_hands(opened[1], deadline)  # type: ignore[arg-type]

@@ -1,7 +1,8 @@
-"""Who reads a connection: a thread of its own; or, as long as it can, the one that delivers, if that is ours.
+"""Decides which thread reads a connection: a reader thread, or the listener thread while it keeps up.
 
-That one reads, and runs the handlers of what it has read, so that no message changes threads. Handlers that
-take long, or wait for what only reading brings, are left to it: a reader comes in beside it, and stays.
+A listener that reads also runs the handlers of what it has read, so no message changes threads. If its
+handlers take long, or wait for something that only reading brings, a reader thread is started beside it, and
+reads for the rest of the session.
 """
 
 from __future__ import annotations
@@ -20,29 +21,29 @@ from .writer import Writer
 
 __all__ = ["Lead", "thread_of"]
 
+# When a reader thread is started beside the listener. Until then bytes wait in the kernel: the window lets
+# the sender go on meanwhile, and the server waits longer than this for its pongs.
 _LONG = 0.5  # seconds in handlers without a read
-_BEHIND = 2.0  # seconds in which there was always something to read, while acknowledgements are awaited
-_FLOODED = 10.0  # the same while none are, and only pings wait
-_A_WHILE = 0.001  # seconds in handlers, in which more may have come
-_LOOK = 0.5  # seconds between two looks at that
+_BEHIND = 2.0  # seconds in which every read found data, while acknowledgements are due
+_FLOODED = 10.0  # the same while none are due, and only pings wait for an answer
+_A_WHILE = 0.001  # seconds in handlers after which more is likely to have arrived
+_LOOK = 0.5  # seconds between two checks of the above
 
 
 def thread_of(name: str, target: Callable[..., None], *args: Any) -> threading.Thread:
-    """Make a thread, yet to be started."""
+    """Create a daemon thread without starting it."""
     return threading.Thread(target=target, args=args, name=name, daemon=True)
 
 
 class Lead:
-    """Whose turn it is to read. Guarded by the monitor's lock, which is held where it says so.
-
-    What is late by such times waits in the kernel, and the window and the pings bridge it.
+    """Which thread reads. Guarded by the monitor's lock; a docstring says where the caller must hold it.
 
     Args:
-        end: Called when all is read, by the thread that has.
+        end: Called at the end of the stream, by the thread that has read it.
 
     Attributes:
-        thread: Which one reads and delivers, or None.
-        reader: The one that reads and does no more, if there is one.
+        thread: The id of the listener thread while it also reads, else None.
+        reader: The thread (or seat of the shared reader) that only reads, if there is one.
     """
 
     def __init__(
@@ -62,14 +63,14 @@ class Lead:
         self.thread: Optional[int] = None
         self.reader: Union[threading.Thread, Seat, None] = None
         self._descriptor = reading.descriptor if has_shared_reader() else None
-        self._delivering: Optional[float] = None  # since when it is with its handlers; None: it reads
-        self._behind: Optional[float] = None  # since when it found something to read whenever it came
-        self._wanted = False  # somebody waits for what only reading brings; set without the lock
-        self._watched = False  # the writer is going to look
-        self._batches = self._seen = 0  # delivered; until the last look
+        self._delivering: Optional[float] = None  # since when the listener runs handlers; None: it reads
+        self._behind: Optional[float] = None  # since when each of its reads has found data
+        self._wanted = False  # a thread waits for what only reading brings; set without the lock
+        self._watched = False  # the writer is going to check
+        self._batches = self._seen = 0  # batches delivered: in all, and at the last check
 
     def start(self, listener: Optional[Callable[[], None]]) -> None:
-        """Start who reads; once the session has started, a thread of our own calls ``listener``, if any."""
+        """Start the reading thread. With a ``listener`` it also calls that once the session has started."""
         if self._descriptor is not None:
             self.reader = Seat(self, self._descriptor, f"speechmatics-rt-reader-{self._log.request_id}")
             self.reader.start()
@@ -83,23 +84,23 @@ class Lead:
 
     @property
     def is_shared(self) -> bool:
-        """Whether the shared reader reads, and nobody who delivers."""
+        """Whether the shared reader reads, so that no listener does."""
         return self._descriptor is not None
 
     @property
     def is_mine(self) -> bool:
-        """Whether the thread that asks is the one that reads and delivers."""
+        """Whether this thread is the listener, and reads."""
         return self.thread == threading.get_ident()
 
     @property
     def is_reader(self) -> bool:
-        """Whether the thread that asks is the one that reads and does no more."""
+        """Whether this thread is the one that only reads."""
         return self.reader is not None and self.reader.ident == threading.get_ident()
 
-    # -- by the thread that reads and delivers -------------------------------------------------------
+    # -- called by the listener ----------------------------------------------------------------------
 
     def deliver(self) -> None:
-        """Note that this thread goes to the handlers, if it is the one; the lock is held."""
+        """Note that this thread is about to run handlers, if it is the listener; the lock is held."""
         if self.thread != threading.get_ident():
             return
         self._delivering = time.monotonic()
@@ -110,17 +111,17 @@ class Lead:
             self._monitor.writer.wake()
 
     def read(self) -> bool:
-        """Tell whether this thread is to read now, and note that it does; the lock is held."""
+        """Return whether this thread is to read now, and note that it does; the lock is held."""
         if self.thread != threading.get_ident():
             return False
         if self._delivering is not None and time.monotonic() - self._delivering > _A_WHILE:
-            self._reading.try_first()  # else it would seem to be idle, whatever has come meanwhile
+            self._reading.try_first()  # else it would wait first, and count as idle with data at hand
         self._delivering = None
         self._wanted = False
         return True
 
     def read_some(self) -> bool:
-        """Read once; False if that was the end."""
+        """Read once; return False at the end of the stream."""
         if self._reading.step(self._idle):
             return True
         self.thread = None
@@ -140,31 +141,32 @@ class Lead:
         try:
             while not protocol.started and self.read_some():
                 pass
-            if protocol.started:  # else who started it gets what has come
+            if protocol.started:  # else the thread in start() takes what has arrived
                 listener()
         finally:
             own_reader_ends()
 
-    # -- by others -----------------------------------------------------------------------------------
+    # -- called by other threads ---------------------------------------------------------------------
 
     def hand_over(self) -> bool:
-        """Let the thread that asks read from here on, if the one is with its handlers; the lock is held."""
+        """Take over the reading, if the listener is running handlers; the lock is held."""
         if self.thread is None or self._delivering is None:
             return False
         self.thread = None
         return True
 
     def have_read(self, *, anybody: bool = False) -> None:
-        """Before a wait for what reading brings: have somebody else read where this thread would have to.
+        """Before a wait for something that only reading brings: have a reader thread read for the listener.
 
-        With ``anybody``, where whichever it is would have to, and may be with its handlers.
+        That is needed if this thread is the listener; with ``anybody``, whichever thread is the listener, as
+        it may be running handlers.
         """
         if self.thread is not None and (anybody or self.is_mine):
             self._wanted = True
-            self._monitor.writer.wake()  # it starts the thread: in a signal handler none can be started
+            self._monitor.writer.wake()  # the writer starts the thread: a signal handler can't
 
     def watch(self) -> float:
-        """See to it that somebody reads, on the writer's thread; return in how many seconds to look again."""
+        """On the writer thread, start a reader if one is needed; return the seconds until the next check."""
         if self.thread is None:
             return float("inf")
         with self._monitor.lock:
@@ -173,13 +175,13 @@ class Lead:
             try:
                 self.reader = self._reader_of(self._read_instead)
                 self.reader.start()
-            except RuntimeError as exc:  # the next look tries again
+            except RuntimeError as exc:  # the next check tries again
                 self.reader = None
                 self._log.warning("no thread could be started to read beside a slow handler: %s", exc)
         return seconds
 
     def look(self, now: float) -> tuple[bool, float]:
-        """Tell whether somebody else should read, and in how many seconds to look again; the lock is held."""
+        """Return whether a reader is needed, and the seconds until the next check; the lock is held."""
         if self.thread is None:
             return False, float("inf")
         since, behind = self._delivering, self._behind or now
@@ -187,14 +189,14 @@ class Lead:
             patience = _BEHIND if self._monitor.protocol.window.frames else _FLOODED
             if self._wanted or now - since >= _LONG or now - behind >= patience:
                 return True, _LOOK
-        elif self._batches == self._seen:  # a quiet session is not looked at; it says when it speaks again
+        elif self._batches == self._seen:  # a quiet session is not checked until its next deliver()
             self._watched = False
             return False, float("inf")
         self._seen = self._batches
         return False, _LOOK
 
     def see_off(self, seconds: float) -> None:
-        """Once the socket is shut: have the rest read, which is there now, within so many seconds."""
+        """After the socket was shut, have what has arrived read to its end, within so many seconds."""
         deadline = time.monotonic() + seconds
         while True:
             with self._monitor.lock:
@@ -207,7 +209,7 @@ class Lead:
             elif not WaitList.wait(ticket, deadline):
                 return
 
-    # -- a reader that does nothing else -------------------------------------------------------------
+    # -- on a thread that only reads -----------------------------------------------------------------
 
     def _reader_of(self, target: Callable[[], None]) -> threading.Thread:
         return thread_of(f"speechmatics-rt-reader-{self._log.request_id}", target)
@@ -220,7 +222,7 @@ class Lead:
             finally:
                 own_reader_ends()
 
-    # -- by the shared reader; see shared_reader.Read --------------------------------------------------
+    # -- called by the shared reader; see shared_reader.Read -------------------------------------------
 
     def read_begins(self) -> bool:
         return self._monitor.enter("reader")
@@ -247,7 +249,7 @@ class Lead:
         self._end()
 
     def _read_instead(self) -> None:
-        """Read for the one that is with its handlers, and will find its messages taken in."""
+        """Read in place of a listener that is running handlers; it will find its messages in the inbox."""
         with self._monitor.lock:
             if not self.hand_over():
                 return

@@ -1,4 +1,4 @@
-"""What a session needs of the way to its server, whether that is one connection or several in turn."""
+"""The interface between a session and its server, whether that is one connection or several in turn."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ __all__ = ["Arrived", "Link", "Messages"]
 
 
 class Arrived(NamedTuple):
-    """A message: decoded, if somebody wants it; and what is seen of a transcript that came as it is."""
+    """A message, decoded if a handler wants it; and the glance at a transcript, if its bytes were kept."""
 
     message: Optional[dict[str, Any]]
     seen: Optional[Glance]
 
 
 class Messages(Iterator[dict[str, Any]]):
-    """Messages that have arrived, each decoded when it is its turn, on the thread that takes it.
+    """Messages that have arrived, each decoded when it is taken, on the thread that takes it.
 
-    Decoded by the reader they would wait in memory by the hundreds, and change processors. Any thread may
-    take the next one. Iterated, all are decoded; :meth:`take` leaves what nobody wants as it came.
+    Decoded by the reader, they would wait in memory by the hundreds, and move between processors. Any thread
+    may take the next one. Iteration decodes all; :meth:`take` does not decode what no handler wants.
 
     Args:
-        whole: All have to be decoded, wanted or not; what they say may not be what came.
+        whole: Decode all, wanted or not: needed if ``decode`` changes or logs messages.
 
     Attributes:
-        waiting: Those that nobody has taken.
+        waiting: Those that were not taken yet.
     """
 
     __slots__ = ("_decode", "_whole", "waiting")
@@ -49,10 +49,10 @@ class Messages(Iterator[dict[str, Any]]):
         self._whole = whole
 
     def __next__(self) -> dict[str, Any]:
-        """Return the next one; what holds no message is passed over.
+        """Return the next message; skip what is not a message.
 
         Raises:
-            ProtocolError: It can't be decoded at all; the session has failed with this.
+            ProtocolError: It is not decodable; the session has failed with this error.
         """
         while self.waiting:
             try:
@@ -65,10 +65,10 @@ class Messages(Iterator[dict[str, Any]]):
         raise StopIteration
 
     def take(self, wants: Callable[[str], bool]) -> Optional[Arrived]:
-        """Return the next one, decoded if somebody wants its kind, or it has to be; None if there is none.
+        """Return the next one, decoded if its kind is wanted or it must be; None if there is none.
 
         Raises:
-            ProtocolError: It can't be decoded at all; the session has failed with this.
+            ProtocolError: It is not decodable; the session has failed with this error.
         """
         while self.waiting:
             try:
@@ -87,18 +87,18 @@ class Messages(Iterator[dict[str, Any]]):
 
 
 class Link(Protocol):
-    """A session's way to its server, from StartRecognition to the closed descriptor.
+    """A session's link to its server, from StartRecognition to the closed descriptor.
 
-    Any thread may send; one thread receives. Whatever is sent raises SessionError if it is not the moment
-    for it, and once the session is over what that ended with. In a forked child everything but
+    Any thread may send; one thread receives. Methods that send raise SessionError if the message is out of
+    turn, and the error the session ended with once it is over. In a forked child everything but
     :meth:`close` raises SessionError: the session belongs to the process that opened it.
     """
 
-    # -- for everybody -------------------------------------------------------------------------------
+    # -- from any thread -----------------------------------------------------------------------------
 
     @property
     def session_id(self) -> Optional[str]:
-        """The server's id of the session; with resume, that of the present one."""
+        """The server's id of the session; with resume, that of the current one."""
 
     @property
     def is_open(self) -> bool:
@@ -106,29 +106,29 @@ class Link(Protocol):
 
     @property
     def draining(self) -> bool:
-        """Whether all audio is sent, or the session is over: there is nothing left to send."""
+        """Whether there is nothing left to send: all audio is sent, or the session is over."""
 
     @property
     def seconds_sent(self) -> float:
-        """Seconds of audio, over all channels."""
+        """Seconds of audio sent, over all channels."""
 
     def seconds_sent_on(self, channel: Optional[str]) -> float:
-        """Return the seconds of audio of one channel."""
+        """Return the seconds of audio sent on one channel."""
 
     @property
     def bytes_sent(self) -> int:
-        """Bytes of audio."""
+        """Bytes of audio sent."""
 
     def stats(self) -> SessionStats:
-        """Return what is known here of the figures."""
+        """Return those figures of the session that are known here."""
 
     # -- sending -------------------------------------------------------------------------------------
 
     def listen(self, listener: Callable[[], None]) -> bool:
-        """Before the start, say what receives to the end and then closes.
+        """Before the start, set the function that receives to the end and then closes.
 
-        Return whether the thread that reads calls it, once RecognitionStarted has come, and not if that
-        doesn't. False: the caller is to find a thread for it, after the start.
+        Return True if the thread that reads calls it, once RecognitionStarted has arrived (and never, if
+        that does not arrive). False: the caller must run it on a thread of its own, after the start.
         """
         return False
 
@@ -136,10 +136,10 @@ class Link(Protocol):
         """Send StartRecognition and wait for RecognitionStarted; False if ``deadline`` (monotonic) passed."""
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Send a JSON message; with resume and during an outage, keep it until the session goes on.
+        """Send a JSON message; with resume and during an outage, keep it until the session continues.
 
         Raises:
-            TimeoutError: Stage ``"send"``: the connection takes nothing.
+            TimeoutError: Stage ``"send"``: nothing could be sent for ``send_timeout``.
         """
 
     def send_audio(
@@ -151,59 +151,59 @@ class Link(Protocol):
         feeding: bool = False,
         wait: bool = True,
     ) -> bool:
-        """Send one chunk of audio, when the window has room for it.
+        """Send one chunk of audio, when the window has room for it; return whether it was sent.
 
         Args:
             payload: The audio.
-            channel: Its label, in a session of several.
-            seconds: Its length, 0 if unknown.
-            feeding: Wait also while the receiver is behind (``max_queue``), and during an outage; never for
-                the receiver itself.
-            wait: With False, return False and send nothing where it would have to wait.
+            channel: The channel's label, in a session of several.
+            seconds: The length of the audio, 0 if unknown.
+            feeding: Wait also while the receiver is behind (``max_queue``), and during an outage. Never set
+                it on the receiver's own thread.
+            wait: With False, return False and send nothing if it would have to wait.
         """
 
     def end_stream(self) -> None:
-        """Send EndOfStream with the number of frames sent; a second time, or once over, do nothing."""
+        """Send EndOfStream with the number of frames sent, unless it was sent or the session is over."""
 
     def end_channel(self, channel: str) -> None:
         """Send EndOfChannel with the number of frames sent on it."""
 
     def request_stop(self) -> None:
-        """Have the writer send EndOfStream soon. A flag and a wake-up, no lock: for signal handlers."""
+        """Have the writer send EndOfStream soon. Takes no lock, so signal handlers may call it."""
 
     def wait_until(self, moment: float) -> bool:
-        """Sleep until ``moment`` (monotonic) for the sender's pace; False at once if no audio is wanted."""
+        """Wait until ``moment`` (monotonic), to pace a sender; return False once no audio is accepted."""
 
     # -- receiving -----------------------------------------------------------------------------------
 
     def receive(self, deadline: float = float("inf")) -> Union[Messages, tuple[()], None]:
-        """Take all messages that have arrived, waiting for some; ``()`` when the transcript is complete.
+        """Take all messages that have arrived, waiting for the first; ``()`` once the transcript is complete.
 
-        None if ``deadline`` (monotonic) passed first. Raises what the session ended with, after everything
-        that came before it was taken.
+        None if ``deadline`` (monotonic) passed first. Raises the error the session ended with, after all
+        messages that arrived before it were taken.
         """
 
     def wake_on_arrival(self, wakeup: Wakes) -> None:
-        """From now on wake ``wakeup`` when there is something to receive, and once at once.
+        """From now on wake ``wakeup`` whenever there is something to receive, and wake it once now.
 
-        For a receiver that sleeps elsewhere, in an event loop or on a thread that many share, and receives
-        with a deadline that has passed.
+        For a receiver that waits elsewhere, in an event loop or on a shared thread, and then receives
+        without waiting, with a deadline that has passed.
         """
 
     def left_over(self) -> Messages:
-        """Take what has arrived, without waiting and whatever the outcome is."""
+        """Take what has arrived, without waiting, whatever the outcome."""
 
     # -- ending --------------------------------------------------------------------------------------
 
     def fail(self, error: SpeechmaticsError, cause: Optional[BaseException] = None) -> None:
-        """End the session for a reason of our own, the audio source's for example: the first cause wins."""
+        """End the session with an error of this end, such as a failed audio source; the first error wins."""
 
     def close(self, deadline: float = float("inf")) -> None:
-        """End it now: a close frame if it fits, ``close_timeout`` for the answer, then the socket is shut.
+        """End it now: send a close frame if there is room, wait for the answer, then shut the socket.
 
-        The answer is waited for until ``deadline`` (monotonic) at most, against everything that could hold
-        it up, locks included. In a forked child it closes the child's descriptor and nothing else.
+        It waits for ``close_timeout``, and until ``deadline`` (monotonic) at most, whatever holds it up,
+        locks included. In a forked child it closes the child's descriptor and nothing else.
         """
 
     def abandon(self) -> None:
-        """Shut the socket, no more: for finalisers, which may run on any thread and inside any lock."""
+        """Only shut the socket: for finalisers, which may run on any thread and inside any lock."""

@@ -1,4 +1,4 @@
-"""The one lock of a connection, what it guards, and who waits for that to change."""
+"""The one lock of a connection, what it guards, and the threads that wait for that to change."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ __all__ = ["Monitor"]
 
 
 class Monitor:
-    """Let the caller's threads, the reader and the writer share one :class:`ClientProtocol`.
+    """Lets the caller's threads, the reader and the writer share one :class:`ClientProtocol`.
 
-    ``lock`` guards ``protocol``, the tickets of ``room`` and ``news``, and the flags of the writer. Under it
-    the socket is tried, which never waits; it is never held over a wait, a join or the user's code.
-    Who waits takes a ticket under it, from ``room`` (senders) or ``news`` (receivers, and who starts or
-    closes), and waits for that without it. ``writer`` wakes the writer, and belongs to no lock.
+    ``lock`` guards ``protocol``, the tickets of ``room`` and ``news``, and the flags of the writer. Calls on
+    the socket are made under it, as they never wait; it is never held over a wait, a join or user code. A
+    thread that must wait takes a ticket under the lock, from ``room`` (senders) or ``news`` (receivers, and
+    threads that start or close), releases the lock, and waits for the ticket. ``writer`` wakes the writer
+    thread, and needs no lock.
 
     Attributes:
-        abandoned: Nobody is interested any more; set without the lock, by finalisers.
+        abandoned: The connection was dropped or closed without waiting; set without the lock, by finalisers
+            and signal handlers.
         inside: Which of the two threads, ``"reader"`` and ``"writer"``, run.
-        over: Neither may begin any more; what runs is on its way out.
+        over: No thread may begin any more, and those that run are ending.
     """
 
     def __init__(self, protocol: ClientProtocol, log: SessionLog) -> None:
-        # A lock with tickets beside it. A Condition lets its lock go inside a `with` block, and Ctrl-C
-        # in its first or last instruction leaves the block without it, to release what others hold.
+        # A lock with wait lists, not a Condition: see WaitList.
         self.lock = new_lock()
         self.protocol = protocol
         self.room = WaitList()
@@ -39,29 +40,29 @@ class Monitor:
         self.abandoned = False
         self.inside: set[str] = set()
         self.over = False
-        self._elsewhere: Optional[Wakes] = None  # of a receiver that sleeps elsewhere
-        self._phase = protocol.state.phase  # as the writer last learned it
+        self._elsewhere: Optional[Wakes] = None  # wakes a receiver that waits elsewhere
+        self._phase = protocol.state.phase  # the phase for which the writer was last woken
         self._log = log
 
     def wake_on_arrival(self, wakeup: Wakes) -> None:
-        """Wake also who sleeps elsewhere when there is something to receive, and once at once."""
+        """From now on also wake a receiver that waits elsewhere, and wake it once now."""
         self._elsewhere = wakeup
         wakeup.wake()
 
     def notify(self) -> None:
-        """Wake who waits for what has happened; the lock is held.
+        """Wake the threads that wait for what has happened; the lock is held.
 
-        The writer too where the phase has changed: other deadlines may count now.
+        Also wakes the writer if the phase has changed, as other deadlines may apply now.
         """
         protocol = self.protocol
-        # First they are woken, then it is ticked off: Ctrl-C in between wakes them twice rather than never.
+        # Wake first, then clear the flag: Ctrl-C in between wakes them twice rather than never.
         if protocol.room:
             self.room.notify_all()
             protocol.room = protocol.some_room = False
         elif protocol.some_room:
-            protocol.some_room = bool(self.room)  # who comes later looks for himself
+            protocol.some_room = bool(self.room)  # later senders check for room themselves
             if protocol.some_room and protocol.room_at is None:
-                self.writer.wake()  # it keeps the time
+                self.writer.wake()  # it wakes them after a moment, see ClientProtocol.tick()
         if protocol.news:
             self.news.notify_all()
             if self._elsewhere is not None:
@@ -72,24 +73,24 @@ class Monitor:
             self._phase = protocol.state.phase
 
     def notify_from_reader(self) -> None:
-        """Wake them from the reader's thread, which holds no lock."""
+        """Do the same on the thread that reads, which holds no lock."""
         protocol = self.protocol
         if protocol.news or ((protocol.room or protocol.some_room) and self.room):
             with self.lock:
                 self.notify()
-        else:  # each acknowledgement makes room: who does not wait for it yet looks for himself
+        else:  # every acknowledgement makes room, and senders that do not wait yet check for it themselves
             protocol.some_room = False
 
     def enter(self, thread: str) -> bool:
-        """Note that a thread begins; False if it is too late."""
-        # By the thread itself: Ctrl-C inside Thread.start() leaves open whether there is one.
+        """Note that a thread begins; return False if it is too late."""
+        # Called by the thread itself: after Ctrl-C inside Thread.start(), it is unknown whether one runs.
         with self.lock:
             if not self.over:
                 self.inside.add(thread)
             return not self.over
 
     def leave(self, thread: Optional[str] = None) -> bool:
-        """Let nobody enter any more, and a thread leave; tell whether nobody is left."""
+        """Note that a thread ends, and that none may begin any more; return whether none is left."""
         with self.lock:
             self.over = True
             self.inside.discard(thread or "")
@@ -100,13 +101,13 @@ class Monitor:
         return last
 
     def annotate(self, error: SpeechmaticsError) -> SpeechmaticsError:
-        """Put the ids into an error that is about to reach the caller."""
+        """Put the ids into an error that is about to be raised."""
         error.request_id = self._log.request_id
         error.session_id = self.protocol.state.session_id
         return error
 
     def raise_outcome(self) -> NoReturn:
-        """Raise the outcome, as an exception of its own each time: each raise writes its own traceback."""
+        """Raise a copy of the outcome's error, since each raise adds to the traceback."""
         outcome = self.protocol.outcome
         if outcome is None:
             raise RuntimeError("there is no outcome")

@@ -1,4 +1,4 @@
-"""A connection that is being made, and can be given up meanwhile."""
+"""Lets another thread give up a connection while it is being made."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ _present: ContextVar[Optional[Opening]] = ContextVar("speechmatics_rt_opening", 
 
 
 class Opening:
-    """What :func:`dial` waits for, so that ``close()`` ends the wait; it takes no lock: for signal handlers.
+    """What :func:`dial` waits for, so that ``close()`` can end the wait.
+
+    It takes no lock, so signal handlers may use it.
 
     Attributes:
-        given_up: Nobody wants it any more.
+        given_up: The connection is not wanted any more.
     """
 
     def __init__(self) -> None:
@@ -31,12 +33,12 @@ class Opening:
 
     @staticmethod
     def present() -> Opening:
-        """Return that for which this is called, or one that nobody gives up: see :meth:`around`."""
+        """Return the opening whose :meth:`around` block the caller is in, or else a new one."""
         return _present.get() or Opening()
 
     @contextmanager
     def around(self) -> Iterator[None]:
-        """Let it be found by what is called in the block, past a program's own code, and by its threads."""
+        """Make it :meth:`present` for the code called in the block, and for threads that get its context."""
         token = _present.set(self)
         try:
             yield
@@ -44,17 +46,17 @@ class Opening:
             _present.reset(token)
 
     def hold(self, sock: socket.socket) -> None:
-        """Have it shut when this is given up; who made it closes it."""
+        """Shut the socket when this is given up; the code that made it closes it."""
         self._held.append(sock)
         self._end_if_given_up()
 
     def wait(self, end: Callable[[], object]) -> None:
-        """Have ``end()`` called when this is given up; it takes no lock."""
+        """Call ``end()``, which must take no lock, when this is given up."""
         self._waits.append(end)
         self._end_if_given_up()
 
     def pause(self, until: float) -> bool:
-        """Wait until a moment (monotonic); False if this is given up."""
+        """Wait until a moment (monotonic); return False if this is given up."""
         wakeup = WakeUp()
         self.wait(wakeup.wake)
         while not self.given_up and time.monotonic() < until:
@@ -63,7 +65,7 @@ class Opening:
         return not self.given_up
 
     def give_up(self) -> None:
-        self.given_up = True  # first this: who holds or waits looks at it afterwards
+        self.given_up = True  # first, since hold() and wait() check it after they add to the lists
         self._end_if_given_up()
 
     def _end_if_given_up(self) -> None:
@@ -71,13 +73,13 @@ class Opening:
             return
         for sock in list(self._held):
             try:
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)  # of TLS the descriptor, see DuplexSocket.shut
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)  # also for TLS, see DuplexSocket.shut
             except OSError:
-                pass  # not connected yet, where the system shuts no such one, or gone already
+                pass  # closed already, or not connected yet on a system that does not allow it then
         for end in list(self._waits):
             end()
 
     def let_go(self) -> None:
-        """Hold nothing any more: it is made, or has failed."""
+        """Forget all sockets and waits, since the connection is made or has failed."""
         self._waits.clear()
         self._held.clear()

@@ -1,7 +1,7 @@
-"""From a name to a TCP connection: its addresses as they become known, each tried a little after the last.
+"""Opens a TCP connection to a name: a race of its addresses, each tried a little after the one before.
 
-As RFC 8305 ("happy eyeballs") has it: a way that swallows everything costs a quarter of a second, not all of
-the time there is.
+This follows RFC 8305 ("happy eyeballs"): a route that drops everything costs a quarter of a second, and not
+the whole timeout.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from .wakeup import WakeUp
 
 __all__ = ["Attempt", "Lookup", "connect", "connect_to", "race"]
 
-_WSA = 10_000  # from here on the numbers of Windows Sockets
-STAGGER = 0.25  # s until the next address is tried beside one that hasn't answered, as RFC 8305 recommends
+_WSA = 10_000  # error numbers from here on are those of Windows Sockets
+STAGGER = 0.25  # seconds until the next address is tried as well, as RFC 8305 recommends
 
 
 def connect_to(host: str, port: int, deadline: float, opening: Opening) -> socket.socket:
-    """Connect to a host, for who need not know at which step it fails.
+    """Connect to a host, for callers that need not know which step has failed.
 
     Args:
-        opening: Gives it up, as if the deadline had passed.
+        opening: Lets another thread give it up, as if the deadline had passed.
 
     Raises:
-        OSError: It has no address, or none that answers; says why.
+        OSError: It has no address, or none that answers; the text says why.
         socket.timeout: The deadline (of :func:`time.monotonic`) passed.
     """
     lookup = Lookup(host, port, opening)
@@ -46,18 +46,18 @@ def connect_to(host: str, port: int, deadline: float, opening: Opening) -> socke
 
 
 class Lookup:
-    """The addresses of a name, as ``getaddrinfo`` gives them, as they become known.
+    """The addresses of a name, from ``getaddrinfo``, as they become known.
 
-    That function takes no timeout, so it runs on a thread of its own, and one that hangs is left behind. It
-    says nothing about IPv4 before it has heard about IPv6, a question that some routers swallow: for 10 s or
-    more. So who knows nothing after 0.25 s asks about IPv4 alone as well, and begins with what comes first.
+    ``getaddrinfo`` takes no timeout, so it runs on a thread of its own, which is left behind if it hangs. It
+    returns no IPv4 address before it knows about IPv6, and some routers drop that query, which takes 10 s or
+    more. So if nothing is known after 0.25 s, a second call asks for IPv4 only, and the first answer is used.
 
     Args:
-        opening: Gives it up, and what is connected by it; as if the deadline had passed.
-        family: Which addresses; by itself all.
+        opening: Lets another thread give up the lookup, and its connections, as if the deadline had passed.
+        family: Which addresses to look up; all by default.
 
     Attributes:
-        news: Woken when something becomes known, or it is given up.
+        news: Woken when something becomes known, or the lookup is given up.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Lookup:
         self._known: list[Any] = []
         self._untried: deque[Any] = deque()
         self._failure: Optional[BaseException] = None
-        self._calls: list[Call[list[Any]]] = []  # about everything; then about IPv4 alone
+        self._calls: list[Call[list[Any]]] = []  # the one for ``family``, then the one for IPv4 only
         self.news = WakeUp()
         self.opening.wait(self.news.wake)
         if _is_numeric(host):
@@ -80,7 +80,7 @@ class Lookup:
         """Wait until addresses are known; return them, in the order in which to try them.
 
         Raises:
-            OSError: There are none; :exc:`socket.gaierror` with the resolver's own reason.
+            OSError: There are none; a :exc:`socket.gaierror` has the resolver's reason.
             socket.timeout: The deadline passed.
         """
         at_once = self.wait(min(deadline, time.monotonic() + STAGGER))
@@ -95,16 +95,16 @@ class Lookup:
 
     @property
     def goes_on(self) -> bool:
-        """Whether more may become known."""
+        """Whether more addresses may become known."""
         return bool(self._calls)
 
     @property
     def has_more(self) -> bool:
-        """Whether there is an address that was not tried, or may be."""
+        """Whether there is an untried address, or may be one later."""
         return bool(self._untried) or self.goes_on
 
     def wait(self, deadline: float) -> bool:
-        """Wait for news; whether there is any, or none to come."""
+        """Wait for an untried address; return whether there is one, or none will come."""
         self._take_in()
         while not self._untried and self.goes_on:
             left = deadline - time.monotonic()
@@ -115,12 +115,12 @@ class Lookup:
         return True
 
     def next(self) -> Any:
-        """Return an address that was not tried, or None while there is none."""
+        """Return an untried address, or None if there is none now."""
         self._take_in()
         return self._untried.popleft() if self._untried else None
 
     def stop(self) -> None:
-        """Know of no more addresses: what hinders one of them hinders all."""
+        """Drop the other addresses, because what failed for one will fail for all."""
         self._calls.clear()
         self._untried.clear()
 
@@ -159,7 +159,7 @@ def _is_numeric(host: str) -> bool:
 
 
 def _in_turn(found: list[Any]) -> list[Any]:
-    """Let the families take turns, the resolver's first choice first: all of one of them may be dead."""
+    """Alternate the families, the resolver's first choice first, since one of them may be unreachable."""
     preferred = [entry for entry in found if entry[0] == found[0][0]]
     others = [entry for entry in found if entry[0] != found[0][0]]
     return [entry for entry in chain(*zip_longest(preferred, others)) if entry is not None]
@@ -169,22 +169,22 @@ def _in_turn(found: list[Any]) -> list[Any]:
 
 
 class Attempt(Protocol):
-    """One address that is tried. Made is it with nothing under way, so that Ctrl-C finds whom to give up."""
+    """An attempt at one address. Creating it starts nothing, so that Ctrl-C always finds what to give up."""
 
     host: str
 
     def begin(self) -> None:
-        """Try it from now on, without waiting."""
+        """Start, without waiting."""
 
     def result(self) -> socket.socket:
-        """Return what it has made, once it is over.
+        """Return the connected socket, once the attempt is over.
 
         Raises:
-            OSError: Why it has made nothing.
+            OSError: The attempt failed.
         """
 
     def give_up(self) -> None:
-        """Have nothing of it stay open: another one was quicker, or nobody wants any."""
+        """Close everything it has opened: another attempt was quicker, or the race was given up."""
 
 
 _Attempt = TypeVar("_Attempt", bound=Attempt)
@@ -198,24 +198,24 @@ def race(
     wait: Callable[[list[_Attempt], float], Iterable[_Attempt]],
     none_of: Callable[[list[tuple[str, OSError]]], Exception],
 ) -> socket.socket:
-    """Try addresses as they become known, each when one before has failed or after 0.25 s; the first wins.
+    """Try addresses as they become known, the next one after a failure or 0.25 s; the first to connect wins.
 
-    A fair share of the time for each would be as simple, but an IPv6 route that swallows everything would
-    then cost half of it; this way it costs 0.25 s.
+    An equal share of the time for each would be as simple, but then an IPv6 route that drops everything
+    would cost half of the time, and not 0.25 s.
 
     Args:
-        attempt: Makes one at an address, as ``getaddrinfo`` has it.
-        wait: Waits until some of them are over, so many seconds at most; returns these.
-        none_of: Says of the hosts and their errors, in the order in which they failed, that none is left.
+        attempt: Creates an attempt at an address, which is an entry of ``getaddrinfo``.
+        wait: Waits until some attempts are over, so many seconds at most; returns these.
+        none_of: Makes the error if all failed, from the hosts and their errors in the order of failing.
 
     Raises:
-        Exception: All failed: what ``none_of`` made of it.
+        Exception: All attempts failed; made by ``none_of``.
         socket.timeout: The deadline passed, or the opening of the lookup was given up.
     """
     begun: list[_Attempt] = []
     racing: list[_Attempt] = []
     failures: list[tuple[str, OSError]] = []
-    due = 0.0  # when the next one is to begin
+    due = 0.0  # when the next one may begin
     try:
         while True:
             now = time.monotonic()
@@ -231,14 +231,15 @@ def race(
                     raise none_of(failures)  # noqa: TRY301
                 lookup.wait(deadline)
                 continue
-            pause = due - now if due > now else STAGGER  # who waits for sockets hears of no other address
+            # Waiting for sockets does not notice a new address, so it is no longer than this if one may come.
+            pause = due - now if due > now else STAGGER
             for one in wait(racing, min(pause, deadline - now) if lookup.has_more else deadline - now):
                 racing.remove(one)
                 try:
                     made = one.result()
                 except OSError as exc:
                     one.give_up()
-                    failures.append((one.host, exc.with_traceback(None)))  # which has this frame
+                    failures.append((one.host, exc.with_traceback(None)))  # it would refer to this frame
                     due = now
                     continue
                 for other in begun:
@@ -248,7 +249,7 @@ def race(
     except BaseException:
         for one in begun:
             one.give_up()
-        failures.clear()  # what is raised may be one of them, and have this frame
+        failures.clear()  # the exception raised may be one of them, and its traceback refers to this frame
         raise
 
 
@@ -256,10 +257,10 @@ def race(
 
 
 def connect(lookup: Lookup, deadline: float) -> socket.socket:
-    """Connect to whichever address answers first.
+    """Connect to the address that answers first.
 
     Raises:
-        OSError: All failed; says each one's reason.
+        OSError: All failed; the text has the reason of each.
         socket.timeout: The deadline passed.
     """
     return race(
@@ -274,14 +275,14 @@ def connect(lookup: Lookup, deadline: float) -> socket.socket:
 
 
 class _Handshake:
-    """TCP's, with one address."""
+    """The TCP handshake with one address."""
 
     def __init__(self, entry: Any, opening: Opening) -> None:
         *self._kind, _, self._address = entry
         self.host: str = self._address[0]
         self._opening = opening
         self.sock: Any = None
-        self.failure: Optional[OSError] = None  # of its beginning
+        self.failure: Optional[OSError] = None  # raised by begin()
 
     def begin(self) -> None:
         try:
@@ -317,7 +318,7 @@ def _begin(sock: socket.socket, address: Any) -> None:
     sock.setblocking(False)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    # The kernel's own probes keep the entry in a router's table; our pings find a dead connection.
+    # The kernel's probes keep the connection in the tables of routers; WebSocket pings find a dead one.
     for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
         if hasattr(socket, name):
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
@@ -327,7 +328,7 @@ def _begin(sock: socket.socket, address: Any) -> None:
 
 
 def _meaning(code: int) -> str:
-    """Say what an error of a socket means: the codes of Windows' own (WSA...) only FormatError knows."""
+    """Return the text of a socket's error code; on Windows only FormatError knows the WSA codes."""
     if code >= _WSA and sys.platform == "win32":
         import ctypes
 

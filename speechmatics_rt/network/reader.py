@@ -1,4 +1,4 @@
-"""From the bytes of a socket to messages: frames, strict UTF-8, JSON."""
+"""Turns the bytes from a socket into messages: frames, strict UTF-8, JSON."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from .writer import Writer
 
 __all__ = ["Reader", "Turn"]
 
-_KNOWN = {  # all that the session must know of those that are not decoded here
+_KNOWN = {  # all that the session must know of messages that are not decoded here
     kind: {"message": kind} for kind in (*SPEECH, "AudioAdded")
 }
-_DECODED = 8  # times the memory of its bytes, for a small message
-_READS = 16  # from a flood, before those who wait are woken
+_DECODED = 8  # a small message takes this many times the memory of its bytes once decoded
+_READS = 16  # in a flood, after so many reads waiting threads are woken
 
 
 class Turn(enum.Enum):
     """How a turn of reading has ended."""
 
-    WAIT = "nothing more is at hand"
+    WAIT = "there is nothing more to read now"
     ROOM = "TLS must write before it can read"
-    MORE = "there may be more at hand; it is others' turn"
+    MORE = "there may be more to read; other connections come first"
     FULL = "too much is undelivered"
     OVER = "the connection has ended"
 
 
 class Reader:
-    """Read a connection until it ends: on a thread of its own, on one that delivers, or on one of many.
+    """Reads a connection until it ends: on a reader thread, on the listener, or on the shared reader.
 
-    *The reader reaches the outcome*: it reads the server to the end, so that the server's own words win
-    over a broken pipe. :meth:`decode` may run on another thread, for the messages that are decoded by
-    whoever handles them.
+    *The reader reaches the outcome*: it reads to the end of the stream, so that the server's own ``Error``
+    wins over a broken pipe. :meth:`decode` may run on another thread, as most messages are decoded where they
+    are handled.
 
     Args:
-        wants: Asked whether anybody listens to acknowledgements; otherwise these never leave the reader.
-        secrets: Are hidden where the server repeats them, but as a part of what was said.
+        wants: Whether any handler listens to acknowledgements; if none does, they are not delivered.
+        secrets: Hidden where the server repeats them, except in transcripts.
 
     Attributes:
         skipped: Frames that held no message.
@@ -75,13 +75,13 @@ class Reader:
 
     @property
     def descriptor(self) -> Optional[int]:
-        """What tells when there is something to read; None where that does not tell all."""
+        """The descriptor to poll for data; None if it does not report all data (see DuplexSocket)."""
         return self._sock.fileno() if self._sock.is_told_by_its_descriptor else None
 
     def run(self) -> None:
         """Take in what arrives until the stream ends; pause while too much of it is undelivered."""
-        # Those who wait are woken when nothing more is at hand, and in a flood every now and then. Woken
-        # earlier they would fight the reader for the interpreter lock, and for ours.
+        # Waiting threads are woken once there is nothing more to read, and in a flood now and then. Woken
+        # earlier, they would compete with the reader for the interpreter lock and the connection's lock.
         idle = self._monitor.notify_from_reader
         reads = 0
         while self.step(idle):
@@ -91,27 +91,27 @@ class Reader:
                 idle()
 
     def step(self, idle: Callable[[], object]) -> bool:
-        """Wait for what comes next and take it in; False if that was the end, and the outcome is reached.
+        """Wait for data and take it in; return False at the end of the stream, with the outcome reached.
 
-        Before it waits it calls ``idle``, once.
+        Calls ``idle`` once, before it waits.
         """
         try:
             count = self._sock.recv_into(self._decoder.buffer(), None, idle)
             if count and not self._hand_on(self._decoder.received(count)):
                 return True
             self._conclude(None, None)
-        except BaseException as exc:  # whatever ends the reader ends the session: SystemExit of a log handler
+        except BaseException as exc:  # whatever ends the reader, such as a log handler's SystemExit
             self._conclude(*_what_ended_it(exc))
             if not isinstance(exc, Exception):
                 raise
         return False
 
     def try_first(self) -> None:
-        """Have the next :meth:`step` read before it waits: what the last one found may have changed since."""
+        """Have the next :meth:`step` read before it waits, as data may have arrived since the last one."""
         self._sock.forget_emptied()
 
     def turn(self) -> Turn:
-        """Take in what is at hand, without waiting; conclude if that is the end."""
+        """Take in what has arrived, without waiting; at the end of the stream reach the outcome."""
         monitor, sock = self._monitor, self._sock
         try:
             for _ in range(_READS):
@@ -125,7 +125,7 @@ class Reader:
                     return Turn.OVER
                 if sock.is_emptied:
                     return Turn.WAIT
-        except BaseException as exc:  # noqa: BLE001  # see step(); others' sessions are read on
+        except BaseException as exc:  # noqa: BLE001  # see step(); not raised, as this thread serves others
             self._conclude(*_what_ended_it(exc))
             return Turn.OVER
         else:
@@ -134,7 +134,7 @@ class Reader:
             monitor.notify_from_reader()
 
     def fail(self, cause: BaseException) -> None:
-        """Conclude: it can be read no further."""
+        """Reach the outcome, as the connection can't be read any further."""
         self._conclude(None, cause)
 
     def _conclude(self, error: Optional[ProtocolError], cause: Optional[BaseException]) -> None:
@@ -144,7 +144,7 @@ class Reader:
             self._monitor.notify()
 
     def _hand_on(self, events: list[tuple[int, bytes]]) -> bool:
-        """Sort what arrived and take it in; True once the server has closed."""
+        """Decode what arrived and take it in; return True once the server has sent its close frame."""
         messages: list[Incoming] = []
         ping: Optional[bytes] = None  # the latest
         close: Optional[frames.Close] = None
@@ -154,7 +154,7 @@ class Reader:
                 try:
                     self._add(payload, messages)
                 except ProtocolError as exc:
-                    failure = exc  # raised below, when what came before it has been taken in
+                    failure = exc  # raised below, after what came before it was taken in
                     break
             elif opcode == frames.PING:
                 ping = payload
@@ -177,7 +177,7 @@ class Reader:
     def _take_in(
         self, messages: list[Incoming], ping: Optional[bytes], close: Optional[frames.Close]
     ) -> None:
-        """Tell the protocol what arrived, in order."""
+        """Pass to the protocol what arrived, in order."""
         monitor, protocol = self._monitor, self._monitor.protocol
         starting = protocol.state.phase is Phase.STARTING
         with monitor.lock:
@@ -194,7 +194,7 @@ class Reader:
 
     def _wait_while_flooded(self) -> None:
         monitor, protocol = self._monitor, self._monitor.protocol
-        while protocol.flooded:  # the ping deadline stands still meanwhile
+        while protocol.flooded:  # the ping deadline is suspended meanwhile
             with monitor.lock:
                 if not protocol.flooded or monitor.abandoned:
                     break
@@ -203,10 +203,10 @@ class Reader:
             WaitList.wait(ticket, float("inf"))
 
     def decode(self, payload: bytes) -> Optional[dict[str, Any]]:
-        """Decode a message; None, logged and counted, if it is none.
+        """Decode a payload; return None, after logging and counting it, if it is not a message.
 
         Raises:
-            ProtocolError: It isn't UTF-8, or nothing that Python could read: nested thousands deep, say.
+            ProtocolError: It is not UTF-8, or Python can't parse it, nested thousands deep for example.
         """
         logged = wire.isEnabledFor(logging.DEBUG)
         try:
@@ -221,13 +221,13 @@ class Reader:
         except UnicodeDecodeError as exc:
             raise ProtocolError(f"the server sent text that is not UTF-8: {exc}", code=1007) from exc
         except (ValueError, RecursionError, MemoryError) as exc:
-            text = f"a message of the server could not be read: {type(exc).__name__}: {exc}"
+            text = f"a message from the server could not be decoded: {type(exc).__name__}: {exc}"
             raise ProtocolError(text, code=1003) from exc
         return message
 
 
 def _what_ended_it(exc: BaseException) -> tuple[Optional[ProtocolError], Optional[BaseException]]:
-    """Return the broken rule that an exception of reading means, if it does, and its cause."""
+    """Return the ProtocolError that an exception of the reader stands for, if any, and its cause."""
     if isinstance(exc, OSError):
         return None, exc
     if isinstance(exc, frames.FrameError):

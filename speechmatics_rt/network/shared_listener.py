@@ -1,11 +1,11 @@
-"""One thread that delivers for many sessions, where a thread for each would be too many.
+"""The shared listener: one thread that runs the handlers of many sessions.
 
-Handlers are quick as a rule: what they do is less than what it takes to wake a thread for them. So beyond the
-first sessions of a process (see :mod:`.shared_reader`) all others have their handlers run by one thread, one
-session after the other. Whose handlers are not quick, or wait for something, gets a thread of its own, for
-good; and while one is at it, a second thread, which stands by, goes on with the others.
+Most handlers are quick: waking a thread for them costs more than they do. So after the first sessions of a
+process (see :mod:`.shared_reader`), one thread runs the handlers of all others, one session after another. A
+session whose handlers are slow, or wait for something, gets a listener thread of its own for good. While such
+a handler runs, a second thread, the standby, takes over the other sessions.
 
-So a handler that is slow slows only its own session, but for the moment that it takes to see that it is.
+So a slow handler delays only its own session, except for the moment until it is found to be slow.
 """
 
 from __future__ import annotations
@@ -27,36 +27,36 @@ __all__ = ["Listens", "Place", "deliver_now", "postpone", "share"]
 
 logger = logging.getLogger(__name__)
 
-_STUCK = 0.1  # seconds in one session's handlers, while others wait
-_SLOW = 0.02  # seconds for what had arrived for a session, from which on it is to have a thread
-_SLOW_IF_LATE = 0.001  # the same, while others are late: some sessions are too much work for one thread
-_LOOK = 0.1  # seconds between two looks at that
+_STUCK = 0.1  # seconds in the handlers of one session, while others wait, after which the standby takes over
+_SLOW = 0.02  # a session whose handlers take longer than so many seconds in one turn gets its own thread
+_SLOW_IF_LATE = 0.001  # the same while others are late, as there is too much work for one thread
+_LOOK = 0.1  # seconds between two checks by the standby
 
 
 class Listens(Protocol):
-    """Who runs the handlers of one session."""
+    """Runs the handlers of one session."""
 
     def deliver(self) -> bool:
-        """Deliver what has arrived, without waiting; False if the session is over, and is to be closed."""
+        """Deliver what has arrived, without waiting; False if the session is over and must be closed."""
 
     def __call__(self) -> None:
-        """Deliver the rest, and close the session, on this thread."""
+        """Deliver the rest on this thread, and close the session."""
 
     def start_alone(self) -> None:
-        """Do that on a thread of its own."""
+        """Do the same on a thread of its own."""
 
     def abandon(self) -> None:
         """Close the session without waiting."""
 
 
 class Place:
-    """A session's place with the shared thread, which it gives up once it has one of its own.
+    """A session's place with the shared listener, which it gives up once it has a thread of its own.
 
     Attributes:
-        waiting: Since when it has something to deliver; None: it has nothing.
-        alone: Another thread delivers from here on. Not the same as to be no guest: it is asked without the
-            lock by who wakes it, and true already while that thread is begun.
-        stays: No thread was to be had for it.
+        waiting: Since when it has something to deliver; None if it has nothing.
+        alone: Another thread delivers from here on. Differs from leaving ``guests``: the threads that wake
+            the place read it without the lock, and it is True already while that thread is being started.
+        stays: No thread could be started for it, so it stays here.
     """
 
     __slots__ = ("alone", "listener", "stays", "thread", "waiting")
@@ -68,23 +68,23 @@ class Place:
         self.alone = self.stays = False
 
     def wake(self) -> None:
-        """Have it delivered what has arrived. Takes no lock and waits for nothing."""
+        """Have what has arrived delivered. Takes no lock and never waits."""
         if self.waiting is None and not self.alone:
             try:
                 self.waiting = time.monotonic()
-                self.thread.due.append(self)  # twice, by two threads at once, does no harm
+                self.thread.due.append(self)  # if two threads append it at once, that is harmless
                 if threading.get_ident() not in _postponing:
                     self.thread.worker_wakeup.wake()
-            except BaseException:  # Ctrl-C: nobody may believe that it is in the queue
+            except BaseException:  # Ctrl-C: it may not be in the queue, so it must not look as if it were
                 self.waiting = None
                 raise
 
 
 def share(listener: Listens, tell: Callable[[Place], object]) -> None:
-    """Have a session delivered by the shared thread, whenever its place is woken.
+    """Have the shared listener deliver for a session, whenever its place is woken.
 
     Args:
-        tell: Called with the place, and says who wakes it.
+        tell: Called with the place; arranges that it is woken.
     """
     global _shared  # noqa: PLW0603  # one per process is the point
     place: Optional[Place] = None
@@ -93,10 +93,10 @@ def share(listener: Listens, tell: Callable[[Place], object]) -> None:
             thread = _shared or _SharedListener()
             place = Place(listener, thread)
             thread.guests.add(place)
-            _shared = thread  # last: Ctrl-C before leaves none that nobody uses
+            _shared = thread  # last, so that Ctrl-C before it leaves no listener without guests
         place.thread.start()
         tell(place)
-    except BaseException:  # no thread for it, or Ctrl-C
+    except BaseException:  # no thread could be started, or Ctrl-C
         let_go(_lock)
         if place is not None:
             place.thread.leave(place)
@@ -104,26 +104,26 @@ def share(listener: Listens, tell: Callable[[Place], object]) -> None:
 
 
 def postpone(on: bool) -> None:
-    """Say that this thread wakes nobody until it calls :func:`deliver_now`, before it sleeps."""
-    # Woken for each message, the one that delivers would fight this one for the interpreter lock.
+    """Set that this thread does not wake the listener for each message, but calls :func:`deliver_now`."""
+    # Woken for each message, the listener would compete with this thread for the interpreter lock.
     (_postponing.add if on else _postponing.discard)(threading.get_ident())
 
 
 def deliver_now() -> None:
-    """Wake the shared thread if there is something for it."""
+    """Wake the shared listener if it has something to deliver."""
     shared = _shared
     if shared is not None and shared.due:
         shared.worker_wakeup.wake()
 
 
 class _SharedListener:
-    """Two threads, of which one delivers and the other stands by, and whoever waits for them.
+    """Two threads, the worker that delivers and the standby, and the sessions they serve.
 
-    ``_lock`` guards who has which part, and who is served.
+    ``_lock`` guards which thread has which role, and the guests.
 
     Attributes:
-        due: Places with something to deliver, in the order in which it came.
-        guests: Those that are served. The threads end with the last.
+        due: Places with something to deliver, in the order of arrival.
+        guests: The places that are served. Both threads end with the last one.
     """
 
     def __init__(self) -> None:
@@ -135,18 +135,19 @@ class _SharedListener:
         self._standby: Optional[int] = None
         self._serving: Optional[Place] = None
         self._since = 0.0  # when that began
-        self._served = self._seen = 0  # how often, and until the last look
-        self._watched = False  # who stands by is going to look
+        self._served = self._seen = 0  # turns: in all, and at the last check
+        self._watched = False  # the standby is going to check
 
     def start(self) -> None:
-        """See to it that both threads run."""
-        # A thread takes the part that is free: Ctrl-C inside Thread.start() leaves open whether there is one.
+        """Start those of the two threads that do not run."""
+        # A new thread takes the role that is free: after Ctrl-C inside Thread.start() it is unknown whether
+        # one runs.
         for missing in (self._worker is None, self._standby is None):
             if missing:
                 begin(threading.Thread(target=self._run, name="speechmatics-rt-listener-shared", daemon=True))
 
     def leave(self, place: Place) -> None:
-        """Serve a session no longer."""
+        """Stop serving a session."""
         with _lock:
             self._dismiss(place)
         if not self.guests:
@@ -154,7 +155,7 @@ class _SharedListener:
             self._standby_wakeup.wake()
 
     def _dismiss(self, place: Place) -> None:
-        """Serve a session no longer; the lock is held."""
+        """Stop serving a session; the lock is held."""
         global _shared  # noqa: PLW0603
         place.alone = True
         self.guests.discard(place)
@@ -162,7 +163,7 @@ class _SharedListener:
             _shared = None
 
     def forget(self) -> None:
-        """In a forked child, whose one thread this may be, in a handler: have it go on with that session."""
+        """In a forked child: if its one thread is the worker, in a handler, let it keep only that session."""
         self._worker = None
         self.guests.clear()
 
@@ -183,12 +184,12 @@ class _SharedListener:
             with _lock:
                 self._worker = None if self._worker == me else self._worker
                 self._standby = None if self._standby == me else self._standby
-            self._standby_wakeup.wake()  # should this one have died, there is another
+            self._standby_wakeup.wake()  # if this thread has died, the standby takes over
             if self.guests:
                 self._complete()
 
     def _serve(self, me: int) -> bool:
-        """Deliver for who comes next; False once this thread does not deliver for all any more."""
+        """Deliver for the next session; False once this thread is not the worker any more."""
         while not self.due:
             if not self.guests:
                 return False
@@ -197,11 +198,11 @@ class _SharedListener:
         try:
             if place.alone or self._serve_one(place, me):
                 return True
-        except BaseException:  # out of memory: this thread ends, but no session is left without one
+        except BaseException:  # out of memory: this thread ends, but every session keeps one
             if not self._has_turn(me):
                 self.leave(place)
                 place.listener()
-            elif place.alone:  # it has another one already
+            elif place.alone:  # it has another thread already
                 self.leave(place)
             else:
                 self._let_go(place, more=True)
@@ -211,9 +212,9 @@ class _SharedListener:
         return False
 
     def _serve_one(self, place: Place, me: int) -> bool:
-        """Deliver for one; False if this thread has been overtaken, and is that session's from here on."""
+        """Deliver for one session; False if the standby took over, so that this thread now serves only it."""
         waited = place.waiting
-        place.waiting = None  # from here on what arrives is for the next time
+        place.waiting = None  # first: what arrives from here on wakes the place again
         self._since = since = time.monotonic()
         self._serving = place
         self._served += 1
@@ -221,7 +222,7 @@ class _SharedListener:
             self._watched = True
             self._standby_wakeup.wake()
         more = place.listener.deliver()
-        if not self._has_turn(me):  # who stands by has gone on: this session has kept the thread so long
+        if not self._has_turn(me):  # the handlers took so long that the standby took over
             return False
         late = waited is not None and since - waited > _STUCK
         slow = time.monotonic() - since > (_SLOW_IF_LATE if late else _SLOW)
@@ -230,7 +231,7 @@ class _SharedListener:
         return True
 
     def _has_turn(self, me: int) -> bool:
-        """Have this thread serve nobody for the moment; whether it delivers for all yet."""
+        """Note that this thread serves no session now; return whether it still is the worker."""
         with _lock:
             if self._worker != me:
                 return False
@@ -238,22 +239,22 @@ class _SharedListener:
             return True
 
     def _let_go(self, place: Place, more: bool) -> None:
-        """Have a session go on with a thread of its own: it is slow, or waits to be closed."""
-        place.alone = True  # before there is the other one, which must not find it served here
+        """Continue a session on a thread of its own, because it is slow or must be closed."""
+        place.alone = True  # before that thread runs, as only one may deliver
         try:
             place.listener.start_alone()
         except (SessionError, MemoryError) as exc:
             if more:
                 place.alone, place.stays = False, True
                 place.waiting = None
-                place.wake()  # for what has come meanwhile
+                place.wake()  # for what has arrived meanwhile
                 _warn(exc)
                 return
             place.listener.abandon()
         self.leave(place)
 
     def _stand_by(self, me: int) -> bool:
-        """Wait until who delivers is stuck, or has died; False if there is nobody to deliver for."""
+        """Wait until the worker is stuck or has died, and become the worker; False if no guests are left."""
         seconds = float("inf")
         while True:
             self._standby_wakeup.wait(seconds)
@@ -263,20 +264,20 @@ class _SharedListener:
                 serving, late = self._serving, time.monotonic() - self._since
                 if self._worker is None or (serving is not None and self.due and late >= _STUCK):
                     self._worker, self._standby, self._serving = me, None, None
-                    self._watched = False  # by the next one to stand by
+                    self._watched = False  # the next standby has yet to be woken
                     if serving is not None:
                         self._dismiss(serving)
                     break
-                self._watched = False  # first: what is served from here on wakes this one
+                self._watched = False  # first, so that the next turn of the worker wakes this thread
                 served = self._served
                 self._watched = self._serving is not None or served != self._seen
                 self._seen = served
                 seconds = _LOOK if self._watched else float("inf")
-        self._complete()  # by another one to stand by
+        self._complete()  # with a new standby
         return True
 
     def _complete(self) -> None:
-        """See to it that both threads run, if they can be had."""
+        """Start those of the two threads that do not run, if possible."""
         try:
             self.start()
         except SessionError as exc:
@@ -286,17 +287,17 @@ class _SharedListener:
 def _warn(error: Exception) -> None:
     try:
         logger.warning("slow handlers may hold up those of other sessions: %s", str(error) or repr(error))
-    except BaseException:  # noqa: BLE001  # of a program's log handlers: this thread is many sessions'
+    except BaseException:  # noqa: BLE001  # of a program's log handlers; this thread serves many sessions
         show_uncaught()
 
 
-_lock = new_lock()  # guards who has which part, who is served, and which it is; no more is done
+_lock = new_lock()  # guards the roles, the guests and which listener is the shared one; held for nothing else
 _shared: Optional[_SharedListener] = None
 _postponing: set[int] = set()  # threads that call deliver_now() before they sleep
 
 
 def _begin_anew() -> None:
-    """Know nothing in a forked child: the threads are the parent's."""
+    """Start from nothing in a forked child, since the threads are the parent's."""
     global _shared  # noqa: PLW0603
     if _shared is not None:
         _shared.forget()

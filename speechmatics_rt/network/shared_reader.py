@@ -1,16 +1,16 @@
-"""One thread that reads and writes many connections, where a thread for each would be too many.
+"""The shared reader: one thread that reads and writes many connections, when a thread for each is too many.
 
-A thread that waits for bytes costs nothing, but once it has some it wants the interpreter lock, and every
-thread that wants it wakes 200 times a second to ask again. Some hundred readers that are behind for a moment
-cost more than their work, and never catch up. So the first :data:`OWN` connections of a process are read by
-a thread each, and those after them by one thread that sleeps on all their sockets.
+A thread that waits for bytes costs nothing, but once it has some it needs the interpreter lock, and every
+thread that waits for that lock wakes 200 times a second to ask again. For a few hundred readers that are
+behind for a moment, this costs more than their work, and they never catch up. So the first :data:`OWN`
+connections of a process have a reader thread each, and one thread polls the sockets of all later ones.
 
-And of two threads that make one call after the other on many sockets, each waits for the other every time. So
-while this one is awake it also writes: who sends leaves it what he has, and wakes nobody.
+Two threads that make one call after the other on many sockets wait for each other every time. So while this
+thread is awake it also writes: senders leave their frames to it, and wake no thread.
 
-Which it is makes no difference to a session: the same :class:`~.reader.Reader` takes in what arrives, and
-what a connection sees of who reads it, a :class:`Seat`, looks like a thread. The shared one begins with the
-first seat and ends with the last. It never waits for a session.
+A session does not notice the difference: the same :class:`~.reader.Reader` takes in what arrives, and a
+:class:`Seat` stands for the reader thread of a connection. The shared thread starts with the first seat and
+ends with the last. It never waits for a session.
 """
 
 from __future__ import annotations
@@ -30,44 +30,44 @@ from .shared_listener import deliver_now, postpone
 
 __all__ = ["OWN", "Read", "Seat", "has_shared_reader", "own_reader_begins", "own_reader_ends"]
 
-OWN = 8  # so few are not felt yet
-_TURNS = 16  # of different connections, before what they have brought is delivered
-_kernel: Any = select  # what not all systems have is typed for some alone
+OWN = 8  # so few threads cost nothing noticeable
+_TURNS = 16  # after so many turns of different connections, what they have brought is delivered
+_kernel: Any = select  # untyped, since type checkers know epoll and set_blocking on some systems only
 _system: Any = os
 
 
 class Read(Protocol):
-    """What the shared thread does with a connection, always in this order; never two of them at a time."""
+    """What the shared reader calls on a connection, one call at a time, in the order in which it is here."""
 
     def read_begins(self) -> bool:
-        """Note that it is read; False if it is over."""
+        """Note that reading begins; return False if the connection is over."""
 
     def read_turn(self) -> Turn:
-        """Read what is at hand, without waiting. Raises nothing."""
+        """Read what has arrived, without waiting. Raises nothing."""
 
     def read_pauses(self, seat: Any) -> bool:
-        """Have ``seat.release()`` called when there is room for more; False if there is room now."""
+        """Have ``seat.release()`` called once there is room for more; return False if there is room now."""
 
     def write_turn(self) -> None:
-        """Write what is queued, without waiting; whatever it raises has ended the session."""
+        """Write what is queued, without waiting; anything it raises has ended the session."""
 
     def read_ends(self, cause: Optional[BaseException]) -> None:
-        """Note that nothing reads it any more, which may close its descriptor.
+        """Note that reading has ended, which may close the descriptor.
 
         Args:
-            cause: It could be read no further for this, and has not ended by itself.
+            cause: Why the connection can't be read any further; None if it ended by itself.
         """
 
 
 def has_shared_reader() -> bool:
-    """Whether the next connection is to be read by the shared thread."""
-    # gevent takes epoll away: its greenlets are cheaper than any of this. Where there is none, poll() or
-    # select() over all sockets would cost as much as what it is to save.
+    """Whether the next connection is to be read by the shared reader."""
+    # gevent removes epoll: its greenlets are cheaper than this. Without epoll, poll() or select() over all
+    # sockets would cost as much as the threads.
     return _own >= OWN and hasattr(select, "epoll")
 
 
 def own_reader_begins() -> None:
-    """Count a reader that has a thread of its own."""
+    """Count a connection that has a reading thread of its own."""
     global _own  # noqa: PLW0603  # one count per process is the point
     with _lock:
         _own += 1
@@ -80,39 +80,39 @@ def own_reader_ends() -> None:
 
 
 class Seat:
-    """A connection's place in the shared reader, in the shape of the thread that it would have else."""
+    """A connection's place in the shared reader, with the interface of the reader thread it stands for."""
 
     def __init__(self, read: Read, descriptor: int, name: str) -> None:
         self.read = read
         self.descriptor = descriptor
         self.name = name
-        self.watched = 0  # what its descriptor is watched for
+        self.watched = 0  # the events for which its descriptor is polled
         self.paused = False
         self._reader: Optional[_SharedReader] = None
         self._gone = Latch()
 
     @property
     def ident(self) -> Optional[int]:
-        """The id of the thread that reads it; None before :meth:`start`."""
+        """The id of the thread that reads the connection; None before :meth:`start`."""
         return None if self._reader is None else self._reader.ident
 
     def start(self) -> None:
-        """Have it read from now on."""
+        """Have the connection read from now on."""
         global _shared  # noqa: PLW0603  # one per process is the point
         try:
             with _lock:
                 self._reader = _shared or _SharedReader()
                 self._reader.arrivals.append(self)
-                _shared = self._reader  # last: Ctrl-C before leaves none that nobody uses
+                _shared = self._reader  # last, so that Ctrl-C before it leaves no reader without a seat
                 runs = self._reader.wake()
             if not runs:
                 self._reader.start()
-        except BaseException:  # no thread for it, or Ctrl-C
+        except BaseException:  # no thread could be started, or Ctrl-C
             self._withdraw()
             raise
 
     def _withdraw(self) -> None:
-        """Take back what :meth:`start` has begun, unless it is being read already."""
+        """Undo :meth:`start`, unless the connection is being read already."""
         global _shared  # noqa: PLW0603
         with _lock:
             reader = self._reader
@@ -125,57 +125,57 @@ class Seat:
                 _shared = None
 
     def is_alive(self) -> bool:
-        """Whether it is being read, or will be."""
+        """Whether the connection is being read, or will be."""
         return self._reader is not None and not self._gone.is_set()
 
     def join(self, timeout: Optional[float] = None) -> None:
-        """Wait until it is read no more; whose is the last seat, until the thread has ended."""
+        """Wait until the connection is not read any more; if this was the last seat, for the thread's end."""
         deadline = None if timeout is None else time.monotonic() + timeout
         if self._gone.wait(timeout) and self._reader is not None and self._reader.over:
             self._reader.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
 
     def release(self) -> None:
-        """Go on after a pause. It is called as a ticket is: takes no lock, waits for nothing."""
+        """Continue after a pause. A wait list calls it like a ticket's: it takes no lock and never waits."""
         if self._reader is not None and self.paused:
             self._reader.recalled.append(self)
             self._reader.wake()
 
     def write_soon(self) -> bool:
-        """Have what is queued written by the thread if that is awake, and so about to look; False if not."""
+        """Have the shared reader write what is queued, if it is awake and so about to look; False if not."""
         reader = self._reader
         if reader is None or not reader.awake:
             return False
         reader.outgoing.append(self)
-        return reader.awake  # it may have gone to sleep in between; written twice it does no harm
+        return reader.awake  # if it went to sleep in between, the caller writes; both doing it is harmless
 
     def write(self) -> None:
-        """Write what is queued; on the reading thread."""
+        """Write what is queued; on the shared thread."""
         try:
             self.read.write_turn()
-        except BaseException:  # noqa: BLE001  # that session has ended with it, and others are written on
+        except BaseException:  # noqa: BLE001  # it has ended that session; the thread goes on with the others
             show_uncaught()
 
     def leave(self, *, cause: Optional[BaseException] = None, began: bool = True) -> None:
-        """Give the place up; on the reading thread."""
+        """Give the seat up; on the shared thread."""
         try:
             if began:
                 self.read.read_ends(cause)
-        except BaseException:  # noqa: BLE001  # of a program's log handlers
+        except BaseException:  # noqa: BLE001  # raised by a program's log handlers
             show_uncaught()
         finally:
-            del self.read  # which holds this, and would be garbage of the slow kind
+            del self.read  # it refers to this seat: a cycle, which only the garbage collector would free
             self._gone.set()
 
 
 class _SharedReader:
-    """The thread, and all that it reads.
+    """The shared thread, and the seats of the connections it reads.
 
-    Only the thread itself seats and unseats. Others hand in ``arrivals`` and ``recalled`` and wake it, by
-    a byte in a pipe, since it sleeps on descriptors. What is in ``outgoing`` wakes nobody.
+    Only the thread itself adds and removes seats. Other threads append to ``arrivals`` and ``recalled`` and
+    wake it by a byte in a pipe, since it polls descriptors. Appending to ``outgoing`` does not wake it.
 
     Attributes:
-        awake: It is going to look at ``outgoing`` before it sleeps, or a log handler is run.
-        over: The thread ends with the seat that it has just let go; who comes now gets another one.
+        awake: The thread will look at ``outgoing`` before it sleeps or a log handler runs.
+        over: The last seat has been given up and the thread is ending; new seats get another thread.
     """
 
     def __init__(self) -> None:
@@ -203,26 +203,26 @@ class _SharedReader:
             self._thread.join(timeout)
 
     def wake(self) -> bool:
-        """Have the thread look at what was handed in; False if there is none yet."""
+        """Have the thread look at the new arrivals and recalled seats; False if it does not run yet."""
         if not self._pipe:
             return False
         try:
             os.write(self._pipe[1], b"\0")
         except BlockingIOError:
-            pass  # so many are in it that the thread is sure to look
+            pass  # the pipe is full, so the thread will look
         return True
 
     def forget(self) -> None:
-        """Close the child's copies after a fork. Nothing is unregistered: the parent would feel that."""
-        pipe, self._pipe = self._pipe, ()  # first: a child begun in between closes no number twice
+        """Close the descriptors, also in a forked child; unregister none, as parent and child share epoll."""
+        pipe, self._pipe = self._pipe, ()  # first, so that a child forked in between closes no number twice
         if pipe:
             self._poll.close()
             for descriptor in pipe:
                 os.close(descriptor)
 
     def _run(self) -> None:
-        # The thread says itself that there is one: Ctrl-C inside Thread.start() leaves it open, and two
-        # callers may each have started one.
+        # The thread registers itself: after Ctrl-C inside Thread.start() it is unknown whether one runs, and
+        # two callers may each have started one.
         with _lock:
             if self._pipe or _shared is not self:
                 return
@@ -234,10 +234,10 @@ class _SharedReader:
         postpone(True)
         before_logging(self._hand_on)
         try:
-            ready: list[Seat] = self._take_in()  # what came before the first wake-up
+            ready: list[Seat] = self._take_in()  # those that arrived before the pipe was open
             while self._seats or not self._is_over():
                 ready = self._round(self._wait(ready))
-        except BaseException as exc:  # of a program's log handlers, or out of memory: nobody waits in vain
+        except BaseException as exc:  # raised by a program's log handlers, or out of memory
             self._give_up(exc)
             raise
         finally:
@@ -246,7 +246,7 @@ class _SharedReader:
             deliver_now()
 
     def _open(self) -> Optional[OSError]:
-        """Get what it sleeps on, with the lock held; return why that can't be had, and then be no more."""
+        """Open epoll and the pipe, with the lock held; on failure stop being the shared one, return why."""
         global _shared  # noqa: PLW0603
         try:
             self._poll = _kernel.epoll()
@@ -261,7 +261,7 @@ class _SharedReader:
         return None
 
     def _give_up(self, cause: BaseException) -> None:
-        """Let all go, with what ends the thread for their cause."""
+        """Give up all seats, with the exception that ends the thread as their cause."""
         global _shared  # noqa: PLW0603
         with _lock:
             if _shared is self:
@@ -283,7 +283,7 @@ class _SharedReader:
             return None
 
     def _wait(self, ready: list[Seat]) -> list[Seat]:
-        """Sleep until something is to be read, unless something is at hand; return whose turn it is."""
+        """Sleep until there is something to read, unless seats are ready; return those whose turn it is."""
         turns = dict.fromkeys(ready)
         self._hand_on()
         found = self._poll.poll(0 if ready else None)
@@ -293,34 +293,34 @@ class _SharedReader:
             if seat is not None:
                 turns[seat] = None
                 continue
-            os.read(descriptor, 4096)  # before what was handed in is taken, so that no wake-up is lost
+            os.read(descriptor, 4096)  # before _take_in(), so that no wake-up is lost
             turns.update(dict.fromkeys(self._take_in()))
         return list(turns)
 
     def _hand_on(self) -> None:
-        """Have nobody wait for this thread, which is to do so itself, or to run a program's log handlers."""
-        self.awake = False  # first: who hands something in from here on finds that out, and writes it himself
+        """Write and deliver what is pending, before this thread sleeps or runs a program's log handlers."""
+        self.awake = False  # first: from here on senders write themselves
         self._write()
         deliver_now()
 
     def _write(self) -> None:
-        """Write for who has handed something in."""
-        for _ in range(len(self.outgoing)):  # no more: others are to be read, too
+        """Write what senders have left to this thread."""
+        for _ in range(len(self.outgoing)):  # not those added meanwhile, since there is reading to do
             if not self.outgoing:
-                return  # one of them was logged of, and so the others are written
+                return  # writing one logged something, for which _hand_on() wrote the others
             seat = self.outgoing.popleft()
             if self._seats.get(seat.descriptor) is seat:  # else its connection is over
                 seat.write()
 
     def _take_in(self) -> list[Seat]:
-        """Seat who has arrived or was recalled; each has a turn at once, since bytes may be there already."""
+        """Add new and recalled seats; each gets a turn at once, since bytes may have arrived already."""
         turns = []
         while (seat := self._next_arrival()) is not None:
             if not seat.read.read_begins():
                 seat.leave(began=False)
                 continue
             self._seats[seat.descriptor] = seat
-            seat.write()  # what was handed in before it had its seat
+            seat.write()  # what senders left to this thread before
             if self._watch(seat, _kernel.EPOLLIN):
                 turns.append(seat)
         while self.recalled:
@@ -332,7 +332,7 @@ class _SharedReader:
         return turns
 
     def _round(self, seats: list[Seat]) -> list[Seat]:
-        """Give each its turn; return those for whom there may be more."""
+        """Give each seat a turn; return those that may have more to read."""
         more = []
         for count, seat in enumerate(seats, 1):
             if self._turn(seat):
@@ -342,13 +342,13 @@ class _SharedReader:
         return more
 
     def _turn(self, seat: Seat) -> bool:
-        """Let a connection read what is at hand; whether there may be more."""
+        """Read what has arrived for one connection; return whether there may be more."""
         self._write()
         turn = seat.read.read_turn()
         if turn is Turn.OVER:
             self._unseat(seat)
         elif turn is Turn.FULL:
-            # Not watched at all: a socket that is shut would be reported again and again.
+            # Not polled at all, since a socket that is shut would be reported again and again.
             if self._watch(seat, 0):
                 seat.paused = True
                 if not seat.read.read_pauses(seat):
@@ -358,7 +358,7 @@ class _SharedReader:
         return turn is Turn.MORE
 
     def _watch(self, seat: Seat, events: int) -> bool:
-        """Change what a descriptor is watched for; False if that can't be, which is the end of it."""
+        """Change the events a descriptor is polled for; False if that fails, which ends the connection."""
         if events == seat.watched:
             return True
         try:
@@ -368,7 +368,7 @@ class _SharedReader:
                 self._poll.modify(seat.descriptor, events)
             else:
                 self._poll.register(seat.descriptor, events)
-        except OSError as exc:  # the kernel's limit of watches
+        except OSError as exc:  # the kernel's limit on watched descriptors
             self._unseat(seat, exc)
             return False
         seat.watched = events
@@ -378,15 +378,15 @@ class _SharedReader:
         del self._seats[seat.descriptor]
         if seat.watched:
             try:
-                self._poll.unregister(seat.descriptor)  # before it is closed, and its number somebody else's
+                self._poll.unregister(seat.descriptor)  # before it is closed and its number reused
             except OSError:
-                pass  # somebody has closed it already, and so it is watched no more
+                pass  # closed already, which has unregistered it
         if not self._seats:
-            self._is_over()  # now: who closes it and joins is to know
+            self._is_over()  # before leave(): then join() knows whether to wait for the thread
         seat.leave(cause=cause)
 
     def _is_over(self) -> bool:
-        """End, unless somebody has arrived."""
+        """End the thread, unless a seat has arrived; return whether it ends."""
         global _shared  # noqa: PLW0603
         with _lock:
             if not self.arrivals and not self.over:
@@ -396,13 +396,13 @@ class _SharedReader:
             return self.over
 
 
-_lock = new_lock()  # guards the count, which reader there is, its pipe, and who joins it; no more is done
+_lock = new_lock()  # guards the count, the shared reader, its pipe and arrivals; held for nothing else
 _own = 0
 _shared: Optional[_SharedReader] = None
 
 
 def _begin_anew() -> None:
-    """Count again in a forked child: the threads are the parent's."""
+    """Start from zero in a forked child, since the threads are the parent's."""
     global _own, _shared
     if _shared is not None:
         _shared.forget()

@@ -1,7 +1,7 @@
-"""The certificates that the environment says to trust, and who issued one that is not trusted.
+"""Checks the certificates that the environment names, and finds the issuer of one that is refused.
 
-OpenSSL reads ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` by itself, but is silent about a path where nothing
-is and about a file in which it finds no certificate: then every server is refused, as if that were wrong.
+OpenSSL reads ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` by itself, but does not report a path that does not exist
+or a file without certificates: it then refuses every server, as if the server were at fault.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from ..exceptions import ConfigurationError
 __all__ = ["issuer_of", "trust_environment"]
 
 _NAMES = ("organizationName", "organizationalUnitName", "commonName")
-_HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")  # the names by which OpenSSL looks for a certificate
+_HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")  # the file names by which OpenSSL finds a certificate
 
 
 def trust_environment(context: ssl.SSLContext) -> None:
-    """Load what the variables name into a context; those that are empty count as not set.
+    """Load the certificates that the variables name into a context; empty variables count as not set.
 
     Raises:
-        ConfigurationError: One names nothing that can be trusted; says what to do in the shell.
+        ConfigurationError: A variable names no usable certificate; the text says what to do in the shell.
     """
     paths = ssl.get_default_verify_paths()
     file = os.environ.get(paths.openssl_cafile_env)
@@ -46,7 +46,7 @@ def _load_file(context: ssl.SSLContext, variable: str, path: str) -> None:
     except FileNotFoundError:
         raise _refused(variable, path, "there is no such file") from None
     except IsADirectoryError:
-        raise _refused(variable, path, "that is a directory; for directories there is SSL_CERT_DIR") from None
+        raise _refused(variable, path, "it is a directory; use SSL_CERT_DIR for directories") from None
     except ssl.SSLError as exc:
         raise _refused(variable, path, _what_is_wrong(content, path)) from exc
     except OSError as exc:
@@ -56,8 +56,8 @@ def _load_file(context: ssl.SSLContext, variable: str, path: str) -> None:
 def _what_is_wrong(content: bytes, path: str) -> str:
     if not content:
         return "the file is empty"
-    if content[:1] == b"\x30":  # a SEQUENCE, as which a certificate begins
-        return f"that is DER, where PEM is wanted; openssl x509 -inform der -in {path} -out ca.pem turns it"
+    if content[:1] == b"\x30":  # a SEQUENCE, with which a certificate begins
+        return f"it is DER, not PEM; convert it with openssl x509 -inform der -in {path} -out ca.pem"
     if b"-----BEGIN " in content:
         return "the certificate in it is damaged"
     return "it holds no certificate in PEM form, which begins with -----BEGIN CERTIFICATE-----"
@@ -76,27 +76,28 @@ def _check_directories(variable: str, value: str) -> None:
         raise _refused(
             variable,
             value,
-            f"no file there has the name it is looked for by; openssl rehash {found[0]} links it",
+            f"no file in it has the name by which OpenSSL finds it; run openssl rehash {found[0]}",
         )
     if os.path.isfile(value):
-        raise _refused(variable, value, "that is a file; for files there is SSL_CERT_FILE")
+        raise _refused(variable, value, "it is a file; use SSL_CERT_FILE for files")
     raise _refused(variable, value, "there is no such directory")
 
 
 def _refused(variable: str, value: str, why: str) -> ConfigurationError:
     return ConfigurationError(
-        f"{variable} is {value}: {why}. Correct it, or trust what the system trusts: unset {variable}"
+        f"{variable} is {value}: {why}. Correct it, or unset {variable} to trust what the system trusts"
     )
 
 
 def issuer_of(tls: ssl.SSLSocket) -> str:
-    """Say who issued the certificate that this socket has just refused; empty where Python can't tell.
+    """Return who issued the certificate that this socket has just refused; empty if Python can't tell.
 
-    What it shows in public is believed. What was sent it knows beneath, from 3.10 on, after a refusal too.
+    Public methods return trusted certificates only. After a refusal, the private socket object has the chain
+    that was sent, from Python 3.10 on.
     """
     chain: Any = getattr(getattr(tls, "_sslobj", None), "get_unverified_chain", list)()
     if not chain or not hasattr(chain[0], "get_info"):
         return ""
     issuer = chain[0].get_info().get("issuer", ())
     told = ", ".join(value for part in issuer for name, value in part if name in _NAMES)
-    return "".join(char if char.isprintable() else " " for char in told)[:200]  # a stranger's words
+    return "".join(char if char.isprintable() else " " for char in told)[:200]  # not to be trusted

@@ -1,7 +1,7 @@
-"""The upgrade: its answer is read whole, within limits, and named as an error if it is a refusal.
+"""The WebSocket upgrade: reads the answer within limits, and turns a refusal into an error.
 
-websocket-client judges the handshake, but follows no rule about time, length, cookies or redirects that we
-could rely on from version to version. So it is lent a socket that keeps them.
+websocket-client checks the handshake, but its limits of time and length and its handling of cookies and
+redirects differ between versions. So it is lent a socket that enforces them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["UpgradeSocket", "BorrowedSocket", "refusal", "secrets_in", "upgrade"
 
 _MOST_HEAD = 64 * 1024  # bytes of an answer's status line and headers
 _MOST_BODY = 8 * 1024  # bytes read of a refusal's body, for the reason in it
-_BODY_PATIENCE = 1.0  # s spent on that
+_BODY_PATIENCE = 1.0  # seconds to wait for that body
 _OF_UPGRADE = {
     *("upgrade", "connection"),
     *("sec-websocket-accept", "sec-websocket-protocol", "sec-websocket-extensions"),
@@ -39,13 +39,13 @@ _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*")
 
 
 class BorrowedSocket:
-    """Our socket as a library for blocking sockets sees it, under one deadline for all it does with it.
+    """A DuplexSocket with the interface of a blocking socket, and one deadline for all calls of a library.
 
-    The library can't close it: it would do so whenever it is disappointed, and we would not know.
+    The library can't close it: it would do so after any failure, without the owner knowing.
     """
 
-    _closed = False  # websocket-client looks at it
-    ended = False  # the other end has sent all
+    _closed = False  # websocket-client reads it
+    ended = False  # the end of the stream was read
 
     def __init__(self, sock: DuplexSocket, deadline: float) -> None:
         self._sock = sock
@@ -66,20 +66,20 @@ class BorrowedSocket:
             rest = rest[taken:]
 
     def send(self, data: bytes) -> int:
-        self.sendall(data)  # all: websocket-client doesn't look how much of its request was taken
+        self.sendall(data)  # all, since websocket-client ignores how much of its request was sent
         return len(data)
 
     def fileno(self) -> int:
         return self._sock.fileno()
 
     def gettimeout(self) -> Optional[float]:
-        return None  # at 0 the library would wait by itself
+        return None  # with 0 the library would wait by itself
 
     def settimeout(self, timeout: Optional[float]) -> None:
-        """Ignored: the deadline holds."""
+        """Do nothing: the deadline applies."""
 
     def shutdown(self, how: int = 0) -> None:
-        """Ignored, as ``close``."""
+        """Do nothing, and ``close`` likewise."""
 
     close = shutdown
 
@@ -88,16 +88,16 @@ class BorrowedSocket:
 
 
 class UpgradeSocket(BorrowedSocket):
-    """A lent socket on which an HTTP answer comes: its head is read as one, and given out as one.
+    """A borrowed socket that reads the head of an HTTP answer itself, and passes on what an upgrade needs.
 
-    After the head it is at its end, so no library reads a body of any announced length; and of the head
-    only what makes an upgrade is given out: no ``Set-Cookie``, which websocket-client would keep for the
-    whole process, and no more than needed, since that reads byte by byte, at 2 us each.
+    After the head the library reads the end of the stream, so it reads no body of any announced length. It
+    gets no ``Set-Cookie``, which websocket-client would keep for the whole process, and few headers, since it
+    reads byte by byte, at 2 us each.
     """
 
-    status = 0  # none yet
-    rest = b""  # what came with the head, but after it
-    failure: Optional[Exception] = None  # why there is no head; libraries wrap what they catch
+    status = 0  # 0: the head was not read yet
+    rest = b""  # the bytes that came after the head
+    failure: Optional[Exception] = None  # why there is no head; kept here as libraries wrap what they catch
     _given_out = b""
 
     def send(self, data: bytes) -> int:
@@ -126,12 +126,12 @@ class UpgradeSocket(BorrowedSocket):
                 raise ProtocolError(f"the answer is not HTTP/1.1: it begins with {bytes(received[:20])!r}")
             part = super().recv(4096)
             if not part:
-                raise OSError("the connection was closed instead of an answer")
+                raise OSError("the connection was closed without an answer")
             received += part
         head, _, self.rest = bytes(received).partition(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
         status = re.match(r"HTTP/1\.[01] ([1-5]\d\d)(?: |$)", first)
-        # A lone line end inside a line would let the library see headers there that we do not.
+        # With a lone CR or LF inside a line, the library would see headers that this code does not.
         if not status or not all(_HEADER.fullmatch(line) for line in lines):
             raise ProtocolError("the answer's headers can't be read")
         self.headers: dict[str, str] = {}
@@ -146,7 +146,7 @@ class UpgradeSocket(BorrowedSocket):
         self.status = int(status[1])
 
     def body(self) -> bytes:
-        """Read what comes of the body, of a few kilobytes, within a second."""
+        """Read the body: what arrives within a second, a few kilobytes at most."""
         self.deadline = min(self.deadline, time.monotonic() + _BODY_PATIENCE)
         length = self.headers.get("content-length", "")
         most = min(int(length), _MOST_BODY) if length.isdecimal() else _MOST_BODY
@@ -163,17 +163,17 @@ class UpgradeSocket(BorrowedSocket):
 
 
 def websocket_client() -> Any:
-    """Import it.
+    """Import websocket-client.
 
     Raises:
-        ConfigurationError: Another package has its name.
+        ConfigurationError: Another package is installed under its name.
     """
     with importing:
         import websocket
 
     if not hasattr(websocket, "create_connection"):
         raise ConfigurationError(
-            "another package named websocket stands in the way of websocket-client: "
+            "another package named websocket is installed over websocket-client: "
             "pip uninstall websocket; pip install --force-reinstall websocket-client"
         )
     return websocket
@@ -182,20 +182,20 @@ def websocket_client() -> Any:
 def upgrade(
     library: Any, sock: DuplexSocket, target: Target, fields: list[str], secrets: Secrets, deadline: float
 ) -> dict[str, str]:
-    """Send the request and judge the answer; return the answer's headers.
+    """Send the request and check the answer; return the headers of the answer.
 
     Args:
-        library: As :func:`websocket_client` gives it.
-        fields: Lines of the request's head.
+        library: The module from :func:`websocket_client`.
+        fields: Header lines of the request.
         secrets: See :func:`secrets_in`.
 
     Raises:
         OSError: There was no answer.
-        SpeechmaticsError: It was a refusal, or none of a WebSocket.
+        SpeechmaticsError: The answer was a refusal, or not a WebSocket upgrade.
     """
     answer = UpgradeSocket(sock, deadline)
     problem: Optional[Exception] = None
-    # The library looks into its process-wide cookies by the URL's host: a name nobody can know has none.
+    # The library adds cookies from a store of the process, by the host of this URL: a random name has none.
     nowhere = os.urandom(8).hex()
     try:
         library.WebSocket(enable_multithread=True, skip_utf8_validation=True).connect(
@@ -206,7 +206,7 @@ def upgrade(
             suppress_origin=True,
             redirect_limit=0,
         )
-    except Exception as exc:  # noqa: BLE001  # versions differ in what they raise, so the head decides
+    except Exception as exc:  # noqa: BLE001  # versions raise different errors, so the head decides
         problem = exc
     if answer.failure is not None:
         raise answer.failure
@@ -226,7 +226,7 @@ def upgrade(
 
 
 def secrets_in(target: Target, fields: list[str]) -> Secrets:
-    """Find the keys in a request, which the server may repeat: in a refusal, or later."""
+    """Return the keys in a request, which the server may repeat, in a refusal or later."""
     secrets = [*target.secrets]
     for field in fields:
         name, _, value = field.partition(": ")
@@ -246,7 +246,7 @@ def refusal(answer: UpgradeSocket, target: Target, secrets: Secrets) -> Speechma
     if 300 <= status < 400:
         where = _clean(redact(answer.headers.get("location", "")), secrets)
         text += (
-            f". It points to {where or 'no place'}; redirects aren't followed, since the key would go along"
+            f". It redirects to {where or 'nowhere'}; that is not followed, since the key would be sent along"
         )
     retry_after = _retry_after(answer.headers)
     if retry_after is not None:
@@ -257,10 +257,10 @@ def refusal(answer: UpgradeSocket, target: Target, secrets: Secrets) -> Speechma
 
 
 def _reason(body: bytes, secrets: Secrets) -> str:
-    """Find the explanation in a JSON body, plain or in chunks."""
+    """Return the reason in a JSON body, which may be chunked; empty if there is none."""
     try:
         said = json.loads(body[body.index(b"{") : body.rindex(b"}") + 1])
-    except (ValueError, RecursionError):  # what is not JSON, or thousands of brackets deep
+    except (ValueError, RecursionError):  # not JSON, or nested thousands deep
         return ""
     for key in ("reason", "error", "detail"):
         if isinstance(said.get(key), str):
@@ -273,7 +273,7 @@ def _clean(text: str, secrets: Secrets) -> str:
 
 
 def _retry_after(headers: Mapping[str, str]) -> Optional[float]:
-    """Return the seconds of Retry-After; a date is taken on the server's own clock, if it tells it."""
+    """Return the seconds of Retry-After; a date counts from the server's own ``Date``, if there is one."""
     given = headers.get("retry-after", "")
     if re.fullmatch(r"\d{1,9}", given):
         return float(given)
@@ -283,5 +283,5 @@ def _retry_after(headers: Mapping[str, str]) -> Optional[float]:
     now = parsedate_tz(headers.get("date", ""))
     try:
         return max(0.0, mktime_tz(then) - (mktime_tz(now) if now else time.time())) if then else None
-    except (ValueError, OverflowError):  # a year that no calendar has
+    except (ValueError, OverflowError):  # an impossible year
         return None

@@ -1,4 +1,4 @@
-"""Ways to wait: for a wake-up from anywhere, for a door, for a call."""
+"""Ways to wait: for a wake-up, for a latch, in a wait list. All of them can be woken without a lock."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["WakeUp", "Latch", "WaitList", "Wakes"]
 
 
 class Wakes(Protocol):
-    """Who is told that something has happened."""
+    """Something that can be woken."""
 
     def wake(self) -> None:
-        """Take no lock, and wait for nothing."""
+        """Wake it; takes no lock and never waits."""
 
 
 class WakeUp:
-    """Wake one sleeping thread. :meth:`wake` takes no lock, so a signal handler may call it at any moment."""
+    """Wakes one waiting thread. :meth:`wake` takes no lock, so a signal handler may call it at any moment."""
 
     __slots__ = ("_lock",)
 
@@ -32,17 +32,18 @@ class WakeUp:
             try:
                 self._lock.release()
             except RuntimeError:
-                pass  # somebody else was quicker; once is enough
+                pass  # another thread has woken it, and once is enough
 
     def wait(self, seconds: float) -> None:
         wait_on(self._lock, seconds)
 
 
 class WaitList:
-    """Threads that wait for one thing. The owner's lock guards it; a ticket is waited for without that lock.
+    """Threads that wait for one thing, each with a ticket. The owner's lock guards the list.
 
-    Not a Condition: that one lets the lock go inside a ``with`` block, and Ctrl-C in its first or last
-    instruction leaves the block without it, which then releases a lock that another thread holds.
+    A thread takes a ticket under that lock, and waits for the ticket without it. This is not a Condition,
+    which releases its lock inside a ``with`` block: Ctrl-C in its first or last instruction leaves the block
+    without the lock, which the block then releases although another thread holds it.
     """
 
     __slots__ = ("_tickets",)
@@ -51,7 +52,7 @@ class WaitList:
         self._tickets: list[Any] = []
 
     def add(self, ticket: Any) -> None:
-        """Have ``ticket.release()`` called in its turn, for who waits elsewhere."""
+        """Add a ticket of another kind; its ``release()`` is called like that of the others."""
         self._tickets.append(ticket)
 
     def __bool__(self) -> bool:
@@ -65,7 +66,7 @@ class WaitList:
 
     @staticmethod
     def wait(ticket: threading.Lock, deadline: float = float("inf")) -> bool:
-        """Wait to be called, or a while; False once the deadline (monotonic) has passed."""
+        """Wait for a ticket, or for a while; return False once the deadline (monotonic) has passed."""
         left = deadline - time.monotonic()
         if left <= 0:
             return False
@@ -73,23 +74,23 @@ class WaitList:
         return True
 
     def give_back(self, ticket: Optional[threading.Lock]) -> None:
-        """Take back a ticket that was not called, if there is one."""
+        """Remove a ticket, if there is one, that was not released."""
         if ticket is not None and ticket in self._tickets:
             self._tickets.remove(ticket)
 
     def call_all(self) -> None:
-        """Wake who waits, without the lock: from a finaliser or a signal handler. Nothing is dropped."""
+        """Release all tickets, without the lock, from a finaliser or a signal handler. None is removed."""
         for ticket in self._tickets.copy():
             try:
                 ticket.release()
             except RuntimeError:
-                pass  # it was called
+                pass  # it was released already
 
     def notify_all(self) -> None:
-        # Each is called before it is dropped: Ctrl-C in between calls it twice rather than never.
+        # Each is released before it is removed: Ctrl-C in between releases it twice rather than never.
         while self._tickets:
             try:
                 self._tickets[-1].release()
             except RuntimeError:
-                pass  # it was called, and only not dropped
+                pass  # it was released already, but not removed
             self._tickets.pop()

@@ -1,4 +1,7 @@
-"""Whatever goes out: at once on the sender's thread where it can, else on one that also keeps the time."""
+"""Writes to the socket: at once on the sender's thread if possible, else on the writer thread.
+
+The writer thread also enforces the deadlines.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +15,22 @@ from .monitor import Monitor
 
 __all__ = ["Writer"]
 
-_GATHER = 0.0005  # seconds
+_GATHER = 0.0005  # seconds in which frames of an upload gather before they are written
 _BURST = 0.001  # seconds; chunks closer together than this are an upload: the writer joins them
-# Seconds between looks at the time while the socket takes nothing: a wake-up can't be felt in that wait.
+# The longest wait in seconds for a socket that is full: the writer's WakeUp does not end that wait.
 _STUCK = 0.5
 
 
 class Writer:
-    """Write what the protocol has queued; on its own thread (:meth:`run`) keep every deadline.
+    """Writes what the protocol has queued, and on its own thread (:meth:`run`) enforces every deadline.
 
-    :meth:`pump` and :meth:`write_soon` belong to whoever holds the monitor's lock, which also guards the
-    attributes. *The writer keeps the time*: pings, and every deadline that nobody waits for.
+    Callers of :meth:`pump` and :meth:`write_soon` hold the monitor's lock, which also guards the attributes.
+    *The writer keeps the time*: it sends pings, and enforces every deadline that no other thread waits for.
 
     Attributes:
-        blocked: The socket takes no more; the thread waits for it, nobody else tries.
-        elsewhere: Asked to have it written by a thread that is awake anyway, and serves many; False if not.
+        blocked: The socket is full; the writer thread waits for room, and no other thread tries to write.
+        elsewhere: Has the shared reader write, if that is awake; returns False if it is not. None: there is
+            no shared reader.
     """
 
     def __init__(self, sock: DuplexSocket, monitor: Monitor, log: SessionLog) -> None:
@@ -34,14 +38,15 @@ class Writer:
         self._monitor = monitor
         self._log = log
         self.blocked = False
-        self._progress = False  # bytes have left since the thread last looked
+        self._progress = False  # bytes were sent since the thread last checked
         self._put_at = 0.0
         self.elsewhere: Optional[Callable[[], bool]] = None
 
     def write_soon(self, now: float) -> None:
-        """Write at once, on this thread; but a burst is left to the writer's, which joins it."""
-        # So a live session wakes no thread for a chunk, and an upload costs one write for many. And of two
-        # threads that make one call after the other on many sockets, each waits for the other every time.
+        """Write at once, on this thread or the shared reader; leave an upload to the writer thread."""
+        # So a live session wakes no thread for a chunk, and the writer joins many frames of an upload into
+        # one write. The shared reader writes, if it is awake, since two threads that make one call after the
+        # other on many sockets wait for each other every time.
         burst = now - self._put_at < _BURST
         self._put_at = now
         if burst:
@@ -50,7 +55,7 @@ class Writer:
             self.pump()
 
     def pump(self) -> None:
-        """Write what is queued until the socket takes no more; then the thread goes on with it."""
+        """Write what is queued until the socket is full; the writer thread then writes the rest."""
         protocol = self._monitor.protocol
         outbox = protocol.outbox
         if self.blocked or protocol.broken is not None:
@@ -69,10 +74,10 @@ class Writer:
                 block = outbox.take()
             protocol.room |= was_full and not outbox.full
         except OSError as exc:
-            # Parked, not raised: the server may have sent its reason, and the reader is yet to read it.
+            # Stored, not raised: the server may have sent a reason that the reader has yet to read.
             protocol.write_failed(exc, time.monotonic())
             self._monitor.writer.wake()
-        except BaseException as exc:  # Ctrl-C inside a send: nobody knows how much of the frame went out
+        except BaseException as exc:  # Ctrl-C inside a send: how much of the frame was sent is unknown
             error = ConnectionError("interrupted while sending", stage=protocol.state.phase.value)
             protocol.conclude(error, exc, now=time.monotonic())
             self._monitor.notify()
@@ -80,10 +85,10 @@ class Writer:
             raise
 
     def run(self, watch: Callable[[], float]) -> None:
-        """Write the backlog, ping, and end what is overdue, until the reader has left.
+        """Write the backlog, ping, and end a session that is overdue, until the reader has left.
 
         Args:
-            watch: Called whenever this wakes: it looks after others, and says in how many seconds again.
+            watch: Called whenever this thread wakes; returns in how many seconds to call it again.
         """
         monitor, protocol = self._monitor, self._monitor.protocol
         try:
@@ -98,14 +103,14 @@ class Writer:
                 else:
                     monitor.writer.wait(wait)
                     if protocol.outbox and protocol.outcome is None:
-                        # An upload: let some frames gather. Woken for each, the writer would fight the
-                        # sender for the interpreter lock, at four times the price of a frame.
+                        # An upload: let some frames gather. Woken for each, the writer would compete with
+                        # the sender for the interpreter lock, and a frame would cost four times as much.
                         time.sleep(_GATHER)
-        except OSError as exc:  # the descriptor is gone: the reader sees that too and says what it means
+        except OSError as exc:  # the descriptor is closed: the reader sees that too, and reaches the outcome
             self._log.debug("the writer ends: %s", exc)
 
     def _work(self) -> tuple[float, bool]:
-        """Do what is due; return how many seconds there is nothing to do, and whether to shut the socket."""
+        """Do what is due; return the seconds until something else is, and whether to shut the socket."""
         monitor, protocol = self._monitor, self._monitor.protocol
         with monitor.lock:
             self.blocked = self._progress = False
@@ -114,7 +119,7 @@ class Writer:
             now = time.monotonic()
             if was_waiting and self._progress:
                 protocol.progress_at = now
-                protocol.keepalive.stand_still(now)  # what leaves is read by somebody
+                protocol.keepalive.stand_still(now)  # the server must be reading
             wake_at = protocol.tick(now, self._sock.has_unread)
             protocol.room |= monitor.abandoned
             self.pump()

@@ -1,9 +1,9 @@
-"""One session in progress, without socket, thread, clock or log: what is known, and what follows from it.
+"""The state of a running session, without socket, thread, clock or log.
 
-``state`` is the table of who may say what when, for both ends of the wire; ``frames`` and ``codec`` turn
-bytes into frames and messages and back, ``glance`` sees what one is about without that; ``window``,
-``outbox`` and ``keepalive`` count, order and time.
-``client`` holds all of these as one object, under its owner's one lock.
+``state`` is the table of messages and when they may be sent, for both ends of the wire. ``frames`` and
+``codec`` turn bytes into frames and messages and back; ``glance`` reads a transcript's times without decoding
+it. ``window`` limits the unacknowledged audio, ``outbox`` orders what is written, ``keepalive`` times the
+pings. ``client`` combines all of these into one object, guarded by its owner's one lock.
 """
 
 from __future__ import annotations

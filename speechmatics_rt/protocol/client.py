@@ -1,8 +1,8 @@
-"""All that is known of a running session, and what follows from it, without a socket, thread or clock.
+"""The client's end of a running session, without a socket, thread or clock.
 
-The session's table, the frames waiting to be written, the window, the messages waiting to be handled, the
-keepalive and the outcome change together, under one lock. This room holds that whole; its owner brings
-the lock, the time and the bytes.
+The protocol state, the frames waiting to be written, the window, the messages waiting to be handled, the
+keepalive and the outcome change together, so they are one object under one lock. Its owner provides the lock,
+the time and the bytes.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ __all__ = ["ACKNOWLEDGEMENTS", "SPEECH", "Payload", "ClientProtocol", "Incoming"
 
 ACKNOWLEDGEMENTS = ("AudioAdded", "ChannelAudioAdded")
 SPEECH = {"AddTranscript", "AddPartialTranscript", "AddTranslation", "AddPartialTranslation"}
-INBOX_BYTES = 64 * 1024 * 1024  # undelivered, from which on the reader pauses
-EARLY_BYTES = 8 * 1024 * 1024  # before RecognitionStarted, where a service says a few hundred
+INBOX_BYTES = 64 * 1024 * 1024  # with more undelivered bytes than this, the reader pauses
+EARLY_BYTES = 8 * 1024 * 1024  # the most before RecognitionStarted; the service sends a few hundred
 CLOSE_GRACE = 1.0  # seconds to wait for the close frame after an Error, or for an Error after a broken write
 
 _OUTBOX_BYTES = 1024 * 1024
-_PAUSE = 0.02  # seconds from an acknowledgement until a sender gets the room it made, though it is little
+_PAUSE = 0.02  # seconds from an acknowledgement until senders are woken even for little room
 
-Payload = Union[dict[str, Any], bytes]  # a message, or one that is still to be decoded
+Payload = Union[dict[str, Any], bytes]  # a message, or the bytes of one that is not decoded yet
 
 
 class Incoming(NamedTuple):
-    """What arrived: what the session needs of the message, what is to be delivered, what bytes that takes."""
+    """A message that arrived: what the session needs of it, what is delivered, and the memory that takes."""
 
     known: Mapping[str, Any]
     payload: Payload
@@ -50,12 +50,12 @@ class Incoming(NamedTuple):
 
     @classmethod
     def of(cls, message: dict[str, Any]) -> Incoming:
-        """Give a message that no server has sent, or not now."""
+        """Make one for a message that the server has not sent, or not now."""
         return cls(message, message, 0)
 
 
 class Outcome(NamedTuple):
-    """How it ended, once and for all: what every later call raises, and where that came from."""
+    """How the session ended, which is final: the error that every later call raises, and its cause."""
 
     error: SpeechmaticsError
     cause: Optional[BaseException]
@@ -63,22 +63,22 @@ class Outcome(NamedTuple):
 
 
 class ClientProtocol:
-    """One session in progress. Pure: times are seconds of the owner's monotonic clock; its lock guards it.
+    """A running session. Pure: times are seconds of the owner's monotonic clock, and its lock guards this.
 
     Attributes:
-        state: Who may say what.
-        outbox: What waits to be written.
-        outcome: How it ended, or None.
-        news: Something happened that a receiver waits for; the owner wakes them and takes the flag back.
+        state: Which messages may be sent and received.
+        outbox: The frames that wait to be written.
+        outcome: How the session ended, or None.
+        news: Something happened that receivers wait for; the owner wakes them and clears the flag.
         room: The same for senders.
-        some_room: There is some for senders, less than is worth waking them for at once; the owner has
-            :meth:`tick` called, which decides when it is.
-        must_shut: Nothing good can come any more: the owner is to shut the socket, now.
-        broken: Why writing failed, until all is read that the server has sent.
-        shut_at: When the owner is to shut the socket, once the end is in sight.
-        stop: The client wants to end the stream as soon as it may. Set without the lock.
-        closed: The client has closed it. Set without the lock.
-        torn: A change was begun and not ended, as only Ctrl-C leaves it.
+        some_room: There is room for senders, but too little to wake them at once; the owner has :meth:`tick`
+            called, which decides when to wake them.
+        must_shut: The owner must shut the socket now.
+        broken: Why writing failed, until the rest of what the server has sent is read.
+        shut_at: When the owner must shut the socket, once the session is about to end.
+        stop: The client wants to end the stream as soon as possible. Set without the lock.
+        closed: The client has closed the session. Set without the lock.
+        torn: A change was begun and not finished, which only Ctrl-C can cause.
     """
 
     def __init__(self, config: ConnectionConfig, *, block: int, now: float) -> None:
@@ -91,32 +91,32 @@ class ClientProtocol:
         self.outcome: Optional[Outcome] = None
         self.news = self.room = self.must_shut = self.stop = self.closed = self.torn = False
         self.some_room = False
-        self.room_at: Optional[float] = None  # when senders get the little there is
+        self.room_at: Optional[float] = None  # when senders are woken even for little room
         self.broken: Optional[OSError] = None
         self.shut_at: Optional[float] = None
-        self.progress_at = now  # when an acknowledgement came or bytes left
+        self.progress_at = now  # when an acknowledgement arrived or bytes were sent
         self.seconds_sent = 0.0
         self.seconds_on: dict[Optional[str], float] = {}
         self.bytes_sent = self.received = 0
         self._received_at = now  # when the last message came
-        self._paused_at = now  # when we were last seen not to read
-        self._resumed = False  # and have begun to read again since
+        self._paused_at = now  # when reading was last known to pause
+        self._resumed = False  # reading has continued since that was noted
         self._phase_at = now
-        self._limited = False  # the server stopped listening by itself (duration_limit_exceeded)
+        self._limited = False  # the server accepts no more audio (duration_limit_exceeded)
         self._inbox: list[Incoming] = []
         self._inbox_bytes = 0
-        self._taken = 0  # messages in the receiver's hands, until it comes for the next
+        self._taken = 0  # messages taken by the receiver, which counts them as handled when it returns
 
-    # -- what we send --------------------------------------------------------------------------------
+    # -- sending -------------------------------------------------------------------------------------
 
     @property
     def ending(self) -> bool:
-        """Whether there is an outcome, or one is on its way: a write failed, or the server said Error."""
+        """Whether there is an outcome or will be one: a write failed, say, or the server has sent Error."""
         return self.broken is not None or self.torn or self.state.over
 
     @property
     def started(self) -> bool:
-        """Whether the server has said RecognitionStarted, whatever came of it."""
+        """Whether the server has sent RecognitionStarted, even if the session has failed since."""
         phase = self.state.ending.phase if self.state.ending is not None else self.state.phase
         return phase in (Phase.STREAMING, Phase.DRAINING, Phase.DONE)
 
@@ -126,7 +126,7 @@ class ClientProtocol:
 
     @property
     def behind(self) -> bool:
-        """Whether whoever handles the messages has more than ``max_queue`` of them waiting."""
+        """Whether more than ``max_queue`` messages wait for the receiver."""
         limit = self._config.max_queue
         return limit is not None and len(self._inbox) + self._taken > limit
 
@@ -135,15 +135,15 @@ class ClientProtocol:
         return len(self._inbox) + self._taken
 
     def admits(self, channel: Optional[str], seconds: float, feeding: bool) -> bool:
-        """Tell whether a frame of audio may go now; ``feeding`` audio also waits for a slow receiver."""
+        """Return whether a frame of audio may be sent now; ``feeding`` audio waits for slow receivers too."""
         if not self.window.admits(channel, seconds) or self.outbox.full:
             return False
         return not feeding or not self.behind
 
     def send(self, message: Mapping[str, Any], frame: bytes, now: float) -> None:
-        """Send a message; raises SessionError, changing nothing, if it is not the moment."""
+        """Send a message; raise SessionError, changing nothing, if it is out of turn."""
         before = self.state.phase
-        # From here to the end it is torn: half done, a frame would be counted that the server never gets.
+        # Torn until the end: interrupted halfway, a frame would be counted that the server never gets.
         self.torn = True
         try:
             self.state.send(message)
@@ -156,8 +156,8 @@ class ClientProtocol:
         self.torn = False
 
     def send_audio(self, frame: bytes, channel: Optional[str], seconds: float, size: int) -> None:
-        """Send one frame of audio; raises SessionError, changing nothing, if it is not the moment."""
-        self.torn = True  # see send(); here it is in line, since it is called for every chunk
+        """Send one frame of audio; raise SessionError, changing nothing, if it is out of turn."""
+        self.torn = True  # as in send(), whose code is repeated here since this is called for every chunk
         try:
             self.state.send_audio(channel)
         except SessionError:
@@ -172,8 +172,8 @@ class ClientProtocol:
         self.torn = False
 
     def end_stream(self, now: float) -> None:
-        """Send EndOfStream, with the number of frames sent; not streaming yet, as soon as we are."""
-        # After a broken write it would not go out, and the loss would be one of the rest of the transcript.
+        """Send EndOfStream, with the number of frames sent; if that is too early, once streaming begins."""
+        # Not after a broken write: it would not go out, but the session would count as having sent all audio.
         if self.state.phase is Phase.STREAMING and not self.torn and self.broken is None:
             message = self.state.end_of_stream()
             self.send(message, frames.encode(frames.TEXT, codec.encode(message)), now)
@@ -181,26 +181,26 @@ class ClientProtocol:
             self.stop = True
 
     def end_channel(self, channel: str, now: float) -> None:
-        """Send EndOfChannel, with the number of frames sent on it; raises as :meth:`send`."""
+        """Send EndOfChannel, with the number of frames sent on it. Raises like :meth:`send`."""
         message = self.state.end_of_channel(channel)
         self.send(message, frames.encode(frames.TEXT, codec.encode(message)), now)
 
     def write_failed(self, error: OSError, now: float) -> None:
-        """Note that nothing can be written any more. Not the outcome: the server may have said why."""
+        """Note that nothing can be written any more. Not an outcome yet, as the server may have said why."""
         without_frames(error)
         self.broken = error
         self._shut_within(CLOSE_GRACE, now)
         self.outbox.clear()
         self.room = True
 
-    # -- what they send ------------------------------------------------------------------------------
+    # -- receiving -----------------------------------------------------------------------------------
 
     def receive(self, messages: Iterable[Incoming], now: float, wants: Callable[[str], bool]) -> None:
-        """Take in messages, in order; acknowledgements are delivered only to those who want them.
+        """Take in messages, in order; acknowledgements are delivered only if ``wants`` says so.
 
         Raises:
-            ProtocolError: One was out of turn; those before it were taken in. Or before RecognitionStarted
-                there is more than ``EARLY_BYTES``: nobody takes it until then, so that no pause would end.
+            ProtocolError: One was out of turn; those before it were taken in. Or more than ``EARLY_BYTES``
+                arrived before RecognitionStarted: nothing is delivered until then, so no pause would help.
         """
         unacknowledged = self.window.frames
         self.keepalive.received(now)
@@ -208,7 +208,7 @@ class ClientProtocol:
             for incoming in messages:
                 known, _, size = incoming
                 kind = known["message"]
-                if kind in SPEECH and self.state.phase in RUNNING:  # nearly always: it changes nothing else
+                if kind in SPEECH and self.state.phase in RUNNING:  # the usual case, which changes no state
                     self.received += 1
                     self._received_at = now
                 elif not self._receive_one(known, now) or (kind in ACKNOWLEDGEMENTS and not wants(kind)):
@@ -252,10 +252,10 @@ class ClientProtocol:
             self.conclude(EndOfTranscriptError(text, type="end_of_transcript"), now=now)
         else:
             self.conclude(SessionError("the session has ended"), now=now, normal=True)
-        self.send_close()  # now: handlers may take long, and the session counts against the quota
+        self.send_close()  # at once: handlers may take long, and the session counts against the quota
 
     def receive_close(self, close: frames.Close) -> None:
-        if not self.outbox.closing:  # else it answers ours, and its code is our own
+        if not self.outbox.closing:  # else it answers this end's close frame, with the same code
             self.state.lose(close.code, close.reason)
         self.send_close(1000 if close.code == 1005 else close.code)
 
@@ -263,7 +263,7 @@ class ClientProtocol:
         self.outbox.put_pong(frames.encode(frames.PONG, payload))
 
     def receive_eof(self, error: Optional[ProtocolError], cause: Optional[BaseException], now: float) -> None:
-        """Note that nothing more will arrive: reach the outcome, unless there is one."""
+        """Note that nothing more will arrive, and reach the outcome unless there is one."""
         self.break_off(now)
         self.state.lose()
         ending = self.state.ending
@@ -280,11 +280,11 @@ class ClientProtocol:
         return full and self.outcome is None and not self.ending
 
     def take(self) -> list[Incoming]:
-        """Give all that has arrived; it counts as undelivered until the receiver comes again."""
+        """Return all that has arrived; it counts as undelivered until the next call."""
         if self._inbox_bytes > INBOX_BYTES:
-            self.room = self._resumed = True  # reading had paused, and goes on
+            self.room = self._resumed = True  # reading had paused, and continues
         elif self.behind:
-            self.room = True  # the receiver is done with what it had, for which audio waited
+            self.room = True  # the receiver has handled the messages that audio waited for
         batch, self._inbox = self._inbox, []
         self._inbox_bytes = 0
         self._taken = len(batch)
@@ -300,12 +300,12 @@ class ClientProtocol:
         now: float,
         normal: bool = False,
     ) -> bool:
-        """Reach the outcome; only the first one counts."""
+        """Reach the outcome; only the first one counts. Return whether this was it."""
         if self.outcome is not None:
             return False
         ending = self.state.ending
         if ending is not None and (ending.error is not None or ending.code is not None):
-            # The server spoke first: with an Error, or with its close frame alone, which came just now.
+            # The server ended it first, with an Error, or with a close frame that has just arrived.
             error = ending.exception((now if ending.error is None else self._phase_at) - self._began)
         self.outcome = Outcome(copy.copy(error), cause, normal)  # without a traceback and its frames
         self.state.lose()
@@ -314,7 +314,7 @@ class ClientProtocol:
         return True
 
     def break_off(self, now: float) -> None:
-        """End it where somebody closed it without the lock, or Ctrl-C has left a change half done."""
+        """Reach the outcome if it was closed without the lock, or Ctrl-C has left a change unfinished."""
         if self.closed:
             if self.conclude(SessionError("the session was closed"), now=now):
                 self.drop_inbox()
@@ -327,17 +327,17 @@ class ClientProtocol:
         self._inbox_bytes = self._taken = 0
 
     def send_close(self, code: int = 1000) -> None:
-        """Let a close frame be the last thing written."""
+        """Queue a close frame; nothing is written after it."""
         self.outbox.put_close(frames.encode(frames.CLOSE, frames.close_payload(code)))
 
     # -- time ----------------------------------------------------------------------------------------
 
     def tick(self, now: float, is_unread: Callable[[], bool] = lambda: False) -> float:
-        """Do what is due, and return when to look again; infinity if only an event can change anything.
+        """Do what is due; return when to call this again, infinity if only an event can change anything.
 
         Args:
-            is_unread: Whether something has arrived that nobody has come to read. The server is not silent
-                then: the time begins anew, once until something is read.
+            is_unread: Whether something has arrived that was not read yet. Then the server is not silent, so
+                the timeout starts again, but only once until something is read.
         """
         self.break_off(now)
         if self.shut_at is not None:
@@ -366,13 +366,13 @@ class ClientProtocol:
         return wake_at if limit is None else min(wake_at, limit[0])
 
     def _pause(self, now: float) -> None:
-        """Note that until now nothing was read, whatever the server has said."""
+        """Note that nothing was read until now, so that the server's silence means nothing."""
         self._resumed = False
         self._paused_at = now
         self.keepalive.stand_still(now)
 
     def _give_room(self, now: float) -> float:
-        """Tell until when senders wait for more room than there is: a server may never acknowledge more."""
+        """Return when senders are woken even for little room, as the server may never acknowledge more."""
         if not self.some_room:
             self.room_at = None
         elif self.room_at is None:
@@ -390,7 +390,7 @@ class ClientProtocol:
         self.news = self.room = True
 
     def _limit(self) -> Optional[tuple[float, TimeoutError]]:
-        """Tell until when the present phase may last, and the error of its end."""
+        """Return when the current phase times out, and the error for that."""
         phase = self.state.phase
         start, end = self._config.start_timeout, self._config.end_timeout
         if phase is Phase.STARTING and start is not None:
@@ -400,7 +400,7 @@ class ClientProtocol:
             )
             return self._phase_at + start, TimeoutError(text, stage="start", seconds=start)
         if phase is Phase.DRAINING and end is not None:
-            # Counted from the server's last message: a backlog may take long, as long as it moves.
+            # Counted from the last sign of progress: a long backlog may take long, if it moves.
             text = f"the server fell silent for {end:g} s before it ended the transcript (end_timeout)"
             since = max(self._phase_at, self._received_at, self.progress_at, self._paused_at)
             return since + end, TimeoutError(text, stage="end", seconds=end)

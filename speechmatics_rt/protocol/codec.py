@@ -1,6 +1,6 @@
-"""Messages as the bytes of a frame: JSON in and out.
+"""Encodes and decodes messages as JSON.
 
-Messages are plain dictionaries; :mod:`speechmatics_rt.messages` says what is in them.
+Messages are plain dictionaries; :mod:`speechmatics_rt.messages` describes their fields.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["MessageError", "decode", "encode", "peek"]
 
 
 class MessageError(ValueError):
-    """A payload that is no message: not JSON, not an object, or without a string ``message``."""
+    """A payload is not a message: not JSON, not an object, or without a string ``message``."""
 
 
 def _plain(value: Any) -> Any:
@@ -33,7 +33,7 @@ def encode(message: Mapping[str, Any]) -> bytes:
 
     Raises:
         ConfigurationError: A value has no JSON form (bytes, NaN, infinity, half a surrogate pair,
-            nesting without end), or there is no string ``message``. Names the field.
+            nesting too deep), or there is no string ``message``. The text names the field.
 
     Example:
         >>> encode({"message": "EndOfStream", "last_seq_no": 3})
@@ -49,9 +49,9 @@ def encode(message: Mapping[str, Any]) -> bytes:
 
 
 def _culprit(value: Any, path: str, depth: int = 0) -> Optional[str]:
-    """Name the first value that has no JSON form, and why; None if the fault is not in one value."""
+    """Name the first value that has no JSON form, and why; None if there is no such value."""
     if depth > 50:
-        return f"{path[:60]}... is nested without end"
+        return f"{path[:60]}... is nested too deeply"
     if isinstance(value, Mapping):
         parts = [(f"{path}.{key}" if path else str(key), part) for key, part in value.items()]
     elif isinstance(value, (list, tuple)):
@@ -80,7 +80,7 @@ def _loads(payload: Any) -> Any:
     # json.loads(bytes) lets surrogates through, so UTF-8 is decoded first, strictly.
     text = str(payload, "utf-8")
     try:
-        value, end = _read(text)  # without the steps that pass over white space around it
+        value, end = _read(text)  # faster than json.loads(), which first skips white space
     except json.JSONDecodeError:
         end = -1
     whole = end == len(text) or (end > 0 and not text[end:].strip(" \t\r\n"))
@@ -93,8 +93,8 @@ except ImportError:
     _load: _Loads = _loads
 else:
     _DIGITS = bytes(0x30 if 0x30 <= byte <= 0x39 else 0x20 for byte in range(256))
-    _LONG = b"0" * 19  # what no longer fits 64 bits becomes a float in orjson, and stays an int in json
-    _EVERY = 6  # bytes of which one is looked at first, for a third of the time: of _LONG that sees three
+    _LONG = b"0" * 19  # an integer beyond 64 bits becomes a float in orjson, and stays an int in json
+    _EVERY = 6  # look at each 6th byte first, in a third of the time: any _LONG has three of them
 
     def _load(payload: Any, loads: _Loads = orjson.loads) -> Any:
         payload = bytes(payload)
@@ -103,7 +103,7 @@ else:
         try:
             return loads(payload)
         except ValueError:
-            return _loads(payload)  # json is the reference: it refuses in its own words, or accepts
+            return _loads(payload)  # json is the reference: it raises its own error, or accepts
 
 
 _KNOWN = re.compile(
@@ -113,11 +113,11 @@ _KNOWN = re.compile(
 
 
 def peek(payload: bytes) -> Optional[str]:
-    """Name the transcript, translation or acknowledgement in a payload without decoding it.
+    """Return the name of a transcript, translation or acknowledgement without decoding the payload.
 
-    None if it isn't one for sure. Whoever reads the wire needs only the name of these, the most frequent
-    messages; who handles them decodes them. The name is taken only from the first key, where nothing can be
-    mistaken for it, and that of an acknowledgement only where nothing else is in it.
+    None if it may be something else. The reader needs only the name of these, the most frequent messages;
+    they are decoded where they are handled. The name is taken only from the first key, where it can't be
+    mistaken, and that of an acknowledgement only if it has no other keys than ``seq_no``.
 
     Example:
         >>> peek(b'{"message":"AddTranscript","results":[]}')
@@ -131,13 +131,11 @@ def peek(payload: bytes) -> Optional[str]:
 
 
 def decode(payload: Union[bytes, bytearray, memoryview]) -> dict[str, Any]:
-    """Turn the payload of a frame into a message.
-
-    With orjson installed the result is the same, sooner.
+    """Turn the payload of a frame into a message. With orjson installed this is faster, with the same result.
 
     Raises:
         MessageError: It is not JSON, not an object, or has no string ``message``.
-        UnicodeDecodeError: It is not UTF-8; surrogates are not.
+        UnicodeDecodeError: It is not UTF-8, for example because of surrogates.
         RecursionError, ValueError: It is nested too deeply, or has an integer of thousands of digits.
 
     Example:

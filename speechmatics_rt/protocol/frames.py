@@ -1,7 +1,7 @@
-"""WebSocket frames for the client's end of the wire: bytes out, messages in (RFC 6455, no extensions).
+"""Encodes and decodes WebSocket frames at the client's end (RFC 6455, no extensions).
 
-Pure: no socket, thread or clock. :func:`encode` builds one masked frame; a :class:`Decoder` owns the
-memory that a reader receives into and turns what arrived into whole messages and control frames.
+Pure: no socket, thread or clock. :func:`encode` builds one masked frame; a :class:`Decoder` owns the memory
+that a reader receives into, and turns what arrived into whole messages and control frames.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ _FINAL = 0x80
 _RESERVED = 0x70
 _WHOLE_TEXT = _FINAL | TEXT
 _LONGEST_CONTROL = 125
-_READ_SIZE = 8 * 1024  # of a live session, which then holds half the memory that 64 kB would cost it
-_FLOOD_SIZE = 128 * 1024  # up to which it grows while reads fill it: each is a fight for the interpreter lock
+_READ_SIZE = 8 * 1024  # for a live session, which then takes half the memory that it would with 64 kB
+_FLOOD_SIZE = 128 * 1024  # the limit while reads fill the buffer: each read competes for the interpreter lock
 _EAGER_SIZE = 1024 * 1024  # a larger frame gets memory as it arrives, not as it is announced
 
 _SHORT_HEADER = Struct("!BB4s")
 _MEDIUM_HEADER = Struct("!BBH4s")
 _LONG_HEADER = Struct("!BBQ4s")
 _NO_MASK = bytes(4)
-_STOCK = 1024  # bytes of masks, 3 us
+_STOCK = 1024  # bytes of masks to get at once, which takes 3 us
 
 
 class FrameError(ValueError):
@@ -60,18 +60,18 @@ class FrameError(ValueError):
 
 
 def _xor(data: bytes, key: bytes) -> bytes:
-    # One integer of the whole payload: 5 us for 4 kB, as fast as Python gets without C.
+    # The whole payload as one integer: 5 us for 4 kB, the fastest way in Python.
     size = len(data)
     pad = int.from_bytes(key * (size >> 2) + key[: size & 3], "little")
     return (int.from_bytes(data, "little") ^ pad).to_bytes(size, "little")
 
 
 def _c_masker() -> Optional[Callable[[bytes, bytes], bytes]]:
-    """Find the masker of an installed ``websockets`` (0.2 us for 4 kB) without importing that package.
+    """Find the masking function of an installed ``websockets`` (0.2 us for 4 kB) without importing it.
 
-    With it an upload costs 11 us of CPU a frame of 4 kB, without it 20, where raw websocket-client takes 25.
-    The package costs 20 ms to import, its one extension module 0.4 ms. That module stands alone, and a
-    later ``import websockets`` finds it loaded just as it would have loaded it.
+    With it an upload costs 11 us of CPU for a frame of 4 kB, without it 20; raw websocket-client takes 25.
+    The package takes 20 ms to import, its one extension module 0.4 ms. That module depends on nothing else,
+    and a later ``import websockets`` finds it loaded as it would have loaded it.
     """
     name = "websockets.speedups"
     try:
@@ -86,17 +86,17 @@ def _c_masker() -> Optional[Callable[[bytes, bytes], bytes]]:
         masker: Callable[[bytes, bytes], bytes] = module.apply_mask
         return masker if masker(b"speech", b"mask") == _xor(b"speech", b"mask") else None
     except (ImportError, AttributeError, TypeError):
-        return None  # built for another Python, or another API: ours will do
+        return None  # built for another Python, or with another API
 
 
 _apply_mask = _c_masker() or _xor
 
 
-# Keys of the operating system, in stock. To ask it for each lets the interpreter lock go, and where there are
-# many threads another one takes it, for up to 5 ms. Taking and adding are one step of a list each: no lock.
+# A stock of random masks. Each call of os.urandom() releases the interpreter lock, and with many threads
+# another one takes it for up to 5 ms. pop() and extend() are atomic, so no lock is needed.
 _masks: list[bytes] = []
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_masks.clear)  # a child has its own
+    os.register_at_fork(after_in_child=_masks.clear)  # a child must not use its parent's masks
 
 
 def _mask() -> bytes:
@@ -117,7 +117,7 @@ def encode(
     Args:
         opcode: TEXT, BINARY, CLOSE, PING or PONG; control frames hold at most 125 bytes.
         payload: The bytes to send; a memoryview counts as the bytes under it.
-        mask: The masking key, 4 bytes, for tests; a fresh one from the operating system without it.
+        mask: The masking key, 4 bytes, for tests. Default: a random one from the operating system.
 
     Example:
         >>> encode(TEXT, b"Hello", mask=bytes.fromhex("37fa213d")).hex()
@@ -140,11 +140,11 @@ def encode(
 def close_payload(code: int = 1000, reason: str = "") -> bytes:
     """Build the payload of a close frame; the reason is cut, between characters, to the 123 bytes that fit.
 
-    1005 stands for "no code" and gives an empty payload, so that ``close_payload(close.code)`` answers any
-    close frame in kind.
+    1005 means "no code" and gives an empty payload, so that ``close_payload(close.code)`` answers any close
+    frame with its own code.
 
     Raises:
-        ValueError: The code must not be sent (1004, 1006, 1015 and all that RFC 6455 doesn't assign).
+        ValueError: The code must not be sent (1004, 1006, 1015 and all unassigned ones).
     """
     if code == 1005:
         return b""
@@ -158,7 +158,7 @@ def _may_be_sent(code: int) -> bool:
 
 
 class Close(NamedTuple):
-    """What a close frame says."""
+    """The content of a close frame."""
 
     code: int
     reason: str
@@ -185,20 +185,21 @@ class Close(NamedTuple):
 
 
 class Decoder:
-    """Turn the bytes of a server into messages and control frames, in the order they became complete.
+    """Turns the bytes from a server into messages and control frames, in the order they become complete.
 
-    The decoder owns the memory: receive into ``buffer()``, then tell ``received()`` how much came.
-    An event is ``(opcode, payload)``: TEXT and BINARY are whole messages, their fragments joined; PING,
-    PONG and CLOSE come at once, between the fragments of a message too. A CLOSE payload has been checked
-    and is for :meth:`Close.parse`; what follows it is dropped. Text is *not* checked to be UTF-8: who
-    decodes it has to do it strictly anyway. Lengths in more bytes than necessary are accepted.
+    The decoder owns the memory: receive into ``buffer()``, then call ``received()`` with the number of bytes.
+    An event is ``(opcode, payload)``. TEXT and BINARY are whole messages, their fragments joined; PING, PONG
+    and CLOSE come at once, even between the fragments of a message. A CLOSE payload has been checked, and is
+    for :meth:`Close.parse`; what follows it is dropped. Text is *not* checked to be UTF-8: decoding it must
+    be strict anyway. Lengths in more bytes than necessary are accepted.
 
-    A fault (see :class:`FrameError`) is kept and raised by the next ``buffer()``, so that what the server
-    said before it is heard. For one thread.
+    A fault (see :class:`FrameError`) is stored and raised by the next ``buffer()``, so that everything the
+    server sent before it is returned first. For one thread.
 
     Args:
-        max_size: The largest message in bytes, fragments together; None for no limit. It is refused when
-            its header announces it. Memory follows what has arrived, not what was announced.
+        max_size: The largest message in bytes, fragments together; None for no limit. A larger one is
+            refused as soon as its header announces it. Memory grows with what has arrived, not with what
+            was announced.
 
     Example:
         >>> decoder = Decoder(max_size=1024)
@@ -229,15 +230,15 @@ class Decoder:
         self._filled = 0  # bytes of an unfinished frame; it always starts at 0
         self._joining = False  # inside a fragmented message
         self._opcode = TEXT
-        self._message = bytearray()  # not a list: a flood of empty fragments then costs no memory
+        self._message = bytearray()  # not a list, in which a flood of empty fragments would cost memory
         self._error: Optional[FrameError] = None
         self._closed = False
 
     def buffer(self) -> memoryview:
-        """Return where the next bytes go; never empty, and good for one ``received()``.
+        """Return the memory for the next bytes; never empty, and valid until the next ``received()``.
 
         Raises:
-            FrameError: The bytes before were faulty; every further call raises it again.
+            FrameError: Earlier bytes were faulty; every further call raises it again.
         """
         if self._error is not None:
             raise self._error
@@ -282,13 +283,13 @@ class Decoder:
         if self._closed or self._error is not None:
             start = stop = end
         if start == end < len(memory) == _READ_SIZE:
-            self._filled = 0  # of a live session nearly always
+            self._filled = 0  # the usual case in a live session
         else:
             self._make_room(start, end, stop - start, full=end == len(memory))
         return events
 
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:
-        """Decode bytes that are already elsewhere. Raises what ``buffer()`` raises."""
+        """Decode bytes from other memory. Raises what ``buffer()`` raises."""
         events: list[tuple[int, bytes]] = []
         rest = memoryview(data)
         room = self.buffer()  # raises, even for no data
@@ -301,7 +302,7 @@ class Decoder:
         return events
 
     def _check(self, head: int, size: int) -> None:
-        """Refuse what is wrong with a frame by its header alone, before its payload is waited for."""
+        """Refuse a frame that is wrong by its header alone, without waiting for its payload."""
         opcode = head & 0x0F
         if head & _RESERVED:
             raise FrameError(
@@ -326,7 +327,7 @@ class Decoder:
             raise FrameError(1009, f"a message of at least {size} bytes; at most {self._limit} are allowed")
 
     def _take(self, head: int, payload: bytes, events: list[tuple[int, bytes]]) -> None:
-        """Take a whole frame that ``_check`` let pass."""
+        """Take in a whole frame that ``_check`` has accepted."""
         opcode = head & 0x0F
         if opcode >= CLOSE:
             if opcode == CLOSE:

@@ -1,8 +1,9 @@
-"""What a transcript is about: seen without decoding it, so that one nobody listens to never is, or with it.
+"""Reads the times of a transcript without decoding it.
 
-A decoded transcript costs more than all else that is done for it. But a session needs only two times of it,
-and who asks for the text may decode it then. So only what is laid out as the service lays it out is looked
-at like this, and nothing that could end a session or mean something else; the rest is decoded at once.
+Decoding a transcript costs more than everything else that is done for it. But a session needs only two of its
+times; if no handler wants it, it is decoded only when its text is asked for. This is done only for payloads
+in the service's usual layout that can neither end the session nor mean anything else; all others are decoded
+at once.
 """
 
 from __future__ import annotations
@@ -16,20 +17,20 @@ from . import codec
 
 __all__ = ["glance", "results_in", "seen_in"]
 
-_LONGEST = 4096  # bytes; so no number in it has more digits than Python reads
-# What Python can't read is nested nearly a thousand deep: by a bracket each, or a brace and three more bytes.
+_LONGEST = 4096  # bytes; so no number in it has more digits than Python can parse
+# Python can't parse what is nested nearly a thousand deep: by a bracket each, or a brace and three bytes.
 _BRACKETS, _BRACES = 100, 200
-_SHORT = 2800  # bytes, in which there is no room for that many braces
+_SHORT = 2800  # bytes; a shorter payload has no room for nesting so deep by braces
 
 _SPEECH = re.compile(
     rb'\s*\{\s*"message"\s*:\s*"(Add(?:Partial)?(?:Transcript|Translation))"\s*,'
     rb'(?:\s*"format"\s*:\s*"[^"\\]*"\s*,)?\s*"results"\s*:\s*\[(?:\s*(\]))?'
 )
-# Times as they are, seconds that can be such: see messages.time_of().
+# Times in seconds, in the usual notation and range: see messages.time_of().
 _TIME = rb'_time"\s*:\s*(-?(?:0|[1-9][0-9]{0,8})(?:\.[0-9]+)?)\s*[,}]'
 _END = re.compile(rb'"end' + _TIME)
 _FIRST, _SECOND = rb'\s*"(start|end)' + _TIME, rb'\s*"(start|end)' + _TIME[:-4] + rb"(?=[,}])"
-# The metadata are those of the whole, as the brace behind them says: it ends with the payload.
+# The metadata of the message itself: the brace after them ends the payload.
 _TAIL = re.compile(
     rb'\]\s*,\s*"metadata"\s*:\s*\{'
     + _FIRST
@@ -39,10 +40,10 @@ _TAIL = re.compile(
 
 
 def glance(payload: bytes) -> Optional[Glance]:
-    """See what a transcript or translation of a single channel is about; None if that isn't sure.
+    """Return the times of a transcript or translation of a single channel; None if they are not certain.
 
-    What is not sure is for :func:`codec.decode`: also whatever that would refuse in a way that ends the
-    session. It may still turn out to be no message at all when it is decoded.
+    Then the payload is for :func:`codec.decode`; so is every payload whose decoding may end the session. A
+    payload with a glance may still turn out not to be a message when it is decoded.
 
     Example:
         >>> payload = (b'{"message":"AddTranscript","results":[{"start_time":1.5,"end_time":1.9}],'
@@ -58,14 +59,14 @@ def glance(payload: bytes) -> Optional[Glance]:
     if kind.endswith("Translation"):
         return Glance(kind, payload)
     bracket = payload.rfind(b"]", 0, max(payload.rfind(b'"metadata"'), 0))  # of the results
-    # Not `in`, which takes twice as long as a search from the right.
+    # rfind() and not `in`, which takes twice as long.
     tail = _TAIL.match(payload, bracket) if bracket > 0 and payload.rfind(b'"channel"') < 0 else None
     if tail is None:
         return None
     first, time, second, another = tail.groups()
     if first == second:
         return None
-    end_time = max(float(time), float(another))  # as of any span: never before its start
+    end_time = max(float(time), float(another))  # as for any span, not before its start
     if found.end(2) == bracket + 1:
         return Glance(kind, payload, True, 0.0, end_time)
     last = _END.match(payload, max(0, payload.rfind(b'"end_time"', 0, bracket)))
@@ -73,7 +74,7 @@ def glance(payload: bytes) -> Optional[Glance]:
 
 
 def seen_in(message: Mapping[str, Any], payload: bytes) -> Optional[Glance]:
-    """Tell what a transcript is about that has been decoded; None if it is none.
+    """Return the same for a transcript that was decoded; None if the message is not a transcript.
 
     Example:
         >>> seen_in({"message": "AddTranscript", "results": [], "metadata": {"end_time": 2.0}}, b"...")[2:5]
@@ -95,7 +96,7 @@ def seen_in(message: Mapping[str, Any], payload: bytes) -> Optional[Glance]:
 
 
 def _is_harmless(payload: bytes) -> bool:
-    """Whether decoding it could not end the session."""
+    """Whether decoding the payload can't end the session."""
     size = len(payload)
     if size > _LONGEST or payload.count(b"[") > _BRACKETS:
         return False
@@ -108,7 +109,7 @@ def _is_harmless(payload: bytes) -> bool:
 
 
 def results_in(payload: bytes) -> Optional[list[object]]:
-    """Decode what was only glanced at, for its results; None if it turns out to be no message."""
+    """Decode the results of a payload that had only a glance; None if it turns out not to be a message."""
     try:
         results = codec.decode(payload).get("results")
     except codec.MessageError:

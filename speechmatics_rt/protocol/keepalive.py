@@ -1,4 +1,4 @@
-"""When to ping, and when silence means that the connection is dead."""
+"""Decides when to ping, and when silence means that the connection is dead."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ __all__ = ["Keepalive"]
 
 
 class Keepalive:
-    """Plan pings and judge silence. Pure: the caller brings the time, in seconds of a monotonic clock.
+    """The schedule of pings and the timeout for their answers. Pure: times are seconds of a monotonic clock.
 
-    The service ends a session after 3 minutes without audio and without pings, and a half-open TCP
-    connection says nothing for days; both are why we ping. A ping is answered by its pong or by any later
-    traffic: a server that still sends transcripts is alive, and its words must not be lost over a pong.
+    There are two reasons for pings: the service ends a session after 3 minutes without audio and pings, and
+    a half-open TCP connection is silent for days. Any traffic after a ping counts as its answer, not the pong
+    alone: a server that still sends transcripts is alive, and a missing pong must not cost its words.
 
     Args:
         interval: Seconds from one ping to the next; None never pings.
         timeout: Seconds of silence after a ping that mean the connection is lost; None waits for ever.
-        now: The present.
+        now: The current time.
     """
 
     __slots__ = ("_asked", "_interval", "_next", "_timeout", "received_at")
@@ -26,7 +26,7 @@ class Keepalive:
         self._interval = interval
         self._timeout = timeout
         self._next = None if interval is None else now + interval
-        self._asked: Optional[float] = None  # when the oldest unanswered ping went
+        self._asked: Optional[float] = None  # when the oldest unanswered ping was queued
         self.received_at = now
 
     @property
@@ -38,7 +38,7 @@ class Keepalive:
         return min(self._next, overdue)
 
     def ping_due(self, now: float) -> bool:
-        """Tell whether to ping now; saying yes counts as having pinged."""
+        """Return whether to ping now; True counts as having pinged."""
         if self._next is None or self._interval is None or now < self._next:
             return False
         self._next = now + self._interval
@@ -47,12 +47,12 @@ class Keepalive:
         return True
 
     def received(self, now: float) -> None:
-        """Note that something, anything, arrived."""
+        """Note that something arrived, whatever it was."""
         self._asked = None
         self.received_at = now
 
     def stand_still(self, now: float) -> None:
-        """Start the count of silence anew: we ourselves were not reading."""
+        """Restart the timeout, because this end was not reading."""
         if self._asked is not None:
             self._asked = now
 

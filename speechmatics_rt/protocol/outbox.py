@@ -1,4 +1,4 @@
-"""What waits to be written, in the order in which it must go."""
+"""The frames that wait to be written, in the order in which they must be."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Block = Union[bytes, memoryview]
 class Outbox:
     """Frames on their way to the socket, in three parts. Pure; its owner's lock guards it.
 
-    * The *pinned* block has begun on the wire, so it goes first, alone, and with the same bytes: a TLS
-      write repeated with others corrupts the stream.
-    * The *control* lane overtakes data between frames, never inside one: one pong (the latest; RFC 6455
-      lets a busy end answer only that), one ping.
+    * The *pinned* block was tried on the socket, so it goes first, alone, and with the same bytes: a TLS
+      write repeated with other bytes corrupts the stream.
+    * The *control* lane overtakes data between frames, never inside one. It holds one ping and one pong, the
+      latest: RFC 6455 lets a busy end answer only that.
     * The *data* lane holds messages and audio. The close frame ends it: nothing follows.
 
     Args:
@@ -35,7 +35,7 @@ class Outbox:
         self._close: Optional[bytes] = None
         self._data: deque[bytes] = deque()
         self._size = 0
-        self.closing = False  # a close frame was put: nothing is taken in any more
+        self.closing = False  # there is or was a close frame: nothing more is accepted
 
     @property
     def full(self) -> bool:
@@ -58,20 +58,20 @@ class Outbox:
             self._ping = frame
 
     def put_close(self, frame: bytes) -> None:
-        """Let ``frame`` be the last; whole frames that have not begun are dropped."""
+        """Make ``frame`` the last one; frames that were not tried yet are dropped."""
         if not self.closing:
             self.clear()
             self.closing = True
             self._close = frame
 
     def clear(self) -> None:
-        """Drop whatever has not begun."""
+        """Drop all frames that were not tried yet."""
         self._data.clear()
         self._size = 0
         self._pong = self._ping = self._close = None
 
     def take(self) -> Block:
-        """Return the next block to write, empty if there is none; the same one until :meth:`wrote`."""
+        """Return the next block to write, empty if there is none; the same one again until :meth:`wrote`."""
         if not self._pinned:
             self._pinned = self._next()
         if len(self._pinned) > self._block:
@@ -79,7 +79,7 @@ class Outbox:
         return self._pinned
 
     def wrote(self, count: int) -> None:
-        """Note that ``count`` bytes of the block are on the wire; the rest of its frame stays pinned."""
+        """Note that ``count`` bytes of the block were written; the rest stays pinned."""
         if count == len(self._pinned):
             self._pinned = b""
         elif count:

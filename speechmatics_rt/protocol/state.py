@@ -1,8 +1,8 @@
-"""Who may say what, and when: the Real-Time protocol as one table, for both ends of the wire.
+"""The Real-Time protocol as one table: which end may send which message when.
 
 Pure: no socket, thread, clock or logger. A :class:`ProtocolState` belongs to one end (its *role*), is asked
-before anything is written and told of everything that was read. The client end lives in
-``Connection``; the server end judges what ``LocalServer`` reads. Both follow the same table.
+before anything is written and told of everything that was read. The client's is in ``ClientProtocol``, the
+server's in ``LocalServer``; both follow the same table.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ __all__ = ["RUNNING", "ChannelCount", "Ending", "Role", "ProtocolState", "Phase"
 
 
 class Role(Enum):
-    """The end of the wire this session stands at."""
+    """An end of the wire."""
 
     CLIENT = "client"
     SERVER = "server"
 
 
 class Phase(Enum):
-    """Where a session is. DONE and FAILED are final."""
+    """The phase of a session. DONE and FAILED are final."""
 
-    __hash__ = object.__hash__  # a state is the key of every look-up below; Enum's own hash is Python code
+    __hash__ = object.__hash__  # a phase is the key of every look-up below; Enum's hash is slow Python code
 
-    NEW = "new"  # nothing said yet
-    STARTING = "starting"  # StartRecognition is on its way
-    STREAMING = "streaming"  # RecognitionStarted: audio may flow
-    DRAINING = "draining"  # all audio is said; the rest of the transcript is owed
-    DONE = "done"  # EndOfTranscript
-    FAILED = "failed"  # Error, or the connection was lost
+    NEW = "new"  # nothing was sent yet
+    STARTING = "starting"  # StartRecognition was sent
+    STREAMING = "streaming"  # RecognitionStarted was sent: audio may follow
+    DRAINING = "draining"  # all audio was sent; the rest of the transcript is awaited
+    DONE = "done"  # EndOfTranscript was sent
+    FAILED = "failed"  # Error was sent, or the connection was lost
 
 
 RUNNING = (Phase.STREAMING, Phase.DRAINING)
@@ -89,15 +89,15 @@ _SERVER_SAYS: dict[str, dict[Phase, Phase]] = {
     **dict.fromkeys(_OUTPUT, _WHILE_RUNNING),
 }
 
-# What the table does not know passes, so that tomorrow's messages work with today's client. A client
-# says nothing new before the start or after its last word; a server may say something new any time.
+# Unknown messages pass, so that future messages work with this client. A client may send them only while
+# streaming; a server at any time until the end.
 _UNKNOWN_FROM_CLIENT = {Phase.STREAMING: Phase.STREAMING}
 _UNKNOWN_FROM_SERVER = {**_BEFORE_START, **_WHILE_RUNNING}
 
 
 @dataclass
 class ChannelCount:
-    """What was said and acknowledged on one channel; a session without channels has one, named None."""
+    """The audio sent and acknowledged on one channel; a session without channels has one, named None."""
 
     sent: int = 0
     acknowledged: int = 0
@@ -106,7 +106,7 @@ class ChannelCount:
 
 @dataclass(frozen=True)
 class Ending:
-    """How a session failed: the state it was in, the server's Error and close frame, if any."""
+    """How a session failed: the phase it was in, and the server's Error and close frame, if any."""
 
     phase: Phase
     error: Optional[Mapping[str, Any]] = None
@@ -114,10 +114,10 @@ class Ending:
     reason: str = ""
 
     def exception(self, after: float = 0.0) -> SpeechmaticsError:
-        """Name the failure as an exception, ``after`` so many seconds of connection.
+        """Return the failure as an exception, ``after`` so many seconds of connection.
 
-        The in-band ``Error`` names the cause, the close code only fills gaps. Close codes 4001 to 4013
-        stand for an ``Error`` on their own; their reason text is the type.
+        The ``Error`` message says the cause; the close code only adds what it lacks. Close codes 4001 to
+        4013 without an ``Error`` stand for one of the type in ``_TYPE_OF_CLOSE_CODE``.
         """
         error = self._named(after)
         if error.retry_after is not None:
@@ -155,7 +155,7 @@ class Ending:
         return ConnectionError(text, stage=_STAGE[self.phase], code=code, reason=self.reason)
 
 
-_MOST = 300  # characters of what a server says, in the text of an error; the whole stands in its attributes
+_MOST = 300  # characters of a server's text in the text of an error; its attributes have the whole
 _TYPE_OF_CLOSE_CODE = {
     4001: "not_authorised",
     4003: "not_allowed",
@@ -186,9 +186,9 @@ _WHILE = {
 class ProtocolState:
     """One end's view of one session.
 
-    ``send`` is asked before a message is written and raises :class:`SessionError` if it is not our turn,
-    changing nothing. ``receive`` is told of each message read and raises :class:`ProtocolError`, and
-    fails the session, if it was not the other end's turn.
+    ``send`` is called before a message is written; if it is out of turn, it raises :class:`SessionError` and
+    changes nothing. ``receive`` is called for each message read; if it was out of turn, it raises
+    :class:`ProtocolError` and fails the session.
 
     Example:
         >>> state = ProtocolState(Role.CLIENT)
@@ -241,7 +241,7 @@ class ProtocolState:
 
     @property
     def sent(self) -> int:
-        """Audio frames said so far, over all channels."""
+        """Audio frames sent so far, over all channels."""
         return sum(count.sent for count in self.channels.values())
 
     @property
@@ -252,10 +252,10 @@ class ProtocolState:
     def unacknowledged(self) -> int:
         return self.sent - self.acknowledged
 
-    # -- what we say ---------------------------------------------------------------------------------
+    # -- this end sends ------------------------------------------------------------------------------
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Say a message of our role; raise SessionError, changing nothing, if it is not the moment."""
+        """Note that this end sends a message; raise SessionError, changing nothing, if it is out of turn."""
         kind = message["message"]
         table, unknown = self._ours
         if self.phase not in table.get(kind, unknown):
@@ -270,7 +270,7 @@ class ProtocolState:
         self._move(message, table.get(kind, unknown)[self.phase])
 
     def send_audio(self, channel: Optional[str] = None) -> None:
-        """Say one audio frame: binary without a channel, ``AddChannelAudio`` with one."""
+        """Note that one audio frame is sent: binary without a channel, ``AddChannelAudio`` with one."""
         if self.phase is Phase.STREAMING and channel is None and self._single is not None:
             self._single.sent += 1  # the hot path: one frame of a session without channels
         else:
@@ -289,10 +289,10 @@ class ProtocolState:
         count = self.channels.get(channel)
         return {"message": "EndOfChannel", "channel": channel, "last_seq_no": count.sent if count else 0}
 
-    # -- what they say -------------------------------------------------------------------------------
+    # -- the other end sends -------------------------------------------------------------------------
 
     def receive(self, message: Mapping[str, Any]) -> bool:
-        """Hear a message of the other role. Return False if the session is over, and it is to be ignored."""
+        """Note a message of the other end. Return False if it must be ignored, as the session is over."""
         kind = message["message"]
         if kind == "AudioAdded" and self._single is not None and self.phase in RUNNING:
             _acknowledged(self, self._single)  # the hot path: one acknowledgement for each frame of audio
@@ -315,15 +315,15 @@ class ProtocolState:
         return True
 
     def receive_audio(self, channel: Optional[str] = None) -> bool:
-        """Hear one audio frame (the server's end)."""
+        """Note that one audio frame was received (at the server's end)."""
         return self.receive(
             {"message": "AddAudio"} if channel is None else {"message": "AddChannelAudio", "channel": channel}
         )
 
     def lose(self, code: Optional[int] = None, reason: str = "") -> None:
-        """Hear that the connection is gone, with its close frame if there was one.
+        """Note that the connection has ended, with its close frame if there was one.
 
-        After an ``Error`` this adds the close code to what is known; after DONE it changes nothing.
+        After an ``Error`` this adds the close code to the ending; after DONE it changes nothing.
         """
         if self.phase is Phase.FAILED and self.ending is not None:
             if self.ending.code is None and code is not None:
@@ -348,7 +348,7 @@ class ProtocolState:
             self._open_channels(_labels(message))
         elif kind == "RecognitionStarted":
             identity = message.get("id")
-            # It stands in every line of the log from now on.
+            # Cut and on one line, as every line of the log repeats it from now on.
             self.session_id = one_line(identity, _MOST) if isinstance(identity, str) else None
         elif kind == "EndOfChannel" and all(count.ended for count in self.channels.values()):
             phase = Phase.DRAINING
@@ -360,12 +360,12 @@ class ProtocolState:
             self._single = None
 
     def _counted(self, kind: str, channel: Any) -> ChannelCount:
-        """Find the count that a message moves; counting comes after, when nothing can fail any more."""
+        """Return the count that a message changes; the caller changes it, once nothing can fail any more."""
         label = None if kind in ("AddAudio", "AudioAdded") else channel
         count = self.channels.get(label) if label is None or isinstance(label, str) else None
         if count is None:
             if kind == "ChannelAudioAdded":
-                return ChannelCount()  # of a channel that isn't: a surplus
+                return ChannelCount()  # of an unknown channel, which makes it a surplus
             if label is None:
                 raise _Mismatch(f"{kind} doesn't belong in a session of several channels")
             raise _Mismatch(f"{kind} names channel {label!r}; the session has {self._names()}")
@@ -381,7 +381,7 @@ class ProtocolState:
 
 
 class _Mismatch(Exception):
-    """A message in its turn, about a channel that can't take it."""
+    """A message is in turn, but its channel does not exist or has ended."""
 
 
 def _labels(start: Mapping[str, Any]) -> list[str]:

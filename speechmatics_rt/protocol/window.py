@@ -1,4 +1,4 @@
-"""How much audio may be on its way without an acknowledgement."""
+"""Limits how much audio may be sent without an acknowledgement."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ __all__ = ["Window"]
 
 
 class Window:
-    """Count unacknowledged audio: frames over the whole session, seconds for each channel.
+    """Counts unacknowledged audio: frames over the whole session, seconds for each channel.
 
-    The service buffers about 500 messages or 10 s of audio and then stops reading; who sends more only
-    fills TCP buffers, and pings and requests wait behind the audio. Pure; its owner's lock guards it.
+    The service buffers about 500 messages or 10 s of audio and then stops reading. Sending more only fills
+    TCP buffers, and pings and requests wait behind the audio. Pure; its owner's lock guards it.
 
     Args:
         frames: The most unacknowledged frames in the session; None for no limit.
-        seconds: The most unacknowledged seconds on each channel; None for no limit. Audio whose length
-            is unknown (format ``file``) is sent with 0 seconds, so that only frames count.
+        seconds: The most unacknowledged seconds on each channel; None for no limit. Audio of unknown length
+            (format ``file``) counts as 0 seconds, so that only frames are limited.
 
     Example:
         >>> window = Window(frames=2, seconds=10)
@@ -45,10 +45,10 @@ class Window:
         return sum(self._seconds.values())
 
     def admits(self, channel: Optional[str], seconds: float) -> bool:
-        """Tell whether a frame may go now.
+        """Return whether a frame may be sent now.
 
-        On an idle channel one always may, however long it is: a server that aligns channels may hold back
-        the acknowledgements of one until it has heard the other.
+        On an idle channel it always may, whatever its length: a server that aligns channels may hold back
+        the acknowledgements of one until it gets audio of the other.
         """
         if not self._waiting.get(channel):
             return True
@@ -66,10 +66,10 @@ class Window:
             self._seconds[channel] = self._seconds.get(channel, 0.0) + seconds
 
     def acknowledged(self, channel: Optional[str]) -> bool:
-        """Release the channel's oldest frame; one acknowledgement too many releases nothing.
+        """Release the channel's oldest frame; a surplus acknowledgement releases nothing.
 
-        Return whether the channel is at most half full, which is when its waiting sender should be woken:
-        waking it at the first free place would hand over between threads for every frame of an upload.
+        Return whether the channel is at most half full, so that its waiting sender should be woken. Woken
+        for each frame of an upload, sender and reader would take turns for every frame.
         """
         waiting = self._waiting.get(channel)
         if not waiting:
@@ -77,7 +77,7 @@ class Window:
         self.frames -= 1
         seconds = waiting.popleft()
         if not waiting:
-            self._seconds[channel] = 0.0  # exactly: no rounding error stays behind
+            self._seconds[channel] = 0.0  # exactly, so that rounding errors do not add up
             return True
         if seconds:
             self._seconds[channel] -= seconds

@@ -1,4 +1,4 @@
-"""Delivering between ``start_session()`` and ``stop_session()``, on a thread of ours."""
+"""The listener, which delivers messages between ``start_session()`` and ``stop_session()``."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ["Listener"]
 
 
 class Listener:
-    """Who delivers between ``start_session()`` and ``stop_session()``; called, on the thread that calls.
+    """Delivers a session's messages to handlers, to its end. Calling it does so on the calling thread.
 
-    It holds the client weakly between messages, so that a dropped client is collected. Handlers see the
-    context of who makes it.
+    Between messages it refers to the client weakly, so that a dropped client is collected. Handlers run in
+    the :mod:`contextvars` context of the thread that creates it.
 
     Attributes:
-        begun: Set when the handlers of what came first have run, ``RecognitionStarted`` among it.
+        begun: Set once the handlers of ``RecognitionStarted`` have run, or the session has ended.
     """
 
     def __init__(self, session: Session, client: EventEmitter) -> None:
@@ -31,22 +31,22 @@ class Listener:
         self._client = weakref.ref(client)
         self._context = contextvars.copy_context()
         self._over = False
-        self._ended = False  # not Session.delivered: that is set by a caller, too, whose start has failed
+        self._ended = False  # not Session.delivered, which a caller whose start has failed sets too
         self.begun = Latch()
 
     def __call__(self) -> None:
         self._context.run(self._run)
 
     def start(self) -> None:
-        """Deliver on a thread of our own, or on the one that many sessions share."""
+        """Deliver on a thread of its own, or on the shared listener."""
         if has_shared_reader():
-            self._session.delivering = None  # nobody, while it is nobody's turn
+            self._session.delivering = None  # no thread, except during deliver()
             share(self, self._session.connection.wake_on_arrival)
         else:
             self.start_alone()
 
     def start_alone(self) -> None:
-        """Deliver what is left on a thread of its own."""
+        """Deliver the rest on a thread of its own."""
         name = f"speechmatics-rt-listener-{self._session.log.request_id}"
         begin(threading.Thread(target=self, name=name, daemon=True))
 
@@ -55,16 +55,16 @@ class Listener:
         self._session.connection.abandon()
 
     def deliver(self) -> bool:
-        """Deliver what has arrived, without waiting; False once it is over, and is to be closed."""
+        """Deliver what has arrived, without waiting; False once the session is over and must be closed."""
         session = self._session
         session.delivering = threading.get_ident()
         try:
             return self._context.run(self._take_all)
-        except BaseException:  # noqa: BLE001  # SystemExit in a handler: of this session alone
+        except BaseException:  # noqa: BLE001  # SystemExit in a handler ends only this session
             show_uncaught()
             return False
         finally:
-            # Another session's handler that waits for this one, on the same thread, is not in its way.
+            # So that another session's handler on this thread may wait for this session.
             session.delivering = None
 
     def _run(self) -> None:
@@ -83,18 +83,18 @@ class Listener:
                 pass
         finally:
             if self._over:
-                self._end()  # here, so that all handlers of a session run on one thread if that can be
+                self._end()  # here, so that all handlers of a session run on one thread if possible
         return not self._over
 
     def _end(self) -> None:
         if not self._ended:
             self._ended = True
-            # Who starts the session tells of a start that failed: it may be tried once more.
+            # If the start has failed, the caller emits the last events, since it may try again.
             self._session.end(telling=self._session.connection.session_id is not None)
             self.begun.set()
 
     def _take(self, deadline: float = float("inf")) -> bool:
-        """Deliver what arrives next; False if nothing has by then, or will."""
+        """Deliver what arrives next; False if nothing has arrived by the deadline, or nothing more will."""
         session, connection = self._session, self._session.connection
         try:
             arrived = connection.receive(deadline)
@@ -126,6 +126,6 @@ class Listener:
                 session.deliver(item.message, emitter, item.seen)
             except Exception as exc:  # noqa: BLE001  # handler_errors="raise": stop_session() raises it
                 session.handler_failed(exc)
-            if starts:  # at once: what comes in the same breath may have handlers that take long
+            if starts:  # at once, since messages that arrived together with it may have slow handlers
                 self.begun.set()
         return True

@@ -116,7 +116,7 @@ def _proxy(way: Way) -> Finding:
         return ok("none on the way", proxy=None)
     way.secrets += way.proxy.secrets
     if find_spec("python_socks") is None:
-        why = "a proxy needs a package more"
+        why = "a proxy requires another package"
         return failed(why, "pip install 'speechmatics-rt-sync[proxy]'", ExitCode.USAGE)
     who = "with a user's name" if way.proxy.headers else "without a user's name"
     return ok(f"{way.proxy.shown}, {who}", proxy=way.proxy.shown)
