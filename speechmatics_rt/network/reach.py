@@ -133,12 +133,12 @@ class Lookup:
 
     def _take_in(self) -> None:
         for call in reversed([one for one in self._calls if one.is_over]):
-            if call is self._calls[0]:
-                self._calls.clear()  # it knows about IPv4 as well
-            else:
-                self._calls.remove(call)
+            whole = call is self._calls[0]
+            self._calls.remove(call)
             try:
                 self._learn(call.result())
+                if whole:
+                    self._calls.clear()  # it includes IPv4
             except BaseException as exc:  # noqa: BLE001  # not swallowed: raised if no address is known
                 if not self._known:
                     self._failure = exc

@@ -204,12 +204,13 @@ class _SharedReader:
 
     def wake(self) -> bool:
         """Have the thread look at the new arrivals and recalled seats; False if it does not run yet."""
-        if not self._pipe:
+        pipe = self._pipe  # read once, since release() comes without the lock
+        if not pipe:
             return False
         try:
-            os.write(self._pipe[1], b"\0")
-        except BlockingIOError:
-            pass  # the pipe is full, so the thread will look
+            os.write(pipe[1], b"\0")
+        except OSError:
+            pass  # the pipe is full, so the thread will look; or closed, since it has just ended
         return True
 
     def forget(self) -> None:

@@ -149,7 +149,9 @@ class UpgradeSocket(BorrowedSocket):
         """Read the body: what arrives within a second, a few kilobytes at most."""
         self.deadline = min(self.deadline, time.monotonic() + _BODY_PATIENCE)
         length = self.headers.get("content-length", "")
-        most = min(int(length), _MOST_BODY) if length.isdecimal() else _MOST_BODY
+        most = _MOST_BODY
+        if length.isdecimal() and len(length) < 19:  # Python refuses to read thousands of digits
+            most = min(int(length), most)
         body = self.rest
         try:
             while len(body) < most and not body.endswith(b"0\r\n\r\n"):  # the last of a chunked body

@@ -74,8 +74,10 @@ class Listener:
             while not self._over:
                 self._take()
         finally:
-            self._end()
-            session.connection.close()
+            try:
+                self._end()
+            finally:  # even if a handler of SessionEnded raises SystemExit
+                session.connection.close()
 
     def _take_all(self) -> bool:
         try:
@@ -90,8 +92,10 @@ class Listener:
         if not self._ended:
             self._ended = True
             # If the start has failed, the caller emits the last events, since it may try again.
-            self._session.end(telling=self._session.connection.session_id is not None)
-            self.begun.set()
+            try:
+                self._session.end(telling=self._session.connection.session_id is not None)
+            finally:
+                self.begun.set()
 
     def _take(self, deadline: float = float("inf")) -> bool:
         """Deliver what arrives next; False if nothing has arrived by the deadline, or nothing more will."""

@@ -755,9 +755,10 @@ def test_any_status_but_101_is_a_connection_error(status: int) -> None:
     assert (error.status, error.reason) == (status, None)
 
 
-def test_a_body_of_any_announced_length_is_not_waited_for() -> None:
+@pytest.mark.parametrize("length", ["99999999999", "9" * 5000])
+def test_a_body_of_any_announced_length_is_not_waited_for(length: str) -> None:
     start = time.monotonic()
-    error = refused("HTTP/1.1 503 Hm\r\nContent-Length: 99999999999\r\n\r\n{", until_gone, seconds=20)
+    error = refused(f"HTTP/1.1 503 Hm\r\nContent-Length: {length}\r\n\r\n{{", until_gone, seconds=20)
     assert error.status == 503
     assert time.monotonic() - start < 5
 
@@ -1171,3 +1172,19 @@ def test_importing_the_module_imports_no_websocket_no_ssl_and_no_proxy() -> None
         "sys.exit(any(name in sys.modules for name in ('websocket', 'ssl', 'python_socks', 'http.client')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_lookup_that_fails_for_now_does_not_drop_the_one_for_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked_alone = threading.Event()
+
+    def getaddrinfo(host: str, port: int, family: int = 0, *args: Any, **options: Any) -> Any:
+        if family != socket.AF_INET:
+            asked_alone.wait(10)
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        asked_alone.set()
+        time.sleep(0.2)  # so that the other one has failed before
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", service.port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with Service(Upgrading()) as service:
+        end(connect("ws://slow.example/"))

@@ -415,6 +415,20 @@ def test_system_exit_on_the_listener_is_no_complete_transcript(serve, client_of)
         c.stop_session()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_system_exit_in_a_handler_of_the_end_leaves_no_thread_and_no_descriptor(serve, client_of):
+    def leave(event):
+        raise SystemExit
+
+    c = client_of(serve(faults=[Fault.error("job_error")]))
+    c.on("SessionEnded", leave)
+    c.start_session(audio_format=PCM)
+    with contextlib.suppress(SpeechmaticsError):
+        c.send_audio(SECOND)
+    assert c._session.delivered.wait(10)
+    assert gone()  # before anybody has closed it
+
+
 def test_a_handler_that_sends_while_behind_still_meets_send_timeout(raw):
     def script(wire):
         wire.start()
