@@ -135,19 +135,25 @@ class Lookup:
         for call in reversed([one for one in self._calls if one.is_over]):
             whole = call is self._calls[0]
             self._calls.remove(call)
+            failure = None
             try:
                 self._learn(call.result())
-                if whole:
-                    self._calls.clear()  # it includes IPv4
             except BaseException as exc:  # noqa: BLE001  # not swallowed: raised if no address is known
+                failure = exc
                 if not self._known:
                     self._failure = exc
+            if whole and not _may_pass(failure):
+                self._calls.clear()  # what it says, it says of IPv4 as well
 
     def _learn(self, found: list[Any]) -> None:
         new = [entry for entry in _in_turn(found) if entry not in self._known]
         self._known += new
         self._untried += new
         self._failure = None
+
+
+def _may_pass(failure: Optional[BaseException]) -> bool:
+    return isinstance(failure, socket.gaierror) and failure.errno == socket.EAI_AGAIN
 
 
 def _is_numeric(host: str) -> bool:
