@@ -133,17 +133,16 @@ class Lookup:
 
     def _take_in(self) -> None:
         for call in reversed([one for one in self._calls if one.is_over]):
-            whole = call is self._calls[0]
+            covers_all = call is self._calls[0]
             self._calls.remove(call)
-            failure = None
             try:
                 self._learn(call.result())
             except BaseException as exc:  # noqa: BLE001  # not swallowed: raised if no address is known
-                failure = exc
+                covers_all = covers_all and not _may_pass(exc)
                 if not self._known:
                     self._failure = exc
-            if whole and not _may_pass(failure):
-                self._calls.clear()  # what it says, it says of IPv4 as well
+            if covers_all:
+                self._calls.clear()  # its answer includes IPv4
 
     def _learn(self, found: list[Any]) -> None:
         new = [entry for entry in _in_turn(found) if entry not in self._known]
@@ -152,7 +151,8 @@ class Lookup:
         self._failure = None
 
 
-def _may_pass(failure: Optional[BaseException]) -> bool:
+def _may_pass(failure: BaseException) -> bool:
+    """Whether the same question may have an answer a moment later."""
     return isinstance(failure, socket.gaierror) and failure.errno == socket.EAI_AGAIN
 
 
