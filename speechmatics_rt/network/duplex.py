@@ -398,6 +398,7 @@ def connect_tls(
     opened = [sock]
     try:
         sock.setblocking(False)
+        sock.getpeername()  # raises if the connection is lost already: wrap_socket() would leave it open then
         # wrap_socket() takes the descriptor from sock, so from here on the new socket must be closed. It is
         # stored in the same line, so that Ctrl-C finds it. The first False: this is the client; the second:
         # the handshake is done below, under the deadline.
