@@ -23,10 +23,11 @@ from .recognition import (
     set_recognition_config,
     start_recognition,
 )
-from .rules import FLAG, STRING, TEXT, Caller, a_list, checked, number, plain, refused, rule
+from .rules import ABOVE_ZERO, FLAG, STRING, TEXT, Caller, a_list, checked, number, plain, refused, rule
 from .url import Target, address_of, check_url, header_line, is_cloud, is_loopback, parse, redact, with_sdk
 
 __all__ = [
+    "ABOVE_ZERO",
     "AudioEncoding",
     "AudioEventsConfig",
     "AudioFormat",

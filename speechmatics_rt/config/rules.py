@@ -74,6 +74,9 @@ def number(low: float, high: float = math.inf, unit: str = "", whole: bool = Fal
     return rule(words, test)
 
 
+ABOVE_ZERO = rule("a number above 0", lambda value: type(value) in (int, float) and 0 < value < 1e9)
+
+
 def checked(name: str, value: Any, accept: Rule) -> Any:
     """Return an option in its plain form; None stays None, and is always accepted."""
     value = plain(value)

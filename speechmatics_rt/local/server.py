@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, NoReturn, Optional, TypeVar, Union
 
 from .._version import __version__
-from ..config import FLAG, STRING, checked, number, refused, rule
+from ..config import ABOVE_ZERO, FLAG, STRING, checked, number, refused, rule
 from ..exceptions import ConfigurationError, SessionError, TimeoutError, no_pickle
 from ..locks import new_lock, wait_for
 from .connection import SessionRecord, Wire
@@ -38,7 +38,6 @@ _ENGINES: dict[str, Callable[[], Engine]] = {"scripted": ScriptedEngine, "whispe
 _PORT = rule("a port, or 0 for any free one", lambda value: type(value) is int and 0 <= value < 65536)
 _COUNT = number(0, whole=True)
 _SECONDS = number(0, unit="seconds")
-_FACTOR = rule("a number above 0", lambda value: type(value) in (int, float) and 0 < value < 1e9)
 _REST = 0.1  # s until the next attempt when the process has no descriptors left
 
 
@@ -104,9 +103,9 @@ class LocalServer:
         FLAG("container", container)
         _PORT("port", port)
         STRING("host", host)
-        _FACTOR("time_scale", time_scale)
+        ABOVE_ZERO("time_scale", time_scale)
         _SECONDS("dictionary_delay", dictionary_delay)
-        checked("speed", speed, _FACTOR)
+        checked("speed", speed, ABOVE_ZERO)
         checked("quota", quota, _COUNT)
         checked("duration_limit", duration_limit, _SECONDS)
         checked("keep_audio", keep_audio, _SECONDS)

@@ -68,7 +68,7 @@ def find_recordings(given: Sequence[str], output: str, *, headerless: bool = Fal
             else:
                 others[os.path.abspath(path)] = _ending(name)
     counts = collections.Counter(ending for path, ending in others.items() if path not in names)
-    passed_over = [_told(counts)] * bool(counts) + shut
+    passed_over = [_told(counts), *shut] if counts else shut
     if not names:
         raise ConfigurationError(
             "; ".join([f"no recordings found in {', '.join(map(repr, given))}", *passed_over])

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Optional, TypeVar
 
-from ...config import STRING, TEXT, a_list, number, refused, rule
+from ...config import ABOVE_ZERO, STRING, TEXT, a_list, number, refused
 from ...exceptions import ConfigurationError
 
 __all__ = ["Script", "Sound", "Word"]
@@ -169,7 +169,7 @@ class Script:
         STRING("text", text)
         for name, value in (("start", start), ("pause", pause)):
             number(0, unit="seconds")(name, value)
-        rule("a number above 0", lambda value: type(value) in (int, float) and 0 < value < 1e9)("rate", rate)
+        ABOVE_ZERO("rate", rate)
         a_list(TEXT, least=1)("speakers", list(speakers) if isinstance(speakers, tuple) else speakers)
         words: list[Word] = []
         now, sentence = start, 0
