@@ -36,3 +36,4 @@ def test_the_limits_of_a_session_without_audio() -> None:
         *((minute, "Warning", "idle_timeout") for minute in (45, 50, 55)),
         (60, "Error", "idle_timeout"),
     ]
+    assert messages[-1]["reason"] == "no audio within 60 minutes"  # though pings came all the time

@@ -13,7 +13,6 @@ from websockets.exceptions import ConnectionClosed
 
 from speechmatics_rt import AudioFormat, Client
 from speechmatics_rt.local import LocalServer, Script, ScriptedEngine, Word
-from speechmatics_rt.local.limits import Limits
 
 from .raw_client import RAW, RawClient, start_message
 
@@ -401,15 +400,6 @@ def test_a_silent_session_ends_after_three_minutes_unless_it_pings() -> None:
         with begun(server) as client:
             assert client.closed() == (1008, "policy_violation")
             assert client.received_of("Error")[0]["type"] == "idle_timeout"
-
-
-def test_an_hour_without_audio_ends_a_session_that_is_pinged() -> None:
-    [error] = [
-        message
-        for message in Limits(start=0.0).check(now=3600.5, sign=3600.0, audio=0.0)[0]
-        if message["message"] == "Error"
-    ]
-    assert (error["type"], error["reason"]) == ("idle_timeout", "no audio within 60 minutes")
 
 
 def test_an_hour_without_audio_is_warned_of_and_ends() -> None:
