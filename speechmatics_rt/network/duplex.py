@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Optional
 
 from ..locks import importing, new_lock
+from ..tls import wrap_tls
 
 if TYPE_CHECKING:
     import ssl  # at run time only if TLS is used: it takes longer to import than the rest of the package
@@ -398,11 +399,9 @@ def connect_tls(
     opened = [sock]
     try:
         sock.setblocking(False)
-        sock.getpeername()  # raises if the connection is lost already: wrap_socket() would leave it open then
-        # wrap_socket() takes the descriptor from sock, so from here on the new socket must be closed. It is
-        # stored in the same line, so that Ctrl-C finds it. The first False: this is the client; the second:
-        # the handshake is done below, under the deadline.
-        opened.append(context.wrap_socket(sock, False, False, server_hostname=server_hostname))
+        # wrap_tls() takes the descriptor from sock, so from here on the new socket must be closed. It is
+        # stored in the same line, so that Ctrl-C finds it. The handshake is done below, under the deadline.
+        opened.append(wrap_tls(context, sock, do_handshake_on_connect=False, server_hostname=server_hostname))
         hold(opened[1])
         _shake_hands(opened[1], deadline)  # type: ignore[arg-type]
         return DuplexSocket(opened[1])

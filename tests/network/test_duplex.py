@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import errno
-import gc
 import os
 import socket
 import ssl
-import struct
 import sys
 import threading
 import time
@@ -405,17 +403,3 @@ def test_importing_the_module_does_not_import_ssl() -> None:
 
     code = "import sys, speechmatics_rt.network.duplex; sys.exit('ssl' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def test_a_connection_that_is_reset_before_tls_begins_is_closed() -> None:
-    # What stays open is a ResourceWarning once it is collected, which pytest makes an error.
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        here = socket.create_connection(listening.getsockname())
-        there, _ = listening.accept()
-        there.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        there.close()  # with a reset
-        assert wait_ready((here.fileno(),), False, 10)
-        with pytest.raises(OSError):
-            connect_tls(here, shared_context(), "localhost", time.monotonic() + 10)
-    assert here.fileno() == -1
-    gc.collect()

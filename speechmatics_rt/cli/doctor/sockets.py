@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 from ...config import Target, address_of, environment_proxy
 from ...deadline import OverdueError, call_until
 from ...exceptions import ConfigurationError
+from ...tls import wrap_tls
 from .certificates import Certificate, Refusal
 from .judge import Reach
 
@@ -175,7 +176,7 @@ def shake_hands(
         ssl.SSLCertVerificationError: The certificate was refused; see :func:`refusal_of`.
         OSError: There was no TLS.
     """
-    with connect() as sock, context.wrap_socket(sock, server_hostname=host) as secure:
+    with connect() as sock, wrap_tls(context, sock, server_hostname=host) as secure:
         decoded = secure.getpeercert() or {}
         return secure.version() or "TLS", Certificate.of(decoded), _days_left(decoded, time.time())
 
@@ -189,13 +190,13 @@ def refusal_of(
     """
     certificate = None
     try:
-        with connect() as sock, _unchecked().wrap_socket(sock, server_hostname=host) as secure:
+        with connect() as sock, wrap_tls(_unchecked(), sock, server_hostname=host) as secure:
             encoded = secure.getpeercert(binary_form=True)
         reader = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         reader.check_hostname = False
         reader.load_verify_locations(cadata=encoded or b"")
         reader.verify_flags |= ssl.VerifyFlags(_PARTIAL_CHAIN | _NO_CHECK_TIME)
-        with connect() as sock, reader.wrap_socket(sock, server_hostname=host) as secure:
+        with connect() as sock, wrap_tls(reader, sock, server_hostname=host) as secure:
             certificate = Certificate.of(secure.getpeercert() or {})
     except (OSError, ValueError):
         pass  # the refusal is told without it
@@ -232,7 +233,7 @@ def skew_of(connect: Callable[[], socket.socket], target: Target) -> Optional[fl
     try:
         http.sock = connect()
         if target.secure:
-            http.sock = _unchecked().wrap_socket(http.sock, server_hostname=target.host)
+            http.sock = wrap_tls(_unchecked(), http.sock, server_hostname=target.host)
         before = time.time()
         http.request("GET", "/", headers={"Connection": "close"})
         date = parsedate_tz(http.getresponse().getheader("Date") or "")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ...locks import new_lock
+from ...tls import wrap_tls
 
 __all__ = ["Drip", "Wire"]
 
@@ -69,7 +70,7 @@ class Wire:
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if tls is not None:
-                self._sock = tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+                self._sock = wrap_tls(tls, sock, server_side=True, do_handshake_on_connect=False)
         except OSError:
             self.closed = True  # the client went before it was looked at
         self._handshaking = isinstance(self._sock, ssl.SSLSocket)
