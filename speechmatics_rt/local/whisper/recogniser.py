@@ -36,6 +36,8 @@ _DOUBTFUL = 0.6  # confidence below which a word waits until it is due, whatever
 _REMEMBERED = 40  # tokens of what was said before that the model is told
 _WAITED = 0.05  # seconds without audio at hand that tell a live stream from a backlog
 _LONGEST = 14.0  # seconds of an utterance before its settled part is cut off
+_LONGEST_WORD = 1.5  # seconds
+_PASSED_OVER = 1.5  # seconds of speech behind the last word that mean that the model stopped too early
 _KEPT = 4  # settled words that stay when an utterance is cut
 _EMPTY_FINAL = 0.96  # seconds of silence covered by one empty final
 _GRID = 25  # times are multiples of 1/25 s
@@ -241,11 +243,19 @@ class WhisperRecogniser:
         return sure
 
     def _close(self, utterance: _Utterance, until: float, *, forced: bool = False) -> list[Message]:
-        """Read an utterance that has ended; return the final of all of it, to ``until`` seconds or later."""
-        words = self._words(utterance, thorough=True)
+        """Read an utterance that has ended; return the final of all of it, to ``until`` seconds or later.
+
+        The model may stop in the middle, for example where a sentence is repeated. Then the rest is read like
+        an utterance of its own.
+        """
+        results: list[Message] = []
+        part: Optional[_Utterance] = utterance
+        while part is not None:
+            words, rest = part.without_read(self._words(part, thorough=True))
+            results += self._results(part, words, after=results)
+            self._remember([*part.settled, *words])
+            part = rest
         self._waited = 0.0
-        results = self._results(utterance, words)
-        self._remember([*utterance.settled, *words])
         if not utterance.settled and not results:
             return []  # it was noise; the empty finals cover it
         return [self._final(results, until, forced=forced)]
@@ -291,10 +301,12 @@ class WhisperRecogniser:
     def _time(self, seconds: float) -> float:
         return round(round(seconds * _GRID) / _GRID, 2)
 
-    def _results(self, utterance: _Utterance, words: Sequence[Word]) -> list[Message]:
-        """Build the result items of words; times rise from the last final on."""
+    def _results(
+        self, utterance: _Utterance, words: Sequence[Word], *, after: Sequence[Message] = ()
+    ) -> list[Message]:
+        """Build the result items of words; times rise from the last final on, or from these items."""
         results: list[Message] = []
-        at = self._covered
+        at = after[-1]["end_time"] if after else self._covered
         bare = bool(utterance.settled) and not _written(utterance.settled[-1].text)[1]
         for word in words:
             content, mark = _written(word.text)
@@ -346,6 +358,19 @@ class _Utterance:
         after = self._from(frame)
         del self.audio[frame * _FRAME_BYTES :], self.speech[frame:]
         return after
+
+    def without_read(self, words: list[Word]) -> tuple[list[Word], Optional[_Utterance]]:
+        """Return the words, and the audio behind the last one if the model passed over speech in it.
+
+        A last word that is stretched over that audio is part of it.
+        """
+        if not words:
+            return words, None
+        stretched = words[-1].end - words[-1].start > _LONGEST_WORD
+        frame = round((words[-1].start if stretched else words[-1].end) / _FRAME)
+        if sum(self.speech[frame:]) * _FRAME < _PASSED_OVER or frame * _FRAME < _STEP:
+            return words, None
+        return words[:-1] if stretched else words, self._from(frame)
 
     def without_settled(self) -> Optional[_Utterance]:
         """Return the utterance less its settled part, but for a few words.

@@ -229,6 +229,28 @@ def test_speech_without_a_pause_is_recognised_past_the_longest_utterance(
     assert errors(messages, " ".join(SENTENCES[:1] * 4)) <= 6, text(messages)
 
 
+@pytest.mark.parametrize("stretched", [False, True])
+def test_speech_that_the_model_passes_over_is_read_again(
+    engine: WhisperEngine, speech: bytes, stretched: bool
+) -> None:
+    # Where the model stops differs from processor to processor, so here it is made to stop in the middle.
+    class StopsInTheMiddle:
+        def __init__(self, model: WhisperModel) -> None:
+            self._model = model
+
+        def words(self, audio: bytes, **how: Any) -> list[Word]:
+            words = [word for word in self._model.words(audio, **how) if word.end < 3.5]
+            end = len(audio) / SECOND if stretched else words[-1].end
+            return [*words[:-1], words[-1]._replace(end=end)]
+
+    recogniser = opened(engine)
+    recogniser._model = StopsInTheMiddle(recogniser._model)  # type: ignore[assignment]
+    messages = recognised(recogniser, speech[: int(8 * SECOND)])
+    assert errors(messages, SENTENCES[0]) <= 2, text(messages)
+    words = results(messages)
+    assert all(one["end_time"] <= other["start_time"] for one, other in zip(words, words[1:]))
+
+
 def noises() -> dict[str, Any]:
     random = np.random.default_rng(7)
     seconds = np.arange(16000 * 5) / 16000
