@@ -240,9 +240,7 @@ def test_what_a_handler_waits_for_in_its_own_session_is_refused_as_ever(serve, c
     assert "can't wait for the answer" in str(refused[0])
 
 
-def test_system_exit_in_a_handler_ends_its_session_alone(monkeypatch, serve, client_of) -> None:
-    shown: list[Any] = []
-    monkeypatch.setattr(threading, "excepthook", shown.append)
+def test_system_exit_in_a_handler_ends_its_session_alone(serve, client_of, died) -> None:
     server = serve()
     leaving, stays = client_of(server), client_of(server)
     leaving.once("AddTranscript", lambda message: sys.exit(1))
@@ -254,7 +252,8 @@ def test_system_exit_in_a_handler_ends_its_session_alone(monkeypatch, serve, cli
     stays.send_audio(SECOND * 3)
     stays.stop_session()
     assert stays.transcript.text
-    assert [hook.exc_type for hook in shown] == [SystemExit]  # which Python's own hook does not print
+    assert died.get(timeout=10).exc_type is SystemExit  # which Python's own hook does not print
+    assert died.empty()
 
 
 def test_a_client_that_is_dropped_ends_its_session_and_no_other(serve) -> None:
@@ -534,13 +533,11 @@ def test_ctrl_c_while_the_first_session_is_taken_in_leaves_no_threads_that_are_t
     assert shared_listener._shared is None
 
 
-def test_log_handlers_that_fail_leave_no_session_without_who_delivers(monkeypatch, place_of) -> None:
+def test_log_handlers_that_fail_leave_no_session_without_who_delivers(monkeypatch, place_of, died) -> None:
     class Broken(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             raise SystemExit("the disk is full")
 
-    shown: list[Any] = []
-    monkeypatch.setattr(threading, "excepthook", shown.append)
     monkeypatch.setattr(shared_listener, "_SLOW", -1.0)  # all are
     monkeypatch.setattr(shared_listener.logger, "propagate", False)
     broken = Broken()
@@ -554,7 +551,8 @@ def test_log_handlers_that_fail_leave_no_session_without_who_delivers(monkeypatc
             assert event.wait(10)
     finally:
         shared_listener.logger.removeHandler(broken)
-    assert [hook.exc_type for hook in shown] == [SystemExit]
+    assert died.get(timeout=10).exc_type is SystemExit
+    assert died.empty()
 
 
 class OutOfMemory:
@@ -642,10 +640,8 @@ def test_out_of_memory_at_any_line_leaves_no_session_without_who_delivers(how, m
 
 
 def test_out_of_memory_in_a_shared_listener_costs_a_real_session_nothing(
-    monkeypatch, patient, serve, client_of
+    patient, serve, client_of, died
 ) -> None:
-    shown: list[Any] = []
-    monkeypatch.setattr(threading, "excepthook", shown.append)
     server = serve()
     clients = [client_of(server) for _ in range(3)]
     memory = OutOfMemory(100)
@@ -659,4 +655,5 @@ def test_out_of_memory_in_a_shared_listener_costs_a_real_session_nothing(
             client.stop_session()
     assert memory.struck.is_set()
     assert len({client.transcript.text for client in clients}) == 1
-    assert [hook.exc_type for hook in shown] == [MemoryError]
+    assert died.get(timeout=10).exc_type is MemoryError
+    assert died.empty()

@@ -95,7 +95,7 @@ def test_where_no_thread_can_begin_nothing_waits_for_one_and_the_next_session_ha
 
 
 def test_what_ends_the_shared_thread_ends_its_sessions_and_the_next_has_another(
-    all_shared, serve, client_of, monkeypatch
+    all_shared, serve, client_of, monkeypatch, died
 ) -> None:
     server = serve()
     client = started(client_of(server))
@@ -103,15 +103,14 @@ def test_what_ends_the_shared_thread_ends_its_sessions_and_the_next_has_another(
     def broken(self: Any, seat: Any) -> bool:
         raise MemoryError
 
-    shown: list[Any] = []
     with monkeypatch.context() as patch:
-        patch.setattr(threading, "excepthook", shown.append)
         patch.setattr(shared_reader._SharedReader, "_turn", broken)
         client.send_audio(SECOND)
         with pytest.raises(ConnectionError) as caught:
             client.stop_session()
     assert isinstance(caught.value.__cause__, MemoryError)
-    assert [hook.exc_type for hook in shown] == [MemoryError]
+    assert died.get(timeout=10).exc_type is MemoryError
+    assert died.empty()
     started(client_of(server)).stop_session()
 
 
@@ -191,14 +190,12 @@ def test_a_session_may_be_closed_while_it_is_paused(all_shared, soon_full) -> No
         go_on.set()
 
 
-def test_log_handlers_that_fail_end_nobody_elses_session(all_shared, serve, client_of, monkeypatch) -> None:
+def test_log_handlers_that_fail_end_nobody_elses_session(all_shared, serve, client_of, died) -> None:
     class Broken(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             if "the session ended" in record.getMessage():
                 raise OSError("the disk is full")
 
-    shown: list[Any] = []
-    monkeypatch.setattr(threading, "excepthook", shown.append)
     log, handler = logging.getLogger("speechmatics_rt.network.connection"), Broken()
     level = log.level
     log.addHandler(handler)
@@ -213,7 +210,9 @@ def test_log_handlers_that_fail_end_nobody_elses_session(all_shared, serve, clie
         log.removeHandler(handler)
         log.setLevel(level)
     assert second.transcript.text
-    assert {str(hook.exc_value) for hook in shown} == {"the disk is full"}
+    assert str(died.get(timeout=10).exc_value) == "the disk is full"
+    while not died.empty():
+        assert str(died.get().exc_value) == "the disk is full"
 
 
 def test_while_a_log_handler_takes_its_time_the_audio_of_other_sessions_is_sent(
