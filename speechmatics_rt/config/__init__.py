@@ -23,7 +23,20 @@ from .recognition import (
     set_recognition_config,
     start_recognition,
 )
-from .rules import ABOVE_ZERO, FLAG, STRING, TEXT, Caller, a_list, checked, number, plain, refused, rule
+from .rules import (
+    ABOVE_ZERO,
+    FLAG,
+    STRING,
+    TEXT,
+    Caller,
+    a_list,
+    above_zero,
+    checked,
+    number,
+    plain,
+    refused,
+    rule,
+)
 from .url import Target, address_of, check_url, header_line, is_cloud, is_loopback, parse, redact, with_sdk
 
 __all__ = [
@@ -46,6 +59,7 @@ __all__ = [
     "TranscriptionConfig",
     "TranslationConfig",
     "a_list",
+    "above_zero",
     "address_of",
     "check_url",
     "checked",

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, NamedTuple, Optional, TypeVar, Union, cast
 from ..exceptions import ConfigurationError
 
 __all__ = [
+    "ABOVE_ZERO",
     "Caller",
     "FLAG",
     "MAPPING",
@@ -28,6 +29,7 @@ __all__ = [
     "Options",
     "Rule",
     "a_list",
+    "above_zero",
     "checked",
     "number",
     "one_of",
@@ -74,7 +76,14 @@ def number(low: float, high: float = math.inf, unit: str = "", whole: bool = Fal
     return rule(words, test)
 
 
-ABOVE_ZERO = rule("a number above 0", lambda value: type(value) in (int, float) and 0 < value < 1e9)
+def above_zero(note: str = "", most: float = sys.float_info.max) -> Rule:
+    def test(value: Any) -> bool:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= most
+
+    return rule(f"a number above 0{note}", test)
+
+
+ABOVE_ZERO = above_zero(most=1e9)
 
 
 def checked(name: str, value: Any, accept: Rule) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -14,11 +13,11 @@ from ..config import (
     AudioFormat,
     TranscriptionConfig,
     TranslationConfig,
+    above_zero,
     checked,
     header_line,
     number,
     refused,
-    rule,
     start_recognition,
 )
 from ..exceptions import ConfigurationError
@@ -39,11 +38,7 @@ __all__ = [
 
 UNSET: Any = type("UNSET", (), {"__repr__": lambda self: "UNSET"})()
 SECONDS = number(0, unit="seconds")
-_MOST = sys.float_info.max
-_PACE = rule(
-    "a number above 0, such as 1.0 for real time, or None for no limit",
-    lambda value: isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= _MOST,
-)
+_PACE = above_zero(", such as 1.0 for real time, or None for no limit")
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
