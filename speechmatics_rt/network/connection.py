@@ -290,7 +290,10 @@ class Connection(Link):
                     if self._protocol.outcome.normal:
                         return ()
                     self._monitor.raise_outcome()
-                ticket = None if self._lead.read() else self._monitor.news.ticket()
+                reads = self._lead.read()
+                if not reads and time.monotonic() >= deadline:  # as always if the caller waits elsewhere
+                    return None
+                ticket = None if reads else self._monitor.news.ticket()
             if ticket is None:
                 self._lead.read_some()
             elif not WaitList.wait(ticket, deadline):

@@ -43,6 +43,17 @@ def test_the_handlers_of_the_start_have_run_when_start_session_returns(serve, cl
             client.stop_session()
 
 
+def test_who_looks_without_waiting_leaves_nobody_to_be_woken(serve, client_of) -> None:
+    with (
+        client_of(serve()) as client,
+        client.stream(iter(lambda: SECOND[:3200], None), audio_format=PCM, speed=1),
+    ):
+        connection = client._session.connection
+        for _ in range(50):
+            connection.receive(0.0)
+        assert len(connection._monitor.news._tickets) < 10
+
+
 def test_a_handler_of_the_start_may_send_past_the_window(serve, client_of) -> None:
     with client_of(serve(), window_frames=2) as client:
         client.once("RecognitionStarted", lambda message: [client.send_audio(SECOND) for _ in range(20)])
