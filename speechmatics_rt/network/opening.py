@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Optional
 
@@ -61,7 +61,8 @@ class Opening:
         self.wait(wakeup.wake)
         while not self.given_up and time.monotonic() < until:
             wakeup.wait(until - time.monotonic())
-        self._waits.remove(wakeup.wake)
+        with suppress(ValueError):  # let_go() has forgotten it already
+            self._waits.remove(wakeup.wake)
         return not self.given_up
 
     def give_up(self) -> None:
