@@ -17,14 +17,13 @@ from .opening import Opening
 from .reach import connect_to
 from .shared_listener import share
 from .shared_reader import has_shared_reader
-from .wakeup import Latch, WaitList, Wakes, WakeUp
+from .wakeup import WaitList, Wakes, WakeUp
 
 __all__ = [
     "Arrived",
     "Connection",
     "WakeUp",
     "Wakes",
-    "Latch",
     "Link",
     "Messages",
     "Opening",

@@ -1,4 +1,4 @@
-"""Ways to wait: for a wake-up, for a latch, in a wait list. All of them can be woken without a lock."""
+"""Ways to wait: for a wake-up, and in a wait list. Both can be woken without a lock; see also ``Latch``."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import threading
 import time
 from typing import Any, Optional, Protocol
 
-from ..locks import Latch, wait_on
+from ..locks import wait_on
 
-__all__ = ["WakeUp", "Latch", "WaitList", "Wakes"]
+__all__ = ["WakeUp", "WaitList", "Wakes"]
 
 
 class Wakes(Protocol):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Optional
 
+from ..locks import Latch
 from ..messages import channel_of
-from ..network import Latch
 
 __all__ = ["Answer", "Answers"]
 

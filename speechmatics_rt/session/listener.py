@@ -9,8 +9,9 @@ import weakref
 from ..deadline import begin
 from ..events import EventEmitter
 from ..exceptions import SessionError, SpeechmaticsError
+from ..locks import Latch
 from ..log import show_uncaught
-from ..network import Latch, Messages, has_shared_reader, share
+from ..network import Messages, has_shared_reader, share
 from .session import Session
 
 __all__ = ["Listener"]

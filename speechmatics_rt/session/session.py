@@ -15,10 +15,10 @@ from ..audio import Block, check_chunk
 from ..config import AudioFormat
 from ..events import EventEmitter
 from ..exceptions import NotRunningError, SessionError, SpeechmaticsError, TimeoutError, without_frames
-from ..locks import new_lock
+from ..locks import Latch, new_lock
 from ..log import SessionLog
 from ..messages import Glance
-from ..network import Latch, Link
+from ..network import Link
 from ..stats import Latency, SessionStats
 from ..transcript import Ending, Pauses, Transcript, Utterance, Utterances
 from .answers import Answer, Answers
