@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import builtins
 import sys
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
+
+if TYPE_CHECKING:
+    from .transcript import Transcript
 
 __all__ = [
+    "FULL",
     "SpeechmaticsError",
     "ConfigurationError",
     "AuthenticationError",
@@ -35,6 +39,7 @@ _SERVER_PASSES = (1001, 1011, 1012, 1013)
 _PASSES = (None, 1005, 1006, *_SERVER_PASSES)
 _BUSY = ("quota_exceeded", "job_error")
 _ANOTHER_SESSION = (*_BUSY, "start_recognition_timeout", "session_timeout")
+FULL = (429, 503)  # HTTP: too many sessions, or no slot for one
 _PAUSE = 5.0  # seconds: the documentation says "at least 5 to 10 s" after 4005, 4013 and 1011
 
 
@@ -59,7 +64,7 @@ class SpeechmaticsError(Exception):
 
     request_id: Optional[str] = None
     session_id: Optional[str] = None
-    transcript: Any = None
+    transcript: Optional[Transcript] = None
     retry_after: Optional[float] = None
 
     @property

@@ -10,14 +10,13 @@ from __future__ import annotations
 import heapq
 from typing import Optional
 
-from ..exceptions import ConnectionError, TranscriptionError
+from ..exceptions import FULL, ConnectionError, TranscriptionError
 
 __all__ = ["MOST_TRIES", "Plan", "is_full"]
 
 MOST_TRIES = 6  # of one source, over about half a minute
 _LEAST, _LONGEST = 1.0, 60.0  # seconds before a retry
-_FULL = 5.0  # seconds at least that the documentation asks for after a full quota
-_REFUSED = (429, 503)  # HTTP: too many sessions, or no slot for one
+_PATIENCE = 5.0  # seconds at least that the documentation asks for after a full quota
 
 
 def is_full(error: BaseException) -> bool:
@@ -29,7 +28,7 @@ def is_full(error: BaseException) -> bool:
     """
     if isinstance(error, TranscriptionError):
         return error.type == "quota_exceeded" or (error.type is None and error.code == 4005)
-    return isinstance(error, ConnectionError) and error.status in _REFUSED
+    return isinstance(error, ConnectionError) and error.status in FULL
 
 
 class Plan:
@@ -113,7 +112,7 @@ class Plan:
             return None
         asked = getattr(error, "retry_after", None) or 0.0
         if full:
-            delay = _pause(max(asked, _FULL), _FULL * 2 ** min(self._refusals, 8), jitter)
+            delay = _pause(max(asked, _PATIENCE), _PATIENCE * 2 ** min(self._refusals, 8), jitter)
             if now >= self._opens:  # sessions refused together count as one refusal
                 self._refusals += 1
                 self.allowed = max(1, min(self.allowed, self.running))

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from ..config import ResumePolicy
-from ..exceptions import SpeechmaticsError
+from ..exceptions import FULL, SpeechmaticsError
 
 __all__ = ["Outage"]
-
-_FULL = (429, 503)  # HTTP: too many sessions, or no slot for one
 
 
 class Outage:
@@ -46,7 +44,7 @@ class Outage:
         policy = self._policy
         longest: float = min(policy.max_delay, policy.min_delay * 2 ** min(self.attempts + 1, 60))
         status = getattr(error, "status", None)
-        asked = policy.busy_delay if error.retry_after is not None or status in _FULL else 0.0
+        asked = policy.busy_delay if error.retry_after is not None or status in FULL else 0.0
         if status is not None:  # then retry_after is the server's; otherwise the documentation's
             asked = max(asked, error.retry_after or 0.0)
         return max(policy.min_delay, asked) + jitter * max(0.0, longest - policy.min_delay)

@@ -247,6 +247,7 @@ def errors(client: Client) -> Optional[Transcript]:
     except TranscriptionError as error:
         assert_type(error.retryable, bool)
         assert_type(error.retry_after, Optional[float])
+        assert_type(error.transcript, Optional[Transcript])
     except TimeoutError as error:
         assert_type(error.stage, Optional[str])
     except ConnectionError as error:

@@ -98,6 +98,7 @@ def configurations() -> None:
 
 def errors(error: SpeechmaticsError, client: Client) -> None:
     print(error.status)  # no: attr-defined | reportAttributeAccessIssue
+    print(error.transcript.text)  # no: union-attr | reportOptionalMemberAccess
     print(client.transcript.words[0].begin)  # no: attr-defined | reportAttributeAccessIssue
 
 
