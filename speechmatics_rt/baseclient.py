@@ -166,19 +166,19 @@ class BaseClient(Asking, EventEmitter):
         connection = session.connection
         deadline = float("inf") if timeout is None else time.monotonic() + timeout
         connection.end_stream()
-        if session.delivering == threading.get_ident() and not session.delivered.is_set():
+        if session.delivery.is_mine:
             return
-        if not session.awaited.wait(timeout if timeout is not None else threading.TIMEOUT_MAX):
+        if not session.delivery.awaited.wait(timeout if timeout is not None else threading.TIMEOUT_MAX):
             error = TimeoutError(
                 f"the transcript was not complete within {timeout:g} s", stage="end", seconds=timeout
             )
             connection.fail(error)
             connection.close(deadline)
-            session.delivered.wait(_GRACE)
-            raise session.annotate(error)
+            session.delivery.over.wait(_GRACE)
+            raise session.outcome.annotate(error)
         connection.close(deadline)
         session.check_delivered()
-        session.raise_failure()
+        session.outcome.raise_failure()
 
     def send_message(self, message: Mapping[str, Any]) -> None:
         """Send a JSON message of the protocol, for messages that have no method of their own.
@@ -217,7 +217,7 @@ class BaseClient(Asking, EventEmitter):
         if session is not None:
             session.close()
             session.connection.close()
-            if session.delivered.is_set():
+            if session.delivery.over.is_set():
                 self._tell_late(session)  # of a stream that was dropped
 
     def __enter__(self: _Self) -> _Self:
@@ -228,13 +228,13 @@ class BaseClient(Asking, EventEmitter):
             session = self._session  # inside: Ctrl-C on this line is one in that wait
             if session is None:
                 pass
-            elif exc_type is not None or session.streamed:
+            elif exc_type is not None or session.delivery.streamed:
                 self.close()
-                if session.left:
+                if session.delivery.is_left:
                     self._tell_late(session)
             elif session.connection.is_open:
                 self.stop_session()
-            elif not session.failure_seen:
+            elif not session.outcome.is_known:
                 # It ended in the background: wait for its handlers, and raise the error nobody has seen yet.
                 self.stop_session()
         except BaseException:  # Ctrl-C in that wait: nobody comes after this to close it
@@ -244,8 +244,8 @@ class BaseClient(Asking, EventEmitter):
     def __del__(self) -> None:
         # Only shut the descriptor down: a finaliser runs on any thread, perhaps inside one of our locks.
         session = getattr(self, "_session", None)
-        if session is not None and (session.connection.is_open or session.orphaned):
-            session.tell_nobody()
+        if session is not None and (session.connection.is_open or session.delivery.orphaned):
+            session.delivery.claim_last_events()  # a weak reference may still find the client here
             session.connection.abandon()
             if sys.is_finalizing():  # a program may end with a session open, and nothing can be told any more
                 return
@@ -329,9 +329,9 @@ class BaseClient(Asking, EventEmitter):
         """Begin a call that opens a session: from here on, ``request_stop()`` means that session."""
         self._forget_parent()
         session = self._session
-        if session is not None and session.left and not session.is_over_for(self._thread()):
+        if session is not None and session.delivery.is_left and not session.is_over_for(self._thread()):
             self.close()  # if its loop goes on after all, it gets a SessionError
-        if session is not None and (session.left or session.delivered.is_set()):
+        if session is not None and (session.delivery.is_left or session.delivery.over.is_set()):
             self._tell_late(session)
         self._check_free()  # before the first read of a source, which may take long
         self._stop_while_opening = False
@@ -378,7 +378,7 @@ class BaseClient(Asking, EventEmitter):
                 self.close()
             session = self._session
             if session is not None and session is not before:
-                if session.delivered.is_set():  # else its listener has begun, and tells
+                if session.delivery.over.is_set():  # else its listener has begun, and tells
                     session.tell()
             elif tried:
                 tell_unstarted(self, exc)

@@ -153,7 +153,7 @@ class Client(BaseClient):
         """
         checked("timeout", timeout, SECONDS)
         session, message = self._forced(timestamp)
-        return session.finalize(message, timeout=timeout)
+        return self._finalize(session, message, None, timeout)
 
     @property
     def audio_seconds_sent(self) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, overload
 
 from ..exceptions import TimeoutError
-from ..session import Session, ask_for_speakers
+from ..session import Session, ask_for_speakers, waits_for_itself
 from ..transcript import Utterance
 from .bridge import in_thread
 from .core import BlockingCore
@@ -65,11 +65,11 @@ class AsyncAsking:
         """Send a message and wait for its answer, which a task of the loop delivers."""
         session, dispatcher = self._behind._running(), self._dispatcher
         if dispatcher is not None and dispatcher.runs_on(asyncio.current_task()):
-            session.refuse_to_wait(message)
-        with session.answers.expect(kind, channel) as answer:
+            raise waits_for_itself(message)
+        with session.turns.answers.expect(kind, channel) as answer:
             await self._in_turn(session.send, message)
             await in_thread(answer.over.wait, timeout)
-        return session.answered(answer, message, timeout)
+        return answer.result(message, timeout, session.outcome)
 
     async def _finalize(
         self, session: Session, message: dict[str, Any], channel: Optional[str], timeout: Optional[float]
@@ -78,5 +78,5 @@ class AsyncAsking:
         try:
             utterance = await self._ask(message, "EndOfUtterance", channel=channel, timeout=timeout)
         except TimeoutError as exc:
-            session.check_unsaid(exc, channel)
+            session.turns.check_unsaid(exc, channel)
         return utterance

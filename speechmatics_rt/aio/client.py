@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Literal, NoReturn, Optional, TypeVar, Union
 
 from ..config import FLAG, Caller, ConnectionConfig, ConversationConfig, ResumePolicy, checked
-from ..events import EVENTS
+from ..events import EVENTS, interest_of
 from ..exceptions import SpeechmaticsError, no_pickle
 from ..log import SessionLog
 from ..session import (
@@ -159,7 +159,7 @@ class _AsyncBase(AsyncAsking, AsyncEmitter):
 
     async def __aexit__(self, exc_type: Optional[type[BaseException]], *_: object) -> None:
         await self._call(self._client.__exit__, exc_type, None, None)
-        if self._dispatcher is not None and self._dispatcher.session.delivered.is_set():
+        if self._dispatcher is not None and self._dispatcher.session.delivery.over.is_set():
             await self._dispatcher.tell()  # SessionEnded, of a stream that was dropped
 
     def __repr__(self) -> str:
@@ -213,7 +213,7 @@ class _AsyncBase(AsyncAsking, AsyncEmitter):
         """
         await self._open(self._client.start_session, **options)
         self._dispatcher = dispatcher = Dispatcher(self._behind._running(), self)
-        dispatcher.task = asyncio.ensure_future(listen(dispatcher))
+        dispatcher.task = asyncio.ensure_future(listen(dispatcher, interest_of(self._behind)))
         try:
             await dispatcher.begun.wait()
         except asyncio.CancelledError:
@@ -224,7 +224,7 @@ class _AsyncBase(AsyncAsking, AsyncEmitter):
         """Open a session; if that fails, handlers still get the messages of the server."""
         if self._auth is not None:
             self._auth.loop = asyncio.get_running_loop()
-        if self._dispatcher is not None and self._dispatcher.session.delivered.is_set():
+        if self._dispatcher is not None and self._dispatcher.session.delivery.over.is_set():
             await self._dispatcher.tell()  # SessionEnded, of a stream that was dropped
         self._behind.unheard = []
         self._behind.caller, self._behind.loop_thread = Caller.find(), threading.get_ident()

@@ -6,13 +6,14 @@ import asyncio
 import inspect
 import time
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from enum import Enum
-from typing import Any, Literal, Optional
+from typing import Any, Callable, Literal, Optional
 
 from ..events import Callback, Event, EventEmitter
-from ..exceptions import SessionError, SpeechmaticsError, TimeoutError
-from ..session import Session
+from ..exceptions import SessionError, SpeechmaticsError
+from ..network import Arrived
+from ..session import Arrivals, Session, everything
 from .bridge import LoopWakeUp, in_thread
 
 __all__ = ["AsyncEmitter", "Dispatcher", "listen"]
@@ -87,88 +88,67 @@ class Dispatcher:
     """Take the messages of one session and run their handlers, on the event loop.
 
     Refers to the client weakly, like the listener thread, so that a dropped client is collected.
+
+    Attributes:
+        task: The task that runs the handlers.
+        begun: Set once the handlers of ``RecognitionStarted`` have run, or never will.
     """
 
-    def __init__(
-        self,
-        session: Session,
-        emitter: AsyncEmitter,
-        deadline: float = float("inf"),
-        timeout: Optional[float] = None,
-    ) -> None:
+    def __init__(self, session: Session, emitter: AsyncEmitter, arrivals: Optional[Arrivals] = None) -> None:
         self.session = session
-        self.task: Optional[asyncio.Future[Any]] = None  # the one that runs the handlers
-        self.begun = asyncio.Event()  # the handlers of RecognitionStarted have run, or never will
+        self.task: Optional[asyncio.Future[Any]] = None
+        self.begun = asyncio.Event()
         self._emitter = weakref.ref(emitter)
-        self._deadline = deadline
-        self._timeout = timeout
-        self._arrived: Iterator[dict[str, Any]] = iter(())
+        self._arrivals = arrivals or Arrivals(session.connection, session.outcome)
         self._wakeup = LoopWakeUp()
         self._alarm: Optional[asyncio.TimerHandle] = None
+        deadline = self._arrivals.deadline
         if deadline < float("inf"):
             left = deadline - time.monotonic() + _LATE
             self._alarm = asyncio.get_running_loop().call_later(left, self._wakeup.wake)
-        session.delivering = None  # not the thread that opened it
+        session.delivery.thread = None  # not the thread that opened it
         session.connection.wake_on_arrival(self._wakeup)
 
     def runs_on(self, task: Optional[asyncio.Future[Any]]) -> bool:
         """Whether that task delivers, and is not at the end."""
-        if task is None or self.task is None or self.session.delivered.is_set():
+        if task is None or self.task is None or self.session.delivery.over.is_set():
             return False
         # A finished task took one message, as wait_for() does before 3.12: the caller takes the next.
         return task is self.task or self.task.done()
 
-    async def take(self) -> Optional[dict[str, Any]]:
+    async def take(self, wants: Callable[[str], bool] = everything) -> Optional[Arrived]:
         """Return the next message; None at the end of the transcript. Raises the error of the session."""
-        session = self.session
-        if session.delivered.is_set():
+        session, arrivals = self.session, self._arrivals
+        if session.delivery.over.is_set():
             return None
         try:
             while True:
-                self._check_deadline()  # before each: messages may come without end, or handlers take long
-                for message in self._arrived:
-                    session.check_closed()
-                    return message
+                item = arrivals.take(wants)
+                if item is not None:
+                    return item
                 await asyncio.sleep(0)  # let the loop run, however much has arrived
-                if not await self._receive():
+                while (more := arrivals.receive(0.0)) is None:
+                    await self._wakeup.woken()
+                if not more:
                     break
         except SpeechmaticsError as exc:
             await self.end(exc)
-            if session.streamed:
-                session.raise_failure(exc)
+            if session.delivery.streamed:
+                session.outcome.raise_failure(exc)
             raise
         await self.end()
-        if session.streamed:
-            session.raise_failure()
+        if session.delivery.streamed:
+            session.outcome.raise_failure()
         return None
 
-    async def _receive(self) -> bool:
-        """Wait for messages; False when no more will come."""
-        while True:
-            connection = self.session.connection
-            late = connection.is_open and time.monotonic() >= self._deadline
-            arrived = None if late else connection.receive(0.0)
-            if arrived is not None:
-                self._arrived = iter(arrived)
-                return arrived != ()
-            self._check_deadline()
-            await self._wakeup.woken()
-
-    def _check_deadline(self) -> None:
-        if time.monotonic() >= self._deadline and self.session.connection.is_open:
-            raise TimeoutError(
-                f"the transcription was not complete within {self._timeout:g} s",
-                stage="whole",
-                seconds=self._timeout,
-            )
-
-    async def deliver(self, message: dict[str, Any]) -> None:
-        self.session.take_in(message)
+    async def deliver(self, item: Arrived) -> None:
+        """Have the session take a message in, and run its handlers."""
+        self.session.take_in(item.message, item.seen)
         emitter = self._emitter()
-        if emitter is not None:
-            await emitter.deliver(message)
-            if self.session.utterances_over:
-                for event in self.session.events():
+        if emitter is not None and item.message is not None:
+            await emitter.deliver(item.message)
+            if self.session.turns.ended:
+                for event in self.session.turns.events():
                     await emitter.deliver(event)
 
     async def end(self, failure: Optional[SpeechmaticsError] = None) -> None:
@@ -177,10 +157,10 @@ class Dispatcher:
             self._alarm.cancel()
         session = self.session
         try:
-            await in_thread(session.wind_up, failure, self._deadline)
+            await in_thread(session.wind_up, failure, self._arrivals.deadline)
         finally:
             try:
-                session.note(failure)
+                session.outcome.note(failure)
                 await self.tell()
             finally:
                 session.end(telling=False)
@@ -194,22 +174,22 @@ class Dispatcher:
             try:
                 await emitter.deliver(event)
             except Exception as exc:  # noqa: BLE001  # handler_errors="raise": after the session's own
-                self.session.handler_failed(exc)
+                self.session.outcome.handler_failed(exc)
 
 
-async def listen(dispatcher: Dispatcher) -> None:
+async def listen(dispatcher: Dispatcher, wants: Callable[[str], bool]) -> None:
     """Deliver between ``start_session()`` and ``stop_session()``."""
     session = dispatcher.session
     try:
         while True:
-            message = await dispatcher.take()
-            if message is None:
+            item = await dispatcher.take(wants)
+            if item is None:
                 break
-            kind = message["message"]  # before the handlers, which may change the message
+            kind = item.message and item.message["message"]  # before the handlers, which may change it
             try:
-                await dispatcher.deliver(message)
+                await dispatcher.deliver(item)
             except Exception as exc:  # noqa: BLE001  # handler_errors="raise": stop_session() raises it
-                session.handler_failed(exc)
+                session.outcome.handler_failed(exc)
             if kind == "RecognitionStarted":
                 dispatcher.begun.set()
     except SpeechmaticsError as exc:

@@ -63,11 +63,12 @@ class AsyncMessageStream:
         dispatcher.task = asyncio.current_task()
         try:
             while True:
-                message = await dispatcher.take()
-                if message is None:
+                item = await dispatcher.take()
+                if item is None:
                     raise StopAsyncIteration
+                message = item.message or {}
                 kind = message["message"]  # before the handlers, which may change the message
-                await dispatcher.deliver(message)
+                await dispatcher.deliver(item)
                 if kind not in ACKNOWLEDGEMENTS:
                     return cast("ServerMessage", message)  # not checked: the server decides what is in it
         except asyncio.CancelledError:
@@ -88,7 +89,7 @@ class AsyncMessageStream:
         """End the session if it still runs; any transcript still to come is lost."""
         for bridge in self._bridges:
             bridge.close()
-        if self._messages is not None and not self._messages._session.delivered.is_set():
+        if self._messages is not None and not self._messages._session.delivery.over.is_set():
             await (self._dispatcher.end() if self._dispatcher else in_thread(self._messages.close))
 
     async def _open(self) -> Dispatcher:
@@ -98,7 +99,7 @@ class AsyncMessageStream:
         except BaseException:
             await self.close()
             raise
-        dispatcher = Dispatcher(messages._session, client, messages._deadline, messages._timeout)
+        dispatcher = Dispatcher(messages._session, client, messages._arrivals)
         self._dispatcher = client._dispatcher = dispatcher
         return dispatcher
 

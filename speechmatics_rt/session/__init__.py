@@ -1,20 +1,21 @@
 """One session as its client sees it.
 
-``request`` has the options of a call, ``connector`` opens connections, and ``session`` is the state of one
-session: connection, transcript, figures, outcome. ``sender`` reads sources and sends them, ``listener`` and
-``stream`` deliver messages to handlers, ``utterances`` is iterated over. ``asking`` has the questions to the
-service, ``answers`` who waits for them. ``latency`` measures, ``recorder`` writes a session to a file,
-``unread`` decodes transcripts late, ``ended`` builds the last event, and ``discovery`` asks what a service
-offers.
+``request`` has the options of a call, and ``connector`` opens connections. ``session`` sends over one, and
+takes in what is received: ``delivery`` says what comes next and who runs the handlers, ``outcome`` how it has
+ended, ``turns`` which utterances ended, and who waits for an answer. ``sender`` reads sources and sends them,
+``listener`` and ``stream`` deliver messages to handlers, ``utterances`` is iterated over, ``asking`` has the
+questions to the service. ``latency`` measures, ``recorder`` writes a session to a file, ``unread`` decodes
+transcripts late, and ``discovery`` asks what a service offers.
 """
 
 from __future__ import annotations
 
 from .asking import Asking, ask_for_speakers
 from .connector import NO_PICKLE, Connector, Opening, request_id_of
+from .delivery import Arrivals, everything
 from .discovery import available_features
-from .ended import session_ended, tell_unstarted
 from .listener import Listener
+from .outcome import session_ended, tell_unstarted
 from .recorder import Recorder
 from .request import (
     SECONDS,
@@ -30,12 +31,14 @@ from .request import (
 from .sender import feed
 from .session import Session
 from .stream import MessageStream
+from .turns import waits_for_itself
 from .utterances import Spoken, UtteranceStream, with_turns
 
 __all__ = [
     "NO_PICKLE",
     "SECONDS",
     "UNSET",
+    "Arrivals",
     "Asking",
     "Connector",
     "Listener",
@@ -52,11 +55,13 @@ __all__ = [
     "available_features",
     "check_label",
     "check_timestamp",
+    "everything",
     "feed",
     "labels_of",
     "request_id_of",
     "session_ended",
     "spelled_out",
     "tell_unstarted",
+    "waits_for_itself",
     "with_turns",
 ]

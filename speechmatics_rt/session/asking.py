@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Optional, Union, overload
 
 from ..config import FLAG, ConversationConfig, checked, set_recognition_config
-from ..exceptions import SessionError
+from ..exceptions import SessionError, TimeoutError
 from .request import SECONDS, UNSET, check_label, check_timestamp
+from .turns import waits_for_itself
 
 if TYPE_CHECKING:
     from ..messages import SpeakersResultMessage
+    from ..transcript import Utterance
     from .session import Session
 
 __all__ = ["Asking", "ask_for_speakers"]
@@ -116,5 +118,39 @@ class Asking:
         if final or not wait:
             session.send(message)
             return None
-        answer: SpeakersResultMessage = session.ask(message, "SpeakersResult", timeout=timeout)
+        answer: SpeakersResultMessage = _ask(session, message, "SpeakersResult", timeout=timeout)
         return answer
+
+    def _finalize(
+        self, session: Session, message: Mapping[str, Any], channel: Optional[str], timeout: Optional[float]
+    ) -> Optional[Utterance]:
+        """Force the end of an utterance, by this message, and wait for it."""
+        utterance: Optional[Utterance] = None
+        try:
+            utterance = _ask(session, message, "EndOfUtterance", channel=channel, timeout=timeout)
+        except TimeoutError as exc:
+            session.turns.check_unsaid(exc, channel)
+        return utterance
+
+
+def _ask(
+    session: Session,
+    message: Mapping[str, Any],
+    kind: str,
+    *,
+    channel: Optional[str] = None,
+    timeout: Optional[float],
+) -> Any:
+    """Send a message and wait for its answer, for ``timeout`` seconds at most.
+
+    Raises:
+        SessionError: This is the thread that would deliver the answer.
+        TimeoutError: Stage ``"answer"``.
+        SpeechmaticsError: The error that the session ended with.
+    """
+    if session.delivery.is_mine:
+        raise waits_for_itself(message)
+    with session.turns.answers.expect(kind, channel) as answer:
+        session.send(message)
+        answer.over.wait(timeout)
+    return answer.result(message, timeout, session.outcome)

@@ -11,7 +11,8 @@ from ..events import EventEmitter
 from ..exceptions import SessionError, SpeechmaticsError
 from ..locks import Latch
 from ..log import show_uncaught
-from ..network import Messages, has_shared_reader, share
+from ..network import has_shared_reader, share
+from .delivery import Arrivals
 from .session import Session
 
 __all__ = ["Listener"]
@@ -31,8 +32,9 @@ class Listener:
         self._session = session
         self._client = weakref.ref(client)
         self._context = contextvars.copy_context()
+        self._arrivals = Arrivals(session.connection, session.outcome)
         self._over = False
-        self._ended = False  # not Session.delivered, which a caller whose start has failed sets too
+        self._ended = False  # not Delivery.over, which a caller whose start has failed sets too
         self.begun = Latch()
 
     def __call__(self) -> None:
@@ -41,7 +43,7 @@ class Listener:
     def start(self) -> None:
         """Deliver on a thread of its own, or on the shared listener."""
         if has_shared_reader():
-            self._session.delivering = None  # no thread, except during deliver()
+            self._session.delivery.thread = None  # no thread, except during deliver()
             share(self, self._session.connection.wake_on_arrival)
         else:
             self.start_alone()
@@ -58,7 +60,7 @@ class Listener:
     def deliver(self) -> bool:
         """Deliver what has arrived, without waiting; False once the session is over and must be closed."""
         session = self._session
-        session.delivering = threading.get_ident()
+        session.delivery.thread = threading.get_ident()
         try:
             return self._context.run(self._take_all)
         except BaseException:  # noqa: BLE001  # SystemExit in a handler ends only this session
@@ -66,11 +68,11 @@ class Listener:
             return False
         finally:
             # So that another session's handler on this thread may wait for this session.
-            session.delivering = None
+            session.delivery.thread = None
 
     def _run(self) -> None:
         session = self._session
-        session.delivering = threading.get_ident()
+        session.delivery.thread = threading.get_ident()
         try:
             while not self._over:
                 self._take()
@@ -100,37 +102,37 @@ class Listener:
 
     def _take(self, deadline: float = float("inf")) -> bool:
         """Deliver what arrives next; False if nothing has arrived by the deadline, or nothing more will."""
-        session, connection = self._session, self._session.connection
+        session = self._session
         try:
-            arrived = connection.receive(deadline)
-            if arrived is None:
+            more = self._arrivals.receive(deadline)
+            if more is None:
                 return False
-            self._over = not (arrived and self._deliver(arrived))
+            self._over = not (more and self._deliver())
         except SpeechmaticsError as exc:
             self._over = True
-            session.note(exc)
+            session.outcome.note(exc)
             if not isinstance(exc, SessionError):
                 session.log.error("the session failed: %s", exc.text)  # noqa: TRY400  # stop_session() raises it
         except BaseException as exc:  # SystemExit in a handler
             self._over = True
             failure = SessionError(f"a handler ended the session: {exc!r}")
-            session.note(failure)
-            connection.fail(failure, exc)
+            session.outcome.note(failure)
+            session.connection.fail(failure, exc)
             raise
         return not self._over
 
-    def _deliver(self, arrived: Messages) -> bool:
+    def _deliver(self) -> bool:
+        """Run the handlers of what has arrived; False if the client is gone."""
         session, emitter = self._session, self._client()
         if emitter is None:
-            session.orphaned = True
+            session.delivery.orphaned = True
             return False
-        while arrived.waiting and (item := arrived.take(emitter._wants)) is not None:
-            session.check_closed()
+        while (item := self._arrivals.take(emitter._wants)) is not None:
             starts = item.message is not None and item.message["message"] == "RecognitionStarted"
             try:
                 session.deliver(item.message, emitter, item.seen)
             except Exception as exc:  # noqa: BLE001  # handler_errors="raise": stop_session() raises it
-                session.handler_failed(exc)
+                session.outcome.handler_failed(exc)
             if starts:  # at once, since messages that arrived together with it may have slow handlers
                 self.begun.set()
         return True

@@ -11,11 +11,12 @@ from typing import Callable, NoReturn, Optional, cast
 
 from ..audio import AudioSource
 from ..events import EventEmitter
-from ..exceptions import SpeechmaticsError, TimeoutError, no_pickle
+from ..exceptions import SpeechmaticsError, no_pickle
 from ..messages import ServerMessage
-from ..network import Arrived, Messages
+from ..network import Arrived
 from ..protocol import ACKNOWLEDGEMENTS
 from ..transcript import Transcript
+from .delivery import Arrivals, everything
 from .session import Session
 
 __all__ = ["MessageStream"]
@@ -50,11 +51,11 @@ class MessageStream:
     ) -> None:
         self._session = session
         self._client = client
-        self._deadline = deadline
-        self._timeout = timeout
         self._sources = tuple(sources)
-        self._arrived: Optional[Messages] = None
-        session.delivering = threading.get_ident()
+        self._entered = False
+        self._arrivals = Arrivals(session.connection, session.outcome, deadline, timeout)
+        session.delivery.thread = threading.get_ident()
+        session.delivery.at_rest = True
 
     @property
     def transcript(self) -> Transcript:
@@ -64,51 +65,48 @@ class MessageStream:
         return self
 
     def __next__(self) -> ServerMessage:
-        while True:
-            item = self._next(_everything)
-            message = item.message or {}
-            kind = message["message"]  # before the handlers, which may change the message
-            self._session.deliver(message, self._client, item.seen)
-            if kind not in ACKNOWLEDGEMENTS:
-                return cast("ServerMessage", message)  # not checked: the server decides what is in it
+        delivery = self._session.delivery
+        try:
+            delivery.at_rest = False
+            while True:
+                item = self._next(everything)
+                message = item.message or {}
+                kind = message["message"]  # before the handlers, which may change the message
+                self._session.deliver(message, self._client, item.seen)
+                if kind not in ACKNOWLEDGEMENTS:
+                    return cast("ServerMessage", message)  # not checked: the server decides what is in it
+        finally:
+            delivery.at_rest = not self._entered
 
     def _next(self, wants: Callable[[str], bool]) -> Arrived:
         """Wait for the next message; end the stream if no more will come."""
-        session = self._session
-        if session.delivered.is_set():
+        session, arrivals = self._session, self._arrivals
+        if session.delivery.over.is_set():
             raise StopIteration
-        session.delivering = threading.get_ident()
+        session.delivery.thread = threading.get_ident()
         try:
             while True:
-                # Before each message, since messages may come without end, or handlers take long.
-                late = time.monotonic() >= self._deadline and session.connection.is_open
-                item = self._arrived.take(wants) if self._arrived is not None and not late else None
+                item = arrivals.take(wants)
                 if item is not None:
-                    session.check_closed()
                     return item
-                arrived = None if late else session.connection.receive(self._deadline)
-                if arrived is None:
-                    raise TimeoutError(  # noqa: TRY301  # like any other end of the session
-                        f"the transcription was not complete within {self._timeout:g} s",
-                        stage="whole",
-                        seconds=self._timeout,
-                    )
-                if not arrived:
+                if not arrivals.receive():
                     break
-                self._arrived = arrived
         except SpeechmaticsError as exc:
-            session.conclude(exc, self._deadline)
-            self.put_back()
-            session.raise_failure(exc)
+            self._conclude(exc)
+            session.outcome.raise_failure(exc)
         except BaseException:  # Ctrl-C, a greenlet's end, a worker's time limit: the caller is gone
             session.conclude(deadline=time.monotonic() + _INTERRUPTED)
             self.put_back()
             raise
-        session.conclude(deadline=self._deadline)
-        if session.failure is not None:
-            self.put_back()
-        session.raise_failure()
+        self._conclude()
+        session.outcome.raise_failure()
         raise StopIteration
+
+    def _conclude(self, failure: Optional[SpeechmaticsError] = None) -> None:
+        session = self._session
+        session.conclude(failure, self._arrivals.deadline)
+        if session.outcome.failure is not None:
+            self.put_back()
 
     def finish(self) -> Transcript:
         """Run to the end of the transcript and return it. Handlers run on this thread."""
@@ -127,11 +125,12 @@ class MessageStream:
 
     def close(self) -> None:
         """End the session if it still runs; any transcript still to come is lost."""
-        self._arrived = None
+        self._arrivals.drop()
         self._session.conclude()
 
     def __enter__(self) -> MessageStream:
-        self._session.entered = True
+        self._entered = True
+        self._session.delivery.at_rest = False
         return self
 
     def __exit__(self, exc_type: Optional[type[BaseException]], *_: object) -> None:
@@ -144,7 +143,7 @@ class MessageStream:
             self.put_back()
 
     def __repr__(self) -> str:
-        state = "over" if self._session.delivered.is_set() else "running"
+        state = "over" if self._session.delivery.over.is_set() else "running"
         return f"<{type(self).__name__} of session {self._session.log.request_id}, {state}>"
 
     def __reduce__(self) -> NoReturn:
@@ -152,15 +151,10 @@ class MessageStream:
 
     def __del__(self) -> None:
         session = getattr(self, "_session", None)
-        if session is None or session.delivered.is_set():
+        if session is None or session.delivery.over.is_set():
             return
         session.end(telling=False)  # its client emits SessionEnded, when it is closed or starts another
         session.connection.abandon()
-        if not session.closed and not sys.is_finalizing():  # see BaseClient.__del__
+        if not session.outcome.closed and not sys.is_finalizing():  # see BaseClient.__del__
             text = f"a stream was dropped before its end; use 'with' or close(): {self!r}"
             warnings.warn(text, ResourceWarning, 2)
-
-
-def _everything(kind: str) -> bool:
-    """Decode every message: the caller gets them all."""
-    return True

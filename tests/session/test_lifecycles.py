@@ -352,7 +352,7 @@ def test_request_stop_while_connecting_is_not_forgotten(serve, client_of):
 def test_a_stream_may_be_collected_inside_the_lock_of_its_own_event(serve, client_of):
     c = client_of(serve())
     holder = [c.stream(iter(lambda: SECOND[:3200], None), audio_format=PCM, speed=1)]
-    condition = getattr(c._session.delivered, "_cond", None)
+    condition = getattr(c._session.delivery.over, "_cond", None)
 
     def collect():  # as when garbage is collected inside stop_session()'s delivered.wait()
         with condition or contextlib.nullcontext():
@@ -425,7 +425,7 @@ def test_system_exit_in_a_handler_of_the_end_leaves_no_thread_and_no_descriptor(
     c.start_session(audio_format=PCM)
     with contextlib.suppress(SpeechmaticsError):
         c.send_audio(SECOND)
-    assert c._session.delivered.wait(10)
+    assert c._session.delivery.over.wait(10)
     assert gone()  # before anybody has closed it
 
 

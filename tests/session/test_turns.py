@@ -227,7 +227,7 @@ def test_an_answer_that_does_not_come_is_a_timeout_and_leaves_nobody_waiting(ser
     with pytest.raises(TimeoutError) as caught:
         client.get_speakers(timeout=0.05)
     assert (caught.value.stage, caught.value.seconds) == ("answer", 0.05)
-    assert client._session.answers.waiting == []
+    assert client._session.turns.answers.waiting == []
     client.close()
 
 

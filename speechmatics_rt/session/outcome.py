@@ -1,0 +1,111 @@
+"""How a session has ended, and ``SessionEnded``, the last event of each, even of one that could not start."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from typing import Any, Optional
+
+from ..events import EventEmitter
+from ..exceptions import SessionError, SpeechmaticsError, without_frames
+from ..log import OF_A_HANDLER, SessionLog
+from ..network import Link
+from ..transcript import Transcript
+
+__all__ = ["Outcome", "session_ended", "tell_unstarted"]
+
+logger = logging.getLogger(__name__)
+
+
+class Outcome:
+    """How a session has ended, and whether its program knows.
+
+    These are independent facts, each noted once and never taken back. So no lock is needed, and a signal
+    handler or a finaliser may note them, too.
+
+    Attributes:
+        failure: The error that the session ended with: the first one, but that of a source before all.
+        complete: EndOfTranscript has come.
+        closed: The program has closed it, and waits for no handler.
+    """
+
+    def __init__(self, connection: Link, transcript: Transcript, log: SessionLog) -> None:
+        self.failure: Optional[SpeechmaticsError] = None
+        self.complete = self.closed = False
+        self._of_source: Optional[SpeechmaticsError] = None
+        self._of_handler: Optional[BaseException] = None  # raised once, if nothing else is
+        self._raised = False
+        self._connection = connection
+        self._transcript = transcript
+        self._log = log
+
+    @property
+    def is_known(self) -> bool:
+        """Whether a call has raised an error since the end, or the program has closed it and does not ask."""
+        return self.closed or self._raised
+
+    def note(self, failure: Optional[SpeechmaticsError]) -> None:
+        """Store the error it ended with; the first one wins."""
+        failure = self._of_source or failure
+        if self.failure is None and failure is not None:
+            self.failure = _copy(failure)
+
+    def source_failed(self, error: SpeechmaticsError) -> None:
+        """End the audio where its source failed: what was sent is transcribed, then ``error`` is raised."""
+        if not self._connection.draining:  # else the server's Error, or a requested end, came first
+            self._of_source = error
+            self._connection.end_stream()
+
+    def handler_failed(self, error: Exception) -> None:
+        """Store the first error of a handler for ``stop_session()``; its traceback goes to the log."""
+        if self._of_handler is None:
+            self._log.error("a handler failed; stop_session() raises it", exc_info=error)
+            self._of_handler = without_frames(error)
+
+    def annotate(self, error: SpeechmaticsError) -> SpeechmaticsError:
+        """Add the transcript so far and the ids to an error that is about to reach the caller."""
+        self._raised |= not self._connection.is_open
+        return self._completed(error)
+
+    def _completed(self, error: SpeechmaticsError) -> SpeechmaticsError:
+        error.transcript = self._transcript
+        error.request_id = self._log.request_id
+        error.session_id = self._connection.session_id
+        return error
+
+    def raise_failure(self, caught: Optional[SpeechmaticsError] = None) -> None:
+        """Raise the error that ended it, if any: ``caught``, just raised, unless a source failed first."""
+        if caught is not None and self._of_source is None:
+            raise self.annotate(caught)
+        if self.failure is not None:
+            raise self.annotate(copy.copy(self.failure)) from self.failure.__cause__
+        if self._of_handler is not None:
+            failure, self._of_handler = self._of_handler, None
+            raise failure
+
+    def event(self) -> dict[str, Any]:
+        """Build ``SessionEnded``."""
+        failure = self.failure
+        if failure is None or (self.closed and isinstance(failure, SessionError)):
+            return session_ended(None)  # complete, or ended by the program itself
+        return session_ended(self._completed(_copy(failure)))
+
+
+def _copy(error: SpeechmaticsError) -> SpeechmaticsError:
+    """Copy an error with its cause, but without its traceback, which would keep frames alive."""
+    copied = copy.copy(error)
+    copied.__cause__ = error.__cause__
+    return copied
+
+
+def session_ended(error: Optional[BaseException]) -> dict[str, Any]:
+    """Build the last event of a session. It has no error if the program itself ended it, or Ctrl-C did."""
+    return {"message": "SessionEnded", "error": error if isinstance(error, SpeechmaticsError) else None}
+
+
+def tell_unstarted(client: EventEmitter, error: BaseException) -> None:
+    """Run the handlers of ``SessionEnded`` for a session that never had a connection."""
+    try:
+        client.emit("SessionEnded", session_ended(error))
+    except Exception:  # with handler_errors="raise"; the error that prevented the start is raised instead
+        logger.exception("a handler of SessionEnded failed", extra=OF_A_HANDLER)

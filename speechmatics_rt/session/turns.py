@@ -1,0 +1,152 @@
+"""What messages bring about besides their handlers: utterances that end, and answers that are waited for."""
+
+from __future__ import annotations
+
+import copy
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any, Callable, Optional
+
+from ..events import EventEmitter
+from ..exceptions import NotRunningError, SessionError, TimeoutError
+from ..locks import Latch
+from ..messages import channel_of
+from ..transcript import Ending, Pauses, Transcript, Utterance, Utterances
+from .outcome import Outcome
+
+__all__ = ["TURNS", "Answer", "Answers", "Turns", "waits_for_itself"]
+
+# Messages that may end an utterance, or be an answer.
+TURNS = {"AddTranscript", "EndOfUtterance", "EndOfTranscript", "LanguageInfo", "SpeakersResult"}
+
+
+class Answer:
+    """The next message of a kind, for a thread that waits for it.
+
+    Attributes:
+        value: The answer, or what was made of it; None before.
+        given: Whether it has come.
+    """
+
+    def __init__(self, answers: Answers, kind: str, channel: Optional[str]) -> None:
+        self._answers = answers
+        self.kind = kind
+        self.channel = channel
+        self.value: Any = None
+        self.given = False
+        self.over = Latch()  # given, or the session has ended
+
+    def __enter__(self) -> Answer:
+        self._answers.waiting.append(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self in self._answers.waiting:
+            self._answers.waiting.remove(self)
+
+    def fits(self, message: Mapping[str, Any]) -> bool:
+        """Whether a message is the answer: of the same channel, if both name one."""
+        channel = channel_of(message)
+        return message["message"] == self.kind and (
+            not self.channel or not channel or channel == self.channel
+        )
+
+    def give(self, value: Any) -> None:
+        self.value, self.given = value, True
+        self.over.set()
+
+    def result(self, message: Mapping[str, Any], timeout: Optional[float], outcome: Outcome) -> Any:
+        """Return the value, or raise the reason why the answer to ``message`` did not come."""
+        if self.given:
+            return self.value
+        if not self.over.is_set():
+            text = f"the service did not answer {message['message']} within {timeout:g} s"
+            raise outcome.annotate(TimeoutError(text, stage="answer", seconds=timeout))
+        if outcome.failure is not None:
+            raise outcome.annotate(copy.copy(outcome.failure)) from outcome.failure.__cause__
+        text = f"the session ended before {message['message']} was answered"
+        raise outcome.annotate(NotRunningError(text))
+
+
+class Answers:
+    """All answers that are waited for in one session. Any thread may wait; the delivering one gives answers.
+
+    There is no lock: each change is one atomic operation on a list, and iteration is over a copy.
+    """
+
+    def __init__(self) -> None:
+        self.waiting: list[Answer] = []
+
+    def expect(self, kind: str, channel: Optional[str] = None) -> Answer:
+        """Return an answer, to be entered (``with``) before the question is sent."""
+        return Answer(self, kind, channel)
+
+    def to(self, message: Mapping[str, Any]) -> list[Answer]:
+        """Return those that this message answers."""
+        return [answer for answer in self.waiting.copy() if answer.fits(message)]
+
+    def close(self) -> None:
+        """Wake all that wait: no more answers will come."""
+        for answer in self.waiting.copy():
+            answer.over.set()
+
+
+def waits_for_itself(message: Mapping[str, Any]) -> SessionError:
+    """Return the error for a question of the thread that would deliver its answer."""
+    return SessionError(
+        f"a handler, or the loop over the messages, can't wait for the answer to {message['message']}: "
+        "the same thread delivers it; send without waiting, and handle the answer as a message"
+    )
+
+
+class Turns:
+    """The utterances of a session, and the answers that threads wait for. The delivering thread adds to it.
+
+    Args:
+        transcript: The transcript, which has got each message already.
+        client: Returns the client; once it has a handler for ``Utterance``, utterances are followed.
+
+    Attributes:
+        answers: The answers.
+        ended: Utterances that have ended, and whose handlers have not run yet.
+    """
+
+    def __init__(self, transcript: Transcript, client: Callable[[], Optional[EventEmitter]]) -> None:
+        self.answers = Answers()
+        self.ended: deque[Utterance] = deque()
+        self._transcript = transcript
+        self._client = client
+        self._pauses = Pauses()
+        self._utterances: Optional[Utterances] = None
+
+    def add(self, message: Mapping[str, Any]) -> None:
+        """Give a message, one of ``TURNS``, to those who wait for it, and update the utterances."""
+        kind = message["message"]
+        for answer in self.answers.to(message) if self.answers.waiting else ():
+            ending: Ending = "forced" if message.get("forced") is True else "silence"
+            ended = kind == "EndOfUtterance"
+            answer.give(self._pauses.last(self._transcript, ending, answer.channel) if ended else message)
+        if kind == "EndOfUtterance":
+            self._pauses.end(message)
+        if self._utterances is None:
+            client = self._client()
+            if client is None or not client._hears("Utterance"):
+                return
+            self._utterances = Utterances(self._transcript.language_pack_info)
+        self.ended += self._utterances.add(message)
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Yield the events of utterances that have ended, each once."""
+        while self.ended:
+            yield {"message": "Utterance", **self.ended.popleft().to_dict()}
+
+    def end(self) -> None:
+        """End the utterances in progress: no more messages will come."""
+        if self._utterances is not None:
+            self.ended += self._utterances.end()
+
+    def check_unsaid(self, error: TimeoutError, channel: Optional[str]) -> None:
+        """Raise the timeout of a forced end, unless nothing was said, which a server may not answer."""
+        words = self._transcript.partial or self._pauses.last(self._transcript, "forced", channel)
+        if words or error.stage != "answer":
+            raise error

@@ -1,0 +1,181 @@
+"""The stages of a session's delivery, whatever the order of steps; and what is taken of what arrives."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Optional, Union, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speechmatics_rt import ConnectionError, SessionError, TimeoutError, Transcript
+from speechmatics_rt.log import SessionLog
+from speechmatics_rt.network import Link, Messages
+from speechmatics_rt.protocol import Incoming
+from speechmatics_rt.session import everything
+from speechmatics_rt.session.delivery import Arrivals, Delivery
+from speechmatics_rt.session.outcome import Outcome
+
+from ..samples import tried
+
+LISTENER, CALLER = 1, 2
+STEPS = ["the listener ends", "the caller ends", "over", "claimed", "left"]
+
+
+class Arriving:
+    """A link that has batches of messages, or nothing for now; and then its end, or an error."""
+
+    session_id, is_open, draining = "a", True, False
+
+    def __init__(self, batches: list[Optional[list[int]]], error: Optional[Exception] = None) -> None:
+        self.batches = batches
+        self.error = error
+        self.ended = 0
+
+    def receive(self, deadline: float = float("inf")) -> Union[Messages, tuple[()], None]:
+        if not self.batches:
+            if self.error is not None:
+                raise self.error
+            return ()
+        batch = self.batches.pop(0)
+        if batch is None:
+            return None if deadline < float("inf") else self.receive(deadline)
+        return Messages([Incoming.of({"message": "Info", "n": n}) for n in batch], lambda it: cast("Any", it))
+
+    def end_stream(self) -> None:
+        self.ended += 1
+
+
+def outcome_of(link: Any) -> Outcome:
+    return Outcome(cast("Link", link), Transcript(), SessionLog(logging.getLogger("test"), "r"))
+
+
+@tried(200)
+@given(st.lists(st.sampled_from(STEPS), max_size=8), st.booleans())
+def test_no_step_is_taken_back_whatever_comes_after_it(steps: list[str], streamed: bool) -> None:
+    delivery = Delivery(streamed=streamed)
+    claims = 0
+    for at, step in enumerate(steps):
+        done = steps[: at + 1]
+        if step == "the listener ends":
+            delivery.ends_on(LISTENER)
+        elif step == "the caller ends":
+            delivery.ends_on(CALLER)
+        elif step == "over":
+            delivery.end()
+        elif step == "left":
+            delivery.leave()
+        else:
+            claims += delivery.claim_last_events()
+        ending = [name for name in done if name.endswith("ends")]
+        assert delivery.over.is_set() == ("over" in done)
+        assert delivery.awaited.is_set() == ("over" in done or (streamed and "left" in done))
+        assert delivery.is_over_for(LISTENER) == ("over" in done or ending[-1:] == ["the listener ends"])
+        assert delivery.is_over_for(CALLER) == ("over" in done or ending[-1:] == ["the caller ends"])
+        assert delivery.is_mine == ("over" not in done)  # of the thread that made it
+        assert claims == ("claimed" in done)
+
+
+BATCHES = st.lists(st.none() | st.integers(1, 4), max_size=6)
+
+
+def numbered(sizes: list[Optional[int]]) -> list[Optional[list[int]]]:
+    batches: list[Optional[list[int]]] = []
+    count = 0
+    for size in sizes:
+        batches.append(None if size is None else list(range(count, count + size)))
+        count += size or 0
+    return batches
+
+
+@tried(200)
+@given(BATCHES, st.booleans(), st.none() | st.integers(0, 12))
+def test_all_that_arrives_is_taken_once_and_in_order_until_it_is_closed(
+    sizes: list[Optional[int]], fails: bool, closes_after: Optional[int]
+) -> None:
+    batches = numbered(sizes)
+    total = sum(size or 0 for size in sizes)
+    link = Arriving(batches, ConnectionError("lost") if fails else None)
+    outcome = outcome_of(link)
+    arrivals = Arrivals(cast("Link", link), outcome)
+    taken: list[int] = []
+    how = ""
+    try:
+        while not how:
+            if len(taken) == closes_after:
+                outcome.closed = True
+            item = arrivals.take(everything)
+            if item is not None and item.message is not None:
+                taken.append(item.message["n"])
+            elif (more := arrivals.receive(0.0)) is not None and not more:
+                how = "complete"
+    except SessionError:
+        how = "closed"
+    except ConnectionError:
+        how = "lost"
+    assert taken == list(range(len(taken)))
+    closed = closes_after is not None and closes_after < total
+    assert len(taken) == (closes_after if closed else total)
+    assert how == ("closed" if closed else "lost" if fails else "complete")
+
+
+@pytest.mark.parametrize("is_open", [True, False], ids=["open", "over"])
+def test_the_limit_on_the_whole_call_is_for_what_still_runs(is_open: bool) -> None:
+    link = Arriving([[0, 1]])
+    arrivals = Arrivals(cast("Link", link), outcome_of(link), deadline=0.0, timeout=0.5)
+    link.is_open = is_open
+    if is_open:
+        with pytest.raises(TimeoutError, match=r"not complete within 0\.5 s"):
+            arrivals.receive()
+    else:  # what has arrived is still delivered
+        assert arrivals.receive()
+        assert [arrivals.take(everything) is not None for _ in range(3)] == [True, True, False]
+
+
+def test_the_failure_of_a_source_is_told_before_all_that_follows_from_it() -> None:
+    link = Arriving([])
+    outcome = outcome_of(link)
+    outcome.source_failed(ConnectionError("of the source"))
+    outcome.note(SessionError("what follows"))
+    assert link.ended == 1
+    with pytest.raises(ConnectionError, match="of the source"):
+        outcome.raise_failure(SessionError("what follows"))
+
+
+@pytest.mark.parametrize("first", ["a handler", "the session"])
+def test_the_error_of_a_handler_is_raised_once_and_only_if_nothing_else_is(first: str) -> None:
+    outcome = outcome_of(Arriving([]))
+    outcome.handler_failed(ValueError("of a handler"))
+    if first == "the session":
+        outcome.note(ConnectionError("lost"))
+        for _ in range(2):
+            with pytest.raises(ConnectionError, match="lost"):
+                outcome.raise_failure()
+    else:
+        with pytest.raises(ValueError, match="of a handler"):
+            outcome.raise_failure()
+        outcome.raise_failure()
+
+
+@pytest.mark.parametrize(
+    ("failure", "closed", "told"),
+    [
+        (None, False, None),
+        (ConnectionError("lost"), False, ConnectionError),
+        (ConnectionError("lost"), True, ConnectionError),
+        (SessionError("the session was closed"), True, None),
+        (SessionError("a handler ended it"), False, SessionError),
+    ],
+)
+def test_the_last_event_has_an_error_unless_the_program_ended_it(
+    failure: Any, closed: bool, told: Optional[type]
+) -> None:
+    outcome = outcome_of(Arriving([]))
+    outcome.note(failure)
+    outcome.closed = closed
+    error = outcome.event()["error"]
+    assert (None if error is None else type(error)) == told
+    if error is not None:
+        assert (error.request_id, error.session_id) == ("r", "a")
+        assert error.transcript is not None
