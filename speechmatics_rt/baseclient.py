@@ -3,46 +3,27 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import threading
 import time
 import warnings
-import weakref
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Callable, Literal, NoReturn, Optional, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Optional, TypeVar, Union
 
-from .audio import AudioSource
 from .auth import AuthBase
-from .config import Caller, ConnectionConfig, ResumePolicy, checked
-from .events import EVENTS, EventEmitter, interest_of
-from .exceptions import (
-    AuthenticationError,
-    ConfigurationError,
-    NotRunningError,
-    SessionError,
-    SpeechmaticsError,
-    TimeoutError,
-    no_pickle,
-)
-from .locks import new_lock
+from .config import ConnectionConfig, ResumePolicy, checked
+from .events import EVENTS
+from .exceptions import ConfigurationError, TimeoutError, no_pickle
 from .log import SessionLog
 from .session import (
     NO_PICKLE,
     SECONDS,
-    Asking,
     Connector,
-    Listener,
-    MessageStream,
-    Opening,
-    Recorder,
-    Session,
+    Opener,
     SessionOptions,
     SessionRequest,
-    feed,
     request_id_of,
     spelled_out,
-    tell_unstarted,
 )
 from .stats import SessionStats
 from .transcript import Transcript
@@ -52,15 +33,12 @@ if TYPE_CHECKING:
 
 __all__ = ["BaseClient"]
 
-logger = logging.getLogger(__name__)
-
 _GRACE = 0.5  # seconds for a handler that runs when stop_session() gives up
 
 _Self = TypeVar("_Self", bound="BaseClient")
-_T = TypeVar("_T")
 
 
-class BaseClient(Asking, EventEmitter):
+class BaseClient(Opener):
     """The base class of :class:`Client` and :class:`MultiChannelClient`: one session at a time.
 
     All methods may be called from any thread, and from a handler. What starts a session is refused while one
@@ -69,9 +47,6 @@ class BaseClient(Asking, EventEmitter):
     """
 
     _known = EVENTS
-
-    # Of the class, too: for the finaliser and the repr of a client whose construction has failed.
-    _session: Optional[Session] = None
 
     def __init__(
         self,
@@ -113,14 +88,6 @@ class BaseClient(Asking, EventEmitter):
         super().__init__(handler_errors=handler_errors)
         self._connector = Connector(auth, api_key, url, conn_config, sdk_identifier, resume, app)
         self._keep_transcript = checked("keep_transcript", keep_transcript, SECONDS)
-        self._recorder: Optional[Recorder] = None
-        self._pid = os.getpid()
-        # Guards which session is the current one; held for assignments only.
-        self._current_lock = new_lock()
-        self._opener: Optional[object] = None  # a token of the call that is opening a session
-        self._stop_while_opening = False
-        self._opening = Opening()  # of the session that is being opened
-        self._coming_id: Optional[str] = None  # of the first session, if it was read before that began
 
     # -- the session ---------------------------------------------------------------------------------
 
@@ -211,8 +178,8 @@ class BaseClient(Asking, EventEmitter):
         """
         self._forget_parent()
         with self._current_lock:
-            if self._opener is not None:
-                self._opening.give_up()
+            if self._claim is not None:
+                self._claim.opening.give_up()
             session = self._session
         if session is not None:
             session.close()
@@ -310,163 +277,3 @@ class BaseClient(Asking, EventEmitter):
 
     def _wants(self, name: str) -> bool:
         return self._recorder is not None or super()._wants(name)
-
-    def _running(self) -> Session:
-        session = self._session
-        if session is None:
-            raise NotRunningError("no session has been started; call start_session() first")
-        return session
-
-    _caller = staticmethod(Caller.find)
-    _thread = staticmethod(threading.get_ident)
-
-    def _warn(self, message: Mapping[str, Any]) -> None:
-        """Warn, at the caller's line, about parts of a message that the cloud may refuse."""
-        for doubt in self._connector.doubts(message):
-            self._caller().warn(doubt)
-
-    def _prepare(self) -> None:
-        """Begin a call that opens a session: from here on, ``request_stop()`` means that session."""
-        self._forget_parent()
-        session = self._session
-        if session is not None and session.delivery.is_left and not session.is_over_for(self._thread()):
-            self.close()  # if its loop goes on after all, it gets a SessionError
-        if session is not None and (session.delivery.is_left or session.delivery.over.is_set()):
-            self._tell_late(session)
-        self._check_free()  # before the first read of a source, which may take long
-        self._stop_while_opening = False
-
-    def _check_free(self) -> None:
-        session = self._session
-        if self._opener is not None or (session is not None and not session.is_over_for(self._thread())):
-            raise SessionError(
-                "a session is already running, and a client runs one at a time: use another client, or call "
-                "stop_session() or close() first; a handler of SessionEnded may start the next session"
-            )
-
-    def _open(self, request: SessionRequest, go_on: Callable[[Session], _T], *, streamed: bool = False) -> _T:
-        """Make a new session the current one: connect, wait for RecognitionStarted, call ``go_on``.
-
-        If anything is raised, in ``go_on`` too, nothing stays open. The session is stored where
-        :meth:`close` finds it before its threads begin, since they keep it alive even if Ctrl-C ends this
-        call.
-        """
-        self._connector.check(request)
-        self._warn(request.start)
-        me, before, tried = object(), self._session, False
-        try:
-            try:
-                with self._current_lock:
-                    self._check_free()
-                    self._opening = Opening()
-                    self._opener = me  # last: from here on close(), in a signal handler too, means this one
-                try:
-                    tried = True
-                    return self._attempt(request, go_on, streamed)
-                except AuthenticationError as exc:
-                    if not self._connector.auth.refresh():
-                        raise
-                    SessionLog(logger, exc.request_id or "").info(
-                        "the token was refused; trying once more with a new one"
-                    )
-                    return self._attempt(request, go_on, streamed)
-            finally:
-                self._opened(me)
-        except BaseException as exc:  # once more, for Ctrl-C on the way out of there
-            self._opened(me)
-            if self._session is not before:
-                self.close()
-            session = self._session
-            if session is not None and session is not before:
-                if session.delivery.over.is_set():  # else its listener has begun, and tells
-                    session.tell()
-            elif tried:
-                tell_unstarted(self, exc)
-            raise
-
-    def _opened(self, opener: object) -> None:
-        if self._opener is opener:
-            self._opener = None
-
-    def _forget_parent(self) -> None:
-        """In a forked child, drop the session, which belongs to the parent."""
-        if os.getpid() != self._pid:
-            self._pid = os.getpid()
-            session, self._session, self._opener, self._coming_id = self._session, None, None, None
-            if session is not None:
-                session.connection.close()
-
-    def _attempt(self, request: SessionRequest, go_on: Callable[[Session], _T], streamed: bool) -> _T:
-        coming, self._coming_id = self._coming_id, None
-        log = SessionLog(logger, request_id_of(request.ws_headers, coming))
-        connection = session = None
-        recorder = self._recorder
-        try:
-            connection = self._connector.link(request, log, interest_of(self), self._opening)
-            session = Session(
-                connection,
-                request.start,
-                request.audio_format,
-                log,
-                streamed=streamed,
-                keep_transcript=self._keep_transcript,
-                recording=None if recorder is None else recorder._begin(request.start, log),
-                client=weakref.ref(self),
-            )
-            with self._current_lock:
-                self._session = session
-                closed = self._opening.given_up
-            if closed:
-                self.close()
-            if self._stop_while_opening:
-                connection.request_stop()
-            listener = None if streamed else self._listener(session)
-            listened = listener is not None and connection.listen(listener)
-            if not connection.start(request.start, request.deadline):
-                raise TimeoutError(  # noqa: TRY301  # cleaned up below like any other failure to start
-                    f"the session did not start within timeout={request.timeout:g} s",
-                    stage="whole",
-                    seconds=request.timeout,
-                )
-            if listener is not None:
-                if not listened:
-                    listener.start()
-                listener.begun.wait(self._connector.config.start_timeout)
-            return go_on(session)
-        except BaseException as exc:
-            if connection is None and self._opening.given_up and isinstance(exc, SpeechmaticsError):
-                given_up = SessionError("the session was closed while it was being opened")
-                given_up.request_id = log.request_id
-                raise given_up from exc
-            if session is not None:
-                session.fail_to_start(exc, self)
-            elif connection is not None:
-                connection.close()
-            raise
-
-    def _listener(self, session: Session) -> Optional[Listener]:
-        """Return what delivers the session's messages on a thread of this package."""
-        return Listener(session, self)
-
-    def _tell_late(self, session: Session) -> None:
-        """Emit ``SessionEnded`` for a session whose messages nobody delivers any more."""
-        session.tell()
-
-    def _stream(self, request: SessionRequest, sources: Mapping[Optional[str], AudioSource]) -> MessageStream:
-        """Open a session, start sending the sources, and return its messages; close them if that fails."""
-
-        def go_on(session: Session) -> MessageStream:
-            messages = MessageStream(
-                session, self, deadline=request.deadline, timeout=request.timeout, sources=sources.values()
-            )
-            feed(session, sources, request.speed)
-            return messages
-
-        try:
-            audio_format = next(iter(sources.values())).audio_format
-            return self._open(request.with_audio(audio_format), go_on, streamed=True)
-        except BaseException:
-            for source in sources.values():
-                source.put_back()
-                source.close()
-            raise

@@ -43,7 +43,7 @@ HOUSE: dict[str, set[str]] = {
         "messages",
         "config",
     },
-    "baseclient": {"session", "auth", "audio", "transcript", "events", "messages", "config"},
+    "baseclient": {"session", "auth", "transcript", "events", "config"},
     "client": {"baseclient", "session", "audio", "transcript", "config"},
     "multichannel": {"baseclient", "session", "audio", "transcript", "config"},
     "many": {"multichannel", "client", "baseclient", "session", "auth", "audio", "transcript", "config"},

@@ -17,6 +17,7 @@ import speechmatics_rt
 from speechmatics_rt import AudioFormat, Client, ConnectionConfig, JWTAuth, Transcript
 from speechmatics_rt.local import Fault, LocalServer
 from speechmatics_rt.log import wire
+from speechmatics_rt.session import opener
 from speechmatics_rt.session.connector import DEFAULT_URL
 
 FOLDER = Path(__file__).parent.parent / "examples" / "moving"
@@ -253,7 +254,7 @@ CHECKS: dict[str, Callable[[World], Any]] = {
     "`raise ForceEndSession`": ends_early,
     "`except TranscriptionError`": lambda w: not speechmatics_rt.TranscriptionError().retryable,
     "`websockets.exceptions": lambda w: issubclass(speechmatics_rt.ConnectionError, ConnectionError),
-    "`LOGGER`": lambda w: speechmatics_rt.baseclient.logger.name.startswith(f"{w.value.name}."),
+    "`LOGGER`": lambda w: opener.logger.name.startswith(f"{w.value.name}."),
     "`ws.run_synchronously(file": lambda w: w.names["transcript"].words,
     '`ws.run_synchronously({"left"': lambda w: {word.channel for word in w.value.words} == {"left", "right"},
     "`ws.run_synchronously(..., timeout": lambda w: isinstance(w.value, Transcript),

@@ -1,21 +1,21 @@
 """One session as its client sees it.
 
-``request`` has the options of a call, and ``connector`` opens connections. ``session`` sends over one, and
-takes in what is received: ``delivery`` says what comes next and who runs the handlers, ``outcome`` how it has
-ended, ``turns`` which utterances ended, and who waits for an answer. ``sender`` reads sources and sends them,
-``listener`` and ``stream`` deliver messages to handlers, ``utterances`` is iterated over, ``asking`` has the
-questions to the service. ``latency`` measures, ``recorder`` writes a session to a file, ``unread`` decodes
-transcripts late, and ``discovery`` asks what a service offers.
+``request`` has the options of a call, ``connector`` opens connections, and ``opener`` a session over one.
+``session`` sends, and takes in what is received: ``delivery`` says what comes next and who runs the handlers,
+``outcome`` how it has ended, ``turns`` which utterances ended, and who waits for an answer. ``sender`` reads
+sources and sends them, ``listener`` and ``stream`` deliver messages to handlers, ``utterances`` is iterated
+over, ``asking`` has the questions to the service. ``latency`` measures, ``recorder`` writes a session to a
+file, and ``discovery`` asks what a service offers.
 """
 
 from __future__ import annotations
 
 from .asking import Asking, ask_for_speakers
-from .connector import NO_PICKLE, Connector, Opening, request_id_of
+from .connector import NO_PICKLE, Connector, request_id_of
 from .delivery import Arrivals, everything
 from .discovery import available_features
-from .listener import Listener
-from .outcome import session_ended, tell_unstarted
+from .opener import Opener
+from .outcome import session_ended
 from .recorder import Recorder
 from .request import (
     SECONDS,
@@ -28,7 +28,6 @@ from .request import (
     labels_of,
     spelled_out,
 )
-from .sender import feed
 from .session import Session
 from .stream import MessageStream
 from .turns import waits_for_itself
@@ -41,9 +40,8 @@ __all__ = [
     "Arrivals",
     "Asking",
     "Connector",
-    "Listener",
     "MessageStream",
-    "Opening",
+    "Opener",
     "Recorder",
     "Session",
     "SessionOptions",
@@ -56,12 +54,10 @@ __all__ = [
     "check_label",
     "check_timestamp",
     "everything",
-    "feed",
     "labels_of",
     "request_id_of",
     "session_ended",
     "spelled_out",
-    "tell_unstarted",
     "waits_for_itself",
     "with_turns",
 ]

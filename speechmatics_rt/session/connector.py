@@ -36,7 +36,7 @@ from ..network import Connection, Link, Opening, Upgraded, check_patches, dial, 
 from ..resume import ResumingConnection, unreached
 from .request import SessionRequest, check_raw
 
-__all__ = ["DEFAULT_URL", "NO_PICKLE", "Connector", "Opening", "address", "request_id_of"]
+__all__ = ["DEFAULT_URL", "NO_PICKLE", "Connector", "address", "request_id_of"]
 
 DEFAULT_URL = "wss://eu.rt.speechmatics.com/v2"
 NO_PICKLE = (

@@ -17,6 +17,7 @@ from ..locks import new_lock
 from ..log import SessionLog
 from ..messages import Glance
 from ..network import Link
+from ..protocol import results_in
 from ..stats import Latency, SessionStats
 from ..transcript import Transcript
 from .delivery import Delivery
@@ -24,7 +25,6 @@ from .latency import Meter
 from .outcome import Outcome
 from .recorder import Recording
 from .turns import TURNS, Turns
-from .unread import Unread
 
 __all__ = ["Session"]
 
@@ -68,7 +68,7 @@ class Session:
         self.delivery = Delivery(streamed=streamed)
         self.turns = Turns(self.transcript, client)
         self._recording = recording
-        self._unread = Unread()
+        self._unread = _Unread()
         self._read_late = self._unread.results  # bound once, for every transcript message
         self._meter_lock = new_lock()
         self._meter = Meter()
@@ -300,3 +300,27 @@ class Session:
             yield from self.turns.events()
             self.delivery.ends_on(threading.get_ident())
             yield self.outcome.event()
+
+
+class _Unread:
+    """Decodes the payloads that a transcript keeps. Refers to nothing of the session.
+
+    Called under the transcript's lock: memory work only, so payloads that are not messages are counted, not
+    logged.
+    """
+
+    __slots__ = ("_broken",)
+
+    def __init__(self) -> None:
+        self._broken: set[int] = set()  # their hashes: each counts once, however often it is read
+
+    @property
+    def skipped(self) -> int:
+        """How many payloads were not messages."""
+        return len(self._broken)
+
+    def results(self, payload: bytes) -> list[Any]:
+        results = results_in(payload)
+        if results is None:
+            self._broken.add(hash(payload))
+        return results or []

@@ -1,0 +1,270 @@
+"""Opens the sessions of a client, one at a time.
+
+Ctrl-C may come between any two lines, and anything may be raised. Each method has one thing to undo then:
+:meth:`Opener._open` the whole call, ``_Claim`` the right to open one, :meth:`Opener._attempt` the connection,
+or the session that owns it by then. :meth:`Opener._authenticated` tries again if a token is refused.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Mapping
+from typing import Any, Callable, Literal, Optional, TypeVar
+
+from ..audio import AudioSource
+from ..config import Caller
+from ..events import EventEmitter, interest_of
+from ..exceptions import (
+    AuthenticationError,
+    NotRunningError,
+    SessionError,
+    SpeechmaticsError,
+    TimeoutError,
+)
+from ..locks import new_lock
+from ..log import SessionLog
+from ..network import Link, Opening
+from .asking import Asking
+from .connector import Connector, request_id_of
+from .listener import Listener
+from .outcome import tell_unstarted
+from .recorder import Recorder
+from .request import SessionRequest
+from .sender import feed
+from .session import Session
+from .stream import MessageStream
+
+__all__ = ["Opener"]
+
+logger = logging.getLogger("speechmatics_rt.baseclient")  # known by this name to programs that filter
+
+_T = TypeVar("_T")
+
+
+class Opener(Asking, EventEmitter):
+    """A client's current session, and the calls that open the next one.
+
+    ``_current_lock`` guards which session is the current one and which call is opening one; it is held for
+    assignments only.
+    """
+
+    # Of the class, too: for the finaliser and the repr of a client whose construction has failed.
+    _session: Optional[Session] = None
+
+    _connector: Connector
+    _keep_transcript: Optional[float]
+
+    def __init__(self, *, handler_errors: Literal["log", "raise"]) -> None:
+        super().__init__(handler_errors=handler_errors)
+        self._recorder: Optional[Recorder] = None
+        self._pid = os.getpid()
+        self._current_lock = new_lock()
+        self._claim: Optional[_Claim] = None  # of the call that is opening a session
+        self._stop_while_opening = False
+        self._coming_id: Optional[str] = None  # of the first session, if it was read before that began
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+    def _running(self) -> Session:
+        session = self._session
+        if session is None:
+            raise NotRunningError("no session has been started; call start_session() first")
+        return session
+
+    _caller = staticmethod(Caller.find)
+    _thread = staticmethod(threading.get_ident)
+
+    def _warn(self, message: Mapping[str, Any]) -> None:
+        """Warn, at the caller's line, about parts of a message that the cloud may refuse."""
+        for doubt in self._connector.doubts(message):
+            self._caller().warn(doubt)
+
+    def _prepare(self) -> None:
+        """Begin a call that opens a session: from here on, ``request_stop()`` means that session."""
+        self._forget_parent()
+        session = self._session
+        if session is not None and session.delivery.is_left and not session.is_over_for(self._thread()):
+            self.close()  # if its loop goes on after all, it gets a SessionError
+        if session is not None and (session.delivery.is_left or session.delivery.over.is_set()):
+            self._tell_late(session)
+        self._check_free()  # before the first read of a source, which may take long
+        self._stop_while_opening = False
+
+    def _check_free(self) -> None:
+        session = self._session
+        if self._claim is not None or (session is not None and not session.is_over_for(self._thread())):
+            raise SessionError(
+                "a session is already running, and a client runs one at a time: use another client, or call "
+                "stop_session() or close() first; a handler of SessionEnded may start the next session"
+            )
+
+    def _open(self, request: SessionRequest, go_on: Callable[[Session], _T], *, streamed: bool = False) -> _T:
+        """Make a new session the current one: connect, wait for RecognitionStarted, call ``go_on``.
+
+        If anything is raised, in ``go_on`` too, nothing stays open. The session is stored where
+        :meth:`close` finds it before its threads begin, since they keep it alive even if Ctrl-C ends this
+        call.
+        """
+        self._connector.check(request)
+        self._warn(request.start)
+        claim, before = _Claim(self), self._session
+        try:
+            with claim:
+                return self._authenticated(claim.opening, request, go_on, streamed)
+        except BaseException as exc:
+            claim.give_back()  # once more, for Ctrl-C on the way out of the block
+            session = self._session
+            if session is not None and session is not before:
+                self.close()
+                if session.delivery.over.is_set():  # else its listener has begun, and tells
+                    session.tell()
+            elif claim.taken:
+                tell_unstarted(self, exc)
+            raise
+
+    def _authenticated(
+        self, opening: Opening, request: SessionRequest, go_on: Callable[[Session], _T], streamed: bool
+    ) -> _T:
+        """Open a session, with a second attempt if a token is refused that can be renewed."""
+        try:
+            return self._attempt(opening, request, go_on, streamed)
+        except AuthenticationError as exc:
+            if not self._connector.auth.refresh():
+                raise
+            SessionLog(logger, exc.request_id or "").info(
+                "the token was refused; trying once more with a new one"
+            )
+            return self._attempt(opening, request, go_on, streamed)
+
+    def _forget_parent(self) -> None:
+        """In a forked child, drop the session, which belongs to the parent."""
+        if os.getpid() != self._pid:
+            self._pid = os.getpid()
+            session, self._session, self._claim, self._coming_id = self._session, None, None, None
+            if session is not None:
+                session.connection.close()
+
+    def _attempt(
+        self, opening: Opening, request: SessionRequest, go_on: Callable[[Session], _T], streamed: bool
+    ) -> _T:
+        """Open a session and go on; if anything is raised, close what has been opened."""
+        coming, self._coming_id = self._coming_id, None
+        log = SessionLog(logger, request_id_of(request.ws_headers, coming))
+        connection: Optional[Link] = None
+        session: Optional[Session] = None
+        try:
+            connection = self._connector.link(request, log, interest_of(self), opening)
+            session = self._session_over(connection, request, log, streamed)
+            self._make_current(session, opening)
+            self._start(session, request)
+            return go_on(session)
+        except BaseException as exc:
+            if session is not None:
+                session.fail_to_start(exc, self)
+            elif connection is not None:
+                connection.close()
+            elif opening.given_up and isinstance(exc, SpeechmaticsError):
+                given_up = SessionError("the session was closed while it was being opened")
+                given_up.request_id = log.request_id
+                raise given_up from exc
+            raise
+
+    def _session_over(
+        self, connection: Link, request: SessionRequest, log: SessionLog, streamed: bool
+    ) -> Session:
+        recorder = self._recorder
+        return Session(
+            connection,
+            request.start,
+            request.audio_format,
+            log,
+            streamed=streamed,
+            keep_transcript=self._keep_transcript,
+            recording=None if recorder is None else recorder._begin(request.start, log),
+            client=weakref.ref(self),
+        )
+
+    def _make_current(self, session: Session, opening: Opening) -> None:
+        """Store a session where ``close()`` and ``request_stop()`` find it; do what was asked for before."""
+        with self._current_lock:
+            self._session = session
+            closed = opening.given_up
+        if closed:
+            self.close()
+        if self._stop_while_opening:
+            session.connection.request_stop()
+
+    def _start(self, session: Session, request: SessionRequest) -> None:
+        """Start recognition, and have somebody deliver; wait for both."""
+        connection = session.connection
+        listener = None if session.delivery.streamed else self._listener(session)
+        listened = listener is not None and connection.listen(listener)
+        if not connection.start(request.start, request.deadline):
+            raise TimeoutError(
+                f"the session did not start within timeout={request.timeout:g} s",
+                stage="whole",
+                seconds=request.timeout,
+            )
+        if listener is not None:
+            if not listened:
+                listener.start()
+            listener.begun.wait(self._connector.config.start_timeout)
+
+    def _listener(self, session: Session) -> Optional[Listener]:
+        """Return what delivers the session's messages on a thread of this package."""
+        return Listener(session, self)
+
+    def _tell_late(self, session: Session) -> None:
+        """Emit ``SessionEnded`` for a session whose messages nobody delivers any more."""
+        session.tell()
+
+    def _stream(self, request: SessionRequest, sources: Mapping[Optional[str], AudioSource]) -> MessageStream:
+        """Open a session, start sending the sources, and return its messages; close them if that fails."""
+
+        def go_on(session: Session) -> MessageStream:
+            messages = MessageStream(
+                session, self, deadline=request.deadline, timeout=request.timeout, sources=sources.values()
+            )
+            feed(session, sources, request.speed)
+            return messages
+
+        try:
+            audio_format = next(iter(sources.values())).audio_format
+            return self._open(request.with_audio(audio_format), go_on, streamed=True)
+        except BaseException:
+            for source in sources.values():
+                source.put_back()
+                source.close()
+            raise
+
+
+class _Claim:
+    """The right to open a session, which one call of a client has at a time, within a ``with`` block.
+
+    Attributes:
+        opening: What ``close()`` gives up meanwhile.
+        taken: Whether the call has had it.
+    """
+
+    def __init__(self, client: Opener) -> None:
+        self.opening = Opening()
+        self.taken = False
+        self._client = client
+
+    def __enter__(self) -> None:
+        client = self._client
+        with client._current_lock:
+            client._check_free()
+            client._claim = self  # from here on close(), in a signal handler too, means this call
+        self.taken = True
+
+    def __exit__(self, *_: object) -> None:
+        self.give_back()
+
+    def give_back(self) -> None:
+        if self._client._claim is self:
+            self._client._claim = None
