@@ -118,12 +118,14 @@ class Opener(Asking, EventEmitter):
         except BaseException as exc:
             claim.give_back()  # once more, for Ctrl-C on the way out of the block
             session = self._session
-            if session is not None and session is not before:
+            if not claim.taken:
+                pass  # the session that another call has opened goes on
+            elif session is None or session is before:
+                tell_unstarted(self, exc)
+            else:
                 self.close()
                 if session.delivery.over.is_set():  # else its listener has begun, and tells
                     session.tell()
-            elif claim.taken:
-                tell_unstarted(self, exc)
             raise
 
     def _authenticated(

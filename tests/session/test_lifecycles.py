@@ -23,6 +23,7 @@ from speechmatics_rt import (
     AudioFormat,
     Client,
     ConnectionConfig,
+    SessionError,
     SpeechmaticsError,
     TimeoutError,
     Transcript,
@@ -360,6 +361,45 @@ def test_a_stream_may_be_collected_inside_the_lock_of_its_own_event(serve, clien
 
     with pytest.warns(ResourceWarning):
         in_time(collect)
+
+
+class Announced:
+    """A lock that says when another thread comes to it."""
+
+    def __init__(self, lock):
+        self._lock = lock
+        self._owner = threading.get_ident()
+        self.reached = threading.Event()
+
+    def __enter__(self):
+        if threading.get_ident() != self._owner:
+            self.reached.set()
+        self._lock.acquire()
+
+    def __exit__(self, *_):
+        self._lock.release()
+
+
+def test_a_start_that_is_refused_leaves_the_session_that_is_running(serve, client_of):
+    c = client_of(serve())
+    lock = c._current_lock = Announced(c._current_lock)
+    refused = []
+
+    def too_late():
+        with pytest.raises(SessionError, match="already running") as caught:
+            c.start_session(audio_format=PCM)
+        refused.append(caught.value)
+
+    late = threading.Thread(target=too_late)
+    with lock:  # the other thread has looked before this one has a session, and comes to the lock after that
+        late.start()
+        assert lock.reached.wait(10)
+        c.start_session(audio_format=PCM)
+    late.join(10)
+    assert refused
+    assert c.is_connected
+    c.send_audio(SECOND)
+    c.stop_session()
 
 
 def test_after_close_the_old_session_runs_no_handlers_beside_the_new_one(serve, client_of):
