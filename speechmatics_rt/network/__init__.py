@@ -12,7 +12,7 @@ from __future__ import annotations
 from .connection import Connection
 from .dialer import Upgraded, certificate_refused, check_patches, connect_through, dial
 from .duplex import shared_context
-from .link import Arrived, Link, Messages
+from .link import Arrived, Link, Messages, Replaceable
 from .opening import Opening
 from .reach import connect_to
 from .shared_listener import share
@@ -27,6 +27,7 @@ __all__ = [
     "Link",
     "Messages",
     "Opening",
+    "Replaceable",
     "Upgraded",
     "WaitList",
     "certificate_refused",

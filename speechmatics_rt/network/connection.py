@@ -23,7 +23,7 @@ from ..protocol import ClientProtocol, Payload, Phase, codec, frames
 from ..stats import SessionStats
 from .duplex import DuplexSocket
 from .lead import Lead, thread_of
-from .link import Link, Messages
+from .link import Messages, Replaceable
 from .monitor import Monitor
 from .reader import Reader
 from .wakeup import WaitList, Wakes
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 _JOIN = 1.0  # seconds to wait for a thread that should be ending
 
 
-class Connection(Link):
+class Connection(Replaceable):
     """Owns an upgraded socket, its reader thread, its writer thread and the :class:`Monitor` they share.
 
     Args:
@@ -94,7 +94,6 @@ class Connection(Link):
 
     @property
     def is_complete(self) -> bool:
-        """Whether the session ended with a complete transcript. Known before the last message is taken."""
         outcome = self._protocol.outcome
         return outcome is not None and outcome.normal
 
@@ -115,7 +114,6 @@ class Connection(Link):
         return self._protocol.bytes_sent
 
     def check_process(self) -> None:
-        """Raise SessionError in a forked child."""
         if os.getpid() != self._pid:
             raise SessionError(
                 "this session belongs to the process that started it; after a fork, start one in the child"
@@ -123,15 +121,9 @@ class Connection(Link):
 
     @property
     def interrupted(self) -> bool:
-        """Whether the caller is a signal handler that interrupted this thread while it held the lock."""
         return is_mine(self._lock)
 
     def check(self, *locks: Any) -> None:
-        """Raise SessionError in a forked child, and in a signal handler that interrupted this thread's work.
-
-        Args:
-            locks: Further locks, besides the connection's, that this thread holds during such work.
-        """
         self.check_process()
         if is_mine(self._lock) or any(map(is_mine, locks)):
             raise SessionError(
@@ -183,7 +175,6 @@ class Connection(Link):
         self._send(message, wait=True)
 
     def offer(self, message: Mapping[str, Any]) -> bool:
-        """Send a message if that needs no waiting; return whether it was sent. Raises like :meth:`send`."""
         return self._send(message, wait=False)
 
     def _send(self, message: Mapping[str, Any], *, wait: bool) -> bool:
@@ -233,7 +224,6 @@ class Connection(Link):
         )
 
     def wait_for_room(self, channel: Optional[str], seconds: float, feeding: bool) -> None:
-        """Wait until such a chunk could be sent at once. Raises like :meth:`send`."""
         protocol = self._protocol
         self._send_when(lambda: protocol.admits(channel, seconds, feeding), lambda now: None, feeding=feeding)
 
@@ -300,11 +290,6 @@ class Connection(Link):
                 return None
 
     def decode(self, payload: Payload) -> Optional[dict[str, Any]]:
-        """Decode a payload; return None, after logging and counting it, if it is not a message.
-
-        Raises:
-            ProtocolError: It is not decodable; the session has failed with this error.
-        """
         if isinstance(payload, dict):
             return payload
         try:

@@ -12,7 +12,7 @@ from ..protocol import Incoming, Payload, glance, seen_in
 from ..stats import SessionStats
 from .wakeup import Wakes
 
-__all__ = ["Arrived", "Link", "Messages"]
+__all__ = ["Arrived", "Link", "Messages", "Replaceable"]
 
 
 class Arrived(NamedTuple):
@@ -207,3 +207,38 @@ class Link(Protocol):
 
     def abandon(self) -> None:
         """Only shut the socket: for finalisers, which may run on any thread and inside any lock."""
+
+
+class Replaceable(Link, Protocol):
+    """A link that another one may take over from: what ``resume`` asks of a connection besides."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the session ended with a complete transcript. Known before the last message is taken."""
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the caller is a signal handler that interrupted this thread while it held the lock."""
+
+    def check_process(self) -> None:
+        """Raise SessionError in a forked child."""
+
+    def check(self, *locks: Any) -> None:
+        """Raise SessionError in a forked child, and in a signal handler that interrupted this thread's work.
+
+        Args:
+            locks: Further locks, besides the link's own, that this thread holds during such work.
+        """
+
+    def offer(self, message: Mapping[str, Any]) -> bool:
+        """Send a message if that needs no waiting; return whether it was sent. Raises like :meth:`send`."""
+
+    def wait_for_room(self, channel: Optional[str], seconds: float, feeding: bool) -> None:
+        """Wait until such a chunk could be sent at once. Raises like :meth:`send`."""
+
+    def decode(self, payload: Payload) -> Optional[dict[str, Any]]:
+        """Decode a payload; return None, after logging and counting it, if it is not a message.
+
+        Raises:
+            ProtocolError: It is not decodable; the session has failed with this error.
+        """

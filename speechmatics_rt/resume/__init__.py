@@ -9,9 +9,9 @@ for a first connection that was refused.
 from __future__ import annotations
 
 from .connection import ResumingConnection
-from .unreached import unreached
+from .unreached import Unreached
 
 __all__ = [
     "ResumingConnection",
-    "unreached",
+    "Unreached",
 ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Callable, Optional
 
 from ..deadline import begin
 from ..exceptions import AuthenticationError, SessionError, SpeechmaticsError, TimeoutError
-from ..network import Connection
+from ..network import Replaceable
 from .backoff import Outage
 from .replay import Piece, Request
 
@@ -33,7 +33,7 @@ class Attempt:
         self,
         link: ResumingConnection,
         outage: Outage,
-        dial: Callable[[float], Connection],
+        dial: Callable[[float], Replaceable],
         *,
         refresh: Callable[[], bool],
         speed: float,
@@ -59,7 +59,7 @@ class Attempt:
 
     def _reconnect(self) -> None:
         link, outage = self._link, self._outage
-        connection: Optional[Connection] = None
+        connection: Optional[Replaceable] = None
         taken = False
         try:
             if link.wait(outage.due):
@@ -78,7 +78,7 @@ class Attempt:
             if connection is not None and not taken:
                 connection.close()
 
-    def _failed(self, connection: Optional[Connection], error: SpeechmaticsError) -> None:
+    def _failed(self, connection: Optional[Replaceable], error: SpeechmaticsError) -> None:
         reasons = []
         if connection is not None:
             left_over = [
@@ -94,7 +94,7 @@ class Attempt:
                 error = exc
         self._link.attempt_failed(error, reasons, renewed=renewed)
 
-    def _catch_up(self, connection: Connection) -> None:
+    def _catch_up(self, connection: Replaceable) -> None:
         """Send what is due, at most ``speed`` times as fast as real time, until nothing is left."""
         link = self._link
         began, sent = time.monotonic(), 0.0

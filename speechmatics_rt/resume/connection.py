@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import threading
 import time
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -20,7 +19,7 @@ from ..config import AudioFormat, ResumePolicy
 from ..exceptions import ConnectionError, SessionError, SpeechmaticsError, TimeoutError
 from ..locks import is_mine, new_lock
 from ..log import SessionLog
-from ..network import Connection, Link, Messages, Opening, WaitList, Wakes
+from ..network import Link, Messages, Opening, Replaceable, WaitList, Wakes
 from ..protocol import Incoming, Payload, codec
 from ..stats import SessionStats
 from .attempt import Attempt
@@ -30,6 +29,7 @@ from .state import LocalMessage, ResumeState
 
 __all__ = ["ResumingConnection"]
 
+_Audio = Union[bytes, bytearray, memoryview]
 _jitter = random.random  # no secret
 
 
@@ -47,8 +47,8 @@ class ResumingConnection(Link):
 
     def __init__(
         self,
-        connection: Connection,
-        dial: Callable[[Opening, float], Connection],
+        connection: Replaceable,
+        dial: Callable[[Opening, float], Replaceable],
         *,
         policy: ResumePolicy,
         start: Mapping[str, Any],
@@ -57,7 +57,7 @@ class ResumingConnection(Link):
         log: SessionLog,
     ) -> None:
         self._connection = connection
-        self._next: Optional[Connection] = None  # one that is starting
+        self._next: Optional[Replaceable] = None  # one that is starting
         self._opening = Opening()  # of further connections; given up once nobody wants another
         self._dial = partial(dial, self._opening)
         self._refresh = refresh
@@ -130,7 +130,7 @@ class ResumingConnection(Link):
 
     def send_audio(
         self,
-        payload: Union[bytes, bytearray, memoryview],
+        payload: _Audio,
         *,
         channel: Optional[str] = None,
         seconds: float = 0.0,
@@ -138,38 +138,40 @@ class ResumingConnection(Link):
         wait: bool = True,
     ) -> bool:
         self._connection.check(self._lock)
-        state, replay = self._state, self._state.replay
+        state = self._state
         while True:
-            ticket: Optional[threading.Lock] = None
             with self._lock:
                 state.check_turn("AddAudio" if channel is None else "AddChannelAudio", channel)
-                connection = self._connection
-                if not state.recovering and self._try(payload, channel, seconds, feeding):
+                if self._try(payload, channel, seconds, feeding):
                     return True
-                if state.recovering and feeding:
-                    ticket = self._room.ticket()
-                elif state.recovering:
-                    full = replay.full(channel, len(payload))
-                    if full and wait:
-                        state.raise_full()
-                    if not full:
-                        replay.keep(channel, payload)
-                    return not full
+                live = self._live
+                if live is None and not feeding:
+                    return self._keep(payload, channel, wait=wait)
+                ticket = self._room.ticket() if live is None and wait else None
             if not wait:
                 return False
-            if ticket is not None:
-                if not (state.abandoned or state.stop):  # checked with the ticket: they are set without lock
-                    WaitList.wait(ticket)
-            else:
-                self._attempted(connection, lambda it: it.wait_for_room(channel, seconds, feeding))
+            if live is not None:
+                self._attempted(live, lambda it: it.wait_for_room(channel, seconds, feeding))
+            elif ticket is not None and not (state.abandoned or state.stop):  # after it, as set without lock
+                WaitList.wait(ticket)
 
-    def _try(self, payload: Any, channel: Optional[str], seconds: float, feeding: bool) -> bool:
-        """Send a chunk, and keep it, if it can be sent without waiting."""
-        connection, replay = self._connection, self._state.replay
+    def _keep(self, payload: _Audio, channel: Optional[str], *, wait: bool) -> bool:
+        """Keep a caller's chunk in an outage; without ``wait``, return False if too much waits already."""
+        replay = self._state.replay
+        full = replay.full(channel, len(payload))
+        if full and wait:
+            self._state.raise_full()
+        if not full:
+            replay.keep(channel, payload)
+        return not full
+
+    def _try(self, payload: _Audio, channel: Optional[str], seconds: float, feeding: bool) -> bool:
+        """Send a chunk, and keep it, if it can be sent without waiting, and there is no outage."""
+        live, replay = self._live, self._state.replay
+        if live is None:
+            return False
         try:
-            if not connection.send_audio(
-                payload, channel=channel, seconds=seconds, feeding=feeding, wait=False
-            ):
+            if not live.send_audio(payload, channel=channel, seconds=seconds, feeding=feeding, wait=False):
                 return False
             replay.sent(replay.keep(channel, payload, feeding))
         except SpeechmaticsError as error:
@@ -178,23 +180,23 @@ class ResumingConnection(Link):
             self._state.recovering = True  # the receiver is about to notice it, too
             return False
         except KeyboardInterrupt:  # nobody knows whether it was sent; another session gets what was kept
-            connection.fail(ConnectionError("interrupted while sending", stage="streaming"))
+            live.fail(ConnectionError("interrupted while sending", stage="streaming"))
             raise
         return True
 
     @property
-    def _live(self) -> Optional[Connection]:
+    def _live(self) -> Optional[Replaceable]:
         """The connection, if it may be sent on: None while another one catches up."""
         return None if self._state.recovering else self._connection
 
     def _send_or_keep(
-        self, item: Union[Request, End], live: Optional[Connection], send: Callable[[Connection], None]
+        self, item: Union[Request, End], live: Optional[Replaceable], send: Callable[[Replaceable], None]
     ) -> None:
         """Send an item of the replay on ``live``, the connection at the time; without one, leave it there."""
         if live is not None and self._attempted(live, send):
             self.sent(live, item)
 
-    def _attempted(self, connection: Connection, action: Callable[[Connection], None]) -> bool:
+    def _attempted(self, connection: Replaceable, action: Callable[[Replaceable], None]) -> bool:
         """Do something that may wait, without the lock; False if the connection was lost for now."""
         try:
             action(connection)
@@ -207,7 +209,7 @@ class ResumingConnection(Link):
             return False
         return True
 
-    def _note_loss(self, connection: Connection) -> None:
+    def _note_loss(self, connection: Replaceable) -> None:
         with self._lock:
             self._state.recovering |= connection is self._connection
 
@@ -257,7 +259,6 @@ class ResumingConnection(Link):
         self._connection.check(self._lock)
         state = self._state
         while True:
-            ticket: Optional[threading.Lock] = None
             with self._lock:
                 if state.ahead:
                     ahead, state.ahead = state.ahead, []
@@ -269,12 +270,11 @@ class ResumingConnection(Link):
                 if state.forbidden():
                     self._notify()
                     continue
-                connection, claimed = self._connection, state.claim()
-                if state.outage is not None:
-                    ticket = self._news.ticket()
-            if ticket is not None:
+                connection, claimed, lost = self._connection, state.claim(), state.outage is not None
+                ticket = self._news.ticket() if lost and time.monotonic() < deadline else None
+            if lost:
                 self._begin(claimed)
-                if not WaitList.wait(ticket, deadline):
+                if ticket is None or not WaitList.wait(ticket, deadline):
                     return None
                 continue
             try:
@@ -351,7 +351,7 @@ class ResumingConnection(Link):
         self._room.call_all()
 
     @property
-    def _connections(self) -> list[Connection]:
+    def _connections(self) -> list[Replaceable]:
         """The connections there are, read in this order: see :meth:`take_over`."""
         return [connection for connection in (self._next, self._connection) if connection is not None]
 
@@ -381,7 +381,7 @@ class ResumingConnection(Link):
             self._state.conclude(error, cause)
             self._notify()
 
-    def _lose(self, connection: Connection, error: SpeechmaticsError) -> None:
+    def _lose(self, connection: Replaceable, error: SpeechmaticsError) -> None:
         """Begin an outage, or end the session."""
         with self._lock:
             if self._state.outcome is not None or connection is not self._connection:
@@ -416,12 +416,12 @@ class ResumingConnection(Link):
         with self._lock:
             return self._state.replay.begin(), self._state.replay.start
 
-    def try_next(self, connection: Connection) -> bool:
+    def try_next(self, connection: Replaceable) -> bool:
         """Note which connection is being tried, so that it can be closed; False if it is not wanted."""
         self._next = connection  # before the check: close() and abandon() do both in the opposite order
         return self.is_open
 
-    def take_over(self, connection: Connection, again: float) -> bool:
+    def take_over(self, connection: Replaceable, again: float) -> bool:
         """Make the new connection the current one; False if it is not wanted."""
         with self._lock:
             if not self.is_open:
@@ -437,14 +437,14 @@ class ResumingConnection(Link):
         self._log.info("resumed after %.1f s; %.1f s of audio are sent again", gap, again)
         return True
 
-    def catch_up(self, connection: Connection, action: Callable[[Connection], None]) -> None:
+    def catch_up(self, connection: Replaceable, action: Callable[[Replaceable], None]) -> None:
         """Run the action that sends what was kept; a loss meanwhile is left to the receiver to notice."""
         try:
             self._attempted(connection, action)
         except SpeechmaticsError as error:
             connection.fail(error, error.__cause__)  # so that the receiver gets it
 
-    def take_due(self, connection: Connection) -> Optional[Due]:
+    def take_due(self, connection: Replaceable) -> Optional[Due]:
         """Return what to send next on the connection; None when it has caught up, or is lost."""
         with self._lock:
             if connection is not self._connection or self._state.outage is not None:
@@ -456,7 +456,7 @@ class ResumingConnection(Link):
     def seconds_of(self, piece: Piece) -> float:
         return self._state.replay.seconds(len(piece.audio))
 
-    def sent(self, connection: Connection, item: Due) -> None:
+    def sent(self, connection: Replaceable, item: Due) -> None:
         """Note that what was due has been sent."""
         with self._lock:
             if connection is self._connection and self._state.outage is None:

@@ -32,8 +32,8 @@ from ..exceptions import (
     without_frames,
 )
 from ..log import SessionLog
-from ..network import Connection, Link, Opening, Upgraded, check_patches, dial, shared_context
-from ..resume import ResumingConnection, unreached
+from ..network import Connection, Link, Opening, Replaceable, Upgraded, check_patches, dial, shared_context
+from ..resume import ResumingConnection, Unreached
 from .request import SessionRequest, check_raw
 
 __all__ = ["DEFAULT_URL", "NO_PICKLE", "Connector", "address", "request_id_of"]
@@ -172,14 +172,14 @@ class Connector:
             # Only after an answer: if nobody answers, the address may well be wrong.
             if self._resume is None or error.status is None or not error.retryable:
                 raise
-            return self._resuming(unreached(error), request, log, wants)
+            return self._resuming(Unreached(error), request, log, wants)
         except BaseException:  # Ctrl-C, while nobody else holds the connection
             if connection is not None:
                 connection.close()
             raise
 
     def _resuming(
-        self, connection: Any, request: SessionRequest, log: SessionLog, wants: Callable[[str], bool]
+        self, connection: Replaceable, request: SessionRequest, log: SessionLog, wants: Callable[[str], bool]
     ) -> Link:
         return ResumingConnection(
             connection,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from speechmatics_rt import ConnectionError, SessionError
-from speechmatics_rt.resume import unreached
+from speechmatics_rt.resume import Unreached
 
 
 def test_what_is_sent_before_the_start_is_refused_as_by_any_connection() -> None:
-    link = unreached(ConnectionError("refused", status=503))
+    link = Unreached(ConnectionError("refused", status=503))
     with pytest.raises(SessionError, match="before"):
         link.send({"message": "ForceEndOfUtterance"})
     with pytest.raises(SessionError, match="before"):
