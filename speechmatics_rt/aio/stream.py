@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Optional, cast
+from typing import TYPE_CHECKING, Any, Callable, Optional, cast
 
 from ..config import AudioFormat
 from ..exceptions import SpeechmaticsError
 from ..messages import ServerMessage
 from ..protocol import ACKNOWLEDGEMENTS
-from ..session import MessageStream
+from ..session import MessageStream, everything
 from ..transcript import Transcript
 from .bridge import Bridge, in_thread, step_of
 from .dispatch import Dispatcher
@@ -59,29 +59,34 @@ class AsyncMessageStream:
         return self
 
     async def __anext__(self) -> ServerMessage:
+        while (step := await self._step(everything)) is not None:
+            kind, message = step
+            if kind not in ACKNOWLEDGEMENTS:
+                return cast("ServerMessage", message)  # not checked: the server decides what is in it
+        raise StopAsyncIteration
+
+    async def _step(self, wants: Callable[[str], bool]) -> Optional[tuple[object, object]]:
+        """Run the handlers of the next message; return its kind, which they may change, and it; or None."""
         dispatcher = self._dispatcher or await self._open()
         dispatcher.task = asyncio.current_task()
         try:
-            while True:
-                item = await dispatcher.take()
-                if item is None:
-                    raise StopAsyncIteration
-                message = item.message or {}
-                kind = message["message"]  # before the handlers, which may change the message
-                await dispatcher.deliver(item)
-                if kind not in ACKNOWLEDGEMENTS:
-                    return cast("ServerMessage", message)  # not checked: the server decides what is in it
+            item = await dispatcher.take(wants)
+            if item is None:
+                return None
+            kind = item.message and item.message["message"]
+            await dispatcher.deliver(item)
         except asyncio.CancelledError:
             await self.close()
             raise
         except SpeechmaticsError:
             await self._put_back()
             raise
+        return kind, item.message
 
     async def finish(self) -> Transcript:
         """Run to the end of the transcript and return it."""
         async with self:
-            async for _ in self:
+            while await self._step(self._client._behind._wants) is not None:
                 pass
         return self.transcript
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import gc
 import io
@@ -13,6 +14,8 @@ import sys
 import threading
 import time
 import wave
+from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -21,17 +24,21 @@ from speechmatics_rt import (
     AudioFormat,
     AuthBase,
     AuthenticationError,
+    Client,
     ConfigurationError,
     ConnectionConfig,
+    Recorder,
     ResumePolicy,
     SessionError,
     StaticKeyAuth,
     TimeoutError,
+    Transcript,
     TranscriptionConfig,
     TranscriptionError,
 )
 from speechmatics_rt.aio.client import AsyncClient, AsyncMultiChannelClient
 from speechmatics_rt.local import Fault
+from speechmatics_rt.protocol import codec
 
 from ..conftest import SPEECH
 from ..reliability.numbered import FORMAT, RATE, NumberedEngine, speak
@@ -1193,3 +1200,62 @@ def test_cancelling_a_call_that_would_be_refused_leaves_the_running_session_alon
         await client.stop_session()
 
     run(main)
+
+
+@pytest.mark.parametrize("how", ["transcribe", "by hand", "a loop", "recorded", "heard"])
+def test_what_nobody_gets_is_decoded_no_more_than_by_a_blocking_client(
+    serve, tmp_path, monkeypatch, how
+) -> None:
+    server = serve()
+    decoded: list[str] = []
+    decode = codec.decode
+
+    def counted(payload: bytes) -> dict[str, Any]:
+        message = decode(payload)
+        decoded.append(message["message"])
+        return message
+
+    def transcripts() -> Counter[str]:
+        count = Counter(kind for kind in decoded if kind in ("AddTranscript", "AddPartialTranscript"))
+        decoded.clear()
+        return count
+
+    monkeypatch.setattr(codec, "decode", counted)
+    options: dict[str, Any] = {"audio_format": PCM, "transcription_config": {"enable_partials": True}}
+
+    async def main():
+        async with face(server) as client:
+            if how == "heard":
+                client.on("AddPartialTranscript", lambda message: None)
+            with Recorder(client, tmp_path / "one.jsonl") if how == "recorded" else contextlib.nullcontext():
+                if how == "by hand":
+                    await client.start_session(**options)
+                    await client.send_audio(SECOND * 4)
+                    await client.stop_session()
+                elif how == "a loop":
+                    async for _ in client.stream([SECOND] * 4, **options):
+                        pass
+                else:
+                    await client.transcribe([SECOND] * 4, **options)
+            return client.transcript
+
+    def blocking() -> Transcript:
+        with face(server, Client) as client:
+            if how == "heard":
+                client.on("AddPartialTranscript", lambda message: None)
+            with Recorder(client, tmp_path / "two.jsonl") if how == "recorded" else contextlib.nullcontext():
+                if how == "by hand":
+                    client.start_session(**options)
+                    client.send_audio(SECOND * 4)
+                    client.stop_session()
+                elif how == "a loop":
+                    for _ in client.stream([SECOND] * 4, **options):
+                        pass
+                else:
+                    client.transcribe([SECOND] * 4, **options)
+            return client.transcript
+
+    transcript, of_a_loop = run(main), transcripts()
+    assert blocking().words == transcript.words
+    assert transcripts() == of_a_loop
+    assert transcript.text == FIRST_WORDS
