@@ -2,7 +2,8 @@
 
 To everything above, this is a :class:`Link` like any connection; below, each reconnect makes a new one.
 *The receiver notices the loss*, after it has received what had arrived before, and starts an
-:class:`Attempt`. What follows from all this is decided in :class:`ResumeState`.
+:class:`Attempt`. What follows from all this is decided in :class:`ResumeState`. Senders use the half that is
+:class:`Sending`; here is the other one, and what both share.
 """
 
 from __future__ import annotations
@@ -16,24 +17,24 @@ from functools import partial
 from typing import Any, Callable, Optional, Union
 
 from ..config import AudioFormat, ResumePolicy
-from ..exceptions import ConnectionError, SessionError, SpeechmaticsError, TimeoutError
+from ..exceptions import SessionError, SpeechmaticsError
 from ..locks import is_mine, new_lock
 from ..log import SessionLog
-from ..network import Link, Messages, Opening, Replaceable, WaitList, Wakes
-from ..protocol import Incoming, Payload, codec
+from ..network import Messages, Opening, Replaceable, WaitList, Wakes
+from ..protocol import Incoming, Payload
 from ..stats import SessionStats
 from .attempt import Attempt
 from .backoff import Outage
-from .replay import Due, End, Piece, Request
+from .replay import Due, Piece
+from .sending import Sending
 from .state import LocalMessage, ResumeState
 
 __all__ = ["ResumingConnection"]
 
-_Audio = Union[bytes, bytearray, memoryview]
 _jitter = random.random  # no secret
 
 
-class ResumingConnection(Link):
+class ResumingConnection(Sending):
     """A link that replaces its connection when that is lost.
 
     ``_lock`` guards ``_state`` and which connections there are. A connection's lock may be taken under it,
@@ -79,27 +80,12 @@ class ResumingConnection(Link):
     def is_open(self) -> bool:
         return not self._state.is_over and os.getpid() == self._pid
 
-    @property
-    def draining(self) -> bool:
-        return self._state.draining
-
-    @property
-    def seconds_sent(self) -> float:
-        return self._state.replay.seconds_taken
-
-    def seconds_sent_on(self, channel: Optional[str]) -> float:
-        return self._state.replay.seconds_on(channel)
-
-    @property
-    def bytes_sent(self) -> int:
-        return self._state.replay.bytes_taken
-
     def stats(self) -> SessionStats:
         self._connection.check_process()
         with contextlib.nullcontext() if self._interrupted else self._lock:  # a signal handler takes no lock
             return self._state.stats(self._connection.stats())
 
-    # -- sending -------------------------------------------------------------------------------------
+    # -- the start -----------------------------------------------------------------------------------
 
     def start(self, message: Mapping[str, Any], deadline: float = float("inf")) -> bool:
         connection = self._connection
@@ -119,139 +105,6 @@ class ResumingConnection(Link):
             self._begin(claimed)
             if not WaitList.wait(ticket, deadline):
                 return False
-
-    def send(self, message: Mapping[str, Any]) -> None:
-        self._connection.check(self._lock)
-        codec.encode(message)  # a message that can't be sent must not be kept
-        with self._lock:
-            self._state.check_turn(message["message"])
-            request, live = self._state.replay.request(message), self._live
-        self._send_or_keep(request, live, lambda connection: connection.send(request.message))
-
-    def send_audio(
-        self,
-        payload: _Audio,
-        *,
-        channel: Optional[str] = None,
-        seconds: float = 0.0,
-        feeding: bool = False,
-        wait: bool = True,
-    ) -> bool:
-        self._connection.check(self._lock)
-        state = self._state
-        while True:
-            with self._lock:
-                state.check_turn("AddAudio" if channel is None else "AddChannelAudio", channel)
-                if self._try(payload, channel, seconds, feeding):
-                    return True
-                live = self._live
-                if live is None and not feeding:
-                    return self._keep(payload, channel, wait=wait)
-                ticket = self._room.ticket() if live is None and wait else None
-            if not wait:
-                return False
-            if live is not None:
-                self._attempted(live, lambda it: it.wait_for_room(channel, seconds, feeding))
-            elif ticket is not None and not (state.abandoned or state.stop):  # after it, as set without lock
-                WaitList.wait(ticket)
-
-    def _keep(self, payload: _Audio, channel: Optional[str], *, wait: bool) -> bool:
-        """Keep a caller's chunk in an outage; without ``wait``, return False if too much waits already."""
-        replay = self._state.replay
-        full = replay.full(channel, len(payload))
-        if full and wait:
-            self._state.raise_full()
-        if not full:
-            replay.keep(channel, payload)
-        return not full
-
-    def _try(self, payload: _Audio, channel: Optional[str], seconds: float, feeding: bool) -> bool:
-        """Send a chunk, and keep it, if it can be sent without waiting, and there is no outage."""
-        live, replay = self._live, self._state.replay
-        if live is None:
-            return False
-        try:
-            if not live.send_audio(payload, channel=channel, seconds=seconds, feeding=feeding, wait=False):
-                return False
-            replay.sent(replay.keep(channel, payload, feeding))
-        except SpeechmaticsError as error:
-            if not self._state.may_mend(error):
-                raise
-            self._state.recovering = True  # the receiver is about to notice it, too
-            return False
-        except KeyboardInterrupt:  # nobody knows whether it was sent; another session gets what was kept
-            live.fail(ConnectionError("interrupted while sending", stage="streaming"))
-            raise
-        return True
-
-    @property
-    def _live(self) -> Optional[Replaceable]:
-        """The connection, if it may be sent on: None while another one catches up."""
-        return None if self._state.recovering else self._connection
-
-    def _send_or_keep(
-        self, item: Union[Request, End], live: Optional[Replaceable], send: Callable[[Replaceable], None]
-    ) -> None:
-        """Send an item of the replay on ``live``, the connection at the time; without one, leave it there."""
-        if live is not None and self._attempted(live, send):
-            self.sent(live, item)
-
-    def _attempted(self, connection: Replaceable, action: Callable[[Replaceable], None]) -> bool:
-        """Do something that may wait, without the lock; False if the connection was lost for now."""
-        try:
-            action(connection)
-        except SpeechmaticsError as error:
-            if not self._state.may_mend(error):
-                raise
-            if isinstance(error, TimeoutError):
-                connection.fail(error)  # a stalled send: this makes the receiver notice it
-            self._note_loss(connection)
-            return False
-        return True
-
-    def _note_loss(self, connection: Replaceable) -> None:
-        with self._lock:
-            self._state.recovering |= connection is self._connection
-
-    def end_stream(self) -> None:
-        self._connection.check(self._lock)
-        state = self._state
-        with self._lock:
-            if state.outcome is None and not state.replay.over:
-                end = state.replay.end_stream()
-                if not state.recovering:
-                    self._connection.end_stream()
-                    state.replay.sent(end)
-            self._room.notify_all()
-
-    def end_channel(self, channel: str) -> None:
-        self._connection.check(self._lock)
-        with self._lock:
-            self._state.check_turn("EndOfChannel", channel)
-            end, live = self._state.replay.end_channel(channel), self._live
-        self._send_or_keep(end, live, lambda connection: connection.end_channel(channel))
-
-    def request_stop(self) -> None:
-        # In this order: the thread that catches up clears `recovering` first, and then looks at `stop`.
-        self._state.stop = True
-        if not self._state.recovering:
-            self._connection.request_stop()
-        self._room.call_all()
-
-    def wait_until(self, moment: float) -> bool:
-        while True:
-            with self._lock:
-                if self.draining:
-                    return False
-                live = self._live
-                ticket = self._room.ticket() if live is None else None
-            if ticket is not None:
-                if not WaitList.wait(ticket, moment):
-                    return True
-            elif live is None or live.wait_until(moment):
-                return True
-            elif not self.draining:
-                self._note_loss(live)  # it accepts no more audio: the receiver will find out why
 
     # -- receiving -----------------------------------------------------------------------------------
 
@@ -455,12 +308,6 @@ class ResumingConnection(Link):
 
     def seconds_of(self, piece: Piece) -> float:
         return self._state.replay.seconds(len(piece.audio))
-
-    def sent(self, connection: Replaceable, item: Due) -> None:
-        """Note that what was due has been sent."""
-        with self._lock:
-            if connection is self._connection and self._state.outage is None:
-                self._state.replay.sent(item)
 
     def dropped(self, outage: Outage) -> None:
         """End the session with the error of the outage: no other connection is wanted."""
