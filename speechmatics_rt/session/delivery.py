@@ -34,6 +34,9 @@ class Arrivals:
     Args:
         deadline: When the limit expires (monotonic).
         timeout: Its seconds, for the error.
+
+    Attributes:
+        here: Those that were not taken yet.
     """
 
     def __init__(
@@ -47,7 +50,7 @@ class Arrivals:
         self._connection = connection
         self._outcome = outcome
         self._timeout = timeout
-        self._here = _NOTHING
+        self.here = _NOTHING
 
     def take(self, wants: Callable[[str], bool]) -> Optional[Arrived]:
         """Take the next message that is here, decoded if it is wanted; None if there is none.
@@ -60,7 +63,7 @@ class Arrivals:
         """
         if self._outcome.closed or self.deadline < _NEVER:
             self._check()
-        return self._here.take(wants)
+        return self.here.take(wants)
 
     def receive(self, until: float = _NEVER) -> Optional[bool]:
         """Wait for more; None if nothing came ``until`` then (monotonic), False if nothing more will come.
@@ -71,7 +74,7 @@ class Arrivals:
         """
         arrived = self._receive_in_time(until) if self.deadline < _NEVER else self._connection.receive(until)
         if arrived:
-            self._here = arrived
+            self.here = arrived
             return True
         return None if arrived is None else False
 
@@ -84,11 +87,11 @@ class Arrivals:
 
     def drop(self) -> None:
         """Drop what is here: nobody will take it."""
-        self._here = _NOTHING
+        self.here = _NOTHING
 
     def _check(self) -> None:
         self._check_deadline()
-        if self._outcome.closed and self._here.waiting:
+        if self._outcome.closed and self.here.waiting:
             raise SessionError("the session was closed while messages were waiting to be handled")
 
     def _check_deadline(self) -> None:

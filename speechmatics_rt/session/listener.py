@@ -102,7 +102,6 @@ class Listener:
 
     def _take(self, deadline: float = float("inf")) -> bool:
         """Deliver what arrives next; False if nothing has arrived by the deadline, or nothing more will."""
-        session = self._session
         try:
             more = self._arrivals.receive(deadline)
             if more is None:
@@ -110,24 +109,25 @@ class Listener:
             self._over = not (more and self._deliver())
         except SpeechmaticsError as exc:
             self._over = True
+            session = self._session
             session.outcome.note(exc)
             if not isinstance(exc, SessionError):
                 session.log.error("the session failed: %s", exc.text)  # noqa: TRY400  # stop_session() raises it
         except BaseException as exc:  # SystemExit in a handler
             self._over = True
             failure = SessionError(f"a handler ended the session: {exc!r}")
-            session.outcome.note(failure)
-            session.connection.fail(failure, exc)
+            self._session.outcome.note(failure)
+            self._session.connection.fail(failure, exc)
             raise
         return not self._over
 
     def _deliver(self) -> bool:
         """Run the handlers of what has arrived; False if the client is gone."""
-        session, emitter = self._session, self._client()
+        session, emitter, arrivals = self._session, self._client(), self._arrivals
         if emitter is None:
             session.delivery.orphaned = True
             return False
-        while (item := self._arrivals.take(emitter._wants)) is not None:
+        while arrivals.here.waiting and (item := arrivals.take(emitter._wants)) is not None:
             starts = item.message is not None and item.message["message"] == "RecognitionStarted"
             try:
                 session.deliver(item.message, emitter, item.seen)
