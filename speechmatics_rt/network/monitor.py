@@ -57,14 +57,15 @@ class Monitor:
         protocol = self.protocol
         # Wake first, then clear the flag: Ctrl-C in between wakes them twice rather than never.
         if protocol.room:
-            self.room.notify_all()
+            if self.room.tickets:
+                self.room.notify_all()
             protocol.room = protocol.some_room = False
         elif protocol.some_room:
             protocol.some_room = bool(self.room.tickets)  # later senders check for room themselves
             if protocol.some_room and protocol.room_at is None:
                 self.writer.wake()  # it wakes them after a moment, see ClientProtocol.tick()
         if protocol.news:
-            if self.news.tickets:  # nobody waits while the listener reads
+            if self.news.tickets:
                 self.news.notify_all()
             if self._elsewhere is not None:
                 self._elsewhere.wake()

@@ -123,7 +123,7 @@ class Reader:
                 if not count or self._hand_on(self._decoder.received(count)):
                     self._conclude(None, None)
                     return Turn.OVER
-                if sock.is_emptied:
+                if sock.emptied:
                     return Turn.WAIT
         except BaseException as exc:  # noqa: BLE001  # see step(); not raised, as this thread serves others
             self._conclude(*_what_ended_it(exc))

@@ -105,8 +105,7 @@ def _mask() -> bytes:
             return _masks.pop()
         except IndexError:
             block = os.urandom(_STOCK)
-            masks = [block[at : at + 4] for at in range(0, _STOCK, 4)]
-            _masks.extend(mask for mask in masks if mask != _NO_MASK)
+            _masks.extend([mask for at in range(0, _STOCK, 4) if (mask := block[at : at + 4]) != _NO_MASK])
 
 
 def encode(

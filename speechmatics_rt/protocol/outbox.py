@@ -73,7 +73,13 @@ class Outbox:
     def take(self) -> Block:
         """Return the next block to write, empty if there is none; the same one again until :meth:`wrote`."""
         if not self._pinned:
-            self._pinned = self._next()
+            if self._pong or self._ping:
+                self._pinned = (self._pong or b"") + (self._ping or b"")
+                self._pong = self._ping = None
+            elif self._close:
+                self._pinned, self._close = self._close, None
+            elif self._data:
+                self._pinned = self._joined()
         if len(self._pinned) > self._block:
             return memoryview(self._pinned)[: self._block]
         return self._pinned
@@ -85,14 +91,8 @@ class Outbox:
         elif count:
             self._pinned = memoryview(self._pinned)[count:]
 
-    def _next(self) -> Block:
-        if self._pong or self._ping:
-            block = (self._pong or b"") + (self._ping or b"")
-            self._pong = self._ping = None
-            return block
-        if self._close:
-            block, self._close = self._close, None
-            return block
+    def _joined(self) -> bytes:
+        """Take as much data as fits into a block, and one frame at least."""
         data, room = self._data, self._block
         batch: list[bytes] = []
         while data and (not batch or len(data[0]) <= room):
