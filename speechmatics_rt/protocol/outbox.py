@@ -22,9 +22,24 @@ class Outbox:
     Args:
         block: The most bytes to join into one write.
         limit: The number of waiting data bytes from which the box counts as full.
+
+    Attributes:
+        full: Senders should wait.
+        closing: There is or was a close frame: nothing more is accepted.
     """
 
-    __slots__ = ("_block", "_close", "_data", "_limit", "_ping", "_pinned", "_pong", "_size", "closing")
+    __slots__ = (
+        "_block",
+        "_close",
+        "_data",
+        "_limit",
+        "_ping",
+        "_pinned",
+        "_pong",
+        "_size",
+        "closing",
+        "full",
+    )
 
     def __init__(self, block: int, limit: int) -> None:
         self._block = block
@@ -35,11 +50,7 @@ class Outbox:
         self._close: Optional[bytes] = None
         self._data: deque[bytes] = deque()
         self._size = 0
-        self.closing = False  # there is or was a close frame: nothing more is accepted
-
-    @property
-    def full(self) -> bool:
-        return self._size >= self._limit
+        self.closing = self.full = False
 
     def __bool__(self) -> bool:
         return bool(self._pinned or self._data or self._pong or self._ping or self._close)
@@ -48,6 +59,7 @@ class Outbox:
         if not self.closing:
             self._data.append(frame)
             self._size += len(frame)
+            self.full = self._size >= self._limit
 
     def put_pong(self, frame: bytes) -> None:
         if not self.closing:
@@ -68,6 +80,7 @@ class Outbox:
         """Drop all frames that were not tried yet."""
         self._data.clear()
         self._size = 0
+        self.full = False
         self._pong = self._ping = self._close = None
 
     def take(self) -> Block:
@@ -100,4 +113,5 @@ class Outbox:
             room -= len(frame)
             self._size -= len(frame)
             batch.append(frame)
+        self.full = self._size >= self._limit
         return batch[0] if len(batch) == 1 else b"".join(batch)
