@@ -162,17 +162,18 @@ _ROOMS = {
 _LATER = {name: room for room, names in _ROOMS.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public name, or a subpackage, on first access."""
-    from importlib import import_module
+if not TYPE_CHECKING:  # a checker would take any misspelt name for one of these
 
-    if name in _ROOMS:
-        return import_module(f".{name}", __name__)
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f".{_LATER[name]}", __name__), name)
-    return value
+    def __getattr__(name: str) -> Any:
+        """Import a public name, or a subpackage, on first access."""
+        from importlib import import_module
 
+        if name in _ROOMS:
+            return import_module(f".{name}", __name__)
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(f".{_LATER[name]}", __name__), name)
+        return value
 
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

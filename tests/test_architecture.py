@@ -335,6 +335,35 @@ def test_importing_the_package_imports_nothing_heavy_and_starts_no_thread() -> N
     assert out.stdout.strip() == "[] 1"
 
 
+def test_a_client_is_imported_without_what_few_programs_need() -> None:
+    rare = ["messages.types", "transcript.results", "transcript.captions", "resume", "aio", "many", "local"]
+    program = (
+        "import sys\nfrom speechmatics_rt import Client\n"
+        f"rare = {{*{[f'speechmatics_rt.{room}' for room in rare]}, 'ssl', 'websocket'}}\n"
+        "print(sorted(rare & set(sys.modules)))"
+    )
+    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("room", ["messages", "transcript"])
+def test_what_a_folder_imports_late_is_there_however_it_is_asked_for(room: str) -> None:
+    program = (
+        "import importlib, sys\n"
+        f"folder = importlib.import_module('speechmatics_rt.{room}')\n"
+        "assert set(folder.__all__) <= set(dir(folder))\n"
+        "late = {'messages': 'types', 'transcript': 'results'}\n"
+        f"module = getattr(folder, late['{room}'])\n"
+        "assert set(module.__all__) <= set(folder.__all__), 'forgotten'\n"
+        f"from speechmatics_rt.{room} import *\n"
+        "assert all(globals()[name] is getattr(folder, name) for name in folder.__all__)\n"
+        "try:\n    folder.Nothing\n"
+        "except AttributeError as exc:\n    print(exc)"
+    )
+    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == f"module 'speechmatics_rt.{room}' has no attribute 'Nothing'"
+
+
 def test_contributing_draws_the_plan_from_the_top_down() -> None:
     text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
     drawing = text.split("### Folders and floors")[1].split("```")[1]

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, cast
 
 from ..config import AudioFormat
 from ..exceptions import SpeechmaticsError
-from ..messages import ServerMessage
 from ..protocol import ACKNOWLEDGEMENTS
 from ..session import MessageStream, everything
 from ..transcript import Transcript
@@ -16,6 +15,7 @@ from .bridge import Bridge, in_thread, step_of
 from .dispatch import Dispatcher
 
 if TYPE_CHECKING:
+    from ..messages import ServerMessage
     from .client import _AsyncBase
 
 __all__ = ["AsyncMessageStream"]

@@ -1,13 +1,17 @@
 """The names and shapes of messages. Pure.
 
-``types`` is the catalogue. ``fields`` reads the messages of a server without trusting them, and ``secrets``
+``types`` is the catalogue, with the ``names`` and, imported on first access, the shapes that editors and type
+checkers look up. ``fields`` reads the messages of a server without trusting them, and ``secrets``
 hides keys that it repeats. ``handlers`` tells type checkers which message a handler gets; it is never
 imported at run time.
 """
 
+# ruff: noqa: F405  # the shapes are imported by a star, and late
 from __future__ import annotations
 
-from . import types
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from .fields import (
     Glance,
     channel_of,
@@ -22,12 +26,17 @@ from .fields import (
     time_of,
     times_of,
 )
+from .names import ClientMessageType, ServerMessageType
 from .secrets import Secrets
-from .types import *  # noqa: F403  # the whole catalogue is the face
+
+if TYPE_CHECKING:
+    from .types import *  # noqa: F403  # the whole catalogue is the face
 
 __all__ = [
+    "ClientMessageType",
     "Glance",
     "Secrets",
+    "ServerMessageType",
     "channel_of",
     "heard_up_to",
     "is_time",
@@ -39,5 +48,72 @@ __all__ = [
     "text_of",
     "time_of",
     "times_of",
+    # the shapes, for editors and type checkers
+    "AddChannelAudioMessage",
+    "AddPartialTranscriptMessage",
+    "AddPartialTranslationMessage",
+    "AddTranscriptMessage",
+    "AddTranslationMessage",
+    "AlternativePart",
+    "AudioAddedMessage",
+    "AudioEventEndPart",
+    "AudioEventEndedMessage",
+    "AudioEventStartPart",
+    "AudioEventStartedMessage",
+    "AudioEventsPart",
+    "AudioFilteringPart",
+    "AudioFormatPart",
+    "ChannelAudioAddedMessage",
+    "ClientMessage",
+    "ConversationPart",
+    "DisplayPart",
+    "EndOfChannelMessage",
+    "EndOfStreamMessage",
+    "EndOfTranscriptMessage",
+    "EndOfUtteranceMessage",
+    "EntityWordPart",
+    "ErrorMessage",
+    "ForceEndOfUtteranceMessage",
+    "GetSpeakersMessage",
+    "InfoMessage",
+    "LanguageInfoMessage",
+    "LanguagePackPart",
+    "PauseRecognitionMessage",
+    "PunctuationPart",
+    "RecognitionPausedMessage",
+    "RecognitionResumedMessage",
+    "RecognitionStartedMessage",
+    "ReconnectingMessage",
+    "ReplacementPart",
+    "ResultPart",
+    "ResumeRecognitionMessage",
+    "ResumedMessage",
+    "ServerMessage",
+    "SessionEndedMessage",
+    "SetRecognitionConfigMessage",
+    "SpanPart",
+    "SpeakerDiarizationPart",
+    "SpeakerPart",
+    "SpeakersResultMessage",
+    "StartRecognitionMessage",
+    "TranscriptFilteringPart",
+    "TranscriptMetadataPart",
+    "TranscriptionPart",
+    "TranslatedSentencePart",
+    "TranslationPart",
+    "UtteranceMessage",
+    "VocabularyPart",
+    "WarningMessage",
 ]
-__all__ += types.__all__
+
+if not TYPE_CHECKING:  # a checker would take any misspelt name for one of these
+
+    def __getattr__(name: str) -> Any:
+        """Import the shapes on first access: few programs need them, and all would wait for them."""
+        if name not in ("types", *__all__):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        types = import_module(".types", __name__)
+        return types if name == "types" else getattr(types, name)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -153,4 +153,5 @@ def times_of(message: Mapping[str, Any]) -> tuple[float, float]:
         >>> times_of({"message": "EndOfUtterance", "metadata": {"start_time": 2, "end_time": 2}})
         (2.0, 2.0)
     """
-    return span(metadata_of(message))
+    metadata = message.get("metadata")
+    return span(metadata) if isinstance(metadata, dict) else (0.0, 0.0)

@@ -124,8 +124,9 @@ class Connection(Replaceable):
         return is_mine(self._lock)
 
     def check(self, *locks: Any) -> None:
-        self.check_process()
-        if is_mine(self._lock) or any(map(is_mine, locks)):
+        if os.getpid() != self._pid:  # asked here, too, since this is called for every chunk and message
+            self.check_process()
+        if is_mine(self._lock) or (locks and any(map(is_mine, locks))):
             raise SessionError(
                 "this signal handler interrupted the session's own work: here it may call request_stop(), "
                 "close() and what only reads state, but nothing that sends or waits"
@@ -394,7 +395,7 @@ class Connection(Replaceable):
                     self._protocol.break_off(time.monotonic())
                     self._protocol.send_close()
                     self._writing.pump()
-                    self._monitor.notify()
+                self._monitor.notify()
                 left = "reader" not in self._monitor.inside
                 if left or self._writing.blocked or self._lead.is_reader:
                     return

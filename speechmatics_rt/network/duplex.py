@@ -46,6 +46,7 @@ class DuplexSocket:
     :class:`ConnectionResetError`, :class:`ssl.SSLError`, or ``EBADF`` after ``close``.
 
     Attributes:
+        emptied: The last read took all that had arrived.
         max_block: The most bytes worth giving to ``try_send`` at once.
         reading_writes: The last ``try_recv`` needed room to write first, as TLS may.
 
@@ -65,7 +66,6 @@ class DuplexSocket:
 
     __slots__ = (
         "_blocked",
-        "_emptied",
         "_fd",
         "_lock",
         "_longest",
@@ -80,6 +80,7 @@ class DuplexSocket:
         "_sock",
         "_want_read",
         "_want_write",
+        "emptied",
         "max_block",
         "reading_writes",
     )
@@ -93,7 +94,7 @@ class DuplexSocket:
         self._shut = False
         self._recv_into: Callable[..., int] = sock.recv_into
         self._send = sock.send
-        self._emptied = False  # the last read took all there was
+        self.emptied = False
         # The reading thread's own, since a poll object serves one thread at a time.
         self._read_poll: Any = None
         self._poll_of = 0
@@ -136,14 +137,14 @@ class DuplexSocket:
         deadline = None
         # Try first, wait second: poll() does not see decrypted bytes inside OpenSSL. Only if the last read
         # emptied the socket, wait at once: that saves a failing call, 4 us of a live session's 50.
-        emptied, self._emptied = self._emptied, False
+        emptied, self.emptied = self.emptied, False
         writes = False
         while True:
             try:
                 if not emptied:
                     with self._lock:
                         count = self._recv_into(buffer)
-                    self._emptied = count < len(buffer)
+                    self.emptied = count < len(buffer)
                     return count
             except self._blocked as exc:
                 writes = isinstance(exc, self._want_write)
@@ -177,7 +178,7 @@ class DuplexSocket:
         try:
             with self._lock:
                 count = self._recv_into(buffer)
-                self._emptied = count < len(buffer) and not (self._pending is not None and self._pending())
+                self.emptied = count < len(buffer) and not (self._pending is not None and self._pending())
         except self._blocked as exc:
             self.reading_writes = isinstance(exc, self._want_write)
             return None
@@ -186,11 +187,6 @@ class DuplexSocket:
                 return 0  # see recv_into()
             raise _as_os_error(exc) from exc
         return count
-
-    @property
-    def is_emptied(self) -> bool:
-        """Whether the last read took all that had arrived."""
-        return self._emptied
 
     def has_unread(self) -> bool:
         """Whether there is something to read now, the end included. May be called from any thread."""
@@ -204,7 +200,7 @@ class DuplexSocket:
 
     def forget_emptied(self) -> None:
         """Have the next :meth:`recv_into` try before it waits."""
-        self._emptied = False
+        self.emptied = False
 
     @property
     def is_told_by_its_descriptor(self) -> bool:
@@ -266,7 +262,7 @@ class DuplexSocket:
         """Give back bytes read ahead: ``recv_into`` returns them first. Call it before the threads start."""
         if not data:
             return
-        self._emptied = False
+        self.emptied = False
         rest, further = memoryview(data), self._recv_into
 
         def recv_into(buffer: Any) -> int:

@@ -129,8 +129,7 @@ class Lead:
         return False
 
     def _idle(self) -> None:
-        self._behind = None
-        self._monitor.notify_from_reader()
+        self._behind = None  # threads that wait were woken before this read, by whoever asked read()
 
     def _read_and_deliver(self, listener: Callable[[], None]) -> None:
         if not self._monitor.enter("reader"):
@@ -140,7 +139,7 @@ class Lead:
         own_reader_begins()
         try:
             while not protocol.started and self.read_some():
-                pass
+                self._monitor.notify_from_reader()
             if protocol.started:  # else the thread in start() takes what has arrived
                 listener()
         finally:

@@ -57,14 +57,16 @@ class Monitor:
         protocol = self.protocol
         # Wake first, then clear the flag: Ctrl-C in between wakes them twice rather than never.
         if protocol.room:
-            self.room.notify_all()
+            if self.room.tickets:
+                self.room.notify_all()
             protocol.room = protocol.some_room = False
         elif protocol.some_room:
-            protocol.some_room = bool(self.room)  # later senders check for room themselves
+            protocol.some_room = bool(self.room.tickets)  # later senders check for room themselves
             if protocol.some_room and protocol.room_at is None:
                 self.writer.wake()  # it wakes them after a moment, see ClientProtocol.tick()
         if protocol.news:
-            self.news.notify_all()
+            if self.news.tickets:
+                self.news.notify_all()
             if self._elsewhere is not None:
                 self._elsewhere.wake()
             protocol.news = False
@@ -75,7 +77,7 @@ class Monitor:
     def notify_from_reader(self) -> None:
         """Do the same on the thread that reads, which holds no lock."""
         protocol = self.protocol
-        if protocol.news or ((protocol.room or protocol.some_room) and self.room):
+        if protocol.news or ((protocol.room or protocol.some_room) and self.room.tickets):
             with self.lock:
                 self.notify()
         else:  # every acknowledgement makes room, and senders that do not wait yet check for it themselves

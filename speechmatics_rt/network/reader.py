@@ -123,7 +123,7 @@ class Reader:
                 if not count or self._hand_on(self._decoder.received(count)):
                     self._conclude(None, None)
                     return Turn.OVER
-                if sock.is_emptied:
+                if sock.emptied:
                     return Turn.WAIT
         except BaseException as exc:  # noqa: BLE001  # see step(); not raised, as this thread serves others
             self._conclude(*_what_ended_it(exc))
@@ -151,11 +151,17 @@ class Reader:
         failure: Optional[ProtocolError] = None
         for opcode, payload in events:
             if opcode < frames.CLOSE:
+                kind = codec.peek(payload)
+                if kind is not None and (kind != "AudioAdded" or not wire.isEnabledFor(logging.DEBUG)):
+                    messages.append(Incoming(_KNOWN[kind], payload, len(payload)))
+                    continue
                 try:
-                    self._add(payload, messages)
+                    message = self.decode(self._secrets.hide(payload))
                 except ProtocolError as exc:
                     failure = exc  # raised below, after what came before it was taken in
                     break
+                if message is not None:
+                    messages.append(Incoming(message, message, _DECODED * len(payload)))
             elif opcode == frames.PING:
                 ping = payload
             elif opcode == frames.CLOSE:
@@ -164,15 +170,6 @@ class Reader:
         if failure is not None:
             raise failure
         return close is not None
-
-    def _add(self, payload: bytes, messages: list[Incoming]) -> None:
-        kind = codec.peek(payload)
-        if kind is not None and (kind != "AudioAdded" or not wire.isEnabledFor(logging.DEBUG)):
-            messages.append(Incoming(_KNOWN[kind], payload, len(payload)))
-            return
-        message = self.decode(self._secrets.hide(payload))
-        if message is not None:
-            messages.append(Incoming(message, message, _DECODED * len(payload)))
 
     def _take_in(
         self, messages: list[Incoming], ping: Optional[bytes], close: Optional[frames.Close]

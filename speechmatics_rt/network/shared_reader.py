@@ -344,7 +344,8 @@ class _SharedReader:
 
     def _turn(self, seat: Seat) -> bool:
         """Read what has arrived for one connection; return whether there may be more."""
-        self._write()
+        if self.outgoing:
+            self._write()
         turn = seat.read.read_turn()
         if turn is Turn.OVER:
             self._unseat(seat)

@@ -44,24 +44,24 @@ class WaitList:
     A thread takes a ticket under that lock, and waits for the ticket without it. This is not a Condition,
     which releases its lock inside a ``with`` block: Ctrl-C in its first or last instruction leaves the block
     without the lock, which the block then releases although another thread holds it.
+
+    Attributes:
+        tickets: Those that were not released yet.
     """
 
-    __slots__ = ("_tickets",)
+    __slots__ = ("tickets",)
 
     def __init__(self) -> None:
-        self._tickets: list[Any] = []
+        self.tickets: list[Any] = []
 
     def add(self, ticket: Any) -> None:
         """Add a ticket of another kind; its ``release()`` is called like that of the others."""
-        self._tickets.append(ticket)
-
-    def __bool__(self) -> bool:
-        return bool(self._tickets)
+        self.tickets.append(ticket)
 
     def ticket(self) -> threading.Lock:
         ticket = threading.Lock()
         ticket.acquire()
-        self._tickets.append(ticket)
+        self.tickets.append(ticket)
         return ticket
 
     @staticmethod
@@ -75,12 +75,12 @@ class WaitList:
 
     def give_back(self, ticket: Optional[threading.Lock]) -> None:
         """Remove a ticket, if there is one, that was not released."""
-        if ticket is not None and ticket in self._tickets:
-            self._tickets.remove(ticket)
+        if ticket is not None and ticket in self.tickets:
+            self.tickets.remove(ticket)
 
     def call_all(self) -> None:
         """Release all tickets, without the lock, from a finaliser or a signal handler. None is removed."""
-        for ticket in self._tickets.copy():
+        for ticket in self.tickets.copy():
             try:
                 ticket.release()
             except RuntimeError:
@@ -88,9 +88,9 @@ class WaitList:
 
     def notify_all(self) -> None:
         # Each is released before it is removed: Ctrl-C in between releases it twice rather than never.
-        while self._tickets:
+        while self.tickets:
             try:
-                self._tickets[-1].release()
+                self.tickets[-1].release()
             except RuntimeError:
                 pass  # it was released already, but not removed
-            self._tickets.pop()
+            self.tickets.pop()

@@ -8,6 +8,7 @@ the time and the bytes.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Optional, Union
 
@@ -83,6 +84,7 @@ class ClientProtocol:
 
     def __init__(self, config: ConnectionConfig, *, block: int, now: float) -> None:
         self._config = config
+        self._most = math.inf if config.max_queue is None else config.max_queue
         self._began = now
         self.state = ProtocolState(Role.CLIENT)
         self.outbox = Outbox(block, _OUTBOX_BYTES)
@@ -127,8 +129,7 @@ class ClientProtocol:
     @property
     def behind(self) -> bool:
         """Whether more than ``max_queue`` messages wait for the receiver."""
-        limit = self._config.max_queue
-        return limit is not None and len(self._inbox) + self._taken > limit
+        return len(self._inbox) + self._taken > self._most
 
     @property
     def queue_depth(self) -> int:
@@ -283,7 +284,7 @@ class ClientProtocol:
         """Return all that has arrived; it counts as undelivered until the next call."""
         if self._inbox_bytes > INBOX_BYTES:
             self.room = self._resumed = True  # reading had paused, and continues
-        elif self.behind:
+        elif len(self._inbox) + self._taken > self._most:  # behind, without a call: this is for every message
             self.room = True  # the receiver has handled the messages that audio waited for
         batch, self._inbox = self._inbox, []
         self._inbox_bytes = 0

@@ -73,15 +73,15 @@ def _shown(value: Any) -> str:
 _Loads = Callable[[Any], Any]
 
 
-_read = json.JSONDecoder().raw_decode
+_scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
 
 def _loads(payload: Any) -> Any:
     # json.loads(bytes) lets surrogates through, so UTF-8 is decoded first, strictly.
     text = str(payload, "utf-8")
     try:
-        value, end = _read(text)  # faster than json.loads(), which first skips white space
-    except json.JSONDecodeError:
+        value, end = _scan(text, 0)  # faster than json.loads(), which first skips white space
+    except (StopIteration, json.JSONDecodeError):
         end = -1
     whole = end == len(text) or (end > 0 and not text[end:].strip(" \t\r\n"))
     return value if whole else json.loads(text)

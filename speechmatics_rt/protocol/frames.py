@@ -99,14 +99,9 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_masks.clear)  # a child must not use its parent's masks
 
 
-def _mask() -> bytes:
-    while True:
-        try:
-            return _masks.pop()
-        except IndexError:
-            block = os.urandom(_STOCK)
-            masks = [block[at : at + 4] for at in range(0, _STOCK, 4)]
-            _masks.extend(mask for mask in masks if mask != _NO_MASK)
+def _make_masks() -> None:
+    block = os.urandom(_STOCK)
+    _masks.extend([mask for at in range(0, _STOCK, 4) if (mask := block[at : at + 4]) != _NO_MASK])
 
 
 def encode(
@@ -125,8 +120,11 @@ def encode(
     """
     if type(payload) is not bytes:
         payload = bytes(payload)
-    if mask is None:
-        mask = _mask()
+    while mask is None:
+        try:
+            mask = _masks.pop()
+        except IndexError:
+            _make_masks()
     size = len(payload)
     if size < 126:
         header = _SHORT_HEADER.pack(_FINAL | opcode, 0x80 | size, mask)

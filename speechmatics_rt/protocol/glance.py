@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Optional
 
-from ..messages import Glance, channel_of, last_end, text_of, times_of
+from ..messages import Glance, channel_of, last_end, times_of
 from . import codec
 
 __all__ = ["glance", "results_in", "seen_in"]
@@ -83,15 +83,15 @@ def seen_in(message: Mapping[str, Any], payload: bytes) -> Optional[Glance]:
     kind = message["message"]
     if kind not in ("AddTranscript", "AddPartialTranscript"):
         return None
-    results = message.get("results")
+    results, label = message.get("results"), channel_of(message)
     return Glance(
         kind,
         payload,
         not (results and isinstance(results, list)),
         last_end(message),
         times_of(message)[1],
-        text_of(message.get("channel")),
-        channel_of(message),
+        label if message.get("channel") is not None else None,
+        label,
     )
 
 

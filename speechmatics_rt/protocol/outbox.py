@@ -22,9 +22,24 @@ class Outbox:
     Args:
         block: The most bytes to join into one write.
         limit: The number of waiting data bytes from which the box counts as full.
+
+    Attributes:
+        full: Senders should wait.
+        closing: There is or was a close frame: nothing more is accepted.
     """
 
-    __slots__ = ("_block", "_close", "_data", "_limit", "_ping", "_pinned", "_pong", "_size", "closing")
+    __slots__ = (
+        "_block",
+        "_close",
+        "_data",
+        "_limit",
+        "_ping",
+        "_pinned",
+        "_pong",
+        "_size",
+        "closing",
+        "full",
+    )
 
     def __init__(self, block: int, limit: int) -> None:
         self._block = block
@@ -35,11 +50,7 @@ class Outbox:
         self._close: Optional[bytes] = None
         self._data: deque[bytes] = deque()
         self._size = 0
-        self.closing = False  # there is or was a close frame: nothing more is accepted
-
-    @property
-    def full(self) -> bool:
-        return self._size >= self._limit
+        self.closing = self.full = False
 
     def __bool__(self) -> bool:
         return bool(self._pinned or self._data or self._pong or self._ping or self._close)
@@ -48,6 +59,7 @@ class Outbox:
         if not self.closing:
             self._data.append(frame)
             self._size += len(frame)
+            self.full = self._size >= self._limit
 
     def put_pong(self, frame: bytes) -> None:
         if not self.closing:
@@ -68,12 +80,19 @@ class Outbox:
         """Drop all frames that were not tried yet."""
         self._data.clear()
         self._size = 0
+        self.full = False
         self._pong = self._ping = self._close = None
 
     def take(self) -> Block:
         """Return the next block to write, empty if there is none; the same one again until :meth:`wrote`."""
         if not self._pinned:
-            self._pinned = self._next()
+            if self._pong or self._ping:
+                self._pinned = (self._pong or b"") + (self._ping or b"")
+                self._pong = self._ping = None
+            elif self._close:
+                self._pinned, self._close = self._close, None
+            elif self._data:
+                self._pinned = self._joined()
         if len(self._pinned) > self._block:
             return memoryview(self._pinned)[: self._block]
         return self._pinned
@@ -85,14 +104,8 @@ class Outbox:
         elif count:
             self._pinned = memoryview(self._pinned)[count:]
 
-    def _next(self) -> Block:
-        if self._pong or self._ping:
-            block = (self._pong or b"") + (self._ping or b"")
-            self._pong = self._ping = None
-            return block
-        if self._close:
-            block, self._close = self._close, None
-            return block
+    def _joined(self) -> bytes:
+        """Take as much data as fits into a block, and one frame at least."""
         data, room = self._data, self._block
         batch: list[bytes] = []
         while data and (not batch or len(data[0]) <= room):
@@ -100,4 +113,5 @@ class Outbox:
             room -= len(frame)
             self._size -= len(frame)
             batch.append(frame)
+        self.full = self._size >= self._limit
         return batch[0] if len(batch) == 1 else b"".join(batch)

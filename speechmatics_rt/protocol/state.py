@@ -8,9 +8,8 @@ server's in ``LocalServer``; both follow the same table.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 from ..exceptions import (
     AuthenticationError,
@@ -95,17 +94,17 @@ _UNKNOWN_FROM_CLIENT = {Phase.STREAMING: Phase.STREAMING}
 _UNKNOWN_FROM_SERVER = {**_BEFORE_START, **_WHILE_RUNNING}
 
 
-@dataclass
 class ChannelCount:
     """The audio sent and acknowledged on one channel; a session without channels has one, named None."""
 
-    sent: int = 0
-    acknowledged: int = 0
-    ended: bool = False
+    __slots__ = ("acknowledged", "ended", "sent")
+
+    def __init__(self) -> None:
+        self.sent = self.acknowledged = 0
+        self.ended = False
 
 
-@dataclass(frozen=True)
-class Ending:
+class Ending(NamedTuple):
     """How a session failed: the phase it was in, and the server's Error and close frame, if any."""
 
     phase: Phase

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Callable, Optional, Union
@@ -31,9 +30,9 @@ from ..exceptions import (
     TimeoutError,
     without_frames,
 )
-from ..log import SessionLog
+from ..locks import importing
+from ..log import SessionLog, new_id
 from ..network import Connection, Link, Opening, Replaceable, Upgraded, check_patches, dial, shared_context
-from ..resume import ResumingConnection, Unreached
 from .request import SessionRequest, check_raw
 
 __all__ = ["DEFAULT_URL", "NO_PICKLE", "Connector", "address", "request_id_of"]
@@ -48,7 +47,7 @@ NO_PICKLE = (
 def request_id_of(ws_headers: Mapping[str, str], otherwise: Optional[str] = None) -> str:
     """Return the caller's own ``X-Request-Id``, or ``otherwise``, or make one."""
     given = (value for name, value in ws_headers.items() if name.lower() == "x-request-id")
-    return next(given, "") or otherwise or str(uuid.uuid4())
+    return next(given, "") or otherwise or new_id()
 
 
 def address(url: Optional[str]) -> str:
@@ -172,17 +171,24 @@ class Connector:
             # Only after an answer: if nobody answers, the address may well be wrong.
             if self._resume is None or error.status is None or not error.retryable:
                 raise
-            return self._resuming(Unreached(error), request, log, wants)
+            return self._resuming(error, request, log, wants)
         except BaseException:  # Ctrl-C, while nobody else holds the connection
             if connection is not None:
                 connection.close()
             raise
 
     def _resuming(
-        self, connection: Replaceable, request: SessionRequest, log: SessionLog, wants: Callable[[str], bool]
+        self,
+        first: Union[Replaceable, ConnectionError],
+        request: SessionRequest,
+        log: SessionLog,
+        wants: Callable[[str], bool],
     ) -> Link:
+        with importing:  # few programs resume
+            from ..resume import ResumingConnection, Unreached
+
         return ResumingConnection(
-            connection,
+            Unreached(first) if isinstance(first, ConnectionError) else first,
             self._redial(request.ws_headers, log, wants),
             policy=self._resume or ResumePolicy(),
             start=request.start,

@@ -11,7 +11,6 @@ import stat
 import sys
 import time
 from collections.abc import Mapping
-from datetime import datetime, timezone
 from typing import Any, Optional, Union
 
 from .._version import __version__
@@ -124,7 +123,7 @@ class Recording:
                 self._file.truncate()
             self._zero = time.monotonic()
             self._log = log.on(logger)
-        when = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        when = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
         self._write({"began": when, "package": __version__, "request_id": log.request_id})
         self.sent(start)
         return True

@@ -7,17 +7,19 @@ import threading
 import time
 import warnings
 from collections.abc import Iterable
-from typing import Callable, NoReturn, Optional, cast
+from typing import TYPE_CHECKING, Callable, NoReturn, Optional, cast
 
 from ..audio import AudioSource
 from ..events import EventEmitter
 from ..exceptions import SpeechmaticsError, no_pickle
-from ..messages import ServerMessage
 from ..network import Arrived
 from ..protocol import ACKNOWLEDGEMENTS
 from ..transcript import Transcript
 from .delivery import Arrivals, everything
 from .session import Session
+
+if TYPE_CHECKING:
+    from ..messages import ServerMessage
 
 __all__ = ["MessageStream"]
 

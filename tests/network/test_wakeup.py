@@ -37,7 +37,7 @@ def test_a_ctrl_c_inside_notify_all_forgets_nobody() -> None:
         Interrupt(at).during(waiting.notify_all)
         waiting.notify_all()  # as whoever holds the lock next
         assert called(tickets), at
-        assert waiting._tickets == []
+        assert waiting.tickets == []
 
 
 def test_a_ctrl_c_inside_the_wait_for_a_latch_holds_up_nobody_else() -> None:

@@ -335,7 +335,7 @@ def test_paced_audio_leaves_nothing_behind_chunk_by_chunk(serve: Serve, client_o
 
     def look(_: object) -> None:
         nonlocal most
-        most = max(most, len(client._session.connection._room._tickets))
+        most = max(most, len(client._session.connection._room.tickets))
 
     client.on_any(look)
     small = [AUDIO[at : at + CHUNK // 4] for at in range(0, len(AUDIO), CHUNK // 4)]

@@ -701,7 +701,7 @@ def test_paced_audio_leaves_no_waiters_behind_while_nothing_is_delivered(raw) ->
         while connection._protocol.state.sent < 100:
             assert time.monotonic() < deadline, "it does not send"
             time.sleep(0.02)  # nothing is delivered, so nothing rings
-        assert len(connection._monitor.room._tickets) < 5
+        assert len(connection._monitor.room.tickets) < 5
         assert stream is not None
 
 
