@@ -49,6 +49,9 @@ def main(argv: Optional[Sequence[str]] = None) -> ExitCode:
     except BrokenPipeError:  # who read our output has had enough
         return ExitCode.OK
     except OSError as exc:  # of the output: audio and connection have errors of their own
+        if isinstance(exc, FileNotFoundError) and not exc.filename:  # from os.getcwd()
+            _complain(err, exc, "the current folder no longer exists; change to another one", verbose)
+            return ExitCode.USAGE
         what = f"can't write {exc.filename}: {exc.strerror}" if exc.filename else str(exc)
         _complain(err, exc, what, verbose)
         return ExitCode.OUTPUT

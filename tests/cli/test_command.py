@@ -9,11 +9,13 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from speechmatics_rt import __version__
 from speechmatics_rt.cli import ExitCode, main
+from speechmatics_rt.cli.manual import commands_of
 from speechmatics_rt.cli.options.arguments import (
     DOCTOR_EXAMPLES,
     EXAMPLES,
@@ -22,7 +24,7 @@ from speechmatics_rt.cli.options.arguments import (
     parser,
 )
 
-from .command import environment, run
+from .command import environment, in_shell, run
 
 
 def test_help_teaches_by_example_and_names_the_exit_codes() -> None:
@@ -33,11 +35,23 @@ def test_help_teaches_by_example_and_names_the_exit_codes() -> None:
         assert re.search(rf"^  {exit_code.value} ", out, re.MULTILINE)
 
 
-@pytest.mark.parametrize("command", ["transcribe", "serve", "doctor"])
-def test_each_command_has_help_that_fits_a_terminal(command: str) -> None:
-    code, out, _ = run(command, "--help", COLUMNS="100")
+COMMANDS = [[], *([name] for name in commands_of(parser()))]
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_each_help_fits_the_terminal_and_leaves_commands_whole(command: list[str], columns: int) -> None:
+    """A command that is too long is one line all the same, so that it can be copied."""
+    code, out, _ = run(*command, "--help", COLUMNS=str(columns))
     assert code == 0
-    assert max(map(len, out.splitlines())) <= 110
+    wide = [line for line in out.splitlines() if len(line) > columns]
+    assert all(re.match(r"  (speechmatics-rt|arecord|find) .*\S$", line) for line in wide), wide
+
+
+def test_what_is_said_of_an_example_goes_below_it_where_there_is_no_room_beside_it() -> None:
+    beside, below = (run("transcribe", "--help", COLUMNS=columns)[1] for columns in ("120", "60"))
+    assert "wav --local                offline, without a key\n" in beside
+    assert "wav --local\n        offline, without a key\n" in below
 
 
 @pytest.mark.parametrize("examples", [EXAMPLES, TRANSCRIBE_EXAMPLES, SERVE_EXAMPLES, DOCTOR_EXAMPLES])
@@ -47,6 +61,18 @@ def test_every_example_in_the_help_is_a_command_line_that_parses(examples: str) 
         words = shlex.split(command.strip().split("   ")[0])
         if "--help" not in words:
             parser().parse_args(words[1:])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps a folder that somebody is in")
+@pytest.mark.parametrize("line", ["transcribe -o talk.txt /nowhere.wav", "transcribe-many {} -o out"])
+def test_a_current_folder_that_was_deleted_is_named(tmp_path: Path, line: str) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    code, _, err = in_shell(f"rmdir ../gone; $RT {line.format(tmp_path)}", cwd=gone, anew=True)
+    assert (code, err) == (
+        2,
+        "speechmatics-rt: error: the current folder no longer exists; change to another one\n",
+    )
 
 
 def test_version() -> None:
