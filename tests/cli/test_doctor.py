@@ -600,6 +600,9 @@ def test_a_failure_is_drawn_with_what_to_do_beneath_and_without_what_was_not_tri
     assert text.splitlines()[0] == "failed   dns          no resolver knows nowhere.example"
     assert text.splitlines()[1].startswith(" " * 22 + "-> is it spelt right?")
     assert max(map(len, text.splitlines())) < 60
+    narrow = plain(lines_of("dns", finding, 40, []))
+    assert narrow.splitlines()[:2] == ["failed   dns", "    no resolver knows nowhere.example"]
+    assert max(map(len, narrow.splitlines())) < 40
     assert lines_of("tls", Finding(State.UNTRIED, "not tried"), 60, []) == []
 
 
