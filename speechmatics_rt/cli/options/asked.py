@@ -100,7 +100,7 @@ def _contradictions(arguments: argparse.Namespace) -> Iterator[tuple[bool, str]]
         given = getattr(arguments, option) not in (None, False)
         yield given and arguments.file is None, f"--{option} goes with FILE, a WAV of several channels"
         yield given and arguments.raw is not None, f"--{option} takes a WAV, not --raw"
-    yield arguments.split is not None and arguments.mix, "take --split or --mix, not both"
+    yield arguments.split is not None and arguments.mix, "use --split or --mix, not both"
     raw, rate = arguments.raw is not None, arguments.sample_rate is not None
     yield raw != rate and not recorded, "--raw and --sample-rate go together"
     unnamed = arguments.file is None and not arguments.channel
@@ -119,7 +119,7 @@ def _contradictions_of_service(arguments: argparse.Namespace) -> Iterator[tuple[
     # The key itself would go to whoever is in between.
     yield insecure and arguments.temporary_key, "--temporary-key takes no --ssl-mode insecure"
     two = arguments.model is not None and arguments.operating_point is not None
-    yield two, "take --model or --operating-point, its former name, not both"
+    yield two, "use --model or --operating-point, its former name, not both"
     yield arguments.local and arguments.api_key is not None, "--local needs no --api-key"
     drops = arguments.drop_every is not None
     yield drops and not arguments.local, "--drop-every goes with --local"
