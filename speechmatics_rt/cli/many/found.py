@@ -64,9 +64,7 @@ def find_recordings(given: Sequence[str], output: str, *, headerless: bool = Fal
         chosen = one == "-" or not os.path.isdir(one)  # named by the user, whatever its extension
         for path, name in _names_on_standard_input() if one == "-" else _below(one, output, shut):
             if chosen or _ending(name) in wanted:
-                names.setdefault(
-                    os.path.abspath(path), (path, name)
-                )  # a file that is named twice counts once
+                names.setdefault(os.path.abspath(path), (path, name))  # named twice, it counts once
             else:
                 others[os.path.abspath(path)] = _ending(name)
     counts = collections.Counter(ending for path, ending in others.items() if path not in names)
