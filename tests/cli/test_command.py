@@ -12,7 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
+import websocket
 
+import speechmatics_rt
 from speechmatics_rt import __version__
 from speechmatics_rt.cli import ExitCode, main
 from speechmatics_rt.cli.manual import commands_of
@@ -83,6 +85,19 @@ def test_version() -> None:
     assert any(re.fullmatch(r"  connections +websocket-client 1\.\S+", part) for part in parts)
     assert any(re.match(r"  recogniser +(ctranslate2 \d|missing: pip install)", part) for part in parts)
     assert any(re.match(r"  microphone +(sounddevice \S+, (with|but)|missing)", part) for part in parts)
+
+
+def test_a_package_without_its_metadata_is_not_called_missing(tmp_path: Path) -> None:
+    """As in a program that PyInstaller made."""
+    for package in (speechmatics_rt, websocket):
+        folder = Path(package.__file__).parent
+        (tmp_path / folder.name).symlink_to(folder)
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from speechmatics_rt.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code, "--version"], capture_output=True, text=True, check=True
+    )
+    assert re.search(r"^  connections +websocket-client of unknown version$", done.stdout, re.MULTILINE)
+    assert re.search(r"^  local server +missing: pip install", done.stdout, re.MULTILINE)
 
 
 def test_no_command_is_an_error_in_one_sentence(capsys) -> None:
