@@ -611,7 +611,7 @@ def test_a_failure_is_drawn_with_what_to_do_beneath_and_without_what_was_not_tri
     [
         ([ok("")], "all is well"),
         ([ok(""), warning("", "")], "it works; look at 1"),
-        ([ok(""), failed("", ""), Finding(State.UNTRIED, "")], "failed: 1; 1 more checks not tried"),
+        ([ok(""), failed("", ""), Finding(State.UNTRIED, "")], "failed: 1; 1 more check not tried"),
     ],
 )
 def test_the_verdict(findings: list[Finding], says: str) -> None:

@@ -69,7 +69,8 @@ def summary(findings: Sequence[Named]) -> str:
     odd = [name for name, found in findings if found.state is State.WARNING]
     untried = sum(found.state is State.UNTRIED for _, found in findings)
     if wrong:
-        return f"failed: {', '.join(wrong)}" + (f"; {untried} more checks not tried" if untried else "")
+        more = f"; {untried} more check{'s' * (untried > 1)} not tried" if untried else ""
+        return f"failed: {', '.join(wrong)}{more}"
     return f"it works; look at {', '.join(odd)}" if odd else "all is well"
 
 

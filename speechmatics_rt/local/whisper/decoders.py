@@ -417,7 +417,7 @@ class _Container:
             raise AudioError("it holds nothing that can be heard")
         promised = float(stream.duration * stream.time_base) if stream.duration else 0.0
         if bad:
-            self.damage = f"{bad} damaged places of the recording are passed over"
+            self.damage = f"{bad} damaged place{'s' * (bad > 1)} in the recording skipped"
         elif heard / SAMPLE_RATE < promised - 1:
             self.damage = f"the recording ends after {heard / SAMPLE_RATE:.1f} s of {promised:.1f} s"
 
