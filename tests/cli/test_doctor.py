@@ -123,7 +123,7 @@ def test_on_a_terminal_what_to_do_stands_beneath_what_was_found() -> None:
     assert doctor(arguments, out, Stream(None, "standard error", vital=False)) == ExitCode.CONNECTION
     terminal = Terminal(80, 40).feed(window.getvalue().replace("\n", "\r\n"))  # as a terminal does
     screen = terminal.text.splitlines()
-    (advice,) = (line for line in screen if "-> is" in line)
+    (advice,) = (line for line in screen if "-> check the name" in line)
     assert advice.startswith(" " * 22 + "-> ")
     assert screen[-1].startswith("failed: dns")
     assert max(map(len, screen)) < 80
@@ -405,7 +405,7 @@ def test_a_certificate_that_has_expired_or_a_clock_that_is_wrong(examined, tmp_p
         code, found = examined("--url", f"wss://localhost:{port}/v2")
     assert code == ExitCode.CONNECTION
     assert "certificate has expired" in found["tls"]["text"]
-    assert found["tls"]["advice"].startswith("have whoever runs localhost renew it (it holds from")
+    assert found["tls"]["advice"].startswith("ask the operator of localhost to renew it (it holds from")
     assert found["clock"]["state"] == "ok"
     monkeypatch.setattr(duplex, "_context", None)
     with pages(expired, ahead=-4 * 86400 - 5400) as port:  # there it is good
@@ -468,7 +468,7 @@ def test_a_key_that_is_refused(examined) -> None:
         code, found = examined("--url", server.url, "--api-key", "wrong-key")
     assert code == ExitCode.AUTHENTICATION
     assert "HTTP 401" in found["session"]["text"]
-    assert "copy the key anew" in found["session"]["advice"]
+    assert "copy the key again" in found["session"]["advice"]
     assert found["session"]["request_id"]
 
 

@@ -157,7 +157,7 @@ def _tunnel(way: Way) -> Optional[Finding]:
 def _tls(way: Way) -> Optional[Finding]:
     target = way.target
     if not target.secure:
-        return skipped("ws:// has none: whoever is in between reads it all")
+        return skipped("ws:// is not encrypted: anybody in between can read everything")
     if way.behind_socks:
         return skipped("what is behind a SOCKS proxy shows in the session")
     context = shared_context()

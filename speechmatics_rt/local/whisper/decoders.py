@@ -387,7 +387,7 @@ class _Container:
                 self._error = exc
 
     def _decode_packets(self, container: Any) -> None:
-        """Decode packet by packet; what is damaged is passed over, as by any player, and told at the end."""
+        """Decode packet by packet; damage is skipped, as by any player, and reported at the end."""
         stream = container.streams.audio[0]
         packets = container.demux(stream)
         bad, heard = 0, 0
