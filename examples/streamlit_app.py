@@ -21,8 +21,8 @@ VOICES = ("blue", "orange", "green", "violet", "red")
 def listen(audio, paper) -> Transcript:
     """Transcribe on this thread, which is the one that may write on the page.
 
-    Whatever makes Streamlit run the script anew (a click, a page that is closed) leaves the `with`, and so
-    ends the session.
+    Anything that makes Streamlit run the script again (a click, a page that is closed) leaves the `with`,
+    and so ends the session.
     """
     with (
         Client() as client,
@@ -86,7 +86,7 @@ if audio is not None:
             if error.transcript is not None:
                 paper.text(str(error.transcript))
             if error.retryable:
-                st.button("Try again")  # a click runs the script anew
+                st.button("Try again")  # a click runs the script again
             st.stop()
     paper.empty()
     show(known[audio.file_id], audio.name.rpartition(".")[0])

@@ -82,7 +82,7 @@ def transcribe(task: Any, recording: str, target: str, tries: int = 1) -> dict[s
     # It waits in its process. Sent back with a countdown it would lie with whichever worker takes it, and
     # that may be one that is busy for an hour, while another has nothing to do.
     if not slot.take(PATIENCE):
-        raise task.retry(countdown=0)  # not a failure; and its time limit begins anew
+        raise task.retry(countdown=0)  # not a failure; and its time limit starts again
     try:
         text, seconds = session(task, recording, slot)
     except SpeechmaticsError as error:

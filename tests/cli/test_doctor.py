@@ -478,7 +478,7 @@ def test_a_key_in_quotes_and_no_key_at_all_are_told_before_any_session(examined,
         assert server.sessions == [] or all(record.status != 101 for record in server.sessions)
         assert (code, found["key"]["state"]) == (ExitCode.USAGE, "failed")
         code, found = examined("--url", server.url, "--temporary-key")
-        assert code == ExitCode.USAGE
+        assert code == ExitCode.AUTHENTICATION
         assert found["key"]["text"] == "no key: set SPEECHMATICS_API_KEY, or give --api-key"
 
 

@@ -162,6 +162,17 @@ def test_what_may_pass_says_so_and_the_code_is_the_one_they_share(
     assert run(capsys, server, calls, "-o", out, "--retry-failed")[0] == 0
 
 
+def test_failures_that_are_due_to_the_options_are_tried_again_with_others(
+    capsys, server, calls, tmp_path, monkeypatch
+) -> None:
+    out = tmp_path / "out"
+    monkeypatch.setenv("SPEECHMATICS_API_KEY", "a key with spaces")
+    code, said = run(capsys, server, calls, "-o", out)
+    assert (code, said.count("-> give other options")) == (2, 2)
+    monkeypatch.setenv("SPEECHMATICS_API_KEY", "key")
+    assert " 2 of 2 transcribed;" in run(capsys, server, calls, "-o", out)[1]
+
+
 def test_a_refused_key_ends_the_run_with_its_code(capsys, calls, tmp_path) -> None:
     with LocalServer(keys=["right"]) as server:
         code, said = run(capsys, server, calls, "-o", tmp_path / "out", "--api-key", "wrong")

@@ -135,11 +135,8 @@ class _Work:
             known = manifest.known.get(now.source)
             if is_done(known, now, results.names(recording.stem), results.folder):
                 self.done += 1
-            elif known is not None and known.status == "failed" and now.same(known):
-                if arguments.retry_failed:
-                    self.open.append(recording)
-                else:
-                    self.failures.append((shown(recording.path), known))
+            elif known is not None and now.same(known) and known.fails_again and not arguments.retry_failed:
+                self.failures.append((shown(recording.path), known))
             else:
                 self.open.append(recording)
         self.before = self.done + len(self.failures)

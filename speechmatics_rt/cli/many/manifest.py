@@ -67,6 +67,11 @@ class Entry(NamedTuple):
         mine = (self.source, self.size, self.modified, self.asked)
         return other is not None and mine == (other.source, other.size, other.modified, other.asked)
 
+    @property
+    def fails_again(self) -> bool:
+        """Whether it failed for a reason other than the options of the run, such as the URL."""
+        return self.status == "failed" and self.kind != "ConfigurationError"
+
     def failed(self, error: BaseException) -> Entry:
         ours = isinstance(error, SpeechmaticsError)
         text = error.text if isinstance(error, SpeechmaticsError) else f"{type(error).__name__}: {error}"
