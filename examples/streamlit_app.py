@@ -68,10 +68,16 @@ def show(transcript: Transcript, name: str) -> None:
         )
 
 
+def latest(source: str) -> None:
+    st.session_state["latest"] = source
+
+
 st.set_page_config(page_title="Transcripts", page_icon=":material/graphic_eq:")
 st.title("Transcripts")
-audio = st.file_uploader("A recording", type=["wav", "mp3", "m4a", "ogg", "flac", "webm"])
-audio = st.audio_input("Or speak") or audio
+kinds = ["wav", "mp3", "m4a", "ogg", "flac", "webm"]
+uploaded = st.file_uploader("A recording", type=kinds, on_change=latest, args=("uploaded",))
+spoken = st.audio_input("Or speak", on_change=latest, args=("spoken",))
+audio = (spoken or uploaded) if st.session_state.get("latest") == "spoken" else (uploaded or spoken)
 if audio is not None:
     st.audio(audio)
     paper = st.empty()
