@@ -67,30 +67,52 @@ PAGE = """<!doctype html>
 </style>
 <button>Speak</button>
 <p aria-live="polite"><span id="final"></span> <span id="partial"></span></p>
+<p id="problem" role="alert"></p>
 <script>
 const [button] = document.getElementsByTagName("button");
 const show = (id, text) => (document.getElementById(id).textContent = text);
-let recorder;
+let stop; // ends the recording that runs
+
 button.onclick = async () => {
-  if (recorder?.state === "recording") return recorder.stop();
-  const stream = await navigator.mediaDevices.getUserMedia({audio: true});
+  if (stop) return stop();
+  for (const id of ["final", "partial", "problem"]) show(id, "");
+  button.disabled = true;
+  try {
+    speak(await navigator.mediaDevices.getUserMedia({audio: true}));
+  } catch (error) {
+    show("problem", `The microphone can't be used: ${error.message}`);
+  }
+  button.disabled = false;
+};
+
+function speak(stream) {
   const socket = new WebSocket(location.href.replace(/^http/, "ws") + "live");
+  const recorder = new MediaRecorder(stream);
+  let problem = "The connection to the server failed.";
+  socket.onopen = () => recorder.start(250);
   socket.onmessage = ({data}) => {
     const told = JSON.parse(data);
-    if (told.error) return show("partial", told.error);
+    if (told.error) return (problem = told.error);
     show("final", told.final);
     show("partial", told.partial);
   };
-  socket.onclose = () => recorder.state === "recording" && recorder.stop();
-  recorder = new MediaRecorder(stream);
-  recorder.ondataavailable = ({data}) => socket.readyState === 1 && data.size && socket.send(data);
-  recorder.onstop = () => {
+  socket.onclose = ({code}) => {
+    if (code !== 1000) show("problem", problem);
+    if (recorder.state === "recording") recorder.stop();
     for (const track of stream.getTracks()) track.stop();
-    if (socket.readyState === 1) socket.send("stop");
+    stop = null;
+    button.disabled = false;
     button.textContent = "Speak";
   };
-  socket.onopen = () => recorder.start(250);
+  recorder.ondataavailable = ({data}) => socket.readyState === 1 && data.size && socket.send(data);
+  recorder.onstop = () => socket.readyState === 1 && socket.send("stop");
+  stop = () => { // the rest of the transcript still comes
+    button.disabled = true;
+    if (recorder.state === "recording") return recorder.stop();
+    problem = "";
+    socket.close();
+  };
   button.textContent = "Stop";
-};
+}
 </script>
 """

@@ -1,4 +1,4 @@
-"""A script of ten lines: ``python legacy_script.py *.wav`` writes a text file beside each recording."""
+"""A short script: ``python legacy_script.py *.wav`` writes a text file beside each recording."""
 
 import sys
 
@@ -6,7 +6,9 @@ from speechmatics_rt import Client, SpeechmaticsError
 
 for name in sys.argv[1:]:
     try:
-        with Client() as client, open(name + ".txt", "w", encoding="utf-8") as text:
-            print(client.transcribe(name), file=text)
+        with Client() as client:
+            transcript = client.transcribe(name)
+        with open(name + ".txt", "w", encoding="utf-8") as text:
+            print(transcript, file=text)
     except SpeechmaticsError as error:
         sys.exit(f"{name}: {error}")

@@ -21,8 +21,8 @@ VOICES = ("blue", "orange", "green", "violet", "red")
 def listen(audio, paper) -> Transcript:
     """Transcribe on this thread, which is the one that may write on the page.
 
-    Whatever makes Streamlit run the script anew (a click, a page that is closed) leaves the `with`, and so
-    ends the session.
+    Anything that makes Streamlit run the script again (a click, a page that is closed) leaves the `with`,
+    and so ends the session.
     """
     with (
         Client() as client,
@@ -68,10 +68,16 @@ def show(transcript: Transcript, name: str) -> None:
         )
 
 
+def latest(source: str) -> None:
+    st.session_state["latest"] = source
+
+
 st.set_page_config(page_title="Transcripts", page_icon=":material/graphic_eq:")
 st.title("Transcripts")
-audio = st.file_uploader("A recording", type=["wav", "mp3", "m4a", "ogg", "flac", "webm"])
-audio = st.audio_input("Or speak") or audio
+kinds = ["wav", "mp3", "m4a", "ogg", "flac", "webm"]
+uploaded = st.file_uploader("A recording", type=kinds, on_change=latest, args=("uploaded",))
+spoken = st.audio_input("Or speak", on_change=latest, args=("spoken",))
+audio = (spoken or uploaded) if st.session_state.get("latest") == "spoken" else (uploaded or spoken)
 if audio is not None:
     st.audio(audio)
     paper = st.empty()
@@ -86,7 +92,7 @@ if audio is not None:
             if error.transcript is not None:
                 paper.text(str(error.transcript))
             if error.retryable:
-                st.button("Try again")  # a click runs the script anew
+                st.button("Try again")  # a click runs the script again
             st.stop()
     paper.empty()
     show(known[audio.file_id], audio.name.rpartition(".")[0])

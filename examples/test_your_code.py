@@ -1,6 +1,7 @@
 """Test your own code against a service that fails on request: ``pytest test_your_code.py``.
 
-``patient_transcript`` is in place of your code; the rest are its tests. They need no network and no key.
+``patient_transcript`` is in place of your code; the rest are its tests. They need no network and no key. In
+a clone of this repository, ``pip install '.[test]'`` brings the plugins of its pytest configuration.
 """
 
 from __future__ import annotations

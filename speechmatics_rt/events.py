@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import sys
 import warnings
 import weakref
 from collections.abc import Iterator, Mapping
@@ -126,7 +127,8 @@ class EventEmitter:
 
         Raises:
             Exception: With ``handler_errors="raise"``, the exception of the first callback that failed. In
-                either mode, an exception raised by a signal handler of the program while a callback ran.
+                either mode, an exception raised by a signal handler of the program while a callback ran, and
+                that of ``quit`` in pdb.
         """
         name = event if type(event) is str else _name(event)
         failure: Optional[Exception] = None
@@ -134,7 +136,7 @@ class EventEmitter:
             try:
                 callback(message)
             except Exception as exc:  # user code: logged or raised, never lost
-                if _of_a_signal(exc):
+                if _of_a_signal(exc) or _of_a_debugger(exc):
                     raise  # like KeyboardInterrupt: a limit on time is meant for the call, whatever it hits
                 failure = self._failed(name, callback, exc, failure)
         if failure is not None:
@@ -225,6 +227,12 @@ def _of_a_signal(error: Exception) -> bool:
             return True
         trace = trace.tb_next
     return False
+
+
+def _of_a_debugger(error: Exception) -> bool:
+    """Whether it is the ``quit`` of pdb, which is meant for the program."""
+    bdb = sys.modules.get("bdb")
+    return bdb is not None and isinstance(error, bdb.BdbQuit)
 
 
 def _meant(name: str, events: frozenset[str]) -> Optional[str]:

@@ -194,6 +194,7 @@ def test_a_legacy_script_writes_a_text_beside_each_recording_and_stops_at_a_bad_
     (tmp_path / "empty.wav").touch()
     code, _, err = attempt(server, tmp_path, EXAMPLES / "legacy_script.py", "empty.wav")
     assert (code, err) == (1, "empty.wav: the audio source is empty\n")
+    assert not (tmp_path / "empty.wav.txt").exists()
 
 
 def test_captions_are_written_and_those_of_a_broken_session_too(server, tmp_path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import bdb
+import io
+import pdb
 import signal
 import subprocess
 import sys
@@ -139,6 +142,21 @@ def test_a_limit_on_time_that_falls_into_a_handler_ends_the_call(serve, client_o
     assert ended == ["SessionEnded"]
     assert not client.is_connected
     assert client.transcribe(bytes(320000), audio_format={"type": "raw", **RAW}).text
+
+
+def test_quitting_the_debugger_in_a_handler_ends_the_call(serve, client_of) -> None:
+    client = client_of(serve())
+    stops = io.StringIO()
+
+    @client.on("AddTranscript")
+    def stops_in_pdb(message: object) -> None:
+        pdb.Pdb(stdin=io.StringIO("message\nquit\n"), stdout=stops).set_trace()
+        assert message
+
+    with pytest.raises(bdb.BdbQuit):
+        client.transcribe(bytes(320000), audio_format={"type": "raw", **RAW})
+    assert stops.getvalue().count("'message': 'AddTranscript'") == 1
+    assert not client.is_connected
 
 
 def test_what_a_handler_raises_itself_is_logged_although_signals_have_handlers(

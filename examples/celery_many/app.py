@@ -24,18 +24,16 @@ REDIS = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0")
 LOCAL = None if os.environ.get("SPEECHMATICS_API_KEY") else "ws://127.0.0.1:9000/v2"
 URL = os.environ.get("SPEECHMATICS_RT_URL") or LOCAL
 SESSIONS = int(os.environ.get("SESSIONS", "4"))  # at once, over all workers of all machines: your quota
-LONGEST = int(
-    os.environ.get("LONGEST", "3600")
-)  # seconds that one recording may take, its wait for a slot included
+LONGEST = int(os.environ.get("LONGEST", "3600"))  # seconds for one recording, its wait for a slot included
 HELD = 30.0  # seconds until the slot of a worker that died is free
 PATIENCE = min(60.0, LONGEST / 2)  # seconds that a task waits for a slot before it queues again
 TRIES = 6
 
 app = Celery("celery_many", broker=REDIS, backend=REDIS)
 app.conf.update(
-    task_acks_late=True,  # what a worker has taken is the queue's until it is done
-    task_reject_on_worker_lost=True,  # and goes back there when its process is killed
-    worker_prefetch_multiplier=1,  # what waits, waits in the queue, where all can take it
+    task_acks_late=True,  # a task stays in the queue until it is done
+    task_reject_on_worker_lost=True,  # and returns there if its process is killed
+    worker_prefetch_multiplier=1,  # tasks wait in the queue, where any worker can take them
     task_soft_time_limit=LONGEST,
     task_time_limit=LONGEST + 60,
     broker_transport_options={"visibility_timeout": LONGEST + 120},  # a machine that is gone
@@ -84,7 +82,7 @@ def transcribe(task: Any, recording: str, target: str, tries: int = 1) -> dict[s
     # It waits in its process. Sent back with a countdown it would lie with whichever worker takes it, and
     # that may be one that is busy for an hour, while another has nothing to do.
     if not slot.take(PATIENCE):
-        raise task.retry(countdown=0)  # not a failure; and its time limit begins anew
+        raise task.retry(countdown=0)  # not a failure; and its time limit starts again
     try:
         text, seconds = session(task, recording, slot)
     except SpeechmaticsError as error:

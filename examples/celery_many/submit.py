@@ -1,4 +1,4 @@
-"""Give a folder of recordings to the workers, and tell how it goes: ``python submit.py CALLS OUT``."""
+"""Submit a folder of recordings to the workers, and show the progress: ``python submit.py CALLS OUT``."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ def main(calls: Path, out: Path) -> int:
     recordings = sorted(path for path in calls.rglob("*") if path.suffix.lower() in ENDINGS)
     waiting: dict[str, AsyncResult] = {}
     for recording in recordings:
-        target = (out / recording.relative_to(calls)).with_suffix(".txt")
+        name = str(recording.relative_to(calls))
+        target = out / f"{name}.txt"  # with its ending: there may be a call.mp3 beside a call.wav
         if not target.exists():  # done by an earlier run
-            waiting[recording.name] = transcribe.delay(str(recording.resolve()), str(target.resolve()))
+            waiting[name] = transcribe.delay(str(recording.resolve()), str(target.resolve()))
     failed = 0
     total = len(waiting)
     while waiting:

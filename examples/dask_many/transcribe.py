@@ -30,7 +30,7 @@ def main() -> None:
         dask = stack.enter_context(Dask(options.scheduler or local_cluster(options, stack)))
         print(f"dashboard: {dask.dashboard_link}")
         print("workers:", *dask.run(os.getpid).values(), flush=True)
-        # A worker that dies takes its sessions with it; Dask gives what they were about to another one.
+        # The sessions of a worker that dies are lost; Dask gives their recordings to another one.
         outcomes = transcribe_many(
             (str(path) for path in recordings),  # paths that the workers can open, too
             executor=dask.get_executor(pure=False),
@@ -47,11 +47,11 @@ def main() -> None:
 
 
 def keep(outcome: Outcome, options: argparse.Namespace) -> str:
-    """Write a transcript beside the others; say what became of the recording."""
+    """Write the transcript, if there is one; return a line about the outcome."""
     name = Path(outcome.source).relative_to(options.calls)
     if outcome.transcript is None:
         return f"{name}: {outcome.error}"
-    target = (options.out / name).with_suffix(".txt")
+    target = options.out / f"{name}.txt"  # with its ending: there may be a call.mp3 beside a call.wav
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(f"{outcome.transcript}\n", encoding="utf-8")
     return f"{name}: {len(outcome.transcript.words)} words"
@@ -59,7 +59,7 @@ def keep(outcome: Outcome, options: argparse.Namespace) -> str:
 
 def service(options: argparse.Namespace, stack: ExitStack) -> str | None:
     if options.engine is None and {"SPEECHMATICS_RT_URL", "SPEECHMATICS_API_KEY"} & set(os.environ):
-        return None  # as the environment says, which the workers need as well
+        return None  # the service of these variables, which the workers need as well
     return stack.enter_context(LocalServer(options.engine or "scripted", keep_sessions=100)).url
 
 
@@ -72,11 +72,11 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("calls", type=Path, help="a folder of recordings")
     parser.add_argument("out", type=Path, help="where the transcripts go")
-    parser.add_argument("--scheduler", help="of a cluster that runs, tcp://...:8786; default: one of our own")
-    parser.add_argument("--workers", type=int, default=3, help="processes of our own cluster")
+    parser.add_argument("--scheduler", help="of a running cluster, tcp://...:8786; default: start one")
+    parser.add_argument("--workers", type=int, default=3, help="processes of the cluster that is started")
     parser.add_argument("--sessions", type=int, default=6, help="at once, over all workers: your quota")
     parser.add_argument("--engine", choices=["scripted", "whisper"], help="of the local server")
-    parser.add_argument("--speed", type=float, help="1 = as it would sound; default: as fast as possible")
+    parser.add_argument("--speed", type=float, help="1 = real time; default: as fast as possible")
     return parser.parse_args()
 
 

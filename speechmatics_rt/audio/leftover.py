@@ -34,10 +34,10 @@ _held: dict[Hashable, None] = {}  # keys of those whose end is not noticed, olde
 def key_of(source: Any) -> Hashable:
     """Return the identity of a source: that of the pipe or connection behind it, or of the object itself."""
     try:
-        name = os.readlink(f"/proc/self/fd/{source.fileno()}")  # Linux; elsewhere objects are told apart
+        name = os.readlink(f"/proc/self/fd/{source.fileno()}")  # Linux; elsewhere objects are compared
     except Exception:  # noqa: BLE001  # the caller's code: no such method, closed, asynchronous
         name = ""
-    # Not of a named pipe: opening that anew may mean the next writer.
+    # Not of a named pipe: opening that again may reach another writer.
     return name if name.startswith(("pipe:[", "socket:[")) else id(source)
 
 

@@ -144,7 +144,7 @@ class Reading:
         self._closers.append(file.close)
         self.length = _length(file)
         self._key = leftover.key_of(file)
-        self._once = self._key != id(file)  # /dev/stdin and the like: opened anew it continues
+        self._once = self._key != id(file)  # /dev/stdin and the like: opened again, it continues
         if not self._once and stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             size *= _AT_ONCE
         blocks = _read_blocks(file, size)
@@ -171,7 +171,7 @@ class Reading:
         except Exception as exc:
             raise self._fault(f"the audio source failed after {self.count} bytes: {described(exc)}") from exc
         if self._put_back:  # by another thread, in the meantime
-            self._go_back()  # type: ignore[unreachable]  # mypy knows no threads
+            self._go_back()  # type: ignore[unreachable]  # mypy does not see other threads
             raise StopIteration
         checked = block if type(block) is bytes else as_bytes(block, self._fault)
         self.count += len(checked)

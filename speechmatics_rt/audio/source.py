@@ -139,7 +139,7 @@ def open_source(
             blocks = wav.samples(stream, header, reading.warn) if header else stream.take()
         elif audio_format.encoding is not None and reading.length is not None:
             duration = reading.length / (audio_format.bytes_per_sample * audio_format.sample_rate)
-        # A WAV that ends inside a sample is sent all the same: a recorder died, or a download was cut.
+        # A WAV that ends inside a sample is sent nevertheless: a recorder crashed, or a download was cut.
         left_over = partial(_warn_of_rest, reading) if header else partial(_refuse_rest, audio_format, fault)
         chunks = _cut(gathered(blocks, audio_format.chunk_size, reading), audio_format, left_over)
         again = partial(open_source, source, given, channel=channel, may_be_empty=may_be_empty)

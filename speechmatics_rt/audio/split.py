@@ -25,7 +25,7 @@ def split_channels(path: Union[str, os.PathLike[str]], labels: Sequence[str]) ->
 
         client.transcribe(split_channels("call.wav", ["agent", "caller"]))
 
-    The sources may be passed to further calls; each call opens the file anew.
+    The sources may be passed to further calls; each call opens the file again.
 
     Args:
         path: A WAV file of 16-bit or float PCM, or of mu-law.

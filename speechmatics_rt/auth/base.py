@@ -12,7 +12,7 @@ from typing import Any, Optional, Union
 from urllib.parse import parse_qs, urlsplit
 
 from ..config import ConnectionConfig, is_cloud, is_loopback
-from ..exceptions import ConfigurationError
+from ..exceptions import AuthenticationError, ConfigurationError
 
 __all__ = [
     "KEY_VARIABLE",
@@ -108,8 +108,8 @@ def headers_for(auth: AuthBase, url: str) -> dict[str, str]:
     carries a temporary key (``?jwt=``). A key given in code is sent anywhere.
 
     Raises:
-        ConfigurationError: There is no key, and the host is one of Speechmatics; or ``auth`` returned
-            something other than a mapping.
+        AuthenticationError: There is no key, and the host is one of Speechmatics.
+        ConfigurationError: ``auth`` returned something other than a mapping.
         SpeechmaticsError: Raised by ``auth.get_auth_headers()``.
     """
     parts = urlsplit(url)
@@ -129,7 +129,7 @@ def headers_for(auth: AuthBase, url: str) -> dict[str, str]:
         )
     headers = dict(given)  # a copy: the caller adds to it, and auth may keep its own
     if found and not headers and is_cloud(url):
-        raise ConfigurationError(f"{host} requires an API key: set {KEY_VARIABLE}, or pass api_key=")
+        raise AuthenticationError(f"{host} requires an API key: set {KEY_VARIABLE}, or pass api_key=")
     if exposed and headers:
         if found:
             logger.warning(

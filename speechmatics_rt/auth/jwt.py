@@ -136,9 +136,10 @@ class JWTAuth(AuthBase):
         """Return the header with a temporary key, fetching one if necessary.
 
         Raises:
-            ConfigurationError: There is no API key, or a package is missing, or the URL of the management
-                platform is ``http://`` on another machine.
-            AuthenticationError: The platform refused; ``status`` is its HTTP status.
+            ConfigurationError: A package is missing, or the URL of the management platform is ``http://`` on
+                another machine.
+            AuthenticationError: There is no API key, or the platform refused it; ``status`` is the HTTP
+                status of its answer.
             ConnectionError: The platform could not be reached, or is out of order (HTTP 429 and 5xx).
             TimeoutError: Stage ``"open"``.
         """
@@ -201,7 +202,7 @@ class JWTAuth(AuthBase):
         """
         key = self._api_key or key_from_environment()
         if not key:
-            raise ConfigurationError(f"JWTAuth needs an API key: set {KEY_VARIABLE}, or pass api_key=")
+            raise AuthenticationError(f"JWTAuth needs an API key: set {KEY_VARIABLE}, or pass api_key=")
         url = _endpoint(self._mp_url or os.environ.get(_URL_VARIABLE) or _DEFAULT_URL)
         exchange = Exchange(url, self._config, deadline, most=_LONGEST_ANSWER)
         request = _KeyRequest(_Bearer(key), exchange, url, self._body, self._request_id, deadline)

@@ -46,9 +46,12 @@ def main(argv: Optional[Sequence[str]] = None) -> ExitCode:
     except SpeechmaticsError as exc:
         _complain(err, exc, str(exc), verbose)
         return ExitCode.of(exc)
-    except BrokenPipeError:  # who read our output has had enough
+    except BrokenPipeError:  # the reader of our output has gone away
         return ExitCode.OK
     except OSError as exc:  # of the output: audio and connection have errors of their own
+        if isinstance(exc, FileNotFoundError) and not exc.filename:  # from os.getcwd()
+            _complain(err, exc, "the current folder no longer exists; change to another one", verbose)
+            return ExitCode.USAGE
         what = f"can't write {exc.filename}: {exc.strerror}" if exc.filename else str(exc)
         _complain(err, exc, what, verbose)
         return ExitCode.OUTPUT
@@ -91,7 +94,7 @@ def _complain(err: Stream, error: Exception, text: str, verbose: int) -> None:
 
 
 class _Told(logging.Formatter):
-    """Warnings are for who sits at the shell; what ``-v`` shows besides is for who wrote the program."""
+    """Rewords warnings for users of a shell; what ``-v`` adds is for programmers, and stays as it is."""
 
     def format(self, record: logging.LogRecord) -> str:
         text = harmless(super().format(record))

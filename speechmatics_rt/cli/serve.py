@@ -92,7 +92,7 @@ def serve(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitCode:
 
 
 def _engine(arguments: argparse.Namespace) -> Union[str, Engine]:
-    """Make the engine; a file of its own says which one is meant."""
+    """Make the engine; ``--script`` and ``--replay`` say which one is meant."""
     from ..local import ReplayEngine, Script, ScriptedEngine, WhisperEngine
 
     for file, of in (("script", "scripted"), ("replay", "replay")):
@@ -168,7 +168,7 @@ def _exposed(arguments: argparse.Namespace) -> str:
 
 
 class _Board:
-    """Tells of all connections: a line each in a log; on a terminal a row each, drawn anew while it lives.
+    """Shows all connections: a line each in a log; on a terminal a row each, kept up to date.
 
     A thread for each connection waits for it to move and says so; the main thread alone reads and writes.
     """

@@ -19,6 +19,7 @@ _CONFIGS = "Transcription|Translation|AudioEvents|SpeakerDiarization|Conversatio
 _WORDS: list[tuple[str, Union[str, Callable[[re.Match[str]], str]]]] = [
     # Python code, as options.
     (r"; one is expected\. Mix it to mono beforehand.*", f"; {_STEREO}"),
+    (r"an API key: set (\w+), or pass api_key=", r"an API key: set \1 or give --api-key; --local needs none"),
     (r"\bpass api_key=", "give --api-key"),
     (r"\buse api_key or an auth object", "give the key with --api-key"),
     (r", or pass ConnectionConfig\(ssl_context=.*?\(cafile=\.\.\.\)\)", ""),
@@ -54,7 +55,7 @@ def in_shell_words(text: str) -> str:
 
     Example:
         >>> in_shell_words("eu.example requires an API key: set SPEECHMATICS_API_KEY, or pass api_key=")
-        'eu.example requires an API key: set SPEECHMATICS_API_KEY, or give --api-key'
+        'eu.example requires an API key: set SPEECHMATICS_API_KEY or give --api-key; --local needs none'
     """
     text = " ".join(text.split())
     for pattern, words in _WORDS:

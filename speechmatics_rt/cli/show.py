@@ -63,7 +63,7 @@ def clock(seconds: float) -> str:
 def progress(
     heard: float, total: Optional[float], elapsed: float, lag: Optional[float], *, bar: int = 0
 ) -> list[Token]:
-    """Write how far the audio is, all in seconds: heard, of how much, since when, and not transcribed yet.
+    """Write the progress of the audio, in seconds: done, in all, elapsed, and not transcribed yet.
 
     Example:
         >>> from speechmatics_rt.cli.outputs import plain
@@ -86,7 +86,7 @@ def progress(
 
 
 def meter(level: float, silent: float, heard: float, lag: float, *, bar: int) -> list[Token]:
-    """Write how loud a microphone is, and how far it is heard; in seconds, and dB below full scale.
+    """Write the level of a microphone, in dB below full scale, and the progress in seconds.
 
     Example:
         >>> from speechmatics_rt.cli.outputs import plain

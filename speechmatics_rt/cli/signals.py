@@ -64,7 +64,7 @@ class Interrupts:
         return messages
 
     def write(self) -> None:
-        """Note that the session is over, and that what was heard is about to be written."""
+        """Note that the session is over, and that its transcript is about to be written."""
         self._writing = True
 
     def __call__(self, number: int) -> None:

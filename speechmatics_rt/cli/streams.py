@@ -39,7 +39,7 @@ class Stream(io.TextIOBase):
         self._stream = stream
         self._raw: Optional[Raw] = None
         if not self.missing and stream in (sys.__stdout__, sys.__stderr__):
-            self.flush()  # what somebody else has written comes first
+            self.flush()  # text that others have written comes first
             binary = getattr(stream, "buffer", None)
             self._raw = getattr(binary, "raw", binary)
 
@@ -71,14 +71,14 @@ class Stream(io.TextIOBase):
             if not self._silent:
                 self._stream.flush()
         except (OSError, ValueError):
-            pass  # what was left there by somebody else; our own writes will say it
+            pass  # text of others; our own writes will raise the error
 
     def isatty(self) -> bool:
         return not self.missing and bool(self._stream.isatty())
 
     @property
     def is_pipe(self) -> bool:
-        """Whether somebody else reads it, and may do with it what he likes."""
+        """Whether it goes to another program, such as a pager."""
         try:
             mode = os.fstat(self.fileno()).st_mode
         except (OSError, ValueError):

@@ -33,8 +33,8 @@ def transcribe(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitC
     """Run the command.
 
     Raises:
-        SpeechmaticsError: What went wrong; what was heard before is written.
-        KeyboardInterrupt: So is what was heard before that.
+        SpeechmaticsError: The session failed; the transcript so far is written.
+        KeyboardInterrupt: Here, too, the transcript so far is written.
     """
     saved = None if arguments.save is None else WavFile(Place.of("--save", arguments.save, standard=1))
     session = asked(arguments, saved)
@@ -64,7 +64,7 @@ def transcribe(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitC
         messages = stack.enter_context(interrupts.start(client, session))
         view.begin(client)
         if recording is not None and screen.live:
-            client.on("AudioAdded", lambda _: view.draw())  # who says nothing is to see that nothing is heard
+            client.on("AudioAdded", lambda _: view.draw())  # the level meter moves even in silence
         for message in messages:
             if message["message"] not in _BEFORE:
                 view.take(message)

@@ -95,7 +95,7 @@ def transcribe_many(
     The iteration raises, after all outcomes that were ready:
 
     Raises:
-        AuthenticationError: The key was refused, as it would be for all sources that follow.
+        AuthenticationError: There is no key, or it was refused, as it would be for all sources that follow.
         BrokenExecutor: The executor has lost its workers.
         KeyboardInterrupt: Ctrl-C during the iteration. Sessions of this process are closed at once.
 

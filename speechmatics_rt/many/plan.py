@@ -1,4 +1,4 @@
-"""Decides what is tried when, and how much at once. Pure: seconds are those of its owner's clock.
+"""Decides what is tried when, and how much at once. Pure: its owner passes in the time, in seconds.
 
 A retryable failure costs its source one of six tries, and a delay; the others go on meanwhile. A service
 that is full costs no tries: nothing is started for a while, and then no more at once than were let in, plus

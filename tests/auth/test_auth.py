@@ -225,7 +225,7 @@ OTHERS = ["ws://localhost:9000/v2", "wss://10.0.0.7/v2", "ws://asr:9000/v2", "ws
 
 @pytest.mark.parametrize("url", HOSTS)
 def test_without_a_key_a_host_of_the_service_is_not_even_asked(url):
-    with pytest.raises(ConfigurationError, match="SPEECHMATICS_API_KEY"):
+    with pytest.raises(AuthenticationError, match="SPEECHMATICS_API_KEY"):
         headers_for(StaticKeyAuth(), url)
     assert headers_for(NoAuth(), url) == {}
     assert headers_for(StaticKeyAuth(), url + "?jwt=abc") == {}
@@ -286,7 +286,7 @@ def test_the_request_is_the_documented_one(platform):
 
 def test_key_and_platform_are_taken_from_the_environment_at_the_call(platform, monkeypatch):
     auth = JWTAuth()
-    with pytest.raises(ConfigurationError, match="SPEECHMATICS_API_KEY"):
+    with pytest.raises(AuthenticationError, match="SPEECHMATICS_API_KEY"):
         auth.get_auth_headers()
     monkeypatch.setenv("SPEECHMATICS_API_KEY", KEY)
     monkeypatch.setenv("SM_MANAGEMENT_PLATFORM_URL", platform.url + "/")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from . import command
+from .disks import mounted
 from .forked import ForkServer
 
 
@@ -20,3 +23,13 @@ def commands_are_forked(ctrl_c_interrupts: None) -> Iterator[None]:
     with ForkServer(command.environment()) as command.fork_server:
         yield
     command.fork_server = None
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 64 kB; few may mount one."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted("-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place))
+    yield place
+    subprocess.run(["umount", place], check=True)

@@ -9,11 +9,15 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+import websocket
 
+import speechmatics_rt
 from speechmatics_rt import __version__
 from speechmatics_rt.cli import ExitCode, main
+from speechmatics_rt.cli.manual import commands_of
 from speechmatics_rt.cli.options.arguments import (
     DOCTOR_EXAMPLES,
     EXAMPLES,
@@ -22,7 +26,7 @@ from speechmatics_rt.cli.options.arguments import (
     parser,
 )
 
-from .command import environment, run
+from .command import environment, in_shell, run
 
 
 def test_help_teaches_by_example_and_names_the_exit_codes() -> None:
@@ -33,11 +37,23 @@ def test_help_teaches_by_example_and_names_the_exit_codes() -> None:
         assert re.search(rf"^  {exit_code.value} ", out, re.MULTILINE)
 
 
-@pytest.mark.parametrize("command", ["transcribe", "serve", "doctor"])
-def test_each_command_has_help_that_fits_a_terminal(command: str) -> None:
-    code, out, _ = run(command, "--help", COLUMNS="100")
+COMMANDS = [[], *([name] for name in commands_of(parser()))]
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_each_help_fits_the_terminal_and_leaves_commands_whole(command: list[str], columns: int) -> None:
+    """A command that is too long is one line all the same, so that it can be copied."""
+    code, out, _ = run(*command, "--help", COLUMNS=str(columns))
     assert code == 0
-    assert max(map(len, out.splitlines())) <= 110
+    wide = [line for line in out.splitlines() if len(line) > columns]
+    assert all(re.match(r"  (speechmatics-rt|arecord|find) .*\S$", line) for line in wide), wide
+
+
+def test_what_is_said_of_an_example_goes_below_it_where_there_is_no_room_beside_it() -> None:
+    beside, below = (run("transcribe", "--help", COLUMNS=columns)[1] for columns in ("120", "60"))
+    assert "wav --local                offline, without a key\n" in beside
+    assert "wav --local\n        offline, without a key\n" in below
 
 
 @pytest.mark.parametrize("examples", [EXAMPLES, TRANSCRIBE_EXAMPLES, SERVE_EXAMPLES, DOCTOR_EXAMPLES])
@@ -49,6 +65,18 @@ def test_every_example_in_the_help_is_a_command_line_that_parses(examples: str) 
             parser().parse_args(words[1:])
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps a folder that somebody is in")
+@pytest.mark.parametrize("line", ["transcribe -o talk.txt /nowhere.wav", "transcribe-many {} -o out"])
+def test_a_current_folder_that_was_deleted_is_named(tmp_path: Path, line: str) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    code, _, err = in_shell(f"rmdir ../gone; $RT {line.format(tmp_path)}", cwd=gone, anew=True)
+    assert (code, err) == (
+        2,
+        "speechmatics-rt: error: the current folder no longer exists; change to another one\n",
+    )
+
+
 def test_version() -> None:
     code, out, err = run("--version", anew=True)
     assert (code, err) == (0, "")
@@ -57,6 +85,19 @@ def test_version() -> None:
     assert any(re.fullmatch(r"  connections +websocket-client 1\.\S+", part) for part in parts)
     assert any(re.match(r"  recogniser +(ctranslate2 \d|missing: pip install)", part) for part in parts)
     assert any(re.match(r"  microphone +(sounddevice \S+, (with|but)|missing)", part) for part in parts)
+
+
+def test_a_package_without_its_metadata_is_not_called_missing(tmp_path: Path) -> None:
+    """As in a program that PyInstaller made."""
+    for package in (speechmatics_rt, websocket):
+        folder = Path(package.__file__).parent
+        (tmp_path / folder.name).symlink_to(folder)
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from speechmatics_rt.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code, "--version"], capture_output=True, text=True, check=True
+    )
+    assert re.search(r"^  connections +websocket-client of unknown version$", done.stdout, re.MULTILINE)
+    assert re.search(r"^  local server +missing: pip install", done.stdout, re.MULTILINE)
 
 
 def test_no_command_is_an_error_in_one_sentence(capsys) -> None:

@@ -123,7 +123,7 @@ def test_on_a_terminal_what_to_do_stands_beneath_what_was_found() -> None:
     assert doctor(arguments, out, Stream(None, "standard error", vital=False)) == ExitCode.CONNECTION
     terminal = Terminal(80, 40).feed(window.getvalue().replace("\n", "\r\n"))  # as a terminal does
     screen = terminal.text.splitlines()
-    (advice,) = (line for line in screen if "-> is" in line)
+    (advice,) = (line for line in screen if "-> check the name" in line)
     assert advice.startswith(" " * 22 + "-> ")
     assert screen[-1].startswith("failed: dns")
     assert max(map(len, screen)) < 80
@@ -405,7 +405,7 @@ def test_a_certificate_that_has_expired_or_a_clock_that_is_wrong(examined, tmp_p
         code, found = examined("--url", f"wss://localhost:{port}/v2")
     assert code == ExitCode.CONNECTION
     assert "certificate has expired" in found["tls"]["text"]
-    assert found["tls"]["advice"].startswith("have whoever runs localhost renew it (it holds from")
+    assert found["tls"]["advice"].startswith("ask the operator of localhost to renew it (it holds from")
     assert found["clock"]["state"] == "ok"
     monkeypatch.setattr(duplex, "_context", None)
     with pages(expired, ahead=-4 * 86400 - 5400) as port:  # there it is good
@@ -468,7 +468,7 @@ def test_a_key_that_is_refused(examined) -> None:
         code, found = examined("--url", server.url, "--api-key", "wrong-key")
     assert code == ExitCode.AUTHENTICATION
     assert "HTTP 401" in found["session"]["text"]
-    assert "copy the key anew" in found["session"]["advice"]
+    assert "copy the key again" in found["session"]["advice"]
     assert found["session"]["request_id"]
 
 
@@ -478,7 +478,7 @@ def test_a_key_in_quotes_and_no_key_at_all_are_told_before_any_session(examined,
         assert server.sessions == [] or all(record.status != 101 for record in server.sessions)
         assert (code, found["key"]["state"]) == (ExitCode.USAGE, "failed")
         code, found = examined("--url", server.url, "--temporary-key")
-        assert code == ExitCode.USAGE
+        assert code == ExitCode.AUTHENTICATION
         assert found["key"]["text"] == "no key: set SPEECHMATICS_API_KEY, or give --api-key"
 
 
@@ -600,6 +600,9 @@ def test_a_failure_is_drawn_with_what_to_do_beneath_and_without_what_was_not_tri
     assert text.splitlines()[0] == "failed   dns          no resolver knows nowhere.example"
     assert text.splitlines()[1].startswith(" " * 22 + "-> is it spelt right?")
     assert max(map(len, text.splitlines())) < 60
+    narrow = plain(lines_of("dns", finding, 40, []))
+    assert narrow.splitlines()[:2] == ["failed   dns", "    no resolver knows nowhere.example"]
+    assert max(map(len, narrow.splitlines())) < 40
     assert lines_of("tls", Finding(State.UNTRIED, "not tried"), 60, []) == []
 
 
@@ -608,7 +611,7 @@ def test_a_failure_is_drawn_with_what_to_do_beneath_and_without_what_was_not_tri
     [
         ([ok("")], "all is well"),
         ([ok(""), warning("", "")], "it works; look at 1"),
-        ([ok(""), failed("", ""), Finding(State.UNTRIED, "")], "failed: 1; 1 more checks not tried"),
+        ([ok(""), failed("", ""), Finding(State.UNTRIED, "")], "failed: 1; 1 more check not tried"),
     ],
 )
 def test_the_verdict(findings: list[Finding], says: str) -> None:

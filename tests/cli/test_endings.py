@@ -75,7 +75,6 @@ def test_6_a_full_disk_is_told_once() -> None:
         ([SPEECH, "--format", "docx"], "there is no 'docx'; there are text, json"),
         ([SPEECH, "--nonsense"], "--nonsense"),
         ([SPEECH, "--captions", "live.txt"], "--captions 'live.txt': name it .vtt or .srt"),
-        ([SPEECH], "SPEECHMATICS_API_KEY"),
         ([SPEECH, "--url", "http://somewhere"], "http"),
         ([SPEECH, "--local", "--engine", "scripted", "-l", ""], "language"),
     ],
@@ -146,7 +145,8 @@ def test_2_without_the_extra_the_error_says_what_to_install(missing: str, engine
 # -- 3, 4 --------------------------------------------------------------------------------------------------
 
 
-def test_3_a_refused_key() -> None:
+def test_3_no_key_or_a_refused_one() -> None:
+    assert failure(SPEECH)[0] == 3
     with LocalServer(keys=["good"]) as server:
         assert failure(SPEECH, "--url", server.url, "--api-key", "bad")[0] == 3
         assert run("transcribe", SPEECH, "--url", server.url, SPEECHMATICS_API_KEY="good")[0] == 0

@@ -25,6 +25,7 @@ from speechmatics_rt.local import Fault, LocalServer
 from speechmatics_rt.many import plan
 
 from .command import SENTENCES, SPEECH, start
+from .disks import fill
 from .terminal import OnTerminal
 
 unix = pytest.mark.skipif(os.name == "nt", reason="signals and terminals of Unix")
@@ -53,10 +54,10 @@ def calls(tmp_path: Path) -> Path:
     return folder
 
 
-def recording(path: Path, *, seconds: int = 4, channels: int = 1) -> Path:
+def recording(path: Path, *, seconds: float = 4, channels: int = 1) -> Path:
     with wave.open(str(path), "wb") as wav:
         wav.setparams((channels, 2, 16000, 0, "NONE", ""))
-        wav.writeframes(bytes(32000 * channels * seconds))
+        wav.writeframes(bytes(int(32000 * channels * seconds)))
     return path
 
 
@@ -122,10 +123,10 @@ def test_failures_are_told_with_what_to_do_and_tried_again_when_asked(
     code, said = run(capsys, server, calls, "-o", out)
     assert code == 5
     assert f"failed {calls / 'empty.wav'}: the audio source is empty" in said
-    assert "the audio source is empty  -> mend or replace the recording" in said
+    assert "the audio source is empty  -> fix or replace the recording" in said
     code, said = run(capsys, server, calls, "-o", out)  # skips it, and does not hide it
     assert code == 5
-    assert "-> mend or replace the recording" in said
+    assert "-> fix or replace the recording" in said
     code, said = run(capsys, server, calls, "-o", out, "--retry-failed")
     assert (code, len(manifest(out))) == (5, 4)
     recording(calls / "empty.wav")  # mended, so it is another one
@@ -139,7 +140,7 @@ def test_a_recording_that_the_service_cannot_read_is_to_be_mended_not_tried_agai
     out = tmp_path / "out"
     code, said = run(capsys, server, calls, "-o", out)
     assert code == 1
-    assert said.count("-> mend or replace the recording") == 2
+    assert said.count("-> fix or replace the recording") == 2
     assert {line["type"] for line in manifest(out)} == {"invalid_audio_type"}
 
 
@@ -161,11 +162,22 @@ def test_what_may_pass_says_so_and_the_code_is_the_one_they_share(
     assert run(capsys, server, calls, "-o", out, "--retry-failed")[0] == 0
 
 
+def test_failures_that_are_due_to_the_options_are_tried_again_with_others(
+    capsys, server, calls, tmp_path, monkeypatch
+) -> None:
+    out = tmp_path / "out"
+    monkeypatch.setenv("SPEECHMATICS_API_KEY", "a key with spaces")
+    code, said = run(capsys, server, calls, "-o", out)
+    assert (code, said.count("-> give other options")) == (2, 2)
+    monkeypatch.setenv("SPEECHMATICS_API_KEY", "key")
+    assert " 2 of 2 transcribed;" in run(capsys, server, calls, "-o", out)[1]
+
+
 def test_a_refused_key_ends_the_run_with_its_code(capsys, calls, tmp_path) -> None:
     with LocalServer(keys=["right"]) as server:
         code, said = run(capsys, server, calls, "-o", tmp_path / "out", "--api-key", "wrong")
     assert code == 3
-    assert "0 of 2 transcribed; 2 are left for the next run" in said
+    assert "0 of 2 transcribed; 2 left for the next run" in said
 
 
 def test_recordings_that_differ_in_their_endings_alone_keep_them(capsys, server, calls, tmp_path) -> None:
@@ -298,7 +310,7 @@ def test_stereo_recordings_are_split_or_mixed_and_others_refused_by_name(
     [
         (["-f", "jsonl"], "--format jsonl: for many recordings, use text, json, srt, vtt, tsv"),
         (["--raw", "pcm_s16le"], "--raw and --sample-rate go together"),
-        (["--split", "a,b", "--mix"], "take --split or --mix, not both"),
+        (["--split", "a,b", "--mix"], "use --split or --mix, not both"),
         (["--language", ""], "--language is ''"),
         (["--engine", "scripted"], "--engine goes with --local"),
     ],
@@ -325,14 +337,14 @@ def test_what_looks_like_audio_and_is_passed_over_in_a_folder_is_told_with_what_
     code, said = run(capsys, server, calls, "-o", tmp_path / "out")
     assert code == 0
     assert (
-        "passed over in folders: .aiff (2), .pcm (1), .wma (1); convert them, for example with "
+        "skipped in folders: .aiff (2), .pcm (1), .wma (1); convert them, for example with "
         "'ffmpeg -i NAME.aiff NAME.wav', or name each file to send it as it is; headerless samples "
         "need --raw and --sample-rate" in said
     )
     assert "2 of 2 transcribed" in said
     code, said = run(capsys, server, calls / "x.aiff", "-o", tmp_path / "named")
     assert code == 0
-    assert "passed over" not in said
+    assert "skipped" not in said
 
 
 @unix
@@ -351,7 +363,7 @@ def test_folders_that_are_not_entered_are_told(capsys, server, calls, tmp_path, 
     monkeypatch.setattr(os, "scandir", refusing)
     code, said = run(capsys, server, calls, "-o", tmp_path / "out")
     assert code == 0
-    assert f"'{calls}/linked' is a link to a folder, and not followed; name it to have it read" in said
+    assert f"'{calls}/linked' is a link to a folder and is not followed; name it to include it" in said
     assert f"'{calls}/shut' can't be read: Permission denied" in said
     assert "2 of 2 transcribed" in said
     assert "is a link" not in run(capsys, server, calls / "linked", "-o", tmp_path / "named")[1]
@@ -362,7 +374,7 @@ def test_a_folder_with_nothing_but_what_is_passed_over_says_so(capsys, server, t
     recording(tmp_path / "calls" / "x.aiff")
     code, said = run(capsys, server, tmp_path / "calls", "-o", tmp_path / "out")
     assert code == 2
-    assert "calls'; passed over in folders: .aiff (1); convert" in said
+    assert "calls'; skipped in folders: .aiff (1); convert" in said
 
 
 def test_headerless_recordings_in_a_folder_are_found_with_raw(capsys, server, tmp_path) -> None:
@@ -458,6 +470,20 @@ def test_results_that_cannot_be_written_end_the_run_with_their_code(capsys, serv
     assert run(capsys, server, calls, "-o", out)[0] == 0
 
 
+def test_what_the_manifest_cannot_take_is_left_for_the_next_run_and_told_once(
+    capsys, server, calls, small_disk
+) -> None:
+    for name in ("b.wav", "c.wav", "d.wav", "may/a.wav"):
+        recording(calls / name, seconds=0.1)  # too short for words, so its text needs no room
+    fill(small_disk)
+    code, said = run(capsys, server, calls, "-o", small_disk, "--jobs", "4")
+    assert code == 6
+    assert said.count("manifest.jsonl': No space left on device\n") == 1
+    assert " 0 of 4 transcribed; 4 left for the next run" in said
+    (small_disk / "filler").unlink()
+    assert " 4 of 4 transcribed;" in run(capsys, server, calls, "-o", small_disk)[1]
+
+
 # -- signals, and what is seen -----------------------------------------------------------------------------
 
 
@@ -474,8 +500,8 @@ def test_a_signal_finishes_what_runs_and_the_next_run_goes_on(tmp_path) -> None:
             process.send_signal(signal.SIGTERM)
             _, said = process.communicate(timeout=30)
         assert process.returncode == 130
-        assert b"stopping; waiting for what runs (Ctrl-C again: at once)" in said
-        assert b"are left for the next run" in said
+        assert b"stopping; waiting for open sessions (Ctrl-C again: at once)" in said
+        assert b"left for the next run" in said
         first = len(server.sessions)
         assert 2 < first < 8
         assert len(manifest(out)) == first  # each that was begun was finished

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from speechmatics_rt.exceptions import ConfigurationError
 from speechmatics_rt.local import Fault, LocalServer
 
 from .command import LOCAL, SENTENCES, SPEECH, environment, in_shell, run, start
+from .disks import fill, mounted
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="links, devices and mounts of Unix")
 
@@ -34,31 +34,6 @@ def here(tmp_path: Path) -> Path:
     """A folder with a recording, ``call.wav``."""
     shutil.copy(SPEECH, tmp_path / "call.wav")
     return tmp_path
-
-
-def mounted(*arguments: str) -> None:
-    done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"can't mount here: {done.stderr.strip()}")
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 64 kB; few may mount one."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted("-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place))
-    yield place
-    subprocess.run(["umount", place], check=True)
-
-
-def fill(place: Path) -> None:
-    with open(place / "filler", "wb", buffering=0) as filler:
-        try:
-            while True:
-                filler.write(bytes(4096))
-        except OSError:
-            pass
 
 
 # -- what is the same file ----------------------------------------------------------------------------------

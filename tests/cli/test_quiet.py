@@ -128,7 +128,7 @@ def test_figures_of_a_session_that_broke_and_of_one_that_resumed(tmp_path: Path)
         assert "connection: 0 reconnects" in err
     code, _, err = run(*TRANSCRIBE, "--stats", "--drop-every", "9")
     assert code == 0
-    assert re.search(r"connection: [1-9] reconnects, \d+\.\d s of audio sent again, session", err)
+    assert re.search(r"connection: [1-9] reconnects?, \d+\.\d s of audio sent again, session", err)
 
 
 def test_a_session_that_never_began_has_no_figures() -> None:

@@ -78,7 +78,7 @@ def test_a_pipe_can_be_mixed(server, call: Path) -> None:
     [
         (["--split", "a,a"], "--split 'a,a': each channel needs a label of its own"),
         (["--split", "a,"], "--split: the label is ''; it is blank"),
-        (["--split", "a,b", "--mix"], "take --split or --mix, not both"),
+        (["--split", "a,b", "--mix"], "use --split or --mix, not both"),
         (["--mix", "--raw", "mulaw"], "--mix takes a WAV, not --raw"),
         (["--split", "a,b", "--diarization", "none"], "--split needs no --diarization none"),
     ],

@@ -144,7 +144,6 @@ def test_a_recording_of_two_channels_is_refused_with_advice_for_a_shell(tmp_path
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ([], "set SPEECHMATICS_API_KEY, or give --api-key"),
         (["--url", "wss://user:pass@host/v2"], "give the key with --api-key"),
         (["--resume", "--raw", "pcm_s16le"], "--raw and --sample-rate go together"),
         (["--api-key", "k", "--vocab", ""], "--vocab is ''; accepted: a non-empty string"),
@@ -160,6 +159,12 @@ def test_errors_name_options(options, says: str) -> None:
     assert code == 2
     assert says in err
     assert not PYTHON.search(err)
+
+
+def test_without_a_key_the_ways_to_go_on_are_named() -> None:
+    code, _, err = run("transcribe", SPEECH)
+    assert code == 3
+    assert "set SPEECHMATICS_API_KEY or give --api-key; --local needs none" in err
 
 
 def test_resume_of_a_file_whose_time_is_not_known(tmp_path: Path) -> None:

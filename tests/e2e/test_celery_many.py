@@ -117,7 +117,22 @@ def test_recordings_are_transcribed_once_each_within_the_limit_though_a_worker_i
         assert {*cut} - {5} <= {*held}
         assert len(cut) >= 2  # what was broken, and at least one of a process that was killed
     for name, words in spoken.items():
-        assert share_heard(words, (out / f"{name}.txt").read_text()) >= 0.8, name
+        assert share_heard(words, (out / f"{name}.wav.txt").read_text()) >= 0.8, name
+
+
+def test_recordings_of_one_name_in_two_folders_are_two(queue: str, tmp_path: Path) -> None:
+    calls, out = tmp_path / "calls", tmp_path / "out"
+    for folder in ("may", "june"):
+        spoken = scripted(calls / folder, 2)
+    with (
+        LocalServer() as server,
+        Fleet(queue, server.url, tmp_path) as fleet,
+        fleet.submit(calls, out) as process,
+    ):
+        said, _ = process.communicate(timeout=60)
+    assert said.endswith("4 transcribed, 0 failed\n")
+    written = {str(path.relative_to(out)) for path in out.rglob("*.txt")}
+    assert written == {f"{folder}/{name}.wav.txt" for folder in ("may", "june") for name in spoken}
 
 
 def test_the_state_of_a_task_tells_how_far_it_is_and_the_soft_limit_ends_it(
@@ -145,4 +160,4 @@ def test_real_speech_is_recognised(queue: str, tmp_path: Path) -> None:
         assert process.returncode == 0, said + fleet.said()
     assert time.monotonic() - began < 250
     for name, words in spoken.items():
-        assert share_heard(words, (out / f"{name}.txt").read_text()) >= 0.8, name
+        assert share_heard(words, (out / f"{name}.wav.txt").read_text()) >= 0.8, name

@@ -75,7 +75,7 @@ def test_hundreds_of_recordings_are_transcribed_once_each_though_a_worker_is_kil
     told = [found[1] for line in said if (found := re.match(r"\d+/200 (call-\d+)\.wav: \d+ words", line))]
     assert sorted(told) == sorted(spoken)  # each once, none lost
     for name, words in spoken.items():
-        assert share_heard(words, (tmp_path / "out" / f"{name}.txt").read_text()) >= 0.8, name
+        assert share_heard(words, (tmp_path / "out" / f"{name}.wav.txt").read_text()) >= 0.8, name
 
 
 LIMITED = """
@@ -122,4 +122,4 @@ def test_real_speech_is_recognised(tmp_path: Path) -> None:
         out, _ = process.communicate(timeout=200)
     assert process.returncode == 0, out
     for name, words in spoken.items():
-        assert share_heard(words, (tmp_path / "out" / f"{name}.txt").read_text()) >= 0.8, name
+        assert share_heard(words, (tmp_path / "out" / f"{name}.wav.txt").read_text()) >= 0.8, name

@@ -157,6 +157,22 @@ def test_uploads_are_kept_and_no_connection_stays_open(site, database) -> None:
         assert text == str(transcript)
 
 
+def test_a_browser_sees_its_upload_in_the_page_which_fits_a_phone(browser, service, database) -> None:
+    command, says = SERVED_BY["gunicorn"]
+    environment = {"DJANGO_DATABASE": str(database), "SPEECHMATICS_RT_URL": service.url}
+    phone = {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    try:
+        with serving(*command, says=says, folder=SITE, environment=environment) as site:
+            browser.get(site.wait())
+            browser.find_element("css selector", "input[type=file]").send_keys(str(SPEECH))
+            browser.find_element("css selector", "button").click()
+            assert HEARD in browser.find_element("css selector", "article p").text
+            assert browser.execute_script("return document.documentElement.scrollWidth") == 360
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 def test_words_come_while_the_recording_is_heard(database) -> None:
     command, says = SERVED_BY["gunicorn"]
     with LocalServer(speed=4.0) as slow:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from contextlib import AbstractContextManager
+from typing import Any, Callable
 
 import pytest
 
 from speechmatics_rt.local import Fault, LocalServer
 
 from ..conftest import SPEECH
+from .browser import chromium
 from .page import share_heard
 from .processes import ROOT, Server, serving
 
@@ -31,21 +33,60 @@ def served(service: LocalServer) -> AbstractContextManager[Server]:
     )
 
 
-@pytest.mark.speech
-def test_what_is_spoken_into_the_page_stands_in_it(browser) -> None:
+def text(browser: Any, name: str) -> str:
+    return str(browser.execute_script("return document.getElementById(arguments[0]).textContent", name))
+
+
+def problem(browser: Any) -> str:
+    return text(browser, "problem")
+
+
+def soon(browser: Any, happens: Callable[[], Any]) -> None:
     from selenium.webdriver.support.wait import WebDriverWait
 
-    def text(name: str) -> str:
-        return str(browser.execute_script("return document.getElementById(arguments[0]).textContent", name))
+    WebDriverWait(browser, 90, 0.1).until(lambda _: happens())
 
+
+@pytest.mark.speech
+def test_what_is_spoken_into_the_page_stands_in_it(browser) -> None:
     with LocalServer("whisper") as service, served(service) as site:
         browser.get(site.wait())
         button = browser.find_element("css selector", "button")
         button.click()
-        WebDriverWait(browser, 90, 0.1).until(lambda _: "himself" in text("final"))
+        soon(browser, lambda: "himself" in text(browser, "final"))
         button.click()
         assert service.sessions[-1].closed.wait(20)
-        assert share_heard(REFERENCE, text("final")) >= 0.8
+        assert share_heard(REFERENCE, text(browser, "final")) >= 0.8
+
+
+def test_who_refuses_the_microphone_is_told(service, tmp_path) -> None:
+    with served(service) as site, chromium(tmp_path) as browser:
+        browser.get(site.wait())
+        button = browser.find_element("css selector", "button")
+        button.click()
+        soon(browser, lambda: "microphone can't be used" in problem(browser))
+        assert (button.text, button.is_enabled()) == ("Speak", True)
+
+
+@pytest.mark.parametrize("when", ["before", "while it listens"])
+def test_a_server_that_is_gone_is_told_and_the_microphone_is_closed(browser, service, when: str) -> None:
+    with served(service) as site:
+        browser.get(site.wait())
+        button = browser.find_element("css selector", "button")
+        if when == "while it listens":
+            button.click()
+            soon(browser, lambda: text(browser, "partial"))
+    if when == "before":
+        button.click()
+    soon(browser, lambda: "connection to the server failed" in problem(browser))
+    soon(browser, lambda: (button.text, button.is_enabled()) == ("Speak", True))
+
+
+def test_an_error_of_the_service_stands_in_the_page(browser) -> None:
+    with LocalServer(keys=["right"]) as service, served(service) as site:
+        browser.get(site.wait())
+        browser.find_element("css selector", "button").click()
+        soon(browser, lambda: "key" in problem(browser))
 
 
 def test_a_socket_hears_partials_finals_and_the_end(service) -> None:

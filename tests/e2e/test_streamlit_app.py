@@ -77,6 +77,22 @@ def test_a_click_does_not_transcribe_again(browser, text, service) -> None:
     assert len(service.sessions) == count
 
 
+def test_of_what_was_spoken_and_uploaded_the_latest_is_shown(browser, text) -> None:
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    def click(label: str) -> None:
+        found = WebDriverWait(browser, 30, 0.2).until(
+            lambda _: browser.find_elements("css selector", f"button[aria-label='{label}']")
+        )
+        found[0].click()
+
+    click("Record")
+    click("Stop recording")
+    text("Words")
+    upload(browser)
+    assert "Please keep your seats" in text("Please keep your seats")  # which is 19 s into it
+
+
 def test_a_busy_service_is_asked_again_by_a_click(browser, text, service) -> None:
     service.faults = (Fault.fin(after_seconds=8),)
     upload(browser)

@@ -166,6 +166,13 @@ def test_a_refused_key_ends_the_run_with_one_error() -> None:
     assert list(outcomes) == []
 
 
+def test_without_a_key_for_the_service_the_run_ends_with_one_error(monkeypatch) -> None:
+    monkeypatch.delenv("SPEECHMATICS_API_KEY", raising=False)
+    monkeypatch.delenv("SPEECHMATICS_RT_URL", raising=False)
+    with pytest.raises(AuthenticationError, match="requires an API key"):
+        list(transcribe_many(iter(lambda: SECOND, None), audio_format=RAW))
+
+
 def test_a_failing_iterable_ends_the_run_after_what_it_gave(server) -> None:
     def sources() -> Iterator[bytes]:
         yield SECOND

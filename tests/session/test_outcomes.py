@@ -12,7 +12,6 @@ from speechmatics_rt import (
     AudioError,
     AudioFormat,
     AuthenticationError,
-    ConfigurationError,
     ConnectionError,
     EndOfTranscriptError,
     ProtocolError,
@@ -163,7 +162,7 @@ def test_a_wrong_key_is_refused_and_a_right_one_is_not(serve, client_of) -> None
 def test_no_key_for_a_speechmatics_host_is_refused_before_any_connection() -> None:
     from speechmatics_rt import Client
 
-    with pytest.raises(ConfigurationError, match="SPEECHMATICS_API_KEY"):
+    with pytest.raises(AuthenticationError, match="SPEECHMATICS_API_KEY"):
         Client(url="wss://eu.rt.speechmatics.com/v2").start_session()
 
 

@@ -51,6 +51,14 @@ class RecordingTests(TestCase):
         self.assertEqual(reached, sorted(reached))
         self.assertGreater(len(set(reached)), 3)
 
+    def test_a_browser_is_led_back_to_the_page_where_its_recording_stands(self) -> None:
+        for state, faults in (("failed", (Fault.error("job_error", after_seconds=5),)), ("done", ())):
+            self.service.faults = faults
+            browser = {"headers": {"Accept": "text/html,*/*"}, "follow": True}
+            page = self.client.post("/upload", {"audio": silence()}, **browser)
+            self.assertEqual(page.redirect_chain, [("/", 302)])
+            self.assertContains(page, f"<small>{state}, ")
+
     def test_the_streaming_view_gives_words_as_they_become_final(self) -> None:
         answer = self.client.post("/live", {"audio": silence()})
         pieces = [piece.decode() for piece in answer.streaming_content]

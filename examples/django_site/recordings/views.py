@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from speechmatics_rt import AsyncClient, AudioError, Client, SpeechmaticsError, TranscriptionConfig
@@ -38,7 +38,7 @@ def detail(request: HttpRequest, key: int) -> HttpResponse:
 
 @require_POST
 def upload(request: HttpRequest) -> HttpResponse:
-    """Transcribe a file and answer when all of it is known; how far it is stands in the database."""
+    """Transcribe a file and answer when it is complete; its progress is in the database."""
     audio = request.FILES.get("audio")
     if audio is None:
         return JsonResponse({"error": "send the recording as the file 'audio'"}, status=400)
@@ -48,9 +48,9 @@ def upload(request: HttpRequest) -> HttpResponse:
             client.on("AddTranscript", lambda _: recording.reach(client.transcript.end_time))
             transcript = client.transcribe(audio, transcription_config=CONFIG, timeout=LIMIT)
     except SpeechmaticsError as error:
-        return failed(recording, error)
+        return failed(request, recording, error)
     recording.finish(transcript, client.request_id)
-    return JsonResponse(recording.summary(), status=201)
+    return answer(request, recording, 201)
 
 
 @require_POST
@@ -94,18 +94,24 @@ async def upload_async(request: HttpRequest) -> HttpResponse:
 
             transcript = await client.transcribe(audio, transcription_config=CONFIG, timeout=LIMIT)
     except SpeechmaticsError as error:
-        return await sync_to_async(failed)(recording, error)
+        return await sync_to_async(failed)(request, recording, error)
     await sync_to_async(recording.finish)(transcript, client.request_id)
-    return JsonResponse(recording.summary(), status=201)
+    return answer(request, recording, 201)
 
 
-def failed(recording: Recording, error: SpeechmaticsError) -> HttpResponse:
-    """Answer as HTTP has it: the caller's fault, the service's, or a matter of time."""
+def answer(request: HttpRequest, recording: Recording, status: int, **headers: str) -> HttpResponse:
+    """Show the page to a browser that has sent the form; a program gets JSON."""
+    if "text/html" in request.headers.get("Accept", ""):
+        return redirect("index")
+    return JsonResponse(recording.summary(), status=status, headers=headers)
+
+
+def failed(request: HttpRequest, recording: Recording, error: SpeechmaticsError) -> HttpResponse:
+    """Answer with the status that fits: the caller's mistake, the service's, or one that may pass."""
     logger.warning("recording %s failed: %s", recording.pk, error)
     recording.fail(error)
     if isinstance(error, AudioError):
-        return JsonResponse(recording.summary(), status=400)
+        return answer(request, recording, 400)
     if not error.retryable:
-        return JsonResponse(recording.summary(), status=502)
-    again = {"Retry-After": f"{error.retry_after or 5:.0f}"}
-    return JsonResponse(recording.summary(), status=503, headers=again)
+        return answer(request, recording, 502)
+    return answer(request, recording, 503, **{"Retry-After": f"{error.retry_after or 5:.0f}"})

@@ -102,13 +102,13 @@ class Refusal(NamedTuple):
             if skew is not None and abs(skew) > _HOUR:
                 return "the server's clock says another time than ours; set this machine's clock first"
             until = "" if known is None else f" (it holds from {known.not_before} to {known.not_after})"
-            return f"have whoever runs {host} renew it{until}; or is this machine's clock wrong?"
+            return f"ask the operator of {host} to renew it{until}; or is this machine's clock wrong?"
         if self.code in (_WRONG_HOST, _WRONG_ADDRESS):
             names = "" if known is None else ", ".join(known.names)
             return f"it is for {names or 'other hosts'}; give the address by that name"
-        # What inspects traffic in companies shows a certificate of its own for every host.
+        # Proxies that inspect traffic present a certificate of their own for every host.
         issuer = (known.issuer if known is not None else "") or "its issuer"
         return (
             f"if {issuer} is your own or your company's, get its CA as PEM and name it in SSL_CERT_FILE; "
-            "if nobody knows it, somebody stands in between: send no key"
+            "if it is unknown to you, the connection may be intercepted: send no key"
         )

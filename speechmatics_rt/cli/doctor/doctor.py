@@ -59,7 +59,7 @@ def doctor(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitCode:
 
 
 def _names() -> list[str]:
-    """List what tells who sits here, and where."""
+    """List names that identify the user and the machine."""
     names = [os.path.expanduser("~"), socket.gethostname()]
     try:
         names.append(getpass.getuser())

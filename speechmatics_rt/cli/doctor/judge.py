@@ -86,7 +86,10 @@ def dns_finding(host: str, addresses: Sequence[str], seconds: float, *, whole: b
 def dns_failure(host: str, error: str, *, unknown: bool) -> Finding:
     """Judge a name that was not found: nobody knows it, or nobody was there to ask."""
     if unknown:
-        return failed(f"no resolver knows {host}: {error}", "is it spelt right? Is a VPN needed to know it?")
+        return failed(
+            f"no resolver knows {host}: {error}",
+            "check the name, this machine's network, and any VPN",
+        )
     return failed(
         f"no resolver answers for {host}: {error}", "is this machine online? /etc/resolv.conf names resolvers"
     )
@@ -206,7 +209,7 @@ def session_failure(error: SpeechmaticsError, host: str) -> Finding:
     facts: dict[str, Any] = {key: value for key, value in ids.items() if value}
     advice = ""
     if isinstance(error, AuthenticationError):
-        advice = f"copy the key anew; one key is good for one region, and this is {host}"
+        advice = f"copy the key again; a key is valid in one region only, and this is {host}"
     elif isinstance(error, TranscriptionError):
         facts["type"] = error.type
         advice = {

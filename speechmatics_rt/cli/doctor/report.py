@@ -21,6 +21,7 @@ _STYLES = {
     State.SKIPPED: "38;5;243",
 }
 _MARGIN = 22  # columns before what is said: the state and the name
+_LEAST = 30  # columns for what is said; with less, it goes below the name
 _HIDDEN = "***"
 
 Named = tuple[str, Finding]
@@ -45,13 +46,16 @@ def lines_of(name: str, found: Finding, columns: int, secrets: Iterable[str]) ->
     """
     if found.state is State.UNTRIED:
         return []
-    tokens = [Token(f"{found.state.value:<7}", _STYLES[found.state]), Token(f"  {name:<12} ")]
-    room = max(20, columns - _MARGIN - 1)
+    narrow = columns - _MARGIN < _LEAST
+    head = f"  {name}\n" if narrow else f"  {name:<12} "
+    tokens = [Token(f"{found.state.value:<7}", _STYLES[found.state]), Token(head)]
+    margin = " " * (4 if narrow else _MARGIN)
+    room = max(_LEAST, columns) - len(margin) - 1
     for number, line in enumerate(_wrapped(found.text, room, secrets)):
-        tokens += [Token(" " * _MARGIN if number else ""), Token(line), Token("\n")]
+        tokens += [Token(margin if number or narrow else ""), Token(line), Token("\n")]
     for number, line in enumerate(_wrapped(found.advice, room - 3, secrets)):
         lead = "   " if number else "-> "
-        tokens += [Token(" " * _MARGIN), Token(lead + line, _STYLES[State.WARNING]), Token("\n")]
+        tokens += [Token(margin), Token(lead + line, _STYLES[State.WARNING]), Token("\n")]
     return tokens
 
 
@@ -65,7 +69,8 @@ def summary(findings: Sequence[Named]) -> str:
     odd = [name for name, found in findings if found.state is State.WARNING]
     untried = sum(found.state is State.UNTRIED for _, found in findings)
     if wrong:
-        return f"failed: {', '.join(wrong)}" + (f"; {untried} more checks not tried" if untried else "")
+        more = f"; {untried} more check{'s' * (untried > 1)} not tried" if untried else ""
+        return f"failed: {', '.join(wrong)}{more}"
     return f"it works; look at {', '.join(odd)}" if odd else "all is well"
 
 

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 from ...auth import AuthBase, JWTAuth, NoAuth, StaticKeyAuth
 from ...client import Client
 from ...config import ConnectionConfig, Target, is_cloud, parse, redact
-from ...exceptions import ConfigurationError, SpeechmaticsError
+from ...exceptions import AuthenticationError, SpeechmaticsError
 from ...network import shared_context
 from ...session import Connector
 from ..options import ExitCode
@@ -157,7 +157,7 @@ def _tunnel(way: Way) -> Optional[Finding]:
 def _tls(way: Way) -> Optional[Finding]:
     target = way.target
     if not target.secure:
-        return skipped("ws:// has none: whoever is in between reads it all")
+        return skipped("ws:// is not encrypted: anybody in between can read everything")
     if way.behind_socks:
         return skipped("what is behind a SOCKS proxy shows in the session")
     context = shared_context()
@@ -184,7 +184,7 @@ def _key(way: Way) -> Finding:
     if key is None and of_url and not way.temporary:
         key, source = of_url[0], "the URL"
     if key is None and (is_cloud(way.url) or way.temporary):
-        raise ConfigurationError(f"no key: set {KEY_VARIABLE}, or give --api-key")
+        raise AuthenticationError(f"no key: set {KEY_VARIABLE}, or give --api-key")
     skew: Optional[float] = vars(way).get("skew")  # if it was found out
     now = time.time() - (skew or 0.0)  # what a key says is by their clock
     if not way.temporary:

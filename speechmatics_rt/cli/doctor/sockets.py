@@ -30,7 +30,7 @@ __all__ = [
     "tunnel",
 ]
 
-PATIENCE = 5.0  # s for each step: who has an answer gives it within one
+PATIENCE = 5.0  # s for each step; an answer usually takes less than one
 _SCHEMES = ("http", "socks4", "socks4a", "socks5", "socks5h")
 FAMILIES = {"IPv4": socket.AF_INET, "IPv6": socket.AF_INET6}
 
@@ -199,7 +199,7 @@ def refusal_of(
         with connect() as sock, wrap_tls(reader, sock, server_hostname=host) as secure:
             certificate = Certificate.of(secure.getpeercert() or {})
     except (OSError, ValueError):
-        pass  # the refusal is told without it
+        pass  # the refusal is reported without it
     return Refusal(error.verify_code, error.verify_message, certificate)
 
 

@@ -1,7 +1,8 @@
 """``speechmatics-rt transcribe-many``: a folder of recordings in, a folder of transcripts out.
 
-``found`` finds the recordings and names their results; ``manifest`` remembers the outcome of each;
-``results`` writes transcripts; ``board`` shows the progress, ``summary`` (pure) the failures and what to do.
+``command`` runs it. ``found`` finds the recordings and names their results; ``manifest`` records the
+outcomes; ``results`` writes transcripts; ``board`` shows the progress, ``summary`` (pure) the failures and
+what to do about them.
 """
 
 from __future__ import annotations

@@ -25,9 +25,9 @@ class Board:
 
     Args:
         recordings: Those of this run, in the order of their numbers.
-        done: How many of ``total`` were done before.
-        split: They have several channels, so their bars have no end.
-        bars: Draw, if the screen can.
+        done: How many of ``total`` were done by earlier runs.
+        split: Whether they have several channels, so that their bars have no end.
+        bars: Whether to draw bars, if the screen can.
     """
 
     def __init__(
@@ -40,8 +40,8 @@ class Board:
         self._split = split
         self._bars = bars and screen.live
         self._began = time.monotonic()
-        self._begun: dict[int, tuple[float, Optional[float]]] = {}  # when, and how long it sounds
-        self._took: dict[int, float] = {}  # seconds that its last session took, until that is told
+        self._begun: dict[int, tuple[float, Optional[float]]] = {}  # when, and the recording's duration
+        self._took: dict[int, float] = {}  # seconds that its last session took, until they are shown
         self._finished = 0
 
     @property
@@ -50,7 +50,7 @@ class Board:
         return time.monotonic() - self._began
 
     def take(self, progress: Progress) -> None:
-        """Show how it goes."""
+        """Show the progress."""
         running = {one.index for one in progress.running}
         for index in self._begun.keys() - running:
             self._took[index] = time.monotonic() - self._begun.pop(index)[0]
@@ -60,7 +60,7 @@ class Board:
             self._screen.draw("", [*self._rows(progress), self._overall(progress)])
 
     def tell(self, outcome: Outcome, entry: Entry) -> None:
-        """Say what became of a recording: all in a log, failures on a terminal."""
+        """Report the outcome of a recording: every one in a log, only failures on a terminal."""
         self._finished += 1
         took = self._took.pop(outcome.index, 0.0)
         place = f"{self._before + self._finished}/{self._total}"
@@ -78,7 +78,7 @@ class Board:
         try:
             source = open_source(self._recordings[index].path)
         except SpeechmaticsError:
-            return None  # it will say so itself
+            return None  # its session reports the error
         source.close()
         return source.duration
 
@@ -88,7 +88,7 @@ class Board:
             name = ending_of(shown(self._recordings[one.index].path), _NAME)
             row = [Token(name + " " * (_NAME - width(name)) + "  ")]
             if one.stats is None:
-                row.append(Token("waits for its turn", GREY))
+                row.append(Token("waiting for its turn", GREY))
             else:
                 began, duration = self._begun[one.index]
                 row += progress_of(one.stats, [duration], time.monotonic() - began)
@@ -108,21 +108,21 @@ class Board:
 
 
 def overall(finished: int, total: int, progress: Progress, elapsed: float) -> list[Token]:
-    """Write how far all of it is.
+    """Write the progress of the whole run.
 
     Example:
         >>> from speechmatics_rt.cli.outputs import plain
         >>> plain(overall(12, 40, Progress(11, 1, (), 2, 0.0, 240.0), 10.0))
-        '━━━━━━────────────── 12 of 40, 1 failed, 2 to be tried again  24.0x  about 0:23 left'
+        '━━━━━━────────────── 12 of 40, 1 failed, 2 to retry  24.0x  about 0:23 left'
     """
     full = round(_BAR * finished / max(1, total))
     text = f" {finished} of {total}"
     if progress.failed:
         text += f", {progress.failed} failed"
     if progress.waiting:
-        text += f", {progress.waiting} to be tried again"
+        text += f", {progress.waiting} to retry"
     if progress.pause:
-        text += f"; the service is full, on in {progress.pause:.0f} s"
+        text += f"; the service is full, next try in {progress.pause:.0f} s"
     if progress.seconds and elapsed >= 0.5:
         text += f"  {progress.seconds / elapsed:.1f}x"
     here = progress.done + progress.failed

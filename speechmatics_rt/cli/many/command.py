@@ -39,7 +39,7 @@ def transcribe_many(arguments: argparse.Namespace, out: Stream, err: Stream) -> 
     """Run the command.
 
     Raises:
-        SpeechmaticsError: What ended the run; what had been finished is written.
+        SpeechmaticsError: It ended the run; all transcripts that were finished are written.
     """
     labels = [] if arguments.split is None else labels_of(arguments.split)
     session = _session(arguments, labels)
@@ -57,8 +57,8 @@ def transcribe_many(arguments: argparse.Namespace, out: Stream, err: Stream) -> 
         manifest = stack.enter_context(Manifest(results.folder))
         stack.enter_context(screen.with_log())
         tell_dangers(arguments, screen)
-        for told in found.passed_over:
-            screen.note(f"{PROG}: {shown(told)}")
+        for message in found.skipped:
+            screen.note(f"{PROG}: {shown(message)}")
         work = _Work(arguments, recordings, results, manifest, _fingerprint(arguments, session))
         if work.open:
             language = session["transcription_config"].language
@@ -68,10 +68,13 @@ def transcribe_many(arguments: argparse.Namespace, out: Stream, err: Stream) -> 
 
 
 def _session(arguments: argparse.Namespace, labels: list[str]) -> dict[str, Any]:
-    """Turn what is asked into the options of a session; all that can be wrong in it is wrong here."""
+    """Turn the arguments into the options of a session, and check them."""
     for wrong, why in (
-        (arguments.split is not None and arguments.mix, "take --split or --mix, not both"),
-        ((arguments.split or arguments.mix) and arguments.raw, "--split and --mix take WAVs, not --raw"),
+        (arguments.split is not None and arguments.mix, "use --split or --mix, not both"),
+        (
+            (arguments.split or arguments.mix) and arguments.raw,
+            "--split and --mix are for WAVs, not --raw",
+        ),
         (
             (arguments.raw is not None) != (arguments.sample_rate is not None),
             "--raw and --sample-rate go together",
@@ -107,7 +110,7 @@ def _fingerprint(arguments: argparse.Namespace, session: dict[str, Any]) -> str:
 
 
 class _Work:
-    """What is to be done, what was done before, and what becomes of it."""
+    """The recordings that are still to be done, those that are done, and the outcomes."""
 
     def __init__(
         self,
@@ -132,11 +135,8 @@ class _Work:
             known = manifest.known.get(now.source)
             if is_done(known, now, results.names(recording.stem), results.folder):
                 self.done += 1
-            elif known is not None and known.status == "failed" and now.same(known):
-                if arguments.retry_failed:
-                    self.open.append(recording)
-                else:
-                    self.failures.append((shown(recording.path), known))
+            elif known is not None and now.same(known) and known.fails_again and not arguments.retry_failed:
+                self.failures.append((shown(recording.path), known))
             else:
                 self.open.append(recording)
         self.before = self.done + len(self.failures)
@@ -145,10 +145,10 @@ class _Work:
         return Entry.of(recording.path, self._asked)
 
     def take(self, outcome: Outcome, *, stopping: bool) -> list[Unwritten]:
-        """Write what came of a recording, and remember it; gives what could not be written.
+        """Write a transcript and its line of the manifest; return what could not be written.
 
         Raises:
-            OSError: All of it is written, but it can't be remembered.
+            OSError: The transcript is written, its line is not.
         """
         recording = self.open[outcome.index]
         entry = self._entry(recording)
@@ -156,32 +156,34 @@ class _Work:
             unwritten = self.results.write(recording.stem, outcome.transcript)
             if unwritten:
                 return unwritten
-            self._seconds += outcome.stats.seconds_transcribed
             entry = entry._replace(
                 status="done",
                 written=self.results.names(recording.stem),
                 seconds=round(outcome.stats.seconds_transcribed, 2),
             )
-            self.done += 1
         else:
             entry = entry.failed(outcome.error or RuntimeError("it has no transcript"))
             if stopping and entry.retryable:
-                return []  # it would have been tried again, and is by the next run
-            self.failures.append((shown(recording.path), entry))
+                return []  # the next run tries it again
         self.manifest.add(entry, outcome)
+        if entry.status == "done":
+            self.done += 1
+            self._seconds += entry.seconds
+        else:
+            self.failures.append((shown(recording.path), entry))
         if self.board is not None:
             self.board.tell(outcome, entry)
         return []
 
     def tell(self, screen: Screen) -> ExitCode:
-        """Say what it came to."""
+        """Show the summary."""
         screen.clear()
         elapsed = 0.0 if self.board is None else self.board.elapsed
         failed = len(self.failures)
         text = total(self.done, self.total, failed, self._seconds, elapsed)
         left = self.total - self.done - failed
         if left:
-            text += f"; {left} are left for the next run"
+            text += f"; {left} left for the next run"
         elif not self.open:
             text += "; there was nothing to do"
         screen.note(f"{PROG}: {text}; see {shown(self.manifest.path)}")
@@ -193,11 +195,11 @@ class _Work:
 
 
 class _Interrupts:
-    """What a signal means: the first one begins nothing more, the second ends all at once."""
+    """Handles signals: the first one starts no more sessions, the second one ends all at once."""
 
     def __init__(self, screen: Screen, outcomes: Outcomes) -> None:
         self.stopping = False
-        self.writing = False  # what was heard, which is not to be lost
+        self.writing = False  # a transcript, which must not be lost
         self.impatient = False
         self._screen = screen
         self._outcomes = outcomes
@@ -207,8 +209,8 @@ class _Interrupts:
         if not self.stopping:
             self.stopping = True
             self._outcomes.request_stop()
-            self._screen.stopping(f"{PROG}: stopping; waiting for what runs (Ctrl-C again: at once)")
-        elif number != getattr(signal, "SIGHUP", None):  # which comes twice, from terminal and shell
+            self._screen.stopping(f"{PROG}: stopping; waiting for open sessions (Ctrl-C again: at once)")
+        elif number != getattr(signal, "SIGHUP", None):  # SIGHUP comes twice, from terminal and shell
             self.impatient = True
             if not self.writing:
                 raise KeyboardInterrupt
@@ -242,7 +244,7 @@ def _run(
                 if interrupts.impatient:
                     outcomes.close()
         except KeyboardInterrupt:
-            work.interrupted = True  # and all that was finished is written
+            work.interrupted = True  # all that was finished is written
         except SpeechmaticsError:
             work.tell(screen)
             raise
@@ -254,7 +256,8 @@ def _write(work: _Work, outcome: Outcome, screen: Screen, out: Stream, interrupt
         unwritten = work.take(outcome, stopping=interrupts.stopping)
     except OSError as exc:
         unwritten = []
-        screen.complain(f"can't write {exc.filename!r}: {cause_of(exc)}")
+        if not work.unwritten:
+            screen.complain(f"can't write {exc.filename!r}: {cause_of(exc)}")
     else:
         if not unwritten:
             return
@@ -262,12 +265,12 @@ def _write(work: _Work, outcome: Outcome, screen: Screen, out: Stream, interrupt
         give_instead(text, f"can't write {path!r}: {cause}", screen, out)
     if not work.unwritten:
         work.unwritten = True
-        screen.note(f"{PROG}: nothing more is begun: it would be paid for, and have no place either")
+        screen.note(f"{PROG}: no more sessions are started, since their transcripts can't be written either")
         interrupts._outcomes.request_stop()
 
 
 def _sources(recordings: Iterable[Recording], labels: list[str], *, mix: bool) -> Iterator[Any]:
-    """Open each when it is its turn."""
+    """Open each recording when it is its turn."""
     for recording in recordings:
         if not labels and not mix:
             yield recording.path
@@ -279,7 +282,7 @@ def _sources(recordings: Iterable[Recording], labels: list[str], *, mix: bool) -
 
 
 class _Failing:
-    """A source that could not be opened, and says so to who reads it."""
+    """A source that could not be opened: reading it raises the error."""
 
     def __init__(self, error: SpeechmaticsError) -> None:
         self._error = error

@@ -12,11 +12,11 @@ from ...exceptions import ConfigurationError
 
 __all__ = ["Found", "Recording", "find_recordings", "named", "shown"]
 
-# What the service hears, by the endings that people give to it.
+# The formats that the service accepts, by the usual extensions.
 _ENDINGS = {"aac", "amr", "flac", "m4a", "mka", "mov", "mp3", "mp4", "mpeg", "mpga", "oga", "ogg", "opus"}
 _ENDINGS |= {"wav", "wave", "webm"}
 _HEADERLESS = {"f32", "f32le", "mulaw", "pcm", "raw", "s16", "s16le", "sln", "ul", "ulaw"}
-# What looks like audio besides.
+# Other audio and video formats.
 _OTHERS = {"3gp", "ac3", "aif", "aifc", "aiff", "alac", "alaw", "ape", "asf", "au", "avi", "caf", "dss"}
 _OTHERS |= {"dts", "flv", "gsm", "m4b", "m4v", "mkv", "mp2", "ra", "rf64", "rm", "snd", "spx", "vox", "w64"}
 _OTHERS |= {"wma", "wmv", "wv"}
@@ -30,14 +30,14 @@ class Recording(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The recordings; and what was passed over, with how to have it read."""
+    """The recordings; and messages about what was skipped, and how to include it."""
 
     recordings: list[Recording]
-    passed_over: list[str]
+    skipped: list[str]
 
 
 def shown(name: str) -> str:
-    """Give a name as it can be told on a line of a terminal, whatever characters are in it.
+    """Make a name safe to print on one line of a terminal, whatever characters it has.
 
     Example:
         >>> shown("calls/a\\x1b[2J.wav")
@@ -47,41 +47,41 @@ def shown(name: str) -> str:
 
 
 def find_recordings(given: Sequence[str], output: str, *, headerless: bool = False) -> Found:
-    """Look up what was named: folders with all that is in them, files, and ``-`` for names on standard input.
+    """Find the recordings in folders, files, and ``-`` for names on standard input.
 
     Args:
-        output: The folder of the results, which is not looked into.
-        headerless: Whether they may be what nothing but the caller knows the format of.
+        output: The folder of the results, which is not searched.
+        headerless: Whether files of headerless samples count as recordings.
 
     Raises:
-        ConfigurationError: There is nothing of that name, or no recording in it.
+        ConfigurationError: A name does not exist, or there are no recordings.
     """
     names: dict[str, tuple[str, str]] = {}  # the path, and the name below the folder that was given
-    others: dict[str, str] = {}  # what looks like audio besides: its path, and what it ends with
+    others: dict[str, str] = {}  # other audio files in folders: the path, and the extension
     shut: list[str] = []
     wanted = _ENDINGS | _HEADERLESS if headerless else _ENDINGS
     for one in given:
-        chosen = one == "-" or not os.path.isdir(one)  # by the caller, whatever it ends with
+        chosen = one == "-" or not os.path.isdir(one)  # named by the user, whatever its extension
         for path, name in _names_on_standard_input() if one == "-" else _below(one, output, shut):
             if chosen or _ending(name) in wanted:
-                names.setdefault(os.path.abspath(path), (path, name))  # named twice, it is one all the same
+                names.setdefault(os.path.abspath(path), (path, name))  # named twice, it counts once
             else:
                 others[os.path.abspath(path)] = _ending(name)
     counts = collections.Counter(ending for path, ending in others.items() if path not in names)
-    passed_over = [_told(counts), *shut] if counts else shut
+    skipped = [_message(counts), *shut] if counts else shut
     if not names:
         raise ConfigurationError(
-            "; ".join([f"no recordings found in {', '.join(map(repr, given))}", *passed_over])
+            "; ".join([f"no recordings found in {', '.join(map(repr, given))}", *skipped])
         )
-    return Found(named(names.values(), folds=_folds_case(output)), passed_over)
+    return Found(named(names.values(), folds=_folds_case(output)), skipped)
 
 
-def _told(counts: Mapping[str, int]) -> str:
-    """Say which kinds of audio files were passed over, and how to have them read.
+def _message(counts: Mapping[str, int]) -> str:
+    """Say which kinds of audio files were skipped, and how to include them.
 
     Example:
-        >>> _told({"pcm": 2})
-        'passed over in folders: .pcm (2); headerless samples need --raw and --sample-rate'
+        >>> _message({"pcm": 2})
+        'skipped in folders: .pcm (2); headerless samples need --raw and --sample-rate'
     """
     kinds = sorted(counts)
     others = [kind for kind in kinds if kind not in _HEADERLESS]
@@ -92,13 +92,13 @@ def _told(counts: Mapping[str, int]) -> str:
     if len(others) < len(kinds):
         ways.append("headerless samples need --raw and --sample-rate")
     named = ", ".join(f".{kind} ({counts[kind]})" for kind in kinds)
-    return f"passed over in folders: {named}; {'; '.join(ways)}"
+    return f"skipped in folders: {named}; {'; '.join(ways)}"
 
 
 def named(names: Iterable[tuple[str, str]], *, folds: bool = False) -> list[Recording]:
-    """Name the results; of several recordings whose names differ in their endings alone, with these.
+    """Name the results after the recordings, with their extensions where names differ in nothing else.
 
-    Where the results go to a file system that ``folds`` case, names that differ in it are one.
+    On a file system that ``folds`` case, names that differ only in case are the same.
 
     Example:
         >>> [one.stem for one in named([("d/a.wav", "a.wav"), ("d/b.wav", "b.wav"), ("d/b.mp3", "b.mp3")])]
@@ -123,7 +123,10 @@ def named(names: Iterable[tuple[str, str]], *, folds: bool = False) -> list[Reco
 
 
 def _folds_case(folder: str) -> bool:
-    """Whether names that differ in case are one there, as on most Macs: its own name tells, or one above."""
+    """Whether names that differ only in case are the same in a folder, as on most Macs.
+
+    Tries the name of the folder, or of the nearest one above it that exists.
+    """
     folder = os.path.realpath(folder)
     while not os.path.exists(folder) and os.path.dirname(folder) != folder:
         folder = os.path.dirname(folder)
@@ -137,7 +140,7 @@ def _ending(name: str) -> str:
 
 
 def _below(given: str, output: str, shut: list[str]) -> Iterator[tuple[str, str]]:
-    """Give what looks like audio; into ``shut`` goes what is said of folders that are not entered."""
+    """Yield what looks like audio; messages about folders that are not entered go into ``shut``."""
 
     def unread(exc: OSError) -> None:
         shut.append(f"{exc.filename!r} can't be read: {exc.strerror or exc}")
@@ -156,12 +159,12 @@ def _below(given: str, output: str, shut: list[str]) -> Iterator[tuple[str, str]
         )
         for name in folders:
             path = os.path.join(folder, name)
-            if os.path.islink(path):  # there may be a circle
-                shut.append(f"{path!r} is a link to a folder, and not followed; name it to have it read")
+            if os.path.islink(path):  # it may lead back here
+                shut.append(f"{path!r} is a link to a folder and is not followed; name it to include it")
         for name in sorted(files):
             if not name.startswith(".") and _ending(name) in _ENDINGS | _HEADERLESS | _OTHERS:
                 path = os.path.join(folder, name)
-                # A pipe or a socket would be waited for; a link to nowhere is one failure, which is told.
+                # Reading a pipe or a socket could block for ever. A broken link is reported as a failure.
                 if os.path.isfile(path) or not os.path.exists(path):
                     yield path, os.path.relpath(path, given)
 
@@ -180,7 +183,7 @@ def _names_on_standard_input() -> Iterator[tuple[str, str]]:
 
 
 def _inside(name: str) -> str:
-    """Give a name below ``--output``, wherever it points to: its folders are kept, if they are below ours.
+    """Turn a path into one below ``--output``; its folders are kept if they are below the current one.
 
     Example:
         >>> _inside("./calls/may/a.wav"), _inside("/srv/calls/a.wav"), _inside("../a.wav")

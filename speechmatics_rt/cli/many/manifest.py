@@ -23,20 +23,20 @@ MANIFEST = "manifest.jsonl"
 
 
 class Entry(NamedTuple):
-    """What a manifest says of a recording: the latest.
+    """The latest outcome of a recording.
 
     Attributes:
         source: Its path, absolute.
         status: ``done`` or ``failed``.
-        size, modified: Of the file, as it was.
-        asked: What was asked for, as :func:`fingerprint`.
-        written: The files, below the folder of the manifest.
+        size, modified: Of the file, when it was transcribed.
+        asked: The :func:`fingerprint` of the options.
+        written: Its files, relative to the folder of the manifest.
         seconds: Of audio.
         error: Why it failed, in words.
         kind: The class of that error.
-        type: What the service calls it, if it was the service that said so.
-        code: The exit code that stands for it.
-        retryable: Whether the same may well go better later.
+        type: The service's name for the error, if the service sent it.
+        code: The exit code for that error.
+        retryable: Whether the same may succeed later.
     """
 
     source: str
@@ -54,7 +54,7 @@ class Entry(NamedTuple):
 
     @classmethod
     def of(cls, path: str, asked: str) -> Entry:
-        """Begin one, of a file as it is now; one that is not there has no size."""
+        """Make one, without an outcome, from a file as it is now; the size of a missing file is -1."""
         try:
             status = os.stat(path)
             size, modified = status.st_size, status.st_mtime
@@ -63,9 +63,14 @@ class Entry(NamedTuple):
         return cls(os.path.abspath(path), "", size, modified, asked)
 
     def same(self, other: Optional[Entry]) -> bool:
-        """Whether another one is of the same audio, asked for the same."""
+        """Whether another one is about the same audio and options."""
         mine = (self.source, self.size, self.modified, self.asked)
         return other is not None and mine == (other.source, other.size, other.modified, other.asked)
+
+    @property
+    def fails_again(self) -> bool:
+        """Whether it failed for a reason other than the options of the run, such as the URL."""
+        return self.status == "failed" and self.kind != "ConfigurationError"
 
     def failed(self, error: BaseException) -> Entry:
         ours = isinstance(error, SpeechmaticsError)
@@ -81,13 +86,13 @@ class Entry(NamedTuple):
 
 
 def fingerprint(asked: Mapping[str, Any]) -> str:
-    """Give what stands for all that is asked for: another language is another transcript."""
+    """Hash the options that a transcript depends on, such as the language."""
     text = json.dumps(asked, sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def is_done(known: Optional[Entry], now: Entry, wanted: Iterable[str], folder: str) -> bool:
-    """Whether a recording needs nothing more: it was transcribed as it is now, and its files are there."""
+    """Whether a recording is done: it has not changed since, and its files exist."""
     if known is None or known.status != "done" or not now.same(known):
         return False
     return all(name in known.written and os.path.exists(os.path.join(folder, name)) for name in wanted)
@@ -96,11 +101,11 @@ def is_done(known: Optional[Entry], now: Entry, wanted: Iterable[str], folder: s
 class Manifest:
     """The file, open for one run at a time; use it in ``with``.
 
-    A line is written after the results that it tells of, in one piece, so a run that is killed leaves a
-    manifest that says less than there is, and never more.
+    A line is written in one piece, after the results that it lists. So if a run is killed, results may be
+    missing from the manifest, but nothing in the manifest is missing from the results.
 
     Attributes:
-        known: What it says of each source.
+        known: The latest entry of each source.
 
     Raises:
         ConfigurationError: It can't be opened, or another run writes it.
@@ -127,7 +132,11 @@ class Manifest:
         self._file.close()
 
     def add(self, entry: Entry, outcome: Outcome) -> None:
-        """Write a line; raises OSError, and leaves no half line."""
+        """Write a line, as a whole or not at all.
+
+        Raises:
+            OSError: It can't be written.
+        """
         line: dict[str, Any] = {**entry._asdict(), "tries": outcome.tries}
         line.update(request_id=outcome.request_id, session_id=outcome.session_id)
         line["at"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -143,7 +152,7 @@ class Manifest:
         self.known[entry.source] = entry
 
     def _lock(self) -> None:
-        if sys.platform != "win32":  # which has none
+        if sys.platform != "win32":  # Windows has no flock
             import fcntl
 
             try:
@@ -153,7 +162,7 @@ class Manifest:
                     f"another run is writing {self.path!r}; wait for it, or give another --output"
                 ) from None
             except OSError:
-                pass  # a file system that knows no locks
+                pass  # the file system has no locks
 
     def _read(self) -> None:
         self._file.seek(0)
@@ -161,7 +170,7 @@ class Manifest:
         with open(self.path, "rb") as lines:
             for line in lines:
                 if not line.endswith(b"\n"):
-                    break  # its run was killed while it wrote; what it tells of is done once more
+                    break  # its run was killed while writing; that recording is done again
                 whole += len(line)
                 entry = _entry(line)
                 if entry is not None:
@@ -171,7 +180,7 @@ class Manifest:
 
 
 def _entry(line: bytes) -> Optional[Entry]:
-    """Read a line; None if it is none of ours, which is then as if it were not there."""
+    """Read a line; None, and so ignored, if this command did not write it."""
     try:
         said = json.loads(line.decode("utf-8", "surrogateescape"))
         fields = {name: said[name] for name in Entry._fields if name in said}

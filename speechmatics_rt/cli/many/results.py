@@ -19,7 +19,7 @@ __all__ = ["Results", "Unwritten"]
 
 
 class Unwritten(NamedTuple):
-    """A transcript that its file can't take, and why."""
+    """A transcript that could not be written to its file, and why."""
 
     path: str
     cause: str
@@ -27,12 +27,12 @@ class Unwritten(NamedTuple):
 
 
 class Results(NamedTuple):
-    """What a transcript becomes, and where.
+    """The files that a transcript is written to.
 
     Attributes:
-        folder: The one of ``--output``.
+        folder: That of ``--output``.
         forms: ``text``, ``json``, ``srt``, ``vtt``, ``tsv``: any of them.
-        shape: Of captions.
+        shape: The width and lines of captions.
         timestamps: Whether lines of text begin with their time.
     """
 
@@ -46,10 +46,10 @@ class Results(NamedTuple):
         return tuple(place.name for place in places_in("", stem, self.forms).values())
 
     def check_apart(self, recordings: Iterable[Recording], others: Iterable[Place]) -> None:
-        """Refuse results that would be written over what is read: a recording, or one of the ``others``.
+        """Refuse to overwrite what is read: a recording, or one of the ``others``.
 
         Raises:
-            ConfigurationError: Says which.
+            ConfigurationError: A result has the path of one of them.
         """
         recordings = list(recordings)
         read = {place.identity(): place for place in [Place("", each.path) for each in recordings]}
@@ -63,7 +63,7 @@ class Results(NamedTuple):
                 raise ConfigurationError(f"{taken} would be overwritten by {result}; give another --output")
 
     def write(self, stem: str, transcript: Transcript) -> list[Unwritten]:
-        """Write all forms; gives those that could not be written, which are not to be lost."""
+        """Write all forms; return those that could not be written, so that they are not lost."""
         unwritten = []
         for name, text in zip(self.names(stem), self._texts(transcript)):
             path = os.path.join(self.folder, name)
@@ -89,7 +89,7 @@ class Results(NamedTuple):
 
 
 def _channels(transcript: Transcript) -> list[list[Word]]:
-    """Part the words by their channels: those of one are not broken by those of another."""
+    """Group the words by channel, so that the lines of one are not broken by another."""
     channels: dict[str, list[Word]] = {}
     for word in transcript.words:
         channels.setdefault(word.channel or "", []).append(word)

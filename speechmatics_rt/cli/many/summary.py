@@ -11,12 +11,12 @@ from .manifest import Entry
 __all__ = ["advice", "exit_code", "failure_table", "total"]
 
 _MOST_ROWS = 20
-_OF_THE_RECORDING = ("invalid_audio_type",)  # as the service heard it
+_OF_THE_RECORDING = ("invalid_audio_type",)  # errors of the service that are due to the recording
 _AGAIN = "run it again with --retry-failed"
 
 
 def total(done: int, of: int, failed: int, seconds: float, elapsed: float) -> str:
-    """Say how it went.
+    """Summarise a run.
 
     Example:
         >>> total(338, 340, 2, 43471.0, 1870.0)
@@ -35,26 +35,26 @@ def advice(entry: Entry) -> str:
 
     Example:
         >>> advice(Entry("a.wav", "failed", 0, 0.0, "", kind="AudioError"))
-        'mend or replace the recording'
+        'fix or replace the recording'
     """
     if entry.kind == "AudioError" or entry.type in _OF_THE_RECORDING:
-        return "mend or replace the recording"
+        return "fix or replace the recording"
     if entry.retryable:
         return _AGAIN
     if entry.kind == "TimeoutError":
         return "give a longer --timeout, and --retry-failed"
     if entry.kind == "ConfigurationError":
         return "give other options"
-    return f"see what it says; then {_AGAIN}"
+    return f"see the error; then {_AGAIN}"
 
 
 def failure_table(failures: Sequence[tuple[str, Entry]], manifest: str) -> list[str]:
-    """Write a row for each: its name, what went wrong, what to do.
+    """Write a row for each failure: the name, the error, what to do.
 
     Example:
         >>> entry = Entry("/a.wav", "failed", 0, 0.0, "", error="the audio is empty", kind="AudioError")
         >>> print(*failure_table([("calls/a.wav", entry)], "out/manifest.jsonl"), sep="\\n")
-        calls/a.wav  the audio is empty  -> mend or replace the recording
+        calls/a.wav  the audio is empty  -> fix or replace the recording
     """
     shown = failures[:_MOST_ROWS]
     rows = [(name, entry.error, f"-> {advice(entry)}") for name, entry in shown]

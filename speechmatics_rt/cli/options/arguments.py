@@ -12,6 +12,7 @@ from ..streams import Stream
 from .completion import SHELLS, complete
 from .doctor import DOCTOR_EXAMPLES, add_doctor
 from .exits import EXIT_CODES, ExitCode
+from .layout import HelpFormatter
 from .many import MANY_EXAMPLES, add_many
 from .profiles import arguments_of, config_path, is_exposed, read_profile, requested
 from .serve import SERVE_EXAMPLES, add_serve
@@ -162,7 +163,7 @@ def parser() -> argparse.ArgumentParser:
         prog=PROG,
         description="Transcribe audio with the Speechmatics Real-Time API, or offline.",
         epilog=f"{EXAMPLES}\n{EXIT_CODES}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
         allow_abbrev=False,
     )
     whole.add_argument("--version", action=Version, nargs=0, help="show the version and the optional parts")
@@ -192,7 +193,7 @@ def parser() -> argparse.ArgumentParser:
         "else to stderr.",
         epilog=f"{TRANSCRIBE_EXAMPLES}\n{EXIT_CODES}\n"
         "Ctrl-C ends the audio and waits for the rest of its transcript; a second Ctrl-C ends it at once.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
         allow_abbrev=False,
         parents=[common],
     )
@@ -204,10 +205,10 @@ def parser() -> argparse.ArgumentParser:
         usage=f"{PROG} transcribe-many (DIR | FILE | -) ... --output DIR [options]",
         description="Transcribe many recordings into a folder, several at once. Skips those that are done.",
         epilog=f"{MANY_EXAMPLES}\n{EXIT_CODES}\n"
-        "If several recordings fail, the code is the one that they share, or else 1. Ctrl-C starts no more\n"
-        "sessions and waits for those that run; a second Ctrl-C ends at once. After 6 no more were started.\n"
-        "The same command continues from there.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "If several recordings fail, the code is the one that they share, or else 1. Ctrl-C starts no more "
+        "sessions and waits for those that run; a second Ctrl-C ends at once. Code 6 also means that no "
+        "more were started. The same command continues from there.",
+        formatter_class=HelpFormatter,
         allow_abbrev=False,
         parents=[common],
     )
@@ -217,6 +218,7 @@ def parser() -> argparse.ArgumentParser:
         "devices",
         help="list the microphones",
         description="List the input devices, for 'transcribe mic --device'; * is the default.",
+        formatter_class=HelpFormatter,
         allow_abbrev=False,
         parents=[common],
     )
@@ -224,10 +226,10 @@ def parser() -> argparse.ArgumentParser:
         "doctor",
         help="find out why transcription does not work",
         usage=f"{PROG} doctor [options]",
-        description="Check each step to the service, from its name to a session of one second, and say\n"
+        description="Check each step to the service, from its name to a session of one second, and say "
         "what to do about those that fail. With --local, check this installation.",
         epilog=f"{DOCTOR_EXAMPLES}\n{EXIT_CODES}\nThe code is that of the first check that failed.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
         allow_abbrev=False,
         parents=[common],
     )
@@ -237,7 +239,7 @@ def parser() -> argparse.ArgumentParser:
         help="print shell code that completes the options",
         usage=f"{PROG} completion (bash | zsh | fish)",
         description=_COMPLETION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
         allow_abbrev=False,
         parents=[common],
     )
@@ -248,7 +250,7 @@ def parser() -> argparse.ArgumentParser:
         usage=f"{PROG} serve [options]",
         description="Run a local server that speaks the Real-Time protocol, until Ctrl-C; print its URL.",
         epilog=SERVE_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
         allow_abbrev=False,
         parents=[common],
     )

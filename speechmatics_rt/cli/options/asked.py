@@ -22,11 +22,11 @@ __all__ = ["Asked", "asked", "said_format", "session_options", "settings_read"]
 
 
 class Asked(NamedTuple):
-    """A session to be had.
+    """A session to run.
 
     Attributes:
-        audio: What is to be heard.
-        options: What ``Client.stream`` and ``MultiChannelClient.stream`` take besides.
+        audio: What to transcribe.
+        options: More arguments of ``Client.stream`` and ``MultiChannelClient.stream``.
         documents: The forms of the transcript, and where each goes.
     """
 
@@ -100,7 +100,7 @@ def _contradictions(arguments: argparse.Namespace) -> Iterator[tuple[bool, str]]
         given = getattr(arguments, option) not in (None, False)
         yield given and arguments.file is None, f"--{option} goes with FILE, a WAV of several channels"
         yield given and arguments.raw is not None, f"--{option} takes a WAV, not --raw"
-    yield arguments.split is not None and arguments.mix, "take --split or --mix, not both"
+    yield arguments.split is not None and arguments.mix, "use --split or --mix, not both"
     raw, rate = arguments.raw is not None, arguments.sample_rate is not None
     yield raw != rate and not recorded, "--raw and --sample-rate go together"
     unnamed = arguments.file is None and not arguments.channel
@@ -116,10 +116,10 @@ def _contradictions_of_service(arguments: argparse.Namespace) -> Iterator[tuple[
     insecure = arguments.ssl_mode == "insecure"
     yield arguments.local and insecure, "--local needs no --ssl-mode"
     yield arguments.local and arguments.temporary_key, "--local needs no --temporary-key"
-    # The key itself would go to whoever is in between.
+    # Anybody in between could read the key itself.
     yield insecure and arguments.temporary_key, "--temporary-key takes no --ssl-mode insecure"
     two = arguments.model is not None and arguments.operating_point is not None
-    yield two, "take --model or --operating-point, its former name, not both"
+    yield two, "use --model or --operating-point, its former name, not both"
     yield arguments.local and arguments.api_key is not None, "--local needs no --api-key"
     drops = arguments.drop_every is not None
     yield drops and not arguments.local, "--drop-every goes with --local"
@@ -157,7 +157,7 @@ def _documents(arguments: argparse.Namespace, labels: Iterable[str]) -> list[tup
 
 
 def _stem(file: Optional[str], labels: Iterable[str]) -> str:
-    """Name what is written after what is heard."""
+    """Name the output files after the audio."""
     if file is None:
         return "-".join(labels).replace("/", "_").replace(os.sep, "_")
     if file == "-":

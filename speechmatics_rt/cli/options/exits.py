@@ -52,7 +52,7 @@ exit codes:
   0    success (also if the reader of the output goes away, as 'head' does)
   1    the service ended the session with an error
   2    wrong usage or configuration; nothing was sent
-  3    the service refused the key
+  3    there is no key, or the service refused it
   4    the connection failed, was lost, or timed out
   5    the audio is missing, empty, unreadable, or in another format; or there is no microphone
   6    the transcript could not be written; it is on stdout, or else on stderr

@@ -11,16 +11,16 @@ from ..._version import __version__
 
 __all__ = ["Part", "Version", "parts", "version_text"]
 
-# What it is for, the distribution that brings it, and our extra.
+# What it is for, the distribution, its module, and our extra.
 _PARTS = (
-    ("connections", "websocket-client", ""),
-    ("fast decoding", "orjson", "fast"),
-    ("microphone", "sounddevice", "mic"),
-    ("proxies", "python-socks", "proxy"),
-    ("temporary keys", "pyjwt", "jwt"),
-    ("local server", "wsproto", "server"),
-    ("recogniser", "ctranslate2", "local"),
-    ("its mp3, m4a, ...", "av", "local-file"),
+    ("connections", "websocket-client", "websocket", ""),
+    ("fast decoding", "orjson", "orjson", "fast"),
+    ("microphone", "sounddevice", "sounddevice", "mic"),
+    ("proxies", "python-socks", "python_socks", "proxy"),
+    ("temporary keys", "pyjwt", "jwt", "jwt"),
+    ("local server", "wsproto", "wsproto", "server"),
+    ("recogniser", "ctranslate2", "ctranslate2", "local"),
+    ("its mp3, m4a, ...", "av", "av", "local-file"),
 )
 
 
@@ -35,12 +35,12 @@ class Part(NamedTuple):
 
 def parts() -> list[Part]:
     """Look which are installed."""
-    return [Part(what, name, extra, _version_of(name)) for what, name, extra in _PARTS]
+    return [Part(what, name, extra, _version_of(name, module)) for what, name, module, extra in _PARTS]
 
 
 def version_text(prog: str) -> str:
     """Write them, a line a part; the first line is for programs."""
-    width = max(len(what) for what, _, _ in _PARTS)
+    width = max(len(what) for what, *_ in _PARTS)
     lines = [f"{prog} {__version__}", f"  {'Python':<{width}}  {platform.python_version()}"]
     for what, name, extra, found in parts():
         if found is None:
@@ -51,13 +51,14 @@ def version_text(prog: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _version_of(name: str) -> Optional[str]:
+def _version_of(name: str, module: str) -> Optional[str]:
     from importlib.metadata import PackageNotFoundError, version
+    from importlib.util import find_spec
 
     try:
         return version(name)
-    except PackageNotFoundError:
-        return None
+    except PackageNotFoundError:  # in a program made by PyInstaller or zipapp, metadata may be left out
+        return "of unknown version" if find_spec(module) is not None else None
 
 
 def _portaudio() -> str:

@@ -63,7 +63,7 @@ class Document:
         self.language = language
         self.homeless = False
         self.written = False
-        self._reason = ""  # why it is homeless, until that is told
+        self._reason = ""  # why its file can't be written, until that is reported
         self._screen = screen
         self._out = out
         self._output: Optional[Output] = None
@@ -104,7 +104,7 @@ class Document:
             try:
                 self._output.append(line)
             except BrokenPipeError:
-                raise  # as of stdout: who reads it has had enough
+                raise  # as of stdout: its reader has gone away
             except OSError as exc:
                 self._cannot_write(exc)
                 self._output = None
@@ -157,7 +157,7 @@ class Document:
 
 
 def give_instead(text: str, reason: str, screen: Screen, out: Stream) -> None:
-    """Write what its file can't take to stdout, or with no stdout to stderr; a reason is told before."""
+    """Write a text whose file can't be written to stdout, or else to stderr; report the reason first."""
     if reason:
         where = "standard error" if out.missing else "standard output"
         screen.complain(f"{reason}; it goes to {where} instead")

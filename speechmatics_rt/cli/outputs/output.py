@@ -130,7 +130,7 @@ class File:
                 file.truncate()  # here it ends, also if the disk is full
 
     def append(self, text: str) -> None:
-        """Add a line at once; the first one begins the file anew. Raises OSError, and leaves no half line."""
+        """Add a line at once; the first one replaces the file. Raises OSError, and leaves no half line."""
         if self._lines is None:
             self._lines = open(self._path, "wb", 0)  # noqa: SIM115 - closed below
         data = _encoded(text)

@@ -118,7 +118,7 @@ def _remove(path: str) -> None:
     try:
         os.unlink(path)
     except OSError:
-        pass  # somebody else was faster
+        pass  # another process was faster
 
 
 def _real(name: str) -> str:
@@ -131,7 +131,7 @@ def _real(name: str) -> str:
 def _descriptor_of(name: str) -> Optional[int]:
     """Return the number that a name like /dev/stdout or /dev/fd/63 stands for, also through links.
 
-    Such a file isn't opened by its name: that would begin it anew, at its start, and a socket or a pipe
+    Such a file isn't opened by its name: that would start again at its beginning, and a socket or a pipe
     with no name can't be.
     """
     ours = ("/dev/fd", "/proc/self/fd", f"/proc/{os.getpid()}/fd", os.path.realpath("/dev/fd"))

@@ -42,7 +42,7 @@ def stats_lines(stats: SessionStats, elapsed: float, most_lag: float, ids: str) 
             )
     if stats.seconds_sent:
         lines.append(f"lag: {most_lag:.1f} s at most")
-    reconnects = f"{stats.reconnects} reconnects"
+    reconnects = f"{stats.reconnects} reconnect{'s' * (stats.reconnects != 1)}"
     if stats.reconnects:
         reconnects += f", {stats.replayed_seconds:.1f} s of audio sent again"
     return [*lines, f"connection: {reconnects}, session {ids}"]

@@ -23,11 +23,11 @@ NO_TEXT = "it is not UTF-8 text"
 
 
 class Given(NamedTuple):
-    """Audio to be heard.
+    """Audio to transcribe.
 
     Attributes:
         open: Gives the source; of several channels a mapping by label.
-        durations: Seconds of each source, as far as they can be known before they are heard.
+        durations: Seconds of each source, as far as they are known before the session.
         channels: Their labels, if there are several.
         audio_format: What the audio is, if it does not say so itself.
         recording: The microphone, if it is one. It has to be started, and says its format then.
@@ -221,7 +221,7 @@ def _source(file: str) -> Any:
 def _duration(
     file: str, audio_format: Optional[AudioFormat], channel: Optional[str] = None
 ) -> Optional[float]:
-    """Find that a file can be read, and how long it sounds, if that can be known before it is heard."""
+    """Check that a file can be read, and return its duration, if that is known before the session."""
     if file == "-" or (os.path.exists(file) and not os.path.isfile(file)):
         return None  # a pipe gives what it has only once
     source = open_source(file, audio_format, channel=channel, may_be_empty=channel is not None)

@@ -387,7 +387,7 @@ class _Container:
                 self._error = exc
 
     def _decode_packets(self, container: Any) -> None:
-        """Decode packet by packet; what is damaged is passed over, as by any player, and told at the end."""
+        """Decode packet by packet; damage is skipped, as by any player, and reported at the end."""
         stream = container.streams.audio[0]
         packets = container.demux(stream)
         bad, heard = 0, 0
@@ -417,7 +417,7 @@ class _Container:
             raise AudioError("it holds nothing that can be heard")
         promised = float(stream.duration * stream.time_base) if stream.duration else 0.0
         if bad:
-            self.damage = f"{bad} damaged places of the recording are passed over"
+            self.damage = f"{bad} damaged place{'s' * (bad > 1)} in the recording skipped"
         elif heard / SAMPLE_RATE < promised - 1:
             self.damage = f"the recording ends after {heard / SAMPLE_RATE:.1f} s of {promised:.1f} s"
 

@@ -338,7 +338,7 @@ def test_of_a_damaged_recording_the_client_is_warned_and_gets_its_transcript() -
     with LocalServer("whisper") as server, Client(url=server.url) as client:
         client.on("Warning", lambda message: warned.append(message["reason"]))
         client.transcribe(holed(in_container("mp3", "mp3")), timeout=30)
-    assert warned == ["1 damaged places of the recording are passed over"]
+    assert warned == ["1 damaged place in the recording skipped"]
 
 
 def test_close_in_mid_recording_ends_the_decoding_thread() -> None:
