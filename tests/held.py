@@ -1,4 +1,4 @@
-"""An engine whose last words wait for the test: what happens before a session ends is no question of speed."""
+"""An engine that waits for the test: what comes before the start or the end of a session is certain then."""
 
 from __future__ import annotations
 
@@ -14,11 +14,16 @@ _PATIENCE = 60.0  # seconds; a test that failed lets nobody go
 
 
 class HeldEngine(ScriptedEngine):
-    """Hears as the scripted engine does; what is left at the end of the audio comes once ``let_go`` is set."""
+    """Hears as the scripted engine does, but for one moment of a session, which waits for ``let_go``.
 
-    def __init__(self) -> None:
+    Args:
+        at: ``"end"``: the words that are left when the audio has ended. ``"start"``: RecognitionStarted.
+    """
+
+    def __init__(self, at: str = "end") -> None:
         super().__init__()
         self.let_go = threading.Event()
+        self._at = at
 
     def recogniser(self, settings: Mapping[str, Any]) -> Any:
         recogniser: Any = super().recogniser(settings)
@@ -28,5 +33,8 @@ class HeldEngine(ScriptedEngine):
             self.let_go.wait(_PATIENCE)
             return finish()
 
-        recogniser.finish = finish_later
+        if self._at == "start":
+            self.let_go.wait(_PATIENCE)
+        else:
+            recogniser.finish = finish_later
         return recogniser

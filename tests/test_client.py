@@ -363,10 +363,15 @@ def test_the_callers_config_is_never_changed(serve, client_of) -> None:
 
 def test_speed_paces_the_audio_to_real_time(serve, client_of) -> None:
     server = serve()
+    took = []
     with client_of(server) as client:
-        client.transcribe(SECOND, audio_format=AudioFormat("pcm_s16le", 16000, 3200), speed=2.0)
-    times = server.sessions[0].times
-    assert 0.4 <= times["drain"] - times["started"] <= 1.0  # ten chunks, the last one 0.45 s after the first
+        for index in range(3):
+            client.transcribe(SECOND, audio_format=AudioFormat("pcm_s16le", 16000, 3200), speed=2.0)
+            times = server.sessions[index].times
+            took.append(times["drain"] - times["started"])
+            if took[-1] <= 1.0:  # who is busy with other things may be late, but not each time
+                break
+    assert 0.4 <= min(took) <= 1.0  # ten chunks, the last one 0.45 s after the first
 
 
 def test_the_whole_timeout_covers_everything_and_keeps_what_was_heard(serve, client_of) -> None:

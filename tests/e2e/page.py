@@ -148,12 +148,12 @@ class Page:
 
     @property
     def lit(self) -> list[tuple[float, float]]:
-        """The words that have been lit: when each begins, and where the page knew the recording; in seconds."""
+        """The words that have been lit: when each begins, and where the recording was; in seconds."""
         return [(start, at) for start, at in self.script("return watched.lit")]
 
     @property
     def button(self) -> tuple[str, bool]:
-        """What stood on the button to try again as the page came to its state, and whether it could be pressed."""
+        """What stood on the button to try again when the page came to its state, and could it be pressed."""
         label, enabled = self.script("return watched.buttons.at(-1)")
         return label, enabled
 
