@@ -39,8 +39,8 @@ def transcribe(self, recording):
 if __name__ == "__main__":
     task = transcribe.delay(os.path.abspath(sys.argv[1]))
     while not task.ready():
-        state, about = task.state, task.info
-        if state == "PROGRESS":  # how long an mp3 is nobody knows before its end
+        state, about = task.state, task.info  # two questions: it may have gone on between them
+        if isinstance(about, dict):  # how long an mp3 is nobody knows before its end
             state = f"{about['seconds']:.0f} s" if about["done"] is None else f"{about['done']:.0%}"
         print(state, file=sys.stderr)
         time.sleep(0.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import importlib
 import os
@@ -112,6 +113,16 @@ def ctrl_c_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_authority() -> Iterator[None]:
+    """Have all servers of one name present one certificate: each would make keys of its own, for 10 ms."""
+    from speechmatics_rt.local import certificates
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(certificates, "Certificates", functools.cache(certificates.Certificates))
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

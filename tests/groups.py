@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["group_of", "scheduler"]
+__all__ = ["group_of", "lasts", "scheduler"]
 
 _PURE = {"auth", "audio", "config", "messages", "protocol", "transcript", "test_architecture.py"}
 _PURE |= {"test_exceptions.py", "test_fields.py", "test_options.py"}
@@ -20,6 +20,12 @@ _DEAR = {
     "e2e/test_flask_live.py",
 }
 _CLIENTS = "interop/test_interop.py"
+# Wait or work for 10 s and more: begun first, so that no worker has one left when the others are done.
+_LASTING = {
+    "reliability/test_long_time.py",
+    "test_examples.py::test_captions_are_written_and_those_of_a_broken_session_too",
+    "cli/test_transcribe.py::test_drop_every_shows_that_no_word_is_lost_over_broken_connections",
+}
 _WEB_SERVERS = ("flask", "gevent", "gthread")  # each serves a page of its own to some tests
 
 
@@ -33,6 +39,12 @@ def group_of(nodeid: str) -> str:
     if within == _CLIENTS and "[" in test:  # "...[what is done-the client]"
         return f"{path} {test.rpartition('-')[2].rstrip(']')}"
     return nodeid
+
+
+def lasts(nodeid: str) -> bool:
+    """Whether it is one of those that take longest, by its address."""
+    test = nodeid.removeprefix("tests/").partition("[")[0]
+    return test in _LASTING or test.partition("::")[0] in _LASTING
 
 
 def scheduler(config: Any, log: Any) -> Any:
@@ -52,6 +64,7 @@ def scheduler(config: Any, log: Any) -> Any:
         def schedule(self) -> None:
             collected = next(iter(self.registered_collections.values()))
             self._places = {nodeid: place for place, nodeid in enumerate(collected)}
+            self._first = list(dict.fromkeys(group_of(nodeid) for nodeid in collected if lasts(nodeid)))
             super().schedule()
 
         def mark_test_complete(self, node: Any, item_index: int, duration: float = 0) -> None:
@@ -63,6 +76,8 @@ def scheduler(config: Any, log: Any) -> Any:
             self._reschedule(node)
 
         def _assign_work_unit(self, node: Any) -> None:
+            if self._first:
+                self.workqueue.move_to_end(self._first.pop(), last=False)
             group, tests = self.workqueue.popitem(last=False)
             self.assigned_work[node][group] = tests
             node.send_runtest_some([self._places[nodeid] for nodeid, done in tests.items() if not done])

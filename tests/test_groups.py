@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from . import groups
-from .groups import group_of
+from .groups import group_of, lasts
 
 HERE = Path(__file__).parent
 
@@ -23,6 +23,17 @@ def test_what_shares_something_is_one_group_and_all_else_goes_alone() -> None:
     assert group_of("tests/test_locks.py::test_a[ws]") == "tests/test_locks.py::test_a[ws]"
 
 
+def test_what_takes_long_is_known_with_all_its_parameters() -> None:
+    assert lasts("tests/reliability/test_long_time.py::test_a")
+    assert lasts("tests/test_examples.py::test_captions_are_written_and_those_of_a_broken_session_too")
+    drops = "tests/cli/test_transcribe.py::test_drop_every_shows_that_no_word_is_lost_over_broken_connections"
+    assert lasts(f"{drops}[7.5-3-1]")
+    assert not lasts("tests/cli/test_transcribe.py::test_captions")
+
+
 def test_what_they_are_called_is_there() -> None:
-    named = {*groups._PURE, *groups._DEAR, groups._CLIENTS}
-    assert [name for name in sorted(named) if not (HERE / name).exists()] == []
+    named = {*groups._PURE, *groups._DEAR, groups._CLIENTS, *groups._LASTING}
+    for name in sorted(named):
+        path, _, test = name.partition("::")
+        assert (HERE / path).exists(), name
+        assert not test or f"def {test}(" in (HERE / path).read_text(encoding="utf-8"), name

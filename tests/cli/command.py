@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,8 @@ SENTENCES = [
     "Nobody came in, but the lamp on the stairs went out.",
     "Please keep your seats",
 ]
+
+_LABEL = re.compile(r"(left|right|agent|caller|[ab])( S\d)?(?=: )")
 
 fork_server: Optional[ForkServer] = None
 
@@ -72,3 +75,14 @@ def run(
     with start(*arguments, env=env, anew=anew) as process:
         out, err = process.communicate(stdin, timeout=patience)
     return process.returncode, out.decode(), err.decode()
+
+
+def said_by(text: str) -> dict[str, str]:
+    """Put together what stands behind each label of channels: in which order they come is for chance."""
+    said: dict[str, list[str]] = {}
+    label = ""
+    for line in text.splitlines():
+        if found := _LABEL.match(line):
+            label, line = found[0], line[found.end() + 2 :]
+        said.setdefault(label, []).append(line)
+    return {label: " ".join(lines) for label, lines in said.items()}

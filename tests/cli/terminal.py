@@ -14,6 +14,7 @@ from typing import Any
 from .command import start
 
 _CUT = re.compile(r"(\x1b(\[[0-9;]*)?)?\Z")  # the beginning of a sequence, at the end
+_ERASE = "\x1b[J"
 _SEQUENCE = re.compile(r"\x1b\[([0-9;]*)([A-Za-z])")
 
 
@@ -139,14 +140,20 @@ class OnTerminal:
         return bool(block)
 
     def until(self, pattern: str) -> str:
-        """Read until the screen shows it; return the screen."""
-        while True:
+        """Read until the screen shows it, or has shown it; return that screen.
+
+        Each one is looked at, also of those that came in one piece since we were not awake in time.
+        """
+        while not re.search(pattern, self.terminal.text):
             whole = len(self.received) - len(_CUT.search(self.received)[0])
-            self.terminal.feed(self.received[self._fed : whole])
-            self._fed = whole
-            if re.search(pattern, self.terminal.text):
-                return self.terminal.text
-            assert self.read(), f"{pattern!r} never came; there is\n{self.terminal.text}"
+            if self._fed == whole:
+                assert self.read(), f"{pattern!r} never came; there is\n{self.terminal.text}"
+                continue
+            drawn = self.received.find(_ERASE, self._fed + 1, whole)
+            drawn = whole if drawn < 0 else drawn  # up to where it is drawn anew
+            self.terminal.feed(self.received[self._fed : drawn])
+            self._fed = drawn
+        return self.terminal.text
 
     def finish(self) -> tuple[int, str]:
         while self.read():

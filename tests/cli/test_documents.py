@@ -10,8 +10,10 @@ import srt
 
 from speechmatics_rt.cli.options.values import forms
 from speechmatics_rt.cli.outputs.tables import translated, tsv_text
+from speechmatics_rt.local import LocalServer
 from speechmatics_rt.transcript import Transcript
 
+from ..held import HeldEngine
 from .command import LOCAL, SENTENCES, SPEECH, in_shell, run, start
 
 TEXT = "\n".join(SENTENCES) + "\n"
@@ -133,12 +135,15 @@ def test_each_language_has_captions_of_its_own(tmp_path: Path) -> None:
 
 def test_captions_for_a_player_have_those_of_each_language_beside_them(tmp_path: Path) -> None:
     live = tmp_path / "live.srt"
-    options = ("--speed", "6", "--captions", live, "--translate", "fr,de")
-    with start("transcribe", SPEECH, *LOCAL, *options) as process:
-        while process.stdout.readline()[:4] != b"[de]":  # the last to come of a sentence
-            pass
-        early = (tmp_path / "live.fr.srt").read_text()  # written when it came, not at the end
-        process.communicate(timeout=30)
+    engine = HeldEngine()
+    with LocalServer(engine) as server:
+        options = ("--speed", "20", "--captions", live, "--translate", "fr,de", "--url", server.url)
+        with start("transcribe", SPEECH, *options) as process:
+            while process.stdout.readline()[:4] != b"[de]":  # the last to come of a sentence
+                assert process.poll() is None
+            early = (tmp_path / "live.fr.srt").read_text()  # written when it came, not at the end
+            engine.let_go.set()
+            process.communicate(timeout=30)
     assert process.returncode == 0
     assert names(tmp_path) == {"live.srt", "live.fr.srt", "live.de.srt"}
     for language in ("fr", "de"):

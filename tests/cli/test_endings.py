@@ -15,6 +15,7 @@ import pytest
 
 from speechmatics_rt.local import Fault, LocalServer
 
+from ..held import HeldEngine
 from .command import SENTENCES, SPEECH, environment, run, start
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals and devices of Unix")
@@ -248,10 +249,11 @@ def test_130_ctrl_c_while_connecting() -> None:
 
 
 def test_130_ctrl_c_before_the_session_has_started() -> None:
-    late = Fault.late_start(seconds=0.5)
-    with LocalServer(faults=[late]) as server, start("transcribe", SPEECH, "--url", server.url) as process:
+    engine = HeldEngine(at="start")
+    with LocalServer(engine) as server, start("transcribe", SPEECH, "--url", server.url) as process:
         record = server.wait_for_session().wait_for(lambda record: record.start)
         process.send_signal(signal.SIGINT)
+        engine.let_go.set()
         assert process.wait(10) == 130
         assert record.heard("EndOfStream")
 

@@ -94,7 +94,7 @@ def test_a_signal_does_the_same(arguments: tuple[str, ...], number: signal.Signa
                 if url:
                     process.stdin.write(bytes(32000))
                     process.stdin.flush()
-                    server.wait_for_session()
+                    server.wait_for_session().wait_for(lambda record: record.audio_size == 32000)
                 else:
                     process.stdout.readline()
                 assert process.poll() is None

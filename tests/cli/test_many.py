@@ -24,6 +24,7 @@ from speechmatics_rt.exceptions import ConfigurationError
 from speechmatics_rt.local import Fault, LocalServer
 from speechmatics_rt.many import plan
 
+from ..held import HeldEngine
 from .command import SENTENCES, SPEECH, start
 from .disks import fill
 from .terminal import OnTerminal
@@ -493,14 +494,18 @@ def test_a_signal_finishes_what_runs_and_the_next_run_goes_on(tmp_path) -> None:
     calls.mkdir()
     for number in range(8):
         recording(calls / f"{number}.wav")
-    with LocalServer(speed=4) as server:
-        words = ("transcribe-many", calls, "-o", out, "--url", server.url)
+    engine = HeldEngine()
+    with LocalServer(engine) as server:
+        words = ("transcribe-many", calls, "-o", out, "--url", server.url, "--jobs", "3")
         with start(*words) as process:
             server.wait_for_session(2, timeout=30).wait_for(lambda record: record.audio_size > 0)
             process.send_signal(signal.SIGTERM)
+            stopping = b"stopping; waiting for open sessions (Ctrl-C again: at once)"
+            while stopping not in process.stderr.readline():
+                assert process.poll() is None
+            engine.let_go.set()
             _, said = process.communicate(timeout=30)
         assert process.returncode == 130
-        assert b"stopping; waiting for open sessions (Ctrl-C again: at once)" in said
         assert b"left for the next run" in said
         first = len(server.sessions)
         assert 2 < first < 8
@@ -543,12 +548,12 @@ def test_a_terminal_shows_all_and_each_and_keeps_failures_alone(tmp_path) -> Non
     for name in ("long.wav", "other.wav"):
         shutil.copy(SPEECH, calls / name)
     (calls / "empty.wav").write_bytes(b"")
-    with LocalServer(speed=8) as server:
+    engine = HeldEngine()
+    with LocalServer(engine) as server:
         words = ("transcribe-many", calls, "-o", tmp_path / "out", "--url", server.url)
         with OnTerminal(*words, columns=100) as running:
-            screen = running.until(r"long\.wav .*0:1\d / 0:19")
-            assert "other.wav" in screen
-            running.until(r"1 of 3, 1 failed")
+            running.until(r"long\.wav .*0:1\d / 0:19(.*\n)*.*other\.wav(.*\n)*.*1 of 3, 1 failed")
+            engine.let_go.set()
             code, _ = running.finish()
             running.terminal.feed(running.received[running._fed :])
     assert code == 5

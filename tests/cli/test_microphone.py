@@ -86,13 +86,15 @@ def test_devices_are_listed_with_the_default_one_marked(pulse: Pulse) -> None:
 
 def test_what_is_said_is_transcribed_until_ctrl_c_and_kept(pulse: Pulse, tmp_path: Path) -> None:
     saved = tmp_path / "talk.wav"
+    started = time.monotonic()
     with start(*MIC, "--save", saved, env=pulse.env) as process, pulse.play(SPEECH) as player:
         assert b"listening to the default microphone; Ctrl-C ends it" in process.stderr.readline()
         began = time.monotonic()
         assert process.stdout.readline().decode().strip() == SENTENCES[0]
+        at_least = time.monotonic() - began
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
-        seconds = time.monotonic() - began
+        at_most = time.monotonic() - started
         player.kill()
     assert process.returncode == 0  # it has no other end
     assert out.decode().startswith(SENTENCES[1][:9])
@@ -102,7 +104,7 @@ def test_what_is_said_is_transcribed_until_ctrl_c_and_kept(pulse: Pulse, tmp_pat
         assert recording.getparams()[:3] == (1, 2, 16000)
         heard = recording.getnframes() / 16000
         samples = recording.readframes(recording.getnframes())
-    assert heard == pytest.approx(seconds, abs=1.5)
+    assert at_least - 1.5 <= heard <= at_most
     assert any(samples)
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from speechmatics_rt.local import Fault, LocalServer
 
+from ..held import HeldEngine
 from .command import LOCAL, SENTENCES, SPEECH, in_shell, run, start
 from .terminal import OnTerminal
 
@@ -38,9 +39,11 @@ def test_quiet_tells_errors_and_no_warnings() -> None:
 
 
 def test_quiet_and_ctrl_c() -> None:
-    with start("transcribe", SPEECH, *LOCAL, "--speed", "2", "-q") as process:
+    engine = HeldEngine()
+    with LocalServer(engine) as server, start("transcribe", SPEECH, "--url", server.url, "-q") as process:
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
+        engine.let_go.set()
         _, err = process.communicate(timeout=20)
     assert process.returncode == 130
     assert err == b""

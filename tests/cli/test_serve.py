@@ -215,7 +215,7 @@ def test_more_sessions_than_lines_are_counted() -> None:
         with ExitStack() as stack:
             for _ in range(12):
                 stack.enter_context(Client(url=url)).start_session(audio_format=RAW)
-            screen = serve.until(r"and 5 more")
+            screen = serve.until(r"( hears .*\n.*){7}and 5 more")
             assert len(re.findall(" hears ", screen)) == 7
 
 

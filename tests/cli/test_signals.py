@@ -19,6 +19,7 @@ from speechmatics_rt.cli.sources import Given
 from speechmatics_rt.cli.streams import Stream
 from speechmatics_rt.local import Fault, LocalServer
 
+from ..held import HeldEngine
 from .command import SENTENCES, SPEECH, start
 from .terminal import OnTerminal
 
@@ -71,8 +72,9 @@ def test_what_was_heard_is_in_the_file_after(tmp_path: Path, number: signal.Sign
 
 def test_a_terminal_that_is_closed_costs_no_word(tmp_path: Path) -> None:
     # The kernel says SIGHUP, the shell says it again, and nothing can be shown any more.
-    with LocalServer() as server:
-        options = (SPEECH, "--speed", "8", "--url", server.url, "-o", tmp_path / "out")
+    engine = HeldEngine()
+    with LocalServer(engine) as server:
+        options = (SPEECH, "--url", server.url, "-o", tmp_path / "out")
         running = OnTerminal("transcribe", *options, start_new_session=True)
         with running:
             record = server.wait_for_session()
@@ -80,6 +82,7 @@ def test_a_terminal_that_is_closed_costs_no_word(tmp_path: Path) -> None:
             running.process.send_signal(signal.SIGHUP)
             running.process.send_signal(signal.SIGHUP)
             running.hang_up()
+            engine.let_go.set()
             assert running.process.wait(10) == 130
             assert record.said("EndOfTranscript")
     assert "Good morning" in (tmp_path / "out").read_text()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -169,8 +170,9 @@ def test_a_reader_that_is_slow_on_a_non_blocking_pipe_gets_every_word() -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     with start("transcribe", SPEECH, *LOCAL, "-f", "jsonl", "--partials", stdout=writer) as process:
+        while select.select([], [writer], [], 0)[1] and process.poll() is None:
+            time.sleep(0.01)  # a pipe that is full rings for nobody; this one has 64 kB
         os.close(writer)
-        time.sleep(2)  # 64 kB are written by then, and no more fit
         with open(reader, "rb") as pipe:
             lines = pipe.read().splitlines()
         assert process.wait(10) == 0

@@ -9,23 +9,34 @@ from typing import Any, Callable
 
 PATIENCE = 45.0  # seconds
 
-# What is sent and what is shown, each with its moment; it stands before any script of the page.
+# What is sent and what is shown, each with its moment; it stands before any script of the page. What comes
+# and goes is noted here: a driver that asks now and then may ask too late.
 WATCH = """{
-window.watched = {sent: [], shown: [], states: []};
+window.watched = {sent: [], shown: [], lit: [], buttons: [], position: 0};
 const send = WebSocket.prototype.send;
 WebSocket.prototype.send = function (data) {
   const size = data.byteLength;
   if (size) watched.sent.push([performance.now(), size]);
   return send.call(this, data);
 };
+const time = Object.getOwnPropertyDescriptor(HTMLMediaElement.prototype, "currentTime");
+Object.defineProperty(HTMLMediaElement.prototype, "currentTime", {
+  get() { return watched.position = time.get.call(this); },
+  set(seconds) { time.set.call(this, watched.position = seconds); },
+});
 document.addEventListener("DOMContentLoaded", () => {
   const words = () => [...document.querySelectorAll(".word")];
   new MutationObserver(() => watched.shown.push([performance.now(),
     Math.max(-1, ...words().map((one) => Number(one.dataset.start))),
     document.querySelectorAll(".word.soft").length]))
     .observe(document.getElementById("turns"), {childList: true, subtree: true, characterData: true});
-  new MutationObserver(() => watched.states.push(document.body.dataset.state))
-    .observe(document.body, {attributes: true});
+  new MutationObserver(() => {
+    const word = document.querySelector(".word.lit");
+    if (word) watched.lit.push([Number(word.dataset.start), watched.position]);
+  }).observe(document.getElementById("turns"), {attributes: true, attributeFilter: ["class"], subtree: true});
+  const button = document.querySelector("#notice button");
+  new MutationObserver(() => watched.buttons.push([button.innerText, !button.disabled]))
+    .observe(document.body, {attributes: true, attributeFilter: ["data-state"]});
 });
 }"""
 
@@ -93,6 +104,11 @@ class Page:
         return [str(word) for word in self.script(script)]
 
     @property
+    def soft_words(self) -> int:
+        """How many are grey."""
+        return int(self.script("return document.querySelectorAll('.word.soft').length"))
+
+    @property
     def starts(self) -> list[float]:
         """When each word begins, in seconds."""
         script = "return [...document.querySelectorAll('.word')].map((one) => Number(one.dataset.start))"
@@ -129,6 +145,17 @@ class Page:
 
     def soft_words_were_seen(self) -> bool:
         return bool(self.script("return watched.shown.some(([, , soft]) => soft > 0)"))
+
+    @property
+    def lit(self) -> list[tuple[float, float]]:
+        """The words that have been lit: when each begins, and where the recording was; in seconds."""
+        return [(start, at) for start, at in self.script("return watched.lit")]
+
+    @property
+    def button(self) -> tuple[str, bool]:
+        """What stood on the button to try again when the page came to its state, and could it be pressed."""
+        label, enabled = self.script("return watched.buttons.at(-1)")
+        return label, enabled
 
     def complaints(self) -> list[str]:
         """What stands in the browser's console.

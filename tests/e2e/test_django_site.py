@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.cookiejar
+import io
 import json
 import os
 import sqlite3
@@ -12,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+import wave
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,9 +21,10 @@ from typing import Any
 import pytest
 
 from speechmatics_rt import Transcript
-from speechmatics_rt.local import Fault, LocalServer
+from speechmatics_rt.local import Fault, LocalServer, Script, ScriptedEngine
 
 from ..conftest import SPEECH
+from ..held import HeldEngine
 from .processes import ROOT, Server, serving
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
@@ -175,13 +178,15 @@ def test_a_browser_sees_its_upload_in_the_page_which_fits_a_phone(browser, servi
 
 def test_words_come_while_the_recording_is_heard(database) -> None:
     command, says = SERVED_BY["gunicorn"]
-    with LocalServer(speed=4.0) as slow:
-        environment = {"DJANGO_DATABASE": str(database), "SPEECHMATICS_RT_URL": slow.url}
+    engine = HeldEngine()
+    with LocalServer(engine) as held:
+        environment = {"DJANGO_DATABASE": str(database), "SPEECHMATICS_RT_URL": held.url}
         with serving(*command, says=says, folder=SITE, environment=environment) as site:
             visitor = Visitor(site.wait())
             with visitor.upload("/live", SPEECH.read_bytes()) as answer:
                 first = answer.read(len("Good"))
-                assert not slow.sessions[-1].closed.is_set()  # most of it is still to be heard
+                assert not held.sessions[-1].closed.is_set()  # the end of it is still to be heard
+                engine.let_go.set()
                 rest = answer.read()
             assert (first + rest).decode().startswith(HEARD)
             assert no_connection_is_left(site, database)
@@ -190,14 +195,24 @@ def test_words_come_while_the_recording_is_heard(database) -> None:
 
 def test_a_reader_who_leaves_ends_the_session(database) -> None:
     command, says = SERVED_BY["gunicorn"]
-    with LocalServer(speed=2.0) as slow:
+    words = " ".join("one two three four." for _ in range(500))
+    with LocalServer(ScriptedEngine(Script.from_text(words)), speed=8.0) as slow:
         environment = {"DJANGO_DATABASE": str(database), "SPEECHMATICS_RT_URL": slow.url}
         with serving(*command, says=says, folder=SITE, environment=environment) as site:
-            answer = Visitor(site.wait()).upload("/live", SPEECH.read_bytes())
+            answer = Visitor(site.wait()).upload("/live", wav(600))
             answer.read(4)
             answer.close()
             assert slow.sessions[-1].closed.wait(20)
-            assert slow.sessions[-1].final_seconds < 19
+            assert slow.sessions[-1].final_seconds < 600
+
+
+def wav(seconds: int) -> bytes:
+    """Make so much silence."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as recording:
+        recording.setparams((1, 2, 8000, 0, "NONE", ""))
+        recording.writeframes(bytes(16000 * seconds))
+    return file.getvalue()
 
 
 def test_a_busy_service_is_told_with_when_to_come_again(site, service, database) -> None:

@@ -11,8 +11,9 @@ import textwrap
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 
@@ -36,6 +37,7 @@ from speechmatics_rt.many import plan
 from speechmatics_rt.many.job import Report
 from speechmatics_rt.stats import SessionStats
 
+from ..held import HeldEngine
 from .sessions import most_at_once
 
 ROOT = Path(__file__).parent.parent.parent
@@ -54,6 +56,26 @@ def server() -> Iterator[LocalServer]:
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no try wait; that they wait as long as is asked is shown of the plan."""
     monkeypatch.setattr(plan, "_pause", lambda least, longest, jitter: 0.02)
+
+
+def heard_all(server: LocalServer, count: int) -> None:
+    """Wait until so many sessions have heard all of their audio."""
+    for index in range(count):
+        server.wait_for_session(index, timeout=20).wait_for(lambda record: record.heard("EndOfStream"), 20)
+
+
+@contextmanager
+def letting_go(engine: HeldEngine, when: Callable[[], object]) -> Iterator[None]:
+    """Let the engine go when another thread has waited for something."""
+
+    def let_go() -> None:
+        when()
+        engine.let_go.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(let_go)
+        yield
+        waiting.result()
 
 
 def test_every_source_has_one_outcome_with_its_name_and_words(server) -> None:
@@ -94,7 +116,8 @@ def test_a_bad_file_is_one_failed_outcome(server, tmp_path) -> None:
 
 @pytest.mark.parametrize("most", [1, 3])
 def test_no_more_sessions_than_allowed_are_open_at_once(most) -> None:
-    with LocalServer(speed=8) as server:
+    engine = HeldEngine()
+    with LocalServer(engine) as server, letting_go(engine, lambda: heard_all(server, most)):
         outcomes = list(
             transcribe_many([SECOND * 2] * 8, max_sessions=most, url=server.url, audio_format=RAW)
         )
@@ -102,11 +125,19 @@ def test_no_more_sessions_than_allowed_are_open_at_once(most) -> None:
     assert most_at_once(server) == most
 
 
-def test_outcomes_come_in_the_order_of_their_completion() -> None:
-    with LocalServer(speed=4) as server:
-        sources = [SECOND * 8, SECOND]
-        outcomes = transcribe_many(sources, url=server.url, audio_format=RAW)
-        assert [outcome.index for outcome in outcomes] == [1, 0]
+def test_outcomes_come_in_the_order_of_their_completion(server) -> None:
+    given = threading.Event()
+
+    def longer() -> Iterator[bytes]:
+        yield SECOND
+        given.wait(20)
+
+    outcomes = transcribe_many([longer(), SECOND], url=server.url, audio_format=RAW)
+    order = []
+    for outcome in outcomes:
+        order.append(outcome.index)
+        given.set()
+    assert order == [1, 0]
 
 
 def test_what_may_pass_is_tried_again_and_what_stays_is_not(at_once) -> None:
@@ -136,9 +167,11 @@ def test_who_never_gets_through_fails_after_six_tries(at_once) -> None:
 
 
 def test_a_full_quota_is_waited_for_and_nobody_fails(at_once) -> None:
-    with LocalServer(quota=1, speed=20) as server:
+    engine = HeldEngine()
+    with LocalServer(engine, quota=1) as server:
         sources = [SECOND * 2] * 6
-        outcomes = list(transcribe_many(sources, max_sessions=3, url=server.url, audio_format=RAW))
+        with letting_go(engine, lambda: server.wait_for_session(1).wait_for(lambda r: r.said("Error"), 20)):
+            outcomes = list(transcribe_many(sources, max_sessions=3, url=server.url, audio_format=RAW))
         refused = sum(bool(record.said("Error")) for record in server.sessions)
     assert all(outcome.ok and outcome.tries == 1 for outcome in outcomes)
     assert len(outcomes) == 6
@@ -187,9 +220,16 @@ def test_a_failing_iterable_ends_the_run_after_what_it_gave(server) -> None:
 
 def test_progress_tells_what_runs_how_far_it_is_and_what_has_come() -> None:
     said: list[Progress] = []
-    with LocalServer(speed=4) as server:
+    engine = HeldEngine()
+
+    def take(progress: Progress) -> None:
+        said.append(progress)
+        if sum(one.stats is not None and one.stats.seconds_sent > 0 for one in progress.running) == 2:
+            engine.let_go.set()
+
+    with LocalServer(engine) as server:
         sources = [SECOND * 8, b"", SECOND * 8]
-        list(transcribe_many(sources, url=server.url, audio_format=RAW, on_progress=said.append))
+        list(transcribe_many(sources, url=server.url, audio_format=RAW, on_progress=take))
     assert sorted(progress.outcome.index for progress in said if progress.outcome) == [0, 1, 2]
     assert (said[-1].done, said[-1].failed, said[-1].running) == (2, 1, ())
     assert said[-1].seconds == pytest.approx(16, abs=1)
@@ -200,7 +240,8 @@ def test_progress_tells_what_runs_how_far_it_is_and_what_has_come() -> None:
 
 def test_a_limiter_is_entered_around_each_session_by_all_who_share_it() -> None:
     limiter = threading.BoundedSemaphore(2)
-    with LocalServer(speed=8) as server:
+    engine = HeldEngine()
+    with LocalServer(engine) as server:
 
         def run() -> None:
             options: dict[str, Any] = {"url": server.url, "audio_format": RAW, "limiter": limiter}
@@ -209,6 +250,8 @@ def test_a_limiter_is_entered_around_each_session_by_all_who_share_it() -> None:
         others = [threading.Thread(target=run) for _ in range(2)]
         for other in others:
             other.start()
+        heard_all(server, 2)
+        engine.let_go.set()
         for other in others:
             other.join()
         assert len(server.sessions) == 8

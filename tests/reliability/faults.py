@@ -10,6 +10,7 @@ import asyncio
 import gc
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Optional, Union
@@ -39,7 +40,8 @@ SECONDS = 12.0
 STRIKES = 5.0  # s of audio after which a fault in mid-session strikes
 WINDOW = 2.0  # s of audio that may be on their way: so the client is still sending when it strikes
 AUDIO, SPOKEN = speak(SECONDS, random.Random(7))
-CHUNKS = [AUDIO[at : at + RATE] for at in range(0, len(AUDIO), RATE)]  # of half a second
+CHUNK = 0.5  # s
+CHUNKS = [AUDIO[at : at + RATE] for at in range(0, len(AUDIO), RATE)]
 PATIENCE = 20.0  # s in which every row must have ended, whatever its limits, on a busy machine
 POLICY = ResumePolicy(
     max_attempts=5, min_delay=0.01, max_delay=0.05, busy_delay=0.02, max_outage=10, replay_speed=100
@@ -599,26 +601,39 @@ def differences(
 
 
 def words_of(record: SessionRecord, strikes: float) -> dict[Optional[str], tuple[list[str], list[str]]]:
-    """By channel: each word that a session was sent, and those of before so many seconds of its audio."""
+    """By channel: each word that a session was sent, and those of before so many seconds of its audio.
+
+    These are read on the channel that is furthest, which may be another one than the word's.
+    """
     words: dict[Optional[str], tuple[list[str], list[str]]] = {}
+    chunks: Counter[Optional[str]] = Counter()
+    read = 0.0
     for entry in record.recording():
         message, place = entry["message"], entry["audio"]
+        channel = message.get("channel")
+        if message["message"].endswith("AudioAdded"):  # it comes before what is made of the chunk
+            chunks[channel] += 1
+            read = max(read, chunks[channel] * CHUNK)
         if message["message"] == "AddTranscript":
-            whole, before = words.setdefault(message.get("channel"), ([], []))
+            whole, before = words.setdefault(channel, ([], []))
             said = [one["alternatives"][0]["content"] for one in message["results"] if one["type"] == "word"]
+            read = max(read, strikes if place is None else place)
             whole += said
-            before += said if place is not None and place < strikes else []
+            before += said if read < strikes else []
     return words
 
 
 def left_behind(opened: int) -> list[str]:
     """Threads and descriptors that stay; what ends by itself is given a moment."""
     deadline = time.monotonic() + 5
+    looked = 0
     while True:
         left = [*threads(), *[f"{descriptors() - opened} descriptors"] * (descriptors() > opened)]
         if not left or time.monotonic() > deadline:
             return [f"left behind: {left}"] if left else []
-        gc.collect()
+        looked += 1
+        if looked % 10 == 0:
+            gc.collect()  # it takes longer than the end of most threads
         time.sleep(0.005)  # nothing rings when a daemon thread ends
 
 

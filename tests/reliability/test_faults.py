@@ -14,13 +14,32 @@ from typing import Any, Callable
 
 import pytest
 
-from .faults import LINES, TABLE, Row, combinations, line_of, lines, pair, strike
+from speechmatics_rt.local import SessionRecord
+
+from .faults import LINES, TABLE, Row, combinations, line_of, lines, pair, strike, words_of
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
 def test_a_fault_ends_as_promised_and_leaves_nothing(row: Row) -> None:
     how = chosen(row)
     assert strike(row, **how) == [], how
+
+
+def test_a_word_came_before_a_fault_if_no_channel_was_read_as_far() -> None:
+    def said(channel: str, word: str) -> dict[str, Any]:
+        results = [{"type": "word", "alternatives": [{"content": word}]}]
+        return {"message": "AddTranscript", "channel": channel, "results": results}
+
+    def read(channel: str) -> dict[str, Any]:
+        return {"message": "ChannelAudioAdded", "channel": channel}
+
+    record = SessionRecord(0)
+    record.add_sent(read("caller"), 0.0)
+    record.add_sent(said("caller", "early"), 0.5)
+    for at in range(5):
+        record.add_sent(read("agent"), at / 2)
+    record.add_sent(said("caller", "late"), 0.5)
+    assert words_of(record, 2.0) == {"caller": (["early", "late"], ["early"])}
 
 
 def chosen(row: Row) -> dict[str, Any]:

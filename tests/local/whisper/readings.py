@@ -1,6 +1,6 @@
 """What the model read in the audio of these tests, kept beside them: to read all of it takes a minute.
 
-CTranslate2 alone is stood for, and only where it reads here as it did there, which some speech shows first.
+CTranslate2 alone is stood for, and only where it reads here about as it did there, which is tried first.
 All of ours is done anew each time, and what is not kept is read by the model. ``WHISPER_READS=all`` has it
 read everything (``tox -e reliability`` does), ``WHISPER_READS=keep`` does so and keeps that here.
 """
@@ -107,5 +107,8 @@ def _roughly(features: Any) -> list[float]:
 
 
 def _alike(kept: Any, read: dict[str, Any]) -> bool:
-    """Whether the same was read at the same places; how sure that is, each processor reckons for itself."""
-    return kept is not None and all(kept.get(name) == read.get(name) for name in ("tokens", "positions"))
+    """Whether the same was read, 0.04 s apart at most: so do processors differ, and in how sure they are."""
+    if kept is None or kept.get("tokens") != read.get("tokens"):
+        return False
+    there, here = (dict(map(tuple, one.get("positions", ()))) for one in (kept, read))
+    return there.keys() == here.keys() and all(abs(there[token] - here[token]) <= 2 for token in here)
