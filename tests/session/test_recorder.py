@@ -10,7 +10,7 @@ import os
 import stat
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 
@@ -44,10 +44,20 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def said(server: LocalServer, index: int = 0) -> list[dict[str, Any]]:
-    """Each message of an engine with its place in the audio; what came after its end stands at that."""
+    """Each message of an engine with its place in the audio; what came after its end stands at that.
+
+    Of several channels at that of its own: which of them ends last is for chance.
+    """
     record = server.sessions[index].wait_closed()
     entries = [e for e in record.recording() if e["message"]["message"] not in OF_EVERY_SESSION]
-    return [{**e, "audio": record.audio_seconds if e["audio"] is None else e["audio"]} for e in entries]
+
+    def end(channel: Optional[str]) -> float:
+        return record.audio_seconds if channel is None else len(record.audio_of(channel)) / 32000
+
+    return [
+        {**e, "audio": end(e["message"].get("channel")) if e["audio"] is None else e["audio"]}
+        for e in entries
+    ]
 
 
 def test_what_was_recorded_is_served_back_exactly_and_at_its_place(serve, client_of, path) -> None:
