@@ -100,9 +100,9 @@ class BaseClient(Opener):
         longer than ``start_timeout``.
 
         Raises:
-            ConfigurationError: An option is wrong, or the key is missing. Raised before any I/O.
+            ConfigurationError: An option is wrong. Raised before any I/O.
             SessionError: A session is already running, or its handlers are.
-            AuthenticationError: The service refused the key.
+            AuthenticationError: There is no key, or the service refused it.
             ConnectionError: The service could not be reached, or refused the connection.
             TimeoutError: Stage ``"open"`` or ``"start"``.
             TranscriptionError: The service refused the configuration.

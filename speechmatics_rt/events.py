@@ -135,9 +135,7 @@ class EventEmitter:
         for callback in self._due(name):
             try:
                 callback(message)
-            except Exception as exc:  # user code: logged or raised, never lost
-                if _of_a_signal(exc) or _of_a_debugger(exc):
-                    raise  # like KeyboardInterrupt: a limit on time is meant for the call, whatever it hits
+            except Exception as exc:  # noqa: BLE001  # user code: logged or raised, never lost
                 failure = self._failed(name, callback, exc, failure)
         if failure is not None:
             raise failure
@@ -164,7 +162,13 @@ class EventEmitter:
     def _failed(
         self, name: str, callback: Callback, error: Exception, first: Optional[Exception]
     ) -> Optional[Exception]:
-        """Return the first error of a callback, if errors are to be raised; log any other."""
+        """Return the first error of a callback, if errors are to be raised; log any other.
+
+        Raises what is meant for the call, whatever it interrupts, like KeyboardInterrupt: the exception of a
+        signal handler, or of ``quit`` in pdb.
+        """
+        if _of_a_signal(error) or _of_a_debugger(error):
+            raise error
         if self._handler_errors == "raise" and first is None:
             return error
         text = "a handler of %s failed: %r"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import bdb
 import contextlib
 import contextvars
 import gc
@@ -492,6 +493,25 @@ def test_a_failing_handler_is_logged_or_raised_as_asked(serve, caplog, by_hand) 
     assert "in a handler" in caplog.text
     with pytest.raises(ZeroDivisionError):
         run(lambda: main("raise"))
+
+
+@pytest.mark.parametrize("awaited", [False, True], ids=["function", "coroutine function"])
+def test_quitting_the_debugger_in_a_handler_ends_the_call(serve, awaited) -> None:
+    async def main():
+        async with face(serve()) as client:
+
+            def stops(message) -> None:
+                raise bdb.BdbQuit
+
+            async def stops_awaited(message) -> None:
+                stops(message)
+
+            client.on("AddTranscript", stops_awaited if awaited else stops)
+            with pytest.raises(bdb.BdbQuit):
+                await client.transcribe(SECOND * 3, audio_format=PCM)
+            assert not client.is_connected
+
+    run(main)
 
 
 def test_a_timeout_covers_the_whole_call(serve) -> None:

@@ -51,7 +51,7 @@ def test_who_looks_without_waiting_leaves_nobody_to_be_woken(serve, client_of) -
         connection = client._session.connection
         for _ in range(50):
             connection.receive(0.0)
-        assert len(connection._monitor.news._tickets) < 10
+        assert len(connection._monitor.news.tickets) < 10
 
 
 def test_a_handler_of_the_start_may_send_past_the_window(serve, client_of) -> None:
