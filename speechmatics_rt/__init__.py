@@ -6,7 +6,7 @@ with Client() as client:
     print(client.transcribe("audio.wav"))
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ._version import __version__
 from .exceptions import (
@@ -22,6 +22,7 @@ from .exceptions import (
     TranscriptionError,
     TransportError,
 )
+from .late import imported_late as _imported_late
 
 if TYPE_CHECKING:
     from .aio import (
@@ -159,21 +160,6 @@ _ROOMS = {
     "stats": ("Latency", "SessionInfo", "SessionStats"),
     "transcript": ("Transcript", "TranscriptResult", "Utterance"),
 }
-_LATER = {name: room for room, names in _ROOMS.items() for name in names}
 
-
-if not TYPE_CHECKING:  # a checker would take any misspelt name for one of these
-
-    def __getattr__(name: str) -> Any:
-        """Import a public name, or a subpackage, on first access."""
-        from importlib import import_module
-
-        if name in _ROOMS:
-            return import_module(f".{name}", __name__)
-        if name not in _LATER:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = getattr(import_module(f".{_LATER[name]}", __name__), name)
-        return value
-
-    def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = _imported_late(__name__, _ROOMS)

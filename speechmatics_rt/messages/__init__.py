@@ -9,9 +9,9 @@ imported at run time.
 # ruff: noqa: F405  # the shapes are imported by a star, and late
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..late import imported_late
 from .fields import (
     Glance,
     channel_of,
@@ -106,14 +106,5 @@ __all__ = [
     "WarningMessage",
 ]
 
-if not TYPE_CHECKING:  # a checker would take any misspelt name for one of these
-
-    def __getattr__(name: str) -> Any:
-        """Import the shapes on first access: few programs need them, and all would wait for them."""
-        if name not in ("types", *__all__):
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        types = import_module(".types", __name__)
-        return types if name == "types" else getattr(types, name)
-
-    def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+if not TYPE_CHECKING:  # few programs need them
+    __getattr__, __dir__ = imported_late(__name__, {"types": __all__})

@@ -7,9 +7,9 @@ WebVTT, ``page`` and ``player`` write HTML for notebooks, ``results`` has finals
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..late import imported_late
 from .transcript import Transcript
 from .utterances import Ending, Pauses, Utterance, Utterances
 from .words import Delimiters, Joiner, Paragraph, Word
@@ -40,14 +40,5 @@ __all__ = [
     "Word",
 ]
 
-if not TYPE_CHECKING:  # a checker would take any misspelt name for one of these
-
-    def __getattr__(name: str) -> Any:
-        """Import the objects on first access: few programs use them, and all would wait for them."""
-        if name not in ("results", *__all__):
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        results = import_module(".results", __name__)
-        return results if name == "results" else getattr(results, name)
-
-    def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+if not TYPE_CHECKING:  # few programs need them
+    __getattr__, __dir__ = imported_late(__name__, {"results": __all__})
