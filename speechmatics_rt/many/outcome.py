@@ -21,7 +21,8 @@ class Outcome:
         transcript: The transcript, or None after an error; ``error.transcript`` then has the part so far.
         error: Why there is no transcript: a :class:`SpeechmaticsError`, or the executor's error if a worker
             was lost for good.
-        tries: How many sessions were started for it, without those that a full quota refused.
+        tries: How many sessions were started for it, without those that a full quota refused, or for which
+            nobody was reached.
         stats: Figures of its last session.
         request_id: The client's id of its last session, for support.
         session_id: The service's id of its last session.
@@ -70,7 +71,7 @@ class Progress:
         failed: The number of failures so far.
         running: The sources that the executor is working on.
         waiting: The number of sources that wait to be retried.
-        pause: Seconds until the next session may begin while the service is full; else 0.
+        pause: Seconds until the next session may begin while the service is full, or out of reach; else 0.
         seconds: Seconds of audio in the transcripts so far.
         outcome: The outcome that this reports, if it reports one.
     """

@@ -26,7 +26,7 @@ from ..locks import SLICE
 from ..session import SessionRequest, SourceOptions
 from .job import Job, Report
 from .outcome import Outcome, Progress, Running
-from .plan import Plan
+from .plan import Plan, is_out_of_reach
 from .threads import Threads
 
 if TYPE_CHECKING:
@@ -65,9 +65,9 @@ def transcribe_many(
 
     Outcomes come as sources are finished. A source that fails has an :class:`Outcome` with its error, and
     the run goes on. Errors that are ``retryable`` are retried, up to six times, after ``retry_after`` at
-    least; while the service is full, everything waits, and nothing fails. The thread that iterates also
-    reads the iterable, one source at a time, and starts sessions: so the body of its loop should not take
-    long, and an iterable that blocks holds up outcomes.
+    least; while the service is full or can't be reached, everything waits, and nothing fails. The thread
+    that iterates also reads the iterable, one source at a time, and starts sessions: so the body of its loop
+    should not take long, and an iterable that blocks holds up outcomes.
 
     Args:
         sources: Each is a source of :meth:`Client.transcribe`, or a mapping as for
@@ -96,6 +96,8 @@ def transcribe_many(
 
     Raises:
         AuthenticationError: There is no key, or it was refused, as it would be for all sources that follow.
+        ConnectionError, TimeoutError: Nobody has reached the service for ten minutes, or for half a minute if
+            it has not been reached before.
         BrokenExecutor: The executor has lost its workers.
         KeyboardInterrupt: Ctrl-C during the iteration. Sessions of this process are closed at once.
 
@@ -335,7 +337,13 @@ class Outcomes(Iterator[Outcome]):
             return
         tries = self._plan.tries(index)
         delay = self._plan.failed(index, error, time.monotonic(), random.random())  # noqa: S311  # jitter
-        if delay is None:
+        seconds = self._plan.out_of_reach
+        if seconds is not None and is_out_of_reach(error):
+            for each in [index, *self._plan.stop()]:  # none of them has failed
+                self._forget(each)
+            error.args = (f"{error.text}; the service has been out of reach for {seconds:.0f} s",)
+            self._end_with(error)
+        elif delay is None:
             self._give(index, report, tries)
         else:
             self._last[index] = report

@@ -2,7 +2,8 @@
 
 A retryable failure costs its source one of six tries, and a delay; the others go on meanwhile. A service
 that is full costs no tries: nothing is started for a while, and then no more at once than were let in, plus
-one for each session that succeeds. So programs that share a quota find their shares.
+one for each session that succeeds. So programs that share a quota find their shares. A service that nobody
+reaches costs no tries either, and nothing is started for a while; if that lasts, the run is over.
 """
 
 from __future__ import annotations
@@ -10,13 +11,22 @@ from __future__ import annotations
 import heapq
 from typing import Optional
 
-from ..exceptions import FULL, ConnectionError, TranscriptionError
+from ..exceptions import (
+    FULL,
+    ConnectionError,
+    SpeechmaticsError,
+    TimeoutError,
+    TranscriptionError,
+    TransportError,
+)
 
-__all__ = ["MOST_TRIES", "Plan", "is_full"]
+__all__ = ["MOST_TRIES", "Plan", "is_full", "is_out_of_reach"]
 
 MOST_TRIES = 6  # of one source, over about half a minute
 _LEAST, _LONGEST = 1.0, 60.0  # seconds before a retry
 _PATIENCE = 5.0  # seconds at least that the documentation asks for after a full quota
+_OUTAGE = 600.0  # seconds for which nobody reaches a service that was reached before
+_NEVER_REACHED = 30.0  # the same, of one that was not: the address or the network is probably wrong
 
 
 def is_full(error: BaseException) -> bool:
@@ -31,6 +41,21 @@ def is_full(error: BaseException) -> bool:
     return isinstance(error, ConnectionError) and error.status in FULL
 
 
+def is_out_of_reach(error: BaseException) -> bool:
+    """Whether nobody answered, so that no other source would have been luckier.
+
+    Example:
+        >>> is_out_of_reach(ConnectionError(stage="dns")), is_out_of_reach(ConnectionError(stage="streaming"))
+        (True, False)
+    """
+    unanswered = ("dns", "tcp") if isinstance(error, ConnectionError) else ("open",)
+    return (
+        isinstance(error, SpeechmaticsError)
+        and error.retryable
+        and getattr(error, "stage", None) in unanswered
+    )
+
+
 class Plan:
     """Which sources are started, retried, or given up. Sources are identified by their indices.
 
@@ -38,6 +63,8 @@ class Plan:
         allowed: How many may run at once, as far as the service has admitted.
         running: How many run.
         stopped: Nothing is started any more.
+        out_of_reach: For how many seconds nobody has reached the service, once that is too long: the run is
+            over. None before.
 
     Example:
         >>> plan = Plan(2)
@@ -53,7 +80,10 @@ class Plan:
         self.stopped = False
         self._most = max_sessions
         self._opens = float("-inf")  # nothing starts before
-        self._refusals = 0  # in a row, by a full service
+        self.out_of_reach: Optional[float] = None
+        self._refusals = 0  # in a row, by a service that is full or out of reach
+        self._reached = False  # the service has answered
+        self._unreached_since: Optional[float] = None
         self._waiting: list[tuple[float, int]] = []  # a heap of when each is due
         self._failures: dict[int, int] = {}  # of those that will be retried
 
@@ -90,6 +120,7 @@ class Plan:
         self.running -= 1
         self._failures.pop(index, None)
         self._refusals = 0
+        self._answered()
         self.allowed = min(self._most, self.allowed + 1)
 
     def dropped(self, index: int) -> None:
@@ -105,17 +136,24 @@ class Plan:
         """
         self.running -= 1
         tries = self.tries(index)
-        full = is_full(error)
-        lasts = not getattr(error, "retryable", False) or (tries >= MOST_TRIES and not full)
-        if self.stopped or lasts:
+        full, unreached = is_full(error), is_out_of_reach(error)
+        if unreached:
+            self._unanswered(now)
+        elif isinstance(error, (TransportError, TimeoutError, TranscriptionError)):
+            self._answered()
+        held = full or unreached
+        lasts = not getattr(error, "retryable", False) or (tries >= MOST_TRIES and not held)
+        if self.stopped or self.out_of_reach is not None or lasts:
             self._failures.pop(index, None)
             return None
         asked = getattr(error, "retry_after", None) or 0.0
-        if full:
-            delay = _pause(max(asked, _PATIENCE), _PATIENCE * 2 ** min(self._refusals, 8), jitter)
+        if held:
+            least = _PATIENCE if full else _LEAST
+            delay = _pause(max(asked, least), least * 2 ** min(self._refusals, 8), jitter)
             if now >= self._opens:  # sessions refused together count as one refusal
                 self._refusals += 1
-                self.allowed = max(1, min(self.allowed, self.running))
+                if full:
+                    self.allowed = max(1, min(self.allowed, self.running))
             self._opens = max(self._opens, now + delay)
             delay = max(delay, self._opens - now)
         else:
@@ -124,8 +162,18 @@ class Plan:
         heapq.heappush(self._waiting, (now + delay, index))
         return delay
 
+    def _answered(self) -> None:
+        self._reached, self._unreached_since = True, None
+
+    def _unanswered(self, now: float) -> None:
+        if self._unreached_since is None:
+            self._unreached_since = now
+        seconds = now - self._unreached_since
+        if seconds >= (_OUTAGE if self._reached else _NEVER_REACHED):
+            self.out_of_reach = seconds
+
     def pause(self, now: float) -> float:
-        """Return for how many seconds nothing may start, because the service is full."""
+        """Return for how many seconds nothing may start, because the service is full, or out of reach."""
         return max(0.0, self._opens - now)
 
     def due(self, *, more: bool) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -204,6 +205,35 @@ def test_without_a_key_for_the_service_the_run_ends_with_one_error(monkeypatch) 
     monkeypatch.delenv("SPEECHMATICS_RT_URL", raising=False)
     with pytest.raises(AuthenticationError, match="requires an API key"):
         list(transcribe_many(iter(lambda: SECOND, None), audio_format=RAW))
+
+
+def test_a_service_that_nobody_reaches_ends_the_run_with_one_error(monkeypatch) -> None:
+    monkeypatch.setattr(plan, "_LEAST", 0.05)
+    monkeypatch.setattr(plan, "_NEVER_REACHED", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    outcomes = transcribe_many(iter(lambda: SECOND, None), url=f"ws://127.0.0.1:{port}", audio_format=RAW)
+    with pytest.raises(
+        ConnectionError, match=r"could not connect .*; the service has been out of reach for \d+ s"
+    ):
+        list(outcomes)
+    assert list(outcomes) == []
+
+
+def test_while_the_service_is_away_everything_waits_and_nothing_fails(monkeypatch) -> None:
+    monkeypatch.setattr(plan, "_LEAST", 0.1)
+    with LocalServer() as server:
+        outcomes = transcribe_many([SECOND] * 6, url=server.url, audio_format=RAW, max_sessions=2)
+        found = [next(outcomes)]
+        port = int(server.url.rsplit(":", 1)[1].split("/")[0])
+    back = threading.Timer(1, lambda: servers.append(LocalServer(port=port).start()))
+    servers: list[LocalServer] = []
+    back.start()
+    found += outcomes
+    back.join()
+    servers[0].close()
+    assert sorted(outcome.index for outcome in found) == list(range(6))
+    assert [outcome.error for outcome in found if not outcome.ok] == []
 
 
 def test_a_failing_iterable_ends_the_run_after_what_it_gave(server) -> None:

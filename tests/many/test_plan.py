@@ -9,14 +9,16 @@ from typing import Optional
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechmatics_rt import AudioError, ConnectionError, TranscriptionError
-from speechmatics_rt.many.plan import MOST_TRIES, Plan, is_full
+from speechmatics_rt import AudioError, ConnectionError, TimeoutError, TranscriptionError
+from speechmatics_rt.many.plan import MOST_TRIES, Plan, is_full, is_out_of_reach
 
 LOST = ConnectionError("lost", code=1006)
 BROKEN = TranscriptionError("broken", type="job_error")  # asks for 5 s
 FULL = TranscriptionError("full", type="quota_exceeded")
 BUSY = ConnectionError("busy", status=503, retry_after=40.0)
 BAD = AudioError("bad")
+UNREACHED = ConnectionError("nobody there", stage="tcp")
+UNANSWERED = TimeoutError("no connection", stage="open")
 
 
 class Run:
@@ -171,3 +173,52 @@ def test_what_says_that_others_are_served_is_no_failure() -> None:
     assert is_full(ConnectionError(status=429))
     assert not is_full(TranscriptionError(type="job_error"))
     assert not is_full(ConnectionError(status=500))
+
+
+@given(
+    most=st.integers(1, 6),
+    count=st.integers(2, 20),
+    begins=st.floats(31, 100),
+    lasts=st.floats(0, 500),
+    seed=st.integers(0, 1000),
+)
+def test_nobody_fails_while_a_service_that_was_reached_is_out_of_reach(
+    most, count, begins, lasts, seed
+) -> None:
+    def answer(index: int, session: int, _: int):
+        lost = begins <= run.now < begins + lasts
+        return [UNREACHED, UNANSWERED][session % 2] if lost else None
+
+    run = Run(count, most, answer, seed)
+    run.go()
+    assert run.ends == dict.fromkeys(range(count))
+    assert run.plan.out_of_reach is None
+    assert run.plan.allowed == most  # it has refused nobody
+
+
+def test_a_service_that_stays_out_of_reach_ends_the_run_sooner_if_it_never_was_reached() -> None:
+    plan, now = Plan(1), 0.0
+    plan.begin()
+    while (delay := plan.failed(0, UNREACHED, now, 0.5)) is not None:
+        now += delay
+        plan.begin()
+    assert plan.out_of_reach == now
+    assert 30 <= now < 120
+    assert plan.tries(0) == 1
+
+    plan, now = Plan(1), 0.0
+    plan.begin()
+    plan.failed(1, LOST, now, 0.5)  # it has answered
+    plan.begin()
+    while (delay := plan.failed(0, UNREACHED, now, 0.5)) is not None:
+        now += delay
+        plan.begin()
+    assert plan.out_of_reach == now
+    assert 600 <= now < 700
+
+
+def test_what_another_source_would_meet_as_well_is_no_failure_of_this_one() -> None:
+    assert is_out_of_reach(UNREACHED)
+    assert is_out_of_reach(UNANSWERED)
+    assert not any(map(is_out_of_reach, (LOST, BROKEN, FULL, BUSY, BAD, TimeoutError("slow", stage="start"))))
+    assert not is_out_of_reach(ConnectionError("refused by a proxy", stage="tcp", lasting=True))

@@ -122,7 +122,7 @@ def overall(finished: int, total: int, progress: Progress, elapsed: float) -> li
     if progress.waiting:
         text += f", {progress.waiting} to retry"
     if progress.pause:
-        text += f"; the service is full, next try in {progress.pause:.0f} s"
+        text += f"; the service is full or out of reach, next try in {progress.pause:.0f} s"
     if progress.seconds and elapsed >= 0.5:
         text += f"  {progress.seconds / elapsed:.1f}x"
     here = progress.done + progress.failed
