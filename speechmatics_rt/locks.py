@@ -46,12 +46,11 @@ class _Guarded(_thread.RLock):  # type: ignore[misc]  # it can be inherited from
     def __enter__(self) -> bool:  # type: ignore[override]
         before = self._recursion_count()  # type: ignore[attr-defined]  # of 3.12 and newer
         try:
-            taken = self.acquire()
+            return self.acquire()  # to its end within the block: behind that, nothing would release it
         except BaseException:
             if self._recursion_count() > before:  # type: ignore[attr-defined]
                 self.release()
             raise
-        return taken
 
 
 def new_lock() -> Any:
