@@ -34,7 +34,7 @@ MAKERS = {
 
 # Made by new_lock(): free after a fork, and a signal handler gets in on the thread that holds it. Then ...
 LOCKS = {
-    "locks importing": "an import of the handler comes in the middle of another one, as imports do",
+    "threads.locks importing": "an import of the handler comes in the middle of another one, as imports do",
     "network.monitor Monitor.lock": "stats() reads, close() shuts the socket, what sends or waits is refused",
     "network.duplex DuplexSocket._lock": "taken under Monitor.lock alone, so that answers",
     "network.duplex _context_lock": "another client's start in a handler builds the context twice",
@@ -65,8 +65,8 @@ LOCKS = {
 }
 # Nobody but who sleeps on it takes it, and a forked child has nobody that sleeps: no answer is needed.
 WAITS = {
-    "locks new_lock.lock": "what new_lock() makes",
-    "locks Latch._door": "who waits for the latch",
+    "threads.locks new_lock.lock": "what new_lock() makes",
+    "threads.locks Latch._door": "who waits for the latch",
     "network.wakeup WakeUp._lock": "the thread that is woken",
     "network.wakeup WaitList.ticket.ticket": "the holder of the ticket",
     "auth.jwt JWTAuth._given": "belongs to its thread",
@@ -327,7 +327,7 @@ def test_a_fork_waits_for_a_late_import_so_that_the_child_can_have_it_too(tmp_pa
     (tmp_path / "slowly.py").write_text("import time\nbegun.set()\ntime.sleep(0.3)\n")
     program = f"""
 import builtins, os, sys, threading
-from speechmatics_rt.locks import importing
+from speechmatics_rt.threads.locks import importing
 sys.path.insert(0, {str(tmp_path)!r})
 builtins.begun = threading.Event()
 

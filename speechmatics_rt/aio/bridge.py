@@ -13,9 +13,9 @@ from typing import Any, Callable, Optional, TypeVar
 from ..audio import Proxy
 from ..auth import AuthBase
 from ..config import ConnectionConfig
-from ..deadline import begin
 from ..exceptions import SessionError, TimeoutError
 from ..network import WakeUp
+from ..threads import begin
 
 __all__ = ["AwaitedAuth", "Bridge", "LoopWakeUp", "in_thread", "is_coroutine_method", "step_of"]
 

@@ -12,8 +12,7 @@ import threading
 from collections.abc import Iterator
 from typing import Optional
 
-from ..deadline import begin
-from ..locks import new_lock
+from ..threads import begin, new_lock
 from .reading import Reading
 from .wav import Block
 

@@ -10,7 +10,7 @@ from typing import Any, Optional, TypedDict, TypeVar
 
 from ..config import Caller, number, plain, refused
 from ..exceptions import AudioError, ConfigurationError
-from ..locks import SLICE, new_lock
+from ..threads import SLICE, new_lock
 
 __all__ = ["InputDevice", "Microphone"]
 

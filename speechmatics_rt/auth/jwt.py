@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 from urllib.parse import urlsplit
 
 from ..config import STRING, TEXT, ConnectionConfig, checked, is_loopback, number
-from ..deadline import OverdueError, call_until
 from ..exceptions import (
     AuthenticationError,
     ConfigurationError,
@@ -22,9 +21,9 @@ from ..exceptions import (
     TimeoutError,
     without_frames,
 )
-from ..locks import importing, new_lock
 from ..messages import one_line
 from ..network import Opening
+from ..threads import OverdueError, call_until, importing, new_lock
 from .base import KEY_VARIABLE, AuthBase, checked_key, key_from_environment
 from .pages import Exchange, explained, remaining
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import urlsplit
 
 from ..config import ConnectionConfig, environment_proxy
-from ..deadline import OverdueError, call_until
 from ..exceptions import ConfigurationError, ConnectionError, TimeoutError
 from ..network import Opening, certificate_refused, connect_through, connect_to, shared_context
+from ..threads import OverdueError, call_until
 
 if TYPE_CHECKING:
     import ssl

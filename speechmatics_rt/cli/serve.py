@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Optional, Union
 from ..auth import checked_key
 from ..config import is_loopback
 from ..exceptions import ConfigurationError, SessionError, TimeoutError
-from ..locks import new_lock
+from ..threads import new_lock
 from .options import PROG, ExitCode
 from .options.files import read_text
 from .outputs.flow import Token

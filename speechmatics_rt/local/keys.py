@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection
 from typing import Any, Optional
 
-from ..locks import new_lock
+from ..threads import new_lock
 
 __all__ = ["KeyRing"]
 

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Optional, Union
 
-from ..locks import new_lock
+from ..threads import new_lock
 from .connection import Wire
 from .engines import AudioClock, Recogniser
 

@@ -15,7 +15,7 @@ from typing import Any, NoReturn, Optional, TypeVar, Union
 from .._version import __version__
 from ..config import ABOVE_ZERO, FLAG, STRING, checked, number, refused, rule
 from ..exceptions import ConfigurationError, SessionError, TimeoutError, no_pickle
-from ..locks import new_lock, wait_for
+from ..threads import new_lock, wait_for
 from .connection import SessionRecord, Wire
 from .engines import Engine, ScriptedEngine
 from .faults import Fault

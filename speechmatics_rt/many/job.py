@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, Optional
 from ..baseclient import BaseClient
 from ..client import Client
 from ..exceptions import SpeechmaticsError, without_frames
-from ..locks import new_lock
 from ..multichannel import MultiChannelClient
 from ..stats import SessionStats
+from ..threads import new_lock
 from ..transcript import Transcript
 
 __all__ = ["Job", "Report", "Sessions"]

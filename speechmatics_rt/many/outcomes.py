@@ -22,8 +22,8 @@ from ..exceptions import (
     SpeechmaticsError,
     without_frames,
 )
-from ..locks import SLICE
 from ..session import SessionRequest, SourceOptions
+from ..threads import SLICE
 from .job import Job, Report
 from .outcome import Outcome, Progress, Running
 from .plan import Plan, is_out_of_reach

@@ -14,13 +14,12 @@ from collections.abc import Mapping
 from typing import Any, Callable, Optional, Union
 
 from ..config import ConnectionConfig
-from ..deadline import begin
 from ..exceptions import ProtocolError, SessionError, SpeechmaticsError, TimeoutError, without_frames
-from ..locks import is_mine, let_go
 from ..log import SessionLog, wire
 from ..messages import Secrets
 from ..protocol import ClientProtocol, Payload, Phase, codec, frames
 from ..stats import SessionStats
+from ..threads import begin, is_mine, let_go
 from .duplex import DuplexSocket
 from .lead import Lead, thread_of
 from .link import Messages, Replaceable

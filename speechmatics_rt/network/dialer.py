@@ -25,9 +25,9 @@ from ..config import (
     header_line,
     parse,
 )
-from ..deadline import Call
 from ..exceptions import ConfigurationError, ConnectionError, ProtocolError, SpeechmaticsError, TimeoutError
 from ..messages import Secrets, one_line
+from ..threads import Call
 from .duplex import DuplexSocket, connect_tls, shared_context
 from .opening import Opening
 from .reach import Lookup, connect, race

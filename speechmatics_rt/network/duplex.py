@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Optional
 
-from ..locks import importing, new_lock
+from ..threads import importing, new_lock
 from ..tls import wrap_tls
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import threading
 import time
 from typing import Any, Callable, Optional, Union
 
-from ..deadline import begin
 from ..log import SessionLog
+from ..threads import begin
 from .monitor import Monitor
 from .reader import Reader, Turn
 from .shared_reader import Seat, has_shared_reader, own_reader_begins, own_reader_ends

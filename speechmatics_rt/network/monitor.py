@@ -6,9 +6,9 @@ import copy
 from typing import NoReturn, Optional
 
 from ..exceptions import SpeechmaticsError
-from ..locks import new_lock
 from ..log import SessionLog
 from ..protocol import ClientProtocol
+from ..threads import new_lock
 from .wakeup import WaitList, Wakes, WakeUp
 
 __all__ = ["Monitor"]

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from itertools import chain, zip_longest
 from typing import Any, Callable, Optional, Protocol, TypeVar
 
-from ..deadline import Call
+from ..threads import Call
 from .duplex import wait_ready
 from .opening import Opening
 from .wakeup import WakeUp

@@ -8,10 +8,10 @@ import time
 from typing import Any, Callable, Optional
 
 from ..exceptions import ProtocolError
-from ..locks import new_lock
 from ..log import SessionLog, wire
 from ..messages import Secrets
 from ..protocol import SPEECH, Incoming, Phase, codec, frames
+from ..threads import new_lock
 from .duplex import DuplexSocket
 from .monitor import Monitor
 from .wakeup import WaitList

@@ -17,10 +17,9 @@ import time
 from collections import deque
 from typing import Callable, Optional, Protocol
 
-from ..deadline import begin
 from ..exceptions import SessionError
-from ..locks import let_go, new_lock
 from ..log import show_uncaught
+from ..threads import begin, let_go, new_lock
 from .wakeup import WakeUp
 
 __all__ = ["Listens", "Place", "deliver_now", "postpone", "share"]

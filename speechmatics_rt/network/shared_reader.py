@@ -22,9 +22,8 @@ import time
 from collections import deque
 from typing import Any, Optional, Protocol
 
-from ..deadline import begin
-from ..locks import Latch, new_lock
 from ..log import before_logging, show_uncaught
+from ..threads import Latch, begin, new_lock
 from .reader import Turn
 from .shared_listener import deliver_now, postpone
 

@@ -22,8 +22,8 @@ from ..exceptions import (
     ProtocolError,
     SpeechmaticsError,
 )
-from ..locks import importing
 from ..messages import Secrets
+from ..threads import importing
 from .duplex import DuplexSocket
 
 __all__ = ["UpgradeSocket", "BorrowedSocket", "refusal", "secrets_in", "upgrade", "websocket_client"]

@@ -6,7 +6,7 @@ import threading
 import time
 from typing import Any, Optional, Protocol
 
-from ..locks import wait_on
+from ..threads import wait_on
 
 __all__ = ["WakeUp", "WaitList", "Wakes"]
 

@@ -6,9 +6,9 @@ import threading
 import time
 from typing import TYPE_CHECKING, Callable, Optional
 
-from ..deadline import begin
 from ..exceptions import AuthenticationError, SessionError, SpeechmaticsError, TimeoutError
 from ..network import Replaceable
+from ..threads import begin
 from .backoff import Outage
 from .replay import Piece, Request
 

@@ -18,11 +18,11 @@ from typing import Any, Callable, Optional, Union
 
 from ..config import AudioFormat, ResumePolicy
 from ..exceptions import SessionError, SpeechmaticsError
-from ..locks import is_mine, new_lock
 from ..log import SessionLog
 from ..network import Messages, Opening, Replaceable, WaitList, Wakes
 from ..protocol import Incoming, Payload
 from ..stats import SessionStats
+from ..threads import is_mine, new_lock
 from .attempt import Attempt
 from .backoff import Outage
 from .replay import Due, Piece

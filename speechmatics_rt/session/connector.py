@@ -22,7 +22,6 @@ from ..config import (
     refused,
     with_sdk,
 )
-from ..deadline import OverdueError, call_until
 from ..exceptions import (
     ConfigurationError,
     ConnectionError,
@@ -30,9 +29,9 @@ from ..exceptions import (
     TimeoutError,
     without_frames,
 )
-from ..locks import importing
 from ..log import SessionLog, new_id
 from ..network import Connection, Link, Opening, Replaceable, Upgraded, check_patches, dial, shared_context
+from ..threads import OverdueError, call_until, importing
 from .request import SessionRequest, check_raw
 
 __all__ = ["DEFAULT_URL", "NO_PICKLE", "Connector", "address", "request_id_of"]

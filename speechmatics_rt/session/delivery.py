@@ -13,8 +13,8 @@ import time
 from typing import Callable, Optional, Union
 
 from ..exceptions import SessionError, TimeoutError
-from ..locks import Latch
 from ..network import Arrived, Link, Messages
+from ..threads import Latch
 from .outcome import Outcome
 
 __all__ = ["Arrivals", "Delivery", "everything"]

@@ -6,12 +6,11 @@ import contextvars
 import threading
 import weakref
 
-from ..deadline import begin
 from ..events import EventEmitter
 from ..exceptions import SessionError, SpeechmaticsError
-from ..locks import Latch
 from ..log import show_uncaught
 from ..network import has_shared_reader, share
+from ..threads import Latch, begin
 from .delivery import Arrivals
 from .session import Session
 

@@ -24,9 +24,9 @@ from ..exceptions import (
     SpeechmaticsError,
     TimeoutError,
 )
-from ..locks import new_lock
 from ..log import SessionLog
 from ..network import Link, Opening
+from ..threads import new_lock
 from .asking import Asking
 from .connector import Connector, request_id_of
 from .listener import Listener

@@ -18,8 +18,8 @@ from ..audio import Block
 from ..config import FLAG, refused
 from ..events import EventEmitter
 from ..exceptions import ConfigurationError, SpeechmaticsError
-from ..locks import new_lock
 from ..log import SessionLog
+from ..threads import new_lock
 
 __all__ = ["Recorder", "Recording"]
 

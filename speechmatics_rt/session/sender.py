@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from typing import Optional
 
 from ..audio import AudioSource, Pacer, described
-from ..deadline import begin
 from ..exceptions import AudioError, SessionError, SpeechmaticsError
-from ..locks import new_lock
+from ..threads import begin, new_lock
 from .session import Session
 
 __all__ = ["feed"]

@@ -13,12 +13,12 @@ from ..audio import Block, check_chunk
 from ..config import AudioFormat
 from ..events import EventEmitter
 from ..exceptions import NotRunningError, SessionError, SpeechmaticsError
-from ..locks import new_lock
 from ..log import SessionLog
 from ..messages import Glance
 from ..network import Link
 from ..protocol import results_in
 from ..stats import Latency, SessionStats
+from ..threads import new_lock
 from ..transcript import Transcript
 from .delivery import Delivery
 from .latency import Meter

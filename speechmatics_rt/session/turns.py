@@ -9,8 +9,8 @@ from typing import Any, Callable, Optional
 
 from ..events import EventEmitter
 from ..exceptions import NotRunningError, SessionError, TimeoutError
-from ..locks import Latch
 from ..messages import channel_of
+from ..threads import Latch
 from ..transcript import Ending, Pauses, Transcript, Utterance, Utterances
 from .outcome import Outcome
 

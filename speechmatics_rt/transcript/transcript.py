@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from ..exceptions import ConfigurationError
-from ..locks import new_lock
 from ..messages import Glance, channel_of, text_of, time_of, times_of
+from ..threads import new_lock
 from .merge import Merged
 from .words import Delimiters, Joiner, Paragraph, Word, paragraphs
 

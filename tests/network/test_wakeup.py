@@ -9,10 +9,9 @@ import time
 
 import pytest
 
-from speechmatics_rt import locks
-from speechmatics_rt.deadline import OverdueError, call_until
-from speechmatics_rt.locks import Latch, new_lock, wait_for, wait_on
 from speechmatics_rt.network import WaitList, WakeUp, dial
+from speechmatics_rt.threads import OverdueError, call_until, locks
+from speechmatics_rt.threads.locks import Latch, new_lock, wait_for, wait_on
 
 from ..interrupts import Interrupt
 

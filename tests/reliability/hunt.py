@@ -202,7 +202,7 @@ class Behind(Interrupt):
     Only where the floor of sockets, threads and locks is at work: there a lock may be held.
     """
 
-    PLACES = ("/network/", "/locks.py", "/resume/", "/session/", "/protocol/", "/baseclient.py")
+    PLACES = ("/network/", "/threads/", "/resume/", "/session/", "/protocol/", "/baseclient.py")
 
     def _trace(self, frame: Any, event: str, arg: Any) -> Any:
         name = frame.f_code.co_filename[len(self._within) :]

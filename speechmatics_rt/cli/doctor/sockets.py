@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, Optional
 from urllib.parse import unquote, urlsplit
 
 from ...config import Target, address_of, environment_proxy
-from ...deadline import OverdueError, call_until
 from ...exceptions import ConfigurationError
+from ...threads import OverdueError, call_until
 from ...tls import wrap_tls
 from .certificates import Certificate, Refusal
 from .judge import Reach

@@ -6,7 +6,7 @@ import logging
 import struct
 from typing import Optional
 
-from ...locks import new_lock
+from ...threads import new_lock
 from ..streams import Raw, put
 from .places import Place
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn, Optional
 
 from ...exceptions import TimeoutError, no_pickle
-from ...locks import Latch, new_lock, wait_for
 from ...messages import channel_of, times_of
+from ...threads import Latch, new_lock, wait_for
 
 __all__ = ["SessionRecord"]
 

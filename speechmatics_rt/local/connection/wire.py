@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Optional
 
-from ...locks import new_lock
+from ...threads import new_lock
 from ...tls import wrap_tls
 
 __all__ = ["Drip", "Wire"]

@@ -14,7 +14,7 @@ from typing import Any, Callable, Optional, Protocol
 import numpy as np
 
 from ...exceptions import AudioError, ConfigurationError
-from ...locks import new_lock
+from ...threads import new_lock
 
 __all__ = ["SAMPLE_RATE", "Decoder", "FileDecoder", "RawDecoder", "decoder_for"]
 

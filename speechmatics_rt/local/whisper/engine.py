@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from ...exceptions import ConfigurationError
-from ...locks import new_lock
+from ...threads import new_lock
 from ..engines import language_pack
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Any, Callable, Generic, Optional, TypeVar
 
-from .exceptions import SessionError
+from ..exceptions import SessionError
 from .locks import Latch
 
 __all__ = ["Call", "OverdueError", "begin", "call_until"]

@@ -1,0 +1,23 @@
+"""How threads exclude each other, wait, and call what knows no deadline.
+
+``locks`` has the locks, latches and waits, in which neither a fork nor Ctrl-C gets lost; ``deadline`` calls a
+function that may never return, on a thread of its own.
+"""
+
+from .deadline import Call, OverdueError, begin, call_until
+from .locks import SLICE, Latch, importing, is_mine, let_go, new_lock, wait_for, wait_on
+
+__all__ = [
+    "SLICE",
+    "Call",
+    "Latch",
+    "OverdueError",
+    "begin",
+    "call_until",
+    "importing",
+    "is_mine",
+    "let_go",
+    "new_lock",
+    "wait_for",
+    "wait_on",
+]
