@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 
 import speechmatics_rt
-from speechmatics_rt import AudioFormat, JWTAuth, SessionError, locks
+from speechmatics_rt import AudioFormat, JWTAuth, SessionError
 from speechmatics_rt.network import duplex
+from speechmatics_rt.threads import locks
 
 PACKAGE = Path(speechmatics_rt.__file__).parent
 PCM = AudioFormat("pcm_s16le", 16000)
@@ -327,7 +328,7 @@ def test_a_fork_waits_for_a_late_import_so_that_the_child_can_have_it_too(tmp_pa
     (tmp_path / "slowly.py").write_text("import time\nbegun.set()\ntime.sleep(0.3)\n")
     program = f"""
 import builtins, os, sys, threading
-from speechmatics_rt.threads.locks import importing
+from speechmatics_rt.threads import importing
 sys.path.insert(0, {str(tmp_path)!r})
 builtins.begun = threading.Event()
 

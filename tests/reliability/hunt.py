@@ -40,12 +40,12 @@ from speechmatics_rt import (
     MultiChannelClient,
     ResumePolicy,
     SpeechmaticsError,
-    locks,
 )
 from speechmatics_rt.local import Fault, LocalServer
 from speechmatics_rt.network import lead, shared_listener, shared_reader
 from speechmatics_rt.network.reader import Reader
 from speechmatics_rt.protocol import client as protocol
+from speechmatics_rt.threads import locks
 
 from ..interrupts import Interrupt
 
