@@ -31,8 +31,6 @@ from hypothesis import strategies as st
 from speechmatics_rt import AudioError, AudioFormat
 from speechmatics_rt.audio.source import AudioSource, open_source
 
-from ..conftest import threads
-
 PCM = AudioFormat("pcm_s16le", 16000)
 SPEECH = Path(__file__).parents[2] / "examples" / "audio" / "librivox_3_sentences.wav"
 
@@ -461,14 +459,14 @@ def test_an_error_after_tiny_pieces_comes_after_all_of_them() -> None:
 
 
 def test_closing_ends_the_thread_that_reads_ahead_and_one_that_waits_for_room() -> None:
-    before = set(threads())
+    before = set(threading.enumerate())
     source = open_source(itertools.repeat(b"ab"), PCM)
     chunks = iter(source)
     next(chunks), next(chunks)
-    assert set(threads()) > before
+    assert set(threading.enumerate()) > before
     source.close()
     source.close()
-    assert set(threads()) == before
+    assert set(threading.enumerate()) == before
 
 
 # -- any of it -------------------------------------------------------------------------------------------
