@@ -85,12 +85,11 @@ class Session:
     def is_over_for(self, thread: int) -> bool:
         """Whether that thread may start another session: this one has ended, and its handlers have run.
 
-        Handlers of the last message and of the last event may, too. How many messages have arrived and wait
-        for their handlers makes no difference.
+        Handlers of the last message and of the last event may, too, even if the server has not closed the
+        connection yet. How many messages have arrived and wait for their handlers makes no difference.
         """
-        if self.connection.is_open:
-            return False
-        return self.outcome.closed or self.delivery.is_over_for(thread)
+        closed = self.outcome.closed and not self.connection.is_open
+        return closed or self.delivery.is_over_for(thread)
 
     def seconds(self, size: int) -> float:
         """Return how many seconds ``size`` bytes of audio last; 0 if that is unknown (format ``file``)."""

@@ -105,8 +105,11 @@ def test_the_end_of_a_session_may_begin_the_next(serve, client_of, way, begin, e
     assert len(server.sessions) == 2
 
 
-def test_the_error_of_the_service_may_begin_the_next(serve, client_of) -> None:
-    client = client_of(serve(faults=[Fault.error("job_error", after_seconds=0.5, sessions=[0])]))
+@pytest.mark.parametrize("close", [True, False], ids=["closes", "leaves the closing to us"])
+@pytest.mark.parametrize("resume", [False, True])
+def test_the_error_of_the_service_may_begin_the_next(serve, client_of, close: bool, resume: bool) -> None:
+    fault = Fault.error("data_error", close=close, after_seconds=0.5, sessions=[0])
+    client = client_of(serve(faults=[fault]), resume=resume)
     texts: list[str] = []
     client.once("Error", lambda _: texts.append(client.transcribe(SECOND * 2, audio_format=PCM).text))
     with pytest.raises(TranscriptionError):
