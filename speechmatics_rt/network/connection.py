@@ -88,8 +88,10 @@ class Connection(Replaceable):
     @property
     def is_open(self) -> bool:
         protocol = self._protocol
-        over = protocol.outcome is not None or protocol.closed or self._monitor.abandoned
-        return not over and os.getpid() == self._pid
+        if protocol.outcome is not None or protocol.closed or self._monitor.abandoned:
+            return False
+        # After an Error there is no outcome before the close frame, which may still say a code.
+        return not protocol.state.over and os.getpid() == self._pid
 
     @property
     def is_complete(self) -> bool:

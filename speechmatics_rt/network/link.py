@@ -102,7 +102,7 @@ class Link(Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether the session runs: no outcome yet, and this is the process that opened it."""
+        """Whether the session runs: neither end has ended it, and this process has opened it."""
 
     @property
     def draining(self) -> bool:

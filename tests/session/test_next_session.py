@@ -117,6 +117,19 @@ def test_the_error_of_the_service_may_begin_the_next(serve, client_of, close: bo
     assert texts == ["Good morning, and welcome"]
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_session_is_not_open_any_more_for_a_handler_of_the_services_error(
+    serve, client_of, resume: bool
+) -> None:
+    fault = Fault.error("data_error", close=False, after_seconds=0.5)
+    client = client_of(serve(faults=[fault]), resume=resume)
+    seen: list[bool] = []
+    client.on("Error", lambda _: seen.append(client.is_connected))
+    with pytest.raises(TranscriptionError):
+        client.transcribe(SECOND, audio_format=PCM)
+    assert seen == [False]
+
+
 def test_a_handler_that_closes_its_session_may_begin_the_next(serve, client_of) -> None:
     client = client_of(serve())
     texts: list[str] = []
