@@ -15,20 +15,31 @@ __all__ = ["wrap_tls"]
 def wrap_tls(context: ssl.SSLContext, sock: socket.socket, **options: Any) -> ssl.SSLSocket:
     """Call ``context.wrap_socket(sock, ...)``, and leave no descriptor behind if it raises.
 
-    ``wrap_socket`` moves the descriptor from ``sock`` to a socket that it makes. If the peer resets the
-    connection just then (before CPython 3.13), or Ctrl-C comes, it forgets that socket with its descriptor
-    open, and the garbage collector closes it some time later, with a ResourceWarning.
+    ``wrap_socket`` makes a socket of the same descriptor, and then takes that from ``sock``. If the peer
+    resets the connection just then (before CPython 3.13), or Ctrl-C comes, it forgets what it has made, which
+    the garbage collector closes some time later, with a ResourceWarning.
 
     Raises:
         OSError: The connection is dead, or the handshake failed, if ``options`` ask for one.
     """
+    descriptor = sock.fileno()
     try:
         return context.wrap_socket(sock, **options)
     except BaseException as exc:
-        for frame, _ in traceback.walk_tb(exc.__traceback__):
-            made = frame.f_locals.get("self")  # the one that was being made is known there alone
-            if isinstance(made, socket.socket) and sock.fileno() < 0:
-                made.close()
-            elif isinstance(made, socket.socket):
-                made.detach()  # the descriptor is still that of sock
+        for each in _sockets_in(exc):
+            if each is sock or each.fileno() != descriptor:
+                continue
+            if sock.fileno() < 0:
+                each.close()
+            else:
+                each.detach()  # the descriptor is still that of sock
         raise
+
+
+def _sockets_in(raised: BaseException) -> list[socket.socket]:
+    """Return the sockets in the frames that an exception has left: there alone the one made is known."""
+    # No class of ours can note it, since a caller's context may name, or wrap, one of its own. Nor does its
+    # number, or a duplicate, tell when it is closed, after which the number may be that of another file.
+    _, *left = [frame for frame, _ in traceback.walk_tb(raised.__traceback__)]  # the first is of wrap_tls()
+    found = [each for frame in left for each in frame.f_locals.values()]
+    return [each for each in found if isinstance(each, socket.socket)]

@@ -19,6 +19,7 @@ from typing import Any, Callable
 
 import pytest
 
+from speechmatics_rt import tls
 from speechmatics_rt.cli.doctor.sockets import shake_hands
 from speechmatics_rt.local.connection.wire import Wire
 from speechmatics_rt.network.duplex import connect_tls, shared_context, wait_ready
@@ -68,13 +69,13 @@ def test_a_client_that_resets_before_tls_begins_costs_the_server_nothing(reset: 
 
 
 class _Interrupt:
-    """KeyboardInterrupt at the n-th line that runs in Python's own ``ssl`` module."""
+    """KeyboardInterrupt at the n-th line that runs of Python's own modules: ``ssl``, and what that calls."""
 
     def __init__(self, at: int) -> None:
         self.left = at
 
     def __call__(self, frame: FrameType, event: str, arg: Any) -> Any:
-        if frame.f_code.co_filename != ssl.__file__:
+        if frame.f_code.co_filename in (__file__, tls.__file__):
             return None
         if event == "line":
             self.left -= 1
@@ -85,6 +86,7 @@ class _Interrupt:
 
 def test_an_interrupt_at_any_line_of_what_makes_it_leaves_no_socket_open() -> None:
     context = ssl.create_default_context()
+    "localhost".encode("idna")  # imports what is needed, where Python would take the interrupt for a failure
     strikes, before = 0, sys.gettrace()
     for at in range(1, 1000):
         here, there = socket.socketpair()
@@ -105,4 +107,4 @@ def test_an_interrupt_at_any_line_of_what_makes_it_leaves_no_socket_open() -> No
         gc.collect()
         if interrupt.left > 0:
             break
-    assert strikes == at - 1 > 20
+    assert strikes == at - 1 > 50
