@@ -53,6 +53,8 @@ class SpeechmaticsError(Exception):
             no session to transcribe.
         retry_after: Seconds to wait at least before a retry, as the server or its documentation asks, or
             None.
+        unreached: Nobody has answered: neither the service nor, if it has to be asked first, a proxy or who
+            issues keys. Another call would have failed likewise.
 
     Example:
         >>> error = ConnectionError("lost", code=1011)
@@ -66,6 +68,7 @@ class SpeechmaticsError(Exception):
     session_id: Optional[str] = None
     transcript: Optional[Transcript] = None
     retry_after: Optional[float] = None
+    unreached: bool = False
 
     @property
     def retryable(self) -> bool:
@@ -169,6 +172,7 @@ class ConnectionError(TransportError, builtins.ConnectionError):
         code: Optional[int] = None,
         reason: Optional[str] = None,
         lasting: bool = False,
+        unreached: bool = False,
     ) -> None:
         super().__init__(message)
         self.stage = stage
@@ -177,6 +181,7 @@ class ConnectionError(TransportError, builtins.ConnectionError):
         self.code = code
         self.reason = reason
         self.lasting = lasting
+        self.unreached = unreached
 
     @property
     def retryable(self) -> bool:
@@ -211,6 +216,7 @@ class TimeoutError(SpeechmaticsError, builtins.TimeoutError):
         super().__init__(message)
         self.stage = stage
         self.seconds = seconds
+        self.unreached = stage == "open"
 
     @property
     def retryable(self) -> bool:

@@ -25,7 +25,7 @@ from ..messages import one_line
 from ..network import Opening
 from ..threads import OverdueError, call_until, importing, new_lock
 from .base import KEY_VARIABLE, AuthBase, checked_key, key_from_environment
-from .pages import Exchange, explained, remaining
+from .pages import Exchange, no_answer, remaining
 
 if TYPE_CHECKING:
     import requests
@@ -309,9 +309,7 @@ class _KeyRequest(NamedTuple):
         except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL) as exc:
             raise ConfigurationError(f"can't get a temporary key from {host}: {exc}") from exc
         except (requests.RequestException, OSError, ValueError) as exc:
-            why, lasting = explained(exc)
-            text = f"can't get a temporary key from {host}: {why}"
-            raise ConnectionError(text, stage="key", lasting=lasting) from exc
+            raise no_answer(f"can't get a temporary key from {host}", "key", exc) from exc
         value = _accepted(answer, content, host, self.bearer)
         try:
             expires = float(jwt.decode(value, options={"verify_signature": False})["exp"])

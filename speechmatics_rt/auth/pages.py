@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import requests
 
-__all__ = ["Exchange", "explained", "get", "remaining"]
+__all__ = ["Exchange", "get", "no_answer", "remaining"]
 
 _LONGEST_PAGE = 1024 * 1024
 
@@ -171,18 +171,20 @@ class Exchange:
         return Adapter()
 
 
-def explained(error: Exception) -> tuple[str, bool]:
-    """Return why a request failed, unwrapped from requests and urllib3, and whether a retry can't help."""
+def no_answer(what: str, stage: str, error: Exception) -> ConnectionError:
+    """Return the error for a request without an answer, with the reason from inside requests and urllib3."""
     inner: Optional[BaseException] = error
     while inner is not None:
         why = certificate_refused(inner)
         if why:
-            return why, True
+            return ConnectionError(f"{what}: {why}", stage=stage, lasting=True)
         cause = inner.__cause__
         if isinstance(cause, OSError) and type(inner).__name__ == "NewConnectionError":
-            return str(cause.strerror or cause), getattr(cause, "lasting", False)
+            why, lasting = str(cause.strerror or cause), getattr(cause, "lasting", False)
+            return ConnectionError(f"{what}: {why}", stage=stage, lasting=lasting, unreached=True)
         inner = inner.__cause__ or inner.__context__
-    return str(getattr(error.args[0], "reason", error) if error.args else error), False
+    why = str(getattr(error.args[0], "reason", error) if error.args else error)
+    return ConnectionError(f"{what}: {why}", stage=stage)
 
 
 def get(url: str, config: ConnectionConfig, *, name: str) -> tuple[int, bytes]:
@@ -219,8 +221,6 @@ def get(url: str, config: ConnectionConfig, *, name: str) -> tuple[int, bytes]:
     except ConfigurationError:
         raise
     except (requests.RequestException, OSError, ValueError) as exc:
-        why, lasting = explained(exc)
-        text = f"can't get the {name} of {host}: {why}"
-        raise ConnectionError(text, stage=name, lasting=lasting) from exc
+        raise no_answer(f"can't get the {name} of {host}", name, exc) from exc
     finally:
         exchange.break_off()  # whatever of it still runs, nobody waits for

@@ -2,8 +2,9 @@
 
 A retryable failure costs its source one of six tries, and a delay; the others go on meanwhile. A service
 that is full costs no tries: nothing is started for a while, and then no more at once than were let in, plus
-one for each session that succeeds. So programs that share a quota find their shares. A service that nobody
-reaches costs no tries either, and nothing is started for a while; if that lasts, the run is over.
+one for each session that succeeds. So programs that share a quota find their shares. If nobody answers, the
+service, its proxy or who issues keys, that costs no tries either, and nothing is started for a while; if it
+lasts, the run is over.
 """
 
 from __future__ import annotations
@@ -42,18 +43,13 @@ def is_full(error: BaseException) -> bool:
 
 
 def is_out_of_reach(error: BaseException) -> bool:
-    """Whether nobody answered, so that no other source would have been luckier.
+    """Whether nobody answered for now, so that no other source would have been luckier.
 
     Example:
-        >>> is_out_of_reach(ConnectionError(stage="dns")), is_out_of_reach(ConnectionError(stage="streaming"))
+        >>> is_out_of_reach(ConnectionError(unreached=True)), is_out_of_reach(ConnectionError(code=1006))
         (True, False)
     """
-    unanswered = ("dns", "tcp") if isinstance(error, ConnectionError) else ("open",)
-    return (
-        isinstance(error, SpeechmaticsError)
-        and error.retryable
-        and getattr(error, "stage", None) in unanswered
-    )
+    return isinstance(error, SpeechmaticsError) and error.unreached and error.retryable
 
 
 class Plan:

@@ -95,11 +95,12 @@ def dial(
     try:  # around everything to the last line, since Ctrl-C may come between any two lines
         opened = _reach(attempt, None) if proxy is None else _through(attempt, proxy)
         if context is not None:
-            with attempt.step("tls", f"agree on TLS with {target.address}"):
+            with attempt.step("tls", f"agree on TLS with {target.address}", reached=True):
                 opened = connect_tls(opened, context, target.host, deadline, hold=attempt.opening.hold)
         else:
             opened = DuplexSocket(opened)
-        with attempt.step("upgrade", f"upgrade the connection to {target.address} to a WebSocket"):
+        doing = f"upgrade the connection to {target.address} to a WebSocket"
+        with attempt.step("upgrade", doing, reached=True):
             answer = upgrade(library, opened, target, fields, secrets, deadline)
         attempt.opening.let_go()
         return Upgraded(opened, answer, time.monotonic() - attempt.begun, secrets)
@@ -178,8 +179,14 @@ class _Attempt:
         return part
 
     @contextmanager
-    def step(self, stage: str, doing: str) -> Iterator[None]:
-        """Turn what a step raises into an error of this package; ``doing`` completes "could not"."""
+    def step(self, stage: str, doing: str, *, reached: bool = False) -> Iterator[None]:
+        """Turn what a step raises into an error of this package.
+
+        Args:
+            stage: Its ``stage``.
+            doing: Completes "could not".
+            reached: There is a connection to the target.
+        """
         try:
             yield
         except SpeechmaticsError:
@@ -194,7 +201,7 @@ class _Attempt:
                     seconds=self._limit,
                 ) from exc
             text = f"could not {doing}: {_told(exc)}"
-            raise ConnectionError(text, stage=stage, lasting=_lasts(exc)) from exc
+            raise ConnectionError(text, stage=stage, lasting=_lasts(exc), unreached=not reached) from exc
 
 
 def _lasts(exc: Exception) -> bool:
@@ -386,7 +393,8 @@ def _none_of(failures: list[tuple[str, OSError]], proxy: _Proxy) -> OSError:
         return failures[0][1]
     told = "; ".join(f"{host}: {one_line(str(error.__cause__), 300)}" for host, error in failures)
     lasting = all(isinstance(error, ConnectionError) and error.lasting for _, error in failures)
-    return ConnectionError(f"could not {_doing(proxy)}: {told}", stage="proxy", lasting=lasting)
+    text = f"could not {_doing(proxy)}: {told}"
+    return ConnectionError(text, stage="proxy", lasting=lasting, unreached=True)
 
 
 def _is_about_an_address(error: ConnectionError) -> bool:
@@ -422,6 +430,7 @@ def _ask(attempt: _Attempt, proxy: _Proxy, sock: socket.socket, host: str) -> No
                 f"{'. Its URL takes user:password@' if wants else ''}",
                 stage="proxy",
                 lasting=_refuses(protocol, code, hung_up=lent.ended),
+                unreached=True,
             ) from exc
 
 

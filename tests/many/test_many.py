@@ -25,6 +25,7 @@ from speechmatics_rt import (
     ConfigurationError,
     ConnectionConfig,
     ConnectionError,
+    JWTAuth,
     Outcome,
     Progress,
     SessionError,
@@ -207,15 +208,21 @@ def test_without_a_key_for_the_service_the_run_ends_with_one_error(monkeypatch) 
         list(transcribe_many(iter(lambda: SECOND, None), audio_format=RAW))
 
 
-def test_a_service_that_nobody_reaches_ends_the_run_with_one_error(monkeypatch) -> None:
+@pytest.mark.parametrize("who", ["the service", "the proxy", "who issues keys"])
+def test_when_nobody_answers_the_run_ends_with_one_error(monkeypatch, server, who) -> None:
     monkeypatch.setattr(plan, "_LEAST", 0.05)
     monkeypatch.setattr(plan, "_NEVER_REACHED", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-    outcomes = transcribe_many(iter(lambda: SECOND, None), url=f"ws://127.0.0.1:{port}", audio_format=RAW)
-    with pytest.raises(
-        ConnectionError, match=r"could not connect .*; the service has been out of reach for \d+ s"
-    ):
+    options = {
+        "the service": {"url": f"ws://127.0.0.1:{port}"},
+        "the proxy": {"conn_config": ConnectionConfig(proxy=f"http://127.0.0.1:{port}")},
+        "who issues keys": {"auth": JWTAuth("key", mp_url=f"http://127.0.0.1:{port}")},
+    }[who]
+    outcomes = transcribe_many(
+        iter(lambda: SECOND, None), **{"url": server.url, "audio_format": RAW, **options}
+    )
+    with pytest.raises(ConnectionError, match=r"refused; the service has been out of reach for \d+ s"):
         list(outcomes)
     assert list(outcomes) == []
 

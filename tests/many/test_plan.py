@@ -17,7 +17,7 @@ BROKEN = TranscriptionError("broken", type="job_error")  # asks for 5 s
 FULL = TranscriptionError("full", type="quota_exceeded")
 BUSY = ConnectionError("busy", status=503, retry_after=40.0)
 BAD = AudioError("bad")
-UNREACHED = ConnectionError("nobody there", stage="tcp")
+UNREACHED = ConnectionError("nobody there", unreached=True)
 UNANSWERED = TimeoutError("no connection", stage="open")
 
 
@@ -221,4 +221,4 @@ def test_what_another_source_would_meet_as_well_is_no_failure_of_this_one() -> N
     assert is_out_of_reach(UNREACHED)
     assert is_out_of_reach(UNANSWERED)
     assert not any(map(is_out_of_reach, (LOST, BROKEN, FULL, BUSY, BAD, TimeoutError("slow", stage="start"))))
-    assert not is_out_of_reach(ConnectionError("refused by a proxy", stage="tcp", lasting=True))
+    assert not is_out_of_reach(ConnectionError("refused by a proxy", unreached=True, lasting=True))

@@ -464,7 +464,7 @@ def test_a_name_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     with pytest.raises(ConnectionError, match=r"nowhere\.example:443: Name or service") as caught:
         connect("wss://nowhere.example/v2?jwt=geheim")
-    assert caught.value.stage == "dns"
+    assert (caught.value.stage, caught.value.unreached) == ("dns", True)
     assert isinstance(caught.value.__cause__, socket.gaierror)
 
 
@@ -490,7 +490,7 @@ def test_a_refused_connection_names_every_address(monkeypatch: pytest.MonkeyPatc
             ConnectionError, match=r"127\.0\.0\.1: .*refused; 127\.0\.0\.1: .*refused"
         ) as caught:
             connect("ws://two.example:8080/")
-    assert caught.value.stage == "tcp"
+    assert (caught.value.stage, caught.value.unreached) == ("tcp", True)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a full queue swallows connections on Linux")
@@ -679,7 +679,7 @@ def test_a_server_without_tls_is_told_as_that(trusting: ssl.SSLContext) -> None:
 def test_a_server_that_hangs_up_in_the_handshake(trusting: ssl.SSLContext) -> None:
     with Service(lambda connection: None) as service, pytest.raises(ConnectionError) as caught:
         connect(f"wss://localhost:{service.port}/", ssl_context=trusting)
-    assert caught.value.stage == "tls"
+    assert (caught.value.stage, caught.value.unreached) == ("tls", False)
 
 
 def test_a_silent_tls_server_ends_at_the_deadline(trusting: ssl.SSLContext) -> None:
@@ -791,7 +791,7 @@ def test_what_was_not_offered_must_not_be_chosen(extra: str) -> None:
 def test_a_connection_closed_instead_of_an_answer() -> None:
     error = refused("HTTP/1.1 1")
     assert isinstance(error, ConnectionError)
-    assert error.stage == "upgrade"
+    assert (error.stage, error.unreached) == ("upgrade", False)
 
 
 @pytest.mark.parametrize("answer", ["", "HTTP/1.1 101 Yes\r\n"])
@@ -1009,7 +1009,7 @@ def test_a_socks_proxy_that_refuses_every_address_is_told_with_each_reason(three
         r"proxy 127\.0\.0\.1:\d+: 127\.0\.0\.7: Host un.*; 127\.0\.0\.8: .*ruleset; 127\.0\.0\.1: .*refused"
     )
     assert re.search(told, str(caught.value))
-    assert (caught.value.stage, caught.value.retryable) == ("proxy", True)
+    assert (caught.value.stage, caught.value.retryable, caught.value.unreached) == ("proxy", True, True)
 
 
 @pytest.mark.parametrize("why", ["a wrong password", "nobody is there"])
@@ -1076,7 +1076,7 @@ def says(*answers: bytes) -> Handler:
 def test_a_proxy_that_refuses(handler: Handler, url: str, told: str, retryable: bool) -> None:
     with Service(handler) as way, pytest.raises(ConnectionError, match=f"(?i){told}") as caught:
         connect("ws://127.0.0.1:1/", proxy=url.format(way.port))
-    assert (caught.value.stage, caught.value.retryable) == ("proxy", retryable)
+    assert (caught.value.stage, caught.value.retryable, caught.value.unreached) == ("proxy", retryable, True)
     assert f"proxy 127.0.0.1:{way.port}" in str(caught.value)
     assert "geheim" not in str(caught.value)
 
@@ -1084,14 +1084,14 @@ def test_a_proxy_that_refuses(handler: Handler, url: str, told: str, retryable: 
 def test_a_proxy_that_is_not_there() -> None:
     with a_closed_port() as port, pytest.raises(ConnectionError, match="refused") as caught:
         connect("ws://h/", proxy=f"socks5h://127.0.0.1:{port}")
-    assert caught.value.stage == "proxy"
+    assert (caught.value.stage, caught.value.unreached) == ("proxy", True)
 
 
 @pytest.mark.parametrize("scheme", ["http", "socks5h"])
 def test_a_silent_proxy_ends_at_the_deadline(scheme: str) -> None:
     with Service(until_gone) as way, pytest.raises(TimeoutError, match="through the proxy") as caught:
         connect("ws://h/", proxy=f"{scheme}://127.0.0.1:{way.port}", seconds=0.2)
-    assert caught.value.stage == "open"
+    assert (caught.value.stage, caught.value.unreached) == ("open", True)
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_who_does_not_answer_and_who_is_not_there(page) -> None:
     assert time.monotonic() - began < 10
     with pytest.raises(ConnectionError) as nobody:
         available_features("ws://127.0.0.1:1/v2")
-    assert nobody.value.stage == "features"
+    assert (nobody.value.stage, nobody.value.unreached) == ("features", True)
 
 
 # -- a key for others ----------------------------------------------------------------------------------
