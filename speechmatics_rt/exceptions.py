@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import builtins
 import sys
-from typing import TYPE_CHECKING, Any, Optional
+from typing import Any, Optional
 
-if TYPE_CHECKING:
-    from .transcript import Transcript
+import speechmatics_rt  # which imports what an error carries as its annotation is evaluated, if it ever is
 
 __all__ = [
     "FULL",
@@ -66,7 +65,7 @@ class SpeechmaticsError(Exception):
 
     request_id: Optional[str] = None
     session_id: Optional[str] = None
-    transcript: Optional[Transcript] = None
+    transcript: Optional[speechmatics_rt.Transcript] = None
     retry_after: Optional[float] = None
     unreached: bool = False
 

@@ -7,7 +7,23 @@ from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any, Callable
 
-__all__ = ["imported_late"]
+__all__ = ["LateModule", "imported_late"]
+
+
+class LateModule:
+    """A module that is imported once something of it is asked for, by who evaluates an annotation for one.
+
+    Example:
+        >>> ssl = LateModule("ssl")
+        >>> ssl.SSLContext.__name__
+        'SSLContext'
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(import_module(self._name), name)
 
 
 def imported_late(

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, overload
+from typing import Any, Callable, Literal, Optional, overload
 
+from .. import messages
 from ..exceptions import TimeoutError
 from ..session import Session, ask_for_speakers, waits_for_itself
 from ..transcript import Utterance
 from .bridge import in_thread
 from .core import BlockingCore
 from .dispatch import Dispatcher
-
-if TYPE_CHECKING:
-    from ..messages import SpeakersResultMessage
 
 __all__ = ["AsyncAsking"]
 
@@ -28,20 +26,20 @@ class AsyncAsking:
     @overload
     async def get_speakers(
         self, *, final: Literal[False] = ..., wait: Literal[True] = ..., timeout: Optional[float] = ...
-    ) -> SpeakersResultMessage: ...
+    ) -> messages.SpeakersResultMessage: ...
     @overload
     async def get_speakers(
         self, *, final: bool = ..., wait: bool = ..., timeout: Optional[float] = ...
-    ) -> Optional[SpeakersResultMessage]: ...
+    ) -> Optional[messages.SpeakersResultMessage]: ...
     async def get_speakers(
         self, *, final: bool = False, wait: bool = True, timeout: Optional[float] = 10.0
-    ) -> Optional[SpeakersResultMessage]:
+    ) -> Optional[messages.SpeakersResultMessage]:
         """Ask for the identifiers of the speakers, and return them; see :meth:`BaseClient.get_speakers`."""
         message = ask_for_speakers(final, wait, timeout)
         if final or not wait:
             await self._in_turn(self._behind._running().send, message)
             return None
-        answer: SpeakersResultMessage = await self._ask(message, "SpeakersResult", timeout=timeout)
+        answer: messages.SpeakersResultMessage = await self._ask(message, "SpeakersResult", timeout=timeout)
         return answer
 
     # -- inside --------------------------------------------------------------------------------------

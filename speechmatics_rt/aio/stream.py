@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional, cast
 
+from .. import messages
 from ..config import AudioFormat
 from ..exceptions import SpeechmaticsError
 from ..protocol import ACKNOWLEDGEMENTS
@@ -15,7 +16,6 @@ from .bridge import Bridge, in_thread, step_of
 from .dispatch import Dispatcher
 
 if TYPE_CHECKING:
-    from ..messages import ServerMessage
     from .client import _AsyncBase
 
 __all__ = ["AsyncMessageStream"]
@@ -58,11 +58,11 @@ class AsyncMessageStream:
     def __aiter__(self) -> AsyncMessageStream:
         return self
 
-    async def __anext__(self) -> ServerMessage:
+    async def __anext__(self) -> messages.ServerMessage:
         while (step := await self._step(everything)) is not None:
             kind, message = step
             if kind not in ACKNOWLEDGEMENTS:
-                return cast("ServerMessage", message)  # not checked: the server decides what is in it
+                return cast("messages.ServerMessage", message)  # unchecked: it is the server's
         raise StopAsyncIteration
 
     async def _step(self, wants: Callable[[str], bool]) -> Optional[tuple[object, object]]:

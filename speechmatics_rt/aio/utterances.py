@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Optional
+from typing import Optional
 
 from ..exceptions import SpeechmaticsError
 from ..session import Spoken
 from ..transcript import Transcript, Utterance
-
-if TYPE_CHECKING:
-    from .stream import AsyncMessageStream
+from .stream import AsyncMessageStream
 
 __all__ = ["AsyncUtteranceStream"]
 

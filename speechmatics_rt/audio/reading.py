@@ -38,7 +38,7 @@ class Readable(Protocol):
     def read(self, size: int, /) -> Optional[Block]: ...
 
 
-Source = Union[str, "os.PathLike[str]", Readable, Iterable[Block], Block]
+Source = Union[str, os.PathLike[str], Readable, Iterable[Block], Block]
 
 
 class Proxy:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Optional
 
+from ..late import LateModule
 from .rules import STRING, Fields, Options, number, plain, refused
 
 if TYPE_CHECKING:
     import ssl
+else:
+    ssl = LateModule("ssl")  # 10 ms, and plain connections need none
 
 __all__ = ["ConnectionConfig", "ResumePolicy"]
 
 
 def _context(name: str, value: Any) -> None:
-    import ssl  # 10 ms, and plain connections need none
-
     if not isinstance(value, ssl.SSLContext):
         raise refused(name, value, "an ssl.SSLContext, or None for the default")
 

@@ -11,8 +11,10 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError, Executor, Future
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Callable, Optional, Union
+from typing import Any, Callable, Optional, Union
 
+from ..audio import Source
+from ..auth import AuthBase
 from ..client import Client
 from ..config import AudioFormat, ConnectionConfig, ResumePolicy, TranscriptionConfig, number, refused
 from ..exceptions import (
@@ -29,13 +31,9 @@ from .outcome import Outcome, Progress, Running
 from .plan import Plan, is_out_of_reach
 from .threads import Threads
 
-if TYPE_CHECKING:
-    from ..audio import Source
-    from ..auth import AuthBase
-
-    OneSource = Union[Source, Mapping[str, Source]]
-
 __all__ = ["Outcomes", "transcribe_many"]
+
+OneSource = Union[Source, Mapping[str, Source]]
 
 _BEAT = 0.5  # seconds between calls of on_progress while sessions run
 _NO_SOURCES = (str, bytes, bytearray, memoryview, Mapping)  # each is one source, or its parts

@@ -7,6 +7,7 @@ Times are seconds since the first audio byte of the session.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, Literal, Optional, TypedDict, Union
 
 from ..exceptions import SpeechmaticsError
@@ -14,6 +15,14 @@ from .names import ClientMessageType, ServerMessageType
 
 if TYPE_CHECKING:
     from typing_extensions import NotRequired
+elif sys.version_info >= (3, 11):
+    from typing import NotRequired
+else:
+
+    class NotRequired:  # what get_type_hints() makes of it where there is one
+        def __class_getitem__(cls, item: object) -> object:
+            return item
+
 
 __all__ = [
     # names

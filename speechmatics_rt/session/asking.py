@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Optional, Union, overload
 
+from .. import messages
 from ..config import FLAG, ConversationConfig, checked, set_recognition_config
 from ..exceptions import SessionError, TimeoutError
 from .request import SECONDS, UNSET, check_label, check_timestamp
 from .turns import waits_for_itself
 
 if TYPE_CHECKING:
-    from ..messages import SpeakersResultMessage
     from ..transcript import Utterance
     from .session import Session
 
@@ -94,14 +94,14 @@ class Asking:
     @overload
     def get_speakers(
         self, *, final: Literal[False] = ..., wait: Literal[True] = ..., timeout: Optional[float] = ...
-    ) -> SpeakersResultMessage: ...
+    ) -> messages.SpeakersResultMessage: ...
     @overload
     def get_speakers(
         self, *, final: bool = ..., wait: bool = ..., timeout: Optional[float] = ...
-    ) -> Optional[SpeakersResultMessage]: ...
+    ) -> Optional[messages.SpeakersResultMessage]: ...
     def get_speakers(
         self, *, final: bool = False, wait: bool = True, timeout: Optional[float] = 10.0
-    ) -> Optional[SpeakersResultMessage]:
+    ) -> Optional[messages.SpeakersResultMessage]:
         """Ask for the identifiers of the speakers, and return the answer. Handlers get it too.
 
         Args:
@@ -118,7 +118,7 @@ class Asking:
         if final or not wait:
             session.send(message)
             return None
-        answer: SpeakersResultMessage = _ask(session, message, "SpeakersResult", timeout=timeout)
+        answer: messages.SpeakersResultMessage = _ask(session, message, "SpeakersResult", timeout=timeout)
         return answer
 
     def _finalize(

@@ -61,7 +61,7 @@ class SourceOptions(SessionOptions, total=False):
 
 
 def spelled_out(method: _F) -> _F:
-    """Show the keywords of ``**options: Unpack[...]`` in :func:`help` and :mod:`inspect`.
+    """Show the keywords of ``**options: Unpack[...]`` in :func:`help` and :mod:`inspect`, and as annotations.
 
     Example:
         >>> @spelled_out
@@ -72,7 +72,9 @@ def spelled_out(method: _F) -> _F:
     shown = signature(method)
     *parameters, options = shown.parameters.values()
     kind = {"Unpack[SessionOptions]": SessionOptions, "Unpack[SourceOptions]": SourceOptions}
-    for name, annotation in kind[options.annotation].__annotations__.items():
+    keywords = kind[method.__annotations__.pop(options.name)].__annotations__  # Python 3.9 has no Unpack
+    method.__annotations__.update(keywords)
+    for name, annotation in keywords.items():
         text = getattr(annotation, "__forward_arg__", annotation)
         parameters.append(Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=text))
     method.__signature__ = shown.replace(parameters=parameters)  # type: ignore[attr-defined]

@@ -7,8 +7,9 @@ import threading
 import time
 import warnings
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Callable, NoReturn, Optional, cast
+from typing import Callable, NoReturn, Optional, cast
 
+from .. import messages
 from ..audio import AudioSource
 from ..events import EventEmitter
 from ..exceptions import SpeechmaticsError, no_pickle
@@ -17,9 +18,6 @@ from ..protocol import ACKNOWLEDGEMENTS
 from ..transcript import Transcript
 from .delivery import Arrivals, everything
 from .session import Session
-
-if TYPE_CHECKING:
-    from ..messages import ServerMessage
 
 __all__ = ["MessageStream"]
 
@@ -66,7 +64,7 @@ class MessageStream:
     def __iter__(self) -> MessageStream:
         return self
 
-    def __next__(self) -> ServerMessage:
+    def __next__(self) -> messages.ServerMessage:
         delivery = self._session.delivery
         try:
             delivery.at_rest = False
@@ -76,7 +74,7 @@ class MessageStream:
                 kind = message["message"]  # before the handlers, which may change the message
                 self._session.deliver(message, self._client, item.seen)
                 if kind not in ACKNOWLEDGEMENTS:
-                    return cast("ServerMessage", message)  # not checked: the server decides what is in it
+                    return cast("messages.ServerMessage", message)  # unchecked: it is the server's
         finally:
             delivery.at_rest = not self._entered
 

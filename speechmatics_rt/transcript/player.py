@@ -13,7 +13,7 @@ from .words import Paragraph, Word
 
 __all__ = ["Player"]
 
-Recording = Union[str, "os.PathLike[str]", bytes]
+Recording = Union[str, os.PathLike[str], bytes]
 
 MOST = 50_000_000  # bytes of a recording: it stands in the page, and in the notebook's file, as text
 

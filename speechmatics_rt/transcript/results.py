@@ -7,6 +7,7 @@ Times are seconds since the first audio byte of the session.
 
 from __future__ import annotations
 
+import builtins  # one of the fields is named type
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Optional, TypeVar
@@ -22,7 +23,7 @@ __all__ = [
 ]
 
 _Self = TypeVar("_Self", bound="_Part")
-_Parts = Mapping[str, "type[_Part]"]  # field: what its dictionaries become
+_Parts = Mapping[str, "builtins.type[_Part]"]  # field: what its dictionaries become
 
 
 class _Part:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import marshal
 import math
+import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from ..exceptions import ConfigurationError
+from ..late import LateModule
 from ..messages import Glance, channel_of, text_of, time_of, times_of
 from ..threads import new_lock
 from .merge import Merged
 from .words import Delimiters, Joiner, Paragraph, Word, paragraphs
 
 if TYPE_CHECKING:
-    import os
-
-    from .player import Player
+    from . import player as players
+else:
+    players = LateModule("speechmatics_rt.transcript.player")  # only notebooks need it
 
 __all__ = ["Paragraph", "Transcript", "Word"]
 
@@ -293,7 +295,7 @@ class Transcript:
 
         return page.sheet(self.paragraphs, self.partial, self.direction)
 
-    def player(self, recording: Union[str, os.PathLike[str], bytes]) -> Player:
+    def player(self, recording: Union[str, os.PathLike[str], bytes]) -> players.Player:
         """Return an HTML player of the recording with its words, for a notebook or a page of your own.
 
         Words are shaded by confidence and highlighted as they are spoken; a click on one plays from there.
@@ -310,9 +312,7 @@ class Transcript:
 
             transcript.player("audio.wav")  # the last line of a cell shows it
         """
-        from .player import Player
-
-        return Player(self.paragraphs, self.direction, recording)
+        return players.Player(self.paragraphs, self.direction, recording)
 
     def to_srt(self, *, columns: int = 42, lines: int = 2) -> str:
         """Return SubRip captions.
