@@ -125,7 +125,8 @@ class Delivery:
     Attributes:
         streamed: A stream delivers it, not a listener.
         thread: The thread that runs handlers, or is the next to; None between them if that is not known.
-        at_rest: The stream has returned to its caller, who may never come back, and no ``with`` closes it.
+        at_rest: The stream is with its caller, who may never come back, and no ``with`` closes it. Changed by
+            the stream alone.
         orphaned: The listener found its client gone.
         over: All handlers have run that will, but perhaps those of the last events.
         awaited: What ``stop_session()`` waits for: the same, or that somebody has closed the stream.
@@ -153,7 +154,8 @@ class Delivery:
         A stream that is dropped ends by itself; but a traceback that is kept, as in a notebook, keeps the
         stream alive.
         """
-        return self.at_rest and self.thread == threading.get_ident()
+        telling = not self._untold and not self.over.is_set()  # its last handlers may call us
+        return self.at_rest and not telling and self.thread == threading.get_ident()
 
     def is_over_for(self, thread: int) -> bool:
         """Whether that thread need not wait for handlers any more: those of the end are run by itself."""

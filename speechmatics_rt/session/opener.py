@@ -228,11 +228,10 @@ class Opener(Asking, EventEmitter):
         """Open a session, start sending the sources, and return its messages; close them if that fails."""
 
         def go_on(session: Session) -> MessageStream:
-            messages = MessageStream(
+            feed(session, sources, request.speed)
+            return MessageStream(  # last, as it is the caller's from then on
                 session, self, deadline=request.deadline, timeout=request.timeout, sources=sources.values()
             )
-            feed(session, sources, request.speed)
-            return messages
 
         try:
             audio_format = next(iter(sources.values())).audio_format

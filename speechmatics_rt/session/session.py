@@ -251,7 +251,6 @@ class Session:
         The start may be tried once more.
         """
         failure = error if isinstance(error, SpeechmaticsError) else None
-        self.delivery.at_rest = False  # the caller does not have the stream
         try:
             self.connection.close()  # the session counts against the quota until its socket is closed
             if failure is not None:
@@ -279,18 +278,14 @@ class Session:
 
     def tell(self) -> None:
         """Run the last handlers of this session, those of ``SessionEnded``, on this thread; once."""
-        client, delivery = self._client(), self.delivery
+        client = self._client()
         if client is None:
             return
-        at_rest, delivery.at_rest = delivery.at_rest, False
-        try:
-            for event in self.last_events():
-                try:
-                    client.emit(event["message"], event)
-                except Exception as exc:  # noqa: BLE001  # handler_errors="raise": after the session's own
-                    self.outcome.handler_failed(exc)
-        finally:
-            delivery.at_rest = at_rest
+        for event in self.last_events():
+            try:
+                client.emit(event["message"], event)
+            except Exception as exc:  # noqa: BLE001  # handler_errors="raise": after the session's own
+                self.outcome.handler_failed(exc)
 
     def last_events(self) -> Iterator[dict[str, Any]]:
         """Yield the last utterances and ``SessionEnded``, to the first caller only."""

@@ -52,9 +52,7 @@ class MessageStream:
         self._session = session
         self._client = client
         self._sources = tuple(sources)
-        self._entered = False
         self._arrivals = Arrivals(session.connection, session.outcome, deadline, timeout)
-        session.delivery.thread = threading.get_ident()
         session.delivery.at_rest = True
 
     @property
@@ -66,6 +64,7 @@ class MessageStream:
 
     def __next__(self) -> messages.ServerMessage:
         delivery = self._session.delivery
+        at_rest = delivery.at_rest
         try:
             delivery.at_rest = False
             while True:
@@ -76,7 +75,7 @@ class MessageStream:
                 if kind not in ACKNOWLEDGEMENTS:
                     return cast("messages.ServerMessage", message)  # unchecked: it is the server's
         finally:
-            delivery.at_rest = not self._entered
+            delivery.at_rest = at_rest
 
     def _next(self, wants: Callable[[str], bool]) -> Arrived:
         """Wait for the next message; end the stream if no more will come."""
@@ -129,7 +128,6 @@ class MessageStream:
         self._session.conclude()
 
     def __enter__(self) -> MessageStream:
-        self._entered = True
         self._session.delivery.at_rest = False
         return self
 
