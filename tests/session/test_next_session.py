@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from typing import Any, Callable
 
@@ -91,6 +92,22 @@ def test_a_loop_in_with_begins_no_other_session_however_much_has_arrived(serve, 
             client.transcribe(SECOND, audio_format=PCM)
         assert [message["message"] for message in messages][-1] == "EndOfTranscript"
         client.transcribe(SECOND, audio_format=PCM)  # read to its end, it is over
+
+
+@pytest.mark.parametrize("way", ["with", "close"])
+def test_a_handler_of_what_was_cut_off_begins_no_other_session(serve, client_of, way) -> None:
+    server = serve()
+    client = client_of(server)
+    messages = client.stream(SECOND * 2, transcription_config=PAUSES, audio_format=PCM)
+    attempt = Attempt(server, client, by_transcribe)
+    client.once("Utterance", attempt)
+    while not client.transcript.words:
+        next(messages)
+    with messages if way == "with" else contextlib.nullcontext():
+        messages.close()
+    assert (attempt.done, len(attempt.errors)) == (0, 1)
+    client.transcribe(SECOND, audio_format=PCM)
+    assert len(server.sessions) == 2
 
 
 @pytest.mark.parametrize(("way", "begin"), [*zip(WAYS, WAYS)])
