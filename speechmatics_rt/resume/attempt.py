@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Callable, Optional
+from typing import Callable, Optional
 
 from ..exceptions import AuthenticationError, SessionError, SpeechmaticsError, TimeoutError
 from ..network import Replaceable
 from ..threads import begin
 from .backoff import Outage
+from .monitor import Monitor
 from .replay import Piece, Request
-
-if TYPE_CHECKING:
-    from .connection import ResumingConnection
 
 __all__ = ["Attempt"]
 
@@ -22,7 +20,7 @@ class Attempt:
     """Replace a lost connection; the thread ends when the new one has caught up.
 
     Args:
-        link: The link whose connection was lost.
+        monitor: That of the session whose connection was lost.
         outage: The outage that this is an attempt of.
         dial: Opens a connection before a deadline (monotonic).
         refresh: Asks for a new token; False if there is none.
@@ -31,14 +29,14 @@ class Attempt:
 
     def __init__(
         self,
-        link: ResumingConnection,
+        monitor: Monitor,
         outage: Outage,
         dial: Callable[[float], Replaceable],
         *,
         refresh: Callable[[], bool],
         speed: float,
     ) -> None:
-        self._link = link
+        self._monitor = monitor
         self._outage = outage
         self._dial = dial
         self._refresh = refresh
@@ -53,25 +51,25 @@ class Attempt:
         try:
             self._reconnect()
         except BaseException as exc:  # any error at all, since the receiver waits for this thread
-            self._link.fail(SessionError(f"the connection could not be restored: {exc!r}"), exc)
+            self._monitor.fail(SessionError(f"the connection could not be restored: {exc!r}"), exc)
             if not isinstance(exc, Exception):
                 raise
 
     def _reconnect(self) -> None:
-        link, outage = self._link, self._outage
+        monitor, outage = self._monitor, self._outage
         connection: Optional[Replaceable] = None
         taken = False
         try:
-            if link.wait(outage.due):
-                again, start = link.begin_replay()
+            if monitor.wait(outage.due):
+                again, start = monitor.begin_replay()
                 connection = self._dial(outage.until)
-                if link.try_next(connection) and not connection.start(start, outage.until):
+                if monitor.try_next(connection) and not connection.start(start, outage.until):
                     raise TimeoutError("the session did not start in time", stage="start")
-                taken = link.take_over(connection, again)
+                taken = monitor.take_over(connection, again)
             if taken and connection is not None:
-                link.catch_up(connection, self._catch_up)
+                self._catch_up(connection)
             else:
-                link.dropped(outage)
+                monitor.dropped(outage)
         except SpeechmaticsError as error:
             self._failed(connection, error)
         finally:
@@ -92,15 +90,22 @@ class Attempt:
                 renewed = self._refresh()
             except SpeechmaticsError as exc:
                 error = exc
-        self._link.attempt_failed(error, reasons, renewed=renewed)
+        self._monitor.attempt_failed(error, reasons, renewed=renewed)
 
     def _catch_up(self, connection: Replaceable) -> None:
+        """Send what was kept; a loss meanwhile is left to the receiver to notice."""
+        try:
+            self._monitor.attempted(connection, self._send_due)
+        except SpeechmaticsError as error:
+            connection.fail(error, error.__cause__)  # so that the receiver gets it
+
+    def _send_due(self, connection: Replaceable) -> None:
         """Send what is due, at most ``speed`` times as fast as real time, until nothing is left."""
-        link = self._link
+        monitor = self._monitor
         began, sent = time.monotonic(), 0.0
-        while (item := link.take_due(connection)) is not None:
+        while (item := monitor.take_due(connection)) is not None:
             if isinstance(item, Piece):
-                seconds = link.seconds_of(item)
+                seconds = monitor.seconds_of(item)
                 connection.wait_until(began + sent / self._speed)
                 sent += seconds
                 connection.send_audio(item.audio, channel=item.channel, seconds=seconds, feeding=item.feeding)
@@ -110,4 +115,4 @@ class Attempt:
                 connection.end_stream()
             else:
                 connection.end_channel(item.channel)
-            link.sent(connection, item)
+            monitor.sent(connection, item)

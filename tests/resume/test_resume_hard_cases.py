@@ -313,13 +313,13 @@ def test_a_forked_child_closes_the_connection_that_is_starting_too(serve: Serve,
     client.start_session(audio_format=FORMAT)
     client.send_audio(SECOND * 2)
     connection = client._session.connection
-    until(lambda: connection._next is not None, "no attempt was made")
+    until(lambda: connection._monitor._next is not None, "no attempt was made")
     child = os.fork()
     if child == 0:
         code = 9
         try:
             client.close()
-            code = int(connection._next._sock.fileno() >= 0)
+            code = int(connection._monitor._next._sock.fileno() >= 0)
         finally:
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
@@ -335,7 +335,7 @@ def test_paced_audio_leaves_nothing_behind_chunk_by_chunk(serve: Serve, client_o
 
     def look(_: object) -> None:
         nonlocal most
-        most = max(most, len(client._session.connection._room.tickets))
+        most = max(most, len(client._session.connection._monitor.room.tickets))
 
     client.on_any(look)
     small = [AUDIO[at : at + CHUNK // 4] for at in range(0, len(AUDIO), CHUNK // 4)]
