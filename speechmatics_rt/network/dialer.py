@@ -62,6 +62,7 @@ def dial(
     config: ConnectionConfig,
     *,
     deadline: float,
+    since: Optional[float] = None,
     opening: Optional[Opening] = None,
 ) -> Upgraded:
     """Connect to ``url`` and upgrade to a WebSocket, all before ``deadline`` (of :func:`time.monotonic`).
@@ -74,6 +75,7 @@ def dial(
         headers: Sent with the request as they are, ``Authorization`` included.
         config: Provides ``ssl_context``, ``proxy`` and, for the error's text, ``open_timeout``.
         deadline: ``math.inf`` for none.
+        since: When the wait began that the deadline ends, for the error's text; None: now.
         opening: Lets another thread give up the dialling, which then raises any of the errors below.
 
     Raises:
@@ -84,13 +86,14 @@ def dial(
         ProtocolError: The answer is not HTTP, or not a WebSocket upgrade.
         TimeoutError: The deadline passed; stage ``"open"``.
     """
+    since = time.monotonic() if since is None else since
     target = parse(url)
     fields = [header_line(name, value) for name, value in headers.items()]
     secrets = secrets_in(target, fields)
     library = websocket_client()
     proxy = _proxy_for(target, config.proxy)
     context = (config.ssl_context or shared_context()) if target.secure else None
-    attempt = _Attempt(target, deadline, config.open_timeout, opening or Opening())
+    attempt = _Attempt(target, since, deadline, config.open_timeout, opening or Opening())
     opened: Any = None
     try:  # around everything to the last line, since Ctrl-C may come between any two lines
         opened = _reach(attempt, None) if proxy is None else _through(attempt, proxy)
@@ -125,7 +128,7 @@ def connect_through(proxy: str, host: str, port: int, deadline: float, opening: 
     """
     target = Target(False, host, port, "/", ())
     way = _proxy_for(target, proxy)
-    attempt = _Attempt(target, deadline, None, opening)
+    attempt = _Attempt(target, time.monotonic(), deadline, None, opening)
     try:
         return _reach(attempt, None) if way is None else _through(attempt, way)
     finally:
@@ -165,11 +168,14 @@ def check_patches() -> None:
 class _Attempt:
     """The target of one dialling, its start and its deadline."""
 
-    def __init__(self, target: Target, deadline: float, limit: Optional[float], opening: Opening) -> None:
+    def __init__(
+        self, target: Target, since: float, deadline: float, limit: Optional[float], opening: Opening
+    ) -> None:
         self.target = target
         self.opening = opening
         self.begun = time.monotonic()
         self.deadline = deadline
+        self._since = since
         self._limit = limit
 
     def given(self, opening: Opening) -> _Attempt:
@@ -194,7 +200,7 @@ class _Attempt:
         except (OSError, ValueError) as exc:
             # From Python 3.10 on the kernel's ETIMEDOUT has the same class, but it has an errno.
             if isinstance(exc, socket.timeout) and exc.errno is None:
-                elapsed = time.monotonic() - self.begun
+                elapsed = time.monotonic() - self._since
                 raise TimeoutError(
                     f"no connection after {elapsed:.1f} s: the time ran out trying to {doing}",
                     stage="open",

@@ -212,11 +212,11 @@ class Connector:
             deadline: Of the whole call (monotonic); the earlier of this and ``open_timeout`` applies.
             timeout: The seconds of the whole call, for the error.
         """
-        limit = self.config.open_timeout
-        until = float("inf") if limit is None else time.monotonic() + limit
+        limit, since = self.config.open_timeout, time.monotonic()
+        until = float("inf") if limit is None else since + limit
         upgraded = None
         try:
-            upgraded = self._dial(ws_headers, log, min(until, deadline), opening)
+            upgraded = self._dial(ws_headers, log, since, min(until, deadline), opening)
             log.info("connected in %.2f s", upgraded.elapsed)
             return Connection(upgraded.sock, self.config, log, wants=wants, secrets=upgraded.secrets)
         except SpeechmaticsError as exc:
@@ -231,7 +231,7 @@ class Connector:
             raise
 
     def _dial(
-        self, ws_headers: Mapping[str, str], log: SessionLog, deadline: float, opening: Opening
+        self, ws_headers: Mapping[str, str], log: SessionLog, since: float, deadline: float, opening: Opening
     ) -> Upgraded:
         url = self.url
         given = {name.lower() for name in ws_headers}
@@ -241,7 +241,7 @@ class Connector:
         headers.update(ws_headers)
         log.info("connecting to %s", redact(url))
         target = with_sdk(url, self._sdk_identifier, self._app)
-        return dial(target, headers, self.config, deadline=deadline, opening=opening)
+        return dial(target, headers, self.config, since=since, deadline=deadline, opening=opening)
 
     def _authorization(self, url: str, deadline: float, opening: Opening) -> dict[str, str]:
         """Ask ``auth`` for its headers, until ``deadline`` (monotonic), or until it is given up."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 import signal
 import socket
 import subprocess
@@ -444,6 +445,19 @@ def test_an_auth_that_takes_its_time_is_left_behind_at_the_deadline(serve, clien
     assert (took < MOST, error.stage) == (True, "whole" if limit == "timeout" else "open")
     assert "SlowAuth" in str(error)
     auth.released.set()
+
+
+def test_the_time_that_a_key_took_is_told_as_part_of_the_wait_for_a_connection(deaf) -> None:
+    class Dawdling(AuthBase):
+        def get_auth_headers(self) -> dict[str, str]:
+            time.sleep(LIMIT * 0.8)
+            return {}
+
+    config = ConnectionConfig(open_timeout=LIMIT)
+    client = Client(Dawdling(), url=deaf.replace("http", "ws"), conn_config=config)
+    _, error = _took(lambda: client.transcribe(SECOND, audio_format=PCM), TimeoutError)
+    (told,) = re.findall(r"no connection after (\d+\.\d) s", str(error))
+    assert float(told) >= LIMIT
 
 
 @pytest.mark.parametrize("faults", [[Fault.no_end(), Fault.no_close_reply()]])
