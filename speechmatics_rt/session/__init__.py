@@ -1,18 +1,18 @@
 """One session as its client sees it.
 
 ``request`` has the options of a call, ``connector`` opens connections, and ``opener`` a session over one.
-``session`` sends, and takes in what is received: ``delivery`` says what comes next and who runs the handlers,
-``outcome`` how it has ended, ``turns`` which utterances ended, and who waits for an answer. ``sender`` reads
-sources and sends them, ``listener`` and ``stream`` deliver messages to handlers, ``utterances`` is iterated
-over, ``asking`` has the questions to the service. ``latency`` measures, ``recorder`` writes a session to a
-file, and ``discovery`` asks what a service offers.
+``session`` sends, and takes in what is received: ``stages`` says who runs the handlers and how far that has
+come, ``outcome`` how it has ended, ``turns`` which utterances ended, and who waits for an answer. ``sender``
+reads sources and sends them, ``delivering`` has what runs the handlers and is iterated over, ``asking`` the
+questions to the service. ``latency`` measures, ``recorder`` writes a session to a file, ``discovery`` asks
+what a service offers.
 """
 
 from __future__ import annotations
 
 from .asking import Asking, ask_for_speakers
 from .connector import NO_PICKLE, Connector, request_id_of
-from .delivery import Arrivals, everything
+from .delivering import Arrivals, MessageStream, Spoken, UtteranceStream, everything, with_turns
 from .discovery import available_features
 from .opener import Opener
 from .outcome import session_ended
@@ -29,9 +29,7 @@ from .request import (
     spelled_out,
 )
 from .session import Session
-from .stream import MessageStream
 from .turns import waits_for_itself
-from .utterances import Spoken, UtteranceStream, with_turns
 
 __all__ = [
     "NO_PICKLE",

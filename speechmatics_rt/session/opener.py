@@ -29,13 +29,12 @@ from ..network import Link, Opening
 from ..threads import new_lock
 from .asking import Asking
 from .connector import Connector, request_id_of
-from .listener import Listener
+from .delivering import Listener, MessageStream
 from .outcome import tell_unstarted
 from .recorder import Recorder
 from .request import SessionRequest
 from .sender import feed
 from .session import Session
-from .stream import MessageStream
 
 __all__ = ["Opener"]
 

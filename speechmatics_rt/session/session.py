@@ -20,10 +20,10 @@ from ..protocol import results_in
 from ..stats import Latency, SessionStats
 from ..threads import new_lock
 from ..transcript import Transcript
-from .delivery import Delivery
 from .latency import Meter
 from .outcome import Outcome
 from .recorder import Recording
+from .stages import Delivery
 from .turns import TURNS, Turns
 
 __all__ = ["Session"]

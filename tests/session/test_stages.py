@@ -13,9 +13,9 @@ from speechmatics_rt import ConnectionError, SessionError, TimeoutError, Transcr
 from speechmatics_rt.log import SessionLog
 from speechmatics_rt.network import Link, Messages
 from speechmatics_rt.protocol import Incoming
-from speechmatics_rt.session import everything
-from speechmatics_rt.session.delivery import Arrivals, Delivery
+from speechmatics_rt.session import Arrivals, everything
 from speechmatics_rt.session.outcome import Outcome
+from speechmatics_rt.session.stages import Delivery
 
 from ..samples import tried
 

@@ -9,15 +9,15 @@ import warnings
 from collections.abc import Iterable
 from typing import Callable, NoReturn, Optional, cast
 
-from .. import messages
-from ..audio import AudioSource
-from ..events import EventEmitter
-from ..exceptions import SpeechmaticsError, no_pickle
-from ..network import Arrived
-from ..protocol import ACKNOWLEDGEMENTS
-from ..transcript import Transcript
-from .delivery import Arrivals, everything
-from .session import Session
+from ... import messages
+from ...audio import AudioSource
+from ...events import EventEmitter
+from ...exceptions import SpeechmaticsError, no_pickle
+from ...network import Arrived
+from ...protocol import ACKNOWLEDGEMENTS
+from ...transcript import Transcript
+from ..session import Session
+from .arrivals import Arrivals, everything
 
 __all__ = ["MessageStream"]
 

@@ -6,13 +6,13 @@ import contextvars
 import threading
 import weakref
 
-from ..events import EventEmitter
-from ..exceptions import SessionError, SpeechmaticsError
-from ..log import show_uncaught
-from ..network import has_shared_reader, share
-from ..threads import Latch, begin
-from .delivery import Arrivals
-from .session import Session
+from ...events import EventEmitter
+from ...exceptions import SessionError, SpeechmaticsError
+from ...log import show_uncaught
+from ...network import has_shared_reader, share
+from ...threads import Latch, begin
+from ..session import Session
+from .arrivals import Arrivals
 
 __all__ = ["Listener"]
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Optional
 
-from ..config import ConversationConfig, TranscriptionConfig
-from ..exceptions import SpeechmaticsError, without_frames
-from ..messages import channel_of
-from ..transcript import Transcript, Utterance, Utterances
+from ...config import ConversationConfig, TranscriptionConfig
+from ...exceptions import SpeechmaticsError, without_frames
+from ...messages import channel_of
+from ...transcript import Transcript, Utterance, Utterances
 from .stream import MessageStream
 
 __all__ = ["Spoken", "UtteranceStream", "with_turns"]
