@@ -321,16 +321,17 @@ class Connection(Replaceable):
         if os.getpid() != self._pid:  # the parent still uses the connection: no byte may be written here
             self._sock.close()
             return
-        self._protocol.closed = True  # first, so that it holds whatever interrupts the rest
         if is_mine(self._lock):
+            self._protocol.closed = True
             self.abandon()  # in a signal handler: the interrupted code holds the lock, and runs on afterwards
             return
-        timeout = self._config.close_timeout
-        if timeout is not None:
-            deadline = min(deadline, time.monotonic() + timeout)
         try:
+            self._protocol.closed = True  # first, so that it holds whatever interrupts the rest
+            timeout = self._config.close_timeout
+            if timeout is not None:
+                deadline = min(deadline, time.monotonic() + timeout)
             self._close_handshake(deadline)
-        finally:
+        finally:  # after Ctrl-C, too: a finaliser has nothing to do for what is closed
             self._sock.shut()
             self._leave()
         self._lead.see_off(_JOIN)

@@ -226,17 +226,20 @@ class ResumingConnection(Link):
 
     def close(self, deadline: float = float("inf")) -> None:
         monitor = self._monitor
-        if monitor.is_of_this_process:
+        try:
             if monitor.interrupted:  # a signal handler: the code it interrupted will find that it is over
                 self.abandon()
-            else:
+            elif monitor.is_of_this_process:
                 with self._lock:
                     if self._state.outcome is None:
                         self._state.conclude(SessionError("the session was closed"), None)
                         self._state.ahead.clear()
                         monitor.notify()
-        for connection in monitor.connections:
-            connection.close(deadline)
+            for connection in monitor.connections:
+                connection.close(deadline)
+        except BaseException:  # Ctrl-C: a finaliser has nothing to do for what is closed
+            self.abandon()
+            raise
 
     def abandon(self) -> None:
         self._monitor.abandon()

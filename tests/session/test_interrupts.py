@@ -7,7 +7,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 
@@ -133,9 +133,16 @@ def server(request: pytest.FixtureRequest) -> Iterator[LocalServer]:
         yield server
 
 
-def client_for(server: LocalServer, kind: type, **options: Any) -> Any:
+def client_for(
+    server: LocalServer, kind: type, *, ping_interval: Optional[float] = 20, **options: Any
+) -> Any:
     config = ConnectionConfig(
-        ssl_context=server.ssl_context, close_timeout=1, open_timeout=5, start_timeout=5, end_timeout=5
+        ssl_context=server.ssl_context,
+        close_timeout=1,
+        open_timeout=5,
+        start_timeout=5,
+        end_timeout=5,
+        ping_interval=ping_interval,
     )
     return kind(url=server.url, conn_config=config, **options)
 
@@ -234,6 +241,40 @@ def test_ctrl_c_at_every_single_line_on_shared_threads(monkeypatch, server, call
     check_all(server, call, list(range(lines)))
     how = f"{call} on shared threads"
     report("interrupts", f"Ctrl-C before each of {lines} lines of {how}: nothing left behind")
+
+
+def stream_and_close(client: Client) -> Step:
+    messages = client.stream(iter(lambda: SECOND[:3200], None), audio_format=PCM, speed=1)
+    return lambda client: messages.close()
+
+
+DROPPED: dict[str, Callable[[Client], Step]] = {  # what comes before, and returns what is interrupted
+    "close": lambda client: (start_and_send(client), lambda client: client.close())[1],
+    "stop_session": lambda client: (start_and_send(client), stop)[1],
+    "send_audio": lambda client: (start(client), send)[1],
+    "close of a stream": stream_and_close,
+}
+
+
+@pytest.mark.filterwarnings("ignore:a (client|stream) was dropped:ResourceWarning")
+@pytest.mark.parametrize("resume", [False, True], ids=["plain", "resume"])
+@pytest.mark.parametrize("call", DROPPED)
+@pytest.mark.parametrize("all_lines", [False, pytest.param(True, marks=pytest.mark.reliability)])
+def test_after_ctrl_c_at_any_line_a_client_that_is_dropped_leaves_nothing(
+    server, call, resume, all_lines
+) -> None:
+    def struck(at: Optional[int] = None) -> Interrupt:
+        client = client_for(server, Client, resume=resume, ping_interval=None)  # no ping is a deadline
+        step, interrupt = DROPPED[call](client), Interrupt(at)
+        interrupt.during(lambda: step(client))
+        return interrupt
+
+    lines = struck().lines
+    assert lines > 50
+    for at in range(lines) if all_lines or call == "close" else some(server, lines, call):
+        where = struck(at).where
+        gc.collect()
+        assert settled(server) == [], where
 
 
 # -- what is sent, and what is counted -------------------------------------------------------------------
