@@ -33,7 +33,8 @@ def gathered(blocks: Iterator[Block], size: int, reading: Reading) -> Iterator[B
         if reading.begun:
             break
     if not reading.begun or len(block) >= _TINY:
-        yield from blocks
+        for block in blocks:  # not "yield from", which closes it as this generator is collected
+            yield block
         return
     ahead = _Ahead(blocks, size)
     reading.at_close(ahead.stop)

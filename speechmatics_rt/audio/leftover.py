@@ -60,17 +60,17 @@ def remember(key: Hashable, source: Any, count: int, held: Optional[list[Block]]
     _left[key] = _Left(reference, _told(source), raw, count, held)
 
 
-def go_on(key: Hashable, source: Any, blocks: Iterator[Any], fault: Fault) -> Iterator[Any]:
-    """Return the blocks of a source; after a failed call begin with what that did not send, or refuse it."""
+def go_on(key: Hashable, source: Any, fault: Fault) -> list[Block]:
+    """Return what a failed call has read, which comes before the rest; refuse the source if it was sent."""
     left = _left.get(key)
     if left is None:
-        return blocks
+        return []
     before = left.source() if isinstance(left.source, weakref.ref) else left.source
     if key == id(source) and before is not source:
-        return blocks  # another object, at the same address
+        return []  # another object, at the same address
     if left.position is not None and left.position != _told(source):
         _forget(key)  # its owner has moved its position
-        return blocks
+        return []
     if left.held is None or not (left.raw or before is source):  # another object's buffer is out of reach
         reads = "itertools.chain(source)" if isinstance(source, Iterator) else None
         rest = reads or 'iter(lambda: source.read(4096), b"")'
@@ -79,7 +79,7 @@ def go_on(key: Hashable, source: Any, blocks: Iterator[Any], fault: Fault) -> It
             f"give it from its beginning, or, to send only the rest, {rest}"
         )
     _forget(key)
-    return _after(left.held, blocks)
+    return left.held
 
 
 def _forget(key: Hashable) -> None:
@@ -93,8 +93,3 @@ def _told(source: Any) -> Optional[int]:
     except Exception:  # noqa: BLE001  # the caller's code: no such method, closed, asynchronous
         return None
     return position if isinstance(position, int) else None
-
-
-def _after(held: list[Block], blocks: Iterator[Any]) -> Iterator[Any]:
-    yield from held
-    yield from blocks

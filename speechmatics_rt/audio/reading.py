@@ -15,6 +15,7 @@ import sys
 from collections.abc import Hashable, Iterable, Iterator
 from functools import partial
 from inspect import iscoroutinefunction
+from itertools import chain
 from typing import Any, Callable, Optional, Protocol, Union
 
 from ..exceptions import AudioError, SpeechmaticsError
@@ -91,6 +92,7 @@ class Reading:
         self._key: Hashable = None  # under which leftover remembers it
         self.begun = False
         self._held: Optional[list[wav.Block]] = []  # what was read of such a source before sending began
+        self._before: Iterator[wav.Block] = iter(())  # what calls before have read, and this not yet
         self._put_back = False
         self.length: Optional[int] = None
         self._blocks = self._opened(size)
@@ -129,9 +131,9 @@ class Reading:
         if not self._once:
             return blocks
         self._key = leftover.key_of(_origin(source))
-        blocks = leftover.go_on(self._key, _origin(source), blocks, fault)
+        self._before = iter(leftover.go_on(self._key, _origin(source), fault))
         self._start = _position(source)
-        return blocks
+        return chain(self._before, blocks)  # no generator, whose end would be that of the caller's
 
     def _open_path(self, path: Union[str, os.PathLike[str]], size: int) -> Iterator[Any]:
         try:
@@ -151,10 +153,11 @@ class Reading:
         if not self._once:
             return blocks
         try:
-            return leftover.go_on(self._key, path, blocks, self._fault)
+            self._before = iter(leftover.go_on(self._key, path, self._fault))
         except AudioError:
             file.close()
             raise
+        return chain(self._before, blocks)
 
     def __iter__(self) -> Reading:
         return self
@@ -205,8 +208,11 @@ class Reading:
         if self._put_back:
             return
         self._put_back = True
-        if self._once and self.count and not self._go_back():
-            leftover.remember(self._key, _origin(self._source), self.count, self._held)
+        unread = list(self._before)
+        read = self.count + sum(map(len, unread))
+        if self._once and read and not self._go_back():
+            held = None if self._held is None else [*self._held, *unread]
+            leftover.remember(self._key, _origin(self._source), read, held)
 
     def _go_back(self) -> bool:
         if self._start is None:

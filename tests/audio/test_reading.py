@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import asyncio
 import codecs
+import contextlib
 import gc
 import gzip
 import io
@@ -20,9 +21,10 @@ import time
 import tracemalloc
 import wave
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 from hypothesis import given, settings
@@ -318,6 +320,43 @@ def test_nothing_is_lost_of_a_source_that_was_opened_and_not_sent(kind: str) -> 
     assert heard(open_source(source, PCM)) == DATA
 
 
+def test_a_generator_is_whole_after_attempts_that_have_read_it_to_different_places() -> None:
+    generator = (DATA[at : at + 4] for at in range(0, len(DATA), 4))
+    for audio_format in (PCM, None, PCM):  # without a format, what may be a header is read too
+        opened = open_source(generator, audio_format)
+        opened.put_back()
+        opened.close()
+        del opened
+        gc.collect()
+    assert heard(open_source(generator, PCM)) == DATA
+
+
+def test_what_an_attempt_has_not_read_of_what_one_before_has_is_not_lost_if_it_fails_to_begin() -> None:
+    generator = (DATA[at : at + 4] for at in range(0, len(DATA), 4))
+    for _ in range(2):
+        opened = open_source(generator)  # reads what may be a header
+        opened.put_back()
+        opened.close()
+    opened = open_source(generator, PCM)
+    assert next(iter(opened)) == DATA[:4]
+    opened.put_back()
+    opened.close()
+    with pytest.raises(AudioError, match="was read up to byte 12 by a call that failed"):
+        open_source(generator, PCM)
+
+
+def test_a_source_that_is_dropped_is_not_closed_by_a_finaliser() -> None:
+    opened = open_source(iter([DATA[:1000]] * 5), PCM)
+    chunks = iter(opened)
+    for _ in range(2):
+        next(chunks)
+    closed: list[bool] = []
+    opened._reading.at_close(lambda: closed.append(True))  # where Ctrl-C would be lost
+    del chunks, opened
+    gc.collect()
+    assert closed == []
+
+
 def test_a_file_whose_header_is_refused_is_whole_for_the_next_call() -> None:
     out = io.BytesIO()
     with wave.open(out, "wb") as stereo:
@@ -480,10 +519,10 @@ def test_closing_ends_the_thread_that_reads_ahead_and_one_that_waits_for_room() 
     kind=st.sampled_from(
         ["list", "generator", "file", "pipe", "buffered", "bytes", "bytearray", "memoryview"]
     ),
-    fails=st.booleans(),
+    failing=st.lists(st.none() | st.integers(1, 3000).map(lambda count: 2 * count), max_size=3),
 )
-def test_any_source_in_any_pieces_gives_the_same_bytes_also_at_a_second_attempt(
-    data: bytes, sizes: list[int], chunk: int, kind: str, fails: bool
+def test_any_source_in_any_pieces_gives_the_same_bytes_whatever_attempts_have_failed(
+    data: bytes, sizes: list[int], chunk: int, kind: str, failing: list[Optional[int]]
 ) -> None:
     def cut() -> Iterator[bytes]:
         at = 0
@@ -510,10 +549,11 @@ def test_any_source_in_any_pieces_gives_the_same_bytes_also_at_a_second_attempt(
         "memoryview": lambda: memoryview(data),
     }[kind]()
     audio_format = AudioFormat("pcm_s16le", 16000, chunk_size=chunk)
-    if fails:
-        opened = open_source(source, audio_format)
-        opened.put_back()
-        opened.close()
+    for size in failing:  # each reads as far as its format asks for
+        with contextlib.suppress(AudioError):  # what looks like text, say, is none
+            opened = open_source(source, None if size is None else replace(audio_format, chunk_size=size))
+            opened.put_back()
+            opened.close()
     source = open_source(source, audio_format)
     chunks = list(source)
     source.close()
