@@ -199,10 +199,8 @@ class BaseClient(Opener):
                 self.close()
                 if session.delivery.is_left:
                     self._tell_late(session)
-            elif session.connection.is_open:
-                self.stop_session()
-            elif not session.outcome.is_known:
-                # It ended in the background: wait for its handlers, and raise the error nobody has seen yet.
+            elif session.connection.is_open or not session.outcome.is_known:
+                # If it has ended in the background: wait for its handlers, raise what nobody has seen yet.
                 self.stop_session()
         except BaseException:  # Ctrl-C in that wait: nobody comes after this to close it
             self.close()

@@ -388,15 +388,13 @@ class Connection(Replaceable):
 
     def _close_handshake(self, deadline: float) -> None:
         """Send a close frame and wait for the server's."""
-        sent = False
         self._lead.have_read(anybody=True)
+        with self._lock:
+            self._protocol.break_off(time.monotonic())
+            self._protocol.send_close()
+            self._writing.pump()
         while True:
             with self._lock:
-                if not sent:
-                    sent = True
-                    self._protocol.break_off(time.monotonic())
-                    self._protocol.send_close()
-                    self._writing.pump()
                 self._monitor.notify()
                 left = "reader" not in self._monitor.inside
                 if left or self._writing.blocked or self._lead.is_reader:

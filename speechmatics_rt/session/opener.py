@@ -85,13 +85,18 @@ class Opener(Asking, EventEmitter):
     def _prepare(self) -> None:
         """Begin a call that opens a session: from here on, ``request_stop()`` means that session."""
         self._forget_parent()
-        session = self._session
-        if session is not None and session.delivery.is_left and not session.is_over_for(self._thread()):
-            self.close()  # if its loop goes on after all, it gets a SessionError
-        if session is not None and (session.delivery.is_left or session.delivery.over.is_set()):
-            self._tell_late(session)
+        if self._session is not None:
+            self._finish(self._session)
         self._check_free()  # before the first read of a source, which may take long
         self._stop_while_opening = False
+
+    def _finish(self, session: Session) -> None:
+        """Close the session before, if its loop was left, and tell its last events, if nobody else will."""
+        delivery = session.delivery
+        if delivery.is_left and not session.is_over_for(self._thread()):
+            self.close()  # if its loop goes on after all, it gets a SessionError
+        if delivery.is_left or delivery.over.is_set():
+            self._tell_late(session)
 
     def _check_free(self) -> None:
         session = self._session

@@ -67,8 +67,7 @@ class MessageStream:
         at_rest = delivery.at_rest
         try:
             delivery.at_rest = False
-            while True:
-                item = self._next(everything)
+            while (item := self._next(everything)) is not None:
                 message = item.message or {}
                 kind = message["message"]  # before the handlers, which may change the message
                 self._session.deliver(message, self._client, item.seen)
@@ -76,12 +75,13 @@ class MessageStream:
                     return cast("messages.ServerMessage", message)  # unchecked: it is the server's
         finally:
             delivery.at_rest = at_rest
+        raise StopIteration
 
-    def _next(self, wants: Callable[[str], bool]) -> Arrived:
-        """Wait for the next message; end the stream if no more will come."""
+    def _next(self, wants: Callable[[str], bool]) -> Optional[Arrived]:
+        """Wait for the next message; end the stream, and return None, if no more will come."""
         session, arrivals = self._session, self._arrivals
         if session.delivery.over.is_set():
-            raise StopIteration
+            return None
         session.delivery.thread = threading.get_ident()
         try:
             while True:
@@ -99,7 +99,7 @@ class MessageStream:
             raise
         self._conclude()
         session.outcome.raise_failure()
-        raise StopIteration
+        return None
 
     def _conclude(self, failure: Optional[SpeechmaticsError] = None) -> None:
         session = self._session
@@ -110,12 +110,9 @@ class MessageStream:
     def finish(self) -> Transcript:
         """Run to the end of the transcript and return it. Handlers run on this thread."""
         with self:
-            while True:
-                try:
-                    item = self._next(self._client._wants)
-                except StopIteration:
-                    return self.transcript
+            while (item := self._next(self._client._wants)) is not None:
                 self._session.deliver(item.message, self._client, item.seen)
+        return self.transcript
 
     def put_back(self) -> None:
         """Rewind the sources for a second attempt, after this one has failed and is closed."""
