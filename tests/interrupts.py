@@ -1,7 +1,8 @@
 """Ctrl-C at a chosen line: KeyboardInterrupt at the n-th line of the package that a call executes.
 
 A signal comes between two instructions of the main thread. Here it comes before each line of ours, one
-after the other, so that no moment is left to chance; what the other threads do is real.
+after the other, so that no moment is left to chance; what the other threads do is real. And Ctrl-C in a
+call that waits (:func:`ctrl_c_in`), a real one, however long the machine takes to get there.
 """
 
 from __future__ import annotations
@@ -9,8 +10,11 @@ from __future__ import annotations
 import ast
 import dis
 import functools
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, Optional
@@ -102,3 +106,35 @@ class Interrupt:
         finally:
             sys.settrace(before)
         return None
+
+
+@contextmanager
+def ctrl_c_in(name: str) -> Iterator[None]:
+    """Within the block, send SIGINT once the main thread waits in a function of that name."""
+    left = threading.Event()
+
+    def press() -> None:
+        before = None
+        while not left.wait(0.05):  # a thread that waits gives no other sign
+            place = _place_in(name)
+            if place is not None and place == before:
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+                return
+            before = place
+
+    thread = threading.Thread(target=press, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        left.set()
+        thread.join()
+
+
+def _place_in(name: str) -> Optional[tuple[int, int]]:
+    """Return where the main thread is within a function of that name; None if it is elsewhere."""
+    frame: Optional[FrameType] = sys._current_frames()[threading.main_thread().ident or 0]
+    place = frame and (id(frame), frame.f_lasti)
+    while frame is not None and frame.f_code.co_name != name:
+        frame = frame.f_back
+    return place if frame is not None else None

@@ -9,7 +9,6 @@ import gc
 import logging
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -23,6 +22,8 @@ from speechmatics_rt.aio import AsyncClient, AsyncMicrophone
 from speechmatics_rt.audio import microphone
 from speechmatics_rt.audio.microphone import Microphone
 from speechmatics_rt.local import LocalServer
+
+from ..interrupts import ctrl_c_in
 
 PCM = AudioFormat("pcm_s16le", 16000)
 INSTALLED = ctypes.util.find_library("portaudio")  # before a test has it find another one
@@ -213,11 +214,8 @@ def test_it_can_be_started_again(device) -> None:
 def test_ctrl_c_in_a_read_loses_nothing_and_stops_cleanly(device) -> None:
     with Microphone() as mic:
         heard(device, 2)
-        timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
-        timer.start()
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt), ctrl_c_in("read"):
             mic.read(BLOCK * 4)
-        timer.join()
         heard(device, 2)
         assert mic.read(BLOCK * 4) == audio(0, 4)
 

@@ -6,7 +6,6 @@ import contextvars
 import functools
 import gc
 import os
-import signal
 import subprocess
 import sys
 import textwrap
@@ -19,6 +18,7 @@ from speechmatics_rt import AudioFormat, Client, SessionError, TranscriptionConf
 from speechmatics_rt.local import Fault
 
 from ..conftest import threads
+from ..interrupts import ctrl_c_in
 
 PCM = AudioFormat("pcm_s16le", 16000)
 SECOND = bytes(32000)
@@ -27,14 +27,6 @@ SECOND = bytes(32000)
 def endless():
     while True:
         yield SECOND[:3200]
-
-
-def interrupt_after(seconds: float) -> threading.Timer:
-    timer = threading.Timer(
-        seconds, lambda: signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-    )
-    timer.start()
-    return timer
 
 
 @pytest.mark.parametrize("where", ["transcribe", "stream", "send_audio", "stop_session", "start_session"])
@@ -46,8 +38,7 @@ def test_ctrl_c_lands_in_every_wait_of_the_caller_at_once(serve, client_of, wher
     }
     client = client_of(serve(faults=faults.get(where, [])))
     began = time.monotonic()
-    timer = interrupt_after(0.3)
-    with pytest.raises(KeyboardInterrupt), client:
+    with pytest.raises(KeyboardInterrupt), client, ctrl_c_in("__next__" if where == "stream" else where):
         if where == "transcribe":
             client.transcribe(endless(), audio_format=PCM, speed=1)
         elif where == "stream":
@@ -59,7 +50,6 @@ def test_ctrl_c_lands_in_every_wait_of_the_caller_at_once(serve, client_of, wher
                 client.send_audio(SECOND)
             client.send_audio(SECOND)
             client.stop_session()
-    timer.join()
     assert time.monotonic() - began < 2
     assert not client.is_connected
 

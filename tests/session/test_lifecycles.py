@@ -33,6 +33,7 @@ from speechmatics_rt.local import Fault
 from speechmatics_rt.protocol import client as protocol
 
 from ..conftest import threads
+from ..interrupts import ctrl_c_in
 
 PCM = AudioFormat("pcm_s16le", 16000)
 SECOND = bytes(32000)
@@ -264,11 +265,8 @@ def test_a_second_ctrl_c_inside_close_still_shuts_the_socket(raw):
 
     c = Client(url=raw(script), conn_config=ConnectionConfig(close_timeout=30))
     messages = c.stream(iter([SECOND, SECOND]), audio_format=PCM)
-    timer = threading.Timer(0.3, lambda: signal.pthread_kill(threading.main_thread().ident, signal.SIGINT))
-    timer.start()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt), ctrl_c_in("close"):
         messages.close()
-    timer.join()
     assert gone()
 
 
