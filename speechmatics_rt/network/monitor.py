@@ -92,13 +92,18 @@ class Monitor:
             return not self.over
 
     def leave(self, thread: Optional[str] = None) -> bool:
-        """Note that a thread ends, and that none may begin any more; return whether none is left."""
+        """Note that a thread ends, and that none may begin any more; return whether none is left.
+
+        Wakes all that wait, whatever has been noted for them: Ctrl-C may have cut short what notes it.
+        """
         with self.lock:
             self.over = True
             self.inside.discard(thread or "")
             last = not self.inside
             self.room.notify_all()
             self.news.notify_all()
+            if self._elsewhere is not None:
+                self._elsewhere.wake()
         self.writer.wake()
         return last
 

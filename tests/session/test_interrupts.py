@@ -221,6 +221,24 @@ def test_ctrl_c_at_any_line_of_a_session_on_shared_threads_leaves_nothing(monkey
     check_all(server, call, some(server, lines_of(server, call), call))
 
 
+def test_ctrl_c_at_any_line_of_what_close_notes_ends_the_shared_listener_too(monkeypatch, server) -> None:
+    monkeypatch.setattr(shared_reader, "OWN", 0)
+
+    def struck(at: Optional[int] = None) -> Interrupt:
+        client = client_for(server, Client)
+        start(client)
+        interrupt = Interrupt(at, within="/protocol")
+        interrupt.during(client.close)
+        client.close()
+        return interrupt
+
+    lines = struck().lines
+    assert lines > 20
+    for at in range(lines):
+        where = struck(at).where
+        assert settled(server) == [], where
+
+
 @pytest.mark.reliability
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("resume", [False, True], ids=["plain", "resume"])
