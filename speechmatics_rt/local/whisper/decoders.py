@@ -188,7 +188,6 @@ class FileDecoder:
     channels becomes one. Everything else is PyAV's.
 
     Raises:
-        ConfigurationError: From ``feed``: the recording is no such WAV and PyAV is missing.
         AudioError: From ``feed`` or ``finish``: the recording can't be read.
     """
 
@@ -255,6 +254,7 @@ _NO_AUDIO = {
     b"PK\x03\x04": "a ZIP archive, or a document in one; unpack it first",
     b"\x1f\x8b": "compressed with gzip; unpack it first",
 }
+_HEADERLESS = "headerless samples need audio_format=AudioFormat('pcm_s16le', 16000), or what they are"
 _HOPELESS = 1000  # bad packets more than samples heard: this is no recording
 _HEAD_LIMIT = 1 << 20  # cover pictures may stand before the sound; what is longer is no header
 
@@ -313,9 +313,9 @@ class _Container:
         try:
             import av
         except ImportError as exc:
-            raise ConfigurationError(
-                "this recording is not a WAV that can be read here; other formats need PyAV: "
-                "pip install 'speechmatics-rt-sync[local-file]', or convert it to WAV"
+            raise AudioError(
+                "this recording is not a WAV that can be read here; other formats need PyAV: pip install "
+                f"'speechmatics-rt-sync[local-file]', or convert it to WAV; {_HEADERLESS}"
             ) from exc
         self._av = av
         self.damage = ""
@@ -374,7 +374,8 @@ class _Container:
         text = head.decode("utf-8", "ignore")
         if "".join(text.split()).isprintable():
             return f"it is text: {text[:40]!r}"
-        return str(getattr(self._error, "strerror", None) or self._error)
+        reason = str(getattr(self._error, "strerror", None) or self._error)
+        return f"{reason}; {_HEADERLESS}" if isinstance(self._error, self._av.InvalidDataError) else reason
 
     def _decode(self) -> None:
         try:

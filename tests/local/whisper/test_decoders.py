@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import struct
+import sys
 import threading
 import time
 import wave
@@ -160,10 +160,29 @@ def test_a_broken_wav_says_what_is_wrong(data: bytes, says: str) -> None:
         decoded(FileDecoder(), data)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("av") is not None, reason="PyAV is installed")
-def test_another_container_without_PyAV_names_what_to_install() -> None:
-    with pytest.raises(ConfigurationError, match=r"speechmatics-rt-sync\[local-file\]"):
-        FileDecoder().feed(b"fLaC" + bytes(100))
+def test_another_container_without_PyAV_names_what_to_install_and_is_not_worth_another_try(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    with LocalServer("whisper") as server, Client(url=server.url) as client:
+        with pytest.raises(TranscriptionError, match=r"speechmatics-rt-sync\[local-file\]") as caught:
+            client.transcribe(b"fLaC" + bytes(1000), timeout=30)
+        assert caught.value.type == "invalid_audio_type"
+        assert not caught.value.retryable
+
+
+@pytest.mark.parametrize("has_av", [True, False], ids=["with PyAV", "without"])
+def test_headerless_samples_that_come_as_a_file_are_told_how_to_come(
+    has_av: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if has_av:
+        pytest.importorskip("av")
+    else:
+        monkeypatch.setitem(sys.modules, "av", None)
+    decoder = FileDecoder()
+    with pytest.raises(AudioError, match="headerless samples need audio_format="):
+        decoded(decoder, int16(tone(1.0, 16000)))
+    decoder.close()
 
 
 def in_container(name: str, codec: str, rate: int = 16000, seconds: float = 2.0) -> bytes:
