@@ -27,6 +27,8 @@ _PLACE = re.compile(r"((?:[^/?#]*//)?)([^/?#]*)(.*)", re.DOTALL)  # as it begins
 _HOST_AND_PORT = re.compile(r"[\w.-]+(?::\d*)?|\[[^\[\]]*\](?::\d*)?")
 _OF_A_PARAMETER = re.compile(r"[^#?@]*\?[^#@]*=[^#@]*@")
 _PARAMETER = re.compile(r"(?<=[?&#])([^=?&#]*)=[^&#]*")
+_BARE = re.compile(r"([\w.-]+)(?::\d+)?(?:/|\Z)")  # an address without a scheme
+_SCHEMES = {"http": "ws", "https": "wss"}
 _LABEL = re.compile(r"[a-z0-9_-]{1,63}")  # the underscore is no letter of DNS, but of docker's names
 _TWO_READINGS = re.compile("[\u00df\u03c2\u200c\u200d]")  # sharp s, final sigma, joiners
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -170,7 +172,7 @@ def parse(url: str) -> Target:
     except ValueError:  # its text may quote a part of the credentials
         raise wrong("can't be read: its host or its port is malformed") from None
     if parts.scheme not in ("ws", "wss"):
-        raise wrong("must begin with ws:// or wss://")
+        raise wrong(f"must begin with ws:// or wss://{_meant(redact(url))}")
     if not given or port == 0:
         raise wrong("has no host" if not given else "has port 0")
     try:
@@ -195,6 +197,22 @@ def parse(url: str) -> Target:
     secure = parts.scheme == "wss"
     resource = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Target(secure, host, port or (443 if secure else 80), resource, secrets)
+
+
+def _meant(url: str) -> str:
+    """Suggest the address that was probably meant; nothing if a secret had to be left out of it.
+
+    Example:
+        >>> _meant("https://eu.rt.speechmatics.com/v2")
+        "; did you mean 'wss://eu.rt.speechmatics.com/v2'?"
+    """
+    scheme, mark, rest = url.partition("://")
+    instead = _SCHEMES.get(scheme.lower(), "")
+    if not mark and (bare := _BARE.match(url)):
+        instead = "ws" if is_loopback(bare[1]) else "wss"
+    if not instead or "***" in url or "@" in url:
+        return ""
+    return f"; did you mean '{instead}://{rest if mark else url}'?"
 
 
 def header_line(name: str, value: str) -> str:

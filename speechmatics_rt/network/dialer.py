@@ -31,7 +31,7 @@ from ..threads import Call
 from .duplex import DuplexSocket, connect_tls, shared_context
 from .opening import Opening
 from .reach import Lookup, connect, race
-from .upgrade import BorrowedSocket, UpgradeSocket, secrets_in, upgrade, websocket_client
+from .upgrade import PERHAPS_SECURE, BorrowedSocket, UpgradeSocket, secrets_in, upgrade, websocket_client
 
 __all__ = [
     "Upgraded",
@@ -207,6 +207,8 @@ class _Attempt:
                     seconds=self._limit,
                 ) from exc
             text = f"could not {doing}: {_told(exc)}"
+            if stage == "upgrade" and not self.target.secure:
+                text += f". {PERHAPS_SECURE}"
             raise ConnectionError(text, stage=stage, lasting=_lasts(exc), unreached=not reached) from exc
 
 

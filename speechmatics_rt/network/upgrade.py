@@ -26,8 +26,18 @@ from ..messages import Secrets
 from ..threads import importing
 from .duplex import DuplexSocket
 
-__all__ = ["UpgradeSocket", "BorrowedSocket", "refusal", "secrets_in", "upgrade", "websocket_client"]
+__all__ = [
+    "PERHAPS_SECURE",
+    "UpgradeSocket",
+    "BorrowedSocket",
+    "refusal",
+    "secrets_in",
+    "upgrade",
+    "websocket_client",
+]
 
+PERHAPS_SECURE = "Perhaps its address begins with wss://"
+_TLS_ALERT = b"\x15\x03"
 _MOST_HEAD = 64 * 1024  # bytes of an answer's status line and headers
 _MOST_BODY = 8 * 1024  # bytes read of a refusal's body, for the reason in it
 _BODY_PATIENCE = 1.0  # seconds to wait for that body
@@ -122,6 +132,8 @@ class UpgradeSocket(BorrowedSocket):
         while b"\r\n\r\n" not in received:
             if len(received) > _MOST_HEAD:
                 raise ProtocolError(f"the headers of the answer are longer than {_MOST_HEAD} bytes")
+            if received.startswith(_TLS_ALERT):
+                raise ProtocolError(f"the answer is an alert of TLS. {PERHAPS_SECURE}")
             if received and not received.startswith(b"HTTP/1."[: len(received)]):
                 raise ProtocolError(f"the answer is not HTTP/1.1: it begins with {bytes(received[:20])!r}")
             part = super().recv(4096)
@@ -250,6 +262,10 @@ def refusal(answer: UpgradeSocket, target: Target, secrets: Secrets) -> Speechma
         text += (
             f". It redirects to {where or 'nowhere'}; that is not followed, since the key would be sent along"
         )
+    if status == 404:
+        text += ". Check the path of the address; that of the service is /v2"
+    if status == 400 and not target.secure:
+        text += f". {PERHAPS_SECURE}"
     retry_after = _retry_after(answer.headers)
     if retry_after is not None:
         text += f". Try again after {retry_after:g} s"

@@ -31,6 +31,7 @@ from speechmatics_rt.exceptions import (
     ConnectionError,
     ProtocolError,
     TimeoutError,
+    TransportError,
 )
 from speechmatics_rt.network import Opening
 from speechmatics_rt.network.dialer import Upgraded, dial
@@ -674,6 +675,47 @@ def test_a_server_without_tls_is_told_as_that(trusting: ssl.SSLContext) -> None:
     with Service(plain) as service, pytest.raises(ConnectionError, match="speak TLS") as caught:
         connect(f"wss://localhost:{service.port}/", ssl_context=trusting)
     assert caught.value.stage == "tls"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"\x15\x03\x01\x00\x02\x02\x46",
+        b"HTTP/1.1 400 Bad Request\r\n\r\nThe plain HTTP request was sent to HTTPS port",
+    ],
+    ids=["hangs up", "alert", "nginx"],
+)
+def test_of_a_server_with_tls_that_is_reached_without_the_right_scheme_is_suggested(answer: bytes) -> None:
+    with Service(answering(answer)) as service, pytest.raises(TransportError, match="wss://"):
+        connect(f"ws://127.0.0.1:{service.port}/v2")
+
+
+@pytest.mark.parametrize(
+    ("url", "meant"),
+    [
+        ("https://eu.rt.speechmatics.com/v2", "wss://eu.rt.speechmatics.com/v2"),
+        ("HTTP://10.0.0.7:9000/v2", "ws://10.0.0.7:9000/v2"),
+        ("localhost:9000/v2", "ws://localhost:9000/v2"),
+        ("eu.rt.speechmatics.com", "wss://eu.rt.speechmatics.com"),
+        ("ftp://h/v2", None),
+        ("wss:/h/v2", None),
+        ("https://h/v2?jwt=geheim", None),
+        ("user:geheim@h/v2", None),
+        ("", None),
+    ],
+)
+def test_the_url_that_was_probably_meant_is_suggested(url: str, meant: Optional[str]) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        check_url(url)
+    text = str(caught.value)
+    assert text.partition("; did you mean ")[2] == (f"{meant!r}?" if meant else "")
+    if meant:
+        check_url(meant)
+
+
+def test_of_a_path_that_is_not_there_the_usual_one_is_told() -> None:
+    assert "is /v2" in str(refused("HTTP/1.1 404 Not Found\r\n\r\n<html>"))
 
 
 def test_a_server_that_hangs_up_in_the_handshake(trusting: ssl.SSLContext) -> None:
