@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from speechmatics_rt.cli import main
+from speechmatics_rt.cli import ExitCode, main
 from speechmatics_rt.cli.many import found
 from speechmatics_rt.cli.many.found import named
 from speechmatics_rt.exceptions import ConfigurationError
@@ -260,6 +260,26 @@ def test_what_is_no_file_is_left_out_of_a_folder(capsys, server, calls, tmp_path
     assert code == 5
     assert "3 of 4 transcribed, 1 failed" in said
     assert "gone.wav" in said
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+@pytest.mark.parametrize("way", ["named", "on standard input"])
+def test_a_pipe_among_the_recordings_is_refused_and_holds_up_nothing(
+    capsys, server, calls, tmp_path, monkeypatch, way
+) -> None:
+    os.mkfifo(tmp_path / "pipe.wav")  # nobody writes into it: to open it would take for ever
+    names = [str(tmp_path / "pipe.wav"), str(calls / "b.wav")]
+    if way != "named":
+        with open(tmp_path / "names", "w+") as listed:
+            listed.write("\n".join(names))
+            listed.seek(0)
+            monkeypatch.setattr(sys, "stdin", listed)
+            code, said = run(capsys, server, "-", "-o", tmp_path / "out")
+    else:
+        code, said = run(capsys, server, *names, "-o", tmp_path / "out")
+    assert code == ExitCode.AUDIO
+    assert "is a pipe or a device" in said
+    assert "1 of 2 transcribed, 1 failed" in said
 
 
 def test_names_that_differ_in_case_are_one_where_the_results_would_be(tmp_path, monkeypatch) -> None:

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from typing import Any, Optional
 
 from ...audio import mix_channels, split_channels
-from ...exceptions import ConfigurationError, SpeechmaticsError
+from ...exceptions import AudioError, ConfigurationError, SpeechmaticsError
 from ...many import Outcome, Outcomes
 from ...many import transcribe_many as begin
 from ..options import PROG, ExitCode
@@ -24,7 +24,7 @@ from ..sources.given import labels_of
 from ..streams import Stream
 from ..transcribe import client_options, tell_dangers
 from .board import Board
-from .found import Recording, find_recordings, shown
+from .found import Recording, find_recordings, is_stream, shown
 from .manifest import Entry, Manifest, fingerprint, is_done
 from .results import Results, Unwritten
 from .summary import exit_code, failure_table, total
@@ -272,6 +272,14 @@ def _write(work: _Work, outcome: Outcome, screen: Screen, out: Stream, interrupt
 def _sources(recordings: Iterable[Recording], labels: list[str], *, mix: bool) -> Iterator[Any]:
     """Open each recording when it is its turn."""
     for recording in recordings:
+        if is_stream(recording.path):
+            yield _Failing(
+                AudioError(
+                    f"{shown(recording.path)!r} is a pipe or a device, and no file, which can be read again; "
+                    f"{PROG} transcribe takes it"
+                )
+            )
+            continue
         if not labels and not mix:
             yield recording.path
             continue

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import collections
 import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ...exceptions import ConfigurationError
 
-__all__ = ["Found", "Recording", "find_recordings", "named", "shown"]
+__all__ = ["Found", "Recording", "find_recordings", "is_stream", "named", "shown"]
 
 # The formats that the service accepts, by the usual extensions.
 _ENDINGS = {"aac", "amr", "flac", "m4a", "mka", "mov", "mp3", "mp4", "mpeg", "mpga", "oga", "ogg", "opus"}
@@ -44,6 +45,15 @@ def shown(name: str) -> str:
         'calls/a\ufffd[2J.wav'
     """
     return "".join(character if character.isprintable() else "\ufffd" for character in name)
+
+
+def is_stream(path: str) -> bool:
+    """Whether what has that name can't be read twice, and perhaps is waited for without end."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):  # to open it says why
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def find_recordings(given: Sequence[str], output: str, *, headerless: bool = False) -> Found:
