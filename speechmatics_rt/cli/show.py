@@ -211,7 +211,7 @@ class Screen:
         self._err = err
         self._terminal = _is_terminal(out)
         self._together = self._terminal and _is_terminal(err) and _same(out, err)
-        lively = os.environ.get("TERM") != "dumb" and not os.environ.get("CI")  # a log may be a terminal, too
+        lively = _is_lively()
         self.live = live and lively and not quiet and _is_terminal(err)
         self._quiet = quiet
         self._always = color == "always"
@@ -360,6 +360,12 @@ class _Asides(io.TextIOBase):
     def write(self, text: str) -> int:
         self._lines.append(text.rstrip("\n"))
         return len(text)
+
+
+def _is_lively() -> bool:
+    """Whether what is a terminal is one for people, which obeys; a log of a build may be a terminal, too."""
+    unset = "" if os.name == "nt" else "dumb"  # no terminal of Windows sets it, and every other does
+    return os.environ.get("TERM", unset) != "dumb" and not os.environ.get("CI")
 
 
 def _is_terminal(stream: Out) -> bool:

@@ -8,8 +8,10 @@ import math
 import os
 import random
 import re
+import sys
 import wave
 from dataclasses import replace
+from typing import Optional
 
 import pytest
 
@@ -306,6 +308,21 @@ def test_no_colours_where_they_are_not_wanted(server, env: dict[str, str]) -> No
     assert not terminal.colours
     assert terminal.text.startswith("S1: Good morning")
     assert ("\x1b" in received) == ("NO_COLOR" in env)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no terminal of Windows sets TERM")
+@pytest.mark.parametrize("term", ["dumb", None])
+def test_a_terminal_that_is_not_known_to_obey_gets_plain_text(
+    term: Optional[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TERM")
+    if term is not None:
+        monkeypatch.setenv("TERM", term)
+    terminal = FakeTerminal()
+    screen = Screen(terminal, terminal, live=True)
+    screen.draw("was that", [])
+    screen.write([Token("Was that the door?", GREY)])
+    assert terminal.getvalue() == "Was that the door?"
 
 
 @unix
