@@ -266,9 +266,12 @@ class Microphone:
         return "the default input device" if self._device_index is None else f"device {self._device_index}"
 
     def _why_not(self, error: Exception) -> str:
-        text = f"can't record at {self._sample_rate} Hz from {self._device}: {error}"
         devices = ", ".join(f"{device['index']} {device['name']!r}" for device in self.list_devices())
-        return f"{text}; input devices: {devices or 'none'}"
+        if not devices:
+            return "there is no input device; plug in a microphone, or allow this program to use it"
+        return (
+            f"can't record at {self._sample_rate} Hz from {self._device}: {error}; input devices: {devices}"
+        )
 
     def _warn(self, recording: _Recording, *, finally_: bool = False) -> None:
         """Log what was lost, on the reader's thread: the audio thread must not wait for a log file."""

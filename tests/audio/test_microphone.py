@@ -356,7 +356,7 @@ def test_devices_are_listed(device) -> None:
 
 def test_a_machine_without_a_device_says_so(device) -> None:
     ctypes.c_int.in_dll(device, "fake_devices").value = 0
-    with pytest.raises(AudioError, match=r"default input device.*input devices: none"):
+    with pytest.raises(AudioError, match="there is no input device; plug in"):
         Microphone().start()
 
 
