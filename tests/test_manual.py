@@ -53,7 +53,16 @@ def test_man_reads_it_without_a_warning() -> None:
     said = re.sub(r".\x08", "", output_of("man", "-l", PAGE, MANPAGER="cat", MANWIDTH="100"))
     assert said.startswith("SPEECHMATICS-RT(1)")
     assert re.search(r"--language CODE\n +default: en\n", said)
-    assert "  speechmatics-rt transcribe talk.wav --local                offline, without a key\n" in said
+    assert re.search(r"\n +speechmatics-rt transcribe talk.wav --local\n +offline, without a key\n", said)
+
+
+@pytest.mark.parametrize("reader", ["man", "mandoc"])
+def test_no_line_is_wider_than_a_terminal(reader: str) -> None:
+    if shutil.which(reader) is None:
+        pytest.skip(f"there is no {reader}: apt install {'man-db' if reader == 'man' else 'mandoc'}")
+    command = ("man", "-l", PAGE) if reader == "man" else ("mandoc", "-T", "utf8", "-O", "width=80", PAGE)
+    said = re.sub(r".\x08", "", output_of(*command, MANPAGER="cat", MANWIDTH="80"))
+    assert [line for line in said.splitlines() if len(line) > 80] == []
 
 
 def test_mandoc_finds_nothing_wrong_with_it() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Optional
 
+from ..config import redact
 from ..exceptions import ConfigurationError, SpeechmaticsError
 from .options import PROG, ExitCode, parse
 from .shell import harmless, in_shell_words
@@ -44,7 +45,10 @@ def main(argv: Optional[Sequence[str]] = None) -> ExitCode:
         with _log_to(err, -1 if arguments.quiet else verbose, of_server=arguments.command == "serve"):
             return _command(arguments, standard_output(), err)
     except SpeechmaticsError as exc:
-        _complain(err, exc, str(exc), verbose)
+        text, ids = exc.text, str(exc)[len(exc.text) :]
+        if _is_unreached(exc):
+            text += f"; to find out why: {_doctor(arguments)}"
+        _complain(err, exc, text + ids, verbose)
         return ExitCode.of(exc)
     except BrokenPipeError:  # the reader of our output has gone away
         return ExitCode.OK
@@ -84,6 +88,24 @@ def _command(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitCod
     from .transcribe import transcribe
 
     return transcribe(arguments, out, err)
+
+
+def _is_unreached(error: SpeechmaticsError) -> bool:
+    """Whether no connection was made, and no server has said why."""
+    stages = ("dns", "tcp", "proxy", "tls", "upgrade", "open")
+    return getattr(error, "stage", None) in stages and getattr(error, "status", None) is None
+
+
+def _doctor(arguments: argparse.Namespace) -> str:
+    """Write the command that looks at the same address."""
+    import shlex  # only needed after a failure
+
+    words = [PROG, "doctor"]
+    for option in ("profile", "url"):
+        value = getattr(arguments, option, None)
+        if value is not None:
+            words += [f"--{option}", redact(value) if option == "url" else value]
+    return shlex.join(words)
 
 
 def _complain(err: Stream, error: Exception, text: str, verbose: int) -> None:

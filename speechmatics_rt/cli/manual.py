@@ -128,7 +128,13 @@ def examples(name: str, epilog: str) -> Iterator[str]:
     said = epilog.replace(EXIT_CODES, "").strip()
     found = re.match(r"examples:\n((?:  .*\n?)+)", said)
     if found:
-        yield from (f".SH EXAMPLES OF {name.upper()}", ".nf", roff(found[1].rstrip("\n")), ".fi")
+        yield f".SH EXAMPLES OF {name.upper()}"
+        for number, line in enumerate(found[1].splitlines()):
+            command, _, what = line.strip().partition("  ")  # beneath each other: side by side is too wide
+            yield from ([".PP"] if number else [])
+            yield rf"\fB{roff(command)}\fR"
+            if what:
+                yield from (".RS", roff(what.strip()), ".RE")
         said = said[found.end() :].strip()
     if said:
         yield from (".PP", roff(" ".join(said.split())))

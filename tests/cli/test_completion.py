@@ -55,6 +55,9 @@ CASES = [
     ("speechmatics-rt transcribe --max-delay-mode f", {"flexible", "fixed"}),
     ("speechmatics-rt transcribe-many --ret", {"--retry-failed"}),
     ("speechmatics-rt serve --con", {"--container"}),
+    ("speechmatics-rt serve --fault rese", {"reset", "reserved_bit"}),
+    ("speechmatics-rt transcribe a.wav --format t", {"text", "tsv"}),
+    ("speechmatics-rt transcribe-many calls --format srt,v", {"srt,vtt"}),
 ]
 
 

@@ -156,7 +156,15 @@ def test_3_no_key_or_a_refused_one() -> None:
 def test_4_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    assert failure(SPEECH, "--url", f"ws://127.0.0.1:{port}/v2")[0] == 4
+    url = f"ws://127.0.0.1:{port}/v2"
+    code, err = failure(SPEECH, "--url", url)
+    assert code == 4
+    assert f"; to find out why: speechmatics-rt doctor --url {url} [request_id=" in err
+
+
+def test_4_who_answers_with_a_reason_is_not_sent_to_the_doctor() -> None:
+    with LocalServer(faults=[Fault.refuse(503)]) as server:
+        assert "doctor" not in failure(SPEECH, "--url", server.url)[1]
 
 
 @pytest.mark.parametrize("fault", [Fault.refuse(503), Fault.reset(after_seconds=1), Fault.cut_frame()])

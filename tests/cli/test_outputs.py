@@ -36,6 +36,23 @@ def here(tmp_path: Path) -> Path:
     return tmp_path
 
 
+# -- what its name says ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"),
+    [("talk.srt", "1\n00:00:0"), ("talk.VTT", "WEBVTT"), ("talk.json", "{"), ("talk", "Good")],
+)
+def test_the_name_of_the_output_says_its_format(tmp_path: Path, name: str, begins: str) -> None:
+    assert run("transcribe", SPEECH, *LOCAL, "-o", tmp_path / name)[0] == 0
+    assert (tmp_path / name).read_text().startswith(begins)
+
+
+def test_a_format_that_is_given_is_taken_whatever_the_name_says(tmp_path: Path) -> None:
+    assert run("transcribe", SPEECH, *LOCAL, "-f", "text", "-o", tmp_path / "a.srt")[0] == 0
+    assert (tmp_path / "a.srt").read_text().startswith("Good morning")
+
+
 # -- what is the same file ----------------------------------------------------------------------------------
 
 

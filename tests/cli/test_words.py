@@ -79,6 +79,10 @@ def test_no_message_of_the_library_speaks_python_in_a_shell() -> None:
         ),
         ("the server fell silent for 60 s (end_timeout)", "the server fell silent for 60 s"),
         (
+            "can't open the audio file 'calls': Is a directory",
+            "can't open the audio file 'calls': Is a directory; transcribe-many takes a folder",
+        ),
+        (
             "within 2 s. Heard up to 5.20 s (error.transcript): go on from there",
             "within 2 s. Heard up to 5.20 s: go on from there",
         ),

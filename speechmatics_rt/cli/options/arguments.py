@@ -29,7 +29,7 @@ EXAMPLES = """\
 examples:
   speechmatics-rt transcribe talk.wav              the key is in SPEECHMATICS_API_KEY
   speechmatics-rt transcribe talk.wav --local      offline, without a key
-  speechmatics-rt transcribe talk.mp3 -l fr --diarization speaker -f srt -o talk.srt
+  speechmatics-rt transcribe talk.mp3 -l fr --diarization speaker -o talk.srt
   speechmatics-rt transcribe mic --partials        the microphone, until Ctrl-C
   speechmatics-rt transcribe-many calls -o out     a folder of recordings
   speechmatics-rt serve --engine whisper           a server for your own programs

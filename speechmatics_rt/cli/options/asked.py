@@ -17,6 +17,7 @@ from ..outputs.wav import WavFile
 from ..sources.given import MICROPHONE, Given, channels_of, given, labels_of
 from .files import Settings, read_settings
 from .recognition import recognition, told_by_option
+from .values import form_of
 
 __all__ = ["Asked", "asked", "said_format", "session_options", "settings_read"]
 
@@ -143,7 +144,7 @@ def _headers(texts: Sequence[str]) -> dict[str, str]:
 
 def _documents(arguments: argparse.Namespace, labels: Iterable[str]) -> list[tuple[str, Place]]:
     """Say what goes where: one form to stdout or to ``-o``, any number into ``--output-dir``."""
-    forms: list[str] = arguments.format
+    forms: list[str] = arguments.format or [form_of(arguments.output or "")]
     if arguments.output_dir is not None:
         if arguments.output is not None:
             raise ConfigurationError("use -o or --output-dir, not both")

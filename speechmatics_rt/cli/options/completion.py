@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Iterator
 
 from ...exceptions import ConfigurationError
+from .values import FORMS
 
 __all__ = ["SHELLS", "complete", "shell_code"]
 
@@ -18,7 +20,37 @@ def complete(parser: argparse.ArgumentParser) -> None:
     if _ASKED in os.environ:
         import argcomplete
 
+        for action in _actions(parser):
+            words = _WORDS.get(action.dest)
+            if words is not None and not action.choices:
+                action.completer = words  # type: ignore[attr-defined]  # argcomplete looks for it
         argcomplete.autocomplete(parser, exclude=["--version"])
+
+
+def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    """Yield the options of a parser and of its commands."""
+    for action in parser._actions:
+        yield action
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield from _actions(command)
+
+
+def _forms(prefix: str, **_: object) -> list[str]:
+    before = prefix.rpartition(",")[0]
+    return [f"{before},{form}" if before else form for form in FORMS]
+
+
+def _faults(**_: object) -> list[str]:
+    try:
+        from ...local import Fault
+    except ImportError:  # without its extra there is no server either
+        return []
+    return [row.kind for row in Fault.table()]
+
+
+# By option: what argparse does not know, since it is read by a function. Otherwise files are offered.
+_WORDS = {"format": _forms, "fault": _faults}
 
 
 def shell_code(prog: str, shell: str) -> str:

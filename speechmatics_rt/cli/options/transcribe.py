@@ -16,7 +16,7 @@ examples:
   speechmatics-rt transcribe talk.wav                        the key is in SPEECHMATICS_API_KEY
   speechmatics-rt transcribe talk.wav --local                offline, without a key
   speechmatics-rt transcribe talk.wav --speed 1 --partials   in real time
-  speechmatics-rt transcribe talk.mp3 -l fr --diarization speaker -f srt -o talk.srt
+  speechmatics-rt transcribe talk.mp3 -l fr --diarization speaker -o talk.srt
   speechmatics-rt transcribe talk.mp3 -f txt,srt,json --output-dir out   out/talk.txt, out/talk.srt, ...
   speechmatics-rt transcribe --channel agent=agent.wav --channel caller=caller.wav
   speechmatics-rt transcribe call.wav --split agent,caller               a stereo recording, one line per turn
@@ -268,9 +268,9 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         "-f",
         "--format",
         type=forms,
-        default=["text"],
         metavar="FORMAT",
-        help="text (default): one sentence per line, as it is transcribed; jsonl: every message as it comes "
+        help="default: what the name after -o ends in, or text. text: one sentence per line, as it is "
+        "transcribed; jsonl: every message as it comes "
         "(without acknowledgements); json, srt, vtt, tsv: the transcript, at the end; or several, with "
         "--output-dir",
     )

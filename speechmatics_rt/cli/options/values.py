@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from collections.abc import Callable
 from typing import Any
 
 __all__ = [
     "COUNT",
+    "FORMS",
     "LINES",
     "PAUSE",
     "PORT",
@@ -20,6 +22,7 @@ __all__ = [
     "WIDTH",
     "Languages",
     "entry",
+    "form_of",
     "forms",
     "number",
 ]
@@ -51,7 +54,7 @@ VOLUME = number(float, 0, 100, "a number, 0 to 100")
 LINES = number(int, 1, 100, "a number of lines, 1 to 100")
 THREADS = number(int, 1, 1000, "a number of threads, 1 to 1000")
 
-_FORMS = ("text", "json", "jsonl", "srt", "vtt", "tsv")
+FORMS = ("text", "json", "jsonl", "srt", "vtt", "tsv")
 _ALSO = {"txt": "text"}
 
 
@@ -64,9 +67,20 @@ def forms(text: str) -> list[str]:
     """
     names = [_ALSO.get(name.strip(), name.strip()) for name in text.split(",")]
     for name in names:
-        if name not in _FORMS:
-            raise argparse.ArgumentTypeError(f"there is no {name!r}; there are {', '.join(_FORMS)}")
+        if name not in FORMS:
+            raise argparse.ArgumentTypeError(f"there is no {name!r}; there are {', '.join(FORMS)}")
     return list(dict.fromkeys(names))
+
+
+def form_of(name: str) -> str:
+    """Return the format that a file's name says it has; text, if it says nothing.
+
+    Example:
+        >>> form_of("talk.SRT"), form_of("talk.txt"), form_of("-")
+        ('srt', 'text', 'text')
+    """
+    ending = os.path.splitext(name)[1][1:].lower()
+    return ending if ending in FORMS else "text"
 
 
 def entry(read: Callable[[str], Any]) -> Callable[[str], Any]:
