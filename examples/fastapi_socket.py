@@ -66,10 +66,11 @@ PAGE = """<!doctype html>
   #partial { color: GrayText; }
 </style>
 <button>Speak</button>
-<p aria-live="polite"><span id="final"></span> <span id="partial"></span></p>
+<p><span id="final" aria-live="polite"></span> <span id="partial"></span></p>
 <p id="problem" role="alert"></p>
 <script>
 const [button] = document.getElementsByTagName("button");
+const final = document.getElementById("final");
 const show = (id, text) => (document.getElementById(id).textContent = text);
 let stop; // ends the recording that runs
 
@@ -80,7 +81,8 @@ button.onclick = async () => {
   try {
     speak(await navigator.mediaDevices.getUserMedia({audio: true}));
   } catch (error) {
-    show("problem", `The microphone can't be used: ${error.message}`);
+    const why = isSecureContext ? error.message : "browsers allow it on https and localhost alone";
+    show("problem", `The microphone can't be used: ${why}`);
   }
   button.disabled = false;
 };
@@ -93,7 +95,7 @@ function speak(stream) {
   socket.onmessage = ({data}) => {
     const told = JSON.parse(data);
     if (told.error) return (problem = told.error);
-    show("final", told.final);
+    final.append(told.final.slice(final.textContent.length)); // so that only what is new is read aloud
     show("partial", told.partial);
   };
   socket.onclose = ({code}) => {

@@ -59,6 +59,34 @@ def test_what_is_spoken_into_the_page_stands_in_it(browser) -> None:
         assert share_heard(REFERENCE, text(browser, "final")) >= 0.8
 
 
+WATCH = """
+window.taken = 0;
+new MutationObserver((seen) => seen.forEach((one) => (taken += one.removedNodes.length)))
+  .observe(document.querySelector("[aria-live]"), {childList: true, subtree: true});
+"""
+
+
+def test_a_reader_of_the_screen_hears_each_final_once_and_no_partial(browser, service) -> None:
+    with served(service) as site:
+        browser.get(site.wait())
+        browser.execute_script(WATCH)
+        button = browser.find_element("css selector", "button")
+        button.click()
+        soon(browser, lambda: text(browser, "final").count(".") > 1)
+        button.click()
+        soon(browser, lambda: button.text == "Speak")
+        assert text(browser, "final").startswith("Good morning, and welcome to the reading room. The train")
+        assert browser.execute_script("return taken") == 0
+        assert browser.execute_script("return document.querySelector('[aria-live] #partial')") is None
+
+
+def test_a_page_that_is_not_safe_says_why_there_is_no_microphone(browser, service) -> None:
+    with served(service) as site:
+        browser.get(site.wait().replace("127.0.0.1", "0.0.0.0"))
+        browser.find_element("css selector", "button").click()
+        soon(browser, lambda: "https and localhost" in problem(browser))
+
+
 def test_who_refuses_the_microphone_is_told(service, tmp_path) -> None:
     with served(service) as site, chromium(tmp_path) as browser:
         browser.get(site.wait())
