@@ -326,3 +326,18 @@ def test_a_key_in_the_place_of_auth_says_what_to_write() -> None:
     for kind in (Client, MultiChannelClient, AsyncClient, AsyncMultiChannelClient):
         with pytest.raises(ConfigurationError, match=r"Client\(api_key=\.\.\.\)"):
             kind("s3cret")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("keyword", "where"),
+    [
+        ("language", r"transcription_config=TranscriptionConfig\(language=...\)"),
+        ("diarization", r"transcription_config=TranscriptionConfig\(diarization=...\)"),
+        ("sample_rate", r"audio_format=AudioFormat\(sample_rate=...\)"),
+        ("target_languages", r"translation_config=TranslationConfig\(target_languages=...\)"),
+        ("lang", "'lang'; accepted: transcription_config, audio_format"),
+    ],
+)
+def test_a_field_that_is_given_as_a_keyword_is_told_where_it_belongs(keyword: str, where: str) -> None:
+    with Client(url=NOWHERE) as client, pytest.raises(TypeError, match=where):
+        client.transcribe("audio.wav", **{keyword: "en"})

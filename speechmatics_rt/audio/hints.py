@@ -9,7 +9,10 @@ from typing import Any, Optional
 
 __all__ = ["TEXT", "about_array", "about_content", "about_source"]
 
-TEXT = 'the audio is text (str), not bytes; read it in binary mode: open(path, "rb"), sys.stdin.buffer'
+TEXT = (
+    'the audio is text (str), not bytes; read it in binary mode: open(path, "rb"), and standard input '
+    'open(0, "rb", buffering=0, closefd=False)'
+)
 
 _ANYTHING = 16  # bytes: a shorter recording may be anything
 

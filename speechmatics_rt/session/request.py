@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from inspect import Parameter, signature
 from typing import Any, Callable, NamedTuple, Optional, TypedDict, TypeVar, Union
 
@@ -81,6 +81,26 @@ def spelled_out(method: _F) -> _F:
     return method
 
 
+def _where(name: str) -> str:
+    """Say in which config a field is that was given as a keyword.
+
+    Example:
+        >>> _where("language")
+        ': it is a field of transcription_config=TranscriptionConfig(language=...)'
+    """
+    for keyword, config in _CONFIGS.items():
+        if name in {field.name for field in fields(config)}:
+            return f": it is a field of {keyword}={config.__name__}({name}=...)"
+    return ""
+
+
+_CONFIGS: dict[str, type[Any]] = {
+    "transcription_config": TranscriptionConfig,
+    "audio_format": AudioFormat,
+    "translation_config": TranslationConfig,
+}
+
+
 class SessionRequest(NamedTuple):
     """A checked request for a session. ``deadline`` (monotonic) is when ``timeout`` expires."""
 
@@ -109,7 +129,8 @@ class SessionRequest(NamedTuple):
         for name in options:
             if name not in known.__annotations__:
                 raise TypeError(
-                    f"unexpected keyword argument {name!r}; accepted: {', '.join(known.__annotations__)}"
+                    f"unexpected keyword argument {name!r}{_where(name)}; accepted: "
+                    f"{', '.join(known.__annotations__)}"
                 )
         config = options.get("transcription_config")
         if config is None:
