@@ -23,7 +23,7 @@ from .options.files import read_text
 from .outputs.flow import Token
 from .sessions import Sitting
 from .show import ALERT, Screen
-from .signals import on_signals
+from .signals import on_signals, on_suspension
 from .streams import Stream
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def serve(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitCode:
     screen = Screen(out, err, live=not arguments.verbose, quiet=arguments.quiet, color=arguments.color)
     with ExitStack() as stack:
         stack.enter_context(screen.with_log())
+        stack.enter_context(on_suspension(screen.suspended))
         board = stack.enter_context(_Board(server, screen))
         try:
             stack.enter_context(server)

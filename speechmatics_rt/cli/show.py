@@ -197,7 +197,7 @@ def _wrapped(text: str, column: int, columns: int) -> list[str]:
 class Screen:
     """Writes text to stdout, and below it, if stderr is a terminal, a live display.
 
-    For one thread. ``stopping`` may be called in a signal handler.
+    For one thread. ``stopping`` and ``suspended`` may be called in a signal handler.
 
     Args:
         live: Draw on stderr, if that is a terminal; not if the log goes there, nor while text flows into a
@@ -342,6 +342,13 @@ class Screen:
         if _is_terminal(self._err):
             start = _ERASE + (start or "\r")  # over the ^C that the terminal has shown
         self._err.write(f"{start}{text}\n")
+
+    def suspended(self) -> None:
+        """Remove what was drawn, in a signal handler: a shell writes next, in a new line."""
+        if self._drawn:
+            self._err.write(_ERASE)
+        self._drawn = False
+        self._column = 0
 
     def _fresh_line(self) -> str:
         """Leave a line that has begun, if it is on the same terminal."""

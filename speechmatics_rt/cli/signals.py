@@ -14,7 +14,7 @@ from .options.asked import Asked
 from .show import Screen
 from .sources import Recording
 
-__all__ = ["Interrupts", "on_signals"]
+__all__ = ["Interrupts", "on_signals", "on_suspension"]
 
 _HANG_UP = getattr(signal, "SIGHUP", None)  # Windows has none, but SIGBREAK, when its console is closed
 _ENDING = [
@@ -35,6 +35,31 @@ def on_signals(act: Callable[[int], object]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def on_suspension(act: Callable[[], object]) -> Iterator[None]:
+    """Have this called in the main thread before Ctrl-Z stops the program, until ``fg`` or ``bg``."""
+    number = getattr(signal, "SIGTSTP", None)  # Windows has none
+    if (
+        number is None
+        or threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(number) is not signal.SIG_DFL  # as in a shell without jobs
+    ):
+        yield
+        return
+
+    def stop(number: int, _: object) -> None:
+        act()
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)  # returns when the program is continued
+        signal.signal(number, stop)
+
+    signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        signal.signal(number, signal.SIG_DFL)
 
 
 class Interrupts:

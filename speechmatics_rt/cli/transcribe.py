@@ -19,7 +19,7 @@ from .outputs import Place
 from .outputs.documents import FLOWING
 from .outputs.wav import WavFile
 from .show import ALERT, Screen
-from .signals import Interrupts, on_signals
+from .signals import Interrupts, on_signals, on_suspension
 from .streams import Stream
 from .view import View
 
@@ -49,6 +49,7 @@ def transcribe(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitC
     interrupts = Interrupts(screen)
     with ExitStack() as stack:
         stack.enter_context(screen.with_log())
+        stack.enter_context(on_suspension(screen.suspended))
         stack.enter_context(on_signals(interrupts))
         tell_dangers(arguments, screen)
         view = stack.enter_context(View(arguments, session, screen, out, saved))

@@ -93,6 +93,7 @@ class OnTerminal:
         stdout: int = subprocess.DEVNULL,
         start_new_session: bool = False,
         anew: bool = False,
+        own_group: bool = False,
         **env: str,
     ) -> None:
         import fcntl  # Unix alone has these
@@ -109,6 +110,7 @@ class OnTerminal:
             env=env,
             start_new_session=start_new_session,
             anew=anew,
+            **({"preexec_fn": os.setpgrp} if own_group else {}),
             **{**others, **dict.fromkeys(streams, self._child)},
         )
         self._decoder = codecs.getincrementaldecoder("utf-8")()

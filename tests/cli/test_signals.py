@@ -21,7 +21,7 @@ from speechmatics_rt.local import Fault, LocalServer
 
 from ..held import HeldEngine
 from .command import SENTENCES, SPEECH, start
-from .terminal import OnTerminal
+from .terminal import OnTerminal, Terminal
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of Unix")
 
@@ -86,6 +86,29 @@ def test_a_terminal_that_is_closed_costs_no_word(tmp_path: Path) -> None:
             assert running.process.wait(10) == 130
             assert record.said("EndOfTranscript")
     assert "Good morning" in (tmp_path / "out").read_text()
+
+
+def test_ctrl_z_removes_what_is_drawn_and_fg_goes_on_in_a_line_of_its_own() -> None:
+    options = ("--speed", "4", "--partials")
+    # In a group of its own, as a shell makes one for each job: others the kernel does not stop.
+    with (
+        LocalServer() as server,
+        OnTerminal("transcribe", SPEECH, "--url", server.url, *options, own_group=True) as running,
+    ):
+        running.until(r"welcome to the\b(.*\n)+━")
+        os.kill(running.process.pid, signal.SIGTSTP)
+        assert os.WIFSTOPPED(os.waitpid(running.process.pid, os.WUNTRACED)[1])
+        while not running.received.endswith("\x1b[J"):
+            running.read()
+        shell = "[1]+  Stopped\n$ fg\n"
+        running.received += "\r\n" + shell.replace("\n", "\r\n")
+        os.kill(running.process.pid, signal.SIGCONT)
+        code, received = running.finish()
+    assert code == 0
+    before, _, after = Terminal().feed(received).text.partition(shell)
+    assert "━" not in before + after
+    assert f"{before} {after}".split() == " ".join(SENTENCES).split()
+    assert not after.startswith(" ")
 
 
 def test_under_nohup_it_goes_on(tmp_path: Path) -> None:

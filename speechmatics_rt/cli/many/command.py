@@ -19,7 +19,7 @@ from ..options.files import Settings, read_settings
 from ..outputs.documents import give_instead
 from ..outputs.output import Shape, cause_of
 from ..show import Screen
-from ..signals import on_signals
+from ..signals import on_signals, on_suspension
 from ..sources.given import labels_of
 from ..streams import Stream
 from ..transcribe import client_options, tell_dangers
@@ -56,6 +56,7 @@ def transcribe_many(arguments: argparse.Namespace, out: Stream, err: Stream) -> 
     with ExitStack() as stack:
         manifest = stack.enter_context(Manifest(results.folder))
         stack.enter_context(screen.with_log())
+        stack.enter_context(on_suspension(screen.suspended))
         tell_dangers(arguments, screen)
         for message in found.skipped:
             screen.note(f"{PROG}: {shown(message)}")
