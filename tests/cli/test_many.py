@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,6 +115,24 @@ def test_what_is_done_stays_done_until_something_of_it_changes(capsys, server, c
     run(capsys, server, calls, "-o", out, "-f", "txt,srt", "--language", "de")
     assert len(server.sessions) == 11
     assert [line["status"] for line in manifest(out)] == ["done"] * 11
+
+
+def test_a_recording_that_grows_while_it_is_transcribed_is_transcribed_again(capsys, tmp_path) -> None:
+    growing = recording(tmp_path / "growing.wav", seconds=2)
+    engine = HeldEngine()
+
+    def grow() -> None:
+        server.wait_for_session().wait_for(lambda record: record.heard("EndOfStream"))
+        recording(growing, seconds=5)
+        engine.let_go.set()
+
+    with LocalServer(engine) as server:
+        writer = threading.Thread(target=grow)
+        writer.start()
+        assert run(capsys, server, growing, "-o", tmp_path / "out")[0] == 0
+        writer.join()
+        assert "1/1 done" in run(capsys, server, growing, "-o", tmp_path / "out")[1]
+        assert "nothing to do" in run(capsys, server, growing, "-o", tmp_path / "out")[1]
 
 
 def test_failures_are_told_with_what_to_do_and_tried_again_when_asked(

@@ -141,6 +141,16 @@ class _Work:
             else:
                 self.open.append(recording)
         self.before = self.done + len(self.failures)
+        self._begun: list[Entry] = []  # of each that was begun, as it was then
+
+    def begin(self) -> Iterator[Recording]:
+        """Yield the recordings, each when it is its turn, and note what it is now.
+
+        What is still being written may have grown by the time its transcript comes: then it is not done.
+        """
+        for recording in self.open:
+            self._begun.append(self._entry(recording))
+            yield recording
 
     def _entry(self, recording: Recording) -> Entry:
         return Entry.of(recording.path, self._asked)
@@ -152,7 +162,7 @@ class _Work:
             OSError: The transcript is written, its line is not.
         """
         recording = self.open[outcome.index]
-        entry = self._entry(recording)
+        entry = self._begun[outcome.index]
         if outcome.transcript is not None:
             unwritten = self.results.write(recording.stem, outcome.transcript)
             if unwritten:
@@ -233,7 +243,7 @@ def _run(
         split=bool(labels),
         bars=not arguments.no_progress,
     )
-    sources = _sources(work.open, labels, mix=arguments.mix)
+    sources = _sources(work.begin(), labels, mix=arguments.mix)
     outcomes = begin(sources, max_sessions=arguments.jobs, on_progress=board.take, **options)
     interrupts = _Interrupts(screen, outcomes)
     with on_signals(interrupts), outcomes:
