@@ -69,7 +69,7 @@ def _one_of_several(path: Union[str, os.PathLike[str]], number: int, count: int,
 
 def _check_count(path: str, labels: int, fault: Fault, channels: int) -> None:
     if channels != labels:
-        raise fault(f"{path} has {channels} channels, but {labels} labels were given")
+        raise fault(f"{path} has {channels} channel{'s' * (channels > 1)}, but {labels} labels were given")
 
 
 def whole_frames(blocks: Iterator[Block], size: int, warn: Warn) -> Iterator[bytes]:

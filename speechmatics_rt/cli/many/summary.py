@@ -12,6 +12,7 @@ __all__ = ["advice", "exit_code", "failure_table", "total"]
 
 _MOST_ROWS = 20
 _OF_THE_RECORDING = ("invalid_audio_type",)  # errors of the service that are due to the recording
+_WAYS = ("pip install ", "add --split ")  # an error that names one says more than its kind
 _AGAIN = "run it again with --retry-failed"
 
 
@@ -36,7 +37,11 @@ def advice(entry: Entry) -> str:
     Example:
         >>> advice(Entry("a.wav", "failed", 0, 0.0, "", kind="AudioError"))
         'fix or replace the recording'
+        >>> advice(Entry("a.mp3", "failed", 0, 0.0, "", error="pip install it", kind="AudioError"))
+        'do so; then run it again with --retry-failed'
     """
+    if any(way in entry.error for way in _WAYS):
+        return f"do so; then {_AGAIN}"
     if entry.kind == "AudioError" or entry.type in _OF_THE_RECORDING:
         return "fix or replace the recording"
     if entry.retryable:
