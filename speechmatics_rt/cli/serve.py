@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import itertools
 import os
 import queue
@@ -76,7 +77,10 @@ def serve(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitCode:
         try:
             stack.enter_context(server)
         except (OSError, OverflowError) as exc:
-            why = getattr(exc, "strerror", None) or exc
+            # Python adds the address to the system's reason, for a second time.
+            why = str(getattr(exc, "strerror", None) or exc).partition(" (while ")[0]
+            if getattr(exc, "errno", None) == errno.EADDRINUSE:
+                why += "; --port 0 takes a free one"
             where = "" if is_loopback(arguments.host) else f"{arguments.host}, "
             raise ConfigurationError(f"can't listen on {where}port {arguments.port}: {why}") from exc
         stack.enter_context(on_signals(lambda _: board.stop()))

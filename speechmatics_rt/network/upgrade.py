@@ -180,11 +180,15 @@ def websocket_client() -> Any:
     """Import websocket-client.
 
     Raises:
-        ConfigurationError: Another package is installed under its name.
+        ConfigurationError: It is not installed, or another package is under its name.
     """
-    with importing:
-        import websocket
-
+    try:
+        with importing:
+            import websocket
+    except ImportError as exc:
+        raise ConfigurationError(
+            "the package websocket-client is missing from this Python: pip install websocket-client"
+        ) from exc
     if not hasattr(websocket, "create_connection"):
         raise ConfigurationError(
             "another package named websocket is installed over websocket-client: "

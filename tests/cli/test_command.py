@@ -100,11 +100,13 @@ def test_a_package_without_its_metadata_is_not_called_missing(tmp_path: Path) ->
     assert re.search(r"^  local server +missing: pip install", done.stdout, re.MULTILINE)
 
 
-def test_no_command_is_an_error_in_one_sentence(capsys) -> None:
+def test_no_command_is_an_error_in_one_sentence_that_names_them(capsys) -> None:
     with pytest.raises(SystemExit) as caught:
         main([])
     assert caught.value.code == 2
-    assert capsys.readouterr().err.startswith("speechmatics-rt: error: the following arguments are required")
+    said = capsys.readouterr().err
+    assert said.startswith("speechmatics-rt: error: name a command: transcribe, transcribe-many, ")
+    assert said.endswith(" (see speechmatics-rt --help)\n")
 
 
 def test_help_and_version_import_nothing_heavy() -> None:

@@ -79,7 +79,8 @@ def test_serve_says_that_the_port_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         code, _, err = run("serve", "--port", taken.getsockname()[1])
     assert code == 2
-    assert "can't listen on port" in err
+    assert err.startswith("speechmatics-rt: error: can't listen on port ")
+    assert err.endswith("; --port 0 takes a free one\n")
     assert run("serve", "--port", "70000")[0] == 2
 
 

@@ -1214,6 +1214,12 @@ def test_another_package_named_websocket_is_told_with_the_cure(monkeypatch: pyte
         connect("ws://127.0.0.1:1/")
 
 
+def test_a_missing_websocket_client_is_told_with_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "websocket", None)
+    with pytest.raises(ConfigurationError, match="from this Python: pip install websocket-client"):
+        connect("ws://127.0.0.1:1/")
+
+
 def test_importing_the_module_imports_no_websocket_no_ssl_and_no_proxy() -> None:
     import subprocess
 

@@ -107,6 +107,8 @@ def parse(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     words = list(sys.argv[1:] if argv is None else argv)
     whole = parser()
     complete(whole)
+    if not words:
+        whole.error(f"name a command: {', '.join(_commands(whole))}")
     if words[:1] in (["transcribe"], ["transcribe-many"], ["doctor"]) and not {"-h", "--help"} & set(words):
         _take_profile(whole, words)
     return whole.parse_args(words)
@@ -150,11 +152,12 @@ def _is_for(key: str, command: _Parser, more: _Parser) -> bool:
 
 
 def _command(whole: argparse.ArgumentParser, name: str) -> _Parser:
-    for action in whole._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            found: _Parser = action.choices[name]
-            return found
-    raise LookupError(name)
+    return _commands(whole)[name]
+
+
+def _commands(whole: argparse.ArgumentParser) -> dict[str, _Parser]:
+    (found,) = (each for each in whole._actions if isinstance(each, argparse._SubParsersAction))
+    return dict(found.choices)
 
 
 def parser() -> argparse.ArgumentParser:
