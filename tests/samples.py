@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 __all__ = ["load_profiles", "tried"]
 
@@ -16,9 +16,10 @@ ALL = 100  # where a test does not say how many; Hypothesis's own number
 
 def load_profiles() -> None:
     """Take a third, or what ``--hypothesis-profile=all`` says."""
-    # An example may stand still for a moment on a busy machine; a test as a whole has its timeout.
-    settings.register_profile("all", deadline=None, max_examples=ALL)
-    settings.register_profile("a third", deadline=None, max_examples=ALL // 3)
+    # An example, and making one, may stand still for a while on a busy machine; a test has its timeout.
+    patient: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+    settings.register_profile("all", max_examples=ALL, **patient)
+    settings.register_profile("a third", max_examples=ALL // 3, **patient)
     settings.load_profile("a third")
 
 

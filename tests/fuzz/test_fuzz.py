@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ..samples import tried
@@ -15,7 +15,7 @@ CORPUS = Path(__file__).parent / "corpus"
 
 
 @pytest.mark.parametrize("name", TARGETS)
-@tried(200, suppress_health_check=[HealthCheck.too_slow])
+@tried(200)
 @given(data=st.binary(max_size=300))
 def test_anything_is_taken_or_refused_as_promised(name, data) -> None:
     TARGETS[name](data)
