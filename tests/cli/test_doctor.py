@@ -513,6 +513,13 @@ def test_a_path_that_is_wrong(examined) -> None:
     assert found["session"]["advice"] == "is it the right path? It ends in /v2"
 
 
+def test_an_address_of_tls_that_begins_without(examined) -> None:
+    with LocalServer(tls=True) as server:
+        code, found = examined("--url", server.url.replace("wss://", "ws://"))
+    assert code == ExitCode.CONNECTION
+    assert found["session"]["advice"] == "does it speak TLS there? Then give its address with wss://"
+
+
 def test_address_and_key_of_a_profile_are_examined(examined, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     (tmp_path / "speechmatics-rt").mkdir()

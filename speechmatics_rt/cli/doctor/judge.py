@@ -15,6 +15,7 @@ from ...exceptions import (
     SpeechmaticsError,
     TimeoutError,
     TranscriptionError,
+    TransportError,
 )
 from ..options import ExitCode
 from ..shell import in_shell_words
@@ -218,6 +219,8 @@ def session_failure(error: SpeechmaticsError, host: str) -> Finding:
         }.get(error.type or "", "")
     elif isinstance(error, ConnectionError) and error.status == 404:
         advice = "is it the right path? It ends in /v2"
+    elif isinstance(error, TransportError) and "wss://" in text:
+        advice = "does it speak TLS there? Then give its address with wss://"
     elif isinstance(error, TimeoutError):
         advice = "what came before took its time: the slowest line above says where"
     if error.retry_after is not None:
