@@ -46,7 +46,7 @@ def main(argv: Optional[Sequence[str]] = None) -> ExitCode:
             return _command(arguments, standard_output(), err)
     except SpeechmaticsError as exc:
         text, ids = exc.text, str(exc)[len(exc.text) :]
-        if _is_unreached(exc):
+        if _is_unconnected(exc):
             text += f"; to find out why: {_doctor(arguments)}"
         _complain(err, exc, text + ids, verbose)
         return ExitCode.of(exc)
@@ -90,10 +90,10 @@ def _command(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitCod
     return transcribe(arguments, out, err)
 
 
-def _is_unreached(error: SpeechmaticsError) -> bool:
+def _is_unconnected(error: SpeechmaticsError) -> bool:
     """Whether no connection was made, and no server has said why."""
-    stages = ("dns", "tcp", "proxy", "tls", "upgrade", "open")
-    return getattr(error, "stage", None) in stages and getattr(error, "status", None) is None
+    on_the_way = getattr(error, "stage", None) in ("proxy", "tls", "upgrade")
+    return error.unreached or (on_the_way and getattr(error, "status", None) is None)
 
 
 def _doctor(arguments: argparse.Namespace) -> str:
