@@ -28,6 +28,7 @@ _WORDS: list[tuple[str, Union[str, Callable[[re.Match[str]], str]]]] = [
     (r"; seek\(0\) rewinds it", ""),
     (r"^(can't open the audio file .*: Is a directory)$", r"\1; transcribe-many takes a folder"),
     (r"^resume needs", "--resume needs"),
+    (r"^JWTAuth needs", "--temporary-key needs"),
     (r"\baudio_format=AudioFormat\('pcm_s16le', 16000\)", "--raw pcm_s16le --sample-rate 16000"),
     # The names of settings that have no option.
     (r" \((?:[a-z]+_(?:timeout|seconds)|error\.transcript)\)(?=$|[:;,.]| \[)", ""),

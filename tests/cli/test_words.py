@@ -78,6 +78,7 @@ def test_no_message_of_the_library_speaks_python_in_a_shell() -> None:
             "SSL_CERT_FILE",
         ),
         ("the server fell silent for 60 s (end_timeout)", "the server fell silent for 60 s"),
+        ("JWTAuth needs the package jwt", "--temporary-key needs the package jwt"),
         (
             "can't open the audio file 'calls': Is a directory",
             "can't open the audio file 'calls': Is a directory; transcribe-many takes a folder",
