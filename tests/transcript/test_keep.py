@@ -22,6 +22,7 @@ from speechmatics_rt import (
     Transcript,
 )
 from speechmatics_rt.local import Fault, LocalServer
+from speechmatics_rt.messages import Glance
 
 from ..samples import tried
 
@@ -123,6 +124,19 @@ def test_memory_stays_what_an_hour_takes() -> None:
         return size
 
     assert grown(12) < 1.3 * grown(2)
+
+
+def test_a_message_of_few_words_takes_its_bytes_and_little_more() -> None:
+    payloads = [b'{"message":"AddTranscript","results":[{"number":%d}]}' % number for number in range(10_000)]
+    transcript, end = Transcript(), 0.0
+    tracemalloc.start()
+    for payload in payloads:
+        end += 0.36
+        seen = Glance("AddTranscript", payload, empty=False, end_time=end)
+        transcript.add_payload(seen, lambda payload: [])
+    size = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert size < 125 * len(payloads)  # a live session of a day has 200,000
 
 
 @pytest.mark.parametrize("keep", [-1, float("nan"), float("inf"), True, "3600", [1]])
