@@ -23,6 +23,10 @@ _CLIENTS = "interop/test_interop.py"
 # Wait or work for 10 s and more: begun first, so that no worker has one left when the others are done.
 _LASTING = {
     "reliability/test_long_time.py",
+    "reliability/test_reliability.py::test_two_hundred_runs_of_ten_minutes",
+    "reliability/test_hunt.py::test_twenty_thousand_schedules",
+    "reliability/test_faults.py::test_every_fault_ends_as_promised_in_every_way_to_use_a_session",
+    "reliability/test_faults.py::test_of_two_faults_the_first_decides_in_two_thousand_sessions",
     "test_examples.py::test_captions_are_written_and_those_of_a_broken_session_too",
     "cli/test_transcribe.py::test_drop_every_shows_that_no_word_is_lost_over_broken_connections",
 }

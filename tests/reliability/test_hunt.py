@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+from typing import Callable
 
 import pytest
 
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def hunt(first: int, count: int) -> None:
+def hunt(first: int, count: int, report: Callable[[str, str], None]) -> None:
     """Run so many seeds, and show what they have found."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.reliability.hunt", str(first), str(first + count)],
@@ -28,24 +29,25 @@ def hunt(first: int, count: int) -> None:
     )
     print(done.stdout)
     assert done.returncode == 0, done.stdout[-20_000:]
+    report("hunt", done.stdout.splitlines()[-1])
 
 
 @pytest.mark.timeout(180)
-def test_sessions_in_which_everything_happens_at_once_come_back_and_leave_nothing() -> None:
-    hunt(0, 25)
+def test_sessions_in_which_everything_happens_at_once_come_back_and_leave_nothing(report) -> None:
+    hunt(0, 25, report)
 
 
 @pytest.mark.reliability  # what it finds is new, and no fault of the change that is being tried
 @pytest.mark.timeout(180)
-def test_the_same_at_moments_that_nobody_has_tried() -> None:
+def test_the_same_at_moments_that_nobody_has_tried(report) -> None:
     seed = random.SystemRandom().randrange(10**9)
     print(f"seed {seed}")  # and the hunt's own output names it
-    hunt(seed, 30)
+    hunt(seed, 30, report)
 
 
 @pytest.mark.reliability
 @pytest.mark.timeout(14_400)
 @pytest.mark.parametrize("series", range(4))
-def test_twenty_thousand_schedules(series: int) -> None:
+def test_twenty_thousand_schedules(series: int, report) -> None:
     count = int(os.environ.get("SPEECHMATICS_RT_RELIABILITY_SCHEDULES", "20000")) // 4
-    hunt(1_000_000 + series * 100_000, count)
+    hunt(1_000_000 + series * 100_000, count, report)

@@ -1,7 +1,7 @@
 """No word is lost over a broken connection, counted end to end.
 
 The short form runs with the other tests. The long one, 200 runs of ten minutes of audio each at twenty
-times real time, runs by ``tox -e reliability``. Both print a row a run (``-s``).
+times real time, runs by ``tox -e reliability``. Both print a row a run (``-n 0 -s``).
 """
 
 from __future__ import annotations
