@@ -25,23 +25,19 @@ _AHEAD = 16  # chunks that are read ahead at most
 def gathered(blocks: Iterator[Block], size: int, reading: Reading) -> Iterator[Block]:
     """Yield the same bytes; if the first blocks are tiny, join what is there into pieces of up to ``size``.
 
-    A thread then reads ahead, once sending has begun. It ends with this generator, or when ``reading`` is
-    closed.
+    A thread then reads ahead, once sending has begun. It ends when ``reading`` is closed.
     """
     for block in blocks:
         yield block
         if reading.begun:
             break
-    if not reading.begun or len(block) >= _TINY:
-        for block in blocks:  # not "yield from", which closes it as this generator is collected
-            yield block
-        return
-    ahead = _Ahead(blocks, size)
-    reading.at_close(ahead.stop)
-    try:
-        yield from ahead
-    finally:
-        ahead.stop()
+    if reading.begun and len(block) < _TINY:
+        ahead = _Ahead(blocks, size)
+        reading.at_close(ahead.stop)
+        blocks = iter(ahead)
+    # Not "yield from", which closes the blocks when this generator is dropped: Ctrl-C in there would be lost.
+    for block in blocks:
+        yield block
 
 
 class _Ahead:

@@ -33,6 +33,8 @@ from hypothesis import strategies as st
 from speechmatics_rt import AudioError, AudioFormat
 from speechmatics_rt.audio.source import AudioSource, open_source
 
+from ..interrupts import Interrupt
+
 PCM = AudioFormat("pcm_s16le", 16000)
 SPEECH = Path(__file__).parents[2] / "examples" / "audio" / "librivox_3_sentences.wav"
 
@@ -298,9 +300,14 @@ def test_a_source_that_cannot_go_back_is_refused_with_how_far_it_was_read(kind: 
             open_source(source, PCM)
 
 
+@pytest.mark.parametrize("refused", [0, 1, 2])
 @pytest.mark.parametrize("kind", ONCE)
-def test_what_is_left_can_be_asked_for_as_the_error_says(kind: str) -> None:
+def test_what_is_left_can_be_asked_for_as_the_error_says(kind: str, refused: int) -> None:
     source = ONCE[kind](DATA)
+    for _ in range(refused):  # by a service that is down, before the call that sends
+        opened = open_source(source, PCM)
+        opened.put_back()
+        opened.close()
     part_of(open_source(source, PCM))
     with pytest.raises(AudioError) as caught:
         open_source(source, PCM)
@@ -483,6 +490,24 @@ def test_ordinary_pieces_are_passed_on_as_they_are_by_one_thread() -> None:
     source = iter(open_source((bytes(160) for _ in range(3)), AudioFormat("mulaw", 8000)))
     assert [len(chunk) for chunk in source] == [160] * 3
     assert set(threading.enumerate()) <= before
+
+
+@pytest.mark.parametrize("size", [2, 320])
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_source_that_is_dropped_runs_nothing_in_which_ctrl_c_would_be_lost(
+    size: int, refused: bool
+) -> None:
+    pieces = itertools.repeat(bytes(size))
+    if refused:
+        open_source(pieces, PCM).put_back()
+    source = open_source(pieces, PCM)
+    reads = [iter(source)]
+    next(reads[0]), next(reads[0])
+    source.close()
+    source = None
+    interrupt = Interrupt()
+    assert interrupt.during(reads.clear) is None
+    assert interrupt.lines == 0
 
 
 def test_an_error_after_tiny_pieces_comes_after_all_of_them() -> None:
