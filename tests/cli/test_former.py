@@ -104,7 +104,7 @@ def test_languages_of_translations_may_stand_together(server) -> None:
 @pytest.mark.parametrize("option", ["--vocab-file", "--additional-vocab-file"])
 def test_words_from_a_file_as_lines_or_as_the_service_s_json(server, tmp_path: Path, option: str) -> None:
     words = ["New York", {"content": "gnocchi", "sounds_like": ["nyohki"]}]
-    (tmp_path / "words.txt").write_text("New York\r\n\r\n  gnocchi:nyohki\r\n", newline="")
+    (tmp_path / "words.txt").write_bytes(b"New York\r\n\r\n  gnocchi:nyohki\r\n")
     (tmp_path / "words.json").write_text(json.dumps(words))
     for name in ("words.txt", "words.json"):
         assert config_of(server, option, tmp_path / name)["additional_vocab"] == words

@@ -50,6 +50,10 @@ Print shell code that completes the options. To load it in every shell, add a li
 class _Parser(argparse.ArgumentParser):
     where = ""  # what is read, if it isn't the command line
 
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self._optionals.title = "options"  # Python 3.9 calls them otherwise
+
     def error(self, message: str) -> NoReturn:
         """Print one sentence instead of the whole usage."""
         where = f"{self.where}: " if self.where else ""
