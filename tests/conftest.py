@@ -7,10 +7,12 @@ import gc
 import importlib
 import os
 import signal
+import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, Optional
 
@@ -36,6 +38,14 @@ def threads() -> list[str]:
 
 def descriptors() -> int:
     return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+
+
+@contextmanager
+def a_closed_port() -> Iterator[int]:
+    """Give a port that refuses: bound, so that no test beside this one gets it, and not listening."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
 
 
 def pytest_configure() -> None:

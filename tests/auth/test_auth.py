@@ -28,6 +28,7 @@ from speechmatics_rt.auth.jwt import JWTAuth
 from speechmatics_rt.config.connection import ConnectionConfig
 from speechmatics_rt.exceptions import AuthenticationError, ConfigurationError, ConnectionError, TimeoutError
 
+from ..conftest import a_closed_port
 from ..network.test_dialer import Service, SocksProxy, a_port_that_swallows
 
 KEY = "s3cret-api-key"
@@ -722,11 +723,8 @@ def test_ipv6_that_is_announced_and_dead_does_not_hold_up_a_key(platform, monkey
 
 
 def test_who_gives_no_key_is_told_by_what_the_network_says_and_no_more():
-    with socket.socket() as bound:  # bound, not listening: refuses
-        bound.bind(("127.0.0.1", 0))
-        port = bound.getsockname()[1]
-        with pytest.raises(ConnectionError) as caught:
-            token_of(JWTAuth(KEY, mp_url=f"http://127.0.0.1:{port}"))
+    with a_closed_port() as port, pytest.raises(ConnectionError) as caught:
+        token_of(JWTAuth(KEY, mp_url=f"http://127.0.0.1:{port}"))
     assert str(caught.value) == (
         "can't get a temporary key from 127.0.0.1: 127.0.0.1: " + os.strerror(errno.ECONNREFUSED)
     )

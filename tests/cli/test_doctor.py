@@ -51,6 +51,7 @@ from speechmatics_rt.cli.streams import Stream
 from speechmatics_rt.local import LocalServer
 from speechmatics_rt.network import duplex
 
+from ..conftest import a_closed_port
 from .command import run
 from .terminal import Terminal
 
@@ -188,13 +189,9 @@ def test_a_resolver_that_hears_nothing_about_ipv6_is_a_warning_since_sessions_do
     assert states(found)["session"] == "ok"
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
-
-
 def test_a_port_where_nobody_listens(examined) -> None:
-    code, found = examined("--url", f"ws://127.0.0.1:{free_port()}/v2")
+    with a_closed_port() as port:
+        code, found = examined("--url", f"ws://127.0.0.1:{port}/v2")
     assert code == ExitCode.CONNECTION
     assert "refused" in found["ipv4"]["text"]
     assert "nobody listens there" in found["ipv4"]["advice"]

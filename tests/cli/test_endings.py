@@ -15,6 +15,7 @@ import pytest
 
 from speechmatics_rt.local import Fault, LocalServer
 
+from ..conftest import a_closed_port
 from ..held import HeldEngine
 from .command import SENTENCES, SPEECH, environment, run, start
 
@@ -154,10 +155,9 @@ def test_3_no_key_or_a_refused_one() -> None:
 
 
 def test_4_nobody_listens() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    url = f"ws://127.0.0.1:{port}/v2"
-    code, err = failure(SPEECH, "--url", url)
+    with a_closed_port() as port:
+        url = f"ws://127.0.0.1:{port}/v2"
+        code, err = failure(SPEECH, "--url", url)
     assert code == 4
     assert f"; to find out why: speechmatics-rt doctor --url {url} [request_id=" in err
 

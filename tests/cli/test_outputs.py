@@ -17,6 +17,7 @@ from speechmatics_rt.cli.outputs.places import Place, check_apart
 from speechmatics_rt.exceptions import ConfigurationError
 from speechmatics_rt.local import Fault, LocalServer
 
+from ..conftest import a_closed_port
 from .command import LOCAL, SENTENCES, SPEECH, environment, in_shell, run, start
 from .disks import fill, mounted
 
@@ -180,10 +181,9 @@ def test_outputs_are_looked_at_without_leaving_a_trace(tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_session_that_hears_nothing_leaves_the_file_as_it_was(tmp_path: Path, form: str) -> None:
     (tmp_path / "out").write_text("before")
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    url = f"ws://127.0.0.1:{port}/v2"
-    assert run("transcribe", SPEECH, "--url", url, "-f", form, "-o", tmp_path / "out")[0] == 4
+    with a_closed_port() as port:
+        url = f"ws://127.0.0.1:{port}/v2"
+        assert run("transcribe", SPEECH, "--url", url, "-f", form, "-o", tmp_path / "out")[0] == 4
     assert (tmp_path / "out").read_text() == "before"
     assert len(list(tmp_path.iterdir())) == 1
 

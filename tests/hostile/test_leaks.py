@@ -38,6 +38,7 @@ from speechmatics_rt import (
 from speechmatics_rt.local import Fault, LocalServer
 
 from ..cli.command import SPEECH
+from ..conftest import a_closed_port
 from .attacks import answering, frame, message
 from .servers import HostileServer
 from .test_told import session
@@ -99,7 +100,8 @@ def lost(folder: Path) -> None:
 
 
 def nobody_there(folder: Path) -> None:
-    run(f"ws://127.0.0.1:{unused()}/v2", folder=folder)
+    with a_closed_port() as port:
+        run(f"ws://127.0.0.1:{port}/v2", folder=folder)
 
 
 def no_answer(folder: Path) -> None:
@@ -128,11 +130,12 @@ def in_a_url_that_is_none(folder: Path) -> None:
 
 
 def in_a_url_of_the_environment(folder: Path) -> None:
-    os.environ["SPEECHMATICS_RT_URL"] = f"ws://127.0.0.1:{unused()}/v2?api_key={KEY}&jwt={KEY}"
     try:
-        with Client(conn_config=ConnectionConfig(**LIMITS)) as client:
-            logging.getLogger("program").info("%r", client)
-            client.start_session(audio_format=PCM)
+        with a_closed_port() as port:
+            os.environ["SPEECHMATICS_RT_URL"] = f"ws://127.0.0.1:{port}/v2?api_key={KEY}&jwt={KEY}"
+            with Client(conn_config=ConnectionConfig(**LIMITS)) as client:
+                logging.getLogger("program").info("%r", client)
+                client.start_session(audio_format=PCM)
     finally:
         del os.environ["SPEECHMATICS_RT_URL"]
 
@@ -183,7 +186,8 @@ def temporary_sent_elsewhere(folder: Path) -> None:
 
 
 def features(folder: Path) -> None:
-    available_features(f"ws://127.0.0.1:{unused()}/v2?jwt={KEY}", conn_config=ConnectionConfig(**LIMITS))
+    with a_closed_port() as port:
+        available_features(f"ws://127.0.0.1:{port}/v2?jwt={KEY}", conn_config=ConnectionConfig(**LIMITS))
 
 
 def many(folder: Path) -> None:
@@ -250,11 +254,6 @@ SCENES: list[Callable[[Path], None]] = [
 
 # Where the caller's own argument is what is wrong, it stands in his frames, and in those that check it.
 ARGUMENTS = (in_the_url, a_key_that_is_none, a_header_that_is_none, features)
-
-
-def unused() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @contextmanager

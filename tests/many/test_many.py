@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pickle
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
@@ -39,6 +38,7 @@ from speechmatics_rt.many import plan
 from speechmatics_rt.many.job import Report
 from speechmatics_rt.stats import SessionStats
 
+from ..conftest import a_closed_port
 from ..held import HeldEngine
 from .sessions import most_at_once
 
@@ -218,19 +218,18 @@ def test_without_a_key_for_the_service_the_run_ends_with_one_error(monkeypatch) 
 def test_when_nobody_answers_the_run_ends_with_one_error(monkeypatch, server, who) -> None:
     monkeypatch.setattr(plan, "_LEAST", 0.05)
     monkeypatch.setattr(plan, "_NEVER_REACHED", 0.3)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
-    options = {
-        "the service": {"url": f"ws://127.0.0.1:{port}"},
-        "the proxy": {"conn_config": ConnectionConfig(proxy=f"http://127.0.0.1:{port}")},
-        "who issues keys": {"auth": JWTAuth("key", mp_url=f"http://127.0.0.1:{port}")},
-    }[who]
-    outcomes = transcribe_many(
-        iter(lambda: SECOND, None), **{"url": server.url, "audio_format": RAW, **options}
-    )
-    with pytest.raises(ConnectionError, match=r"refused; the service has been out of reach for \d+ s"):
-        list(outcomes)
-    assert list(outcomes) == []
+    with a_closed_port() as port:
+        options = {
+            "the service": {"url": f"ws://127.0.0.1:{port}"},
+            "the proxy": {"conn_config": ConnectionConfig(proxy=f"http://127.0.0.1:{port}")},
+            "who issues keys": {"auth": JWTAuth("key", mp_url=f"http://127.0.0.1:{port}")},
+        }[who]
+        outcomes = transcribe_many(
+            iter(lambda: SECOND, None), **{"url": server.url, "audio_format": RAW, **options}
+        )
+        with pytest.raises(ConnectionError, match=r"refused; the service has been out of reach for \d+ s"):
+            list(outcomes)
+        assert list(outcomes) == []
 
 
 def test_while_the_service_is_away_everything_waits_and_nothing_fails(monkeypatch) -> None:

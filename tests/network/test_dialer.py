@@ -36,6 +36,8 @@ from speechmatics_rt.exceptions import (
 from speechmatics_rt.network import Opening
 from speechmatics_rt.network.dialer import Upgraded, dial
 
+from ..conftest import a_closed_port
+
 Handler = Callable[[socket.socket], None]
 
 
@@ -449,13 +451,6 @@ def a_port_that_swallows(host: str = "127.0.0.1") -> Iterator[int]:
             filler.setblocking(False)
             filler.connect_ex(listener.getsockname())
         yield listener.getsockname()[1]
-
-
-@contextlib.contextmanager
-def a_closed_port() -> Iterator[int]:
-    with socket.socket() as bound:  # bound, not listening: refuses
-        bound.bind(("127.0.0.1", 0))
-        yield bound.getsockname()[1]
 
 
 def test_a_name_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
