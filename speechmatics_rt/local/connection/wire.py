@@ -206,7 +206,8 @@ class Wire:
         if not self._timers:
             return
         now = time.monotonic()
-        for name in [name for name, (when, _) in self._timers.items() if when <= now]:
+        due = [(when, name) for name, (when, _) in self._timers.items() if when <= now]
+        for _, name in sorted(due):  # by their times, however late we are
             timer = self._timers.pop(name, None)  # an earlier one may have cancelled it
             if timer is not None and not self.closed:
                 timer[1]()
