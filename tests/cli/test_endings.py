@@ -233,7 +233,8 @@ def test_130_the_second_ctrl_c_closes_at_once_and_keeps_what_was_heard() -> None
         record = server.wait_for_session()
         record.wait_for(lambda record: len(record.said("AddTranscript")) > 30)
         process.send_signal(signal.SIGINT)
-        record.wait_for(lambda record: record.heard("EndOfStream"))
+        # Two signals are one until the first is looked at; the audio may have ended by itself by then.
+        assert b"stopping" in process.stderr.readline()
         began = time.monotonic()
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=10)
