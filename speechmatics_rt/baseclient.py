@@ -272,6 +272,3 @@ class BaseClient(Opener):
     def _log_to(self, logger: logging.Logger) -> Union[logging.Logger, SessionLog]:
         session = self._session
         return logger if session is None else session.log.on(logger)
-
-    def _wants(self, name: str) -> bool:
-        return self._recorder is not None or super()._wants(name)

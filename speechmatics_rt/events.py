@@ -76,6 +76,7 @@ class EventEmitter:
         # atomic operation on a list or dict, and callbacks are run from a copy.
         self._handlers: dict[str, list[_Handler]] = {}
         self._any: list[_Handler] = []
+        self._recorder: Optional[Any] = None  # gets every message besides, with a session's client
 
     @_typed
     def on(self, event: Event, callback: Optional[Callback] = None) -> Any:
@@ -144,9 +145,10 @@ class EventEmitter:
 
     def _wants(self, name: str) -> bool:
         """Whether anybody listens to ``name``: other messages need not be delivered."""
-        if self._any or self._handlers.get(name):
+        handlers = self._handlers
+        if handlers.get(name) or self._any or self._recorder is not None:
             return True
-        return name == "AddTranscript" and self._hears("Utterance")
+        return name == "AddTranscript" and bool(handlers.get("Utterance"))
 
     def _hears(self, name: str) -> bool:
         """Whether a callback is registered for ``name`` itself."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Callable, NamedTuple, Optional, Protocol, Union
 
 from ..exceptions import SpeechmaticsError
@@ -15,11 +15,19 @@ from .wakeup import Wakes
 __all__ = ["Arrived", "Link", "Messages", "Replaceable"]
 
 
+_RUN = 64  # transcripts at most that are taken at once, so that limits are checked in between
+
+
 class Arrived(NamedTuple):
-    """A message, decoded if a handler wants it; and the glance at a transcript, if its bytes were kept."""
+    """A message, decoded, and the glance at it if it is a transcript; or a run of those that nobody wants.
+
+    Attributes:
+        message: The message; None with a run.
+        seen: What was seen of each transcript whose bytes are kept.
+    """
 
     message: Optional[dict[str, Any]]
-    seen: Optional[Glance]
+    seen: Sequence[Glance]
 
 
 class Messages(Iterator[dict[str, Any]]):
@@ -67,23 +75,32 @@ class Messages(Iterator[dict[str, Any]]):
     def take(self, wants: Callable[[str], bool]) -> Optional[Arrived]:
         """Return the next one, decoded if its kind is wanted or it must be; None if there is none.
 
+        Transcripts that nobody wants, and that come one after the other, are taken at once. One thread at a
+        time takes, unless it wants all.
+
         Raises:
             ProtocolError: It is not decodable; the session has failed with this error.
         """
-        while self.waiting:
+        run: list[Glance] = []
+        while self.waiting and len(run) < _RUN:
             try:
-                known, payload, _ = self.waiting.popleft()
+                incoming = self.waiting.popleft()
             except IndexError:  # another thread has taken the last one
                 break
+            known, payload, _ = incoming
             as_it_came = not self._whole and type(payload) is bytes
             if as_it_came and not wants(known["message"]):
                 seen = glance(payload)  # type: ignore[arg-type]
                 if seen is not None:
-                    return Arrived(None, seen)
+                    run.append(seen)
+                    continue
+            if run:
+                self.waiting.appendleft(incoming)
+                break
             message = self._decode(payload)
             if message is not None:
-                return Arrived(message, seen_in(message, payload) if as_it_came else None)  # type: ignore[arg-type]
-        return None
+                return Arrived(message, seen_in(message, payload) if as_it_came else ())  # type: ignore[arg-type]
+        return Arrived(None, run) if run else None
 
 
 class Link(Protocol):

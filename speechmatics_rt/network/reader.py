@@ -10,7 +10,7 @@ from typing import Any, Callable, Optional
 from ..exceptions import ProtocolError
 from ..log import SessionLog, wire
 from ..messages import Secrets
-from ..protocol import SPEECH, Incoming, Phase, codec, frames
+from ..protocol import Incoming, Phase, codec, frames
 from ..threads import new_lock
 from .duplex import DuplexSocket
 from .monitor import Monitor
@@ -20,7 +20,7 @@ from .writer import Writer
 __all__ = ["Reader", "Turn"]
 
 _KNOWN = {  # all that the session must know of messages that are not decoded here
-    kind: {"message": kind} for kind in (*SPEECH, "AudioAdded")
+    kind: {"message": kind} for kind in codec.NAMES.values()
 }
 _DECODED = 8  # a small message takes this many times the memory of its bytes once decoded
 _READS = 16  # in a flood, after so many reads waiting threads are woken

@@ -9,13 +9,12 @@ pings. ``client`` combines all of these into one object, guarded by its owner's 
 from __future__ import annotations
 
 from . import codec, frames
-from .client import ACKNOWLEDGEMENTS, SPEECH, ClientProtocol, Incoming, Outcome, Payload
+from .client import ACKNOWLEDGEMENTS, ClientProtocol, Incoming, Outcome, Payload
 from .glance import glance, results_in, seen_in
 from .state import Phase, ProtocolState, Role
 
 __all__ = [
     "ACKNOWLEDGEMENTS",
-    "SPEECH",
     "Payload",
     "ClientProtocol",
     "Incoming",

@@ -28,10 +28,9 @@ from .outbox import Outbox
 from .state import RUNNING, Phase, ProtocolState, Role
 from .window import Window
 
-__all__ = ["ACKNOWLEDGEMENTS", "SPEECH", "Payload", "ClientProtocol", "Incoming", "Outcome"]
+__all__ = ["ACKNOWLEDGEMENTS", "Payload", "ClientProtocol", "Incoming", "Outcome"]
 
 ACKNOWLEDGEMENTS = ("AudioAdded", "ChannelAudioAdded")
-SPEECH = {"AddTranscript", "AddPartialTranscript", "AddTranslation", "AddPartialTranslation"}
 INBOX_BYTES = 64 * 1024 * 1024  # with more undelivered bytes than this, the reader pauses
 EARLY_BYTES = 8 * 1024 * 1024  # the most before RecognitionStarted; the service sends a few hundred
 CLOSE_GRACE = 1.0  # seconds to wait for the close frame after an Error, or for an Error after a broken write
@@ -209,7 +208,9 @@ class ClientProtocol:
             for incoming in messages:
                 known, _, size = incoming
                 kind = known["message"]
-                if kind in SPEECH and self.state.phase in RUNNING:  # the usual case, which changes no state
+                if (
+                    kind in codec.SPEECH and self.state.phase in RUNNING
+                ):  # the usual case, which changes no state
                     self.received += 1
                     self._received_at = now
                 elif not self._receive_one(known, now) or (kind in ACKNOWLEDGEMENTS and not wants(kind)):

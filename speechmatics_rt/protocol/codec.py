@@ -12,7 +12,12 @@ from typing import Any, Optional, Union
 
 from ..exceptions import ConfigurationError
 
-__all__ = ["MessageError", "decode", "encode", "peek"]
+__all__ = ["NAMES", "SPEECH", "MessageError", "decode", "encode", "peek"]
+
+SPEECH = {"AddTranscript", "AddPartialTranscript", "AddTranslation", "AddPartialTranslation"}
+NAMES = {
+    name.encode("ascii"): name for name in (*SPEECH, "AudioAdded")
+}  # that need no decoding, as they come
 
 
 class MessageError(ValueError):
@@ -127,7 +132,7 @@ def peek(payload: bytes) -> Optional[str]:
         >>> peek(b'{"results":[],"message":"AddTranscript"}')
     """
     found = _KNOWN.match(payload)
-    return str(found.group(found.lastindex or 0), "ascii") if found else None
+    return NAMES[found[found.lastindex or 0]] if found else None
 
 
 def decode(payload: Union[bytes, bytearray, memoryview]) -> dict[str, Any]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Optional
 
-from ..messages import channel_of, heard_up_to, last_end, times_of
+from ..messages import Glance, channel_of, heard_up_to, last_end, times_of
 
 __all__ = ["Meter"]
 
@@ -69,14 +69,20 @@ class Meter:
         """Note a message of the server."""
         kind = message["message"]
         if kind in self._samples:
-            self.heard(kind, channel_of(message), last_end(message), times_of(message)[1], now)
+            self._heard(kind, channel_of(message), last_end(message), times_of(message)[1], now)
         elif kind == "EndOfTranscript":
             self._over = True
 
-    def heard(self, kind: str, channel: Optional[str], end: float, up_to: float, now: float) -> None:
+    def seen(self, transcripts: Iterable[Glance], now: float) -> None:
+        """Note transcripts that have come one after the other, and of which this was seen."""
+        for kind, _, _, end, up_to, _, channel in transcripts:
+            if kind in self._samples:
+                self._heard(kind, channel, end, up_to, now)
+
+    def _heard(self, kind: str, channel: Optional[str], end: float, up_to: float, now: float) -> None:
         """Note a transcript whose last word ends at ``end``, and which covers the audio ``up_to`` there."""
         track = self._tracks.get(channel)
-        if track is None or kind not in self._samples:
+        if track is None:
             return
         if end > track.words[kind] and track.marks and heard_up_to(end, track.sent) is not None:
             track.words[kind] = end

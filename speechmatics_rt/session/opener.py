@@ -58,7 +58,6 @@ class Opener(Asking, EventEmitter):
 
     def __init__(self, *, handler_errors: Literal["log", "raise"]) -> None:
         super().__init__(handler_errors=handler_errors)
-        self._recorder: Optional[Recorder] = None
         self._pid = os.getpid()
         self._current_lock = new_lock()
         self._claim: Optional[_Claim] = None  # of the call that is opening a session
@@ -182,7 +181,7 @@ class Opener(Asking, EventEmitter):
     def _session_over(
         self, connection: Link, request: SessionRequest, log: SessionLog, streamed: bool
     ) -> Session:
-        recorder = self._recorder
+        recorder: Optional[Recorder] = self._recorder
         return Session(
             connection,
             request.start,

@@ -70,7 +70,7 @@ class Recorder:
         self, client: EventEmitter, path: Union[str, os.PathLike[str]], *, audio: bool = False
     ) -> None:
         behind: Any = getattr(client, "_behind", client)  # the blocking client behind an asyncio one
-        if not hasattr(behind, "_recorder"):
+        if not hasattr(behind, "_connector"):
             raise refused("client", client, "a Client, or another client of this package")
         if not isinstance(path, (str, os.PathLike)):
             raise refused("path", path, "the path of a file")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Callable, NoReturn, Optional
 
@@ -164,9 +164,9 @@ class Session:
             raise self.outcome.annotate(SessionError(text))
 
     def deliver(
-        self, message: Optional[dict[str, Any]], emitter: EventEmitter, seen: Optional[Glance] = None
+        self, message: Optional[dict[str, Any]], emitter: EventEmitter, seen: Sequence[Glance] = ()
     ) -> None:
-        """Add one message to the transcript and run its handlers, on this thread; see :class:`Arrived`."""
+        """Take in a message or a run, and run its handlers, on this thread; see :class:`Arrived`."""
         self.take_in(message, seen)
         if message is None:
             return
@@ -175,12 +175,12 @@ class Session:
             for event in self.turns.events():
                 emitter.emit("Utterance", event)
 
-    def take_in(self, message: Optional[dict[str, Any]], seen: Optional[Glance] = None) -> None:
-        """Add one message, which the handlers are about to get, to the transcript and the figures."""
-        if seen is not None:
-            self.transcript.add_payload(seen, self._read_late)
+    def take_in(self, message: Optional[dict[str, Any]], seen: Sequence[Glance] = ()) -> None:
+        """Add a message that the handlers are about to get, or a run, to the transcript and the figures."""
+        if seen:
+            self.transcript.add_payloads(seen, self._read_late)
             with self._meter_lock:
-                self._meter.heard(seen.kind, seen.label, seen.last_end, seen.end_time, time.monotonic())
+                self._meter.seen(seen, time.monotonic())
         elif message is not None:
             self.transcript.add(message)
             if message["message"] in _LAST:

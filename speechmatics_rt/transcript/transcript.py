@@ -5,7 +5,7 @@ from __future__ import annotations
 import marshal
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from ..exceptions import ConfigurationError
@@ -97,7 +97,8 @@ class Transcript:
             if kind == "AddTranscript":
                 self._add_final(message, results)
             else:
-                self._take_partial(channel_of(message), _pack(results))
+                with self._lock:
+                    self._partials[channel_of(message)] = (_pack(results), 0.0)
         elif kind == "RecognitionStarted":
             self._learn(message.get("language_pack_info"), None)
         elif kind == "LanguageInfo":
@@ -106,19 +107,20 @@ class Transcript:
             with self._lock:
                 self._partials.clear()
 
-    def add_payload(self, seen: Glance, read: Callable[[bytes], list[Any]]) -> None:
-        """Add a transcript message as it came, in bytes, without decoding it.
+    def add_payloads(self, seen: Iterable[Glance], read: Callable[[bytes], list[Any]]) -> None:
+        """Add transcript messages as they came, in bytes, without decoding them.
 
         Args:
-            seen: What is known of it.
+            seen: What is known of each, in order; translations are ignored.
             read: Decodes its results when text is asked for. Called under the lock: memory work only.
         """
         self._read = read
-        packed = (True, seen.payload)
-        if seen.kind == "AddTranscript":
-            self._take_final(seen.channel, seen.label, None if seen.empty else packed, seen.end_time)
-        elif seen.kind == "AddPartialTranscript":
-            self._take_partial(seen.label, packed)
+        with self._lock:
+            for kind, payload, empty, _, end_time, channel, label in seen:
+                if kind == "AddTranscript":
+                    self._take_final(channel, label, None if empty else (True, payload), end_time)
+                elif kind == "AddPartialTranscript":
+                    self._partials[label] = ((True, payload), 0.0)
 
     def _unpack(self, late: bool, form: Union[bytes, list[Any]]) -> list[Any]:
         if not isinstance(form, bytes):
@@ -126,27 +128,28 @@ class Transcript:
         results: list[Any] = self._read(form) if late else marshal.loads(form)  # noqa: S302  # our own bytes
         return results
 
-    def _take_partial(self, label: Optional[str], packed: _Packed) -> None:
-        with self._lock:
-            self._partials[label] = (packed, 0.0)
-
     def _add_final(self, message: Mapping[str, Any], results: list[Any]) -> None:
         packed = _pack(results) if results and self._keep else None
-        self._take_final(text_of(message.get("channel")), channel_of(message), packed, times_of(message)[1])
+        with self._lock:
+            self._take_final(
+                text_of(message.get("channel")), channel_of(message), packed, times_of(message)[1]
+            )
 
     def _take_final(
         self, channel: _Channel, label: _Channel, packed: Optional[_Packed], end_time: float
     ) -> None:
-        with self._lock:
-            if packed is not None and self._keep:
-                self._keep_final(channel, packed, end_time)
-            self._end_time = max(self._end_time, end_time)
-            if self._partials:
-                # Words that are now final leave the partial; the next partial replaces the rest.
-                self._partials[label] = (self._partials.get(label, (_NOTHING,))[0], end_time)
+        """Add a final, of which ``packed`` is kept; the lock is held."""
+        if packed is not None and self._keep == math.inf:
+            self._finals.append((channel, packed, end_time))
+        elif packed is not None and self._keep:
+            self._keep_final(channel, packed, end_time)
+        self._end_time = max(self._end_time, end_time)
+        if self._partials:
+            # Words that are now final leave the partial; the next partial replaces the rest.
+            self._partials[label] = (self._partials.get(label, (_NOTHING,))[0], end_time)
 
     def _keep_final(self, channel: _Channel, packed: _Packed, end_time: float) -> None:
-        """Keep the results of a final; drop what is too old, an eighth of ``keep`` at a time."""
+        """Keep the results of a final for a while; drop what is too old, an eighth of ``keep`` at a time."""
         kept = self._ends.get(channel)
         if kept is None:
             kept = self._ends[channel] = _Kept(end_time)

@@ -256,7 +256,7 @@ def a_lying_server(data: bytes) -> None:
         assert codec.peek(payload) in (None, message["message"])
         seen = glance(payload)
         if seen is not None:
-            transcript.add_payload(seen, lambda one: results_in(one) or [])
+            transcript.add_payloads([seen], lambda one: results_in(one) or [])
         transcript.add(message)
         for utterance in utterances.add(message):
             json.dumps(utterance.to_dict())

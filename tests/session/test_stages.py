@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Any, Optional, Union, cast
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from speechmatics_rt import ConnectionError, SessionError, TimeoutError, Transcript
 from speechmatics_rt.log import SessionLog
 from speechmatics_rt.network import Link, Messages
-from speechmatics_rt.protocol import Incoming
+from speechmatics_rt.protocol import Incoming, codec
 from speechmatics_rt.session import Arrivals, everything
 from speechmatics_rt.session.outcome import Outcome
 from speechmatics_rt.session.stages import Delivery
@@ -131,6 +132,73 @@ def test_the_limit_on_the_whole_call_is_for_what_still_runs(is_open: bool) -> No
     else:  # what has arrived is still delivered
         assert arrivals.receive()
         assert [arrivals.take(everything) is not None for _ in range(3)] == [True, True, False]
+
+
+# What may arrive: a transcript as usual, one that must be decoded to be known, one that turns out not to be a
+# message, and messages that were decoded as they came.
+KINDS = st.lists(st.sampled_from(["final", "partial", "odd", "broken", "other"]), max_size=12)
+WANTED = st.sets(st.sampled_from(["AddTranscript", "AddPartialTranscript"]))
+
+
+def incoming(kind: str, number: int) -> Incoming:
+    if kind == "other":
+        return Incoming.of({"message": "Info", "n": number})
+    name = "AddPartialTranscript" if kind == "partial" else "AddTranscript"
+    metadata = {"start_time": 0.0, "end_time": float(number)}
+    message: dict[str, Any] = {"message": name, "results": [], "metadata": metadata}
+    if kind == "odd":
+        message["more"] = None
+    payload = json.dumps(message).encode()
+    if kind == "broken":
+        payload = payload.replace(b"}}", b"},}")
+    return Incoming({"message": name}, payload, len(payload))
+
+
+def decoded(payload: Any) -> Optional[dict[str, Any]]:
+    try:
+        return payload if isinstance(payload, dict) else codec.decode(payload)
+    except codec.MessageError:
+        return None
+
+
+@tried(300)
+@given(KINDS, WANTED)
+def test_what_nobody_wants_is_taken_in_runs_and_all_else_one_by_one_in_order(
+    kinds: list[str], wanted: set[str]
+) -> None:
+    messages = Messages([incoming(kind, n) for n, kind in enumerate(kinds, 1)], decoded, whole=False)
+    numbers: list[int] = []
+    runs = 0
+    while (item := messages.take(wanted.__contains__)) is not None:
+        if item.message is None:
+            runs += 1
+            assert item.seen
+            assert not {seen.kind for seen in item.seen} & wanted
+        elif item.message["message"] == "Info":
+            assert item.seen == ()
+            numbers.append(item.message["n"])
+            continue
+        else:
+            assert [seen.kind for seen in item.seen] == [item.message["message"]]
+        numbers += [int(seen.end_time) for seen in item.seen]
+    assert numbers == [n for n, kind in enumerate(kinds, 1) if kind != "broken"]
+    skipped = [
+        kind in ("final", "partial") and incoming(kind, 1).known["message"] not in wanted for kind in kinds
+    ]
+    assert runs == sum(here and not before for here, before in zip(skipped, [False, *skipped]))
+
+
+def test_a_long_run_is_taken_in_parts_so_that_a_limit_is_checked_in_between() -> None:
+    link = Arriving([])
+    outcome = outcome_of(link)
+    arrivals = Arrivals(cast("Link", link), outcome)
+    arrivals.here = Messages([incoming("final", n) for n in range(1, 1001)], decoded, whole=False)
+    first = arrivals.take(lambda kind: False)
+    assert first is not None
+    assert 1 < len(first.seen) < 200
+    outcome.closed = True
+    with pytest.raises(SessionError, match="closed while messages were waiting"):
+        arrivals.take(lambda kind: False)
 
 
 def test_the_failure_of_a_source_is_told_before_all_that_follows_from_it() -> None:
