@@ -7,7 +7,7 @@ import logging
 import sys
 import warnings
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Callable, ClassVar, Literal, Optional, TypeVar, Union, cast
 
@@ -133,11 +133,13 @@ class EventEmitter:
         """
         name = event if type(event) is str else _name(event)
         failure: Optional[Exception] = None
-        for callback in self._due(name):
+        for handler in self._due(name):
+            if handler.once and not self._take_once(name, handler):
+                continue
             try:
-                callback(message)
+                handler.callback(message)
             except Exception as exc:  # noqa: BLE001  # user code: logged or raised, never lost
-                failure = self._failed(name, callback, exc, failure)
+                failure = self._failed(name, handler.callback, exc, failure)
         if failure is not None:
             raise failure
 
@@ -154,12 +156,13 @@ class EventEmitter:
         """Whether a callback is registered for ``name`` itself."""
         return bool(self._handlers.get(name))
 
-    def _due(self, name: str) -> Iterator[Callback]:
-        """Yield the callbacks for one message, each when it is its turn."""
-        for handler in [*self._handlers.get(name, ()), *(self._any if name not in _NO_MESSAGES else ())]:
-            # Removed before it runs: if two threads see it, only one of them runs it.
-            if not handler.once or _remove(self._handlers.get(name, []), handler):
-                yield handler.callback
+    def _due(self, name: str) -> list[_Handler]:
+        """Return the handlers for one message, as they are now."""
+        return [*self._handlers.get(name, ()), *(() if name in _NO_MESSAGES else self._any)]
+
+    def _take_once(self, name: str, handler: _Handler) -> bool:
+        """Remove a handler that runs once, before it does; False if another thread has, and runs it."""
+        return _remove(self._handlers.get(name, []), handler)
 
     def _failed(
         self, name: str, callback: Callback, error: Exception, first: Optional[Exception]

@@ -46,15 +46,17 @@ class AsyncEmitter(EventEmitter):
         """
         name = str(event.value if isinstance(event, Enum) else event)
         failure: Optional[Exception] = None
-        for callback in self._due(name):
+        for handler in self._due(name):
+            if handler.once and not self._take_once(name, handler):
+                continue
             try:
-                result = callback(message)
+                result = handler.callback(message)
                 if inspect.iscoroutine(result):
                     task = asyncio.ensure_future(result)
                     self._started.add(task)
                     task.add_done_callback(self._started.discard)
             except Exception as exc:  # noqa: BLE001  # user code: logged or raised below, never lost
-                failure = self._failed(name, callback, exc, failure)
+                failure = self._failed(name, handler.callback, exc, failure)
         if failure is not None:
             raise failure
 
@@ -66,14 +68,16 @@ class AsyncEmitter(EventEmitter):
         """
         name = message["message"]
         failure: Optional[Exception] = None
-        for callback in self._due(name):
+        for handler in self._due(name):
+            if handler.once and not self._take_once(name, handler):
+                continue
             try:
-                result = callback(message)
+                result = handler.callback(message)
                 # A task or future is not awaited: a handler that returns one wants it to run in parallel.
                 if inspect.iscoroutine(result):
                     await result
             except Exception as exc:  # noqa: BLE001  # user code: logged or raised below, never lost
-                failure = self._failed(name, callback, exc, failure)
+                failure = self._failed(name, handler.callback, exc, failure)
         if failure is not None:
             raise failure
 

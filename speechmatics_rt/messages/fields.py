@@ -11,7 +11,6 @@ __all__ = [
     "channel_of",
     "heard_up_to",
     "is_time",
-    "last_end",
     "metadata_of",
     "one_line",
     "results_of",
@@ -126,18 +125,6 @@ def span(item: Mapping[str, Any]) -> tuple[float, float]:
         return start, end  # the usual case
     start, end = time_of(start), time_of(end)
     return start, max(start, end)
-
-
-def last_end(message: Mapping[str, Any]) -> float:
-    """Return when the last result of a transcript ends; 0 if there is none.
-
-    Example:
-        >>> last_end({"message": "AddTranscript", "results": [{"start_time": 1, "end_time": 1.5}]})
-        1.5
-    """
-    results = message.get("results")
-    last = results[-1] if isinstance(results, list) and results else None
-    return span(last)[1] if isinstance(last, dict) else 0.0
 
 
 def metadata_of(message: Mapping[str, Any]) -> dict[str, Any]:

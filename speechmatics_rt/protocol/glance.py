@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Optional
 
-from ..messages import Glance, channel_of, last_end, times_of
+from ..messages import Glance, channel_of, span
 from . import codec
 
 __all__ = ["glance", "results_in", "seen_in"]
@@ -70,7 +70,7 @@ def glance(payload: bytes) -> Optional[Glance]:
     return None if last is None else Glance(kind, payload, False, float(last[1]), end_time)
 
 
-def seen_in(message: Mapping[str, Any], payload: bytes) -> tuple[Glance, ...]:
+def seen_in(message: Mapping[str, Any], payload: bytes = b"") -> tuple[Glance, ...]:
     """Return the same for a transcript that was decoded; nothing if the message is not a transcript.
 
     Example:
@@ -81,17 +81,14 @@ def seen_in(message: Mapping[str, Any], payload: bytes) -> tuple[Glance, ...]:
     kind = message["message"]
     if kind not in ("AddTranscript", "AddPartialTranscript"):
         return ()
-    results, label = message.get("results"), channel_of(message)
-    seen = Glance(
-        kind,
-        payload,
-        not (results and isinstance(results, list)),
-        last_end(message),
-        times_of(message)[1],
-        label if message.get("channel") is not None else None,
-        label,
-    )
-    return (seen,)
+    results, metadata, label = message.get("results"), message.get("metadata"), channel_of(message)
+    if not isinstance(results, list):
+        results = []
+    last = results[-1] if results else None
+    last_end = span(last)[1] if isinstance(last, dict) else 0.0
+    end_time = span(metadata)[1] if isinstance(metadata, dict) else 0.0
+    channel = None if message.get("channel") is None else label
+    return (Glance(kind, payload, not results, last_end, end_time, channel, label),)
 
 
 def _is_harmless(payload: bytes) -> bool:

@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any, Optional
 
-from ..messages import Glance, channel_of, heard_up_to, last_end, times_of
+from ..messages import Glance, heard_up_to
+from ..protocol import seen_in
 
 __all__ = ["Meter"]
 
@@ -67,30 +68,24 @@ class Meter:
 
     def received(self, message: Mapping[str, Any], now: float) -> None:
         """Note a message of the server."""
-        kind = message["message"]
-        if kind in self._samples:
-            self._heard(kind, channel_of(message), last_end(message), times_of(message)[1], now)
-        elif kind == "EndOfTranscript":
+        if message["message"] == "EndOfTranscript":
             self._over = True
+        else:
+            self.heard(seen_in(message), now)
 
-    def seen(self, transcripts: Iterable[Glance], now: float) -> None:
-        """Note transcripts that have come one after the other, and of which this was seen."""
+    def heard(self, transcripts: Iterable[Glance], now: float) -> None:
+        """Note what was seen of transcripts, and of translations, which do not count."""
         for kind, _, _, end, up_to, _, channel in transcripts:
-            if kind in self._samples:
-                self._heard(kind, channel, end, up_to, now)
-
-    def _heard(self, kind: str, channel: Optional[str], end: float, up_to: float, now: float) -> None:
-        """Note a transcript whose last word ends at ``end``, and which covers the audio ``up_to`` there."""
-        track = self._tracks.get(channel)
-        if track is None:
-            return
-        if end > track.words[kind] and track.marks and heard_up_to(end, track.sent) is not None:
-            track.words[kind] = end
-            self._samples[kind].append(max(0.0, now - self._moment(track, end)))
-        if kind == "AddTranscript":
-            track.final = max(track.final, heard_up_to(up_to, track.sent) or 0.0)
-            # The last one stays, for words that end on its edge.
-            del track.marks[: min(bisect_left(track.marks, (track.final,)), len(track.marks) - 1)]
+            track = self._tracks.get(channel)
+            if track is None or kind not in self._samples:
+                continue
+            if end > track.words[kind] and track.marks and heard_up_to(end, track.sent) is not None:
+                track.words[kind] = end
+                self._samples[kind].append(max(0.0, now - self._moment(track, end)))
+            if kind == "AddTranscript":
+                track.final = max(track.final, heard_up_to(up_to, track.sent) or 0.0)
+                # The last one stays, for words that end on its edge.
+                del track.marks[: min(bisect_left(track.marks, (track.final,)), len(track.marks) - 1)]
 
     @staticmethod
     def _moment(track: _Track, second: float) -> float:

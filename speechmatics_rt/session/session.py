@@ -180,7 +180,7 @@ class Session:
         if seen:
             self.transcript.add_payloads(seen, self._read_late)
             with self._meter_lock:
-                self._meter.seen(seen, time.monotonic())
+                self._meter.heard(seen, time.monotonic())
         elif message is not None:
             self.transcript.add(message)
             if message["message"] in _LAST:

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechmatics_rt.messages import Glance, channel_of, last_end, times_of
-from speechmatics_rt.protocol.glance import glance, results_in
+from speechmatics_rt.messages import Glance, channel_of, times_of
+from speechmatics_rt.protocol.glance import glance, results_in, seen_in
 
 TIMES = st.one_of(st.floats(0, 1e6), st.integers(-5, 10**6), st.floats(), st.just(1e300), st.none())
 TEXT = st.one_of(
@@ -77,7 +77,7 @@ def test_it_is_what_decoding_shows_or_nothing(given_message, ensure_ascii) -> No
     assert results_in(payload) == results
     assert channel_of(message) is None
     if not more and results and "end_time" in results[-1] and not results[-1].get("start_time"):
-        assert seen.last_end == last_end(message)
+        assert (seen,) == seen_in(message, payload)
 
 
 @pytest.mark.parametrize(
