@@ -270,16 +270,19 @@ class Connection(Replaceable):
         # Only a thread of the package reads the socket here. The caller is often the main thread, and Ctrl-C
         # between reading bytes and storing them would lose a part of the stream.
         self.check()
+        protocol = self._protocol
         while True:
             with self._lock:
-                arrived = self._protocol.take()
-                self._monitor.notify()
+                arrived = protocol.take()
+                if protocol.news or protocol.room or protocol.some_room:
+                    self._monitor.notify()
                 if arrived:
                     self._lead.deliver()
                     # The log shows decoded messages, so with it on every message is decoded.
-                    return Messages(arrived, self.decode, whole=wire.isEnabledFor(logging.DEBUG))
-                if self._protocol.outcome is not None:
-                    if self._protocol.outcome.normal:
+                    self._reading.logged = logged = wire.isEnabledFor(logging.DEBUG)
+                    return Messages(arrived, self.decode, whole=logged)
+                if protocol.outcome is not None:
+                    if protocol.outcome.normal:
                         return ()
                     self._monitor.raise_outcome()
                 reads = self._lead.read()

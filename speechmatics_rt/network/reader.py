@@ -49,6 +49,7 @@ class Reader:
 
     Attributes:
         skipped: Frames that held no message.
+        logged: Messages are logged; whoever receives sets it, now and then, since asking takes a call.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Reader:
         self._began = time.monotonic()
         self._skipped_lock = new_lock()  # guards the count; nothing else is done under it
         self.skipped = 0
+        self.logged = wire.isEnabledFor(logging.DEBUG)
 
     @property
     def descriptor(self) -> Optional[int]:
@@ -152,7 +154,7 @@ class Reader:
         for opcode, payload in events:
             if opcode < frames.CLOSE:
                 kind = codec.peek(payload)
-                if kind is not None and (kind != "AudioAdded" or not wire.isEnabledFor(logging.DEBUG)):
+                if kind is not None and (kind != "AudioAdded" or not self.logged):
                     messages.append(Incoming(_KNOWN[kind], payload, len(payload)))
                     continue
                 try:
@@ -205,10 +207,9 @@ class Reader:
         Raises:
             ProtocolError: It is not UTF-8, or Python can't parse it, nested thousands deep for example.
         """
-        logged = wire.isEnabledFor(logging.DEBUG)
         try:
-            message = codec.decode(self._secrets.hide(payload) if logged else payload)
-            if logged:
+            message = codec.decode(self._secrets.hide(payload) if self.logged else payload)
+            if self.logged:
                 self._log.on(wire).debug("< %s", message)
         except codec.MessageError as exc:
             with self._skipped_lock:

@@ -203,7 +203,7 @@ class ClientProtocol:
                 arrived before RecognitionStarted: nothing is delivered until then, so no pause would help.
         """
         unacknowledged = self.window.frames
-        self.keepalive.received(now)
+        self.keepalive.received_at = now
         try:
             for incoming in messages:
                 known, _, size = incoming

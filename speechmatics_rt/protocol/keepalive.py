@@ -18,6 +18,9 @@ class Keepalive:
         interval: Seconds from one ping to the next; None never pings.
         timeout: Seconds of silence after a ping that mean the connection is lost; None waits for ever.
         now: The current time.
+
+    Attributes:
+        received_at: When something arrived last, whatever it was. Set by the owner, for each read.
     """
 
     __slots__ = ("_asked", "_interval", "_next", "_timeout", "received_at")
@@ -26,7 +29,9 @@ class Keepalive:
         self._interval = interval
         self._timeout = timeout
         self._next = None if interval is None else now + interval
-        self._asked: Optional[float] = None  # when the oldest unanswered ping was queued
+        self._asked: Optional[float] = (
+            None  # when the oldest ping was queued that is not answered, or was last
+        )
         self.received_at = now
 
     @property
@@ -42,18 +47,13 @@ class Keepalive:
         if self._next is None or self._interval is None or now < self._next:
             return False
         self._next = now + self._interval
-        if self._asked is None:
+        if not self._is_waiting:
             self._asked = now
         return True
 
-    def received(self, now: float) -> None:
-        """Note that something arrived, whatever it was."""
-        self._asked = None
-        self.received_at = now
-
     def stand_still(self, now: float) -> None:
         """Restart the timeout, because this end was not reading."""
-        if self._asked is not None:
+        if self._is_waiting:
             self._asked = now
 
     def lost(self, now: float) -> bool:
@@ -61,6 +61,11 @@ class Keepalive:
         return overdue is not None and now >= overdue
 
     def _overdue_at(self) -> Optional[float]:
-        if self._asked is None or self._timeout is None:
+        if self._asked is None or self._timeout is None or not self._is_waiting:
             return None
         return self._asked + self._timeout
+
+    @property
+    def _is_waiting(self) -> bool:
+        """Whether nothing has arrived since a ping."""
+        return self._asked is not None and self.received_at < self._asked

@@ -431,7 +431,7 @@ def test_pings_keep_their_interval_and_any_traffic_answers_them() -> None:
     assert keepalive.ping_due(20.0)
     assert not keepalive.ping_due(20.1)
     assert keepalive.wake_at == 40
-    keepalive.received(70.0)
+    keepalive.received_at = 70.0
     assert keepalive.ping_due(75.0)
     assert not keepalive.lost(134.9)
     assert keepalive.lost(135.0)
