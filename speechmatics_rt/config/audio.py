@@ -21,7 +21,7 @@ class AudioEncoding(str, Enum):
     MULAW = "mulaw"
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class AudioFormat(Options):
     """The format of the audio that is sent.
 

@@ -26,7 +26,7 @@ _ANY_COUNT = number(1, whole=True)
 _PINGS = number(0.01, unit="seconds")  # at 0 nothing but pings would be sent
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class ConnectionConfig(Options):
     """Timeouts, limits, TLS and proxy of a connection. Times are in seconds; None means no limit.
 
@@ -107,7 +107,7 @@ class ConnectionConfig(Options):
         return {key: value for key, value in super().to_dict().items() if key != "ssl_context"}
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class ResumePolicy(Options):
     """How to replace a lost connection, or one that was refused with HTTP 429 or 5xx. Times are in seconds.
 

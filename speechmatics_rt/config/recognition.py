@@ -74,7 +74,7 @@ class OperatingPoint(str, Enum):
     MELIA_1 = "melia-1"
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class ConversationConfig(Options):
     """When an utterance ends.
 
@@ -102,7 +102,7 @@ _LABEL = rule(
 )
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class SpeakerIdentifier(Options):
     """A known speaker.
 
@@ -135,7 +135,7 @@ def _speakers(name: str, value: Any) -> None:
         )
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class SpeakerDiarizationConfig(Options):
     """How speakers are told apart.
 
@@ -198,7 +198,7 @@ _REPLACEMENT = Fields({"from": STRING, "to": STRING}, required=("from", "to"))
 _UNSET = cast("Model", type("Unset", (), {"__repr__": lambda _: "'enhanced'"})())
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class TranscriptionConfig(Options):
     """How to transcribe. A field that is None is not sent, so the service's default applies.
 
@@ -316,7 +316,7 @@ class TranscriptionConfig(Options):
             )
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class TranslationConfig(Options):
     """Which languages to translate into.
 
@@ -339,7 +339,7 @@ class TranslationConfig(Options):
     )
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class AudioEventsConfig(Options):
     """Which sounds to report.
 

@@ -30,7 +30,7 @@ _PARAMETER = re.compile(r"(?<=[?&#])([^=?&#]*)=[^&#]*")
 _BARE = re.compile(r"([\w.-]+)(?::\d+)?(?:/|\Z)")  # an address without a scheme
 _SCHEMES = {"http": "ws", "https": "wss"}
 _LABEL = re.compile(r"[a-z0-9_-]{1,63}")  # the underscore is no letter of DNS, but of docker's names
-_TWO_READINGS = re.compile("[\u00df\u03c2\u200c\u200d]")  # sharp s, final sigma, joiners
+_TWO_READINGS = frozenset("\u00df\u03c2\u200c\u200d")  # sharp s, final sigma, joiners
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
 _OWN_HEADERS = re.compile(r"(?i)host|connection|upgrade|content-length|transfer-encoding|sec-websocket-.*")
@@ -131,7 +131,7 @@ def ascii_host(host: str) -> str:
     """
     if host.isascii():
         return host.lower()
-    if _TWO_READINGS.search(host):
+    if not _TWO_READINGS.isdisjoint(host):
         # Python's codec maps the sharp s to "ss", as browsers once did: another host, of another owner.
         raise ValueError(
             "has a host that old and new rules for international names read differently; write it in "

@@ -8,7 +8,7 @@ time.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Optional
 
 from ..messages import span, text_of
@@ -114,12 +114,12 @@ class Paragraph:
         return max(word.end_time for word in self.words)
 
 
-@dataclass
 class Delimiters:
     """What separates two words: as the server said for the language, or for the pack, or a default."""
 
-    pack: Optional[str] = None
-    languages: dict[str, str] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.pack: Optional[str] = None
+        self.languages: dict[str, str] = {}
 
     def learn(self, message: Mapping[str, Any]) -> None:
         """Take the delimiters that a ``RecognitionStarted`` or a ``LanguageInfo`` names."""

@@ -568,6 +568,32 @@ def test_a_tls_context_is_kept_out_of_the_dictionary_and_a_proxy_out_of_the_log(
     assert "secret" not in repr(config)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        TranscriptionConfig,
+        ConnectionConfig,
+        ResumePolicy,
+        lambda **options: AudioFormat("pcm_s16le", **options),
+        lambda **options: SpeakerIdentifier("Ann", ["a"], **options),
+    ],
+)
+def test_a_config_is_what_its_options_are_as_with_any_dataclass(make: Any) -> None:
+    config = make()
+    as_ever = dataclasses.make_dataclass(
+        type(config).__qualname__,
+        [(one.name, Any, dataclasses.field(repr=one.repr)) for one in dataclasses.fields(config)],
+    )(**{one.name: getattr(config, one.name) for one in dataclasses.fields(config)})
+    assert repr(config) == repr(as_ever)
+    assert config == make() == copy.deepcopy(config)
+    assert config != as_ever
+    other = dataclasses.replace(config)
+    setattr(other, dataclasses.fields(config)[-1].name, 7)
+    assert config != other
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(config)
+
+
 def test_a_resume_policy_is_checked_at_once() -> None:
     policy = ResumePolicy()
     assert [getattr(policy, field.name) for field in dataclasses.fields(policy)] == [
