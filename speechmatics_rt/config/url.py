@@ -61,13 +61,12 @@ def check_url(url: str) -> None:
 
 
 def with_sdk(url: str, identifier: str, app: Optional[str] = None) -> str:
-    """Add ``sm-sdk`` and ``sm-app`` to the URL's query, unless they are there; the rest stays as it is.
+    """Add ``sm-sdk`` and ``sm-app`` to a checked URL's query, unless they are there; the rest stays as it is.
 
     Example:
         >>> with_sdk("wss://eu.rt.speechmatics.com/v2?jwt=a%2Fb", "python 1")
         'wss://eu.rt.speechmatics.com/v2?jwt=a%2Fb&sm-sdk=python%201'
     """
-    check_url(url)
     for name, value in (("sm-sdk", identifier), ("sm-app", app)):
         query = urlsplit(url).query
         if value is not None and all(_name(parameter) != name for parameter in query.split("&")):

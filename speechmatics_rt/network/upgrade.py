@@ -6,6 +6,7 @@ redirects differ between versions. So it is lent a socket that enforces them.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -108,7 +109,6 @@ class UpgradeSocket(BorrowedSocket):
     status = 0  # 0: the head was not read yet
     rest = b""  # the bytes that came after the head
     failure: Optional[Exception] = None  # why there is no head; kept here as libraries wrap what they catch
-    _given_out = b""
 
     def send(self, data: bytes) -> int:
         try:
@@ -118,16 +118,17 @@ class UpgradeSocket(BorrowedSocket):
             raise
 
     def recv(self, count: int) -> bytes:
-        if not self.status:
-            try:
-                self._read_head()
-            except (OSError, ProtocolError) as exc:
-                self.failure = exc
-                raise
-        part, self._given_out = self._given_out[:count], self._given_out[count:]
-        return part
+        """Read the whole head, of which this and all further calls return the next bytes."""
+        try:
+            head = self._read_head()
+        except (OSError, ProtocolError) as exc:
+            self.failure = exc
+            raise
+        self.recv = io.BytesIO(head).read  # type: ignore  # in C: it asks for each byte
+        return self.recv(count)
 
-    def _read_head(self) -> None:
+    def _read_head(self) -> bytes:
+        """Read the head; return what an upgrade needs of it."""
         received = bytearray()
         while b"\r\n\r\n" not in received:
             if len(received) > _MOST_HEAD:
@@ -154,8 +155,8 @@ class UpgradeSocket(BorrowedSocket):
             self.headers[name] = f"{self.headers[name]}, {value}" if name in self.headers else value
             if name in _OF_UPGRADE:
                 kept.append(line)
-        self._given_out = "\r\n".join([*kept, "", ""]).encode()
         self.status = int(status[1])
+        return "\r\n".join([*kept, "", ""]).encode()
 
     def body(self) -> bytes:
         """Read the body: what arrives within a second, a few kilobytes at most."""

@@ -119,8 +119,10 @@ class Connector:
         Raises:
             ConfigurationError: The URL in the environment is wrong.
         """
+        if self._url is not None:
+            return self._url  # it was checked when it was given
         try:
-            return _checked(address(self._url))
+            return _checked(address(None))
         except ConfigurationError as exc:
             raise without_frames(exc) from None  # the frames hold the URL, and any secret in it
 
