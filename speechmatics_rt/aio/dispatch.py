@@ -6,12 +6,13 @@ import asyncio
 import inspect
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, Callable, Literal, Optional
 
 from ..events import Callback, Event, EventEmitter
 from ..exceptions import SessionError, SpeechmaticsError
+from ..messages import Glance
 from ..network import Arrived
 from ..session import Arrivals, Session, everything
 from .bridge import LoopWakeUp, in_thread
@@ -145,12 +146,12 @@ class Dispatcher:
             session.outcome.raise_failure()
         return None
 
-    async def deliver(self, item: Arrived) -> None:
-        """Have the session take a message in, and run its handlers."""
-        self.session.take_in(item.message, item.seen)
+    async def deliver(self, message: Optional[dict[str, Any]], seen: Sequence[Glance]) -> None:
+        """Have the session take in a message or a run, and run its handlers; see ``network.Arrived``."""
+        self.session.take_in(message, seen)
         emitter = self._emitter()
-        if emitter is not None and item.message is not None:
-            await emitter.deliver(item.message)
+        if emitter is not None and message is not None:
+            await emitter.deliver(message)
             if self.session.turns.ended:
                 for event in self.session.turns.events():
                     await emitter.deliver(event)
@@ -189,9 +190,10 @@ async def listen(dispatcher: Dispatcher, wants: Callable[[str], bool]) -> None:
             item = await dispatcher.take(wants)
             if item is None:
                 break
-            kind = item.message and item.message["message"]  # before the handlers, which may change it
+            message, seen = item
+            kind = message and message["message"]  # before the handlers, which may change it
             try:
-                await dispatcher.deliver(item)
+                await dispatcher.deliver(message, seen)
             except Exception as exc:  # noqa: BLE001  # handler_errors="raise": stop_session() raises it
                 session.outcome.handler_failed(exc)
             if kind == "RecognitionStarted":

@@ -73,15 +73,16 @@ class AsyncMessageStream:
             item = await dispatcher.take(wants)
             if item is None:
                 return None
-            kind = item.message and item.message["message"]
-            await dispatcher.deliver(item)
+            message, seen = item
+            kind = message and message["message"]
+            await dispatcher.deliver(message, seen)
         except asyncio.CancelledError:
             await self.close()
             raise
         except SpeechmaticsError:
             await self._put_back()
             raise
-        return kind, item.message
+        return kind, message
 
     async def finish(self) -> Transcript:
         """Run to the end of the transcript and return it."""

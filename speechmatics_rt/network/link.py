@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Callable, NamedTuple, Optional, Protocol, Union
+from typing import Any, Callable, Optional, Protocol, Union
 
 from ..exceptions import SpeechmaticsError
 from ..messages import Glance
@@ -18,16 +18,9 @@ __all__ = ["Arrived", "Link", "Messages", "Replaceable"]
 _RUN = 64  # transcripts at most that are taken at once, so that limits are checked in between
 
 
-class Arrived(NamedTuple):
-    """A message, decoded, and the glance at it if it is a transcript; or a run of those that nobody wants.
-
-    Attributes:
-        message: The message; None with a run.
-        seen: What was seen of each transcript whose bytes are kept.
-    """
-
-    message: Optional[dict[str, Any]]
-    seen: Sequence[Glance]
+# A message, decoded, and what was seen of it, if it is a transcript whose bytes are kept; or None, and what
+# was seen of a run of transcripts that nobody wants.
+Arrived = tuple[Optional[dict[str, Any]], Sequence[Glance]]
 
 
 class Messages(Iterator[dict[str, Any]]):
@@ -99,8 +92,8 @@ class Messages(Iterator[dict[str, Any]]):
                 break
             message = self._decode(payload)
             if message is not None:
-                return Arrived(message, seen_in(message, payload) if as_it_came else ())  # type: ignore[arg-type]
-        return Arrived(None, run) if run else None
+                return message, seen_in(message, payload) if as_it_came else ()  # type: ignore[arg-type]
+        return (None, run) if run else None
 
 
 class Link(Protocol):

@@ -166,7 +166,7 @@ class Session:
     def deliver(
         self, message: Optional[dict[str, Any]], emitter: EventEmitter, seen: Sequence[Glance] = ()
     ) -> None:
-        """Take in a message or a run, and run its handlers, on this thread; see :class:`Arrived`."""
+        """Take in a message or a run, and run its handlers, on this thread; see ``network.Arrived``."""
         self.take_in(message, seen)
         if message is None:
             return

@@ -107,8 +107,8 @@ def test_all_that_arrives_is_taken_once_and_in_order_until_it_is_closed(
             if len(taken) == closes_after:
                 outcome.closed = True
             item = arrivals.take(everything)
-            if item is not None and item.message is not None:
-                taken.append(item.message["n"])
+            if item is not None and item[0] is not None:
+                taken.append(item[0]["n"])
             elif (more := arrivals.receive(0.0)) is not None and not more:
                 how = "complete"
     except SessionError:
@@ -170,17 +170,18 @@ def test_what_nobody_wants_is_taken_in_runs_and_all_else_one_by_one_in_order(
     numbers: list[int] = []
     runs = 0
     while (item := messages.take(wanted.__contains__)) is not None:
-        if item.message is None:
+        message, seen = item
+        if message is None:
             runs += 1
-            assert item.seen
-            assert not {seen.kind for seen in item.seen} & wanted
-        elif item.message["message"] == "Info":
-            assert item.seen == ()
-            numbers.append(item.message["n"])
+            assert seen
+            assert not {one.kind for one in seen} & wanted
+        elif message["message"] == "Info":
+            assert seen == ()
+            numbers.append(message["n"])
             continue
         else:
-            assert [seen.kind for seen in item.seen] == [item.message["message"]]
-        numbers += [int(seen.end_time) for seen in item.seen]
+            assert [one.kind for one in seen] == [message["message"]]
+        numbers += [int(one.end_time) for one in seen]
     assert numbers == [n for n, kind in enumerate(kinds, 1) if kind != "broken"]
     skipped = [
         kind in ("final", "partial") and incoming(kind, 1).known["message"] not in wanted for kind in kinds
@@ -195,7 +196,7 @@ def test_a_long_run_is_taken_in_parts_so_that_a_limit_is_checked_in_between() ->
     arrivals.here = Messages([incoming("final", n) for n in range(1, 1001)], decoded, whole=False)
     first = arrivals.take(lambda kind: False)
     assert first is not None
-    assert 1 < len(first.seen) < 200
+    assert 1 < len(first[1]) < 200
     outcome.closed = True
     with pytest.raises(SessionError, match="closed while messages were waiting"):
         arrivals.take(lambda kind: False)

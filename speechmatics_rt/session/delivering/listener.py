@@ -127,9 +127,10 @@ class Listener:
             session.delivery.orphaned = True
             return False
         while arrivals.here.waiting and (item := arrivals.take(emitter._wants)) is not None:
-            starts = item.message is not None and item.message["message"] == "RecognitionStarted"
+            message, seen = item
+            starts = message is not None and message["message"] == "RecognitionStarted"
             try:
-                session.deliver(item.message, emitter, item.seen)
+                session.deliver(message, emitter, seen)
             except Exception as exc:  # noqa: BLE001  # handler_errors="raise": stop_session() raises it
                 session.outcome.handler_failed(exc)
             if starts:  # at once, since messages that arrived together with it may have slow handlers

@@ -68,9 +68,9 @@ class MessageStream:
         try:
             delivery.at_rest = False
             while (item := self._next(everything)) is not None:
-                message = item.message or {}
+                message, seen = item[0] or {}, item[1]
                 kind = message["message"]  # before the handlers, which may change the message
-                self._session.deliver(message, self._client, item.seen)
+                self._session.deliver(message, self._client, seen)
                 if kind not in ACKNOWLEDGEMENTS:
                     return cast("messages.ServerMessage", message)  # unchecked: it is the server's
         finally:
@@ -111,7 +111,8 @@ class MessageStream:
         """Run to the end of the transcript and return it. Handlers run on this thread."""
         with self:
             while (item := self._next(self._client._wants)) is not None:
-                self._session.deliver(item.message, self._client, item.seen)
+                message, seen = item
+                self._session.deliver(message, self._client, seen)
         return self.transcript
 
     def put_back(self) -> None:
