@@ -23,6 +23,7 @@ from ..exceptions import (
     without_frames,
 )
 from . import codec, frames
+from .codec import SPEECH
 from .keepalive import Keepalive
 from .outbox import Outbox
 from .state import RUNNING, Phase, ProtocolState, Role
@@ -203,18 +204,22 @@ class ClientProtocol:
                 arrived before RecognitionStarted: nothing is delivered until then, so no pause would help.
         """
         unacknowledged = self.window.frames
+        wanted: dict[str, bool] = {}  # acknowledgements; asked once, as one read may bring many of them
         self.keepalive.received_at = now
         try:
             for incoming in messages:
                 known, _, size = incoming
                 kind = known["message"]
-                if (
-                    kind in codec.SPEECH and self.state.phase in RUNNING
-                ):  # the usual case, which changes no state
+                if kind in SPEECH and self.state.phase in RUNNING:  # the usual case, which changes no state
                     self.received += 1
                     self._received_at = now
-                elif not self._receive_one(known, now) or (kind in ACKNOWLEDGEMENTS and not wants(kind)):
+                elif not self._receive_one(known, now):
                     continue
+                elif kind in ACKNOWLEDGEMENTS:
+                    if kind not in wanted:
+                        wanted[kind] = wants(kind)
+                    if not wanted[kind]:
+                        continue
                 self._inbox.append(incoming)
                 self._inbox_bytes += size
                 self.news = True
