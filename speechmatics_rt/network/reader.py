@@ -185,7 +185,7 @@ class Reader:
                 protocol.receive_ping(ping)
             if close is not None:
                 protocol.receive_close(close)
-            if protocol.outbox:
+            if ping is not None or protocol.outbox.closing:  # all else is written by who sends it
                 self._writer.pump()
         if starting and protocol.state.session_id is not None:
             self._log.session_id = protocol.state.session_id
