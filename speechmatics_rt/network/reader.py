@@ -207,9 +207,10 @@ class Reader:
         Raises:
             ProtocolError: It is not UTF-8, or Python can't parse it, nested thousands deep for example.
         """
+        logged = self.logged
         try:
-            message = codec.decode(self._secrets.hide(payload) if self.logged else payload)
-            if self.logged:
+            message = codec.decode(self._secrets.hide(payload) if logged else payload)
+            if logged:
                 self._log.on(wire).debug("< %s", message)
         except codec.MessageError as exc:
             with self._skipped_lock:
