@@ -57,7 +57,7 @@ class Messages(Iterator[dict[str, Any]]):
         """
         while self.waiting:
             try:
-                payload = self.waiting.popleft().payload
+                _, payload, _ = self.waiting.popleft()
             except IndexError:  # another thread has taken the last one
                 break
             message = self._decode(payload)

@@ -155,7 +155,7 @@ class Reader:
             if opcode < frames.CLOSE:
                 kind = codec.peek(payload)
                 if kind is not None and (kind != "AudioAdded" or not self.logged):
-                    messages.append(Incoming(_KNOWN[kind], payload, len(payload)))
+                    messages.append((_KNOWN[kind], payload, len(payload)))
                     continue
                 try:
                     message = self.decode(self._secrets.hide(payload))
@@ -163,7 +163,7 @@ class Reader:
                     failure = exc  # raised below, after what came before it was taken in
                     break
                 if message is not None:
-                    messages.append(Incoming(message, message, _DECODED * len(payload)))
+                    messages.append((message, message, _DECODED * len(payload)))
             elif opcode == frames.PING:
                 ping = payload
             elif opcode == frames.CLOSE:

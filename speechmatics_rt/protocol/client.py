@@ -41,18 +41,8 @@ _PAUSE = 0.02  # seconds from an acknowledgement until senders are woken even fo
 
 Payload = Union[dict[str, Any], bytes]  # a message, or the bytes of one that is not decoded yet
 
-
-class Incoming(NamedTuple):
-    """A message that arrived: what the session needs of it, what is delivered, and the memory that takes."""
-
-    known: Mapping[str, Any]
-    payload: Payload
-    size: int
-
-    @classmethod
-    def of(cls, message: dict[str, Any]) -> Incoming:
-        """Make one for a message that the server has not sent, or not now."""
-        return cls(message, message, 0)
+# A message that arrived: what the session needs of it, what is delivered, and the memory that takes.
+Incoming = tuple[Mapping[str, Any], Payload, int]
 
 
 class Outcome(NamedTuple):

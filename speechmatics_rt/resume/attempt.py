@@ -79,10 +79,8 @@ class Attempt:
     def _failed(self, connection: Optional[Replaceable], error: SpeechmaticsError) -> None:
         reasons = []
         if connection is not None:
-            left_over = [
-                one.payload for one in connection.left_over().waiting if isinstance(one.payload, dict)
-            ]
-            reasons = [message for message in left_over if message["message"] == "Error"]
+            left_over = [message for _, message, _ in connection.left_over().waiting]
+            reasons = [one for one in left_over if isinstance(one, dict) and one["message"] == "Error"]
             connection.close()  # before the next attempt is announced
         renewed = False
         if isinstance(error, AuthenticationError) and not self._outage.renewed:

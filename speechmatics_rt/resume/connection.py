@@ -18,7 +18,7 @@ from ..config import AudioFormat, ResumePolicy
 from ..exceptions import SessionError, SpeechmaticsError
 from ..log import SessionLog
 from ..network import Link, Messages, Opening, Replaceable, WaitList, Wakes
-from ..protocol import Incoming, Payload
+from ..protocol import Payload
 from ..stats import SessionStats
 from .attempt import Attempt
 from .backoff import Outage
@@ -161,7 +161,7 @@ class ResumingConnection(Link):
             with self._lock:
                 if state.ahead:
                     ahead, state.ahead = state.ahead, []
-                    return Messages(map(Incoming.of, ahead), self._decode)
+                    return Messages([(one, one, 0) for one in ahead], self._decode)
                 if state.outcome is not None:  # nothing comes after it
                     if not state.outcome.normal:
                         state.raise_outcome()
@@ -214,7 +214,9 @@ class ResumingConnection(Link):
     def left_over(self) -> Messages:
         with self._lock:
             ahead, self._state.ahead = self._state.ahead, []
-        return Messages([*map(Incoming.of, ahead), *self._connection.left_over().waiting], self._decode)
+        return Messages(
+            [*((one, one, 0) for one in ahead), *self._connection.left_over().waiting], self._decode
+        )
 
     def wake_on_arrival(self, wakeup: Wakes) -> None:
         self._monitor.wake_on_arrival(wakeup)

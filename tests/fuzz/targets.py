@@ -36,7 +36,7 @@ from speechmatics_rt.exceptions import AudioError, ConfigurationError, ProtocolE
 from speechmatics_rt.local.engines.replay import ReplayEngine
 from speechmatics_rt.messages import Secrets
 from speechmatics_rt.network.upgrade import UpgradeSocket, refusal, secrets_in
-from speechmatics_rt.protocol import ClientProtocol, Incoming, codec, frames, glance, results_in
+from speechmatics_rt.protocol import ClientProtocol, codec, frames, glance, results_in
 from speechmatics_rt.resume.replay import Replay
 from speechmatics_rt.transcript import Transcript, TranscriptResult, Utterances
 
@@ -246,7 +246,7 @@ def a_lying_server(data: bytes) -> None:
     transcript, utterances = Transcript(), Utterances()
     said = 0
     if choices.byte() % 2:
-        protocol.receive([Incoming({"message": "RecognitionStarted"}, b"", 1)], 0.0, lambda kind: False)
+        protocol.receive([({"message": "RecognitionStarted"}, b"", 1)], 0.0, lambda kind: False)
     while choices.left and said < 20:
         said += 1
         if protocol.may_send_audio and choices.byte() % 2:
@@ -265,7 +265,7 @@ def a_lying_server(data: bytes) -> None:
         if message["message"] in ("AddTranscript", "AddPartialTranscript"):
             assert repr(TranscriptResult.from_message(message).to_dict()) is not None
         try:
-            protocol.receive([Incoming(message, message, len(payload))], float(said), lambda kind: True)
+            protocol.receive([(message, message, len(payload))], float(said), lambda kind: True)
         except ProtocolError as exc:
             protocol.receive_eof(exc, None, float(said))
     if protocol.outcome is not None:

@@ -18,7 +18,7 @@ from speechmatics_rt.exceptions import (
     TranscriptionError,
 )
 from speechmatics_rt.protocol import client, frames
-from speechmatics_rt.protocol.client import CLOSE_GRACE, ClientProtocol, Incoming
+from speechmatics_rt.protocol.client import CLOSE_GRACE, ClientProtocol
 from speechmatics_rt.protocol.keepalive import Keepalive
 from speechmatics_rt.protocol.outbox import Outbox
 from speechmatics_rt.protocol.state import Phase
@@ -32,7 +32,7 @@ def protocol(**options) -> ClientProtocol:
 
 
 def hear(subject: ClientProtocol, *said: dict, now: float = 1.0, wanted: bool = False) -> None:
-    subject.receive([Incoming(m, m, 100) for m in said], now, lambda kind: wanted)
+    subject.receive([(m, m, 100) for m in said], now, lambda kind: wanted)
 
 
 def streaming(**options) -> ClientProtocol:
@@ -93,7 +93,7 @@ def test_acknowledgements_reach_the_window_but_only_listeners_get_them() -> None
     hear(subject, {"message": "AudioAdded", "seq_no": 1})
     assert subject.take() == []
     hear(subject, {"message": "AudioAdded", "seq_no": 2}, wanted=True)
-    assert [one.payload for one in subject.take()] == [{"message": "AudioAdded", "seq_no": 2}]
+    assert [payload for _, payload, _ in subject.take()] == [{"message": "AudioAdded", "seq_no": 2}]
     assert subject.window.frames == 0
 
 
@@ -240,7 +240,7 @@ def test_a_message_out_of_turn_keeps_those_before_it() -> None:
     subject = streaming()
     with pytest.raises(ProtocolError):
         hear(subject, {"message": "AddTranscript"}, {"message": "RecognitionStarted"}, {"message": "Info"})
-    assert [one.payload for one in subject.take()] == [{"message": "AddTranscript"}]
+    assert [payload for _, payload, _ in subject.take()] == [{"message": "AddTranscript"}]
 
 
 def test_a_start_that_takes_too_long_is_concluded_at_its_deadline_and_not_before() -> None:
@@ -275,7 +275,7 @@ def test_silence_after_a_ping_is_a_lost_connection_but_not_while_we_do_not_read(
     written(subject)
     subject.tick(20.0)
     assert written(subject) == [(frames.PING, b"")]
-    big = Incoming({"message": "AddTranscript"}, b"", 65 * 1024 * 1024)
+    big = ({"message": "AddTranscript"}, b"", 65 * 1024 * 1024)
     subject.tick(40.0)
     subject.receive([big], 41.0, lambda kind: False)
     subject.tick(60.0)
@@ -310,7 +310,7 @@ def test_who_reads_again_just_before_the_time_is_over_has_it_anew(limit: str) ->
     subject = streaming(end_timeout=10, ping_interval=None if draining else 1, ping_timeout=10)
     if draining:
         subject.end_stream(1.0)
-    subject.receive([Incoming({"message": "AddTranscript"}, b"", 65 * 1024 * 1024)], 2.0, lambda kind: False)
+    subject.receive([({"message": "AddTranscript"}, b"", 65 * 1024 * 1024)], 2.0, lambda kind: False)
     subject.tick(3.0)
     subject.tick(12.9)
     subject.take()  # at 22.8, say: nothing could be heard until then
@@ -329,13 +329,13 @@ def test_what_comes_before_the_start_never_pauses_reading_and_fails_the_session_
     news = {"message": "Info"}
     hear(subject, *[news] * 10)
     assert not subject.flooded  # nothing is delivered before the start: the pause would never end
-    big = Incoming(news, news, client.EARLY_BYTES)
+    big = (news, news, client.EARLY_BYTES)
     with pytest.raises(ProtocolError, match="no RecognitionStarted"):
         subject.receive([big], 1.0, lambda kind: False)
     subject = protocol()
     subject.send(START, b"start", 0.0)
     # Its own words say more than we could.
-    subject.receive([big, Incoming.of({"message": "Error"})], 1.0, lambda kind: False)
+    subject.receive([big, ({"message": "Error"}, {"message": "Error"}, 0)], 1.0, lambda kind: False)
     subject = streaming()
     subject.receive([big, big], 1.0, lambda kind: False)
     assert subject.flooded
