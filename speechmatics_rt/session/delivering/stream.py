@@ -68,7 +68,8 @@ class MessageStream:
         try:
             delivery.at_rest = False
             while (item := self._next(everything)) is not None:
-                message, seen = item[0] or {}, item[1]
+                message, seen = item
+                message = message or {}  # it is there, since all are wanted
                 kind = message["message"]  # before the handlers, which may change the message
                 self._session.deliver(message, self._client, seen)
                 if kind not in ACKNOWLEDGEMENTS:
