@@ -47,9 +47,11 @@ class Arrivals:
     def take(self, wants: Callable[[str], bool]) -> Optional[Arrived]:
         """Take the next message that is here, decoded if it is wanted; None if there is none.
 
+        Several that nobody wants may come at once, see :meth:`Messages.take`.
+
         Raises:
-            TimeoutError: Stage ``"whole"``. Checked before each message, since messages may come without
-                end, or handlers take long.
+            TimeoutError: Stage ``"whole"``. Checked each time, since messages may come without end, or
+                handlers take long.
             SessionError: ``close()`` came before a message that is to be handled now.
             ProtocolError: The message is not decodable; the session has failed with this error.
         """
