@@ -550,6 +550,26 @@ def test_the_wire_logger_shows_messages_and_never_the_key(serve, client_of, capl
     assert "secret-key" not in caplog.text
 
 
+def test_the_wire_logger_may_be_turned_on_and_off_in_mid_session(serve, client_of, caplog) -> None:
+    heard: list[int] = []
+
+    def logged_of_some() -> bool:
+        """Whether of the next finals, which come together with others or not, any is logged."""
+        caplog.clear()
+        count = len(heard) + 3
+        while len(heard) < count:
+            client.send_audio(SECOND)
+        return "'AddTranscript'" in caplog.text
+
+    with client_of(serve()) as client:
+        client.on("AddTranscript", lambda message: heard.append(1))
+        client.start_session(audio_format=PCM)
+        assert not logged_of_some()
+        for level, expected in ((logging.DEBUG, True), (logging.WARNING, False)):
+            caplog.set_level(level, logger="speechmatics_rt.wire")
+            assert expected in (logged_of_some() for _ in range(20))
+
+
 def test_the_statistics_of_a_finished_session_add_up(serve, client_of) -> None:
     server = serve()
     with client_of(server) as client:
