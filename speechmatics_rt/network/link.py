@@ -14,9 +14,7 @@ from .wakeup import Wakes
 
 __all__ = ["Arrived", "Link", "Messages", "Replaceable"]
 
-
 _RUN = 64  # transcripts at most that are taken at once, so that limits are checked in between
-
 
 # A message, decoded, and what was seen of it, if it is a transcript whose bytes are kept; or None, and what
 # was seen of a run of transcripts that nobody wants.

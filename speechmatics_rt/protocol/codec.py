@@ -15,9 +15,7 @@ from ..exceptions import ConfigurationError
 __all__ = ["NAMES", "SPEECH", "MessageError", "decode", "encode", "peek"]
 
 SPEECH = {"AddTranscript", "AddPartialTranscript", "AddTranslation", "AddPartialTranslation"}
-NAMES = {
-    name.encode("ascii"): name for name in (*SPEECH, "AudioAdded")
-}  # that need no decoding, as they come
+NAMES = {name.encode("ascii"): name for name in (*SPEECH, "AudioAdded")}  # all that peek() knows
 
 
 class MessageError(ValueError):
