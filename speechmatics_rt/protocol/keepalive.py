@@ -29,9 +29,7 @@ class Keepalive:
         self._interval = interval
         self._timeout = timeout
         self._next = None if interval is None else now + interval
-        self._asked: Optional[float] = (
-            None  # when the oldest ping was queued that is not answered, or was last
-        )
+        self._asked: Optional[float] = None  # when the oldest ping since something arrived was queued
         self.received_at = now
 
     @property

@@ -140,7 +140,7 @@ class Transcript:
     ) -> None:
         """Add a final, of which ``packed`` is kept; the lock is held."""
         if packed is not None and self._keep == math.inf:
-            self._finals.append((channel, packed, end_time))
+            self._finals.append((channel, *packed, end_time))
         elif packed is not None and self._keep:
             self._keep_final(channel, packed, end_time)
         self._end_time = max(self._end_time, end_time)
