@@ -97,10 +97,17 @@ class Interrupt:
 
     def during(self, work: Callable[[], object]) -> Optional[BaseException]:
         """Do the work; return what it raised."""
+
+        def apart() -> Iterator[None]:
+            # After an interrupt in an `except` CPython takes its exception for being handled still, and keeps
+            # its frames; with a generator that ends, too.
+            work()
+            yield
+
         before = sys.gettrace()
         sys.settrace(self._trace)
         try:
-            work()
+            next(apart())
         except BaseException as exc:
             return exc.with_traceback(None)
         finally:

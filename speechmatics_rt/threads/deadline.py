@@ -72,7 +72,11 @@ class Call(Generic[_T]):
         """Return what the function returned, or raise what it raised. May be called once, after the call."""
         result, error = self._outcome.pop()
         if error is not None:
-            raise error
+            context = error.__context__
+            try:
+                raise error
+            finally:  # in an `except` of the caller's, what is handled there has taken its place
+                error.__context__ = context
         value: _T = result
         return value
 

@@ -86,6 +86,21 @@ def test_a_wait_without_an_end_is_one_in_slices(monkeypatch) -> None:
         call_until(time.monotonic() + 0.03, lambda: time.sleep(0.1), name="speechmatics-rt-test-2")
 
 
+def test_what_the_call_raised_keeps_its_reason_whatever_its_caller_handles() -> None:
+    def call() -> None:
+        try:
+            raise OSError("the reason")
+        except OSError:
+            raise ValueError("what came of it")  # noqa: B904  # as libraries do
+
+    try:
+        raise KeyError("of the caller")
+    except KeyError:
+        with pytest.raises(ValueError, match="what came of it") as caught:
+            call_until(float("inf"), call, name="speechmatics-rt-test-3")
+    assert repr(caught.value.__context__) == "OSError('the reason')"
+
+
 def test_an_error_of_windows_sockets_is_told_in_words(monkeypatch) -> None:
     module = sys.modules["speechmatics_rt.network.reach"]
     monkeypatch.setattr(sys, "platform", "win32")
