@@ -161,6 +161,8 @@ def test_uploads_are_kept_and_no_connection_stays_open(site, database) -> None:
 
 
 def test_a_browser_sees_its_upload_in_the_page_which_fits_a_phone(browser, service, database) -> None:
+    from selenium.webdriver.support.wait import WebDriverWait
+
     command, says = SERVED_BY["gunicorn"]
     environment = {"DJANGO_DATABASE": str(database), "SPEECHMATICS_RT_URL": service.url}
     phone = {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True}
@@ -170,7 +172,8 @@ def test_a_browser_sees_its_upload_in_the_page_which_fits_a_phone(browser, servi
             browser.get(site.wait())
             browser.find_element("css selector", "input[type=file]").send_keys(str(SPEECH))
             browser.find_element("css selector", "button").click()
-            assert HEARD in browser.find_element("css selector", "article p").text
+            said = "return document.querySelector('article p')?.textContent ?? ''"
+            WebDriverWait(browser, 60, 0.1).until(lambda page: HEARD in page.execute_script(said))
             assert browser.execute_script("return document.documentElement.scrollWidth") == 360
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

@@ -33,10 +33,12 @@ def show(line):
 class Source:
     """Audio that says the steps of a scenario through the client between two reads.
 
-    All channels meet before a step, and go on after it: what it is about has come equally far on each.
+    All channels meet before a step, and go on after it: what it is about has come equally far on each. The
+    first chunk, which is read before there is a session, is followed by others once all that is to be said at
+    the start has been.
     """
 
-    def __init__(self, path, client, steps, chunk, meeting, numbers):
+    def __init__(self, path, client, steps, chunk, meeting, numbers, begun):
         self.file = io.BytesIO(Path(path).read_bytes())
         self.client = client
         self.steps = list(steps)
@@ -44,10 +46,13 @@ class Source:
         self.number = 0
         self.meeting = meeting
         self.numbers = numbers
+        self.begun = begun
 
     def __iter__(self):
         while True:
             piece = self.file.read(self.chunk)
+            if self.number:
+                self.begun.wait(10)
             if self.number in self.numbers:
                 self.meeting.wait(10)
             while self.number and self.steps and (self.steps[0][0] <= self.number or not piece):
@@ -94,6 +99,7 @@ def speak(scenario):
         client.on_any(show)
         meeting = threading.Barrier(len(audio))
         numbers = {number for number, _ in scenario["steps"] if number and len(audio) > 1}
+        begun = threading.Event()
         sources = {
             channel: Source(
                 path,
@@ -102,14 +108,16 @@ def speak(scenario):
                 scenario["chunk"],
                 meeting,
                 numbers,
+                begun,
             )
             for place, (channel, path) in enumerate(audio.items())
         }
         for number, step in scenario["steps"]:
-            if number == 0:  # the first chunk is read before there is a session
+            if number == 0:
                 client.once(
                     "RecognitionStarted", lambda _, step=step: sources[next(iter(audio))].say(dict(step))
                 )
+        client.once("RecognitionStarted", lambda _: begun.set())
         client.transcribe(sources.get("", sources), **settings(scenario["start"], scenario["chunk"]))
 
 
