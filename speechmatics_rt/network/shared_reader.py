@@ -250,12 +250,12 @@ class _SharedReader:
         global _shared  # noqa: PLW0603
         try:
             self._poll = _kernel.epoll()
-            pipe = os.pipe()
-            for descriptor in pipe:
+            self._pipe = os.pipe()
+            for descriptor in self._pipe:
                 _system.set_blocking(descriptor, False)
-            self._poll.register(pipe[0], _kernel.EPOLLIN)
-            self._pipe = pipe
-        except OSError as exc:  # out of descriptors
+            self._poll.register(self._pipe[0], _kernel.EPOLLIN)
+        except OSError as exc:  # out of descriptors, or of what the kernel watches
+            self.forget()
             _shared = None
             return exc
         return None

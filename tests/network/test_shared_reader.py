@@ -291,7 +291,10 @@ def test_without_a_descriptor_for_it_a_session_ends_with_that_reason(all_shared,
         started(client).stop_session()  # the next one tries again
 
 
-def test_a_seat_that_the_kernel_does_not_watch_ends_with_its_reason(all_shared, monkeypatch) -> None:
+@pytest.mark.parametrize("most", [1, 0])  # its own pipe alone, or not even that
+def test_a_seat_that_the_kernel_does_not_watch_ends_with_its_reason(
+    all_shared, monkeypatch, most: int
+) -> None:
     class Full:
         def __init__(self) -> None:
             self._poll = epoll()
@@ -300,7 +303,7 @@ def test_a_seat_that_the_kernel_does_not_watch_ends_with_its_reason(all_shared, 
             return getattr(self._poll, name)
 
         def register(self, descriptor: int, events: int) -> None:
-            if watched:
+            if len(watched) >= most:
                 raise OSError(28, "No space left on device")
             watched.append(descriptor)
             self._poll.register(descriptor, events)
