@@ -127,6 +127,8 @@ class Opener(Asking, EventEmitter):
                 tell_unstarted(self, exc)
             else:
                 self.close()
+                if session.delivery.is_mine:  # Ctrl-C came before fail_to_start(): nobody else will end it
+                    session.end(telling=False)
                 if session.delivery.over.is_set():  # else its listener has begun, and tells
                     session.tell()
             raise

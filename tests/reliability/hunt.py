@@ -220,14 +220,22 @@ class Behind(Interrupt):
 def _behind_calls(code: Any) -> frozenset[int]:
     import dis
 
-    found, before = set(), "RESUME"
+    blocks = getattr(dis.Bytecode(code), "exception_entries", ())  # of 3.11 and newer
+
+    def guards(offset: int) -> set[int]:
+        return {block.target for block in blocks if block.start <= offset < block.end}
+
+    found, before, at = set(), "RESUME", 0
     for instruction in dis.get_instructions(code):
         if instruction.opname in ("CACHE", "EXTENDED_ARG"):
             continue
         leaves_a_with = before.startswith("WITH_") or instruction.opname.startswith("WITH_")
-        if (before.startswith("CALL") or before == "RESUME") and not leaves_a_with:
+        # The interpreter looks within the call, so what guards the call is what takes place: if its block
+        # ends there, as at the return of a result, an exception behind it would be one that can't be.
+        leaves_a_block = not guards(at) <= guards(instruction.offset)
+        if (before.startswith("CALL") or before == "RESUME") and not (leaves_a_with or leaves_a_block):
             found.add(instruction.offset)
-        before = instruction.opname
+        before, at = instruction.opname, instruction.offset
     return frozenset(found)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import random
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Optional
@@ -21,8 +22,9 @@ from speechmatics_rt import (
     ResumePolicy,
     SpeechmaticsError,
 )
-from speechmatics_rt.local import LocalServer, ScriptedEngine
+from speechmatics_rt.local import Fault, LocalServer, ScriptedEngine
 from speechmatics_rt.network import shared_reader
+from speechmatics_rt.session.session import Session
 
 from ..conftest import threads
 from ..interrupts import Interrupt
@@ -387,3 +389,20 @@ def test_ctrl_c_at_the_end_of_a_with_leaves_no_connection_locked(server) -> None
         assert isinstance(interrupt.during(lambda step=step, client=client: step(client)), KeyboardInterrupt)
         client.close()
         assert settled(server) == [], interrupt.where
+
+
+def test_ctrl_c_just_as_a_start_has_failed_leaves_nobody_waiting_in_stop_session(
+    serve, client_of, monkeypatch
+) -> None:
+    client = client_of(serve(faults=[Fault.error("quota_exceeded", at="start")]))
+    waiter = threading.Thread(target=client.stop_session, daemon=True)
+
+    def interrupted(session: Any, *_: object) -> None:
+        waiter.start()
+        raise KeyboardInterrupt  # before its first line
+
+    monkeypatch.setattr(Session, "fail_to_start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        client.start_session(audio_format=PCM)
+    waiter.join(5)
+    assert not waiter.is_alive()
