@@ -139,21 +139,21 @@ class Client(BaseClient):
     ) -> Optional[Utterance]:
         """End the utterance now, like :meth:`force_end_of_utterance`, and return it once it is final.
 
-        Returns None if nothing was said since the last utterance ended. Handlers can't call it: they would
-        wait for themselves.
+        Returns the words since the last utterance had ended, or None if nothing was said since then.
+        Handlers can't call it: they would wait for themselves.
 
         Args:
             timestamp: As for :meth:`force_end_of_utterance`.
             timeout: Seconds to wait at most; None waits as long as the session runs.
 
         Raises:
-            ConfigurationError: An argument is not a number, or is negative.
+            ConfigurationError: An argument is not a number, or is negative; or ``keep_transcript`` is 0.
             SessionError: No session is running, or this is the thread that would deliver the answer.
             TimeoutError: Stage ``"answer"``: the service did not finish the words that are left.
         """
         checked("timeout", timeout, SECONDS)
         session, message = self._forced(timestamp)
-        return self._finalize(session, message, None, timeout)
+        return self._finalize(session, message, timeout)
 
     @property
     def audio_seconds_sent(self) -> float:

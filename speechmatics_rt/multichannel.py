@@ -142,7 +142,7 @@ class MultiChannelClient(BaseClient):
         """End the utterance of a channel now and return it once it is final; see :meth:`Client.finalize`."""
         checked("timeout", timeout, SECONDS)
         session, message = self._forced(timestamp, channel)
-        return self._finalize(session, message, channel, timeout)
+        return self._finalize(session, message, timeout)
 
 
 def _open_sources(

@@ -8,7 +8,7 @@ from typing import Any, Callable, Literal, Optional, overload
 
 from .. import messages
 from ..exceptions import TimeoutError
-from ..session import Session, ask_for_speakers, waits_for_itself
+from ..session import Answer, Session, ask_for_speakers, forced_end, waits_for_itself
 from ..transcript import Utterance
 from .bridge import in_thread
 from .core import BlockingCore
@@ -39,8 +39,9 @@ class AsyncAsking:
         if final or not wait:
             await self._in_turn(self._behind._running().send, message)
             return None
-        answer: messages.SpeakersResultMessage = await self._ask(message, "SpeakersResult", timeout=timeout)
-        return answer
+        answer = Answer(self._behind._running().turns.answers, "SpeakersResult")
+        result: messages.SpeakersResultMessage = await self._ask(message, answer, timeout)
+        return result
 
     # -- inside --------------------------------------------------------------------------------------
 
@@ -52,29 +53,22 @@ class AsyncAsking:
     async def _in_turn(self, function: Callable[..., object], *args: Any, **options: Any) -> None:
         raise NotImplementedError
 
-    async def _ask(
-        self,
-        message: Mapping[str, Any],
-        kind: str,
-        *,
-        channel: Optional[str] = None,
-        timeout: Optional[float],
-    ) -> Any:
+    async def _ask(self, message: Mapping[str, Any], answer: Answer, timeout: Optional[float]) -> Any:
         """Send a message and wait for its answer, which a task of the loop delivers."""
         session, dispatcher = self._behind._running(), self._dispatcher
         if dispatcher is not None and dispatcher.runs_on(asyncio.current_task()):
             raise waits_for_itself(message)
-        with session.turns.answers.expect(kind, channel) as answer:
+        with answer:
             await self._in_turn(session.send, message)
             await in_thread(answer.over.wait, timeout)
         return answer.result(message, timeout, session.outcome)
 
     async def _finalize(
-        self, session: Session, message: dict[str, Any], channel: Optional[str], timeout: Optional[float]
+        self, session: Session, message: dict[str, Any], timeout: Optional[float]
     ) -> Optional[Utterance]:
-        utterance: Optional[Utterance] = None
+        answer = forced_end(session, message)
         try:
-            utterance = await self._ask(message, "EndOfUtterance", channel=channel, timeout=timeout)
+            utterance: Optional[Utterance] = await self._ask(message, answer, timeout)
         except TimeoutError as exc:
-            session.turns.check_unsaid(exc, channel)
+            return answer.unanswered(exc)
         return utterance

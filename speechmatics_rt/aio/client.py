@@ -357,7 +357,7 @@ class AsyncClient(_AsyncBase):
         """End the utterance now and return it once it is final; see :meth:`Client.finalize`."""
         checked("timeout", timeout, SECONDS)
         session, message = self._client._forced(timestamp)
-        return await self._finalize(session, message, None, timeout)
+        return await self._finalize(session, message, timeout)
 
     @spelled_out
     def utterances(
@@ -442,7 +442,7 @@ class AsyncMultiChannelClient(_AsyncBase):
         """End the utterance of a channel now and return it once it is final; see :meth:`Client.finalize`."""
         checked("timeout", timeout, SECONDS)
         session, message = self._client._forced(timestamp, channel)
-        return await self._finalize(session, message, channel, timeout)
+        return await self._finalize(session, message, timeout)
 
     @spelled_out
     def utterances(

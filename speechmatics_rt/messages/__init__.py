@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ..late import imported_late
 from .fields import (
     Glance,
+    answers_forced_end,
     channel_of,
     heard_up_to,
     is_time,
@@ -36,6 +37,7 @@ __all__ = [
     "Glance",
     "Secrets",
     "ServerMessageType",
+    "answers_forced_end",
     "channel_of",
     "heard_up_to",
     "is_time",

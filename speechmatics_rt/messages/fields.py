@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Optional
 
 __all__ = [
     "Glance",
+    "answers_forced_end",
     "channel_of",
     "heard_up_to",
     "is_time",
@@ -21,6 +22,7 @@ __all__ = [
 ]
 
 _BLOCK = 0.4  # seconds, the block size of recognisers rounded up: an honest end may exceed the audio by this
+_EARLY = 0.5  # seconds by which an older server's answer may precede a forced end of utterance
 _LONGEST = 1e9  # seconds: no session lasts 30 years, and larger numbers would break arithmetic
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
@@ -142,3 +144,22 @@ def times_of(message: Mapping[str, Any]) -> tuple[float, float]:
     """
     metadata = message.get("metadata")
     return span(metadata) if isinstance(metadata, dict) else (0.0, 0.0)
+
+
+def answers_forced_end(message: Mapping[str, Any], time: float, place: float) -> bool:
+    """Whether an ``EndOfUtterance`` answers a ``ForceEndOfUtterance``, and is not of a silence before it.
+
+    Servers before July 2026 don't mark it as forced; then its time decides.
+
+    Args:
+        message: The ``EndOfUtterance``.
+        time: Its time, in seconds of audio.
+        place: Where the utterance was to end.
+
+    Example:
+        >>> answers_forced_end({"message": "EndOfUtterance"}, 2.0, 4.0)
+        False
+        >>> answers_forced_end({"message": "EndOfUtterance", "forced": True}, 2.0, 4.0)
+        True
+    """
+    return message.get("forced") is True or time >= place - _EARLY

@@ -14,13 +14,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Optional, Union
 
 from ..config import AudioFormat
-from ..messages import channel_of, heard_up_to, times_of
+from ..messages import answers_forced_end, channel_of, heard_up_to, times_of
 from .speakers import Speakers
 from .stitch import Stitcher
 
 __all__ = ["Due", "End", "Piece", "Replay", "Request"]
 
-_ANSWERED = 0.5  # seconds by which an older server's answer may precede a forced end of utterance
 _ANSWERABLE = ("ForceEndOfUtterance", "GetSpeakers")
 _MOST_REQUESTS = 100  # without an answer; beyond that the oldest are forgotten
 _ACKNOWLEDGED = {"AudioAdded": False, "ChannelAudioAdded": True}
@@ -422,7 +421,7 @@ class Replay:
                 answers = (
                     request.message["message"] == "ForceEndOfUtterance"
                     and request.message.get("channel") in (None, message.get("channel"))
-                    and (message.get("forced") is True or time >= request.place - _ANSWERED)
+                    and answers_forced_end(message, time, request.place)
                 )
             if answers:
                 self._requests.remove(request)

@@ -10,7 +10,7 @@ what a service offers.
 
 from __future__ import annotations
 
-from .asking import Asking, ask_for_speakers
+from .asking import Asking, ask_for_speakers, forced_end
 from .connector import NO_PICKLE, Connector, request_id_of
 from .delivering import Arrivals, MessageStream, Spoken, UtteranceStream, everything, with_turns
 from .discovery import available_features
@@ -29,12 +29,13 @@ from .request import (
     spelled_out,
 )
 from .session import Session
-from .turns import waits_for_itself
+from .turns import Answer, waits_for_itself
 
 __all__ = [
     "NO_PICKLE",
     "SECONDS",
     "UNSET",
+    "Answer",
     "Arrivals",
     "Asking",
     "Connector",
@@ -52,6 +53,7 @@ __all__ = [
     "check_label",
     "check_timestamp",
     "everything",
+    "forced_end",
     "labels_of",
     "request_id_of",
     "session_ended",

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, Literal, Optional, Union, overload
 
 from .. import messages
 from ..config import FLAG, ConversationConfig, checked, set_recognition_config
-from ..exceptions import SessionError, TimeoutError
+from ..exceptions import ConfigurationError, SessionError, TimeoutError
 from .request import SECONDS, UNSET, check_label, check_timestamp
-from .turns import waits_for_itself
+from .turns import Answer, ForcedEnd, waits_for_itself
 
 if TYPE_CHECKING:
     from ..transcript import Utterance
     from .session import Session
 
-__all__ = ["Asking", "ask_for_speakers"]
+__all__ = ["Asking", "ask_for_speakers", "forced_end"]
 
 
 def ask_for_speakers(final: Any, wait: Any, timeout: Any) -> dict[str, Any]:
@@ -24,6 +24,21 @@ def ask_for_speakers(final: Any, wait: Any, timeout: Any) -> dict[str, Any]:
     FLAG("wait", wait)
     checked("timeout", timeout, SECONDS)
     return {"message": "GetSpeakers", "final": final}
+
+
+def forced_end(session: Session, message: Mapping[str, Any]) -> ForcedEnd:
+    """Return the answer to a message that forces the end of an utterance.
+
+    Raises:
+        ConfigurationError: Nothing of the transcript is kept, so there are no words to make an utterance of.
+    """
+    if session.transcript.keep == 0:
+        raise ConfigurationError(
+            "finalize() returns words of the transcript, of which keep_transcript=0 keeps none; keep some "
+            "seconds, or use force_end_of_utterance() and a handler of Utterance"
+        )
+    place = message.get("timestamp", session.seconds_sent_on(message.get("channel")))
+    return ForcedEnd(session.turns, message, place or 0.0)
 
 
 class Asking:
@@ -118,29 +133,23 @@ class Asking:
         if final or not wait:
             session.send(message)
             return None
-        answer: messages.SpeakersResultMessage = _ask(session, message, "SpeakersResult", timeout=timeout)
-        return answer
+        answer = Answer(session.turns.answers, "SpeakersResult")
+        result: messages.SpeakersResultMessage = _ask(session, message, answer, timeout)
+        return result
 
     def _finalize(
-        self, session: Session, message: Mapping[str, Any], channel: Optional[str], timeout: Optional[float]
+        self, session: Session, message: Mapping[str, Any], timeout: Optional[float]
     ) -> Optional[Utterance]:
         """Force the end of an utterance, by this message, and wait for it."""
-        utterance: Optional[Utterance] = None
+        answer = forced_end(session, message)
         try:
-            utterance = _ask(session, message, "EndOfUtterance", channel=channel, timeout=timeout)
+            utterance: Optional[Utterance] = _ask(session, message, answer, timeout)
         except TimeoutError as exc:
-            session.turns.check_unsaid(exc, channel)
+            return answer.unanswered(exc)
         return utterance
 
 
-def _ask(
-    session: Session,
-    message: Mapping[str, Any],
-    kind: str,
-    *,
-    channel: Optional[str] = None,
-    timeout: Optional[float],
-) -> Any:
+def _ask(session: Session, message: Mapping[str, Any], answer: Answer, timeout: Optional[float]) -> Any:
     """Send a message and wait for its answer, for ``timeout`` seconds at most.
 
     Raises:
@@ -150,7 +159,7 @@ def _ask(
     """
     if session.delivery.is_mine:
         raise waits_for_itself(message)
-    with session.turns.answers.expect(kind, channel) as answer:
+    with answer:
         session.send(message)
         answer.over.wait(timeout)
     return answer.result(message, timeout, session.outcome)

@@ -9,26 +9,26 @@ from typing import Any, Callable, Optional
 
 from ..events import EventEmitter
 from ..exceptions import NotRunningError, SessionError, TimeoutError
-from ..messages import channel_of
+from ..messages import answers_forced_end, channel_of, times_of
 from ..threads import Latch
 from ..transcript import Ending, Pauses, Transcript, Utterance, Utterances
 from .outcome import Outcome
 
-__all__ = ["TURNS", "Answer", "Answers", "Turns", "waits_for_itself"]
+__all__ = ["TURNS", "Answer", "Answers", "ForcedEnd", "Turns", "waits_for_itself"]
 
 # Messages that may end an utterance, or be an answer.
 TURNS = {"AddTranscript", "EndOfUtterance", "EndOfTranscript", "LanguageInfo", "SpeakersResult"}
 
 
 class Answer:
-    """The next message of a kind, for a thread that waits for it.
+    """The next message of a kind, for a thread that waits for it; to be entered before the question is sent.
 
     Attributes:
         value: The answer, or what was made of it; None before.
         given: Whether it has come.
     """
 
-    def __init__(self, answers: Answers, kind: str, channel: Optional[str]) -> None:
+    def __init__(self, answers: Answers, kind: str, channel: Optional[str] = None) -> None:
         self._answers = answers
         self.kind = kind
         self.channel = channel
@@ -51,8 +51,13 @@ class Answer:
             not self.channel or not channel or channel == self.channel
         )
 
-    def give(self, value: Any) -> None:
-        self.value, self.given = value, True
+    def value_of(self, message: Mapping[str, Any]) -> Any:
+        """Return what is given to who waits."""
+        return message
+
+    def give(self, message: Mapping[str, Any]) -> None:
+        """Give the message that is the answer, or what is made of it."""
+        self.value, self.given = self.value_of(message), True
         self.over.set()
 
     def result(self, message: Mapping[str, Any], timeout: Optional[float], outcome: Outcome) -> Any:
@@ -77,10 +82,6 @@ class Answers:
     def __init__(self) -> None:
         self.waiting: list[Answer] = []
 
-    def expect(self, kind: str, channel: Optional[str] = None) -> Answer:
-        """Return an answer, to be entered (``with``) before the question is sent."""
-        return Answer(self, kind, channel)
-
     def to(self, message: Mapping[str, Any]) -> list[Answer]:
         """Return those that this message answers."""
         return [answer for answer in self.waiting.copy() if answer.fits(message)]
@@ -99,6 +100,40 @@ def waits_for_itself(message: Mapping[str, Any]) -> SessionError:
     )
 
 
+class ForcedEnd(Answer):
+    """The forced end of an utterance. Its value is what was said since the last one had ended.
+
+    That is the last one before the question: what a silence ends between question and answer belongs to the
+    value, since nobody who waits for it has got it otherwise.
+
+    Args:
+        message: The question.
+        place: Where the utterance is to end, in seconds of audio.
+    """
+
+    def __init__(self, turns: Turns, message: Mapping[str, Any], place: float) -> None:
+        super().__init__(turns.answers, "EndOfUtterance", message.get("channel"))
+        self._turns = turns
+        self._place = place
+        self._pauses = turns.pauses.copy()
+
+    def fits(self, message: Mapping[str, Any]) -> bool:
+        return super().fits(message) and answers_forced_end(message, times_of(message)[1], self._place)
+
+    def value_of(self, message: Mapping[str, Any]) -> Optional[Utterance]:
+        return self._said(self._pauses, "forced" if message.get("forced") is True else "silence")
+
+    def unanswered(self, error: TimeoutError) -> Optional[Utterance]:
+        """Return the value all the same, as a server may not answer if no words are left; else raise."""
+        left = self._turns.transcript.partial or self._said(self._turns.pauses, "forced")
+        if left or error.stage != "answer":
+            raise error
+        return self._said(self._pauses, "silence")
+
+    def _said(self, pauses: Pauses, ending: Ending) -> Optional[Utterance]:
+        return pauses.last(self._turns.transcript, ending, self.channel)
+
+
 class Turns:
     """The utterances of a session, and the answers that threads wait for. The delivering thread adds to it.
 
@@ -107,32 +142,31 @@ class Turns:
         client: Returns the client; once it has a handler for ``Utterance``, utterances are followed.
 
     Attributes:
+        transcript: The transcript.
         answers: The answers.
         ended: Utterances that have ended, and whose handlers have not run yet.
+        pauses: Where utterances have ended.
     """
 
     def __init__(self, transcript: Transcript, client: Callable[[], Optional[EventEmitter]]) -> None:
         self.answers = Answers()
         self.ended: deque[Utterance] = deque()
-        self._transcript = transcript
+        self.transcript = transcript
+        self.pauses = Pauses()
         self._client = client
-        self._pauses = Pauses()
         self._utterances: Optional[Utterances] = None
 
     def add(self, message: Mapping[str, Any]) -> None:
         """Give a message, one of ``TURNS``, to those who wait for it, and update the utterances."""
-        kind = message["message"]
         for answer in self.answers.to(message) if self.answers.waiting else ():
-            ending: Ending = "forced" if message.get("forced") is True else "silence"
-            ended = kind == "EndOfUtterance"
-            answer.give(self._pauses.last(self._transcript, ending, answer.channel) if ended else message)
-        if kind == "EndOfUtterance":
-            self._pauses.end(message)
+            answer.give(message)
+        if message["message"] == "EndOfUtterance":
+            self.pauses.end(message)
         if self._utterances is None:
             client = self._client()
             if client is None or not client._hears("Utterance"):
                 return
-            self._utterances = Utterances(self._transcript.language_pack_info)
+            self._utterances = Utterances(self.transcript.language_pack_info)
         self.ended += self._utterances.add(message)
 
     def events(self) -> Iterator[dict[str, Any]]:
@@ -144,9 +178,3 @@ class Turns:
         """End the utterances in progress: no more messages will come."""
         if self._utterances is not None:
             self.ended += self._utterances.end()
-
-    def check_unsaid(self, error: TimeoutError, channel: Optional[str]) -> None:
-        """Raise the timeout of a forced end, unless nothing was said, which a server may not answer."""
-        words = self._transcript.partial or self._pauses.last(self._transcript, "forced", channel)
-        if words or error.stage != "answer":
-            raise error

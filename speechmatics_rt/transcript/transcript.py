@@ -258,6 +258,11 @@ class Transcript:
         return paragraphs(self.words)
 
     @property
+    def keep(self) -> Optional[float]:
+        """How many seconds of each channel are kept at least; None for everything."""
+        return None if self._keep == math.inf else self._keep
+
+    @property
     def end_time(self) -> float:
         """The end of the last final, in seconds of audio."""
         return self._end_time

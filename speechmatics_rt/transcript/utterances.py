@@ -164,6 +164,12 @@ class Pauses:
     def __init__(self) -> None:
         self._since: dict[Optional[str], float] = {}
 
+    def copy(self) -> Pauses:
+        """Return them as they are now; on any thread."""
+        copied = Pauses()
+        copied._since = self._since.copy()
+        return copied
+
     def end(self, message: Mapping[str, Any]) -> None:
         """Add an ``EndOfUtterance``."""
         channel = channel_of(message)

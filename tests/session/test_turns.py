@@ -14,6 +14,7 @@ from speechmatics_rt import (
     AsyncMultiChannelClient,
     AudioFormat,
     Client,
+    ConfigurationError,
     ConnectionError,
     MultiChannelClient,
     ResumePolicy,
@@ -22,6 +23,7 @@ from speechmatics_rt import (
     TransportError,
 )
 from speechmatics_rt.local import Fault, Script, ScriptedEngine
+from speechmatics_rt.local.engines.messages import end_of_utterance, final
 
 from ..aio.test_aio import face, run
 
@@ -182,6 +184,66 @@ def test_finalize_of_silence_is_none_whether_the_server_answers_or_not(serve, cl
     client.start_session(audio_format=PCM)
     client.send_audio(SECOND)
     assert client.finalize() is None
+    client.stop_session()
+
+
+class SilenceFirst(ScriptedEngine):
+    """Ends an utterance by silence just before the forced end that is asked for."""
+
+    def __init__(self, *, marked: bool, more: str = "goodbye", answers: bool = True) -> None:
+        super().__init__(Script.from_text(""))
+        self.marked, self.more, self.answers = marked, more, answers
+
+    def recogniser(self, settings: Any) -> Any:
+        recogniser = super().recogniser(settings)
+        recogniser.force_end_of_utterance = self.force  # type: ignore[method-assign]
+        return recogniser
+
+    def force(self, timestamp: Any) -> list[dict[str, Any]]:
+        says = [self.final("Hello", 0.5), end_of_utterance(0.6)]
+        says += [self.final(self.more, 1.9)] if self.more else []
+        return says + ([end_of_utterance(timestamp, forced=self.marked)] if self.answers else [])
+
+    @staticmethod
+    def final(word: str, end: float) -> dict[str, Any]:
+        said = {"content": word, "confidence": 1.0, "language": "en"}
+        start = end - 0.4
+        return final(
+            [{"type": "word", "start_time": start, "end_time": end, "alternatives": [said]}], start, end
+        )
+
+
+@pytest.mark.parametrize("marked", [True, False], ids=["forced", "an older server"])
+def test_finalize_does_not_take_a_silence_for_its_answer(serve, client_of, marked: bool) -> None:
+    client = client_of(serve(SilenceFirst(marked=marked)))
+    events = []
+    client.on("Utterance", lambda event: events.append((event["text"], event["ended_by"])))
+    client.start_session(audio_format=PCM)
+    client.send_audio(SECOND * 2)
+    utterance = client.finalize()
+    assert utterance is not None
+    assert utterance.text == "Hello goodbye"  # whatever was said since the last one, none of it lost
+    client.stop_session()
+    assert events == [("Hello", "silence"), ("goodbye", "forced" if marked else "silence")]
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_finalize_returns_what_a_silence_has_just_ended(serve, client_of, answers: bool) -> None:
+    client = client_of(serve(SilenceFirst(marked=True, more="", answers=answers)))
+    client.start_session(audio_format=PCM)
+    client.send_audio(SECOND * 2)
+    utterance = client.finalize(timeout=5 if answers else 0.5)
+    assert utterance is not None
+    assert utterance.text == "Hello"
+    client.stop_session()
+
+
+def test_finalize_is_refused_if_no_words_are_kept(serve, client_of) -> None:
+    client = client_of(serve(), keep_transcript=0)
+    client.start_session(audio_format=PCM)
+    client.send_audio(SECOND * 2)
+    with pytest.raises(ConfigurationError, match="keep_transcript=0"):
+        client.finalize()
     client.stop_session()
 
 
