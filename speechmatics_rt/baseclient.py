@@ -178,8 +178,7 @@ class BaseClient(Opener):
         """
         self._forget_parent()
         with self._current_lock:
-            if self._claim is not None:
-                self._claim.opening.give_up()
+            self._opening.give_up()
             session = self._session
         if session is not None:
             session.close()

@@ -61,6 +61,7 @@ class Opener(Asking, EventEmitter):
         self._pid = os.getpid()
         self._current_lock = new_lock()
         self._claim: Optional[_Claim] = None  # of the call that is opening a session
+        self._opening = Opening()  # of that call, from before the first read of a source
         self._stop_while_opening = False
         self._coming_id: Optional[str] = None  # of the first session, if it was read before that began
 
@@ -82,11 +83,12 @@ class Opener(Asking, EventEmitter):
             self._caller().warn(doubt)
 
     def _prepare(self) -> None:
-        """Begin a call that opens a session: from here on, ``request_stop()`` means that session."""
+        """Begin a call that opens a session: from here on, ``close()`` and ``request_stop()`` mean that."""
         self._forget_parent()
         if self._session is not None:
             self._finish(self._session)
         self._check_free()  # before the first read of a source, which may take long
+        self._opening = Opening()
         self._stop_while_opening = False
 
     def _finish(self, session: Session) -> None:
@@ -152,6 +154,7 @@ class Opener(Asking, EventEmitter):
         if os.getpid() != self._pid:
             self._pid = os.getpid()
             session, self._session, self._claim, self._coming_id = self._session, None, None, None
+            self._opening = Opening()  # the other one has sockets that the parent opens
             if session is not None:
                 session.connection.close()
 
@@ -161,6 +164,7 @@ class Opener(Asking, EventEmitter):
         """Open a session and go on; if anything is raised, close what has been opened."""
         coming, self._coming_id = self._coming_id, None
         log = SessionLog(logger, request_id_of(request.ws_headers, coming))
+        _check_wanted(opening, log)  # it may have been closed during the first read of a source
         connection: Optional[Link] = None
         session: Optional[Session] = None
         try:
@@ -175,9 +179,7 @@ class Opener(Asking, EventEmitter):
             elif connection is not None:
                 connection.close()
             elif opening.given_up and isinstance(exc, SpeechmaticsError):
-                given_up = SessionError("the session was closed while it was being opened")
-                given_up.request_id = log.request_id
-                raise given_up from exc
+                raise _unwanted(log) from exc
             raise
 
     def _session_over(
@@ -248,6 +250,17 @@ class Opener(Asking, EventEmitter):
             raise
 
 
+def _check_wanted(opening: Opening, log: SessionLog) -> None:
+    if opening.given_up:
+        raise _unwanted(log)
+
+
+def _unwanted(log: SessionLog) -> SessionError:
+    error = SessionError("the session was closed while it was being opened")
+    error.request_id = log.request_id
+    return error
+
+
 class _Claim:
     """The right to open a session, which one call of a client has at a time, within a ``with`` block.
 
@@ -257,7 +270,7 @@ class _Claim:
     """
 
     def __init__(self, client: Opener) -> None:
-        self.opening = Opening()
+        self.opening = client._opening
         self.taken = False
         self._client = client
 

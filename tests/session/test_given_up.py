@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import sys
 import threading
@@ -18,6 +19,7 @@ from speechmatics_rt import (
     Client,
     ConnectionConfig,
     JWTAuth,
+    MultiChannelClient,
     ResumePolicy,
     SessionError,
 )
@@ -38,6 +40,65 @@ def ended(*parts: str) -> None:
         if thread.name.startswith(names):
             thread.join(max(0.0, deadline - time.monotonic()))
             assert not thread.is_alive(), thread
+
+
+class Line:
+    """Audio of a line on which nobody speaks at first: its first read takes as long as the test wants."""
+
+    def __init__(self) -> None:
+        self.waits, self.spoken = threading.Event(), threading.Event()
+        self.left = [SECOND] * 3
+
+    def read(self, size: int) -> bytes:
+        self.waits.set()
+        assert self.spoken.wait(10)
+        return self.left.pop() if self.left else b""
+
+
+@pytest.mark.parametrize("way", ["one", "channels", "a loop", "a signal handler"])
+def test_closing_during_the_first_read_of_a_source_leaves_nothing_to_begin(
+    serve, client_of, way: str
+) -> None:
+    server, line = serve(), Line()
+    kind = MultiChannelClient if way == "channels" else Client
+    client = client_of(server, kind=kind)
+    ended: list[Any] = []
+    client.on("SessionEnded", ended.append)
+    source = {"a": line, "b": SECOND} if way == "channels" else line
+
+    def close() -> None:
+        assert line.waits.wait(10)
+        if way == "a signal handler":
+            signal.raise_signal(signal.SIGTERM)
+        elif way == "a loop":
+            asyncio.run_coroutine_threadsafe(face.close(), loop).result(10)
+        else:
+            client.close()
+        line.spoken.set()
+
+    before = signal.signal(signal.SIGTERM, lambda *_: client.close())
+    closing = threading.Thread(target=close)
+    try:
+        if way == "a loop":
+            face = AsyncClient(url=server.url, conn_config=ConnectionConfig(ssl_context=server.ssl_context))
+            loop = asyncio.new_event_loop()
+            closing.start()
+            with pytest.raises(SessionError, match="closed while it was being opened"):
+                loop.run_until_complete(face.transcribe(source, audio_format=PCM))
+            loop.close()
+        else:
+            closing.start()
+            with pytest.raises(SessionError, match="closed while it was being opened") as caught:
+                client.transcribe(source, audio_format=PCM)
+            assert caught.value.request_id
+            assert [event["error"] for event in ended] == [caught.value]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        closing.join(10)
+    assert server.sessions == []
+    if way != "a loop":
+        client.transcribe({"a": SECOND} if way == "channels" else SECOND, audio_format=PCM)
+        assert len(server.sessions) == 1
 
 
 def close_once(opens: threading.Event, client: Client) -> None:
