@@ -86,7 +86,10 @@ class Arrivals:
     def _check(self) -> None:
         self._check_deadline()
         if self._outcome.closed and self.here.waiting:
-            raise SessionError("the session was closed while messages were waiting to be handled")
+            raise SessionError(
+                "the session was closed while messages were waiting to be handled: by close(), or by another "
+                "call on its client, which ends a stream whose loop is between two messages"
+            )
 
     def _check_deadline(self) -> None:
         if time.monotonic() >= self.deadline and self._connection.is_open:
