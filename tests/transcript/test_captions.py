@@ -191,6 +191,65 @@ def test_captions_of_any_shape_hold_every_word_and_no_more_than_they_may(
     assert all(len(cue.content.splitlines()) <= lines for cue in named)
 
 
+def uttered(*words: tuple[float, float, str, str], delimiter: str = " ") -> Transcript:
+    """A transcript of these words: start, end, text, speaker."""
+    transcript = Transcript()
+    transcript.add({"message": "RecognitionStarted", "language_pack_info": {"word_delimiter": delimiter}})
+    results = [
+        {
+            "type": "word",
+            "start_time": start,
+            "end_time": end,
+            "alternatives": [{"content": text, "speaker": who}],
+        }
+        for start, end, text, who in words
+    ]
+    transcript.add({"message": "AddTranscript", "metadata": {"end_time": words[-1][1]}, "results": results})
+    return transcript
+
+
+def rows_of(transcript: Transcript, **shape: int) -> list[list[str]]:
+    return [cue.content.splitlines() for cue in srt.parse(transcript.to_srt(**shape))]
+
+
+def test_characters_that_take_two_columns_fill_lines_of_half_as_many() -> None:
+    sentence = "私は毎朝六時に起きて近くの公園まで歩きます"
+    words = [(index * 0.2, index * 0.2 + 0.2, one, "S1") for index, one in enumerate(sentence)]
+    rows = [row for cue in rows_of(uttered(*words, delimiter=""), columns=20) for row in cue]
+    assert "".join(rows) == sentence
+    assert [len(row) for row in rows] == [10, 10, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "rows"),
+    [
+        ("one hundred twenty three million", 11, [["one hundred", "twenty"], ["three", "million"]]),
+        ("abcde fghij", 10, [["abcde", "fghij"]]),
+        ("abcdefghij klm", 10, [["abcdefghij", "klm"]]),
+        ("abcdefghijklm", 10, [["abcdefghij", "klm"]]),
+    ],
+)
+def test_an_entity_wider_than_a_line_is_broken_at_a_space_if_it_has_one(
+    text: str, columns: int, rows: list[list[str]]
+) -> None:
+    assert rows_of(uttered((0.0, 3.0, text, "S1")), columns=columns) == rows
+
+
+def test_who_speaks_is_said_once_for_a_turn_however_many_captions_it_has() -> None:
+    words = [(0, 1, "Good", "S1"), (1, 2, "day", "S1"), (9, 10, "Hello", "S1"), (10, 11, "You", "S2")]
+    rows = rows_of(uttered(*words, (20, 21, "again", "S2")))
+    assert rows == [["S1: Good day"], ["Hello"], ["S2: You"], ["again"]]
+
+
+def test_two_lines_are_of_similar_length_and_break_after_a_mark_nearby() -> None:
+    for text, rows in (
+        ("When it rained so, we stayed at home all day", ["When it rained so,", "we stayed at home all day"]),
+        ("When it rained so we stayed at home all days", ["When it rained so we", "stayed at home all days"]),
+    ):
+        said = [(at * 0.3, at * 0.3 + 0.3, word, "S1") for at, word in enumerate(text.split())]
+        assert rows_of(uttered(*said)) == [rows]
+
+
 @pytest.mark.parametrize("shape", [{"columns": 9}, {"lines": 0}, {"columns": 40.5}])
 def test_a_shape_in_which_nothing_can_be_read_is_refused(transcript: Transcript, shape: Any) -> None:
     with pytest.raises(ConfigurationError, match="or more"):
