@@ -109,6 +109,13 @@ def test_the_window_closes_and_senders_are_called_when_it_is_half_open_again() -
     assert subject.admits(None, 0.1, feeding=False)
 
 
+def test_a_window_of_seconds_calls_senders_at_half_of_them() -> None:
+    window = Window(frames=None, seconds=10.0)
+    for _ in range(10):
+        window.sent(None, 1.0)
+    assert [window.acknowledged(None) for _ in range(5)] == [False] * 4 + [True]
+
+
 def test_a_sender_whose_acknowledgements_lag_by_most_of_the_window_gets_the_little_room_there_is() -> None:
     subject = streaming(window_frames=10)
     audio(subject, 10)

@@ -60,6 +60,11 @@ def test_whatever_was_said_ends_with_its_quotation_mark(text) -> None:
     assert glance(payload) == Glance("AddTranscript", payload, False, 1.5, 1.8)
 
 
+def test_a_transcript_does_not_end_before_its_start() -> None:
+    message = ordinary(metadata={"start_time": 2.5, "end_time": 1.8, "transcript": "Good "})
+    assert glance(wire(message)).end_time == times_of(message)[1] == 2.5
+
+
 @given(MESSAGE, st.booleans())
 def test_it_is_what_decoding_shows_or_nothing(given_message, ensure_ascii) -> None:
     kind, results, metadata, more, late = given_message
