@@ -6,7 +6,6 @@ import inspect
 import logging
 import sys
 import warnings
-import weakref
 from collections.abc import Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Callable, ClassVar, Literal, Optional, TypeVar, Union, cast
@@ -18,7 +17,7 @@ from .messages import ServerMessageType
 if TYPE_CHECKING:
     from .messages.handlers import HandlerDecorator
 
-__all__ = ["EVENTS", "Callback", "EventEmitter", "interest_of"]
+__all__ = ["EVENTS", "Callback", "EventEmitter", "everything"]
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +75,6 @@ class EventEmitter:
         # atomic operation on a list or dict, and callbacks are run from a copy.
         self._handlers: dict[str, list[_Handler]] = {}
         self._any: list[_Handler] = []
-        self._recorder: Optional[Any] = None  # gets every message besides, with a session's client
 
     @_typed
     def on(self, event: Event, callback: Optional[Callback] = None) -> Any:
@@ -145,10 +143,10 @@ class EventEmitter:
 
     # -- inside --------------------------------------------------------------------------------------
 
-    def _wants(self, name: str) -> bool:
-        """Whether anybody listens to ``name``: other messages need not be delivered."""
+    def _is_heard(self, name: str) -> bool:
+        """Whether anybody listens to ``name``, or to what follows from it."""
         handlers = self._handlers
-        if handlers.get(name) or self._any or self._recorder is not None:
+        if handlers.get(name) or self._any:
             return True
         return name == "AddTranscript" and bool(handlers.get("Utterance"))
 
@@ -208,15 +206,9 @@ class EventEmitter:
         return callback
 
 
-def interest_of(emitter: EventEmitter) -> Callable[[str], bool]:
-    """Return a function that says whether anybody listens to an event, without keeping the emitter alive."""
-    reference = weakref.ref(emitter)
-
-    def wants(kind: str) -> bool:
-        emitter = reference()
-        return emitter is not None and emitter._wants(kind)
-
-    return wants
+def everything(name: str) -> bool:
+    """Want every message, whether anybody listens to it or not."""
+    return True
 
 
 def _of_a_signal(error: Exception) -> bool:

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Literal, NoReturn, Optional, TypeVar, Union
 
 from ..config import FLAG, Caller, ConnectionConfig, ConversationConfig, ResumePolicy, checked
-from ..events import EVENTS, interest_of
+from ..events import EVENTS
 from ..exceptions import SpeechmaticsError, no_pickle
 from ..log import SessionLog
 from ..session import (
@@ -27,6 +27,7 @@ from ..session import (
     SourceOptions,
     check_label,
     check_timestamp,
+    interest_of,
     session_ended,
     spelled_out,
     with_turns,

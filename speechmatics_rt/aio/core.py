@@ -35,9 +35,9 @@ class BlockingCore(BaseClient):
     def emit(self, event: Event, message: Mapping[str, Any]) -> None:
         self.unheard.append(message)
 
-    def _wants(self, name: str) -> bool:
+    def _is_heard(self, name: str) -> bool:
         client = self._awaited()
-        return self._recorder is not None or (client is not None and client._wants(name))
+        return client is not None and client._is_heard(name)
 
     def _hears(self, name: str) -> bool:
         client = self._awaited()

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, Callable, Literal, Optional
 
-from ..events import Callback, Event, EventEmitter
+from ..events import Callback, Event, EventEmitter, everything
 from ..exceptions import SessionError, SpeechmaticsError
 from ..messages import Glance
 from ..network import Arrived
-from ..session import Arrivals, Session, everything
+from ..session import Arrivals, Session
 from .bridge import LoopWakeUp, in_thread
 
 __all__ = ["AsyncEmitter", "Dispatcher", "listen"]

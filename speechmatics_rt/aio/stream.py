@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, cast
 
 from .. import messages
 from ..config import AudioFormat
+from ..events import everything
 from ..exceptions import SpeechmaticsError
 from ..protocol import ACKNOWLEDGEMENTS
-from ..session import MessageStream, everything
+from ..session import MessageStream
 from ..transcript import Transcript
 from .bridge import Bridge, in_thread, step_of
 from .dispatch import Dispatcher
@@ -86,8 +87,9 @@ class AsyncMessageStream:
 
     async def finish(self) -> Transcript:
         """Run to the end of the transcript and return it."""
+        wants = self._client._behind._wants
         async with self:
-            while await self._step(self._client._behind._wants) is not None:
+            while await self._step(wants) is not None:
                 pass
         return self.transcript
 

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from .asking import Asking, ask_for_speakers, forced_end
 from .connector import NO_PICKLE, Connector, request_id_of
-from .delivering import Arrivals, MessageStream, Spoken, UtteranceStream, everything, with_turns
+from .delivering import Arrivals, MessageStream, Spoken, UtteranceStream, with_turns
 from .discovery import available_features
 from .opener import Opener
 from .outcome import session_ended
-from .recorder import Recorder
+from .recorder import Recorder, interest_of
 from .request import (
     SECONDS,
     UNSET,
@@ -52,8 +52,8 @@ __all__ = [
     "available_features",
     "check_label",
     "check_timestamp",
-    "everything",
     "forced_end",
+    "interest_of",
     "labels_of",
     "request_id_of",
     "session_ended",

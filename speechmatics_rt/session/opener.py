@@ -16,7 +16,6 @@ from typing import Any, Callable, Literal, Optional, TypeVar
 
 from ..audio import AudioSource
 from ..config import Caller
-from ..events import EventEmitter, interest_of
 from ..exceptions import (
     AuthenticationError,
     NotRunningError,
@@ -31,7 +30,7 @@ from .asking import Asking
 from .connector import Connector, request_id_of
 from .delivering import Listener, MessageStream
 from .outcome import tell_unstarted
-from .recorder import Recorder
+from .recorder import Recordable, interest_of
 from .request import SessionRequest
 from .sender import feed
 from .session import Session
@@ -43,7 +42,7 @@ logger = logging.getLogger("speechmatics_rt.baseclient")  # known by this name t
 _T = TypeVar("_T")
 
 
-class Opener(Asking, EventEmitter):
+class Opener(Asking, Recordable):
     """A client's current session, and the calls that open the next one.
 
     ``_current_lock`` guards which session is the current one and which call is opening one; it is held for
@@ -185,7 +184,7 @@ class Opener(Asking, EventEmitter):
     def _session_over(
         self, connection: Link, request: SessionRequest, log: SessionLog, streamed: bool
     ) -> Session:
-        recorder: Optional[Recorder] = self._recorder
+        recorder = self._recorder
         return Session(
             connection,
             request.start,

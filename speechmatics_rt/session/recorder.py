@@ -10,18 +10,19 @@ import os
 import stat
 import sys
 import time
+import weakref
 from collections.abc import Mapping
-from typing import Any, Optional, Union
+from typing import Any, Callable, Optional, Union
 
 from .._version import __version__
 from ..audio import Block
 from ..config import FLAG, refused
-from ..events import EventEmitter
+from ..events import EventEmitter, everything
 from ..exceptions import ConfigurationError, SpeechmaticsError
 from ..log import SessionLog
 from ..threads import new_lock
 
-__all__ = ["Recorder", "Recording"]
+__all__ = ["Recordable", "Recorder", "Recording", "interest_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -69,8 +70,8 @@ class Recorder:
     def __init__(
         self, client: EventEmitter, path: Union[str, os.PathLike[str]], *, audio: bool = False
     ) -> None:
-        behind: Any = getattr(client, "_behind", client)  # the blocking client behind an asyncio one
-        if not hasattr(behind, "_connector"):
+        behind = getattr(client, "_behind", client)  # the blocking client behind an asyncio one
+        if not isinstance(behind, Recordable):
             raise refused("client", client, "a Client, or another client of this package")
         if not isinstance(path, (str, os.PathLike)):
             raise refused("path", path, "the path of a file")
@@ -94,6 +95,28 @@ class Recorder:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+
+class Recordable(EventEmitter):
+    """A client, whose next session a :class:`Recorder` may record."""
+
+    _recorder: Optional[Recorder] = None
+
+    @property
+    def _wants(self) -> Callable[[str], bool]:
+        """What says whether a message is to be delivered: somebody listens to it, or all are recorded."""
+        return self._is_heard if self._recorder is None else everything
+
+
+def interest_of(client: Recordable) -> Callable[[str], bool]:
+    """Return a function that says whether a client wants a message, without keeping the client alive."""
+    reference = weakref.ref(client)
+
+    def wants(name: str) -> bool:
+        client = reference()
+        return client is not None and client._wants(name)
+
+    return wants
 
 
 class Recording:

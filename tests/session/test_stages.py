@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechmatics_rt import ConnectionError, SessionError, TimeoutError, Transcript
+from speechmatics_rt.events import everything
 from speechmatics_rt.log import SessionLog
 from speechmatics_rt.network import Link, Messages
 from speechmatics_rt.protocol import Incoming, codec
-from speechmatics_rt.session import Arrivals, everything
+from speechmatics_rt.session import Arrivals
 from speechmatics_rt.session.outcome import Outcome
 from speechmatics_rt.session.stages import Delivery
 

@@ -8,7 +8,7 @@ handler, and in whether they close before the last events or after. ``utterances
 
 from __future__ import annotations
 
-from .arrivals import Arrivals, everything
+from .arrivals import Arrivals
 from .listener import Listener
 from .stream import MessageStream
 from .utterances import Spoken, UtteranceStream, with_turns
@@ -19,6 +19,5 @@ __all__ = [
     "MessageStream",
     "Spoken",
     "UtteranceStream",
-    "everything",
     "with_turns",
 ]

@@ -9,15 +9,10 @@ from ...exceptions import SessionError, TimeoutError
 from ...network import Arrived, Link, Messages
 from ..outcome import Outcome
 
-__all__ = ["Arrivals", "everything"]
+__all__ = ["Arrivals"]
 
 _NEVER = float("inf")
 _NOTHING = Messages((), lambda payload: None)
-
-
-def everything(kind: str) -> bool:
-    """Want every message decoded: the caller gets them all."""
-    return True
 
 
 class Arrivals:

@@ -6,11 +6,11 @@ import contextvars
 import threading
 import weakref
 
-from ...events import EventEmitter
 from ...exceptions import SessionError, SpeechmaticsError
 from ...log import show_uncaught
 from ...network import has_shared_reader, share
 from ...threads import Latch, begin
+from ..recorder import Recordable
 from ..session import Session
 from .arrivals import Arrivals
 
@@ -27,7 +27,7 @@ class Listener:
         begun: Set once the handlers of ``RecognitionStarted`` have run, or the session has ended.
     """
 
-    def __init__(self, session: Session, client: EventEmitter) -> None:
+    def __init__(self, session: Session, client: Recordable) -> None:
         self._session = session
         self._client = weakref.ref(client)
         self._context = contextvars.copy_context()
@@ -126,7 +126,8 @@ class Listener:
         if emitter is None:
             session.delivery.orphaned = True
             return False
-        while arrivals.here.waiting and (item := arrivals.take(emitter._wants)) is not None:
+        wants = emitter._wants
+        while arrivals.here.waiting and (item := arrivals.take(wants)) is not None:
             message, seen = item
             starts = message is not None and message["message"] == "RecognitionStarted"
             try:

@@ -11,13 +11,14 @@ from typing import Callable, NoReturn, Optional, cast
 
 from ... import messages
 from ...audio import AudioSource
-from ...events import EventEmitter
+from ...events import everything
 from ...exceptions import SpeechmaticsError, no_pickle
 from ...network import Arrived
 from ...protocol import ACKNOWLEDGEMENTS
 from ...transcript import Transcript
+from ..recorder import Recordable
 from ..session import Session
-from .arrivals import Arrivals, everything
+from .arrivals import Arrivals
 
 __all__ = ["MessageStream"]
 
@@ -43,7 +44,7 @@ class MessageStream:
     def __init__(
         self,
         session: Session,
-        client: EventEmitter,
+        client: Recordable,
         *,
         deadline: float = float("inf"),
         timeout: Optional[float] = None,
@@ -110,8 +111,9 @@ class MessageStream:
 
     def finish(self) -> Transcript:
         """Run to the end of the transcript and return it. Handlers run on this thread."""
+        wants = self._client._wants
         with self:
-            while (item := self._next(self._client._wants)) is not None:
+            while (item := self._next(wants)) is not None:
                 message, seen = item
                 self._session.deliver(message, self._client, seen)
         return self.transcript
