@@ -3,7 +3,7 @@
 To everything above, this is a :class:`Link` like any connection; below, each reconnect makes a new one.
 *The receiver notices the loss*, after it has received what had arrived before, and starts an
 :class:`Attempt`. What follows from all this is decided in :class:`ResumeState`, under the lock of a
-:class:`Monitor`. :class:`Sending` does what senders ask for.
+:class:`Monitor`. :class:`Sending` is the half that senders call.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Callable, Optional, Union
 from ..config import AudioFormat, ResumePolicy
 from ..exceptions import SessionError, SpeechmaticsError
 from ..log import SessionLog
-from ..network import Link, Messages, Opening, Replaceable, WaitList, Wakes
+from ..network import Messages, Opening, Replaceable, WaitList, Wakes
 from ..protocol import Payload
 from ..stats import SessionStats
 from .attempt import Attempt
@@ -29,7 +29,7 @@ from .state import LocalMessage, ResumeState
 __all__ = ["ResumingConnection"]
 
 
-class ResumingConnection(Link):
+class ResumingConnection(Sending):
     """A link that replaces its connection when that is lost.
 
     Args:
@@ -49,10 +49,7 @@ class ResumingConnection(Link):
         refresh: Callable[[], bool],
         log: SessionLog,
     ) -> None:
-        self._state = ResumeState(start, audio_format, policy)
-        self._monitor = Monitor(connection, self._state, log)
-        self._lock = self._monitor.lock
-        self._sending = Sending(self._monitor)
+        super().__init__(Monitor(connection, ResumeState(start, audio_format, policy), log))
         self._dial = partial(dial, self._monitor.opening)
         self._refresh = refresh
         self._speed = policy.replay_speed
@@ -124,38 +121,10 @@ class ResumingConnection(Link):
         except SessionError as exc:  # no more threads to give
             self.fail(SessionError(f"the connection could not be restored: {exc}"), exc)
 
-    # -- sending -------------------------------------------------------------------------------------
-
-    def send(self, message: Mapping[str, Any]) -> None:
-        self._sending.send(message)
-
-    def send_audio(
-        self,
-        payload: Union[bytes, bytearray, memoryview],
-        *,
-        channel: Optional[str] = None,
-        seconds: float = 0.0,
-        feeding: bool = False,
-        wait: bool = True,
-    ) -> bool:
-        return self._sending.send_audio(payload, channel, seconds, feeding=feeding, wait=wait)
-
-    def end_stream(self) -> None:
-        self._sending.end_stream()
-
-    def end_channel(self, channel: str) -> None:
-        self._sending.end_channel(channel)
-
-    def request_stop(self) -> None:
-        self._sending.request_stop()
-
-    def wait_until(self, moment: float) -> bool:
-        return self._sending.wait_until(moment)
-
     # -- receiving -----------------------------------------------------------------------------------
 
     def receive(self, deadline: float = float("inf")) -> Union[Messages, tuple[()], None]:
-        self._sending.check()
+        self._check()
         monitor, state = self._monitor, self._state
         while True:
             with self._lock:

@@ -1,4 +1,4 @@
-"""Sends what the caller of a link that resumes sends, or keeps it until it can be sent."""
+"""The sending half of a link that resumes: what is sent now, and what is kept until it can be."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Callable, Optional, Union
 
 from ..exceptions import ConnectionError, SpeechmaticsError
-from ..network import Replaceable, WaitList
+from ..network import Link, Replaceable, WaitList
 from ..protocol import codec
 from .monitor import Monitor
 from .replay import End, Request
@@ -16,11 +16,10 @@ __all__ = ["Sending"]
 _Audio = Union[bytes, bytearray, memoryview]
 
 
-class Sending:
+class Sending(Link):
     """Sends on the current connection, and keeps what a later one may have to send again.
 
-    A loss is only noted here, so that nothing more is sent on that connection; the receiver mends it. The
-    methods are those of :class:`Link`.
+    A loss is only noted here, so that nothing more is sent on that connection; the receiver mends it.
     """
 
     def __init__(self, monitor: Monitor) -> None:
@@ -28,12 +27,12 @@ class Sending:
         self._lock = monitor.lock
         self._state = monitor.state
 
-    def check(self) -> None:
+    def _check(self) -> None:
         """Refuse a call in a forked child, and in a signal handler that interrupted this thread's work."""
         self._monitor.connection.check(self._lock)
 
     def send(self, message: Mapping[str, Any]) -> None:
-        self.check()
+        self._check()
         codec.encode(message)  # a message that can't be sent must not be kept
         with self._lock:
             self._state.check_turn(message["message"])
@@ -41,9 +40,15 @@ class Sending:
         self._send_or_keep(request, live, lambda connection: connection.send(request.message))
 
     def send_audio(
-        self, payload: _Audio, channel: Optional[str], seconds: float, *, feeding: bool, wait: bool
+        self,
+        payload: _Audio,
+        *,
+        channel: Optional[str] = None,
+        seconds: float = 0.0,
+        feeding: bool = False,
+        wait: bool = True,
     ) -> bool:
-        self.check()
+        self._check()
         monitor, state = self._monitor, self._state
         while True:
             with self._lock:
@@ -98,7 +103,7 @@ class Sending:
             self._monitor.sent(live, item)
 
     def end_stream(self) -> None:
-        self.check()
+        self._check()
         monitor, state = self._monitor, self._state
         with self._lock:
             if state.outcome is None and not state.replay.over:
@@ -109,7 +114,7 @@ class Sending:
             monitor.room.notify_all()
 
     def end_channel(self, channel: str) -> None:
-        self.check()
+        self._check()
         with self._lock:
             self._state.check_turn("EndOfChannel", channel)
             end, live = self._state.replay.end_channel(channel), self._monitor.live

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NoReturn, Optional, Union
+from typing import Any, NoReturn, Optional
 
 from ..exceptions import ConnectionError, SpeechmaticsError, without_frames
 from ..network import Messages, Replaceable, Wakes
@@ -45,15 +45,7 @@ class Unreached(Replaceable):
         self.send(message)
         return False
 
-    def send_audio(
-        self,
-        payload: Union[bytes, bytearray, memoryview],
-        *,
-        channel: Optional[str] = None,
-        seconds: float = 0.0,
-        feeding: bool = False,
-        wait: bool = True,
-    ) -> bool:
+    def send_audio(self, payload: object, *, channel: Optional[str] = None, **options: object) -> bool:
         ProtocolState(Role.CLIENT).send_audio(channel)
         return False
 
