@@ -17,7 +17,7 @@ __all__ = ["Arrived", "Link", "Messages", "Replaceable"]
 _RUN = 64  # transcripts at most that are taken at once, so that limits are checked in between
 
 # A message, decoded, and what was seen of it, if it is a transcript whose bytes are kept; or None, and what
-# was seen of a run of transcripts that nobody wants.
+# was seen of a run of transcripts that nobody wants. A plain tuple, as Incoming is.
 Arrived = tuple[Optional[dict[str, Any]], Sequence[Glance]]
 
 

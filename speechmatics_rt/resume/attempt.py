@@ -79,8 +79,8 @@ class Attempt:
     def _failed(self, connection: Optional[Replaceable], error: SpeechmaticsError) -> None:
         reasons = []
         if connection is not None:
-            left_over = [message for _, message, _ in connection.left_over().waiting]
-            reasons = [one for one in left_over if isinstance(one, dict) and one["message"] == "Error"]
+            waiting = connection.left_over().waiting  # of an Error all is known
+            reasons = [known for known, _, _ in waiting if known["message"] == "Error"]
             connection.close()  # before the next attempt is announced
         renewed = False
         if isinstance(error, AuthenticationError) and not self._outage.renewed:

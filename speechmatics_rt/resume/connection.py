@@ -129,8 +129,7 @@ class ResumingConnection(Sending):
         while True:
             with self._lock:
                 if state.ahead:
-                    ahead, state.ahead = state.ahead, []
-                    return Messages([(one, one, 0) for one in ahead], self._decode)
+                    return Messages(state.take_ahead(), self._decode)
                 if state.outcome is not None:  # nothing comes after it
                     if not state.outcome.normal:
                         state.raise_outcome()
@@ -182,10 +181,8 @@ class ResumingConnection(Sending):
 
     def left_over(self) -> Messages:
         with self._lock:
-            ahead, self._state.ahead = self._state.ahead, []
-        return Messages(
-            [*((one, one, 0) for one in ahead), *self._connection.left_over().waiting], self._decode
-        )
+            ahead = self._state.take_ahead()
+        return Messages([*ahead, *self._connection.left_over().waiting], self._decode)
 
     def wake_on_arrival(self, wakeup: Wakes) -> None:
         self._monitor.wake_on_arrival(wakeup)

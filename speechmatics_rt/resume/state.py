@@ -14,7 +14,7 @@ from typing import Any, NoReturn, Optional
 
 from ..config import AudioFormat, ResumePolicy
 from ..exceptions import SessionError, SpeechmaticsError, TimeoutError, TranscriptionError, without_frames
-from ..protocol import Outcome
+from ..protocol import Incoming, Outcome
 from ..stats import SessionStats
 from .backoff import Outage
 from .replay import Due, Replay
@@ -135,6 +135,11 @@ class ResumeState:
     def question(self) -> Optional[Mapping[str, Any]]:
         """Return the question for the speakers, if it is due and can be sent now."""
         return None if self.recovering or self.draining else self.replay.question()
+
+    def take_ahead(self) -> list[Incoming]:
+        """Return what is to be received before anything else, once."""
+        ahead, self.ahead = self.ahead, []
+        return [(message, message, 0) for message in ahead]
 
     # -- a loss --------------------------------------------------------------------------------------
 
