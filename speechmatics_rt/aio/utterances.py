@@ -22,7 +22,6 @@ class AsyncUtteranceStream:
     def __init__(self, messages: AsyncMessageStream, *, partials: bool) -> None:
         self._messages = messages
         self._spoken = Spoken(partials=partials)
-        self._over = False
 
     @property
     def transcript(self) -> Transcript:
@@ -33,20 +32,15 @@ class AsyncUtteranceStream:
         return self
 
     async def __anext__(self) -> Utterance:
-        while True:
-            utterance = self._spoken.next()
-            if utterance is not None:
-                return utterance
-            if self._over:
+        spoken = self._spoken
+        while (utterance := spoken.next()) is None:
+            if spoken.over:
                 raise StopAsyncIteration
             try:
-                self._spoken.add(await self._messages.__anext__())
-            except StopAsyncIteration:
-                self._over = True
-                self._spoken.end()
-            except SpeechmaticsError as exc:
-                self._over = True
-                self._spoken.end(exc)
+                spoken.add(await self._messages.__anext__())
+            except (StopAsyncIteration, SpeechmaticsError) as exc:
+                spoken.end(exc)
+        return utterance
 
     async def close(self) -> None:
         """End the session if it still runs; any transcript still to come is lost."""

@@ -31,7 +31,11 @@ def with_turns(options: Mapping[str, Any], *, partials: bool) -> dict[str, Any]:
 
 
 class Spoken:
-    """What an iterator of utterances returns next: those that have ended, and perhaps those in progress."""
+    """What an iterator of utterances returns next: those that have ended, and perhaps those in progress.
+
+    Attributes:
+        over: No more messages come.
+    """
 
     def __init__(self, *, partials: bool) -> None:
         self._partials = partials
@@ -39,6 +43,7 @@ class Spoken:
         self._shown: dict[Optional[str], Utterance] = {}
         self._due: deque[Utterance] = deque()
         self._failure: Optional[SpeechmaticsError] = None
+        self.over = False
 
     def add(self, message: Mapping[str, Any]) -> None:
         over = self._following.add(message)
@@ -50,13 +55,14 @@ class Spoken:
                 self._shown[channel] = spoken
                 self._due.append(spoken)
 
-    def end(self, failure: Optional[SpeechmaticsError] = None) -> None:
-        """End the last utterances; they are returned before ``failure`` is raised."""
-        self._failure = failure
+    def end(self, ended_by: Exception) -> None:
+        """End the last utterances. If an error of the session has ended it, it is raised after them."""
+        self.over = True
+        self._failure = ended_by if isinstance(ended_by, SpeechmaticsError) else None
         self._due.extend(self._following.end())
 
     def next(self) -> Optional[Utterance]:
-        """Return the next utterance, or None; after the last one raise the failure, once."""
+        """Return the next utterance, or None; after the last one raise the error, once."""
         if self._due:
             return self._due.popleft()
         failure, self._failure = self._failure, None
@@ -75,7 +81,6 @@ class UtteranceStream:
     def __init__(self, messages: MessageStream, *, partials: bool) -> None:
         self._messages = messages
         self._spoken = Spoken(partials=partials)
-        self._over = False
 
     @property
     def transcript(self) -> Transcript:
@@ -86,20 +91,15 @@ class UtteranceStream:
         return self
 
     def __next__(self) -> Utterance:
-        while True:
-            utterance = self._spoken.next()
-            if utterance is not None:
-                return utterance
-            if self._over:
+        spoken = self._spoken
+        while (utterance := spoken.next()) is None:
+            if spoken.over:
                 raise StopIteration
             try:
-                self._spoken.add(next(self._messages))
-            except StopIteration:
-                self._over = True
-                self._spoken.end()
-            except SpeechmaticsError as exc:
-                self._over = True
-                self._spoken.end(exc)
+                spoken.add(next(self._messages))
+            except (StopIteration, SpeechmaticsError) as exc:
+                spoken.end(exc)
+        return utterance
 
     def close(self) -> None:
         """End the session if it still runs; any transcript still to come is lost."""
