@@ -108,6 +108,7 @@ class UpgradeSocket(BorrowedSocket):
 
     status = 0  # 0: the head was not read yet
     rest = b""  # the bytes that came after the head
+    _head: Optional[io.BytesIO] = None  # what the library gets of it
     failure: Optional[Exception] = None  # why there is no head; kept here as libraries wrap what they catch
 
     def send(self, data: bytes) -> int:
@@ -118,14 +119,14 @@ class UpgradeSocket(BorrowedSocket):
             raise
 
     def recv(self, count: int) -> bytes:
-        """Read the whole head, of which this and all further calls return the next bytes."""
-        try:
-            head = self._read_head()
-        except (OSError, ProtocolError) as exc:
-            self.failure = exc
-            raise
-        self.recv = io.BytesIO(head).read  # type: ignore  # in C: it asks for each byte
-        return self.recv(count)
+        """Return the next bytes of the head, which the first call reads."""
+        if self._head is None:
+            try:
+                self._head = io.BytesIO(self._read_head())
+            except (OSError, ProtocolError) as exc:
+                self.failure = exc
+                raise
+        return self._head.read(count)
 
     def _read_head(self) -> bytes:
         """Read the head; return what an upgrade needs of it."""
