@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import pytest
 
@@ -107,13 +107,21 @@ MOST_LINES = 480  # of one module
 CATALOGUES = {"messages.types": 560}
 
 
-# The folders within the server, in the same way.
-LOCAL: dict[str, set[str]] = {
-    "connection": set(),
-    "engines": set(),
-    "whisper": {"engines"},
-    "faults": {"connection", "engines"},
-    "": {"faults", "whisper", "engines", "connection"},
+# The folders within a room, in the same way; its own modules come after them.
+WITHIN: dict[str, dict[str, set[str]]] = {
+    "local": {
+        "connection": set(),
+        "engines": set(),
+        "whisper": {"engines"},
+        "faults": {"connection", "engines"},
+    },
+    "cli": {
+        "options": set(),
+        "outputs": set(),
+        "sources": {"outputs"},
+        "doctor": {"options", "outputs", "sources"},
+        "many": {"options", "outputs", "sources"},
+    },
 }
 
 
@@ -168,6 +176,18 @@ def targets_of(found: Import) -> tuple[str, str]:
     return (room, inner or found.name) if room else (found.name, "")
 
 
+def folder_entered(found: Import, home: tuple[str, ...]) -> Optional[tuple[str, ...]]:
+    """The outermost folder that an import of ours enters, as seen from the folder ``home``."""
+    if not found.module.startswith("."):
+        return None
+    way = [part for part in (*found.module.split("."), found.name) if part]
+    for depth in range(1, len(way) + 1):
+        folder = tuple(way[:depth])
+        if home[:depth] != folder and (PACKAGE.joinpath(*folder) / "__init__.py").exists():
+            return folder
+    return None
+
+
 MODULES = sorted(PACKAGE.rglob("*.py"))
 each_module = each_of(MODULES, within=PACKAGE)
 
@@ -193,33 +213,39 @@ def test_a_module_imports_only_from_rooms_that_the_plan_allows(path: Path) -> No
 
 
 @each_module
-def test_a_folder_is_entered_by_its_face_alone(path: Path) -> None:
+def test_a_folder_at_any_depth_is_entered_by_its_face_alone(path: Path) -> None:
+    home = path.parent.relative_to(PACKAGE).parts
     for found in imports_of(path):
-        target, name = targets_of(found) if found.module.startswith(".") else ("", "")
-        if not (PACKAGE / target / "__init__.py").exists() or not target or target == room_of(path):
+        folder = folder_entered(found, home)
+        if folder is None or found.typing:  # for type checkers it costs nothing, so it need not pass the face
             continue
-        where = f"{path.relative_to(PACKAGE)}:{found.line} imports {name} from {target}"
-        if (
-            found.typing or not name
-        ):  # costs nothing at run time, so it need not pass the face; or is the face
-            continue
-        assert name in import_module(f"speechmatics_rt.{target}").__all__, where
+        face = ".".join(["", *folder])
+        where = f"{name_of(path)}:{found.line} imports {found.name} from {found.module}"
+        if found.module == face:
+            assert found.name in import_module(PACKAGE.name + face).__all__, where
+        else:  # the face itself, from the folder that holds it
+            assert f"{found.module.rstrip('.')}.{found.name}" == face, where
 
 
-@each_of(sorted((PACKAGE / "local").rglob("*.py")), within=PACKAGE)
-def test_the_folders_of_the_server_are_entered_by_their_faces_and_one_way(path: Path) -> None:
-    home = path.relative_to(PACKAGE / "local").parts[:-1]
-    room = home[0] if home else ""
+@each_of([path for path in MODULES if room_of(path) in WITHIN], within=PACKAGE)
+def test_the_folders_of_a_room_are_entered_one_way(path: Path) -> None:
+    home = path.parent.relative_to(PACKAGE).parts
+    if len(home) < 2:
+        return
     for found in imports_of(path):
-        parts = found.module.lstrip(".").split(".") if found.module.startswith(".local") else []
-        target = (
-            parts[1] if len(parts) > 1 and parts[1] in LOCAL else found.name if parts == ["local"] else ""
-        )
-        if not parts or target == room or target not in LOCAL:
-            continue
-        where = f"{name_of(path)}:{found.line} imports {found.name} from local.{target}"
-        assert target in LOCAL[room], where
-        assert len(parts) <= 3, where
+        folder = folder_entered(found, home)
+        if folder is not None and folder[0] == home[0]:
+            where = f"{name_of(path)}:{found.line} imports {found.name} from {found.module}"
+            assert folder[1] in WITHIN[home[0]][home[1]], where
+
+
+def test_the_plan_knows_all_folders_within_these_rooms() -> None:
+    for room, plan in WITHIN.items():
+        known: set[str] = set()
+        for folder, below in plan.items():
+            assert below <= known, f"{room}.{folder}"
+            known.add(folder)
+        assert known == {face.parent.name for face in (PACKAGE / room).glob("*/__init__.py")}
 
 
 @each_module
@@ -255,9 +281,9 @@ def test_no_folder_has_more_modules_than_one_looks_through() -> None:
         assert len(modules) <= MOST_MODULES, f"{folder.relative_to(PACKAGE)}: {len(modules)}"
 
 
-@pytest.mark.parametrize("room", [room for room in HOUSE if (PACKAGE / room).is_dir()])
-def test_a_folder_says_what_it_is_and_what_others_may_use(room: str) -> None:
-    face = import_module(f"speechmatics_rt.{room}")
+@each_of([path for path in MODULES if path.name == "__init__.py"], within=PACKAGE)
+def test_a_folder_says_what_it_is_and_what_others_may_use(path: Path) -> None:
+    face = import_module(".".join([PACKAGE.name, *path.parent.relative_to(PACKAGE).parts]))
     assert face.__doc__
     for name in face.__all__:
         assert hasattr(face, name), name

@@ -77,7 +77,7 @@ def _command(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitCod
 
         return doctor(arguments, out, err)
     if arguments.command == "completion":
-        from .options.completion import shell_code
+        from .options import shell_code
 
         out.write(shell_code(PROG, arguments.shell))
         return ExitCode.OK

@@ -12,8 +12,7 @@ import sys
 from collections.abc import Iterator
 
 from .._version import __version__
-from .options import PROG, parser
-from .options.exits import EXIT_CODES
+from .options import EXIT_CODES, PROG, parser
 
 __all__ = ["page"]
 

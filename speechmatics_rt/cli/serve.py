@@ -19,9 +19,8 @@ from ..auth import checked_key
 from ..config import is_loopback
 from ..exceptions import ConfigurationError, SessionError, TimeoutError
 from ..threads import new_lock
-from .options import PROG, ExitCode
-from .options.files import read_text
-from .outputs.flow import Token
+from .options import PROG, ExitCode, read_text
+from .outputs import Token
 from .sessions import Sitting
 from .show import ALERT, Screen
 from .signals import on_signals, on_suspension

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from ..messages import ClientMessageType
 from ..transcript import Transcript
-from .outputs.flow import Token, plain
+from .outputs import Token, plain
 from .show import ALERT, GREY, LIVE, clock, ending_of, width
 
 if TYPE_CHECKING:

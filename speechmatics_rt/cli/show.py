@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from typing import Optional, TextIO, Union
 
 from .options import PROG
-from .outputs.flow import GREY, Token
+from .outputs import GREY, Token
 from .shell import harmless, in_shell_words
 from .streams import Stream
 

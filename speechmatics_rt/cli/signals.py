@@ -10,7 +10,7 @@ from typing import Any, Optional
 
 from ..baseclient import BaseClient
 from ..session import MessageStream
-from .options.asked import Asked
+from .asked import Asked
 from .show import Screen
 from .sources import Recording
 

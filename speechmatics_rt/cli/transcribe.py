@@ -12,12 +12,9 @@ from ..baseclient import BaseClient
 from ..client import Client
 from ..config import ConnectionConfig
 from ..exceptions import ConfigurationError
-from .options import PROG, ExitCode
-from .options.asked import Asked, asked
-from .options.profiles import config_path
-from .outputs import Place
-from .outputs.documents import FLOWING
-from .outputs.wav import WavFile
+from .asked import Asked, asked
+from .options import PROG, ExitCode, config_path
+from .outputs import FLOWING, Place, WavFile
 from .show import ALERT, Screen
 from .signals import Interrupts, on_signals, on_suspension
 from .streams import Stream

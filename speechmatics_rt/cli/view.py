@@ -16,16 +16,25 @@ from ..exceptions import ConfigurationError, SpeechmaticsError
 from ..messages import channel_of
 from ..stats import SessionStats
 from ..transcript import Transcript
+from .asked import Asked, settings_read
 from .options import PROG
-from .options.asked import Asked, settings_read
-from .outputs.beside import Beside
-from .outputs.documents import WORDS_ALONE, Document, Heard, beside_of
-from .outputs.flow import Flow, Token
-from .outputs.output import Captions, Shape
-from .outputs.places import Place, check_apart
-from .outputs.report import stats_dict, stats_lines
-from .outputs.tables import translated
-from .outputs.wav import WavFile
+from .outputs import (
+    WORDS_ALONE,
+    Beside,
+    Captions,
+    Document,
+    Flow,
+    Heard,
+    Place,
+    Shape,
+    Token,
+    WavFile,
+    beside_of,
+    check_apart,
+    stats_dict,
+    stats_lines,
+    translated,
+)
 from .shell import in_shell_words
 from .show import GREY, Screen, ending_of, meter, progress, width
 from .sources import MICROPHONE

@@ -561,7 +561,7 @@ def test_an_installation_tells_what_it_lacks(monkeypatch) -> None:
         Part("fast decoding", "orjson", "fast", None),
         Part("connections", "websocket-client", "", "1.8.0"),
     )
-    monkeypatch.setattr(installation, "parts", lambda: list(there))
+    monkeypatch.setattr(installation, "installed_parts", lambda: list(there))
     found = installation.INSTALLATION.look(None)
     assert found.text.endswith("websocket-client 1.8.0; without the extras fast")
     monkeypatch.setattr(installation, "find_spec", lambda name: None)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from speechmatics_rt.cli.options.asked import Asked
+from speechmatics_rt.cli.asked import Asked
 from speechmatics_rt.cli.show import Screen
 from speechmatics_rt.cli.signals import Interrupts
 from speechmatics_rt.cli.sources import Given

@@ -10,8 +10,7 @@ import socket
 from collections.abc import Sequence
 
 from ..._version import __version__
-from ..options import ExitCode
-from ..options.version import parts
+from ..options import ExitCode, installed_parts
 from ..outputs import Token
 from ..show import Screen
 from ..streams import Stream
@@ -46,7 +45,7 @@ def doctor(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitCode:
         "version": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "parts": {part.name: part.version for part in parts()},
+        "parts": {part.name: part.version for part in installed_parts()},
         "variables": [name for name in _VARIABLES if os.environ.get(name) or os.environ.get(name.upper())],
     }
     if arguments.json:

@@ -12,8 +12,7 @@ from ...auth import NoAuth
 from ...client import Client
 from ...config import ConnectionConfig
 from ...exceptions import ConfigurationError
-from ..options import PROG, ExitCode
-from ..options.version import parts
+from ..options import PROG, ExitCode, installed_parts
 from ..shell import in_shell_words
 from ..sources import Recording
 from ..transcribe import local_server
@@ -32,7 +31,7 @@ def _installation(_: object) -> Finding:
     if find_spec("websocket") is None:
         advice = "pip install --force-reinstall speechmatics-rt-sync"
         return failed(f"{text}, without websocket-client", advice, ExitCode.USAGE)
-    found = parts()
+    found = installed_parts()
     version = next(part.version for part in found if not part.extra)
     text += f", websocket-client {version or 'of an unknown version'}"
     missing = [part.extra for part in found if part.version is None and part.extra]

@@ -19,8 +19,7 @@ from ...config import ConnectionConfig, Target, is_cloud, parse, redact
 from ...exceptions import AuthenticationError, SpeechmaticsError
 from ...network import shared_context
 from ...session import Connector
-from ..options import ExitCode
-from ..options.arguments import KEY_VARIABLE
+from ..options import KEY_VARIABLE, ExitCode
 from .checks import Check, Finding, failed, ok, skipped
 from .judge import (
     Reach,

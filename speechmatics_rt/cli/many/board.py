@@ -8,7 +8,7 @@ from typing import Optional
 from ...audio import open_source
 from ...exceptions import SpeechmaticsError
 from ...many import Outcome, Progress
-from ..outputs.flow import GREY, Token
+from ..outputs import GREY, Token
 from ..show import ALERT, LIVE, Screen, clock, ending_of, width
 from ..view import progress_of
 from .found import Recording, shown

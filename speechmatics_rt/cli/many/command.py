@@ -13,14 +13,12 @@ from ...audio import mix_channels, split_channels
 from ...exceptions import AudioError, ConfigurationError, SpeechmaticsError
 from ...many import Outcome, Outcomes
 from ...many import transcribe_many as begin
-from ..options import PROG, ExitCode
-from ..options.asked import said_format, session_options, settings_read
-from ..options.files import Settings, read_settings
-from ..outputs.documents import give_instead
-from ..outputs.output import Shape, cause_of
+from ..asked import said_format, session_options, settings_read
+from ..options import PROG, ExitCode, Settings, read_settings
+from ..outputs import Shape, cause_of, give_instead
 from ..show import Screen
 from ..signals import on_signals, on_suspension
-from ..sources.given import labels_of
+from ..sources import labels_of
 from ..streams import Stream
 from ..transcribe import client_options, tell_dangers
 from .board import Board

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Optional
 from ...exceptions import ConfigurationError, SpeechmaticsError
 from ...many import Outcome
 from ..options import ExitCode
-from ..outputs.output import cause_of, json_line
+from ..outputs import cause_of, json_line
 from ..shell import in_shell_words
 from ..streams import put
 

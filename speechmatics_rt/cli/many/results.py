@@ -8,10 +8,7 @@ from typing import NamedTuple
 
 from ...exceptions import ConfigurationError
 from ...transcript import Transcript, Word
-from ..outputs import Flow, Place, plain
-from ..outputs.documents import places_in
-from ..outputs.output import File, Shape, captions_text, cause_of, json_text
-from ..outputs.tables import tsv_text
+from ..outputs import File, Flow, Place, Shape, captions_text, cause_of, json_text, places_in, plain, tsv_text
 from .found import Recording
 from .manifest import MANIFEST
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Optional
 
 from ..._version import __version__
 
-__all__ = ["Part", "Version", "parts", "version_text"]
+__all__ = ["Part", "Version", "installed_parts", "version_text"]
 
 # What it is for, the distribution, its module, and our extra.
 _PARTS = (
@@ -33,7 +33,7 @@ class Part(NamedTuple):
     version: Optional[str]
 
 
-def parts() -> list[Part]:
+def installed_parts() -> list[Part]:
     """Look which are installed."""
     return [Part(what, name, extra, _version_of(name, module)) for what, name, module, extra in _PARTS]
 
@@ -42,7 +42,7 @@ def version_text(prog: str) -> str:
     """Write them, a line a part; the first line is for programs."""
     width = max(len(what) for what, *_ in _PARTS)
     lines = [f"{prog} {__version__}", f"  {'Python':<{width}}  {platform.python_version()}"]
-    for what, name, extra, found in parts():
+    for what, name, extra, found in installed_parts():
         if found is None:
             state = f"missing: pip install 'speechmatics-rt-sync[{extra}]'" if extra else "missing"
         else:

@@ -5,7 +5,40 @@
 
 from __future__ import annotations
 
-from .flow import Flow, Token, plain
+from .beside import Beside
+from .documents import FLOWING, WORDS_ALONE, Document, Heard, beside_of, give_instead, places_in
+from .flow import GREY, Flow, Token, plain
+from .output import Captions, File, Shape, captions_text, cause_of, json_line, json_text
 from .places import Place, check_apart
+from .report import stats_dict, stats_lines
+from .tables import translated, tsv_text
+from .wav import WavFile
 
-__all__ = ["Flow", "Place", "Token", "check_apart", "plain"]
+__all__ = [
+    "FLOWING",
+    "GREY",
+    "WORDS_ALONE",
+    "Beside",
+    "Captions",
+    "Document",
+    "File",
+    "Flow",
+    "Heard",
+    "Place",
+    "Shape",
+    "Token",
+    "WavFile",
+    "beside_of",
+    "captions_text",
+    "cause_of",
+    "check_apart",
+    "give_instead",
+    "json_line",
+    "json_text",
+    "places_in",
+    "plain",
+    "stats_dict",
+    "stats_lines",
+    "translated",
+    "tsv_text",
+]

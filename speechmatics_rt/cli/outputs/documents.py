@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
-from typing import Any, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from ...transcript import Transcript
-from ..show import Screen
 from ..streams import Stream
 from .flow import Token, plain
 from .output import CAPTIONS, Output, Shape, captions_text, cause_of, json_line, json_text, opened
 from .places import Place
 from .tables import tsv_text
+
+if TYPE_CHECKING:
+    from ..show import Screen
 
 __all__ = ["FLOWING", "WORDS_ALONE", "Document", "Heard", "beside_of", "give_instead", "places_in"]
 

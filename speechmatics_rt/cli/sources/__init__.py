@@ -6,7 +6,18 @@ Ctrl-C.
 
 from __future__ import annotations
 
-from .given import MICROPHONE, Given, given
+from .given import MICROPHONE, NO_TEXT, Given, channels_of, given, labels_of, wrong_in
 from .recording import Recording, device_table, find_device
 
-__all__ = ["MICROPHONE", "Given", "Recording", "device_table", "find_device", "given"]
+__all__ = [
+    "MICROPHONE",
+    "NO_TEXT",
+    "Given",
+    "Recording",
+    "channels_of",
+    "device_table",
+    "find_device",
+    "given",
+    "labels_of",
+    "wrong_in",
+]

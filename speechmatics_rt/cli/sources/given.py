@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Optional
 from ...audio import mix_channels, open_source, split_channels
 from ...config import AudioFormat
 from ...exceptions import ConfigurationError
-from ..outputs.wav import WavFile
+from ..outputs import WavFile
 from .recording import Recording, find_device
 
 __all__ = ["MICROPHONE", "NO_TEXT", "Given", "channels_of", "check_label", "given", "labels_of", "wrong_in"]

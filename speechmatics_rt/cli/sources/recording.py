@@ -15,7 +15,7 @@ from ...exceptions import AudioError, ConfigurationError
 
 if TYPE_CHECKING:
     from ...audio import InputDevice
-    from ..outputs.wav import WavFile
+    from ..outputs import WavFile
 
 __all__ = ["Recording", "device_table", "find_device", "level_of"]
 

@@ -8,12 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ...config import AudioEventsConfig, TranscriptionConfig, TranslationConfig
-from ...exceptions import ConfigurationError
-from ..shell import of_option
-from ..sources.given import NO_TEXT, wrong_in
-from .files import Settings
-from .vocabulary import read_replacements, read_vocabulary
+from ..config import AudioEventsConfig, TranscriptionConfig, TranslationConfig
+from ..exceptions import ConfigurationError
+from .options import Settings, read_replacements, read_vocabulary
+from .shell import of_option
+from .sources import NO_TEXT, wrong_in
 
 __all__ = ["recognition", "told_by_option"]
 

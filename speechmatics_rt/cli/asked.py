@@ -9,15 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple, Optional
 
-from ...config import AudioFormat, header_line
-from ...exceptions import ConfigurationError
-from ..outputs.documents import WORDS_ALONE, places_in
-from ..outputs.places import Place
-from ..outputs.wav import WavFile
-from ..sources.given import MICROPHONE, Given, channels_of, given, labels_of
-from .files import Settings, read_settings
+from ..config import AudioFormat, header_line
+from ..exceptions import ConfigurationError
+from .options import Settings, form_of, read_settings
+from .outputs import WORDS_ALONE, Place, WavFile, places_in
 from .recognition import recognition, told_by_option
-from .values import form_of
+from .sources import MICROPHONE, Given, channels_of, given, labels_of
 
 __all__ = ["Asked", "asked", "said_format", "session_options", "settings_read"]
 
