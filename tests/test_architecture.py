@@ -79,8 +79,8 @@ IMPURE = {"socket", "ssl", "threading", "_thread", "time", "logging", "selectors
 NAMED = {"exceptions"}
 
 DOORS = {
-    "websocket": {"network.upgrade"},
-    "python_socks": {"network.dialer"},
+    "websocket": {"network.dialing.upgrade"},
+    "python_socks": {"network.dialing.proxy"},
     "requests": {"auth.jwt", "auth.pages"},
     "urllib3": {"auth.pages"},
     "jwt": {"auth.jwt"},

@@ -20,7 +20,7 @@ import pytest
 
 import speechmatics_rt
 from speechmatics_rt import AudioFormat, JWTAuth, SessionError
-from speechmatics_rt.network import duplex
+from speechmatics_rt.network import shared_context
 from speechmatics_rt.threads import locks
 
 PACKAGE = Path(speechmatics_rt.__file__).parent
@@ -38,7 +38,7 @@ LOCKS = {
     "threads.locks importing": "an import of the handler comes in the middle of another one, as imports do",
     "network.monitor Monitor.lock": "stats() reads, close() shuts the socket, what sends or waits is refused",
     "network.duplex DuplexSocket._lock": "taken under Monitor.lock alone, so that answers",
-    "network.duplex _context_lock": "another client's start in a handler builds the context twice",
+    "network.dialing.handshake _context_lock": "another client's start in a handler builds the context twice",
     "network.shared_listener _lock": "a handler starts no session on the thread that is about to",
     "network.shared_reader _lock": "a handler starts no session on the thread that is about to",
     "network.reader Reader._skipped_lock": "no handler counts; stats() reads without it",
@@ -308,7 +308,7 @@ def test_a_forked_child_finds_every_lock_free_and_may_start_a_session(everything
             busy = [lock for lock in all_locks() if not lock.acquire(blocking=False)]
             for lock in all_locks():
                 locks.let_go(lock)
-            duplex.shared_context()
+            shared_context()
             for name, call in SAFE.items():
                 if name != "stats":
                     call(client)

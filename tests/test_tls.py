@@ -22,7 +22,8 @@ import pytest
 from speechmatics_rt import tls
 from speechmatics_rt.cli.doctor.sockets import shake_hands
 from speechmatics_rt.local.connection.wire import Wire
-from speechmatics_rt.network.duplex import connect_tls, shared_context, wait_ready
+from speechmatics_rt.network.dialing.handshake import connect_tls, shared_context
+from speechmatics_rt.network.duplex import wait_ready
 from speechmatics_rt.tls import wrap_tls
 
 RESETS = struct.pack("ii", 1, 0)

@@ -1,20 +1,25 @@
 """The connection to the service: one socket, two threads, one lock.
 
-``dialer`` opens the socket (proxy, TLS); ``reach`` does DNS and TCP, ``upgrade`` the WebSocket handshake.
-``duplex`` lets two threads use one TLS socket; ``trust`` applies the environment variables for certificates.
-``connection`` owns the session on the socket: the ``reader`` receives, the ``writer`` sends and enforces the
-deadlines. If a process has many connections, the ``shared_reader`` does both for all, and the
-``shared_listener`` runs their handlers. ``wakeup`` has the ways to wait.
+``dialing`` makes it; ``duplex`` lets two threads use one TLS socket. ``connection`` owns the session on the
+socket: the ``reader`` receives, the ``writer`` sends and enforces the deadlines. If a process has many
+connections, the ``shared_reader`` does both for all, and the ``shared_listener`` runs their handlers.
+``wakeup`` has the ways to wait.
 """
 
 from __future__ import annotations
 
 from .connection import Connection
-from .dialer import Upgraded, certificate_refused, check_patches, connect_through, dial
-from .duplex import shared_context
+from .dialing import (
+    Opening,
+    Upgraded,
+    certificate_refused,
+    check_patches,
+    connect_through,
+    connect_to,
+    dial,
+    shared_context,
+)
 from .link import Arrived, Link, Messages, Replaceable
-from .opening import Opening
-from .reach import connect_to
 from .shared_listener import share
 from .shared_reader import has_shared_reader
 from .wakeup import WaitList, Wakes, WakeUp

@@ -734,7 +734,8 @@ def test_who_gives_no_key_is_told_by_what_the_network_says_and_no_more():
 def test_a_key_is_asked_for_with_the_trust_that_sessions_have(authority, tmp_path, monkeypatch):
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-    monkeypatch.setattr(sys.modules["speechmatics_rt.network.duplex"], "_context", None)  # as a new process
+    handshake = sys.modules["speechmatics_rt.network.dialing.handshake"]
+    monkeypatch.setattr(handshake, "_context", None)  # as a new process
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(server)
     platform = Platform(tls=server)

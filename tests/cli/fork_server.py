@@ -23,7 +23,8 @@ from typing import Any, Optional
 # What commands import when they run, but for what starts threads or opens devices.
 MODULES = (
     *(f"speechmatics_rt.cli.{command}" for command in ("transcribe", "many", "serve", "doctor", "devices")),
-    *("speechmatics_rt.local", "speechmatics_rt.network.trust", "speechmatics_rt.transcript.captions"),
+    *("speechmatics_rt.local", "speechmatics_rt.transcript.captions"),
+    "speechmatics_rt.network.dialing.trust",
     *("websocket", "python_socks.sync", "encodings.idna"),
 )
 HIGH = 512  # where a fork keeps the descriptors it was given until all others are closed

@@ -49,7 +49,7 @@ from speechmatics_rt.cli.options.version import Part
 from speechmatics_rt.cli.outputs import plain
 from speechmatics_rt.cli.streams import Stream
 from speechmatics_rt.local import LocalServer
-from speechmatics_rt.network import duplex
+from speechmatics_rt.network.dialing import handshake
 
 from ..conftest import a_closed_port
 from .command import run
@@ -64,7 +64,7 @@ def nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
         if name.lower().endswith("_proxy") or name.startswith("SSL_CERT_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CONFIG_HOME", os.devnull)
-    monkeypatch.setattr(duplex, "_context", None)  # built once a process, of whatever was trusted then
+    monkeypatch.setattr(handshake, "_context", None)  # built once a process, of whatever was trusted then
 
 
 @pytest.fixture
@@ -404,7 +404,7 @@ def test_a_certificate_that_has_expired_or_a_clock_that_is_wrong(examined, tmp_p
     assert "certificate has expired" in found["tls"]["text"]
     assert found["tls"]["advice"].startswith("ask the operator of localhost to renew it (it holds from")
     assert found["clock"]["state"] == "ok"
-    monkeypatch.setattr(duplex, "_context", None)
+    monkeypatch.setattr(handshake, "_context", None)
     with pages(expired, ahead=-4 * 86400 - 5400) as port:  # there it is good
         code, found = examined("--url", f"wss://localhost:{port}/v2")
     assert code == ExitCode.CONNECTION

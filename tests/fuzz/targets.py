@@ -35,7 +35,7 @@ from speechmatics_rt.config.recognition import doubts, set_recognition_config, s
 from speechmatics_rt.exceptions import AudioError, ConfigurationError, ProtocolError
 from speechmatics_rt.local.engines.replay import ReplayEngine
 from speechmatics_rt.messages import Secrets
-from speechmatics_rt.network.upgrade import UpgradeSocket, refusal, secrets_in
+from speechmatics_rt.network.dialing.upgrade import UpgradeSocket, refusal, secrets_in
 from speechmatics_rt.protocol import ClientProtocol, codec, frames, glance, results_in
 from speechmatics_rt.resume.replay import Replay
 from speechmatics_rt.transcript import Transcript, TranscriptResult, Utterances

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from speechmatics_rt import AudioFormat, Client, ConnectionConfig, JWTAuth, SpeechmaticsError
-from speechmatics_rt.network.upgrade import _retry_after
+from speechmatics_rt.network.dialing.upgrade import _retry_after
 
 from .attacks import answering, frame, message
 from .servers import HostileServer, Victim

@@ -34,7 +34,7 @@ from speechmatics_rt.exceptions import (
     TransportError,
 )
 from speechmatics_rt.network import Opening
-from speechmatics_rt.network.dialer import Upgraded, dial
+from speechmatics_rt.network.dialing.dialer import Upgraded, dial
 
 from ..conftest import a_closed_port
 
@@ -499,7 +499,7 @@ def test_a_dead_first_address_costs_a_quarter_second(monkeypatch: pytest.MonkeyP
 
 
 def test_a_refusing_first_address_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("speechmatics_rt.network.reach.STAGGER", 8.0)  # what it would cost to wait
+    monkeypatch.setattr("speechmatics_rt.network.dialing.reach.STAGGER", 8.0)  # what it would cost to wait
     with a_closed_port() as dead, Service(Upgrading()) as service:
         monkeypatch.setattr(socket, "getaddrinfo", addresses(dead, service.port))
         upgraded = connect("ws://two.example/")
@@ -511,7 +511,7 @@ def test_a_refusing_first_address_costs_nothing(monkeypatch: pytest.MonkeyPatch)
 def test_a_dead_family_costs_a_quarter_second_however_many_addresses_it_has(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("speechmatics_rt.network.reach.STAGGER", 0.5)
+    monkeypatch.setattr("speechmatics_rt.network.dialing.reach.STAGGER", 0.5)
     with a_port_that_swallows("::1") as dead, Service(Upgrading()) as service:
         six = [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", dead, n, 0)) for n in range(5)]
         found = [*six, *addresses(service.port)()]
@@ -598,7 +598,7 @@ def test_a_failure_of_the_whole_question_does_not_wait_for_the_one_about_ipv4(
 def test_a_resolver_that_answers_neither_question_leaves_nothing_when_it_gives_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("speechmatics_rt.network.reach.STAGGER", 0.01)
+    monkeypatch.setattr("speechmatics_rt.network.dialing.reach.STAGGER", 0.01)
     resolver = Resolver(monkeypatch)
     with pytest.raises(TimeoutError, match="find the address"):
         connect("ws://slow.example/", seconds=2)
@@ -1219,7 +1219,7 @@ def test_importing_the_module_imports_no_websocket_no_ssl_and_no_proxy() -> None
     import subprocess
 
     code = (
-        "import sys, speechmatics_rt.network.dialer;"
+        "import sys, speechmatics_rt.network.dialing.dialer;"
         "sys.exit(any(name in sys.modules for name in ('websocket', 'ssl', 'python_socks', 'http.client')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

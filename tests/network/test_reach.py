@@ -11,9 +11,9 @@ from typing import Any, Optional, Union
 
 import pytest
 
-from speechmatics_rt.network import reach
-from speechmatics_rt.network.opening import Opening
-from speechmatics_rt.network.reach import Lookup, race
+from speechmatics_rt.network.dialing import reach
+from speechmatics_rt.network.dialing.opening import Opening
+from speechmatics_rt.network.dialing.reach import Lookup, race
 
 HOSTS = ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
 Outcome = Union[socket.socket, OSError]

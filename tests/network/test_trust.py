@@ -14,12 +14,12 @@ import trustme
 
 from speechmatics_rt import Client, ConfigurationError, ConnectionConfig
 from speechmatics_rt.local import LocalServer
-from speechmatics_rt.network import duplex
+from speechmatics_rt.network.dialing import handshake
 
 
 @pytest.fixture(autouse=True)
 def no_context_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(duplex, "_context", None)
+    monkeypatch.setattr(handshake, "_context", None)
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
         monkeypatch.delenv(name, raising=False)
 
@@ -94,7 +94,7 @@ def test_a_file_without_a_certificate_is_said(
         assert told in refusal(monkeypatch, "SSL_CERT_FILE", file), content[:20]
     file.write_bytes(b"# Our own authority\n" + pem)
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
-    assert duplex.shared_context().get_ca_certs()
+    assert handshake.shared_context().get_ca_certs()
 
 
 def test_a_file_that_cannot_be_read_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -103,11 +103,11 @@ def test_a_file_that_cannot_be_read_is_said(monkeypatch: pytest.MonkeyPatch, tmp
 
 
 def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = len(duplex.shared_context().get_ca_certs())
-    monkeypatch.setattr(duplex, "_context", None)
+    known = len(handshake.shared_context().get_ca_certs())
+    monkeypatch.setattr(handshake, "_context", None)
     monkeypatch.setenv("SSL_CERT_FILE", "")
     monkeypatch.setenv("SSL_CERT_DIR", "")
-    assert len(duplex.shared_context().get_ca_certs()) == known
+    assert len(handshake.shared_context().get_ca_certs()) == known
 
 
 def test_a_context_of_ones_own_and_plain_connections_need_no_variable(

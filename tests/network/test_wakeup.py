@@ -102,7 +102,7 @@ def test_what_the_call_raised_keeps_its_reason_whatever_its_caller_handles() -> 
 
 
 def test_an_error_of_windows_sockets_is_told_in_words(monkeypatch) -> None:
-    module = sys.modules["speechmatics_rt.network.reach"]
+    module = sys.modules["speechmatics_rt.network.dialing.reach"]
     monkeypatch.setattr(sys, "platform", "win32")
     words = {10061: "No connection could be made because the target machine actively refused it.\r\n"}
     monkeypatch.setattr(ctypes, "FormatError", words.__getitem__, raising=False)

@@ -11,7 +11,7 @@ import re
 import ssl
 from typing import Any
 
-from ..exceptions import ConfigurationError
+from ...exceptions import ConfigurationError
 
 __all__ = ["issuer_of", "trust_environment"]
 

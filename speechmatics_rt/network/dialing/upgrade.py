@@ -15,17 +15,17 @@ import time
 from collections.abc import Mapping
 from typing import Any, Optional
 
-from ..config import Target, redact
-from ..exceptions import (
+from ...config import Target, redact
+from ...exceptions import (
     AuthenticationError,
     ConfigurationError,
     ConnectionError,
     ProtocolError,
     SpeechmaticsError,
 )
-from ..messages import Secrets
-from ..threads import importing
-from .duplex import DuplexSocket
+from ...messages import Secrets
+from ...threads import importing
+from ..duplex import DuplexSocket
 
 __all__ = [
     "PERHAPS_SECURE",

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Optional
 
-from .wakeup import WakeUp
+from ..wakeup import WakeUp
 
 __all__ = ["Opening"]
 

@@ -16,10 +16,10 @@ from collections.abc import Iterable
 from itertools import chain, zip_longest
 from typing import Any, Callable, Optional, Protocol, TypeVar
 
-from ..threads import Call
-from .duplex import wait_ready
+from ...threads import Call
+from ..duplex import wait_ready
+from ..wakeup import WakeUp
 from .opening import Opening
-from .wakeup import WakeUp
 
 __all__ = ["Attempt", "Lookup", "connect", "connect_to", "race"]
 
