@@ -60,8 +60,8 @@ LOCKS = {
     "local.recognition _Worker._news": "taken by the server's threads, which run no signal handlers",
     "local.connection.wire Wire._lock": "a call is put into the list or not; its thread is woken again",
     "local.keys KeyRing._lock": "expire_keys() clears what is there",
-    "local.whisper.decoders _Container._lock": "taken by the server's threads, which run no signal handlers",
-    "local.whisper.decoders _Container._news": "it is _Container._lock",
+    "local.whisper.container Container._lock": "taken by the server's threads, which run no signal handlers",
+    "local.whisper.container Container._news": "it is Container._lock",
     "local.whisper.engine WhisperEngine._lock": "close() drops the model that is there",
 }
 # Nobody but who sleeps on it takes it, and a forked child has nobody that sleeps: no answer is needed.
@@ -129,7 +129,7 @@ def test_every_lock_is_known_with_its_answer() -> None:
 
 def test_every_lock_that_is_held_is_made_in_the_one_place() -> None:
     bare = {name for name, made in found() if name in LOCKS and "new_lock" not in made}
-    assert bare == {"local.whisper.decoders _Container._news"}  # a condition on a lock that is
+    assert bare == {"local.whisper.container Container._news"}  # a condition on a lock that is
 
 
 @pytest.fixture

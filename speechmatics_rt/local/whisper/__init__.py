@@ -6,7 +6,8 @@ session first needs them, not with this package. It imports ``exceptions``, and 
 * ``engine``: shares one model among all sessions
 * ``recogniser``: one session: when to run the model, and which of its words are final
 * ``model``: from some seconds of audio to words
-* ``decoders``: from every audio format to 16 kHz samples
+* ``marks``: parts its words from punctuation
+* ``decoders``: from every audio format to 16 kHz samples; ``container``: what PyAV decodes
 """
 
 from __future__ import annotations

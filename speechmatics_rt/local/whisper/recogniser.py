@@ -9,8 +9,6 @@ There is no thread and no socket; the clock only shows whether the caller waits 
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
@@ -19,6 +17,7 @@ import webrtcvad
 
 from ..engines import end_of_utterance, final, identifier_of, partial
 from .decoders import Decoder
+from .marks import parted, plain
 from .model import WhisperModel, Word
 
 __all__ = ["WhisperRecogniser"]
@@ -307,9 +306,9 @@ class WhisperRecogniser:
         """Build the result items of words; times rise from the last final on, or from these items."""
         results: list[Message] = []
         at = after[-1]["end_time"] if after else self._covered
-        bare = bool(utterance.settled) and not _written(utterance.settled[-1].text)[1]
+        bare = bool(utterance.settled) and not parted(utterance.settled[-1].text)[1]
         for word in words:
-            content, mark = _written(word.text)
+            content, mark = parted(word.text)
             start = max(at, self._time(utterance.start + word.start))
             end = max(self._time(utterance.start + word.end), round(start + 1 / _GRID, 2))
             confidence = round(min(1.0, max(0.0, word.confidence)), 2)
@@ -408,49 +407,12 @@ def _agreed(before: Sequence[Word], now: Sequence[Word]) -> int:
     """Count the words that two readings in a row begin with, but for the last: it may be cut in two."""
     count = 0
     for one, other in zip(before, now[:-1]):
-        if _plain(one.text) != _plain(other.text):
+        if plain(one.text) != plain(other.text):
             break
         count += 1
     return count
 
 
-def _plain(text: str) -> str:
-    return _written(text)[0].rstrip(".").lower()
-
-
 def _without_last_mark(words: Sequence[Word]) -> list[Word]:
     """Drop the mark behind the last word shown: Whisper ends each reading as if it were a sentence."""
-    return [*words[:-1], *(word._replace(text=_written(word.text)[0]) for word in words[-1:])]
-
-
-_TITLES = frozenset({"Mr.", "Mrs.", "Ms.", "Dr.", "Prof.", "St.", "Jr.", "Sr.", "vs.", "etc."})
-_SIGNS = frozenset("_$£€&#+@%")  # belong to a word; those that may end one are fewer
-_ENDING = frozenset("_$£€+%")
-# Marks of other scripts, as the service writes them. Hindi's full stop is its own.
-_MARKS = {**{mark: mark for mark in ",.?!\u0964"}, "\u060c": ",", "\u061f": "?", "\u06d4": "."}
-_INITIALS = re.compile(r"(\w\.)+")
-
-
-def _written(text: str) -> tuple[str, str]:
-    """Part a word from the mark that follows it, one of ``, . ? !`` or none; quotes and dashes go.
-
-    >>> _written("power,"), _written("Mr."), _written('"Why?"'), _written("...")
-    (('power', ','), ('Mr.', ''), ('Why', '?'), ('', ''))
-    >>> _written("\\xbfqui\\xe9n?"), _written("\\u0939\\u0948\\u0964")
-    (('quién', '?'), ('है', '।'))
-    """
-    # three dots are Whisper's way to say that the audio was cut, not a mark of the speaker's
-    if text in _TITLES or _INITIALS.fullmatch(text):
-        return text, ""
-    first = next((at for at, character in enumerate(text) if _of_a_word(character, _SIGNS)), None)
-    if first is None:
-        return "", _MARKS.get(text, "")
-    last = max(at for at, character in enumerate(text) if at == first or _of_a_word(character, _ENDING))
-    behind = text[last + 1 :]
-    marks = [_MARKS[mark] for mark in behind if mark in _MARKS]
-    return text[first : last + 1], marks[0] if marks and "..." not in behind else ""
-
-
-def _of_a_word(character: str, signs: frozenset[str]) -> bool:
-    """Whether it is a letter, a sign that joins one (the vowels of Hindi), a digit, or one of these signs."""
-    return character in signs or unicodedata.category(character)[0] in "LMN"
+    return [*words[:-1], *(word._replace(text=parted(word.text)[0]) for word in words[-1:])]

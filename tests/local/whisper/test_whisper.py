@@ -23,13 +23,14 @@ soxr = pytest.importorskip("soxr")
 from speechmatics_rt.exceptions import ConfigurationError  # noqa: E402
 from speechmatics_rt.local.engines.messages import joined  # noqa: E402
 from speechmatics_rt.local.whisper import WhisperEngine  # noqa: E402
+from speechmatics_rt.local.whisper.marks import parted  # noqa: E402
 from speechmatics_rt.local.whisper.model import (  # noqa: E402
     WhisperModel,
     Word,
     _with_room,
     packaged_model,
 )
-from speechmatics_rt.local.whisper.recogniser import WhisperRecogniser, _written  # noqa: E402
+from speechmatics_rt.local.whisper.recogniser import WhisperRecogniser  # noqa: E402
 
 from . import readings  # noqa: E402
 from .readings import Readings  # noqa: E402
@@ -518,7 +519,7 @@ def test_only_permitted_marks_are_written(
     ],
 )
 def test_a_mark_is_parted_from_its_word(written: str, parts: tuple[str, str]) -> None:
-    assert _written(written) == parts
+    assert parted(written) == parts
 
 
 # -- the models -------------------------------------------------------------------------------------
