@@ -3,9 +3,9 @@
 A program for the official asyncio SDK finds here every name that it imports, and can await what it awaits
 (``Microphone`` is the one whose ``read`` is awaited), so it is ported by changing its import line.
 
-``client`` has the clients, ``core`` the blocking client behind each, ``stream`` and ``utterances`` what is
-iterated over, ``asking`` the questions to the service. ``dispatch`` runs handlers on the event loop, and
-``bridge`` connects the loop with threads.
+``client`` has the clients, ``baseclient`` what they share, ``core`` the blocking client behind each;
+``stream`` and ``utterances`` are what is iterated over, ``asking`` the questions to the service. ``dispatch``
+runs handlers on the event loop, and ``bridge`` connects the loop with threads.
 """
 
 from __future__ import annotations

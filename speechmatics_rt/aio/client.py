@@ -1,43 +1,24 @@
-"""The asyncio clients.
-
-They contain nothing of the protocol: a blocking client with its threads works behind each of them. Calls
-that may block run on a thread of their own; messages are delivered on the event loop. So a slow handler
-holds up the loop, as in any asyncio program, but never the reader: pings are answered, and the window and
-``max_queue`` work as in the blocking clients.
-"""
+"""The asyncio clients, for one stream of audio and for several."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import threading
-import weakref
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Callable, Literal, NoReturn, Optional, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
-from ..config import FLAG, Caller, ConnectionConfig, ConversationConfig, ResumePolicy, checked
-from ..events import EVENTS
-from ..exceptions import SpeechmaticsError, no_pickle
-from ..log import SessionLog
+from ..config import FLAG, checked
 from ..session import (
-    NO_PICKLE,
     SECONDS,
     UNSET,
     SessionOptions,
     SourceOptions,
     check_label,
     check_timestamp,
-    interest_of,
-    session_ended,
     spelled_out,
     with_turns,
 )
-from ..stats import SessionStats
 from ..transcript import Transcript, Utterance
-from .asking import AsyncAsking
-from .bridge import AwaitedAuth, in_thread, is_coroutine_method
-from .core import BlockingCore, SeveralCore, SingleCore
-from .dispatch import AsyncEmitter, Dispatcher, listen
+from .baseclient import AsyncBaseClient
+from .core import SeveralCore, SingleCore
 from .stream import AsyncMessageStream
 from .utterances import AsyncUtteranceStream
 
@@ -46,252 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncClient", "AsyncMultiChannelClient"]
 
-_T = TypeVar("_T")
-_Self = TypeVar("_Self", bound="_AsyncBase")
-_Payload = Union[bytes, bytearray, memoryview]
 
-
-class _AsyncBase(AsyncAsking, AsyncEmitter):
-    """The base class of both clients, for use in one event loop at a time.
-
-    Handlers run on the loop, one at a time, in the order of registration. They may be plain functions or
-    coroutine functions; these are awaited before the next handler runs. Cancelling a call that opens,
-    iterates or ends a session closes that session.
-    """
-
-    _kind: type[BlockingCore]
-    _known = EVENTS
-
-    def __init__(
-        self,
-        auth: Any = None,
-        *,
-        api_key: Optional[str] = None,
-        url: Optional[str] = None,
-        conn_config: Optional[ConnectionConfig] = None,
-        sdk_identifier: Optional[str] = None,
-        app: Optional[str] = None,
-        resume: Union[bool, ResumePolicy] = False,
-        keep_transcript: Optional[float] = None,
-        handler_errors: Literal["log", "raise"] = "log",
-    ) -> None:
-        """Store the options; nothing is opened yet.
-
-        Args:
-            auth: How to authenticate; its ``get_auth_headers`` may be a coroutine function.
-            api_key: The API key. Default: the environment variable ``SPEECHMATICS_API_KEY``.
-            url: The service. Default: the environment variable ``SPEECHMATICS_RT_URL``, or else the EU
-                service.
-            conn_config: Timeouts, limits, TLS and proxy.
-            resume: Replace a lost connection without losing a word: True, or a :class:`ResumePolicy`.
-            sdk_identifier: The value of ``sm-sdk`` in the URL's query.
-            app: The value of ``sm-app``: the name of your application in the service's usage figures.
-            keep_transcript: How many of the latest seconds of the transcript to keep; None keeps all.
-            handler_errors: ``"log"`` logs an exception raised by a handler, ``"raise"`` raises it.
-        """
-        super().__init__(handler_errors=handler_errors)
-        self._auth = AwaitedAuth(auth) if is_coroutine_method(auth, "get_auth_headers") else None
-        # Any, because the signatures of both kinds differ.
-        self._client: Any = self._kind(
-            weakref.ref(self),
-            self._auth or auth,
-            api_key=api_key,
-            url=url,
-            conn_config=conn_config,
-            sdk_identifier=sdk_identifier,
-            app=app,
-            resume=resume,
-            keep_transcript=keep_transcript,
-        )
-        self._dispatcher: Optional[Dispatcher] = None
-        self._turn: Optional[asyncio.Lock] = None  # to send; made in the loop, as Python 3.9 binds it there
-
-    # -- the session ---------------------------------------------------------------------------------
-
-    async def stop_session(self, *, timeout: Optional[float] = None) -> None:
-        """End the audio, and wait for the rest of the transcript and for all handlers.
-
-        In a handler, or in the body of an ``async for`` over ``stream()``, it returns at once, and messages
-        are delivered until the transcript is complete. Arguments and errors are those of
-        :meth:`BaseClient.stop_session`.
-        """
-        dispatcher = self._dispatcher
-        if dispatcher is not None and dispatcher.runs_on(asyncio.current_task()):
-            dispatcher.session.connection.end_stream()
-        else:
-            await self._call(self._client.stop_session, timeout=timeout)
-
-    async def send_message(self, message: Mapping[str, Any]) -> None:
-        """Send a JSON message of the protocol. Raises the errors of :meth:`BaseClient.send_message`."""
-        await self._in_turn(self._client.send_message, message)
-
-    async def update_config(
-        self,
-        *,
-        max_delay: Optional[float] = None,
-        max_delay_mode: Optional[str] = None,
-        enable_partials: Optional[bool] = None,
-        audio_filtering_config: Optional[Mapping[str, Any]] = None,
-        conversation_config: Union[ConversationConfig, Mapping[str, Any], None] = None,
-        **more: Any,
-    ) -> None:
-        """Change settings of the running session; see :meth:`BaseClient.update_config`."""
-        self._behind.caller = Caller.find()
-        await self._in_turn(
-            self._client.update_config,
-            max_delay=max_delay,
-            max_delay_mode=max_delay_mode,
-            enable_partials=enable_partials,
-            audio_filtering_config=audio_filtering_config,
-            conversation_config=conversation_config,
-            **more,
-        )
-
-    def request_stop(self) -> None:
-        """Ask the session to end, without waiting. Safe anywhere, as in ``loop.add_signal_handler``."""
-        self._client.request_stop()
-
-    async def close(self) -> None:
-        """End the session now; any transcript still to come is lost. The client can start another session."""
-        await in_thread(self._client.close)
-
-    async def __aenter__(self: _Self) -> _Self:
-        return self
-
-    async def __aexit__(self, exc_type: Optional[type[BaseException]], *_: object) -> None:
-        await self._call(self._client.__exit__, exc_type, None, None)
-        if self._dispatcher is not None and self._dispatcher.session.delivery.over.is_set():
-            await self._dispatcher.tell()  # SessionEnded, of a stream that was dropped
-
-    def __repr__(self) -> str:
-        return repr(self._client).replace(type(self._client).__name__, type(self).__name__, 1)
-
-    def __reduce__(self) -> NoReturn:
-        raise no_pickle(self, NO_PICKLE)
-
-    # -- what is known -------------------------------------------------------------------------------
-
-    @property
-    def request_id(self) -> str:
-        """The client's id of the current or last session, or else of the next; sent as ``X-Request-Id``."""
-        return self._behind.request_id
-
-    @property
-    def session_id(self) -> Optional[str]:
-        """The service's id of the current or last session."""
-        return self._behind.session_id
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether a session is open."""
-        return self._behind.is_connected
-
-    @property
-    def audio_bytes_sent(self) -> int:
-        """Bytes of audio sent in the current or last session."""
-        return self._behind.audio_bytes_sent
-
-    @property
-    def stats(self) -> SessionStats:
-        """Figures of the current or last session."""
-        return self._behind.stats
-
-    @property
-    def transcript(self) -> Transcript:
-        """The transcript so far of the current or last session."""
-        return self._behind.transcript
-
-    # -- inside --------------------------------------------------------------------------------------
-
-    def _log_to(self, logger: logging.Logger) -> Union[logging.Logger, SessionLog]:
-        return self._behind._log_to(logger)
-
-    async def _start(self, **options: Any) -> None:
-        """Start a session by hand, and a task of this loop that delivers its messages.
-
-        Waits for the handlers of RecognitionStarted without a deadline: they are the caller's code, and the
-        caller can cancel this.
-        """
-        await self._open(self._client.start_session, **options)
-        self._dispatcher = dispatcher = Dispatcher(self._behind._running(), self)
-        dispatcher.task = asyncio.ensure_future(listen(dispatcher, interest_of(self._behind)))
-        try:
-            await dispatcher.begun.wait()
-        except asyncio.CancelledError:
-            await self.close()
-            raise
-
-    async def _open(self, function: Callable[..., _T], *args: Any, **options: Any) -> _T:
-        """Open a session; if that fails, handlers still get the messages of the server."""
-        if self._auth is not None:
-            self._auth.loop = asyncio.get_running_loop()
-        if self._dispatcher is not None and self._dispatcher.session.delivery.over.is_set():
-            await self._dispatcher.tell()  # SessionEnded, of a stream that was dropped
-        self._behind.unheard = []
-        self._behind.caller, self._behind.loop_thread = Caller.find(), threading.get_ident()
-        try:
-            opened = await self._call(function, *args, **options)
-        except SpeechmaticsError:
-            for message in self._behind.unheard:
-                await self.deliver(message)
-            raise
-        except asyncio.CancelledError:
-            await self.deliver(session_ended(None))
-            raise
-        self._turn = asyncio.Lock()  # only now: a refused call must not replace that of the running session
-        return opened
-
-    async def _call(self, function: Callable[..., _T], *args: Any, **options: Any) -> _T:
-        """Call a function that may block; close the session if this is cancelled."""
-        given_up = False
-        results: list[_T] = []  # kept until the session is closed: a stream dropped earlier would warn
-
-        def call() -> _T:
-            result = function(*args, **options)
-            results.append(result)
-            if given_up:  # it has opened a session after close() found none
-                self._behind.close()
-            return result
-
-        try:
-            return await in_thread(call)
-        except asyncio.CancelledError:
-            given_up = True
-            await self.close()
-            raise
-        finally:
-            results.clear()
-
-    async def _send_audio(self, payload: _Payload, channel: Optional[str] = None) -> None:
-        session, dispatcher = self._behind._running(), self._dispatcher
-        waiting = self._turn is not None and self._turn.locked()
-        try:
-            sent = not waiting and session.send_audio(payload, channel=channel, wait=False)
-        except SpeechmaticsError as exc:
-            if dispatcher is not None and not dispatcher.runs_on(asyncio.current_task()):
-                await in_thread(session.hear_out, exc)
-            raise
-        if sent:
-            await asyncio.sleep(0)  # so that sending in a loop does not starve the event loop
-        else:
-            await self._in_turn(session.send_audio, payload, channel=channel)
-
-    async def _in_turn(self, function: Callable[..., object], *args: Any, **options: Any) -> None:
-        """Send something that may have to wait for room, after whatever already waits.
-
-        If this is cancelled, a thread is left behind that waits with the chunk; it keeps its turn until the
-        chunk is sent, since later audio must not overtake it.
-        """
-        self._behind._running()
-
-        async def send() -> None:
-            async with self._turn or asyncio.Lock():
-                await in_thread(function, *args, **options)
-
-        await asyncio.shield(send())
-
-
-class AsyncClient(_AsyncBase):
+class AsyncClient(AsyncBaseClient):
     """Transcribe one stream of audio, in an event loop.
 
     The arguments are those of :class:`Client`; ``auth.get_auth_headers`` may be a coroutine function.
@@ -339,7 +76,7 @@ class AsyncClient(_AsyncBase):
         """
         return AsyncMessageStream(self, source, options)
 
-    async def send_audio(self, payload: _Payload) -> None:
+    async def send_audio(self, payload: Union[bytes, bytearray, memoryview]) -> None:
         """Send one chunk of audio. Waits while the server is too far behind.
 
         If it is cancelled while it waits, the chunk is still sent. Raises the errors of
@@ -376,7 +113,7 @@ class AsyncClient(_AsyncBase):
         return seconds
 
 
-class AsyncMultiChannelClient(_AsyncBase):
+class AsyncMultiChannelClient(AsyncBaseClient):
     """Transcribe several sources at once, each on a channel of its own, in an event loop.
 
     The arguments are those of :class:`AsyncClient`; for channels and labels see :class:`MultiChannelClient`.
@@ -417,7 +154,7 @@ class AsyncMultiChannelClient(_AsyncBase):
         """Return an asynchronous iterator over the messages of a session; see :meth:`AsyncClient.stream`."""
         return AsyncMessageStream(self, sources, options)
 
-    async def send_audio(self, channel: str, payload: _Payload) -> None:
+    async def send_audio(self, channel: str, payload: Union[bytes, bytearray, memoryview]) -> None:
         """Send one chunk of audio on a channel; see :meth:`AsyncClient.send_audio`."""
         check_label(channel)
         await self._send_audio(payload, channel)

@@ -17,7 +17,7 @@ from .bridge import Bridge, in_thread, step_of
 from .dispatch import Dispatcher
 
 if TYPE_CHECKING:
-    from .client import _AsyncBase
+    from .baseclient import AsyncBaseClient
 
 __all__ = ["AsyncMessageStream"]
 
@@ -29,7 +29,7 @@ class AsyncMessageStream:
     iteration early, by ``async with``, ``close()``, cancellation, or by dropping it, ends the session.
     """
 
-    def __init__(self, client: _AsyncBase, source: Any, options: Mapping[str, Any]) -> None:
+    def __init__(self, client: AsyncBaseClient, source: Any, options: Mapping[str, Any]) -> None:
         self._client = client
         self._source = source
         self._options = options
