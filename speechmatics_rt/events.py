@@ -17,7 +17,7 @@ from .messages import ServerMessageType
 if TYPE_CHECKING:
     from .messages.handlers import HandlerDecorator
 
-__all__ = ["EVENTS", "Callback", "EventEmitter", "everything"]
+__all__ = ["EVENTS", "Callback", "Event", "EventEmitter", "everything", "name_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -104,14 +104,14 @@ class EventEmitter:
 
     def off(self, event: Event, callback: Callback) -> None:
         """Remove every registration of ``callback`` for ``event``, if there is any."""
-        handlers = self._handlers.get(_name(event), [])
+        handlers = self._handlers.get(name_of(event), [])
         for handler in handlers.copy():
             if handler.callback == callback:
                 _remove(handlers, handler)
 
     def listeners(self, event: Event) -> list[Callback]:
         """Return the callbacks of ``event``, in the order in which they run."""
-        return [handler.callback for handler in [*self._handlers.get(_name(event), ()), *self._any]]
+        return [handler.callback for handler in [*self._handlers.get(name_of(event), ()), *self._any]]
 
     def remove_all_listeners(self, event: Optional[Event] = None) -> None:
         """Remove the callbacks of ``event``; without it, all callbacks, those of :meth:`on_any` included."""
@@ -119,7 +119,7 @@ class EventEmitter:
             self._handlers.clear()
             self._any.clear()
         else:
-            self._handlers.pop(_name(event), None)
+            self._handlers.pop(name_of(event), None)
 
     def emit(self, event: Event, message: Mapping[str, Any]) -> None:
         """Run the callbacks of ``event``, one after the other, on this thread.
@@ -129,7 +129,7 @@ class EventEmitter:
                 either mode, an exception raised by a signal handler of the program while a callback ran, and
                 that of ``quit`` in pdb.
         """
-        name = event if type(event) is str else _name(event)
+        name = event if type(event) is str else name_of(event)
         failure: Optional[Exception] = None
         for handler in self._due(name):
             if handler.once and not self._take_once(name, handler):
@@ -183,7 +183,7 @@ class EventEmitter:
         return logger
 
     def _register(self, event: Event, callback: Optional[Callback], *, once: bool) -> Any:
-        name = _name(event)
+        name = name_of(event)
         if name not in self._known and (meant := _meant(name, self._known)) is not None:
             warnings.warn(f"no event is called {name!r}; did you mean {meant!r}?", UserWarning, 3)
 
@@ -260,7 +260,8 @@ def _remove(handlers: list[_Handler], handler: _Handler) -> bool:
     return True
 
 
-def _name(event: Event) -> str:
+def name_of(event: Event) -> str:
+    """Return the name of an event, however it was given."""
     name: Any = event.value if isinstance(event, Enum) else event
     if not isinstance(name, str):
         raise ConfigurationError(f"event is {event!r}; accepted: a ServerMessageType, or a name as a string")

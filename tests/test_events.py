@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from typing import Any
 
 import pytest
 
@@ -154,6 +155,14 @@ def test_a_coroutine_function_and_a_thing_that_cannot_be_called_are_refused() ->
         emitter.on("Info", 3)
     with pytest.raises(ConfigurationError):
         EventEmitter(handler_errors="ignore")
+
+
+@pytest.mark.parametrize("client", [EventEmitter, AsyncClient])
+def test_what_names_no_event_is_refused_when_it_is_listened_to_and_when_it_is_emitted(client: Any) -> None:
+    emitter = client()
+    for call in (lambda: emitter.on(3, print), lambda: emitter.emit(3, {})):
+        with pytest.raises(ConfigurationError, match="event is 3"):
+            call()
 
 
 def test_a_once_callback_runs_once_however_many_threads_emit() -> None:

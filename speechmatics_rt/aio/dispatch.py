@@ -7,10 +7,9 @@ import inspect
 import time
 import weakref
 from collections.abc import Mapping, Sequence
-from enum import Enum
 from typing import Any, Callable, Literal, Optional
 
-from ..events import Callback, Event, EventEmitter, everything
+from ..events import Callback, Event, EventEmitter, everything, name_of
 from ..exceptions import SessionError, SpeechmaticsError
 from ..messages import Glance
 from ..network import Arrived
@@ -45,7 +44,7 @@ class AsyncEmitter(EventEmitter):
         Raises:
             Exception: With ``handler_errors="raise"``, the exception of the first plain callback that failed.
         """
-        name = str(event.value if isinstance(event, Enum) else event)
+        name = name_of(event)
         failure: Optional[Exception] = None
         for handler in self._due(name):
             if handler.once and not self._take_once(name, handler):
