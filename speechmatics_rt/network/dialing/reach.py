@@ -21,7 +21,7 @@ from ..duplex import wait_ready
 from ..wakeup import WakeUp
 from .opening import Opening
 
-__all__ = ["Attempt", "Lookup", "connect", "connect_to", "race"]
+__all__ = ["Lookup", "Racer", "connect", "connect_to", "race"]
 
 _WSA = 10_000  # error numbers from here on are those of Windows Sockets
 STAGGER = 0.25  # seconds until the next address is tried as well, as RFC 8305 recommends
@@ -174,7 +174,7 @@ def _in_turn(found: list[Any]) -> list[Any]:
 # -- the race of its addresses ---------------------------------------------------------------------------
 
 
-class Attempt(Protocol):
+class Racer(Protocol):
     """An attempt at one address. Creating it starts nothing, so that Ctrl-C always finds what to give up."""
 
     host: str
@@ -193,15 +193,15 @@ class Attempt(Protocol):
         """Close everything it has opened: another attempt was quicker, or the race was given up."""
 
 
-_Attempt = TypeVar("_Attempt", bound=Attempt)
+_Racer = TypeVar("_Racer", bound=Racer)
 
 
 def race(
     lookup: Lookup,
     deadline: float,
     *,
-    attempt: Callable[[Any], _Attempt],
-    wait: Callable[[list[_Attempt], float], Iterable[_Attempt]],
+    attempt: Callable[[Any], _Racer],
+    wait: Callable[[list[_Racer], float], Iterable[_Racer]],
     none_of: Callable[[list[tuple[str, OSError]]], Exception],
 ) -> socket.socket:
     """Try addresses as they become known, the next one after a failure or 0.25 s; the first to connect wins.
@@ -218,8 +218,8 @@ def race(
         Exception: All attempts failed; made by ``none_of``.
         socket.timeout: The deadline passed, or the opening of the lookup was given up.
     """
-    begun: list[_Attempt] = []
-    racing: list[_Attempt] = []
+    begun: list[_Racer] = []
+    racing: list[_Racer] = []
     failures: list[tuple[str, OSError]] = []
     due = 0.0  # when the next one may begin
     try:
