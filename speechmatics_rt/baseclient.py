@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BaseClient"]
 
-_GRACE = 0.5  # seconds for a handler that runs when stop_session() gives up
-
 _Self = TypeVar("_Self", bound="BaseClient")
 
 
@@ -141,7 +139,7 @@ class BaseClient(Opener):
             )
             connection.fail(error)
             connection.close(deadline)
-            session.delivery.over.wait(_GRACE)
+            session.hear_out(error)
             raise session.outcome.annotate(error)
         connection.close(deadline)
         session.check_delivered()
@@ -182,7 +180,6 @@ class BaseClient(Opener):
             session = self._session
         if session is not None:
             session.close()
-            session.connection.close()
             if session.delivery.over.is_set():
                 self._tell_late(session)  # of a stream that was dropped
 

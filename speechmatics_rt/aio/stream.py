@@ -103,11 +103,11 @@ class AsyncMessageStream:
     async def _open(self) -> Dispatcher:
         client, source = self._client, self._bridged(self._source)
         try:
-            self._messages = messages = await client._open(client._client.stream, source, **self._options)
+            self._messages = blocking = await client._open(client._client.stream, source, **self._options)
         except BaseException:
             await self.close()
             raise
-        dispatcher = Dispatcher(messages._session, client, messages._arrivals)
+        dispatcher = Dispatcher(blocking._session, client, blocking._arrivals)
         self._dispatcher = client._dispatcher = dispatcher
         return dispatcher
 

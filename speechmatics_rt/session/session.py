@@ -153,9 +153,10 @@ class Session:
             self.delivery.over.wait(_GRACE)
 
     def close(self) -> None:
-        """Note that the program closes it: nobody waits for its handlers."""
+        """Close it for the program, which waits for no handler."""
         self.outcome.closed = True
         self.delivery.leave()
+        self.connection.close()
 
     def check_delivered(self) -> None:
         """Raise SessionError if ``close()`` came before all was delivered."""
