@@ -135,20 +135,15 @@ def encode(
     return header + _apply_mask(payload, mask)
 
 
-def close_payload(code: int = 1000, reason: str = "") -> bytes:
-    """Build the payload of a close frame; the reason is cut, between characters, to the 123 bytes that fit.
-
-    1005 means "no code" and gives an empty payload, so that ``close_payload(close.code)`` answers any close
-    frame with its own code.
+def close_payload(code: int) -> bytes:
+    """Build the payload of a close frame, without a reason.
 
     Raises:
-        ValueError: The code must not be sent (1004, 1006, 1015 and all unassigned ones).
+        ValueError: The code must not be sent (1004, 1005, 1006, 1015 and all unassigned ones).
     """
-    if code == 1005:
-        return b""
     if not _may_be_sent(code):
         raise ValueError(f"close code {code} can't be sent")
-    return code.to_bytes(2, "big") + reason.encode()[:123].decode(errors="ignore").encode()
+    return code.to_bytes(2, "big")
 
 
 def _may_be_sent(code: int) -> bool:
