@@ -73,8 +73,13 @@ class Opener(Asking, Recordable):
             raise NotRunningError("no session has been started; call start_session() first")
         return session
 
-    _caller = staticmethod(Caller.find)
-    _thread = staticmethod(threading.get_ident)
+    def _caller(self) -> Caller:
+        """Return the line of the program that warnings are to name."""
+        return Caller.find()
+
+    def _thread(self) -> int:
+        """Return the thread that a session is opened for."""
+        return threading.get_ident()
 
     def _warn(self, message: Mapping[str, Any]) -> None:
         """Warn, at the caller's line, about parts of a message that the cloud may refuse."""
