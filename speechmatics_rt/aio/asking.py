@@ -20,7 +20,7 @@ __all__ = ["AsyncAsking"]
 class AsyncAsking:
     """The questions of an asyncio client, whatever its channels; see :class:`Asking`."""
 
-    _client: Any
+    _behind: BlockingCore
     _dispatcher: Optional[Dispatcher]
 
     @overload
@@ -44,11 +44,6 @@ class AsyncAsking:
         return result
 
     # -- inside --------------------------------------------------------------------------------------
-
-    @property
-    def _behind(self) -> BlockingCore:
-        client: BlockingCore = self._client
-        return client
 
     async def _in_turn(self, function: Callable[..., object], *args: Any, **options: Any) -> None:
         raise NotImplementedError

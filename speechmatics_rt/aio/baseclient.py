@@ -74,8 +74,7 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
         """
         super().__init__(handler_errors=handler_errors)
         self._auth = AwaitedAuth(auth) if is_coroutine_method(auth, "get_auth_headers") else None
-        # Any, because the signatures of both kinds differ.
-        self._client: Any = self._kind(
+        self._behind = self._kind(
             weakref.ref(self),
             self._auth or auth,
             api_key=api_key,
@@ -102,11 +101,11 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
         if dispatcher is not None and dispatcher.runs_on(asyncio.current_task()):
             dispatcher.session.connection.end_stream()
         else:
-            await self._call(self._client.stop_session, timeout=timeout)
+            await self._call(self._behind.stop_session, timeout=timeout)
 
     async def send_message(self, message: Mapping[str, Any]) -> None:
         """Send a JSON message of the protocol. Raises the errors of :meth:`BaseClient.send_message`."""
-        await self._in_turn(self._client.send_message, message)
+        await self._in_turn(self._behind.send_message, message)
 
     async def update_config(
         self,
@@ -121,7 +120,7 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
         """Change settings of the running session; see :meth:`BaseClient.update_config`."""
         self._behind.caller = Caller.find()
         await self._in_turn(
-            self._client.update_config,
+            self._behind.update_config,
             max_delay=max_delay,
             max_delay_mode=max_delay_mode,
             enable_partials=enable_partials,
@@ -132,22 +131,22 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
 
     def request_stop(self) -> None:
         """Ask the session to end, without waiting. Safe anywhere, as in ``loop.add_signal_handler``."""
-        self._client.request_stop()
+        self._behind.request_stop()
 
     async def close(self) -> None:
         """End the session now; any transcript still to come is lost. The client can start another session."""
-        await in_thread(self._client.close)
+        await in_thread(self._behind.close)
 
     async def __aenter__(self: _Self) -> _Self:
         return self
 
     async def __aexit__(self, exc_type: Optional[type[BaseException]], *_: object) -> None:
-        await self._call(self._client.__exit__, exc_type, None, None)
+        await self._call(self._behind.__exit__, exc_type, None, None)
         if self._dispatcher is not None and self._dispatcher.session.delivery.over.is_set():
             await self._dispatcher.tell()  # SessionEnded, of a stream that was dropped
 
     def __repr__(self) -> str:
-        return repr(self._client).replace(type(self._client).__name__, type(self).__name__, 1)
+        return repr(self._behind).replace(type(self._behind).__name__, type(self).__name__, 1)
 
     def __reduce__(self) -> NoReturn:
         raise no_pickle(self, NO_PICKLE)
@@ -195,7 +194,7 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
         Waits for the handlers of RecognitionStarted without a deadline: they are the caller's code, and the
         caller can cancel this.
         """
-        await self._open(self._client.start_session, **options)
+        await self._open(self._behind.start_session, **options)
         self._dispatcher = dispatcher = Dispatcher(self._behind._running(), self)
         dispatcher.task = asyncio.ensure_future(listen(dispatcher, interest_of(self._behind)))
         try:

@@ -47,6 +47,7 @@ class AsyncClient(AsyncBaseClient):
     """
 
     _kind = SingleCore
+    _behind: SingleCore
 
     @spelled_out
     async def start_session(self, **options: Unpack[SessionOptions]) -> None:
@@ -87,14 +88,14 @@ class AsyncClient(AsyncBaseClient):
     async def force_end_of_utterance(self, *, timestamp: Optional[float] = UNSET) -> None:
         """End the utterance now; see :meth:`Client.force_end_of_utterance`."""
         check_timestamp(timestamp)
-        await self._in_turn(self._client.force_end_of_utterance, timestamp=timestamp)
+        await self._in_turn(self._behind.force_end_of_utterance, timestamp=timestamp)
 
     async def finalize(
         self, *, timestamp: Optional[float] = UNSET, timeout: Optional[float] = 5.0
     ) -> Optional[Utterance]:
         """End the utterance now and return it once it is final; see :meth:`Client.finalize`."""
         checked("timeout", timeout, SECONDS)
-        session, message = self._client._forced(timestamp)
+        session, message = self._behind._forced(timestamp)
         return await self._finalize(session, message, timeout)
 
     @spelled_out
@@ -109,8 +110,7 @@ class AsyncClient(AsyncBaseClient):
     @property
     def audio_seconds_sent(self) -> float:
         """Seconds of audio sent in the current or last session; 0 for format ``file``."""
-        seconds: float = self._client.audio_seconds_sent
-        return seconds
+        return self._behind.audio_seconds_sent
 
 
 class AsyncMultiChannelClient(AsyncBaseClient):
@@ -133,6 +133,7 @@ class AsyncMultiChannelClient(AsyncBaseClient):
     """
 
     _kind = SeveralCore
+    _behind: SeveralCore
 
     @spelled_out
     async def start_session(self, *, channels: Sequence[str], **options: Unpack[SessionOptions]) -> None:
@@ -161,14 +162,14 @@ class AsyncMultiChannelClient(AsyncBaseClient):
 
     async def end_channel(self, channel: str) -> None:
         """End the audio of a channel; see :meth:`MultiChannelClient.end_channel`."""
-        await self._in_turn(self._client.end_channel, channel)
+        await self._in_turn(self._behind.end_channel, channel)
 
     async def force_end_of_utterance(
         self, *, channel: Optional[str] = None, timestamp: Optional[float] = UNSET
     ) -> None:
         """End the utterance of a channel now; see :meth:`MultiChannelClient.force_end_of_utterance`."""
         check_timestamp(timestamp)
-        await self._in_turn(self._client.force_end_of_utterance, channel=channel, timestamp=timestamp)
+        await self._in_turn(self._behind.force_end_of_utterance, channel=channel, timestamp=timestamp)
 
     async def finalize(
         self,
@@ -179,7 +180,7 @@ class AsyncMultiChannelClient(AsyncBaseClient):
     ) -> Optional[Utterance]:
         """End the utterance of a channel now and return it once it is final; see :meth:`Client.finalize`."""
         checked("timeout", timeout, SECONDS)
-        session, message = self._client._forced(timestamp, channel)
+        session, message = self._behind._forced(timestamp, channel)
         return await self._finalize(session, message, timeout)
 
     @spelled_out

@@ -10,7 +10,7 @@ from ..client import Client
 from ..config import Caller
 from ..events import Event
 from ..multichannel import MultiChannelClient
-from ..session import Session
+from ..session import MessageStream, Session
 from .dispatch import AsyncEmitter
 
 __all__ = ["BlockingCore", "SeveralCore", "SingleCore"]
@@ -18,6 +18,8 @@ __all__ = ["BlockingCore", "SeveralCore", "SingleCore"]
 
 class BlockingCore(BaseClient):
     """A blocking client that leaves the delivery of messages to the asyncio client in front of it."""
+
+    stream: Callable[..., MessageStream]  # as the client has it, whose core this is
 
     def __init__(self, client: Callable[[], Optional[AsyncEmitter]], *args: Any, **options: Any) -> None:
         self._awaited = client

@@ -103,7 +103,7 @@ class AsyncMessageStream:
     async def _open(self) -> Dispatcher:
         client, source = self._client, self._bridged(self._source)
         try:
-            self._messages = blocking = await client._open(client._client.stream, source, **self._options)
+            self._messages = blocking = await client._open(client._behind.stream, source, **self._options)
         except BaseException:
             await self.close()
             raise

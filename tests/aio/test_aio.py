@@ -731,7 +731,7 @@ def test_a_loop_closed_under_a_session_harms_no_thread(serve) -> None:
     loop.run_until_complete(client.send_audio(SECOND))
     task = client._dispatcher.task
     loop.close()
-    client._client.close()
+    client._behind.close()
     assert server.sessions[0].closed.wait(5)
     task._log_destroy_pending = False
     del task, client
