@@ -40,6 +40,7 @@ def _sockets_in(raised: BaseException) -> list[socket.socket]:
     """Return the sockets in the frames that an exception has left: there alone the one made is known."""
     # No class of ours can note it, since a caller's context may name, or wrap, one of its own. Nor does its
     # number, or a duplicate, tell when it is closed, after which the number may be that of another file.
+    # TLS over memory (SSLObject) would make no second socket, but copy every byte once more.
     _, *left = [frame for frame, _ in traceback.walk_tb(raised.__traceback__)]  # the first is of wrap_tls()
     found = [each for frame in left for each in frame.f_locals.values()]
     return [each for each in found if isinstance(each, socket.socket)]
