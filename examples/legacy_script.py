@@ -11,4 +11,4 @@ for name in sys.argv[1:]:
         with open(name + ".txt", "w", encoding="utf-8") as text:
             print(transcript, file=text)
     except SpeechmaticsError as error:
-        sys.exit(f"{name}: {error}")
+        sys.exit(f"{name} failed: {error}")

@@ -193,7 +193,7 @@ def test_a_legacy_script_writes_a_text_beside_each_recording_and_stops_at_a_bad_
         assert "Good morning" in Path(f"{name}.txt").read_text(encoding="utf-8")
     (tmp_path / "empty.wav").touch()
     code, _, err = attempt(server, tmp_path, EXAMPLES / "legacy_script.py", "empty.wav")
-    assert (code, err) == (1, "empty.wav: the audio source is empty\n")
+    assert (code, err) == (1, "empty.wav failed: 'empty.wav': the audio source is empty\n")
     assert not (tmp_path / "empty.wav.txt").exists()
 
 

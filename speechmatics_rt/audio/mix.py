@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 from ..config import AudioEncoding, AudioFormat
-from ..exceptions import AudioError
 from . import wav
 from .reading import Reading, Source
 from .source import AudioSource
@@ -40,9 +39,9 @@ def mix_channels(source: Source) -> AudioSource:
     reading = Reading(source, _FRAMES, None)
     try:
         stream = wav.Stream(reading)
-        header = wav.read_header(stream, AudioError, lambda _: None)
+        header = wav.read_header(stream, reading.fault, lambda _: None)
         if header is None:
-            raise AudioError(_NO_WAV)  # noqa: TRY301  # closed below
+            raise reading.fault(_NO_WAV)  # noqa: TRY301  # closed below
         one, channels = header.audio_format, header.channels
         encoding = AudioEncoding(one.encoding)
         frames = whole_frames(wav.samples(stream, header, reading.warn), header.frame, reading.warn)

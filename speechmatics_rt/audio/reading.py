@@ -65,8 +65,16 @@ class Proxy:
         raise NotImplementedError
 
 
-def fault_of(channel: Optional[str], text: str, *, kind: type[AudioError] = AudioError) -> AudioError:
-    return kind(text if channel is None else f"channel {channel!r}: {text}", channel=channel)
+def fault_of(
+    channel: Optional[str], text: str, *, source: Any = None, kind: type[AudioError] = AudioError
+) -> AudioError:
+    return kind(_place(channel, source) + text, channel=channel)
+
+
+def _place(channel: Optional[str], source: Any) -> str:
+    """Say where something is wrong: in which channel, and in which file if that was given by its name."""
+    place = "" if channel is None else f"channel {channel!r}: "
+    return place + f"{os.fspath(source)!r}: " if isinstance(source, (str, os.PathLike)) else place
 
 
 class Reading:
@@ -77,14 +85,15 @@ class Reading:
     Attributes:
         count: Bytes read so far.
         begun: Whether sending has begun.
+        fault: Builds the error of this source, which names its channel and its file.
         length: The number of bytes in the source, if it is known without reading.
     """
 
     def __init__(self, source: Any, size: int, channel: Optional[str] = None) -> None:
         self.count = 0
         self._source = source
-        self._fault: Fault = partial(fault_of, channel)
         self._channel = channel
+        self.fault: Fault = partial(fault_of, channel, source=source)
         self._log: Union[logging.Logger, SessionLog] = logger
         self._closers: list[Callable[[], object]] = []
         self._start: Optional[int] = None  # the position at the start, if it can be rewound
@@ -98,7 +107,7 @@ class Reading:
         self._blocks = self._opened(size)
 
     def _opened(self, size: int) -> Iterator[Any]:
-        source, fault = self._source, self._fault
+        source, fault = self._source, self.fault
         if isinstance(source, (str, os.PathLike)):
             return self._open_path(source, size)
         self.length = _length(source)
@@ -142,7 +151,8 @@ class Reading:
         except (OSError, ValueError) as exc:
             why = getattr(exc, "strerror", None) or exc  # strerror does not repeat the name
             way = "; download it first, or give urllib.request.urlopen(url)" if "://" in str(path) else ""
-            raise self._fault(f"can't open the audio file {os.fspath(path)!r}: {why}{way}") from exc
+            text = f"can't open the audio file {os.fspath(path)!r}: {why}{way}"
+            raise fault_of(self._channel, text) from exc
         self._closers.append(file.close)
         self.length = _length(file)
         self._key = leftover.key_of(file)
@@ -153,7 +163,7 @@ class Reading:
         if not self._once:
             return blocks
         try:
-            self._before = iter(leftover.go_on(self._key, path, self._fault))
+            self._before = iter(leftover.go_on(self._key, path, self.fault))
         except AudioError:
             file.close()
             raise
@@ -170,13 +180,13 @@ class Reading:
         except (StopIteration, SpeechmaticsError):
             raise  # a source of this package (the microphone) has said what is wrong
         except UnicodeDecodeError as exc:
-            raise self._fault(hints.TEXT) from exc
+            raise self.fault(hints.TEXT) from exc
         except Exception as exc:
-            raise self._fault(f"the audio source failed after {self.count} bytes: {described(exc)}") from exc
+            raise self.fault(f"the audio source failed after {self.count} bytes: {described(exc)}") from exc
         if self._put_back:  # by another thread, in the meantime
             self._go_back()  # type: ignore[unreachable]  # mypy does not see other threads
             raise StopIteration
-        checked = block if type(block) is bytes else as_bytes(block, self._fault)
+        checked = block if type(block) is bytes else as_bytes(block, self.fault)
         self.count += len(checked)
         if self._once and self._held is not None:
             self._held.append(checked)
@@ -192,8 +202,7 @@ class Reading:
         self._log = log.on(logger)
 
     def warn(self, text: str) -> None:
-        where = "" if self._channel is None else f"channel {self._channel!r}: "
-        self._log.warning("%s%s", where, text)
+        self._log.warning("%s%s", _place(self._channel, self._source), text)
 
     def is_at_end(self) -> Optional[int]:
         """Return its position, if it is a seekable source at its end; else None."""

@@ -125,9 +125,10 @@ def open_source(
         return source.fresh()  # already opened, by split_channels()
     if audio_format is not None:
         audio_format.check()
-    given, fault = audio_format, partial(fault_of, channel)
+    given = audio_format
     size = (audio_format or AudioFormat()).chunk_size
     reading = Reading(source, size, channel)
+    fault = reading.fault
     try:
         blocks: Iterator[wav.Block] = reading
         duration = header = None
@@ -145,7 +146,7 @@ def open_source(
         again = partial(open_source, source, given, channel=channel, may_be_empty=may_be_empty)
         opened = AudioSource(chunks, audio_format, duration=duration, reading=reading, again=again)
         if opened.empty and (not may_be_empty or reading.is_at_end()):
-            raise _empty(reading, fault)  # noqa: TRY301  # closed below
+            raise _empty(reading)  # noqa: TRY301  # closed below
         wrong = about_content(opened.head) if given is None and audio_format.encoding is None else None
         if wrong is not None:
             raise fault(f"the audio source {wrong}")  # noqa: TRY301  # closed below
@@ -156,8 +157,8 @@ def open_source(
     return opened
 
 
-def _empty(reading: Reading, fault: Fault) -> AudioError:
-    at = reading.is_at_end()
+def _empty(reading: Reading) -> AudioError:
+    at, fault = reading.is_at_end(), reading.fault
     if at is not None:
         return fault(
             f"the audio source is empty: its position is the end, after {at} bytes; seek(0) rewinds it"

@@ -9,7 +9,7 @@ from typing import Literal, Union
 
 from ..config import TEXT, AudioFormat, a_list, plain
 from . import wav
-from .reading import Reading, fault_of
+from .reading import Reading
 from .source import AudioSource
 from .wav import Block, Fault, Warn
 
@@ -49,13 +49,13 @@ def split_channels(path: Union[str, os.PathLike[str]], labels: Sequence[str]) ->
 
 def _one_of_several(path: Union[str, os.PathLike[str]], number: int, count: int, label: str) -> AudioSource:
     # Each channel reads the file itself: shared blocks would have to wait for the slowest channel.
-    fault = partial(fault_of, label)
     reading = Reading(path, AudioFormat().chunk_size * count, label)
+    fault = reading.fault
     try:
         stream = wav.Stream(reading)
-        header = wav.read_header(stream, fault, partial(_check_count, os.fspath(path), count, fault))
+        header = wav.read_header(stream, fault, partial(_check_count, count, fault))
         if header is None:
-            raise fault(f"{os.fspath(path)} is not a WAV of PCM or mu-law samples")  # noqa: TRY301  # closed below
+            raise fault("it is not a WAV of PCM or mu-law samples")  # noqa: TRY301  # closed below
         one = header.audio_format
         frames = whole_frames(wav.samples(stream, header, reading.warn), header.frame, reading.warn)
         kind = _UNSIGNED[one.bytes_per_sample]
@@ -67,9 +67,9 @@ def _one_of_several(path: Union[str, os.PathLike[str]], number: int, count: int,
         raise
 
 
-def _check_count(path: str, labels: int, fault: Fault, channels: int) -> None:
+def _check_count(labels: int, fault: Fault, channels: int) -> None:
     if channels != labels:
-        raise fault(f"{path} has {channels} channel{'s' * (channels > 1)}, but {labels} labels were given")
+        raise fault(f"the WAV has {channels} channel{'s' * (channels > 1)}, but {labels} labels were given")
 
 
 def whole_frames(blocks: Iterator[Block], size: int, warn: Warn) -> Iterator[bytes]:

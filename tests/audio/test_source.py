@@ -7,7 +7,7 @@ import socket
 import struct
 import threading
 import wave
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import pytest
@@ -235,6 +235,48 @@ def test_an_empty_file_is_closed_again(tmp_path):
     (tmp_path / "empty").touch()  # a file left open would be a ResourceWarning, and so an error
     with pytest.raises(AudioError, match="empty"):
         open_source(tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    ("content", "audio_format", "why"),
+    [
+        (b"", None, "the audio source is empty"),
+        (
+            b"<html>404 Not Found</html>",
+            None,
+            "the audio source is text: it begins with '<html>404 Not Found",
+        ),
+        (
+            wav(fmt(channels=2), chunk(b"data", bytes(80))),
+            None,
+            "the WAV has 2 channels; one is expected. Mix",
+        ),
+        (wav(fmt())[:30], None, "the WAV ends after 30 bytes, inside its header; it holds no audio"),
+        (b"abc", PCM, "the audio ends after 3 bytes, which cuts a sample in two: pcm_s16le has 2 bytes a"),
+    ],
+)
+@pytest.mark.parametrize("channel", [None, "agent"])
+def test_what_is_wrong_with_a_file_is_told_with_its_name(tmp_path, content, audio_format, why, channel):
+    (tmp_path / "call.wav").write_bytes(content)
+    named = "" if channel is None else "channel 'agent': "
+    for path in (tmp_path / "call.wav", str(tmp_path / "call.wav")):
+        with (
+            pytest.raises(AudioError) as caught,
+            closing(open_source(path, audio_format, channel=channel)) as source,
+        ):
+            list(source)
+        assert str(caught.value).startswith(f"{named}{str(path)!r}: {why}")
+        assert caught.value.channel == channel
+    with pytest.raises(AudioError) as caught:
+        list(open_source([content], audio_format, channel=channel))  # which has no name
+    assert str(caught.value).startswith(named + why)
+
+
+def test_what_is_ignored_of_a_file_is_warned_of_with_its_name(tmp_path, caplog):
+    (tmp_path / "call.wav").write_bytes(wav(fmt(), chunk(b"data", bytes(80)))[:-1])
+    with closing(open_source(tmp_path / "call.wav")) as source:
+        list(source)
+    assert f"{str(tmp_path / 'call.wav')!r}: the WAV ends after 0.00 s of audio" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["missing.wav", ".", "nul\0byte"])

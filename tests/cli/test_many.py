@@ -335,7 +335,7 @@ def test_stereo_recordings_are_split_or_mixed_and_others_refused_by_name(
     recording(calls / "b.wav", channels=2)
     code, said = run(capsys, server, calls, "-o", tmp_path / "split", "--split", "agent,caller")
     assert code == 5
-    assert "may/a.wav has 1 channel, but 2 labels were given" in said
+    assert "channel 'agent': the WAV has 1 channel, but 2 labels were given" in said
     text = (tmp_path / "split" / "b.txt").read_text()
     assert "agent: Good morning" in text
     assert "caller: Good morning" in text

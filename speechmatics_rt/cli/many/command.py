@@ -171,7 +171,7 @@ class _Work:
                 seconds=round(outcome.stats.seconds_transcribed, 2),
             )
         else:
-            entry = entry.failed(outcome.error or RuntimeError("it has no transcript"))
+            entry = entry.failed(outcome.error or RuntimeError("it has no transcript"), recording.path)
             if stopping and entry.retryable:
                 return []  # the next run tries it again
         self.manifest.add(entry, outcome)

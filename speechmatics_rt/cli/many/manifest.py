@@ -72,12 +72,13 @@ class Entry(NamedTuple):
         """Whether it failed for a reason other than the options of the run, such as the URL."""
         return self.status == "failed" and self.kind != "ConfigurationError"
 
-    def failed(self, error: BaseException) -> Entry:
+    def failed(self, error: BaseException, path: str) -> Entry:
+        """Note the error, without the recording's name, as every line that shows it begins with that."""
         ours = isinstance(error, SpeechmaticsError)
         text = error.text if isinstance(error, SpeechmaticsError) else f"{type(error).__name__}: {error}"
         return self._replace(
             status="failed",
-            error=in_shell_words(text),
+            error=in_shell_words(text.replace(f"{path!r}: ", "", 1)),
             kind=type(error).__name__,
             type=str(getattr(error, "type", None) or ""),
             code=int(ExitCode.of(error)) if isinstance(error, SpeechmaticsError) else int(ExitCode.FAILED),
