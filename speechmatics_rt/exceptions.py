@@ -14,6 +14,7 @@ from typing import Any, Optional
 import speechmatics_rt  # which imports what an error carries as its annotation is evaluated, if it ever is
 
 __all__ = [
+    "CHECK_KEY",
     "FULL",
     "SpeechmaticsError",
     "ConfigurationError",
@@ -38,6 +39,7 @@ _SERVER_PASSES = (1001, 1011, 1012, 1013)
 _PASSES = (None, 1005, 1006, *_SERVER_PASSES)
 _BUSY = ("quota_exceeded", "job_error")
 _ANOTHER_SESSION = (*_BUSY, "start_recognition_timeout", "session_timeout")
+CHECK_KEY = "Check the key, which is valid in one region only; a temporary key may have expired"
 FULL = (429, 503)  # HTTP: too many sessions, or no slot for one
 _PAUSE = 5.0  # seconds: the documentation says "at least 5 to 10 s" after 4005, 4013 and 1011
 

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Any, NamedTuple, Optional
 
 from ..exceptions import (
+    CHECK_KEY,
     AuthenticationError,
     ConnectionError,
     ProtocolError,
@@ -134,7 +135,7 @@ class Ending(NamedTuple):
         if self.code is not None:
             text += f" (close code {self.code})"
         if kind == "not_authorised":
-            return AuthenticationError(f"{text}. Check the API key, or that the token has not expired")
+            return AuthenticationError(f"{text}. {CHECK_KEY}")
         return TranscriptionError(text, type=kind, reason=reason, code=self.code)
 
     @property

@@ -746,7 +746,7 @@ def test_a_refused_key_is_an_authentication_error(status: int) -> None:
     )
     assert isinstance(error, AuthenticationError)
     assert error.status == status
-    assert "Permission Denied for ***. Check" in str(error)
+    assert "Permission Denied for ***. Check the key, which is valid in one region only" in str(error)
 
 
 @pytest.mark.parametrize(

@@ -211,8 +211,10 @@ def test_close_code_4001_and_not_authorised_are_the_same_error() -> None:
     alone, told = client_in(Phase.NEW), client_in(Phase.NEW)
     alone.lose(4001, "not_authorised")
     told.receive({"message": "Error", "type": "not_authorised", "reason": "bad key"})
-    assert isinstance(alone.ending.exception(), AuthenticationError)
-    assert isinstance(told.ending.exception(), AuthenticationError)
+    for session in (alone, told):
+        error = session.ending.exception()
+        assert isinstance(error, AuthenticationError)
+        assert "Check the key, which is valid in one region only" in error.text
 
 
 @pytest.mark.parametrize("kind", [{}, {"type": None}, {"type": 5}, {"type": ["job_error"]}], ids=str)

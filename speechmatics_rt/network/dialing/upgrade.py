@@ -17,6 +17,7 @@ from typing import Any, Optional
 
 from ...config import Target, redact
 from ...exceptions import (
+    CHECK_KEY,
     AuthenticationError,
     ConfigurationError,
     ConnectionError,
@@ -260,9 +261,7 @@ def refusal(answer: UpgradeSocket, target: Target, secrets: Secrets) -> Speechma
     reason = _reason(answer.body(), secrets)
     text = f"{target.address} answered with HTTP {status}" + (f": {reason}" if reason else "")
     if status in (401, 403):
-        return AuthenticationError(
-            f"{text}. Check the API key, or that the token has not expired", status=status
-        )
+        return AuthenticationError(f"{text}. {CHECK_KEY}", status=status)
     if 300 <= status < 400:
         where = _clean(redact(answer.headers.get("location", "")), secrets)
         text += (
