@@ -238,8 +238,10 @@ class Transcript:
         with self._lock:
             joiners: dict[_Channel, Joiner] = {}
             for channel, (packed, void_before) in self._partials.items():
-                items = _mappings(self._unpack(*packed))
+                items = list(_mappings(self._unpack(*packed)))
                 rest = [item for item in items if time_of(item.get("start_time")) >= void_before]
+                if len(rest) < len(items):  # a mark begins where its word ends
+                    rest = _without_lone_marks(rest)
                 _feed(joiners, channel, rest, self._delimiters)
             return "\n".join(filter(None, (joiner.text() for joiner in joiners.values())))
 

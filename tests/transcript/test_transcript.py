@@ -212,6 +212,16 @@ def test_words_that_became_final_leave_the_partial_at_once() -> None:
     assert transcript.partial == "our"
 
 
+def test_the_mark_after_a_word_that_became_final_leaves_the_partial_with_it() -> None:
+    late = [token("late", at=1.0), mark(",", at=1.4), token("so", at=1.4)]
+    transcript = heard(partial(*late), final(*late[:2], end=1.4))
+    assert (transcript.text, transcript.partial) == ("late,", "so")
+    transcript = heard(partial(*late), final(late[0], end=1.4))  # the mark comes with the next final
+    assert (transcript.text, transcript.partial) == ("late", "so")
+    transcript.add(partial(*late[1:]))  # as the service says it, it stays
+    assert transcript.partial == ", so"
+
+
 def test_each_channel_has_its_own_partial_which_ends_with_the_transcript() -> None:
     transcript = heard(partial(token("yes"), channel="a"), partial(token("no"), channel="b"))
     assert transcript.partial == "yes\nno"
