@@ -124,7 +124,7 @@ class Utterances:
         if kind == "AddTranscript":
             return self._turn(channel_of(message)).add(message)
         if kind == "AddPartialTranscript":
-            self._turn(channel_of(message)).partial = results_of(message)
+            self._turn(channel_of(message)).hear(results_of(message))
         elif kind == "EndOfUtterance":
             return self._end(channel_of(message), "forced" if message.get("forced") is True else "silence")
         elif kind == "EndOfTranscript":
@@ -201,8 +201,12 @@ class _Turn:
         self._joiner = Joiner(delimiters, channel)
         self._words: list[Word] = []
         self._begun = True  # no utterance was ended before this one
-        self.partial: list[dict[str, Any]] = []
-        self._void_before = 0.0
+        self._partial: list[dict[str, Any]] = []
+        self._void_before = 0.0  # seconds: what of the partial has become final since it came
+
+    def hear(self, partial: list[dict[str, Any]]) -> None:
+        """Take what was heard after the finals, and may still change."""
+        self._partial, self._void_before = partial, 0.0
 
     def add(self, message: Mapping[str, Any]) -> list[Utterance]:
         over = []
@@ -246,8 +250,11 @@ class _Turn:
 
     def spoken(self) -> Optional[Utterance]:
         joiner = Joiner(self._delimiters, self._channel)
-        for result in self.partial:
-            if time_of(result.get("start_time")) >= self._void_before:
+        rest = [result for result in self._partial if time_of(result.get("start_time")) >= self._void_before]
+        lone = len(rest) < len(self._partial) or not self._begun  # the marks of a word that is not in there
+        for result in rest:
+            lone = lone and _sticks_to_the_word_before(result)
+            if not lone:
                 joiner.add(result)
         utterance = Utterance((*self._words, *self._joiner.tail()), None, tuple(joiner.words()))
         return utterance if utterance.words or utterance.unsettled else None

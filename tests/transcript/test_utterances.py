@@ -203,6 +203,36 @@ def test_what_is_being_spoken_has_its_partial() -> None:
     assert spoken.ended_by is None
 
 
+def partial_of(follower: Utterances) -> str:
+    spoken = follower.spoken()
+    return "" if spoken is None else spoken.partial
+
+
+def test_the_mark_after_a_word_that_became_final_leaves_the_partial_with_it() -> None:
+    late = [token("late", 1.0), token(",", 1.3, mark="previous"), token("so", 1.3)]
+    for said in (late[:1], late[:2]):  # the mark may also come with the next final
+        follower = Utterances()
+        follower.add({**final(*late), "message": "AddPartialTranscript"})
+        follower.add(final(*said))
+        assert partial_of(follower) == "so"
+
+
+def test_a_partial_is_shown_whole_though_it_may_begin_a_little_before_the_end_of_the_final() -> None:
+    follower = Utterances()
+    follower.add(final(token("how", 1.0)))
+    follower.add({**final(token("are", 1.25), token("you", 1.6)), "message": "AddPartialTranscript"})
+    assert partial_of(follower) == "are you"
+
+
+def test_a_mark_that_comes_after_the_end_of_its_utterance_is_not_shown_either() -> None:
+    follower = Utterances()
+    follower.add(final(token("late", 1.0)))
+    follower.add(end_of_utterance())
+    marked = [token(".", 1.3, mark="previous"), token("So", 2.0)]
+    follower.add({**final(*marked), "message": "AddPartialTranscript"})
+    assert partial_of(follower) == "So"
+
+
 def test_words_are_joined_as_the_server_says_for_its_language() -> None:
     follower = Utterances({"word_delimiter": ""})
     follower.add(final(token("你", 0), token("好", 1)))
