@@ -15,6 +15,7 @@ from ..config import ConnectionConfig, is_cloud, is_loopback
 from ..exceptions import AuthenticationError, ConfigurationError
 
 __all__ = [
+    "A_KEY",
     "KEY_VARIABLE",
     "AuthBase",
     "NoAuth",
@@ -28,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 _QUOTES = "\"'`\u201c\u201d\u2018\u2019"
 KEY_VARIABLE = "SPEECHMATICS_API_KEY"
+A_KEY = f"an API key (of portal.speechmatics.com): set {KEY_VARIABLE}, or pass api_key="
 
 
 class AuthBase(ABC):
@@ -129,7 +131,7 @@ def headers_for(auth: AuthBase, url: str) -> dict[str, str]:
         )
     headers = dict(given)  # a copy: the caller adds to it, and auth may keep its own
     if found and not headers and is_cloud(url):
-        raise AuthenticationError(f"{host} requires an API key: set {KEY_VARIABLE}, or pass api_key=")
+        raise AuthenticationError(f"{host} requires {A_KEY}")
     if exposed and headers:
         if found:
             logger.warning(

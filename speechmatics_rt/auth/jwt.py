@@ -24,7 +24,7 @@ from ..exceptions import (
 from ..messages import one_line
 from ..network import Opening
 from ..threads import OverdueError, call_until, importing, new_lock
-from .base import KEY_VARIABLE, AuthBase, checked_key, key_from_environment
+from .base import A_KEY, AuthBase, checked_key, key_from_environment
 from .pages import Exchange, no_answer, remaining
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ class JWTAuth(AuthBase):
         """
         key = self._api_key or key_from_environment()
         if not key:
-            raise AuthenticationError(f"JWTAuth needs an API key: set {KEY_VARIABLE}, or pass api_key=")
+            raise AuthenticationError(f"JWTAuth needs {A_KEY}")
         url = _endpoint(self._mp_url or os.environ.get(_URL_VARIABLE) or _DEFAULT_URL)
         exchange = Exchange(url, self._config, deadline, most=_LONGEST_ANSWER)
         request = _KeyRequest(_Bearer(key), exchange, url, self._body, self._request_id, deadline)

@@ -19,7 +19,7 @@ _CONFIGS = "Transcription|Translation|AudioEvents|SpeakerDiarization|Conversatio
 _WORDS: list[tuple[str, Union[str, Callable[[re.Match[str]], str]]]] = [
     # Python code, as options.
     (r"; one is expected\. Mix it to mono beforehand.*", f"; {_STEREO}"),
-    (r"an API key: set (\w+), or pass api_key=", r"an API key: set \1 or give --api-key; --local needs none"),
+    (r"(an API key .*: set \w+), or pass api_key=", r"\1 or give --api-key; --local needs none"),
     (r"\bpass api_key=", "give --api-key"),
     (r"\buse api_key or an auth object", "give the key with --api-key"),
     (r", or pass ConnectionConfig\(ssl_context=.*?\(cafile=\.\.\.\)\)", ""),
@@ -56,8 +56,8 @@ def in_shell_words(text: str) -> str:
     """Reword a message of the library, in one line and without Python.
 
     Example:
-        >>> in_shell_words("eu.example requires an API key: set SPEECHMATICS_API_KEY, or pass api_key=")
-        'eu.example requires an API key: set SPEECHMATICS_API_KEY or give --api-key; --local needs none'
+        >>> in_shell_words("host needs an API key (of x.example): set THE_KEY, or pass api_key=")
+        'host needs an API key (of x.example): set THE_KEY or give --api-key; --local needs none'
     """
     text = " ".join(text.split())
     for pattern, words in _WORDS:

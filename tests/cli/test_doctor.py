@@ -476,7 +476,9 @@ def test_a_key_in_quotes_and_no_key_at_all_are_told_before_any_session(examined,
         assert (code, found["key"]["state"]) == (ExitCode.USAGE, "failed")
         code, found = examined("--url", server.url, "--temporary-key")
         assert code == ExitCode.AUTHENTICATION
-        assert found["key"]["text"] == "no key: set SPEECHMATICS_API_KEY, or give --api-key"
+        assert found["key"]["text"] == (
+            "no key: set SPEECHMATICS_API_KEY, or give --api-key; portal.speechmatics.com has keys"
+        )
 
 
 @pytest.mark.parametrize(("key", "code"), [("right", ExitCode.OK), ("wrong", ExitCode.AUTHENTICATION)])

@@ -183,7 +183,9 @@ def _key(way: Way) -> Finding:
     if key is None and of_url and not way.temporary:
         key, source = of_url[0], "the URL"
     if key is None and (is_cloud(way.url) or way.temporary):
-        raise AuthenticationError(f"no key: set {KEY_VARIABLE}, or give --api-key")
+        raise AuthenticationError(
+            f"no key: set {KEY_VARIABLE}, or give --api-key; portal.speechmatics.com has keys"
+        )
     skew: Optional[float] = vars(way).get("skew")  # if it was found out
     now = time.time() - (skew or 0.0)  # what a key says is by their clock
     if not way.temporary:
