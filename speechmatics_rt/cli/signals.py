@@ -14,7 +14,7 @@ from .asked import Asked
 from .show import Screen
 from .sources import Recording
 
-__all__ = ["Interrupts", "on_signals", "on_suspension"]
+__all__ = ["Interrupts", "on_signals", "on_suspension", "with_heartbeat"]
 
 _HANG_UP = getattr(signal, "SIGHUP", None)  # Windows has none, but SIGBREAK, when its console is closed
 _ENDING = [
@@ -60,6 +60,21 @@ def on_suspension(act: Callable[[], object]) -> Iterator[None]:
         yield
     finally:
         signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def with_heartbeat(act: Callable[[], object]) -> Iterator[None]:
+    """Have this called in the main thread each second, between two of its instructions; not on Windows."""
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, lambda *_: act())
+    signal.setitimer(signal.ITIMER_REAL, 1, 1)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 class Interrupts:

@@ -16,7 +16,7 @@ from .asked import Asked, asked
 from .options import PROG, ExitCode, config_path
 from .outputs import FLOWING, Place, WavFile
 from .show import ALERT, Screen
-from .signals import Interrupts, on_signals, on_suspension
+from .signals import Interrupts, on_signals, on_suspension, with_heartbeat
 from .streams import Stream
 from .view import View
 
@@ -51,6 +51,8 @@ def transcribe(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitC
         tell_dangers(arguments, screen)
         view = stack.enter_context(View(arguments, session, screen, out, saved))
         stack.callback(interrupts.write)
+        if arguments.local:
+            view.wait_for("loading the recogniser")
         client = stack.enter_context(_client(arguments, session, stack))
         recording = session.audio.recording
         if recording is not None:  # last of all: what is said while a model loads is not meant for us
@@ -59,8 +61,12 @@ def transcribe(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitC
                 session.options["audio_format"] = recording.audio_format
         for kind in _BEFORE:
             client.on(kind, view.take)
+        awaited = ", ".join(session.audio.awaited)
+        view.wait_for(f"waiting for audio from {awaited}" if awaited else "connecting")
         messages = stack.enter_context(interrupts.start(client, session))
         view.begin(client)
+        if screen.live:
+            stack.enter_context(with_heartbeat(view.beat))
         if recording is not None and screen.live:
             client.on("AudioAdded", lambda _: view.draw())  # the level meter moves even in silence
         for message in messages:

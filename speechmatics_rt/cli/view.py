@@ -36,13 +36,14 @@ from .outputs import (
     translated,
 )
 from .shell import in_shell_words
-from .show import GREY, Screen, ending_of, meter, progress, width
+from .show import ALERT, GREY, Screen, ending_of, meter, progress, width
 from .sources import MICROPHONE
 from .streams import Stream
 
-__all__ = ["View", "progress_of", "side_by_side"]
+__all__ = ["View", "progress_of", "side_by_side", "unanswered"]
 
 _BAR = 20  # columns
+_PATIENCE = 5.0  # s without an answer, after which that is shown
 
 
 class View:
@@ -76,6 +77,7 @@ class View:
         self._channels = {label: Transcript() for label in session.audio.channels}
         self._beside = Beside(session.options)
         self._began = time.monotonic()
+        self._busy = False
         self._elapsed = self._most_lag = 0.0
         self._files = ExitStack()
         self._documents = [Document(*asked, screen, out) for asked in session.documents]
@@ -172,6 +174,11 @@ class View:
         for line in stats_lines(client.stats, self._elapsed, self._most_lag, ids):
             self._screen.tell(f"{PROG}: {line}")
 
+    def wait_for(self, what: str) -> None:
+        """Show what is waited for, until there is something else to show."""
+        if not self._arguments.no_progress:
+            self._screen.draw("", [[Token(f"{what} ...", GREY)]])
+
     def begin(self, client: BaseClient) -> None:
         """Take the session that has started."""
         self._client = client
@@ -186,6 +193,11 @@ class View:
 
     def take(self, message: Mapping[str, Any]) -> None:
         """Show a message."""
+        self._busy = True
+        self._take(message)
+        self._busy = False
+
+    def _take(self, message: Mapping[str, Any]) -> None:
         kind = message["message"]
         self._sort(message)
         if self._lines is not None:
@@ -243,11 +255,22 @@ class View:
 
     def draw(self) -> None:
         """Draw what changes in place: the partials, and how far the audio is."""
+        self._busy = True
+        self._draw()
+        self._busy = False
+
+    def beat(self) -> None:
+        """Draw anew though nothing has come. For a signal handler, unless that interrupts us ourselves."""
+        if not self._busy:
+            self.draw()
+
+    def _draw(self) -> None:
         if not self._screen.live or self._client is None:
             return
         status = []
         if not self._arguments.no_progress:
-            status = [self._status(self._client.stats)]
+            stats = self._client.stats
+            status = [[*self._status(stats), *unanswered(stats)]]
         if not self._channels:
             self._screen.draw(self._transcript.partial if self._partials else "", status)
             return
@@ -269,6 +292,13 @@ class View:
             sent = side_by_side(stats.seconds_sent, self._durations)
             return meter(recording.level, recording.silent, sent, stats.lag, bar=_BAR)
         return progress_of(stats, self._durations, time.monotonic() - self._began)
+
+
+def unanswered(stats: SessionStats) -> list[Token]:
+    """Say for how long nothing has come from the service, though there is audio to be acknowledged."""
+    if stats.silence < _PATIENCE or not stats.unacknowledged_frames:
+        return []
+    return [Token(f"  no answer for {stats.silence:.0f} s", ALERT)]
 
 
 def progress_of(stats: SessionStats, durations: Sequence[Optional[float]], elapsed: float) -> list[Token]:

@@ -8,6 +8,7 @@ import math
 import os
 import random
 import re
+import signal
 import sys
 import wave
 from dataclasses import replace
@@ -17,8 +18,8 @@ import pytest
 
 from speechmatics_rt.cli.outputs.flow import Flow, Token, plain
 from speechmatics_rt.cli.show import ALERT, GREY, LIVE, Screen, below, ending_of, progress, width
-from speechmatics_rt.cli.view import progress_of, side_by_side
-from speechmatics_rt.local import LocalServer
+from speechmatics_rt.cli.view import progress_of, side_by_side, unanswered
+from speechmatics_rt.local import Fault, LocalServer
 from speechmatics_rt.stats import SessionStats
 from speechmatics_rt.transcript import Word
 
@@ -281,6 +282,39 @@ def test_on_the_way_a_terminal_shows_the_partial_and_the_progress(server) -> Non
     partials = [lines[0] for lines in seen if len(lines) == 2 and " / 0:19" in lines[1]]
     assert SENTENCES[0][:20] in "\n".join(partials)
     assert any("lag" in lines[-1] and "━" in lines[-1] for lines in seen if lines)
+
+
+@unix
+def test_a_terminal_says_what_is_waited_for_until_there_is_something_to_show(server, tmp_path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with OnTerminal("transcribe", tmp_path / "pipe", "--url", server.url, columns=200) as running:
+        running.until(f"^waiting for audio from '{tmp_path}/pipe' ...$")
+        (tmp_path / "pipe").write_bytes(SPEECH.read_bytes())
+        assert running.finish()[0] == 0
+    assert "waiting for audio" not in running.terminal.feed(running.received[running._fed :]).text
+    _, received = in_terminal("transcribe", SPEECH, "--url", server.url)
+    assert "connecting ..." in Terminal().feed(received.split("\x1b[J")[1]).text
+    _, received = in_terminal("transcribe", SPEECH, "--url", server.url, "--no-progress")
+    assert "connecting" not in received
+
+
+@unix
+def test_a_terminal_shows_that_nothing_comes_from_the_service() -> None:
+    faults = [Fault.silence(after_seconds=2)]
+    with (
+        LocalServer(speed=4, faults=faults) as deaf,
+        OnTerminal("transcribe", SPEECH, "--url", deaf.url, "--speed", "2", columns=80) as running,
+    ):
+        screen = running.until("no answer for [56] s")
+        assert re.search(r"0:0\d / 0:19  0\.\dx  lag \d\.\d s  no answer", screen)
+        running.process.send_signal(signal.SIGINT)
+        running.until("stopping")
+
+
+def test_only_audio_that_was_not_acknowledged_waits_for_an_answer() -> None:
+    assert plain(unanswered(SessionStats(silence=12.4, unacknowledged_frames=1))) == "  no answer for 12 s"
+    for stats in (SessionStats(silence=12.4), SessionStats(silence=4.9, unacknowledged_frames=1)):
+        assert unanswered(stats) == []
 
 
 @unix

@@ -31,6 +31,7 @@ class Given(NamedTuple):
         channels: Their labels, if there are several.
         audio_format: What the audio is, if it does not say so itself.
         recording: The microphone, if it is one. It has to be started, and says its format then.
+        awaited: The sources that may have nothing to give yet, as pipes do.
     """
 
     open: Callable[[], Any]
@@ -38,6 +39,7 @@ class Given(NamedTuple):
     channels: list[str]
     audio_format: Optional[AudioFormat] = None
     recording: Optional[Recording] = None
+    awaited: tuple[str, ...] = ()
 
 
 def given(
@@ -73,9 +75,11 @@ def given(
     if channels:
         durations = [_duration(file, said, label) for label, file in channels.items()]
         sources = {label: _source(file) for label, file in channels.items()}
-        return Given(lambda: sources, durations, list(channels), said)
+        awaited = _awaited(*channels.values())
+        return Given(lambda: sources, durations, list(channels), said, None, awaited)
     source = _source(arguments.file)
-    return Given(lambda: source, [_duration(arguments.file, said)], [], said)
+    durations = [_duration(arguments.file, said)]
+    return Given(lambda: source, durations, [], said, None, _awaited(arguments.file))
 
 
 def _beside_microphone(
@@ -114,7 +118,7 @@ def _rate(file: str) -> Optional[int]:
 
 def _split(file: str, labels: list[str]) -> Given:
     """Make channels of one recording. Each reads the file for itself, so it has to be one."""
-    if file == "-" or (os.path.exists(file) and not os.path.isfile(file)):
+    if _is_stream(file):
         raise ConfigurationError(
             "--split needs a file, which it reads once per channel; --mix accepts a pipe"
         )
@@ -127,9 +131,9 @@ def _split(file: str, labels: list[str]) -> Given:
 
 def _mixed(file: str) -> Given:
     """Make one channel of all."""
-    if file == "-" or (os.path.exists(file) and not os.path.isfile(file)):
+    if _is_stream(file):
         source = _source(file)
-        return Given(lambda: mix_channels(source), [None], [])
+        return Given(lambda: mix_channels(source), [None], [], None, None, _awaited(file))
     opened = mix_channels(file)
     opened.close()
     return Given(lambda: mix_channels(file), [opened.duration], [])
@@ -196,6 +200,14 @@ def _said(arguments: argparse.Namespace, form: AudioFormat, channels: list[str])
     return form
 
 
+def _is_stream(file: str) -> bool:
+    return file == "-" or (os.path.exists(file) and not os.path.isfile(file))
+
+
+def _awaited(*files: str) -> tuple[str, ...]:
+    return tuple("standard input" if file == "-" else repr(file) for file in files if _is_stream(file))
+
+
 def _is_wav(file: str) -> bool:
     if file == "-" or not os.path.isfile(file):
         return False
@@ -222,7 +234,7 @@ def _duration(
     file: str, audio_format: Optional[AudioFormat], channel: Optional[str] = None
 ) -> Optional[float]:
     """Check that a file can be read, and return its duration, if that is known before the session."""
-    if file == "-" or (os.path.exists(file) and not os.path.isfile(file)):
+    if _is_stream(file):
         return None  # a pipe gives what it has only once
     source = open_source(file, audio_format, channel=channel, may_be_empty=channel is not None)
     source.close()
