@@ -206,11 +206,12 @@ class BaseClient(Opener):
         # Only shut the descriptor down: a finaliser runs on any thread, perhaps inside one of our locks.
         session = getattr(self, "_session", None)
         if session is not None and (session.connection.is_open or session.delivery.orphaned):
+            told = f"a client was dropped with an open session: {self!r}"
             session.delivery.claim_last_events()  # a weak reference may still find the client here
             session.connection.abandon()
             if sys.is_finalizing():  # a program may end with a session open, and nothing can be told any more
                 return
-            warnings.warn(f"a client was dropped with an open session: {self!r}", ResourceWarning, 2)
+            warnings.warn(told, ResourceWarning, 2)
 
     def __repr__(self) -> str:
         # No lock, and nothing that may raise: a finaliser calls it too, perhaps after __init__ has failed.
