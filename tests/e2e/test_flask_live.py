@@ -366,6 +366,19 @@ def test_what_was_heard_before_a_failure_stays_and_can_be_saved(page, service) -
     assert page.find("#play").is_displayed()
 
 
+def test_a_speaker_is_told_that_the_words_are_late_when_nobody_takes_them(browser) -> None:
+    with (
+        LocalServer(faults=[Fault.stop_reading(after_seconds=4)]) as service,
+        live_page(SPEECHMATICS_RT_URL=service.url) as site,
+        Page(browser, site.wait()) as page,
+    ):
+        page.speak()
+        page.until("words are there", lambda: page.words)
+        assert page.text("#status") == "Listening"
+        page.until("it is told", lambda: page.text("#status") == "The connection is slow; words come later")
+        assert page.state == "live"
+
+
 @pytest.mark.speech
 def test_a_lost_connection_costs_a_speaker_no_word(browser) -> None:
     with (

@@ -13,6 +13,9 @@ import { Turns } from "./turns.js";
 import { Voices } from "./voices.js";
 import { Transcript, wordAt } from "./words.js";
 
+const LISTENING = "Listening";
+const SLOW = "The connection is slow; words come later";
+
 const byId = (id) => document.getElementById(id);
 const [audio, notice, status, said, latest] = ["audio", "notice", "status", "said", "latest"].map(byId);
 
@@ -67,7 +70,7 @@ async function speak({ goOn = false } = {}) {
   }
   meter.clear();
   source = opened;
-  become("live", "Listening");
+  become("live", LISTENING);
   connect();
   source.start((bytes) => session.send(bytes));
   tick();
@@ -160,7 +163,7 @@ function take(message) {
       status.textContent = "The line to the service broke; going on in a moment. Nothing is lost.";
       break;
     case "Resumed":
-      status.textContent = "Listening";
+      status.textContent = LISTENING;
       break;
     case "EndOfTranscript":
       finish();
@@ -274,6 +277,7 @@ function tick() {
     byId("now").textContent = clock(seconds);
     timeline.stretch(seconds);
     timeline.move(seconds);
+    tellPace();
   } else if (!audio.paused) {
     const seconds = audio.currentTime;
     byId("now").textContent = clock(seconds);
@@ -284,6 +288,13 @@ function tick() {
     return;
   }
   requestAnimationFrame(tick);
+}
+
+/** Say that the words are late, once; what the service itself has said stays. */
+function tellPace() {
+  const { behind } = session;
+  if (status.textContent === LISTENING && behind > 4) status.textContent = SLOW;
+  else if (status.textContent === SLOW && behind < 2) status.textContent = LISTENING;
 }
 
 audio.addEventListener("loadedmetadata", () => {

@@ -11,6 +11,8 @@ export class Session {
     url.protocol = url.protocol.replace("http", "ws");
     this.waiting = [JSON.stringify(asked)]; // speech doesn't wait for sockets
     this.over = false;
+    this.begun = performance.now();
+    this.sent = this.taken = 0; // bytes of audio: by us, and by the service
     this.socket = new WebSocket(url);
     this.socket.onopen = () => {
       for (const one of this.waiting) this.socket.send(one);
@@ -21,6 +23,7 @@ export class Session {
       if (this.over) return;
       this.over = message.message === "EndOfTranscript" || message.message === "Failed";
       if (this.over) this.socket.close();
+      if (message.message === "AudioAdded") this.taken = message.bytes;
       onMessage(message);
     };
     this.socket.onclose = () => {
@@ -31,7 +34,14 @@ export class Session {
     };
   }
 
+  /** Of what comes as it is spoken: the seconds that the service does not have yet. */
+  get behind() {
+    const seconds = (performance.now() - this.begun) / 1000;
+    return this.sent ? seconds * (1 - this.taken / this.sent) : 0;
+  }
+
   send(data) {
+    this.sent += data.byteLength ?? 0;
     if (this.waiting) this.waiting.push(data);
     else if (this.socket.readyState === WebSocket.OPEN) this.socket.send(data);
   }
