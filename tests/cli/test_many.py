@@ -21,7 +21,8 @@ import pytest
 from speechmatics_rt.cli import ExitCode, main
 from speechmatics_rt.cli.many import found
 from speechmatics_rt.cli.many.found import named
-from speechmatics_rt.exceptions import ConfigurationError
+from speechmatics_rt.cli.many.manifest import Entry
+from speechmatics_rt.exceptions import AudioError, ConfigurationError
 from speechmatics_rt.local import Fault, LocalServer
 from speechmatics_rt.many import plan
 
@@ -133,6 +134,22 @@ def test_a_recording_that_grows_while_it_is_transcribed_is_transcribed_again(cap
         writer.join()
         assert "1/1 done" in run(capsys, server, growing, "-o", tmp_path / "out")[1]
         assert "nothing to do" in run(capsys, server, growing, "-o", tmp_path / "out")[1]
+
+
+def test_a_failure_has_the_name_of_its_recording_once() -> None:
+    entry = Entry.of("may/a.wav", "")
+    for told, kept in (
+        ("'may/a.wav': the audio source is empty", "the audio source is empty"),
+        (
+            "channel 'it: is': 'may/a.wav': the audio source is empty",
+            "channel 'it: is': the audio source is empty",
+        ),
+        (
+            "can't open the audio file 'may/a.wav': No such file",
+            "can't open the audio file 'may/a.wav': No such file",
+        ),
+    ):
+        assert entry.failed(AudioError(told), "may/a.wav").error == kept
 
 
 def test_failures_are_told_with_what_to_do_and_tried_again_when_asked(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Iterable, Mapping
@@ -78,7 +79,7 @@ class Entry(NamedTuple):
         text = error.text if isinstance(error, SpeechmaticsError) else f"{type(error).__name__}: {error}"
         return self._replace(
             status="failed",
-            error=in_shell_words(text.replace(f"{path!r}: ", "", 1)),
+            error=in_shell_words(re.sub(rf"^(channel .*: |){re.escape(repr(path))}: ", r"\1", text)),
             kind=type(error).__name__,
             type=str(getattr(error, "type", None) or ""),
             code=int(ExitCode.of(error)) if isinstance(error, SpeechmaticsError) else int(ExitCode.FAILED),
