@@ -35,6 +35,7 @@ __all__ = ["JWTAuth"]
 logger = logging.getLogger(__name__)
 
 _URL_VARIABLE = "SM_MANAGEMENT_PLATFORM_URL"
+_CHECK = {401: ". Check the API key", 403: ". Check the API key", 404: f". Check {_URL_VARIABLE}, or mp_url="}
 _DEFAULT_URL = "https://mp.speechmatics.com"
 _MARGIN = 10.0  # seconds before its expiry at which a token is renewed: a connection takes a while to open
 _RETRY_DELAY = 0.5
@@ -331,7 +332,7 @@ def _accepted(answer: requests.Response, content: bytes, host: Optional[str], be
         text = f"{host} can't issue a temporary key now: HTTP {status}{_words(said, bearer)}"
         raise ConnectionError(text, stage="key", status=status, retry_after=_retry_after(answer))
     if not 200 <= status < 300:
-        text = f"{host} refused a temporary key: HTTP {status}{_words(said, bearer)}"
+        text = f"{host} refused a temporary key: HTTP {status}{_words(said, bearer)}{_CHECK.get(status, '')}"
         raise AuthenticationError(text, status=status)
     try:
         return checked_key(said.get("key_value"), "the temporary key")

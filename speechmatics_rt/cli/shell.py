@@ -21,6 +21,7 @@ _WORDS: list[tuple[str, Union[str, Callable[[re.Match[str]], str]]]] = [
     (r"; one is expected\. Mix it to mono beforehand.*", f"; {_STEREO}"),
     (r"(an API key .*: set \w+), or pass api_key=", r"\1 or give --api-key; --local needs none"),
     (r"\bpass api_key=", "give --api-key"),
+    (r"(Check \w+), or mp_url=$", r"\1"),
     (r"\buse api_key or an auth object", "give the key with --api-key"),
     (r", or pass ConnectionConfig\(ssl_context=.*?\(cafile=\.\.\.\)\)", ""),
     (r' \(or ConnectionConfig\(proxy=""\) to go without\)', " (or name the host in no_proxy to go without)"),

@@ -431,10 +431,10 @@ def test_a_platform_where_the_key_would_be_exposed_is_refused_before_any_io(url,
 @pytest.mark.parametrize(
     ("status", "body", "words"),
     [
-        (401, {"code": 401, "error": "Permission Denied"}, "Permission Denied"),
+        (401, {"code": 401, "error": "Permission Denied"}, r"Permission Denied\. Check the API key$"),
         (403, {"code": 403, "error": "Forbidden", "detail": "too many keys"}, "Forbidden: too many keys"),
         (422, {"code": "422", "message": "ttl in body should be greater"}, "ttl in body should be greater"),
-        (404, b"<html>not here</html>", "HTTP 404"),
+        (404, b"<html>not here</html>", r"HTTP 404\. Check SM_MANAGEMENT_PLATFORM_URL, or mp_url=$"),
         (302, b"", "HTTP 302"),
         (400, [1], "HTTP 400"),
     ],
