@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import logging
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Optional
@@ -125,7 +126,7 @@ class _Told(logging.Formatter):
 
 @contextmanager
 def _log_to(err: Stream, verbose: int, *, of_server: bool) -> Iterator[None]:
-    """Show the package's log: errors (-1), warnings (0), what happens (1), and all of it (2)."""
+    """Show the package's log, and Python's warnings: errors (-1), warnings (0), what happens (1), all (2)."""
     package = logging.getLogger("speechmatics_rt")
     handler = logging.StreamHandler(err)
     handler.setFormatter(
@@ -145,7 +146,9 @@ def _log_to(err: Stream, verbose: int, *, of_server: bool) -> Iterator[None]:
     package.setLevel((logging.WARNING, logging.INFO, logging.DEBUG, logging.ERROR)[min(verbose, 2)])
     package.addHandler(handler)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: package.warning("%s", message)
+            yield
     finally:
         package.removeHandler(handler)
         package.setLevel(level)

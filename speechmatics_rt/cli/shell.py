@@ -27,6 +27,7 @@ _WORDS: list[tuple[str, Union[str, Callable[[re.Match[str]], str]]]] = [
     (r' \(or ConnectionConfig\(proxy=""\) to go without\)', " (or name the host in no_proxy to go without)"),
     (r"; remove them: key\.strip\(\)", "; remove them"),
     (r"; seek\(0\) rewinds it", ""),
+    (r", or give urllib\.request\.urlopen\(url\)$", ", or: curl -sSfL URL | speechmatics-rt transcribe -"),
     (r"^(can't open the audio file .*: Is a directory)$", r"\1; transcribe-many takes a folder"),
     (r"^resume needs", "--resume needs"),
     (r"^JWTAuth needs", "--temporary-key needs"),

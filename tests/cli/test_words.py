@@ -14,7 +14,7 @@ import speechmatics_rt
 from speechmatics_rt.cli.shell import in_shell_words, of_option
 from speechmatics_rt.local import LocalServer
 
-from .command import LOCAL, SPEECH, run
+from .command import LOCAL, SPEECH, run, start
 
 PYTHON = re.compile(
     r"\b[a-z_]+=(?!\w)|\b[\w.]+\([^)]*\)|\b(?:True|False|None)\b|"
@@ -27,7 +27,8 @@ OF_PROGRAMS = re.compile(
     r"\bresume=|\bspeed=|None for no limit|a ConnectionConfig|Client\(api_key|^event is |send_audio|"
     r"\bconnection \d|ResumePolicy|seconds of transcript|monkey|"
     r"this signal handler|an iterable of sources|a concurrent\.futures\.Executor|a Client, or another client|"
-    r"such as \[?Fault|a Script|Script\.from_text|ScriptedEngine|transcribe_many"
+    r"such as \[?Fault|a Script|Script\.from_text|ScriptedEngine|transcribe_many|"
+    r"by another call on its client"
 )
 
 
@@ -89,6 +90,10 @@ def test_no_message_of_the_library_speaks_python_in_a_shell() -> None:
         ),
         ("no longer kept (buffer_seconds). Heard", "no longer kept. Heard"),
         ("silent for 60 s (end_timeout) [request_id=5b0e]", "silent for 60 s [request_id=5b0e]"),
+        (
+            "'a://b' is no file; download it first, or give urllib.request.urlopen(url)",
+            "'a://b' is no file; download it first, or: curl -sSfL URL | speechmatics-rt transcribe -",
+        ),
         (
             "the audio source failed: IsADirectoryError: [Errno 21] Is a directory",
             "the audio source failed: Is a directory",
@@ -185,6 +190,18 @@ def test_a_certificate_of_ones_own_is_named_in_a_variable() -> None:
         code, _, err = run("transcribe", SPEECH, "--url", server.url)
     assert code == 4
     assert "name its CA in SSL_CERT_FILE" in err
+
+
+@pytest.mark.parametrize(("quiet", "told"), [([], 1), (["-q"], 0)])
+def test_what_the_service_may_refuse_is_warned_of_without_a_line_of_python(quiet, told: int) -> None:
+    command = ("transcribe", SPEECH, "--max-delay", "9", *quiet)
+    with start(*command, anew=True, env={"PYTHONWARNINGS": "default"}) as process:
+        err = process.communicate(timeout=30)[1].decode().splitlines()
+    warning = (
+        "speechmatics-rt: warning: max_delay is 9.0, where 0.7 to 4 is documented: the service may refuse"
+    )
+    assert [line.startswith(warning) for line in err] == [True] * told + [False]
+    assert "requires an API key" in err[-1]
 
 
 def test_warnings_of_the_log_speak_of_options_too() -> None:
