@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Optional, Union
 
 from .audio import AudioSource, Source, open_source
 from .baseclient import BaseClient
-from .config import FLAG, AudioFormat, checked
+from .config import FLAG, AudioFormat, a_kind, checked
 from .exceptions import AudioError, ConfigurationError
 from .session import (
     SECONDS,
@@ -86,7 +86,7 @@ class MultiChannelClient(BaseClient):
         self._prepare()
         if not isinstance(sources, Mapping):
             raise ConfigurationError(
-                f"sources is a {type(sources).__name__}; accepted: a mapping, a source for each label"
+                f"sources is {a_kind(sources)}; accepted: a mapping, a source for each label"
             )
         request = SessionRequest.of(options, SourceOptions, labels_of(sources, "sources"))
         return self._stream(request, _open_sources(sources, request.given_format))

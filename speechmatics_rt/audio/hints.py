@@ -7,6 +7,8 @@ import os
 from collections.abc import Mapping
 from typing import Any, Optional
 
+from ..config import a_kind
+
 __all__ = ["TEXT", "about_array", "about_content", "about_source"]
 
 TEXT = (
@@ -55,7 +57,7 @@ def about_source(source: Any) -> Optional[str]:
     for kind in type(source).__mro__:
         hint = _HINTS.get((kind.__module__.partition(".")[0].lstrip("_"), kind.__name__))
         if hint is not None:
-            return f"the audio source is a {type(source).__name__}; {hint}"
+            return f"the audio source is {a_kind(source)}; {hint}"
     return about_array(source)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Mapping
 from typing import Any, Optional, Union
 from urllib.parse import parse_qs, urlsplit
 
-from ..config import ConnectionConfig, is_cloud, is_loopback
+from ..config import ConnectionConfig, a_kind, is_cloud, is_loopback
 from ..exceptions import AuthenticationError, ConfigurationError
 
 __all__ = [
@@ -127,7 +127,7 @@ def headers_for(auth: AuthBase, url: str) -> dict[str, str]:
         name = type(auth).__name__
         hint = ", or a coroutine in an AsyncClient" if inspect.isawaitable(given) else ""
         raise ConfigurationError(
-            f"{name}.get_auth_headers() returned a {type(given).__name__}; accepted: a dict of strings{hint}"
+            f"{name}.get_auth_headers() returned {a_kind(given)}; accepted: a dict of strings{hint}"
         )
     headers = dict(given)  # a copy: the caller adds to it, and auth may keep its own
     if found and not headers and is_cloud(url):

@@ -28,6 +28,7 @@ __all__ = [
     "Fields",
     "Options",
     "Rule",
+    "a_kind",
     "a_list",
     "above_zero",
     "checked",
@@ -41,11 +42,22 @@ __all__ = [
 Rule = Callable[[str, Any], None]  # (name of the option, its plain value); raises ConfigurationError
 
 
+def a_kind(value: Any) -> str:
+    """Name the type of a value, in a sentence.
+
+    Example:
+        >>> a_kind(5), a_kind({})
+        ('an int', 'a dict')
+    """
+    name = (value if isinstance(value, type) else type(value)).__name__
+    return f"{'an' if name[:1] in 'AEIOUaeiou' else 'a'} {name}"
+
+
 def refused(name: str, value: Any, accepted: str) -> ConfigurationError:
     try:
         shown = repr(value)
     except Exception:  # noqa: BLE001  # a caller's own repr, or an int of more digits than Python shows
-        shown = f"a {type(value).__name__}"
+        shown = a_kind(value)
     return ConfigurationError(
         f"{name} is {shown if len(shown) <= 80 else shown[:77] + '...'}; accepted: {accepted}"
     )
@@ -280,7 +292,7 @@ class Options:
             return value
         if isinstance(value, Mapping):
             return cls.from_dict(value)
-        raise refused(name, value, f"a {cls.__name__}, or a mapping of its fields")
+        raise refused(name, value, f"{a_kind(cls)}, or a mapping of its fields")
 
     def check(self) -> None:
         """Raise ConfigurationError if an option is wrong, with its value and what is accepted."""

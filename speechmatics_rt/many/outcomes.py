@@ -16,7 +16,7 @@ from typing import Any, Callable, Optional, Union
 from ..audio import Source
 from ..auth import AuthBase
 from ..client import Client
-from ..config import AudioFormat, ConnectionConfig, ResumePolicy, TranscriptionConfig, number, refused
+from ..config import AudioFormat, ConnectionConfig, ResumePolicy, TranscriptionConfig, a_kind, number, refused
 from ..exceptions import (
     AudioError,
     AuthenticationError,
@@ -127,7 +127,7 @@ def transcribe_many(
     SessionRequest.of(session, SourceOptions)
     if isinstance(sources, _NO_SOURCES) or not isinstance(sources, Iterable):
         accepted = "an iterable of sources: paths, bytes, objects with read()"
-        raise ConfigurationError(f"sources is a {type(sources).__name__}; accepted: {accepted}")
+        raise ConfigurationError(f"sources is {a_kind(sources)}; accepted: {accepted}")
     if executor is not None and not isinstance(executor, Executor):
         raise refused("executor", executor, "a concurrent.futures.Executor, or None for threads")
     _AT_ONCE("max_sessions", max_sessions)

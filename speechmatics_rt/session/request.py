@@ -13,6 +13,7 @@ from ..config import (
     AudioFormat,
     TranscriptionConfig,
     TranslationConfig,
+    a_kind,
     above_zero,
     checked,
     header_line,
@@ -172,7 +173,7 @@ def _headers_of(given: Any) -> dict[str, str]:
     if given is None:
         return {}
     if not isinstance(given, Mapping):  # not shown: it may contain a key
-        raise ConfigurationError(f"ws_headers is a {type(given).__name__}; accepted: a mapping of strings")
+        raise ConfigurationError(f"ws_headers is {a_kind(given)}; accepted: a mapping of strings")
     for name, value in given.items():
         header_line(name, value)
     return dict(given)

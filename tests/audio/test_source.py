@@ -294,6 +294,12 @@ def test_a_text_file_is_told_to_be_opened_in_binary_mode(tmp_path):
         list(open_source([b"ab", "cd"], PCM))
 
 
+def test_what_is_no_source_is_named_in_a_sentence():
+    kind = type("AudioSegment", (), {"__module__": "pydub.audio_segment"})
+    with pytest.raises(AudioError, match=r"^the audio source is an AudioSegment; give segment"):
+        open_source(kind())
+
+
 def test_a_source_without_data_in_non_blocking_mode_is_named():
     with pytest.raises(AudioError, match="non-blocking"):
         open_source(Reads(None))

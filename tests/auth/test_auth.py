@@ -184,7 +184,7 @@ def test_headers_that_are_no_mapping_are_named_after_the_one_who_gave_them(given
         def get_auth_headers(self):
             return given
 
-    with pytest.raises(ConfigurationError, match=r"Vault\.get_auth_headers\(\) returned a "):
+    with pytest.raises(ConfigurationError, match=r"Vault\.get_auth_headers\(\) returned an? "):
         headers_for(Vault(), SERVICE)
 
 
