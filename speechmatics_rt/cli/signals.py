@@ -68,9 +68,10 @@ def with_heartbeat(act: Callable[[], object]) -> Iterator[None]:
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGALRM, lambda *_: act())
-    signal.setitimer(signal.ITIMER_REAL, 1, 1)
+    before = signal.getsignal(signal.SIGALRM)
     try:
+        signal.signal(signal.SIGALRM, lambda *_: act())
+        signal.setitimer(signal.ITIMER_REAL, 1, 1)
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
