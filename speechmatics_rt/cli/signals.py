@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -65,17 +66,17 @@ def on_suspension(act: Callable[[], object]) -> Iterator[None]:
 @contextmanager
 def with_heartbeat(act: Callable[[], object]) -> Iterator[None]:
     """Have this called in the main thread each second, between two of its instructions; not on Windows."""
-    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+    if sys.platform != "win32" and threading.current_thread() is threading.main_thread():
+        before = signal.getsignal(signal.SIGALRM)
+        try:
+            signal.signal(signal.SIGALRM, lambda *_: act())
+            signal.setitimer(signal.ITIMER_REAL, 1, 1)
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+    else:
         yield
-        return
-    before = signal.getsignal(signal.SIGALRM)
-    try:
-        signal.signal(signal.SIGALRM, lambda *_: act())
-        signal.setitimer(signal.ITIMER_REAL, 1, 1)
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 class Interrupts:
