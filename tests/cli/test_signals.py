@@ -147,7 +147,8 @@ def test_impatience_while_it_is_written_costs_no_word(tmp_path: Path) -> None:
             process.send_signal(signal.SIGTERM)
             os.set_blocking(reader, True)
             assert pipe.read().lstrip(b"\0").decode().startswith(SENTENCES[0])
-            assert process.wait(10) == 130
+            code = process.wait(10)
+            assert code == 130, process.stderr.read()
 
 
 @pytest.mark.parametrize("number", ENDING)
