@@ -65,8 +65,12 @@ def on_suspension(act: Callable[[], object]) -> Iterator[None]:
 
 @contextmanager
 def with_heartbeat(act: Callable[[], object]) -> Iterator[None]:
-    """Have this called in the main thread each second, between two of its instructions; not on Windows."""
-    if sys.platform != "win32" and threading.current_thread() is threading.main_thread():
+    """Have this called in the main thread each second, between two of its instructions.
+
+    Not on Windows, nor where the alarm is set already: it is that of a program that runs the command.
+    """
+    ours = threading.current_thread() is threading.main_thread()
+    if sys.platform != "win32" and ours and not any(signal.getitimer(signal.ITIMER_REAL)):
         before = signal.getsignal(signal.SIGALRM)
         try:
             signal.signal(signal.SIGALRM, lambda *_: act())
