@@ -82,8 +82,8 @@ class Arrivals:
         self._check_deadline()
         if self._outcome.closed and self.here.waiting:
             raise SessionError(
-                "the session was closed while messages were waiting to be handled, perhaps by another call of "
-                "its client, which ends a stream whose loop is between two messages"
+                "the session was closed while messages were waiting to be handled, perhaps by another call "
+                "of its client, which ends a stream whose loop is between two messages"
             )
 
     def _check_deadline(self) -> None:
