@@ -341,6 +341,27 @@ def test_the_request_holds_what_was_given_and_nothing_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["ws", "wss"])
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_a_connection_that_ctrl_c_takes_from_its_caller_needs_no_collector_to_be_closed(
+    scheme: str, certified: ssl.SSLContext, trusting: ssl.SSLContext
+) -> None:
+    left = threading.Event()
+
+    def handle(connection: socket.socket) -> None:
+        connection.sendall(accepted(read_head(connection)))
+        until_gone(connection)
+        left.set()
+
+    with Service(handle, certified if scheme == "wss" else None) as service:
+        gc.disable()
+        try:
+            connect(f"{scheme}://localhost:{service.port}", ssl_context=trusting)
+            assert left.wait(10)
+        finally:
+            gc.enable()
+
+
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
 def test_what_comes_in_one_breath_with_the_101_is_not_lost(
     scheme: str, certified: ssl.SSLContext, trusting: ssl.SSLContext
 ) -> None:

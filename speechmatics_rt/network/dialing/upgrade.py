@@ -95,6 +95,10 @@ class BorrowedSocket:
 
     close = shutdown
 
+    def give_back(self) -> None:
+        """Keep nothing of the socket: a library's own object may be a cycle, and keep this for a while."""
+        del self._sock
+
     def _left(self) -> Optional[float]:
         return None if self.deadline == float("inf") else max(0.0, self.deadline - time.monotonic())
 
@@ -215,6 +219,19 @@ def upgrade(
         SpeechmaticsError: The answer was a refusal, or not a WebSocket upgrade.
     """
     answer = UpgradeSocket(sock, deadline)
+    try:
+        _ask(library, answer, target, fields, secrets)
+    finally:
+        answer.give_back()
+    for name in ("sec-websocket-extensions", "sec-websocket-protocol"):
+        if name in answer.headers:
+            raise ProtocolError(f"{target.address} chose a {name} that was not offered")
+    sock.unread(answer.rest)
+    return answer.headers
+
+
+def _ask(library: Any, answer: UpgradeSocket, target: Target, fields: list[str], secrets: Secrets) -> None:
+    """Have the library send the request and read the answer; raise what that says, or why there is none."""
     problem: Optional[Exception] = None
     # The library adds cookies from a store of the process, by the host of this URL: a random name has none.
     nowhere = os.urandom(8).hex()
@@ -239,11 +256,6 @@ def upgrade(
         raise ProtocolError(
             f"{target.address} answered the upgrade, but not as a WebSocket: {secrets.hide_in(str(problem))}"
         ) from problem
-    for name in ("sec-websocket-extensions", "sec-websocket-protocol"):
-        if name in answer.headers:
-            raise ProtocolError(f"{target.address} chose a {name} that was not offered")
-    sock.unread(answer.rest)
-    return answer.headers
 
 
 def secrets_in(target: Target, fields: list[str]) -> Secrets:
