@@ -149,16 +149,15 @@ class Connector:
 
         Args:
             wants: See :class:`Connection`.
-            opening: Through which ``close()`` ends the attempt.
+            opening: Through which ``close()`` ends the attempt. If Ctrl-C comes, even behind this call, the
+                caller closes what it has ``made``.
 
         Raises:
             SpeechmaticsError: The connection failed.
         """
-        headers = request.ws_headers
-        connection: Optional[Connection] = None
         try:
             connection = self._connect(
-                headers,
+                request.ws_headers,
                 log,
                 deadline=request.deadline,
                 timeout=request.timeout,
@@ -173,10 +172,6 @@ class Connector:
             if self._resume is None or error.status is None or not error.retryable:
                 raise
             return self._resuming(error, request, log, wants)
-        except BaseException:  # Ctrl-C, while nobody else holds the connection
-            if connection is not None:
-                connection.close()
-            raise
 
     def _resuming(
         self,
@@ -220,7 +215,9 @@ class Connector:
         try:
             upgraded = self._dial(ws_headers, log, since, min(until, deadline), opening)
             log.info("connected in %.2f s", upgraded.elapsed)
-            return Connection(upgraded.sock, self.config, log, wants=wants, secrets=upgraded.secrets)
+            opening.made = connection = Connection(
+                upgraded.sock, self.config, log, wants=wants, secrets=upgraded.secrets
+            )
         except SpeechmaticsError as exc:
             exc.request_id = log.request_id
             if isinstance(exc, TimeoutError) and deadline < until:
@@ -231,6 +228,8 @@ class Connector:
             if upgraded is not None:
                 upgraded.sock.close()
             raise
+        else:
+            return connection
 
     def _dial(
         self, ws_headers: Mapping[str, str], log: SessionLog, since: float, deadline: float, opening: Opening

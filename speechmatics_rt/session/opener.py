@@ -130,6 +130,8 @@ class Opener(Asking, Recordable):
             if not claim.taken:
                 pass  # the session that another call has opened goes on
             elif session is None or session is before:
+                if claim.opening.made is not None:
+                    claim.opening.made.close()  # once more, for Ctrl-C as it was closed
                 tell_unstarted(self, exc)
             else:
                 self.close()
@@ -151,6 +153,7 @@ class Opener(Asking, Recordable):
             SessionLog(logger, exc.request_id or "").info(
                 "the token was refused; trying once more with a new one"
             )
+            opening.made = None  # it is closed
             return self._attempt(opening, request, go_on, streamed)
 
     def _forget_parent(self) -> None:
@@ -169,7 +172,6 @@ class Opener(Asking, Recordable):
         coming, self._coming_id = self._coming_id, None
         log = SessionLog(logger, request_id_of(request.ws_headers, coming))
         _check_wanted(opening, log)  # it may have been closed during the first read of a source
-        connection: Optional[Link] = None
         session: Optional[Session] = None
         try:
             connection = self._connector.link(request, log, interest_of(self), opening)
@@ -180,8 +182,8 @@ class Opener(Asking, Recordable):
         except BaseException as exc:
             if session is not None:
                 session.fail_to_start(exc, self)
-            elif connection is not None:
-                connection.close()
+            elif opening.made is not None:
+                opening.made.close()
             elif opening.given_up and isinstance(exc, SpeechmaticsError):
                 raise _unwanted(log) from exc
             raise

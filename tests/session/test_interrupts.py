@@ -23,7 +23,8 @@ from speechmatics_rt import (
     SpeechmaticsError,
 )
 from speechmatics_rt.local import Fault, LocalServer, ScriptedEngine
-from speechmatics_rt.network import shared_reader
+from speechmatics_rt.network import Connection, shared_reader
+from speechmatics_rt.session.connector import Connector
 from speechmatics_rt.session.session import Session
 
 from ..conftest import threads
@@ -406,3 +407,51 @@ def test_ctrl_c_just_as_a_start_has_failed_leaves_nobody_waiting_in_stop_session
         client.start_session(audio_format=PCM)
     waiter.join(5)
     assert not waiter.is_alive()
+
+
+@pytest.mark.parametrize("resume", [False, True], ids=["plain", "resume"])
+@pytest.mark.parametrize("behind", ["_connect", "link"])
+def test_ctrl_c_behind_the_connecting_leaves_no_connection_to_the_collector(
+    serve, client_of, monkeypatch, behind, resume
+) -> None:
+    server = serve()
+    connect = getattr(Connector, behind)
+
+    def interrupted(*arguments: Any, **options: Any) -> None:
+        connect(*arguments, **options)
+        raise KeyboardInterrupt  # before anybody has what was returned
+
+    monkeypatch.setattr(Connector, behind, interrupted)
+    gc.disable()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            start(client_of(server, resume=resume))
+        assert server.sessions[0].wait_closed(10)
+    finally:
+        gc.enable()
+
+
+def test_a_second_ctrl_c_as_a_connection_is_closed_that_never_began_leaves_it_to_nobody(
+    serve, client_of, monkeypatch
+) -> None:
+    server, struck = serve(), []
+    leave = Connection._leave
+
+    def interrupted(connection: Connection, *arguments: Any) -> None:
+        if not struck:
+            struck.append(connection)
+            raise KeyboardInterrupt
+        leave(connection, *arguments)
+
+    def interrupting(*_: object) -> None:
+        monkeypatch.setattr(Connection, "_leave", interrupted)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Client, "_session_over", interrupting)
+    gc.disable()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            start(client_of(server))
+        assert struck[0]._sock.fileno() == -1
+    finally:
+        gc.enable()

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Optional
 
+from ..link import Link
 from ..wakeup import WakeUp
 
 __all__ = ["Opening"]
@@ -24,10 +25,12 @@ class Opening:
 
     Attributes:
         given_up: The connection is not wanted any more.
+        made: The connection, for who must close it if Ctrl-C comes before anybody else has it.
     """
 
     def __init__(self) -> None:
         self.given_up = False
+        self.made: Optional[Link] = None
         self._held: list[socket.socket] = []
         self._waits: list[Callable[[], object]] = []
 
