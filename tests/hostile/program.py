@@ -20,6 +20,8 @@ from typing import Any, Callable
 
 from speechmatics_rt import AsyncClient, AudioFormat, Client, ConnectionConfig, JWTAuth, available_features
 
+from ..looks import settled
+
 PCM = AudioFormat("pcm_s16le", 16000)
 SECOND = bytes(32000)
 
@@ -115,14 +117,14 @@ def meet(asked: dict[str, Any]) -> dict[str, Any]:
         "megabytes": peak() - before,
     }
     error = None
-    until = time.monotonic() + 5
-    while time.monotonic() < until:
+
+    def left() -> bool:
         gc.collect()
         told["threads"] = [one.name for one in threading.enumerate() if one.name.startswith("speechmatics")]
         told["descriptors"] = descriptors() - opened
-        if not told["threads"] and told["descriptors"] <= 0:
-            break
-        time.sleep(0.01)  # nothing rings when a daemon thread ends
+        return bool(told["threads"]) or told["descriptors"] > 0
+
+    settled(left, 5)
     return told
 
 

@@ -9,7 +9,6 @@ import select
 import signal
 import sys
 import threading
-import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from speechmatics_rt.network.shared_listener import Place, share
 
 from ..conftest import threads
 from ..interrupts import is_passed_over, leaves_a_with
+from ..looks import settled
 from .conftest import started
 
 pytestmark = [
@@ -282,10 +282,7 @@ def test_its_threads_end_with_the_last_session(serve, client_of) -> None:
     for _ in range(5):
         for client in [started(client_of(server)) for _ in range(3)]:
             client.stop_session()
-        deadline = time.monotonic() + 10
-        while listeners() and time.monotonic() < deadline:
-            time.sleep(0.01)  # nothing rings when a daemon thread ends
-        assert listeners() == []
+        assert settled(listeners, 10) == []
         assert shared_listener._shared is None
 
 

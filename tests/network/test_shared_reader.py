@@ -18,6 +18,7 @@ from speechmatics_rt.local import Fault, LocalServer
 from speechmatics_rt.network import shared_reader
 
 from ..conftest import threads
+from ..looks import settled
 from .conftest import PCM, started
 
 pytestmark = pytest.mark.skipif(not hasattr(select, "epoll"), reason="this system has no epoll")
@@ -59,10 +60,7 @@ def test_the_shared_thread_ends_with_its_last_session_and_begins_anew(all_shared
         client = started(client_of(server))
         assert readers() == [SHARED]
         client.stop_session()
-        deadline = time.monotonic() + 10
-        while readers() and time.monotonic() < deadline:
-            time.sleep(0.01)  # nothing rings when a daemon thread ends
-        assert readers() == []
+        assert settled(readers, 10) == []
 
 
 def test_with_the_last_close_the_shared_thread_has_ended(all_shared, serve, client_of) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import random
 import time
 from collections import Counter
@@ -35,6 +36,7 @@ from speechmatics_rt.local import Fault, LocalServer, SessionRecord
 from speechmatics_rt.local.faults import POINTS
 
 from ..conftest import descriptors, threads
+from ..looks import settled
 from .numbered import FORMAT, RATE, NumberedEngine, speak
 
 SECONDS = 12.0
@@ -626,16 +628,16 @@ def words_of(record: SessionRecord, strikes: float) -> dict[Optional[str], tuple
 
 def left_behind(opened: int) -> list[str]:
     """Threads and descriptors that stay; what ends by itself is given a moment."""
-    deadline = time.monotonic() + 5
-    looked = 0
-    while True:
-        left = [*threads(), *[f"{descriptors() - opened} descriptors"] * (descriptors() > opened)]
-        if not left or time.monotonic() > deadline:
-            return [f"left behind: {left}"] if left else []
-        looked += 1
-        if looked % 10 == 0:
+    looks = itertools.count(1)
+
+    def left() -> list[str]:
+        if next(looks) % 10 == 0:
             gc.collect()  # it takes longer than the end of most threads
-        time.sleep(0.005)  # nothing rings when a daemon thread ends
+        more = descriptors() - opened
+        return [*threads(), *[f"{more} descriptors"] * (more > 0)]
+
+    found = settled(left, 5, 0.005)
+    return [f"left behind: {found}"] if found else []
 
 
 def combinations(row: Row) -> list[dict[str, Any]]:

@@ -17,6 +17,8 @@ import asyncio
 import faulthandler
 import functools
 import gc
+import glob
+import itertools
 import os
 import random
 import signal
@@ -27,6 +29,7 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from typing import Any, Optional
 
@@ -48,13 +51,17 @@ from speechmatics_rt.protocol import client as protocol
 from speechmatics_rt.threads import locks
 
 from ..interrupts import Interrupt
+from ..looks import settled
 
 PCM = AudioFormat("pcm_s16le", 16000)
 CHUNK = bytes(3200)
 SECOND = bytes(32000)
 POLICY = ResumePolicy(max_attempts=3, min_delay=0.001, max_delay=0.005, busy_delay=0.002, max_outage=0.5)
-STUCK = 60.0  # s for a schedule that takes milliseconds on a machine with nothing else to do
-SETTLED = 30.0  # s for what ends by itself, handlers of messages that had come among it
+# Seconds, but for those in which a thread has waited for a processor: see watch().
+STUCK = 60.0  # for a schedule that takes milliseconds on a machine with nothing else to do
+HUNG = 30.0  # for a child of it
+SETTLED = 10.0  # of looks, for what ends by itself, handlers of messages that had come among it
+LONGEST = 1200.0  # for a schedule, whatever it waits for
 
 FAULTS: dict[str, list[Fault]] = {
     "none": [],
@@ -250,18 +257,14 @@ class Hunt:
         self.took: Counter[str] = Counter()  # seconds
         self._pid = os.getpid()
         self.wrong: list[str] = []
-        self._present: Optional[Schedule] = None
         self._died: list[str] = []
         self._servers: dict[tuple[str, bool], LocalServer] = {}
         self._usual = {(room, name): getattr(room, name) for room, name in KNOBS}
         self._take_in = Reader._take_in
-        self._due = threading.Condition()
-        self._until = float("inf")
 
     def __enter__(self) -> Hunt:
         threading.excepthook = lambda args: self._note(args.thread, args.exc_value)
         sys.unraisablehook = lambda args: self._note(args.object, args.exc_value)
-        threading.Thread(target=self._watch, name="watch", daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -273,16 +276,6 @@ class Hunt:
         if not isinstance(error, KeyboardInterrupt):
             self._died.append(f"{where!r}: {error!r}")
 
-    def _watch(self) -> None:
-        """Show the schedule and every stack, and end the process, when something does not come back."""
-        with self._due:
-            while True:
-                self._due.wait(min(1.0, max(0.05, self._until - time.monotonic())))
-                if time.monotonic() > self._until:
-                    print(f"STUCK: {self._present}", file=sys.stderr, flush=True)
-                    _show_stacks()
-                    os._exit(3)
-
     def server(self, fault: str, tls: bool) -> LocalServer:
         if (fault, tls) not in self._servers:
             self._servers[fault, tls] = LocalServer(tls=tls, faults=FAULTS[fault], keep_sessions=20).start()
@@ -290,22 +283,20 @@ class Hunt:
 
     def run(self, schedule: Schedule) -> None:
         server = self.server(schedule.fault, schedule.tls)
-        self._present = schedule
-        self._until = until = time.monotonic() + STUCK
-        faulthandler.dump_traceback_later(STUCK + 2 * SETTLED, exit=True)  # should even the watch stand still
+        began = time.monotonic()
+        faulthandler.dump_traceback_later(LONGEST, exit=True)  # should even the watch stand still
         self._died.clear()
         opened = len(os.listdir("/proc/self/fd"))
-        with self._conditions(schedule):
-            run = Run(schedule, server)
-            told = run.run()
-        self.ran["struck by Ctrl-C"] += run.struck
-        self._until += SETTLED
-        told += [f"died: {one}" for one in self._died]
-        told += self._left(server, opened)
+        run = Run(schedule, server)
+        with watch(lambda: [self._pid, *run.children], STUCK, functools.partial(_stuck, schedule)):
+            with self._conditions(schedule):
+                told = run.run()
+            self.ran["struck by Ctrl-C"] += run.struck
+            told += [f"died: {one}" for one in self._died]
+            told += self._left(server, opened)
         faulthandler.cancel_dump_traceback_later()
-        self._until = float("inf")
         self.ran[schedule.way] += 1
-        self.took[schedule.way] += time.monotonic() + STUCK - until
+        self.took[schedule.way] += time.monotonic() - began
         if told:
             self.wrong.append(f"{'; '.join(told)}\n    {schedule}")
             print(f"WRONG: {self.wrong[-1]}", flush=True)
@@ -314,26 +305,72 @@ class Hunt:
         return _Conditions(self, schedule)
 
     def _left(self, server: LocalServer, opened: int) -> list[str]:
-        deadline = time.monotonic() + SETTLED
-        while True:
-            left = [
+        looks = itertools.count()
+
+        def present() -> list[str]:
+            found = [
                 thread.name
                 for thread in threading.enumerate()
                 if thread.name.startswith("speechmatics-rt") and "-local-" not in thread.name
             ]
-            left += [f"session {one.index}" for one in server.sessions if not one.closed.is_set()]
+            found += [f"session {one.index}" for one in server.sessions if not one.closed.is_set()]
             more = len(os.listdir("/proc/self/fd")) - opened
-            left += [f"{more} descriptors"] if more > 0 else []
-            if not left or time.monotonic() > deadline:
-                break
-            gc.collect()
-            time.sleep(0.001)  # nothing rings when a daemon thread ends
+            found += [f"{more} descriptors"] if more > 0 else []
+            if found and next(looks) % 10 == 0:
+                gc.collect()  # it takes longer than the end of most threads
+            return found
+
+        left = settled(present, SETTLED, 0.001)
         if not left:
             left += [f"a lock is held: {lock!r}" for lock in _locks() if not _is_free(lock)]
             counted = (shared_reader._own, shared_reader._shared, shared_listener._shared)
             if any(counted):
                 left.append(f"counted: {counted}")
         return [f"left: {left}"] if left else []
+
+
+@contextmanager
+def watch(pids: Callable[[], list[int]], seconds: float, end: Callable[[], object]) -> Iterator[None]:
+    """Within the block, call ``end`` when processes have taken so long.
+
+    Each second counts but for what their threads have waited for a processor in it: what is stuck waits for
+    something else, and on a busy machine everything takes long.
+    """
+    over = threading.Event()
+
+    def look() -> None:
+        taken, before = 0.0, _waited(pids())
+        while not over.wait(1):
+            now = _waited(pids())
+            taken += 1 - min(1.0, max(0.0, now - before))
+            before = now
+            if taken > seconds:
+                end()
+                return
+
+    thread = threading.Thread(target=look, name="watch", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _waited(pids: list[int]) -> float:
+    """Return the seconds that the present threads of processes have waited for a processor."""
+    waited = 0
+    for pid in pids:
+        for path in glob.glob(f"/proc/{pid}/task/*/schedstat"):
+            with suppress(OSError), open(path, encoding="ascii") as file:  # it may have ended
+                waited += int(file.read().split()[1])
+    return waited / 1e9
+
+
+def _stuck(schedule: Schedule) -> None:
+    print(f"STUCK: {schedule}", file=sys.stderr, flush=True)
+    _show_stacks()
+    os._exit(3)
 
 
 def _show_stacks() -> None:
@@ -409,6 +446,7 @@ class Run:
         self.schedule = schedule
         self.server = server
         self.told: list[str] = []
+        self.children: list[int] = []  # that run
         self.struck = self.starts = self.sent = 0
         self.size = 3 if schedule.way == "fork" else 2 + schedule.seed % 10  # of a crowd
 
@@ -704,14 +742,12 @@ class Run:
         faulthandler.cancel_dump_traceback_later()  # the child would wait for its thread
         child = os.fork()
         if child:
-            faulthandler.dump_traceback_later(STUCK + 2 * SETTLED, exit=True)
+            faulthandler.dump_traceback_later(LONGEST, exit=True)
             return child
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         faulthandler.register(signal.SIGALRM, chain=True)
         # A child that hangs shows its stacks and is killed, and its status says so. "No Python frame" is the
-        # interpreter's own end: at load 20 it was 4.2 s long, of which 4.0 were waiting for a processor,
-        # 0.1 on one, and none for a lock. So what _wait() says of these two tells a hang from a busy machine.
-        signal.alarm(30)
+        # interpreter's own end.
         try:
             work()
         except SystemExit:
@@ -723,7 +759,10 @@ class Run:
 
     def _wait(self, child: int, expected: int) -> None:
         began = time.monotonic()
-        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+        self.children.append(child)
+        with watch(lambda: [child], HUNG, lambda: os.kill(child, signal.SIGALRM)):
+            os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+        self.children.remove(child)
         with open(f"/proc/{child}/schedstat", encoding="ascii") as file:
             ran, waited = (int(field) / 1e9 for field in file.read().split()[:2])
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

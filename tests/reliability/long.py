@@ -33,6 +33,7 @@ from speechmatics_rt import (
 )
 from speechmatics_rt.local import Fault, LocalServer
 
+from ..looks import settled
 from .numbered import FORMAT, RATE, NumberedEngine
 
 HOUR = 3600
@@ -222,14 +223,12 @@ def speech(
 
 def counts() -> tuple[int, int]:
     """Return how many threads of ours and how many descriptors there are, when they have settled."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        ours = [thread for thread in threading.enumerate() if thread.name.startswith("speechmatics-rt")]
-        if not ours:
-            break
+
+    def ours() -> list[threading.Thread]:
         gc.collect()
-        time.sleep(0.01)  # nothing rings when a daemon thread ends
-    return len(ours), len(os.listdir("/proc/self/fd"))
+        return [thread for thread in threading.enumerate() if thread.name.startswith("speechmatics-rt")]
+
+    return len(settled(ours, 10)), len(os.listdir("/proc/self/fd"))
 
 
 def in_a_row(url: str, broken: str, count: int) -> None:

@@ -6,11 +6,13 @@ import os
 import random
 import subprocess
 import sys
+import threading
 from typing import Callable
 
 import pytest
 
 from ..conftest import SPEECH
+from .hunt import watch
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="it forks, and counts descriptors in /proc"
@@ -35,6 +37,12 @@ def hunt(first: int, count: int, report: Callable[[str, str], None]) -> None:
 @pytest.mark.timeout(180)
 def test_sessions_in_which_everything_happens_at_once_come_back_and_leave_nothing(report) -> None:
     hunt(0, 25, report)
+
+
+def test_what_stands_still_is_found_out() -> None:
+    found = threading.Event()
+    with watch(lambda: [os.getpid()], 0.5, found.set):
+        assert found.wait(30)
 
 
 @pytest.mark.reliability  # what it finds is new, and no fault of the change that is being tried

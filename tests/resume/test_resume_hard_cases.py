@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 import threading
-import time
 import warnings
 import weakref
 from collections.abc import Iterator
@@ -33,6 +32,7 @@ from speechmatics_rt.local import Fault
 from speechmatics_rt.resume.replay import Replay
 
 from ..conftest import threads
+from ..looks import settled
 from ..reliability.numbered import FORMAT, RATE, NumberedEngine
 from .test_resume import ALL, AUDIO, CHUNK, CONFIG, QUICK, SLOW, ClientOf, Diary, Serve, contents, pieces
 
@@ -42,10 +42,7 @@ LOST = [Fault.reset(after_seconds=5, sessions=[0])]
 
 
 def until(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.01)  # nothing rings when a thread ends
+    assert not settled(lambda: not condition(), 10), what
 
 
 def transcribe(client: Any, **options: Any) -> Any:

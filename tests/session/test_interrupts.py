@@ -7,6 +7,7 @@ import random
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, Optional
 
@@ -29,6 +30,7 @@ from speechmatics_rt.session.session import Session
 
 from ..conftest import threads
 from ..interrupts import Interrupt
+from ..looks import settled
 
 PCM = AudioFormat("pcm_s16le", 16000)
 SECOND = bytes(32000)
@@ -150,15 +152,14 @@ def client_for(
     return kind(url=server.url, conn_config=config, **options)
 
 
-def settled(server: LocalServer, seconds: float = 5.0) -> list[str]:
-    """What is left of the sessions, when nothing more changes or the time is over."""
-    deadline = time.monotonic() + seconds
-    while True:
-        left = [name for name in threads() if "local" not in name]
-        left += [f"session {record.index}" for record in server.sessions if not record.closed.is_set()]
-        if not left or time.monotonic() > deadline:
-            return left
-        time.sleep(0.002)  # nothing rings when a daemon thread ends
+def left_of(server: LocalServer) -> list[str]:
+    """What is left of the sessions, once what ends by itself has ended."""
+
+    def left() -> list[str]:
+        names = [name for name in threads() if "local" not in name]
+        return names + [f"session {one.index}" for one in server.sessions if not one.closed.is_set()]
+
+    return settled(left, 5, 0.002)
 
 
 def prepared(server: LocalServer, call: str, **options: Any) -> tuple[Any, Step]:
@@ -194,7 +195,7 @@ def strike(server: LocalServer, call: str, at: int, **options: Any) -> str:
         client.close()
     if time.monotonic() - began > 2.5:
         return f"{where}: close() took {time.monotonic() - began:.1f} s"
-    left = settled(server)
+    left = left_of(server)
     if left:
         return f"{where}: left behind: {left}"
     (transcribe if type(client) is Client else transcribe_channels)(client)
@@ -239,7 +240,7 @@ def test_ctrl_c_at_any_line_of_what_close_notes_ends_the_shared_listener_too(mon
     assert lines > 20
     for at in range(lines):
         where = struck(at).where
-        assert settled(server) == [], where
+        assert left_of(server) == [], where
 
 
 @pytest.mark.reliability
@@ -295,7 +296,7 @@ def test_after_ctrl_c_at_any_line_a_client_that_is_dropped_leaves_nothing(
     for at in range(lines) if all_lines or call == "close" else some(server, lines, call):
         where = struck(at).where
         gc.collect()
-        assert settled(server) == [], where
+        assert left_of(server) == [], where
 
 
 # -- what is sent, and what is counted -------------------------------------------------------------------
@@ -328,7 +329,7 @@ def test_after_ctrl_c_inside_send_audio_the_count_is_right_or_the_session_says_t
             assert end["last_seq_no"] == len(record.frames), interrupt.where
             assert client.stats.unacknowledged_frames == 0, interrupt.where
         client.close()
-        assert settled(server) == []
+        assert left_of(server) == []
     assert all("interrupted" in text for text in told)
     assert len(told) < probe.lines / 2  # most moments are harmless
 
@@ -351,10 +352,7 @@ def test_ctrl_c_at_any_line_of_the_local_servers_start_leaves_nothing() -> None:
     for at in range(probe.lines):
         interrupt = Interrupt(at, within="/local")
         interrupt.during(run)
-        deadline = time.monotonic() + 5
-        while threads() != before and time.monotonic() < deadline:
-            time.sleep(0.002)  # nothing rings when a daemon thread ends
-        assert threads() == before, interrupt.where
+        assert settled(lambda: list(Counter(threads()) - Counter(before)), 5, 0.002) == [], interrupt.where
 
 
 def test_ctrl_c_at_any_line_of_the_fetching_of_a_temporary_key_leaves_an_auth_that_works(server) -> None:
@@ -375,7 +373,7 @@ def test_ctrl_c_at_any_line_of_the_fetching_of_a_temporary_key_leaves_an_auth_th
         assert isinstance(interrupt.during(asked.get_auth_headers), KeyboardInterrupt)
         assert asked.get_auth_headers()["Authorization"], interrupt.where
         assert asked.refresh()
-    assert settled(server) == []
+    assert left_of(server) == []
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 10), reason="only 3.9 looks for signals at the end of a `with`")
@@ -389,7 +387,7 @@ def test_ctrl_c_at_the_end_of_a_with_leaves_no_connection_locked(server) -> None
         interrupt = Interrupt(at, exits=True, within="/network/connection.py")
         assert isinstance(interrupt.during(lambda step=step, client=client: step(client)), KeyboardInterrupt)
         client.close()
-        assert settled(server) == [], interrupt.where
+        assert left_of(server) == [], interrupt.where
 
 
 def test_ctrl_c_just_as_a_start_has_failed_leaves_nobody_waiting_in_stop_session(

@@ -34,6 +34,7 @@ from speechmatics_rt.protocol import client as protocol
 
 from ..conftest import threads
 from ..interrupts import ctrl_c_in
+from ..looks import settled
 
 PCM = AudioFormat("pcm_s16le", 16000)
 SECOND = bytes(32000)
@@ -170,10 +171,7 @@ def ours():
 
 
 def gone(seconds=3.0):
-    until = time.monotonic() + seconds
-    while ours() and time.monotonic() < until:
-        time.sleep(0.01)
-    return not ours()
+    return not settled(ours, seconds)
 
 
 def refuse(wire):

@@ -20,6 +20,7 @@ from speechmatics_rt import AudioFormat, Client, ConnectionConfig, SessionError,
 from speechmatics_rt.local import LocalServer
 
 from ..conftest import threads
+from ..looks import settled
 
 PCM = AudioFormat("pcm_s16le", 16000)
 CHUNK = bytes(3200)
@@ -80,12 +81,7 @@ def one_session(client: Client, rng: random.Random) -> None:
 
 
 def left(seconds: float = 5.0) -> list[str]:
-    deadline = time.monotonic() + seconds
-    while found := [name for name in threads() if "local" not in name]:
-        if time.monotonic() > deadline:
-            return found
-        time.sleep(0.001)  # nothing rings when a daemon thread ends
-    return []
+    return settled(lambda: [name for name in threads() if "local" not in name], seconds, 0.001)
 
 
 def signals_at_random(server: LocalServer, rounds: int, first: int) -> dict[str, int]:

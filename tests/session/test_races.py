@@ -22,6 +22,7 @@ from speechmatics_rt import AudioFormat, Client, SessionError, SpeechmaticsError
 from speechmatics_rt.local import Fault, LocalServer
 
 from ..conftest import threads
+from ..looks import settled
 
 PCM = AudioFormat("pcm_s16le", 16000)
 SECOND = bytes(32000)
@@ -229,9 +230,4 @@ def test_clients_dropped_at_any_moment_leave_no_thread(serve) -> None:
         time.sleep(rng.uniform(0, 0.005))  # the moment is the point
         with pytest.warns(ResourceWarning):
             kept = client = None
-            dropped_by(time.monotonic() + 5)
-
-
-def dropped_by(deadline: float) -> None:
-    while [name for name in threads() if "local" not in name] and time.monotonic() < deadline:
-        time.sleep(0.002)  # nothing rings when a daemon thread ends
+            settled(lambda: [name for name in threads() if "local" not in name], 5, 0.002)

@@ -1,0 +1,28 @@
+"""Waits for an end that nobody tells, as that of a daemon thread: so many looks, one every few milliseconds.
+
+A machine that stands still for seconds stops what is waited for, too, while a deadline would pass.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Callable, TypeVar
+
+__all__ = ["settled"]
+
+_T = TypeVar("_T")
+
+
+def settled(left: Callable[[], _T], seconds: float, pause: float = 0.01) -> _T:
+    """Look at what is left until it is nothing; return it.
+
+    Args:
+        seconds: After which to give up, on a machine with nothing else to do.
+        pause: Seconds between two looks.
+    """
+    for _ in range(round(seconds / pause)):
+        found = left()
+        if not found:
+            return found
+        time.sleep(pause)
+    return left()
