@@ -209,7 +209,10 @@ class JWTAuth(AuthBase):
         del key  # or it would stand in the locals of a traceback
 
         def renew() -> _Token:
-            with self._lock:  # while another thread asks, this one waits for that answer
+            # While another thread asks, this one waits for that answer, but no longer than its caller.
+            if not self._lock.acquire(timeout=remaining(deadline)):
+                raise OverdueError
+            try:
                 token = self._good_token()
                 if token is None or token is after:
                     if not remaining(deadline):
@@ -217,6 +220,8 @@ class JWTAuth(AuthBase):
                     token = self._token = request.run()
                     logger.debug("got a temporary key, good for %.0f s", token.good_until - time.monotonic())
                 return token
+            finally:
+                self._lock.release()
 
         name = f"speechmatics-rt-key-{self._request_id or id(self)}"
         try:

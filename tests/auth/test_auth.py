@@ -28,7 +28,8 @@ from speechmatics_rt.auth.jwt import JWTAuth
 from speechmatics_rt.config.connection import ConnectionConfig
 from speechmatics_rt.exceptions import AuthenticationError, ConfigurationError, ConnectionError, TimeoutError
 
-from ..conftest import a_closed_port
+from ..conftest import a_closed_port, threads
+from ..looks import settled
 from ..network.test_dialer import Service, SocksProxy, a_port_that_swallows
 
 KEY = "s3cret-api-key"
@@ -512,11 +513,13 @@ def test_open_timeout_bounds_it_all(platform, where):
     assert (caught.value.stage, caught.value.seconds) == ("open", 0.2)
 
 
-def test_who_waits_for_another_threads_request_waits_no_longer_than_its_own_limit():
+def test_who_waits_for_another_threads_request_waits_no_longer_than_its_own_limit_and_leaves_no_thread():
     auth = JWTAuth(KEY, mp_url="http://127.0.0.1:1")
     auth.configure(ConnectionConfig(open_timeout=0.1))
-    with auth._lock, pytest.raises(TimeoutError) as caught:
-        auth.get_auth_headers()
+    with auth._lock:
+        with pytest.raises(TimeoutError) as caught:
+            auth.get_auth_headers()
+        assert settled(threads, 5) == []
     assert caught.value.stage == "open"
 
 
