@@ -19,6 +19,7 @@ import socket
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -64,6 +65,7 @@ class DuplexSocket:
     """
 
     __slots__ = (
+        "__weakref__",
         "_blocked",
         "_fd",
         "_lock",
@@ -263,14 +265,16 @@ class DuplexSocket:
             return
         self.emptied = False
         rest, further = memoryview(data), self._recv_into
+        owner = weakref.ref(self)  # without a cycle, which would keep a socket that nobody has
 
         def recv_into(buffer: Any) -> int:
             nonlocal rest
             count = min(len(buffer), len(rest))
             buffer[:count] = rest[:count]
             rest = rest[count:]
-            if not rest:
-                self._recv_into = further  # so later reads cost nothing more
+            duplex = owner()
+            if not rest and duplex is not None:
+                duplex._recv_into = further  # so later reads cost nothing more
             return count
 
         self._recv_into = recv_into
