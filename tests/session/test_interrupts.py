@@ -144,9 +144,9 @@ def client_for(
     config = ConnectionConfig(
         ssl_context=server.ssl_context,
         close_timeout=1,
-        open_timeout=5,
-        start_timeout=5,
-        end_timeout=5,
+        open_timeout=60,
+        start_timeout=60,
+        end_timeout=60,
         ping_interval=ping_interval,
     )
     return kind(url=server.url, conn_config=config, **options)
@@ -193,7 +193,7 @@ def strike(server: LocalServer, call: str, at: int, **options: Any) -> str:
     began = time.monotonic()
     if call not in ALONE or interrupt.where is None:
         client.close()
-    if time.monotonic() - began > 2.5:
+    if time.monotonic() - began > 20:  # it waits for none of the others' deadlines
         return f"{where}: close() took {time.monotonic() - began:.1f} s"
     left = left_of(server)
     if left:
