@@ -7,9 +7,9 @@ another maker's client and the server of a page are made once. It goes by names:
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Optional
 
-__all__ = ["group_of", "lasts", "scheduler"]
+__all__ = ["group_of", "scheduler", "turn_of"]
 
 _PURE = {"auth", "audio", "config", "messages", "protocol", "transcript", "test_architecture.py"}
 _PURE |= {"test_exceptions.py", "test_fields.py", "test_options.py"}
@@ -20,16 +20,20 @@ _DEAR = {
     "e2e/test_flask_live.py",
 }
 _CLIENTS = "interop/test_interop.py"
-# Wait or work for 10 s and more: begun first, so that no worker has one left when the others are done.
-_LASTING = {
+# Wait or work for 10 s and more: begun first, in this order, so that no worker has one left when the others
+# are done. What forks comes before what fills the memory: to fork 2 GB takes ten times as long.
+_LASTING = (
+    "session/test_moments.py::test_ten_thousand_moments",
     "reliability/test_long_time.py",
     "reliability/test_reliability.py::test_two_hundred_runs_of_ten_minutes",
     "reliability/test_hunt.py::test_twenty_thousand_schedules",
     "reliability/test_faults.py::test_every_fault_ends_as_promised_in_every_way_to_use_a_session",
     "reliability/test_faults.py::test_of_two_faults_the_first_decides_in_two_thousand_sessions",
     "test_examples.py::test_captions_are_written_and_those_of_a_broken_session_too",
+    "session/test_interrupts.py::test_ctrl_c_at_every_single_line",
+    "session/test_interrupts.py::test_ctrl_c_at_every_single_line_on_shared_threads",
     "cli/test_transcribe.py::test_drop_every_shows_that_no_word_is_lost_over_broken_connections",
-}
+)
 _WEB_SERVERS = ("flask", "gevent", "gthread")  # each serves a page of its own to some tests
 
 
@@ -45,10 +49,10 @@ def group_of(nodeid: str) -> str:
     return nodeid
 
 
-def lasts(nodeid: str) -> bool:
-    """Whether it is one of those that take longest, by its address."""
+def turn_of(nodeid: str) -> Optional[int]:
+    """Tell when one of those that take longest is begun, by its address; None for all others."""
     test = nodeid.removeprefix("tests/").partition("[")[0]
-    return test in _LASTING or test.partition("::")[0] in _LASTING
+    return next((turn for turn, name in enumerate(_LASTING) if name in (test, test.partition("::")[0])), None)
 
 
 def scheduler(config: Any, log: Any) -> Any:
@@ -68,7 +72,9 @@ def scheduler(config: Any, log: Any) -> Any:
         def schedule(self) -> None:
             collected = next(iter(self.registered_collections.values()))
             self._places = {nodeid: place for place, nodeid in enumerate(collected)}
-            self._first = list(dict.fromkeys(group_of(nodeid) for nodeid in collected if lasts(nodeid)))
+            turns = {group_of(nodeid): turn_of(nodeid) for nodeid in collected}
+            lasting = {group: turn for group, turn in turns.items() if turn is not None}
+            self._first = sorted(lasting, key=lasting.__getitem__, reverse=True)  # the next is the last
             super().schedule()
 
         def mark_test_complete(self, node: Any, item_index: int, duration: float = 0) -> None:

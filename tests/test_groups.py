@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from . import groups
-from .groups import group_of, lasts
+from .groups import group_of, turn_of
 
 HERE = Path(__file__).parent
 
@@ -24,11 +24,15 @@ def test_what_shares_something_is_one_group_and_all_else_goes_alone() -> None:
 
 
 def test_what_takes_long_is_known_with_all_its_parameters() -> None:
-    assert lasts("tests/reliability/test_long_time.py::test_a")
-    assert lasts("tests/test_examples.py::test_captions_are_written_and_those_of_a_broken_session_too")
+    long = turn_of("tests/reliability/test_long_time.py::test_a")
+    assert long is not None
+    assert turn_of("tests/test_examples.py::test_captions_are_written_and_those_of_a_broken_session_too")
     drops = "tests/cli/test_transcribe.py::test_drop_every_shows_that_no_word_is_lost_over_broken_connections"
-    assert lasts(f"{drops}[7.5-3-1]")
-    assert not lasts("tests/cli/test_transcribe.py::test_captions")
+    assert turn_of(f"{drops}[7.5-3-1]")
+    assert turn_of("tests/cli/test_transcribe.py::test_captions") is None
+    forks = turn_of("tests/session/test_moments.py::test_ten_thousand_moments[forks-3]")
+    assert forks is not None
+    assert forks < long
 
 
 def test_what_they_are_called_is_there() -> None:
