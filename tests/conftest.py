@@ -35,7 +35,8 @@ load_profiles()
 def threads() -> list[str]:
     """Name the threads of ours that run.
 
-    Ctrl-C inside ``Thread.start()`` may leave a record of one in Python that never does.
+    Ctrl-C inside ``Thread.start()`` may leave a record of one in Python that never does, or one that waits
+    for ever before its first line: ``start()`` is not safe from it, and nothing of a session is open there.
     """
     running = [thread for thread in threading.enumerate() if thread.is_alive()]
     return sorted(thread.name for thread in running if thread.name.startswith("speechmatics-rt"))
