@@ -252,8 +252,9 @@ def test_requests_and_settings_survive(serve: Serve, client_of: ClientOf) -> Non
     for piece in pieces()[:80]:
         client.send_audio(piece)
     client.force_end_of_utterance()
-    diary.wait_for("Resumed")
-    forced = diary.wait_for("EndOfUtterance", 1 + len(diary.of("EndOfUtterance")))
+    resumed = diary.wait_for("Resumed")
+    before = [message["message"] for message in diary.messages[: diary.messages.index(resumed)]]
+    forced = diary.wait_for("EndOfUtterance", 1 + before.count("EndOfUtterance"))
     client.stop_session()
     again = server.sessions[1]
     assert again.start["transcription_config"]["max_delay"] == 2.0
