@@ -6,6 +6,7 @@ import ctypes
 import sys
 import threading
 import time
+import types
 
 import pytest
 
@@ -55,22 +56,25 @@ def test_a_ctrl_c_inside_the_wait_for_a_latch_holds_up_nobody_else() -> None:
 def test_no_wait_is_longer_than_a_slice(monkeypatch) -> None:
     slices: list[float] = []
 
+    def pause(seconds: float) -> bool:
+        slices.append(seconds)
+        return False
+
     class Deaf:
         """A lock that is never free, as Windows' is to Ctrl-C."""
 
         def acquire(self, timeout: float) -> bool:
-            slices.append(timeout)
-            time.sleep(min(timeout, 0.01))
-            return False
+            return pause(timeout)
 
     monkeypatch.setattr(locks, "SLICE", 0.02)
+    monkeypatch.setattr(locks, "time", types.SimpleNamespace(monotonic=lambda: sum(slices)))
     assert not wait_on(Deaf(), 0.1)
+    assert sum(slices) == pytest.approx(0.1)
     condition = threading.Condition(new_lock())
-    wait = condition.wait
-    monkeypatch.setattr(condition, "wait", lambda seconds: (slices.append(seconds), wait(seconds)))
+    monkeypatch.setattr(condition, "wait", pause)
     with condition:
         assert not wait_for(condition, lambda: False, 0.1)
-    assert len(slices) > 6
+    assert sum(slices) == pytest.approx(0.2)
     assert max(slices) <= 0.02
 
 
@@ -82,8 +86,10 @@ def test_a_wait_without_an_end_is_one_in_slices(monkeypatch) -> None:
     assert (
         call_until(float("inf"), lambda: time.sleep(0.05) or "done", name="speechmatics-rt-test-1") == "done"
     )
+    late = threading.Event()
     with pytest.raises(OverdueError):
-        call_until(time.monotonic() + 0.03, lambda: time.sleep(0.1), name="speechmatics-rt-test-2")
+        call_until(time.monotonic() + 0.03, lambda: late.wait(30), name="speechmatics-rt-test-2")
+    late.set()
 
 
 def test_what_the_call_raised_keeps_its_reason_whatever_its_caller_handles() -> None:
