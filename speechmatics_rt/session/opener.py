@@ -207,6 +207,7 @@ class Opener(Asking, Recordable):
         """Store a session where ``close()`` and ``request_stop()`` find it; do what was asked for before."""
         with self._current_lock:
             self._session = session
+            opening.made = None  # the session has it; one that is resumed must not keep its first connection
             closed = opening.given_up
         if closed:
             self.close()
