@@ -135,7 +135,7 @@ class DuplexSocket:
             socket.timeout: Nothing came within ``timeout``.
             OSError: The connection is dead.
         """
-        deadline = None
+        deadline = None if timeout is None else time.monotonic() + timeout
         # Try first, wait second: poll() does not see decrypted bytes inside OpenSSL. Only if the last read
         # emptied the socket, wait at once: that saves a failing call, 4 us of a live session's 50.
         emptied, self.emptied = self.emptied, False
@@ -158,15 +158,15 @@ class DuplexSocket:
                 with self._lock:  # a write may have read since, see _speak_tls
                     if self._pending():
                         continue
-            now = time.monotonic()
-            if deadline is None:
-                deadline = math.inf if timeout is None else now + timeout
-            if now >= deadline:
-                raise socket.timeout(f"nothing received in {timeout:g} s")
+            longest = self._longest
+            if deadline is not None:
+                longest = min(deadline - time.monotonic(), longest)
+                if longest <= 0:
+                    raise socket.timeout(f"nothing received in {timeout:g} s")
             if idle is not None:
                 idle()
                 idle = None
-            self._wait_to_read(writes, min(deadline - now, self._longest))
+            self._wait_to_read(writes, longest)
 
     def try_recv(self, buffer: Any) -> Optional[int]:
         """Read into ``buffer`` without waiting; return how many bytes, None if there are none, 0 at the end.
@@ -216,7 +216,7 @@ class DuplexSocket:
                 self._read_poll.register(self._fd, select.POLLIN)
                 self._poll_of = thread  # a poll object of gevent belongs to the thread that made it
             if self._poll_of == thread:
-                self._read_poll.poll(math.ceil(seconds * 1000))
+                self._read_poll.poll(seconds * 1000)
                 return
         wait_ready((self._fd,), writes, seconds)
 
@@ -322,10 +322,7 @@ def wait_ready(descriptors: Sequence[int], writes: bool, seconds: float) -> list
             poll = select.poll()  # a new one: that takes 0.5 us, and a poll object serves one thread only
             for descriptor in descriptors:
                 poll.register(descriptor, select.POLLOUT if writes else select.POLLIN)
-            return [
-                descriptor
-                for descriptor, _ in poll.poll(math.ceil(min(max(seconds, 0), _LONGEST_WAIT) * 1000))
-            ]
+            return [descriptor for descriptor, _ in poll.poll(min(max(seconds, 0), _LONGEST_WAIT) * 1000)]
         # On Windows Ctrl-C does not interrupt select(), and it may not notice a shutdown from this end, so it
         # waits in slices. It reports a failed connect() in the third list.
         readers, writers = ([], descriptors) if writes else (descriptors, [])
