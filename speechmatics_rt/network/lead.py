@@ -121,15 +121,17 @@ class Lead:
         return True
 
     def read_some(self) -> bool:
-        """Read once; return False at the end of the stream."""
-        if self._reading.step(self._idle):
-            return True
+        """Read until there is something to receive; return False at the end of the stream."""
+        while self._reading.step(self._idle):
+            if self._monitor.protocol.has_arrived:  # not `news`, which another thread may just have told
+                return True
         self.thread = None
         self._end()
         return False
 
     def _idle(self) -> None:
-        self._behind = None  # threads that wait were woken before this read, by whoever asked read()
+        self._behind = None
+        self._monitor.notify_from_reader()  # most of what comes are acknowledgements, which only make room
 
     def _read_and_deliver(self, listener: Callable[[], None]) -> None:
         if not self._monitor.enter("reader"):

@@ -308,6 +308,11 @@ class ClientProtocol:
         self.send_close(1000 if error is None else error.code or 1002)
 
     @property
+    def has_arrived(self) -> bool:
+        """Whether there is something to receive: a message, or the outcome."""
+        return bool(self._inbox) or self.outcome is not None
+
+    @property
     def flooded(self) -> bool:
         """Whether reading should pause: too many bytes are undelivered."""
         full = self._inbox_bytes > INBOX_BYTES and not self.state.starting  # see receive()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
 
 from speechmatics_rt.config import ConnectionConfig
+from speechmatics_rt.exceptions import SessionError
 from speechmatics_rt.network.lead import Lead
 from speechmatics_rt.network.monitor import Monitor
 from speechmatics_rt.protocol import ClientProtocol
@@ -28,6 +30,45 @@ def lead() -> tuple[Lead, Wakes]:
     subject = Lead(monitor, None, None, None, end=lambda: None)  # type: ignore[arg-type]
     subject.thread = threading.get_ident()
     return subject, wakes
+
+
+class Acknowledgements:
+    """Two reads that bring only these, and one that brings a message as well."""
+
+    def __init__(self, monitor: Monitor) -> None:
+        self.monitor = monitor
+        self.left = 3
+        self.waiting: list[int] = []  # senders that wait, before each read
+
+    def step(self, idle: Callable[[], object]) -> bool:
+        idle()
+        self.waiting.append(len(self.monitor.room.tickets))
+        self.left -= 1
+        self.monitor.protocol.room = True
+        if not self.left:
+            self.monitor.protocol._inbox.append(({"message": "AddTranscript"}, b"", 0))
+            self.monitor.protocol.news = True
+            with self.monitor.lock:
+                self.monitor.notify()  # as a thread that sends may, before the reading one looks
+        return True
+
+
+def test_reading_goes_on_over_acknowledgements_and_lets_waiting_senders_go_on_meanwhile() -> None:
+    subject, _ = lead()
+    subject._reading = reads = Acknowledgements(subject._monitor)  # type: ignore[assignment]
+    subject._monitor.room.ticket()
+    assert subject.read_some()
+    assert reads.waiting == [1, 0, 0]
+
+
+def test_reading_ends_once_another_thread_has_reached_the_outcome() -> None:
+    subject, _ = lead()
+    subject._reading = reads = Acknowledgements(subject._monitor)  # type: ignore[assignment]
+    with subject._monitor.lock:
+        subject._monitor.protocol.conclude(SessionError("the source failed"), now=1.0)
+        subject._monitor.notify()
+    assert subject.read_some()
+    assert reads.left == 2
 
 
 def test_a_thousand_messages_wake_the_writer_once(monkeypatch: pytest.MonkeyPatch) -> None:
