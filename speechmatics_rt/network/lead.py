@@ -27,7 +27,7 @@ _LONG = 0.5  # seconds in handlers without a read
 _BEHIND = 2.0  # seconds in which every read found data, while acknowledgements are due
 _FLOODED = 10.0  # the same while none are due, and only pings wait for an answer
 _A_WHILE = 0.001  # seconds in handlers after which more is likely to have arrived
-_LOOK = 0.5  # seconds between two checks of the above
+_LOOK = 2.0  # seconds between two checks of the above, unless a handler runs just then
 
 
 def thread_of(name: str, target: Callable[..., None], *args: Any) -> threading.Thread:
@@ -188,9 +188,9 @@ class Lead:
         since, behind = self._delivering, self._behind or now
         if since is not None:
             patience = _BEHIND if self._monitor.protocol.window.frames else _FLOODED
-            if self._wanted or now - since >= _LONG or now - behind >= patience:
-                return True, _LOOK
-        elif self._batches == self._seen:  # a quiet session is not checked until its next deliver()
+            late = self._wanted or now - since >= _LONG or now - behind >= patience
+            return late, _LOOK if late else since + _LONG - now
+        if self._batches == self._seen:  # a quiet session is not checked until its next deliver()
             self._watched = False
             return False, float("inf")
         self._seen = self._batches
