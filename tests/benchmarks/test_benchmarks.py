@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from . import run
+from . import cold, run
 from .figures import Figure, alternated, doubts, render, result
 from .peers.material import AUDIO, SCALES, Verifier, chunks, frame, transcript, transcripts
 from .peers.measure import MANY_SECONDS, percentile, schedule
@@ -150,3 +152,11 @@ def test_a_short_run_measures_every_row_and_draws_both_plots(tmp_path: Path) -> 
     assert set(SCALES) == {"full", "short"}
     for plot in ("ratios.png", "sessions.png"):
         assert (tmp_path / plot).read_bytes().startswith(b"\x89PNG")
+
+
+def test_each_step_of_a_session_is_measured_with_empty_caches() -> None:
+    command = [sys.executable, "-m", "tests.benchmarks.cold", "--rounds", "2"]  # it imports the package anew
+    told = subprocess.run(
+        command, cwd=cold.ROOT, capture_output=True, text=True, check=True, timeout=50
+    ).stdout
+    assert told.count("µs") == len(cold.STEPS)
