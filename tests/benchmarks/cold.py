@@ -2,7 +2,8 @@
 
 A session that has slept finds nothing in the processor's caches, and that is most of what it costs. Here they
 are emptied before each step, by writing to more memory than they hold. So the figures are those of a live
-session, and hardly depend on what else the machine does. Trees are compared in one process, in turns.
+session, and under ``chrt -f 10`` hardly depend on what else the machine does. Trees are compared in one
+process, in turns.
 """
 
 from __future__ import annotations
