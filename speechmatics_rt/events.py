@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import sys
+import threading
 import warnings
 from collections.abc import Mapping
 from enum import Enum
@@ -15,6 +16,8 @@ from .log import OF_A_HANDLER, SessionLog
 from .messages import ServerMessageType
 
 if TYPE_CHECKING:
+    from types import CodeType, FrameType
+
     from .messages.handlers import HandlerDecorator
 
 __all__ = ["EVENTS", "Callback", "Event", "EventEmitter", "everything", "name_of"]
@@ -213,20 +216,41 @@ def everything(name: str) -> bool:
 
 def _of_a_signal(error: Exception) -> bool:
     """Whether a signal handler of the program raised it: a soft time limit of Celery, an alarm of rq."""
-    import signal  # only needed once a callback fails
-
-    # Handlers may be functions, bound methods or callable objects; those written in C have no code.
-    handlers = [signal.getsignal(number) for number in signal.valid_signals()]
-    codes = {
-        getattr(getattr(each, "__func__", each), "__code__", None)
-        or getattr(getattr(type(each), "__call__", None), "__code__", None)  # noqa: B004  # as _checked
-        for each in handlers
-    }
     trace = error.__traceback__
     while trace is not None:
-        if trace.tb_frame.f_code in codes:
+        if _interrupts(trace.tb_frame):
             return True
         trace = trace.tb_next
+    return False
+
+
+def _interrupts(frame: FrameType) -> bool:
+    """Whether the interpreter has called it for a signal, with the number and the frame that it interrupts.
+
+    Nobody else passes his own frame. So a program's handler of a signal that a callback calls is told from
+    one that interrupts it, and one that is registered no more, or a partial, is recognised.
+    """
+    names, rest, _, values = inspect.getargvalues(frame)
+    more = values.get(rest) if rest else ()
+    given = [*map(values.get, names), *(more if isinstance(more, tuple) else ())]
+    for number, interrupted in zip(given, given[1:]):
+        if isinstance(number, int) and interrupted is not None and interrupted is frame.f_back:
+            return True
+    # One that has deleted its arguments shows nothing, and is believed to have had these where signals are
+    # handled. One that has set its frame to something else is taken for one that the callback has called.
+    deleted = any(name not in values for name in (*names, rest) if name)
+    return deleted and threading.current_thread() is threading.main_thread() and _is_registered(frame.f_code)
+
+
+def _is_registered(code: CodeType) -> bool:
+    """Whether it is that of a signal handler: a function, a bound method or an object that is called."""
+    import signal  # only needed once a callback fails
+
+    for handler in map(signal.getsignal, signal.valid_signals()):
+        function = getattr(handler, "__func__", handler)
+        called = getattr(type(handler), "__call__", None)  # noqa: B004  # as _checked
+        if code in (getattr(function, "__code__", None), getattr(called, "__code__", None)):
+            return True
     return False
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bdb
+import functools
 import io
 import pdb
 import signal
@@ -125,8 +126,40 @@ def over(*_: object) -> None:
     raise Limit
 
 
+def over_named(signum: int, frame: object) -> None:
+    signum = signal.Signals(signum)
+    raise Limit(signum, [frame for _ in range(1)])  # in a cell, before Python 3.12
+
+
+def over_without_arguments(signum: int, frame: object) -> None:
+    del signum, frame
+    raise Limit
+
+
+def over_without_any(*given: object) -> None:
+    del given
+    raise Limit
+
+
+def over_once(signum: int, *_: object) -> None:
+    signal.signal(signum, signal.SIG_DFL)  # so that a second one ends the process
+    raise Limit
+
+
+LIMITS = {
+    "function": over,
+    "method": Limit().over,
+    "object": Limit(),
+    "partial": functools.partial(lambda what, *_: over(what), "stop"),
+    "named": over_named,
+    "arguments deleted": over_without_arguments,
+    "all deleted": over_without_any,
+    "registered no more": over_once,
+}
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
-@pytest.mark.parametrize("handler", [over, Limit().over, Limit()], ids=["function", "method", "object"])
+@pytest.mark.parametrize("handler", LIMITS.values(), ids=LIMITS)
 @pytest.mark.parametrize("errors", ["log", "raise"])
 def test_a_limit_on_time_that_falls_into_a_handler_ends_the_call(serve, client_of, handler, errors) -> None:
     client = client_of(serve(), handler_errors=errors)
@@ -169,4 +202,63 @@ def test_what_a_handler_raises_itself_is_logged_although_signals_have_handlers(
         raise Limit
 
     assert client.transcribe(bytes(320000), audio_format={"type": "raw", **RAW}).text
+    assert "a handler of AddTranscript failed" in caplog.text
+
+
+class App:
+    """A program whose handler of SIGUSR1 is also called by its callbacks."""
+
+    def stop(self, signum: object = None, frame: object = None) -> None:
+        raise KeyError("the page is gone")
+
+    def __call__(self, *_: object) -> None:
+        self.stop()
+
+
+def stop(*_: object) -> None:
+    raise KeyError("the page is gone")
+
+
+SHARED = {
+    "function": (stop, stop),
+    "method": (App().stop, App().stop),
+    "method without arguments": (App().stop, lambda _: App().stop()),
+    "method with a signal's number": (App().stop, lambda _: App().stop(signal.SIGTERM, None)),
+    "object": (App(), App()),
+}
+
+
+@pytest.mark.parametrize("how", ["transcribe", "by hand"])
+@pytest.mark.parametrize(("registered", "called"), SHARED.values(), ids=SHARED)
+def test_what_a_handler_of_a_signal_raises_when_a_callback_calls_it_is_a_callbacks_error(
+    serve, client_of, caplog, registered, called, how
+) -> None:
+    client, seen = client_of(serve()), []
+    client.on("AddTranscript", called)
+    client.on("AddTranscript", seen.append)
+    raw = {"type": "raw", **RAW}
+    before = signal.signal(signal.SIGTERM, registered)
+    try:
+        if how == "transcribe":
+            assert client.transcribe(bytes(64000), audio_format=raw).text
+        else:
+            client.start_session(audio_format=raw)
+            client.send_audio(bytes(64000))
+            client.stop_session()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert seen
+    assert caplog.text.count("a handler of AddTranscript failed") == len(seen)
+
+
+def test_off_the_main_thread_nothing_is_taken_for_a_signals(serve, client_of, caplog) -> None:
+    client = client_of(serve())
+    client.once("AddTranscript", over_without_any)
+    before = signal.signal(signal.SIGTERM, over_without_any)
+    try:
+        client.start_session(audio_format={"type": "raw", **RAW})
+        client.send_audio(bytes(64000))
+        client.stop_session()
+    finally:
+        signal.signal(signal.SIGTERM, before)
     assert "a handler of AddTranscript failed" in caplog.text
