@@ -15,6 +15,7 @@ from ..messages import Glance
 from ..network import Arrived
 from ..session import Arrivals, Session
 from .bridge import LoopWakeUp, in_thread
+from .handlers import called, finished
 
 __all__ = ["AsyncEmitter", "Dispatcher", "listen"]
 
@@ -50,7 +51,7 @@ class AsyncEmitter(EventEmitter):
             if handler.once and not self._take_once(name, handler):
                 continue
             try:
-                result = handler.callback(message)
+                result = called(handler.callback, message)
                 if inspect.iscoroutine(result):
                     task = asyncio.ensure_future(result)
                     self._started.add(task)
@@ -72,10 +73,10 @@ class AsyncEmitter(EventEmitter):
             if handler.once and not self._take_once(name, handler):
                 continue
             try:
-                result = handler.callback(message)
+                result = called(handler.callback, message)
                 # A task or future is not awaited: a handler that returns one wants it to run in parallel.
                 if inspect.iscoroutine(result):
-                    await result
+                    await finished(result)
             except Exception as exc:  # noqa: BLE001  # user code: logged or raised below, never lost
                 failure = self._failed(name, handler.callback, exc, failure)
         if failure is not None:
@@ -200,7 +201,12 @@ async def listen(dispatcher: Dispatcher, wants: Callable[[str], bool]) -> None:
     except SpeechmaticsError as exc:
         if not isinstance(exc, SessionError):
             session.log.error("the session failed: %s", exc)  # noqa: TRY400  # stop_session() raises it
-    except BaseException as exc:  # a cancellation inside a handler, or of this task with its loop
+    except asyncio.CancelledError:
+        failure = SessionError("the task that delivers the session's messages was cancelled")
+        session.connection.fail(failure)
+        await dispatcher.end(failure)
+        raise
+    except BaseException as exc:  # SystemExit in a handler
         failure = SessionError(f"a handler ended the session: {exc!r}")
         session.connection.fail(failure)
         await dispatcher.end(failure)

@@ -493,6 +493,139 @@ def test_a_failing_handler_is_logged_or_raised_as_asked(serve, caplog, by_hand) 
         run(lambda: main("raise"))
 
 
+class Barge:
+    """What a handler may do that lets a CancelledError out, as a voice agent does that is interrupted."""
+
+    @staticmethod
+    async def awaits_what_it_has_cancelled(message) -> None:
+        speech = asyncio.ensure_future(asyncio.sleep(60))
+        await asyncio.sleep(0)
+        speech.cancel()
+        await speech
+
+    @staticmethod
+    async def awaits_what_is_cancelled_meanwhile(message) -> None:
+        speech = asyncio.ensure_future(asyncio.sleep(60))
+        asyncio.get_running_loop().call_later(0.01, speech.cancel)
+        await speech
+
+    @staticmethod
+    def asks_for_the_result_of_what_was_cancelled(message) -> None:
+        speech = asyncio.get_running_loop().create_future()
+        speech.cancel()
+        speech.result()
+
+
+BARGES = [each.__func__ for name, each in vars(Barge).items() if not name.startswith("_")]
+
+
+@pytest.mark.parametrize("by_hand", [False, True], ids=["transcribe", "by hand"])
+@pytest.mark.parametrize("handler", BARGES, ids=lambda handler: handler.__name__)
+def test_a_cancellation_that_comes_out_of_a_handler_is_its_error_and_ends_no_session(
+    serve, caplog, handler, by_hand
+) -> None:
+    server, seen = serve(), []
+
+    async def main(how):
+        async with face(server, handler_errors=how) as client:
+            client.on("AddTranscript", handler)
+            client.on("AddTranscript", seen.append)
+            if by_hand:
+                await client.start_session(audio_format=PCM)
+                await client.send_audio(SECOND * 3)
+                await client.stop_session()
+            else:
+                await client.transcribe(SECOND * 3, audio_format=PCM)
+            assert client.transcript.text == "Good morning, and welcome to the"
+
+    run(lambda: main("log"))
+    assert len(seen) == caplog.text.count("a handler of AddTranscript failed") > 1
+    with pytest.raises(RuntimeError, match="was cancelled") as caught:
+        run(lambda: main("raise"))
+    assert isinstance(caught.value.__cause__, asyncio.CancelledError)
+
+
+class Waits:
+    """What a handler may be waiting for, or just have done, when its task is cancelled."""
+
+    @staticmethod
+    async def a_future() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    @staticmethod
+    async def a_task() -> None:
+        await asyncio.ensure_future(asyncio.sleep(60))
+
+    @staticmethod
+    async def a_task_that_cleans_up() -> None:
+        async def slow() -> None:
+            try:
+                await asyncio.sleep(60)
+            finally:
+                await asyncio.sleep(0.05)
+
+        await asyncio.ensure_future(slow())
+
+    @staticmethod
+    async def nothing_in_particular() -> None:
+        while True:
+            await asyncio.sleep(0)
+
+    @staticmethod
+    async def what_it_has_cancelled_itself() -> None:
+        task = asyncio.ensure_future(asyncio.sleep(60))
+        asyncio.get_running_loop().call_soon(task.cancel)
+        await task
+
+
+WAITS = [each.__func__ for name, each in vars(Waits).items() if not name.startswith("_")]
+
+
+@pytest.mark.parametrize("by_itself", [False, True], ids=["by another", "by itself"])
+@pytest.mark.parametrize("wait", WAITS, ids=lambda wait: wait.__name__)
+def test_a_cancellation_of_the_call_ends_it_whatever_its_handler_waits_for(serve, wait, by_itself) -> None:
+    async def main():
+        async with face(serve()) as client:
+            call = asyncio.ensure_future(client.transcribe(endless(), audio_format=PCM))
+
+            @client.once("AddTranscript")
+            async def waits(message):
+                if by_itself:
+                    asyncio.current_task().cancel()
+                else:
+                    asyncio.get_running_loop().call_soon(call.cancel)
+                await wait()
+
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.wait_for(call, 10)
+            assert not client.is_connected
+
+    run(main)
+
+
+def test_what_a_handler_does_about_its_cancellation_is_done_before_the_call_ends(serve) -> None:
+    done = []
+
+    async def main():
+        async with face(serve()) as client:
+            call = asyncio.ensure_future(client.transcribe(endless(), audio_format=PCM))
+
+            @client.once("AddTranscript")
+            async def waits(message):
+                call.cancel()
+                try:
+                    await asyncio.sleep(60)
+                finally:
+                    await asyncio.sleep(0.01)
+                    done.append(client.is_connected)
+
+            with pytest.raises(asyncio.CancelledError):
+                await call
+
+    run(main)
+    assert done == [True]
+
+
 @pytest.mark.parametrize("awaited", [False, True], ids=["function", "coroutine function"])
 def test_quitting_the_debugger_in_a_handler_ends_the_call(serve, awaited) -> None:
     async def main():
@@ -1149,19 +1282,18 @@ def test_the_module_is_importable_alone_and_options_are_checked_at_once() -> Non
         AsyncClient().on("AddTranscript", 7)
 
 
-def test_a_cancellation_inside_a_handler_is_not_taken_for_the_end_of_the_transcript(serve) -> None:
+def test_a_cancellation_of_the_task_that_delivers_is_not_taken_for_the_end_of_the_transcript(serve) -> None:
     server = serve()
 
     async def main():
         async def cancelled(message):
-            task = asyncio.ensure_future(asyncio.sleep(9))
-            task.cancel()
-            await task
+            asyncio.current_task().cancel()
+            await asyncio.sleep(9)
 
         client = face(server)
         client.once("AddTranscript", cancelled)
         await client.start_session(audio_format=PCM)
-        with pytest.raises(SessionError, match="a handler ended the session"):
+        with pytest.raises(SessionError, match="the task that delivers"):
             for _ in range(5):
                 await client.send_audio(SECOND)  # the handler may be called while these go out
             await asyncio.wait_for(client.stop_session(), 10)
