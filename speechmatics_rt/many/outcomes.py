@@ -97,6 +97,8 @@ def transcribe_many(
         ConnectionError, TimeoutError: Nobody has reached the service for ten minutes, or for half a minute if
             it has not been reached before.
         BrokenExecutor: The executor has lost its workers.
+        RuntimeError: The executor takes no more jobs, such as one that was shut down.
+        CancelledError: The executor has cancelled a job.
         KeyboardInterrupt: Ctrl-C during the iteration. Sessions of this process are closed at once.
 
     Example:
@@ -227,10 +229,10 @@ class Outcomes(Iterator[Outcome]):
             self._take_news()
             if self._closed:
                 self._take_finished()
-            if self._stopping and not self._plan.stopped:
-                self._give_up(self._plan.stop())
             if not self._closed:
                 self._begin()
+            if self._stopping and not self._plan.stopped:  # perhaps because of what could not begin
+                self._give_up(self._plan.stop())
             if self._ready:
                 return self._ready.popleft()
             if self._is_over():
@@ -246,7 +248,8 @@ class Outcomes(Iterator[Outcome]):
 
     def _begin(self) -> None:
         """Submit as many jobs as there is room for, and none while too many outcomes are ready."""
-        while len(self._ready) < self._ahead and self._plan.has_room(time.monotonic()):
+        room = self._plan.has_room
+        while not self._stopping and len(self._ready) < self._ahead and room(time.monotonic()):
             index = self._plan.again(time.monotonic())
             if index is None:
                 if not (self._more and self._plan.takes_more):
@@ -266,7 +269,10 @@ class Outcomes(Iterator[Outcome]):
         self._plan.begin()
         try:
             future = self._executor.submit(self._job, index, self._held[index])
-        except Exception as exc:  # noqa: BLE001  # not swallowed: treated like the error of a future
+        except RuntimeError as exc:  # it was shut down, is broken, or has no thread left
+            self._executor_failed(index, exc)
+            return
+        except Exception as exc:  # noqa: BLE001  # not swallowed: it is the source's, which may not pickle
             self._failed_to_run(index, exc)
             return
         self._futures[index] = future
@@ -308,11 +314,14 @@ class Outcomes(Iterator[Outcome]):
         if self._futures.get(index) is not future:
             return  # it has already been taken
         if future.cancelled():
-            self._failed_to_run(index, CancelledError("the executor cancelled the call"))
+            self._executor_failed(index, CancelledError("the executor cancelled the call"))
             return
         error = future.exception()
         if error is not None:
-            self._failed_to_run(index, error)
+            if isinstance(error, Exception) and not isinstance(error, concurrent.futures.BrokenExecutor):
+                self._failed_to_run(index, error)
+            else:
+                self._executor_failed(index, error)
             return
         report = future.result()
         if report.error is not None:
@@ -348,17 +357,17 @@ class Outcomes(Iterator[Outcome]):
             del self._futures[index]
             self._tell()
 
-    def _failed_to_run(self, index: int, error: BaseException) -> None:
-        """Handle an error outside of the session: of the source, the options, or the executor."""
+    def _executor_failed(self, index: int, error: BaseException) -> None:
+        """End the run: the executor takes no more jobs, or somebody has ended one of its workers."""
+        self._drop(index)
+        if not self._closed:
+            self._end_with(error)
+
+    def _failed_to_run(self, index: int, error: Exception) -> None:
+        """Report an error outside of the session: of the source, the options, or the limiter."""
         tries = self._plan.tries(index)
-        ends = not isinstance(error, Exception) or isinstance(
-            error, (concurrent.futures.BrokenExecutor, CancelledError)
-        )
-        closed = isinstance(error, RuntimeError) and "shutdown" in str(error)
-        if self._closed or ends or closed:
+        if self._closed:
             self._drop(index)
-            if not self._closed:
-                self._end_with(error)
             return
         if isinstance(error, (pickle.PicklingError, TypeError, AttributeError)):
             why = _unpicklable(self._job)

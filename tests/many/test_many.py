@@ -10,7 +10,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable
@@ -487,3 +487,57 @@ def test_what_else_goes_wrong_in_a_worker_is_the_outcomes_error(server) -> None:
     (outcome,) = transcribe_many([SECOND], url=server.url, audio_format=RAW, limiter=Torn())
     assert isinstance(outcome.error, OSError)
     assert not isinstance(outcome.error, (SessionError, TranscriptionError))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("the semaphore's server is in shutdown"),
+        CancelledError("the limiter's own future was cancelled"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_no_error_of_a_job_is_taken_for_the_end_of_the_executor(server, error) -> None:
+    class Limit:
+        entered = 0
+
+        def __enter__(self) -> None:
+            self.entered += 1
+            if self.entered == 2:
+                raise error
+
+        def __exit__(self, *_: object) -> None: ...
+
+    options: dict[str, Any] = {"url": server.url, "audio_format": RAW, "limiter": Limit(), "max_sessions": 1}
+    outcomes = list(transcribe_many([SECOND] * 4, **options))
+    assert [outcome.error for outcome in outcomes] == [None, error, None, None]
+
+
+@pytest.mark.parametrize("text", ["cannot schedule new futures after shutdown", "can't start new thread"])
+def test_an_executor_that_takes_no_more_jobs_ends_the_run_after_what_it_did(text: str) -> None:
+    def take(index: int) -> None:
+        if index == 2:
+            raise RuntimeError(text)
+
+    given = []
+    with pytest.raises(RuntimeError, match=text):
+        for outcome in transcribe_many(["a.wav"] * 9, executor=Stub(take), max_sessions=3):
+            given.append(outcome.index)
+    assert given == [0, 1]
+
+
+def test_an_executor_that_cancels_a_job_ends_the_run() -> None:
+    class Cancelling(Stub):
+        def submit(self, fn: Any, /, index: int, source: Any) -> Future[Report]:
+            if index < 2:
+                return super().submit(fn, index, source)
+            future: Future[Report] = Future()
+            future.cancel()
+            future.set_running_or_notify_cancel()
+            return future
+
+    given = []
+    with pytest.raises(CancelledError):
+        for outcome in transcribe_many(["a.wav"] * 9, executor=Cancelling(), max_sessions=3):
+            given.append(outcome.index)
+    assert given == [0, 1]
