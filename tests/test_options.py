@@ -185,10 +185,8 @@ MANY: dict[str, list[Any]] = {
     "max_sessions": [*NO_COUNT[:-1]],
     "limiter": [5, "lock", object()],
     "on_progress": [5, "print", True],
-    **{key: CLIENT[key] for key in ("auth", "api_key", "url", "conn_config", "sdk_identifier", "resume")},
-    **{
-        key: SOURCE[key] for key in ("transcription_config", "audio_format", "ws_headers", "timeout", "speed")
-    },
+    **{key: values for key, values in CLIENT.items() if key != "handler_errors"},  # a run has no handlers
+    **SOURCE,
 }
 case("transcribe_many", MANY, lambda options: transcribe_many(**{"sources": Unlisted(), **options}))
 SECONDS = ("open_timeout", "start_timeout", "send_timeout", "end_timeout", "close_timeout", "window_seconds")

@@ -6,6 +6,7 @@ The tables are compared with the schemas, so that a field or message that is add
 from __future__ import annotations
 
 import json
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from speechmatics_rt import (
     transcribe_many,
 )
 from speechmatics_rt.local import Fault, LocalServer
+from speechmatics_rt.session import SourceOptions
 
 from .test_schemas import SERVER
 
@@ -126,16 +128,43 @@ def test_every_field_at_once_and_the_same_as_a_mapping() -> None:
     assert started(sent)["transcription_config"] == sent
 
 
-def test_many_sources_are_asked_for_as_one_is() -> None:
-    given = {field: value for field, (value, _) in FIELDS.items()}
+OPTIONS: dict[str, Any] = {  # of a session that sends a source
+    "transcription_config": TranscriptionConfig(**{name: value for name, (value, _) in FIELDS.items()}),
+    "audio_format": PCM,
+    "translation_config": TranslationConfig(["fr"]),
+    "audio_events_config": AudioEventsConfig(["music"]),
+    "ws_headers": {"X-Department": "archive"},
+    "timeout": 30.0,
+    "speed": 4.0,
+}
+
+
+@pytest.mark.parametrize("source", [SECOND, {"agent": SECOND}], ids=["one", "channels"])
+def test_many_sources_are_asked_for_as_one_is(source: Any) -> None:
+    """Whatever one call sends for an option, a run sends as well; there is no option that it lacks."""
+    assert OPTIONS.keys() == SourceOptions.__annotations__.keys()
+    options = dict(OPTIONS)
+    if isinstance(source, dict):
+        options["transcription_config"] = TranscriptionConfig(max_delay=1.5)
+    client = {"app": "archive", "sdk_identifier": "mine", "keep_transcript": 60}
     with LocalServer() as server:
-        outcomes = transcribe_many(
-            [SECOND] * 2, url=server.url, audio_format=PCM, transcription_config=TranscriptionConfig(**given)
-        )
+        one = MultiChannelClient if isinstance(source, dict) else Client
+        with one(url=server.url, **client) as asked:
+            asked.transcribe(source, **options)
+        outcomes = list(transcribe_many([source] * 2, url=server.url, **client, **options))
         assert all(outcome.ok for outcome in outcomes)
-        for record in server.sessions:
-            sent = record.start["transcription_config"]
-            assert sent == {field: wire for field, (_, wire) in FIELDS.items()}
+        as_one, *others = server.sessions
+        for record in others:
+            assert record.start == as_one.start
+            assert record.headers["x-department"] == "archive"
+            assert record.query == as_one.query
+        assert len(others) == 2
+
+
+def test_many_sources_are_asked_for_with_every_option_of_a_client() -> None:
+    of_one = signature(Client).parameters.keys() - {"handler_errors"}  # a run has no handlers
+    own = {"sources", "executor", "max_sessions", "limiter", "on_progress"}
+    assert signature(transcribe_many).parameters.keys() - own == of_one | SourceOptions.__annotations__.keys()
 
 
 @pytest.mark.parametrize("encoding", ["pcm_f32le", "pcm_s16le", "mulaw"])

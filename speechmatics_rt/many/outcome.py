@@ -26,6 +26,8 @@ class Outcome:
         stats: Figures of its last session.
         request_id: The client's id of its last session, for support.
         session_id: The service's id of its last session.
+        messages: What its last session was told beside the transcript, if that was asked for, as the service
+            sent it: ``AddTranslation``, ``AudioEventStarted`` and ``AudioEventEnded``.
 
     Example:
         >>> Outcome(0, "a.wav", None, ValueError("no audio")).ok
@@ -40,6 +42,7 @@ class Outcome:
     stats: SessionStats = field(default_factory=SessionStats)
     request_id: Optional[str] = None
     session_id: Optional[str] = None
+    messages: tuple[dict[str, Any], ...] = field(default=(), repr=False)
 
     @property
     def ok(self) -> bool:

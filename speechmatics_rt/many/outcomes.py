@@ -11,12 +11,12 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError, Executor, Future
 from contextlib import AbstractContextManager
-from typing import Any, Callable, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from ..audio import Source
 from ..auth import AuthBase
 from ..client import Client
-from ..config import AudioFormat, ConnectionConfig, ResumePolicy, TranscriptionConfig, a_kind, number, refused
+from ..config import ConnectionConfig, ResumePolicy, a_kind, number, refused
 from ..exceptions import (
     AudioError,
     AuthenticationError,
@@ -24,12 +24,15 @@ from ..exceptions import (
     SpeechmaticsError,
     without_frames,
 )
-from ..session import SessionRequest, SourceOptions
+from ..session import SessionRequest, SourceOptions, spelled_out
 from ..threads import SLICE
 from .job import Job, Report
 from .outcome import Outcome, Progress, Running
 from .plan import Plan, is_out_of_reach
 from .threads import Threads
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["Outcomes", "transcribe_many"]
 
@@ -40,6 +43,7 @@ _NO_SOURCES = (str, bytes, bytearray, memoryview, Mapping)  # each is one source
 _AT_ONCE = number(1, whole=True)
 
 
+@spelled_out
 def transcribe_many(
     sources: Iterable[OneSource],
     *,
@@ -52,12 +56,10 @@ def transcribe_many(
     url: Optional[str] = None,
     conn_config: Optional[ConnectionConfig] = None,
     sdk_identifier: Optional[str] = None,
+    app: Optional[str] = None,
     resume: Union[bool, ResumePolicy] = False,
-    transcription_config: Union[TranscriptionConfig, Mapping[str, Any], None] = None,
-    audio_format: Union[AudioFormat, Mapping[str, Any], None] = None,
-    ws_headers: Optional[Mapping[str, str]] = None,
-    timeout: Optional[float] = None,
-    speed: Optional[float] = None,
+    keep_transcript: Optional[float] = None,
+    **options: Unpack[SourceOptions],
 ) -> Outcomes:
     """Transcribe many sources, several at once, and return an iterator over their outcomes.
 
@@ -80,9 +82,9 @@ def transcribe_many(
             others: a semaphore of this process, or one that pickles, such as those of Dask or Redis.
         on_progress: Called with a :class:`Progress`, on the thread that iterates, when a source is started
             or finished, and twice a second while sessions run in this process.
-        auth, api_key, url, conn_config, sdk_identifier, resume: As for :class:`Client`.
-        transcription_config, audio_format, ws_headers, speed: As for :meth:`Client.transcribe`.
-        timeout: Limit in seconds on each session.
+        auth, api_key, url, conn_config, sdk_identifier, app, resume, keep_transcript: As for :class:`Client`.
+        **options: As for :meth:`Client.transcribe`, for each session. Translations and audio events are in
+            the ``messages`` of an outcome.
 
     Returns:
         An iterator, which can also be stopped and closed.
@@ -116,17 +118,12 @@ def transcribe_many(
         "url": url,
         "conn_config": conn_config,
         "sdk_identifier": sdk_identifier,
+        "app": app,
         "resume": resume,
-    }
-    session = {
-        "transcription_config": transcription_config,
-        "audio_format": audio_format,
-        "ws_headers": ws_headers,
-        "timeout": timeout,
-        "speed": speed,
+        "keep_transcript": keep_transcript,
     }
     Client(**client)
-    SessionRequest.of(session, SourceOptions)
+    SessionRequest.of(options, SourceOptions)
     if isinstance(sources, _NO_SOURCES) or not isinstance(sources, Iterable):
         accepted = "an iterable of sources: paths, bytes, objects with read()"
         raise ConfigurationError(f"sources is {a_kind(sources)}; accepted: {accepted}")
@@ -137,7 +134,7 @@ def transcribe_many(
         raise refused("limiter", limiter, "a context manager, such as a semaphore")
     if on_progress is not None and not callable(on_progress):
         raise refused("on_progress", on_progress, "a function of one argument")
-    job = Job(client, session, limiter)
+    job = Job(client, options, limiter)
     return Outcomes(sources, job, executor or Threads(), max_sessions, on_progress)
 
 
@@ -417,6 +414,7 @@ class Outcomes(Iterator[Outcome]):
                 report.stats,
                 report.request_id,
                 report.session_id,
+                report.messages,
             )
         )
 

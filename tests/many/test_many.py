@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable
 
@@ -33,7 +34,7 @@ from speechmatics_rt import (
     TranscriptionError,
     transcribe_many,
 )
-from speechmatics_rt.local import Fault, LocalServer
+from speechmatics_rt.local import Fault, LocalServer, Script, ScriptedEngine, Sound
 from speechmatics_rt.many import plan
 from speechmatics_rt.many.job import Report
 from speechmatics_rt.stats import SessionStats
@@ -102,6 +103,25 @@ def test_what_transcribe_takes_is_taken_and_a_mapping_is_channels(server) -> Non
     assert all(outcome.ok for outcome in outcomes)
     (channels,) = (outcome for outcome in outcomes if isinstance(outcome.source, dict))
     assert {word.channel for word in channels.transcript.words} == {"agent", "caller"}
+
+
+@pytest.mark.parametrize("source", [SECOND * 8, {"agent": SECOND * 8}], ids=["one", "channels"])
+def test_translations_and_audio_events_are_in_the_outcome(source: Any) -> None:
+    options: dict[str, Any] = {"translation_config": {"target_languages": ["fr"]}, "audio_events_config": {}}
+    script = replace(Script.from_text("Good morning. Good night."), sounds=(Sound("music", 0.5, 1.5),))
+    with LocalServer(ScriptedEngine(script)) as server:
+        (plain,) = transcribe_many([source], url=server.url, audio_format=RAW)
+        (asked,) = transcribe_many([source], url=server.url, audio_format=RAW, **options)
+    kinds = {message["message"] for message in asked.messages}
+    assert kinds == {"AddTranslation", "AudioEventStarted", "AudioEventEnded"}
+    assert asked.transcript.text == plain.transcript.text
+    assert plain.messages == ()
+    assert pickle.loads(pickle.dumps(asked)).messages == asked.messages
+
+
+def test_only_the_end_of_a_transcript_is_kept_if_that_is_asked_for(server) -> None:
+    (outcome,) = transcribe_many([str(SPEECH)], url=server.url, keep_transcript=0)
+    assert (outcome.transcript.text, outcome.transcript.end_time > 18) == ("", True)
 
 
 def test_a_bad_file_is_one_failed_outcome(server, tmp_path) -> None:
@@ -467,8 +487,8 @@ def test_options_are_checked_before_anything_is_read() -> None:
 
     with pytest.raises(ConfigurationError, match="max_delay"):
         transcribe_many(never(), transcription_config={"max_delay": "x"})
-    with pytest.raises(TypeError, match="translation_config"):
-        transcribe_many(never(), translation_config={"target_languages": ["fr"]})  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="'translation'; accepted: transcription_config"):
+        transcribe_many(never(), translation={"target_languages": ["fr"]})  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("wrong", ["a.wav", b"RIFF", {"a": b""}, 5, None])
