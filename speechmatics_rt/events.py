@@ -69,6 +69,7 @@ class EventEmitter:
     """
 
     _known: ClassVar[frozenset[str]] = frozenset()  # events to be told from slips of the pen
+    _unraised: object = None  # the first error of a handler in a session, until stop_session() raises it
 
     def __init__(self, *, handler_errors: Literal["log", "raise"] = "log") -> None:
         if handler_errors not in ("log", "raise"):
@@ -142,7 +143,10 @@ class EventEmitter:
             except Exception as exc:  # noqa: BLE001  # user code: logged or raised, never lost
                 failure = self._failed(name, handler.callback, exc, failure)
         if failure is not None:
-            raise failure
+            try:
+                raise failure
+            finally:
+                del failure  # its traceback has this frame, and what that has
 
     # -- inside --------------------------------------------------------------------------------------
 
@@ -216,7 +220,8 @@ def everything(name: str) -> bool:
 
 def _of_a_signal(error: Exception) -> bool:
     """Whether a signal handler of the program raised it: a soft time limit of Celery, an alarm of rq."""
-    trace = error.__traceback__
+    # Not of the frame that has caught it: before Python 3.13, to look at its values would keep them alive.
+    trace = error.__traceback__ and error.__traceback__.tb_next
     while trace is not None:
         if _interrupts(trace.tb_frame):
             return True

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import bdb
 import functools
+import gc
 import io
+import logging
 import pdb
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
+import time
+import warnings
+import weakref
+from collections.abc import Iterator
 
 import pytest
+
+from speechmatics_rt import AsyncClient, Client, ConnectionConfig
+from speechmatics_rt.exceptions import NotRunningError
 
 RAW = {"encoding": "pcm_s16le", "sample_rate": 16000}
 HEAD = """
@@ -262,3 +273,186 @@ def test_off_the_main_thread_nothing_is_taken_for_a_signals(serve, client_of, ca
     finally:
         signal.signal(signal.SIGTERM, before)
     assert "a handler of AddTranscript failed" in caplog.text
+
+
+# -- what is raised ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("call", ["at_once", "by_hand", "in_a_loop", "in_a_loop_awaited"])
+def test_what_is_raised_shows_the_line_of_the_handler_to_who_has_configured_nothing(call: str) -> None:
+    strict = (
+        "from functools import partial\n"
+        "Client, AsyncClient = (partial(kind, handler_errors='raise') for kind in (Client, AsyncClient))"
+    )
+    program = (
+        textwrap.dedent(HEAD)
+        + f"\n{strict}\nwith LocalServer() as server:\n    try: {call}(server.url)\n"
+        + "    except ValueError:\n"
+        + "        import traceback; print(traceback.format_exc())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=True
+    )
+    assert "in broken" in done.stdout
+    assert done.stdout.count("ValueError: the page is gone") == 1
+    if call == "at_once":  # raised while it is handled
+        assert done.stderr == ""
+    else:  # told at once, since it is raised at the end of the session, if at all
+        assert done.stderr.startswith("a handler failed; stop_session(), or the end of the loop, raises the")
+        assert "in broken" in done.stderr
+
+
+def test_by_hand_the_first_error_is_raised_with_its_frames_and_every_other_is_told(
+    serve, client_of, caplog
+) -> None:
+    client, seen = client_of(serve(), handler_errors="raise"), []
+
+    def fails(message: object) -> None:
+        number = len(seen)
+        seen.append(message)
+        raise KeyError(number)
+
+    client.on("AddTranscript", fails)
+    client.start_session(audio_format={"type": "raw", **RAW})
+    client.send_audio(bytes(64000))
+    with pytest.raises(KeyError, match="0") as caught:
+        client.stop_session()
+    frame = caught.traceback[-1].frame
+    assert (frame.code.name, frame.f_locals["number"]) == ("fails", 0)
+    assert len(seen) > 1
+    told = [record for record in caplog.records if record.exc_info]
+    assert [str(record.exc_info[1]) for record in told] == [str(number) for number in range(len(seen))]
+    assert all(record.of_a_handler for record in told)
+    client.stop_session()  # which raises it once
+
+
+@pytest.fixture
+def unlogged() -> Iterator[None]:
+    """No log keeps an error alive."""
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.usefixtures("unlogged")
+@pytest.mark.parametrize("ended", [False, True], ids=["running", "ended"])
+def test_a_client_that_keeps_an_error_is_collected_and_so_is_all_that_the_handler_had(serve, ended) -> None:
+    server = serve()
+
+    class Page:
+        pass
+
+    def drop() -> weakref.ref[Page]:
+        page, failed = Page(), threading.Event()
+        config = ConnectionConfig(ssl_context=server.ssl_context)
+        client = Client(url=server.url, conn_config=config, handler_errors="raise")
+
+        @client.once("AddTranscript")
+        def fails(message: object) -> None:
+            assert client.is_connected
+            assert page
+            failed.set()
+            raise KeyError
+
+        client.start_session(audio_format={"type": "raw", **RAW})
+        client.send_audio(bytes(64000))
+        assert failed.wait(10)
+        if ended:
+            client.close()
+        return weakref.ref(page)
+
+    dropped, deadline = drop(), time.monotonic() + 10
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        while dropped() is not None and time.monotonic() < deadline:  # a listener holds it while it delivers
+            gc.collect()
+            time.sleep(0.01)
+    assert dropped() is None
+    assert [each.category for each in seen if each.category is ResourceWarning] == [ResourceWarning][ended:]
+    assert server.sessions[-1].wait_closed(5)
+
+
+@pytest.mark.usefixtures("unlogged")
+@pytest.mark.parametrize("how", ["transcribe", "by hand"])
+def test_an_error_that_was_raised_and_handled_is_gone_without_a_collection(serve, client_of, how) -> None:
+    client = client_of(serve(), handler_errors="raise")
+
+    class Failure(Exception):
+        pass
+
+    kept: list[weakref.ref[Failure]] = []
+
+    @client.once("AddTranscript")
+    def fails(message: object) -> None:
+        error = Failure()
+        kept.append(weakref.ref(error))
+        try:
+            raise error
+        finally:
+            del error
+
+    raw = {"type": "raw", **RAW}
+    gc.collect()
+    gc.disable()
+    try:
+        try:
+            if how == "transcribe":
+                client.transcribe(bytes(64000), audio_format=raw)
+            else:
+                client.start_session(audio_format=raw)
+                client.send_audio(bytes(64000))
+                client.stop_session()
+        except Failure:
+            pass
+        assert kept[0]() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("how", ["stream", "utterances"])
+def test_an_error_of_this_package_that_a_handler_raises_does_not_end_the_iteration(
+    serve, client_of, how
+) -> None:
+    client = client_of(serve(), handler_errors="raise")
+
+    @client.once("AddPartialTranscript")
+    def asks_too_late(message: object) -> None:
+        Client().send_audio(b"")
+
+    config = {"enable_partials": True}
+    raw = {"type": "raw", **RAW}
+    with getattr(client, how)(bytes(128000), audio_format=raw, transcription_config=config) as items:
+        with pytest.raises(NotRunningError) as caught:
+            list(items)
+        assert "asks_too_late" in [entry.name for entry in caught.traceback]
+        assert list(items)
+        assert items.transcript.text.startswith("Good morning")
+
+
+@pytest.mark.parametrize("how", ["stream", "utterances"])
+def test_it_does_not_end_an_iteration_in_an_event_loop_either(serve, how) -> None:
+    server = serve()
+
+    async def main() -> None:
+        config = ConnectionConfig(ssl_context=server.ssl_context)
+        async with AsyncClient(url=server.url, conn_config=config, handler_errors="raise") as client:
+
+            @client.once("AddPartialTranscript")
+            async def asks_too_late(message: object) -> None:
+                Client().send_audio(b"")
+
+            options = {
+                "audio_format": {"type": "raw", **RAW},
+                "transcription_config": {"enable_partials": True},
+                "speed": 8.0,
+            }
+            async with getattr(client, how)(io.BytesIO(bytes(128000)), **options) as items:
+                with pytest.raises(NotRunningError) as caught:
+                    async for _ in items:
+                        pass
+                assert "asks_too_late" in [entry.name for entry in caught.traceback]
+                assert [item async for item in items]
+                assert items.transcript.text.startswith("Good morning")
+
+    asyncio.run(main())
+    assert sum(server.sessions[0].frames) == 128000  # the source was not rewound meanwhile

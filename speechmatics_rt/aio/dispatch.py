@@ -59,7 +59,10 @@ class AsyncEmitter(EventEmitter):
             except Exception as exc:  # noqa: BLE001  # user code: logged or raised below, never lost
                 failure = self._failed(name, handler.callback, exc, failure)
         if failure is not None:
-            raise failure
+            try:
+                raise failure
+            finally:
+                del failure
 
     async def deliver(self, message: Mapping[str, Any]) -> None:
         """Run the callbacks of a message, awaiting each before the next one.
@@ -80,7 +83,10 @@ class AsyncEmitter(EventEmitter):
             except Exception as exc:  # noqa: BLE001  # user code: logged or raised below, never lost
                 failure = self._failed(name, handler.callback, exc, failure)
         if failure is not None:
-            raise failure
+            try:
+                raise failure
+            finally:
+                del failure
 
     @staticmethod
     def _checked(callback: Callback) -> Callback:

@@ -42,6 +42,10 @@ class AsyncMessageStream:
         """The transcript so far; complete when the iteration has ended."""
         return Transcript() if self._messages is None else self._messages.transcript
 
+    @property
+    def _is_over(self) -> bool:
+        return self._messages is None or self._messages._is_over
+
     async def __aenter__(self) -> AsyncMessageStream:
         await self._open()
         return self
@@ -81,7 +85,8 @@ class AsyncMessageStream:
             await self.close()
             raise
         except SpeechmaticsError:
-            await self._put_back()
+            if self._is_over:  # else it is a handler's
+                await self._put_back()
             raise
         return kind, message
 
@@ -97,7 +102,7 @@ class AsyncMessageStream:
         """End the session if it still runs; any transcript still to come is lost."""
         for bridge in self._bridges:
             bridge.close()
-        if self._messages is not None and not self._messages._session.delivery.over.is_set():
+        if self._messages is not None and not self._is_over:
             await (self._dispatcher.end() if self._dispatcher else in_thread(self._messages.close))
 
     async def _open(self) -> Dispatcher:

@@ -39,6 +39,8 @@ class AsyncUtteranceStream:
             try:
                 spoken.add(await self._messages.__anext__())
             except (StopAsyncIteration, SpeechmaticsError) as exc:
+                if not self._messages._is_over:  # the error is a handler's
+                    raise
                 spoken.end(exc)
         return utterance
 

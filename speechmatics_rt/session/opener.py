@@ -205,6 +205,7 @@ class Opener(Asking, Recordable):
 
     def _make_current(self, session: Session, opening: Opening) -> None:
         """Store a session where ``close()`` and ``request_stop()`` find it; do what was asked for before."""
+        self._unraised = None  # of the session before
         with self._current_lock:
             self._session = session
             opening.made = None  # the session has it; one that is resumed must not keep its first connection

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import logging
-from typing import Any, Optional
+import weakref
+from typing import Any, Callable, Optional
 
 from ..events import EventEmitter
-from ..exceptions import SessionError, SpeechmaticsError, without_frames
+from ..exceptions import SessionError, SpeechmaticsError
 from ..log import OF_A_HANDLER, SessionLog
 from ..network import Link
 from ..transcript import Transcript
@@ -29,11 +30,18 @@ class Outcome:
         closed: The program has closed it, and waits for no handler.
     """
 
-    def __init__(self, connection: Link, transcript: Transcript, log: SessionLog) -> None:
+    def __init__(
+        self,
+        connection: Link,
+        transcript: Transcript,
+        log: SessionLog,
+        client: Callable[[], Optional[EventEmitter]] = lambda: None,
+    ) -> None:
         self.failure: Optional[SpeechmaticsError] = None
         self.complete = self.closed = False
         self._of_source: Optional[SpeechmaticsError] = None
-        self._of_handler: Optional[BaseException] = None  # raised once, if nothing else is
+        self._of_handler: Callable[[], Optional[_Unraised]] = lambda: None  # raised if nothing else is
+        self._client = client
         self._raised = False
         self._connection = connection
         self._transcript = transcript
@@ -57,10 +65,16 @@ class Outcome:
             self._connection.end_stream()
 
     def handler_failed(self, error: Exception) -> None:
-        """Store the first error of a handler for ``stop_session()``; its traceback goes to the log."""
-        if self._of_handler is None:
-            self._log.error("a handler failed; stop_session() raises it", exc_info=error)
-            self._of_handler = without_frames(error)
+        """Log an error of a handler, and have the client keep the first one for ``stop_session()``.
+
+        It is logged so that nobody misses it, since the session may run on for hours, and may be closed.
+        """
+        text = "a handler failed; stop_session(), or the end of the loop, raises the first error of one"
+        self._log.error(text, exc_info=error, extra=OF_A_HANDLER)
+        client = self._client()
+        if client is not None and self.failure is None and self._of_handler() is None:
+            unraised = client._unraised = _Unraised(error)
+            self._of_handler = weakref.ref(unraised)
 
     def annotate(self, error: SpeechmaticsError) -> SpeechmaticsError:
         """Add the transcript so far and the ids to an error that is about to reach the caller."""
@@ -79,9 +93,12 @@ class Outcome:
             raise self.annotate(caught)
         if self.failure is not None:
             raise self.annotate(copy.copy(self.failure)) from self.failure.__cause__
-        if self._of_handler is not None:
-            failure, self._of_handler = self._of_handler, None
-            raise failure
+        unraised = self._of_handler()
+        if unraised is not None and (error := unraised.take()) is not None:
+            try:
+                raise error
+            finally:
+                del error  # its traceback has this frame, and what that has
 
     def event(self) -> dict[str, Any]:
         """Build ``SessionEnded``."""
@@ -89,6 +106,22 @@ class Outcome:
         if failure is None or (self.closed and isinstance(failure, SessionError)):
             return session_ended(None)  # complete, or ended by the program itself
         return session_ended(self._completed(_copy(failure)))
+
+
+class _Unraised:
+    """The error of a handler, with its frames, to be raised once.
+
+    They hold the client. So nothing holds this but the client itself, which can then be collected.
+    """
+
+    __slots__ = ("__weakref__", "_error")
+
+    def __init__(self, error: Exception) -> None:
+        self._error: Optional[Exception] = error
+
+    def take(self) -> Optional[Exception]:
+        error, self._error = self._error, None
+        return error
 
 
 def _copy(error: SpeechmaticsError) -> SpeechmaticsError:

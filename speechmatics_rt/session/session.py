@@ -64,7 +64,7 @@ class Session:
         )
         self.log = log.on(logger)
         self.transcript = Transcript(keep=keep_transcript)
-        self.outcome = Outcome(connection, self.transcript, self.log)
+        self.outcome = Outcome(connection, self.transcript, self.log, client)
         self.delivery = Delivery(streamed=streamed)
         self.turns = Turns(self.transcript, client)
         self._recording = recording

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import Any, Optional, Union, cast
+from typing import Any, Callable, Optional, Union, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from speechmatics_rt import ConnectionError, SessionError, TimeoutError, Transcript
-from speechmatics_rt.events import everything
+from speechmatics_rt.events import EventEmitter, everything
 from speechmatics_rt.log import SessionLog
 from speechmatics_rt.network import Link, Messages
 from speechmatics_rt.protocol import Incoming, codec
@@ -49,8 +49,8 @@ class Arriving:
         self.ended += 1
 
 
-def outcome_of(link: Any) -> Outcome:
-    return Outcome(cast("Link", link), Transcript(), SessionLog(logging.getLogger("test"), "r"))
+def outcome_of(link: Any, client: Callable[[], Optional[EventEmitter]] = lambda: None) -> Outcome:
+    return Outcome(cast("Link", link), Transcript(), SessionLog(logging.getLogger("test"), "r"), client)
 
 
 @tried(200)
@@ -216,7 +216,8 @@ def test_the_failure_of_a_source_is_told_before_all_that_follows_from_it() -> No
 
 @pytest.mark.parametrize("first", ["a handler", "the session"])
 def test_the_error_of_a_handler_is_raised_once_and_only_if_nothing_else_is(first: str) -> None:
-    outcome = outcome_of(Arriving([]))
+    client = EventEmitter()
+    outcome = outcome_of(Arriving([]), lambda: client)
     outcome.handler_failed(ValueError("of a handler"))
     if first == "the session":
         outcome.note(ConnectionError("lost"))

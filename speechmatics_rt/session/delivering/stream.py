@@ -60,6 +60,10 @@ class MessageStream:
     def transcript(self) -> Transcript:
         return self._session.transcript
 
+    @property
+    def _is_over(self) -> bool:
+        return self._session.delivery.over.is_set()
+
     def __iter__(self) -> MessageStream:
         return self
 

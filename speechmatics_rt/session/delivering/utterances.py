@@ -98,6 +98,8 @@ class UtteranceStream:
             try:
                 spoken.add(next(self._messages))
             except (StopIteration, SpeechmaticsError) as exc:
+                if not self._messages._is_over:  # the error is a handler's
+                    raise
                 spoken.end(exc)
         return utterance
 
