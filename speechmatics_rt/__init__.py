@@ -12,9 +12,11 @@ from ._version import __version__
 from .exceptions import (
     AudioError,
     AuthenticationError,
+    ChunkError,
     ConfigurationError,
     ConnectionError,
     EndOfTranscriptError,
+    NotRunningError,
     ProtocolError,
     SessionError,
     SpeechmaticsError,
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
         AsyncMultiChannelClient,
         AsyncUtteranceStream,
     )
-    from .audio import Microphone, split_channels
+    from .audio import InputDevice, Microphone, split_channels
     from .auth import AuthBase, JWTAuth, NoAuth, StaticKeyAuth
     from .baseclient import BaseClient
     from .client import Client
@@ -54,9 +56,19 @@ if TYPE_CHECKING:
     from .many import Outcome, Outcomes, Progress, Running, transcribe_many
     from .messages import ClientMessageType, ServerMessageType
     from .multichannel import MultiChannelClient
-    from .session import MessageStream, Recorder, UtteranceStream, available_features
+    from .session import UNSET, MessageStream, Recorder, UtteranceStream, available_features
     from .stats import Latency, SessionInfo, SessionStats
-    from .transcript import Transcript, TranscriptResult, Utterance
+    from .transcript import (
+        Paragraph,
+        RecognitionAlternative,
+        RecognitionDisplay,
+        RecognitionMetadata,
+        RecognitionResult,
+        Transcript,
+        TranscriptResult,
+        Utterance,
+        Word,
+    )
 
 __all__ = [
     "__version__",
@@ -85,6 +97,7 @@ __all__ = [
     "NoAuth",
     "StaticKeyAuth",
     # audio
+    "InputDevice",
     "Microphone",
     "split_channels",
     # the service
@@ -105,18 +118,27 @@ __all__ = [
     # messages and results
     "ClientMessageType",
     "Latency",
+    "Paragraph",
+    "RecognitionAlternative",
+    "RecognitionDisplay",
+    "RecognitionMetadata",
+    "RecognitionResult",
     "ServerMessageType",
     "SessionInfo",
     "SessionStats",
     "Transcript",
     "TranscriptResult",
+    "UNSET",
     "Utterance",
+    "Word",
     # errors
     "AudioError",
     "AuthenticationError",
+    "ChunkError",
     "ConfigurationError",
     "ConnectionError",
     "EndOfTranscriptError",
+    "NotRunningError",
     "ProtocolError",
     "SessionError",
     "SpeechmaticsError",
@@ -134,7 +156,7 @@ _ROOMS = {
         "AsyncMultiChannelClient",
         "AsyncUtteranceStream",
     ),
-    "audio": ("Microphone", "split_channels"),
+    "audio": ("InputDevice", "Microphone", "split_channels"),
     "auth": ("AuthBase", "JWTAuth", "NoAuth", "StaticKeyAuth"),
     "baseclient": ("BaseClient",),
     "client": ("Client",),
@@ -156,9 +178,19 @@ _ROOMS = {
     "many": ("Outcome", "Outcomes", "Progress", "Running", "transcribe_many"),
     "messages": ("ClientMessageType", "ServerMessageType"),
     "multichannel": ("MultiChannelClient",),
-    "session": ("MessageStream", "Recorder", "UtteranceStream", "available_features"),
+    "session": ("UNSET", "MessageStream", "Recorder", "UtteranceStream", "available_features"),
     "stats": ("Latency", "SessionInfo", "SessionStats"),
-    "transcript": ("Transcript", "TranscriptResult", "Utterance"),
+    "transcript": (
+        "Paragraph",
+        "RecognitionAlternative",
+        "RecognitionDisplay",
+        "RecognitionMetadata",
+        "RecognitionResult",
+        "Transcript",
+        "TranscriptResult",
+        "Utterance",
+        "Word",
+    ),
 }
 
 if not TYPE_CHECKING:

@@ -10,7 +10,7 @@ runs handlers on the event loop, ``handlers`` calls one, and ``bridge`` connects
 
 from __future__ import annotations
 
-from ..audio import split_channels
+from ..audio import InputDevice, split_channels
 from ..auth import AuthBase, JWTAuth, NoAuth, StaticKeyAuth
 from ..config import (
     AudioEncoding,
@@ -30,9 +30,11 @@ from ..events import EventEmitter
 from ..exceptions import (
     AudioError,
     AuthenticationError,
+    ChunkError,
     ConfigurationError,
     ConnectionError,
     EndOfTranscriptError,
+    NotRunningError,
     ProtocolError,
     SessionError,
     SpeechmaticsError,
@@ -41,9 +43,19 @@ from ..exceptions import (
     TransportError,
 )
 from ..messages import ClientMessageType, ServerMessageType
-from ..session import available_features
+from ..session import UNSET, available_features
 from ..stats import Latency, SessionInfo, SessionStats
-from ..transcript import Transcript, TranscriptResult, Utterance
+from ..transcript import (
+    Paragraph,
+    RecognitionAlternative,
+    RecognitionDisplay,
+    RecognitionMetadata,
+    RecognitionResult,
+    Transcript,
+    TranscriptResult,
+    Utterance,
+    Word,
+)
 from .client import AsyncClient, AsyncMultiChannelClient
 from .microphone import AsyncMicrophone
 from .stream import AsyncMessageStream
@@ -65,6 +77,7 @@ __all__ = [
     "StaticKeyAuth",
     # audio
     "AsyncMicrophone",
+    "InputDevice",
     "Microphone",
     "split_channels",
     # the service
@@ -85,18 +98,27 @@ __all__ = [
     # messages and results
     "ClientMessageType",
     "Latency",
+    "Paragraph",
+    "RecognitionAlternative",
+    "RecognitionDisplay",
+    "RecognitionMetadata",
+    "RecognitionResult",
     "ServerMessageType",
     "SessionInfo",
     "SessionStats",
     "Transcript",
     "TranscriptResult",
+    "UNSET",
     "Utterance",
+    "Word",
     # errors
     "AudioError",
     "AuthenticationError",
+    "ChunkError",
     "ConfigurationError",
     "ConnectionError",
     "EndOfTranscriptError",
+    "NotRunningError",
     "ProtocolError",
     "SessionError",
     "SpeechmaticsError",
