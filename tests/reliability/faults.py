@@ -10,6 +10,7 @@ import asyncio
 import gc
 import itertools
 import random
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -86,7 +87,7 @@ Expected = Union[Whole, Raises]
 
 @dataclass(frozen=True)
 class Row:
-    """Faults of the first connection, and what is promised when they strike."""
+    """Faults of the first connection, or of the way to it, and what is promised when they strike."""
 
     name: str
     faults: tuple[Fault, ...]
@@ -94,6 +95,7 @@ class Row:
     resumed: Expected
     limits: Mapping[str, Any] = field(default_factory=dict)  # of ConnectionConfig, beside the usual ones
     tls: tuple[bool, ...] = (False, True)
+    towards: Callable[[LocalServer], Mapping[str, Any]] = lambda server: {}  # a URL, a proxy: not as usual
     ways: tuple[str, ...] = ("transcribe", "stream", "by hand", "channels", "asyncio", "asyncio by hand")
 
 
@@ -154,6 +156,33 @@ def first(name: str, fault: Fault, plain: Expected, resumed: Optional[Expected] 
 def halfway(name: str, fault: Fault, plain: Expected, resumed: Optional[Expected] = None, **more: Any) -> Row:
     """A row for a fault after ``STRIKES`` seconds, while the client is sending."""
     return first(name, replace(fault, at="", after_seconds=STRIKES), plain, resumed, **more)
+
+
+def unreached(stage: str) -> Raises:
+    """Nobody was there, or no way."""
+    return lost(stage, None, words="none", unreached=True)
+
+
+def way(name: str, towards: Callable[[LocalServer], Mapping[str, Any]], plain: Raises, **more: Any) -> Row:
+    """A row for what is wrong before the server is reached, which ``resume`` does not change."""
+    return Row(name, more.pop("faults", ()), plain, plain, towards=towards, **more)
+
+
+def towards_nobody(server: LocalServer) -> dict[str, Any]:
+    return {"url": re.sub(r"//[^/]*", "//127.0.0.1:1", server.url)}
+
+
+def towards_no_name(server: LocalServer) -> dict[str, Any]:
+    return {"url": re.sub(r"//[^/]*", "//nowhere.invalid", server.url)}
+
+
+def through_nobody(server: LocalServer) -> dict[str, Any]:
+    return {"proxy": "http://127.0.0.1:1"}
+
+
+def through_it(server: LocalServer) -> dict[str, Any]:
+    """Towards another server, with this one as the proxy."""
+    return {"url": "ws://127.0.0.1:1/v2", "proxy": re.sub("^ws(.*)/v2", r"http\1", server.url)}
 
 
 KEPT_ALIVE = {"ping_interval": 0.2, "ping_timeout": 0.6}
@@ -220,6 +249,39 @@ HARMLESS = {
 }
 
 TABLE: list[Row] = [
+    # on the way
+    way("a name without an address", towards_no_name, unreached("dns"), tls=(False,), ways=("transcribe",)),
+    way("a port where nobody listens", towards_nobody, unreached("tcp")),
+    way("a proxy where nobody listens", through_nobody, unreached("proxy")),
+    way(
+        "a proxy that hangs up",
+        through_it,
+        unreached("proxy"),
+        faults=(Fault.fin(at="accept"),),
+        tls=(False,),
+    ),
+    *(
+        way(
+            f"a proxy that answers {status}",
+            through_it,
+            lost("proxy", None, words="none", unreached=True, retryable=status > 500),
+            faults=(Fault.refuse(status),),
+            tls=(False,),
+        )
+        for status in (403, 407, 502)
+    ),
+    way(
+        "a certificate that nobody trusts",
+        lambda server: {"ssl_context": None},
+        lost("tls", None, words="none", unreached=False, retryable=False),
+        tls=(True,),
+    ),
+    way(
+        "a server without TLS",
+        lambda server: {"url": server.url.replace("ws:", "wss:")},
+        lost("tls", None, words="none", unreached=False, retryable=False),
+        tls=(False,),
+    ),
     # before there is a connection
     first(
         "the end of the stream at once",
@@ -373,6 +435,15 @@ TABLE: list[Row] = [
 
 # What the page of errors says happens, and the rows it stands for, by the beginnings of their names.
 LINES: dict[str, tuple[str, ...]] = {
+    "nobody is reached: no such name, nobody listens, the proxy is away or can't get through": (
+        "a name without",
+        "a port where",
+        "a proxy where",
+        "a proxy that hangs up",
+        "a proxy that answers 5",
+    ),
+    "the proxy refuses: a wrong password, a forbidden address": ("a proxy that answers 4",),
+    "the certificate is refused, or the server does not speak TLS": ("a certificate", "a server without"),
     "the other end hangs up before the upgrade": (
         "the end of the stream at once",
         "the end of the stream before TLS",
@@ -527,13 +598,13 @@ WAYS: dict[str, tuple[type, Callable[[Any], Transcript]]] = {
 }
 
 
-def use(server: LocalServer, way: str, *, resume: bool, limits: Mapping[str, Any]) -> Seen:
+def use(server: LocalServer, way: str, *, resume: bool, row: Row) -> Seen:
     """Run a session in one of the ways, and keep what came of it."""
     kind, run = WAYS[way]
-    config = ConnectionConfig(
-        ssl_context=server.ssl_context, **{"window_seconds": WINDOW, "close_timeout": 1.0, **limits}
-    )
-    options = {"url": server.url, "conn_config": config, "resume": POLICY if resume else False}
+    usual = {"ssl_context": server.ssl_context, "window_seconds": WINDOW, "close_timeout": 1.0}
+    given = {**usual, **row.limits, "url": server.url, **row.towards(server)}
+    options = {"url": given.pop("url"), "api_key": "k", "resume": POLICY if resume else False}
+    options["conn_config"] = ConnectionConfig(**given)
     began = time.monotonic()
     client = kind(**options)
     try:
@@ -553,7 +624,7 @@ def strike(row: Row, way: str, *, resume: bool, tls: bool) -> list[str]:
     """Let a row's faults strike a session, and tell in what it differs from what is promised."""
     opened = descriptors()
     with LocalServer(NumberedEngine(), tls=tls, faults=row.faults) as server:
-        seen = use(server, way, resume=resume, limits=row.limits)
+        seen = use(server, way, resume=resume, row=row)
         heard = words_of(server.sessions[0], STRIKES / len(CHANNELS[way])) if server.sessions else {}
         heard = {label: heard.get(label, ([], [])) for label in CHANNELS[way]}
     wrong = differences(row.resumed if resume else row.plain, seen, heard)
@@ -666,6 +737,8 @@ _NOT_FIRST = (
     "an answer t",
     "the end of the stream in one direction",
 )
+# These leave a server no part in it.
+_ON_THE_WAY = ("a name without", "a port where", "a proxy", "a certificate", "a server without")
 # Of these the one that comes second says how all frames are written.
 _OF_ALL_FRAMES = {"compressed", "fragments", "in_binary"}
 
@@ -681,9 +754,10 @@ def _are_of_all_frames(*rows: Row) -> bool:
 
 def pair(rng: random.Random) -> Row:
     """Two faults of one session: the outcome is that of the first that ends it."""
+    rows = [row for row in TABLE if not row.name.startswith(_ON_THE_WAY)]
     while True:
-        one, other = sorted(rng.sample(range(len(TABLE)), 2))
-        first_row, second = sorted((TABLE[one], TABLE[other]), key=_moment)
+        one, other = sorted(rng.sample(range(len(rows)), 2))
+        first_row, second = sorted((rows[one], rows[other]), key=_moment)
         tls = tuple(set(first_row.tls) & set(second.tls))
         late = first_row.name.startswith((*_TAKE_THEIR_TIME, *_NOT_FIRST))
         if tls and not late and not _are_of_all_frames(first_row, second):
