@@ -2,7 +2,7 @@
 
 A round that goes wrong names its seed. What is checked is what always holds: every call comes back, with an
 error of this package or none; afterwards no thread of ours runs, no descriptor is open, and the client
-transcribes again.
+transcribes again. And a session that is closed at any moment of its call has ended, or never begins.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import signal
 import sys
 import threading
 import time
-from typing import Any, Callable
+from collections.abc import Iterator
+from typing import Any, Callable, Optional
 
 import pytest
 
-from speechmatics_rt import AudioFormat, Client, SessionError, SpeechmaticsError
+from speechmatics_rt import AudioFormat, Client, SessionError, SpeechmaticsError, StaticKeyAuth
 from speechmatics_rt.local import Fault, LocalServer
 
 from ..conftest import threads
@@ -42,29 +43,60 @@ FAULTS = [
     [Fault.late_start(0.05)],
     [Fault.silence(at="drain")],
 ]
-CALLS: dict[str, Callable[[Client], object]] = {
-    "start_session": lambda client: client.start_session(audio_format=PCM),
-    "send_audio": lambda client: client.send_audio(SECOND[:3200]),
-    "stop_session": lambda client: client.stop_session(),
-    "close": lambda client: client.close(),
-    "request_stop": lambda client: client.request_stop(),
-    "transcribe": lambda client: client.transcribe([SECOND] * 3, audio_format=PCM, timeout=3),
-    "stream": lambda client: [message for message, _ in zip(_stream(client), range(4))],
-    "force_end_of_utterance": lambda client: client.force_end_of_utterance(),
-    "get_speakers": lambda client: client.get_speakers(),
-    "stats": lambda client: client.stats,
+
+
+class Slow:
+    """A source whose reads block, the first one most of all, as those of a microphone or a socket do.
+
+    Attributes:
+        begun: Set once somebody reads.
+    """
+
+    def __init__(self, rng: random.Random, reads: Optional[int] = None) -> None:
+        self.begun = threading.Event()
+        self._first, self._rng, self._left = rng.uniform(0, 0.02), rng, reads
+
+    def read(self, size: int) -> bytes:
+        pause = self._rng.uniform(0, 0.004) if self.begun.is_set() else self._first
+        self.begun.set()
+        time.sleep(pause)
+        if self._left is not None:
+            self._left -= 1
+        return SECOND[:3200] if self._left is None or self._left >= 0 else b""
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(lambda: self.read(0), b"")
+
+
+def source(rng: random.Random) -> Any:
+    """Audio of a second or so: there, or read by reads that block, or a generator that does."""
+    slow = Slow(rng, 6)
+    return rng.choice([[SECOND] * 3, slow, (chunk for chunk in slow)])
+
+
+CALLS: dict[str, Callable[[Client, random.Random], object]] = {
+    "start_session": lambda client, _: client.start_session(audio_format=PCM),
+    "send_audio": lambda client, _: client.send_audio(SECOND[:3200]),
+    "stop_session": lambda client, _: client.stop_session(),
+    "close": lambda client, _: client.close(),
+    "request_stop": lambda client, _: client.request_stop(),
+    "transcribe": lambda client, rng: client.transcribe(source(rng), audio_format=PCM, timeout=3),
+    "stream": lambda client, rng: [message for message, _ in zip(_stream(client, source(rng)), range(4))],
+    "force_end_of_utterance": lambda client, _: client.force_end_of_utterance(),
+    "get_speakers": lambda client, _: client.get_speakers(),
+    "stats": lambda client, _: client.stats,
 }
 FROM_A_HANDLER = ("start_session", "send_audio", "stop_session", "close", "request_stop")
 
 
-def _stream(client: Client) -> Any:
-    with client.stream([SECOND] * 3, audio_format=PCM) as messages:
+def _stream(client: Client, audio: Any) -> Any:
+    with client.stream(audio, audio_format=PCM) as messages:
         yield from messages
 
 
-def act(client: Client, name: str) -> None:
+def act(client: Client, name: str, rng: random.Random) -> None:
     try:
-        CALLS[name](client)
+        CALLS[name](client, rng)
     except SpeechmaticsError:
         pass  # which one depends on the moment
 
@@ -107,19 +139,20 @@ def one_round(client: Client, rng: random.Random) -> list[BaseException]:
     if rng.random() < 0.6:
         event = rng.choice(["AddTranscript", "EndOfTranscript", "RecognitionStarted", "AudioAdded"])
         name = rng.choice(FROM_A_HANDLER)
-        rng.choice([client.on, client.once])(event, lambda message: act(client, name))
+        rng.choice([client.on, client.once])(event, lambda message: act(client, name, rng))
 
-    def work(plan: list[tuple[str, float]]) -> None:
+    def work(plan: list[tuple[str, float]], rng: random.Random) -> None:
         for name, pause in plan:
             time.sleep(pause)  # the moment is the point
-            act(client, name)
+            act(client, name, rng)
 
     names = [*CALLS, "start_session", "start_session", "send_audio", "send_audio", "send_audio"]
     plans = [
         [(rng.choice(names), rng.uniform(0, 0.004)) for _ in range(rng.randint(1, 8))]
         for _ in range(rng.randint(1, 4))
     ]
-    return together(*(lambda plan=plan: work(plan) for plan in plans))
+    own = [random.Random(rng.random()) for _ in plans]  # of each thread
+    return together(*(lambda each=each: work(*each) for each in zip(plans, own)))
 
 
 @pytest.mark.parametrize("series", range(2))
@@ -140,6 +173,67 @@ def test_any_calls_from_several_threads_and_handlers_come_back_and_leave_a_clien
             failures = together(lambda client=client: client.transcribe([SECOND], audio_format=PCM))
             assert failures == []
         client.close()
+
+
+class SlowAuth(StaticKeyAuth):
+    """A key that takes a while to get.
+
+    Attributes:
+        asked: Set once it is asked for.
+    """
+
+    def __init__(self, rng: random.Random) -> None:
+        super().__init__("key")
+        self.asked = threading.Event()
+        self._pause = rng.uniform(0, 0.01)
+
+    def get_auth_headers(self) -> dict[str, str]:
+        self.asked.set()
+        time.sleep(self._pause)
+        return super().get_auth_headers()
+
+
+def by_hand(client: Client, audio: Slow) -> None:
+    client.start_session(audio_format=PCM)
+    for chunk in audio:
+        client.send_audio(chunk)
+
+
+ENDLESS: dict[str, Callable[[Client, Slow], object]] = {
+    "transcribe": lambda client, audio: client.transcribe(audio, audio_format=PCM),
+    "stream": lambda client, audio: list(_stream(client, audio)),
+    "utterances": lambda client, audio: list(client.utterances(audio, audio_format=PCM)),
+    "a generator": lambda client, audio: client.transcribe((each for each in audio), audio_format=PCM),
+    "by hand": by_hand,
+}
+
+
+@pytest.mark.parametrize("how", ENDLESS)
+def test_what_is_closed_at_any_moment_of_its_call_has_ended_or_never_begins(serve, client_of, how) -> None:
+    """No source here has an end: a session that began after close(), or outlived it, would run for ever."""
+    server = serve()
+    for seed in range(ROUNDS):
+        print(f"seed {seed}")
+        rng = random.Random(seed)
+        audio, auth = Slow(rng), SlowAuth(rng)
+        client = client_of(server, auth=auth)
+        begun = auth.asked if how == "by hand" or rng.random() < 0.5 else audio.begun
+        moment = rng.uniform(0, rng.choice([0.001, 0.02, 0.1]))
+
+        def call(client: Client = client, audio: Slow = audio) -> None:
+            with pytest.raises(SessionError):
+                ENDLESS[how](client, audio)
+
+        def close(client: Client = client, begun: threading.Event = begun, moment: float = moment) -> None:
+            assert begun.wait(STUCK)
+            time.sleep(moment)  # the moment is the point
+            client.close()
+            assert not client.is_connected
+
+        assert together(call, close) == []
+        assert not client.is_connected
+    for record in server.sessions:
+        assert record.wait_closed(5)
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signals between threads on this system")
