@@ -68,6 +68,7 @@ class Session:
         self.delivery = Delivery(streamed=streamed)
         self.turns = Turns(self.transcript, client)
         self._recording = recording
+        self._at_start = True  # of what a caller sends by hand
         self._unread = _Unread()
         self._read_late = self._unread.results  # bound once, for every transcript message
         self._meter_lock = new_lock()
@@ -105,6 +106,8 @@ class Session:
     def send_audio(self, payload: Block, *, channel: Optional[str] = None, wait: bool = True) -> bool:
         """Check and send a caller's chunk; without ``wait``, return False if there is no room for it now."""
         payload = check_chunk(payload, self.audio_format, channel=channel)
+        if self._at_start:
+            self._look_at_head(payload)
         seconds = self.seconds(len(payload))
         try:
             sent = self.connection.send_audio(payload, channel=channel, seconds=seconds, wait=wait)
@@ -115,6 +118,14 @@ class Session:
         if sent:
             self._sent(payload, channel, seconds)
         return sent
+
+    def _look_at_head(self, payload: Block) -> None:
+        self._at_start = False
+        if payload[:4] == b"RIFF" and payload[8:12] == b"WAVE" and self.bytes_per_second:
+            self.log.warning(
+                "the audio begins with the header of a WAV, which is sent as if it were samples; send only "
+                "what follows it"
+            )
 
     def feed(self, chunk: Block, channel: Optional[str]) -> None:
         """Send a chunk of a source; waits while the receiver is behind."""

@@ -724,3 +724,14 @@ def test_a_outcome_that_is_kept_keeps_no_locals_of_the_caller(raw, how) -> None:
     local = fail()
     gc.collect()
     assert local() is None
+
+
+def test_a_header_of_a_wav_before_samples_is_warned_of(serve, client_of, caplog) -> None:
+    server = serve()
+    for audio_format, warnings in ((PCM, 1), (AudioFormat(), 0)):
+        caplog.clear()
+        with client_of(server) as client:
+            client.start_session(audio_format=audio_format)
+            for _ in range(2):
+                client.send_audio(bytearray(b"RIFF\0\0\0\0WAVE") + SECOND)
+        assert caplog.text.count("begins with the header of a WAV") == warnings
