@@ -334,5 +334,5 @@ def test_splitting_asks_for_a_label_for_each_channel(tmp_path) -> None:
         split_channels(tmp_path / "missing.wav", ["a", "b"])
     other = tmp_path / "noise.bin"
     other.write_bytes(bytes(1000))
-    with pytest.raises(AudioError, match="not a WAV"):
+    with pytest.raises(AudioError, match="not a WAV; convert it"):
         split_channels(other, ["a", "b"])

@@ -9,7 +9,17 @@ from typing import Any, Optional
 
 from ..config import a_kind
 
-__all__ = ["TEXT", "about_array", "about_content", "about_source"]
+__all__ = [
+    "CONVERT",
+    "ENOUGH",
+    "TEXT",
+    "about_array",
+    "about_container",
+    "about_content",
+    "about_source",
+]
+
+CONVERT = "convert it beforehand: ffmpeg -i FILE -c:a pcm_s16le out.wav"
 
 TEXT = (
     'the audio is text (str), not bytes; read it in binary mode: open(path, "rb"), and standard input '
@@ -17,6 +27,38 @@ TEXT = (
 )
 
 _ANYTHING = 16  # bytes: a shorter recording may be anything
+ENOUGH = 64  # bytes, to tell what something is
+
+# How files begin that hold no audio, and those that hold it in a container: bytes, and where they stand. At
+# least 31 bits, so that headerless samples, which may begin in any way, are not taken for one of them.
+_NO_AUDIO = {
+    (b"\x1f\x8b\x08\x00", 0): "a gzip archive; unpack it first",
+    (b"\x1f\x8b\x08\x08", 0): "a gzip archive; unpack it first",
+    (b"PK\x03\x04", 0): "a ZIP archive; unpack it first",
+    (b"1AY&SY", 4): "a bzip2 archive; unpack it first",
+    (b"\xfd7zXZ\x00", 0): "an XZ archive; unpack it first",
+    (b"\x28\xb5\x2f\xfd", 0): "a Zstandard archive; unpack it first",
+    (b"7z\xbc\xaf\x27\x1c", 0): "a 7z archive; unpack it first",
+    (b"Rar!\x1a\x07", 0): "a RAR archive; unpack it first",
+    (b"%PDF-", 0): "a PDF document, not audio",
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 0): "an Office document, not audio",
+    (b"\x89PNG\r\n", 0): "a picture, not audio",
+    (b"JFIF\x00", 6): "a picture, not audio",
+    (b"Exif\x00", 6): "a picture, not audio",
+}
+_CONTAINERS = {
+    (b"ID3\x02\x00", 0): "an MP3",
+    (b"ID3\x03\x00", 0): "an MP3",
+    (b"ID3\x04\x00", 0): "an MP3",
+    (b"OggS\x00", 0): "an Ogg file",
+    (b"fLaC\x00\x00\x00", 0): "a FLAC",
+    (b"ftyp", 4): "an MP4",
+    (b"\x1a\x45\xdf\xa3", 0): "a WebM or Matroska file",
+    (b"AIFF", 8): "an AIFF",
+    (b"AIFC", 8): "an AIFF",
+    (b"RIFX", 0): "a big-endian WAV",
+    (b"#!AMR", 0): "an AMR file",
+}
 
 _SAMPLES = 'with audio_format=AudioFormat("pcm_s16le", {rate})'
 
@@ -62,13 +104,21 @@ def about_source(source: Any) -> Optional[str]:
 
 
 def about_content(head: bytes) -> Optional[str]:
-    """Say that a recording is text, such as an error page saved under its name; None if it seems to be audio.
+    """Say that a recording is none, but an archive, a document, or an error page saved under its name.
+
+    None if it seems to be audio.
 
     Example:
+        >>> about_content(b"\\x1f\\x8b\\x08\\x00")
+        'is a gzip archive; unpack it first'
+
         >>> about_content(b"<html><head><title>404 Not Found")
         "is text: it begins with '<html><head><title>404 Not Found'"
         >>> about_content(b"ID3")  # so short, it may be anything
     """
+    known = _known(head, _NO_AUDIO)
+    if known is not None:
+        return f"is {known}"
     if len(head) < _ANYTHING or head.startswith(b"NIST_1A"):  # a header of text, before samples
         return None
     try:
@@ -81,6 +131,28 @@ def about_content(head: bytes) -> Optional[str]:
         return None
     words = " ".join(text.split())
     return f"is text: it begins with {words if len(words) <= 40 else words[:40] + '...'!r}"
+
+
+def about_container(head: bytes) -> Optional[str]:
+    """Say that what is said to be headerless samples is something else; None if it may be samples.
+
+    Text may be, too: silence in mu-law is.
+
+    Example:
+        >>> about_container(b"OggS\\x00\\x02" + bytes(20))
+        'is an Ogg file, but audio_format says that it has no header; leave audio_format out'
+    """
+    known = _known(head, _NO_AUDIO)
+    if known is not None:
+        return f"is {known}"
+    known = _known(head, _CONTAINERS)
+    if known is None:
+        return None
+    return f"is {known}, but audio_format says that it has no header; leave audio_format out"
+
+
+def _known(head: bytes, kinds: Mapping[tuple[bytes, int], str]) -> Optional[str]:
+    return next((kind for (magic, at), kind in kinds.items() if head.startswith(magic, at)), None)
 
 
 def about_array(block: Any) -> Optional[str]:

@@ -24,12 +24,23 @@ from . import hints, leftover, wav
 from .microphone import Microphone
 from .wav import Fault
 
-__all__ = ["Block", "Proxy", "Readable", "Reading", "Source", "as_bytes", "described", "fault_of"]
+__all__ = [
+    "Block",
+    "Proxy",
+    "Readable",
+    "Reading",
+    "Source",
+    "as_bytes",
+    "described",
+    "fault_of",
+    "position_of",
+]
 
 logger = logging.getLogger(__name__)
 
 Block = Union[bytes, bytearray, memoryview]
 
+_NO_DATA = "the audio source returned None: it is in non-blocking mode and has no data; make it blocking"
 _AT_ONCE = 16  # chunks read at a time from a file on disk; sources that may be live are read one by one
 
 
@@ -141,7 +152,7 @@ class Reading:
             return blocks
         self._key = leftover.key_of(_origin(source))
         self._before = iter(leftover.go_on(self._key, _origin(source), fault))
-        self._start = _position(source)
+        self._start = position_of(source)
         return chain(self._before, blocks)  # no generator, whose end would be that of the caller's
 
     def _open_path(self, path: Union[str, os.PathLike[str]], size: int) -> Iterator[Any]:
@@ -186,6 +197,8 @@ class Reading:
         if self._put_back:  # by another thread, in the meantime
             self._go_back()  # type: ignore[unreachable]  # mypy does not see other threads
             raise StopIteration
+        if block is None and hasattr(self._source, "read"):
+            raise self.fault(_NO_DATA)
         checked = block if type(block) is bytes else as_bytes(block, self.fault)
         self.count += len(checked)
         if self._once and self._held is not None:
@@ -208,9 +221,20 @@ class Reading:
         """Return its position, if it is a seekable source at its end; else None."""
         return self._start if self._start and not self.count else None
 
-    def may_be_at_end(self) -> bool:
-        """Whether it can be read only once, and may have been."""
-        return self._once and self._start is None and not self.count
+    def emptiness(self) -> AudioError:
+        """Return the error of a source without audio."""
+        at = self.is_at_end()
+        if at is not None:
+            return self.fault(
+                f"the audio source is empty: its position is the end, after {at} bytes; seek(0) rewinds it"
+            )
+        if not self._once or self._start is not None or self.count:
+            return self.fault("the audio source is empty")
+        text = "the audio source is empty, or has been read to its end: it can be read only once"
+        named = isinstance(self._source, (str, os.PathLike))  # /dev/stdin and the like
+        if named or (not isinstance(self._source, Proxy) and _descriptor(self._source) is not None):
+            text += "; if another process writes it, look how that has ended"
+        return self.fault(text)
 
     def put_back(self) -> None:
         """Rewind the source after a failed call, or remember how far it was read."""
@@ -267,9 +291,7 @@ def as_bytes(block: Any, fault: Fault) -> Union[bytes, memoryview]:
     if isinstance(block, str):
         raise fault(hints.TEXT)
     if block is None:
-        raise fault(
-            "the audio source returned None: it is in non-blocking mode and has no data; make it blocking"
-        )
+        raise fault("the audio is None, not bytes")
     raise fault(
         hints.about_array(block)
         or f"the audio is {_kind(block)}, not bytes; many types have a tobytes() method"
@@ -347,7 +369,7 @@ def _origin(source: Any) -> Any:
     return source.origin if isinstance(source, Proxy) else source
 
 
-def _position(source: Any) -> Optional[int]:
+def position_of(source: Any) -> Optional[int]:
     """Return the position of a source that can be rewound to it; None if it can't."""
     try:
         if isinstance(source, Proxy):

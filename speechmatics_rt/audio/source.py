@@ -16,7 +16,7 @@ from ..exceptions import AudioError, ChunkError
 from ..log import SessionLog
 from . import wav
 from .gather import gathered
-from .hints import about_content
+from .hints import CONVERT, about_container, about_content
 from .reading import Block, Readable, Reading, Source, as_bytes, fault_of
 from .wav import Fault
 
@@ -110,19 +110,20 @@ def open_source(
 
     Args:
         source: A path, an object with a blocking ``read(size)``, an iterable of bytes, or bytes.
-        audio_format: What the source holds; it is sent byte for byte. Without it, a mono WAV of 16-bit or
-            float PCM or of mu-law is sent as raw samples, without its header, so that its duration is
-            known; anything else is sent as a file.
+        audio_format: What the source holds. Without it, a mono WAV of 16-bit or float PCM or of mu-law is
+            sent as raw samples, without its header, so that its duration is known; anything else is sent
+            as a file. With a raw format, so is a WAV that holds just that; a file is sent byte for byte.
         channel: The channel's label, for error messages.
         may_be_empty: Accept a source without audio (one of several channels).
 
     Raises:
-        AudioError: The source can't be opened or read, is empty, is text, is asynchronous, or is a WAV of
-            several channels. Its cause is what the source itself raised.
+        AudioError: The source can't be opened or read, is empty, is no audio, is asynchronous, or is a WAV
+            of several channels, or of something else than it is said to be. Its cause is what the source
+            itself raised.
         ConfigurationError: The audio format is wrong.
     """
     if isinstance(source, AudioSource):
-        return source.fresh()  # already opened, by split_channels()
+        return _opened_already(source, audio_format, channel)  # by split_channels()
     if audio_format is not None:
         audio_format.check()
     given = audio_format
@@ -130,24 +131,23 @@ def open_source(
     reading = Reading(source, size, channel)
     fault = reading.fault
     try:
-        blocks: Iterator[wav.Block] = reading
-        duration = header = None
-        if audio_format is None:
-            stream = wav.Stream(reading)
-            header = wav.read_header(stream, fault, partial(_check_mono, fault))
-            audio_format = header.audio_format if header else AudioFormat()
-            duration = header.lasts(reading.length) if header else None
-            blocks = wav.samples(stream, header, reading.warn) if header else stream.take()
-        elif audio_format.encoding is not None and reading.length is not None:
-            duration = reading.length / (audio_format.bytes_per_sample * audio_format.sample_rate)
+        stream = wav.Stream(reading, size)
+        header = _header(stream, audio_format, fault)
+        if header is not None:
+            audio_format = audio_format or header.audio_format
+            duration = header.lasts(reading.length)
+        else:
+            audio_format = audio_format or AudioFormat()
+            duration = _lasts(reading.length, audio_format)
+        blocks = stream.take() if header is None else wav.samples(stream, header, reading.warn)
         # A WAV that ends inside a sample is sent nevertheless: a recorder crashed, or a download was cut.
         left_over = partial(_warn_of_rest, reading) if header else partial(_refuse_rest, audio_format, fault)
         chunks = _cut(gathered(blocks, audio_format.chunk_size, reading), audio_format, left_over)
         again = partial(open_source, source, given, channel=channel, may_be_empty=may_be_empty)
         opened = AudioSource(chunks, audio_format, duration=duration, reading=reading, again=again)
         if opened.empty and (not may_be_empty or reading.is_at_end()):
-            raise _empty(reading)  # noqa: TRY301  # closed below
-        wrong = about_content(opened.head) if given is None and audio_format.encoding is None else None
+            raise reading.emptiness()  # noqa: TRY301  # closed below
+        wrong = _wrong_with(opened.head, given) if header is None else None
         if wrong is not None:
             raise fault(f"the audio source {wrong}")  # noqa: TRY301  # closed below
     except BaseException:  # KeyboardInterrupt in a slow first read too
@@ -157,15 +157,47 @@ def open_source(
     return opened
 
 
-def _empty(reading: Reading) -> AudioError:
-    at, fault = reading.is_at_end(), reading.fault
-    if at is not None:
-        return fault(
-            f"the audio source is empty: its position is the end, after {at} bytes; seek(0) rewinds it"
+def _header(stream: wav.Stream, audio_format: Optional[AudioFormat], fault: Fault) -> Optional[wav.Header]:
+    """Return the header of a WAV whose samples are sent without it; None for what is sent as it is."""
+    if audio_format is None:
+        header = wav.peek_header(stream, fault, partial(_check_mono, fault))
+        return header if header is not None and header.form.kind.encoding is not None else None
+    if audio_format.encoding is None or not wav.is_wav(stream):
+        return None
+    header = wav.peek_header(stream, fault, partial(_check_same, audio_format, fault))
+    if header is None:
+        raise fault(
+            "it begins as a WAV does, whose header can't be understood, but audio_format says "
+            f"{_said(audio_format)}; leave audio_format out"
         )
-    if reading.may_be_at_end():
-        return fault("the audio source is empty, or has been read to its end: it can be read only once")
-    return fault("the audio source is empty")
+    return header
+
+
+def _lasts(length: Optional[int], audio_format: AudioFormat) -> Optional[float]:
+    if length is None or audio_format.encoding is None:
+        return None
+    return length / (audio_format.bytes_per_sample * audio_format.sample_rate)
+
+
+def _wrong_with(head: bytes, given: Optional[AudioFormat]) -> Optional[str]:
+    """Say what is wrong with a source that begins like this; None if it may well be what it is said to be."""
+    if given is None:
+        return about_content(head)
+    return None if given.encoding is None else about_container(head)
+
+
+def _opened_already(
+    source: AudioSource, audio_format: Optional[AudioFormat], channel: Optional[str]
+) -> AudioSource:
+    if audio_format is not None and audio_format.encoding is not None:
+        audio_format.check()
+        if audio_format.to_dict() != source.audio_format.to_dict():
+            raise fault_of(
+                channel,
+                f"the source gives {_said(source.audio_format)}, but audio_format says "
+                f"{_said(audio_format)}; leave audio_format out",
+            )
+    return source.fresh()
 
 
 def check_chunk(payload: Block, audio_format: AudioFormat, *, channel: Optional[str] = None) -> Block:
@@ -186,12 +218,30 @@ def check_chunk(payload: Block, audio_format: AudioFormat, *, channel: Optional[
 _SAMPLE_SIZE: dict[str, int] = {kind: AudioFormat(kind).bytes_per_sample for kind in AudioEncoding}
 
 
-def _check_mono(fault: Fault, channels: int) -> None:
-    if channels > 1:
-        raise fault(
-            f"the WAV has {channels} channels; one is expected. Mix it to mono beforehand, give "
-            "split_channels(path, labels) to MultiChannelClient, or AudioFormat() to send the file as it is"
-        )
+def _check_mono(fault: Fault, form: wav.Form) -> None:
+    if form.channels > 1:
+        raise fault(f"the WAV has {form.channels} channels; one is expected. {_ways(form)}")
+
+
+def _check_same(audio_format: AudioFormat, fault: Fault, form: wav.Form) -> None:
+    """Refuse a WAV that is not what it is said to be. If it is, its header is left out."""
+    encoding, rate = form.kind.encoding, form.sample_rate
+    if form.channels > 1 or encoding != audio_format.encoding or rate != audio_format.sample_rate:
+        wrong = f"the WAV holds {form}, but audio_format says {_said(audio_format)} in one channel"
+        raise fault(f"{wrong}. {_ways(form)}" if form.channels > 1 else f"{wrong}; leave audio_format out")
+
+
+def _said(audio_format: AudioFormat) -> str:
+    return "{encoding} at {sample_rate} Hz".format(**audio_format.to_dict())
+
+
+def _ways(form: wav.Form) -> str:
+    """Say what to do with a WAV of several channels."""
+    first = "" if form.kind.size else f" (of {form.kind.name}: {CONVERT})"
+    return (
+        f"Mix it to mono beforehand, give split_channels(path, labels) to MultiChannelClient{first}, or "
+        "AudioFormat() to send the file as it is"
+    )
 
 
 class Pacer:

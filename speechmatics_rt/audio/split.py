@@ -2,84 +2,127 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Literal, Union
+from inspect import iscoroutinefunction
+from typing import Any, Callable, Literal
 
-from ..config import TEXT, AudioFormat, a_list, plain
-from . import wav
-from .reading import Reading
+from ..config import TEXT, AudioFormat, a_kind, a_list, plain
+from ..exceptions import AudioError
+from ..threads import new_lock
+from . import hints, wav
+from .channels import frames_of, header_of
+from .linear import to_16_bit
+from .reading import Reading, Source, position_of
 from .source import AudioSource
-from .wav import Block, Fault, Warn
+from .wav import Fault
 
-__all__ = ["split_channels", "whole_frames"]
+__all__ = ["split_channels"]
 
 _UNSIGNED: dict[int, Literal["B", "H", "I"]] = {1: "B", 2: "H", 4: "I"}  # memoryview's formats, by size
 
 
-def split_channels(path: Union[str, os.PathLike[str]], labels: Sequence[str]) -> dict[str, AudioSource]:
+def split_channels(source: Source, labels: Sequence[str]) -> dict[str, AudioSource]:
     """Open a WAV of several channels as a source for each, in the order of the file.
 
     For :meth:`MultiChannelClient.transcribe`::
 
         client.transcribe(split_channels("call.wav", ["agent", "caller"]))
 
-    The sources may be passed to further calls; each call opens the file again.
+    The sources may be passed to further calls; each call reads the file again.
 
     Args:
-        path: A WAV file of 16-bit or float PCM, or of mu-law.
+        source: A WAV of PCM, mu-law or A-law: a path, bytes, or a file that can seek, such as an upload. What
+            the service does not take raw is sent as 16-bit PCM.
         labels: A label for each channel; in a stereo file the first is the left one.
 
     Raises:
-        AudioError: The file can't be opened, is of another kind, or has another number of channels.
+        AudioError: The source can't be opened, is of another kind, or has another number of channels.
         ConfigurationError: The labels are not a list of different strings.
     """
     a_list(TEXT, least=1, different=True)("labels", plain(labels))
+    again = _opener(source)
     opened: dict[str, AudioSource] = {}
     try:
         for number, label in enumerate(labels):
-            opened[label] = _one_of_several(path, number, len(labels), label)
+            opened[label] = _one_of_several(again, number, len(labels), label)
     except BaseException:
-        for source in opened.values():
-            source.close()
+        for one in opened.values():
+            one.put_back()
+            one.close()
         raise
     return opened
 
 
-def _one_of_several(path: Union[str, os.PathLike[str]], number: int, count: int, label: str) -> AudioSource:
+def _opener(source: Any) -> Callable[[], Any]:
+    """Return what gives each channel a source of its own, to be read from its beginning.
+
+    Raises:
+        AudioError: It can be read only once.
+    """
+    if isinstance(source, (bytearray, memoryview)):
+        source = bytes(source)  # one copy for all: its owner may write or resize meanwhile
+    if hints.about_source(source) is None and not iscoroutinefunction(getattr(source, "read", None)):
+        start = position_of(source) if callable(getattr(source, "read", None)) else None
+        if start is not None:
+            lock, file = new_lock(), source
+            return lambda: _View(file, start, lock)
+        if hasattr(source, "read") or hasattr(source, "__next__"):
+            raise AudioError(
+                f"{a_kind(source)} is read only once, but each channel reads all of the audio: give "
+                "a path, a file that can seek, or the bytes of all of it"
+            )
+    return lambda: source
+
+
+class _View:
+    """A file of the caller's, which all channels read, each at a position of its own.
+
+    The lock guards the position of the file. It is held for one ``seek`` and one ``read`` of the caller's
+    code: what can seek is on a disk or in memory, and does not wait for what is still to come.
+    """
+
+    def __init__(self, file: Any, start: int, lock: Any) -> None:
+        self._file = file
+        self._at = start
+        self._lock = lock
+
+    def read(self, size: int) -> Any:
+        with self._lock:
+            self._file.seek(self._at)
+            block = self._file.read(size)
+        self._at += len(block or b"")
+        return block
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, position: int) -> None:
+        with self._lock:
+            self._file.seek(position)
+        self._at = position
+
+
+def _one_of_several(again: Callable[[], Any], number: int, count: int, label: str) -> AudioSource:
     # Each channel reads the file itself: shared blocks would have to wait for the slowest channel.
-    reading = Reading(path, AudioFormat().chunk_size * count, label)
-    fault = reading.fault
+    reading = Reading(again(), AudioFormat().chunk_size * count, label)
     try:
         stream = wav.Stream(reading)
-        header = wav.read_header(stream, fault, partial(_check_count, count, fault))
-        if header is None:
-            raise fault("it is not a WAV of PCM or mu-law samples")  # noqa: TRY301  # closed below
-        one = header.audio_format
-        frames = whole_frames(wav.samples(stream, header, reading.warn), header.frame, reading.warn)
-        kind = _UNSIGNED[one.bytes_per_sample]
-        chunks = (memoryview(block).cast(kind)[number::count].tobytes() for block in frames)
-        again = partial(_one_of_several, path, number, count, label)
-        return AudioSource(chunks, one, duration=header.lasts(reading.length), reading=reading, again=again)
+        header = header_of(stream, reading, partial(_check_count, count, reading.fault))
+        kind, one = header.form.kind, header.audio_format
+        size = _UNSIGNED[one.bytes_per_sample]
+        frames = frames_of(stream, header, reading)
+        raw = frames if kind.encoding is not None else (to_16_bit(block, kind) for block in frames)
+        chunks = (memoryview(block).cast(size)[number::count].tobytes() for block in raw)
+        anew = partial(_one_of_several, again, number, count, label)
+        return AudioSource(chunks, one, duration=header.lasts(reading.length), reading=reading, again=anew)
     except BaseException:
+        reading.put_back()
         reading.close()
         raise
 
 
-def _check_count(labels: int, fault: Fault, channels: int) -> None:
-    if channels != labels:
-        raise fault(f"the WAV has {channels} channel{'s' * (channels > 1)}, but {labels} labels were given")
-
-
-def whole_frames(blocks: Iterator[Block], size: int, warn: Warn) -> Iterator[bytes]:
-    """Cut into blocks of whole frames (one sample of each channel); warn of a rest."""
-    rest = b""
-    for block in blocks:
-        joined = rest + bytes(block)
-        whole = len(joined) - len(joined) % size
-        rest = joined[whole:]
-        if whole:
-            yield joined[:whole]
-    if rest:
-        warn(wav.CUT.format(len(rest)))
+def _check_count(labels: int, fault: Fault, form: wav.Form) -> None:
+    found = form.channels
+    if found != labels:
+        raise fault(f"the WAV has {found} channel{'s' * (found > 1)}, but {labels} labels were given")

@@ -1,7 +1,8 @@
 """Parses WAVs: what their samples are, and where; also of WAVs that follow in the same stream.
 
 The standard library's ``wave`` needs seekable files, and knows neither float samples nor the placeholder
-lengths that recorders write. Pure, except that it asks for more bytes.
+lengths that recorders write, nor RF64, which is a WAV of more than 4 GB. Pure, except that it asks for more
+bytes.
 """
 
 from __future__ import annotations
@@ -13,17 +14,33 @@ from typing import Callable, NamedTuple, Optional, Union
 from ..config import AudioEncoding, AudioFormat
 from ..exceptions import AudioError
 
-__all__ = ["CUT", "Block", "Fault", "Header", "Stream", "Warn", "read_header", "samples"]
+__all__ = ["CUT", "Block", "Fault", "Form", "Header", "Stream", "Warn", "is_wav", "peek_header", "samples"]
 
 Block = Union[bytes, memoryview]
 Fault = Callable[[str], AudioError]  # builds the error, with the channel's name
 Warn = Callable[[str], None]
 
-_ENCODINGS = {  # format tag, bits a sample
-    (1, 16): AudioEncoding.PCM_S16LE,
-    (3, 32): AudioEncoding.PCM_F32LE,
-    (7, 8): AudioEncoding.MULAW,
+
+class Kind(NamedTuple):
+    """What the samples of a WAV are."""
+
+    name: str
+    size: int = 0  # bytes of each; 0 if they can't be told from one another here
+    encoding: Optional[AudioEncoding] = None  # by which they are sent as they are
+
+
+_KINDS = {  # format tag, bits a sample
+    (1, 8): Kind("8-bit PCM", 1),
+    (1, 16): Kind("16-bit PCM", 2, AudioEncoding.PCM_S16LE),
+    (1, 24): Kind("24-bit PCM", 3),
+    (1, 32): Kind("32-bit PCM", 4),
+    (3, 32): Kind("32-bit float", 4, AudioEncoding.PCM_F32LE),
+    (3, 64): Kind("64-bit float"),
+    (6, 8): Kind("A-law", 1),
+    (7, 8): Kind("mu-law", 1, AudioEncoding.MULAW),
 }
+_COMPRESSED = {0x0002: "MS ADPCM", 0x0011: "IMA ADPCM", 0x0031: "GSM 6.10", 0x0055: "MP3"}
+_NAMES = (b"RIFF", b"RF64", b"BW64")
 _EXTENSIBLE = 0xFFFE
 _EXTENSIBLE_TAIL = bytes.fromhex("000000001000800000aa00389b71")  # of a GUID that stands for a format tag
 _LONGEST_HEADER = 1024 * 1024  # a WAV with a longer one (pictures, notes) is sent as a file
@@ -37,18 +54,34 @@ def _is_placeholder(size: int) -> bool:
     return size == 0 or size >= 0xFFFFFF00 or 0x7FFFEF00 <= size <= 0x80000100
 
 
-class Header(NamedTuple):
-    """The header of a WAV whose samples can be sent as raw audio."""
+class Form(NamedTuple):
+    """The form of the audio in a WAV."""
 
-    audio_format: AudioFormat  # of one channel
+    kind: Kind
+    sample_rate: int
     channels: int
+
+    def __str__(self) -> str:
+        several = f" in {self.channels} channels" if self.channels > 1 else ""
+        return f"{self.kind.name} at {self.sample_rate} Hz{several}"
+
+
+class Header(NamedTuple):
+    """The header of a WAV."""
+
+    form: Form
     start: int  # of the samples, in bytes
     size: Optional[int]  # bytes of samples; None: up to the end
 
     @property
+    def audio_format(self) -> AudioFormat:
+        """The format in which one channel is sent: as it is, or as 16-bit PCM."""
+        return AudioFormat(self.form.kind.encoding or AudioEncoding.PCM_S16LE, self.form.sample_rate)
+
+    @property
     def frame(self) -> int:
         """Bytes of a frame: one sample of each channel."""
-        return self.audio_format.bytes_per_sample * self.channels
+        return self.form.kind.size * self.form.channels
 
     @property
     def whole(self) -> Optional[int]:
@@ -67,14 +100,20 @@ class Header(NamedTuple):
         return there if self.duration is None else min(self.duration, there)
 
     def seconds(self, size: int) -> float:
-        return size / (self.frame * self.audio_format.sample_rate)
+        return size / (self.frame * self.form.sample_rate)
 
 
 class Stream:
-    """A stream of blocks of any length, read by number of bytes. No block is copied as a whole."""
+    """A stream of blocks of any length, read by number of bytes. No block is copied as a whole.
 
-    def __init__(self, blocks: Iterator[Block]) -> None:
+    Args:
+        blocks: The blocks.
+        size: Bytes that are copied at most with those that were peeked at.
+    """
+
+    def __init__(self, blocks: Iterator[Block], size: int = _CHUNK) -> None:
         self._blocks = blocks
+        self._size = size
         self._head = bytearray()  # bytes that were peeked at
         self._rest: Block = b""  # of the block they came from
 
@@ -98,7 +137,7 @@ class Stream:
             block: Optional[Block]
             if self._head:
                 # With some of the rest: a few bytes would become a message of their own, and seem tiny.
-                room = max(0, _CHUNK - len(self._head))
+                room = max(0, self._size - len(self._head))
                 block = bytes(self._head) + self._rest[:room]
                 self._head, self._rest = bytearray(), self._rest[room:]
             elif len(self._rest):
@@ -126,21 +165,25 @@ class Stream:
         return sum(map(len, self.take(size)))
 
 
-def read_header(stream: Stream, fault: Fault, check_channels: Callable[[int], None]) -> Optional[Header]:
-    """Read a header that is understood; read nothing if there is none, or one that the service must judge.
+def is_wav(stream: Stream) -> bool:
+    """Whether a WAV begins here. Waits for no more than the first byte of the stream, unless one may."""
+    likely = bytes(stream.first(1)[:1]) in (b"R", b"B") and stream.first(4)[:4] in _NAMES
+    return likely and _is_wav(stream.first(12))
 
-    ``check_channels`` is called with the number of channels, of any encoding, and raises if it is wrong.
+
+def peek_header(stream: Stream, fault: Fault, check: Callable[[Form], None]) -> Optional[Header]:
+    """Return the header of the WAV that begins here, and read nothing; None if none can be understood.
+
+    ``check`` is called with the form of the audio as soon as it is known, and raises if it is wrong.
     """
-    header = _header(stream.first, fault, check_channels)
-    if header is not None:
-        stream.skip(header.start)
-    return header
+    return _header(stream.first, fault, check) if _is_wav(stream.first(12)) else None
 
 
 def samples(stream: Stream, header: Header, warn: Warn) -> Iterator[Block]:
-    """Yield the samples, and those of all WAVs that follow; warn if any are ignored or missing."""
+    """Yield the samples behind a header, and those of all WAVs that follow; warn if any are left out."""
     part: Optional[Header] = header
     while part is not None:
+        stream.skip(part.start)
         count = 0
         for block in stream.take(part.whole):
             count += len(block)
@@ -185,27 +228,26 @@ def _following(stream: Stream, header: Header, padding: int, warn: Warn) -> Opti
 
 def _another(stream: Stream, header: Header, warn: Warn) -> Optional[Header]:
     try:
-        following = read_header(stream, AudioError, lambda channels: None)
+        following = peek_header(stream, AudioError, lambda form: None)
     except AudioError as exc:
         warn(f"another WAV follows and is ignored: {exc.text}")
         return None
-    if following is None or following[:2] != header[:2]:
+    if following is None or following.form != header.form:
         warn("another WAV follows and is ignored: its samples have another format")
         return None
     return following
 
 
 def _header(
-    first: Callable[[int], bytearray], fault: Fault, check_channels: Callable[[int], None]
+    first: Callable[[int], bytearray], fault: Fault, check: Callable[[Form], None]
 ) -> Optional[Header]:
     """Parse the chunks of a WAV up to its samples; ``first(n)`` returns its first n bytes, fewer at the end.
 
-    Returns None if it isn't a WAV, or is one that the service must judge.
+    Returns None if it has none that can be understood.
     """
-    if not _is_wav(first(12)):
-        return None
     at = 12
-    encoding, rate, channels = None, 0, 0
+    form: Optional[Form] = None
+    long: Optional[int] = None  # the size of the samples, where 32 bits are too few for it
     while at < _LONGEST_HEADER:
         head = first(at + 8)
         if len(head) < at + 8:
@@ -213,21 +255,23 @@ def _header(
         name, size = unpack_from("<4sI", head, at)
         at += 8
         if name == b"data":
-            if encoding is None or not rate or not channels:
+            if form is None or not form.sample_rate or not form.channels:
                 return None
             unknown = _is_placeholder(size) and not (size == 0 and _is_empty(first, at))
-            return Header(AudioFormat(encoding, rate), channels, at, None if unknown else size)
+            return Header(form, at, (long or None) if unknown else size)
         if name == b"fmt " and 16 <= size <= _LONGEST_HEADER:
             head = first(at + size)
             if len(head) >= at + size:
-                encoding, rate, channels = _read_format(bytes(head[at : at + size]))
-                check_channels(channels)
+                form = _form(bytes(head[at : at + size]))
+                check(form)
+        elif name == b"ds64" and size >= 16 and len(head := first(at + 16)) >= at + 16:
+            (long,) = unpack_from("<Q", head, at + 8)
         at += size + size % 2
     return None
 
 
 def _is_wav(head: bytearray) -> bool:
-    return len(head) >= 12 and head[:4] == b"RIFF" and head[8:12] == b"WAVE"
+    return len(head) >= 12 and head[:4] in _NAMES and head[8:12] == b"WAVE"
 
 
 def _is_name(name: bytearray) -> bool:
@@ -246,8 +290,9 @@ def _is_empty(first: Callable[[int], bytearray], at: int) -> bool:
     return bool(at + size <= riff)  # both are counted without the 8 bytes of their own heads
 
 
-def _read_format(chunk: bytes) -> tuple[Optional[AudioEncoding], int, int]:
+def _form(chunk: bytes) -> Form:
     tag, channels, rate, _, _, bits = unpack_from("<HHIIHH", chunk)
     if tag == _EXTENSIBLE and chunk[26:40] == _EXTENSIBLE_TAIL:
         (tag,) = unpack_from("<H", chunk, 24)
-    return _ENCODINGS.get((tag, bits)), rate, channels
+    unknown = f"{bits}-bit PCM" if tag == 1 else _COMPRESSED.get(tag, f"format {tag:#06x}")
+    return Form(_KINDS.get((tag, bits)) or Kind(unknown), rate, channels)

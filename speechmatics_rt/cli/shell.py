@@ -18,7 +18,11 @@ _CONFIGS = "Transcription|Translation|AudioEvents|SpeakerDiarization|Conversatio
 # Each matches only messages of the library: names of files must pass unchanged.
 _WORDS: list[tuple[str, Union[str, Callable[[re.Match[str]], str]]]] = [
     # Python code, as options.
+    (r"\. Mix it to mono beforehand.* \(of [^:]*: (.*?)\), or .*", r"; \1"),
     (r"; one is expected\. Mix it to mono beforehand.*", f"; {_STEREO}"),
+    (r" in one channel\. Mix it to mono beforehand.*", f" in one channel; leave --raw out, and {_STEREO}"),
+    (r"\bbut audio_format says\b", "but --raw says"),
+    (r"; leave audio_format out$", "; leave --raw out"),
     (r"(an API key .*: set \w+), or pass api_key=", r"\1 or give --api-key; --local needs none"),
     (r"\bpass api_key=", "give --api-key"),
     (r"(Check \w+), or mp_url=$", r"\1"),

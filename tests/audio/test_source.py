@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
+import lzma
 import os
 import re
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import wave
 from contextlib import closing, nullcontext
@@ -216,6 +221,16 @@ def test_a_source_that_gives_its_audio_once_may_also_stand_at_its_end(source, au
         open_source(source, audio_format)
 
 
+def test_a_pipe_without_audio_points_to_the_process_that_writes_it():
+    failing = [sys.executable, "-c", "exit(1)"]
+    with (
+        subprocess.Popen(failing, stdout=subprocess.PIPE) as process,
+        pytest.raises(AudioError) as caught,
+    ):
+        open_source(process.stdout, PCM)
+    assert caught.value.text.endswith("only once; if another process writes it, look how that has ended")
+
+
 def test_a_file_that_was_read_already_is_said_to_stand_at_its_end():
     file = io.BytesIO(bytes(100))
     file.read()
@@ -309,6 +324,14 @@ def test_a_source_without_data_in_non_blocking_mode_is_named():
 def test_what_is_no_source_at_all_is_named(source):
     with pytest.raises(AudioError, match="give a path"):
         open_source(source)
+
+
+def test_nothing_in_place_of_bytes_is_named():
+    for source in ([None], iter([None]), (None for _ in range(3))):
+        with pytest.raises(AudioError, match=r"^the audio is None, not bytes$"):
+            open_source(source, PCM)
+    with pytest.raises(AudioError, match=r"^the audio is None, not bytes$"):
+        check_chunk(None, PCM)
 
 
 def test_items_that_are_not_bytes_are_named():
@@ -485,12 +508,81 @@ def test_what_the_service_takes_raw_goes_raw_and_all_else_as_a_file(header, enco
         assert source.duration == 80 / source.audio_format.bytes_per_sample / source.audio_format.sample_rate
 
 
-def test_an_explicit_format_sends_a_wav_byte_for_byte():
+def test_a_wav_that_is_said_to_be_a_file_is_sent_byte_for_byte():
     data = wav(fmt(channels=2), chunk(b"data", bytes(80)))
-    for audio_format in (FILE, PCM):
-        source = open_source(data, audio_format)
-        assert b"".join(source) == data
-        assert source.audio_format is audio_format
+    source = open_source(data, FILE)
+    assert b"".join(source) == data
+    assert source.audio_format is FILE
+
+
+MULAW = AudioFormat("mulaw", 8000, chunk_size=100)
+EXTENSIBLE = fmt(0xFFFE, extra=struct.pack("<HHIH", 22, 16, 4, 1) + GUID_TAIL)
+
+
+@pytest.mark.parametrize(
+    ("header", "said"), [(fmt(), PCM), (EXTENSIBLE, PCM), (fmt(7, rate=8000, bits=8), MULAW)]
+)
+@pytest.mark.parametrize("magic", [b"RIFF", b"RF64", b"BW64"])
+def test_a_wav_of_just_what_it_is_said_to_be_is_sent_without_its_header(header, said, magic):
+    data = wav(chunk(b"LIST", b"notes"), header, chunk(b"data", b"ab" * 400), magic=magic)
+    for source in (data, io.BytesIO(data), iter(pieces(data, [3, 1, 30]))):
+        opened = open_source(source, said)
+        assert opened.audio_format is said  # with its size of chunks
+        assert opened.duration == 800 / said.bytes_per_sample / said.sample_rate
+        assert b"".join(opened) == b"ab" * 400
+
+
+@pytest.mark.parametrize(
+    ("header", "said", "why"),
+    [
+        (
+            fmt(7, channels=2, rate=8000, bits=8),
+            MULAW,
+            "the WAV holds mu-law at 8000 Hz in 2 channels, but audio_format says mulaw at 8000 Hz in one "
+            "channel. Mix it to mono beforehand, give split_channels(",
+        ),
+        (
+            fmt(),
+            AudioFormat("pcm_s16le", 8000),
+            "the WAV holds 16-bit PCM at 16000 Hz, but audio_format says pcm_s16le at 8000 Hz in one "
+            "channel; leave audio_format out",
+        ),
+        (fmt(3, bits=32), PCM, "the WAV holds 32-bit float at 16000 Hz, but"),
+        (fmt(6, rate=8000, bits=8), MULAW, "the WAV holds A-law at 8000 Hz, but"),
+        (fmt(0x11, rate=8000, bits=4), MULAW, "the WAV holds IMA ADPCM at 8000 Hz, but"),
+        (fmt(0xABCD), PCM, "the WAV holds format 0xabcd at 16000 Hz, but"),
+        (fmt(rate=0), PCM, "the WAV holds 16-bit PCM at 0 Hz, but"),
+        (
+            b"",
+            PCM,
+            "it begins as a WAV does, whose header can't be understood, but audio_format says pcm_s16",
+        ),
+    ],
+)
+@pytest.mark.parametrize("channel", [None, "agent"])
+def test_a_wav_of_something_else_than_it_is_said_to_be_is_refused(header, said, why, channel):
+    data = wav(header, chunk(b"data", bytes(80)))
+    for source in (data, io.BytesIO(data), iter([data])):
+        with pytest.raises(AudioError) as caught:
+            open_source(source, said, channel=channel)
+        assert str(caught.value).startswith(why if channel is None else f"channel 'agent': {why}")
+
+
+def test_samples_that_are_said_to_be_raw_are_not_held_back_to_see_whether_they_are_a_wav():
+    for first, more in ((b"ab", b"cd"), (b"RI", b"xx"), (b"RIFF", b"abcdWAVx")):
+        source = Reads(first, more)
+        opened = iter(open_source(source, PCM))
+        assert len(source.answers) == (0 if first[:1] == b"R" else 1)
+        assert b"".join(opened) == first + more
+
+
+def test_a_wav_of_more_than_4_gb_says_its_length_elsewhere(caplog):
+    length = chunk(b"ds64", struct.pack("<QQQI", 2**33, 80, 40, 0))
+    data = wav(length, fmt(), chunk(b"data", bytes(80), 0xFFFFFFFF), chunk(b"LIST", b"notes"), magic=b"RF64")
+    source = open_source(iter([data]))
+    assert source.duration == 80 / 32000
+    assert b"".join(source) == bytes(80)
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("bits", [16, 24])
@@ -533,7 +625,7 @@ def test_a_wav_that_ends_with_its_header_is_empty():
         open_source(wav(fmt(), chunk(b"data", b"")))
 
 
-@pytest.mark.parametrize("magic", [b"RIFX", b"RF64", b"FORM"])
+@pytest.mark.parametrize("magic", [b"RIFX", b"FORM"])
 def test_other_containers_go_as_files(magic):
     data = wav(fmt(), chunk(b"data", bytes(80)), magic=magic)
     assert b"".join(open_source(data)) == data
@@ -674,6 +766,46 @@ def test_a_page_or_a_letter_is_no_recording_and_is_refused_by_how_it_begins(tmp_
         with pytest.raises(AudioError, match="is text: it begins with") as caught:
             open_source(source)
         assert beginning in caught.value.text
+
+
+NO_AUDIO = {
+    "gzip archive": gzip.compress(b"RIFF" * 100),
+    "ZIP archive": b"PK\x03\x04\x14\0" + bytes(100),
+    "bzip2 archive": bz2.compress(b"RIFF" * 100),
+    "XZ archive": lzma.compress(b"RIFF" * 100),
+    "PDF document": b"%PDF-1.7\n%\xe2\xe3\xcf\xd3" + bytes(100),
+    "picture": b"\x89PNG\r\n\x1a\n" + bytes(100),
+}
+
+
+@pytest.mark.parametrize("kind", NO_AUDIO)
+def test_what_surely_is_no_audio_is_refused_by_how_it_begins(tmp_path, kind) -> None:
+    (tmp_path / "a.wav").write_bytes(NO_AUDIO[kind])
+    for source in (tmp_path / "a.wav", NO_AUDIO[kind], iter(pieces(NO_AUDIO[kind], [1] * 90))):
+        with pytest.raises(
+            AudioError, match=f"the audio source is an? {kind}(; unpack it first|, not audio)$"
+        ):
+            open_source(source)
+    with pytest.raises(AudioError, match=f"the audio source is an? {kind}"):
+        open_source(NO_AUDIO[kind], PCM)
+    assert listened(NO_AUDIO[kind], audio_format=FILE) == NO_AUDIO[kind]  # its sender knows better
+
+
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [
+        (b"ID3\x04\0\0", "an MP3"),
+        (b"OggS\0\x02", "an Ogg file"),
+        (b"fLaC\0\0\0\x22", "a FLAC"),
+        (b"\0\0\0\x20ftypM4A ", "an MP4"),
+        (b"FORM\0\0\1\0AIFF", "an AIFF"),
+    ],
+)
+def test_a_file_that_is_said_to_be_headerless_is_refused_by_how_it_begins(head, kind) -> None:
+    data = head + bytes(1000)
+    with pytest.raises(AudioError, match=f"is {kind}, but audio_format says that it has no header; leave"):
+        open_source(data, PCM)
+    assert listened(data) == listened(data, audio_format=FILE) == data
 
 
 @pytest.mark.parametrize(

@@ -107,4 +107,25 @@ def test_what_is_no_wav_can_t_be_mixed(tmp_path: Path) -> None:
     (tmp_path / "talk.mp3").write_bytes(b"ID3" + bytes(4000))
     code, _, err = run("transcribe", tmp_path / "talk.mp3", "--mix", *LOCAL)
     assert code == 5
-    assert "it is not a WAV of PCM or mu-law samples" in err
+    assert "it is not a WAV; convert it beforehand: ffmpeg -i FILE -c:a pcm_s16le out.wav" in err
+
+
+def test_a_wav_that_is_not_what_it_is_said_to_be_is_refused_in_words_of_the_shell(call: Path) -> None:
+    code, _, err = run("transcribe", call, "--raw", "mulaw", "--sample-rate", "8000", *LOCAL)
+    assert code == 5
+    assert (
+        "holds 16-bit PCM at 16000 Hz in 2 channels, but --raw says mulaw at 8000 Hz in one channel; " in err
+    )
+    assert "leave --raw out, and add --split agent,caller" in err
+    code, _, err = run("transcribe", SPEECH, "--raw", "pcm_s16le", "--sample-rate", "8000", *LOCAL)
+    assert code == 5
+    assert err.endswith("but --raw says pcm_s16le at 8000 Hz in one channel; leave --raw out\n")
+
+
+def test_a_stereo_recording_that_has_to_be_converted_is_said_to_be_so(call: Path) -> None:
+    data = bytearray(call.read_bytes())
+    data[20:22], data[34:36] = b"\x11\0", b"\x04\0"  # IMA ADPCM
+    call.write_bytes(data)
+    code, _, err = run("transcribe", call, *LOCAL)
+    assert code == 5
+    assert err.endswith("one is expected; convert it beforehand: ffmpeg -i FILE -c:a pcm_s16le out.wav\n")

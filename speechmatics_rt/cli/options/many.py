@@ -52,7 +52,11 @@ def _add_recordings(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--mix", action="store_true", help="for WAVs of several channels: mix them into one")
     encodings = [encoding.value for encoding in AudioEncoding]
-    group.add_argument("--raw", choices=encodings, help="the audio is headerless samples of one channel")
+    group.add_argument(
+        "--raw",
+        choices=encodings,
+        help="the audio is headerless samples of one channel; a WAV needs no --raw",
+    )
     group.add_argument("--sample-rate", type=int, metavar="HZ", help="for --raw")
     group.add_argument("--speed", type=SPEED, metavar="X", help="1 = real time; default: as fast as possible")
 

@@ -57,7 +57,11 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--save", metavar="FILE.wav", help="for mic: save the audio")
     encodings = [encoding.value for encoding in AudioEncoding]
-    group.add_argument("--raw", choices=encodings, help="the audio is headerless samples of one channel")
+    group.add_argument(
+        "--raw",
+        choices=encodings,
+        help="the audio is headerless samples of one channel; a WAV needs no --raw",
+    )
     group.add_argument("--sample-rate", type=int, metavar="HZ", help="for --raw, or for mic (default: 16000)")
     group.add_argument("--speed", type=SPEED, metavar="X", help="1 = real time; default: as fast as possible")
 

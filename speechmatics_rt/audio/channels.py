@@ -1,0 +1,47 @@
+"""What splitting and mixing share: the header of a WAV whose channels can be told apart, and its frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Callable
+
+from . import hints, wav
+from .reading import Reading
+
+__all__ = ["frames_of", "header_of"]
+
+
+def header_of(stream: wav.Stream, reading: Reading, check: Callable[[wav.Form], None]) -> wav.Header:
+    """Return the header of a WAV whose samples can be told from one another.
+
+    Raises:
+        AudioError: There is none; or raised by ``check``, which is called with the form of the audio.
+    """
+    header = wav.peek_header(stream, reading.fault, check)
+    if header is not None and header.form.kind.size:
+        return header
+    if not stream.first(1):
+        raise reading.emptiness()
+    wrong = hints.about_content(bytes(stream.first(hints.ENOUGH)))
+    if wrong is not None:
+        raise reading.fault(f"the audio source {wrong}")
+    if header is not None:
+        what = f"the WAV holds {header.form.kind.name}, whose channels can't be told apart here"
+    elif wav.is_wav(stream):
+        what = "the header of the WAV can't be understood"
+    else:
+        what = "it is not a WAV"
+    raise reading.fault(f"{what}; {hints.CONVERT}")
+
+
+def frames_of(stream: wav.Stream, header: wav.Header, reading: Reading) -> Iterator[bytes]:
+    """Yield blocks of whole frames (one sample of each channel); warn of a rest."""
+    rest, size = b"", header.frame
+    for block in wav.samples(stream, header, reading.warn):
+        joined = rest + bytes(block)
+        whole = len(joined) - len(joined) % size
+        rest = joined[whole:]
+        if whole:
+            yield joined[:whole]
+    if rest:
+        reading.warn(wav.CUT.format(len(rest)))
