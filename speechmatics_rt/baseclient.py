@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, Optional, TypeVar, Uni
 from .auth import AuthBase
 from .config import ConnectionConfig, ResumePolicy, checked
 from .events import EVENTS
-from .exceptions import ConfigurationError, TimeoutError, no_pickle
+from .exceptions import ConfigurationError, TimeoutError, no_pickle, shown
 from .log import SessionLog
 from .session import (
     NO_PICKLE,
@@ -154,7 +154,7 @@ class BaseClient(Opener):
         """
         kind = message.get("message") if isinstance(message, Mapping) else None
         if not isinstance(kind, str):
-            raise ConfigurationError(f"a message is a mapping with a string 'message', not {message!r}")
+            raise ConfigurationError(f"a message is a mapping with a string 'message', not {shown(message)}")
         if kind in ("StartRecognition", "AddAudio", "AddChannelAudio"):
             raise ConfigurationError(
                 f"{kind} can't be sent as a message; use start_session() and send_audio()"

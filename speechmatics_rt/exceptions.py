@@ -8,6 +8,7 @@ here, for programs and for ``resume`` alike.
 from __future__ import annotations
 
 import builtins
+import reprlib
 import sys
 from typing import Any, Optional
 
@@ -30,6 +31,7 @@ __all__ = [
     "TranscriptionError",
     "EndOfTranscriptError",
     "no_pickle",
+    "shown",
     "without_frames",
 ]
 
@@ -264,10 +266,50 @@ class EndOfTranscriptError(TranscriptionError):
     """The server ended the transcript while audio was still unsent."""
 
 
+class _Shown(reprlib.Repr):
+    """Shows of bytes, and of what else may be audio in memory, only how much it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = self.maxlong = 200
+
+    def repr_instance(self, thing: Any, level: int) -> str:
+        try:
+            size = memoryview(thing).nbytes
+        except (TypeError, ValueError, BufferError):
+            return super().repr_instance(thing, level)
+        return repr(thing) if size <= _FEW and isinstance(thing, bytes) else f"<{size} bytes>"
+
+    def repr_array(self, thing: Any, level: int) -> str:
+        return self.repr_instance(thing, level)
+
+
+_FEW = 32  # bytes: a name or a key by mistake, and no audio
+_SHOWN = _Shown()
+
+
+def shown(thing: object, most: int = 200) -> str:
+    """Show something of the caller's in the text of an error: in one line, and without audio.
+
+    Example:
+        >>> shown([bytes(32000), "call.wav"]), shown("x" * 1000, 10)
+        ("[<32000 bytes>, 'call.wav']", "'xxxxxx...")
+    """
+    try:
+        text = " ".join(_SHOWN.repr(thing).split())
+    except Exception:  # noqa: BLE001  # a caller's own repr, or an int of more digits than Python shows
+        return _a_kind(thing)
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def _a_kind(thing: object) -> str:
+    name = type(thing).__name__
+    return f"{'an' if name[:1] in 'AEIOUaeiou' else 'a'} {name}"
+
+
 def no_pickle(thing: object, instead: str) -> TypeError:
     """Return the error for pickling or copying an object that is bound to this process."""
-    name = type(thing).__name__
-    return TypeError(f"{'an' if name[0] in 'AEIOU' else 'a'} {name} can't be pickled or copied: {instead}")
+    return TypeError(f"{_a_kind(thing)} can't be pickled or copied: {instead}")
 
 
 def without_frames(error: BaseException) -> BaseException:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import io
 import pickle
 import ssl
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,14 +15,21 @@ import pytest
 from speechmatics_rt import (
     AsyncClient,
     AsyncMultiChannelClient,
+    AudioError,
     AudioFormat,
     Client,
     ConnectionConfig,
     JWTAuth,
     MultiChannelClient,
     NoAuth,
+    Outcome,
+    Recorder,
     StaticKeyAuth,
+    Transcript,
+    split_channels,
+    transcribe_many,
 )
+from speechmatics_rt.audio import check_chunk
 from speechmatics_rt.local import LocalServer
 
 PCM = AudioFormat("pcm_s16le", 16000)
@@ -171,3 +180,89 @@ def test_a_stream_has_no_pickle_but_its_transcript_has(serve, client_of) -> None
             pickle.dumps(messages)
         messages.finish()
         assert pickle.loads(pickle.dumps(messages.transcript)) == messages.transcript
+
+
+# -- audio -------------------------------------------------------------------------------------------------
+
+AUDIO = b"\x01\x02VOICE\x03" * 50_000
+
+
+def _held(audio: bytes) -> dict[str, Any]:
+    """Return the audio in whatever a caller may hold it."""
+    return {
+        "bytes": audio,
+        "bytearray": bytearray(audio),
+        "memoryview": memoryview(audio),
+        "list": [audio[:4], audio[4:]],
+        "tuple": (audio,),
+        "BytesIO": io.BytesIO(audio),
+        "iterator": iter([audio]),
+        "mapping": {"agent": audio, "caller": [audio]},
+    }
+
+
+def _calls(client: Client, several: MultiChannelClient) -> dict[str, Callable[[Any], object]]:
+    """Return everything public that takes a source, or something that a source may be mistaken for."""
+    noise = AudioFormat("pcm_f32le", 8000)
+    return {
+        "transcribe": client.transcribe,
+        "transcribe as": lambda held: client.transcribe(held, audio_format=noise, speed=0),
+        "transcribe with": lambda held: client.transcribe(b"", transcription_config=held),
+        "format": lambda held: client.transcribe(b"", audio_format=held),
+        "several": several.transcribe,
+        "several, one": lambda held: several.transcribe({"a": held, "b": b"ab"}),
+        "channels": lambda held: several.start_session(channels=held),
+        "channel": lambda held: several.send_audio(held, b"agent"),
+        "end_channel": several.end_channel,
+        "message": client.send_message,
+        "timestamp": lambda held: client.force_end_of_utterance(timestamp=held),
+        "chunk": lambda held: check_chunk(held if isinstance(held, (list, tuple, str)) else [held], noise),
+        "split": lambda held: split_channels(held, ["agent", "caller"]),
+        "labels": lambda held: split_channels(b"", held),
+        "many": lambda held: [transcribe_many(held), transcribe_many([], executor=held)],
+        "player": Transcript().player,
+        "recorder": lambda held: Recorder(client, held),
+        "client": lambda held: Recorder(held, "never"),
+        "from_dict": Transcript.from_dict,
+    }
+
+
+def test_no_error_shows_the_audio_that_was_given() -> None:
+    with LocalServer() as server, Client(url=server.url) as one, MultiChannelClient(url=server.url) as two:
+        for name, call in _calls(one, two).items():
+            for kind, held in _held(AUDIO).items():
+                try:
+                    call(held)
+                except Exception as exc:
+                    for each in (exc, exc.__cause__):
+                        assert "VOICE" not in str(each), (name, kind)
+                        assert len(str(each)) < 500, (name, kind)
+
+
+def test_audio_as_text_is_no_path_and_is_not_shown() -> None:
+    text = AUDIO.decode("latin-1")
+    for call in (Client(url="ws://h/v2").transcribe, lambda held: split_channels(held, ["a", "b"])):
+        with pytest.raises(
+            AudioError, match=r"a text of 400000 characters is no path; audio is given as bytes$"
+        ):
+            call(text)
+
+
+def test_no_outcome_shows_the_audio_of_its_source() -> None:
+    seen: list[Any] = []
+    held = _held(AUDIO)
+    with LocalServer() as server:
+        options = {"url": server.url, "audio_format": PCM, "on_progress": seen.append}
+        seen += transcribe_many([*held.values(), "nowhere.wav"], **options)
+    for each in seen:
+        assert "VOICE" not in repr(each)
+        assert len(repr(each)) < 2000
+    sources = [repr(each) for each in seen if isinstance(each, Outcome)]
+    for shown in (
+        "source=<400000 bytes>,",
+        "source=[b'\\x01\\x02VO', <399996 bytes>],",
+        "source=<_io.BytesIO object at",
+        "'nowhere.wav'",
+    ):
+        assert any(shown in each for each in sources), shown
+    assert any("source={'agent': <400000 bytes>, 'caller': [<400000 bytes>]}" in each for each in sources)

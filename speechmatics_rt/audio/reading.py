@@ -41,6 +41,7 @@ logger = logging.getLogger(__name__)
 Block = Union[bytes, bytearray, memoryview]
 
 _NO_DATA = "the audio source returned None: it is in non-blocking mode and has no data; make it blocking"
+_LONGEST_PATH = 32767  # characters, on Windows; elsewhere less
 _AT_ONCE = 16  # chunks read at a time from a file on disk; sources that may be live are read one by one
 
 
@@ -156,6 +157,9 @@ class Reading:
         return chain(self._before, blocks)  # no generator, whose end would be that of the caller's
 
     def _open_path(self, path: Union[str, os.PathLike[str]], size: int) -> Iterator[Any]:
+        if len(os.fspath(path)) > _LONGEST_PATH:
+            text = f"a text of {len(os.fspath(path))} characters is no path; audio is given as bytes"
+            raise fault_of(self._channel, text)
         try:
             # Unbuffered: a named pipe then returns what it has, where a buffer would wait until it is full.
             file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by close()

@@ -16,7 +16,7 @@ from enum import Enum
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple, Optional, TypeVar, Union, cast
 
-from ..exceptions import ConfigurationError
+from ..exceptions import ConfigurationError, shown
 
 __all__ = [
     "ABOVE_ZERO",
@@ -54,13 +54,7 @@ def a_kind(value: Any) -> str:
 
 
 def refused(name: str, value: Any, accepted: str) -> ConfigurationError:
-    try:
-        shown = repr(value)
-    except Exception:  # noqa: BLE001  # a caller's own repr, or an int of more digits than Python shows
-        shown = a_kind(value)
-    return ConfigurationError(
-        f"{name} is {shown if len(shown) <= 80 else shown[:77] + '...'}; accepted: {accepted}"
-    )
+    return ConfigurationError(f"{name} is {shown(value, 80)}; accepted: {accepted}")
 
 
 def rule(accepted: str, test: Callable[[Any], bool]) -> Rule:

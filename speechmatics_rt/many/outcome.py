@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Optional
+from dataclasses import dataclass, field, fields
+from typing import Any, Optional, cast
 
+from ..exceptions import shown
 from ..stats import SessionStats
 from ..transcript import Transcript
 
 __all__ = ["Outcome", "Progress", "Running"]
 
 
-@dataclass(frozen=True)
-class Outcome:
+class _Shown:
+    """A dataclass with a source, which is shown without its audio."""
+
+    source: Any
+
+    def __repr__(self) -> str:
+        each = [item.name for item in fields(cast("Any", self)) if item.repr]
+        parts = (
+            f"{name}={shown(self.source) if name == 'source' else repr(getattr(self, name))}" for name in each
+        )
+        return f"{type(self).__qualname__}({', '.join(parts)})"
+
+
+@dataclass(frozen=True, repr=False)
+class Outcome(_Shown):
     """The result of transcribing one source. It pickles if its source does.
 
     Attributes:
@@ -50,8 +64,8 @@ class Outcome:
         return self.error is None
 
 
-@dataclass(frozen=True)
-class Running:
+@dataclass(frozen=True, repr=False)
+class Running(_Shown):
     """A source that is being transcribed.
 
     Attributes:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Optional, Union
 
-from ..exceptions import ConfigurationError
+from ..exceptions import ConfigurationError, shown
 
 __all__ = ["NAMES", "SPEECH", "MessageError", "decode", "encode", "peek"]
 
@@ -43,7 +43,7 @@ def encode(message: Mapping[str, Any]) -> bytes:
         b'{"message":"EndOfStream","last_seq_no":3}'
     """
     if not isinstance(message, Mapping) or not isinstance(message.get("message"), str):
-        raise ConfigurationError(f"a message is a mapping with a string 'message', not {_shown(message)}")
+        raise ConfigurationError(f"a message is a mapping with a string 'message', not {shown(message, 60)}")
     try:
         return _ENCODER.encode(message).encode("utf-8")
     except (TypeError, ValueError, RecursionError) as exc:
@@ -63,7 +63,7 @@ def _culprit(value: Any, path: str, depth: int = 0) -> Optional[str]:
         try:
             _ENCODER.encode(value).encode("utf-8")
         except (TypeError, ValueError) as exc:
-            return f"{path} is {_shown(value)}: {exc}"
+            return f"{path} is {shown(value, 60)}: {exc}"
         return None
     return next(filter(None, (_culprit(part, where, depth + 1) for where, part in parts)), None)
 

@@ -18,7 +18,7 @@ from .._version import __version__
 from ..audio import Block
 from ..config import FLAG, refused
 from ..events import EventEmitter, everything
-from ..exceptions import ConfigurationError, SpeechmaticsError
+from ..exceptions import ConfigurationError, SpeechmaticsError, shown
 from ..log import SessionLog
 from ..threads import new_lock
 
@@ -134,7 +134,8 @@ class Recording:
         try:
             self._file = open(path, "wb", buffering=0, opener=_private)  # noqa: SIM115  # closed by close()
         except (OSError, ValueError) as exc:
-            raise ConfigurationError(f"can't write the recording {os.fspath(path)!r}: {exc}") from exc
+            why = getattr(exc, "strerror", None) or exc  # strerror does not repeat the name
+            raise ConfigurationError(f"can't write the recording {shown(os.fspath(path))}: {why}") from exc
 
     def begin(self, start: Mapping[str, Any], log: SessionLog) -> bool:
         """Begin with StartRecognition, anew if the last start was refused; False if a session is recorded."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 import base64
 import html
 import os
-from typing import Optional, Union
+from typing import IO, Any, Optional, Union
 
-from ..exceptions import AudioError
+from ..exceptions import AudioError, shown
 from . import page
 from .words import Paragraph, Word
 
 __all__ = ["Player"]
 
-Recording = Union[str, os.PathLike[str], bytes]
+Recording = Union[str, os.PathLike[str], bytes, bytearray, memoryview, IO[bytes]]
 
 MOST = 50_000_000  # bytes of a recording: it stands in the page, and in the notebook's file, as text
 
@@ -118,7 +118,10 @@ def _source(recording: Recording) -> str:
     """Return the URL of the recording: the one that was given, or a ``data:`` URL."""
     if isinstance(recording, str) and recording.startswith(("https://", "http://")):
         return recording
-    data = recording if isinstance(recording, bytes) else _read(recording)
+    if isinstance(recording, (bytes, bytearray, memoryview)):
+        data = bytes(recording)
+    else:
+        data = _read_file(recording) if hasattr(recording, "read") else _read_path(recording)
     if len(data) > MOST:
         raise AudioError(_too_large(len(data)))
     kind = _kind(data)
@@ -130,7 +133,7 @@ def _source(recording: Recording) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
-def _read(recording: Union[str, os.PathLike[str]]) -> bytes:
+def _read_path(recording: Any) -> bytes:
     try:
         path = os.fspath(recording)  # a number would be somebody's descriptor
         size = os.stat(path).st_size
@@ -139,13 +142,31 @@ def _read(recording: Union[str, os.PathLike[str]]) -> bytes:
         with open(path, "rb") as file:
             return file.read()
     except (OSError, ValueError, TypeError) as exc:
-        raise AudioError(f"can't open the recording {recording!r:.100}: {exc}") from exc
+        why = getattr(exc, "strerror", None) or exc
+        raise AudioError(f"can't open the recording {shown(recording)}: {why}") from exc
+
+
+def _read_file(recording: Any) -> bytes:
+    """Read a file of the caller's from its beginning, and leave it where it stands."""
+    try:
+        # SpooledTemporaryFile has no seekable() before Python 3.11.
+        start = recording.tell() if getattr(recording, "seekable", lambda: True)() else None
+        if start is not None:
+            recording.seek(0)
+        data = recording.read(MOST + 1)
+        if start is not None:
+            recording.seek(start)
+    except (OSError, ValueError) as exc:
+        raise AudioError(f"can't read the recording {shown(recording)}: {exc}") from exc
+    if not isinstance(data, bytes):
+        raise AudioError(f"read() of the recording gave {type(data).__name__}, not bytes")
+    return data
 
 
 def _too_large(size: int) -> str:
     return (
-        f"the recording has {size / 1e6:.0f} MB; a player embeds {MOST / 1e6:.0f} MB at most: give a URL "
-        "(https://...), or a compressed recording (MP3, Ogg)"
+        f"the recording has {size / 1e6:.0f} MB{' or more' * (size == MOST + 1)}; a player embeds "
+        f"{MOST / 1e6:.0f} MB at most: give a URL (https://...), or a compressed recording (MP3, Ogg)"
     )
 
 

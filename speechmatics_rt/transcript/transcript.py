@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import marshal
 import math
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
-from ..exceptions import ConfigurationError
+from ..exceptions import ConfigurationError, shown
 from ..late import LateModule
 from ..messages import Glance, channel_of, text_of, time_of, times_of
 from ..threads import new_lock
@@ -307,15 +306,16 @@ class Transcript:
 
         return page.sheet(self.paragraphs, self.partial, self.direction)
 
-    def player(self, recording: Union[str, os.PathLike[str], bytes]) -> players.Player:
+    def player(self, recording: players.Recording) -> players.Player:
         """Return an HTML player of the recording with its words, for a notebook or a page of your own.
 
         Words are shaded by confidence and highlighted as they are spoken; a click on one plays from there.
         The recording is embedded, and may have at most 50 MB; for a longer one pass a URL.
 
         Args:
-            recording: A path, the bytes of the file (WAV, MP3, Ogg, FLAC, MP4, WebM), or a URL that begins
-                with ``https://``, from which the browser loads it.
+            recording: A path, the bytes of the file (WAV, MP3, Ogg, FLAC, MP4, WebM), an open file, which is
+                read from its beginning, or a URL that begins with ``https://``, from which the browser
+                loads it.
 
         Raises:
             AudioError: The recording can't be read, is too large, or has a format that browsers don't play.
@@ -376,7 +376,7 @@ class Transcript:
             ConfigurationError: ``data`` is something else.
         """
         if not isinstance(data, Mapping):
-            raise ConfigurationError(f"not a transcript: {data!r:.60}")
+            raise ConfigurationError(f"not a transcript: {shown(data, 60)}")
         transcript = cls()
         for info in _listed(data, "languages", Mapping):
             transcript._learn(None, info)
@@ -397,7 +397,7 @@ def _listed(data: Mapping[str, Any], name: str, kind: type) -> list[Any]:
     listed = data.get(name, [])
     if isinstance(listed, (list, tuple)) and all(isinstance(item, kind) for item in listed):
         return list(listed)
-    raise ConfigurationError(f"not a transcript: {name} is {listed!r:.60}")
+    raise ConfigurationError(f"not a transcript: {name} is {shown(listed, 60)}")
 
 
 class _Kept:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import io
 import re
+import subprocess
+import tempfile
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -182,10 +185,23 @@ def test_bytes_and_addresses_are_taken(talk) -> None:
         return Parts(talk.player(recording)._repr_html_()).all("audio")[0]["src"]
 
     assert source(SPEECH.read_bytes()) == source(str(SPEECH))
+    assert source(bytearray(SPEECH.read_bytes())) == source(memoryview(SPEECH.read_bytes())) == source(SPEECH)
     assert source("https://example.com/a.mp3?a=1&b=2") == "https://example.com/a.mp3?a=1&b=2"
     assert (
         Parts(talk.player('https://h/"><script>')._repr_html_()).all("audio")[0]["src"].endswith("<script>")
     )
+
+
+def test_a_file_is_played_from_its_beginning_and_stays_where_it_stands(talk) -> None:
+    whole = talk.player(SPEECH)._source
+    with SPEECH.open("rb") as file, tempfile.SpooledTemporaryFile() as upload:
+        upload.write(SPEECH.read_bytes())
+        for recording in (file, upload, io.BytesIO(SPEECH.read_bytes())):
+            recording.seek(100)
+            assert talk.player(recording)._source == whole
+            assert recording.tell() == 100
+    with subprocess.Popen(["cat", SPEECH], stdout=subprocess.PIPE) as process:
+        assert talk.player(process.stdout)._source == whole
 
 
 @pytest.mark.parametrize(
@@ -204,6 +220,12 @@ def test_a_browser_is_told_what_it_plays(talk, begins: bytes, kind: str) -> None
     assert f'src="data:{kind};' in talk.player(begins + bytes(20))._repr_html_()
 
 
+def _closed() -> io.BytesIO:
+    file = io.BytesIO(b"RIFF")
+    file.close()
+    return file
+
+
 def test_what_can_not_be_played_says_so_and_what_to_do(talk, tmp_path, monkeypatch) -> None:
     with pytest.raises(AudioError, match="module wave"):
         talk.player(bytes(100))
@@ -211,8 +233,12 @@ def test_what_can_not_be_played_says_so_and_what_to_do(talk, tmp_path, monkeypat
         talk.player(tmp_path / "nowhere.wav")
     with pytest.raises(AudioError):
         talk.player(5)
+    with pytest.raises(AudioError, match=r"read\(\) of the recording gave str, not bytes"):
+        talk.player(io.StringIO("text"))
+    with pytest.raises(AudioError, match=r"can't read the recording <_io\.BytesIO.*closed"):
+        talk.player(_closed())
     monkeypatch.setattr(player, "MOST", 1000)
-    for recording in (SPEECH, SPEECH.read_bytes()):
+    for recording in (SPEECH, SPEECH.read_bytes(), io.BytesIO(SPEECH.read_bytes())):
         with pytest.raises(AudioError, match="https"):
             talk.player(recording)
 
