@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 
     from .messages.handlers import HandlerDecorator
 
-__all__ = ["EVENTS", "Callback", "Event", "EventEmitter", "everything", "name_of"]
+__all__ = [
+    "EVENTS",
+    "Callback",
+    "Event",
+    "EventEmitter",
+    "everything",
+    "is_meant_for_call",
+    "name_of",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -177,7 +185,7 @@ class EventEmitter:
         Raises what is meant for the call, whatever it interrupts, like KeyboardInterrupt: the exception of a
         signal handler, or of ``quit`` in pdb.
         """
-        if _of_a_signal(error) or _of_a_debugger(error):
+        if is_meant_for_call(error):
             raise error
         if self._handler_errors == "raise" and first is None:
             return error
@@ -218,7 +226,15 @@ def everything(name: str) -> bool:
     return True
 
 
-def _of_a_signal(error: Exception) -> bool:
+def is_meant_for_call(error: BaseException) -> bool:
+    """Whether what user code has raised is no failure of it, but is to end the call, like KeyboardInterrupt.
+
+    So are what a signal handler raises while that code runs, and ``quit`` in pdb.
+    """
+    return _of_a_signal(error) or _of_a_debugger(error)
+
+
+def _of_a_signal(error: BaseException) -> bool:
     """Whether a signal handler of the program raised it: a soft time limit of Celery, an alarm of rq."""
     # Not of the frame that has caught it: before Python 3.13, to look at its values would keep them alive.
     trace = error.__traceback__ and error.__traceback__.tb_next
@@ -259,7 +275,7 @@ def _is_registered(code: CodeType) -> bool:
     return False
 
 
-def _of_a_debugger(error: Exception) -> bool:
+def _of_a_debugger(error: BaseException) -> bool:
     """Whether it is the ``quit`` of pdb, which is meant for the program."""
     bdb = sys.modules.get("bdb")
     return bdb is not None and isinstance(error, bdb.BdbQuit)

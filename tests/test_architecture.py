@@ -28,7 +28,7 @@ HOUSE: dict[str, set[str]] = {
     "messages": set(),
     "events": {"messages"},
     "transcript": {"messages"},
-    "audio": {"config"},
+    "audio": {"events", "config"},
     "protocol": {"config", "messages"},
     "network": {"protocol", "messages", "config"},
     "auth": {"network", "config", "messages"},
@@ -47,7 +47,8 @@ HOUSE: dict[str, set[str]] = {
     "baseclient": {"session", "auth", "transcript", "events", "config"},
     "client": {"baseclient", "session", "audio", "transcript", "config"},
     "multichannel": {"baseclient", "session", "audio", "transcript", "config"},
-    "many": {"multichannel", "client", "baseclient", "session", "auth", "audio", "transcript", "config"},
+    "many": {"multichannel", "client", "baseclient", "session", "auth", "audio", "transcript", "config"}
+    | {"events"},
     "aio": {
         "multichannel",
         "client",

@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Hashable, Iterator
 from typing import Any, NamedTuple, Optional
 
+from ..events import is_meant_for_call
 from .wav import Block, Fault
 
 __all__ = ["go_on", "key_of", "remember"]
@@ -35,7 +36,9 @@ def key_of(source: Any) -> Hashable:
     """Return the identity of a source: that of the pipe or connection behind it, or of the object itself."""
     try:
         name = os.readlink(f"/proc/self/fd/{source.fileno()}")  # Linux; elsewhere objects are compared
-    except Exception:  # noqa: BLE001  # the caller's code: no such method, closed, asynchronous
+    except Exception as exc:  # the caller's code: no such method, closed, asynchronous
+        if is_meant_for_call(exc):
+            raise
         name = ""
     # Not of a named pipe: opening that again may reach another writer.
     return name if name.startswith(("pipe:[", "socket:[")) else id(source)
@@ -90,6 +93,8 @@ def _forget(key: Hashable) -> None:
 def _told(source: Any) -> Optional[int]:
     try:
         position = source.tell()
-    except Exception:  # noqa: BLE001  # the caller's code: no such method, closed, asynchronous
+    except Exception as exc:  # the caller's code: no such method, closed, asynchronous
+        if is_meant_for_call(exc):
+            raise
         return None
     return position if isinstance(position, int) else None

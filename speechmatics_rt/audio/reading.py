@@ -18,6 +18,7 @@ from inspect import iscoroutinefunction
 from itertools import chain
 from typing import Any, Callable, Optional, Protocol, Union
 
+from ..events import is_meant_for_call
 from ..exceptions import AudioError, SpeechmaticsError
 from ..log import SessionLog
 from . import hints, leftover, wav
@@ -134,18 +135,7 @@ class Reading:
         if iscoroutinefunction(read) or (hasattr(source, "__aiter__") and not hasattr(source, "__iter__")):
             also = ", or its attribute 'file' to this client" if hasattr(source, "file") else ""
             raise fault(f"the audio source ({_kind(source)}) is asynchronous; pass it to AsyncClient" + also)
-        if callable(read):
-            blocks = _read_blocks(source, size)
-        else:
-            try:
-                blocks = iter(source)
-            except TypeError as exc:
-                ways = "give a path, an object with read(size), or an iterable of bytes"
-                raise fault(f"{_kind(source)} is not audio; {ways}") from exc
-            except SpeechmaticsError:
-                raise
-            except Exception as exc:
-                raise fault(f"the audio source could not be iterated: {described(exc)}") from exc
+        blocks = _read_blocks(source, size) if callable(read) else self._iterate(source)
         self._once = source.once if isinstance(source, Proxy) else callable(read) or blocks is source
         if isinstance(_origin(source), Microphone):
             self._once = False  # a second attempt wants what is being said now
@@ -155,6 +145,19 @@ class Reading:
         self._before = iter(leftover.go_on(self._key, _origin(source), fault))
         self._start = position_of(source)
         return chain(self._before, blocks)  # no generator, whose end would be that of the caller's
+
+    def _iterate(self, source: Any) -> Iterator[Any]:
+        try:
+            return iter(source)
+        except SpeechmaticsError:
+            raise
+        except Exception as exc:
+            if is_meant_for_call(exc):
+                raise
+            if isinstance(exc, TypeError):
+                ways = "give a path, an object with read(size), or an iterable of bytes"
+                raise self.fault(f"{_kind(source)} is not audio; {ways}") from exc
+            raise self.fault(f"the audio source could not be iterated: {described(exc)}") from exc
 
     def _open_path(self, path: Union[str, os.PathLike[str]], size: int) -> Iterator[Any]:
         if len(os.fspath(path)) > _LONGEST_PATH:
@@ -197,6 +200,8 @@ class Reading:
         except UnicodeDecodeError as exc:
             raise self.fault(hints.TEXT) from exc
         except Exception as exc:
+            if is_meant_for_call(exc):
+                raise
             raise self.fault(f"the audio source failed after {self.count} bytes: {described(exc)}") from exc
         if self._put_back:  # by another thread, in the meantime
             self._go_back()  # type: ignore[unreachable]  # mypy does not see other threads
@@ -259,7 +264,9 @@ class Reading:
                 self._source.go_back(self._start)
             else:
                 self._source.seek(self._start)
-        except Exception as exc:  # noqa: BLE001  # the caller's code; the call has failed with something else
+        except Exception as exc:  # the caller's code; the call has failed with something else
+            if is_meant_for_call(exc):
+                raise
             self.warn(f"the audio source could not be rewound: {described(exc)}")
             return False
         return True
@@ -382,6 +389,8 @@ def position_of(source: Any) -> Optional[int]:
         if not callable(getattr(source, "seek", None)) or not getattr(source, "seekable", lambda: True)():
             return None
         position = source.tell()
-    except Exception:  # noqa: BLE001  # the caller's code: it can't, whatever it says
+    except Exception as exc:  # the caller's code: it can't, whatever it says
+        if is_meant_for_call(exc):
+            raise
         return None
     return position if isinstance(position, int) else None

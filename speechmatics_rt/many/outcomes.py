@@ -17,6 +17,7 @@ from ..audio import Source
 from ..auth import AuthBase
 from ..client import Client
 from ..config import ConnectionConfig, ResumePolicy, a_kind, number, refused
+from ..events import is_meant_for_call
 from ..exceptions import (
     AudioError,
     AuthenticationError,
@@ -256,7 +257,9 @@ class Outcomes(Iterator[Outcome]):
                 except StopIteration:
                     self._more = False
                     return
-                except Exception as exc:  # noqa: BLE001  # not swallowed: raised at the end of the iteration
+                except Exception as exc:  # not swallowed: raised at the end of the iteration
+                    if is_meant_for_call(exc):
+                        raise
                     self._end_with(exc)
                     return
                 self._held[index] = source
@@ -266,10 +269,13 @@ class Outcomes(Iterator[Outcome]):
         self._plan.begin()
         try:
             future = self._executor.submit(self._job, index, self._held[index])
-        except RuntimeError as exc:  # it was shut down, is broken, or has no thread left
-            self._executor_failed(index, exc)
-            return
-        except Exception as exc:  # noqa: BLE001  # not swallowed: it is the source's, which may not pickle
+        except Exception as exc:  # not swallowed: it is treated like the error of a future
+            if is_meant_for_call(exc):
+                self._drop(index)
+                raise
+            if isinstance(exc, RuntimeError):  # the executor was shut down, is broken, or has no thread left
+                self._executor_failed(index, exc)
+                return
             self._failed_to_run(index, exc)
             return
         self._futures[index] = future
@@ -450,6 +456,8 @@ def _unpicklable(thing: Any) -> Optional[str]:
     """Return why a thing can't be pickled; None if it can."""
     try:
         pickle.dumps(thing)
-    except Exception as exc:  # noqa: BLE001  # whatever it is, it is the answer
+    except Exception as exc:  # whatever it is, it is the answer
+        if is_meant_for_call(exc):
+            raise
         return str(exc)
     return None

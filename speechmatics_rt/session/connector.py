@@ -22,6 +22,7 @@ from ..config import (
     refused,
     with_sdk,
 )
+from ..events import is_meant_for_call
 from ..exceptions import (
     ConfigurationError,
     ConnectionError,
@@ -57,6 +58,14 @@ def address(url: Optional[str]) -> str:
 def _checked(url: str) -> str:
     check_url(url)
     return url
+
+
+def _interruption(error: BaseException) -> Optional[BaseException]:
+    """Return what a signal handler has raised in a wait, and who waited took for a failure of the network."""
+    cause = error.__cause__
+    while cause is not None and not is_meant_for_call(cause):
+        cause = cause.__cause__
+    return cause
 
 
 class Connector:
@@ -219,6 +228,9 @@ class Connector:
                 upgraded.sock, self.config, log, wants=wants, secrets=upgraded.secrets
             )
         except SpeechmaticsError as exc:
+            interruption = _interruption(exc)
+            if interruption is not None:
+                raise without_frames(interruption) from None
             exc.request_id = log.request_id
             if isinstance(exc, TimeoutError) and deadline < until:
                 exc.stage, exc.seconds = "whole", timeout

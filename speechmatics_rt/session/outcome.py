@@ -7,7 +7,7 @@ import logging
 import weakref
 from typing import Any, Callable, Optional
 
-from ..events import EventEmitter
+from ..events import EventEmitter, is_meant_for_call
 from ..exceptions import SessionError, SpeechmaticsError
 from ..log import OF_A_HANDLER, SessionLog
 from ..network import Link
@@ -140,5 +140,7 @@ def tell_unstarted(client: EventEmitter, error: BaseException) -> None:
     """Run the handlers of ``SessionEnded`` for a session that never had a connection."""
     try:
         client.emit("SessionEnded", session_ended(error))
-    except Exception:  # with handler_errors="raise"; the error that prevented the start is raised instead
+    except Exception as exc:  # with handler_errors="raise"; what prevented the start is raised instead
+        if is_meant_for_call(exc):
+            raise
         logger.exception("a handler of SessionEnded failed", extra=OF_A_HANDLER)

@@ -17,7 +17,7 @@ from typing import Any, Callable, Optional, Union
 from .._version import __version__
 from ..audio import Block
 from ..config import FLAG, refused
-from ..events import EventEmitter, everything
+from ..events import EventEmitter, everything, is_meant_for_call
 from ..exceptions import ConfigurationError, SpeechmaticsError, shown
 from ..log import SessionLog
 from ..threads import new_lock
@@ -188,6 +188,8 @@ class Recording:
                 line = {"time": round(now - self._zero, 4), **_cleaned(entry)}
                 self._file.write(f"{_ENCODE(line)}\n".encode("utf-8", "backslashreplace"))
             except (OSError, ValueError, RecursionError) as exc:  # a full disk, a cyclic message
+                if is_meant_for_call(exc):
+                    raise
                 self._log.warning("the recording ends here, because it can't be written: %s", exc)
                 self._file.close()
 

@@ -11,7 +11,7 @@ from typing import Any, Callable, NoReturn, Optional
 
 from ..audio import Block, check_chunk
 from ..config import AudioFormat
-from ..events import EventEmitter
+from ..events import EventEmitter, is_meant_for_call
 from ..exceptions import NotRunningError, SessionError, SpeechmaticsError
 from ..log import SessionLog
 from ..messages import Glance
@@ -296,7 +296,9 @@ class Session:
         for event in self.last_events():
             try:
                 client.emit(event["message"], event)
-            except Exception as exc:  # noqa: BLE001  # handler_errors="raise": after the session's own
+            except Exception as exc:  # handler_errors="raise": after the session's own
+                if is_meant_for_call(exc):
+                    raise
                 self.outcome.handler_failed(exc)
 
     def last_events(self) -> Iterator[dict[str, Any]]:

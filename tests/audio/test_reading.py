@@ -27,10 +27,11 @@ from pathlib import Path
 from typing import Any, Optional
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from speechmatics_rt import AudioError, AudioFormat
+from speechmatics_rt.audio.hints import about_container
 from speechmatics_rt.audio.source import AudioSource, open_source
 
 from ..interrupts import Interrupt
@@ -573,6 +574,7 @@ def test_any_source_in_any_pieces_gives_the_same_bytes_whatever_attempts_have_fa
         "bytearray": lambda: bytearray(data),
         "memoryview": lambda: memoryview(data),
     }[kind]()
+    assume(about_container(data) is None)  # what begins like a picture, say, is refused
     audio_format = AudioFormat("pcm_s16le", 16000, chunk_size=chunk)
     for size in failing:  # each reads as far as its format asks for
         with contextlib.suppress(AudioError):  # what looks like text, say, is none

@@ -16,9 +16,10 @@ from contextlib import closing, nullcontext
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from speechmatics_rt.audio.hints import about_container
 from speechmatics_rt.audio.source import Pacer, check_chunk, open_source
 from speechmatics_rt.config.audio import AudioEncoding, AudioFormat
 from speechmatics_rt.exceptions import AudioError, ConfigurationError, SessionError
@@ -121,6 +122,7 @@ def test_every_kind_of_source_gives_all_its_bytes_in_chunks(tmp_path, make, audi
     encoding=st.sampled_from(AudioEncoding),
 )
 def test_chunks_hold_whole_samples_whatever_the_reads(data, sizes, samples, encoding):
+    assume(about_container(data) is None)
     audio_format = AudioFormat(encoding=encoding)
     size = audio_format.bytes_per_sample
     audio_format.chunk_size = samples * size
