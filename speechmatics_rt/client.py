@@ -51,8 +51,7 @@ class Client(BaseClient):
             translation_config: Languages to translate into.
             audio_events_config: Audio events to detect.
             ws_headers: Headers to add to the upgrade request.
-            timeout: Limit in seconds on the whole call, connecting included, but not on the first read of
-                a source that blocks.
+            timeout: Limit in seconds on the whole call, the first read of the source and connecting included.
             speed: 1.0 sends audio at its natural pace, which needs raw audio; None sends it as fast as the
                 server accepts it.
 
@@ -77,7 +76,7 @@ class Client(BaseClient):
         """
         self._prepare()
         request = SessionRequest.of(options, SourceOptions)
-        return self._stream(request, {None: open_source(source, request.given_format)})
+        return self._stream(request, lambda: {None: open_source(source, request.given_format)})
 
     @spelled_out
     def utterances(

@@ -89,7 +89,7 @@ class MultiChannelClient(BaseClient):
                 f"sources is {a_kind(sources)}; accepted: a mapping, a source for each label"
             )
         request = SessionRequest.of(options, SourceOptions, labels_of(sources, "sources"))
-        return self._stream(request, _open_sources(sources, request.given_format))
+        return self._stream(request, lambda: _open_sources(sources, request.given_format))
 
     @spelled_out
     def utterances(

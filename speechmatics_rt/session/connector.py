@@ -232,8 +232,11 @@ class Connector:
             if interruption is not None:
                 raise without_frames(interruption) from None
             exc.request_id = log.request_id
-            if isinstance(exc, TimeoutError) and deadline < until:
+            if isinstance(exc, TimeoutError) and deadline < until and timeout is not None:
                 exc.stage, exc.seconds = "whole", timeout
+                before = since - (deadline - timeout)
+                if before >= 0.1:
+                    exc.args = (f"{exc.text}; of timeout={timeout:g} s, {before:.1f} s had passed before",)
             # The frames of dialling hold the key, and crash reporters send the locals of each frame.
             raise without_frames(exc) from exc.__cause__
         except BaseException:  # Ctrl-C between the dialling and the connection that owns the socket

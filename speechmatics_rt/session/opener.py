@@ -14,7 +14,6 @@ import weakref
 from collections.abc import Mapping
 from typing import Any, Callable, Literal, Optional, TypeVar
 
-from ..audio import AudioSource
 from ..config import Caller
 from ..exceptions import (
     AuthenticationError,
@@ -34,6 +33,7 @@ from .recorder import Recordable, interest_of
 from .request import SessionRequest
 from .sender import feed
 from .session import Session
+from .sources import Sources, open_in_time, put_back
 
 __all__ = ["Opener"]
 
@@ -239,8 +239,9 @@ class Opener(Asking, Recordable):
         """Emit ``SessionEnded`` for a session whose messages nobody delivers any more."""
         session.tell()
 
-    def _stream(self, request: SessionRequest, sources: Mapping[Optional[str], AudioSource]) -> MessageStream:
-        """Open a session, start sending the sources, and return its messages; close them if that fails."""
+    def _stream(self, request: SessionRequest, open_all: Callable[[], Sources]) -> MessageStream:
+        """Open sources and a session, start sending, and return its messages; close all if that fails."""
+        sources = open_in_time(request, open_all)
 
         def go_on(session: Session) -> MessageStream:
             feed(session, sources, request.speed)
@@ -252,9 +253,7 @@ class Opener(Asking, Recordable):
             audio_format = next(iter(sources.values())).audio_format
             return self._open(request.with_audio(audio_format), go_on, streamed=True)
         except BaseException:
-            for source in sources.values():
-                source.put_back()
-                source.close()
+            put_back(sources)
             raise
 
 
