@@ -47,7 +47,8 @@ class Client(BaseClient):
                 part of it was sent.
             transcription_config: Language and features. Default: English.
             audio_format: What the bytes are. By default a mono PCM or mu-law WAV is sent as raw audio, and
-                anything else as a file, byte for byte.
+                anything else as a file, byte for byte. Of a WAV that holds just what a raw format says, the
+                header is left out; one that holds something else is refused.
             translation_config: Languages to translate into.
             audio_events_config: Audio events to detect.
             ws_headers: Headers to add to the upgrade request.
@@ -56,8 +57,8 @@ class Client(BaseClient):
                 server accepts it.
 
         Raises:
-            AudioError: The source is missing, empty, unreadable, misaligned, or was partly sent by a call
-                that failed.
+            AudioError: The source is missing, empty, unreadable, misaligned, not what it is said to be, or
+                was partly sent by a call that failed.
             TranscriptionError: The service ended the session with an error.
             ConnectionError: The connection was lost.
             TimeoutError: Stage ``"whole"``, or as :meth:`start_session`.

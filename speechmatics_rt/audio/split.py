@@ -65,8 +65,8 @@ def _opener(source: Any) -> Callable[[], Any]:
     if hints.about_source(source) is None and not iscoroutinefunction(getattr(source, "read", None)):
         start = position_of(source) if callable(getattr(source, "read", None)) else None
         if start is not None:
-            lock, file = new_lock(), source
-            return lambda: _View(file, start, lock)
+            file = _File(source)
+            return lambda: _View(file, start)
         if hasattr(source, "read") or hasattr(source, "__next__"):
             raise AudioError(
                 f"{a_kind(source)} is read only once, but each channel reads all of the audio: give "
@@ -75,22 +75,36 @@ def _opener(source: Any) -> Callable[[], Any]:
     return lambda: source
 
 
-class _View:
+class _File:
     """A file of the caller's, which all channels read, each at a position of its own.
 
-    The lock guards the position of the file. It is held for one ``seek`` and one ``read`` of the caller's
-    code: what can seek is on a disk or in memory, and does not wait for what is still to come.
+    ``_lock`` guards the position of the file. It is held for one ``seek`` and one ``read`` of the caller's
+    code: what can seek is in memory or on a disk, and does not wait for what is still to come.
     """
 
-    def __init__(self, file: Any, start: int, lock: Any) -> None:
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._lock = new_lock()
+
+    def read(self, position: int, size: int) -> Any:
+        with self._lock:
+            self._file.seek(position)
+            return self._file.read(size)
+
+    def seek(self, position: int) -> None:
+        with self._lock:
+            self._file.seek(position)
+
+
+class _View:
+    """The same file for one channel."""
+
+    def __init__(self, file: _File, start: int) -> None:
         self._file = file
         self._at = start
-        self._lock = lock
 
     def read(self, size: int) -> Any:
-        with self._lock:
-            self._file.seek(self._at)
-            block = self._file.read(size)
+        block = self._file.read(self._at, size)
         self._at += len(block or b"")
         return block
 
@@ -98,8 +112,7 @@ class _View:
         return self._at
 
     def seek(self, position: int) -> None:
-        with self._lock:
-            self._file.seek(position)
+        self._file.seek(position)
         self._at = position
 
 

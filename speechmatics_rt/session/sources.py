@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Mapping
 from typing import Callable, Optional
@@ -15,6 +16,7 @@ __all__ = ["Sources", "open_in_time", "put_back"]
 
 Sources = Mapping[Optional[str], AudioSource]
 
+_numbers = itertools.count(1)
 _GRACE = 0.5  # seconds for a read that goes on when the time is over, as when a session ends
 
 
@@ -36,7 +38,7 @@ def open_in_time(request: SessionRequest, open_all: Callable[[], Sources]) -> So
             put_back(opened[0])
         return opened[0]
 
-    call = Call(run, name="speechmatics-rt-source", done=over.set)
+    call = Call(run, name=f"speechmatics-rt-source-{next(_numbers)}", done=over.set)
     try:
         if over.wait(request.deadline - time.monotonic()):
             return call.result()
