@@ -62,10 +62,14 @@ def _checked(url: str) -> str:
 
 def _interruption(error: BaseException) -> Optional[BaseException]:
     """Return what a signal handler has raised in a wait, and who waited took for a failure of the network."""
-    cause = error.__cause__
-    while cause is not None and not is_meant_for_call(cause):
-        cause = cause.__cause__
-    return cause
+    causes = [error]
+    for one in causes:
+        cause = one.__cause__
+        if cause is not None and is_meant_for_call(cause):
+            return cause
+        if cause is not None and cause not in causes:  # a chain may go round in a circle
+            causes.append(cause)
+    return None
 
 
 class Connector:

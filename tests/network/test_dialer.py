@@ -12,6 +12,7 @@ import re
 import signal
 import socket
 import ssl
+import struct
 import sys
 import threading
 import time
@@ -675,6 +676,20 @@ def test_who_issued_a_refused_certificate_is_told_without_what_would_command_a_t
         connect(f"wss://localhost:{service.port}/")
     assert "it was issued by Example Corp [2J, Inspection)" in str(caught.value)
     assert not caught.value.retryable
+
+
+def test_the_causes_of_a_reset_during_the_upgrade_do_not_go_round_in_a_circle() -> None:
+    def reset(connection: socket.socket) -> None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+
+    with Service(reset) as service, pytest.raises(ConnectionError) as caught:
+        connect(f"ws://127.0.0.1:{service.port}/v2")
+    assert caught.value.stage == "upgrade"
+    chain: list[Optional[BaseException]] = [caught.value]
+    while chain[-1] is not None:
+        assert chain[-1].__cause__ not in chain
+        chain.append(chain[-1].__cause__)
 
 
 def test_a_certificate_for_another_name_is_refused(authority: trustme.CA, trusting: ssl.SSLContext) -> None:

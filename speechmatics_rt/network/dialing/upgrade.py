@@ -247,7 +247,7 @@ def _ask(library: Any, answer: UpgradeSocket, target: Target, fields: list[str],
     except Exception as exc:  # noqa: BLE001  # versions raise different errors, so the head decides
         problem = exc
     if answer.failure is not None:
-        raise answer.failure
+        raise answer.failure from None  # the library raises what it catches from itself: a chain without end
     if not answer.status:
         raise OSError(f"the request could not be made ({problem})") from problem
     if answer.status != 101:
