@@ -17,7 +17,9 @@ __all__ = ["Merged"]
 
 _SHELF = 64  # runs; a shelf of twice as many is split
 
-_Key = tuple[float, int, int]  # time, number of the channel, number of the run in it
+# Time, label of the channel (the order of what is said at once must not depend on that of arrival), and number
+# of the run in it.
+_Key = tuple[float, str, int]
 
 
 class _Run:
@@ -103,6 +105,8 @@ class _Channel:
 class Merged:
     """The words of several channels in order of time, sentence by sentence. Not thread-safe.
 
+    Sentences that begin at the same time are in the order of their channels' labels.
+
     Example:
         >>> joiners = [Joiner(channel="agent"), Joiner(channel="caller")]
         >>> for joiner, content, at in zip(joiners, ("Hello", "Hi"), (4, 1)):
@@ -130,11 +134,11 @@ class Merged:
                 continue
             self._take_back(channel)
             for word in new:
-                channel.last = self._put(word, channel, number, channel.last)
+                channel.last = self._put(word, channel, channel.last)
             channel.settled += len(new)
             last = channel.last
             for word in tail:
-                last = self._put(word, channel, number, last)
+                last = self._put(word, channel, last)
                 last.open += 1
                 channel.tail_runs.append(last)
             channel.tail = tail
@@ -170,13 +174,13 @@ class Merged:
                 self._remove(run, shelf)
         channel.tail_runs = []
 
-    def _put(self, word: Word, channel: _Channel, number: int, last: Optional[_Run]) -> _Run:
+    def _put(self, word: Word, channel: _Channel, last: Optional[_Run]) -> _Run:
         """Add a word after those of its channel; return its run."""
         if last is not None and not ends_run(last.words[-1], word):
             last.words.append(word)
             self._shelves[self._shelf(last.key)].touch()
             return last
-        run = _Run((word.start_time, number, channel.runs))
+        run = _Run((word.start_time, word.channel or "", channel.runs))
         channel.runs += 1
         run.words.append(word)
         self._insert(run)

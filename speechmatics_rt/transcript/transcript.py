@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import marshal
 import math
+import operator
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
@@ -236,7 +237,7 @@ class Transcript:
         """The text that may still change; with several channels, one line each."""
         with self._lock:
             joiners: dict[_Channel, Joiner] = {}
-            for channel, (packed, void_before) in self._partials.items():
+            for channel, (packed, void_before) in sorted(self._partials.items(), key=_by_label):
                 items = list(_mappings(self._unpack(*packed)))
                 rest = [item for item in items if time_of(item.get("start_time")) >= void_before]
                 if len(rest) < len(items):  # a mark begins where its word ends
@@ -294,7 +295,7 @@ class Transcript:
         return f"<Transcript of {self._end_time:.2f} s, {len(self.words)} words>"
 
     def __eq__(self, other: object) -> bool:
-        """Whether both hold the same results, partial ones included."""
+        """Whether both hold the same results, partial ones included, in whatever order their channels came."""
         if not isinstance(other, Transcript):
             return NotImplemented
         return self is other or self.to_dict() == other.to_dict()
@@ -353,17 +354,17 @@ class Transcript:
         with self._lock:
             wire: dict[str, Any] = {
                 "language_pack_info": dict(self._pack),
-                "languages": [dict(info) for info in self._languages.values()],
+                "languages": [dict(self._languages[code]) for code in sorted(self._languages)],
                 "end_time": self._end_time,
-                "results": [
+                "results": _in_order(
                     _labelled(channel, item)
                     for channel, late, form, _ in self._finals
                     for item in _mappings(self._unpack(late, form))
-                ],
+                ),
             }
             partials = [
                 {"channel": channel, "void_before": void_before, "results": results}
-                for channel, (packed, void_before) in self._partials.items()
+                for channel, (packed, void_before) in sorted(self._partials.items(), key=_by_label)
                 if (results := self._unpack(*packed))
             ]
             return {**wire, "partials": partials} if partials else wire
@@ -432,6 +433,24 @@ _NOTHING = _pack([])
 
 def _mappings(results: list[Any]) -> Iterator[Mapping[str, Any]]:
     return (item for item in results if isinstance(item, Mapping))
+
+
+def _by_label(item: tuple[_Channel, Any]) -> str:
+    return item[0] or ""
+
+
+def _in_order(results: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Sort results by time, those at one time by channel, however the finals of the channels came in turn."""
+    latest: dict[str, float] = {}
+    keyed: list[tuple[tuple[float, str], dict[str, Any]]] = []
+    for item in results:
+        label = channel_of(item) or ""
+        # Results of one channel stay in their order, whatever their times.
+        latest[label] = max(latest.get(label, 0.0), time_of(item.get("start_time")))
+        keyed.append(((latest[label], label), item))
+    if len(latest) > 1:
+        keyed.sort(key=operator.itemgetter(0))
+    return [item for _, item in keyed]
 
 
 def _labelled(channel: _Channel, item: Mapping[str, Any]) -> dict[str, Any]:

@@ -48,7 +48,8 @@ def runs_of(words: list[Word]) -> Iterator[list[Word]]:
 
 def sorted_anew(transcript: Transcript) -> list[Word]:
     runs = [run for joiner in transcript._join().values() for run in runs_of(joiner.words())]
-    return [word for run in sorted(runs, key=lambda run: run[0].start_time) for word in run]
+    ordered = sorted(runs, key=lambda run: (run[0].start_time, run[0].channel or ""))
+    return [word for run in ordered for word in run]
 
 
 def labels(transcript: Transcript) -> set[str]:

@@ -280,6 +280,32 @@ def test_channels_are_joined_each_on_its_own_and_ordered_by_time(in_message: boo
     assert stored.words == transcript.words
 
 
+@pytest.mark.parametrize("bounds", [(1, 2, 3, 4), (2, 4)], ids=["a final each", "longer finals"])
+def test_text_and_equality_do_not_depend_on_the_order_in_which_channels_come(bounds: tuple[int, ...]) -> None:
+    """What two channels said at the same moments, whichever of them was faster, and however it was cut."""
+
+    def said(channel: str) -> list[dict[str, Any]]:
+        pieces, begin = [], 0
+        for end in bounds:
+            tokens = [token(f"{channel}{number}", at=number * 2.0) for number in range(begin, end)]
+            pieces.append(final(*tokens, end=end * 2.0, channel=channel))
+            begin = end
+        return pieces
+
+    one, other = said("agent"), said("caller")
+    in_turns = [message for pair in zip(other, one) for message in pair]
+    orders = [heard(*order) for order in (one + other, other + one, in_turns)]
+    for transcript in orders:
+        transcript.add(partial(token("and", at=9.0), channel="caller" if transcript is orders[0] else "agent"))
+        transcript.add(partial(token("and", at=9.0), channel="agent" if transcript is orders[0] else "caller"))
+    assert str(orders[0]).startswith("agent: agent0\ncaller: caller0\nagent: agent1")
+    assert {str(each) for each in orders} == {str(orders[0])}
+    assert {each.text for each in orders} == {orders[0].text}
+    assert {each.partial for each in orders} == {orders[0].partial}
+    assert {json.dumps(each.to_dict()) for each in orders} == {json.dumps(orders[0].to_dict())}
+    assert orders[0] == orders[1] == orders[2] == Transcript.from_dict(orders[1].to_dict())
+
+
 def test_speakers_of_two_channels_are_different_people() -> None:
     transcript = heard(
         final(token("a", speaker="S1"), channel="x"), final(token("b", speaker="S1"), channel="y")
