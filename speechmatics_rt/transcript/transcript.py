@@ -360,6 +360,7 @@ class Transcript:
                     _labelled(channel, item)
                     for channel, late, form, _ in self._finals
                     for item in _mappings(self._unpack(late, form))
+                    if _is_result(item)
                 ),
             }
             partials = [
@@ -378,12 +379,19 @@ class Transcript:
         """
         if not isinstance(data, Mapping):
             raise ConfigurationError(f"not a transcript: {shown(data, 60)}")
+        if "results" not in data:
+            names = ", ".join(map(str, data))
+            raise ConfigurationError(f"not a transcript: it has no results, only {shown(names, 60)}")
         transcript = cls()
         for info in _listed(data, "languages", Mapping):
             transcript._learn(None, info)
         transcript._learn(data.get("language_pack_info"), None)
         heard = {"metadata": {"end_time": data.get("end_time")}}
-        transcript._add_final(heard, _listed(data, "results", object))
+        results = _listed(data, "results", Mapping)
+        for item in results:
+            if not _is_result(item):
+                raise ConfigurationError(f"not a transcript: a result is {item!r:.60}")
+        transcript._add_final(heard, results)
         for partial in _listed(data, "partials", Mapping):
             void_before = time_of(partial.get("void_before"))
             packed = _pack(_listed(partial, "results", object))
@@ -451,6 +459,11 @@ def _in_order(results: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     if len(latest) > 1:
         keyed.sort(key=operator.itemgetter(0))
     return [item for _, item in keyed]
+
+
+def _is_result(item: Mapping[str, Any]) -> bool:
+    """Whether it has what at least one is needed of to be told from any other JSON."""
+    return "alternatives" in item or "type" in item
 
 
 def _labelled(channel: _Channel, item: Mapping[str, Any]) -> dict[str, Any]:

@@ -296,8 +296,12 @@ def test_text_and_equality_do_not_depend_on_the_order_in_which_channels_come(bou
     in_turns = [message for pair in zip(other, one) for message in pair]
     orders = [heard(*order) for order in (one + other, other + one, in_turns)]
     for transcript in orders:
-        transcript.add(partial(token("and", at=9.0), channel="caller" if transcript is orders[0] else "agent"))
-        transcript.add(partial(token("and", at=9.0), channel="agent" if transcript is orders[0] else "caller"))
+        transcript.add(
+            partial(token("and", at=9.0), channel="caller" if transcript is orders[0] else "agent")
+        )
+        transcript.add(
+            partial(token("and", at=9.0), channel="agent" if transcript is orders[0] else "caller")
+        )
     assert str(orders[0]).startswith("agent: agent0\ncaller: caller0\nagent: agent1")
     assert {str(each) for each in orders} == {str(orders[0])}
     assert {each.text for each in orders} == {orders[0].text}
@@ -483,12 +487,18 @@ def test_captions_keep_to_their_form_whatever_was_said(spoken: list[tuple[Any, .
     [
         [],
         "text",
+        {},
+        {"foo": 1},
         {"results": None},
+        {"results": [None]},
+        {"results": [{"x": 1}, 3]},
+        {"results": [{"x": 1}]},
+        {"results": [{"word": "Good", "start": 0.0, "end": 0.4}]},
         {"results": {"type": "word"}},
-        {"languages": ["en"]},
-        {"languages": None},
-        {"partials": [None]},
-        {"partials": [{"channel": None, "results": "words"}]},
+        {"results": [], "languages": ["en"]},
+        {"results": [], "languages": None},
+        {"results": [], "partials": [None]},
+        {"results": [], "partials": [{"channel": None, "results": "words"}]},
     ],
 )
 def test_what_is_no_transcript_is_refused_by_its_name(data: Any) -> None:
@@ -497,10 +507,16 @@ def test_what_is_no_transcript_is_refused_by_its_name(data: Any) -> None:
 
 
 def test_what_is_left_out_or_odd_in_a_kept_transcript_says_nothing() -> None:
-    odd = {"end_time": "soon", "language_pack_info": 3, "partials": [{"channel": ["a"]}], "results": [None]}
-    for data in ({}, odd):
+    odd = {"end_time": "soon", "language_pack_info": 3, "partials": [{"channel": ["a"]}]}
+    for data in ({"results": []}, {"results": [{"type": "word"}], **odd}):
         transcript = Transcript.from_dict(data)
         assert (transcript.text, transcript.words, transcript.end_time) == ("", [], 0.0)
+
+
+def test_what_a_server_sends_that_is_no_result_is_not_kept_so_that_all_that_is_kept_is_accepted() -> None:
+    transcript = heard(final(token("yes"), {"x": 1}, None, end=1.0))  # type: ignore[arg-type]
+    again = Transcript.from_dict(transcript.to_dict())
+    assert (again.text, again) == ("yes", transcript)
 
 
 # -- captions ----------------------------------------------------------------------------------------
