@@ -12,7 +12,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Callable, ClassVar, Literal, Optional, TypeVar, Union, cast
 
 from .exceptions import ConfigurationError
-from .log import OF_A_HANDLER, SessionLog
+from .log import SessionLog, report
 from .messages import ServerMessageType
 
 if TYPE_CHECKING:
@@ -189,8 +189,7 @@ class EventEmitter:
             raise error
         if self._handler_errors == "raise" and first is None:
             return error
-        text = "a handler of %s failed: %r"
-        self._log_to(logger).error(text, name, callback, exc_info=error, extra=OF_A_HANDLER)
+        report(self._log_to(logger), "a handler of %s failed: %r", name, callback, error=error)
         return first
 
     def _log_to(self, logger: logging.Logger) -> Union[logging.Logger, SessionLog]:

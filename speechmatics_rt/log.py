@@ -7,11 +7,11 @@ import os
 import sys
 import threading
 from collections.abc import MutableMapping
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Union
 
-__all__ = ["OF_A_HANDLER", "SessionLog", "before_logging", "new_id", "show_uncaught", "wire"]
+__all__ = ["SessionLog", "before_logging", "new_id", "report", "show_uncaught", "wire"]
 
-OF_A_HANDLER = {"of_a_handler": True}  # the ``extra`` of a record that nobody may miss
+_OF_A_HANDLER = {"of_a_handler": True}  # the ``extra`` of a record that nobody may miss
 
 
 class _Quiet(logging.NullHandler):
@@ -114,6 +114,31 @@ def before_logging(prepare: Optional[Callable[[], object]]) -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_prepare.clear)  # thread ids may be reused in the child
+
+
+def report(log: Union[logging.Logger, SessionLog], text: str, *args: object, error: BaseException) -> None:
+    """Log the error of a program's own handler, also where ``dictConfig`` has disabled the logger.
+
+    That is its default for every logger it does not name, so a disabled logger says nothing about what the
+    program wants; levels, filters, ``logging.disable()`` and ``propagate`` do.
+    """
+    logger = log.logger if isinstance(log, SessionLog) else log
+    if not logger.disabled:
+        log.error(text, *args, exc_info=error, extra=_OF_A_HANDLER)
+        return
+    if max(logger.getEffectiveLevel(), logger.manager.disable + 1) > logging.ERROR:
+        return
+    options: MutableMapping[str, Any] = {"extra": _OF_A_HANDLER}
+    message: str = text
+    if isinstance(log, SessionLog):
+        message, options = log.process(text, options)
+    file, line, function, _ = logger.findCaller()
+    raised = (type(error), error, error.__traceback__)
+    record = logger.makeRecord(
+        *(logger.name, logging.ERROR, file, line, message, args, raised, function), extra=options["extra"]
+    )
+    if logger.filter(record):
+        logger.callHandlers(record)
 
 
 def show_uncaught() -> None:

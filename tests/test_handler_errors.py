@@ -90,6 +90,31 @@ def test_a_program_that_configures_logging_has_it_in_its_log_alone() -> None:
     assert stderr_of(own).count("ValueError: the page is gone") == 1
 
 
+@pytest.mark.parametrize("call", ["at_once", "in_a_loop"])
+def test_a_logger_that_a_config_disables_by_default_is_no_wish_for_silence(
+    call: str,
+) -> None:
+    by_default = "import logging.config; logging.config.dictConfig({'version': 1%s})"
+    assert stderr_of(by_default % "", call).count("ValueError: the page is gone") == 1
+    handlers = ", 'handlers': {'h': {'class': 'logging.StreamHandler'}}, 'root': {'handlers': ['h']}"
+    assert stderr_of(by_default % handlers, call).count("ValueError: the page is gone") == 1
+    file = "; logging.getLogger().addHandler(logging.StreamHandler(io.StringIO()))"
+    assert stderr_of(by_default % "" + file, call) == ""
+
+
+@pytest.mark.parametrize(
+    "also",
+    [
+        "logging.getLogger('speechmatics_rt').setLevel(logging.CRITICAL)",
+        "logging.getLogger('speechmatics_rt').propagate = False",
+        "logging.getLogger('speechmatics_rt.events').addFilter(lambda record: False)",
+        "logging.disable()",
+    ],
+)
+def test_silence_that_is_asked_for_beside_a_config_is_kept(also: str) -> None:
+    assert stderr_of(f"import logging.config; logging.config.dictConfig({{'version': 1}}); {also}") == ""
+
+
 @pytest.mark.parametrize(
     "silence",
     [

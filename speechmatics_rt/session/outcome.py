@@ -9,7 +9,7 @@ from typing import Any, Callable, Optional
 
 from ..events import EventEmitter, is_meant_for_call
 from ..exceptions import SessionError, SpeechmaticsError
-from ..log import OF_A_HANDLER, SessionLog
+from ..log import SessionLog, report
 from ..network import Link
 from ..transcript import Transcript
 
@@ -70,7 +70,7 @@ class Outcome:
         It is logged so that nobody misses it, since the session may run on for hours, and may be closed.
         """
         text = "a handler failed; stop_session(), or the end of the loop, raises the first error of one"
-        self._log.error(text, exc_info=error, extra=OF_A_HANDLER)
+        report(self._log, text, error=error)
         client = self._client()
         if client is not None and self.failure is None and self._of_handler() is None:
             unraised = client._unraised = _Unraised(error)
@@ -143,4 +143,4 @@ def tell_unstarted(client: EventEmitter, error: BaseException) -> None:
     except Exception as exc:  # with handler_errors="raise"; what prevented the start is raised instead
         if is_meant_for_call(exc):
             raise
-        logger.exception("a handler of SessionEnded failed", extra=OF_A_HANDLER)
+        report(logger, "a handler of SessionEnded failed", error=exc)

@@ -17,8 +17,8 @@ __all__ = ["Merged"]
 
 _SHELF = 64  # runs; a shelf of twice as many is split
 
-# Time, label of the channel (the order of what is said at once must not depend on that of arrival), and number
-# of the run in it.
+# Time, label of the channel, number of the run in it. By label, since the order of what is said at once must
+# not depend on that of arrival.
 _Key = tuple[float, str, int]
 
 

@@ -295,7 +295,7 @@ class Transcript:
         return f"<Transcript of {self._end_time:.2f} s, {len(self.words)} words>"
 
     def __eq__(self, other: object) -> bool:
-        """Whether both hold the same results, partial ones included, in whatever order their channels came."""
+        """Whether both hold the same results, partial ones included; channels may have come in any order."""
         if not isinstance(other, Transcript):
             return NotImplemented
         return self is other or self.to_dict() == other.to_dict()
