@@ -24,7 +24,7 @@ from .checks import (
     read_message,
 )
 from .connection import CLOSE_TIMEOUT, Acknowledger, Answer, Peer, Request, SessionRecord, Wire
-from .engines import AudioClock, Recogniser
+from .engines import CUT_OFF, AudioClock, Recogniser
 from .faults import Fault
 from .limits import Limits
 from .pages import page, point_of
@@ -411,6 +411,8 @@ class ServerSession:
         for message in messages:
             if message["message"] == "Error":
                 self.fail(message["type"], message["reason"])
+            elif message["message"] == CUT_OFF:
+                self.peer.end()
             elif channel is not None and message["message"] in _WITH_CHANNEL:
                 self._send_in_turn({**message, "channel": channel})
             else:

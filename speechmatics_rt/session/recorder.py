@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import errno
 import json
 import logging
@@ -16,7 +17,7 @@ from typing import Any, Callable, Optional, Union
 
 from .._version import __version__
 from ..audio import Block
-from ..config import FLAG, refused
+from ..config import FLAG, Caller, refused
 from ..events import EventEmitter, everything, is_meant_for_call
 from ..exceptions import ConfigurationError, SpeechmaticsError, shown
 from ..log import SessionLog
@@ -37,17 +38,18 @@ class Recorder:
 
     The file has one line of JSON per message, with the seconds since the session began:
     ``{"time": 1.27, "received": ...}`` or ``"sent"``; of audio only its size. The first line has the ids, the
-    last one how the session ended. Keys are left out, and speaker identifiers are replaced, but *it contains
-    what was said*, so only its owner may read the file. :class:`~speechmatics_rt.local.ReplayEngine` and the
-    pytest fixture ``speechmatics_replay`` replay it.
+    last one how the session ended, or that it went on without being recorded. Keys are left out, and speaker
+    identifiers are replaced, but *it contains what was said*, so only its owner may read the file.
+    :class:`~speechmatics_rt.local.ReplayEngine` and the pytest fixture ``speechmatics_replay`` replay it.
 
     Recording ends with the ``with`` block or with the session. If the file can't be written (a full disk),
-    recording ends with a warning in the log, and the session goes on.
+    recording ends with a warning in the log, and the session goes on. A block that ends without an exception
+    and without a session warns, since it has probably got the wrong client.
 
     Args:
         client: Any client; its next session, of whatever kind, is recorded.
-        path: The file. An existing one is replaced, but links are not followed, and files of other users are
-            refused.
+        path: The file. An existing one is replaced when the session begins, but links are not followed, and
+            files of other users are refused.
         audio: Also write the audio, as base64 in ``data``.
 
     Raises:
@@ -93,8 +95,18 @@ class Recorder:
     def __enter__(self) -> Recorder:
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
+    def __exit__(self, kind: Optional[type[BaseException]], *exc_info: object) -> None:
+        unused = kind is None and self._recording.is_unused
         self.close()
+        if unused:
+            Caller.find().warn(
+                f"no session of this client began, so {self._recording.path} was not written; was another "
+                "client meant?"
+            )
+
+    def __repr__(self) -> str:
+        recording = self._recording
+        return f"<Recorder of {type(self._client).__name__} to {recording.path!r}, {recording.state}>"
 
 
 class Recordable(EventEmitter):
@@ -127,26 +139,38 @@ class Recording:
     """
 
     def __init__(self, path: Union[str, os.PathLike[str]], audio: bool) -> None:
+        self.path = os.fspath(path)
         self._audio = audio
         self._lock = new_lock()
         self._zero: Optional[float] = None  # when it began
         self._started = False  # the service has taken the session
         try:
+            self._is_new = not os.path.exists(path)
             self._file = open(path, "wb", buffering=0, opener=_private)  # noqa: SIM115  # closed by close()
         except (OSError, ValueError) as exc:
             why = getattr(exc, "strerror", None) or exc  # strerror does not repeat the name
             raise ConfigurationError(f"can't write the recording {shown(os.fspath(path))}: {why}") from exc
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether no session has begun while it was open."""
+        return self._zero is None and not self._file.closed
+
+    @property
+    def state(self) -> str:
+        """What it is doing."""
+        if self._zero is None:
+            return "unused" if self._file.closed else "waiting for a session"
+        return "complete" if self._file.closed else "recording"
 
     def begin(self, start: Mapping[str, Any], log: SessionLog) -> bool:
         """Begin with StartRecognition, anew if the last start was refused; False if a session is recorded."""
         with self._lock:
             if self._started or self._file.closed:
                 return False
-            if self._zero is not None:
-                self._file.seek(0)
-                self._file.truncate()
-            self._zero = time.monotonic()
             self._log = log.on(logger)
+            self._empty()
+            self._zero = time.monotonic()
         when = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
         self._write({"began": when, "package": __version__, "request_id": log.request_id})
         self.sent(start)
@@ -173,11 +197,31 @@ class Recording:
         if self._started:
             error = None if failure is None else f"{type(failure).__name__}: {failure.text}"
             self._write({"ended": error})
-            self.close()
+            with self._lock:
+                self._file.close()
 
     def close(self) -> None:
+        closed = self._file.closed
+        if self._started:
+            self._write({"left": "the session goes on"})  # unlike a recording that was cut off
         with self._lock:
             self._file.close()
+        if self._zero is None and self._is_new and not closed:
+            with contextlib.suppress(OSError):
+                os.unlink(self.path)  # an empty file would be taken for a recording
+
+    def _empty(self) -> None:
+        """Remove what an earlier session, or a refused start, has left; the lock is held."""
+        try:
+            if stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):  # not of a pipe or a device
+                self._file.seek(0)
+                self._file.truncate()
+        except OSError as exc:
+            self._stop(exc)
+
+    def _stop(self, exc: Exception) -> None:
+        self._log.warning("the recording ends here, because it can't be written: %s", exc)
+        self._file.close()
 
     def _write(self, entry: Mapping[str, Any]) -> None:
         now = time.monotonic()
@@ -190,8 +234,7 @@ class Recording:
             except (OSError, ValueError, RecursionError) as exc:  # a full disk, a cyclic message
                 if is_meant_for_call(exc):
                     raise
-                self._log.warning("the recording ends here, because it can't be written: %s", exc)
-                self._file.close()
+                self._stop(exc)
 
 
 def _private(path: str, flags: int) -> int:
@@ -201,14 +244,14 @@ def _private(path: str, flags: int) -> int:
     """
     descriptor = os.open(path, flags & ~os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0), 0o600)
     try:
-        _begin_anew(descriptor)
+        _make_private(descriptor)
     except BaseException:
         os.close(descriptor)
         raise
     return descriptor
 
 
-def _begin_anew(descriptor: int) -> None:
+def _make_private(descriptor: int) -> None:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         return  # a pipe or a device, which has permissions of its own
@@ -216,7 +259,6 @@ def _begin_anew(descriptor: int) -> None:
         if status.st_uid != os.geteuid():
             raise PermissionError(errno.EACCES, "it belongs to another user")
         os.fchmod(descriptor, 0o600)
-    os.ftruncate(descriptor, 0)
 
 
 def _cleaned(value: Any) -> Any:

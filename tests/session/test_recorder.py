@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import errno
 import json
 import os
@@ -187,8 +188,7 @@ def test_no_secret_is_in_it_and_only_its_owner_reads_it(serve, client_of, path) 
 def test_a_file_that_others_could_read_is_closed_to_them_before_anything_is_in_it(path) -> None:
     path.write_bytes(b"of last week")
     path.chmod(0o644)
-    with Client(url="ws://127.0.0.1:1/v2") as client, Recorder(client, path):
-        assert path.read_bytes() == b""
+    with Client(url="ws://127.0.0.1:1/v2") as client, contextlib.closing(Recorder(client, path)):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
@@ -223,12 +223,13 @@ def test_an_error_of_the_service_is_met_again(serve, client_of, path) -> None:
 
 
 def test_what_was_heard_before_a_loss_is_in_it(serve, client_of, path) -> None:
-    client = client_of(serve(faults=[Fault.reset(after_seconds=4)]))
+    client = client_of(serve(faults=[Fault.fin(after_seconds=4)]))
     with Recorder(client, path), pytest.raises(ConnectionError):
-        client.transcribe(SECONDS, audio_format=PCM)
+        client.transcribe(SECONDS, audio_format=PCM, transcription_config=RICH, speed=8.0)
     assert lines(path)[-1]["ended"].startswith("ConnectionError: ")
-    again = client_of(serve(ReplayEngine(path))).transcribe(SECONDS, audio_format=PCM)
-    assert again.words == client.transcript.words
+    with pytest.raises(ConnectionError, match="lost") as again:
+        client_of(serve(ReplayEngine(path))).transcribe(SECONDS, audio_format=PCM, transcription_config=RICH)
+    assert again.value.transcript.words == client.transcript.words != []
 
 
 def test_a_session_over_two_connections_is_one_recording(serve, client_of, path) -> None:
@@ -291,6 +292,15 @@ def test_a_full_disk_ends_the_recording_with_a_warning_and_not_the_session(
     class Full:
         closed = False
 
+        def fileno(self) -> int:
+            return file.fileno()
+
+        def seek(self, place: int) -> None:
+            file.seek(place)
+
+        def truncate(self) -> None:
+            file.truncate()
+
         def write(self, line: bytes) -> int:
             if file.tell() > 2000:
                 raise OSError(errno.ENOSPC, "No space left on device")
@@ -327,6 +337,67 @@ def test_a_recording_that_was_cut_in_its_last_line_is_served_to_there(serve, cli
         client.transcribe(SECONDS, audio_format=PCM)
     path.write_bytes(path.read_bytes()[:-5])
     assert client_of(serve(ReplayEngine(path))).transcribe(SECONDS, audio_format=PCM) == client.transcript
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.9])
+@pytest.mark.parametrize("kind", [Client, MultiChannelClient])
+def test_a_recording_that_was_cut_off_is_told_and_ends_with_a_lost_connection(
+    serve, client_of, path, kind, share: float
+) -> None:
+    source = SECONDS if kind is Client else {"a": SECONDS, "b": SECONDS}
+    client = client_of(serve(faults=[Fault.error("job_error", after_seconds=6)]), kind=kind)
+    with Recorder(client, path), pytest.raises(TranscriptionError):
+        client.transcribe(source, audio_format=PCM)
+    whole = path.read_bytes()
+    for end in (int(len(whole) * share), whole.index(b"\n", int(len(whole) * share)) + 1):
+        path.write_bytes(whole[:end])
+        with pytest.warns(UserWarning, match="ends in the middle of its session"):
+            engine = ReplayEngine(path)
+        with pytest.raises(ConnectionError, match="lost"):
+            client_of(serve(engine), kind=kind).transcribe(source, audio_format=PCM)
+
+
+@pytest.mark.parametrize("content", ["", "\n\n"])
+def test_an_empty_file_is_no_recording(path, content: str) -> None:
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"bug\.jsonl is empty: no session was recorded"):
+        ReplayEngine(path)
+
+
+def test_what_is_recorded_already_stays_until_another_session_begins(serve, client_of, path) -> None:
+    client = client_of(serve(faults=[Fault.refuse(503, sessions=[1])]))
+    with Recorder(client, path):
+        client.transcribe(SECONDS, audio_format=PCM)
+    recorded = path.read_bytes()
+    with pytest.raises(ZeroDivisionError), Recorder(client, path):
+        raise ZeroDivisionError
+    with pytest.raises(ConnectionError), Recorder(client, path):
+        client.transcribe(SECONDS, audio_format=PCM)
+    assert path.read_bytes() == recorded
+    with Recorder(client, path):
+        client.transcribe(SECONDS[:32000], audio_format=PCM)
+    assert lines(path)[0]["request_id"] == client.request_id
+    assert 0 < path.stat().st_size < len(recorded)
+
+
+def test_a_recorder_of_the_wrong_client_says_so_and_leaves_no_empty_file(serve, client_of, path) -> None:
+    one, other = client_of(serve()), client_of(serve())
+    unused = "no session of this client began, so .* was not written"
+    with pytest.warns(UserWarning, match=unused) as told, Recorder(one, path):
+        other.transcribe(SECONDS, audio_format=PCM)
+    assert told[0].filename == __file__
+    assert not path.exists()
+
+
+def test_a_recorder_says_whose_and_where_and_how_far_it_is(serve, client_of, path) -> None:
+    client = client_of(serve())
+    recorder = Recorder(client, path)
+    assert repr(recorder) == f"<Recorder of Client to {str(path)!r}, waiting for a session>"
+    with recorder:
+        client.start_session(audio_format=PCM)
+        assert repr(recorder).endswith("recording>")
+        client.stop_session()
+    assert repr(recorder).endswith("complete>")
 
 
 @pytest.mark.parametrize(

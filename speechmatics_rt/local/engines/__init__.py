@@ -18,6 +18,7 @@ from .clock import SAMPLE_WIDTHS, AudioClock
 from .engine import Engine, Recogniser
 from .languages import LANGUAGES, TRANSLATED, language_pack, supported_targets
 from .messages import end_of_utterance, final, partial
+from .recorded import CUT_OFF
 from .replacements import pattern_of
 from .replay import ReplayEngine
 from .script import Script, Sound, Word
@@ -26,6 +27,7 @@ from .speaker_ids import identifier_of, label_in
 from .spoken import SpokenEngine, mark_of
 
 __all__ = [
+    "CUT_OFF",
     "LANGUAGES",
     "SAMPLE_WIDTHS",
     "TRANSLATED",

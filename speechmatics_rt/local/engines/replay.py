@@ -8,11 +8,12 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any, Optional, Union
 
+from ...config import Caller
 from ...exceptions import ConfigurationError
 from ...messages import is_time, metadata_of, results_of, text_of, time_of
 from .clock import AudioClock
 from .messages import end_of_utterance
-from .recorded import placed
+from .recorded import CUT_OFF, placed
 
 __all__ = ["ReplayEngine"]
 
@@ -43,8 +44,11 @@ class ReplayEngine:
     Messages that are left when the audio ends are sent then, so even short audio gets the whole session. A
     forced utterance is sent when the client asks for it, or when its place in the audio has passed.
 
+    A recording of a client that ends with a lost connection, or in the middle of the session because it was
+    cut off, ends the connection there; of the latter you are warned.
+
     Raises:
-        ConfigurationError: The file can't be read, or an entry is not a message.
+        ConfigurationError: The file can't be read, there is nothing in it, or an entry is not a message.
 
     Example:
         >>> hello = {"message": "AddTranscript", "results": [], "metadata": {"end_time": 1.0}}
@@ -57,18 +61,24 @@ class ReplayEngine:
     slow = False
 
     def __init__(self, recording: Union[str, os.PathLike[str], Iterable[Mapping[str, Any]]]) -> None:
+        torn = False
         if isinstance(recording, (str, os.PathLike)):
-            recording = _read(recording)
+            recording, torn = _read(recording)
         self._entries: dict[Optional[str], list[Entry]] = {}  # by channel
         self._pack: dict[str, Any] = dict(_PACK)
         channel: Optional[str] = None
-        for number, entry in enumerate(placed(recording), 1):
+        for number, entry in enumerate(placed(recording, torn=torn), 1):
             at, message = _entry(entry, number)
             if message["message"] == "RecognitionStarted":
                 told = message.get("language_pack_info")
                 self._pack.update(told if isinstance(told, Mapping) else {})
             if message["message"] in _OF_THE_SERVER or message.get("type") in _AT_THE_START:
                 continue
+            if message["message"] == CUT_OFF and message.get("reason"):
+                Caller.find().warn(
+                    f"the recording ends in the middle of its session ({message['reason']}), and so does "
+                    "the session that replays it: with a lost connection"
+                )
             named = text_of(message.pop("channel", None))
             channel = channel if named is None else named  # what names none belongs to what it follows
             entries = self._entries.setdefault(channel, [])
@@ -81,7 +91,10 @@ class ReplayEngine:
         return dict(self._pack)
 
     def recogniser(self, settings: Mapping[str, Any]) -> _Replay:
-        entries = self._entries.get(settings.get("channel"), [])
+        channel = settings.get("channel")
+        entries = self._entries.get(channel, [])
+        if channel not in self._entries:  # it was cut off before anything was said
+            entries = [entry for entry in self._entries.get(None, []) if entry[1]["message"] == CUT_OFF]
         return _Replay(entries, AudioClock(settings.get("audio_format") or {"type": "file"}))
 
     def close(self) -> None:
@@ -138,7 +151,8 @@ class _Replay:
         return [message for message in released if message["message"] != "SpeakersResult"]
 
 
-def _read(path: Union[str, os.PathLike[str]]) -> list[Any]:
+def _read(path: Union[str, os.PathLike[str]]) -> tuple[list[Any], bool]:
+    """Return the entries of a file, and whether it ends in the middle of one."""
     try:
         with open(path, "rb") as file:
             data = file.read()
@@ -146,15 +160,19 @@ def _read(path: Union[str, os.PathLike[str]]) -> list[Any]:
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigurationError(f"can't read the recording {os.fspath(path)}: {exc}") from exc
     texts = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
-    entries = []
+    if not texts:
+        raise ConfigurationError(
+            f"the recording {os.fspath(path)} is empty: no session was recorded, or its disk was full"
+        )
+    entries: list[Any] = []
     for number, line in texts:
         try:
             entries.append(json.loads(line))
         except (ValueError, RecursionError) as exc:
             if entries and line is texts[-1][1] and not text.endswith("\n"):
-                break  # who wrote it died in the middle of it
+                return entries, True  # who wrote it died in the middle of it
             raise ConfigurationError(f"line {number} of {os.fspath(path)} is not JSON: {exc}") from exc
-    return entries
+    return entries, False
 
 
 def _entry(entry: Any, number: int) -> tuple[Optional[float], dict[str, Any]]:
