@@ -111,7 +111,7 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
         self,
         *,
         max_delay: Optional[float] = None,
-        max_delay_mode: Optional[str] = None,
+        max_delay_mode: Optional[Literal["flexible", "fixed"]] = None,
         enable_partials: Optional[bool] = None,
         audio_filtering_config: Optional[Mapping[str, Any]] = None,
         conversation_config: Union[ConversationConfig, Mapping[str, Any], None] = None,

@@ -215,7 +215,7 @@ def check_chunk(payload: Block, audio_format: AudioFormat, *, channel: Optional[
     return payload
 
 
-_SAMPLE_SIZE: dict[str, int] = {kind: AudioFormat(kind).bytes_per_sample for kind in AudioEncoding}
+_SAMPLE_SIZE: dict[str, int] = {kind: AudioFormat(kind, 8000).bytes_per_sample for kind in AudioEncoding}
 
 
 def _check_mono(fault: Fault, form: wav.Form) -> None:

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, ClassVar, Literal, Union
 
 from ..exceptions import ConfigurationError
-from .rules import Fields, Options, number, one_of, plain, refused
+from .rules import Caller, Fields, Options, number, one_of, plain, refused
 
 __all__ = ["AudioEncoding", "AudioFormat"]
 
@@ -21,6 +21,10 @@ class AudioEncoding(str, Enum):
     MULAW = "mulaw"
 
 
+# The default of ``sample_rate``, which is told by its identity from a 44100 that was given.
+_UNSET: int = type("Unset", (int,), {})(44100)
+
+
 @dataclass(eq=False, repr=False)
 class AudioFormat(Options):
     """The format of the audio that is sent.
@@ -28,7 +32,8 @@ class AudioFormat(Options):
     Attributes:
         encoding: The encoding of raw samples of one channel: ``"pcm_s16le"``, ``"pcm_f32le"`` or
             ``"mulaw"``. None for a file, whose format the service detects.
-        sample_rate: Hz; for raw samples only.
+        sample_rate: Hz; for raw samples only. Always give it with an encoding: the default is that of the
+            official SDK, and you are warned of it.
         chunk_size: Bytes per message; whole samples.
 
     Raises:
@@ -42,7 +47,7 @@ class AudioFormat(Options):
     """
 
     encoding: Union[AudioEncoding, Literal["pcm_f32le", "pcm_s16le", "mulaw"], None] = None
-    sample_rate: int = 44100
+    sample_rate: int = _UNSET
     chunk_size: int = 4096
 
     _fields: ClassVar[Fields] = Fields(
@@ -60,6 +65,13 @@ class AudioFormat(Options):
         if self.encoding is not None:
             self._fields.rules["encoding"]("encoding", plain(self.encoding))
             self.encoding = AudioEncoding(self.encoding)
+            if self.sample_rate is _UNSET:
+                Caller.find().warn(
+                    f"AudioFormat({self.encoding.value!r}) means {_UNSET} Hz; give the sample_rate of your "
+                    "audio, since a wrong one gives wrong words"
+                )
+        if self.sample_rate is _UNSET:
+            self.sample_rate = int(_UNSET)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> AudioFormat:

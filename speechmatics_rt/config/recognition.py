@@ -3,8 +3,8 @@
 The names, the order of the fields and the defaults are those of the official asyncio SDK. A config may be
 built from arguments, by assignment or, with :meth:`from_dict`, from a plain mapping; it is checked when it
 is used (by ``to_dict()``) against the types and ranges that the service documents. What differs between
-servers (models, languages, domains, the number of channels and of translations, the delay, fields yet to
-come) is left to the server; :func:`doubts` names what the service's own cloud does not document.
+servers (models, languages, domains, the number of channels and of translations, the delay at the start,
+fields yet to come) is left to the server; :func:`doubts` names what the service's cloud does not document.
 ``to_dict()`` returns a fresh copy in wire form: no None, no enums, no dataclasses.
 """
 
@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, ClassVar, Optional, Union, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Optional, Union, cast
 
 from ..exceptions import ConfigurationError
 from .audio import AudioFormat
@@ -186,12 +186,28 @@ _MARKS = rule(
         or (isinstance(value, list) and all(isinstance(mark, str) and len(mark) == 1 for mark in value))
     ),
 )
+# At the start a server says in its answer what it takes; during a session a wrong delay would end that, so a
+# delay that only some containers take is refused then.
+_DELAY = number(0.7, 4, "seconds")
 _CHANGEABLE: dict[str, Rule] = {
     "max_delay": number(0, unit="seconds"),
     "max_delay_mode": one_of(("flexible", "fixed")),
     "enable_partials": FLAG,
     "audio_filtering_config": Fields({"volume_threshold": number(0, 100)}),
     "conversation_config": ConversationConfig._fields,
+}
+# What is no part of this config, though in StartRecognition it stands beside it.
+_BESIDE = {
+    "transcription_config": "give what is in it alone, without the rest of StartRecognition",
+    **dict.fromkeys(
+        ("translation_config", "target_languages"),
+        "pass translation_config= to transcribe(), beside transcription_config=",
+    ),
+    "audio_events_config": "pass audio_events_config= to transcribe(), beside transcription_config=",
+    **dict.fromkeys(
+        ("audio_format", "encoding", "sample_rate"),
+        "pass audio_format= to transcribe(), beside transcription_config=",
+    ),
 }
 _REPLACEMENT = Fields({"from": STRING, "to": STRING}, required=("from", "to"))
 # The default of ``model``, since None means to send no model at all. help() shows what it stands for.
@@ -244,7 +260,7 @@ class TranscriptionConfig(Options):
     language: str = "en"
     model: Union[Model, str, None] = _UNSET
     output_locale: Optional[str] = None
-    diarization: Optional[str] = None
+    diarization: Optional[Literal["none", "speaker", "channel", "channel_and_speaker"]] = None
     additional_vocab: Optional[Sequence[Union[str, Mapping[str, Any]]]] = None
     punctuation_overrides: Optional[Mapping[str, Any]] = None
     domain: Optional[str] = None
@@ -252,7 +268,7 @@ class TranscriptionConfig(Options):
     audio_filtering_config: Optional[Mapping[str, Any]] = None
     transcript_filtering_config: Optional[Mapping[str, Any]] = None
     max_delay: Optional[float] = None
-    max_delay_mode: Optional[str] = None
+    max_delay_mode: Optional[Literal["flexible", "fixed"]] = None
     enable_partials: Optional[bool] = None
     speaker_diarization_config: Union[SpeakerDiarizationConfig, Mapping[str, Any], None] = None
     streaming_mode: Optional[bool] = None
@@ -287,6 +303,7 @@ class TranscriptionConfig(Options):
             "language_hints_strict": rule("True, or nothing", lambda value: value is True),
         },
         required=("language",),
+        elsewhere=_BESIDE,
     )
 
     def __post_init__(self) -> None:
@@ -352,7 +369,7 @@ class AudioEventsConfig(Options):
         {'types': ['music']}
     """
 
-    types: Optional[Sequence[str]] = None
+    types: Optional[Sequence[Literal["laughter", "applause", "music"]]] = None
     extra: Optional[Mapping[str, Any]] = None
 
     _fields: ClassVar[Fields] = Fields({"types": a_list(one_of(("laughter", "applause", "music")))})
@@ -398,7 +415,7 @@ def doubts(message: Mapping[str, Any]) -> Iterator[str]:
     """Say what in a checked StartRecognition or SetRecognitionConfig the service's cloud does not document.
 
     Example:
-        >>> list(doubts(set_recognition_config("en", {"max_delay": 9, "mood": "calm"})))
+        >>> list(doubts(start_recognition({"max_delay": 9, "mood": "calm"}, AudioFormat())))
         ['max_delay is 9, where 0.7 to 4 is documented', 'transcription_config.mood is not documented']
     """
     delay = message["transcription_config"].get("max_delay")
@@ -439,5 +456,7 @@ def set_recognition_config(language: str, changes: Mapping[str, Any]) -> dict[st
     changed = plain(changes)
     if not changed:
         raise ConfigurationError(f"nothing to change; accepted: {', '.join(_CHANGEABLE)}")
-    Fields(_CHANGEABLE)("", {key: value for key, value in changes.items() if value is not None})
+    Fields({**_CHANGEABLE, "max_delay": _DELAY})(
+        "", {key: value for key, value in changes.items() if value is not None}
+    )
     return {"message": "SetRecognitionConfig", "transcription_config": {"language": language, **changed}}

@@ -127,18 +127,27 @@ class Fields:
     """A mapping with known keys, each with its rule.
 
     Unknown keys are left to the server to judge, since servers differ and grow; but one that is nearly a
-    known key is refused as a typing error.
+    known key is refused as a typing error, and one that belongs into a nested mapping, or elsewhere, as
+    misplaced.
 
     Args:
         rules: The rule of each key.
         required: Which keys must be present.
         closed: Refuse every unknown key, for mappings that are not sent to a server.
+        elsewhere: What to do with keys that belong elsewhere.
     """
 
-    def __init__(self, rules: Mapping[str, Rule], required: Sequence[str] = (), closed: bool = False) -> None:
+    def __init__(
+        self,
+        rules: Mapping[str, Rule],
+        required: Sequence[str] = (),
+        closed: bool = False,
+        elsewhere: Optional[Mapping[str, str]] = None,
+    ) -> None:
         self.rules = rules
         self.required = required
         self._closed = closed
+        self._elsewhere = elsewhere or {}
 
     def __call__(self, name: str, value: Any) -> None:
         if not isinstance(value, Mapping):
@@ -161,13 +170,16 @@ class Fields:
                 accept(where, plain(value))
 
     def unknown(self, name: str, keys: Iterable[Any]) -> list[str]:
-        """Return the unknown keys; refuse those that look like a misspelt known one, and suggest that."""
+        """Return the unknown keys; refuse those that look misspelt or misplaced, and say what is meant."""
         unknown = [key for key in keys if key not in self.rules]
         for key in unknown:
             if not isinstance(key, str):
                 raise ConfigurationError(
                     f"{key!r} is not a field of {name or 'this message'}; fields are strings"
                 )
+            place = self._place_of(key)
+            if place:
+                raise ConfigurationError(f"{key!r} is not a field of {name or 'this message'}; {place}")
             from difflib import get_close_matches  # only needed for unknown keys
 
             near = get_close_matches(key, self.rules, 1, 0.6 if self._closed else 0.75)
@@ -175,6 +187,15 @@ class Fields:
                 hint = f"did you mean {near[0]!r}?" if near else f"accepted: {', '.join(self.rules)}"
                 raise ConfigurationError(f"{key!r} is not a field of {name or 'this message'}; {hint}")
         return unknown
+
+    def _place_of(self, key: str) -> str:
+        """Say where a key belongs that is unknown here; nothing if nobody knows."""
+        within = [
+            name for name, accept in self.rules.items() if isinstance(accept, Fields) and key in accept.rules
+        ]
+        if len(within) == 1:
+            return f"put it into {within[0]}"
+        return self._elsewhere.get(key, "")
 
     def beyond(self, name: str, value: Any) -> Iterator[str]:
         """Yield the unknown fields of a checked mapping, nested ones included."""

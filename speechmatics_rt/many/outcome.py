@@ -33,8 +33,9 @@ class Outcome(_Shown):
         index: The index of the source, from 0.
         source: The source, as it was given.
         transcript: The transcript, or None after an error; ``error.transcript`` then has the part so far.
-        error: Why there is no transcript: a :class:`SpeechmaticsError`, or the executor's error if a worker
-            was lost for good.
+        error: Why there is no transcript: a :class:`SpeechmaticsError`, or what the source or the executor
+            has raised itself. ``if isinstance(outcome.error, SpeechmaticsError):`` tells a type checker that
+            it has ``retryable`` and the rest.
         tries: How many sessions were started for it, without those that a full quota refused, or for which
             nobody was reached.
         stats: Figures of its last session.

@@ -71,7 +71,7 @@ class Asking:
         self,
         *,
         max_delay: Optional[float] = None,
-        max_delay_mode: Optional[str] = None,
+        max_delay_mode: Optional[Literal["flexible", "fixed"]] = None,
         enable_partials: Optional[bool] = None,
         audio_filtering_config: Optional[Mapping[str, Any]] = None,
         conversation_config: Union[ConversationConfig, Mapping[str, Any], None] = None,
@@ -80,7 +80,8 @@ class Asking:
         """Change settings of the running session (``SetRecognitionConfig``). None leaves one unchanged.
 
         Args:
-            max_delay: Seconds from the end of a word to its final.
+            max_delay: Seconds from the end of a word to its final, 0.7 to 4. (A container that takes others
+                gets them by :meth:`send_message`; a server that does not would end the session.)
             max_delay_mode: ``"flexible"`` or ``"fixed"``.
             enable_partials: Whether to send partials from now on.
             audio_filtering_config: Mapping with ``volume_threshold``, 0 to 100.

@@ -123,7 +123,7 @@ def test_every_kind_of_source_gives_all_its_bytes_in_chunks(tmp_path, make, audi
 )
 def test_chunks_hold_whole_samples_whatever_the_reads(data, sizes, samples, encoding):
     assume(about_container(data) is None)
-    audio_format = AudioFormat(encoding=encoding)
+    audio_format = AudioFormat(encoding=encoding, sample_rate=44100)
     size = audio_format.bytes_per_sample
     audio_format.chunk_size = samples * size
     heard: list[bytes] = []
@@ -184,7 +184,7 @@ def test_a_named_pipe_is_not_held_back_either(tmp_path):
 
 def test_read_is_asked_for_one_chunk_at_a_time():
     source = Reads(bytes(320), bytes(320))
-    list(open_source(source, AudioFormat(encoding="pcm_s16le", chunk_size=320)))
+    list(open_source(source, AudioFormat("pcm_s16le", 16000, chunk_size=320)))
     assert source.asked == [320] * 3
 
 
@@ -395,7 +395,7 @@ def test_audio_that_ends_inside_a_sample_is_an_error_after_the_last_whole_one():
 def test_a_wrong_format_is_refused_before_the_source_is_touched():
     source = Reads(bytes(10))
     with pytest.raises(ConfigurationError, match="chunk_size"):
-        open_source(source, AudioFormat(encoding="pcm_s16le", chunk_size=33))
+        open_source(source, AudioFormat("pcm_s16le", 16000, chunk_size=33))
     assert source.asked == []
 
 

@@ -89,8 +89,22 @@ def test_a_mistyped_encoding_is_refused_with_the_three_there_are() -> None:
     assert str(caught.value) == "encoding is 'pcm16'; accepted: 'pcm_f32le', 'pcm_s16le', 'mulaw'"
 
 
+@pytest.mark.parametrize("arguments", [("mulaw",), (AudioEncoding.PCM_S16LE,)])
+def test_an_encoding_without_a_rate_warns_of_the_rate_that_is_assumed(arguments: Any) -> None:
+    with pytest.warns(UserWarning, match="means 44100 Hz; give the sample_rate") as told:
+        assert AudioFormat(*arguments).to_dict()["sample_rate"] == 44100
+    assert told[0].filename == __file__
+    assert type(AudioFormat().sample_rate) is int
+
+
+def test_a_rate_that_is_given_is_no_doubt_even_if_it_is_the_default() -> None:
+    audio = AudioFormat("mulaw", 44100)
+    assert dataclasses.replace(audio, encoding="pcm_s16le").sample_rate == 44100
+    assert AudioFormat() == dataclasses.replace(AudioFormat(), chunk_size=4096)
+
+
 def test_an_encoding_assigned_later_is_checked_when_used() -> None:
-    audio = AudioFormat(AudioEncoding.MULAW)
+    audio = AudioFormat(AudioEncoding.MULAW, 8000)
     audio.encoding = "pcm16"  # type: ignore[assignment]
     with pytest.raises(ConfigurationError, match="pcm16"):
         audio.to_dict()
@@ -272,6 +286,35 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+MISPLACED = [
+    ("translation_config", {"target_languages": ["de"]}, "pass translation_config= to transcribe"),
+    ("target_languages", ["de"], "pass translation_config= to transcribe"),
+    ("audio_events_config", {}, "pass audio_events_config= to transcribe"),
+    ("audio_format", {"type": "file"}, "pass audio_format= to transcribe"),
+    ("sample_rate", 8000, "pass audio_format= to transcribe"),
+    ("transcription_config", {"language": "en"}, "give what is in it alone"),
+    ("end_of_utterance_silence_trigger", 0.5, "put it into conversation_config"),
+    ("max_speakers", 2, "put it into speaker_diarization_config"),
+    ("speakers", [], "put it into speaker_diarization_config"),
+    ("replacements", [], "put it into transcript_filtering_config"),
+    ("permitted_marks", ["."], "put it into punctuation_overrides"),
+    ("volume_threshold", 5, "put it into audio_filtering_config"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "told"), MISPLACED, ids=[name for name, *_ in MISPLACED])
+def test_a_field_in_the_wrong_place_is_refused_with_the_right_one(name: str, value: Any, told: str) -> None:
+    message = {"message": "StartRecognition", "language": "en", name: value}
+    with pytest.raises(ConfigurationError, match=f"'{name}' is not a field of TranscriptionConfig; {told}"):
+        start_recognition(message, AudioFormat())
+    with pytest.raises(ConfigurationError, match=told):
+        config = TranscriptionConfig()
+        setattr(config, name, value)
+        config.check()
+    sent_as_it_is = TranscriptionConfig(extra={name: value})
+    assert sent_as_it_is.to_dict()[name] == value
+
+
 @pytest.mark.parametrize(("options", "said"), REFUSED)
 def test_what_the_service_would_refuse_is_refused_by_name(options: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
@@ -383,9 +426,9 @@ def test_what_servers_differ_in_goes_out_and_is_what_the_cloud_documents_otherwi
         "transcription_config.mood is not documented",
     ]
     assert not list(doubts(start_recognition({"language": "en", "max_delay": 4}, AudioFormat())))
-    changed = set_recognition_config("en", {"mood": "brisk", "max_delay": 9})
-    assert changed["transcription_config"] == {"language": "en", "mood": "brisk", "max_delay": 9}
-    assert len(list(doubts(changed))) == 2
+    changed = set_recognition_config("en", {"mood": "brisk", "max_delay": 3})
+    assert changed["transcription_config"] == {"language": "en", "mood": "brisk", "max_delay": 3}
+    assert len(list(doubts(changed))) == 1
 
 
 @pytest.mark.parametrize(
@@ -574,7 +617,7 @@ def test_a_tls_context_is_kept_out_of_the_dictionary_and_a_proxy_out_of_the_log(
         TranscriptionConfig,
         ConnectionConfig,
         ResumePolicy,
-        lambda **options: AudioFormat("pcm_s16le", **options),
+        lambda **options: AudioFormat("pcm_s16le", 8000, **options),
         lambda **options: SpeakerIdentifier("Ann", ["a"], **options),
     ],
 )
@@ -686,6 +729,9 @@ def test_five_fields_can_change_in_a_session() -> None:
         ),
         ({"language": "de"}, "'language' can't change"),
         ({"max_delay": -9}, "max_delay is -9"),
+        ({"max_delay": 99}, "max_delay is 99; accepted: a number of seconds, 0.7 to 4"),
+        ({"end_of_utterance_silence_trigger": 1}, "message; put it into conversation_config"),
+        ({"volume_threshold": 1}, "message; put it into audio_filtering_config"),
         ({"max_dely": 9}, "did you mean 'max_delay'?"),
         ({}, "nothing to change"),
         ({"max_delay": None}, "nothing to change"),

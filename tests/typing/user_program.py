@@ -282,6 +282,8 @@ def many(paths: Iterator[Path]) -> None:
             assert_type(outcome, Outcome)
             if outcome.transcript is None:
                 print(outcome.source, outcome.error, outcome.tries)
+                if isinstance(outcome.error, SpeechmaticsError):
+                    assert_type(outcome.error.retryable, bool)
             else:
                 assert_type(outcome.transcript.text, str)
     transcribe_many([b"", "a.wav", Path("b.wav")])

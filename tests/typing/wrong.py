@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from speechmatics_rt import (
+    AudioEventsConfig,
     AudioFormat,
     Client,
     ConnectionConfig,
@@ -83,6 +84,7 @@ def by_hand(client: Client, several: MultiChannelClient) -> None:
     client.send_audio("text")  # no: arg-type | reportArgumentType
     client.start_session(audio_format="pcm_s16le")  # no: arg-type | reportArgumentType
     several.start_session()  # no: call-arg | reportCallIssue
+    client.update_config(max_delay_mode="fast")  # no: arg-type | reportArgumentType
     several.send_audio(b"\0\0")  # no: call-arg | reportCallIssue
     client.stop_session(10)  # no: misc | reportCallIssue
     client.request_id = "id"  # no: misc | reportAttributeAccessIssue
@@ -91,6 +93,9 @@ def by_hand(client: Client, several: MultiChannelClient) -> None:
 def configurations() -> None:
     AudioFormat(sample_rate="16000")  # no: arg-type | reportArgumentType
     TranscriptionConfig(lang="en")  # no: call-arg | reportCallIssue
+    TranscriptionConfig(diarization="speakers")  # no: arg-type | reportArgumentType
+    TranscriptionConfig(max_delay_mode="fast")  # no: arg-type | reportArgumentType
+    AudioEventsConfig(types=["clapping"])  # no: list-item | reportArgumentType
     TranscriptionConfig(enable_partials="yes")  # no: arg-type | reportArgumentType
     ConnectionConfig(open_timeout="5")  # no: arg-type | reportArgumentType
     Client(handler_errors="ignore")  # no: arg-type | reportArgumentType
@@ -105,6 +110,9 @@ def errors(error: SpeechmaticsError, client: Client) -> None:
 def many() -> None:
     transcribe_many(["a.wav"], max_sessions="2")  # no: arg-type | reportArgumentType
     transcribe_many(["a.wav"], sessions=2)  # no: call-arg | reportCallIssue
+    for outcome in transcribe_many(["a.wav"]):
+        if outcome.error is not None:
+            print(outcome.error.retryable)  # no: attr-defined | reportAttributeAccessIssue
     transcribe_many([5])  # no: list-item | reportArgumentType
 
 
