@@ -44,6 +44,8 @@ _ANOTHER_SESSION = (*_BUSY, "start_recognition_timeout", "session_timeout")
 CHECK_KEY = "Check the key, which is valid in one region only; a temporary key may have expired"
 FULL = (429, 503)  # HTTP: too many sessions, or no slot for one
 _PAUSE = 5.0  # seconds: the documentation says "at least 5 to 10 s" after 4005, 4013 and 1011
+# Below the traceback (Python 3.11 and newer).
+_DOCTOR = "The command speechmatics-rt doctor finds out at which step the way to the service ends."
 
 
 class SpeechmaticsError(Exception):
@@ -185,6 +187,8 @@ class ConnectionError(TransportError, builtins.ConnectionError):
         self.reason = reason
         self.lasting = lasting
         self.unreached = unreached
+        if unreached:
+            self.__notes__ = [_DOCTOR]
 
     @property
     def retryable(self) -> bool:
@@ -220,6 +224,8 @@ class TimeoutError(SpeechmaticsError, builtins.TimeoutError):
         self.stage = stage
         self.seconds = seconds
         self.unreached = stage == "open"
+        if self.unreached:
+            self.__notes__ = [_DOCTOR]
 
     @property
     def retryable(self) -> bool:

@@ -6,6 +6,8 @@ import asyncio
 import copy
 import pickle
 import ssl
+import sys
+import traceback
 from typing import Any, Callable, Optional
 
 import pytest
@@ -28,6 +30,7 @@ from speechmatics_rt import (
 )
 from speechmatics_rt.exceptions import ChunkError, NotRunningError
 from speechmatics_rt.local import Fault, LocalServer
+from speechmatics_rt.protocol.state import _MEANING
 
 PCM = AudioFormat("pcm_s16le", 16000)
 
@@ -152,3 +155,66 @@ def test_tls_with_a_server_that_speaks_none_is_not_retryable() -> None:
         with Client(url=url) as client, pytest.raises(ConnectionError) as caught:
             client.transcribe(bytes(32000), audio_format=PCM)
     assert not caught.value.retryable
+
+
+# -- the next step ---------------------------------------------------------------------------------------
+
+
+def test_a_refusal_without_a_key_says_that_none_was_sent(serve, client_of) -> None:
+    server = serve(keys=["k3y"])
+    with pytest.raises(
+        AuthenticationError, match="No key was sent: set SPEECHMATICS_API_KEY, or pass api_key="
+    ):
+        client_of(server).start_session()
+    with pytest.raises(AuthenticationError, match="Check the API key"):
+        client_of(server, api_key="another").start_session()
+    with pytest.raises(AuthenticationError, match="Check the API key"):
+        trusting = ConnectionConfig(ssl_context=server.ssl_context)
+        Client(url=f"{server.url}?jwt=bad", conn_config=trusting).start_session()
+
+
+def test_an_ordinary_page_in_place_of_an_upgrade_is_told_as_such(serve, client_of) -> None:
+    with pytest.raises(ConnectionError, match=r"HTTP 200.*web page.*Check the address.*wss://eu\.rt"):
+        client_of(serve(faults=[Fault.refuse(200)])).start_session()
+
+
+def test_what_nobody_answers_names_the_doctor_below_its_traceback() -> None:
+    with pytest.raises(ConnectionError) as caught:
+        Client(url="ws://127.0.0.1:1/v2").start_session()
+    assert caught.value.unreached
+    assert "doctor" not in str(caught.value)
+    again = pickle.loads(pickle.dumps(caught.value))
+    for error in (caught.value, again, TimeoutError("late", stage="open")):
+        shown = "".join(traceback.format_exception(type(error), error, None))
+        assert ("speechmatics-rt doctor" in shown) == (sys.version_info >= (3, 11))
+    assert not hasattr(ConnectionError("lost", code=1006), "__notes__")
+
+
+@pytest.mark.parametrize("kind", ["idle_timeout", "buffer_error", "not_allowed", "quota_exceeded"])
+@pytest.mark.parametrize("reason", ["", "of its own"])
+def test_an_error_without_a_reason_says_what_its_type_means(serve, client_of, kind: str, reason: str) -> None:
+    server = serve(faults=[Fault.error(kind, reason, at="start")])
+    with pytest.raises(TranscriptionError) as caught:
+        client_of(server).start_session(audio_format=PCM)
+    told = caught.value.text
+    assert (_MEANING[kind] in told) == (not reason)
+    assert kind in told
+    assert reason in told
+
+
+def test_what_can_not_be_done_now_names_the_call_that_can(serve, client_of) -> None:
+    client = client_of(serve())
+    told: list[str] = []
+
+    def ask(_: Any) -> None:
+        for call in (client.finalize, client.get_speakers):
+            with pytest.raises(SessionError) as caught:
+                call()
+            told.append(caught.value.text)
+
+    client.once("AddTranscript", ask)
+    client.transcribe(bytes(320000), audio_format=PCM)
+    assert "call force_end_of_utterance() instead" in told[0]
+    assert "call get_speakers(wait=False) instead" in told[1]
+    with pytest.raises(SessionError, match=r"start_session\(\) begins another session"):
+        client.send_audio(bytes(320))

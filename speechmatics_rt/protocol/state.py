@@ -130,8 +130,11 @@ class Ending(NamedTuple):
         if kind is None and self.error is None:
             return self._connection_lost(after)
         reason = text_of(error.get("reason")) or self.reason
+        meaning = _MEANING.get(kind or "") if reason in ("", kind) else None
         text = f"the service ended the session {_WHILE[self.phase]}, after {after:.1f} s"
-        text += "".join(f": {one_line(part, _MOST)}" for part in dict.fromkeys((kind, reason)) if part)
+        text += "".join(
+            f": {one_line(part, _MOST)}" for part in dict.fromkeys((kind, reason, meaning)) if part
+        )
         if self.code is not None:
             text += f" (close code {self.code})"
         if kind == "not_authorised":
@@ -155,6 +158,18 @@ class Ending(NamedTuple):
         return ConnectionError(text, stage=_STAGE[self.phase], code=code, reason=self.reason)
 
 
+# What a type means, for an Error that does not explain itself.
+_MEANING = {
+    "buffer_error": "audio came faster than the service could take it; send it slower, with speed= say",
+    "idle_timeout": "no audio came for too long; end the session when there is nothing to send",
+    "invalid_language": "there is no such language",
+    "invalid_model": "there is no such model or language for this account",
+    "job_error": "the service's worker failed",
+    "not_allowed": "this account, or the licence of this container, does not include what was asked for",
+    "quota_exceeded": "all sessions that this account may have at once are in use",
+    "session_timeout": "the session has reached its maximum length",
+    "timelimit_exceeded": "the account has used up its hours",
+}
 _MOST = 300  # characters of a server's text in the text of an error; its attributes have the whole
 _TYPE_OF_CLOSE_CODE = {
     4001: "not_authorised",

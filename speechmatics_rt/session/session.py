@@ -152,7 +152,8 @@ class Session:
     def _raise_unsent(self, error: SpeechmaticsError) -> NoReturn:
         """Raise an error of sending, as NotRunningError if the session or its audio has ended."""
         if type(error) is SessionError and self.connection.draining:
-            raise self.outcome.annotate(NotRunningError(error.text)) from error.__cause__
+            text = f"{error.text}; start_session() begins another session"
+            raise self.outcome.annotate(NotRunningError(text)) from error.__cause__
         raise self.outcome.annotate(error)
 
     def hear_out(self, error: SpeechmaticsError) -> None:

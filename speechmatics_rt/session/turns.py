@@ -96,8 +96,12 @@ def waits_for_itself(message: Mapping[str, Any]) -> SessionError:
     """Return the error for a question of the thread that would deliver its answer."""
     return SessionError(
         f"a handler, or the loop over the messages, can't wait for the answer to {message['message']}: "
-        "the same thread delivers it; send without waiting, and handle the answer as a message"
+        f"the same thread delivers it; call {_UNAWAITED[message['message']]} instead, and handle the answer "
+        "as a message"
     )
+
+
+_UNAWAITED = {"ForceEndOfUtterance": "force_end_of_utterance()", "GetSpeakers": "get_speakers(wait=False)"}
 
 
 class ForcedEnd(Answer):

@@ -251,7 +251,7 @@ def _ask(library: Any, answer: UpgradeSocket, target: Target, fields: list[str],
     if not answer.status:
         raise OSError(f"the request could not be made ({problem})") from problem
     if answer.status != 101:
-        raise refusal(answer, target, secrets) from None
+        raise refusal(answer, target, secrets, keyed=_has_key(target, fields)) from None
     if problem is not None:
         raise ProtocolError(
             f"{target.address} answered the upgrade, but not as a WebSocket: {secrets.hide_in(str(problem))}"
@@ -268,12 +268,25 @@ def secrets_in(target: Target, fields: list[str]) -> Secrets:
     return Secrets(secrets)
 
 
-def refusal(answer: UpgradeSocket, target: Target, secrets: Secrets) -> SpeechmaticsError:
+def _has_key(target: Target, fields: list[str]) -> bool:
+    """Whether a request says who asks."""
+    return bool(target.secrets) or any(
+        field.lower().startswith(("authorization:", "cookie:")) for field in fields
+    )
+
+
+def refusal(answer: UpgradeSocket, target: Target, secrets: Secrets, *, keyed: bool) -> SpeechmaticsError:
     status = answer.status
     reason = _reason(answer.body(), secrets)
     text = f"{target.address} answered with HTTP {status}" + (f": {reason}" if reason else "")
     if status in (401, 403):
-        return AuthenticationError(f"{text}. {CHECK_KEY}", status=status)
+        advice = CHECK_KEY
+        if not keyed:
+            advice = "No key was sent: set SPEECHMATICS_API_KEY, or pass api_key="
+        return AuthenticationError(f"{text}. {advice}", status=status)
+    if 200 <= status < 300:
+        text += ", as a web page, where a WebSocket was asked for. Check the address: that of the service is "
+        text += "wss://eu.rt.speechmatics.com/v2"
     if 300 <= status < 400:
         where = _clean(redact(answer.headers.get("location", "")), secrets)
         text += (
