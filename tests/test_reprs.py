@@ -52,6 +52,10 @@ def test_a_client_says_where_it_goes_and_how_far_it_is(serve, client_of) -> None
     assert repr(client).endswith("over, 1000 bytes sent>")
 
 
+def test_no_key_is_shown_as_no_key() -> None:
+    assert repr(NoAuth()) == "NoAuth()"
+
+
 def test_a_client_shows_no_secret_and_never_fails_to_show_itself(monkeypatch) -> None:
     assert (
         repr(Client(url="wss://h/v2?jwt=s3cret", api_key="s3cret"))

@@ -64,6 +64,9 @@ class NoAuth(AuthBase):
         {}
     """
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
     def get_auth_headers(self) -> dict[str, str]:
         return {}
 

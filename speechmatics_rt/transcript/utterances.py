@@ -91,10 +91,7 @@ class Utterance:
             "start_time": self.start_time,
             "end_time": self.end_time,
             "ended_by": self.ended_by,
-            "words": [
-                {name: value for name, value in vars(word).items() if value not in (None, "", ())}
-                for word in self.words
-            ],
+            "words": [word.to_dict() for word in self.words],
         }
 
 

@@ -57,6 +57,17 @@ class Word:
     entity_class: Optional[str] = None
     volume: Optional[float] = None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is known of it, fit for JSON.
+
+        Example:
+            >>> Word("Alice", 3.96, 4.32, text="Alice.", speaker="S1").to_dict()
+            {'content': 'Alice', 'start_time': 3.96, 'end_time': 4.32, 'text': 'Alice.', 'type': 'word', \
+'speaker': 'S1', 'is_eos': False}
+        """
+        known = {name: value for name, value in vars(self).items() if value not in (None, "", ())}
+        return {**known, "tags": list(self.tags)} if self.tags else known
+
     def __repr__(self) -> str:
         known = [f"{self.start_time:.2f}-{self.end_time:.2f} s", self.channel, self.speaker]
         if isinstance(self.confidence, (int, float)):  # a server may send anything
@@ -112,6 +123,17 @@ class Paragraph:
     def end_time(self) -> float:
         """Seconds since the first audio byte."""
         return max(word.end_time for word in self.words)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything, fit for JSON."""
+        return {
+            "speaker": self.speaker,
+            "channel": self.channel,
+            "text": self.text,
+            "start_time": self.start_time,
+            "end_time": self.end_time,
+            "words": [word.to_dict() for word in self.words],
+        }
 
 
 class Delimiters:

@@ -519,6 +519,24 @@ def test_what_a_server_sends_that_is_no_result_is_not_kept_so_that_all_that_is_k
     assert (again.text, again) == ("yes", transcript)
 
 
+def test_words_and_paragraphs_are_fit_for_json_and_leave_out_what_is_not_known() -> None:
+    transcript = heard(
+        final(token("good", speaker="S1", tags=["profanity"]), token("day", at=1.0, speaker="S1"), mark("."))
+    )
+    (turn,) = transcript.paragraphs
+    whole = json.loads(json.dumps(turn.to_dict()))
+    assert whole["text"] == "good day."
+    assert (whole["speaker"], whole["channel"], whole["start_time"], whole["end_time"]) == (
+        "S1",
+        None,
+        0.0,
+        1.4,
+    )
+    assert whole["words"] == [word.to_dict() for word in transcript.words]
+    assert whole["words"][0]["tags"] == ["profanity"]
+    assert "tags" not in whole["words"][1]
+
+
 # -- captions ----------------------------------------------------------------------------------------
 
 

@@ -18,8 +18,10 @@ A :class:`Fault` has a kind, a moment and the options of its kind. The moment is
 
 or a count, checked after each message of the client and each final: ``after_messages`` of the client (audio
 and JSON alike), ``after_bytes`` or ``after_seconds`` of audio read, ``after_final`` seconds of audio that are
-final. ``delay`` adds seconds of waiting to either. Each fault acts once in a connection; ``sessions`` names
-the connections it is for, from 0. Faults of one moment act in the order given.
+final. ``delay`` adds seconds of waiting to either. Faults of one moment act in the order given.
+
+Each fault acts once in every connection, unless ``sessions`` names those it is for, from 0. So a test of
+``resume`` or of a retry needs ``sessions=[0]``, or the new connection is broken as well, again and again.
 
 =====================  =========  ========================================================================
 kind                   moment     what happens

@@ -37,7 +37,8 @@ class Fault(OpeningFaults, TurnFaults, ConnectionFaults, FramingFaults, ContentF
     """A fault of the local server at one moment; created by the constructors named after its kinds.
 
     Every constructor also takes ``at``, ``after_messages``, ``after_bytes``, ``after_seconds``,
-    ``after_final``, ``delay`` and ``sessions``. By default a fault acts at the usual moment of its kind.
+    ``after_final``, ``delay`` and ``sessions``. By default a fault acts at the usual moment of its kind,
+    and in every connection, those that ``resume`` makes included: ``sessions=[0]`` breaks the first alone.
 
     Raises:
         ConfigurationError: The kind or the point is unknown, two moments are given, or a value is wrong.

@@ -58,6 +58,7 @@ class MessageStream:
 
     @property
     def transcript(self) -> Transcript:
+        """The transcript so far; complete when the iteration has ended."""
         return self._session.transcript
 
     @property
