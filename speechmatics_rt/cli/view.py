@@ -20,7 +20,6 @@ from .asked import Asked, settings_read
 from .options import PROG
 from .outputs import (
     WORDS_ALONE,
-    Beside,
     Captions,
     Document,
     Flow,
@@ -33,7 +32,6 @@ from .outputs import (
     check_apart,
     stats_dict,
     stats_lines,
-    translated,
 )
 from .shell import in_shell_words
 from .show import ALERT, GREY, Screen, ending_of, meter, progress, width
@@ -75,7 +73,7 @@ class View:
         self._transcript = Transcript()
         # By channel: words of several come in the order of their times, not in that of their arrival.
         self._channels = {label: Transcript() for label in session.audio.channels}
-        self._beside = Beside(session.options)
+        self._asked = session.options
         self._began = time.monotonic()
         self._busy = False
         self._elapsed = self._most_lag = 0.0
@@ -144,9 +142,13 @@ class View:
 
     def _finish(self) -> None:
         """Write what is written at the end."""
-        beside = self._beside.to_dict()
+        beside: dict[str, Any] = {}
+        if "translation_config" in self._asked and not self._transcript.translations:
+            beside["translations"] = {}
+        if "audio_events_config" in self._asked and not self._transcript.audio_events:
+            beside["audio_events"] = []
         if self._arguments.stats and self._client is not None:
-            beside = {**beside, "stats": stats_dict(self._client.stats, self._elapsed, self._most_lag)}
+            beside["stats"] = stats_dict(self._client.stats, self._elapsed, self._most_lag)
         for document in self._documents:
             document.finish(Heard(self._heard(document.language), beside, self._shape))
         if self._arguments.output_dir is not None:
@@ -167,7 +169,7 @@ class View:
         """Give what was said, or what it is in another language."""
         if not language:
             return self._transcript
-        return translated(language, self._beside.to_dict().get("translations", {}).get(language, []))
+        return self._transcript.translations.get(language) or Transcript()
 
     def _tell_stats(self, client: BaseClient) -> None:
         ids = f"{client.session_id} (request {client.request_id})"
@@ -202,7 +204,6 @@ class View:
         self._sort(message)
         if self._lines is not None:
             self._lines.add_message(message)
-        self._beside.add(message)
         for language, captions in self._captions.items():
             ours = kind == "AddTranslation" and message.get("language") == language
             changed = ours if language else kind == "AddTranscript"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from . import codec, frames
 from .client import ACKNOWLEDGEMENTS, ClientProtocol, Incoming, Outcome, Payload
-from .glance import glance, results_in, seen_in
+from .glance import glance, message_in, seen_in
 from .state import Phase, ProtocolState, Role
 
 __all__ = [
@@ -25,6 +25,6 @@ __all__ = [
     "codec",
     "frames",
     "glance",
-    "results_in",
+    "message_in",
     "seen_in",
 ]

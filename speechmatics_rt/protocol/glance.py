@@ -15,7 +15,7 @@ from typing import Any, Optional
 from ..messages import Glance, channel_of, span
 from . import codec
 
-__all__ = ["glance", "results_in", "seen_in"]
+__all__ = ["glance", "message_in", "seen_in"]
 
 _LONGEST = 4096  # bytes; so no number in it has more digits than Python can parse
 # Python can't parse what is nested nearly a thousand deep: by a bracket each, or a brace and three bytes.
@@ -105,10 +105,9 @@ def _is_harmless(payload: bytes) -> bool:
         return False
 
 
-def results_in(payload: bytes) -> Optional[list[object]]:
-    """Decode the results of a payload that had only a glance; None if it turns out not to be a message."""
+def message_in(payload: bytes) -> Optional[dict[str, Any]]:
+    """Decode a payload that had only a glance; None if it turns out not to be a message."""
     try:
-        results = codec.decode(payload).get("results")
+        return codec.decode(payload)
     except codec.MessageError:
         return None
-    return results if isinstance(results, list) else []

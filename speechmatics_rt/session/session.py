@@ -16,7 +16,7 @@ from ..exceptions import NotRunningError, SessionError, SpeechmaticsError
 from ..log import SessionLog
 from ..messages import Glance
 from ..network import Link
-from ..protocol import results_in
+from ..protocol import message_in
 from ..stats import Latency, SessionStats
 from ..threads import new_lock
 from ..transcript import Transcript
@@ -70,7 +70,7 @@ class Session:
         self._recording = recording
         self._at_start = True  # of what a caller sends by hand
         self._unread = _Unread()
-        self._read_late = self._unread.results  # bound once, for every transcript message
+        self._read_late = self._unread.message  # bound once, for every transcript message
         self._meter_lock = new_lock()
         self._meter = Meter()
         self.senders: list[threading.Thread] = []  # threads that read the caller's sources
@@ -328,8 +328,8 @@ class _Unread:
         """How many payloads were not messages."""
         return len(self._broken)
 
-    def results(self, payload: bytes) -> list[Any]:
-        results = results_in(payload)
-        if results is None:
+    def message(self, payload: bytes) -> Mapping[str, Any]:
+        message = message_in(payload)
+        if message is None:
             self._broken.add(hash(payload))
-        return results or []
+        return message or {}

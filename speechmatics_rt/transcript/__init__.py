@@ -1,6 +1,7 @@
 """From messages to words, text and captions. Pure except for one lock, since other threads read a transcript.
 
-``transcript`` collects finals and partials, ``words`` joins results into words and turns, ``merge`` orders
+``transcript`` collects finals and partials, ``beside`` translations and sounds, ``stored`` checks and orders
+them in JSON, ``words`` joins results into words and turns, ``merge`` orders
 several channels by time, ``utterances`` finds what was said between two pauses, ``captions`` writes SRT and
 WebVTT, ``page`` and ``player`` write HTML for notebooks, ``results`` has finals and partials as objects.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..late import imported_late
+from .beside import AudioEvent
 from .transcript import Transcript
 from .utterances import Ending, Pauses, Utterance, Utterances
 from .words import Delimiters, Joiner, Paragraph, Word
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "AudioEvent",
     "Delimiters",
     "Ending",
     "Joiner",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import marshal
 import math
-import operator
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
@@ -12,7 +11,9 @@ from ..exceptions import ConfigurationError, shown
 from ..late import LateModule
 from ..messages import Glance, channel_of, text_of, time_of, times_of
 from ..threads import new_lock
+from .beside import AudioEvent, Beside
 from .merge import Merged
+from .stored import by_label, in_order, is_result, labelled, listed
 from .words import Delimiters, Joiner, Paragraph, Word, paragraphs
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ class Transcript:
 
     Args:
         keep: How many seconds of each channel to keep at least (at most an eighth more). None keeps
-            everything, 0 nothing. :attr:`partial` and :attr:`end_time` are not affected.
+            everything, 0 nothing; of translations and sounds as much. :attr:`partial` and :attr:`end_time`
+            are not affected.
 
     Raises:
         ConfigurationError: ``keep`` is not a number of seconds.
@@ -81,7 +83,8 @@ class Transcript:
         self._merged: Optional[tuple[dict[_Channel, Joiner], Merged]] = None
         # Of each channel: results, and the time before which they are void because they became final.
         self._partials: dict[_Channel, tuple[_Packed, float]] = {}
-        self._read: Callable[[bytes], list[Any]] = lambda payload: []  # see add_payload()
+        self._beside = Beside(self._keep, Transcript)
+        self._read: Callable[[bytes], Mapping[str, Any]] = lambda payload: {}  # see add_payloads()
         self._pack: dict[str, Any] = {}
         self._languages: dict[str, dict[str, Any]] = {}
         self._end_time = 0.0
@@ -103,16 +106,22 @@ class Transcript:
             self._learn(message.get("language_pack_info"), None)
         elif kind == "LanguageInfo":
             self._learn(None, message)
+        elif kind == "AddTranslation":
+            with self._lock:
+                self._beside.translated(message)
+        elif kind in ("AudioEventStarted", "AudioEventEnded"):
+            with self._lock:
+                self._beside.sounded(message)
         elif kind == "EndOfTranscript":
             with self._lock:
                 self._partials.clear()
 
-    def add_payloads(self, seen: Iterable[Glance], read: Callable[[bytes], list[Any]]) -> None:
-        """Add transcript messages as they came, in bytes, without decoding them.
+    def add_payloads(self, seen: Iterable[Glance], read: Callable[[bytes], Mapping[str, Any]]) -> None:
+        """Add transcripts and translations as they came, in bytes, without decoding them.
 
         Args:
-            seen: What is known of each, in order; translations are ignored.
-            read: Decodes its results when text is asked for. Called under the lock: memory work only.
+            seen: What is known of each, in order.
+            read: Decodes it when text is asked for. Called under the lock: memory work only.
         """
         self._read = read
         with self._lock:
@@ -121,12 +130,14 @@ class Transcript:
                     self._take_final(channel, label, None if empty else (True, payload), end_time)
                 elif kind == "AddPartialTranscript":
                     self._partials[label] = ((True, payload), 0.0)
+                elif kind == "AddTranslation":
+                    self._beside.payload(payload, read)
 
     def _unpack(self, late: bool, form: Union[bytes, list[Any]]) -> list[Any]:
         if not isinstance(form, bytes):
             return form
-        results: list[Any] = self._read(form) if late else marshal.loads(form)  # noqa: S302  # our own bytes
-        return results
+        results = self._read(form).get("results") if late else marshal.loads(form)  # noqa: S302  # our own bytes
+        return results if isinstance(results, list) else []
 
     def _add_final(self, message: Mapping[str, Any], results: list[Any]) -> None:
         packed = _pack(results) if results and self._keep else None
@@ -237,7 +248,7 @@ class Transcript:
         """The text that may still change; with several channels, one line each."""
         with self._lock:
             joiners: dict[_Channel, Joiner] = {}
-            for channel, (packed, void_before) in sorted(self._partials.items(), key=_by_label):
+            for channel, (packed, void_before) in sorted(self._partials.items(), key=by_label):
                 items = list(_mappings(self._unpack(*packed)))
                 rest = [item for item in items if time_of(item.get("start_time")) >= void_before]
                 if len(rest) < len(items):  # a mark begins where its word ends
@@ -268,6 +279,22 @@ class Transcript:
     def end_time(self) -> float:
         """The end of the last final, in seconds of audio."""
         return self._end_time
+
+    @property
+    def translations(self) -> dict[str, Transcript]:
+        """The text in each language it was translated into, as far as that is final.
+
+        The service translates whole sentences, so each word of a translation has a share of the time of its
+        sentence, and no confidence.
+        """
+        with self._lock:
+            return self._beside.translations(self._read)
+
+    @property
+    def audio_events(self) -> list[AudioEvent]:
+        """The sounds that were reported, in order of time."""
+        with self._lock:
+            return self._beside.events()
 
     @property
     def direction(self) -> str:
@@ -356,18 +383,19 @@ class Transcript:
                 "language_pack_info": dict(self._pack),
                 "languages": [dict(self._languages[code]) for code in sorted(self._languages)],
                 "end_time": self._end_time,
-                "results": _in_order(
-                    _labelled(channel, item)
+                "results": in_order(
+                    labelled(channel, item)
                     for channel, late, form, _ in self._finals
                     for item in _mappings(self._unpack(late, form))
-                    if _is_result(item)
+                    if is_result(item)
                 ),
             }
             partials = [
                 {"channel": channel, "void_before": void_before, "results": results}
-                for channel, (packed, void_before) in sorted(self._partials.items(), key=_by_label)
+                for channel, (packed, void_before) in sorted(self._partials.items(), key=by_label)
                 if (results := self._unpack(*packed))
             ]
+            wire.update(self._beside.to_dict(self._read))
             return {**wire, "partials": partials} if partials else wire
 
     @classmethod
@@ -383,30 +411,29 @@ class Transcript:
             names = ", ".join(map(str, data))
             raise ConfigurationError(f"not a transcript: it has no results, only {shown(names, 60)}")
         transcript = cls()
-        for info in _listed(data, "languages", Mapping):
+        for info in listed(data, "languages", Mapping):
             transcript._learn(None, info)
         transcript._learn(data.get("language_pack_info"), None)
         heard = {"metadata": {"end_time": data.get("end_time")}}
-        results = _listed(data, "results", Mapping)
+        results = listed(data, "results", Mapping)
         for item in results:
-            if not _is_result(item):
+            if not is_result(item):
                 raise ConfigurationError(f"not a transcript: a result is {item!r:.60}")
         transcript._add_final(heard, results)
-        for partial in _listed(data, "partials", Mapping):
+        translations = data.get("translations", {})
+        if not isinstance(translations, Mapping):
+            raise ConfigurationError(f"not a transcript: translations is {translations!r:.60}")
+        for language in translations:
+            listed(translations, language, Mapping)
+        transcript._beside.load(translations, listed(data, "audio_events", Mapping))
+        for partial in listed(data, "partials", Mapping):
             void_before = time_of(partial.get("void_before"))
-            packed = _pack(_listed(partial, "results", object))
+            packed = _pack(listed(partial, "results", object))
             transcript._partials[text_of(partial.get("channel"))] = (packed, void_before)
         return transcript
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).from_dict, (self.to_dict(),)  # a lock has no pickle
-
-
-def _listed(data: Mapping[str, Any], name: str, kind: type) -> list[Any]:
-    listed = data.get(name, [])
-    if isinstance(listed, (list, tuple)) and all(isinstance(item, kind) for item in listed):
-        return list(listed)
-    raise ConfigurationError(f"not a transcript: {name} is {shown(listed, 60)}")
 
 
 class _Kept:
@@ -441,33 +468,6 @@ _NOTHING = _pack([])
 
 def _mappings(results: list[Any]) -> Iterator[Mapping[str, Any]]:
     return (item for item in results if isinstance(item, Mapping))
-
-
-def _by_label(item: tuple[_Channel, Any]) -> str:
-    return item[0] or ""
-
-
-def _in_order(results: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Sort results by time, those at one time by channel, however the finals of the channels came in turn."""
-    latest: dict[str, float] = {}
-    keyed: list[tuple[tuple[float, str], dict[str, Any]]] = []
-    for item in results:
-        label = channel_of(item) or ""
-        # Results of one channel stay in their order, whatever their times.
-        latest[label] = max(latest.get(label, 0.0), time_of(item.get("start_time")))
-        keyed.append(((latest[label], label), item))
-    if len(latest) > 1:
-        keyed.sort(key=operator.itemgetter(0))
-    return [item for _, item in keyed]
-
-
-def _is_result(item: Mapping[str, Any]) -> bool:
-    """Whether it has what at least one is needed of to be told from any other JSON."""
-    return "alternatives" in item or "type" in item
-
-
-def _labelled(channel: _Channel, item: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(item) if channel is None else {**item, "channel": channel}
 
 
 def _feed(joiners: dict[_Channel, Joiner], channel: _Channel, results: list[Any], delimiters: Any) -> None:

@@ -9,7 +9,7 @@ import pytest
 import srt
 
 from speechmatics_rt.cli.options.values import forms
-from speechmatics_rt.cli.outputs.tables import translated, tsv_text
+from speechmatics_rt.cli.outputs.tables import tsv_text
 from speechmatics_rt.local import LocalServer
 from speechmatics_rt.transcript import Transcript
 
@@ -178,16 +178,3 @@ def test_formats_are_read_once_each_and_in_their_order() -> None:
 def test_a_table_holds_no_tabs_and_no_line_ends_but_its_own() -> None:
     word = {"type": "word", "start_time": 0, "end_time": 1, "alternatives": [{"content": "a\tb\nc"}]}
     assert tsv_text(Transcript.from_dict({"results": [word]})).splitlines()[1] == "0.000\t1.000\t\ta b c"
-
-
-def test_translations_without_spaces_and_odd_ones_are_transcripts_too() -> None:
-    heard = translated(
-        "ja",
-        [
-            {"content": "おはよう。", "start_time": 1, "end_time": 2},
-            {"content": "さあ。"},
-            {"content": ""},
-            {},
-        ],
-    )
-    assert heard.text == "おはよう。さあ。"

@@ -36,7 +36,7 @@ from speechmatics_rt.exceptions import AudioError, ConfigurationError, ProtocolE
 from speechmatics_rt.local.engines.replay import ReplayEngine
 from speechmatics_rt.messages import Secrets
 from speechmatics_rt.network.dialing.upgrade import UpgradeSocket, refusal, secrets_in
-from speechmatics_rt.protocol import ClientProtocol, codec, frames, glance, results_in
+from speechmatics_rt.protocol import ClientProtocol, codec, frames, glance, message_in
 from speechmatics_rt.resume.replay import Replay
 from speechmatics_rt.transcript import Transcript, TranscriptResult, Utterances
 
@@ -104,14 +104,14 @@ def payloads(data: bytes) -> None:
     try:
         message = codec.decode(data)
     except (codec.MessageError, UnicodeDecodeError, RecursionError, ValueError):
-        assert seen is None or results_in(data) is None  # none, but it ends no session
+        assert seen is None or message_in(data) is None  # none, but it ends no session
         return
     assert repr(message) == repr(json.loads(str(data, "utf-8")))
     named_once = data.count(b'"message"') == 1 and b"\\" not in data
     assert peeked in (None, message["message"]) or not named_once
     if seen is not None and named_once:
         assert seen.kind == message["message"]
-        assert isinstance(results_in(data), list)
+        assert isinstance(message_in(data), dict)
 
 
 class _Nowhere:
@@ -256,7 +256,7 @@ def a_lying_server(data: bytes) -> None:
         assert codec.peek(payload) in (None, message["message"])
         seen = glance(payload)
         if seen is not None:
-            transcript.add_payloads([seen], lambda one: results_in(one) or [])
+            transcript.add_payloads([seen], lambda one: message_in(one) or {})
         transcript.add(message)
         for utterance in utterances.add(message):
             json.dumps(utterance.to_dict())
@@ -438,7 +438,15 @@ def recorded_sessions(data: bytes) -> None:
 def kept_transcripts(data: bytes) -> None:
     """A transcript is built from any JSON, or refused as ConfigurationError."""
     choices = Choices(data)
-    names = ("results", "partials", "languages", "end_time", "language_pack_info")
+    names = (
+        "results",
+        "partials",
+        "languages",
+        "end_time",
+        "language_pack_info",
+        "translations",
+        "audio_events",
+    )
     given = {name: choices.value(5) for name in names if choices.byte() % 2}
     if choices.byte() % 2:
         given["results"] = choices.message().get("results")

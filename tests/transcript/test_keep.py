@@ -133,7 +133,7 @@ def test_a_message_of_few_words_takes_its_bytes_and_little_more() -> None:
     for payload in payloads:
         end += 0.36
         seen = Glance("AddTranscript", payload, empty=False, end_time=end)
-        transcript.add_payloads([seen], lambda payload: [])
+        transcript.add_payloads([seen], lambda payload: {})
     size = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert size < 125 * len(payloads)  # a live session of a day has 200,000

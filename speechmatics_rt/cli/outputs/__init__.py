@@ -1,24 +1,22 @@
 """The output of the command: text, documents and captions, and the files they are written to.
 
-``flow``, ``beside``, ``report`` and ``tables`` are pure; ``places`` identifies files, ``output`` writes them.
+``flow``, ``report`` and ``tables`` are pure; ``places`` identifies files, ``output`` writes them.
 """
 
 from __future__ import annotations
 
-from .beside import Beside
 from .documents import FLOWING, WORDS_ALONE, Document, Heard, beside_of, give_instead, places_in
 from .flow import GREY, Flow, Token, plain
 from .output import Captions, File, Shape, captions_text, cause_of, json_line, json_text
 from .places import Place, check_apart
 from .report import stats_dict, stats_lines
-from .tables import translated, tsv_text
+from .tables import tsv_text
 from .wav import WavFile
 
 __all__ = [
     "FLOWING",
     "GREY",
     "WORDS_ALONE",
-    "Beside",
     "Captions",
     "Document",
     "File",
@@ -39,6 +37,5 @@ __all__ = [
     "plain",
     "stats_dict",
     "stats_lines",
-    "translated",
     "tsv_text",
 ]

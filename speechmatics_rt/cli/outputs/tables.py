@@ -1,16 +1,12 @@
-"""Converts transcripts to tables, and translations to transcripts. Pure."""
+"""Converts transcripts to tables. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from ...transcript import Transcript, Word
 
-__all__ = ["translated", "tsv_text"]
-
-_SPACELESS = ("cmn", "ja", "yue", "zh")
-_ENDS = ".?!…。？！"  # noqa: RUF001  those of Chinese and Japanese are meant
+__all__ = ["tsv_text"]
 
 
 def tsv_text(transcript: Transcript) -> str:
@@ -44,34 +40,3 @@ def _sentences(words: Iterable[Word]) -> Iterator[list[Word]]:
         sentence.append(word)
     if sentence:
         yield sentence
-
-
-def translated(language: str, segments: Iterable[Mapping[str, Any]]) -> Transcript:
-    """Make a transcript of what ``AddTranslation`` held: whole sentences, whose words have no times.
-
-    Each word gets a share of its sentence's time by its length.
-
-    Example:
-        >>> heard = translated("fr", [{"content": "Bonjour, monde.", "start_time": 0.0, "end_time": 1.4}])
-        >>> [(word.text, word.end_time) for word in heard.words]
-        [('Bonjour,', 0.8), ('monde.', 1.4)]
-    """
-    results: list[dict[str, Any]] = []
-    for segment in segments:
-        words = str(segment.get("content", "")).split()
-        start, end = float(segment.get("start_time", 0.0)), float(segment.get("end_time", 0.0))
-        letters, done = sum(map(len, words)), 0
-        for number, word in enumerate(words, 1):
-            begun, done = done, done + len(word)
-            results.append(
-                {
-                    "type": "word",
-                    "start_time": round(start + (end - start) * begun / letters, 3),
-                    "end_time": round(start + (end - start) * done / letters, 3),
-                    "is_eos": number == len(words) and word[-1] in _ENDS,
-                    "alternatives": [{"content": word, "speaker": segment.get("speaker")}],
-                    **({"channel": segment["channel"]} if "channel" in segment else {}),
-                }
-            )
-    delimiter = "" if language.partition("-")[0].partition("_")[0] in _SPACELESS else " "
-    return Transcript.from_dict({"language_pack_info": {"word_delimiter": delimiter}, "results": results})

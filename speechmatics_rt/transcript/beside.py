@@ -1,0 +1,200 @@
+"""What a transcript has besides words: translations and sounds. Pure, and not thread-safe."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
+
+from ..messages import results_of, span, text_of, time_of
+
+if TYPE_CHECKING:
+    from .transcript import Transcript
+
+__all__ = ["AudioEvent", "Beside"]
+
+_SPACELESS = ("cmn", "ja", "yue", "zh")
+_ENDS = ".?!…。？！"  # noqa: RUF001  those of Chinese and Japanese are meant
+_SLACK = 1.125
+
+_Read = Callable[[bytes], Mapping[str, Any]]
+_Sentences = tuple[str, list[dict[str, Any]]]  # in which language
+
+
+@dataclass(frozen=True)
+class AudioEvent:
+    """A sound that was heard.
+
+    Attributes:
+        type: ``"laughter"``, ``"applause"`` or ``"music"``.
+        start_time: Seconds since the first audio byte.
+        end_time: Seconds; None while it lasts.
+        confidence: 0 to 1, or None.
+        channel: The label of the channel, or None with a single one.
+    """
+
+    type: str
+    start_time: float
+    end_time: Optional[float] = None
+    confidence: Optional[float] = None
+    channel: Optional[str] = None
+
+
+class Beside:
+    """Collects translations and sounds as they come; translations are read when they are asked for.
+
+    Args:
+        keep: How many seconds to keep.
+        blank: Makes a transcript for the text in another language.
+
+    Example:
+        >>> from speechmatics_rt import Transcript
+        >>> beside = Beside(math.inf, Transcript)
+        >>> beside.translated({"language": "fr", "results": [{"content": "Bonjour.", "end_time": 1.4}]})
+        >>> beside.sounded({"message": "AudioEventStarted", "event": {"type": "music", "start_time": 0.5}})
+        >>> {language: text.text for language, text in beside.translations(dict).items()}
+        {'fr': 'Bonjour.'}
+        >>> beside.to_dict(dict)["audio_events"]
+        [{'type': 'music', 'start_time': 0.5}]
+    """
+
+    def __init__(self, keep: float, blank: Callable[[], Transcript]) -> None:
+        self._keep = keep
+        self._blank = blank
+        self._sentences: list[Union[bytes, _Sentences]] = []  # as bytes until they are read
+        # Texts by language, and how many of those sentences are in them. None while they are fed, so that it
+        # is begun anew if an interrupt cuts that short.
+        self._texts: Optional[tuple[dict[str, Transcript], int]] = None
+        self._events: list[dict[str, Any]] = []
+
+    def payload(self, payload: bytes, read: _Read) -> None:
+        """Take an ``AddTranslation`` as it came."""
+        if self._keep == math.inf:
+            self._sentences.append(payload)
+        else:
+            self.translated(read(payload))
+
+    def translated(self, message: Mapping[str, Any]) -> None:
+        """Take an ``AddTranslation``."""
+        said = _sentences_of(message)
+        if said[1] and self._keep:
+            self._sentences.append(said)
+            if self._keep < math.inf:
+                self._drop_old(max(span(item)[1] for item in said[1]))
+
+    def _drop_old(self, now: float) -> None:
+        """Drop what is too old, an eighth of ``keep`` at a time. Nothing is in bytes then."""
+        ends = [span(said[1][-1])[1] for said in self._sentences if not isinstance(said, bytes)]
+        if now - ends[0] > self._keep * _SLACK:
+            kept = [said for said, end in zip(self._sentences, ends) if now - end <= self._keep]
+            self._texts = None  # first, in case Ctrl-C comes in between
+            self._sentences = kept
+
+    def sounded(self, message: Mapping[str, Any]) -> None:
+        """Take an ``AudioEventStarted`` or ``AudioEventEnded``."""
+        told = message.get("event")
+        event = dict(told) if isinstance(told, Mapping) else {}
+        if text_of(message.get("channel")) is not None:
+            event["channel"] = message["channel"]
+        if message.get("message") == "AudioEventEnded":
+            for begun in reversed(self._events):
+                same = all(begun.get(key) == event.get(key) for key in ("type", "channel"))
+                if same and "end_time" not in begun:
+                    begun.update(event)
+                    return
+        if self._keep:
+            self._events.append(event)
+            now = max(map(_latest, self._events[-2:]))
+            if now - _latest(self._events[0]) > self._keep * _SLACK:
+                self._events = [each for each in self._events if now - _latest(each) <= self._keep]
+
+    def sentences(self, read: _Read) -> Iterator[_Sentences]:
+        """Yield all sentences, with their language."""
+        for said in self._sentences:
+            yield _sentences_of(read(said)) if isinstance(said, bytes) else said
+
+    def translations(self, read: _Read) -> dict[str, Transcript]:
+        """Return the text in each language."""
+        texts, done = self._texts or ({}, 0)
+        new = self._sentences[done:]
+        self._texts = None
+        for said in new:
+            language, sentences = _sentences_of(read(said)) if isinstance(said, bytes) else said
+            if not sentences:
+                continue
+            if language not in texts:
+                texts[language] = self._blank()
+                texts[language].add(_pack(language))
+            end = max(span(item)[1] for item in sentences)
+            words = [word for sentence in sentences for word in _words(sentence)]
+            texts[language].add({"message": "AddTranscript", "metadata": {"end_time": end}, "results": words})
+        self._texts = (texts, done + len(new))
+        return dict(texts)
+
+    def events(self) -> list[AudioEvent]:
+        """Return the sounds, in order of time."""
+        return [
+            AudioEvent(
+                text_of(event.get("type")) or "",
+                time_of(event.get("start_time")),
+                time_of(event["end_time"]) if "end_time" in event else None,
+                event.get("confidence"),
+                text_of(event.get("channel")),
+            )
+            for event in self._in_order()
+        ]
+
+    def _in_order(self) -> list[dict[str, Any]]:
+        return sorted(
+            self._events, key=lambda event: (time_of(event.get("start_time")), str(event.get("channel")))
+        )
+
+    def to_dict(self, read: _Read) -> dict[str, Any]:
+        """Return what there is, fit for JSON, in the shape that the service gives transcripts of files."""
+        translations: dict[str, list[dict[str, Any]]] = {}
+        for language, sentences in self.sentences(read):
+            if sentences:
+                translations.setdefault(language, []).extend(sentences)
+        parts: dict[str, Any] = {}
+        if translations:
+            parts["translations"] = {language: translations[language] for language in sorted(translations)}
+        if self._events:
+            parts["audio_events"] = [dict(event) for event in self._in_order()]
+        return parts
+
+    def load(self, translations: Mapping[str, Any], events: Iterable[Mapping[str, Any]]) -> None:
+        """Take what :meth:`to_dict` has returned."""
+        for language, sentences in translations.items():
+            self.translated({"language": language, "results": sentences})
+        self._events = [dict(event) for event in events]
+
+
+def _sentences_of(message: Mapping[str, Any]) -> _Sentences:
+    return text_of(message.get("language")) or "", results_of(message)
+
+
+def _latest(event: Mapping[str, Any]) -> float:
+    return max(time_of(event.get("start_time")), time_of(event.get("end_time")))
+
+
+def _pack(language: str) -> dict[str, Any]:
+    delimiter = "" if language.partition("-")[0].partition("_")[0] in _SPACELESS else " "
+    return {"message": "RecognitionStarted", "language_pack_info": {"word_delimiter": delimiter}}
+
+
+def _words(sentence: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Make words of a sentence, which has no times for them: each gets a share by its length."""
+    words = (text_of(sentence.get("content")) or "").split()
+    start, end = span(sentence)
+    letters, done = sum(map(len, words)), 0
+    for number, word in enumerate(words, 1):
+        begun, done = done, done + len(word)
+        result = {
+            "type": "word",
+            "start_time": round(start + (end - start) * begun / letters, 3),
+            "end_time": round(start + (end - start) * done / letters, 3),
+            "is_eos": number == len(words) and word[-1] in _ENDS,
+            "alternatives": [{"content": word, "speaker": sentence.get("speaker")}],
+        }
+        yield {**result, "channel": sentence["channel"]} if "channel" in sentence else result

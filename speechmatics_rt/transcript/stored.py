@@ -1,0 +1,59 @@
+"""The results of a transcript in JSON: checked as they come in, in order as they go out. Pure."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Mapping
+from typing import Any, Optional
+
+from ..exceptions import ConfigurationError, shown
+from ..messages import channel_of, time_of
+
+__all__ = ["by_label", "in_order", "is_result", "labelled", "listed"]
+
+
+def listed(data: Mapping[str, Any], name: str, kind: type) -> list[Any]:
+    """Return a list of what was stored, which may be missing.
+
+    Raises:
+        ConfigurationError: It is no list of these.
+    """
+    found = data.get(name, [])
+    if isinstance(found, (list, tuple)) and all(isinstance(item, kind) for item in found):
+        return list(found)
+    raise ConfigurationError(f"not a transcript: {name} is {shown(found, 60)}")
+
+
+def is_result(item: Mapping[str, Any]) -> bool:
+    """Whether it has what at least one is needed of to be told from any other JSON."""
+    return "alternatives" in item or "type" in item
+
+
+def labelled(channel: Optional[str], item: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy a result, with its channel."""
+    return dict(item) if channel is None else {**item, "channel": channel}
+
+
+def by_label(item: tuple[Optional[str], Any]) -> str:
+    """Return what to sort channels by."""
+    return item[0] or ""
+
+
+def in_order(results: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Sort results by time, those at one time by channel, however the finals of the channels came in turn.
+
+    Example:
+        >>> agent, caller = ({"start_time": 1.0, "channel": label} for label in ("agent", "caller"))
+        >>> in_order([caller, agent]) == in_order([agent, caller])
+        True
+    """
+    latest: dict[str, float] = {}
+    keyed: list[tuple[tuple[float, str], dict[str, Any]]] = []
+    for item in results:
+        label = channel_of(item) or ""
+        # Results of one channel stay in their order, whatever their times.
+        latest[label] = max(latest.get(label, 0.0), time_of(item.get("start_time")))
+        keyed.append(((latest[label], label), item))
+    if len(latest) > 1:
+        keyed.sort(key=operator.itemgetter(0))
+    return [item for _, item in keyed]

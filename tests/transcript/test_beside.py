@@ -1,0 +1,202 @@
+"""What a transcript has besides words: translations and sounds."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from typing import Any, Callable
+
+import pytest
+
+from speechmatics_rt import AudioFormat, TranscriptionConfig, TranslationConfig
+from speechmatics_rt.exceptions import ConfigurationError
+from speechmatics_rt.local import Fault, Script, ScriptedEngine
+from speechmatics_rt.messages import Glance
+from speechmatics_rt.transcript import AudioEvent, Transcript
+
+PCM = AudioFormat("pcm_s16le", 16000)
+SPEECH = bytes(32000 * 10)
+
+
+def sentence(content: str, start: float, end: float, **more: Any) -> dict[str, Any]:
+    return {"content": content, "start_time": start, "end_time": end, **more}
+
+
+def translation(language: str, *sentences: dict[str, Any]) -> dict[str, Any]:
+    return {"message": "AddTranslation", "format": "2.9", "language": language, "results": [*sentences]}
+
+
+def sound(begins: bool, kind: str, at: float, **more: Any) -> dict[str, Any]:
+    event = {"type": kind, "start_time" if begins else "end_time": at}
+    return {"message": f"AudioEvent{'Started' if begins else 'Ended'}", "event": event, **more}
+
+
+def heard(*messages: dict[str, Any], keep: Any = None) -> Transcript:
+    transcript = Transcript(keep=keep)
+    for message in messages:
+        transcript.add(message)
+    return transcript
+
+
+TOLD = [
+    translation("fr", sentence("Bonjour, monde.", 0.0, 1.4, speaker="S1")),
+    translation("de", sentence("Guten Tag.", 0.0, 1.4, speaker="S1")),
+    sound(True, "music", 0.5),
+    translation("fr", sentence("Il pleut.", 2.0, 3.0, speaker="S2")),
+    sound(False, "music", 2.5),
+    sound(True, "applause", 2.6, channel="left"),
+]
+
+
+def test_each_language_is_a_transcript_with_captions() -> None:
+    transcript = heard(*TOLD)
+    assert sorted(transcript.translations) == ["de", "fr"]
+    french = transcript.translations["fr"]
+    assert french.text == "Bonjour, monde. Il pleut."
+    assert str(french) == "S1: Bonjour, monde.\nS2: Il pleut."
+    assert [(word.text, word.start_time, word.end_time) for word in french.words][:2] == [
+        ("Bonjour,", 0.0, 0.8),
+        ("monde.", 0.8, 1.4),
+    ]
+    assert "00:00:02,000 --> " in french.to_srt()
+    assert "<v S2>Il pleut." in french.to_vtt()
+    assert (transcript.text, french.end_time) == ("", 3.0)
+    assert Transcript().translations == {}
+
+
+def test_what_is_read_again_is_what_came_meanwhile_as_well() -> None:
+    transcript = heard(TOLD[0])
+    assert transcript.translations["fr"].text == "Bonjour, monde."
+    for message in TOLD[1:]:
+        transcript.add(message)
+    assert transcript.translations["fr"] == heard(*TOLD).translations["fr"]
+
+
+def test_sounds_have_their_ends_once_they_are_known() -> None:
+    assert heard(*TOLD).audio_events == [
+        AudioEvent("music", 0.5, 2.5),
+        AudioEvent("applause", 2.6, channel="left"),
+    ]
+    (alone,) = heard(sound(False, "music", 1.0)).audio_events
+    assert (alone.start_time, alone.end_time) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    "through",
+    [
+        lambda transcript: Transcript.from_dict(json.loads(json.dumps(transcript.to_dict()))),
+        lambda transcript: pickle.loads(pickle.dumps(transcript)),
+        copy.deepcopy,
+    ],
+    ids=["JSON", "pickle", "copy"],
+)
+def test_they_are_stored_as_the_service_gives_them_for_files(
+    through: Callable[[Transcript], Transcript],
+) -> None:
+    transcript = heard(*TOLD)
+    stored = transcript.to_dict()
+    assert stored["translations"]["de"] == [sentence("Guten Tag.", 0.0, 1.4, speaker="S1")]
+    assert stored["audio_events"][0] == {"type": "music", "start_time": 0.5, "end_time": 2.5}
+    again = through(transcript)
+    assert again == transcript != heard(*TOLD[:-1])
+    assert again.translations["fr"].words == transcript.translations["fr"].words
+    assert again.audio_events == transcript.audio_events
+    assert not {"translations", "audio_events"} & set(Transcript().to_dict())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"translations": []},
+        {"translations": {"fr": "Bonjour"}},
+        {"translations": {"fr": ["Bonjour"]}},
+        {"audio_events": {}},
+        {"audio_events": ["music"]},
+    ],
+)
+def test_what_is_none_of_these_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="not a transcript: "):
+        Transcript.from_dict({"results": [], **wrong})
+
+
+def test_only_so_many_seconds_of_them_are_kept() -> None:
+    def minutes(count: int) -> list[dict[str, Any]]:
+        messages = []
+        for at in range(count):
+            messages += [
+                translation("fr", sentence(f"{at}.", at * 60.0, at * 60.0 + 1)),
+                sound(True, "music", at * 60.0),
+                sound(False, "music", at * 60.0 + 1),
+            ]
+        return messages
+
+    kept = heard(*minutes(100), keep=600)
+    assert 10 <= len(kept.translations["fr"].words) <= 12
+    assert 10 <= len(kept.audio_events) <= 12
+    assert kept.translations["fr"].text.endswith("99.")
+    assert len(kept.to_dict()["translations"]["fr"]) <= 12
+    nothing = heard(*minutes(100), keep=0)
+    assert (nothing.translations, nothing.audio_events) == ({}, [])
+
+
+def test_text_without_spaces_and_odd_messages_are_read_as_what_they_hold() -> None:
+    odd = [
+        *(sentence("おはよう。", 1.0, 2.0), sentence("さあ。", 0.0, 0.0)),
+        *({"content": ""}, {}, {"content": 5, "start_time": "soon"}),
+    ]
+    transcript = heard(
+        translation("ja", *odd),
+        {"message": "AddTranslation"},
+        {"message": "AddTranslation", "language": ["fr"], "results": [None, 7]},
+        {"message": "AudioEventStarted"},
+        {"message": "AudioEventEnded", "event": {"type": ["music"], "end_time": "soon"}},
+    )
+    assert transcript.translations["ja"].text == "おはよう。さあ。"
+    assert Transcript.from_dict(transcript.to_dict()) == transcript
+    assert all(isinstance(event.type, str) for event in transcript.audio_events)
+
+
+def test_a_translation_that_nobody_hears_is_decoded_only_when_it_is_read() -> None:
+    read: list[bytes] = []
+
+    def decode(payload: bytes) -> dict[str, Any]:
+        read.append(payload)
+        return json.loads(payload)
+
+    transcript = Transcript()
+    payload = json.dumps(TOLD[0]).encode()
+    transcript.add_payloads([Glance("AddTranslation", payload), Glance("AddPartialTranslation", b"")], decode)
+    assert not read
+    assert transcript.translations["fr"].text == "Bonjour, monde."
+    assert transcript.translations["fr"].text == "Bonjour, monde."
+    assert read == [payload]
+    nothing = json.dumps(translation("fr")).encode()
+    transcript = Transcript()
+    transcript.add_payloads([Glance("AddTranslation", nothing)], decode)
+    assert transcript.translations == {}
+    assert transcript == Transcript()
+
+
+@pytest.mark.parametrize("listening", [False, True], ids=["nobody listens", "a handler"])
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_session_has_them(serve, client_of, listening: bool, resume: bool) -> None:
+    script = Script.from_text("Good morning. It rained in Bergen. Good night.", repeat=True)
+    faults = [Fault.fin(after_final=4, sessions=[0])] if resume else []
+    client = client_of(serve(ScriptedEngine(script), faults=faults), resume=resume)
+    told: list[dict[str, Any]] = []
+    if listening:
+        client.on("AddTranslation", told.append)
+    transcript = client.transcribe(
+        SPEECH,
+        audio_format=PCM,
+        transcription_config=TranscriptionConfig(max_delay=1.0),
+        translation_config=TranslationConfig(["de", "fr"]),
+    )
+    german = transcript.translations["de"]
+    assert german.text.startswith("[de] Good morning. [de] It rained in Bergen.")
+    assert german.text.count("It rained") == transcript.text.count("It rained in Bergen.")
+    if listening:
+        assert len(transcript.to_dict()["translations"]["de"]) == sum(
+            len(message["results"]) for message in told if message["language"] == "de"
+        )
