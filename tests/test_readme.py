@@ -10,9 +10,10 @@ import shutil
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -259,6 +260,47 @@ def test_the_table_of_timeouts_has_every_option_with_its_default() -> None:
     options = dataclasses.fields(speechmatics_rt.ConnectionConfig)
     numbers = {option.name: option.default for option in options if isinstance(option.default, int)}
     assert {name: int(default) for name, default in rows} == numbers
+
+
+FEATURES = [
+    [cell.strip() for cell in row.strip("| ").split(" | ")]
+    for row in README.read_text(encoding="utf-8").split("### More to ask for")[1].split("###")[0].splitlines()
+    if row.startswith("| ") and "---" not in row
+][1:]
+
+
+@pytest.mark.parametrize(("wanted", "asked", "comes"), FEATURES, ids=[row[0][:30] for row in FEATURES])
+def test_what_can_be_asked_for_is_asked_for_as_printed(folder, wanted: str, asked: str, comes: str) -> None:
+    (code,) = re.findall(r"`([^`]+)`", asked)
+    with LocalServer() as server, speechmatics_rt.Client(url=server.url) as client:
+        known: dict[str, Any] = {**vars(speechmatics_rt), "threading": threading, "client": client}
+        known["AudioFormat"], known["transcribe_many"] = (
+            speechmatics_rt.AudioFormat,
+            speechmatics_rt.transcribe_many,
+        )
+        known["source"], known["recordings"] = str(folder / "audio.wav"), [str(folder / "audio.wav")]
+        if "get_speakers" in wanted:
+            client.start_session(
+                audio_format=speechmatics_rt.AudioFormat("pcm_s16le", 16000),
+                transcription_config={"diarization": "speaker"},
+            )
+            client.send_audio((folder / "audio.raw").read_bytes())
+            client.force_end_of_utterance()
+            known["voice"] = client.get_speakers()["speakers"][0]
+            client.stop_session()
+        if code.startswith("transcribe_many"):
+            code = code.replace("recordings,", f"recordings, url={server.url!r},")
+            assert all(outcome.ok for outcome in eval(code, known))
+        else:
+            if "mulaw" in code:
+                known["source"] = bytes(8000 * 5)
+            known["transcript"] = eval(f"client.transcribe(source, {code})", known)
+            assert known["transcript"].words
+    for snippet in re.findall(r"`([^`]+)`", comes):
+        if re.fullmatch("[A-Z][A-Za-z]+", snippet):
+            assert snippet == "Progress" or speechmatics_rt.ServerMessageType(snippet)
+        elif "audio_events" not in snippet:  # there is no music in the recording
+            assert eval(snippet, known)
 
 
 def anchor(heading: str) -> str:
