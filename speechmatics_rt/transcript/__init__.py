@@ -3,7 +3,7 @@
 ``transcript`` collects finals and partials, ``beside`` translations and sounds, ``stored`` checks and orders
 them in JSON, ``words`` joins results into words and turns, ``merge`` orders
 several channels by time, ``utterances`` finds what was said between two pauses, ``captions`` writes SRT and
-WebVTT, ``page`` and ``player`` write HTML for notebooks, ``results`` has finals and partials as objects.
+WebVTT, ``page`` and ``player`` write HTML for notebooks, ``results`` has the pieces of messages as objects.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..late import imported_late
-from .beside import AudioEvent
 from .transcript import Transcript
 from .utterances import Ending, Pauses, Utterance, Utterances
 from .words import Delimiters, Joiner, Paragraph, Word
 
 if TYPE_CHECKING:
     from .results import (
+        AudioEvent,
         RecognitionAlternative,
         RecognitionDisplay,
         RecognitionMetadata,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from ..messages import results_of, span, text_of, time_of
 
 if TYPE_CHECKING:
+    from .results import AudioEvent
     from .transcript import Transcript
 
-__all__ = ["AudioEvent", "Beside"]
+__all__ = ["Beside"]
 
 _SPACELESS = ("cmn", "ja", "yue", "zh")
 _ENDS = ".?!…。？！"  # noqa: RUF001  those of Chinese and Japanese are meant
@@ -20,25 +20,6 @@ _SLACK = 1.125
 
 _Read = Callable[[bytes], Mapping[str, Any]]
 _Sentences = tuple[str, list[dict[str, Any]]]  # in which language
-
-
-@dataclass(frozen=True)
-class AudioEvent:
-    """A sound that was heard.
-
-    Attributes:
-        type: ``"laughter"``, ``"applause"`` or ``"music"``.
-        start_time: Seconds since the first audio byte.
-        end_time: Seconds; None while it lasts.
-        confidence: 0 to 1, or None.
-        channel: The label of the channel, or None with a single one.
-    """
-
-    type: str
-    start_time: float
-    end_time: Optional[float] = None
-    confidence: Optional[float] = None
-    channel: Optional[str] = None
 
 
 class Beside:
@@ -134,16 +115,9 @@ class Beside:
 
     def events(self) -> list[AudioEvent]:
         """Return the sounds, in order of time."""
-        return [
-            AudioEvent(
-                text_of(event.get("type")) or "",
-                time_of(event.get("start_time")),
-                time_of(event["end_time"]) if "end_time" in event else None,
-                event.get("confidence"),
-                text_of(event.get("channel")),
-            )
-            for event in self._in_order()
-        ]
+        from .results import AudioEvent  # few need it, and every import pays
+
+        return [AudioEvent.from_dict(_checked(event)) for event in self._in_order()]
 
     def _in_order(self) -> list[dict[str, Any]]:
         return sorted(
@@ -172,6 +146,18 @@ class Beside:
 
 def _sentences_of(message: Mapping[str, Any]) -> _Sentences:
     return text_of(message.get("language")) or "", results_of(message)
+
+
+def _checked(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy an event; what is odd in it counts as absent."""
+    checked = {
+        **event,
+        "type": text_of(event.get("type")) or "",
+        "start_time": time_of(event.get("start_time")),
+    }
+    if "end_time" in event:
+        checked["end_time"] = time_of(event["end_time"])
+    return checked
 
 
 def _latest(event: Mapping[str, Any]) -> float:

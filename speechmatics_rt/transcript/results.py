@@ -1,4 +1,4 @@
-"""Finals and partials as objects, for code that prefers attributes to keys.
+"""Finals, partials and sounds as objects, for code that prefers attributes to keys.
 
 The names are those of the official asyncio SDK, with what the wire has beyond them. Nothing is lost:
 fields this module does not know are kept in ``extra`` and come back in ``to_dict()``.
@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Optional, TypeVar
 from ..messages import ServerMessageType
 
 __all__ = [
+    "AudioEvent",
     "RecognitionAlternative",
     "RecognitionDisplay",
     "RecognitionMetadata",
@@ -64,6 +65,25 @@ def _wire(value: Any) -> Any:
     if isinstance(value, list):
         return [_wire(item) for item in value]
     return value.to_dict() if isinstance(value, _Part) else value
+
+
+@dataclass
+class AudioEvent(_Part):
+    """A sound that was heard.
+
+    Attributes:
+        type: ``"laughter"``, ``"applause"`` or ``"music"``.
+        start_time, end_time: Seconds; the end is None while it lasts.
+        confidence: 0 to 1, or None.
+        channel: The label of the channel, or None with a single one.
+    """
+
+    type: str = ""
+    start_time: float = 0.0
+    end_time: Optional[float] = None
+    confidence: Optional[float] = None
+    channel: Optional[str] = None
+    extra: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass

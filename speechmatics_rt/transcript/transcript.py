@@ -11,15 +11,17 @@ from ..exceptions import ConfigurationError, shown
 from ..late import LateModule
 from ..messages import Glance, channel_of, text_of, time_of, times_of
 from ..threads import new_lock
-from .beside import AudioEvent, Beside
+from .beside import Beside
 from .merge import Merged
 from .stored import by_label, in_order, is_result, labelled, listed
 from .words import Delimiters, Joiner, Paragraph, Word, paragraphs
 
 if TYPE_CHECKING:
     from . import player as players
+    from . import results as objects
 else:
     players = LateModule("speechmatics_rt.transcript.player")  # only notebooks need it
+    objects = LateModule("speechmatics_rt.transcript.results")
 
 __all__ = ["Paragraph", "Transcript", "Word"]
 
@@ -291,7 +293,7 @@ class Transcript:
             return self._beside.translations(self._read)
 
     @property
-    def audio_events(self) -> list[AudioEvent]:
+    def audio_events(self) -> list[objects.AudioEvent]:
         """The sounds that were reported, in order of time."""
         with self._lock:
             return self._beside.events()

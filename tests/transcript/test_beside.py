@@ -78,6 +78,7 @@ def test_sounds_have_their_ends_once_they_are_known() -> None:
         AudioEvent("music", 0.5, 2.5),
         AudioEvent("applause", 2.6, channel="left"),
     ]
+    assert [event.to_dict() for event in heard(*TOLD).audio_events] == heard(*TOLD).to_dict()["audio_events"]
     (alone,) = heard(sound(False, "music", 1.0)).audio_events
     assert (alone.start_time, alone.end_time) == (0.0, 1.0)
 
