@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
+from ..exceptions import ConfigurationError
 from ..messages import results_of, span, text_of, time_of
+from .stored import listed
 
 if TYPE_CHECKING:
     from .results import AudioEvent
@@ -32,8 +34,9 @@ class Beside:
     Example:
         >>> from speechmatics_rt import Transcript
         >>> beside = Beside(math.inf, Transcript)
-        >>> beside.translated({"language": "fr", "results": [{"content": "Bonjour.", "end_time": 1.4}]})
-        >>> beside.sounded({"message": "AudioEventStarted", "event": {"type": "music", "start_time": 0.5}})
+        >>> said = [{"content": "Bonjour.", "end_time": 1.4}]
+        >>> beside.add({"message": "AddTranslation", "language": "fr", "results": said})
+        >>> beside.add({"message": "AudioEventStarted", "event": {"type": "music", "start_time": 0.5}})
         >>> {language: text.text for language, text in beside.translations(dict).items()}
         {'fr': 'Bonjour.'}
         >>> beside.to_dict(dict)["audio_events"]
@@ -49,15 +52,21 @@ class Beside:
         self._texts: Optional[tuple[dict[str, Transcript], int]] = None
         self._events: list[dict[str, Any]] = []
 
+    def add(self, message: Mapping[str, Any]) -> None:
+        """Take an ``AddTranslation``, ``AudioEventStarted`` or ``AudioEventEnded``."""
+        if message.get("message") == "AddTranslation":
+            self._translated(message)
+        else:
+            self._sounded(message)
+
     def payload(self, payload: bytes, read: _Read) -> None:
         """Take an ``AddTranslation`` as it came."""
         if self._keep == math.inf:
             self._sentences.append(payload)
         else:
-            self.translated(read(payload))
+            self._translated(read(payload))
 
-    def translated(self, message: Mapping[str, Any]) -> None:
-        """Take an ``AddTranslation``."""
+    def _translated(self, message: Mapping[str, Any]) -> None:
         said = _sentences_of(message)
         if said[1] and self._keep:
             self._sentences.append(said)
@@ -72,8 +81,7 @@ class Beside:
             self._texts = None  # first, in case Ctrl-C comes in between
             self._sentences = kept
 
-    def sounded(self, message: Mapping[str, Any]) -> None:
-        """Take an ``AudioEventStarted`` or ``AudioEventEnded``."""
+    def _sounded(self, message: Mapping[str, Any]) -> None:
         told = message.get("event")
         event = dict(told) if isinstance(told, Mapping) else {}
         if text_of(message.get("channel")) is not None:
@@ -137,11 +145,18 @@ class Beside:
             parts["audio_events"] = [dict(event) for event in self._in_order()]
         return parts
 
-    def load(self, translations: Mapping[str, Any], events: Iterable[Mapping[str, Any]]) -> None:
-        """Take what :meth:`to_dict` has returned."""
-        for language, sentences in translations.items():
-            self.translated({"language": language, "results": sentences})
-        self._events = [dict(event) for event in events]
+    def load(self, data: Mapping[str, Any]) -> None:
+        """Take what :meth:`to_dict` has returned, in whatever it has become a part of.
+
+        Raises:
+            ConfigurationError: It is something else.
+        """
+        translations = data.get("translations", {})
+        if not isinstance(translations, Mapping):
+            raise ConfigurationError(f"not a transcript: translations is {translations!r:.60}")
+        for language in translations:
+            self._translated({"language": language, "results": listed(translations, language, Mapping)})
+        self._events = [dict(event) for event in listed(data, "audio_events", Mapping)]
 
 
 def _sentences_of(message: Mapping[str, Any]) -> _Sentences:

@@ -108,12 +108,9 @@ class Transcript:
             self._learn(message.get("language_pack_info"), None)
         elif kind == "LanguageInfo":
             self._learn(None, message)
-        elif kind == "AddTranslation":
+        elif kind in ("AddTranslation", "AudioEventStarted", "AudioEventEnded"):
             with self._lock:
-                self._beside.translated(message)
-        elif kind in ("AudioEventStarted", "AudioEventEnded"):
-            with self._lock:
-                self._beside.sounded(message)
+                self._beside.add(message)
         elif kind == "EndOfTranscript":
             with self._lock:
                 self._partials.clear()
@@ -422,12 +419,7 @@ class Transcript:
             if not is_result(item):
                 raise ConfigurationError(f"not a transcript: a result is {item!r:.60}")
         transcript._add_final(heard, results)
-        translations = data.get("translations", {})
-        if not isinstance(translations, Mapping):
-            raise ConfigurationError(f"not a transcript: translations is {translations!r:.60}")
-        for language in translations:
-            listed(translations, language, Mapping)
-        transcript._beside.load(translations, listed(data, "audio_events", Mapping))
+        transcript._beside.load(data)
         for partial in listed(data, "partials", Mapping):
             void_before = time_of(partial.get("void_before"))
             packed = _pack(listed(partial, "results", object))
