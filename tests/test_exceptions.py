@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import pickle
+import socket
 import ssl
 import sys
 import traceback
@@ -171,6 +172,20 @@ def test_a_refusal_without_a_key_says_that_none_was_sent(serve, client_of) -> No
     with pytest.raises(AuthenticationError, match="Check the API key"):
         trusting = ConnectionConfig(ssl_context=server.ssl_context)
         Client(url=f"{server.url}?jwt=bad", conn_config=trusting).start_session()
+
+
+def test_a_key_that_was_kept_back_since_nothing_is_encrypted_is_not_asked_for_again(monkeypatch) -> None:
+    monkeypatch.setenv("SPEECHMATICS_API_KEY", "k3y")
+    look_up = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda host, *more, **options: look_up("127.0.0.1", *more, **options)
+    )
+    with LocalServer(keys=["k3y"]) as server:
+        url = server.url.replace("127.0.0.1", "another.machine.example")
+        with pytest.raises(
+            AuthenticationError, match=r"No key was sent: .* from the environment is kept back"
+        ):
+            Client(url=url).start_session()
 
 
 def test_an_ordinary_page_in_place_of_an_upgrade_is_told_as_such(serve, client_of) -> None:

@@ -335,7 +335,7 @@ class TranscriptionConfig(Options):
 
 @dataclass(eq=False, repr=False)
 class TranslationConfig(Options):
-    """Which languages to translate into.
+    """Which languages to translate into; see :attr:`speechmatics_rt.Transcript.translations`.
 
     Attributes:
         target_languages: Language codes; the service accepts 1 to 5.
@@ -358,7 +358,7 @@ class TranslationConfig(Options):
 
 @dataclass(eq=False, repr=False)
 class AudioEventsConfig(Options):
-    """Which sounds to report.
+    """Which sounds to report; see :attr:`speechmatics_rt.Transcript.audio_events`.
 
     Attributes:
         types: Any of ``"laughter"``, ``"applause"`` and ``"music"``; None means all.

@@ -161,7 +161,7 @@ class Recording:
         """What it is doing."""
         if self._zero is None:
             return "unused" if self._file.closed else "waiting for a session"
-        return "complete" if self._file.closed else "recording"
+        return "over" if self._file.closed else "recording"
 
     def begin(self, start: Mapping[str, Any], log: SessionLog) -> bool:
         """Begin with StartRecognition, anew if the last start was refused; False if a session is recorded."""

@@ -397,7 +397,7 @@ def test_a_recorder_says_whose_and_where_and_how_far_it_is(serve, client_of, pat
         client.start_session(audio_format=PCM)
         assert repr(recorder).endswith("recording>")
         client.stop_session()
-    assert repr(recorder).endswith("complete>")
+    assert repr(recorder).endswith("over>")
 
 
 @pytest.mark.parametrize(

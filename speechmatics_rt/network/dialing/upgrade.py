@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Optional
 
-from ...config import Target, redact
+from ...config import Target, is_loopback, redact
 from ...exceptions import (
     CHECK_KEY,
     AuthenticationError,
@@ -283,6 +283,8 @@ def refusal(answer: UpgradeSocket, target: Target, secrets: Secrets, *, keyed: b
         advice = CHECK_KEY
         if not keyed:
             advice = "No key was sent: set SPEECHMATICS_API_KEY, or pass api_key="
+            if not target.secure and not is_loopback(target.host):
+                advice += "; over ws:// one from the environment is kept back, so use wss:// if possible"
         return AuthenticationError(f"{text}. {advice}", status=status)
     if 200 <= status < 300:
         text += ", as a web page, where a WebSocket was asked for. Check the address: that of the service is "
