@@ -172,6 +172,8 @@ def _checked(event: Mapping[str, Any]) -> dict[str, Any]:
     }
     if "end_time" in event:
         checked["end_time"] = time_of(event["end_time"])
+    if text_of(event.get("channel")) is None:
+        checked.pop("channel", None)
     return checked
 
 

@@ -151,11 +151,12 @@ def test_text_without_spaces_and_odd_messages_are_read_as_what_they_hold() -> No
         {"message": "AddTranslation"},
         {"message": "AddTranslation", "language": ["fr"], "results": [None, 7]},
         {"message": "AudioEventStarted"},
+        {"message": "AudioEventStarted", "event": {"channel": ["left"], "extra": 1, "confidence": None}},
         {"message": "AudioEventEnded", "event": {"type": ["music"], "end_time": "soon"}},
     )
     assert transcript.translations["ja"].text == "おはよう。さあ。"
     assert Transcript.from_dict(transcript.to_dict()) == transcript
-    assert all(isinstance(event.type, str) for event in transcript.audio_events)
+    assert all(isinstance(event.type, str) and event.channel is None for event in transcript.audio_events)
 
 
 def test_a_translation_that_nobody_hears_is_decoded_only_when_it_is_read() -> None:
