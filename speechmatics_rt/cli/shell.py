@@ -29,6 +29,7 @@ _WORDS: list[tuple[str, Union[str, Callable[[re.Match[str]], str]]]] = [
     (r"\buse api_key or an auth object", "give the key with --api-key"),
     (r", or pass ConnectionConfig\(ssl_context=.*?\(cafile=\.\.\.\)\)", ""),
     (r' \(or ConnectionConfig\(proxy=""\) to go without\)', " (or name the host in no_proxy to go without)"),
+    (r"\bpass (\w+)= to transcribe\(\), beside transcription_config=", r"put \1 beside transcription_config"),
     (r"; remove them: key\.strip\(\)", "; remove them"),
     (r"; seek\(0\) rewinds it", ""),
     (r", or give urllib\.request\.urlopen\(url\)$", ", or: curl -sSfL URL | speechmatics-rt transcribe -"),

@@ -160,7 +160,7 @@ class Ending(NamedTuple):
 
 # What a type means, for an Error that does not explain itself.
 _MEANING = {
-    "buffer_error": "audio came faster than the service could take it; send it slower, with speed= say",
+    "buffer_error": "audio came faster than the service could take it",
     "idle_timeout": "no audio came for too long; end the session when there is nothing to send",
     "invalid_language": "there is no such language",
     "invalid_model": "there is no such model or language for this account",

@@ -107,6 +107,12 @@ def test_no_message_of_the_library_speaks_python_in_a_shell() -> None:
             "'a' holds mulaw at 8000 Hz and 'b' a file of some other kind",
         ),
         (
+            "'translation_config' is not a field of TranscriptionConfig; pass translation_config= to "
+            "transcribe(), beside transcription_config=",
+            "'translation_config' is not a field of transcription_config; put translation_config beside "
+            "transcription_config",
+        ),
+        (
             "'x' is not a field of SpeakerDiarizationConfig",
             "'x' is not a field of speaker_diarization_config",
         ),
