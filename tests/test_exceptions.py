@@ -167,9 +167,9 @@ def test_a_refusal_without_a_key_says_that_none_was_sent(serve, client_of) -> No
         AuthenticationError, match="No key was sent: set SPEECHMATICS_API_KEY, or pass api_key="
     ):
         client_of(server).start_session()
-    with pytest.raises(AuthenticationError, match="Check the API key"):
+    with pytest.raises(AuthenticationError, match="Check the key"):
         client_of(server, api_key="another").start_session()
-    with pytest.raises(AuthenticationError, match="Check the API key"):
+    with pytest.raises(AuthenticationError, match="Check the key"):
         trusting = ConnectionConfig(ssl_context=server.ssl_context)
         Client(url=f"{server.url}?jwt=bad", conn_config=trusting).start_session()
 
