@@ -17,8 +17,6 @@ from ..transcript import Transcript
 
 __all__ = ["Job", "Report", "Sessions"]
 
-_BESIDE = ("AddTranslation", "AudioEventStarted", "AudioEventEnded")  # finals that no transcript has
-
 
 class Report(NamedTuple):
     """What a worker returns. It can be pickled."""
@@ -28,7 +26,6 @@ class Report(NamedTuple):
     stats: SessionStats
     request_id: Optional[str]
     session_id: Optional[str]
-    messages: tuple[dict[str, Any], ...] = ()
 
 
 class Sessions:
@@ -100,9 +97,6 @@ class Job:
         """Transcribe one source. A SpeechmaticsError is returned; any other error is left to the executor."""
         with self._limiter or contextlib.nullcontext(), self._client_for(source) as client:
             transcript = error = None
-            beside: list[dict[str, Any]] = []
-            for kind in _BESIDE:
-                client.on(kind, beside.append)
             with self.sessions.having(index, client) as wanted:
                 try:
                     if wanted:
@@ -110,8 +104,7 @@ class Job:
                 except SpeechmaticsError as exc:
                     without_frames(exc)  # the frames hold the source, and its audio
                     error = exc
-            ids = (client.request_id, client.session_id)
-            return Report(transcript, error, client.stats, *ids, tuple(beside))
+            return Report(transcript, error, client.stats, client.request_id, client.session_id)
 
     def _client_for(self, source: Any) -> Any:
         return (MultiChannelClient if isinstance(source, Mapping) else Client)(**self._client)

@@ -18,9 +18,10 @@ class _Shown:
     source: Any
 
     def __repr__(self) -> str:
-        each = [item.name for item in fields(cast("Any", self)) if item.repr]
+        names = [item.name for item in fields(cast("Any", self))]
         parts = (
-            f"{name}={shown(self.source) if name == 'source' else repr(getattr(self, name))}" for name in each
+            f"{name}={shown(self.source) if name == 'source' else repr(getattr(self, name))}"
+            for name in names
         )
         return f"{type(self).__qualname__}({', '.join(parts)})"
 
@@ -41,8 +42,6 @@ class Outcome(_Shown):
         stats: Figures of its last session.
         request_id: The client's id of its last session, for support.
         session_id: The service's id of its last session.
-        messages: What its last session was told beside the transcript, if that was asked for, as the service
-            sent it: ``AddTranslation``, ``AudioEventStarted`` and ``AudioEventEnded``.
 
     Example:
         >>> Outcome(0, "a.wav", None, ValueError("no audio")).ok
@@ -57,7 +56,6 @@ class Outcome(_Shown):
     stats: SessionStats = field(default_factory=SessionStats)
     request_id: Optional[str] = None
     session_id: Optional[str] = None
-    messages: tuple[dict[str, Any], ...] = field(default=(), repr=False)
 
     @property
     def ok(self) -> bool:

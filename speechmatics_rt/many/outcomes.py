@@ -84,8 +84,7 @@ def transcribe_many(
         on_progress: Called with a :class:`Progress`, on the thread that iterates, when a source is started
             or finished, and twice a second while sessions run in this process.
         auth, api_key, url, conn_config, sdk_identifier, app, resume, keep_transcript: As for :class:`Client`.
-        **options: As for :meth:`Client.transcribe`, for each session. Translations and audio events are in
-            the ``messages`` of an outcome.
+        **options: As for :meth:`Client.transcribe`, for each session.
 
     Returns:
         An iterator, which can also be stopped and closed.
@@ -420,7 +419,6 @@ class Outcomes(Iterator[Outcome]):
                 report.stats,
                 report.request_id,
                 report.session_id,
-                report.messages,
             )
         )
 

@@ -112,11 +112,11 @@ def test_translations_and_audio_events_are_in_the_outcome(source: Any) -> None:
     with LocalServer(ScriptedEngine(script)) as server:
         (plain,) = transcribe_many([source], url=server.url, audio_format=RAW)
         (asked,) = transcribe_many([source], url=server.url, audio_format=RAW, **options)
-    kinds = {message["message"] for message in asked.messages}
-    assert kinds == {"AddTranslation", "AudioEventStarted", "AudioEventEnded"}
+    assert asked.transcript.translations["fr"].text
+    assert [event.type for event in asked.transcript.audio_events] == ["music"]
     assert asked.transcript.text == plain.transcript.text
-    assert plain.messages == ()
-    assert pickle.loads(pickle.dumps(asked)).messages == asked.messages
+    assert (plain.transcript.translations, plain.transcript.audio_events) == ({}, [])
+    assert pickle.loads(pickle.dumps(asked)).transcript == asked.transcript
 
 
 def test_only_the_end_of_a_transcript_is_kept_if_that_is_asked_for(server) -> None:
