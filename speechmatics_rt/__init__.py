@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from .session import UNSET, MessageStream, Recorder, UtteranceStream, available_features
     from .stats import Latency, SessionInfo, SessionStats
     from .transcript import (
+        AudioEvent,
         Paragraph,
         RecognitionAlternative,
         RecognitionDisplay,
@@ -118,6 +119,7 @@ __all__ = [
     # messages and results
     "ClientMessageType",
     "Latency",
+    "AudioEvent",
     "Paragraph",
     "RecognitionAlternative",
     "RecognitionDisplay",
@@ -181,6 +183,7 @@ _ROOMS = {
     "session": ("UNSET", "MessageStream", "Recorder", "UtteranceStream", "available_features"),
     "stats": ("Latency", "SessionInfo", "SessionStats"),
     "transcript": (
+        "AudioEvent",
         "Paragraph",
         "RecognitionAlternative",
         "RecognitionDisplay",

@@ -46,6 +46,7 @@ from ..messages import ClientMessageType, ServerMessageType
 from ..session import UNSET, available_features
 from ..stats import Latency, SessionInfo, SessionStats
 from ..transcript import (
+    AudioEvent,
     Paragraph,
     RecognitionAlternative,
     RecognitionDisplay,
@@ -98,6 +99,7 @@ __all__ = [
     # messages and results
     "ClientMessageType",
     "Latency",
+    "AudioEvent",
     "Paragraph",
     "RecognitionAlternative",
     "RecognitionDisplay",

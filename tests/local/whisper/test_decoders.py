@@ -345,8 +345,10 @@ def test_an_m4a_without_its_index_is_called_so() -> None:
 def test_what_is_no_recording_ends_the_session_and_is_not_worth_another_try() -> None:
     pytest.importorskip("av")
     with LocalServer("whisper") as server, Client(url=server.url) as client:
+        client.start_session()  # transcribe() itself refuses a PDF
         with pytest.raises(TranscriptionError, match="it is a PDF") as caught:
-            client.transcribe(NO_RECORDINGS["a PDF"], timeout=30)
+            client.send_audio(NO_RECORDINGS["a PDF"])
+            client.stop_session(timeout=30)
         assert caught.value.type == "invalid_audio_type"
         assert not caught.value.retryable
 
