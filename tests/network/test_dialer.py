@@ -680,6 +680,7 @@ def test_who_issued_a_refused_certificate_is_told_without_what_would_command_a_t
 
 def test_the_causes_of_a_reset_during_the_upgrade_do_not_go_round_in_a_circle() -> None:
     def reset(connection: socket.socket) -> None:
+        read_head(connection)  # else it might come before the request
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.close()
 
