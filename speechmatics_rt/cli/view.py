@@ -142,15 +142,11 @@ class View:
 
     def _finish(self) -> None:
         """Write what is written at the end."""
-        beside: dict[str, Any] = {}
-        if "translation_config" in self._asked and not self._transcript.translations:
-            beside["translations"] = {}
-        if "audio_events_config" in self._asked and not self._transcript.audio_events:
-            beside["audio_events"] = []
+        stats = None
         if self._arguments.stats and self._client is not None:
-            beside["stats"] = stats_dict(self._client.stats, self._elapsed, self._most_lag)
+            stats = stats_dict(self._client.stats, self._elapsed, self._most_lag)
         for document in self._documents:
-            document.finish(Heard(self._heard(document.language), beside, self._shape))
+            document.finish(Heard(self._heard(document.language), self._asked, stats, self._shape))
         if self._arguments.output_dir is not None:
             written = [each.place.name for each in self._documents if each.written]
             if written:

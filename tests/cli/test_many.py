@@ -453,12 +453,47 @@ def test_jobs_are_a_number(capsys, server, value) -> None:
     assert "is not a whole number, 1 to 100000" in capsys.readouterr().err
 
 
-def test_translations_are_had_of_one_recording_at_a_time(capsys, server, calls, tmp_path) -> None:
+def test_each_translation_goes_to_a_file_of_its_own_except_in_json(capsys, server, calls, tmp_path) -> None:
+    out = tmp_path / "out"
+    code, _ = run(capsys, server, calls, "-o", out, "-f", "txt,srt,json", "--translate", "fr,de")
+    assert code == 0
+    names = {f"b{end}" for end in (".txt", ".fr.txt", ".de.txt", ".srt", ".fr.srt", ".de.srt", ".json")}
+    assert {name for name in written(out) if name.startswith("b")} == names
+    assert (out / "b.txt").read_text().startswith("Good morning")
+    french = (out / "b.fr.txt").read_text()
+    assert french
+    assert french != (out / "b.txt").read_text()
+    assert french.split()[-1] in (out / "b.fr.srt").read_text()
+    assert set(json.loads((out / "b.json").read_text())["translations"]) == {"fr", "de"}
+    assert "b.fr.srt" in next(line for line in manifest(out) if line["source"].endswith("b.wav"))["written"]
+
+
+def test_what_is_done_is_done_again_if_another_language_is_asked_for(capsys, server, calls, tmp_path) -> None:
+    out = tmp_path / "out"
     config = tmp_path / "config.json"
     config.write_text('{"translation_config": {"target_languages": ["fr"]}}')
-    code, said = run(capsys, server, calls, "-o", tmp_path / "out", "--config", config)
+    for options in ((), ("--config", config), ("--config", config), ("--translate", "fr")):
+        assert run(capsys, server, calls, "-o", out, *options)[0] == 0
+    assert len(server.sessions) == 4  # two without a translation, two with it
+
+
+def test_recordings_of_which_one_is_named_like_the_others_translation_are_refused(
+    capsys, server, calls, tmp_path
+) -> None:
+    recording(calls / "b.fr.wav")
+    code, said = run(capsys, server, calls, "-o", tmp_path / "out", "--translate", "fr")
     assert code == 2
-    assert "asks for a translation_config, which is possible for one recording at a time" in said
+    assert "'b.fr.txt' would hold a transcript of" in said
+    assert server.sessions == []
+
+
+def test_sounds_are_in_json_and_refused_where_no_form_holds_them(capsys, server, calls, tmp_path) -> None:
+    out = tmp_path / "out"
+    code, said = run(capsys, server, calls, "-o", out, "-f", "txt,srt", "--audio-events", "all")
+    assert code == 2
+    assert "json alone holds sounds; add json" in said
+    assert run(capsys, server, calls, "-o", out, "-f", "txt,json", "--audio-events", "all")[0] == 0
+    assert json.loads((out / "b.json").read_text())["audio_events"] == []  # asked for, and none came
 
 
 def test_a_profile_serves_it_with_the_options_it_has(capsys, server, calls, tmp_path, monkeypatch) -> None:

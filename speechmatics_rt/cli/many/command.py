@@ -30,7 +30,6 @@ from .summary import exit_code, failure_table, total
 __all__ = ["transcribe_many"]
 
 _FORMS = ("text", "json", "srt", "vtt", "tsv")
-_BESIDE = ("translation_config", "audio_events_config")
 
 
 def transcribe_many(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitCode:
@@ -44,7 +43,7 @@ def transcribe_many(arguments: argparse.Namespace, out: Stream, err: Stream) -> 
     found = find_recordings(arguments.recordings, arguments.output, headerless=arguments.raw is not None)
     recordings = found.recordings
     shape = Shape(arguments.caption_width, arguments.caption_lines)
-    results = Results(arguments.output, arguments.format, shape, arguments.timestamps)
+    results = Results(arguments.output, arguments.format, shape, arguments.timestamps, session)
     try:
         os.makedirs(results.folder, exist_ok=True)
     except OSError as exc:
@@ -90,12 +89,11 @@ def _session(arguments: argparse.Namespace, labels: list[str]) -> dict[str, Any]
             raise ConfigurationError(f"--format {form}: for many recordings, use {', '.join(_FORMS)}")
     settings = Settings({}) if arguments.config is None else read_settings(arguments.config)
     session = session_options(arguments, settings, labels)
-    for name in _BESIDE:
-        if session.pop(name, None) is not None:
-            raise ConfigurationError(
-                f"--config {arguments.config!r} asks for a {name}, which is possible for one recording "
-                f"at a time: {PROG} transcribe --config"
-            )
+    if "audio_events_config" in session and "json" not in arguments.format:
+        raise ConfigurationError(
+            f"--audio-events and --format {','.join(arguments.format)}: of many recordings, json alone holds "
+            "sounds; add json"
+        )
     form = said_format(arguments, settings)
     session["audio_format"] = None if arguments.raw is None else form
     return session
@@ -104,8 +102,9 @@ def _session(arguments: argparse.Namespace, labels: list[str]) -> dict[str, Any]
 def _fingerprint(arguments: argparse.Namespace, session: dict[str, Any]) -> str:
     looks = (arguments.timestamps, arguments.caption_width, arguments.caption_lines)
     heard = (arguments.split, arguments.mix, arguments.raw, arguments.sample_rate)
-    config = session["transcription_config"].to_dict()
-    return fingerprint({"transcription_config": config, "looks": looks, "heard": heard})
+    names = ("transcription_config", "translation_config", "audio_events_config")
+    configs = {name: session[name].to_dict() for name in names if name in session}
+    return fingerprint({**configs, "looks": looks, "heard": heard})
 
 
 class _Work:

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from ...exceptions import ConfigurationError
 from ...transcript import Transcript, Word
-from ..outputs import File, Flow, Place, Shape, captions_text, cause_of, json_text, places_in, plain, tsv_text
+from ..outputs import (
+    File,
+    Flow,
+    Place,
+    Shape,
+    beside_of,
+    captions_text,
+    cause_of,
+    json_of,
+    json_text,
+    places_in,
+    plain,
+    tsv_text,
+)
 from .found import Recording
 from .manifest import MANIFEST
 
@@ -31,29 +44,51 @@ class Results(NamedTuple):
         forms: ``text``, ``json``, ``srt``, ``vtt``, ``tsv``: any of them.
         shape: The width and lines of captions.
         timestamps: Whether lines of text begin with their time.
+        asked: The options of the sessions. Translations go to files of their own, except in JSON.
     """
 
     folder: str
     forms: Sequence[str]
     shape: Shape
     timestamps: bool
+    asked: Mapping[str, Any]
 
     def names(self, stem: str) -> tuple[str, ...]:
         """Name the files of a recording, below the folder."""
-        return tuple(place.name for place in places_in("", stem, self.forms).values())
+        return tuple(name for name, _, _ in self._files(stem))
+
+    @property
+    def _languages(self) -> Sequence[str]:
+        translation = self.asked.get("translation_config")
+        return [] if translation is None else translation.target_languages
+
+    def _files(self, stem: str) -> Iterator[tuple[str, str, str]]:
+        """Yield the name, form and language of each file; the language is "" for what was said."""
+        for form, place in places_in("", stem, self.forms).items():
+            yield place.name, form, ""
+            for language in self._languages if form != "json" else ():
+                yield beside_of(place, language).name, form, language
 
     def check_apart(self, recordings: Iterable[Recording], others: Iterable[Place]) -> None:
         """Refuse to overwrite what is read: a recording, or one of the ``others``.
 
         Raises:
-            ConfigurationError: A result has the path of one of them.
+            ConfigurationError: A result has the path of one of them, or of another result.
         """
         recordings = list(recordings)
         read = {place.identity(): place for place in [Place("", each.path) for each in recordings]}
         read.update({place.identity(): place for place in others})
         read.pop(None, None)
-        names = (name for each in recordings for name in self.names(each.stem))
-        for name in (MANIFEST, *names):
+        results: dict[str, Recording] = {}
+        for each in recordings:
+            for name in self.names(each.stem):
+                other = results.setdefault(name, each)
+                if other is not each:
+                    raise ConfigurationError(
+                        f"{name!r} would hold a transcript of {each.path!r} and one of {other.path!r}, as "
+                        "one of them is a translation; transcribe them to folders of their own"
+                    )
+        for name in (MANIFEST, *results):
             result = Place("", os.path.join(self.folder, name))
             taken = read.get(result.identity())
             if taken is not None:
@@ -62,8 +97,10 @@ class Results(NamedTuple):
     def write(self, stem: str, transcript: Transcript) -> list[Unwritten]:
         """Write all forms; return those that could not be written, so that they are not lost."""
         unwritten = []
-        for name, text in zip(self.names(stem), self._texts(transcript)):
+        translations = transcript.translations if self._languages else {}
+        for name, form, language in self._files(stem):
             path = os.path.join(self.folder, name)
+            text = self._text(form, translations.get(language) or Transcript() if language else transcript)
             try:
                 os.makedirs(os.path.dirname(path), exist_ok=True)
                 File(path).write(text)
@@ -71,18 +108,15 @@ class Results(NamedTuple):
                 unwritten.append(Unwritten(path, cause_of(exc), text))
         return unwritten
 
-    def _texts(self, transcript: Transcript) -> Iterator[str]:
-        for form in self.forms:
-            if form == "text":
-                flow = Flow(timestamps=self.timestamps)
-                channels = _channels(transcript)
-                yield plain(flow.more(*channels)) + plain(flow.end())
-            elif form == "json":
-                yield json_text(transcript.to_dict())
-            elif form == "tsv":
-                yield tsv_text(transcript)
-            else:
-                yield captions_text(form, transcript, self.shape)
+    def _text(self, form: str, transcript: Transcript) -> str:
+        if form == "text":
+            flow = Flow(timestamps=self.timestamps)
+            return plain(flow.more(*_channels(transcript))) + plain(flow.end())
+        if form == "json":
+            return json_text(json_of(transcript, self.asked))
+        if form == "tsv":
+            return tsv_text(transcript)
+        return captions_text(form, transcript, self.shape)
 
 
 def _channels(transcript: Transcript) -> list[list[Word]]:

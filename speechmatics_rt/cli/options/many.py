@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ...config import AudioEncoding
-from .transcribe import add_place, add_recognition, add_shape
+from .transcribe import add_beside, add_place, add_recognition, add_shape
 from .values import SPEED, forms, number
 
 __all__ = ["MANY_EXAMPLES", "add_many"]
@@ -30,10 +30,9 @@ def add_many(parser: argparse.ArgumentParser) -> None:
     """Add them, in groups."""
     _add_recordings(parser)
     add_place(parser, timeout="limit on each recording")
-    add_recognition(parser)
+    add_beside(add_recognition(parser), beside="all but json: one file each, such as call.fr.txt")
     _add_results(parser)
-    # What those of one recording are also asked, and these are not.
-    parser.set_defaults(translate=None, audio_events=None, partials=None)
+    parser.set_defaults(partials=None)  # session_options() reads it; here nobody sees partials
 
 
 def _add_recordings(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ from ...config import AudioEncoding
 from .values import LINES, PAUSE, SECONDS, SHARE, SPEED, VOLUME, WIDTH, Languages, entry, forms
 from .vocabulary import replacement, vocabulary
 
-__all__ = ["TRANSCRIBE_EXAMPLES", "add_place", "add_recognition", "add_shape", "add_transcribe"]
+__all__ = ["TRANSCRIBE_EXAMPLES", "add_beside", "add_place", "add_recognition", "add_shape", "add_transcribe"]
 
 TRANSCRIBE_EXAMPLES = """\
 examples:
@@ -31,7 +31,7 @@ def add_transcribe(parser: argparse.ArgumentParser) -> None:
     """Add them, in groups."""
     _add_source(parser)
     add_place(parser, timeout="limit on the whole run")
-    _add_beside(add_recognition(parser))
+    add_beside(add_recognition(parser), beside="srt, vtt, tsv: one file each")
     _add_output(parser)
 
 
@@ -207,14 +207,19 @@ def add_recognition(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     return group
 
 
-def _add_beside(group: argparse._ArgumentGroup) -> None:
+def add_beside(group: argparse._ArgumentGroup, *, beside: str) -> None:
+    """Add translations and sounds.
+
+    Args:
+        beside: Which forms of a translation are files of their own.
+    """
     _add(
         group,
         "--translate",
         former=["--translation-langs", "--translation-languages"],
         action=Languages,
         metavar="CODE",
-        help="translate into this language (or these: fr,de); repeatable; srt, vtt, tsv: one file each",
+        help=f"translate into this language (or these: fr,de); repeatable; {beside}",
     )
     group.add_argument(
         "--audio-events",

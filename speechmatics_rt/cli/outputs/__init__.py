@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from .documents import FLOWING, WORDS_ALONE, Document, Heard, beside_of, give_instead, places_in
+from .documents import FLOWING, WORDS_ALONE, Document, Heard, beside_of, give_instead, json_of, places_in
 from .flow import GREY, Flow, Token, plain
 from .output import Captions, File, Shape, captions_text, cause_of, json_line, json_text
 from .places import Place, check_apart
@@ -31,6 +31,7 @@ __all__ = [
     "cause_of",
     "check_apart",
     "give_instead",
+    "json_of",
     "json_line",
     "json_text",
     "places_in",

@@ -17,7 +17,7 @@ from .tables import tsv_text
 if TYPE_CHECKING:
     from ..show import Screen
 
-__all__ = ["FLOWING", "WORDS_ALONE", "Document", "Heard", "beside_of", "give_instead", "places_in"]
+__all__ = ["FLOWING", "WORDS_ALONE", "Document", "Heard", "beside_of", "give_instead", "json_of", "places_in"]
 
 FLOWING = ("text", "jsonl")  # written as they come
 WORDS_ALONE = (*CAPTIONS, "tsv")  # translations go to files of their own
@@ -25,11 +25,27 @@ _ENDINGS = {"text": "txt"}
 
 
 class Heard(NamedTuple):
-    """What a document is made of, at the end."""
+    """What a document is made of, at the end.
+
+    Attributes:
+        asked: The options of the session.
+        stats: What JSON holds of the figures.
+    """
 
     transcript: Transcript
-    beside: Mapping[str, Any]
+    asked: Mapping[str, Any]
+    stats: Optional[Mapping[str, Any]]
     shape: Shape
+
+
+def json_of(transcript: Transcript, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return it fit for JSON. Translations and sounds that were asked for are there even if none came."""
+    document = transcript.to_dict()
+    if "translation_config" in asked:
+        document.setdefault("translations", {})
+    if "audio_events_config" in asked:
+        document.setdefault("audio_events", [])
+    return document
 
 
 def places_in(folder: str, stem: str, forms: Sequence[str]) -> dict[str, Place]:
@@ -139,7 +155,8 @@ class Document:
         if self.form == "text":
             return "".join(self._text)
         if self.form == "json":
-            return json_text({**heard.transcript.to_dict(), **heard.beside})
+            stats = {} if heard.stats is None else {"stats": heard.stats}
+            return json_text({**json_of(heard.transcript, heard.asked), **stats})
         if self.form == "tsv":
             return tsv_text(heard.transcript)
         return captions_text(self.form, heard.transcript, heard.shape)
