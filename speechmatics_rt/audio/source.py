@@ -239,7 +239,7 @@ def _ways(form: wav.Form) -> str:
     """Say what to do with a WAV of several channels."""
     first = "" if form.kind.size else f" (of {form.kind.name}: {CONVERT})"
     return (
-        f"Mix it to mono beforehand, give split_channels(path, labels) to MultiChannelClient{first}, or "
+        f"Mix it to mono beforehand, give split_channels(source, labels) to MultiChannelClient{first}, or "
         "AudioFormat() to send the file as it is"
     )
 

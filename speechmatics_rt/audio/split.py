@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Sequence
 from functools import partial
 from inspect import iscoroutinefunction
 from typing import Any, Callable, Literal
 
-from ..config import TEXT, AudioFormat, a_kind, a_list, plain
-from ..exceptions import AudioError
+from ..config import TEXT, AudioFormat, a_list, plain
 from ..threads import new_lock
 from . import hints, wav
 from .channels import frames_of, header_of
 from .linear import to_16_bit
 from .reading import Reading, Source, position_of
+from .shared import SharedSource
 from .source import AudioSource
 from .wav import Fault
 
 __all__ = ["split_channels"]
 
+_Opener = Callable[[int, str], Reading]  # of the size of blocks, and the label of the channel
 _UNSIGNED: dict[int, Literal["B", "H", "I"]] = {1: "B", 2: "H", 4: "I"}  # memoryview's formats, by size
 
 
@@ -29,11 +32,12 @@ def split_channels(source: Source, labels: Sequence[str]) -> dict[str, AudioSour
 
         client.transcribe(split_channels("call.wav", ["agent", "caller"]))
 
-    The sources may be passed to further calls; each call reads the file again.
+    The sources may be passed to further calls; each call reads the file again. What can be read only once, a
+    pipe or a generator, serves one call, live as it comes.
 
     Args:
-        source: A WAV of PCM, mu-law or A-law: a path, bytes, or a file that can seek, such as an upload. What
-            the service does not take raw is sent as 16-bit PCM.
+        source: A WAV of PCM, mu-law or A-law: a path, bytes, a file, such as an upload, or blocks of bytes.
+            What the service does not take raw is sent as 16-bit PCM.
         labels: A label for each channel; in a stereo file the first is the left one.
 
     Raises:
@@ -41,11 +45,11 @@ def split_channels(source: Source, labels: Sequence[str]) -> dict[str, AudioSour
         ConfigurationError: The labels are not a list of different strings.
     """
     a_list(TEXT, least=1, different=True)("labels", plain(labels))
-    again = _opener(source)
+    opener = _opener(source)
     opened: dict[str, AudioSource] = {}
     try:
         for number, label in enumerate(labels):
-            opened[label] = _one_of_several(again, number, len(labels), label)
+            opened[label] = _one_of_several(opener, number, len(labels), label)
     except BaseException:
         for one in opened.values():
             one.put_back()
@@ -54,25 +58,28 @@ def split_channels(source: Source, labels: Sequence[str]) -> dict[str, AudioSour
     return opened
 
 
-def _opener(source: Any) -> Callable[[], Any]:
-    """Return what gives each channel a source of its own, to be read from its beginning.
-
-    Raises:
-        AudioError: It can be read only once.
-    """
+def _opener(source: Any) -> _Opener:
+    """Return what opens the source once more for a channel, to be read from its beginning."""
     if isinstance(source, (bytearray, memoryview)):
         source = bytes(source)  # one copy for all: its owner may write or resize meanwhile
+    if isinstance(source, (str, os.PathLike)):
+        return SharedSource(source).branch if _is_stream(source) else partial(Reading, source)
     if hints.about_source(source) is None and not iscoroutinefunction(getattr(source, "read", None)):
         start = position_of(source) if callable(getattr(source, "read", None)) else None
         if start is not None:
             file = _File(source)
-            return lambda: _View(file, start)
+            return lambda size, channel: Reading(_View(file, start), size, channel)
         if hasattr(source, "read") or hasattr(source, "__next__"):
-            raise AudioError(
-                f"{a_kind(source)} is read only once, but each channel reads all of the audio: give "
-                "a path, a file that can seek, or the bytes of all of it"
-            )
-    return lambda: source
+            return SharedSource(source).branch
+    return partial(Reading, source)
+
+
+def _is_stream(path: Any) -> bool:
+    """Whether a file can't be read from its beginning by each channel, as it is a pipe or a device."""
+    try:
+        return not stat.S_ISREG(os.stat(path).st_mode)
+    except (OSError, ValueError):  # whoever opens it says why
+        return False
 
 
 class _File:
@@ -116,9 +123,8 @@ class _View:
         self._at = position
 
 
-def _one_of_several(again: Callable[[], Any], number: int, count: int, label: str) -> AudioSource:
-    # Each channel reads the file itself: shared blocks would have to wait for the slowest channel.
-    reading = Reading(again(), AudioFormat().chunk_size * count, label)
+def _one_of_several(opener: _Opener, number: int, count: int, label: str) -> AudioSource:
+    reading = opener(AudioFormat().chunk_size * count, label)
     try:
         stream = wav.Stream(reading)
         header = header_of(stream, reading, partial(_check_count, count, reading.fault))
@@ -127,7 +133,7 @@ def _one_of_several(again: Callable[[], Any], number: int, count: int, label: st
         frames = frames_of(stream, header, reading)
         raw = frames if kind.encoding is not None else (to_16_bit(block, kind) for block in frames)
         chunks = (memoryview(block).cast(size)[number::count].tobytes() for block in raw)
-        anew = partial(_one_of_several, again, number, count, label)
+        anew = partial(_one_of_several, opener, number, count, label)
         return AudioSource(chunks, one, duration=header.lasts(reading.length), reading=reading, again=anew)
     except BaseException:
         reading.put_back()

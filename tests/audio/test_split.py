@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from speechmatics_rt import AudioError, AudioFormat, Client, MultiChannelClient, split_channels
+from speechmatics_rt import (
+    AudioError,
+    AudioFormat,
+    Client,
+    MultiChannelClient,
+    SpeechmaticsError,
+    split_channels,
+)
 from speechmatics_rt.audio import mix_channels
-from speechmatics_rt.local import LocalServer
+from speechmatics_rt.local import Fault, LocalServer, SessionRecord
 
 LABELS = ["agent", "caller"]
 
@@ -161,6 +170,107 @@ def test_after_a_failed_call_the_file_stands_where_it_stood() -> None:
     assert file.tell() == 9
 
 
+def _pipe(data: bytes) -> int:
+    reader, writer = os.pipe()
+
+    def write() -> None:
+        with open(writer, "wb") as pipe:
+            pipe.write(data)
+
+    threading.Thread(target=write, daemon=True).start()
+    return reader
+
+
+def _in_blocks(data: bytes) -> Iterator[bytes]:
+    """Give it in blocks that cut headers and frames anywhere."""
+    for at in range(0, len(data), 1013):
+        yield data[at : at + 1013]
+
+
+@pytest.fixture(params=["a pipe", "a buffered pipe", "a generator", "a device"])
+def once(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A call that can be read only once."""
+    if request.param == "a generator":
+        yield _in_blocks(CALL)
+    elif request.param == "a device":
+        descriptor = _pipe(CALL)
+        yield f"/dev/fd/{descriptor}"
+        os.close(descriptor)
+    else:
+        with open(_pipe(CALL), "rb", buffering=0 if request.param == "a pipe" else -1) as pipe:
+            yield pipe
+
+
+def test_what_can_be_read_only_once_is_split_once_and_then_said_to_be_at_its_end(once: Any) -> None:
+    with LocalServer() as server, MultiChannelClient(url=server.url) as client:
+        sources = split_channels(once, LABELS)
+        client.transcribe(sources)
+        assert server.sessions[0].audio_of("agent") == AGENT
+        assert server.sessions[0].audio_of("caller") == CALLER
+        with pytest.raises(AudioError, match="has been read to its end"):
+            client.transcribe(sources)
+        with pytest.raises(AudioError, match="has been read to its end"):
+            split_channels(once, LABELS)
+
+
+def test_of_what_can_be_read_only_once_nothing_is_lost_as_long_as_nothing_was_sent(once: Any) -> None:
+    for _ in range(2):  # of one call's sources, and of another's
+        sources = split_channels(once, LABELS)
+        for _ in range(2):
+            with pytest.raises(OSError, match="connect"):
+                MultiChannelClient(url="ws://127.0.0.1:1/v2").transcribe(sources)
+    with LocalServer() as server, MultiChannelClient(url=server.url) as client:
+        client.transcribe(sources)
+        assert server.sessions[0].audio_of("agent") == AGENT
+        assert server.sessions[0].audio_of("caller") == CALLER
+
+
+def test_what_was_sent_in_part_is_not_taken_for_the_whole() -> None:
+    blocks = _in_blocks(CALL)
+    with (
+        LocalServer(faults=[Fault.reset(after_seconds=5)]) as server,
+        MultiChannelClient(url=server.url) as client,
+    ):
+        sources = split_channels(blocks, LABELS)
+        with pytest.raises(SpeechmaticsError):
+            client.transcribe(sources)
+        for again in (lambda: client.transcribe(sources), lambda: split_channels(blocks, LABELS)):
+            with pytest.raises(AudioError, match="by a call that failed, and can't be rewound"):
+                again()
+
+
+def _has(label: str, size: int, record: SessionRecord) -> bool:
+    return len(record.audio_of(label)) == size
+
+
+def test_a_stream_of_two_channels_is_sent_as_it_comes() -> None:
+    with LocalServer() as server, MultiChannelClient(url=server.url) as client:
+
+        def live() -> Iterator[bytes]:
+            yield CALL[:44]
+            for size in (1600, 3200, 4800):
+                yield struct.pack("<2h", 1, 2) * 800
+                for label in LABELS:
+                    arrived = partial(_has, label, size)
+                    server.wait_for_session().wait_for(arrived)
+
+        client.transcribe(split_channels(live(), LABELS))
+    assert server.sessions[0].audio_of("agent") == AGENT[:4800]
+
+
+def test_a_stream_that_breaks_off_ends_the_call_with_its_error() -> None:
+    def breaks_off() -> Iterator[bytes]:
+        yield CALL[:64044]
+        raise OSError("the line is dead")
+
+    with (
+        LocalServer() as server,
+        pytest.raises(AudioError, match=r"failed after 64044 bytes: OSError: the line is") as caught,
+    ):
+        MultiChannelClient(url=server.url).transcribe(split_channels(breaks_off(), LABELS))
+    assert isinstance(caught.value.__cause__, OSError)
+
+
 def test_two_threads_that_read_one_file_at_two_places_get_what_stands_there() -> None:
     sources = split_channels(io.BytesIO(CALL), LABELS)
     heard: dict[str, bytes] = {}
@@ -189,7 +299,8 @@ async def _asynchronously(size: int) -> bytes:
 @pytest.mark.parametrize(
     ("source", "why"),
     [
-        (iter([CALL]), "read only once, but each channel reads all of the audio: give a path"),
+        (iter([]), "the audio source is empty, or has been read to its end: it can be read only once"),
+        (iter([b"words"]), "channel 'agent': it is not a WAV"),
         (b"", "the audio source is empty"),
         (_ended(), "its position is the end, after 4 bytes; seek"),
         (None, "NoneType is not audio"),

@@ -117,11 +117,11 @@ def _rate(file: str) -> Optional[int]:
 
 
 def _split(file: str, labels: list[str]) -> Given:
-    """Make channels of one recording. Each reads the file for itself, so it has to be one."""
+    """Make channels of one recording."""
     if _is_stream(file):
-        raise ConfigurationError(
-            "--split needs a file, which it reads once per channel; --mix accepts a pipe"
-        )
+        source = _source(file)
+        durations: list[Optional[float]] = [None] * len(labels)
+        return Given(lambda: split_channels(source, labels), durations, labels, None, None, _awaited(file))
     opened = split_channels(file, labels)
     for source in opened.values():
         source.close()
