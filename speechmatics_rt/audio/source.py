@@ -15,8 +15,10 @@ from ..config import AudioEncoding, AudioFormat
 from ..exceptions import AudioError, ChunkError
 from ..log import SessionLog
 from . import wav
+from .channels import frames_of
 from .gather import gathered
 from .hints import CONVERT, about_container, about_content
+from .linear import to_16_bit
 from .reading import Block, Readable, Reading, Source, as_bytes, fault_of
 from .wav import Fault
 
@@ -110,9 +112,10 @@ def open_source(
 
     Args:
         source: A path, an object with a blocking ``read(size)``, an iterable of bytes, or bytes.
-        audio_format: What the source holds. Without it, a mono WAV of 16-bit or float PCM or of mu-law is
-            sent as raw samples, without its header, so that its duration is known; anything else is sent
-            as a file. With a raw format, so is a WAV that holds just that; a file is sent byte for byte.
+        audio_format: What the source holds. Without it, a mono WAV of PCM, mu-law or A-law is sent as raw
+            samples, without its header, so that its duration is known; what the service does not take raw
+            becomes 16-bit PCM. Anything else is sent as a file. With a raw format, so is a WAV that holds
+            just that; a file is sent byte for byte.
         channel: The channel's label, for error messages.
         may_be_empty: Accept a source without audio (one of several channels).
 
@@ -139,7 +142,7 @@ def open_source(
         else:
             audio_format = audio_format or AudioFormat()
             duration = _lasts(reading.length, audio_format)
-        blocks = stream.take() if header is None else wav.samples(stream, header, reading.warn)
+        blocks = stream.take() if header is None else _samples(stream, header, reading)
         # A WAV that ends inside a sample is sent nevertheless: a recorder crashed, or a download was cut.
         left_over = partial(_warn_of_rest, reading) if header else partial(_refuse_rest, audio_format, fault)
         chunks = _cut(gathered(blocks, audio_format.chunk_size, reading), audio_format, left_over)
@@ -161,7 +164,7 @@ def _header(stream: wav.Stream, audio_format: Optional[AudioFormat], fault: Faul
     """Return the header of a WAV whose samples are sent without it; None for what is sent as it is."""
     if audio_format is None:
         header = wav.peek_header(stream, fault, partial(_check_mono, fault))
-        return header if header is not None and header.form.kind.encoding is not None else None
+        return header if header is not None and header.form.kind.size else None
     if audio_format.encoding is None or not wav.is_wav(stream):
         return None
     header = wav.peek_header(stream, fault, partial(_check_same, audio_format, fault))
@@ -171,6 +174,14 @@ def _header(stream: wav.Stream, audio_format: Optional[AudioFormat], fault: Faul
             f"{_said(audio_format)}; leave audio_format out"
         )
     return header
+
+
+def _samples(stream: wav.Stream, header: wav.Header, reading: Reading) -> Iterator[wav.Block]:
+    """Yield the samples of a WAV, in the format in which they are sent."""
+    kind = header.form.kind
+    if kind.encoding is not None:
+        return wav.samples(stream, header, reading.warn)
+    return (to_16_bit(block, kind) for block in frames_of(stream, header, reading))
 
 
 def _lasts(length: Optional[int], audio_format: AudioFormat) -> Optional[float]:

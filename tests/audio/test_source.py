@@ -451,13 +451,14 @@ def test_what_the_wave_module_writes_is_read_whatever_the_reads(samples, width, 
     head, tail = out.getvalue()[:12], out.getvalue()[12:]
     data = head + b"".join(chunk(b"LIST", body) for body in before) + tail
     source = open_source(pieces(data, sizes), may_be_empty=True)
-    if width == 2:
-        assert source.audio_format == AudioFormat(encoding="pcm_s16le", sample_rate=rate)
-        assert source.duration == (len(samples) / 2 / rate if samples else None)
-        assert b"".join(source) == samples
-    else:
-        assert source.audio_format == FILE
-        assert b"".join(source) == data
+    assert source.audio_format == AudioFormat(encoding="pcm_s16le", sample_rate=rate)
+    assert source.duration == (len(samples) / width / rate if samples else None)
+    sent = b"".join(source)
+    assert len(sent) == len(samples) // width * 2
+    if width == 1:  # unsigned
+        assert sent == b"".join(bytes((0, (sample - 0x80) & 0xFF)) for sample in samples)
+    else:  # of each sample the upper two bytes
+        assert sent == b"".join(samples[end - 2 : end] for end in range(width, len(samples) + 1, width))
 
 
 @given(data=st.binary(max_size=120), sizes=st.lists(st.integers(0, 20), max_size=8), start=st.booleans())
@@ -485,11 +486,7 @@ GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")
         (fmt(0xFFFE, bits=32, extra=struct.pack("<HHIH", 22, 32, 4, 3) + GUID_TAIL), "pcm_f32le"),
         (fmt(0xFFFE, extra=struct.pack("<HHIH", 22, 16, 4, 1) + bytes(14)), None),
         (fmt(0xFFFE), None),
-        (fmt(1, bits=8), None),
-        (fmt(1, bits=24), None),
-        (fmt(1, bits=32), None),
         (fmt(3, bits=64), None),
-        (fmt(6, bits=8), None),
         (fmt(0x55, bits=0), None),
         (fmt(rate=0), None),
         (fmt(channels=0), None),
@@ -508,6 +505,23 @@ def test_what_the_service_takes_raw_goes_raw_and_all_else_as_a_file(header, enco
         assert source.audio_format.encoding == encoding
         assert b"".join(source) == bytes(80)
         assert source.duration == 80 / source.audio_format.bytes_per_sample / source.audio_format.sample_rate
+
+
+@pytest.mark.parametrize(
+    ("header", "sample", "linear"),
+    [
+        (fmt(1, bits=8), b"\x81", b"\0\1"),
+        (fmt(1, bits=24), b"\xff\1\2", b"\1\2"),
+        (fmt(1, bits=32), b"\xff\xff\1\2", b"\1\2"),
+        (fmt(6, bits=8, rate=8000), b"\xd5", b"\x08\0"),
+    ],
+)
+def test_a_wav_of_which_the_service_takes_no_samples_goes_as_16_bit_pcm(header, sample, linear):
+    data = wav(header, chunk(b"data", sample * 400))
+    for source in (open_source(data), open_source(pieces(data, [3, 1, 45, 7, 100]))):
+        assert source.audio_format.encoding == "pcm_s16le"
+        assert source.duration == 400 / source.audio_format.sample_rate
+        assert b"".join(source) == linear * 400
 
 
 def test_a_wav_that_is_said_to_be_a_file_is_sent_byte_for_byte():
