@@ -252,7 +252,7 @@ def _cut(units: list[_Unit], room: Shape) -> Iterator[list[_Unit]]:
     while start < len(units):
         count = _fits(units[start : start + room.lines * room.columns], room)
         if start + count < len(units):
-            count = _best_end(units[start : start + count])
+            count = _best_end(units[start : start + count], _rest(units[start + count :], room.columns // 2))
         yield units[start : start + count]
         start += count
 
@@ -273,15 +273,35 @@ def _fits(units: Sequence[_Unit], room: Shape) -> int:
     return len(units)
 
 
-def _best_end(units: list[_Unit]) -> int:
-    """Choose how many of the units that fit to keep: a sentence's end, else a clause's in the second half."""
+def _rest(units: Sequence[_Unit], columns: int) -> list[_Unit]:
+    """Return what is left of a sentence, if that is less than so many columns; else nothing."""
+    rest: list[_Unit] = []
+    for unit in units:
+        rest.append(unit)
+        if _line_width(rest) >= columns:
+            break
+        if unit.is_eos:
+            return rest
+    return []
+
+
+def _best_end(units: list[_Unit], rest: list[_Unit]) -> int:
+    """Choose how many of the units that fit to keep: a sentence's end, else a clause's in the second half.
+
+    If little of the sentence would be left, the next caption gets half of it.
+    """
     sentences = [index for index, unit in enumerate(units, 1) if unit.is_eos]
     if sentences and sentences[-1] * 3 >= len(units):
         return sentences[-1]
     clauses = [index for index, unit in enumerate(units, 1) if unit.text[-1] in _CLAUSE_ENDS]
     if clauses and clauses[-1] * 2 >= len(units):
         return clauses[-1]
-    return len(units)
+    if not rest:
+        return len(units)
+    begin = sentences[-1] if sentences else 0
+    sentence = units[begin:] + rest
+    middles = range(1, len(units) - begin + 1)
+    return begin + min(middles, key=lambda at: abs(_line_width(sentence[:at]) - _line_width(sentence[at:])))
 
 
 def _wrapped(units: Sequence[_Unit], columns: int) -> tuple[str, ...]:

@@ -200,6 +200,7 @@ def uttered(*words: tuple[float, float, str, str], delimiter: str = " ") -> Tran
             "type": "word",
             "start_time": start,
             "end_time": end,
+            "is_eos": text.endswith("."),
             "alternatives": [{"content": text, "speaker": who}],
         }
         for start, end, text, who in words
@@ -248,6 +249,19 @@ def test_two_lines_are_of_similar_length_and_break_after_a_mark_nearby() -> None
     ):
         said = [(at * 0.3, at * 0.3 + 0.3, word, "S1") for at, word in enumerate(text.split())]
         assert rows_of(uttered(*said)) == [rows]
+
+
+def test_the_end_of_a_sentence_is_not_left_alone_in_a_caption() -> None:
+    said = (
+        "We went down to the old harbour to see whether the boats had come back from the north sea yesterday."
+    )
+    for follows in ("", " It rained."):
+        words = [(at * 0.3, at * 0.3 + 0.3, word, "S1") for at, word in enumerate((said + follows).split())]
+        captions = [" ".join(rows) for rows in rows_of(uttered(*words))]
+        assert captions == [
+            "We went down to the old harbour to see whether the",
+            f"boats had come back from the north sea yesterday.{follows}",
+        ]
 
 
 @pytest.mark.parametrize("shape", [{"columns": 9}, {"lines": 0}, {"columns": 40.5}])
