@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from ..exceptions import ConfigurationError
@@ -47,15 +47,21 @@ class Beside:
         self._keep = keep
         self._blank = blank
         self._sentences: list[Union[bytes, _Sentences]] = []  # as bytes until they are read
-        # Texts by language, and how many of those sentences are in them. None while they are fed, so that it
-        # is begun anew if an interrupt cuts that short.
-        self._texts: Optional[tuple[dict[str, Transcript], int]] = None
+        self._dropped = 0  # how many were there before those
+        # Texts by language, the number of the latest translation in each, and how many of those sentences are
+        # in them. None while they are fed, so that it is begun anew if an interrupt cuts that short.
+        self._texts: Optional[tuple[dict[str, Transcript], dict[str, int], int]] = None
+        # The latest partial of each language, and how many translations came before it.
+        self._partials: dict[str, tuple[int, list[dict[str, Any]]]] = {}
         self._events: list[dict[str, Any]] = []
 
     def add(self, message: Mapping[str, Any]) -> None:
-        """Take an ``AddTranslation``, ``AudioEventStarted`` or ``AudioEventEnded``."""
+        """Take an ``Add(Partial)Translation``, ``AudioEventStarted`` or ``AudioEventEnded``."""
         if message.get("message") == "AddTranslation":
             self._translated(message)
+        elif message.get("message") == "AddPartialTranslation":
+            language, sentences = _sentences_of(message)
+            self._partials[language] = (self._dropped + len(self._sentences), sentences)
         else:
             self._sounded(message)
 
@@ -66,8 +72,13 @@ class Beside:
         else:
             self._translated(read(payload))
 
+    def end(self) -> None:
+        """Note that no partial will become final any more."""
+        self._partials.clear()
+
     def _translated(self, message: Mapping[str, Any]) -> None:
         said = _sentences_of(message)
+        self._partials.pop(said[0], None)
         if said[1] and self._keep:
             self._sentences.append(said)
             if self._keep < math.inf:
@@ -79,6 +90,7 @@ class Beside:
         if now - ends[0] > self._keep * _SLACK:
             kept = [said for said, end in zip(self._sentences, ends) if now - end <= self._keep]
             self._texts = None  # first, in case Ctrl-C comes in between
+            self._dropped += len(self._sentences) - len(kept)
             self._sentences = kept
 
     def _sounded(self, message: Mapping[str, Any]) -> None:
@@ -105,21 +117,30 @@ class Beside:
 
     def translations(self, read: _Read) -> dict[str, Transcript]:
         """Return the text in each language."""
-        texts, done = self._texts or ({}, 0)
+        texts, latest, done = self._texts or ({}, {}, 0)
         new = self._sentences[done:]
         self._texts = None
-        for said in new:
+        for number, said in enumerate(new, self._dropped + done):
             language, sentences = _sentences_of(read(said)) if isinstance(said, bytes) else said
             if not sentences:
                 continue
-            if language not in texts:
-                texts[language] = self._blank()
-                texts[language].add(_pack(language))
+            latest[language] = number
             end = max(span(item)[1] for item in sentences)
-            words = [word for sentence in sentences for word in _words(sentence)]
-            texts[language].add({"message": "AddTranscript", "metadata": {"end_time": end}, "results": words})
-        self._texts = (texts, done + len(new))
+            self._text(texts, language).add(
+                {"message": "AddTranscript", "metadata": {"end_time": end}, "results": _words_of(sentences)}
+            )
+        for language in {*texts, *self._partials}:
+            before, partial = self._partials.get(language, (0, []))
+            words = _words_of(partial) if latest.get(language, -1) < before else []
+            self._text(texts, language).add({"message": "AddPartialTranscript", "results": words})
+        self._texts = (texts, latest, done + len(new))
         return dict(texts)
+
+    def _text(self, texts: dict[str, Transcript], language: str) -> Transcript:
+        if language not in texts:
+            texts[language] = self._blank()
+            texts[language].add(_pack(language))
+        return texts[language]
 
     def events(self) -> list[AudioEvent]:
         """Return the sounds, in order of time."""
@@ -184,6 +205,10 @@ def _latest(event: Mapping[str, Any]) -> float:
 def _pack(language: str) -> dict[str, Any]:
     delimiter = "" if language.partition("-")[0].partition("_")[0] in _SPACELESS else " "
     return {"message": "RecognitionStarted", "language_pack_info": {"word_delimiter": delimiter}}
+
+
+def _words_of(sentences: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [word for sentence in sentences for word in _words(sentence)]
 
 
 def _words(sentence: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

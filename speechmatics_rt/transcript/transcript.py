@@ -108,12 +108,13 @@ class Transcript:
             self._learn(message.get("language_pack_info"), None)
         elif kind == "LanguageInfo":
             self._learn(None, message)
-        elif kind in ("AddTranslation", "AudioEventStarted", "AudioEventEnded"):
+        elif kind in ("AddTranslation", "AddPartialTranslation", "AudioEventStarted", "AudioEventEnded"):
             with self._lock:
                 self._beside.add(message)
         elif kind == "EndOfTranscript":
             with self._lock:
                 self._partials.clear()
+                self._beside.end()
 
     def add_payloads(self, seen: Iterable[Glance], read: Callable[[bytes], Mapping[str, Any]]) -> None:
         """Add transcripts and translations as they came, in bytes, without decoding them.
@@ -131,6 +132,8 @@ class Transcript:
                     self._partials[label] = ((True, payload), 0.0)
                 elif kind == "AddTranslation":
                     self._beside.payload(payload, read)
+                else:
+                    self._beside.add(read(payload))  # its language is not known before
 
     def _unpack(self, late: bool, form: Union[bytes, list[Any]]) -> list[Any]:
         if not isinstance(form, bytes):
@@ -281,7 +284,7 @@ class Transcript:
 
     @property
     def translations(self) -> dict[str, Transcript]:
-        """The text in each language it was translated into, as far as that is final.
+        """The text in each language it was translated into; ``partial`` is what is not final yet.
 
         The service translates whole sentences, so each word of a translation has a share of the time of its
         sentence, and no confidence.

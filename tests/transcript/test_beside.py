@@ -73,6 +73,43 @@ def test_what_is_read_again_is_what_came_meanwhile_as_well() -> None:
     assert transcript.translations["fr"] == heard(*TOLD).translations["fr"]
 
 
+def partial(language: str, *sentences: dict[str, Any]) -> dict[str, Any]:
+    return {**translation(language, *sentences), "message": "AddPartialTranslation"}
+
+
+@pytest.mark.parametrize("in_bytes", [False, True])
+def test_what_is_not_final_of_a_translation_is_its_partial(in_bytes: bool) -> None:
+    transcript = Transcript()
+
+    def add(message: dict[str, Any]) -> None:
+        if in_bytes:
+            transcript.add_payloads([Glance(message["message"], json.dumps(message).encode())], json.loads)
+        else:
+            transcript.add(message)
+
+    add(partial("fr", sentence("Bonjour", 0.0, 0.8)))
+    assert transcript.translations["fr"].partial == "Bonjour"
+    add(partial("fr", sentence("Bonjour, mon", 0.0, 1.2)))
+    add(partial("de", sentence("Guten", 0.0, 0.8)))
+    assert transcript.translations["fr"].partial == "Bonjour, mon"
+    add(TOLD[0])
+    french = transcript.translations["fr"]
+    assert (french.text, french.partial) == ("Bonjour, monde.", "")
+    assert transcript.translations["de"].partial == "Guten"
+    add(partial("fr", sentence("Il", 2.0, 2.4)))
+    assert transcript.translations["fr"].partial == "Il"
+    transcript.add({"message": "EndOfTranscript"})
+    assert [text.partial for text in transcript.translations.values()] == ["", ""]
+    assert transcript.to_dict() == heard(TOLD[0]).to_dict()
+
+
+def test_what_a_translation_that_is_not_kept_replaces_is_not_kept_either() -> None:
+    transcript = heard(partial("fr", sentence("Bonjour", 0.0, 0.8)), keep=0)
+    assert transcript.translations["fr"].partial == "Bonjour"
+    transcript.add(TOLD[0])
+    assert transcript.translations["fr"].partial == ""
+
+
 def test_sounds_have_their_ends_once_they_are_known() -> None:
     assert heard(*TOLD).audio_events == [
         AudioEvent("music", 0.5, 2.5),
@@ -168,7 +205,7 @@ def test_a_translation_that_nobody_hears_is_decoded_only_when_it_is_read() -> No
 
     transcript = Transcript()
     payload = json.dumps(TOLD[0]).encode()
-    transcript.add_payloads([Glance("AddTranslation", payload), Glance("AddPartialTranslation", b"")], decode)
+    transcript.add_payloads([Glance("AddTranslation", payload), Glance("AddPartialTranscript", b"")], decode)
     assert not read
     assert transcript.translations["fr"].text == "Bonjour, monde."
     assert transcript.translations["fr"].text == "Bonjour, monde."
