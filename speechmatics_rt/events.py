@@ -25,6 +25,7 @@ __all__ = [
     "Callback",
     "Event",
     "EventEmitter",
+    "as_raised",
     "everything",
     "is_meant_for_call",
     "name_of",
@@ -188,7 +189,7 @@ class EventEmitter:
         if is_meant_for_call(error):
             raise error
         if self._handler_errors == "raise" and first is None:
-            return error
+            return as_raised(error, callback)
         report(self._log_to(logger), "a handler of %s failed: %r", name, callback, error=error)
         return first
 
@@ -223,6 +224,19 @@ class EventEmitter:
 def everything(name: str) -> bool:
     """Want every message, whether anybody listens to it or not."""
     return True
+
+
+def as_raised(error: Exception, callback: Callback) -> Exception:
+    """Return what is raised for the error of a callback.
+
+    For the end of an iteration something else, as generators do (PEP 479): it would end a loop over messages
+    as if they were complete.
+    """
+    if not isinstance(error, (StopIteration, StopAsyncIteration)):
+        return error
+    failure = RuntimeError(f"{callback!r} raised {type(error).__name__}")
+    failure.__cause__ = error
+    return failure
 
 
 def is_meant_for_call(error: BaseException) -> bool:

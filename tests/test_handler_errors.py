@@ -17,7 +17,7 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -481,3 +481,41 @@ def test_it_does_not_end_an_iteration_in_an_event_loop_either(serve, how) -> Non
 
     asyncio.run(main())
     assert sum(server.sessions[0].frames) == 128000  # the source was not rewound meanwhile
+
+
+@pytest.mark.parametrize("how", ["stream", "utterances"])
+def test_an_iterator_that_runs_out_in_a_handler_does_not_end_the_loop_over_messages(
+    serve, client_of, how
+) -> None:
+    client = client_of(serve(), handler_errors="raise")
+    words = iter(["one"])
+    client.on("AddTranscript", lambda message: next(words))
+    items = getattr(client, how)(bytes(128000), audio_format={"type": "raw", **RAW})
+    with items, pytest.raises(RuntimeError, match="raised StopIteration") as caught:
+        list(items)
+    assert isinstance(caught.value.__cause__, StopIteration)
+
+
+@pytest.mark.parametrize("how", ["stream", "utterances"])
+def test_nor_does_an_asynchronous_one(serve, how) -> None:
+    server = serve()
+
+    async def nothing() -> AsyncIterator[str]:
+        return
+        yield ""
+
+    async def main() -> None:
+        config = ConnectionConfig(ssl_context=server.ssl_context)
+        async with AsyncClient(url=server.url, conn_config=config, handler_errors="raise") as client:
+            words = nothing()
+
+            @client.on("AddTranscript")
+            async def show(message: object) -> None:
+                await words.__anext__()
+
+            async with getattr(client, how)(bytes(128000), audio_format={"type": "raw", **RAW}) as items:
+                with pytest.raises(RuntimeError, match="raised StopAsyncIteration"):
+                    async for _ in items:
+                        pass
+
+    asyncio.run(main())

@@ -17,7 +17,7 @@ from ..audio import Source
 from ..auth import AuthBase
 from ..client import Client
 from ..config import ConnectionConfig, ResumePolicy, a_kind, number, refused
-from ..events import is_meant_for_call
+from ..events import as_raised, is_meant_for_call
 from ..exceptions import (
     AudioError,
     AuthenticationError,
@@ -437,17 +437,14 @@ class Outcomes(Iterator[Outcome]):
             return
         look = self._job.sessions.stats
         running = tuple(Running(index, self._held[index], look(index)) for index in self._futures)
-        self._on_progress(
-            Progress(
-                self._done,
-                self._failed,
-                running,
-                self._plan.waiting,
-                self._plan.pause(time.monotonic()),
-                self._seconds,
-                outcome,
-            )
+        pause = self._plan.pause(time.monotonic())
+        progress = Progress(
+            self._done, self._failed, running, self._plan.waiting, pause, self._seconds, outcome
         )
+        try:
+            self._on_progress(progress)
+        except (StopIteration, StopAsyncIteration) as exc:
+            raise as_raised(exc, self._on_progress) from exc
 
 
 def _unpicklable(thing: Any) -> Optional[str]:

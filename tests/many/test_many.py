@@ -206,6 +206,16 @@ def test_a_full_quota_is_waited_for_and_nobody_fails(at_once) -> None:
     assert refused >= 1
 
 
+def test_an_iterator_that_runs_out_in_on_progress_does_not_end_the_outcomes(server) -> None:
+    beats = iter(range(2))
+    with pytest.raises(RuntimeError, match="raised StopIteration"):
+        list(
+            transcribe_many(
+                [SECOND] * 3, url=server.url, audio_format=RAW, on_progress=lambda progress: next(beats)
+            )
+        )
+
+
 def test_the_pause_of_a_full_quota_is_told(at_once, monkeypatch) -> None:
     monkeypatch.setattr(plan, "_pause", lambda least, longest, jitter: 0.7)
     said: list[Progress] = []
