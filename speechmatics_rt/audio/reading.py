@@ -116,6 +116,7 @@ class Reading:
         self._held: Optional[list[wav.Block]] = []  # what was read of such a source before sending began
         self._before: Iterator[wav.Block] = iter(())  # what calls before have read, and this not yet
         self._put_back = False
+        self._pid = os.getpid()
         self.length: Optional[int] = None
         self._blocks = self._opened(size)
 
@@ -246,8 +247,11 @@ class Reading:
         return self.fault(text)
 
     def put_back(self) -> None:
-        """Rewind the source after a failed call, or remember how far it was read."""
-        if self._put_back:
+        """Rewind the source after a failed call, or remember how far it was read.
+
+        Not in a forked child: the parent reads on, and both have one position in an open file.
+        """
+        if self._put_back or os.getpid() != self._pid:
             return
         self._put_back = True
         unread = list(self._before)

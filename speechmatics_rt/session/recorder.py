@@ -142,6 +142,7 @@ class Recording:
         self.path = os.fspath(path)
         self._audio = audio
         self._lock = new_lock()
+        self._pid = os.getpid()  # a forked child has the same file, and writes nothing there
         self._zero: Optional[float] = None  # when it began
         self._started = False  # the service has taken the session
         try:
@@ -201,6 +202,9 @@ class Recording:
                 self._file.close()
 
     def close(self) -> None:
+        if os.getpid() != self._pid:
+            self._file.close()
+            return
         closed = self._file.closed
         if self._started:
             self._write({"left": "the session goes on"})  # unlike a recording that was cut off
@@ -226,7 +230,7 @@ class Recording:
     def _write(self, entry: Mapping[str, Any]) -> None:
         now = time.monotonic()
         with self._lock:
-            if self._file.closed or self._zero is None:
+            if self._file.closed or self._zero is None or os.getpid() != self._pid:
                 return
             try:
                 line = {"time": round(now - self._zero, 4), **_cleaned(entry)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -75,6 +76,7 @@ class Session:
         self._meter = Meter()
         self.senders: list[threading.Thread] = []  # threads that read the caller's sources
         self.seconds_total: Optional[float] = None  # of audio in the sources, if it is known
+        self._pid = os.getpid()
         self._client = client  # returns the client, which is held weakly; it emits the last events
 
     def __repr__(self) -> str:
@@ -303,8 +305,11 @@ class Session:
                 self.outcome.handler_failed(exc)
 
     def last_events(self) -> Iterator[dict[str, Any]]:
-        """Yield the last utterances and ``SessionEnded``, to the first caller only."""
-        if self.delivery.claim_last_events():
+        """Yield the last utterances and ``SessionEnded``, to the first caller only.
+
+        Not in a forked child: the session goes on in its parent.
+        """
+        if os.getpid() == self._pid and self.delivery.claim_last_events():
             self.turns.end()
             yield from self.turns.events()
             self.delivery.ends_on(threading.get_ident())

@@ -23,6 +23,7 @@ from speechmatics_rt import (
     AudioFormat,
     Client,
     ConnectionConfig,
+    Recorder,
     SessionError,
     SpeechmaticsError,
     TimeoutError,
@@ -606,6 +607,39 @@ def test_close_in_a_child_takes_no_lock_and_a_session_may_start_there(serve, cli
                 os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     c.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_that_leaves_the_loop_leaves_the_parents_session_alone(serve, client_of, tmp_path):
+    (tmp_path / "speech.raw").write_bytes(SECOND * 8)
+    ended = []
+    c = client_of(serve())
+    c.on("SessionEnded", lambda event: ended.append(os.getpid()))
+    status = None
+    recorder = Recorder(c, tmp_path / "recording.jsonl")
+    options = {"audio_format": PCM, "speed": 8, "transcription_config": {"max_delay": 0.7}}
+    with open(tmp_path / "speech.raw", "rb") as file, c, recorder, c.stream(file, **options) as messages:
+        for message in messages:
+            if message["message"] == "AddTranscript" and status is None:
+                child = os.fork()
+                if child == 0:
+                    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+                    signal.alarm(3)
+                    try:  # as sys.exit() does
+                        for left in (messages, recorder, c):
+                            left.__exit__(SystemExit, None, None)
+                        os._exit(len(ended))
+                    finally:
+                        os._exit(9)
+                status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status == 0
+    assert c.stats.seconds_sent == pytest.approx(8)
+    assert ended == [os.getpid()]
+    entries = [json.loads(line) for line in (tmp_path / "recording.jsonl").read_text().splitlines()]
+    assert [entry for entry in entries if not {"sent", "received", "began"} & entry.keys()] == [
+        {"time": entries[-1]["time"], "ended": None}
+    ]
 
 
 def test_an_error_without_words_from_the_source_does_not_kill_the_reader(raw, caplog, monkeypatch):
