@@ -1,15 +1,56 @@
-"""The results of a transcript in JSON: checked as they come in, in order as they go out. Pure."""
+"""The results of a transcript in memory, and in JSON: checked as they come in, in order as they go out."""
 
 from __future__ import annotations
 
+import marshal
 import operator
-from collections.abc import Iterable, Mapping
-from typing import Any, Optional
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Optional, Union
 
 from ..exceptions import ConfigurationError, shown
-from ..messages import channel_of, time_of
+from ..messages import channel_of, text_of, time_of
 
-__all__ = ["by_label", "in_order", "is_result", "labelled", "listed"]
+__all__ = [
+    "NOTHING",
+    "Packed",
+    "by_label",
+    "ends_of",
+    "in_order",
+    "is_result",
+    "labelled",
+    "listed",
+    "mappings",
+    "pack",
+]
+
+# Results in a compact form, and whether that is the whole message as it came. A plain tuple of bytes, which
+# the garbage collector stops tracking: a long session gathers many.
+Packed = tuple[bool, Union[bytes, list[Any]]]
+
+
+def pack(results: list[Any]) -> Packed:
+    """Bring results into a compact form."""
+    try:
+        # 2 us for an ordinary sentence; it never leaves this process
+        return False, marshal.dumps(results)
+    except ValueError:  # added by hand, with more in it than JSON has
+        return False, results
+
+
+NOTHING = pack([])
+
+
+def mappings(results: list[Any]) -> Iterator[Mapping[str, Any]]:
+    """Leave out what is no result."""
+    return (item for item in results if isinstance(item, Mapping))
+
+
+def ends_of(data: Mapping[str, Any]) -> dict[Optional[str], float]:
+    """Return the ends of the channels of what was stored: none if there are no channels."""
+    ends = data.get("end_times", {})
+    if not isinstance(ends, Mapping):
+        raise ConfigurationError(f"not a transcript: end_times is {shown(ends, 60)}")
+    return {text_of(channel): time_of(end) for channel, end in ends.items()}
 
 
 def listed(data: Mapping[str, Any], name: str, kind: type) -> list[Any]:

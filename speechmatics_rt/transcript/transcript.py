@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import marshal
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from ..exceptions import ConfigurationError, shown
@@ -13,7 +13,7 @@ from ..messages import Glance, channel_of, text_of, time_of, times_of
 from ..threads import new_lock
 from .beside import Beside
 from .merge import Merged
-from .stored import by_label, in_order, is_result, labelled, listed
+from .stored import NOTHING, Packed, by_label, ends_of, in_order, is_result, labelled, listed, mappings, pack
 from .words import Delimiters, Joiner, Paragraph, Word, paragraphs
 
 if TYPE_CHECKING:
@@ -28,10 +28,7 @@ __all__ = ["Paragraph", "Transcript", "Word"]
 _Channel = Optional[str]
 
 
-# Results in a compact form, and whether that is the whole message as it came. A plain tuple of bytes, which
-# the garbage collector stops tracking: a long session gathers many.
-_Packed = tuple[bool, Union[bytes, list[Any]]]
-# Channel, results as in _Packed, end; in one tuple, not in two, since a day of speech has 200,000.
+# Channel, results as in Packed, end; in one tuple, not in two, since a day of speech has 200,000.
 _Final = tuple[_Channel, bool, Union[bytes, list[Any]], float]
 
 
@@ -84,12 +81,12 @@ class Transcript:
         # The words of those joiners in order of time, for several channels. None while some are added.
         self._merged: Optional[tuple[dict[_Channel, Joiner], Merged]] = None
         # Of each channel: results, and the time before which they are void because they became final.
-        self._partials: dict[_Channel, tuple[_Packed, float]] = {}
+        self._partials: dict[_Channel, tuple[Packed, float]] = {}
         self._beside = Beside(self._keep, Transcript)
         self._read: Callable[[bytes], Mapping[str, Any]] = lambda payload: {}  # see add_payloads()
         self._pack: dict[str, Any] = {}
         self._languages: dict[str, dict[str, Any]] = {}
-        self._end_time = 0.0
+        self._end_times: dict[_Channel, float] = {}
 
     # -- from the server -----------------------------------------------------------------------------
 
@@ -103,7 +100,7 @@ class Transcript:
                 self._add_final(message, results)
             else:
                 with self._lock:
-                    self._partials[channel_of(message)] = (_pack(results), 0.0)
+                    self._partials[channel_of(message)] = (pack(results), 0.0)
         elif kind == "RecognitionStarted":
             self._learn(message.get("language_pack_info"), None)
         elif kind == "LanguageInfo":
@@ -142,26 +139,27 @@ class Transcript:
         return results if isinstance(results, list) else []
 
     def _add_final(self, message: Mapping[str, Any], results: list[Any]) -> None:
-        packed = _pack(results) if results and self._keep else None
+        packed = pack(results) if results and self._keep else None
         with self._lock:
             self._take_final(
                 text_of(message.get("channel")), channel_of(message), packed, times_of(message)[1]
             )
 
     def _take_final(
-        self, channel: _Channel, label: _Channel, packed: Optional[_Packed], end_time: float
+        self, channel: _Channel, label: _Channel, packed: Optional[Packed], end_time: float
     ) -> None:
         """Add a final, of which ``packed`` is kept; the lock is held."""
         if packed is not None and self._keep == math.inf:
             self._finals.append((channel, *packed, end_time))
         elif packed is not None and self._keep:
             self._keep_final(channel, packed, end_time)
-        self._end_time = max(self._end_time, end_time)
+        if end_time > self._end_times.get(label, 0.0):
+            self._end_times[label] = end_time
         if self._partials:
             # Words that are now final leave the partial; the next partial replaces the rest.
-            self._partials[label] = (self._partials.get(label, (_NOTHING,))[0], end_time)
+            self._partials[label] = (self._partials.get(label, (NOTHING,))[0], end_time)
 
-    def _keep_final(self, channel: _Channel, packed: _Packed, end_time: float) -> None:
+    def _keep_final(self, channel: _Channel, packed: Packed, end_time: float) -> None:
         """Keep the results of a final for a while; drop what is too old, an eighth of ``keep`` at a time."""
         kept = self._ends.get(channel)
         if kept is None:
@@ -170,7 +168,7 @@ class Transcript:
             results = _without_lone_marks(self._unpack(*packed))
             if not results:
                 return
-            packed, kept.headless = _pack(results), False
+            packed, kept.headless = pack(results), False
         self._finals.append((channel, *packed, end_time))
         kept.end = max(kept.end, end_time)
         if kept.end - kept.since > self._keep * 1.125:
@@ -188,7 +186,7 @@ class Transcript:
                 results = _without_lone_marks(self._unpack(late, form))
                 if not results:
                     continue
-                final, kept.headless = (one, *_pack(results), end), False
+                final, kept.headless = (one, *pack(results), end), False
             finals.append(final)
         # First, in case Ctrl-C comes in between: what is joined holds the old words, and counts finals.
         self._joined = self._merged = None
@@ -251,7 +249,7 @@ class Transcript:
         with self._lock:
             joiners: dict[_Channel, Joiner] = {}
             for channel, (packed, void_before) in sorted(self._partials.items(), key=by_label):
-                items = list(_mappings(self._unpack(*packed)))
+                items = list(mappings(self._unpack(*packed)))
                 rest = [item for item in items if time_of(item.get("start_time")) >= void_before]
                 if len(rest) < len(items):  # a mark begins where its word ends
                     rest = _without_lone_marks(rest)
@@ -279,8 +277,13 @@ class Transcript:
 
     @property
     def end_time(self) -> float:
-        """The end of the last final, in seconds of audio."""
-        return self._end_time
+        """The end of the last final, in seconds of audio; of several channels the latest."""
+        return max(self.end_times.values(), default=0.0)
+
+    @property
+    def end_times(self) -> dict[Optional[str], float]:
+        """The same of each channel; the key is None in a session without channels."""
+        return self._end_times.copy()
 
     @property
     def translations(self) -> dict[str, Transcript]:
@@ -321,7 +324,7 @@ class Transcript:
         return "\n".join(f"{turn.label}: {turn.text}" if turn.label else turn.text for turn in turns)
 
     def __repr__(self) -> str:
-        return f"<Transcript of {self._end_time:.2f} s, {len(self.words)} words>"
+        return f"<Transcript of {self.end_time:.2f} s, {len(self.words)} words>"
 
     def __eq__(self, other: object) -> bool:
         """Whether both hold the same results, partial ones included; channels may have come in any order."""
@@ -384,11 +387,11 @@ class Transcript:
             wire: dict[str, Any] = {
                 "language_pack_info": dict(self._pack),
                 "languages": [dict(self._languages[code]) for code in sorted(self._languages)],
-                "end_time": self._end_time,
+                "end_time": self.end_time,
                 "results": in_order(
                     labelled(channel, item)
                     for channel, late, form, _ in self._finals
-                    for item in _mappings(self._unpack(late, form))
+                    for item in mappings(self._unpack(late, form))
                     if is_result(item)
                 ),
             }
@@ -398,6 +401,9 @@ class Transcript:
                 if (results := self._unpack(*packed))
             ]
             wire.update(self._beside.to_dict(self._read))
+            ends = {channel: end for channel, end in sorted(self._end_times.items(), key=by_label) if channel}
+            if ends:
+                wire["end_times"] = ends
             return {**wire, "partials": partials} if partials else wire
 
     @classmethod
@@ -422,10 +428,13 @@ class Transcript:
             if not is_result(item):
                 raise ConfigurationError(f"not a transcript: a result is {item!r:.60}")
         transcript._add_final(heard, results)
+        ends = ends_of(data)
+        if ends and max(ends.values()) >= transcript.end_time:
+            transcript._end_times = ends
         transcript._beside.load(data)
         for partial in listed(data, "partials", Mapping):
             void_before = time_of(partial.get("void_before"))
-            packed = _pack(listed(partial, "results", object))
+            packed = pack(listed(partial, "results", object))
             transcript._partials[text_of(partial.get("channel"))] = (packed, void_before)
         return transcript
 
@@ -452,23 +461,8 @@ def _without_lone_marks(results: list[Any]) -> list[Any]:
     return []
 
 
-def _pack(results: list[Any]) -> _Packed:
-    try:
-        # 2 us for an ordinary sentence; it never leaves this process
-        return False, marshal.dumps(results)
-    except ValueError:  # added by hand, with more in it than JSON has
-        return False, results
-
-
-_NOTHING = _pack([])
-
-
-def _mappings(results: list[Any]) -> Iterator[Mapping[str, Any]]:
-    return (item for item in results if isinstance(item, Mapping))
-
-
 def _feed(joiners: dict[_Channel, Joiner], channel: _Channel, results: list[Any], delimiters: Any) -> None:
-    for item in _mappings(results):
+    for item in mappings(results):
         label = channel_of(item) if channel is None else channel
         joiner = joiners.get(label)
         if joiner is None:

@@ -361,12 +361,31 @@ def _rich() -> Transcript:
 def test_a_stored_transcript_is_the_same(again: Any) -> None:
     transcript = _rich()
     stored = again(transcript)
-    for name in ("text", "partial", "words", "paragraphs", "end_time", "direction", "language_pack_info"):
+    for name in (
+        "text",
+        "partial",
+        "words",
+        "paragraphs",
+        "end_time",
+        "end_times",
+        "direction",
+        "language_pack_info",
+    ):
         assert getattr(stored, name) == getattr(transcript, name), name
     assert stored.to_dict() == transcript.to_dict()
     assert stored.to_srt() == transcript.to_srt()
     stored.add(final(mark("!", at=7.4), channel="a"))
     assert stored.text == "How are you?\nFine.\nGood.!"
+
+
+def test_each_channel_has_its_own_end() -> None:
+    assert Transcript().end_times == {}
+    assert heard(final(token("yes"), end=2.0), final(end=1.5)).end_times == {None: 2.0}
+    transcript = heard(final(token("yes"), end=2.0, channel="a"), final(end=7.0, channel="b"))
+    assert (transcript.end_times, transcript.end_time) == ({"a": 2.0, "b": 7.0}, 7.0)
+    transcript.end_times.clear()
+    assert transcript.end_time == 7.0
+    assert Transcript.from_dict(transcript.to_dict()).end_times == {"a": 2.0, "b": 7.0}
 
 
 def test_messages_are_never_changed() -> None:
@@ -497,6 +516,7 @@ def test_captions_keep_to_their_form_whatever_was_said(spoken: list[tuple[Any, .
         {"results": {"type": "word"}},
         {"results": [], "languages": ["en"]},
         {"results": [], "languages": None},
+        {"results": [], "end_times": 1.5},
         {"results": [], "partials": [None]},
         {"results": [], "partials": [{"channel": None, "results": "words"}]},
     ],
