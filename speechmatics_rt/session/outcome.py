@@ -90,7 +90,10 @@ class Outcome:
     def raise_failure(self, caught: Optional[SpeechmaticsError] = None) -> None:
         """Raise the error that ended it, if any: ``caught``, just raised, unless a source failed first."""
         if caught is not None and self._of_source is None:
-            raise self.annotate(caught)
+            try:
+                raise self.annotate(caught)
+            finally:
+                del caught  # as below
         if self.failure is not None:
             raise self.annotate(copy.copy(self.failure)) from self.failure.__cause__
         unraised = self._of_handler()

@@ -77,6 +77,7 @@ class Call(Generic[_T]):
                 raise error
             finally:  # in an `except` of the caller's, what is handled there has taken its place
                 error.__context__ = context
+                del error, context  # whose tracebacks have this frame
         value: _T = result
         return value
 

@@ -246,16 +246,19 @@ def _ask(library: Any, answer: UpgradeSocket, target: Target, fields: list[str],
         )
     except Exception as exc:  # noqa: BLE001  # versions raise different errors, so the head decides
         problem = exc
-    if answer.failure is not None:
-        raise answer.failure from None  # the library raises what it catches from itself: a chain without end
-    if not answer.status:
-        raise OSError(f"the request could not be made ({problem})") from problem
-    if answer.status != 101:
-        raise refusal(answer, target, secrets, keyed=_has_key(target, fields)) from None
-    if problem is not None:
-        raise ProtocolError(
-            f"{target.address} answered the upgrade, but not as a WebSocket: {secrets.hide_in(str(problem))}"
-        ) from problem
+    try:
+        if answer.failure is not None:
+            # The library raises what it catches from itself: a chain without end.
+            raise answer.failure from None
+        if not answer.status:
+            raise OSError(f"the request could not be made ({problem})") from problem
+        if answer.status != 101:
+            raise refusal(answer, target, secrets, keyed=_has_key(target, fields)) from None
+        if problem is not None:
+            wrong = f"not as a WebSocket: {secrets.hide_in(str(problem))}"
+            raise ProtocolError(f"{target.address} answered the upgrade, but {wrong}") from problem
+    finally:
+        del problem  # its traceback has this frame
 
 
 def secrets_in(target: Target, fields: list[str]) -> Secrets:

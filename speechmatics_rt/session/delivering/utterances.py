@@ -67,7 +67,10 @@ class Spoken:
             return self._due.popleft()
         failure, self._failure = self._failure, None
         if failure is not None:
-            raise without_frames(failure)
+            try:
+                raise without_frames(failure)
+            finally:
+                del failure  # its traceback has this frame
         return None
 
 

@@ -1,0 +1,110 @@
+"""A call that has failed leaves no cycle in which its client and audio wait for the garbage collector."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from speechmatics_rt import AuthBase, Client, ConnectionConfig, SpeechmaticsError
+from speechmatics_rt.local import Fault
+
+from ..looks import settled
+
+RAW = {"encoding": "pcm_s16le", "sample_rate": 16000}
+SECONDS = bytes(64000)
+WAIT = 1.0  # seconds for a start that does not come
+
+
+class Unreadable:
+    def read(self, size: int) -> bytes:
+        raise OSError("the disk is gone")
+
+
+class Locked(AuthBase):
+    def get_auth_headers(self) -> dict[str, str]:
+        raise RuntimeError("the vault is closed")
+
+
+def by_hand(client: Client) -> None:
+    client.start_session(audio_format=RAW)
+    for _ in range(40):
+        client.send_audio(bytes(3200))
+    client.stop_session()
+
+
+def asked(client: Client) -> None:
+    client.start_session(audio_format=RAW)
+    client.get_speakers(timeout=0.2)
+
+
+def transcribed(source: Any = SECONDS, **options: Any) -> Callable[[Client], None]:
+    def call(client: Client) -> None:
+        client.transcribe(source, audio_format=RAW, **options)
+
+    return call
+
+
+def uttered(client: Client) -> None:
+    list(client.utterances(SECONDS, audio_format=RAW))
+
+
+def fails(message: object) -> None:
+    raise ValueError("no page")
+
+
+LOST = [Fault.reset(after_seconds=1)]
+CALLS: dict[str, tuple[list[Fault], dict[str, Any], Callable[[Client], None]]] = {
+    "a file that is missing": ([], {}, transcribed("/nowhere.wav")),
+    "the same within a time": ([], {}, transcribed("/nowhere.wav", timeout=5)),
+    "a source that can't be read": ([], {}, transcribed(Unreadable(), timeout=5)),
+    "no key": ([], {"auth": Locked()}, transcribed()),
+    "a handler": ([], {"handler_errors": "raise"}, transcribed()),
+    "time is over": ([Fault.silence()], {}, transcribed(timeout=0.3)),
+    "lost": (LOST, {}, transcribed()),
+    "lost by hand": (LOST, {}, by_hand),
+    "lost between utterances": (LOST, {}, uttered),
+    "an Error": ([Fault.error(type="job_error", after_seconds=1)], {}, by_hand),
+    "an Error at the start": ([Fault.error(at="start", type="invalid_config")], {}, by_hand),
+    "no start": ([Fault.no_start()], {}, by_hand),
+    "refused": ([Fault.refuse(503)], {}, transcribed()),
+    "refused within a time": ([Fault.refuse(503)], {}, transcribed(timeout=5)),
+    "a key that is refused": ([Fault.refuse(401)], {}, by_hand),
+    "no answer": ([Fault.silence()], {}, asked),
+}
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    logging.disable()  # no log keeps an error alive
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.usefixtures("uncollected")
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_client_whose_call_has_failed_is_gone_when_nobody_has_it_any_more(serve, name: str) -> None:
+    faults, options, call = CALLS[name]
+    server = serve(faults=faults)
+
+    def run() -> weakref.ref[Client]:
+        config = ConnectionConfig(ssl_context=server.ssl_context, start_timeout=WAIT)
+        client = Client(url=server.url, conn_config=config, **options)
+        client.on("AddTranscript", fails)
+        try:
+            call(client)
+        except (SpeechmaticsError, ValueError, RuntimeError):
+            client.close()
+            return weakref.ref(client)
+        raise AssertionError("it has not failed")
+
+    client = run()
+    assert settled(lambda: client() is None)  # a listener that ends holds it a moment longer
