@@ -107,4 +107,4 @@ def test_a_client_whose_call_has_failed_is_gone_when_nobody_has_it_any_more(serv
         raise AssertionError("it has not failed")
 
     client = run()
-    assert settled(lambda: client() is None)  # a listener that ends holds it a moment longer
+    assert settled(client, 5) is None  # a listener that ends holds it a moment longer
