@@ -52,6 +52,7 @@ LOCKS = {
     "audio.gather _Ahead._condition": "taken by threads of ours, which run no signal handlers",
     "audio.microphone Microphone._lock": "stop() finds the stream before or after",
     "audio.microphone Microphone._reading": "a handler does not read",
+    "audio.shared _Trunk._condition": "a handler does not read the source of a call that it interrupts",
     "audio.split _File._lock": "a handler does not read the file of a call that it interrupts",
     "many.job Sessions._lock": "held for assignments; a handler calls request_stop(), which takes none",
     "cli.outputs.wav WavFile._lock": "close() in a handler comes between two blocks",
