@@ -33,6 +33,13 @@ if TYPE_CHECKING:
 
 __all__ = ["BaseClient"]
 
+_METHODS = {  # what sends these, and knows their numbers
+    "StartRecognition": "start_session()",
+    "AddAudio": "send_audio()",
+    "AddChannelAudio": "send_audio()",
+    "EndOfStream": "stop_session() or request_stop()",
+    "EndOfChannel": "end_channel()",
+}
 _Self = TypeVar("_Self", bound="BaseClient")
 
 
@@ -155,10 +162,8 @@ class BaseClient(Opener):
         kind = message.get("message") if isinstance(message, Mapping) else None
         if not isinstance(kind, str):
             raise ConfigurationError(f"a message is a mapping with a string 'message', not {shown(message)}")
-        if kind in ("StartRecognition", "AddAudio", "AddChannelAudio"):
-            raise ConfigurationError(
-                f"{kind} can't be sent as a message; use start_session() and send_audio()"
-            )
+        if kind in _METHODS:
+            raise ConfigurationError(f"{kind} can't be sent as a message; use {_METHODS[kind]}")
         self._running().send(message)
 
     def request_stop(self) -> None:

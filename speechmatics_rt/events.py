@@ -115,6 +115,12 @@ class EventEmitter:
         self._any.append(_Handler(self._checked(callback), once=False))
         return callback
 
+    def off_any(self, callback: Callback) -> None:
+        """Remove every registration of ``callback`` by :meth:`on_any`, if there is any."""
+        for handler in self._any.copy():
+            if handler.callback == callback:
+                _remove(self._any, handler)
+
     def off(self, event: Event, callback: Callback) -> None:
         """Remove every registration of ``callback`` for ``event``, if there is any."""
         handlers = self._handlers.get(name_of(event), [])

@@ -262,7 +262,12 @@ def test_speakers_are_asked_for_now_and_for_the_end(serve, client_of) -> None:
 
 
 @pytest.mark.parametrize(
-    "message", [{"type": "x"}, {"message": "StartRecognition"}, {"message": "AddAudio"}, "EndOfStream"]
+    "message",
+    [
+        {"type": "x"},
+        "EndOfStream",
+        *({"message": kind} for kind in ("StartRecognition", "AddAudio", "EndOfStream", "EndOfChannel")),
+    ],
 )
 def test_a_message_that_is_none_or_has_its_own_method_is_refused(serve, client_of, message) -> None:
     with pytest.raises(ConfigurationError):

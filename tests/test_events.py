@@ -96,6 +96,16 @@ def test_all_listeners_of_one_event_or_of_all_are_removed() -> None:
     assert emitter.listeners("Warning") == []
 
 
+def test_off_any_removes_what_on_any_has_registered_and_nothing_else() -> None:
+    emitter = EventEmitter()
+    emitter.on("Info", print)
+    for callback in (print, repr, print):
+        emitter.on_any(callback)
+    emitter.off_any(print)
+    assert emitter.listeners("Info") == [print, repr]
+    emitter.off_any(len)
+
+
 def test_a_callback_that_registers_or_removes_changes_the_next_message_not_this_one() -> None:
     emitter, seen = EventEmitter(), []
 

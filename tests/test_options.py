@@ -200,11 +200,9 @@ CONNECTION: dict[str, list[Any]] = {
 }
 case("ConnectionConfig", CONNECTION, lambda options: ConnectionConfig(**options))
 POLICY: dict[str, list[Any]] = {
-    **{
-        key: [*NO_SECONDS, None]
-        for key in ("min_delay", "max_delay", "busy_delay", "max_outage", "buffer_seconds")
-    },
-    "max_attempts": NO_COUNT,
+    **{key: [*NO_SECONDS, None] for key in ("min_delay", "max_delay", "busy_delay", "buffer_seconds")},
+    "max_outage": NO_SECONDS,
+    "max_attempts": [count for count in NO_COUNT if count is not None],
     "replay_speed": [*NO_SECONDS, 0, 0.5, None],
 }
 case("ResumePolicy", POLICY, lambda options: ResumePolicy(**options))

@@ -115,12 +115,12 @@ class ResumePolicy(Options):
     outage, however long they lived and whatever they acknowledged.
 
     Attributes:
-        max_attempts: Maximum number of connections tried in one outage.
+        max_attempts: Maximum number of connections tried in one outage; None means no limit.
         min_delay, max_delay: Bounds of the pause before an attempt; it doubles each time, with jitter.
         busy_delay: Minimum pause when the service is at its limit or has broken down: a full quota,
             ``job_error``, ``unknown_error``, close code 1011, HTTP 429 and 503. The service asks for at
             least 5 s; a longer ``Retry-After`` is respected.
-        max_outage: Maximum time without a connection in one outage.
+        max_outage: Maximum time without a connection in one outage; None means no limit.
         buffer_seconds: How much audio is kept to be sent again, and accepted from the caller during an
             outage.
         replay_speed: Kept audio is sent again this many times faster than real time.
@@ -133,11 +133,11 @@ class ResumePolicy(Options):
         300
     """
 
-    max_attempts: int = 10
+    max_attempts: Optional[int] = 10
     min_delay: float = 0.5
     max_delay: float = 30
     busy_delay: float = 5
-    max_outage: float = 300
+    max_outage: Optional[float] = 300
     buffer_seconds: float = 600
     replay_speed: float = 4
 
@@ -157,7 +157,9 @@ class ResumePolicy(Options):
 
     def check(self) -> None:
         self._check_names()
-        for name in self._fields.rules:
-            self._fields.rules[name](name, plain(getattr(self, name)))
+        for name, accept in self._fields.rules.items():
+            value = plain(getattr(self, name))
+            if value is not None or name not in ("max_attempts", "max_outage"):
+                accept(name, value)
         if self.max_delay < self.min_delay:
             raise refused("max_delay", self.max_delay, f"min_delay ({self.min_delay}) or more")

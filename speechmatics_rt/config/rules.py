@@ -315,10 +315,16 @@ class Options:
         self._fields.known("", self._own())
 
     def _check_names(self) -> None:
-        """Refuse a slip of the pen in an assignment, which no constructor could refuse."""
+        """Refuse what was assigned and is no field, since it would not be sent; a subclass may keep it."""
         known = {item.name for item in fields(cast("Any", self))}
         assigned = [name for name in vars(self) if name not in known and not name.startswith("_")]
-        self._fields.unknown(type(self).__name__, assigned)
+        unknown = self._fields.unknown(type(self).__name__, assigned)
+        if unknown and type(self).__module__.startswith(__name__.partition(".")[0] + "."):
+            name = unknown[0]
+            raise ConfigurationError(
+                f"{name!r} is not a field of {type(self).__name__}; what this package does not know is sent "
+                f"from extra={{{name!r}: ...}}"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Check the options, and return a fresh copy in wire form."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Optional
 
 from ..config import ResumePolicy
@@ -30,7 +31,7 @@ class Outage:
         self.attempts = 0
         self.message: Optional[dict[str, Any]] = None
         self.began = self.due = now
-        self.until = now + policy.max_outage
+        self.until = math.inf if policy.max_outage is None else now + policy.max_outage
         self.trying = self.renewed = False
         self._policy = policy
 
@@ -51,7 +52,8 @@ class Outage:
 
     def plan(self, now: float, delay: float) -> bool:
         """Plan an attempt after ``delay``; False if no more are allowed."""
-        if self.attempts >= self._policy.max_attempts or now + delay > self.until:
+        most = self._policy.max_attempts
+        if (most is not None and self.attempts >= most) or now + delay > self.until:
             return False
         self.attempts += 1
         self.due, self.trying = now + delay, False

@@ -389,6 +389,14 @@ def test_at_most_fifty_identifiers_each_once() -> None:
         speakers([]).check()
 
 
+def test_what_is_assigned_and_is_no_field_is_refused_as_it_would_not_be_sent() -> None:
+    config = TranscriptionConfig()
+    config.agent_mode = True  # type: ignore[attr-defined]
+    with pytest.raises(ConfigurationError, match=r"'agent_mode' is not a field of .* extra=\{'agent_mode': "):
+        config.to_dict()
+    assert TranscriptionConfig(extra={"agent_mode": True}).to_dict()["agent_mode"] is True
+
+
 def test_a_mapping_becomes_a_config_or_names_its_mistake() -> None:
     config = TranscriptionConfig.from_dict({"language": "de", "conversation_config": {}})
     assert config.to_dict() == {"language": "de", "model": "enhanced", "conversation_config": {}}
@@ -648,7 +656,7 @@ def test_a_resume_policy_is_checked_at_once() -> None:
         600,
         4,
     ]
-    for options in ({"max_attempts": 0}, {"min_delay": -1}, {"replay_speed": 0.5}, {"max_outage": None}):
+    for options in ({"max_attempts": 0}, {"min_delay": -1}, {"replay_speed": 0.5}, {"max_delay": None}):
         with pytest.raises(ConfigurationError, match=next(iter(options))):
             ResumePolicy(**options)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match=r"max_delay is 0\.1; accepted: min_delay"):

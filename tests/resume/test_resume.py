@@ -557,3 +557,5 @@ def test_pauses_double_with_jitter_and_honour_what_the_service_asks() -> None:
     asked = ConnectionError("", status=503, retry_after=7)
     assert Outage(asked, policy, now=0.0).pause(asked, 0.0) == 7
     assert not Outage(lost, policy, now=0.0).plan(99.5, 1.0)
+    endless = Outage(lost, ResumePolicy(max_attempts=None, max_outage=None), now=0.0)
+    assert all(endless.plan(day * 86400.0, 30.0) for day in range(1000))
