@@ -6,12 +6,11 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import MutableMapping
 from typing import Any, Callable, Optional, Union
 
 __all__ = ["SessionLog", "before_logging", "new_id", "report", "show_uncaught", "wire"]
 
-_OF_A_HANDLER = {"of_a_handler": True}  # the ``extra`` of a record that nobody may miss
+_OF_A_HANDLER: dict[str, Any] = {"of_a_handler": True}  # the ``extra`` of a record that nobody may miss
 
 
 class _Quiet(logging.NullHandler):
@@ -56,17 +55,20 @@ def new_id() -> str:
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
-class SessionLog(logging.LoggerAdapter):  # type: ignore[type-arg]  # generic at run time only from 3.11
+class SessionLog:
     """A module's logger that puts the ids into the text and, as attributes, into the record.
+
+    The ids are among the arguments of a record, so that its ``msg`` is the same for each session: those who
+    collect errors group them by it.
 
     Example:
         >>> log = SessionLog(logging.getLogger("speechmatics_rt.connection"), "2f1c")
-        >>> log.process("connected", {})
-        ('connected [request_id=2f1c]', {'extra': {'request_id': '2f1c', 'session_id': None}})
+        >>> log.with_ids("connected to %s", ("eu",))
+        ('connected to %s [request_id=%s]', ('eu', '2f1c'))
     """
 
     def __init__(self, logger: logging.Logger, request_id: str) -> None:
-        super().__init__(logger, {})
+        self.logger = logger
         self.request_id = request_id
         self._session_id: list[Optional[str]] = [None]  # shared, as it is known last
 
@@ -80,25 +82,45 @@ class SessionLog(logging.LoggerAdapter):  # type: ignore[type-arg]  # generic at
         self._session_id[0] = session_id
 
     def on(self, logger: logging.Logger) -> SessionLog:
-        """Return an adapter of another logger with the same ids."""
+        """Return a log of the same session by another logger."""
         log = SessionLog(logger, self.request_id)
         log._session_id = self._session_id
         return log
 
-    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+    def debug(self, text: str, *args: object) -> None:
+        self._log(logging.DEBUG, text, args)
+
+    def info(self, text: str, *args: object) -> None:
+        self._log(logging.INFO, text, args)
+
+    def warning(self, text: str, *args: object, **options: Any) -> None:
+        self._log(logging.WARNING, text, args, **options)
+
+    def error(self, text: str, *args: object, **options: Any) -> None:
+        self._log(logging.ERROR, text, args, **options)
+
+    def _log(self, level: int, text: str, args: tuple[object, ...], **options: Any) -> None:
+        if self.logger.isEnabledFor(level):
+            text, args = self.with_ids(text, args)
+            extra = {**options.pop("extra", {}), **self.attributes}
+            # The caller's line is that of who has called debug() and the like.
+            self.logger.log(level, text, *args, extra=extra, stacklevel=3, **options)
+
+    def with_ids(self, text: str, args: tuple[object, ...]) -> tuple[str, tuple[object, ...]]:
+        """Return a text and arguments that hold the ids, too, for a record that is about to be logged."""
         prepare = _prepare.get(threading.get_ident())
         if prepare is not None:
             prepare()
-        ids = f"request_id={self.request_id}"
-        if self.session_id:
-            ids += f" session_id={self.session_id}"
-        kwargs["extra"] = {
-            **(kwargs.get("extra") or {}),
-            "request_id": self.request_id,
-            "session_id": self.session_id,
-        }
-        # The result is a %-format, in which the server's id of the session must not act as one.
-        return f"{msg} [{ids.replace('%', '_')}]", kwargs
+        if not args:
+            text = text.replace("%", "%%")
+        if self.session_id is None:
+            return f"{text} [request_id=%s]", (*args, self.request_id)
+        return f"{text} [request_id=%s session_id=%s]", (*args, self.request_id, self.session_id)
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """The ids, as attributes of a record."""
+        return {"request_id": self.request_id, "session_id": self.session_id}
 
 
 _prepare: dict[int, Callable[[], object]] = {}  # by thread
@@ -128,14 +150,14 @@ def report(log: Union[logging.Logger, SessionLog], text: str, *args: object, err
         return
     if max(logger.getEffectiveLevel(), logger.manager.disable + 1) > logging.ERROR:
         return
-    options: MutableMapping[str, Any] = {"extra": _OF_A_HANDLER}
-    message: str = text
+    extra = _OF_A_HANDLER
     if isinstance(log, SessionLog):
-        message, options = log.process(text, options)
+        text, args = log.with_ids(text, args)
+        extra = {**extra, **log.attributes}
     file, line, function, _ = logger.findCaller()
     raised = (type(error), error, error.__traceback__)
     record = logger.makeRecord(
-        *(logger.name, logging.ERROR, file, line, message, args, raised, function), extra=options["extra"]
+        *(logger.name, logging.ERROR, file, line, text, args, raised, function), extra=extra
     )
     if logger.filter(record):
         logger.callHandlers(record)

@@ -16,6 +16,7 @@ import warnings
 import wave
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,6 +35,7 @@ from speechmatics_rt import (
     TranscriptionError,
 )
 from speechmatics_rt.local import Fault
+from speechmatics_rt.log import SessionLog
 
 from .conftest import SPEECH
 
@@ -515,6 +517,34 @@ def test_what_failed_in_a_session_is_logged_with_both_of_its_ids(serve, client_o
     for record in records:
         assert (record.request_id, record.session_id) == (client.request_id, client.session_id)
         assert f"[request_id={client.request_id} session_id={client.session_id}]" in record.getMessage()
+
+
+def test_records_of_one_line_have_one_message_and_its_place_whatever_the_session(
+    serve, client_of, caplog
+) -> None:
+    """Those who collect errors group them by ``msg``."""
+    caplog.set_level(logging.DEBUG, "speechmatics_rt")
+    server = serve(faults=[Fault.warning(reason="100 %s of 100 %")])
+    messages: set[str] = set()
+    for _ in range(2):
+        client_of(server).transcribe(SECOND, audio_format=PCM)
+        records = [record for record in caplog.records if record.name != "speechmatics_rt.wire"]
+        assert not messages or messages == {record.msg for record in records}
+        messages = {record.msg for record in records}
+        assert all(Path(record.pathname).name not in ("log.py", "__init__.py") for record in caplog.records)
+        caplog.clear()
+    assert any("request_id=%s session_id=%s" in message for message in messages)
+
+
+def test_a_text_with_a_percent_sign_is_logged_as_it_is(caplog) -> None:
+    log = SessionLog(logging.getLogger("speechmatics_rt.test"), "2f1c")
+    log.warning("100 % of 100 %s")
+    log.session_id = "5 %s"
+    log.warning("%s of it", "100 %")
+    assert caplog.messages == [
+        "100 % of 100 %s [request_id=2f1c]",
+        "100 % of it [request_id=2f1c session_id=5 %s]",
+    ]
 
 
 def test_at_info_the_log_tells_of_each_session_when_it_began_and_how_it_ended(serve, client_of) -> None:
