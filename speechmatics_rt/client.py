@@ -46,7 +46,7 @@ class Client(BaseClient):
                 a seekable source is rewound to where it was; any other is refused by the next call if
                 part of it was sent.
             transcription_config: Language and features. Default: English.
-            audio_format: What the bytes are. By default a mono PCM or mu-law WAV is sent as raw audio, and
+            audio_format: What the bytes are. By default a mono WAV is sent as raw audio, and
                 anything else as a file, byte for byte. Of a WAV that holds just what a raw format says, the
                 header is left out; one that holds something else is refused.
             translation_config: Languages to translate into.

@@ -173,13 +173,17 @@ def _open_sources(
 
 
 def _check_together(opened: Mapping[Optional[str], AudioSource]) -> None:
-    if all(source.empty for source in opened.values()):
+    heard = [(label, source.audio_format) for label, source in opened.items() if not source.empty]
+    if not heard:
         raise AudioError("all audio sources are empty")
-    formats = {label: source.audio_format.to_dict() for label, source in opened.items()}
-    (first, one), *others = formats.items()
+    (first, one), *others = heard
     for label, other in others:
-        if other != one:
+        if other.to_dict() != one.to_dict():
             raise AudioError(
-                f"channels share one audio format, but {first!r} holds {one} and {label!r} {other}",
+                f"channels share one audio format, but {first!r} holds {one.to_dict()} and {label!r} "
+                f"{other.to_dict()}",
                 channel=label,
             )
+    for source in opened.values():
+        if source.empty:
+            source.audio_format = one  # it has none of its own

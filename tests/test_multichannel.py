@@ -8,6 +8,7 @@ import threading
 import time
 import wave
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -336,3 +337,12 @@ def test_splitting_asks_for_a_label_for_each_channel(tmp_path) -> None:
     other.write_bytes(bytes(1000))
     with pytest.raises(AudioError, match="not a WAV; convert it"):
         split_channels(other, ["a", "b"])
+
+
+def test_a_channel_without_audio_takes_the_format_of_the_others(serve, client_of) -> None:
+    server = serve()
+    wav = (Path(__file__).parents[1] / "examples" / "audio" / "librivox_3_sentences.wav").read_bytes()
+    for sources in ({"a": wav, "b": b""}, {"a": io.BytesIO(), "b": wav}):
+        client_of(server, kind=MultiChannelClient).transcribe(sources)
+        assert server.sessions[-1].start["audio_format"]["encoding"] == "pcm_s16le"
+        assert sum(map(bool, (server.sessions[-1].audio_of(label) for label in sources))) == 1

@@ -27,7 +27,7 @@ TEXT = (
 )
 
 _ANYTHING = 16  # bytes: a shorter recording may be anything
-ENOUGH = 64  # bytes, to tell what something is
+ENOUGH = 256  # bytes, to tell what something is
 
 # How files begin that hold no audio, and those that hold it in a container: bytes, and where they stand. At
 # least 31 bits, so that headerless samples, which may begin in any way, are not taken for one of them.
@@ -41,6 +41,8 @@ _NO_AUDIO = {
     (b"7z\xbc\xaf\x27\x1c", 0): "a 7z archive; unpack it first",
     (b"Rar!\x1a\x07", 0): "a RAR archive; unpack it first",
     (b"%PDF-", 0): "a PDF document, not audio",
+    (b"SQLite form", 0): "a database, not audio",
+    (b"\x7fELF\x02\x01\x01", 0): "a program, not audio",
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 0): "an Office document, not audio",
     (b"\x89PNG\r\n", 0): "a picture, not audio",
     (b"JFIF\x00", 6): "a picture, not audio",
@@ -59,6 +61,11 @@ _CONTAINERS = {
     (b"RIFX", 0): "a big-endian WAV",
     (b"#!AMR", 0): "an AMR file",
 }
+
+_FORM = (
+    "a form with a file in it (multipart/form-data), not the file: give request.files[name] (Flask), "
+    "request.FILES[name] (Django), or upload.file (FastAPI)"
+)
 
 _SAMPLES = 'with audio_format=AudioFormat("pcm_s16le", {rate})'
 
@@ -116,17 +123,30 @@ def about_content(head: bytes) -> Optional[str]:
         "is text: it begins with '<html><head><title>404 Not Found'"
         >>> about_content(b"ID3")  # so short, it may be anything
     """
-    known = _known(head, _NO_AUDIO)
+    known = _known(head, _NO_AUDIO) or (_FORM if _is_form(head) else None)
     if known is not None:
         return f"is {known}"
     if len(head) < _ANYTHING or head.startswith(b"NIST_1A"):  # a header of text, before samples
         return None
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        text = head[: len(head) // 2 * 2].decode("utf-16", "replace")
+        return _as_text(text) if text.isascii() else None
     try:
         text = head.decode("utf-8")
     except UnicodeDecodeError as exc:
         if exc.end < len(head) or exc.reason != "unexpected end of data":
             return None
         text = head[: exc.start].decode("utf-8")  # cut inside a character
+    return _as_text(text)
+
+
+def _is_form(head: bytes) -> bool:
+    """Whether it is the body of a request in which an HTML form sends a file."""
+    return head.startswith(b"--") and b"\r\nContent-Disposition: form-data;" in head[:200]
+
+
+def _as_text(text: str) -> Optional[str]:
+    """Say that it is text; None if it has characters that text has not."""
     if not all(character.isprintable() or character in "\t\r\n\f" for character in text):
         return None
     words = " ".join(text.split())
@@ -142,7 +162,7 @@ def about_container(head: bytes) -> Optional[str]:
         >>> about_container(b"OggS\\x00\\x02" + bytes(20))
         'is an Ogg file, but audio_format says that it has no header; leave audio_format out'
     """
-    known = _known(head, _NO_AUDIO)
+    known = _known(head, _NO_AUDIO) or (_FORM if _is_form(head) else None)
     if known is not None:
         return f"is {known}"
     known = _known(head, _CONTAINERS)

@@ -132,6 +132,11 @@ class Reading:
         hint = hints.about_source(source)
         if hint is not None:
             raise fault(hint)
+        if getattr(source, "closed", None) is True:
+            raise fault(
+                "the audio source is closed; read it before it is closed (a web server closes an upload when "
+                "its view returns, so read that before you return a generator)"
+            )
         read = getattr(source, "read", None)
         if iscoroutinefunction(read) or (hasattr(source, "__aiter__") and not hasattr(source, "__iter__")):
             also = ", or its attribute 'file' to this client" if hasattr(source, "file") else ""

@@ -73,7 +73,7 @@ class _Trunk:
                 if waiting:
                     return waiting.popleft()
                 if self._failure is not None:
-                    raise copy.copy(self._failure)
+                    raise copy.copy(self._failure) from self._failure.__cause__
                 if self._over:
                     return None
                 mine = self._read = True
@@ -114,6 +114,7 @@ class _Trunk:
             self._open.discard(channel)
             last = not self._open
         if last:
+            self._failure = None  # its traceback has a frame that has this
             self.reading.close()
 
 

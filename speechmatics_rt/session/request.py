@@ -213,7 +213,7 @@ def check_raw(option: str, audio_format: AudioFormat) -> None:
     if audio_format.encoding is None:
         raise ConfigurationError(
             f"{option} needs raw audio, whose duration is known, not the format 'file': give "
-            "audio_format=AudioFormat('pcm_s16le', 16000), or a mono WAV of PCM or mu-law"
+            "audio_format=AudioFormat('pcm_s16le', 16000), or a mono WAV of PCM, mu-law or A-law"
         )
 
 

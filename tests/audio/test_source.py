@@ -10,6 +10,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import wave
 from contextlib import closing, nullcontext
@@ -784,6 +785,33 @@ def test_a_page_or_a_letter_is_no_recording_and_is_refused_by_how_it_begins(tmp_
         assert beginning in caught.value.text
 
 
+@pytest.mark.parametrize("coding", ["utf-16-le", "utf-16-be"])
+def test_text_of_windows_is_refused_as_such(coding) -> None:
+    text = "Good morning, and welcome.\n" * 20
+    with pytest.raises(AudioError, match="is text: it begins with 'Good morning"):
+        open_source(("\ufeff" + text).encode(coding))
+
+
+def test_the_body_of_a_form_is_refused_and_the_file_in_it_asked_for() -> None:
+    head = b'--7MA\r\nContent-Disposition: form-data; name="talk"; filename="talk.wav"\r\n\r\n'
+    body = head + b"RIFF" + bytes(99)
+    for audio_format in (None, PCM):
+        for source in (body, io.BytesIO(body), iter([body])):
+            with pytest.raises(
+                AudioError, match=r"multipart/form-data.*: give request\.files\[name\] \(Flask\)"
+            ):
+                open_source(source, audio_format)
+
+
+def test_a_file_that_is_closed_is_said_to_be(tmp_path) -> None:
+    upload = tempfile.SpooledTemporaryFile()  # noqa: SIM115  # closed here, as by a web server
+    (tmp_path / "talk.wav").write_bytes(b"RIFF")
+    for source in (io.BytesIO(b"RIFF"), open(tmp_path / "talk.wav", "rb"), upload):  # noqa: SIM115
+        source.close()
+        with pytest.raises(AudioError, match="the audio source is closed; read it before"):
+            open_source(source)
+
+
 NO_AUDIO = {
     "gzip archive": gzip.compress(b"RIFF" * 100),
     "ZIP archive": b"PK\x03\x04\x14\0" + bytes(100),
@@ -791,6 +819,8 @@ NO_AUDIO = {
     "XZ archive": lzma.compress(b"RIFF" * 100),
     "PDF document": b"%PDF-1.7\n%\xe2\xe3\xcf\xd3" + bytes(100),
     "picture": b"\x89PNG\r\n\x1a\n" + bytes(100),
+    "database": b"SQLite format 3\0" + bytes(100),
+    "program": b"\x7fELF\2\1\1" + bytes(100),
 }
 
 
