@@ -26,6 +26,7 @@ __all__ = [
     "Event",
     "EventEmitter",
     "as_raised",
+    "check_callback",
     "everything",
     "is_meant_for_call",
     "name_of",
@@ -216,8 +217,7 @@ class EventEmitter:
 
     @staticmethod
     def _checked(callback: Callback) -> Callback:
-        if not callable(callback):
-            raise TypeError(f"a callback must be callable, not {callback!r}")
+        check_callback(callback)
         if inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(
             getattr(type(callback), "__call__", None)  # noqa: B004  # the method itself is looked at
         ):
@@ -225,6 +225,24 @@ class EventEmitter:
                 f"{callback!r} is a coroutine function, which nothing here would await; pass a plain function"
             )
         return callback
+
+
+def check_callback(callback: Callback) -> None:
+    """Refuse what can't be called with a message, before each message fails.
+
+    Raises:
+        TypeError: It isn't callable, or takes no argument, or more than one.
+    """
+    if not callable(callback):
+        raise TypeError(f"a callback must be callable, not {callback!r}")
+    try:
+        taken = inspect.signature(callback)
+    except (TypeError, ValueError):  # of some built-in functions nothing is known
+        return
+    try:
+        taken.bind({})
+    except TypeError as exc:
+        raise TypeError(f"a callback is called with the message; {callback!r} can't be: {exc}") from None
 
 
 def everything(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 from typing import Any
@@ -94,6 +95,28 @@ def test_all_listeners_of_one_event_or_of_all_are_removed() -> None:
     assert emitter.listeners("Info") == [print]
     emitter.remove_all_listeners()
     assert emitter.listeners("Warning") == []
+
+
+@pytest.mark.parametrize(
+    ("callback", "why"),
+    [
+        (lambda: None, "too many positional arguments"),
+        (lambda message, more: None, "missing a required argument: 'more'"),
+        (EventEmitter.off_any, "missing a required argument: 'callback'"),
+    ],
+)
+def test_what_can_not_be_called_with_a_message_is_refused_at_once(callback: Any, why: str) -> None:
+    for register in (EventEmitter().on_any, functools.partial(EventEmitter().on, "Info")):
+        with pytest.raises(TypeError, match=f"a callback is called with the message; .* can't be: {why}"):
+            register(callback)
+
+
+def test_whatever_takes_a_message_is_registered() -> None:
+    emitter, seen = EventEmitter(), []
+    callbacks = [print, seen.append, dict, functools.partial(seen.insert, 0), lambda *args, **more: None, max]
+    for callback in callbacks:
+        emitter.on("Info", callback)
+    assert emitter.listeners("Info") == callbacks
 
 
 def test_off_any_removes_what_on_any_has_registered_and_nothing_else() -> None:

@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Literal, Optional
 
-from ..events import Callback, Event, EventEmitter, everything, name_of
+from ..events import Callback, Event, EventEmitter, check_callback, everything, name_of
 from ..exceptions import SessionError, SpeechmaticsError
 from ..messages import Glance
 from ..network import Arrived
@@ -90,8 +90,7 @@ class AsyncEmitter(EventEmitter):
 
     @staticmethod
     def _checked(callback: Callback) -> Callback:
-        if not callable(callback):
-            raise TypeError(f"a callback must be callable, not {callback!r}")
+        check_callback(callback)
         return callback
 
 
