@@ -23,20 +23,12 @@ def main(calls: str = "call.json") -> None:
     config = TranscriptionConfig(
         max_delay=1.0, conversation_config=ConversationConfig(end_of_utterance_silence_trigger=0.5)
     )
-    said: dict[str, str] = dict.fromkeys(SIDES, "")
     # resume: a call can't be asked to speak again, so a lost connection is replaced and no word is missed.
     with MultiChannelClient(resume=True) as client:
 
-        @client.on("AddTranscript")
-        def heard(message):
-            said[message["channel"]] += message["metadata"]["transcript"]
-
-        @client.on("EndOfUtterance")
-        def paused(message):
-            side = message["channel"]
-            if said[side]:
-                print(f"{side}: {said[side].strip()}", flush=True)
-            said[side] = ""
+        @client.on("Utterance")
+        def paused(utterance):
+            print(f"{utterance['channel']}: {utterance['text']}", flush=True)
 
         client.start_session(channels=SIDES, audio_format=TELEPHONE, transcription_config=config)
         rest = b""

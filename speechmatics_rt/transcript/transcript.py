@@ -236,7 +236,10 @@ class Transcript:
 
     @property
     def text(self) -> str:
-        """The final text; with several channels, one line per turn."""
+        """The final text; with several channels, one line per turn.
+
+        Without channels, and with all of it kept, it only grows at its end: ``text[shown:]`` is what is new.
+        """
         with self._lock:
             joiners = self._join()
             if len(joiners) <= 1:

@@ -449,13 +449,17 @@ def test_text_is_that_of_the_rules_however_it_was_cut_and_read(
     tokens: list[dict[str, Any]], delimiter: str, data: st.DataObject
 ) -> None:
     transcript = heard(started(word_delimiter=delimiter))
-    rest = tokens
+    rest, before = tokens, ""
+    waits = any(item.get("attaches_to") in ("next", "both") for item in tokens)
     while rest:
         size = data.draw(st.integers(1, len(rest)))
         transcript.add(final(*rest[:size]))
         rest = rest[size:]
         if data.draw(st.booleans()):
-            assert transcript.text == reference(tokens[: len(tokens) - len(rest)], delimiter)
+            text = transcript.text
+            assert text == reference(tokens[: len(tokens) - len(rest)], delimiter)
+            assert text.startswith(before) or waits  # for a mark of what follows, which another mark takes
+            before = text
     expected = reference(tokens, delimiter)
     assert transcript.text == expected
     assert "".join(word.delimiter + word.text for word in transcript.words) == expected

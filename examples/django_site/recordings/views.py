@@ -62,6 +62,7 @@ def live(request: HttpRequest) -> HttpResponse:
     recording = Recording.objects.create(name=audio.name)
 
     def words() -> Iterator[str]:  # runs while the answer is sent, on the same thread
+        shown = 0
         try:
             with (
                 Client() as client,
@@ -70,7 +71,9 @@ def live(request: HttpRequest) -> HttpResponse:
                 for message in messages:
                     if message["message"] == "AddTranscript":
                         recording.reach(messages.transcript.end_time)
-                        yield message["metadata"]["transcript"]
+                        text = messages.transcript.text  # only grows
+                        yield text[shown:]
+                        shown = len(text)
                 recording.finish(messages.transcript, client.request_id)
         except SpeechmaticsError as error:
             recording.fail(error)

@@ -22,13 +22,16 @@ class Command(BaseCommand):
     def handle(self, *, path: Path, language: str, **options: Any) -> None:
         recording = Recording.objects.create(name=path.name)
         config = TranscriptionConfig(language=language, diarization="speaker")
+        shown = 0
         try:
             with Client() as client, client.stream(path, transcription_config=config) as messages:
                 for message in messages:
                     if message["message"] == "AddTranscript":
                         recording.reach(messages.transcript.end_time)
-                        self.stdout.write(message["metadata"]["transcript"], ending="")
+                        text = messages.transcript.text  # only grows
+                        self.stdout.write(text[shown:], ending="")
                         self.stdout.flush()
+                        shown = len(text)
         except SpeechmaticsError as error:
             recording.fail(error)
             raise CommandError(f"{error}, after {recording.seconds:.1f} s") from error
