@@ -32,6 +32,7 @@ _WORDS: list[tuple[str, Union[str, Callable[[re.Match[str]], str]]]] = [
     (r"\bpass (\w+)= to transcribe\(\), beside transcription_config=", r"put \1 beside transcription_config"),
     (r"; remove them: key\.strip\(\)", "; remove them"),
     (r"; seek\(0\) rewinds it", ""),
+    (r"(a form with a file in it .*, not the file): give request\.files.*", r"\1"),
     (r", or give urllib\.request\.urlopen\(url\)$", ", or: curl -sSfL URL | speechmatics-rt transcribe -"),
     (r"^(can't open the audio file .*: Is a directory)$", r"\1; transcribe-many takes a folder"),
     (r"^resume needs", "--resume needs"),

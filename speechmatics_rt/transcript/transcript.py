@@ -431,9 +431,9 @@ class Transcript:
             if not is_result(item):
                 raise ConfigurationError(f"not a transcript: a result is {item!r:.60}")
         transcript._add_final(heard, results)
-        ends = ends_of(data)
-        if ends and max(ends.values()) >= transcript.end_time:
-            transcript._end_times = ends
+        ends, end_time = ends_of(data), transcript.end_time
+        if ends:  # beside which the end of what came without a channel counts only if it is later
+            transcript._end_times = ends if max(ends.values()) >= end_time else {**ends, None: end_time}
         transcript._beside.load(data)
         for partial in listed(data, "partials", Mapping):
             void_before = time_of(partial.get("void_before"))

@@ -26,7 +26,8 @@ OF_PROGRAMS = re.compile(
     r"StopIteration|get_auth_headers|read\(|tobytes\(|binary mode|SSLContext|give AudioFormat an encoding|"
     r"\bresume=|\bspeed=|None for no limit|a ConnectionConfig|Client\(api_key|^event is |send_audio|"
     r"\bconnection \d|ResumePolicy|seconds of transcript|monkey|"
-    r"this signal handler|an iterable of sources|a concurrent\.futures\.Executor|a Client, or another client|"
+    r"this signal handler|is sent from extra=|an iterable of sources|a concurrent\.futures\.Executor|"
+    r"a Client, or another client|"
     r"such as \[?Fault|a Script|Script\.from_text|ScriptedEngine|transcribe_many|"
     r"by another call on its client"
 )
