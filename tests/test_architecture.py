@@ -380,6 +380,7 @@ def test_importing_the_package_imports_nothing_heavy_and_starts_no_thread() -> N
 
 def test_a_client_is_imported_without_what_few_programs_need() -> None:
     rare = ["messages.types", "transcript.results", "transcript.captions", "resume", "aio", "many", "local"]
+    rare += ["audio.microphone", "audio.mix", "audio.split", "auth.jwt", "auth.pages", "session.discovery"]
     program = (
         "import sys\nfrom speechmatics_rt import Client\n"
         f"rare = {{*{[f'speechmatics_rt.{room}' for room in rare]}, 'ssl', 'websocket'}}\n"
@@ -389,15 +390,23 @@ def test_a_client_is_imported_without_what_few_programs_need() -> None:
     assert out.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("room", ["messages", "transcript"])
+LATE = {
+    "messages": ["types"],
+    "transcript": ["results"],
+    "audio": ["microphone", "mix", "split"],
+    "auth": ["jwt"],
+    "session": ["discovery"],
+}
+
+
+@pytest.mark.parametrize("room", LATE)
 def test_what_a_folder_imports_late_is_there_however_it_is_asked_for(room: str) -> None:
     program = (
         "import importlib, sys\n"
         f"folder = importlib.import_module('speechmatics_rt.{room}')\n"
         "assert set(folder.__all__) <= set(dir(folder))\n"
-        "late = {'messages': 'types', 'transcript': 'results'}\n"
-        f"module = getattr(folder, late['{room}'])\n"
-        "assert set(module.__all__) <= set(folder.__all__), 'forgotten'\n"
+        f"modules = [getattr(folder, late) for late in {LATE[room]}]\n"
+        "assert all(set(module.__all__) <= set(folder.__all__) for module in modules), 'forgotten'\n"
         f"from speechmatics_rt.{room} import *\n"
         "assert all(globals()[name] is getattr(folder, name) for name in folder.__all__)\n"
         "try:\n    folder.Nothing\n"

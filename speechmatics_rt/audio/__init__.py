@@ -8,12 +8,17 @@ joins tiny pieces, ``microphone`` records.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from ..late import imported_late
 from . import source
-from .microphone import InputDevice, Microphone
-from .mix import mix_channels
 from .reading import Proxy, described
 from .source import AudioSource, Block, Pacer, Source, check_chunk, open_source
-from .split import split_channels
+
+if TYPE_CHECKING:
+    from .microphone import InputDevice, Microphone
+    from .mix import mix_channels
+    from .split import split_channels
 
 __all__ = [
     "AudioSource",
@@ -30,3 +35,13 @@ __all__ = [
     "source",
     "split_channels",
 ]
+
+if not TYPE_CHECKING:  # few programs need them
+    __getattr__, __dir__ = imported_late(
+        __name__,
+        {
+            "microphone": ("InputDevice", "Microphone"),
+            "mix": ("mix_channels",),
+            "split": ("split_channels",),
+        },
+    )

@@ -11,6 +11,7 @@ from typing import Any, Optional, TypedDict, TypeVar
 from ..config import Caller, number, plain, refused
 from ..exceptions import AudioError, ConfigurationError
 from ..threads import SLICE, new_lock
+from .reading import Live
 
 __all__ = ["InputDevice", "Microphone"]
 
@@ -40,7 +41,7 @@ def _count(name: str, value: Any) -> int:
     return int(value)
 
 
-class Microphone:
+class Microphone(Live):
     """Record from an input device as 16-bit mono PCM. An audio source for every client.
 
     It is a source by its blocking :meth:`read`, an iterator of chunks, and a context manager that starts and

@@ -22,11 +22,11 @@ from ..events import is_meant_for_call
 from ..exceptions import AudioError, SpeechmaticsError
 from ..log import SessionLog
 from . import hints, leftover, wav
-from .microphone import Microphone
 from .wav import Fault
 
 __all__ = [
     "Block",
+    "Live",
     "Proxy",
     "Readable",
     "Reading",
@@ -76,6 +76,10 @@ class Proxy:
     def go_back(self, position: int) -> None:
         """Rewind the source to a position."""
         raise NotImplementedError
+
+
+class Live:
+    """The base class of sources that can be read again: a second attempt wants what is being said then."""
 
 
 def fault_of(
@@ -143,8 +147,8 @@ class Reading:
             raise fault(f"the audio source ({_kind(source)}) is asynchronous; pass it to AsyncClient" + also)
         blocks = _read_blocks(source, size) if callable(read) else self._iterate(source)
         self._once = source.once if isinstance(source, Proxy) else callable(read) or blocks is source
-        if isinstance(_origin(source), Microphone):
-            self._once = False  # a second attempt wants what is being said now
+        if isinstance(_origin(source), Live):
+            self._once = False
         if not self._once:
             return blocks
         self._key = leftover.key_of(_origin(source))

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from ..late import imported_late
 from .base import AuthBase, NoAuth, StaticKeyAuth, checked_key, headers_for
-from .jwt import JWTAuth
-from .pages import get
+
+if TYPE_CHECKING:
+    from .jwt import JWTAuth
+    from .pages import get
 
 __all__ = [
     "AuthBase",
@@ -15,3 +20,6 @@ __all__ = [
     "get",
     "headers_for",
 ]
+
+if not TYPE_CHECKING:  # few programs need them
+    __getattr__, __dir__ = imported_late(__name__, {"jwt": ("JWTAuth",), "pages": ("get",)})

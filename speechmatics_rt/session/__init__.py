@@ -10,10 +10,12 @@ what a service offers.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from ..late import imported_late
 from .asking import Asking, ask_for_speakers, forced_end
 from .connector import NO_PICKLE, Connector, request_id_of
 from .delivering import Arrivals, MessageStream, Spoken, UtteranceStream, with_turns
-from .discovery import available_features
 from .opener import Opener
 from .outcome import session_ended
 from .recorder import Recorder, interest_of
@@ -30,6 +32,9 @@ from .request import (
 )
 from .session import Session
 from .turns import Answer, waits_for_itself
+
+if TYPE_CHECKING:
+    from .discovery import available_features
 
 __all__ = [
     "NO_PICKLE",
@@ -61,3 +66,6 @@ __all__ = [
     "waits_for_itself",
     "with_turns",
 ]
+
+if not TYPE_CHECKING:  # few programs need it
+    __getattr__, __dir__ = imported_late(__name__, {"discovery": ("available_features",)})
