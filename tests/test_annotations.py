@@ -89,7 +89,6 @@ MADE_BY_A_CALL = {
 }
 NAMELESS = {  # what nobody has to name, though it comes and goes
     "AudioSource": "what split_channels() returns is passed on",
-    "Glance": "what a session, and nobody else, tells a transcript",
     "Player": "a notebook shows it",
     "Readable": "whatever has read()",
 }

@@ -101,7 +101,8 @@ else:
 
     def _load(payload: Any, loads: _Loads = orjson.loads) -> Any:
         payload = bytes(payload)
-        if b"000" in payload[::_EVERY].translate(_DIGITS) and _LONG in payload.translate(_DIGITS):
+        zeros = payload[::_EVERY].translate(_DIGITS).rfind(b"000")  # not `in`, which takes twice as long
+        if zeros >= 0 and _LONG in payload.translate(_DIGITS):
             return _loads(payload)
         try:
             return loads(payload)

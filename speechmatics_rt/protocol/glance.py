@@ -57,7 +57,7 @@ def glance(payload: bytes) -> Optional[Glance]:
         return None
     kind = codec.NAMES[found[1]]
     if kind in ("AddTranslation", "AddPartialTranslation"):
-        return Glance(kind, payload)
+        return kind, payload, True, 0.0, 0.0, None, None
     bracket = payload.rfind(b"]", 0, payload.rfind(b'"metadata"'))  # of the results
     tail = _TAIL.match(payload, bracket)
     if tail is None or payload.rfind(b'"channel"') >= 0:  # rfind() and not `in`, which takes thrice as long
@@ -65,9 +65,9 @@ def glance(payload: bytes) -> Optional[Glance]:
     time, another = float(tail[2]), float(tail[3])
     end_time = time if time > another else another  # as for any span, not before its start
     if found.end(2) == bracket + 1:
-        return Glance(kind, payload, True, 0.0, end_time)
+        return kind, payload, True, 0.0, end_time, None, None
     last = _END.match(payload, payload.rfind(b'"end_time"', 0, bracket))
-    return None if last is None else Glance(kind, payload, False, float(last[1]), end_time)
+    return None if last is None else (kind, payload, False, float(last[1]), end_time, None, None)
 
 
 def seen_in(message: Mapping[str, Any], payload: bytes = b"") -> tuple[Glance, ...]:
@@ -88,7 +88,7 @@ def seen_in(message: Mapping[str, Any], payload: bytes = b"") -> tuple[Glance, .
     last_end = span(last)[1] if isinstance(last, dict) else 0.0
     end_time = span(metadata)[1] if isinstance(metadata, dict) else 0.0
     channel = None if message.get("channel") is None else label
-    return (Glance(kind, payload, not results, last_end, end_time, channel, label),)
+    return ((kind, payload, not results, last_end, end_time, channel, label),)
 
 
 def _is_harmless(payload: bytes) -> bool:

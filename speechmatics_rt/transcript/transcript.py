@@ -150,7 +150,8 @@ class Transcript:
     ) -> None:
         """Add a final, of which ``packed`` is kept; the lock is held."""
         if packed is not None and self._keep == math.inf:
-            self._finals.append((channel, *packed, end_time))
+            late, form = packed
+            self._finals.append((channel, late, form, end_time))
         elif packed is not None and self._keep:
             self._keep_final(channel, packed, end_time)
         if end_time > self._end_times.get(label, 0.0):

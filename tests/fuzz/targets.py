@@ -110,7 +110,7 @@ def payloads(data: bytes) -> None:
     named_once = data.count(b'"message"') == 1 and b"\\" not in data
     assert peeked in (None, message["message"]) or not named_once
     if seen is not None and named_once:
-        assert seen.kind == message["message"]
+        assert seen[0] == message["message"]
         assert isinstance(message_in(data), dict)
 
 

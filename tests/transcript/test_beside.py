@@ -73,6 +73,10 @@ def test_what_is_read_again_is_what_came_meanwhile_as_well() -> None:
     assert transcript.translations["fr"] == heard(*TOLD).translations["fr"]
 
 
+def seen(kind: str, payload: bytes) -> Glance:
+    return kind, payload, True, 0.0, 0.0, None, None
+
+
 def partial(language: str, *sentences: dict[str, Any]) -> dict[str, Any]:
     return {**translation(language, *sentences), "message": "AddPartialTranslation"}
 
@@ -83,7 +87,7 @@ def test_what_is_not_final_of_a_translation_is_its_partial(in_bytes: bool) -> No
 
     def add(message: dict[str, Any]) -> None:
         if in_bytes:
-            transcript.add_payloads([Glance(message["message"], json.dumps(message).encode())], json.loads)
+            transcript.add_payloads([seen(message["message"], json.dumps(message).encode())], json.loads)
         else:
             transcript.add(message)
 
@@ -205,14 +209,14 @@ def test_a_translation_that_nobody_hears_is_decoded_only_when_it_is_read() -> No
 
     transcript = Transcript()
     payload = json.dumps(TOLD[0]).encode()
-    transcript.add_payloads([Glance("AddTranslation", payload), Glance("AddPartialTranscript", b"")], decode)
+    transcript.add_payloads([seen("AddTranslation", payload), seen("AddPartialTranscript", b"")], decode)
     assert not read
     assert transcript.translations["fr"].text == "Bonjour, monde."
     assert transcript.translations["fr"].text == "Bonjour, monde."
     assert read == [payload]
     nothing = json.dumps(translation("fr")).encode()
     transcript = Transcript()
-    transcript.add_payloads([Glance("AddTranslation", nothing)], decode)
+    transcript.add_payloads([seen("AddTranslation", nothing)], decode)
     assert transcript.translations == {}
     assert transcript == Transcript()
 

@@ -22,7 +22,6 @@ from speechmatics_rt import (
     Transcript,
 )
 from speechmatics_rt.local import Fault, LocalServer
-from speechmatics_rt.messages import Glance
 
 from ..samples import tried
 
@@ -132,8 +131,8 @@ def test_a_message_of_few_words_takes_its_bytes_and_little_more() -> None:
     tracemalloc.start()
     for payload in payloads:
         end += 0.36
-        seen = Glance("AddTranscript", payload, empty=False, end_time=end)
-        transcript.add_payloads([seen], lambda payload: {})
+        seen = [("AddTranscript", payload, False, 0.0, end, None, None)]
+        transcript.add_payloads(seen, lambda payload: {})
     size = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert size < 125 * len(payloads)  # a live session of a day has 200,000
