@@ -9,6 +9,8 @@ __all__ = ["Outbox"]
 
 Block = Union[bytes, memoryview]
 
+_JOINED = 64 * 1024  # bytes of data to join at a time, so that the blocks of TLS, of 16 kB, are full
+
 
 class Outbox:
     """Frames on their way to the socket, in three parts. Pure; its owner's lock guards it.
@@ -20,7 +22,7 @@ class Outbox:
     * The *data* lane holds messages and audio. The close frame ends it: nothing follows.
 
     Args:
-        block: The most bytes to join into one write.
+        block: The most bytes of one write.
         limit: The number of waiting data bytes from which the box counts as full.
 
     Attributes:
@@ -105,8 +107,8 @@ class Outbox:
             self._pinned = memoryview(self._pinned)[count:]
 
     def _joined(self) -> bytes:
-        """Take as much data as fits into a block, and one frame at least."""
-        data, room = self._data, self._block
+        """Take so much data that blocks are full, and one frame at least."""
+        data, room = self._data, _JOINED
         batch: list[bytes] = []
         while data and (not batch or len(data[0]) <= room):
             frame = data.popleft()

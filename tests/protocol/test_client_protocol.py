@@ -399,6 +399,17 @@ def test_the_outbox_gives_every_byte_once_in_order_and_the_same_block_until_it_i
     assert not outbox.full
 
 
+def test_blocks_of_data_are_full_wherever_its_frames_end() -> None:
+    outbox = Outbox(100, limit=1000)
+    for _ in range(7):
+        outbox.put(bytes(60))
+    sizes = []
+    while outbox:
+        sizes.append(len(outbox.take()))
+        outbox.wrote(sizes[-1])
+    assert sizes == [100, 100, 100, 100, 20]
+
+
 def test_control_frames_overtake_data_but_never_a_frame_that_has_begun() -> None:
     outbox = Outbox(100, limit=1000)
     outbox.put(b"begun-and-blocked")
