@@ -211,7 +211,7 @@ class Connection(Replaceable):
         protocol = self._protocol
         try:
             with self._lock:  # the usual case, on a short path: this is called for every chunk
-                if protocol.may_send_audio and protocol.admits(channel, seconds, feeding):
+                if protocol.admits(channel, seconds, feeding):
                     protocol.send_audio(frame, channel, seconds, len(payload))
                     self._writing.write_soon(time.monotonic())
                     return True

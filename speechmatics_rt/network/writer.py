@@ -65,13 +65,13 @@ class Writer:
             block = outbox.take()
             while block:
                 count = self._sock.try_send(block)
-                outbox.wrote(count)
+                rest = outbox.wrote(count)
                 self._progress |= count > 0
                 if count < len(block):
                     self.blocked = True
                     self._monitor.writer.wake()
                     break
-                block = outbox.take()
+                block = rest
             protocol.room |= was_full and not outbox.full
         except OSError as exc:
             # Stored, not raised: the server may have sent a reason that the reader has yet to read.

@@ -150,10 +150,6 @@ class ClientProtocol:
         return phase in (Phase.STREAMING, Phase.DRAINING, Phase.DONE)
 
     @property
-    def may_send_audio(self) -> bool:
-        return self.state.phase is Phase.STREAMING and self.broken is None and not self.torn
-
-    @property
     def behind(self) -> bool:
         """Whether more than ``max_queue`` messages wait for the receiver."""
         return len(self._inbox) + self._taken > self._most
@@ -164,6 +160,8 @@ class ClientProtocol:
 
     def admits(self, channel: Optional[str], seconds: float, feeding: bool) -> bool:
         """Return whether a frame of audio may be sent now; ``feeding`` audio waits for slow receivers too."""
+        if self.state.phase is not Phase.STREAMING or self.broken is not None or self.torn:
+            return False
         if not self.window.admits(channel, seconds) or self.outbox.full:
             return False
         return not feeding or not self.behind

@@ -15,8 +15,8 @@ _JOINED = 64 * 1024  # bytes of data to join at a time, so that the blocks of TL
 class Outbox:
     """Frames on their way to the socket, in three parts. Pure; its owner's lock guards it.
 
-    * The *pinned* block was tried on the socket, so it goes first, alone, and with the same bytes: a TLS
-      write repeated with other bytes corrupts the stream.
+    * The *pinned* bytes are written block by block, and one of these was tried on the socket. So they go
+      first, alone and unchanged: a TLS write repeated with other bytes corrupts the stream.
     * The *control* lane overtakes data between frames, never inside one. It holds one ping and one pong, the
       latest: RFC 6455 lets a busy end answer only that.
     * The *data* lane holds messages and audio. The close frame ends it: nothing follows.
@@ -72,14 +72,14 @@ class Outbox:
             self._ping = frame
 
     def put_close(self, frame: bytes) -> None:
-        """Make ``frame`` the last one; frames that were not tried yet are dropped."""
+        """Make ``frame`` the last one; frames that are not pinned yet are dropped."""
         if not self.closing:
             self.clear()
             self.closing = True
             self._close = frame
 
     def clear(self) -> None:
-        """Drop all frames that were not tried yet."""
+        """Drop all frames that are not pinned yet."""
         self._data.clear()
         self._size = 0
         self.full = False
@@ -99,12 +99,14 @@ class Outbox:
             return memoryview(self._pinned)[: self._block]
         return self._pinned
 
-    def wrote(self, count: int) -> None:
-        """Note that ``count`` bytes of the block were written; the rest stays pinned."""
+    def wrote(self, count: int) -> Block:
+        """Note that ``count`` bytes of the block were written; return what is to be written next."""
         if count == len(self._pinned):
             self._pinned = b""
         elif count:
             self._pinned = memoryview(self._pinned)[count:]
+        more = self._pinned or self._data or self._pong or self._ping or self._close
+        return self.take() if more else b""  # nothing, as mostly in a live session, is known without a call
 
     def _joined(self) -> bytes:
         """Take so much data that blocks are full, and one frame at least."""

@@ -249,7 +249,7 @@ def a_lying_server(data: bytes) -> None:
         protocol.receive([({"message": "RecognitionStarted"}, b"", 1)], 0.0, lambda kind: False)
     while choices.left and said < 20:
         said += 1
-        if protocol.may_send_audio and choices.byte() % 2:
+        if protocol.admits(None, 0.5, feeding=False) and choices.byte() % 2:
             protocol.send_audio(b"frame", None, 0.5, 1000)
         message = json.loads(json.dumps(choices.message()))
         payload = json.dumps(message, ensure_ascii=choices.byte() % 2 == 0).encode("utf-8", "replace")
