@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import contextvars
 import itertools
 import threading
 from concurrent.futures import Executor, Future
 from typing import Any, Callable
 
+from ..threads import begin
+
 __all__ = ["Threads"]
 
 
 class Threads(Executor):
-    """A daemon thread for each call. A run submits no more calls at once than sessions may run."""
+    """A daemon thread for each call, which sees the :mod:`contextvars` of whoever iterates.
+
+    A run submits no more calls at once than sessions may run.
+    """
 
     _numbers = itertools.count(1)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
         future.set_running_or_notify_cancel()
+        context = contextvars.copy_context()
 
         def work() -> None:
             try:
-                result = fn(*args, **kwargs)
+                result = context.run(fn, *args, **kwargs)
             except BaseException as exc:  # noqa: BLE001  # not swallowed: it is the future's
                 future.set_exception(exc)
             else:
                 future.set_result(result)
 
         name = f"speechmatics-rt-many-{next(self._numbers)}"
-        threading.Thread(target=work, name=name, daemon=True).start()
+        begin(threading.Thread(target=work, name=name, daemon=True))
         return future

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import os
 import pickle
 import signal
@@ -21,6 +22,7 @@ import pytest
 from speechmatics_rt import (
     AudioError,
     AudioFormat,
+    AuthBase,
     AuthenticationError,
     ConfigurationError,
     ConnectionConfig,
@@ -328,6 +330,38 @@ def test_a_limiter_is_entered_around_each_session_by_all_who_share_it() -> None:
             other.join()
         assert len(server.sessions) == 8
     assert most_at_once(server) == 2
+
+
+def test_sources_and_keys_see_the_context_of_whoever_iterates(server) -> None:
+    tenant = contextvars.ContextVar("tenant", default="nobody")
+    seen = []
+
+    class Auth(AuthBase):
+        def get_auth_headers(self) -> dict[str, str]:
+            seen.append(tenant.get())
+            return {}
+
+    def audio() -> Iterator[bytes]:
+        seen.append(tenant.get())
+        yield SECOND
+
+    tenant.set("acme")
+    (outcome,) = transcribe_many([audio()], auth=Auth(), url=server.url, audio_format=RAW)
+    assert outcome.ok
+    assert seen == ["acme", "acme"]
+
+
+def test_a_thread_that_cannot_be_started_is_told_as_any_other_of_ours(server, monkeypatch) -> None:
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.startswith("speechmatics-rt-many-"):
+            raise RuntimeError("can't create new thread at interpreter shutdown")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(SessionError, match="end sessions before the program ends"):
+        list(transcribe_many([SECOND], url=server.url, audio_format=RAW))
 
 
 def test_a_pool_of_threads_that_is_passed_in_stays_the_callers(server) -> None:
