@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any, Optional, cast
 
-from ..exceptions import shown
+from ..exceptions import SpeechmaticsError, shown
 from ..stats import SessionStats
 from ..transcript import Transcript
 
@@ -90,6 +90,7 @@ class Progress:
         pause: Seconds until the next session may begin while the service is full, or out of reach; else 0.
         seconds: Seconds of audio in the transcripts so far.
         outcome: The outcome that this reports, if it reports one.
+        cause: While there is a ``pause``, why: the error that was the last to make all wait.
     """
 
     done: int
@@ -99,3 +100,4 @@ class Progress:
     pause: float
     seconds: float
     outcome: Optional[Outcome] = None
+    cause: Optional[SpeechmaticsError] = None

@@ -8,15 +8,10 @@ import pickle
 import queue
 import random
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import CancelledError, Executor, Future
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Callable, Optional, Union
+from typing import Any, Callable, Optional
 
-from ..audio import Source
-from ..auth import AuthBase
-from ..client import Client
-from ..config import ConnectionConfig, ResumePolicy, a_kind, number, refused
 from ..events import as_raised, is_meant_for_call
 from ..exceptions import (
     AudioError,
@@ -25,117 +20,14 @@ from ..exceptions import (
     SpeechmaticsError,
     without_frames,
 )
-from ..session import SessionRequest, SourceOptions, spelled_out
 from ..threads import SLICE
 from .job import Job, Report
 from .outcome import Outcome, Progress, Running
-from .plan import Plan, is_out_of_reach
-from .threads import Threads
+from .plan import Plan, holds_up_all, is_out_of_reach
 
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-__all__ = ["Outcomes", "transcribe_many"]
-
-OneSource = Union[Source, Mapping[str, Source]]
+__all__ = ["Outcomes"]
 
 _BEAT = 0.5  # seconds between calls of on_progress while sessions run
-_NO_SOURCES = (str, bytes, bytearray, memoryview, Mapping)  # each is one source, or its parts
-_AT_ONCE = number(1, whole=True)
-
-
-@spelled_out
-def transcribe_many(
-    sources: Iterable[OneSource],
-    *,
-    executor: Optional[Executor] = None,
-    max_sessions: int = 2,
-    limiter: Optional[AbstractContextManager[Any]] = None,
-    on_progress: Optional[Callable[[Progress], object]] = None,
-    auth: Optional[AuthBase] = None,
-    api_key: Optional[str] = None,
-    url: Optional[str] = None,
-    conn_config: Optional[ConnectionConfig] = None,
-    sdk_identifier: Optional[str] = None,
-    app: Optional[str] = None,
-    resume: Union[bool, ResumePolicy] = False,
-    keep_transcript: Optional[float] = None,
-    **options: Unpack[SourceOptions],
-) -> Outcomes:
-    """Transcribe many sources, several at once, and return an iterator over their outcomes.
-
-    Outcomes come as sources are finished. A source that fails has an :class:`Outcome` with its error, and
-    the run goes on. Errors that are ``retryable`` are retried, up to six times, after ``retry_after`` at
-    least; while the service is full or can't be reached, everything waits, and nothing fails. The thread
-    that iterates also reads the iterable, one source at a time, and starts sessions: so the body of its loop
-    should not take long, and an iterable that blocks holds up outcomes.
-
-    Args:
-        sources: Each is a source of :meth:`Client.transcribe`, or a mapping as for
-            :meth:`MultiChannelClient.transcribe`. Workers in other processes get them by pickle: pass paths
-            that they can open, or bytes.
-        executor: Any :class:`concurrent.futures.Executor`, such as a ProcessPoolExecutor or Dask's
-            ``client.get_executor()``; it is not shut down. By default each session has a daemon thread of
-            this process.
-        max_sessions: Maximum number of sessions at once, over all workers: no more jobs are submitted before
-            one is finished. A source that waits to be retried occupies no worker and no session.
-        limiter: A context manager entered around each session, in the worker, for a limit shared with
-            others: a semaphore of this process, or one that pickles, such as those of Dask or Redis.
-        on_progress: Called with a :class:`Progress`, on the thread that iterates, when a source is started
-            or finished, and twice a second while sessions run in this process.
-        auth, api_key, url, conn_config, sdk_identifier, app, resume, keep_transcript: As for :class:`Client`.
-        **options: As for :meth:`Client.transcribe`, for each session.
-
-    Returns:
-        An iterator, which can also be stopped and closed.
-
-    Raises:
-        ConfigurationError: An option is wrong; before anything is read.
-
-    The iteration raises, after all outcomes that were ready:
-
-    Raises:
-        AuthenticationError: There is no key, or it was refused, as it would be for all sources that follow.
-        ConnectionError, TimeoutError: Nobody has reached the service for ten minutes, or for half a minute if
-            it has not been reached before.
-        BrokenExecutor: The executor has lost its workers.
-        RuntimeError: The executor takes no more jobs, such as one that was shut down.
-        CancelledError: The executor has cancelled a job.
-        KeyboardInterrupt: Ctrl-C during the iteration. Sessions of this process are closed at once.
-
-    Example:
-        >>> from speechmatics_rt.local import LocalServer
-        >>> with LocalServer() as server:
-        ...     raw = {"encoding": "pcm_s16le", "sample_rate": 16000}
-        ...     for outcome in transcribe_many([bytes(32000), b""], url=server.url, audio_format=raw):
-        ...         print(outcome.index, outcome.error or outcome.transcript.text)
-        1 the audio source is empty
-        0 Good
-    """
-    client: dict[str, Any] = {
-        "auth": auth,
-        "api_key": api_key,
-        "url": url,
-        "conn_config": conn_config,
-        "sdk_identifier": sdk_identifier,
-        "app": app,
-        "resume": resume,
-        "keep_transcript": keep_transcript,
-    }
-    Client(**client)
-    SessionRequest.of(options, SourceOptions)
-    if isinstance(sources, _NO_SOURCES) or not isinstance(sources, Iterable):
-        accepted = "an iterable of sources: paths, bytes, objects with read()"
-        raise ConfigurationError(f"sources is {a_kind(sources)}; accepted: {accepted}")
-    if executor is not None and not isinstance(executor, Executor):
-        raise refused("executor", executor, "a concurrent.futures.Executor, or None for threads")
-    _AT_ONCE("max_sessions", max_sessions)
-    if limiter is not None and not (hasattr(limiter, "__enter__") and hasattr(limiter, "__exit__")):
-        raise refused("limiter", limiter, "a context manager, such as a semaphore")
-    if on_progress is not None and not callable(on_progress):
-        raise refused("on_progress", on_progress, "a function of one argument")
-    job = Job(client, options, limiter)
-    return Outcomes(sources, job, executor or Threads(), max_sessions, on_progress)
 
 
 class Outcomes(Iterator[Outcome]):
@@ -157,10 +49,11 @@ class Outcomes(Iterator[Outcome]):
         self._on_progress = on_progress
         self._plan = Plan(max_sessions)
         self._ahead = max_sessions + 1  # how many outcomes may be ready before no more jobs are submitted
+        self._total = len(sources) if isinstance(sources, (list, tuple)) else None
         self._sources = enumerate(iter(sources))
         self._more = True  # whether there may be sources that were not taken yet
         self._held: dict[int, Any] = {}  # sources that were taken and are not finished
-        self._last: dict[int, Report] = {}  # the latest failure of those that wait
+        self._last: dict[int, Report] = {}  # the latest failure of those that wait, its own if it has one
         self._futures: dict[int, Future[Report]] = {}
         # Futures that are done, put by whatever thread; None: look at the flags.
         self._news: queue.SimpleQueue[Optional[tuple[int, Future[Report]]]] = queue.SimpleQueue()
@@ -212,6 +105,14 @@ class Outcomes(Iterator[Outcome]):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __repr__(self) -> str:
+        state = "stopping" if self._stopping else "running"
+        if self._is_over() and not self._ready:
+            state = "closed" if self._closed else "over"
+        of = "" if self._total is None else f" of {self._total}"
+        failed = f", {self._failed} failed" if self._failed else ""
+        return f"<{type(self).__name__} {state}, {self._done + self._failed}{of} finished{failed}>"
 
     def __del__(self) -> None:
         if getattr(self, "_held", None):
@@ -345,6 +246,8 @@ class Outcomes(Iterator[Outcome]):
             self._end_with(error)
             return
         tries = self._plan.tries(index)
+        if tries > 1 and isinstance(error, AudioError) and report.session_id is None:
+            report, tries = _not_again(self._last[index], error), tries - 1
         delay = self._plan.failed(index, error, time.monotonic(), random.random())  # noqa: S311  # jitter
         seconds = self._plan.out_of_reach
         if seconds is not None and is_out_of_reach(error):
@@ -355,7 +258,8 @@ class Outcomes(Iterator[Outcome]):
         elif delay is None:
             self._give(index, report, tries)
         else:
-            self._last[index] = report
+            if not holds_up_all(error) or index not in self._last:
+                self._last[index] = report
             del self._futures[index]
             self._tell()
 
@@ -438,13 +342,22 @@ class Outcomes(Iterator[Outcome]):
         look = self._job.sessions.stats
         running = tuple(Running(index, self._held[index], look(index)) for index in self._futures)
         pause = self._plan.pause(time.monotonic())
+        cause = self._plan.cause if pause else None
         progress = Progress(
-            self._done, self._failed, running, self._plan.waiting, pause, self._seconds, outcome
+            self._done, self._failed, running, self._plan.waiting, pause, self._seconds, outcome, cause
         )
         try:
             self._on_progress(progress)
         except (StopIteration, StopAsyncIteration) as exc:
             raise as_raised(exc, self._on_progress) from exc
+
+
+def _not_again(report: Report, error: AudioError) -> Report:
+    """Return the report of a session that failed, and whose source can't be had a second time."""
+    first = report.error
+    if first is not None:
+        first.args = (f"{first.text}; it could not be tried again: {error.text}",)
+    return report
 
 
 def _unpicklable(thing: Any) -> Optional[str]:

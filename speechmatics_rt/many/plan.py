@@ -21,7 +21,7 @@ from ..exceptions import (
     TransportError,
 )
 
-__all__ = ["MOST_TRIES", "Plan", "is_full", "is_out_of_reach"]
+__all__ = ["MOST_TRIES", "Plan", "holds_up_all", "is_full", "is_out_of_reach"]
 
 MOST_TRIES = 6  # of one source, over about half a minute
 _LEAST, _LONGEST = 1.0, 60.0  # seconds before a retry
@@ -30,7 +30,7 @@ _OUTAGE = 600.0  # seconds for which nobody reaches a service that was reached b
 _NEVER_REACHED = 30.0  # the same, of one that was not: the address or the network is probably wrong
 
 
-def is_full(error: BaseException) -> bool:
+def is_full(error: SpeechmaticsError) -> bool:
     """Whether an error means only that the service is full.
 
     Example:
@@ -42,14 +42,20 @@ def is_full(error: BaseException) -> bool:
     return isinstance(error, ConnectionError) and error.status in FULL
 
 
-def is_out_of_reach(error: BaseException) -> bool:
+def is_out_of_reach(error: SpeechmaticsError) -> bool:
     """Whether nobody answered for now, so that no other source would have been luckier.
 
     Example:
         >>> is_out_of_reach(ConnectionError(unreached=True)), is_out_of_reach(ConnectionError(code=1006))
         (True, False)
     """
-    return isinstance(error, SpeechmaticsError) and error.unreached and error.retryable
+    # If the caller's limit on the whole call was the first to pass, that is no answer either.
+    return error.unreached and (error.retryable or isinstance(error, TimeoutError))
+
+
+def holds_up_all(error: SpeechmaticsError) -> bool:
+    """Whether an error says nothing of its source, but that all have to wait."""
+    return is_full(error) or is_out_of_reach(error)
 
 
 class Plan:
@@ -61,6 +67,7 @@ class Plan:
         stopped: Nothing is started any more.
         out_of_reach: For how many seconds nobody has reached the service, once that is too long: the run is
             over. None before.
+        cause: The last error that made all wait.
 
     Example:
         >>> plan = Plan(2)
@@ -77,6 +84,7 @@ class Plan:
         self._most = max_sessions
         self._opens = float("-inf")  # nothing starts before
         self.out_of_reach: Optional[float] = None
+        self.cause: Optional[SpeechmaticsError] = None
         self._refusals = 0  # in a row, by a service that is full or out of reach
         self._reached = False  # the service has answered
         self._unreached_since: Optional[float] = None
@@ -124,7 +132,7 @@ class Plan:
         self.running -= 1
         self._failures.pop(index, None)
 
-    def failed(self, index: int, error: BaseException, now: float, jitter: float) -> Optional[float]:
+    def failed(self, index: int, error: SpeechmaticsError, now: float, jitter: float) -> Optional[float]:
         """Return in how many seconds the source is to be retried; None if it is given up.
 
         Args:
@@ -138,18 +146,21 @@ class Plan:
         elif isinstance(error, (TransportError, TimeoutError, TranscriptionError)):
             self._answered()
         held = full or unreached
-        lasts = not getattr(error, "retryable", False) or (tries >= MOST_TRIES and not held)
+        lasts = not held and (tries >= MOST_TRIES or not error.retryable)
         if self.stopped or self.out_of_reach is not None or lasts:
             self._failures.pop(index, None)
             return None
-        asked = getattr(error, "retry_after", None) or 0.0
+        asked = error.retry_after or 0.0
         if held:
             least = _PATIENCE if full else _LEAST
             delay = _pause(max(asked, least), least * 2 ** min(self._refusals, 8), jitter)
+            if unreached:  # the last try comes when it has lasted too long, and not up to a minute later
+                delay = max(asked, min(delay, self._patience(now)))
             if now >= self._opens:  # sessions refused together count as one refusal
                 self._refusals += 1
                 if full:
                     self.allowed = max(1, min(self.allowed, self.running))
+            self.cause = error
             self._opens = max(self._opens, now + delay)
             delay = max(delay, self._opens - now)
         else:
@@ -164,9 +175,13 @@ class Plan:
     def _unanswered(self, now: float) -> None:
         if self._unreached_since is None:
             self._unreached_since = now
-        seconds = now - self._unreached_since
-        if seconds >= (_OUTAGE if self._reached else _NEVER_REACHED):
-            self.out_of_reach = seconds
+        if self._patience(now) <= 0:
+            self.out_of_reach = now - self._unreached_since
+
+    def _patience(self, now: float) -> float:
+        """Return for how many seconds more the service may be out of reach."""
+        since = now if self._unreached_since is None else self._unreached_since
+        return since + (_OUTAGE if self._reached else _NEVER_REACHED) - now
 
     def pause(self, now: float) -> float:
         """Return for how many seconds nothing may start, because the service is full, or out of reach."""

@@ -239,6 +239,8 @@ class Connector:
             if isinstance(exc, TimeoutError) and deadline < until and timeout is not None:
                 exc.stage, exc.seconds = "whole", timeout
                 before = since - (deadline - timeout)
+                if before > timeout / 2:  # which left too little time to say that nobody answers
+                    exc.unreached = False
                 if before >= 0.1:
                     exc.args = (f"{exc.text}; of timeout={timeout:g} s, {before:.1f} s had passed before",)
             # The frames of dialling hold the key, and crash reporters send the locals of each frame.

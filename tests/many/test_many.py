@@ -6,6 +6,7 @@ import contextvars
 import os
 import pickle
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -31,6 +32,7 @@ from speechmatics_rt import (
     Outcome,
     Progress,
     SessionError,
+    TimeoutError,
     Transcript,
     TranscriptionConfig,
     TranscriptionError,
@@ -190,6 +192,34 @@ def test_who_never_gets_through_fails_after_six_tries(at_once) -> None:
     assert outcome.tries == 6
 
 
+def test_a_source_that_can_be_read_only_once_fails_as_its_one_session_did(at_once) -> None:
+    fault = Fault.reset(after_final=3)
+    with LocalServer(faults=[fault]) as server:
+        once = (SECOND for _ in range(20))
+        (outcome,) = transcribe_many([once], url=server.url, audio_format=RAW)
+        (record,) = server.sessions
+    assert isinstance(outcome.error, ConnectionError)
+    assert "could not be tried again: the audio source was read up to byte" in outcome.error.text
+    assert isinstance(outcome.error.transcript, Transcript)
+    assert (outcome.tries, outcome.session_id, outcome.error.retryable) == (1, record.session_id, True)
+
+
+def test_a_file_that_is_gone_by_the_second_try_fails_as_its_first_session_did(at_once, tmp_path) -> None:
+    path = tmp_path / "talk.wav"
+    path.write_bytes(SPEECH.read_bytes())
+    refusals = [Fault.error("quota_exceeded", at="start", sessions=[1])]  # which is no failure of this one
+    with LocalServer(faults=[Fault.reset(after_final=3, sessions=[0]), *refusals]) as server:
+        (outcome,) = transcribe_many(
+            [path],
+            url=server.url,
+            on_progress=lambda progress: progress.pause and path.unlink(missing_ok=True),
+        )
+        assert len(server.sessions) == 2
+    assert isinstance(outcome.error.transcript, Transcript)
+    assert "could not be tried again: can't open the audio file" in outcome.error.text
+    assert outcome.tries == 1
+
+
 def test_a_full_quota_is_waited_for_and_nobody_fails(at_once) -> None:
     engine = HeldEngine()
 
@@ -226,6 +256,10 @@ def test_the_pause_of_a_full_quota_is_told(at_once, monkeypatch) -> None:
         (outcome,) = transcribe_many([SECOND], url=server.url, audio_format=RAW, on_progress=said.append)
     assert outcome.ok
     assert any(0 < progress.pause <= 0.7 and progress.waiting == 1 for progress in said)
+    paused = [progress.cause for progress in said if progress.pause]
+    assert {type(cause) for cause in paused} == {TranscriptionError}
+    assert paused[0].type == "quota_exceeded"
+    assert {progress.cause for progress in said if not progress.pause} == {None}
 
 
 def test_a_refused_key_ends_the_run_with_one_error() -> None:
@@ -278,6 +312,43 @@ def test_while_the_service_is_away_everything_waits_and_nothing_fails(monkeypatc
     servers[0].close()
     assert sorted(outcome.index for outcome in found) == list(range(6))
     assert [outcome.error for outcome in found if not outcome.ok] == []
+
+
+def test_a_limit_on_each_recording_makes_no_failures_of_a_service_that_does_not_answer(monkeypatch) -> None:
+    monkeypatch.setattr(plan, "_LEAST", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = mute.getsockname()[1]
+        servers: list[LocalServer] = []
+
+        def comes_back(progress: Progress) -> None:
+            if isinstance(progress.cause, TimeoutError) and not servers:
+                mute.close()
+                servers.append(LocalServer(port=port).start())
+
+        outcomes = list(
+            transcribe_many(
+                [SECOND] * 3,
+                url=f"ws://127.0.0.1:{port}/v2",
+                audio_format=RAW,
+                timeout=3,
+                max_sessions=1,
+                on_progress=comes_back,
+            )
+        )
+        servers[0].close()
+    assert [(outcome.error, outcome.tries) for outcome in outcomes] == [(None, 1)] * 3
+
+
+def test_a_source_that_takes_the_time_of_its_call_says_nothing_of_the_service() -> None:
+    def slow() -> Iterator[bytes]:
+        threading.Event().wait(0.9)
+        yield SECOND
+
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        url = f"ws://127.0.0.1:{mute.getsockname()[1]}/v2"
+        (outcome,) = transcribe_many([slow()], url=url, audio_format=RAW, timeout=1)
+    assert outcome.error.stage == "whole"
+    assert "s had passed before" in outcome.error.text
 
 
 def test_a_failing_iterable_ends_the_run_after_what_it_gave(server) -> None:
@@ -362,6 +433,20 @@ def test_a_thread_that_cannot_be_started_is_told_as_any_other_of_ours(server, mo
     monkeypatch.setattr(threading.Thread, "start", refuse)
     with pytest.raises(SessionError, match="end sessions before the program ends"):
         list(transcribe_many([SECOND], url=server.url, audio_format=RAW))
+
+
+def test_a_run_shows_how_far_it_is(server) -> None:
+    outcomes = transcribe_many([SECOND, b"", SECOND], url=server.url, audio_format=RAW)
+    assert repr(outcomes) == "<Outcomes running, 0 of 3 finished>"
+    list(outcomes)
+    assert repr(outcomes) == "<Outcomes over, 3 of 3 finished, 1 failed>"
+    endless = transcribe_many(iter(lambda: SECOND, None), url=server.url, audio_format=RAW)
+    next(endless)
+    endless.request_stop()
+    assert repr(endless).startswith("<Outcomes stopping, ")
+    endless.close()
+    list(endless)
+    assert repr(endless).startswith("<Outcomes closed, ")
 
 
 def test_a_pool_of_threads_that_is_passed_in_stays_the_callers(server) -> None:

@@ -1,0 +1,123 @@
+"""Checks the options of a run, and begins it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
+
+from ..audio import Source
+from ..auth import AuthBase
+from ..client import Client
+from ..config import ConnectionConfig, ResumePolicy, a_kind, number, refused
+from ..exceptions import ConfigurationError
+from ..session import SessionRequest, SourceOptions, spelled_out
+from .job import Job
+from .outcome import Progress
+from .outcomes import Outcomes
+from .threads import Threads
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+__all__ = ["transcribe_many"]
+
+OneSource = Union[Source, Mapping[str, Source]]
+
+_NO_SOURCES = (str, bytes, bytearray, memoryview, Mapping)  # each is one source, or its parts
+_AT_ONCE = number(1, whole=True)
+
+
+@spelled_out
+def transcribe_many(
+    sources: Iterable[OneSource],
+    *,
+    executor: Optional[Executor] = None,
+    max_sessions: int = 2,
+    limiter: Optional[AbstractContextManager[Any]] = None,
+    on_progress: Optional[Callable[[Progress], object]] = None,
+    auth: Optional[AuthBase] = None,
+    api_key: Optional[str] = None,
+    url: Optional[str] = None,
+    conn_config: Optional[ConnectionConfig] = None,
+    sdk_identifier: Optional[str] = None,
+    app: Optional[str] = None,
+    resume: Union[bool, ResumePolicy] = False,
+    keep_transcript: Optional[float] = None,
+    **options: Unpack[SourceOptions],
+) -> Outcomes:
+    """Transcribe many sources, several at once, and return an iterator over their outcomes.
+
+    Outcomes come as sources are finished. A source that fails has an :class:`Outcome` with its error, and
+    the run goes on. Errors that are ``retryable`` are retried, up to six times, after ``retry_after`` at
+    least; while the service is full or can't be reached, everything waits, and nothing fails. The thread
+    that iterates also reads the iterable, one source at a time, and starts sessions: so the body of its loop
+    should not take long, and an iterable that blocks holds up outcomes.
+
+    Args:
+        sources: Each is a source of :meth:`Client.transcribe`, or a mapping as for
+            :meth:`MultiChannelClient.transcribe`. Workers in other processes get them by pickle: pass paths
+            that they can open, or bytes.
+        executor: Any :class:`concurrent.futures.Executor`, such as a ProcessPoolExecutor or Dask's
+            ``client.get_executor()``; it is not shut down. By default each session has a daemon thread of
+            this process.
+        max_sessions: Maximum number of sessions at once, over all workers: no more jobs are submitted before
+            one is finished. A source that waits to be retried occupies no worker and no session.
+        limiter: A context manager entered around each session, in the worker, for a limit shared with
+            others: a semaphore of this process, or one that pickles, such as those of Dask or Redis.
+        on_progress: Called with a :class:`Progress`, on the thread that iterates, when a source is started
+            or finished, and twice a second while sessions run in this process.
+        auth, api_key, url, conn_config, sdk_identifier, app, resume, keep_transcript: As for :class:`Client`.
+        **options: As for :meth:`Client.transcribe`, for each session.
+
+    Returns:
+        An iterator, which can also be stopped and closed.
+
+    Raises:
+        ConfigurationError: An option is wrong; before anything is read.
+
+    The iteration raises, after all outcomes that were ready:
+
+    Raises:
+        AuthenticationError: There is no key, or it was refused, as it would be for all sources that follow.
+        ConnectionError, TimeoutError: Nobody has reached the service for ten minutes after a first try that
+            failed, or for half a minute if it has not been reached before.
+        BrokenExecutor: The executor has lost its workers.
+        RuntimeError: The executor takes no more jobs, such as one that was shut down.
+        CancelledError: The executor has cancelled a job.
+        KeyboardInterrupt: Ctrl-C during the iteration. Sessions of this process are closed at once.
+
+    Example:
+        >>> from speechmatics_rt.local import LocalServer
+        >>> with LocalServer() as server:
+        ...     raw = {"encoding": "pcm_s16le", "sample_rate": 16000}
+        ...     for outcome in transcribe_many([bytes(32000), b""], url=server.url, audio_format=raw):
+        ...         print(outcome.index, outcome.error or outcome.transcript.text)
+        1 the audio source is empty
+        0 Good
+    """
+    client: dict[str, Any] = {
+        "auth": auth,
+        "api_key": api_key,
+        "url": url,
+        "conn_config": conn_config,
+        "sdk_identifier": sdk_identifier,
+        "app": app,
+        "resume": resume,
+        "keep_transcript": keep_transcript,
+    }
+    Client(**client)
+    SessionRequest.of(options, SourceOptions)
+    if isinstance(sources, _NO_SOURCES) or not isinstance(sources, Iterable):
+        accepted = "an iterable of sources: paths, bytes, objects with read()"
+        raise ConfigurationError(f"sources is {a_kind(sources)}; accepted: {accepted}")
+    if executor is not None and not isinstance(executor, Executor):
+        raise refused("executor", executor, "a concurrent.futures.Executor, or None for threads")
+    _AT_ONCE("max_sessions", max_sessions)
+    if limiter is not None and not (hasattr(limiter, "__enter__") and hasattr(limiter, "__exit__")):
+        raise refused("limiter", limiter, "a context manager, such as a semaphore")
+    if on_progress is not None and not callable(on_progress):
+        raise refused("on_progress", on_progress, "a function of one argument")
+    job = Job(client, options, limiter)
+    return Outcomes(sources, job, executor or Threads(), max_sessions, on_progress)
