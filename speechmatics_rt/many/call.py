@@ -69,7 +69,8 @@ def transcribe_many(
         on_progress: Called with a :class:`Progress`, on the thread that iterates, when a source is started
             or finished, and twice a second while sessions run in this process.
         auth, api_key, url, conn_config, sdk_identifier, app, resume, keep_transcript: As for :class:`Client`.
-        **options: As for :meth:`Client.transcribe`, for each session.
+        **options: As for :meth:`Client.transcribe`, for each session; where there are channels, the
+            ``diarization`` ``"speaker"`` tells speakers apart in each.
 
     Returns:
         An iterator, which can also be stopped and closed.

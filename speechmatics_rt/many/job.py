@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import Any, NamedTuple, Optional
 
 from ..baseclient import BaseClient
 from ..client import Client
+from ..config import TranscriptionConfig
 from ..exceptions import SpeechmaticsError, without_frames
 from ..multichannel import MultiChannelClient
 from ..stats import SessionStats
@@ -100,11 +102,23 @@ class Job:
             with self.sessions.having(index, client) as wanted:
                 try:
                     if wanted:
-                        transcript = client.transcribe(source, **self._session)
+                        transcript = client.transcribe(source, **self._options_for(source))
                 except SpeechmaticsError as exc:
                     without_frames(exc)  # the frames hold the source, and its audio
                     error = exc
             return Report(transcript, error, client.stats, client.request_id, client.session_id)
+
+    def _options_for(self, source: Any) -> dict[str, Any]:
+        """Return the options of a session: where there are channels, speakers are told apart in each."""
+        given = self._session.get("transcription_config")
+        if given is None or not isinstance(source, Mapping):
+            return self._session
+        config = TranscriptionConfig.of(given, "transcription_config")
+        if config.diarization == "speaker":
+            config = replace(
+                config, diarization="channel_and_speaker", channel_diarization_labels=list(source)
+            )
+        return {**self._session, "transcription_config": config}
 
     def _client_for(self, source: Any) -> Any:
         return (MultiChannelClient if isinstance(source, Mapping) else Client)(**self._client)

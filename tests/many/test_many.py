@@ -109,6 +109,18 @@ def test_what_transcribe_takes_is_taken_and_a_mapping_is_channels(server) -> Non
     assert {word.channel for word in channels.transcript.words} == {"agent", "caller"}
 
 
+def test_among_others_the_speakers_of_several_channels_are_told_apart_in_each(server) -> None:
+    sources = [SECOND, {"agent": SECOND, "caller": SECOND}]
+    for config in ({"diarization": "speaker"}, TranscriptionConfig(diarization="speaker")):
+        outcomes = transcribe_many(
+            sources, url=server.url, audio_format=RAW, transcription_config=config, max_sessions=1
+        )
+        assert all(outcome.ok for outcome in outcomes)
+    asked = [record.start["transcription_config"] for record in server.sessions]
+    assert [each["diarization"] for each in asked] == ["speaker", "channel_and_speaker"] * 2
+    assert asked[1]["channel_diarization_labels"] == ["agent", "caller"]
+
+
 @pytest.mark.parametrize("source", [SECOND * 8, {"agent": SECOND * 8}], ids=["one", "channels"])
 def test_translations_and_audio_events_are_in_the_outcome(source: Any) -> None:
     options: dict[str, Any] = {"translation_config": {"target_languages": ["fr"]}, "audio_events_config": {}}
