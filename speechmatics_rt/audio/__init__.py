@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..late import imported_late
 from . import source
+from .channels import count_channels
 from .reading import Proxy, described
 from .source import AudioSource, Block, Pacer, Source, check_chunk, open_source
 
@@ -29,6 +30,7 @@ __all__ = [
     "Proxy",
     "Source",
     "check_chunk",
+    "count_channels",
     "described",
     "mix_channels",
     "open_source",

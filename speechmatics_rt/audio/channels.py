@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from typing import Callable
+from typing import Callable, Optional, Union
 
+from ..exceptions import AudioError
 from . import hints, wav
 from .reading import Reading
 
-__all__ = ["frames_of", "header_of"]
+__all__ = ["count_channels", "frames_of", "header_of"]
+
+_HEAD = 256  # bytes: room for a usual header, where 16 times as much is read at once
+
+
+def count_channels(path: Union[str, os.PathLike[str]]) -> Optional[int]:
+    """Return how many channels a WAV has; None for what is no WAV, or can't be read."""
+    forms: list[wav.Form] = []
+    try:
+        reading = Reading(path, _HEAD)
+        try:
+            wav.peek_header(wav.Stream(reading), reading.fault, forms.append)
+        finally:
+            reading.close()
+    except AudioError:  # whoever transcribes it says why
+        pass
+    return forms[0].channels if forms else None
 
 
 def header_of(stream: wav.Stream, reading: Reading, check: Callable[[wav.Form], None]) -> wav.Header:

@@ -144,4 +144,5 @@ def _one_of_several(opener: _Opener, number: int, count: int, label: str) -> Aud
 def _check_count(labels: int, fault: Fault, form: wav.Form) -> None:
     found = form.channels
     if found != labels:
-        raise fault(f"the WAV has {found} channel{'s' * (found > 1)}, but {labels} labels were given")
+        given = "1 label was given" if labels == 1 else f"{labels} labels were given"
+        raise fault(f"the WAV has {found} channel{'s' * (found > 1)}, but {given}")

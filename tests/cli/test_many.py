@@ -346,21 +346,67 @@ def test_names_come_from_standard_input(capsys, server, calls, tmp_path, monkeyp
     assert "standard input is closed" in run(capsys, server, "-", "-o", "out")[1]
 
 
-def test_stereo_recordings_are_split_or_mixed_and_others_refused_by_name(
+def test_of_a_mixed_folder_only_what_has_several_channels_is_split_or_mixed(
     capsys, server, calls, tmp_path
 ) -> None:
     recording(calls / "b.wav", channels=2)
-    code, said = run(capsys, server, calls, "-o", tmp_path / "split", "--split", "agent,caller")
-    assert code == 5
-    assert "channel 'agent': the WAV has 1 channel, but 2 labels were given" in said
-    text = (tmp_path / "split" / "b.txt").read_text()
+    (calls / "talk.mp3").write_bytes(b"ID3" + bytes(9997))
+    for option in (["--split", "agent,caller"], ["--mix"]):
+        out = tmp_path / option[0]
+        code, said = run(capsys, server, calls, "-o", out, *option)
+        assert (code, said.count("done ")) == (0, 3)
+        assert f"{option[0]} is for WAVs of several channels; 2 of 3 recordings have one, or are no" in said
+    text = (tmp_path / "--split" / "b.txt").read_text()
     assert "agent: Good morning" in text
     assert "caller: Good morning" in text
-    assert run(capsys, server, calls, "-o", tmp_path / "mixed", "--mix")[0] == 0
-    code, said = run(capsys, server, calls, "-o", tmp_path / "plain")
+    assert (tmp_path / "--split" / "may" / "a.txt").read_text().startswith("Good morning")
+
+
+def test_who_does_as_a_stereo_recording_advises_sends_no_other_a_second_time(
+    capsys, server, calls, tmp_path
+) -> None:
+    recording(calls / "b.wav", channels=2)
+    out = tmp_path / "out"
+    code, said = run(capsys, server, calls, "-o", out)
     assert code == 5
     assert "add --split agent,caller" in said
     assert "to make them one  -> do so; then run it again with --retry-failed" in said
+    for option in (["--split", "agent,caller"], ["--mix"], ["--split", "left,right"]):
+        code, said = run(capsys, server, calls, "-o", out, *option, "--retry-failed")
+        assert (code, " 2 of 2 transcribed" in said) == (0, True)
+        assert "nothing to do" in run(capsys, server, calls, "-o", out, *option)[1]
+    sources = [line["source"] for line in manifest(out) if line["status"] == "done"]
+    assert (sources.count(str(calls / "may" / "a.wav")), sources.count(str(calls / "b.wav"))) == (1, 3)
+
+
+def test_speakers_are_told_apart_in_each_channel_and_where_there_is_one(
+    capsys, server, calls, tmp_path
+) -> None:
+    recording(calls / "b.wav", channels=2)
+    config = tmp_path / "config.json"
+    labelled = {"diarization": "channel_and_speaker", "channel_diarization_labels": ["a", "b"]}
+    config.write_text(json.dumps({"transcription_config": labelled}))
+    for number, words in enumerate((("--diarization", "speaker"), ("--config", config))):
+        code, _ = run(capsys, server, calls, "-o", tmp_path / str(number), "--split", "a,b", *words)
+        assert code == 0
+    asked = [record.start["transcription_config"] for record in server.sessions]
+    assert sorted(each["diarization"] for each in asked) == ["channel_and_speaker"] * 2 + ["speaker"] * 2
+    assert [each.get("channel_diarization_labels") for each in asked].count(["a", "b"]) == 2
+    code, said = run(capsys, server, calls, "-o", tmp_path / "out", "--split", "x,y", "--config", config)
+    assert code == 2
+    assert "channel_diarization_labels of --config are ['a', 'b'], but --split x,y" in said
+
+
+def test_a_recording_with_another_number_of_channels_than_labels_fails_by_name(
+    capsys, server, calls, tmp_path
+) -> None:
+    recording(calls / "b.wav", channels=2)
+    code, said = run(capsys, server, calls, "-o", tmp_path / "out", "--split", "a,b,c")
+    assert code == 5
+    assert f"failed {calls / 'b.wav'}: channel 'a': the WAV has 2 channels, but 3 labels were given" in said
+    code, said = run(capsys, server, calls, "-o", tmp_path / "one", "--split", "agent")
+    assert "the WAV has 2 channels, but 1 label was given" in said
+    assert "is for WAVs of several" not in said  # one label is for recordings of one channel
 
 
 @pytest.mark.parametrize(
@@ -371,15 +417,18 @@ def test_stereo_recordings_are_split_or_mixed_and_others_refused_by_name(
         (["--split", "a,b", "--mix"], "use --split or --mix, not both"),
         (["--language", ""], "--language is ''"),
         (["--engine", "scripted"], "--engine goes with --local"),
+        (["--output", "-"], "--output - is standard output, which takes no folder; name a folder"),
     ],
 )
 def test_what_does_not_fit_together_is_said_before_anything(
-    capsys, server, calls, tmp_path, words, says
+    capsys, server, calls, tmp_path, monkeypatch, words, says
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     code, said = run(capsys, server, calls, "-o", tmp_path / "out", *words)
     assert code == 2
     assert says in said
     assert not (tmp_path / "out").exists()
+    assert not Path("-").exists()
 
 
 def test_a_folder_without_recordings_and_one_that_is_none(capsys, server, tmp_path) -> None:

@@ -5,31 +5,28 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any, Optional
 
-from ...audio import mix_channels, split_channels
-from ...exceptions import AudioError, ConfigurationError, SpeechmaticsError
+from ...exceptions import ConfigurationError, SpeechmaticsError
 from ...many import Outcome, Outcomes
 from ...many import transcribe_many as begin
-from ..asked import said_format, session_options, settings_read
-from ..options import PROG, ExitCode, Settings, read_settings
+from ..asked import settings_read
+from ..options import PROG, ExitCode
 from ..outputs import Shape, cause_of, give_instead
 from ..show import Screen
 from ..signals import on_signals, on_suspension
-from ..sources import labels_of
 from ..streams import Stream
 from ..transcribe import client_options, tell_dangers
+from .asked import AS_IT_IS, Asked
 from .board import Board
-from .found import Recording, find_recordings, is_stream, shown
-from .manifest import Entry, Manifest, fingerprint, is_done
+from .found import Recording, find_recordings, shown
+from .manifest import Entry, Manifest, is_done
 from .results import Results, Unwritten
 from .summary import exit_code, failure_table, total
 
 __all__ = ["transcribe_many"]
-
-_FORMS = ("text", "json", "srt", "vtt", "tsv")
 
 
 def transcribe_many(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitCode:
@@ -38,12 +35,11 @@ def transcribe_many(arguments: argparse.Namespace, out: Stream, err: Stream) -> 
     Raises:
         SpeechmaticsError: It ended the run; all transcripts that were finished are written.
     """
-    labels = [] if arguments.split is None else labels_of(arguments.split)
-    session = _session(arguments, labels)
+    asked = Asked(arguments)
     found = find_recordings(arguments.recordings, arguments.output, headerless=arguments.raw is not None)
     recordings = found.recordings
     shape = Shape(arguments.caption_width, arguments.caption_lines)
-    results = Results(arguments.output, arguments.format, shape, arguments.timestamps, session)
+    results = Results(arguments.output, arguments.format, shape, arguments.timestamps, asked.session)
     try:
         os.makedirs(results.folder, exist_ok=True)
     except OSError as exc:
@@ -57,54 +53,16 @@ def transcribe_many(arguments: argparse.Namespace, out: Stream, err: Stream) -> 
         tell_dangers(arguments, screen)
         for message in found.skipped:
             screen.note(f"{PROG}: {shown(message)}")
-        work = _Work(arguments, recordings, results, manifest, _fingerprint(arguments, session))
+        work = _Work(arguments, recordings, results, manifest, asked)
         if work.open:
-            language = session["transcription_config"].language
-            options = {**session, **client_options(arguments, language, stack)}
-            _run(work, options, screen, out, labels, arguments)
+            if asked.option and work.as_they_are:
+                some = f"{work.as_they_are} of {work.total} recordings have one, or are no WAVs"
+                why = f"{asked.option} is for WAVs of several channels"
+                screen.note(f"{PROG}: {why}; {some}, and are taken as they are")
+            language = asked.session["transcription_config"].language
+            options = {**asked.session, **client_options(arguments, language, stack)}
+            _run(work, options, screen, out, arguments)
         return work.tell(screen)
-
-
-def _session(arguments: argparse.Namespace, labels: list[str]) -> dict[str, Any]:
-    """Turn the arguments into the options of a session, and check them."""
-    for wrong, why in (
-        (arguments.split is not None and arguments.mix, "use --split or --mix, not both"),
-        (
-            (arguments.split or arguments.mix) and arguments.raw,
-            "--split and --mix are for WAVs, not --raw",
-        ),
-        (
-            (arguments.raw is not None) != (arguments.sample_rate is not None),
-            "--raw and --sample-rate go together",
-        ),
-        (
-            arguments.split is not None and arguments.diarization == "none",
-            "--split needs no --diarization none",
-        ),
-    ):
-        if wrong:
-            raise ConfigurationError(why)
-    for form in arguments.format:
-        if form not in _FORMS:
-            raise ConfigurationError(f"--format {form}: for many recordings, use {', '.join(_FORMS)}")
-    settings = Settings({}) if arguments.config is None else read_settings(arguments.config)
-    session = session_options(arguments, settings, labels)
-    if "audio_events_config" in session and "json" not in arguments.format:
-        raise ConfigurationError(
-            f"--audio-events and --format {','.join(arguments.format)}: of many recordings, json alone holds "
-            "sounds; add json"
-        )
-    form = said_format(arguments, settings)
-    session["audio_format"] = None if arguments.raw is None else form
-    return session
-
-
-def _fingerprint(arguments: argparse.Namespace, session: dict[str, Any]) -> str:
-    looks = (arguments.timestamps, arguments.caption_width, arguments.caption_lines)
-    heard = (arguments.split, arguments.mix, arguments.raw, arguments.sample_rate)
-    names = ("transcription_config", "translation_config", "audio_events_config")
-    configs = {name: session[name].to_dict() for name in names if name in session}
-    return fingerprint({**configs, "looks": looks, "heard": heard})
 
 
 class _Work:
@@ -116,12 +74,12 @@ class _Work:
         recordings: list[Recording],
         results: Results,
         manifest: Manifest,
-        asked: str,
+        asked: Asked,
     ) -> None:
         self.results = results
         self.manifest = manifest
         self.total = len(recordings)
-        self.done = 0
+        self.done = self.as_they_are = 0
         self.open: list[Recording] = []
         self.failures: list[tuple[str, Entry]] = []
         self.board: Optional[Board] = None
@@ -129,7 +87,9 @@ class _Work:
         self._asked = asked
         self._seconds = 0.0
         for recording in recordings:
-            now = self._entry(recording)
+            way = asked.way(recording.path)
+            self.as_they_are += way == AS_IT_IS
+            now = Entry.of(recording.path, asked.mark(way))
             known = manifest.known.get(now.source)
             if is_done(known, now, results.names(recording.stem), results.folder):
                 self.done += 1
@@ -140,17 +100,15 @@ class _Work:
         self.before = self.done + len(self.failures)
         self._begun: list[Entry] = []  # of each that was begun, as it was then
 
-    def begin(self) -> Iterator[Recording]:
-        """Yield the recordings, each when it is its turn, and note what it is now.
+    def begin(self) -> Iterator[Any]:
+        """Yield the sources, each when it is its turn, and note what it is now.
 
         What is still being written may have grown by the time its transcript comes: then it is not done.
         """
         for recording in self.open:
-            self._begun.append(self._entry(recording))
-            yield recording
-
-    def _entry(self, recording: Recording) -> Entry:
-        return Entry.of(recording.path, self._asked)
+            way = self._asked.way(recording.path)
+            self._begun.append(Entry.of(recording.path, self._asked.mark(way)))
+            yield self._asked.source(recording.path, way)
 
     def take(self, outcome: Outcome, *, stopping: bool) -> list[Unwritten]:
         """Write a transcript and its line of the manifest; return what could not be written.
@@ -229,7 +187,6 @@ def _run(
     options: dict[str, Any],
     screen: Screen,
     out: Stream,
-    labels: list[str],
     arguments: argparse.Namespace,
 ) -> None:
     board = work.board = Board(
@@ -237,11 +194,10 @@ def _run(
         work.open,
         work.before,
         work.total,
-        split=bool(labels),
+        split=arguments.split is not None,
         bars=not arguments.no_progress,
     )
-    sources = _sources(work.begin(), labels, mix=arguments.mix)
-    outcomes = begin(sources, max_sessions=arguments.jobs, on_progress=board.take, **options)
+    outcomes = begin(work.begin(), max_sessions=arguments.jobs, on_progress=board.take, **options)
     interrupts = _Interrupts(screen, outcomes)
     with on_signals(interrupts), outcomes:
         try:
@@ -275,33 +231,3 @@ def _write(work: _Work, outcome: Outcome, screen: Screen, out: Stream, interrupt
         work.unwritten = True
         screen.note(f"{PROG}: no more sessions are started, since their transcripts can't be written either")
         interrupts._outcomes.request_stop()
-
-
-def _sources(recordings: Iterable[Recording], labels: list[str], *, mix: bool) -> Iterator[Any]:
-    """Open each recording when it is its turn."""
-    for recording in recordings:
-        if is_stream(recording.path):
-            yield _Failing(
-                AudioError(
-                    f"{shown(recording.path)!r} is a pipe or a device, and no file, which can be read again; "
-                    f"{PROG} transcribe takes it"
-                )
-            )
-            continue
-        if not labels and not mix:
-            yield recording.path
-            continue
-        try:
-            yield split_channels(recording.path, labels) if labels else mix_channels(recording.path)
-        except SpeechmaticsError as exc:
-            yield _Failing(exc)
-
-
-class _Failing:
-    """A source that could not be opened: reading it raises the error."""
-
-    def __init__(self, error: SpeechmaticsError) -> None:
-        self._error = error
-
-    def __iter__(self) -> Iterator[bytes]:
-        raise self._error

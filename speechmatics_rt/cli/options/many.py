@@ -17,7 +17,7 @@ examples:
   speechmatics-rt transcribe-many calls -o out                     again: continues where it stopped
   speechmatics-rt transcribe-many calls -o out --retry-failed      also retries the failures
   speechmatics-rt transcribe-many a.wav b.mp3 -o out -f txt,srt,json --diarization speaker
-  speechmatics-rt transcribe-many calls -o out --split agent,caller          stereo recordings
+  speechmatics-rt transcribe-many calls -o out --split agent,caller          stereo recordings, among others
   find calls -name '*.wav' -newer last | speechmatics-rt transcribe-many - -o out
 
 out/manifest.jsonl has a line for each recording: its outcome, when, and where its transcript is.
@@ -47,9 +47,12 @@ def _add_recordings(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--split",
         metavar="LABEL,LABEL",
-        help="for WAVs of several channels: transcribe each as a channel of its own",
+        help="transcribe each channel of a WAV by itself; recordings of one channel, and what is no WAV, are "
+        "taken as they are",
     )
-    group.add_argument("--mix", action="store_true", help="for WAVs of several channels: mix them into one")
+    group.add_argument(
+        "--mix", action="store_true", help="mix the channels of a WAV into one; others are taken as they are"
+    )
     encodings = [encoding.value for encoding in AudioEncoding]
     group.add_argument(
         "--raw",
