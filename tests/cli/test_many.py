@@ -248,6 +248,48 @@ def test_two_that_would_be_one_file_are_refused_before_anything(capsys, server, 
     assert server.sessions == []
 
 
+def test_what_an_earlier_run_wrote_of_another_recording_is_never_written_over(
+    capsys, server, tmp_path
+) -> None:
+    for day in ("monday", "tuesday"):
+        (tmp_path / day).mkdir()
+        recording(tmp_path / day / "call1.wav")
+    out = tmp_path / "out"
+    assert run(capsys, server, tmp_path / "monday", "-o", out)[0] == 0
+    recording(tmp_path / "tuesday" / "call2.wav")
+    code, said = run(capsys, server, tmp_path / "tuesday", "-o", out)
+    assert code == 2
+    assert "would be written to the same place: 'call1.txt' in" in said
+    assert len(server.sessions) == 1
+    assert run(capsys, server, tmp_path / "tuesday", "-o", out, "-f", "srt")[0] == 0  # files of other names
+    assert "nothing to do" in run(capsys, server, tmp_path / "monday", "-o", out)[1]
+    (out / "call1.txt").unlink()  # nobody wants it any more
+    assert run(capsys, server, tmp_path / "tuesday", "-o", out)[0] == 0
+
+
+def test_what_another_recording_has_written_over_is_not_done(capsys, server, tmp_path) -> None:
+    for day in ("monday", "tuesday"):
+        (tmp_path / day).mkdir()
+        recording(tmp_path / day / "call1.wav")
+        assert run(capsys, server, tmp_path / day, "-o", tmp_path / day / "out")[0] == 0
+    lines = [(tmp_path / day / "out" / "manifest.jsonl").read_text() for day in ("monday", "tuesday")]
+    out = tmp_path / "monday" / "out"
+    (out / "manifest.jsonl").write_text("".join(lines))  # as if one run had written over the other
+    code, said = run(capsys, server, tmp_path / "monday", "-o", out)
+    assert code == 2
+    assert f"{str(tmp_path / 'tuesday' / 'call1.wav')!r} and" in said
+    assert "nothing to do" in run(capsys, server, tmp_path / "tuesday", "-o", out)[1]
+
+
+@unix
+def test_a_recording_that_is_reached_by_another_path_is_no_other(capsys, server, calls, tmp_path) -> None:
+    (tmp_path / "linked").symlink_to(calls)
+    out = tmp_path / "out"
+    for folder in (calls, tmp_path / "linked"):
+        assert run(capsys, server, folder / "b.wav", "-o", out)[0] == 0
+    assert "nothing to do" in run(capsys, server, calls / "b.wav", "-o", out)[1]
+
+
 @unix
 @pytest.mark.parametrize(
     ("prepare", "words", "kept"),
@@ -324,11 +366,11 @@ def test_names_that_differ_in_case_are_one_where_the_results_would_be(tmp_path, 
         named(recordings, folds=True)
     folder = tmp_path / "Out"
     folder.mkdir()
-    assert not found._folds_case(str(folder / "new")) or (tmp_path / "oUT").exists()
+    assert not found.folds_case(str(folder / "new")) or (tmp_path / "oUT").exists()
     if os.path.normcase("A") == "A":
         assert [one.stem for one in named(recordings)] == ["a", "A"]
         (tmp_path / "oUT").symlink_to(folder)  # so it seems to a program on a Mac
-        assert found._folds_case(str(folder / "new"))
+        assert found.folds_case(str(folder / "new"))
 
 
 def test_names_come_from_standard_input(capsys, server, calls, tmp_path, monkeypatch) -> None:

@@ -22,7 +22,7 @@ from ..transcribe import client_options, tell_dangers
 from .asked import AS_IT_IS, Asked
 from .board import Board
 from .found import Recording, find_recordings, shown
-from .manifest import Entry, Manifest, is_done
+from .manifest import Entry, Manifest
 from .results import Results, Unwritten
 from .summary import exit_code, failure_table, total
 
@@ -54,6 +54,7 @@ def transcribe_many(arguments: argparse.Namespace, out: Stream, err: Stream) -> 
         for message in found.skipped:
             screen.note(f"{PROG}: {shown(message)}")
         work = _Work(arguments, recordings, results, manifest, asked)
+        results.check_unwritten(work.open, manifest)
         if work.open:
             if asked.option and work.as_they_are:
                 some = f"{work.as_they_are} of {work.total} recordings have one, or are no WAVs"
@@ -91,7 +92,7 @@ class _Work:
             self.as_they_are += way == AS_IT_IS
             now = Entry.of(recording.path, asked.mark(way))
             known = manifest.known.get(now.source)
-            if is_done(known, now, results.names(recording.stem), results.folder):
+            if manifest.is_done(now, results.names(recording.stem)):
                 self.done += 1
             elif known is not None and now.same(known) and known.fails_again and not arguments.retry_failed:
                 self.failures.append((shown(recording.path), known))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ...exceptions import ConfigurationError
 
-__all__ = ["Found", "Recording", "find_recordings", "is_stream", "named", "shown"]
+__all__ = ["Found", "Recording", "find_recordings", "folds_case", "is_stream", "named", "shown"]
 
 # The formats that the service accepts, by the usual extensions.
 _ENDINGS = {"aac", "amr", "flac", "m4a", "mka", "mov", "mp3", "mp4", "mpeg", "mpga", "oga", "ogg", "opus"}
@@ -83,7 +83,7 @@ def find_recordings(given: Sequence[str], output: str, *, headerless: bool = Fal
         raise ConfigurationError(
             "; ".join([f"no recordings found in {', '.join(map(repr, given))}", *skipped])
         )
-    return Found(named(names.values(), folds=_folds_case(output)), skipped)
+    return Found(named(names.values(), folds=folds_case(output)), skipped)
 
 
 def _message(counts: Mapping[str, int]) -> str:
@@ -132,7 +132,7 @@ def named(names: Iterable[tuple[str, str]], *, folds: bool = False) -> list[Reco
     return recordings
 
 
-def _folds_case(folder: str) -> bool:
+def folds_case(folder: str) -> bool:
     """Whether names that differ only in case are the same in a folder, as on most Macs.
 
     Tries the name of the folder, or of the nearest one above it that exists.

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Optional
 
 from ...exceptions import ConfigurationError, SpeechmaticsError
@@ -17,8 +17,9 @@ from ..options import ExitCode
 from ..outputs import cause_of, json_line
 from ..shell import in_shell_words
 from ..streams import put
+from .found import folds_case
 
-__all__ = ["MANIFEST", "Entry", "Manifest", "fingerprint", "is_done"]
+__all__ = ["MANIFEST", "Entry", "Manifest", "fingerprint"]
 
 MANIFEST = "manifest.jsonl"
 
@@ -93,13 +94,6 @@ def fingerprint(asked: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def is_done(known: Optional[Entry], now: Entry, wanted: Iterable[str], folder: str) -> bool:
-    """Whether a recording is done: it has not changed since, and its files exist."""
-    if known is None or known.status != "done" or not now.same(known):
-        return False
-    return all(name in known.written and os.path.exists(os.path.join(folder, name)) for name in wanted)
-
-
 class Manifest:
     """The file, open for one run at a time; use it in ``with``.
 
@@ -116,6 +110,9 @@ class Manifest:
     def __init__(self, folder: str) -> None:
         self.path = os.path.join(folder, MANIFEST)
         self.known: dict[str, Entry] = {}
+        self._folder = folder
+        self._written: dict[str, str] = {}  # the source of the latest line that lists a file
+        self._same: Callable[[str], str] = str.casefold if folds_case(folder) else os.path.normcase
         try:
             self._file = open(self.path, "a+b", 0)  # noqa: SIM115 - closed by __exit__
         except OSError as exc:
@@ -132,6 +129,29 @@ class Manifest:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+
+    def is_done(self, now: Entry, wanted: Iterable[str]) -> bool:
+        """Whether a recording is done: it has not changed since, and its files are there, and its own."""
+        known = self.known.get(now.source)
+        if known is None or known.status != "done" or not now.same(known):
+            return False
+        return all(
+            name in known.written and self._exists(name) and self.other(name, now.source) is None
+            for name in wanted
+        )
+
+    def other(self, name: str, source: str) -> Optional[str]:
+        """Return which other source a file holds the transcript of; None if there is no such file."""
+        other = self._written.get(self._same(name), source)
+        return None if other == source or not self._exists(name) or _is_one(other, source) else other
+
+    def _exists(self, name: str) -> bool:
+        return os.path.exists(os.path.join(self._folder, name))
+
+    def _note(self, entry: Entry) -> None:
+        self.known[entry.source] = entry
+        for name in entry.written:
+            self._written[self._same(name)] = entry.source
 
     def add(self, entry: Entry, outcome: Outcome) -> None:
         """Write a line, as a whole or not at all.
@@ -151,7 +171,7 @@ class Manifest:
         except OSError as exc:
             self._file.truncate(size)
             raise OSError(exc.errno, exc.strerror, self.path) from exc
-        self.known[entry.source] = entry
+        self._note(entry)
 
     def _lock(self) -> None:
         if sys.platform != "win32":  # Windows has no flock
@@ -176,9 +196,17 @@ class Manifest:
                 whole += len(line)
                 entry = _entry(line)
                 if entry is not None:
-                    self.known[entry.source] = entry
+                    self._note(entry)
         if os.fstat(self._file.fileno()).st_size > whole:
             self._file.truncate(whole)
+
+
+def _is_one(path: str, other: str) -> bool:
+    """Whether two paths lead to one file."""
+    try:
+        return os.path.samefile(path, other)
+    except (OSError, ValueError):  # one of them is gone
+        return False
 
 
 def _entry(line: bytes) -> Optional[Entry]:

@@ -23,7 +23,7 @@ from ..outputs import (
     tsv_text,
 )
 from .found import Recording
-from .manifest import MANIFEST
+from .manifest import MANIFEST, Manifest
 
 __all__ = ["Results", "Unwritten"]
 
@@ -93,6 +93,22 @@ class Results(NamedTuple):
             taken = read.get(result.identity())
             if taken is not None:
                 raise ConfigurationError(f"{taken} would be overwritten by {result}; give another --output")
+
+    def check_unwritten(self, recordings: Iterable[Recording], manifest: Manifest) -> None:
+        """Refuse to overwrite what an earlier run has written of another recording.
+
+        Raises:
+            ConfigurationError: A result has the name of such a file.
+        """
+        for each in recordings:
+            for name in self.names(each.stem):
+                other = manifest.other(name, os.path.abspath(each.path))
+                if other is not None:
+                    raise ConfigurationError(
+                        f"{other!r} and {each.path!r} would be written to the same place: {name!r} in "
+                        f"{self.folder!r} is the transcript of the first, by an earlier run; give another "
+                        "--output, or remove that file if nobody wants it any more"
+                    )
 
     def write(self, stem: str, transcript: Transcript) -> list[Unwritten]:
         """Write all forms; return those that could not be written, so that they are not lost."""
