@@ -27,10 +27,12 @@ __all__ = [
     "GREY",
     "LIVE",
     "Screen",
+    "bar_beside",
     "below",
     "clock",
     "ending_of",
     "fitted",
+    "in_parts",
     "meter",
     "progress",
     "width",
@@ -44,6 +46,9 @@ LIVE = "38;5;28"
 ALERT = "38;5;161"
 
 
+_BAR = 20  # columns
+_LEAST_BAR = 5
+_FIGURES = 31  # columns of "0:12 / 0:19  10.0x  lag 10.8 s", and a space before
 _QUIET = 60.0  # dB below full scale, where the meter begins
 _NOTABLE = 2.0  # s of silence: longer than between two sentences
 
@@ -60,46 +65,76 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
+def bar_beside(columns: int, figures: int = _FIGURES) -> int:
+    """Return how long a bar may be that shares so many columns with its figures.
+
+    Example:
+        >>> [bar_beside(columns) for columns in (80, 41, 30)]
+        [20, 10, 0]
+    """
+    left = min(_BAR, columns - figures)
+    return left if left >= _LEAST_BAR else 0
+
+
+def in_parts(parts: Sequence[str], columns: int) -> str:
+    """Join as many parts as fit, and the first in any case: half a figure is a wrong one.
+
+    Example:
+        >>> in_parts(["0:12 / 0:19", "  1.0x", "  lag 0.8 s"], 18)
+        '0:12 / 0:19  1.0x'
+    """
+    text = parts[0]
+    for part in parts[1:]:
+        if width(text + part) > columns:
+            break
+        text += part
+    return text
+
+
 def progress(
-    heard: float, total: Optional[float], elapsed: float, lag: Optional[float], *, bar: int = 0
+    heard: float, total: Optional[float], elapsed: float, lag: Optional[float], *, columns: int = 80
 ) -> list[Token]:
     """Write the progress of the audio, in seconds: done, in all, elapsed, and not transcribed yet.
 
     Example:
         >>> from speechmatics_rt.cli.outputs import plain
-        >>> plain(progress(12.4, 19.4, 12.4, 0.84, bar=10))
+        >>> plain(progress(12.4, 19.4, 12.4, 0.84, columns=41))
         '━━━━━━──── 0:12 / 0:19  1.0x  lag 0.8 s'
         >>> plain(progress(12.4, None, 0.1, None))
         '0:12'
     """
     row = []
-    text = clock(heard)
+    parts = [clock(heard)]
     if total:
+        bar = bar_beside(columns)
         done = round(bar * min(1.0, heard / total))
         row = [Token("━" * done, LIVE), Token("─" * (bar - done) + " " * bool(bar), GREY)]
-        text += f" / {clock(total)}"
+        parts[0] += f" / {clock(total)}"
+        columns -= bar + bool(bar)
     if elapsed >= 0.5:  # before that it says nothing
-        text += f"  {heard / elapsed:.1f}x"
+        parts.append(f"  {heard / elapsed:.1f}x")
     if lag is not None:
-        text += f"  lag {max(lag, 0.0):.1f} s"
-    return [*row, Token(text, GREY)]
+        parts.append(f"  lag {max(lag, 0.0):.1f} s")
+    return [*row, Token(in_parts(parts, columns), GREY)]
 
 
-def meter(level: float, silent: float, heard: float, lag: float, *, bar: int) -> list[Token]:
+def meter(level: float, silent: float, heard: float, lag: float, *, columns: int) -> list[Token]:
     """Write the level of a microphone, in dB below full scale, and the progress in seconds.
 
     Example:
         >>> from speechmatics_rt.cli.outputs import plain
-        >>> plain(meter(-30.0, 0.0, 12.4, 0.84, bar=10))
+        >>> plain(meter(-30.0, 0.0, 12.4, 0.84, columns=26))
         '━━━━━───── 0:12  lag 0.8 s'
-        >>> plain(meter(-90.0, 3.0, 12.4, 0.84, bar=10))
+        >>> plain(meter(-90.0, 3.0, 12.4, 0.84, columns=42))
         '────────── silent for 3 s  0:12  lag 0.8 s'
     """
+    said = [Token(f"silent for {silent:.0f} s", ALERT), Token("  ")] if silent >= _NOTABLE else []
+    figures = [clock(heard), f"  lag {max(lag, 0.0):.1f} s"]
+    columns -= sum(width(token.text) for token in said)
+    bar = bar_beside(columns, sum(map(width, figures)) + 1)
     loud = round(bar * min(1.0, max(0.0, 1 + level / _QUIET)))
-    row = [Token("━" * loud, LIVE), Token("─" * (bar - loud), GREY), Token(" ")]
-    if silent >= _NOTABLE:
-        row += [Token(f"silent for {silent:.0f} s", ALERT), Token("  ")]
-    return [*row, Token(f"{clock(heard)}  lag {max(lag, 0.0):.1f} s", GREY)]
+    row = [Token("━" * loud, LIVE), Token("─" * (bar - loud) + " " * bool(bar), GREY), *said]
+    return [*row, Token(in_parts(figures, columns - bar - bool(bar)), GREY)]
 
 
 def width(text: str) -> int:

@@ -40,7 +40,6 @@ from .streams import Stream
 
 __all__ = ["View", "progress_of", "side_by_side", "unanswered"]
 
-_BAR = 20  # columns
 _PATIENCE = 5.0  # s without an answer, after which that is shown
 
 
@@ -267,7 +266,9 @@ class View:
         status = []
         if not self._arguments.no_progress:
             stats = self._client.stats
-            status = [[*self._status(stats), *unanswered(stats)]]
+            late = unanswered(stats)
+            columns = self._screen.size.columns - 1 - sum(width(token.text) for token in late)
+            status = [[*self._status(stats, columns), *late]]
         if not self._channels:
             self._screen.draw(self._transcript.partial if self._partials else "", status)
             return
@@ -283,12 +284,12 @@ class View:
                 rows.append([Token(f"{label}: {ending_of(text, columns)}", GREY)])
         self._screen.draw(partial, [*rows, *status])
 
-    def _status(self, stats: SessionStats) -> list[Token]:
+    def _status(self, stats: SessionStats, columns: int) -> list[Token]:
         if self._recording is not None:
             recording = self._recording
             sent = side_by_side(stats.seconds_sent, self._durations)
-            return meter(recording.level, recording.silent, sent, stats.lag, bar=_BAR)
-        return progress_of(stats, self._durations, time.monotonic() - self._began)
+            return meter(recording.level, recording.silent, sent, stats.lag, columns=columns)
+        return progress_of(stats, self._durations, time.monotonic() - self._began, columns=columns)
 
 
 def unanswered(stats: SessionStats) -> list[Token]:
@@ -298,15 +299,17 @@ def unanswered(stats: SessionStats) -> list[Token]:
     return [Token(f"  no answer for {stats.silence:.0f} s", ALERT)]
 
 
-def progress_of(stats: SessionStats, durations: Sequence[Optional[float]], elapsed: float) -> list[Token]:
-    """Write how far a session is, of sources that last so long (None: who knows)."""
+def progress_of(
+    stats: SessionStats, durations: Sequence[Optional[float]], elapsed: float, *, columns: int = 80
+) -> list[Token]:
+    """Write how far a session is, of sources that last so long (None: who knows), in so many columns."""
     known = [seconds for seconds in durations if seconds is not None]
     longest = max(known) if len(known) == len(durations) else None
     if not stats.seconds_sent:  # a file in a container: only the service knows its time
-        return progress(stats.seconds_transcribed, longest, elapsed, None, bar=_BAR)
+        return progress(stats.seconds_transcribed, longest, elapsed, None, columns=columns)
     heard = side_by_side(stats.seconds_acknowledged, durations)
     lag = heard - stats.seconds_transcribed if len(durations) == 1 else stats.lag
-    return progress(heard, longest, elapsed, lag, bar=_BAR)
+    return progress(heard, longest, elapsed, lag, columns=columns)
 
 
 def side_by_side(total: float, durations: Sequence[Optional[float]]) -> float:

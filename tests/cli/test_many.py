@@ -724,6 +724,51 @@ def test_a_second_signal_ends_it_at_once_and_a_kill_loses_nothing_that_is_in_the
     assert written(out) == {"0.txt", "manifest.jsonl"}
 
 
+def test_why_all_wait_is_told_when_it_begins_and_when_it_changes(
+    capsys, server, calls, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(plan, "_pause", lambda least, longest, jitter: 0.05)
+    full = Fault.error("quota_exceeded", at="start", sessions=[0, 1, 2])
+    server.faults = (full, Fault.refuse(503, sessions=[3, 4]))
+    code, said = run(capsys, server, calls, "-o", tmp_path / "out", "--jobs", "1")
+    assert code == 0
+    waits = [line for line in said.splitlines() if ": waiting " in line]
+    assert len(waits) == 2
+    assert waits[0].startswith("speechmatics-rt: waiting for the service, trying again in 0 s, then less ")
+    assert waits[0].endswith(": quota_exceeded: quota_exceeded")
+    assert "HTTP 503" in waits[1]
+    server.faults = (Fault.error("quota_exceeded", at="start", sessions=[7]),)
+    quiet = run(capsys, server, calls, "-o", tmp_path / "out", "--jobs", "1", "--quiet", "-f", "srt")
+    assert quiet == (0, "")
+
+
+@unix
+@pytest.mark.parametrize("columns", [60, 90])
+def test_a_terminal_shows_how_long_all_wait_and_why(calls, tmp_path, columns) -> None:
+    with LocalServer(quota=0) as server:
+        words = ("transcribe-many", calls, "-o", tmp_path / "out", "--url", server.url)
+        with OnTerminal(*words, columns=columns) as running:
+            running.until(
+                r"waiting \d+ s: quota_exceeded: Concurrent Quota Exceeded\n.*0 of 2, [12] to retry"
+            )
+
+
+@unix
+@pytest.mark.parametrize("columns", [30, 60])
+def test_a_narrow_terminal_shows_no_half_of_a_figure(tmp_path, columns) -> None:
+    calls = tmp_path / "calls"
+    calls.mkdir()
+    shutil.copy(SPEECH, calls / "the recording of the seventh of may.wav")
+    engine = HeldEngine()
+    with LocalServer(engine) as server:
+        words = ("transcribe-many", calls, "-o", tmp_path / "out", "--url", server.url)
+        with OnTerminal(*words, columns=columns) as running:
+            shown = running.until(r"may\.wav .*0:1\d / 0:19  \d+\.\dx")
+            engine.let_go.set()
+            running.finish()
+    assert ("━" in shown) == (columns == 60)
+
+
 @unix
 def test_a_terminal_shows_all_and_each_and_keeps_failures_alone(tmp_path) -> None:
     calls = tmp_path / "c"

@@ -17,7 +17,7 @@ from typing import Optional
 import pytest
 
 from speechmatics_rt.cli.outputs.flow import Flow, Token, plain
-from speechmatics_rt.cli.show import ALERT, GREY, LIVE, Screen, below, ending_of, progress, width
+from speechmatics_rt.cli.show import ALERT, GREY, LIVE, Screen, below, ending_of, meter, progress, width
 from speechmatics_rt.cli.view import progress_of, side_by_side, unanswered
 from speechmatics_rt.local import Fault, LocalServer
 from speechmatics_rt.stats import SessionStats
@@ -164,7 +164,20 @@ def test_every_colour_is_readable_on_black_and_on_white() -> None:
     ],
 )
 def test_progress_is_in_audio_time(figures, text: str) -> None:
-    assert plain(progress(*figures)) == text
+    assert plain(progress(*figures, columns=28)) == text  # no room for a bar
+
+
+@pytest.mark.parametrize("columns", range(12, 100))
+def test_a_narrow_row_leaves_out_whole_figures(columns: int) -> None:
+    rows = [
+        progress(12.4, 3719.4, 1.2, 0.84, columns=columns),
+        meter(-30.0, 0.0, 12.4, 0.84, columns=columns),
+    ]
+    for row, figures in zip(rows, ("0:12 / 1:01:59  10.3x  lag 0.8 s", "0:12  lag 0.8 s")):
+        text = plain(row)
+        assert width(text) <= max(columns, width(figures.split("  ")[0]))
+        left = text.lstrip("━─ ")
+        assert left == figures or figures.startswith(left + "  ")
 
 
 # -- what is drawn in place ----------------------------------------------------------------------------------

@@ -195,7 +195,6 @@ def _run(
         work.open,
         work.before,
         work.total,
-        split=arguments.split is not None,
         bars=not arguments.no_progress,
     )
     outcomes = begin(work.begin(), max_sessions=arguments.jobs, on_progress=board.take, **options)
