@@ -17,6 +17,7 @@ from .dialing import (
     connect_through,
     connect_to,
     dial,
+    shake_hands,
     shared_context,
 )
 from .link import Arrived, Link, Messages, Replaceable
@@ -41,6 +42,7 @@ __all__ = [
     "connect_to",
     "dial",
     "has_shared_reader",
+    "shake_hands",
     "share",
     "shared_context",
 ]

@@ -1,9 +1,9 @@
 """A socket, plain or TLS, that one reading and one writing thread share safely.
 
 OpenSSL forbids simultaneous reads and writes on one TLS connection, and Python's ``ssl`` module does not
-prevent them: streams get corrupted and processes crash. So a :class:`DuplexSocket` makes every call on the
-real socket non-blocking, under a lock that is held for that single call, and waits without the lock. Plain
-sockets take the same path.
+prevent them: streams get corrupted and processes crash. So a :class:`DuplexSocket` makes every call that
+reads or writes non-blocking, under a lock that is held for that single call, and waits without the lock.
+Plain sockets take the same path.
 
 This module knows nothing of WebSocket or of this package's errors: failures of a socket are raised as
 :class:`OSError` (:class:`ssl.SSLError` and :class:`socket.timeout` are subclasses), for the callers to name.
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from ..threads import new_lock
 
 if TYPE_CHECKING:
-    import ssl  # at run time only if TLS is used: it takes longer to import than the rest of the package
+    from ..tls import TlsStream  # at run time only if TLS is used: ssl takes longer to import than all else
 
 __all__ = ["DuplexSocket", "wait_ready"]
 
@@ -39,7 +39,7 @@ _SHORT_WAIT = 0.5  # seconds in one call, where a wake-up can get lost
 class DuplexSocket:
     """A connected socket for two threads: one reads, and one at a time writes.
 
-    ``_lock`` is held for each single call on the real socket and for nothing else, and none of those calls
+    ``_lock`` is held for each single call that reads or writes and for nothing else, and none of those calls
     can wait. ``shut`` and ``close`` take no lock.
 
     Every method raises :class:`OSError` when the connection is dead: :class:`BrokenPipeError`,
@@ -86,15 +86,15 @@ class DuplexSocket:
         "reading_writes",
     )
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, tls: Optional[TlsStream] = None) -> None:
         sock.setblocking(False)
         self._sock = sock
         self._fd = sock.fileno()
         self._pid = os.getpid()
         self._lock = new_lock()
         self._shut = False
-        self._recv_into: Callable[..., int] = sock.recv_into
-        self._send = sock.send
+        self._recv_into: Callable[..., int] = (tls or sock).recv_into
+        self._send = (tls or sock).send
         self.emptied = False
         # The reading thread's own, since a poll object serves one thread at a time.
         self._read_poll: Any = None
@@ -103,23 +103,24 @@ class DuplexSocket:
         self._blocked: tuple[type[OSError], ...] = (BlockingIOError,)
         self._want_read: tuple[type[OSError], ...] = ()
         self._want_write: tuple[type[OSError], ...] = ()
-        self._pending: Optional[Callable[[], int]] = getattr(sock, "pending", None)
+        self._pending: Optional[Callable[[], int]] = None
         self._longest = _LONGEST_WAIT
         self.reading_writes = False
         self.max_block = _PLAIN_BLOCK
-        if self._pending is not None:
-            self._speak_tls(sock)  # type: ignore[arg-type]
+        if tls is not None:
+            self._speak(tls)
 
-    def _speak_tls(self, sock: ssl.SSLSocket) -> None:
+    def _speak(self, tls: TlsStream) -> None:
         import ssl
 
+        self._pending = tls.pending
         self._want_read, self._want_write = (ssl.SSLWantReadError,), (ssl.SSLWantWriteError,)
-        self._blocked = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+        self._blocked = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
         self.max_block = _TLS_BLOCK
         # With a caller's own context a server may renegotiate (up to TLS 1.2). A write then reads, and may
-        # pull data into OpenSSL's buffer while the reader waits for the descriptor: so check again soon.
+        # take in data while the reader waits for the descriptor: so check again soon.
         forbidden = getattr(ssl, "OP_NO_RENEGOTIATION", 0)
-        if sock.version() != "TLSv1.3" and not sock.context.options & forbidden:
+        if tls.state.version() != "TLSv1.3" and not tls.state.context.options & forbidden:
             self._longest = _SHORT_WAIT
 
     def recv_into(
@@ -136,7 +137,7 @@ class DuplexSocket:
             OSError: The connection is dead.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        # Try first, wait second: poll() does not see decrypted bytes inside OpenSSL. Only if the last read
+        # Try first, wait second: poll() does not see bytes that TLS has taken in. Only if the last read
         # emptied the socket, wait at once: that saves a failing call, 4 us of a live session's 50.
         emptied, self.emptied = self.emptied, False
         writes = False
@@ -150,12 +151,12 @@ class DuplexSocket:
             except self._blocked as exc:
                 writes = isinstance(exc, self._want_write)
             except (OSError, ValueError) as exc:
-                if self._fd >= 0 and (self._shut or _is_ragged_end(exc)):
-                    return 0  # after shut() the kernel may report a reset
+                if self._fd >= 0 and self._shut:
+                    return 0  # the kernel may report a reset
                 raise _as_os_error(exc) from exc
             emptied = False
             if self._pending is not None:
-                with self._lock:  # a write may have read since, see _speak_tls
+                with self._lock:  # a write may have read since, see _speak
                     if self._pending():
                         continue
             longest = self._longest
@@ -184,7 +185,7 @@ class DuplexSocket:
             self.reading_writes = isinstance(exc, self._want_write)
             return None
         except (OSError, ValueError) as exc:
-            if self._fd >= 0 and (self._shut or _is_ragged_end(exc)):
+            if self._fd >= 0 and self._shut:
                 return 0  # see recv_into()
             raise _as_os_error(exc) from exc
         return count
@@ -224,9 +225,9 @@ class DuplexSocket:
         """Try once to send, without waiting; return the number of bytes taken, 0 if it would block.
 
         For one thread at a time. Over TLS it is all or nothing, and after a 0 **the same bytes must be sent
-        again before any others**, and no fewer: part of them may be on the wire, and OpenSSL would refuse
-        other bytes or mix them with these. Of data longer than ``max_block`` only the first ``max_block``
-        bytes are tried, so that little must be repeated. ``data`` is bytes-like, of bytes, not empty.
+        again before any others**, and no fewer: part of them may be on the wire. Of data longer than
+        ``max_block`` only the first ``max_block`` bytes are tried, so that little must be repeated. ``data``
+        is bytes-like, of bytes, not empty.
 
         Raises:
             OSError: The connection is dead. After this, or any other exception, never send again.
@@ -282,15 +283,14 @@ class DuplexSocket:
     def shut(self) -> None:
         """Shut down both directions now; both threads wake up. For any thread, finaliser or signal handler.
 
-        Takes no lock and never raises; a second call does nothing. It calls ``shutdown`` of the plain socket:
-        :meth:`ssl.SSLSocket.shutdown` would drop the TLS layer, and the reader would get ciphertext. In a
-        forked child it does nothing, since the connection is the parent's.
+        Takes no lock and never raises; a second call does nothing. In a forked child it does nothing, since
+        the connection is the parent's.
         """
         if os.getpid() != self._pid:
             return
         self._shut = True
         try:
-            socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+            self._sock.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass  # already shut, closed or lost, which has woken the threads
 
@@ -335,11 +335,3 @@ def wait_ready(descriptors: Sequence[int], writes: bool, seconds: float) -> list
 def _as_os_error(exc: Exception) -> OSError:
     """Return an OSError as it is; some calls raise ValueError for a closed socket."""
     return exc if isinstance(exc, OSError) else OSError(errno.EBADF, f"the socket is closed ({exc})")
-
-
-def _is_ragged_end(exc: Exception) -> bool:
-    """Whether a TLS stream ended without a close alert, which counts as its end.
-
-    Python itself treats it so, except Python 3.9 with OpenSSL 3, which reports it under another name.
-    """
-    return getattr(exc, "reason", None) == "UNEXPECTED_EOF_WHILE_READING"

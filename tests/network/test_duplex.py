@@ -19,6 +19,7 @@ from speechmatics_rt.network import duplex as duplex_module
 from speechmatics_rt.network.dialing import handshake
 from speechmatics_rt.network.dialing.handshake import connect_tls, shared_context
 from speechmatics_rt.network.duplex import DuplexSocket, wait_ready
+from speechmatics_rt.tls import TlsStream
 
 KINDS = ["plain", "TLSv1_2", "TLSv1_3"]
 
@@ -43,9 +44,16 @@ def tcp_pair(window: Optional[int] = None) -> tuple[socket.socket, socket.socket
 
 
 class Server:
-    """Both ends of a connection: ours as ``duplex``, the other as ``sock``, a plain blocking socket."""
+    """Both ends of a connection: ours as ``duplex``, the other as ``sock``, one of Python's own that blocks.
 
-    def __init__(self, authority: trustme.CA, kind: str, window: Optional[int] = None) -> None:
+    For a ``duplex`` there, too, ``sock`` is below the ``tls``.
+    """
+
+    tls: Optional[TlsStream] = None
+
+    def __init__(
+        self, authority: trustme.CA, kind: str, window: Optional[int] = None, *, duplex: bool = False
+    ) -> None:
         self.here, self.sock = tcp_pair(window)
         if kind == "plain":
             self.duplex = DuplexSocket(self.here)
@@ -55,14 +63,13 @@ class Server:
         authority.issue_cert("localhost").configure_cert(theirs)
         ours.maximum_version = ours.minimum_version = ssl.TLSVersion[kind]
         ours.options |= ssl.OP_NO_RENEGOTIATION
-        wrapped: list[ssl.SSLSocket] = []
-        thread = threading.Thread(
-            target=lambda: wrapped.append(theirs.wrap_socket(self.sock, server_side=True)), daemon=True
-        )
-        thread.start()
+        if duplex:
+            self.tls = TlsStream(self.sock, theirs, server_side=True)
+            shaken = in_thread(self.tls.do_handshake)
+        else:
+            shaken = in_thread(lambda: theirs.wrap_socket(self.sock, server_side=True))
         self.duplex = connect_tls(self.here, ours, "localhost", time.monotonic() + 10)
-        thread.join(10)
-        self.sock = wrapped[0]
+        self.sock = shaken() or self.sock
 
     def close(self) -> None:
         self.duplex.shut()
@@ -238,8 +245,8 @@ def test_a_writer_blocked_over_and_over_beside_a_busy_reader_corrupts_nothing(
 ) -> None:
     # Small windows both ways, so that the writer is refused again and again in mid-record while the
     # reader is busy on the same TLS connection; the other end is two such threads as well.
-    server = Server(authority, kind, window=10_000)
-    ours, theirs = server.duplex, DuplexSocket(server.sock)
+    server = Server(authority, kind, window=10_000, duplex=True)
+    ours, theirs = server.duplex, DuplexSocket(server.sock, server.tls)
     blocked: set[tuple[int, int]] = set()  # the round, and how much had come down when a write was refused
 
     def protocol(up: bytes, down: bytes, number: int) -> None:

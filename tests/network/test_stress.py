@@ -6,12 +6,14 @@ import hashlib
 import random
 import socket
 from collections.abc import Iterator
+from typing import Optional
 
 import pytest
 
 from speechmatics_rt import AudioFormat, Client, ConnectionConfig
 from speechmatics_rt.local import Fault, LocalServer
 from speechmatics_rt.network.duplex import DuplexSocket
+from speechmatics_rt.tls import TlsStream
 
 WORDS = 500
 
@@ -33,9 +35,9 @@ def test_a_blocked_upload_and_a_flood_of_transcripts_and_pings_disturb_neither_w
 
     init = DuplexSocket.__init__
 
-    def with_little_room(self: DuplexSocket, sock: socket.socket) -> None:
+    def with_little_room(self: DuplexSocket, sock: socket.socket, tls: Optional[TlsStream] = None) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
-        init(self, sock)
+        init(self, sock, tls)
 
     monkeypatch.setattr(DuplexSocket, "try_send", counting)
     monkeypatch.setattr(DuplexSocket, "__init__", with_little_room)

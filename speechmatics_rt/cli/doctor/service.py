@@ -40,11 +40,11 @@ from .sockets import (
     FAMILIES,
     Proxy,
     TunnelError,
+    agree_on_tls,
     look_up,
     proxy_to,
     reach,
     refusal_of,
-    shake_hands,
     skew_of,
     tunnel,
 )
@@ -161,7 +161,7 @@ def _tls(way: Way) -> Optional[Finding]:
         return skipped("what is behind a SOCKS proxy shows in the session")
     context = shared_context()
     try:
-        return certificate_finding(*shake_hands(way.connect, target.host, context))
+        return certificate_finding(*agree_on_tls(way.connect, target.host, context))
     except ssl.SSLCertVerificationError as exc:
         refusal = refusal_of(way.connect, target.host, exc)
         return refusal_finding(target.address, target.host, refusal, way.skew if refusal.is_of_time else None)

@@ -12,8 +12,9 @@ from urllib.parse import unquote, urlsplit
 
 from ...config import Target, address_of, environment_proxy
 from ...exceptions import ConfigurationError
+from ...network import shake_hands
 from ...threads import OverdueError, call_until
-from ...tls import wrap_tls
+from ...tls import TlsStream
 from .certificates import Certificate, Refusal
 from .judge import Reach
 
@@ -21,15 +22,16 @@ __all__ = [
     "FAMILIES",
     "Proxy",
     "TunnelError",
+    "agree_on_tls",
     "look_up",
     "proxy_to",
     "reach",
     "refusal_of",
-    "shake_hands",
     "skew_of",
     "tunnel",
 ]
 
+_MOST_HEAD = 64 * 1024  # bytes of an answer's head
 PATIENCE = 5.0  # s for each step; an answer usually takes less than one
 _SCHEMES = ("http", "socks4", "socks4a", "socks5", "socks5h")
 FAMILIES = {"IPv4": socket.AF_INET, "IPv6": socket.AF_INET6}
@@ -167,7 +169,7 @@ def tunnel(target: Target, proxy: Optional[Proxy], at: tuple[str, int]) -> socke
     return sock
 
 
-def shake_hands(
+def agree_on_tls(
     connect: Callable[[], socket.socket], host: str, context: ssl.SSLContext
 ) -> tuple[str, Certificate, Optional[float]]:
     """Agree on TLS; tell its version, whose certificate it is, and for how many days.
@@ -176,9 +178,17 @@ def shake_hands(
         ssl.SSLCertVerificationError: The certificate was refused; see :func:`refusal_of`.
         OSError: There was no TLS.
     """
-    with connect() as sock, wrap_tls(context, sock, server_hostname=host) as secure:
-        decoded = secure.getpeercert() or {}
-        return secure.version() or "TLS", Certificate.of(decoded), _days_left(decoded, time.time())
+    with connect() as sock:
+        tls = _secured(sock, context, host).state
+        decoded = tls.getpeercert() or {}
+        return tls.version() or "TLS", Certificate.of(decoded), _days_left(decoded, time.time())
+
+
+def _secured(sock: socket.socket, context: ssl.SSLContext, host: str) -> TlsStream:
+    sock.setblocking(False)
+    tls = TlsStream(sock, context, server_hostname=host)
+    shake_hands(tls, sock, time.monotonic() + PATIENCE)
+    return tls
 
 
 def refusal_of(
@@ -190,14 +200,14 @@ def refusal_of(
     """
     certificate = None
     try:
-        with connect() as sock, wrap_tls(_unchecked(), sock, server_hostname=host) as secure:
-            encoded = secure.getpeercert(binary_form=True)
+        with connect() as sock:
+            encoded = _secured(sock, _unchecked(), host).state.getpeercert(binary_form=True)
         reader = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         reader.check_hostname = False
         reader.load_verify_locations(cadata=encoded or b"")
         reader.verify_flags |= ssl.VerifyFlags(_PARTIAL_CHAIN | _NO_CHECK_TIME)
-        with connect() as sock, wrap_tls(reader, sock, server_hostname=host) as secure:
-            certificate = Certificate.of(secure.getpeercert() or {})
+        with connect() as sock:
+            certificate = Certificate.of(_secured(sock, reader, host).state.getpeercert() or {})
     except (OSError, ValueError):
         pass  # the refusal is reported without it
     return Refusal(error.verify_code, error.verify_message, certificate)
@@ -227,19 +237,23 @@ def skew_of(connect: Callable[[], socket.socket], target: Target) -> Optional[fl
         The seconds that our clock is ahead, within a second; None if the server does not say.
     """
     from email.utils import mktime_tz, parsedate_tz
-    from http.client import HTTPConnection, HTTPException
 
-    http = HTTPConnection(target.host, target.port, timeout=PATIENCE)
     try:
-        http.sock = connect()
-        if target.secure:
-            http.sock = wrap_tls(_unchecked(), http.sock, server_hostname=target.host)
-        before = time.time()
-        http.request("GET", "/", headers={"Connection": "close"})
-        date = parsedate_tz(http.getresponse().getheader("Date") or "")
-        # It is cut to whole seconds, so it is half a second late on the whole.
-        return None if date is None else (before + time.time()) / 2 - (mktime_tz(date) + 0.5)
-    except (OSError, HTTPException, TunnelError, ValueError):
+        with connect() as sock:
+            stream = _secured(sock, _unchecked(), target.host) if target.secure else sock
+            sock.settimeout(PATIENCE)
+            before = time.time()
+            stream.send(f"GET / HTTP/1.1\r\nHost: {target.host_field}\r\nConnection: close\r\n\r\n".encode())
+            head = b""
+            while b"\r\n\r\n" not in head and len(head) < _MOST_HEAD:
+                more = stream.recv(4096)
+                if not more:
+                    break
+                head += more
+            after = time.time()
+    except (OSError, TunnelError):
         return None
-    finally:
-        http.close()
+    told = re.search(r"^date:(.*)", head.decode("latin-1"), re.IGNORECASE | re.MULTILINE)
+    date = parsedate_tz(told[1]) if told else None
+    # It is cut to whole seconds, so it is half a second late on the whole.
+    return None if date is None else (before + after) / 2 - (mktime_tz(date) + 0.5)

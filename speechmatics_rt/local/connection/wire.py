@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ...threads import new_lock
-from ...tls import wrap_tls
+from ...tls import TlsStream
 
 __all__ = ["Drip", "Wire"]
 
@@ -64,16 +64,17 @@ class Wire:
         self._selector.register(self._woken, selectors.EVENT_READ)
         self._interest = 0
         self._sock = sock
+        self._tls: Optional[TlsStream] = None
         try:
             self._waker.setblocking(False)
             self._woken.setblocking(False)
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if tls is not None:
-                self._sock = wrap_tls(tls, sock, server_side=True, do_handshake_on_connect=False)
+                self._tls = TlsStream(sock, tls, server_side=True)
         except OSError:
             self.closed = True  # the client went before it was looked at
-        self._handshaking = isinstance(self._sock, ssl.SSLSocket)
+        self._handshaking = self._tls is not None
 
     # -- for any thread ------------------------------------------------------------------------------
 
@@ -97,7 +98,7 @@ class Wire:
     def send_under_tls(self, data: bytes) -> None:
         """Write a few bytes to TCP as they are, bypassing TLS, without waiting if they don't fit."""
         try:
-            socket.socket.send(self._sock, data)
+            self._sock.send(data)
         except OSError:
             pass  # the client was faster
 
@@ -195,8 +196,8 @@ class Wire:
         return (self.reading or self._finishing) and len(self._unsent) < _UNSENT
 
     def _buffered(self) -> bool:
-        # TLS may hold decrypted bytes that no selector knows of.
-        return isinstance(self._sock, ssl.SSLSocket) and self._wants_to_read() and self._sock.pending() > 0
+        # TLS may have taken in bytes that no selector knows of.
+        return self._tls is not None and self._wants_to_read() and self._tls.pending() > 0
 
     def _run_calls(self) -> None:
         while self._calls and not self.closed:
@@ -216,12 +217,12 @@ class Wire:
         if self.closed:
             return
         try:
-            if self._handshaking:
+            if self._tls is not None and self._handshaking:
                 if not self._client_hello_may_be_answered():
                     return
-                self._sock.do_handshake()  # type: ignore[attr-defined]
+                self._tls.do_handshake()
                 self._handshaking = False
-            data = self._sock.recv(_READ)
+            data = (self._tls or self._sock).recv(_READ)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return
         except OSError:
@@ -253,7 +254,7 @@ class Wire:
                 size = min(size, self._left)
             try:
                 with memoryview(self._unsent)[:size] as view:
-                    sent = self._sock.send(view)
+                    sent = (self._tls or self._sock).send(view)
             except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 return
             except OSError:
@@ -297,12 +298,11 @@ class Wire:
         """End our direction."""
         self._write_ended = True
         try:
-            if isinstance(self._sock, ssl.SSLSocket) and self.notifies:
-                self._sock.unwrap()  # sends close_notify; its answer is not waited for
+            if self._tls is not None and self.notifies:
+                self._tls.end()
         except (OSError, ValueError):
             pass
         try:
-            # Of socket, not of SSLSocket: that one would forget TLS and read on in the clear.
-            socket.socket.shutdown(self._sock, socket.SHUT_WR)
+            self._sock.shutdown(socket.SHUT_WR)
         except OSError:
             self.closed = True

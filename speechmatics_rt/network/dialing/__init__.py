@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from .attempt import certificate_refused
 from .dialer import Upgraded, check_patches, dial
-from .handshake import shared_context
+from .handshake import shake_hands, shared_context
 from .opening import Opening
 from .proxy import connect_through
 from .reach import connect_to
@@ -22,5 +22,6 @@ __all__ = [
     "connect_through",
     "connect_to",
     "dial",
+    "shake_hands",
     "shared_context",
 ]

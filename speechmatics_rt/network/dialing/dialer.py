@@ -79,7 +79,7 @@ def dial(
         opened = connect_tcp(attempt, proxy)
         if context is not None:
             with attempt.step("tls", f"agree on TLS with {target.address}", reached=True):
-                opened = connect_tls(opened, context, target.host, deadline, hold=attempt.opening.hold)
+                opened = connect_tls(opened, context, target.host, deadline)
         else:
             opened = DuplexSocket(opened)
         doing = f"upgrade the connection to {target.address} to a WebSocket"

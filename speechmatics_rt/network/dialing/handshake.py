@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Optional
 
 from ...threads import importing, new_lock
-from ...tls import wrap_tls
 from ..duplex import DuplexSocket, wait_ready
 
 if TYPE_CHECKING:
     import ssl  # at run time only if TLS is used: it takes longer to import than the rest of the package
 
-__all__ = ["connect_tls", "shared_context"]
+    from ...tls import TlsStream
+
+__all__ = ["connect_tls", "shake_hands", "shared_context"]
 
 _context: Optional[ssl.SSLContext] = None
 _context_lock = new_lock()  # held while the one context is built: a second would cost 30 ms and 1 MB
@@ -38,24 +38,18 @@ def shared_context() -> ssl.SSLContext:
 
             context = ssl.create_default_context()
             trust_environment(context)
-            # With this, no write ever reads; see DuplexSocket._speak_tls.
+            # With this, no write ever reads; see DuplexSocket._speak.
             context.options |= getattr(ssl, "OP_NO_RENEGOTIATION", 0)
             _context = context
         return _context
 
 
 def connect_tls(
-    sock: socket.socket,
-    context: ssl.SSLContext,
-    server_hostname: str,
-    deadline: float,
-    *,
-    hold: Callable[[socket.socket], object] = lambda sock: None,
+    sock: socket.socket, context: ssl.SSLContext, server_hostname: str, deadline: float
 ) -> DuplexSocket:
     """Do the TLS handshake on a connected socket, before ``deadline`` (of :func:`time.monotonic`).
 
-    Takes ownership of ``sock``: if anything is raised, it is closed. Passes the TLS socket to ``hold`` before
-    the handshake.
+    Takes ownership of ``sock``: if anything is raised, it is closed.
 
     Raises:
         socket.timeout: The deadline passed.
@@ -63,22 +57,35 @@ def connect_tls(
             ``verify_message`` also says who issued it.
         OSError: The connection is dead.
     """
-    opened = [sock]
     try:
+        with importing:
+            import ssl
+
+            from ...tls import TlsStream
+
         sock.setblocking(False)
-        # wrap_tls() takes the descriptor from sock, so from here on the new socket must be closed. It is
-        # stored in the same line, so that Ctrl-C finds it. The handshake is done below, under the deadline.
-        opened.append(wrap_tls(context, sock, do_handshake_on_connect=False, server_hostname=server_hostname))
-        hold(opened[1])
-        _shake_hands(opened[1], deadline)  # type: ignore[arg-type]
-        return DuplexSocket(opened[1])
+        tls = TlsStream(sock, context, server_hostname=server_hostname)
+        try:
+            shake_hands(tls, sock, deadline)
+        except ssl.SSLCertVerificationError as exc:
+            from .trust import issuer_of
+
+            issuer = issuer_of(tls.state)
+            if issuer:
+                exc.verify_message = f"{exc.verify_message.rstrip('.')}; it was issued by {issuer}"
+            raise
+        return DuplexSocket(sock, tls)
     except BaseException:
-        for each in opened:
-            each.close()
+        sock.close()
         raise
 
 
-def _shake_hands(tls: ssl.SSLSocket, deadline: float) -> None:
+def shake_hands(tls: TlsStream, sock: socket.socket, deadline: float) -> None:
+    """Do the TLS handshake over ``sock``, which never waits itself.
+
+    Raises:
+        OSError: As for :func:`connect_tls`.
+    """
     import ssl
 
     while True:
@@ -88,14 +95,7 @@ def _shake_hands(tls: ssl.SSLSocket, deadline: float) -> None:
             writes = False
         except ssl.SSLWantWriteError:
             writes = True
-        except ssl.SSLCertVerificationError as exc:
-            from .trust import issuer_of
-
-            issuer = issuer_of(tls)
-            if issuer:
-                exc.verify_message = f"{exc.verify_message.rstrip('.')}; it was issued by {issuer}"
-            raise
         left = deadline - time.monotonic()
         if left <= 0:
             raise socket.timeout("the TLS handshake took too long")
-        wait_ready((tls.fileno(),), writes, left)
+        wait_ready((sock.fileno(),), writes, left)

@@ -77,7 +77,7 @@ class Opening:
             return
         for sock in list(self._held):
             try:
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)  # also for TLS, see DuplexSocket.shut
+                sock.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass  # closed already, or not connected yet on a system that does not allow it then
         for end in list(self._waits):

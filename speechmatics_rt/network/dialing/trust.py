@@ -89,8 +89,8 @@ def _refused(variable: str, value: str, why: str) -> ConfigurationError:
     )
 
 
-def issuer_of(tls: ssl.SSLSocket) -> str:
-    """Return who issued the certificate that this socket has just refused; empty if Python can't tell.
+def issuer_of(tls: ssl.SSLObject) -> str:
+    """Return who issued the certificate that has just been refused; empty if Python can't tell.
 
     Public methods return trusted certificates only. After a refusal, the private socket object has the chain
     that was sent, from Python 3.10 on.
