@@ -42,13 +42,18 @@ EVENTS = frozenset({*(kind.value for kind in ServerMessageType), "Reconnecting",
 
 
 class _Handler:
-    """One registration. Compared by identity, so that removing one leaves its equals in place."""
+    """One registration. Compared by identity, so that removing one leaves its equals in place.
 
-    __slots__ = ("callback", "once")
+    Attributes:
+        run: What :meth:`EventEmitter.emit` calls.
+    """
 
-    def __init__(self, callback: Callback, once: bool) -> None:
+    __slots__ = ("callback", "once", "run")
+
+    def __init__(self, callback: Callback, once: bool, run: Callback) -> None:
         self.callback = callback
         self.once = once
+        self.run = run
 
 
 def _typed(method: Callable[[Any, Event, Optional[Callback]], Any]) -> HandlerDecorator:
@@ -79,7 +84,6 @@ class EventEmitter:
     """
 
     _known: ClassVar[frozenset[str]] = frozenset()  # events to be told from slips of the pen
-    _unraised: object = None  # the first error of a handler in a session, until stop_session() raises it
 
     def __init__(self, *, handler_errors: Literal["log", "raise"] = "log") -> None:
         if handler_errors not in ("log", "raise"):
@@ -113,7 +117,7 @@ class EventEmitter:
         ``SessionEnded`` and ``Utterance`` are events of this package, not messages: only callbacks
         registered for them by name get them.
         """
-        self._any.append(_Handler(self._checked(callback), once=False))
+        self._any.append(_Handler(callback, once=False, run=self._runner(callback)))
         return callback
 
     def off_any(self, callback: Callback) -> None:
@@ -155,7 +159,7 @@ class EventEmitter:
             if handler.once and not self._take_once(name, handler):
                 continue
             try:
-                handler.callback(message)
+                handler.run(message)
             except Exception as exc:  # noqa: BLE001  # user code: logged or raised, never lost
                 failure = self._failed(name, handler.callback, exc, failure)
         if failure is not None:
@@ -210,13 +214,13 @@ class EventEmitter:
             warnings.warn(f"no event is called {name!r}; did you mean {meant!r}?", UserWarning, 3)
 
         def register(function: Callback) -> Callback:
-            self._handlers.setdefault(name, []).append(_Handler(self._checked(function), once))
+            self._handlers.setdefault(name, []).append(_Handler(function, once, self._runner(function)))
             return function
 
         return register if callback is None else register(callback)
 
-    @staticmethod
-    def _checked(callback: Callback) -> Callback:
+    def _runner(self, callback: Callback) -> Callback:
+        """Return what runs a callback, of which it is checked that this can."""
         check_callback(callback)
         if inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(
             getattr(type(callback), "__call__", None)  # noqa: B004  # the method itself is looked at
@@ -306,7 +310,7 @@ def _is_registered(code: CodeType) -> bool:
 
     for handler in map(signal.getsignal, signal.valid_signals()):
         function = getattr(handler, "__func__", handler)
-        called = getattr(type(handler), "__call__", None)  # noqa: B004  # as _checked
+        called = getattr(type(handler), "__call__", None)  # noqa: B004  # as in _runner
         if code in (getattr(function, "__code__", None), getattr(called, "__code__", None)):
             return True
     return False

@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Literal, Optional
 
-from ..events import Callback, Event, EventEmitter, check_callback, everything, name_of
+from ..events import Callback, EventEmitter, check_callback, everything
 from ..exceptions import SessionError, SpeechmaticsError
 from ..messages import Glance
 from ..network import Arrived
@@ -25,6 +25,8 @@ _LATE = 0.001  # seconds: a loop may fire a timer early, by the resolution of it
 class AsyncEmitter(EventEmitter):
     """An :class:`EventEmitter` whose callbacks may also be coroutine functions.
 
+    :meth:`emit` starts their coroutines as tasks; :meth:`deliver` awaits each before the next one.
+
     Example:
         >>> emitter = AsyncEmitter()
         >>> @emitter.on("AddTranscript")
@@ -38,31 +40,6 @@ class AsyncEmitter(EventEmitter):
     def __init__(self, *, handler_errors: Literal["log", "raise"] = "log") -> None:
         super().__init__(handler_errors=handler_errors)
         self._started: set[asyncio.Future[Any]] = set()  # a loop holds its tasks weakly
-
-    def emit(self, event: Event, message: Mapping[str, Any]) -> None:
-        """Run the callbacks of ``event`` now; the coroutines of coroutine functions run as tasks.
-
-        Raises:
-            Exception: With ``handler_errors="raise"``, the exception of the first plain callback that failed.
-        """
-        name = name_of(event)
-        failure: Optional[Exception] = None
-        for handler in self._due(name):
-            if handler.once and not self._take_once(name, handler):
-                continue
-            try:
-                result = called(handler.callback, message)
-                if inspect.iscoroutine(result):
-                    task = asyncio.ensure_future(result)
-                    self._started.add(task)
-                    task.add_done_callback(self._started.discard)
-            except Exception as exc:  # noqa: BLE001  # user code: logged or raised below, never lost
-                failure = self._failed(name, handler.callback, exc, failure)
-        if failure is not None:
-            try:
-                raise failure
-            finally:
-                del failure
 
     async def deliver(self, message: Mapping[str, Any]) -> None:
         """Run the callbacks of a message, awaiting each before the next one.
@@ -88,10 +65,18 @@ class AsyncEmitter(EventEmitter):
             finally:
                 del failure
 
-    @staticmethod
-    def _checked(callback: Callback) -> Callback:
+    def _runner(self, callback: Callback) -> Callback:
         check_callback(callback)
-        return callback
+        started = self._started  # not self: a client must not be part of a cycle
+
+        def run(message: Mapping[str, Any]) -> None:
+            result = called(callback, message)
+            if inspect.iscoroutine(result):
+                task = asyncio.ensure_future(result)
+                started.add(task)
+                task.add_done_callback(started.discard)
+
+        return run
 
 
 class Dispatcher:

@@ -28,7 +28,7 @@ from ..threads import new_lock
 from .asking import Asking
 from .connector import Connector, request_id_of
 from .delivering import Listener, MessageStream
-from .outcome import tell_unstarted
+from .outcome import Unraised, tell_unstarted
 from .recorder import Recordable, interest_of
 from .request import SessionRequest
 from .sender import feed
@@ -62,6 +62,7 @@ class Opener(Asking, Recordable):
         self._claim: Optional[_Claim] = None  # of the call that is opening a session
         self._opening = Opening()  # of that call, from before the first read of a source
         self._stop_while_opening = False
+        self._unraised = Unraised()  # of the current session
         self._coming_id: Optional[str] = None  # of the first session, if it was read before that began
 
     def close(self) -> None:
@@ -192,6 +193,7 @@ class Opener(Asking, Recordable):
         self, connection: Link, request: SessionRequest, log: SessionLog, streamed: bool
     ) -> Session:
         recorder = self._recorder
+        self._unraised = Unraised()
         return Session(
             connection,
             request.start,
@@ -201,11 +203,11 @@ class Opener(Asking, Recordable):
             keep_transcript=self._keep_transcript,
             recording=None if recorder is None else recorder._begin(request.start, log),
             client=weakref.ref(self),
+            unraised=weakref.ref(self._unraised),
         )
 
     def _make_current(self, session: Session, opening: Opening) -> None:
         """Store a session where ``close()`` and ``request_stop()`` find it; do what was asked for before."""
-        self._unraised = None  # of the session before
         with self._current_lock:
             self._session = session
             opening.made = None  # the session has it; one that is resumed must not keep its first connection

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import weakref
 from typing import Any, Callable, Optional
 
 from ..events import EventEmitter, is_meant_for_call
@@ -13,7 +12,7 @@ from ..log import SessionLog, report
 from ..network import Link
 from ..transcript import Transcript
 
-__all__ = ["Outcome", "session_ended", "tell_unstarted"]
+__all__ = ["Outcome", "Unraised", "session_ended", "tell_unstarted"]
 
 logger = logging.getLogger(__name__)
 
@@ -35,13 +34,12 @@ class Outcome:
         connection: Link,
         transcript: Transcript,
         log: SessionLog,
-        client: Callable[[], Optional[EventEmitter]] = lambda: None,
+        unraised: Callable[[], Optional[Unraised]] = lambda: None,
     ) -> None:
         self.failure: Optional[SpeechmaticsError] = None
         self.complete = self.closed = False
         self._of_source: Optional[SpeechmaticsError] = None
-        self._of_handler: Callable[[], Optional[_Unraised]] = lambda: None  # raised if nothing else is
-        self._client = client
+        self._unraised = unraised  # of a handler, raised if nothing else is
         self._raised = False
         self._connection = connection
         self._transcript = transcript
@@ -65,16 +63,15 @@ class Outcome:
             self._connection.end_stream()
 
     def handler_failed(self, error: Exception) -> None:
-        """Log an error of a handler, and have the client keep the first one for ``stop_session()``.
+        """Log an error of a handler, and keep the first one for ``stop_session()``.
 
         It is logged so that nobody misses it, since the session may run on for hours, and may be closed.
         """
         text = "a handler failed; stop_session(), or the end of the loop, raises the first error of one"
         report(self._log, text, error=error)
-        client = self._client()
-        if client is not None and self.failure is None and self._of_handler() is None:
-            unraised = client._unraised = _Unraised(error)
-            self._of_handler = weakref.ref(unraised)
+        unraised = self._unraised()
+        if unraised is not None and self.failure is None:
+            unraised.keep(error)
 
     def annotate(self, error: SpeechmaticsError) -> SpeechmaticsError:
         """Add the transcript so far and the ids to an error that is about to reach the caller."""
@@ -96,7 +93,7 @@ class Outcome:
                 del caught  # as below
         if self.failure is not None:
             raise self.annotate(copy.copy(self.failure)) from self.failure.__cause__
-        unraised = self._of_handler()
+        unraised = self._unraised()
         if unraised is not None and (error := unraised.take()) is not None:
             try:
                 raise error
@@ -111,16 +108,21 @@ class Outcome:
         return session_ended(self._completed(_copy(failure)))
 
 
-class _Unraised:
-    """The error of a handler, with its frames, to be raised once.
+class Unraised:
+    """The first error of a handler in a session, with its frames, to be raised once.
 
     They hold the client. So nothing holds this but the client itself, which can then be collected.
     """
 
-    __slots__ = ("__weakref__", "_error")
+    __slots__ = ("__weakref__", "_error", "_is_first")
 
-    def __init__(self, error: Exception) -> None:
-        self._error: Optional[Exception] = error
+    def __init__(self) -> None:
+        self._error: Optional[Exception] = None
+        self._is_first = True
+
+    def keep(self, error: Exception) -> None:
+        if self._is_first:
+            self._is_first, self._error = False, error
 
     def take(self) -> Optional[Exception]:
         error, self._error = self._error, None

@@ -22,7 +22,7 @@ from ..stats import Latency, SessionStats
 from ..threads import new_lock
 from ..transcript import Transcript
 from .latency import Meter
-from .outcome import Outcome
+from .outcome import Outcome, Unraised
 from .recorder import Recording
 from .stages import Delivery
 from .turns import TURNS, Turns
@@ -54,6 +54,7 @@ class Session:
         keep_transcript: Optional[float] = None,
         recording: Optional[Recording] = None,
         client: Callable[[], Optional[EventEmitter]] = lambda: None,
+        unraised: Callable[[], Optional[Unraised]] = lambda: None,
     ) -> None:
         self.connection = connection
         self.start = start
@@ -65,7 +66,7 @@ class Session:
         )
         self.log = log.on(logger)
         self.transcript = Transcript(keep=keep_transcript)
-        self.outcome = Outcome(connection, self.transcript, self.log, client)
+        self.outcome = Outcome(connection, self.transcript, self.log, unraised)
         self.delivery = Delivery(streamed=streamed)
         self.turns = Turns(self.transcript, client)
         self._recording = recording

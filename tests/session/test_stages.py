@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechmatics_rt import ConnectionError, SessionError, TimeoutError, Transcript
-from speechmatics_rt.events import EventEmitter, everything
+from speechmatics_rt.events import everything
 from speechmatics_rt.log import SessionLog
 from speechmatics_rt.network import Link, Messages
 from speechmatics_rt.protocol import Incoming, codec
 from speechmatics_rt.session import Arrivals
-from speechmatics_rt.session.outcome import Outcome
+from speechmatics_rt.session.outcome import Outcome, Unraised
 from speechmatics_rt.session.stages import Delivery
 
 from ..samples import tried
@@ -49,8 +49,8 @@ class Arriving:
         self.ended += 1
 
 
-def outcome_of(link: Any, client: Callable[[], Optional[EventEmitter]] = lambda: None) -> Outcome:
-    return Outcome(cast("Link", link), Transcript(), SessionLog(logging.getLogger("test"), "r"), client)
+def outcome_of(link: Any, unraised: Callable[[], Optional[Unraised]] = lambda: None) -> Outcome:
+    return Outcome(cast("Link", link), Transcript(), SessionLog(logging.getLogger("test"), "r"), unraised)
 
 
 @tried(200)
@@ -216,9 +216,10 @@ def test_the_failure_of_a_source_is_told_before_all_that_follows_from_it() -> No
 
 @pytest.mark.parametrize("first", ["a handler", "the session"])
 def test_the_error_of_a_handler_is_raised_once_and_only_if_nothing_else_is(first: str) -> None:
-    client = EventEmitter()
-    outcome = outcome_of(Arriving([]), lambda: client)
+    unraised = Unraised()
+    outcome = outcome_of(Arriving([]), lambda: unraised)
     outcome.handler_failed(ValueError("of a handler"))
+    outcome.handler_failed(ValueError("of another"))
     if first == "the session":
         outcome.note(ConnectionError("lost"))
         for _ in range(2):
@@ -227,6 +228,8 @@ def test_the_error_of_a_handler_is_raised_once_and_only_if_nothing_else_is(first
     else:
         with pytest.raises(ValueError, match="of a handler"):
             outcome.raise_failure()
+        outcome.raise_failure()
+        outcome.handler_failed(ValueError("of a third"))
         outcome.raise_failure()
 
 
