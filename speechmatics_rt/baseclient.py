@@ -147,10 +147,10 @@ class BaseClient(Opener):
             connection.fail(error)
             connection.close(deadline)
             session.hear_out(error)
-            raise session.outcome.annotate(error)
+            raise session.ending.annotate(error)
         connection.close(deadline)
         session.check_delivered()
-        session.outcome.raise_failure()
+        session.ending.raise_failure()
 
     def send_message(self, message: Mapping[str, Any]) -> None:
         """Send a JSON message of the protocol, for messages that have no method of their own.
@@ -200,7 +200,7 @@ class BaseClient(Opener):
                 self.close()
                 if session.delivery.is_left:
                     self._tell_late(session)
-            elif session.connection.is_open or not session.outcome.is_known:
+            elif session.connection.is_open or not session.ending.is_known:
                 # If it has ended in the background: wait for its handlers, raise what nobody has seen yet.
                 self.stop_session()
         except BaseException:  # Ctrl-C in that wait: nobody comes after this to close it

@@ -42,7 +42,7 @@ LOCKS = {
     "network.shared_listener _lock": "a handler starts no session on the thread that is about to",
     "network.shared_reader _lock": "a handler starts no session on the thread that is about to",
     "network.reader Reader._skipped_lock": "no handler counts; stats() reads without it",
-    "resume.monitor Monitor.lock": "stats() reads, close() marks the end, the rest is refused",
+    "resume.monitor ResumeMonitor.lock": "stats() reads, close() marks the end, the rest is refused",
     "session.opener Opener._current_lock": "close() sees the session before or after, and means the same one",
     "session.session Session._meter_lock": "stats() reads figures of one chunk less or more",
     "session.recorder Recording._lock": "a line of the handler comes between two others",

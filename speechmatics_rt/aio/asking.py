@@ -56,7 +56,7 @@ class AsyncAsking:
         with answer:
             await self._in_turn(session.send, message)
             await in_thread(answer.over.wait, timeout)
-        return answer.result(message, timeout, session.outcome)
+        return answer.result(message, timeout, session.ending)
 
     async def _finalize(
         self, session: Session, message: dict[str, Any], timeout: Optional[float]

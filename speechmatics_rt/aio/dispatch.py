@@ -94,7 +94,7 @@ class Dispatcher:
         self.task: Optional[asyncio.Future[Any]] = None
         self.begun = asyncio.Event()
         self._emitter = weakref.ref(emitter)
-        self._arrivals = arrivals or Arrivals(session.connection, session.outcome)
+        self._arrivals = arrivals or Arrivals(session.connection, session.ending)
         self._wakeup = LoopWakeUp()
         self._alarm: Optional[asyncio.TimerHandle] = None
         deadline = self._arrivals.deadline
@@ -129,11 +129,11 @@ class Dispatcher:
         except SpeechmaticsError as exc:
             await self.end(exc)
             if session.delivery.streamed:
-                session.outcome.raise_failure(exc)
+                session.ending.raise_failure(exc)
             raise
         await self.end()
         if session.delivery.streamed:
-            session.outcome.raise_failure()
+            session.ending.raise_failure()
         return None
 
     async def deliver(self, message: Optional[dict[str, Any]], seen: Sequence[Glance]) -> None:
@@ -155,7 +155,7 @@ class Dispatcher:
             await in_thread(session.wind_up, failure, self._arrivals.deadline)
         finally:
             try:
-                session.outcome.note(failure)
+                session.ending.note(failure)
                 await self.tell()
             finally:
                 session.end(telling=False)
@@ -169,7 +169,7 @@ class Dispatcher:
             try:
                 await emitter.deliver(event)
             except Exception as exc:  # noqa: BLE001  # handler_errors="raise": after the session's own
-                self.session.outcome.handler_failed(exc)
+                self.session.ending.handler_failed(exc)
 
 
 async def listen(dispatcher: Dispatcher, wants: Callable[[str], bool]) -> None:
@@ -185,7 +185,7 @@ async def listen(dispatcher: Dispatcher, wants: Callable[[str], bool]) -> None:
             try:
                 await dispatcher.deliver(message, seen)
             except Exception as exc:  # noqa: BLE001  # handler_errors="raise": stop_session() raises it
-                session.outcome.handler_failed(exc)
+                session.ending.handler_failed(exc)
             if kind == "RecognitionStarted":
                 dispatcher.begun.set()
     except SpeechmaticsError as exc:

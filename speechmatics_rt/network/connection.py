@@ -88,20 +88,20 @@ class Connection(Replaceable):
     @property
     def is_open(self) -> bool:
         protocol = self._protocol
-        if protocol.outcome is not None or protocol.closed or self._monitor.abandoned:
+        if protocol.conclusion is not None or protocol.closed or self._monitor.abandoned:
             return False
-        # After an Error there is no outcome before the close frame, which may still say a code.
+        # After an Error there is no conclusion before the close frame, which may still say a code.
         return not protocol.state.over and os.getpid() == self._pid
 
     @property
     def is_complete(self) -> bool:
-        outcome = self._protocol.outcome
-        return outcome is not None and outcome.normal
+        conclusion = self._protocol.conclusion
+        return conclusion is not None and conclusion.normal
 
     @property
     def draining(self) -> bool:
         protocol = self._protocol
-        return protocol.outcome is not None or protocol.ending or protocol.state.phase is Phase.DRAINING
+        return protocol.conclusion is not None or protocol.ending or protocol.state.phase is Phase.DRAINING
 
     @property
     def seconds_sent(self) -> float:
@@ -164,8 +164,8 @@ class Connection(Replaceable):
             with self._lock:
                 if self._listener is not None and self._protocol.started:
                     return True  # the listener gets what has happened since
-                outcome = self._protocol.outcome
-                if outcome is not None and not outcome.normal:
+                conclusion = self._protocol.conclusion
+                if conclusion is not None and not conclusion.normal:
                     self._monitor.raise_outcome()
                 if self._protocol.state.phase not in (Phase.STARTING, Phase.FAILED):
                     return True  # a short session may be over before this thread runs
@@ -281,8 +281,8 @@ class Connection(Replaceable):
                     # The log shows decoded messages, so with it on every message is decoded.
                     self._reading.logged = logged = wire.isEnabledFor(logging.DEBUG)
                     return Messages(arrived, self.decode, whole=logged)
-                if protocol.outcome is not None:
-                    if protocol.outcome.normal:
+                if protocol.conclusion is not None:
+                    if protocol.conclusion.normal:
                         return ()
                     self._monitor.raise_outcome()
                 reads = self._lead.read()
@@ -418,7 +418,7 @@ class Connection(Replaceable):
         protocol = self._protocol
         if not protocol.ending and (room or protocol.state.phase is not Phase.STREAMING):
             return None
-        if protocol.outcome is not None:
+        if protocol.conclusion is not None:
             self._monitor.raise_outcome()
         limit = self._config.send_timeout
         # While the receiver is behind, the server is not to blame.
@@ -456,8 +456,8 @@ class Connection(Replaceable):
 
     def _log_end(self) -> None:
         protocol = self._protocol
-        outcome = protocol.outcome
-        how = "complete" if outcome is None or outcome.normal else outcome.error.text
+        conclusion = protocol.conclusion
+        how = "complete" if conclusion is None or conclusion.normal else conclusion.error.text
         self._log.info(
             "the session ended after %.1f s: %s; %d audio frames, %d messages",
             time.monotonic() - self._began,

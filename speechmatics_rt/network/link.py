@@ -199,7 +199,7 @@ class Link(Protocol):
         """
 
     def left_over(self) -> Messages:
-        """Take what has arrived, without waiting, whatever the outcome."""
+        """Take what has arrived, without waiting, whatever the conclusion."""
 
     # -- ending --------------------------------------------------------------------------------------
 

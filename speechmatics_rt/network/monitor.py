@@ -114,8 +114,8 @@ class Monitor:
         return error
 
     def raise_outcome(self) -> NoReturn:
-        """Raise a copy of the outcome's error, since each raise adds to the traceback."""
-        outcome = self.protocol.outcome
-        if outcome is None:
-            raise RuntimeError("there is no outcome")
-        raise self.annotate(copy.copy(outcome.error)) from outcome.cause
+        """Raise a copy of the conclusion's error, since each raise adds to the traceback."""
+        conclusion = self.protocol.conclusion
+        if conclusion is None:
+            raise RuntimeError("there is no conclusion")
+        raise self.annotate(copy.copy(conclusion.error)) from conclusion.cause

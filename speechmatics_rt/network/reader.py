@@ -39,7 +39,7 @@ class Turn(enum.Enum):
 class Reader:
     """Reads a connection until it ends: on a reader thread, on the listener, or on the shared reader.
 
-    *The reader reaches the outcome*: it reads to the end of the stream, so that the server's own ``Error``
+    *The reader reaches the conclusion*: it reads to the end of the stream, so that the server's own ``Error``
     wins over a broken pipe. :meth:`decode` may run on another thread, as most messages are decoded where they
     are handled.
 
@@ -93,7 +93,7 @@ class Reader:
                 idle()
 
     def step(self, idle: Callable[[], object]) -> bool:
-        """Wait for data and take it in; return False at the end of the stream, with the outcome reached.
+        """Wait for data and take it in; return False at the end of the stream, with the conclusion reached.
 
         Calls ``idle`` once, before it waits.
         """
@@ -113,7 +113,7 @@ class Reader:
         self._sock.forget_emptied()
 
     def turn(self) -> Turn:
-        """Take in what has arrived, without waiting; at the end of the stream reach the outcome."""
+        """Take in what has arrived, without waiting; at the end of the stream reach the conclusion."""
         monitor, sock = self._monitor, self._sock
         try:
             for _ in range(_READS):
@@ -136,7 +136,7 @@ class Reader:
             monitor.notify_from_reader()
 
     def fail(self, cause: BaseException) -> None:
-        """Reach the outcome, as the connection can't be read any further."""
+        """Reach the conclusion, as the connection can't be read any further."""
         self._conclude(None, cause)
 
     def _conclude(self, error: Optional[ProtocolError], cause: Optional[BaseException]) -> None:

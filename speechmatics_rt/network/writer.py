@@ -102,11 +102,11 @@ class Writer:
                     self._sock.wait_sendable(max(0.0, min(wait, _STUCK)))
                 else:
                     monitor.writer.wait(wait)
-                    if protocol.outbox and protocol.outcome is None:
+                    if protocol.outbox and protocol.conclusion is None:
                         # An upload: let some frames gather. Woken for each, the writer would compete with
                         # the sender for the interpreter lock, and a frame would cost four times as much.
                         time.sleep(_GATHER)
-        except OSError as exc:  # the descriptor is closed: the reader sees that too, and reaches the outcome
+        except OSError as exc:  # the descriptor is closed: the reader sees that too, and concludes
             self._log.debug("the writer ends: %s", exc)
 
     def _work(self) -> tuple[float, bool]:

@@ -9,7 +9,7 @@ pings. ``client`` combines all of these into one object, guarded by its owner's 
 from __future__ import annotations
 
 from . import codec, frames
-from .client import ACKNOWLEDGEMENTS, ClientProtocol, Incoming, Outcome, Payload
+from .client import ACKNOWLEDGEMENTS, ClientProtocol, Conclusion, Incoming, Payload
 from .glance import glance, message_in, seen_in
 from .state import Phase, ProtocolState, Role
 
@@ -21,7 +21,7 @@ __all__ = [
     "Role",
     "ProtocolState",
     "Phase",
-    "Outcome",
+    "Conclusion",
     "codec",
     "frames",
     "glance",

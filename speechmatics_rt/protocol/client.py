@@ -1,8 +1,8 @@
 """The client's end of a running session, without a socket, thread or clock.
 
 The protocol state, the frames waiting to be written, the window, the messages waiting to be handled, the
-keepalive and the outcome change together, so they are one object under one lock. Its owner provides the lock,
-the time and the bytes.
+keepalive and the conclusion change together, so they are one object under one lock. Its owner provides the
+lock, the time and the bytes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .outbox import Outbox
 from .state import RUNNING, Phase, ProtocolState, Role
 from .window import Window
 
-__all__ = ["ACKNOWLEDGEMENTS", "Payload", "ClientProtocol", "Incoming", "Outcome"]
+__all__ = ["ACKNOWLEDGEMENTS", "Payload", "ClientProtocol", "Incoming", "Conclusion"]
 
 ACKNOWLEDGEMENTS = ("AudioAdded", "ChannelAudioAdded")
 INBOX_BYTES = 64 * 1024 * 1024  # with more undelivered bytes than this, the reader pauses
@@ -47,7 +47,7 @@ Payload = Union[dict[str, Any], bytes]  # a message, or the bytes of one that is
 Incoming = tuple[Mapping[str, Any], Payload, int]
 
 
-class Outcome(NamedTuple):
+class Conclusion(NamedTuple):
     """How the session ended, which is final: the error that every later call raises, and its cause."""
 
     error: SpeechmaticsError
@@ -61,7 +61,7 @@ class ClientProtocol:
     Attributes:
         state: Which messages may be sent and received.
         outbox: The frames that wait to be written.
-        outcome: How the session ended, or None.
+        conclusion: How the session ended, or None.
         news: Something happened that receivers wait for; the owner wakes them and clears the flag.
         room: The same for senders.
         some_room: There is room for senders, but too little to wake them at once; the owner has :meth:`tick`
@@ -90,11 +90,11 @@ class ClientProtocol:
         "broken",
         "bytes_sent",
         "closed",
+        "conclusion",
         "keepalive",
         "must_shut",
         "news",
         "outbox",
-        "outcome",
         "progress_at",
         "received",
         "room",
@@ -117,7 +117,7 @@ class ClientProtocol:
         self.outbox = Outbox(block, _OUTBOX_BYTES)
         self.window = Window(config.window_frames, config.window_seconds)
         self.keepalive = Keepalive(config.ping_interval, config.ping_timeout, now)
-        self.outcome: Optional[Outcome] = None
+        self.conclusion: Optional[Conclusion] = None
         self.news = self.room = self.must_shut = self.stop = self.closed = self.torn = False
         self.some_room = False
         self.room_at: Optional[float] = None  # when senders are woken even for little room
@@ -140,7 +140,7 @@ class ClientProtocol:
 
     @property
     def ending(self) -> bool:
-        """Whether there is an outcome or will be one: a write failed, say, or the server has sent Error."""
+        """Whether there is a conclusion or will be one: a write failed, say, or the server has sent Error."""
         return self.broken is not None or self.torn or self.state.over
 
     @property
@@ -212,7 +212,7 @@ class ClientProtocol:
         self.send(message, frames.encode(frames.TEXT, codec.encode(message)), now)
 
     def write_failed(self, error: OSError, now: float) -> None:
-        """Note that nothing can be written any more. Not an outcome yet, as the server may have said why."""
+        """Note that nothing can be written any more. Nothing is concluded yet: the server may say why."""
         without_frames(error)
         self.broken = error
         self._shut_within(CLOSE_GRACE, now)
@@ -295,7 +295,7 @@ class ClientProtocol:
         self.outbox.put_pong(frames.encode(frames.PONG, payload))
 
     def receive_eof(self, error: Optional[ProtocolError], cause: Optional[BaseException], now: float) -> None:
-        """Note that nothing more will arrive, and reach the outcome unless there is one."""
+        """Note that nothing more will arrive, and reach the conclusion unless there is one."""
         self.break_off(now)
         self.state.lose()
         ending = self.state.ending
@@ -307,14 +307,14 @@ class ClientProtocol:
 
     @property
     def has_arrived(self) -> bool:
-        """Whether there is something to receive: a message, or the outcome."""
-        return bool(self._inbox) or self.outcome is not None
+        """Whether there is something to receive: a message, or the conclusion."""
+        return bool(self._inbox) or self.conclusion is not None
 
     @property
     def flooded(self) -> bool:
         """Whether reading should pause: too many bytes are undelivered."""
         full = self._inbox_bytes > INBOX_BYTES and not self.state.starting  # see receive()
-        return full and self.outcome is None and not self.ending
+        return full and self.conclusion is None and not self.ending
 
     def take(self) -> list[Incoming]:
         """Return all that has arrived; it counts as undelivered until the next call."""
@@ -337,21 +337,21 @@ class ClientProtocol:
         now: float,
         normal: bool = False,
     ) -> bool:
-        """Reach the outcome; only the first one counts. Return whether this was it."""
-        if self.outcome is not None:
+        """Reach the conclusion; only the first one counts. Return whether this was it."""
+        if self.conclusion is not None:
             return False
         ending = self.state.ending
         if ending is not None and (ending.error is not None or ending.code is not None):
             # The server ended it first, with an Error, or with a close frame that has just arrived.
             error = ending.exception((now if ending.error is None else self._phase_at) - self._began)
-        self.outcome = Outcome(copy.copy(error), cause, normal)  # without a traceback and its frames
+        self.conclusion = Conclusion(copy.copy(error), cause, normal)  # without a traceback and its frames
         self.state.lose()
         self._shut_within(self._config.close_timeout, now)
         self.news = self.room = True
         return True
 
     def break_off(self, now: float) -> None:
-        """Reach the outcome if it was closed without the lock, or Ctrl-C has left a change unfinished."""
+        """Reach the conclusion if it was closed without the lock, or Ctrl-C has left a change unfinished."""
         if self.closed:
             if self.conclude(SessionError("the session was closed"), now=now):
                 self.drop_inbox()
@@ -382,7 +382,7 @@ class ClientProtocol:
             if self.must_shut:
                 self.send_close()
             return self.shut_at
-        if self.outcome is not None:
+        if self.conclusion is not None:
             return float("inf")
         if self.stop and self.state.phase is Phase.STREAMING:
             self.end_stream(now)

@@ -10,7 +10,7 @@ from ..exceptions import AuthenticationError, SessionError, SpeechmaticsError, T
 from ..network import Replaceable
 from ..threads import begin
 from .backoff import Outage
-from .monitor import Monitor
+from .monitor import ResumeMonitor
 from .replay import Piece, Request
 
 __all__ = ["Attempt"]
@@ -29,7 +29,7 @@ class Attempt:
 
     def __init__(
         self,
-        monitor: Monitor,
+        monitor: ResumeMonitor,
         outage: Outage,
         dial: Callable[[float], Replaceable],
         *,

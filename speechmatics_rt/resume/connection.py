@@ -3,7 +3,7 @@
 To everything above, this is a :class:`Link` like any connection; below, each reconnect makes a new one.
 *The receiver notices the loss*, after it has received what had arrived before, and starts an
 :class:`Attempt`. What follows from all this is decided in :class:`ResumeState`, under the lock of a
-:class:`Monitor`. :class:`Sending` is the half that senders call.
+:class:`ResumeMonitor`. :class:`Sending` is the half that senders call.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..protocol import Payload
 from ..stats import SessionStats
 from .attempt import Attempt
 from .backoff import Outage
-from .monitor import Monitor
+from .monitor import ResumeMonitor
 from .sending import Sending
 from .state import LocalMessage, ResumeState
 
@@ -49,7 +49,7 @@ class ResumingConnection(Sending):
         refresh: Callable[[], bool],
         log: SessionLog,
     ) -> None:
-        super().__init__(Monitor(connection, ResumeState(start, audio_format, policy), log))
+        super().__init__(ResumeMonitor(connection, ResumeState(start, audio_format, policy), log))
         self._dial = partial(dial, self._monitor.opening)
         self._refresh = refresh
         self._speed = policy.replay_speed
@@ -102,7 +102,7 @@ class ResumingConnection(Sending):
             self._monitor.lose(connection, error)
         while True:
             with self._lock:
-                if self._state.outcome is not None:
+                if self._state.conclusion is not None:
                     self._state.raise_outcome()
                 if self._state.outage is None:
                     return True
@@ -130,8 +130,8 @@ class ResumingConnection(Sending):
             with self._lock:
                 if state.ahead:
                     return Messages(state.take_ahead(), self._decode)
-                if state.outcome is not None:  # nothing comes after it
-                    if not state.outcome.normal:
+                if state.conclusion is not None:  # nothing comes after it
+                    if not state.conclusion.normal:
                         state.raise_outcome()
                     break
                 if state.forbidden():
@@ -199,7 +199,7 @@ class ResumingConnection(Sending):
                 self.abandon()
             elif monitor.is_of_this_process:
                 with self._lock:
-                    if self._state.outcome is None:
+                    if self._state.conclusion is None:
                         self._state.conclude(SessionError("the session was closed"), None)
                         self._state.ahead.clear()
                         monitor.notify()

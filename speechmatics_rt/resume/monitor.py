@@ -16,12 +16,12 @@ from .backoff import Outage
 from .replay import Due, Piece
 from .state import ResumeState
 
-__all__ = ["Monitor"]
+__all__ = ["ResumeMonitor"]
 
 _jitter = random.random  # no secret
 
 
-class Monitor:
+class ResumeMonitor:
     """Lets senders, the receiver and the thread of an attempt share one :class:`ResumeState`.
 
     ``lock`` guards ``state``, and which connections there are. A connection's lock may be taken under it,
@@ -109,7 +109,7 @@ class Monitor:
     def lose(self, connection: Replaceable, error: SpeechmaticsError) -> None:
         """Begin an outage, or end the session; for the receiver."""
         with self.lock:
-            if self.state.outcome is not None or connection is not self.connection:
+            if self.state.conclusion is not None or connection is not self.connection:
                 return
             planned = self.state.lose(error, connection.stats(), time.monotonic(), _jitter())
             self.notify()

@@ -8,7 +8,7 @@ from typing import Any, Callable, Optional, Union
 from ..exceptions import ConnectionError, SpeechmaticsError
 from ..network import Link, Replaceable, WaitList
 from ..protocol import codec
-from .monitor import Monitor
+from .monitor import ResumeMonitor
 from .replay import End, Request
 
 __all__ = ["Sending"]
@@ -22,7 +22,7 @@ class Sending(Link):
     A loss is only noted here, so that nothing more is sent on that connection; the receiver mends it.
     """
 
-    def __init__(self, monitor: Monitor) -> None:
+    def __init__(self, monitor: ResumeMonitor) -> None:
         self._monitor = monitor
         self._lock = monitor.lock
         self._state = monitor.state
@@ -106,7 +106,7 @@ class Sending(Link):
         self._check()
         monitor, state = self._monitor, self._state
         with self._lock:
-            if state.outcome is None and not state.replay.over:
+            if state.conclusion is None and not state.replay.over:
                 end = state.replay.end_stream()
                 if not state.recovering:
                     monitor.connection.end_stream()

@@ -1,7 +1,7 @@
 """One session over several connections: what follows from a loss, without a socket, thread or clock.
 
 This is to all connections what :class:`ClientProtocol` is to one: what was sent and received, the outage (if
-there is one) and the outcome change together, under one lock. The owner supplies the lock, the time, the
+there is one) and the conclusion change together, under one lock. The owner supplies the lock, the time, the
 connections and the random numbers.
 """
 
@@ -14,7 +14,7 @@ from typing import Any, NoReturn, Optional
 
 from ..config import AudioFormat, ResumePolicy
 from ..exceptions import SessionError, SpeechmaticsError, TimeoutError, TranscriptionError, without_frames
-from ..protocol import Incoming, Outcome
+from ..protocol import Conclusion, Incoming
 from ..stats import SessionStats
 from .backoff import Outage
 from .replay import Due, Replay
@@ -37,7 +37,7 @@ class ResumeState:
         ahead: Messages to be received before anything else.
         outage: The current outage, or None.
         recovering: True from a loss until everything kept is sent; only the attempt sends meanwhile.
-        outcome: How the session ended, or None.
+        conclusion: How the session ended, or None.
         news: Something happened that a receiver waits for; the owner wakes it and clears the flag.
         room: The same for senders.
         stop: The caller wants to end the stream. This and ``abandoned`` are set without the lock, so senders
@@ -51,8 +51,8 @@ class ResumeState:
         self.ahead: list[LocalMessage] = []
         self.outage: Optional[Outage] = None
         self.recovering = self.news = self.room = self.stop = self.abandoned = False
-        self.outcome: Optional[Outcome] = None
-        self._failure: Optional[Outcome] = None  # an error on this side, after which no loss is mended
+        self.conclusion: Optional[Conclusion] = None
+        self._failure: Optional[Conclusion] = None  # an error on this side, after which no loss is mended
         self._error: Optional[dict[str, Any]] = None  # an Error message after which it may reconnect
         self._last: tuple[Optional[Outage], float] = (None, 0.0)  # the previous outage, and its end
         self._heard: list[float] = []  # how far each channel was transcribed when it began
@@ -61,12 +61,12 @@ class ResumeState:
 
     @property
     def is_over(self) -> bool:
-        return self.outcome is not None or self.abandoned
+        return self.conclusion is not None or self.abandoned
 
     @property
     def draining(self) -> bool:
         """Whether the caller has ended the audio, or the session is over."""
-        return self.outcome is not None or self.stop or self.replay.over
+        return self.conclusion is not None or self.stop or self.replay.over
 
     def stats(self, now: SessionStats) -> SessionStats:
         """Add the figures of the current connection to those of earlier ones."""
@@ -100,9 +100,9 @@ class ResumeState:
 
         Raises:
             SessionError: It can't be sent at this point of the session, or the session has ended.
-            SpeechmaticsError: The outcome, if there is one.
+            SpeechmaticsError: The conclusion, if there is one.
         """
-        if self.outcome is not None:
+        if self.conclusion is not None:
             self.raise_outcome()
         if self.abandoned:
             raise SessionError("the session was dropped")
@@ -186,7 +186,7 @@ class ResumeState:
             jitter: A random number, 0 to 1.
         """
         outage = self.outage
-        if outage is None or self.outcome is not None:
+        if outage is None or self.conclusion is not None:
             return None
         if self.abandoned:  # set without the lock, and so without waking the receiver
             self.conclude(outage.error, outage.error.__cause__)
@@ -302,11 +302,11 @@ class ResumeState:
 
     def due(self) -> Optional[Due]:
         """Return what to send next on the new connection; None once it has caught up."""
-        item = self.replay.due() if self.outcome is None else None
+        item = self.replay.due() if self.conclusion is None else None
         if item is not None:
             return item
         self.recovering = False  # before `stop` is checked: request_stop() does both in the opposite order
-        if self.stop and self.outcome is None and not self.replay.over:
+        if self.stop and self.conclusion is None and not self.replay.over:
             return self.replay.end_stream()
         self.room = True
         return None
@@ -315,29 +315,30 @@ class ResumeState:
 
     def complete(self) -> None:
         """Note that the transcript is complete."""
-        self._pronounce(Outcome(SessionError("the session has ended"), None, True))
+        self._pronounce(Conclusion(SessionError("the session has ended"), None, True))
 
     def fail(self, error: SpeechmaticsError, cause: Optional[BaseException]) -> None:
         """Note an error on this side, which takes precedence over whatever follows from it."""
-        self._failure = self._failure or Outcome(copy.copy(error), cause, False)  # a copy: it may be raised
+        failure = Conclusion(copy.copy(error), cause, False)  # a copy: it may be raised
+        self._failure = self._failure or failure
         if self.outage is not None:
             self.conclude(error, cause)
 
     def conclude(self, error: SpeechmaticsError, cause: Optional[BaseException]) -> None:
         """End the session with an error; only the first one counts."""
-        if self.outcome is None and self._error is not None:
+        if self.conclusion is None and self._error is not None:
             self.ahead.append(LocalMessage(self._error))
-        self._pronounce(self._failure or Outcome(copy.copy(error), cause, False))
+        self._pronounce(self._failure or Conclusion(copy.copy(error), cause, False))
 
-    def _pronounce(self, outcome: Outcome) -> None:
-        self.outcome = self.outcome or outcome
+    def _pronounce(self, conclusion: Conclusion) -> None:
+        self.conclusion = self.conclusion or conclusion
         self.news = self.room = True
 
     def raise_outcome(self) -> NoReturn:
-        """Raise the outcome, as a copy, since each raise adds to the traceback."""
-        if self.outcome is None:
-            raise RuntimeError("there is no outcome")
-        raise copy.copy(self.outcome.error) from self.outcome.cause
+        """Raise the conclusion, as a copy, since each raise adds to the traceback."""
+        if self.conclusion is None:
+            raise RuntimeError("there is no conclusion")
+        raise copy.copy(self.conclusion.error) from self.conclusion.cause
 
 
 def _channels(start: Mapping[str, Any]) -> list[Optional[str]]:

@@ -2,7 +2,7 @@
 
 ``request`` has the options of a call, ``connector`` opens connections, and ``opener`` a session over one.
 ``session`` sends, and takes in what is received: ``stages`` says who runs the handlers and how far that has
-come, ``outcome`` how it has ended, ``turns`` which utterances ended, and who waits for an answer. ``sender``
+come, ``ending`` how it has ended, ``turns`` which utterances ended, and who waits for an answer. ``sender``
 reads sources and sends them, ``delivering`` has what runs the handlers and is iterated over, ``asking`` the
 questions to the service. ``latency`` measures, ``recorder`` writes a session to a file, ``discovery`` asks
 what a service offers.
@@ -16,8 +16,8 @@ from ..late import imported_late
 from .asking import Asking, ask_for_speakers, forced_end
 from .connector import NO_PICKLE, Connector, request_id_of
 from .delivering import Arrivals, MessageStream, Spoken, UtteranceStream, with_turns
+from .ending import session_ended
 from .opener import Opener
-from .outcome import session_ended
 from .recorder import Recorder, interest_of
 from .request import (
     SECONDS,

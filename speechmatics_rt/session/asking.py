@@ -163,4 +163,4 @@ def _ask(session: Session, message: Mapping[str, Any], answer: Answer, timeout: 
     with answer:
         session.send(message)
         answer.over.wait(timeout)
-    return answer.result(message, timeout, session.outcome)
+    return answer.result(message, timeout, session.ending)

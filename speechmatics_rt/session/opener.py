@@ -28,7 +28,7 @@ from ..threads import new_lock
 from .asking import Asking
 from .connector import Connector, request_id_of
 from .delivering import Listener, MessageStream
-from .outcome import Unraised, tell_unstarted
+from .ending import Unraised, tell_unstarted
 from .recorder import Recordable, interest_of
 from .request import SessionRequest
 from .sender import feed

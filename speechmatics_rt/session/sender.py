@@ -100,7 +100,7 @@ def _send(
         else:
             connection.end_channel(channel)
     except AudioError as exc:
-        session.outcome.source_failed(exc)
+        session.ending.source_failed(exc)
     except SessionError as exc:
         if not connection.draining:  # else the session ended while we were about to send
             connection.fail(exc)

@@ -21,8 +21,8 @@ from ..protocol import message_in
 from ..stats import Latency, SessionStats
 from ..threads import new_lock
 from ..transcript import Transcript
+from .ending import SessionEnding, Unraised
 from .latency import Meter
-from .outcome import Outcome, Unraised
 from .recorder import Recording
 from .stages import Delivery
 from .turns import TURNS, Turns
@@ -38,7 +38,7 @@ _GRACE = 0.5  # seconds for a read of a source, or a handler, that is still runn
 class Session:
     """One session over one link, from the first message to the last event.
 
-    ``delivery`` says who runs its handlers and how far that has come, ``outcome`` how it has ended, ``turns``
+    ``delivery`` says who runs its handlers and how far that has come, ``ending`` how it has ended, ``turns``
     has the utterances and answers that follow from its messages. ``_meter_lock`` guards the meter, which
     senders and the delivering thread update; nothing else is done under it.
     """
@@ -66,7 +66,7 @@ class Session:
         )
         self.log = log.on(logger)
         self.transcript = Transcript(keep=keep_transcript)
-        self.outcome = Outcome(connection, self.transcript, self.log, unraised)
+        self.ending = SessionEnding(connection, self.transcript, self.log, unraised)
         self.delivery = Delivery(streamed=streamed)
         self.turns = Turns(self.transcript, client)
         self._recording = recording
@@ -92,7 +92,7 @@ class Session:
         Handlers of the last message and of the last event may, too, even if the server has not closed the
         connection yet. How many messages have arrived and wait for their handlers makes no difference.
         """
-        closed = self.outcome.closed and not self.connection.is_open
+        closed = self.ending.closed and not self.connection.is_open
         return closed or self.delivery.is_over_for(thread)
 
     def seconds(self, size: int) -> float:
@@ -156,8 +156,8 @@ class Session:
         """Raise an error of sending, as NotRunningError if the session or its audio has ended."""
         if type(error) is SessionError and self.connection.draining:
             text = f"{error.text}; start_session() begins another session"
-            raise self.outcome.annotate(NotRunningError(text)) from error.__cause__
-        raise self.outcome.annotate(error)
+            raise self.ending.annotate(NotRunningError(text)) from error.__cause__
+        raise self.ending.annotate(error)
 
     def hear_out(self, error: SpeechmaticsError) -> None:
         """Let the listener process what arrived before the end, so that the error has the whole transcript.
@@ -169,15 +169,15 @@ class Session:
 
     def close(self) -> None:
         """Close it for the program, which waits for no handler."""
-        self.outcome.closed = True
+        self.ending.closed = True
         self.delivery.leave()
         self.connection.close()
 
     def check_delivered(self) -> None:
         """Raise SessionError if ``close()`` came before all was delivered."""
-        if not self.delivery.over.is_set() and not self.outcome.complete:
+        if not self.delivery.over.is_set() and not self.ending.complete:
             text = "the session was closed before its transcript was complete"
-            raise self.outcome.annotate(SessionError(text))
+            raise self.ending.annotate(SessionError(text))
 
     def deliver(
         self, message: Optional[dict[str, Any]], emitter: EventEmitter, seen: Sequence[Glance] = ()
@@ -200,7 +200,7 @@ class Session:
         elif message is not None:
             self.transcript.add(message)
             if message["message"] in _LAST:
-                self.outcome.complete |= message["message"] == "EndOfTranscript"
+                self.ending.complete |= message["message"] == "EndOfTranscript"
                 self.delivery.ends_on(threading.get_ident())
             with self._meter_lock:
                 self._meter.received(message, time.monotonic())
@@ -227,7 +227,7 @@ class Session:
         )
 
     def _progress(self) -> Optional[float]:
-        if self.outcome.complete:
+        if self.ending.complete:
             return 1.0
         return min(1.0, self.transcript.end_time / self.seconds_total) if self.seconds_total else None
 
@@ -272,7 +272,7 @@ class Session:
             if failure is not None:
                 for message in self.connection.left_over():
                     self.deliver(message, emitter)
-                self.outcome.annotate(failure)
+                self.ending.annotate(failure)
         finally:
             self.end(failure, telling=False)
 
@@ -282,13 +282,13 @@ class Session:
         Without ``telling``, no events: in a finaliser, which may run no handler, or if the start may be
         retried.
         """
-        self.outcome.note(failure)
+        self.ending.note(failure)
         try:
             if telling:
                 self.tell()
         finally:
             if self._recording is not None:
-                self._recording.ended(self.outcome.failure)
+                self._recording.ended(self.ending.failure)
             self.delivery.end()
             self.turns.answers.close()
 
@@ -303,7 +303,7 @@ class Session:
             except Exception as exc:  # handler_errors="raise": after the session's own
                 if is_meant_for_call(exc):
                     raise
-                self.outcome.handler_failed(exc)
+                self.ending.handler_failed(exc)
 
     def last_events(self) -> Iterator[dict[str, Any]]:
         """Yield the last utterances and ``SessionEnded``, to the first caller only.
@@ -314,7 +314,7 @@ class Session:
             self.turns.end()
             yield from self.turns.events()
             self.delivery.ends_on(threading.get_ident())
-            yield self.outcome.event()
+            yield self.ending.event()
 
 
 class _Unread:

@@ -12,7 +12,7 @@ from ..exceptions import NotRunningError, SessionError, TimeoutError
 from ..messages import answers_forced_end, channel_of, times_of
 from ..threads import Latch
 from ..transcript import Ending, Pauses, Transcript, Utterance, Utterances
-from .outcome import Outcome
+from .ending import SessionEnding
 
 __all__ = ["TURNS", "Answer", "Answers", "ForcedEnd", "Turns", "waits_for_itself"]
 
@@ -60,17 +60,17 @@ class Answer:
         self.value, self.given = self.value_of(message), True
         self.over.set()
 
-    def result(self, message: Mapping[str, Any], timeout: Optional[float], outcome: Outcome) -> Any:
+    def result(self, message: Mapping[str, Any], timeout: Optional[float], ending: SessionEnding) -> Any:
         """Return the value, or raise the reason why the answer to ``message`` did not come."""
         if self.given:
             return self.value
         if not self.over.is_set():
             text = f"the service did not answer {message['message']} within {timeout:g} s"
-            raise outcome.annotate(TimeoutError(text, stage="answer", seconds=timeout))
-        if outcome.failure is not None:
-            raise outcome.annotate(copy.copy(outcome.failure)) from outcome.failure.__cause__
+            raise ending.annotate(TimeoutError(text, stage="answer", seconds=timeout))
+        if ending.failure is not None:
+            raise ending.annotate(copy.copy(ending.failure)) from ending.failure.__cause__
         text = f"the session ended before {message['message']} was answered"
-        raise outcome.annotate(NotRunningError(text))
+        raise ending.annotate(NotRunningError(text))
 
 
 class Answers:

@@ -268,8 +268,8 @@ def a_lying_server(data: bytes) -> None:
             protocol.receive([(message, message, len(payload))], float(said), lambda kind: True)
         except ProtocolError as exc:
             protocol.receive_eof(exc, None, float(said))
-    if protocol.outcome is not None:
-        str(protocol.outcome.error), repr(protocol.outcome.error)
+    if protocol.conclusion is not None:
+        str(protocol.conclusion.error), repr(protocol.conclusion.error)
     check_transcript(transcript)
 
 

@@ -145,13 +145,13 @@ def test_a_slow_receiver_holds_back_the_sender_alone() -> None:
 def test_an_error_waits_for_the_close_frame_and_then_carries_its_code() -> None:
     subject = streaming()
     hear(subject, {"message": "Error", "type": "job_error", "reason": "died"}, now=5.0)
-    assert subject.outcome is None
+    assert subject.conclusion is None
     assert subject.ending
     assert subject.shut_at == 5.0 + CLOSE_GRACE
     subject.receive_close(frames.Close(4013, "job_error"))
     subject.receive_eof(None, None, 5.1)
-    assert isinstance(subject.outcome.error, TranscriptionError)
-    assert subject.outcome.error.code == 4013
+    assert isinstance(subject.conclusion.error, TranscriptionError)
+    assert subject.conclusion.error.code == 4013
 
 
 def test_the_answer_to_our_own_close_frame_says_nothing_about_the_error() -> None:
@@ -160,7 +160,7 @@ def test_the_answer_to_our_own_close_frame_says_nothing_about_the_error() -> Non
     subject.tick(5.0 + CLOSE_GRACE)
     subject.receive_close(frames.Close(1000, ""))
     subject.receive_eof(None, None, 6.0)
-    assert subject.outcome.error.code is None
+    assert subject.conclusion.error.code is None
 
 
 def test_a_broken_write_waits_for_the_servers_own_words() -> None:
@@ -170,7 +170,7 @@ def test_a_broken_write_waits_for_the_servers_own_words() -> None:
     assert not subject.must_shut
     hear(subject, {"message": "Error", "type": "quota_exceeded", "reason": ""}, now=5.2)
     subject.receive_eof(None, None, 5.3)
-    assert subject.outcome.error.type == "quota_exceeded"
+    assert subject.conclusion.error.type == "quota_exceeded"
 
 
 def test_a_broken_write_without_last_words_is_a_lost_connection_with_its_cause() -> None:
@@ -180,8 +180,8 @@ def test_a_broken_write_without_last_words_is_a_lost_connection_with_its_cause()
     subject.tick(5.0 + CLOSE_GRACE)
     assert subject.must_shut
     subject.receive_eof(None, None, 6.0)
-    assert isinstance(subject.outcome.error, ConnectionError)
-    assert subject.outcome.cause is broken
+    assert isinstance(subject.conclusion.error, ConnectionError)
+    assert subject.conclusion.cause is broken
 
 
 def test_a_sender_that_ends_after_a_broken_write_does_not_change_where_the_connection_was_lost() -> None:
@@ -190,7 +190,7 @@ def test_a_sender_that_ends_after_a_broken_write_does_not_change_where_the_conne
     subject.end_stream(5.1)  # it was told that no audio is wanted any more
     assert not subject.outbox
     subject.receive_eof(None, None, 5.2)
-    assert subject.outcome.error.stage == "streaming"
+    assert subject.conclusion.error.stage == "streaming"
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_the_time_that_is_told_is_that_of_the_end_and_not_of_the_start(error, cl
     if close is not None:
         subject.receive_close(close)
     subject.receive_eof(None, None, 6.0)
-    assert f"in mid-stream, after {told}" in subject.outcome.error.text
+    assert f"in mid-stream, after {told}" in subject.conclusion.error.text
 
 
 def test_the_first_outcome_counts() -> None:
@@ -221,7 +221,7 @@ def test_the_first_outcome_counts() -> None:
     assert subject.conclude(SessionError("first"), now=1.0)
     assert not subject.conclude(SessionError("second"), now=1.0)
     subject.receive_eof(ProtocolError("third"), None, 1.0)
-    assert subject.outcome.error.args == ("first",)
+    assert subject.conclusion.error.args == ("first",)
 
 
 def test_a_complete_transcript_sends_a_close_frame_at_once() -> None:
@@ -230,7 +230,7 @@ def test_a_complete_transcript_sends_a_close_frame_at_once() -> None:
     audio(subject)
     subject.end_stream(1.0)
     hear(subject, {"message": "EndOfTranscript"}, now=2.0)
-    assert subject.outcome.normal
+    assert subject.conclusion.normal
     assert written(subject)[-1] == (frames.CLOSE, (1000).to_bytes(2, "big"))
     assert subject.shut_at == 2.0 + 5
 
@@ -239,8 +239,8 @@ def test_a_transcript_that_ends_before_the_audio_is_an_error_unless_the_limit_wa
     early, limited = streaming(), streaming()
     hear(early, {"message": "EndOfTranscript"})
     hear(limited, {"message": "Warning", "type": "duration_limit_exceeded"}, {"message": "EndOfTranscript"})
-    assert isinstance(early.outcome.error, EndOfTranscriptError)
-    assert limited.outcome.normal
+    assert isinstance(early.conclusion.error, EndOfTranscriptError)
+    assert limited.conclusion.normal
 
 
 def test_a_message_out_of_turn_keeps_those_before_it() -> None:
@@ -255,9 +255,9 @@ def test_a_start_that_takes_too_long_is_concluded_at_its_deadline_and_not_before
     subject.send(START, b"start", 1.0)
     assert subject.tick(1.0) == 4.0
     assert subject.tick(3.9) == 4.0
-    assert subject.outcome is None
+    assert subject.conclusion is None
     subject.tick(4.0)
-    assert isinstance(subject.outcome.error, TimeoutError)
+    assert isinstance(subject.conclusion.error, TimeoutError)
     assert subject.must_shut
 
 
@@ -268,7 +268,7 @@ def test_the_end_may_take_long_as_long_as_the_server_talks() -> None:
     hear(subject, {"message": "AddTranscript"}, now=9.0)
     assert subject.tick(11.0) == 19.0
     subject.tick(19.0)
-    assert subject.outcome.error.stage == "end"
+    assert subject.conclusion.error.stage == "end"
 
 
 def test_with_all_timeouts_off_only_events_matter() -> None:
@@ -287,11 +287,11 @@ def test_silence_after_a_ping_is_a_lost_connection_but_not_while_we_do_not_read(
     subject.receive([big], 41.0, lambda kind: False)
     subject.tick(60.0)
     subject.tick(130.0)  # flooded: we are not reading, so nobody can be heard
-    assert subject.outcome is None
+    assert subject.conclusion is None
     subject.take()
     subject.tick(131.0)
     subject.tick(191.0)
-    assert subject.outcome.error.stage == "keepalive"
+    assert subject.conclusion.error.stage == "keepalive"
 
 
 @pytest.mark.parametrize("limit", ["end", "keepalive"])
@@ -304,11 +304,11 @@ def test_a_server_whose_words_nobody_has_come_to_read_is_not_silent_but_time_is_
         subject.end_stream(1.1)
     subject.tick(1.1)  # there is a ping in the other case
     subject.tick(11.1, lambda: True)
-    assert subject.outcome is None
+    assert subject.conclusion is None
     subject.tick(21.0)
-    assert subject.outcome is None
+    assert subject.conclusion is None
     subject.tick(21.1, lambda: True)  # a server that sends no messages could have it go on for ever
-    assert subject.outcome.error.stage == limit
+    assert subject.conclusion.error.stage == limit
 
 
 @pytest.mark.parametrize("limit", ["end", "keepalive"])
@@ -322,9 +322,9 @@ def test_who_reads_again_just_before_the_time_is_over_has_it_anew(limit: str) ->
     subject.tick(12.9)
     subject.take()  # at 22.8, say: nothing could be heard until then
     subject.tick(22.9)
-    assert subject.outcome is None
+    assert subject.conclusion is None
     subject.tick(32.9)
-    assert subject.outcome.error.stage == limit
+    assert subject.conclusion.error.stage == limit
 
 
 def test_what_comes_before_the_start_never_pauses_reading_and_fails_the_session_beyond_its_own_bound(

@@ -83,7 +83,7 @@ def test_what_another_connection_would_not_mend_is_the_end(error: Any) -> None:
 def test_after_a_reason_of_our_own_no_loss_is_mended() -> None:
     state = begun()
     state.fail(SessionError("the microphone was pulled out"), None)
-    assert state.outcome is None  # what has arrived is still delivered
+    assert state.conclusion is None  # what has arrived is still delivered
     assert lost(state) is None
     with pytest.raises(SessionError, match="pulled out"):
         state.raise_outcome()
@@ -108,7 +108,7 @@ def test_an_attempt_that_fails_when_nobody_is_interested_any_more_ends_it_and_wa
     state.news = False
     state.abandoned = True  # by a finaliser, which takes no lock and wakes nobody
     assert state.attempt_failed(LOST, renewed=False, now=1.0, jitter=0.0) is None
-    assert state.outcome is not None
+    assert state.conclusion is not None
     assert state.news
 
 
@@ -212,7 +212,7 @@ def test_the_end_of_a_transcript_is_no_verdict_of_its_own() -> None:
     state.replay.end_stream()
     assert state.draining
     state.receive({"message": "EndOfTranscript"})
-    assert state.outcome is None  # its connection knows whether it came in its time
+    assert state.conclusion is None  # its connection knows whether it came in its time
 
 
 IDENTIFIERS = TranscriptionError("what is GetSpeakers", type="invalid_message")
@@ -312,8 +312,8 @@ def test_the_first_outcome_stays() -> None:
     state = begun()
     state.complete()
     state.conclude(LOST, None)
-    assert state.outcome is not None
-    assert state.outcome.normal
+    assert state.conclusion is not None
+    assert state.conclusion.normal
 
 
 @pytest.mark.parametrize(

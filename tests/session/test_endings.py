@@ -149,7 +149,7 @@ def _behind(client: Any) -> threading.Thread:
             time.sleep(0.005)  # nothing tells a stranger that the last message has arrived
         closing = threading.Thread(target=client.close)
         closing.start()
-        while not client._session.outcome.closed:
+        while not client._session.ending.closed:
             time.sleep(0.001)
         all_there.set()
         closing.join()

@@ -16,7 +16,7 @@ from speechmatics_rt.log import SessionLog
 from speechmatics_rt.network import Link, Messages
 from speechmatics_rt.protocol import Incoming, codec
 from speechmatics_rt.session import Arrivals
-from speechmatics_rt.session.outcome import Outcome, Unraised
+from speechmatics_rt.session.ending import SessionEnding, Unraised
 from speechmatics_rt.session.stages import Delivery
 
 from ..samples import tried
@@ -49,8 +49,10 @@ class Arriving:
         self.ended += 1
 
 
-def outcome_of(link: Any, unraised: Callable[[], Optional[Unraised]] = lambda: None) -> Outcome:
-    return Outcome(cast("Link", link), Transcript(), SessionLog(logging.getLogger("test"), "r"), unraised)
+def ending_of(link: Any, unraised: Callable[[], Optional[Unraised]] = lambda: None) -> SessionEnding:
+    return SessionEnding(
+        cast("Link", link), Transcript(), SessionLog(logging.getLogger("test"), "r"), unraised
+    )
 
 
 @tried(200)
@@ -99,14 +101,14 @@ def test_all_that_arrives_is_taken_once_and_in_order_until_it_is_closed(
     batches = numbered(sizes)
     total = sum(size or 0 for size in sizes)
     link = Arriving(batches, ConnectionError("lost") if fails else None)
-    outcome = outcome_of(link)
-    arrivals = Arrivals(cast("Link", link), outcome)
+    ending = ending_of(link)
+    arrivals = Arrivals(cast("Link", link), ending)
     taken: list[int] = []
     how = ""
     try:
         while not how:
             if len(taken) == closes_after:
-                outcome.closed = True
+                ending.closed = True
             item = arrivals.take(everything)
             if item is not None and item[0] is not None:
                 taken.append(item[0]["n"])
@@ -125,7 +127,7 @@ def test_all_that_arrives_is_taken_once_and_in_order_until_it_is_closed(
 @pytest.mark.parametrize("is_open", [True, False], ids=["open", "over"])
 def test_the_limit_on_the_whole_call_is_for_what_still_runs(is_open: bool) -> None:
     link = Arriving([[0, 1]])
-    arrivals = Arrivals(cast("Link", link), outcome_of(link), deadline=0.0, timeout=0.5)
+    arrivals = Arrivals(cast("Link", link), ending_of(link), deadline=0.0, timeout=0.5)
     link.is_open = is_open
     if is_open:
         with pytest.raises(TimeoutError, match=r"not complete within 0\.5 s"):
@@ -193,44 +195,44 @@ def test_what_nobody_wants_is_taken_in_runs_and_all_else_one_by_one_in_order(
 
 def test_a_long_run_is_taken_in_parts_so_that_a_limit_is_checked_in_between() -> None:
     link = Arriving([])
-    outcome = outcome_of(link)
-    arrivals = Arrivals(cast("Link", link), outcome)
+    ending = ending_of(link)
+    arrivals = Arrivals(cast("Link", link), ending)
     arrivals.here = Messages([incoming("final", n) for n in range(1, 1001)], decoded, whole=False)
     first = arrivals.take(lambda kind: False)
     assert first is not None
     assert 1 < len(first[1]) < 200
-    outcome.closed = True
+    ending.closed = True
     with pytest.raises(SessionError, match="closed while messages were waiting"):
         arrivals.take(lambda kind: False)
 
 
 def test_the_failure_of_a_source_is_told_before_all_that_follows_from_it() -> None:
     link = Arriving([])
-    outcome = outcome_of(link)
-    outcome.source_failed(ConnectionError("of the source"))
-    outcome.note(SessionError("what follows"))
+    ending = ending_of(link)
+    ending.source_failed(ConnectionError("of the source"))
+    ending.note(SessionError("what follows"))
     assert link.ended == 1
     with pytest.raises(ConnectionError, match="of the source"):
-        outcome.raise_failure(SessionError("what follows"))
+        ending.raise_failure(SessionError("what follows"))
 
 
 @pytest.mark.parametrize("first", ["a handler", "the session"])
 def test_the_error_of_a_handler_is_raised_once_and_only_if_nothing_else_is(first: str) -> None:
     unraised = Unraised()
-    outcome = outcome_of(Arriving([]), lambda: unraised)
-    outcome.handler_failed(ValueError("of a handler"))
-    outcome.handler_failed(ValueError("of another"))
+    ending = ending_of(Arriving([]), lambda: unraised)
+    ending.handler_failed(ValueError("of a handler"))
+    ending.handler_failed(ValueError("of another"))
     if first == "the session":
-        outcome.note(ConnectionError("lost"))
+        ending.note(ConnectionError("lost"))
         for _ in range(2):
             with pytest.raises(ConnectionError, match="lost"):
-                outcome.raise_failure()
+                ending.raise_failure()
     else:
         with pytest.raises(ValueError, match="of a handler"):
-            outcome.raise_failure()
-        outcome.raise_failure()
-        outcome.handler_failed(ValueError("of a third"))
-        outcome.raise_failure()
+            ending.raise_failure()
+        ending.raise_failure()
+        ending.handler_failed(ValueError("of a third"))
+        ending.raise_failure()
 
 
 @pytest.mark.parametrize(
@@ -246,10 +248,10 @@ def test_the_error_of_a_handler_is_raised_once_and_only_if_nothing_else_is(first
 def test_the_last_event_has_an_error_unless_the_program_ended_it(
     failure: Any, closed: bool, told: Optional[type]
 ) -> None:
-    outcome = outcome_of(Arriving([]))
-    outcome.note(failure)
-    outcome.closed = closed
-    error = outcome.event()["error"]
+    ending = ending_of(Arriving([]))
+    ending.note(failure)
+    ending.closed = closed
+    error = ending.event()["error"]
     assert (None if error is None else type(error)) == told
     if error is not None:
         assert (error.request_id, error.session_id) == ("r", "a")

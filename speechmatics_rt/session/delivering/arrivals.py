@@ -7,7 +7,7 @@ from typing import Callable, Optional, Union
 
 from ...exceptions import SessionError, TimeoutError
 from ...network import Arrived, Link, Messages
-from ..outcome import Outcome
+from ..ending import SessionEnding
 
 __all__ = ["Arrivals"]
 
@@ -29,13 +29,13 @@ class Arrivals:
     def __init__(
         self,
         connection: Link,
-        outcome: Outcome,
+        ending: SessionEnding,
         deadline: float = _NEVER,
         timeout: Optional[float] = None,
     ) -> None:
         self.deadline = deadline
         self._connection = connection
-        self._outcome = outcome
+        self._ending = ending
         self._timeout = timeout
         self.here = _NOTHING
 
@@ -50,7 +50,7 @@ class Arrivals:
             SessionError: ``close()`` came before a message that is to be handled now.
             ProtocolError: The message is not decodable; the session has failed with this error.
         """
-        if self._outcome.closed or self.deadline < _NEVER:
+        if self._ending.closed or self.deadline < _NEVER:
             self._check()
         return self.here.take(wants)
 
@@ -80,7 +80,7 @@ class Arrivals:
 
     def _check(self) -> None:
         self._check_deadline()
-        if self._outcome.closed and self.here.waiting:
+        if self._ending.closed and self.here.waiting:
             raise SessionError(
                 "the session was closed while messages were waiting to be handled, perhaps by another call "
                 "of its client, which ends a stream whose loop is between two messages"

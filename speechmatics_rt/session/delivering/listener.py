@@ -31,7 +31,7 @@ class Listener:
         self._session = session
         self._client = weakref.ref(client)
         self._context = contextvars.copy_context()
-        self._arrivals = Arrivals(session.connection, session.outcome)
+        self._arrivals = Arrivals(session.connection, session.ending)
         self._over = False
         self._ended = False  # not Delivery.over, which a caller whose start has failed sets too
         self.begun = Latch()
@@ -109,13 +109,13 @@ class Listener:
         except SpeechmaticsError as exc:
             self._over = True
             session = self._session
-            session.outcome.note(exc)
+            session.ending.note(exc)
             if not isinstance(exc, SessionError):
                 session.log.error("the session failed: %s", exc.text)  # noqa: TRY400  # stop_session() raises it
         except BaseException as exc:  # SystemExit in a handler
             self._over = True
             failure = SessionError(f"a handler ended the session: {exc!r}")
-            self._session.outcome.note(failure)
+            self._session.ending.note(failure)
             self._session.connection.fail(failure, exc)
             raise
         return not self._over
@@ -133,7 +133,7 @@ class Listener:
             try:
                 session.deliver(message, emitter, seen)
             except Exception as exc:  # noqa: BLE001  # handler_errors="raise": stop_session() raises it
-                session.outcome.handler_failed(exc)
+                session.ending.handler_failed(exc)
             if starts:  # at once, since messages that arrived together with it may have slow handlers
                 self.begun.set()
         return True

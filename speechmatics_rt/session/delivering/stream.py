@@ -53,7 +53,7 @@ class MessageStream:
         self._session = session
         self._client = client
         self._sources = tuple(sources)
-        self._arrivals = Arrivals(session.connection, session.outcome, deadline, timeout)
+        self._arrivals = Arrivals(session.connection, session.ending, deadline, timeout)
         session.delivery.at_rest = True
 
     @property
@@ -99,19 +99,19 @@ class MessageStream:
                     break
         except SpeechmaticsError as exc:
             self._conclude(exc)
-            session.outcome.raise_failure(exc)
+            session.ending.raise_failure(exc)
         except BaseException:  # Ctrl-C, a greenlet's end, a worker's time limit: the caller is gone
             session.conclude(deadline=time.monotonic() + _INTERRUPTED)
             self.put_back()
             raise
         self._conclude()
-        session.outcome.raise_failure()
+        session.ending.raise_failure()
         return None
 
     def _conclude(self, failure: Optional[SpeechmaticsError] = None) -> None:
         session = self._session
         session.conclude(failure, self._arrivals.deadline)
-        if session.outcome.failure is not None:
+        if session.ending.failure is not None:
             self.put_back()
 
     def finish(self) -> Transcript:
@@ -159,6 +159,6 @@ class MessageStream:
             return
         session.end(telling=False)  # its client emits SessionEnded, when it is closed or starts another
         session.connection.abandon()
-        if not session.outcome.closed and not sys.is_finalizing():  # see BaseClient.__del__
+        if not session.ending.closed and not sys.is_finalizing():  # see BaseClient.__del__
             text = f"a stream was dropped before its end; use 'with' or close(): {self!r}"
             warnings.warn(text, ResourceWarning, 2)

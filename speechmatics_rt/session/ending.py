@@ -12,12 +12,12 @@ from ..log import SessionLog, report
 from ..network import Link
 from ..transcript import Transcript
 
-__all__ = ["Outcome", "Unraised", "session_ended", "tell_unstarted"]
+__all__ = ["SessionEnding", "Unraised", "session_ended", "tell_unstarted"]
 
 logger = logging.getLogger(__name__)
 
 
-class Outcome:
+class SessionEnding:
     """How a session has ended, and whether its program knows.
 
     These are independent facts, each noted once and never taken back. So no lock is needed, and a signal
