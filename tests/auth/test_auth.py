@@ -30,7 +30,7 @@ from speechmatics_rt.exceptions import AuthenticationError, ConfigurationError, 
 
 from ..conftest import a_closed_port, threads
 from ..looks import settled
-from ..network.test_dialer import Service, SocksProxy, a_port_that_swallows
+from ..network.dialing.test_dialer import Service, SocksProxy, a_port_that_swallows
 
 KEY = "s3cret-api-key"
 SERVICE = "wss://eu.rt.speechmatics.com/v2"

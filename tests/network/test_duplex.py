@@ -6,41 +6,21 @@ import errno
 import os
 import socket
 import ssl
-import sys
-import threading
 import time
 from collections.abc import Iterator
-from typing import Any, Callable, Optional
+from typing import Callable, Optional
 
 import pytest
 import trustme
 
 from speechmatics_rt.network import duplex as duplex_module
-from speechmatics_rt.network.dialing import handshake
-from speechmatics_rt.network.dialing.handshake import connect_tls, shared_context
+from speechmatics_rt.network.dialing.handshake import connect_tls
 from speechmatics_rt.network.duplex import DuplexSocket, wait_ready
 from speechmatics_rt.tls import TlsStream
 
+from .conftest import in_thread, tcp_pair
+
 KINDS = ["plain", "TLSv1_2", "TLSv1_3"]
-
-
-@pytest.fixture(scope="session")
-def authority() -> trustme.CA:
-    return trustme.CA(key_type=trustme.KeyType.ECDSA)
-
-
-def tcp_pair(window: Optional[int] = None) -> tuple[socket.socket, socket.socket]:
-    """Two ends of a TCP connection; ``window`` keeps both kernel buffers of both small."""
-    with socket.socket() as listener:
-        here = socket.socket()
-        for sock in (listener, here) if window else ():  # before connecting: accepted sockets inherit them
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, window)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        here.connect(listener.getsockname())
-        there, _ = listener.accept()
-    return here, there
 
 
 class Server:
@@ -82,29 +62,6 @@ def pair(request: pytest.FixtureRequest, authority: trustme.CA) -> Iterator[Serv
     server = Server(authority, request.param)
     yield server
     server.close()
-
-
-def in_thread(work: Callable[[], Any]) -> Callable[[], Any]:
-    """Start ``work`` on a thread; the call returned joins it and hands on its result or its error."""
-    outcome: dict[str, Any] = {}
-
-    def run() -> None:
-        try:
-            outcome["value"] = work()
-        except BaseException as exc:
-            outcome["error"] = exc
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-
-    def join() -> Any:
-        thread.join(30)
-        assert not thread.is_alive(), "the thread is still running"
-        if "error" in outcome:
-            raise outcome["error"]
-        return outcome["value"]
-
-    return join
 
 
 def receive(duplex: DuplexSocket, count: int, received: bytearray) -> bytes:
@@ -355,60 +312,3 @@ def test_without_poll_the_same_holds(monkeypatch: pytest.MonkeyPatch, authority:
     with pytest.raises(OSError, match="closed"):
         server.duplex.wait_sendable(1)
     server.close()
-
-
-# -- the handshake and the context ---------------------------------------------------------------------
-
-
-def test_a_handshake_that_stalls_ends_at_the_deadline_and_closes_the_socket(authority: trustme.CA) -> None:
-    here, there = tcp_pair()
-    start = time.monotonic()
-    with pytest.raises(socket.timeout):
-        connect_tls(here, shared_context(), "localhost", start + 0.1)
-    assert time.monotonic() - start < 2
-    assert here.fileno() == -1
-    there.settimeout(10)
-    while there.recv(4096):
-        pass  # the ClientHello, then the end: the descriptor is closed
-    there.close()
-
-
-def test_an_untrusted_certificate_is_refused_and_the_socket_closed(authority: trustme.CA) -> None:
-    here, there = tcp_pair()
-    theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(theirs)
-
-    def serve() -> None:
-        try:
-            theirs.wrap_socket(there, server_side=True).close()
-        except OSError:
-            there.close()
-
-    serving = in_thread(serve)
-    with pytest.raises(ssl.SSLCertVerificationError):
-        connect_tls(here, shared_context(), "localhost", time.monotonic() + 10)
-    assert here.fileno() == -1
-    serving()
-
-
-def test_the_shared_context_is_one_for_all_threads_and_refuses_renegotiation(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(handshake, "_context", None)
-    barrier = threading.Barrier(8)
-
-    def build() -> ssl.SSLContext:
-        barrier.wait(10)
-        return shared_context()
-
-    contexts = [join() for join in [in_thread(build) for _ in range(8)]]
-    assert len({id(context) for context in contexts}) == 1
-    assert contexts[0].options & ssl.OP_NO_RENEGOTIATION
-    assert contexts[0].verify_mode is ssl.CERT_REQUIRED
-
-
-def test_importing_what_connects_does_not_import_ssl() -> None:
-    import subprocess
-
-    code = "import sys, speechmatics_rt.network; sys.exit('ssl' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -25,7 +25,7 @@ from speechmatics_rt import (
 )
 from speechmatics_rt.local import Fault
 
-from ..network.test_dialer import Service, SocksProxy, a_port_that_swallows, addresses, until_gone
+from ..network.dialing.test_dialer import Service, SocksProxy, a_port_that_swallows, addresses, until_gone
 
 PCM = AudioFormat("pcm_s16le", 16000)
 SECOND = bytes(32000)

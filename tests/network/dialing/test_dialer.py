@@ -37,7 +37,7 @@ from speechmatics_rt.exceptions import (
 from speechmatics_rt.network import Opening
 from speechmatics_rt.network.dialing.dialer import Upgraded, dial
 
-from ..conftest import a_closed_port
+from ...conftest import a_closed_port
 
 Handler = Callable[[socket.socket], None]
 UNTIL_IT_WAITS = 1.0  # seconds: enough for the steps before the one that is silent, on a busy machine too
