@@ -66,8 +66,7 @@ class AudioSource:
         self._reading = reading
         self._again = again
         self._used = False
-        raw = audio_format.encoding is not None
-        self._bytes_per_second = audio_format.bytes_per_sample * audio_format.sample_rate if raw else 0
+        self._bytes_per_second = audio_format.bytes_per_second
 
     def __iter__(self) -> Iterator[bytes]:
         self._used = True

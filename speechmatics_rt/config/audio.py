@@ -104,6 +104,11 @@ class AudioFormat(Options):
         self._fields.rules["encoding"]("encoding", plain(self.encoding))
         return self._BYTES[self.encoding]
 
+    @property
+    def bytes_per_second(self) -> int:
+        """Bytes per second of one channel; 0 for a file, of which that is not known."""
+        return 0 if self.encoding is None else self.bytes_per_sample * self.sample_rate
+
     def check(self) -> None:
         super().check()
         if self.encoding is not None and self.chunk_size % self.bytes_per_sample:

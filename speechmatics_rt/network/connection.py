@@ -45,6 +45,7 @@ class Connection(Replaceable):
         wants: Called on the reader thread: whether any handler listens to acknowledgements. If none does,
             they are not delivered.
         secrets: Hidden where the server repeats them.
+        bytes_per_second: Of the audio of one channel; 0 if that is not known.
     """
 
     def __init__(
@@ -55,13 +56,16 @@ class Connection(Replaceable):
         *,
         wants: Callable[[str], bool],
         secrets: Secrets,
+        bytes_per_second: int = 0,
     ) -> None:
         self._sock = sock
         self._config = config
         self._log = log.on(logger)
         self._pid = os.getpid()
         self._began = time.monotonic()
-        self._protocol = ClientProtocol(config, block=sock.max_block, now=self._began)
+        self._protocol = ClientProtocol(
+            config, block=sock.max_block, now=self._began, bytes_per_second=bytes_per_second
+        )
         self._monitor = Monitor(self._protocol, self._log)
         self._lock = self._monitor.lock
         self._writing = Writer(sock, self._monitor, self._log)
@@ -105,10 +109,10 @@ class Connection(Replaceable):
 
     @property
     def seconds_sent(self) -> float:
-        return self._protocol.seconds_sent
+        return self._protocol.seconds(self._protocol.bytes_sent)
 
     def seconds_sent_on(self, channel: Optional[str]) -> float:
-        return self._protocol.seconds_on.get(channel, 0.0)
+        return self._protocol.seconds(self._protocol.bytes_on.get(channel, 0))
 
     @property
     def bytes_sent(self) -> int:
@@ -137,9 +141,10 @@ class Connection(Replaceable):
         self.check_process()
         with self._lock:
             protocol = self._protocol
+            sent = protocol.seconds(protocol.bytes_sent)
             return SessionStats(
-                seconds_sent=protocol.seconds_sent,
-                seconds_acknowledged=protocol.seconds_sent - protocol.window.seconds,
+                seconds_sent=sent,
+                seconds_acknowledged=round(sent - protocol.window.seconds, 9),
                 frames_sent=protocol.state.sent,
                 unacknowledged_frames=protocol.window.frames,
                 bytes_sent=protocol.bytes_sent,

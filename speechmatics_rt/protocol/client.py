@@ -77,6 +77,7 @@ class ClientProtocol:
     # More than the 30 attributes that Python keeps outside a dict, which would take 1.3 kB of each session.
     __slots__ = (
         "_began",
+        "_bytes_per_second",
         "_config",
         "_inbox",
         "_inbox_bytes",
@@ -88,6 +89,7 @@ class ClientProtocol:
         "_resumed",
         "_taken",
         "broken",
+        "bytes_on",
         "bytes_sent",
         "closed",
         "conclusion",
@@ -99,8 +101,6 @@ class ClientProtocol:
         "received",
         "room",
         "room_at",
-        "seconds_on",
-        "seconds_sent",
         "shut_at",
         "some_room",
         "state",
@@ -109,7 +109,9 @@ class ClientProtocol:
         "window",
     )
 
-    def __init__(self, config: ConnectionConfig, *, block: int, now: float) -> None:
+    def __init__(
+        self, config: ConnectionConfig, *, block: int, now: float, bytes_per_second: int = 0
+    ) -> None:
         self._config = config
         self._most = math.inf if config.max_queue is None else config.max_queue
         self._began = now
@@ -124,9 +126,9 @@ class ClientProtocol:
         self.broken: Optional[OSError] = None
         self.shut_at: Optional[float] = None
         self.progress_at = now  # when an acknowledgement arrived or bytes were sent
-        self.seconds_sent = 0.0
-        self.seconds_on: dict[Optional[str], float] = {}
         self.bytes_sent = self.received = 0
+        self.bytes_on: dict[Optional[str], int] = {}
+        self._bytes_per_second = bytes_per_second
         self._received_at = now  # when the last message came
         self._paused_at = now  # when reading was last known to pause
         self._resumed = False  # reading has continued since that was noted
@@ -190,12 +192,14 @@ class ClientProtocol:
             self.torn = False
             raise
         self.window.sent(channel, seconds)
-        if seconds:
-            self.seconds_sent += seconds
-            self.seconds_on[channel] = self.seconds_on.get(channel, 0.0) + seconds
         self.bytes_sent += size
+        self.bytes_on[channel] = self.bytes_on.get(channel, 0) + size
         self.outbox.put(frame)
         self.torn = False
+
+    def seconds(self, size: int) -> float:
+        """Return how long so many bytes of audio last. The seconds of chunks would add up their errors."""
+        return size / self._bytes_per_second if self._bytes_per_second else 0.0
 
     def end_stream(self, now: float) -> None:
         """Send EndOfStream, with the number of frames sent; if that is too early, once streaming begins."""

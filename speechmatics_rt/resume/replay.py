@@ -123,7 +123,7 @@ class Replay:
     ) -> None:
         self._start = copy.deepcopy(dict(start))
         self._sample = audio_format.bytes_per_sample
-        self._rate = self._sample * audio_format.sample_rate
+        self._rate = audio_format.bytes_per_second
         self._buffer = buffer_seconds * self._rate
         self._tracks = {channel: _Track() for channel in channels}
         languages = (start.get("translation_config") or {}).get("target_languages", ())

@@ -91,7 +91,7 @@ class ResumeState:
         # While it catches up, a chunk may briefly count both as sent and as waiting.
         _, seconds = self.replay.waiting
         acknowledged = self.replay.seconds_taken - seconds - now.unacknowledged_seconds
-        self._acknowledged = max(self._acknowledged, acknowledged)
+        self._acknowledged = max(self._acknowledged, round(acknowledged, 9))
 
     # -- what the caller sends ------------------------------------------------------------------------
 

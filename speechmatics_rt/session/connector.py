@@ -175,6 +175,7 @@ class Connector:
                 deadline=request.deadline,
                 timeout=request.timeout,
                 wants=wants,
+                bytes_per_second=request.audio_format.bytes_per_second,
                 opening=opening,
             )
             if self._resume is None:
@@ -198,7 +199,7 @@ class Connector:
 
         return ResumingConnection(
             Unreached(first) if isinstance(first, ConnectionError) else first,
-            self._redial(request.ws_headers, log, wants),
+            self._redial(request, log, wants),
             policy=self._resume or ResumePolicy(),
             start=request.start,
             audio_format=request.audio_format,
@@ -214,6 +215,7 @@ class Connector:
         deadline: float,
         timeout: Optional[float],
         wants: Callable[[str], bool],
+        bytes_per_second: int,
         opening: Opening,
     ) -> Connection:
         """Get a key if one is needed, and dial. The connection's threads begin with its ``start()``.
@@ -229,7 +231,12 @@ class Connector:
             upgraded = self._dial(ws_headers, log, since, min(until, deadline), opening)
             log.info("connected in %.2f s", upgraded.elapsed)
             opening.made = connection = Connection(
-                upgraded.sock, self.config, log, wants=wants, secrets=upgraded.secrets
+                upgraded.sock,
+                self.config,
+                log,
+                wants=wants,
+                secrets=upgraded.secrets,
+                bytes_per_second=bytes_per_second,
             )
         except SpeechmaticsError as exc:
             interruption = _interruption(exc)
@@ -287,17 +294,26 @@ class Connector:
                 raise TimeoutError(text, stage="open", seconds=self.config.open_timeout) from None
 
     def _redial(
-        self, ws_headers: Mapping[str, str], log: SessionLog, wants: Callable[[str], bool]
+        self, request: SessionRequest, log: SessionLog, wants: Callable[[str], bool]
     ) -> Callable[[Opening, float], Connection]:
         """Return a function that opens further connections for one session, each with its own request id."""
-        headers = {name: value for name, value in ws_headers.items() if name.lower() != "x-request-id"}
+        headers = {
+            name: value for name, value in request.ws_headers.items() if name.lower() != "x-request-id"
+        }
+        bytes_per_second = request.audio_format.bytes_per_second
 
         def dial(opening: Opening, deadline: float) -> Connection:
             again = log.on(log.logger)
             again.request_id = request_id_of(headers)
             log.info("reconnecting with X-Request-Id %s", again.request_id)
             return self._connect(
-                headers, again, deadline=deadline, timeout=None, wants=wants, opening=opening
+                headers,
+                again,
+                deadline=deadline,
+                timeout=None,
+                wants=wants,
+                bytes_per_second=bytes_per_second,
+                opening=opening,
             )
 
         return dial

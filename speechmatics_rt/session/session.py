@@ -59,11 +59,7 @@ class Session:
         self.connection = connection
         self.start = start
         self.audio_format = audio_format
-        self.bytes_per_second = (
-            None
-            if audio_format.encoding is None
-            else audio_format.bytes_per_sample * audio_format.sample_rate
-        )
+        self.bytes_per_second = audio_format.bytes_per_second
         self.log = log.on(logger)
         self.transcript = Transcript(keep=keep_transcript)
         self.ending = SessionEnding(connection, self.transcript, self.log, unraised)

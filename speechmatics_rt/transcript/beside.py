@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
-from ..exceptions import ConfigurationError
+from ..exceptions import ConfigurationError, shown
 from ..messages import results_of, span, text_of, time_of
 from .stored import listed
 
@@ -174,7 +174,7 @@ class Beside:
         """
         translations = data.get("translations", {})
         if not isinstance(translations, Mapping):
-            raise ConfigurationError(f"not a transcript: translations is {translations!r:.60}")
+            raise ConfigurationError(f"not a transcript: translations is {shown(translations, 60)}")
         for language in translations:
             self._translated({"language": language, "results": listed(translations, language, Mapping)})
         self._events = [dict(event) for event in listed(data, "audio_events", Mapping)]

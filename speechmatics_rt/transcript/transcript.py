@@ -430,7 +430,7 @@ class Transcript:
         results = listed(data, "results", Mapping)
         for item in results:
             if not is_result(item):
-                raise ConfigurationError(f"not a transcript: a result is {item!r:.60}")
+                raise ConfigurationError(f"not a transcript: a result is {shown(item, 60)}")
         transcript._add_final(heard, results)
         ends, end_time = ends_of(data), transcript.end_time
         if ends:  # beside which the end of what came without a channel counts only if it is later

@@ -162,6 +162,16 @@ def test_what_is_none_of_these_is_refused(wrong: dict[str, Any]) -> None:
         Transcript.from_dict({"results": [], **wrong})
 
 
+def test_what_is_refused_is_shown_in_one_line_and_without_audio() -> None:
+    with pytest.raises(ConfigurationError, match=r"translations is \[<32000 bytes>, array \d \d\]$"):
+        Transcript.from_dict({"results": [], "translations": [bytes(32000), _Several()]})
+
+
+class _Several:
+    def __repr__(self) -> str:
+        return "array 1\n      2"
+
+
 def test_only_so_many_seconds_of_them_are_kept() -> None:
     def minutes(count: int) -> list[dict[str, Any]]:
         messages = []

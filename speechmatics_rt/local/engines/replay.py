@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Optional, Union
 
 from ...config import Caller
-from ...exceptions import ConfigurationError
+from ...exceptions import ConfigurationError, shown
 from ...messages import is_time, metadata_of, results_of, text_of, time_of
 from .clock import AudioClock
 from .messages import end_of_utterance
@@ -186,7 +186,9 @@ def _entry(entry: Any, number: int) -> tuple[Optional[float], dict[str, Any]]:
         or not isinstance(message.get("message"), str)
         or not (place is None or is_time(place))
     ):
-        raise ConfigurationError(f"entry {number} of the recording is not a server message: {entry!r:.100}")
+        raise ConfigurationError(
+            f"entry {number} of the recording is not a server message: {shown(entry, 100)}"
+        )
     return math.inf if place is None else float(place), dict(message)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Optional, Union
 
-from ...exceptions import ConfigurationError
+from ...exceptions import ConfigurationError, shown
 from .clock import AudioClock
 from .languages import language_pack, supported_targets
 from .messages import end_of_utterance, final, joined, partial
@@ -51,8 +51,8 @@ class ScriptedEngine:
         known = script.values() if isinstance(script, Mapping) else [script or Script.default()]
         if not all(isinstance(one, Script) for one in known):
             raise ConfigurationError(
-                f"script is {script!r:.80}; accepted: a Script, such as Script.from_text('It rained.'), or a "
-                "mapping of channels to theirs"
+                f"script is {shown(script, 80)}; accepted: a Script, such as Script.from_text('It rained.'),"
+                " or a mapping of channels to theirs"
             )
         self.script = Script.default() if script is None else script
 
