@@ -74,7 +74,7 @@ FORMER = {"limits": {"config"}, "results": {"transcript"}, "words": {"transcript
 # Rooms, or modules of one, that know no socket, thread, clock or log. Their owners bring these.
 PURE = ["config", "messages", "transcript", "protocol", "resume.backoff", "resume.replay", "resume.stitch"]
 PURE += ["resume.speakers", "resume.state", "session.latency", "stats", "exceptions"]
-PURE += ["many.outcome", "many.plan"]
+PURE += ["many.outcome", "many.plan", "cli.text"]
 PURE += ["cli.doctor.checks", "cli.doctor.certificates", "cli.doctor.judge", "cli.doctor.report"]
 IMPURE = {"socket", "ssl", "threading", "_thread", "time", "logging", "selectors", "select", "queue"}
 # The package itself is named from below, by the annotation of what an error carries: evaluated late, if ever.
@@ -121,10 +121,11 @@ WITHIN: dict[str, dict[str, set[str]]] = {
     },
     "cli": {
         "options": set(),
-        "outputs": set(),
+        "text": set(),
+        "outputs": {"text"},
         "sources": {"outputs"},
-        "doctor": {"options", "outputs", "sources"},
-        "many": {"options", "outputs", "sources"},
+        "doctor": {"options", "text", "sources"},
+        "many": {"options", "text", "outputs", "sources"},
     },
 }
 

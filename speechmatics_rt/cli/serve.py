@@ -20,11 +20,11 @@ from ..config import is_loopback
 from ..exceptions import ConfigurationError, SessionError, TimeoutError
 from ..threads import new_lock
 from .options import PROG, ExitCode, read_text
-from .outputs import Token
 from .sessions import Sitting
 from .show import ALERT, Screen
 from .signals import on_signals, on_suspension
 from .streams import Stream
+from .text import Token
 
 if TYPE_CHECKING:
     from ..local import Engine, LocalServer, SessionRecord

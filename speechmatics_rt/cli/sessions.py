@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from ..messages import ClientMessageType
 from ..transcript import Transcript
-from .outputs import Token, plain
 from .show import ALERT, GREY, LIVE, clock, ending_of, width
+from .text import Token, plain
 
 if TYPE_CHECKING:
     from ..local import SessionRecord

@@ -18,9 +18,9 @@ from contextlib import contextmanager, suppress
 from typing import Optional, TextIO, Union
 
 from .options import PROG
-from .outputs import GREY, Token
 from .shell import harmless, in_shell_words
 from .streams import Stream
+from .text import GREY, Token
 
 __all__ = [
     "ALERT",
@@ -97,7 +97,7 @@ def progress(
     """Write the progress of the audio, in seconds: done, in all, elapsed, and not transcribed yet.
 
     Example:
-        >>> from speechmatics_rt.cli.outputs import plain
+        >>> from speechmatics_rt.cli.text import plain
         >>> plain(progress(12.4, 19.4, 12.4, 0.84, columns=41))
         '━━━━━━──── 0:12 / 0:19  1.0x  lag 0.8 s'
         >>> plain(progress(12.4, None, 0.1, None))
@@ -122,7 +122,7 @@ def meter(level: float, silent: float, heard: float, lag: float, *, columns: int
     """Write the level of a microphone, in dB below full scale, and the progress in seconds.
 
     Example:
-        >>> from speechmatics_rt.cli.outputs import plain
+        >>> from speechmatics_rt.cli.text import plain
         >>> plain(meter(-30.0, 0.0, 12.4, 0.84, columns=26))
         '━━━━━───── 0:12  lag 0.8 s'
         >>> plain(meter(-90.0, 3.0, 12.4, 0.84, columns=42))

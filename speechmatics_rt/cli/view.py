@@ -18,25 +18,12 @@ from ..stats import SessionStats
 from ..transcript import Transcript
 from .asked import Asked, settings_read
 from .options import PROG
-from .outputs import (
-    WORDS_ALONE,
-    Captions,
-    Document,
-    Flow,
-    Heard,
-    Place,
-    Shape,
-    Token,
-    WavFile,
-    beside_of,
-    check_apart,
-    stats_dict,
-    stats_lines,
-)
+from .outputs import WORDS_ALONE, Captions, Document, Heard, Place, Shape, WavFile, beside_of, check_apart
 from .shell import in_shell_words
 from .show import ALERT, GREY, Screen, ending_of, meter, progress, width
 from .sources import MICROPHONE
 from .streams import Stream
+from .text import Flow, Token, stats_dict, stats_lines
 
 __all__ = ["View", "progress_of", "side_by_side", "unanswered"]
 

@@ -46,8 +46,8 @@ from speechmatics_rt.cli.doctor.report import as_report, lines_of, redacted, sum
 from speechmatics_rt.cli.doctor.sockets import FAMILIES, reach
 from speechmatics_rt.cli.options import parse
 from speechmatics_rt.cli.options.version import Part
-from speechmatics_rt.cli.outputs import plain
 from speechmatics_rt.cli.streams import Stream
+from speechmatics_rt.cli.text import plain
 from speechmatics_rt.local import LocalServer
 from speechmatics_rt.network.dialing import handshake
 

@@ -16,8 +16,8 @@ from typing import Optional
 
 import pytest
 
-from speechmatics_rt.cli.outputs.flow import Flow, Token, plain
 from speechmatics_rt.cli.show import ALERT, GREY, LIVE, Screen, below, ending_of, meter, progress, width
+from speechmatics_rt.cli.text.flow import Flow, Token, plain
 from speechmatics_rt.cli.view import progress_of, side_by_side, unanswered
 from speechmatics_rt.local import Fault, LocalServer
 from speechmatics_rt.stats import SessionStats

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 from ..._version import __version__
 from ..options import ExitCode, installed_parts
-from ..outputs import Token
 from ..show import Screen
 from ..streams import Stream
+from ..text import Token
 from .checks import Check, Finding, examine, exit_code_of
 from .installation import INSTALLATION, LOCAL
 from .report import as_json, as_report, lines_of, summary

@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..outputs import Token
+from ..text import Token
 from .checks import Finding, State, exit_code_of
 
 __all__ = ["as_json", "as_report", "lines_of", "redacted", "summary"]

@@ -9,9 +9,9 @@ from ...audio import open_source
 from ...exceptions import SpeechmaticsError, TranscriptionError
 from ...many import Outcome, Progress
 from ..options import PROG
-from ..outputs import GREY, Token
 from ..shell import in_shell_words
 from ..show import ALERT, LIVE, Screen, bar_beside, clock, ending_of, in_parts, width
+from ..text import GREY, Token
 from ..view import progress_of
 from .found import Recording, shown
 from .manifest import Entry
@@ -130,7 +130,7 @@ def waiting(progress: Progress) -> list[list[Token]]:
     """Write for how long all wait, and why.
 
     Example:
-        >>> from speechmatics_rt.cli.outputs import plain
+        >>> from speechmatics_rt.cli.text import plain
         >>> full = TranscriptionError("the service ...", type="quota_exceeded", reason="too many")
         >>> [plain(row) for row in waiting(Progress(0, 0, (), 1, 7.6, 0.0, cause=full))]
         ['waiting 8 s: quota_exceeded: too many']
@@ -154,7 +154,7 @@ def overall(
     """Write the progress of the whole run, in so many columns.
 
     Example:
-        >>> from speechmatics_rt.cli.outputs import plain
+        >>> from speechmatics_rt.cli.text import plain
         >>> plain(overall(12, 40, Progress(11, 1, (), 2, 0.0, 240.0), 10.0))
         '━━━━━━────────────── 12 of 40, 1 failed, 2 to retry  24.0x  about 0:23 left'
         >>> plain(overall(12, 40, Progress(11, 1, (), 2, 0.0, 240.0), 10.0, columns=40))

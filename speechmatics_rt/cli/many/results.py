@@ -10,7 +10,6 @@ from ...exceptions import ConfigurationError
 from ...transcript import Transcript, Word
 from ..outputs import (
     File,
-    Flow,
     Place,
     Shape,
     beside_of,
@@ -19,9 +18,9 @@ from ..outputs import (
     json_of,
     json_text,
     places_in,
-    plain,
     tsv_text,
 )
+from ..text import Flow, plain
 from .found import Recording
 from .manifest import MANIFEST, Manifest
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from ...transcript import Transcript
 from ..streams import Stream
-from .flow import Token, plain
+from ..text import Token, plain
 from .output import CAPTIONS, Output, Shape, captions_text, cause_of, json_line, json_text, opened
 from .places import Place
 from .tables import tsv_text
