@@ -32,6 +32,20 @@ def test_help_of_a_client_shows_its_options_with_their_meaning(name: str) -> Non
     assert inspect.getdoc(client.__init__).splitlines()[0] in told
 
 
+@pytest.mark.parametrize("name", [*CLIENTS[1:], "transcribe_many"])
+def test_the_options_of_a_client_are_the_same_wherever_they_are_written(name: str) -> None:
+    options = {**inspect.signature(speechmatics_rt.Client).parameters}
+    written = inspect.signature(getattr(speechmatics_rt, name)).parameters
+    if name == "transcribe_many":
+        del options["handler_errors"]  # a run has no handlers
+    assert list(options) == [option for option in written if option in options]
+    for option, parameter in options.items():
+        if (
+            option != "auth"
+        ):  # of the asyncio clients a coroutine function may be a part of it; by keyword in a run
+            assert written[option] == parameter
+
+
 @pytest.mark.parametrize("name", CLIENTS)
 def test_settings_that_can_change_are_shown(name: str) -> None:
     assert set(inspect.signature(getattr(speechmatics_rt, name).update_config).parameters) > CHANGES
