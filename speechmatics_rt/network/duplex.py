@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["DuplexSocket", "wait_ready"]
 
-_PLAIN_BLOCK = 64 * 1024
-_TLS_BLOCK = 16 * 1024  # one TLS record; a longer write, once begun, would have to be repeated whole
 _LONGEST_WAIT = 3600.0  # seconds in one call, since poll() takes no more than 24 days
 _SHORT_WAIT = 0.5  # seconds in one call, where a wake-up can get lost
 
@@ -47,7 +45,6 @@ class DuplexSocket:
 
     Attributes:
         emptied: The last read took all that had arrived.
-        max_block: The most bytes worth giving to ``try_send`` at once.
         reading_writes: The last ``try_recv`` needed room to write first, as TLS may.
 
     Example:
@@ -63,6 +60,8 @@ class DuplexSocket:
         0
         >>> duplex.close(); other.close()
     """
+
+    max_block = 64 * 1024  # the most bytes worth giving to try_send() at once
 
     __slots__ = (
         "__weakref__",
@@ -82,7 +81,6 @@ class DuplexSocket:
         "_want_read",
         "_want_write",
         "emptied",
-        "max_block",
         "reading_writes",
     )
 
@@ -106,7 +104,6 @@ class DuplexSocket:
         self._pending: Optional[Callable[[], int]] = None
         self._longest = _LONGEST_WAIT
         self.reading_writes = False
-        self.max_block = _PLAIN_BLOCK
         if tls is not None:
             self._speak(tls)
 
@@ -116,7 +113,6 @@ class DuplexSocket:
         self._pending = tls.pending
         self._want_read, self._want_write = (ssl.SSLWantReadError,), (ssl.SSLWantWriteError,)
         self._blocked = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
-        self.max_block = _TLS_BLOCK
         # With a caller's own context a server may renegotiate (up to TLS 1.2). A write then reads, and may
         # take in data while the reader waits for the descriptor: so check again soon.
         forbidden = getattr(ssl, "OP_NO_RENEGOTIATION", 0)
@@ -226,8 +222,7 @@ class DuplexSocket:
 
         For one thread at a time. Over TLS it is all or nothing, and after a 0 **the same bytes must be sent
         again before any others**, and no fewer: part of them may be on the wire. Of data longer than
-        ``max_block`` only the first ``max_block`` bytes are tried, so that little must be repeated. ``data``
-        is bytes-like, of bytes, not empty.
+        ``max_block`` only the first ``max_block`` bytes are tried. ``data`` is bytes-like, and not empty.
 
         Raises:
             OSError: The connection is dead. After this, or any other exception, never send again.
