@@ -24,7 +24,7 @@ from ..session import NO_PICKLE, interest_of, session_ended
 from ..stats import SessionStats
 from ..transcript import Transcript
 from .asking import AsyncAsking
-from .bridge import AwaitedAuth, in_thread, is_coroutine_method
+from .bridge import AwaitedAuth, in_thread
 from .core import BlockingCore
 from .dispatch import AsyncEmitter, Dispatcher, listen
 
@@ -61,7 +61,8 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
         """Store the options; nothing is opened yet.
 
         Args:
-            auth: How to authenticate; its ``get_auth_headers`` may be a coroutine function.
+            auth: How to authenticate; its ``get_auth_headers`` may be a coroutine function, or return
+                anything else that is to be awaited.
             api_key: The API key. Default: the environment variable ``SPEECHMATICS_API_KEY``.
             url: The service. Default: the environment variable ``SPEECHMATICS_RT_URL``, or else the EU
                 service.
@@ -73,7 +74,7 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
             handler_errors: ``"log"`` logs an exception raised by a handler, ``"raise"`` raises it.
         """
         super().__init__(handler_errors=handler_errors)
-        self._auth = AwaitedAuth(auth) if is_coroutine_method(auth, "get_auth_headers") else None
+        self._auth = AwaitedAuth.of(auth)
         self._behind = self._kind(
             weakref.ref(self),
             self._auth or auth,

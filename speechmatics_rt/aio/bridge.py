@@ -6,16 +6,17 @@ import asyncio
 import contextvars
 import inspect
 import threading
-from collections.abc import Awaitable
+import time
+from collections.abc import Awaitable, Mapping
 from concurrent import futures
 from typing import Any, Callable, Optional, TypeVar
 
 from ..audio import Proxy
-from ..auth import AuthBase
+from ..auth import AuthBase, NoAuth, StaticKeyAuth, not_headers
 from ..config import ConnectionConfig
 from ..exceptions import SessionError, TimeoutError
-from ..network import WakeUp
-from ..threads import begin
+from ..network import Opening, WakeUp
+from ..threads import OverdueError, begin, call_until
 
 __all__ = ["AwaitedAuth", "Bridge", "LoopWakeUp", "in_thread", "is_coroutine_method", "step_of"]
 
@@ -59,7 +60,7 @@ async def in_thread(function: Callable[..., _T], *args: Any, **options: Any) -> 
         except RuntimeError:
             pass  # the loop was closed: nobody waits
 
-    name = getattr(function, "__name__", "call")
+    name = getattr(function, "__name__", "call").strip("_")
     begin(threading.Thread(target=work, name=f"speechmatics-rt-aio-{name}", daemon=True))
     return await done
 
@@ -200,11 +201,10 @@ def is_coroutine_method(thing: object, name: str) -> bool:
 
 
 class AwaitedAuth(AuthBase):
-    """An ``auth`` whose headers must be awaited, for a client that asks for them on a thread.
+    """An ``auth`` whose headers may have to be awaited, for a client that asks for them on a thread.
 
     Args:
-        auth: Anything with ``async def get_auth_headers()``; if it is an AuthBase, its other methods are
-            called too.
+        auth: Anything with ``get_auth_headers()``; if it is an AuthBase, its other methods are called too.
 
     Attributes:
         loop: The event loop in which to await them.
@@ -214,10 +214,18 @@ class AwaitedAuth(AuthBase):
 
     def __init__(self, auth: Any) -> None:
         self._auth = auth
-        self._timeout: Optional[float] = None
+        self._seconds: Optional[float] = None
+
+    @classmethod
+    def of(cls, auth: Any) -> Optional[AwaitedAuth]:
+        """Return one for an ``auth`` that may return something to be awaited."""
+        if is_coroutine_method(auth, "get_auth_headers"):
+            return cls(auth)
+        simple = isinstance(auth, (StaticKeyAuth, NoAuth)) or not isinstance(auth, AuthBase)
+        return None if simple else cls(auth)
 
     def configure(self, conn_config: ConnectionConfig) -> None:
-        self._timeout = conn_config.open_timeout
+        self._seconds = conn_config.open_timeout
         if isinstance(self._auth, AuthBase):
             self._auth.configure(conn_config)
 
@@ -225,12 +233,22 @@ class AwaitedAuth(AuthBase):
         return isinstance(self._auth, AuthBase) and self._auth.refresh()
 
     def get_auth_headers(self) -> dict[str, str]:
-        caller = _Caller(self.loop)
+        caller, kind = _Caller(self.loop), type(self._auth).__name__
+
+        def ask() -> Any:
+            given = self._auth.get_auth_headers()
+            return caller.call(lambda: given) if inspect.isawaitable(given) else given
+
+        began = time.monotonic()
+        deadline = float("inf") if self._seconds is None else began + self._seconds
         try:
-            return dict(caller.call(self._auth.get_auth_headers, self._timeout))
-        except futures.TimeoutError as exc:
-            caller.close()
-            text = (
-                f"get_auth_headers() of {type(self._auth).__name__} did not return within {self._timeout:g} s"
-            )
-            raise TimeoutError(text, stage="open", seconds=self._timeout) from exc
+            name, unless = f"speechmatics-rt-key-{kind}", Opening.present().wait
+            given = call_until(deadline, ask, name=name, unless=unless)
+        except OverdueError:
+            text = f"get_auth_headers() of {kind} did not return within {time.monotonic() - began:.1f} s"
+            raise TimeoutError(text, stage="open", seconds=self._seconds) from None
+        finally:
+            caller.close()  # nobody waits for it any more
+        if not isinstance(given, Mapping):
+            raise not_headers(self._auth, given)
+        return dict(given)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..late import imported_late
-from .base import AuthBase, NoAuth, StaticKeyAuth, checked_key, headers_for
+from .base import AuthBase, NoAuth, StaticKeyAuth, checked_key, headers_for, not_headers
 
 if TYPE_CHECKING:
     from .jwt import JWTAuth
@@ -19,6 +19,7 @@ __all__ = [
     "checked_key",
     "get",
     "headers_for",
+    "not_headers",
 ]
 
 if not TYPE_CHECKING:  # few programs need them

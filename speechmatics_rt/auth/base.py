@@ -23,6 +23,7 @@ __all__ = [
     "checked_key",
     "headers_for",
     "key_from_environment",
+    "not_headers",
 ]
 
 logger = logging.getLogger(__name__)
@@ -45,7 +46,8 @@ class AuthBase(ABC):
     def get_auth_headers(self) -> Union[dict[str, str], Awaitable[dict[str, str]]]:
         """Return the headers to add to the upgrade request. Called before each connection, on any thread.
 
-        For the asyncio clients it may be a coroutine function, which their event loop runs.
+        For the asyncio clients it may be a coroutine function, or return anything else that is to be
+        awaited, which their event loop does.
         """
 
     def configure(self, conn_config: ConnectionConfig) -> None:  # noqa: B027 - there is nothing to configure
@@ -127,11 +129,7 @@ def headers_for(auth: AuthBase, url: str) -> dict[str, str]:
     if inspect.iscoroutine(given):
         given.close()  # or it would warn that it was never awaited
     if not isinstance(given, Mapping):
-        name = type(auth).__name__
-        hint = ", or a coroutine in an AsyncClient" if inspect.isawaitable(given) else ""
-        raise ConfigurationError(
-            f"{name}.get_auth_headers() returned {a_kind(given)}; accepted: a dict of strings{hint}"
-        )
+        raise not_headers(auth, given)
     headers = dict(given)  # a copy: the caller adds to it, and auth may keep its own
     if found and not headers and is_cloud(url):
         raise AuthenticationError(f"{host} requires {A_KEY}")
@@ -146,6 +144,15 @@ def headers_for(auth: AuthBase, url: str) -> dict[str, str]:
             return {}
         logger.warning("the key is sent to %s unencrypted; use wss:// if possible", host)
     return headers
+
+
+def not_headers(auth: object, given: object) -> ConfigurationError:
+    """Return the error for what ``auth.get_auth_headers()`` has returned."""
+    name = type(auth).__name__
+    hint = ", or a coroutine in an AsyncClient" if inspect.isawaitable(given) else ""
+    return ConfigurationError(
+        f"{name}.get_auth_headers() returned {a_kind(given)}; accepted: a dict of strings{hint}"
+    )
 
 
 def key_from_environment() -> Optional[str]:
