@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import threading
 import time
 import warnings
 from collections.abc import Mapping
@@ -18,8 +17,10 @@ from .log import SessionLog
 from .session import (
     NO_PICKLE,
     SECONDS,
+    Call,
     Connector,
     Opener,
+    Session,
     SessionOptions,
     SessionRequest,
     request_id_of,
@@ -112,8 +113,7 @@ class BaseClient(Opener):
             TimeoutError: Stage ``"open"`` or ``"start"``.
             TranscriptionError: The service refused the configuration.
         """
-        self._prepare()
-        self._open(SessionRequest.of(options, SessionOptions), lambda session: None)
+        self._start_session(Call(self), **options)
 
     def stop_session(self, *, timeout: Optional[float] = None) -> None:
         """End the audio, wait for the rest of the transcript and for all handlers, then close.
@@ -133,14 +133,16 @@ class BaseClient(Opener):
         """
         timeout = checked("timeout", timeout, SECONDS)
         session = self._session
-        if session is None:
-            return
+        if session is not None:
+            deadline = float("inf") if timeout is None else time.monotonic() + timeout
+            self._stop(session, timeout, deadline)
+
+    def _stop(self, session: Session, timeout: Optional[float], deadline: float) -> None:
         connection = session.connection
-        deadline = float("inf") if timeout is None else time.monotonic() + timeout
         connection.end_stream()
         if session.delivery.is_mine:
             return
-        if not session.delivery.awaited.wait(timeout if timeout is not None else threading.TIMEOUT_MAX):
+        if not session.delivery.awaited.wait(deadline - time.monotonic()):
             error = TimeoutError(
                 f"the transcript was not complete within {timeout:g} s", stage="end", seconds=timeout
             )
@@ -180,9 +182,7 @@ class BaseClient(Opener):
         session raise :class:`SessionError`.
         """
         self._forget_parent()
-        with self._current_lock:
-            self._opening.give_up()
-            session = self._session
+        session = self._give_up()
         if session is not None:
             session.close()
             if session.delivery.over.is_set():
@@ -270,6 +270,10 @@ class BaseClient(Opener):
         return session.transcript if session else Transcript()
 
     # -- inside --------------------------------------------------------------------------------------
+
+    def _start_session(self, call: Call, **options: Any) -> Session:
+        self._prepare(call)
+        return self._open(call, SessionRequest.of(options, SessionOptions), lambda session: session)
 
     def _log_to(self, logger: logging.Logger) -> Union[logging.Logger, SessionLog]:
         session = self._session

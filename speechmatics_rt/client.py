@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .audio import Source, open_source
 from .baseclient import BaseClient
@@ -10,6 +10,7 @@ from .config import FLAG, checked
 from .session import (
     SECONDS,
     UNSET,
+    Call,
     MessageStream,
     SessionRequest,
     SourceOptions,
@@ -75,9 +76,12 @@ class Client(BaseClient):
         Arguments and errors are those of :meth:`transcribe`; errors of the session are raised by the
         iteration.
         """
-        self._prepare()
+        return self._streaming(Call(self), source, **options)
+
+    def _streaming(self, call: Call, source: Source, **options: Any) -> MessageStream:
+        self._prepare(call)
         request = SessionRequest.of(options, SourceOptions)
-        return self._stream(request, lambda: {None: open_source(source, request.given_format)})
+        return self._stream(call, request, lambda: {None: open_source(source, request.given_format)})
 
     @spelled_out
     def utterances(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .audio import AudioSource, Source, open_source
 from .baseclient import BaseClient
@@ -12,7 +12,9 @@ from .exceptions import AudioError, ConfigurationError
 from .session import (
     SECONDS,
     UNSET,
+    Call,
     MessageStream,
+    Session,
     SessionOptions,
     SessionRequest,
     SourceOptions,
@@ -59,9 +61,12 @@ class MultiChannelClient(BaseClient):
         ``channels``; the caller's configuration is not modified. Raises the errors of
         :meth:`Client.start_session`.
         """
-        self._prepare()
+        self._start_session(Call(self), channels=channels, **options)
+
+    def _start_session(self, call: Call, *, channels: Any = (), **options: Any) -> Session:
+        self._prepare(call)
         labels = labels_of(channels, "channels")
-        self._open(SessionRequest.of(options, SessionOptions, labels), lambda session: None)
+        return self._open(call, SessionRequest.of(options, SessionOptions, labels), lambda session: session)
 
     @spelled_out
     def transcribe(self, sources: Mapping[str, Source], **options: Unpack[SourceOptions]) -> Transcript:
@@ -83,13 +88,16 @@ class MultiChannelClient(BaseClient):
         Arguments and errors are those of :meth:`transcribe`; errors of the session are raised by the
         iteration.
         """
-        self._prepare()
+        return self._streaming(Call(self), sources, **options)
+
+    def _streaming(self, call: Call, sources: Mapping[str, Source], **options: Any) -> MessageStream:
+        self._prepare(call)
         if not isinstance(sources, Mapping):
             raise ConfigurationError(
                 f"sources is {a_kind(sources)}; accepted: a mapping, a source for each label"
             )
         request = SessionRequest.of(options, SourceOptions, labels_of(sources, "sources"))
-        return self._stream(request, lambda: _open_sources(sources, request.given_format))
+        return self._stream(call, request, lambda: _open_sources(sources, request.given_format))
 
     @spelled_out
     def utterances(

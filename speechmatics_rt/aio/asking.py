@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any, Callable, Literal, Optional, overload
 
@@ -12,7 +11,6 @@ from ..session import Answer, Session, ask_for_speakers, forced_end, waits_for_i
 from ..transcript import Utterance
 from .bridge import in_thread
 from .core import BlockingCore
-from .dispatch import Dispatcher
 
 __all__ = ["AsyncAsking"]
 
@@ -21,7 +19,6 @@ class AsyncAsking:
     """The questions of an asyncio client, whatever its channels; see :class:`Asking`."""
 
     _behind: BlockingCore
-    _dispatcher: Optional[Dispatcher]
 
     @overload
     async def get_speakers(
@@ -48,10 +45,13 @@ class AsyncAsking:
     async def _in_turn(self, function: Callable[..., object], *args: Any, **options: Any) -> None:
         raise NotImplementedError
 
+    def _delivers_here(self) -> bool:
+        raise NotImplementedError
+
     async def _ask(self, message: Mapping[str, Any], answer: Answer, timeout: Optional[float]) -> Any:
         """Send a message and wait for its answer, which a task of the loop delivers."""
-        session, dispatcher = self._behind._running(), self._dispatcher
-        if dispatcher is not None and dispatcher.runs_on(asyncio.current_task()):
+        session = self._behind._running()
+        if self._delivers_here():
             raise waits_for_itself(message)
         with answer:
             await self._in_turn(session.send, message)

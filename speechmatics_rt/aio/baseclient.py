@@ -10,22 +10,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
+import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Literal, NoReturn, Optional, TypeVar, Union
 
 from ..audio import Block
-from ..config import Caller, ConnectionConfig, ConversationConfig, ResumePolicy
+from ..config import Caller, ConnectionConfig, ConversationConfig, ResumePolicy, checked
 from ..events import EVENTS
 from ..exceptions import SpeechmaticsError, no_pickle
 from ..log import SessionLog
-from ..session import NO_PICKLE, interest_of, session_ended
+from ..session import NO_PICKLE, SECONDS, Call, interest_of, session_ended
 from ..stats import SessionStats
 from ..transcript import Transcript
 from .asking import AsyncAsking
-from .bridge import AwaitedAuth, in_thread
-from .core import BlockingCore
+from .bridge import AwaitedAuth, Bridge, in_thread
+from .core import BlockingCore, Unheard
 from .dispatch import AsyncEmitter, Dispatcher, listen
 
 __all__ = ["AsyncBaseClient"]
@@ -98,11 +98,19 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
         are delivered until the transcript is complete. Arguments and errors are those of
         :meth:`BaseClient.stop_session`.
         """
-        dispatcher = self._dispatcher
-        if dispatcher is not None and dispatcher.runs_on(asyncio.current_task()):
-            dispatcher.session.connection.end_stream()
-        else:
-            await self._call(self._behind.stop_session, timeout=timeout)
+        timeout = checked("timeout", timeout, SECONDS)
+        session = self._behind._session
+        if session is None:
+            return
+        deadline = float("inf") if timeout is None else time.monotonic() + timeout
+        if self._dispatcher is not None and self._dispatcher.runs_here(around=True):
+            session.connection.end_stream()
+            return
+        try:
+            await in_thread(self._behind._stop, session, timeout, deadline)
+        except asyncio.CancelledError:
+            await in_thread(session.close)
+            raise
 
     async def send_message(self, message: Mapping[str, Any]) -> None:
         """Send a JSON message of the protocol. Raises the errors of :meth:`BaseClient.send_message`."""
@@ -119,9 +127,7 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
         **more: Any,
     ) -> None:
         """Change settings of the running session; see :meth:`BaseClient.update_config`."""
-        self._behind.caller = Caller.find()
-        await self._in_turn(
-            self._behind.update_config,
+        session, message = self._behind._changed(
             max_delay=max_delay,
             max_delay_mode=max_delay_mode,
             enable_partials=enable_partials,
@@ -129,6 +135,7 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
             conversation_config=conversation_config,
             **more,
         )
+        await self._in_turn(session.send, message)
 
     def request_stop(self) -> None:
         """Ask the session to end, without waiting. Safe anywhere, as in ``loop.add_signal_handler``."""
@@ -142,7 +149,11 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
         return self
 
     async def __aexit__(self, exc_type: Optional[type[BaseException]], *_: object) -> None:
-        await self._call(self._behind.__exit__, exc_type, None, None)
+        try:
+            await in_thread(self._behind.__exit__, exc_type, None, None)
+        except asyncio.CancelledError:
+            await self.close()
+            raise
         if self._dispatcher is not None and self._dispatcher.session.delivery.over.is_set():
             await self._dispatcher.tell()  # SessionEnded, of a stream that was dropped
 
@@ -195,63 +206,68 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
         Waits for the handlers of RecognitionStarted without a deadline: they are the caller's code, and the
         caller can cancel this.
         """
-        await self._open(self._behind.start_session, **options)
-        self._dispatcher = dispatcher = Dispatcher(self._behind._running(), self)
+        session = await self._open(self._behind._start_session, **options)
+        self._dispatcher = dispatcher = Dispatcher(session, self)
         dispatcher.task = asyncio.ensure_future(listen(dispatcher, interest_of(self._behind)))
         try:
             await dispatcher.begun.wait()
         except asyncio.CancelledError:
-            await self.close()
+            await in_thread(session.close)
             raise
 
-    async def _open(self, function: Callable[..., _T], *args: Any, **options: Any) -> _T:
-        """Open a session; if that fails, handlers still get the messages of the server."""
+    async def _open(
+        self, function: Callable[..., _T], *args: Any, bridges: Sequence[Bridge] = (), **options: Any
+    ) -> _T:
+        """Open a session; if that fails, handlers still get the messages of the server.
+
+        Args:
+            function: Opens it, on a thread of its own, for a :class:`Call` that it gets first.
+            bridges: The sources that are read in this loop.
+        """
+        caller, dispatcher = Caller.find(), self._dispatcher
         if self._auth is not None:
             self._auth.loop = asyncio.get_running_loop()
-        if self._dispatcher is not None and self._dispatcher.session.delivery.over.is_set():
-            await self._dispatcher.tell()  # SessionEnded, of a stream that was dropped
-        self._behind.unheard = []
-        self._behind.caller, self._behind.loop_thread = Caller.find(), threading.get_ident()
+        if dispatcher is not None and dispatcher.session.delivery.over.is_set():
+            await dispatcher.tell()  # SessionEnded, of a stream that was dropped
+        elif dispatcher is not None and dispatcher.session.outcome.complete and self._delivers_here():
+            dispatcher.session.delivery.ends_here()  # the last message was taken by a task of its own
+        unheard = Unheard()
+        call = Call(self._behind, caller, unheard)
+        for bridge in bridges:
+            call.opening.wait(bridge.close)
+        opened: list[_T] = []  # kept until it is closed: a stream that is dropped earlier would warn
+
+        def open_session() -> None:
+            opened.append(function(call, *args, **options))
+
         try:
-            opened = await self._call(function, *args, **options)
+            await in_thread(open_session)
+            self._turn = asyncio.Lock()  # only now: a refused call must not replace that of the session
+            return opened[0]
         except SpeechmaticsError:
-            for message in self._behind.unheard:
+            for message in unheard.messages:
                 await self.deliver(message)
             raise
         except asyncio.CancelledError:
-            await self.deliver(session_ended(None))
-            raise
-        self._turn = asyncio.Lock()  # only now: a refused call must not replace that of the running session
-        return opened
-
-    async def _call(self, function: Callable[..., _T], *args: Any, **options: Any) -> _T:
-        """Call a function that may block; close the session if this is cancelled."""
-        given_up = False
-        results: list[_T] = []  # kept until the session is closed: a stream dropped earlier would warn
-
-        def call() -> _T:
-            result = function(*args, **options)
-            results.append(result)
-            if given_up:  # it has opened a session after close() found none
-                self._behind.close()
-            return result
-
-        try:
-            return await in_thread(call)
-        except asyncio.CancelledError:
-            given_up = True
-            await self.close()
+            await in_thread(call.give_up)
+            if call.taken:
+                await self.deliver(session_ended(None))
             raise
         finally:
-            results.clear()
+            opened.clear()
+            unheard.messages.clear()  # the error in them has this frame
+
+    def _delivers_here(self) -> bool:
+        """Whether this task runs the handlers of the current session, or is in the loop over its messages."""
+        return self._dispatcher is not None and self._dispatcher.runs_here()
 
     async def _send_audio(self, payload: Block, channel: Optional[str] = None) -> None:
-        session, dispatcher = self._behind._running(), self._dispatcher
-        waiting = self._turn is not None and self._turn.locked()
+        session = self._behind._running()
         try:
+            waiting = self._turn is not None and self._turn.locked()
             sent = not waiting and session.send_audio(payload, channel=channel, wait=False)
         except SpeechmaticsError as exc:
-            if dispatcher is not None and not dispatcher.runs_on(asyncio.current_task()):
+            if self._dispatcher is not None and not self._delivers_here():
                 await in_thread(session.hear_out, exc)
             raise
         if sent:

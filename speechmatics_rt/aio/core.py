@@ -7,35 +7,22 @@ from typing import Any, Callable, Optional
 
 from ..baseclient import BaseClient
 from ..client import Client
-from ..config import Caller
-from ..events import Event
+from ..events import Event, EventEmitter
 from ..multichannel import MultiChannelClient
 from ..session import MessageStream, Session
 from .dispatch import AsyncEmitter
 
-__all__ = ["BlockingCore", "SeveralCore", "SingleCore"]
+__all__ = ["BlockingCore", "SeveralCore", "SingleCore", "Unheard"]
 
 
 class BlockingCore(BaseClient):
     """A blocking client that leaves the delivery of messages to the asyncio client in front of it."""
 
-    stream: Callable[..., MessageStream]  # as the client has it, whose core this is
+    _streaming: Callable[..., MessageStream]  # as the client has it, whose core this is
 
     def __init__(self, client: Callable[[], Optional[AsyncEmitter]], *args: Any, **options: Any) -> None:
         self._awaited = client
-        self.caller: Optional[Caller] = None  # whose line warnings name, found on the loop
-        self.loop_thread = 0  # the thread that starts a session: that of the loop
-        self.unheard: list[Mapping[str, Any]] = []  # messages of a session that failed to start
         super().__init__(*args, **options)
-
-    def _caller(self) -> Caller:  # found on the loop, since this runs on a thread without the user's frames
-        return self.caller or Caller.find()
-
-    def _thread(self) -> int:  # that does it for the loop is of no account
-        return self.loop_thread
-
-    def emit(self, event: Event, message: Mapping[str, Any]) -> None:
-        self.unheard.append(message)
 
     def _is_heard(self, name: str) -> bool:
         client = self._awaited()
@@ -58,3 +45,18 @@ class SingleCore(BlockingCore, Client):
 
 class SeveralCore(BlockingCore, MultiChannelClient):
     pass
+
+
+class Unheard(EventEmitter):
+    """Keeps what handlers are told of a session that fails to start, for the loop to run them.
+
+    Attributes:
+        messages: The messages, and ``SessionEnded``.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[Mapping[str, Any]] = []
+
+    def emit(self, event: Event, message: Mapping[str, Any]) -> None:
+        self.messages.append(message)

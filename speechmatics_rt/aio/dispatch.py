@@ -7,6 +7,7 @@ import inspect
 import time
 import weakref
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any, Callable, Literal, Optional
 
 from ..events import Callback, EventEmitter, check_callback, everything
@@ -17,7 +18,7 @@ from ..session import Arrivals, Session
 from .bridge import LoopWakeUp, in_thread
 from .handlers import called, finished
 
-__all__ = ["AsyncEmitter", "Dispatcher", "listen"]
+__all__ = ["AsyncEmitter", "Body", "Dispatcher", "listen"]
 
 _LATE = 0.001  # seconds: a loop may fire a timer early, by the resolution of its clock, and only once
 
@@ -79,19 +80,51 @@ class AsyncEmitter(EventEmitter):
         return run
 
 
+_body: ContextVar[Optional[Body]] = ContextVar("speechmatics_rt_body", default=None)
+
+
+class Body:
+    """The code that asks for the next message, which need not be the task that takes it.
+
+    Before Python 3.12 ``wait_for()`` runs what it waits for in a task of its own.
+    """
+
+    def __init__(self) -> None:
+        _body.set(self)
+        try:
+            task = asyncio.current_task()
+        except RuntimeError:
+            task = None  # no loop runs yet
+        # Weakly, since the context in which this is set is the task's.
+        self._task = (lambda: None) if task is None else weakref.ref(task)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is the current task, or has ended, so that whoever asks next is."""
+        task = self._task()
+        return task is None or task.done() or task is asyncio.current_task()
+
+    @property
+    def is_around(self) -> bool:
+        """Whether it is the current task, or has begun that one."""
+        return self.is_here or _body.get() is self
+
+
 class Dispatcher:
     """Take the messages of one session and run their handlers, on the event loop.
 
     Refers to the client weakly, like the listener thread, so that a dropped client is collected.
 
     Attributes:
-        task: The task that runs the handlers.
+        task: The task that runs the handlers, or did last.
+        body: What asked for the last message, if that was the loop of a program.
         begun: Set once the handlers of ``RecognitionStarted`` have run, or never will.
     """
 
     def __init__(self, session: Session, emitter: AsyncEmitter, arrivals: Optional[Arrivals] = None) -> None:
         self.session = session
         self.task: Optional[asyncio.Future[Any]] = None
+        self.body: Optional[Body] = None
         self.begun = asyncio.Event()
         self._emitter = weakref.ref(emitter)
         self._arrivals = arrivals or Arrivals(session.connection, session.ending)
@@ -104,12 +137,14 @@ class Dispatcher:
         session.delivery.thread = None  # not the thread that opened it
         session.connection.wake_on_arrival(self._wakeup)
 
-    def runs_on(self, task: Optional[asyncio.Future[Any]]) -> bool:
-        """Whether that task delivers, and is not at the end."""
-        if task is None or self.task is None or self.session.delivery.over.is_set():
+    def runs_here(self, *, around: bool = False) -> bool:
+        """Whether this task delivers, and is not at the end; or, ``around``, one that has begun this one."""
+        if self.task is None or self.session.delivery.over.is_set():
             return False
-        # A finished task took one message, as wait_for() does before 3.12: the caller takes the next.
-        return task is self.task or self.task.done()
+        if not self.task.done():
+            return self.task is asyncio.current_task()
+        # It took one message, and who has asked for that takes the next.
+        return self.body is None or (self.body.is_around if around else self.body.is_here)
 
     async def take(self, wants: Callable[[str], bool] = everything) -> Optional[Arrived]:
         """Return the next message; None at the end of the transcript. Raises the error of the session."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional, cast
 
 from .. import messages
@@ -14,7 +14,7 @@ from ..protocol import ACKNOWLEDGEMENTS
 from ..session import MessageStream
 from ..transcript import Transcript
 from .bridge import Bridge, in_thread, step_of
-from .dispatch import Dispatcher
+from .dispatch import Body, Dispatcher
 
 if TYPE_CHECKING:
     from .baseclient import AsyncBaseClient
@@ -36,6 +36,7 @@ class AsyncMessageStream:
         self._bridges: list[Bridge] = []
         self._messages: Optional[MessageStream] = None  # never iterated; it warns if it is dropped
         self._dispatcher: Optional[Dispatcher] = None
+        self._body: Optional[Body] = None
 
     @property
     def transcript(self) -> Transcript:
@@ -63,7 +64,16 @@ class AsyncMessageStream:
     def __aiter__(self) -> AsyncMessageStream:
         return self
 
-    async def __anext__(self) -> messages.ServerMessage:
+    def __anext__(self) -> Coroutine[Any, Any, messages.ServerMessage]:
+        self._asked()
+        return self._next()
+
+    def _asked(self) -> None:
+        """Note who asks for a message; not in a coroutine, which ``wait_for()`` may run in another task."""
+        self._body = Body()
+
+    async def _next(self) -> messages.ServerMessage:
+        """Return what the iterator returns."""
         while (step := await self._step(everything)) is not None:
             kind, message = step
             if kind not in ACKNOWLEDGEMENTS:
@@ -73,7 +83,7 @@ class AsyncMessageStream:
     async def _step(self, wants: Callable[[str], bool]) -> Optional[tuple[object, object]]:
         """Run the handlers of the next message; return its kind, which they may change, and it; or None."""
         dispatcher = self._dispatcher or await self._open()
-        dispatcher.task = asyncio.current_task()
+        dispatcher.task, dispatcher.body = asyncio.current_task(), self._body
         try:
             item = await dispatcher.take(wants)
             if item is None:
@@ -86,6 +96,7 @@ class AsyncMessageStream:
             raise
         except SpeechmaticsError:
             if self._is_over:  # else it is a handler's
+                self._end_reads()
                 await self._put_back()
             raise
         return kind, message
@@ -100,15 +111,20 @@ class AsyncMessageStream:
 
     async def close(self) -> None:
         """End the session if it still runs; any transcript still to come is lost."""
+        self._end_reads()
+        if self._dispatcher is not None and not self._is_over:
+            await self._dispatcher.end()
+
+    def _end_reads(self) -> None:
         for bridge in self._bridges:
             bridge.close()
-        if self._messages is not None and not self._is_over:
-            await (self._dispatcher.end() if self._dispatcher else in_thread(self._messages.close))
 
     async def _open(self) -> Dispatcher:
         client, source = self._client, self._bridged(self._source)
         try:
-            self._messages = blocking = await client._open(client._behind.stream, source, **self._options)
+            self._messages = blocking = await client._open(
+                client._behind._streaming, source, bridges=self._bridges, **self._options
+            )
         except BaseException:
             await self.close()
             raise

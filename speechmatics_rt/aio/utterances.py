@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from collections.abc import Coroutine
+from typing import Any, Optional
 
 from ..exceptions import SpeechmaticsError
 from ..session import Spoken
@@ -31,13 +32,17 @@ class AsyncUtteranceStream:
     def __aiter__(self) -> AsyncUtteranceStream:
         return self
 
-    async def __anext__(self) -> Utterance:
+    def __anext__(self) -> Coroutine[Any, Any, Utterance]:
+        self._messages._asked()
+        return self._next()
+
+    async def _next(self) -> Utterance:
         spoken = self._spoken
         while (utterance := spoken.next()) is None:
             if spoken.over:
                 raise StopAsyncIteration
             try:
-                spoken.add(await self._messages.__anext__())
+                spoken.add(await self._messages._next())
             except (StopAsyncIteration, SpeechmaticsError) as exc:
                 if not self._messages._is_over:  # the error is a handler's
                     raise

@@ -17,7 +17,7 @@ from .asking import Asking, ask_for_speakers, forced_end
 from .connector import NO_PICKLE, Connector, request_id_of
 from .delivering import Arrivals, MessageStream, Spoken, UtteranceStream, with_turns
 from .ending import session_ended
-from .opener import Opener
+from .opener import Call, Opener
 from .recorder import Recorder, interest_of
 from .request import (
     SECONDS,
@@ -43,6 +43,7 @@ __all__ = [
     "Answer",
     "Arrivals",
     "Asking",
+    "Call",
     "Connector",
     "MessageStream",
     "Opener",

@@ -67,6 +67,15 @@ class Asking:
         message = {"message": "ForceEndOfUtterance", "channel": channel, "timestamp": timestamp}
         return session, {name: value for name, value in message.items() if value is not None}
 
+    def _changed(self, **changes: Any) -> tuple[Session, dict[str, Any]]:
+        """Return the running session and the message that changes its settings, checked."""
+        session = self._running()
+        language = session.start["transcription_config"]["language"]
+        given = {name: value for name, value in changes.items() if value is not None}
+        message = set_recognition_config(language, given)
+        self._warn(message)
+        return session, message
+
     def update_config(
         self,
         *,
@@ -92,19 +101,14 @@ class Asking:
             ConfigurationError: A field can't change during a session, or a value is out of range.
             SessionError: No session is running.
         """
-        session = self._running()
-        language = session.start["transcription_config"]["language"]
-        changes = {
-            "max_delay": max_delay,
-            "max_delay_mode": max_delay_mode,
-            "enable_partials": enable_partials,
-            "audio_filtering_config": audio_filtering_config,
-            "conversation_config": conversation_config,
+        session, message = self._changed(
+            max_delay=max_delay,
+            max_delay_mode=max_delay_mode,
+            enable_partials=enable_partials,
+            audio_filtering_config=audio_filtering_config,
+            conversation_config=conversation_config,
             **more,
-        }
-        given = {name: value for name, value in changes.items() if value is not None}
-        message = set_recognition_config(language, given)
-        self._warn(message)
+        )
         session.send(message)
 
     @overload

@@ -1,20 +1,21 @@
 """Opens the sessions of a client, one at a time.
 
 Ctrl-C may come between any two lines, and anything may be raised. Each method has one thing to undo then:
-:meth:`Opener._open` the whole call, ``_Claim`` the right to open one, :meth:`Opener._attempt` the connection,
-or the session that owns it by then. :meth:`Opener._authenticated` tries again if a token is refused.
+:meth:`Opener._open` the whole call, :class:`Call` the right to open one, :meth:`Opener._attempt` the
+connection, or the session that owns it by then. :meth:`Opener._authenticated` tries again if a token is
+refused.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import threading
 import weakref
 from collections.abc import Mapping
 from typing import Any, Callable, Literal, Optional, TypeVar
 
 from ..config import Caller
+from ..events import EventEmitter
 from ..exceptions import (
     AuthenticationError,
     NotRunningError,
@@ -35,7 +36,7 @@ from .sender import feed
 from .session import Session
 from .sources import Sources, open_in_time, put_back
 
-__all__ = ["Opener"]
+__all__ = ["Call", "Opener"]
 
 logger = logging.getLogger("speechmatics_rt.baseclient")  # known by this name to programs that filter
 
@@ -45,8 +46,8 @@ _T = TypeVar("_T")
 class Opener(Asking, Recordable):
     """A client's current session, and the calls that open the next one.
 
-    ``_current_lock`` guards which session is the current one and which call is opening one; it is held for
-    assignments only.
+    ``_current_lock`` guards which session is the current one and which calls are to open one; it is held for
+    assignments, and to give those calls up, which waits for nothing.
     """
 
     # Of the class, too: for the finaliser and the repr of a client whose construction has failed.
@@ -59,14 +60,11 @@ class Opener(Asking, Recordable):
         super().__init__(handler_errors=handler_errors)
         self._pid = os.getpid()
         self._current_lock = new_lock()
-        self._claim: Optional[_Claim] = None  # of the call that is opening a session
-        self._opening = Opening()  # of that call, from before the first read of a source
+        self._claim: Optional[Call] = None  # the call that is opening a session
+        self._calls: list[weakref.ref[Call]] = []  # all that are to open one, or read a source before
         self._stop_while_opening = False
         self._unraised = Unraised()  # of the current session
         self._coming_id: Optional[str] = None  # of the first session, if it was read before that began
-
-    def close(self) -> None:
-        raise NotImplementedError
 
     def _running(self) -> Session:
         session = self._session
@@ -74,45 +72,49 @@ class Opener(Asking, Recordable):
             raise NotRunningError("no session has been started; call start_session() first")
         return session
 
-    def _caller(self) -> Caller:
-        """Return the line of the program that warnings are to name."""
-        return Caller.find()
-
-    def _thread(self) -> int:
-        """Return the thread that a session is opened for."""
-        return threading.get_ident()
-
-    def _warn(self, message: Mapping[str, Any]) -> None:
+    def _warn(self, message: Mapping[str, Any], caller: Optional[Caller] = None) -> None:
         """Warn, at the caller's line, about parts of a message that the cloud may refuse."""
         for doubt in self._connector.doubts(message):
-            self._caller().warn(doubt)
+            (caller or Caller.find()).warn(doubt)
 
-    def _prepare(self) -> None:
+    def _prepare(self, call: Call) -> None:
         """Begin a call that opens a session: from here on, ``close()`` and ``request_stop()`` mean that."""
         self._forget_parent()
         if self._session is not None:
             self._finish(self._session)
         self._check_free()  # before the first read of a source, which may take long
-        self._opening = Opening()
+        with self._current_lock:
+            self._calls = [*(one for one in self._calls if one() is not None), weakref.ref(call)]
         self._stop_while_opening = False
 
     def _finish(self, session: Session) -> None:
         """Close the session before, if its loop was left, and tell its last events, if nobody else will."""
         delivery = session.delivery
-        if delivery.is_left and not session.is_over_for(self._thread()):
-            self.close()  # if its loop goes on after all, it gets a SessionError
+        if delivery.is_left and not session.is_over_here:
+            session.close()  # if its loop goes on after all, it gets a SessionError
         if delivery.is_left or delivery.over.is_set():
             self._tell_late(session)
 
+    def _give_up(self) -> Optional[Session]:
+        """Give up what is being opened, and return what is open; atomically, so that neither is missed."""
+        with self._current_lock:
+            for one in self._calls:
+                call = one()
+                if call is not None:
+                    call.opening.give_up()
+            return self._session
+
     def _check_free(self) -> None:
         session = self._session
-        if self._claim is not None or (session is not None and not session.is_over_for(self._thread())):
+        if self._claim is not None or (session is not None and not session.is_over_here):
             raise SessionError(
                 "a session is already running, and a client runs one at a time: use another client, or call "
                 "stop_session() or close() first; a handler of SessionEnded may start the next session"
             )
 
-    def _open(self, request: SessionRequest, go_on: Callable[[Session], _T], *, streamed: bool = False) -> _T:
+    def _open(
+        self, call: Call, request: SessionRequest, go_on: Callable[[Session], _T], *, streamed: bool = False
+    ) -> _T:
         """Make a new session the current one: connect, wait for RecognitionStarted, call ``go_on``.
 
         If anything is raised, in ``go_on`` too, nothing stays open. The session is stored where
@@ -120,56 +122,56 @@ class Opener(Asking, Recordable):
         call.
         """
         self._connector.check(request)
-        self._warn(request.start)
-        claim, before = _Claim(self), self._session
+        self._warn(request.start, call.caller)
         try:
-            with claim:
-                return self._authenticated(claim.opening, request, go_on, streamed)
+            with call:
+                return self._authenticated(call, request, go_on, streamed)
         except BaseException as exc:
-            claim.give_back()  # once more, for Ctrl-C on the way out of the block
-            session = self._session
-            if not claim.taken:
+            call.give_back()  # once more, for Ctrl-C on the way out of the block
+            session = call.session
+            if not call.taken:
                 pass  # the session that another call has opened goes on
-            elif session is None or session is before:
-                if claim.opening.made is not None:
-                    claim.opening.made.close()  # once more, for Ctrl-C as it was closed
-                tell_unstarted(self, exc)
+            elif session is None:
+                if call.opening.made is not None:
+                    call.opening.made.close()  # once more, for Ctrl-C as it was closed
+                tell_unstarted(call.emitter, exc)
             else:
-                self.close()
+                session.close()
                 if session.delivery.is_mine:  # Ctrl-C came before fail_to_start(): nobody else will end it
                     session.end(telling=False)
                 if session.delivery.over.is_set():  # else its listener has begun, and tells
-                    session.tell()
+                    session.tell(call.emitter)
             raise
 
     def _authenticated(
-        self, opening: Opening, request: SessionRequest, go_on: Callable[[Session], _T], streamed: bool
+        self, call: Call, request: SessionRequest, go_on: Callable[[Session], _T], streamed: bool
     ) -> _T:
         """Open a session, with a second attempt if a token is refused that can be renewed."""
         try:
-            return self._attempt(opening, request, go_on, streamed)
+            return self._attempt(call, request, go_on, streamed)
         except AuthenticationError as exc:
             if not self._connector.auth.refresh():
                 raise
             SessionLog(logger, exc.request_id or "").info(
                 "the token was refused; trying once more with a new one"
             )
-            opening.made = None  # it is closed
-            return self._attempt(opening, request, go_on, streamed)
+            call.opening.made = None  # it is closed
+            return self._attempt(call, request, go_on, streamed)
 
     def _forget_parent(self) -> None:
         """In a forked child, drop the session, which belongs to the parent."""
         if os.getpid() != self._pid:
             self._pid = os.getpid()
             session, self._session, self._claim, self._coming_id = self._session, None, None, None
-            self._opening = Opening()  # the other one has sockets that the parent opens
+            self._calls = []  # the others have sockets that the parent opens
             if session is not None:
                 session.connection.close()
 
     def _attempt(
-        self, opening: Opening, request: SessionRequest, go_on: Callable[[Session], _T], streamed: bool
+        self, call: Call, request: SessionRequest, go_on: Callable[[Session], _T], streamed: bool
     ) -> _T:
         """Open a session and go on; if anything is raised, close what has been opened."""
+        opening = call.opening
         coming, self._coming_id = self._coming_id, None
         log = SessionLog(logger, request_id_of(request.ws_headers, coming))
         _check_wanted(opening, log)  # it may have been closed during the first read of a source
@@ -177,12 +179,12 @@ class Opener(Asking, Recordable):
         try:
             connection = self._connector.link(request, log, interest_of(self), opening)
             session = self._session_over(connection, request, log, streamed)
-            self._make_current(session, opening)
+            self._make_current(session, call)
             self._start(session, request)
             return go_on(session)
         except BaseException as exc:
             if session is not None:
-                session.fail_to_start(exc, self)
+                session.fail_to_start(exc, call.emitter)
             elif opening.made is not None:
                 opening.made.close()
             elif opening.given_up and isinstance(exc, SpeechmaticsError):
@@ -206,14 +208,15 @@ class Opener(Asking, Recordable):
             unraised=weakref.ref(self._unraised),
         )
 
-    def _make_current(self, session: Session, opening: Opening) -> None:
+    def _make_current(self, session: Session, call: Call) -> None:
         """Store a session where ``close()`` and ``request_stop()`` find it; do what was asked for before."""
         with self._current_lock:
+            call.session = session  # first, since this call must close it if Ctrl-C comes now
             self._session = session
-            opening.made = None  # the session has it; one that is resumed must not keep its first connection
-            closed = opening.given_up
+            call.opening.made = None  # the session has it; one that is resumed must not keep its first
+            closed = call.opening.given_up
         if closed:
-            self.close()
+            session.close()
         if self._stop_while_opening:
             session.connection.request_stop()
 
@@ -241,7 +244,7 @@ class Opener(Asking, Recordable):
         """Emit ``SessionEnded`` for a session whose messages nobody delivers any more."""
         session.tell()
 
-    def _stream(self, request: SessionRequest, open_all: Callable[[], Sources]) -> MessageStream:
+    def _stream(self, call: Call, request: SessionRequest, open_all: Callable[[], Sources]) -> MessageStream:
         """Open sources and a session, start sending, and return its messages; close all if that fails."""
         sources = open_in_time(request, open_all)
 
@@ -253,7 +256,7 @@ class Opener(Asking, Recordable):
 
         try:
             audio_format = next(iter(sources.values())).audio_format
-            return self._open(request.with_audio(audio_format), go_on, streamed=True)
+            return self._open(call, request.with_audio(audio_format), go_on, streamed=True)
         except BaseException:
             put_back(sources)
             raise
@@ -270,17 +273,28 @@ def _unwanted(log: SessionLog) -> SessionError:
     return error
 
 
-class _Claim:
-    """The right to open a session, which one call of a client has at a time, within a ``with`` block.
+class Call:
+    """A call that opens a session. Its ``with`` block has the right to, one at a time in each client.
+
+    Args:
+        client: Whose call it is.
+        caller: The line of the program that warnings name; by default that which the thread comes from.
+        emitter: Who gets what handlers are told of a session that does not start; by default the client.
 
     Attributes:
-        opening: What ``close()`` gives up meanwhile.
-        taken: Whether the call has had it.
+        opening: What is given up with it, from before the first read of a source.
+        taken: Whether the call has had the right.
+        session: The session that it has opened.
     """
 
-    def __init__(self, client: Opener) -> None:
-        self.opening = client._opening
+    def __init__(
+        self, client: Opener, caller: Optional[Caller] = None, emitter: Optional[EventEmitter] = None
+    ) -> None:
+        self.opening = Opening()
+        self.caller = caller
+        self.emitter = client if emitter is None else emitter
         self.taken = False
+        self.session: Optional[Session] = None
         self._client = client
 
     def __enter__(self) -> None:
@@ -296,3 +310,11 @@ class _Claim:
     def give_back(self) -> None:
         if self._client._claim is self:
             self._client._claim = None
+
+    def give_up(self) -> None:
+        """Close what this call has opened, or is opening; what another one has opened goes on."""
+        with self._client._current_lock:
+            self.opening.give_up()
+            session = self.session
+        if session is not None:
+            session.close()

@@ -82,14 +82,15 @@ class Session:
         state = "open" if self.connection.is_open else "over"
         return f"session {self.log.request_id} {state}, {audio} sent"
 
-    def is_over_for(self, thread: int) -> bool:
-        """Whether that thread may start another session: this one has ended, and its handlers have run.
+    @property
+    def is_over_here(self) -> bool:
+        """Whether another session may be started here: this one has ended, and its handlers have run.
 
         Handlers of the last message and of the last event may, too, even if the server has not closed the
         connection yet. How many messages have arrived and wait for their handlers makes no difference.
         """
         closed = self.ending.closed and not self.connection.is_open
-        return closed or self.delivery.is_over_for(thread)
+        return closed or self.delivery.is_over_here
 
     def seconds(self, size: int) -> float:
         """Return how many seconds ``size`` bytes of audio last; 0 if that is unknown (format ``file``)."""
@@ -197,7 +198,7 @@ class Session:
             self.transcript.add(message)
             if message["message"] in _LAST:
                 self.ending.complete |= message["message"] == "EndOfTranscript"
-                self.delivery.ends_on(threading.get_ident())
+                self.delivery.ends_here()
             with self._meter_lock:
                 self._meter.received(message, time.monotonic())
         if message is not None:
@@ -288,9 +289,9 @@ class Session:
             self.delivery.end()
             self.turns.answers.close()
 
-    def tell(self) -> None:
+    def tell(self, emitter: Optional[EventEmitter] = None) -> None:
         """Run the last handlers of this session, those of ``SessionEnded``, on this thread; once."""
-        client = self._client()
+        client = self._client() if emitter is None else emitter
         if client is None:
             return
         for event in self.last_events():
@@ -309,7 +310,7 @@ class Session:
         if os.getpid() == self._pid and self.delivery.claim_last_events():
             self.turns.end()
             yield from self.turns.events()
-            self.delivery.ends_on(threading.get_ident())
+            self.delivery.ends_here()
             yield self.ending.event()
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+from contextvars import ContextVar
 from typing import Optional
 
 from ..threads import Latch
 
 __all__ = ["Delivery"]
+
+_ending: ContextVar[Optional[Delivery]] = ContextVar("speechmatics_rt_ending", default=None)
 
 
 class Delivery:
@@ -19,8 +22,8 @@ class Delivery:
     stage   begins by                     who does it
     ======= ============================= ==================================================================
     running the session                   whoever opens it
-    ending  :meth:`ends_on`               the thread that is about to run the handlers of the last message,
-                                          or of ``SessionEnded``
+    ending  :meth:`ends_here`             the thread, or the task of an event loop, that is about to run the
+                                          handlers of the last message, or of ``SessionEnded``
     over    :meth:`end`                   that thread; who opened it, if the start failed; or the finaliser
                                           of a stream
     ======= ============================= ==================================================================
@@ -46,7 +49,6 @@ class Delivery:
         self.orphaned = False
         self.over = Latch()
         self.awaited = Latch()
-        self._ends_on: Optional[int] = None
         self._untold = [True]  # emptied by whoever tells the last events
 
     @property
@@ -64,13 +66,18 @@ class Delivery:
         telling = not self._untold and not self.over.is_set()  # its last handlers may call us
         return self.at_rest and not telling and self.thread == threading.get_ident()
 
-    def is_over_for(self, thread: int) -> bool:
-        """Whether that thread need not wait for handlers any more: those of the end are run by itself."""
-        return self.over.is_set() or self._ends_on == thread
+    @property
+    def is_over_here(self) -> bool:
+        """Whether nobody need wait here for handlers any more: those of the end are run here, or all have."""
+        return self.over.is_set() or _ending.get() is self
 
-    def ends_on(self, thread: int) -> None:
-        """Note which thread is about to run the handlers of the last message, or of the last event."""
-        self._ends_on = thread
+    def ends_here(self) -> None:
+        """Note that the handlers of the last message, or of the last event, are about to run here.
+
+        In the :mod:`contextvars` context, which each thread and each task has of its own, and which those
+        tasks get that such a handler begins.
+        """
+        _ending.set(self)
 
     def claim_last_events(self) -> bool:
         """Whether the last events are this caller's to tell: True once."""

@@ -3,19 +3,230 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import random
 import threading
 
 import pytest
 
 from speechmatics_rt import (
+    AsyncMultiChannelClient,
     AuthBase,
     Client,
     ConfigurationError,
     SessionError,
     TimeoutError,
 )
+from speechmatics_rt.local import Fault
 
-from .test_aio import PCM, SECOND, face, run, until
+from .test_aio import PCM, SECOND, endless, face, run, until
+
+EXPLAINED = {"language": "en", "diarization": "speaker"}
+
+
+# -- whose session it is -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["transcribe", "start_session"])
+def test_cancelling_a_call_that_is_refused_leaves_the_session_of_another_task_alone(serve, what) -> None:
+    ended = []
+
+    async def main():
+        client = face(serve())
+        client.on("SessionEnded", lambda event: ended.append(event["error"]))
+        first = asyncio.ensure_future(client.transcribe(4 * SECOND, audio_format=PCM, speed=4.0))
+        await until(lambda: client.audio_bytes_sent)
+        for steps in range(6):
+            if what == "transcribe":
+                second = asyncio.ensure_future(client.transcribe(SECOND, audio_format=PCM))
+            else:
+                second = asyncio.ensure_future(client.start_session(audio_format=PCM))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            second.cancel()
+            with pytest.raises((asyncio.CancelledError, SessionError)):
+                await second
+        assert (await first).text
+        return client
+
+    run(main)
+    assert ended == [None]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whichever_calls_are_cancelled_no_other_notices_and_each_session_ends_once(serve, seed) -> None:
+    moments = random.Random(seed)
+    server = serve()
+    started, ended, outcomes = [], [], []
+
+    async def speech():
+        for _ in range(moments.randrange(1, 6)):
+            await asyncio.sleep(moments.uniform(0, 0.02))
+            yield SECOND[:6400]
+
+    async def session(client, how):
+        if how == "transcribe":
+            await client.transcribe(speech(), audio_format=PCM)
+        elif how == "stream":
+            async with client.stream(speech(), audio_format=PCM) as messages:
+                async for _ in messages:
+                    pass
+        else:
+            await client.start_session(audio_format=PCM)
+            await client.send_audio(SECOND)
+            await client.stop_session()
+
+    async def attempt(client, how, begin, patience):
+        await asyncio.sleep(begin)
+        call = asyncio.ensure_future(session(client, how))
+        if patience is not None:
+            await asyncio.sleep(patience)
+            call.cancel()
+        try:
+            await call
+            outcomes.append("complete")
+        except asyncio.CancelledError:
+            outcomes.append("cancelled")
+        except SessionError as error:
+            outcomes.append("refused" if "already running" in str(error) else str(error))
+
+    async def main():
+        client = face(server)
+        client.on("RecognitionStarted", started.append)
+        client.on("SessionEnded", lambda event: ended.append(event["error"]))
+        ways = [moments.choice(["transcribe", "stream", "by hand"]) for _ in range(30)]
+        patience = [None, None, None, 0, 0, 0.001, 0.01]
+        times = [(moments.uniform(0, 0.5), moments.choice(patience)) for _ in ways]
+        await asyncio.gather(*(attempt(client, how, *time) for how, time in zip(ways, times)))
+        await until(lambda: not client.is_connected)
+
+    run(main)
+    assert set(outcomes) <= {"complete", "cancelled", "refused"}
+    assert set(ended) == {None}
+    assert len(started) <= len(ended) <= outcomes.count("complete") + outcomes.count("cancelled")
+
+
+@pytest.mark.parametrize("by_hand", [True, False], ids=["by hand", "in one call"])
+def test_a_call_that_is_cancelled_while_it_opens_a_session_tells_its_end_once(serve, by_hand) -> None:
+    server = serve(faults=[Fault.no_start()])
+    ended = []
+
+    async def main():
+        client = face(server)
+        client.on("SessionEnded", lambda event: ended.append(event["error"]))
+        if by_hand:
+            call = asyncio.ensure_future(client.start_session(audio_format=PCM))
+        else:
+            call = asyncio.ensure_future(client.transcribe(SECOND, audio_format=PCM))
+        await until(lambda: server.sessions)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        await client.close()
+        assert not client.is_connected
+
+    run(main)
+    assert ended == [None]
+
+
+def test_a_second_session_waits_for_a_handler_of_the_last_message_that_is_awaited(serve) -> None:
+    async def main():
+        client = face(serve())
+        inside, release = asyncio.Event(), asyncio.Event()
+
+        async def last(message):
+            inside.set()
+            await release.wait()
+
+        client.once("EndOfTranscript", last)
+        first = asyncio.ensure_future(client.transcribe(SECOND, audio_format=PCM))
+        await inside.wait()
+        with pytest.raises(SessionError, match="already running"):
+            await client.transcribe(SECOND, audio_format=PCM)
+        release.set()
+        assert await first
+        assert await client.transcribe(SECOND, audio_format=PCM)
+
+    run(main)
+
+
+@pytest.mark.parametrize("event", ["EndOfTranscript", "SessionEnded"])
+@pytest.mark.parametrize("how", ["itself", "wait_for", "a task"])
+def test_a_last_handler_may_start_the_next_session_by_a_task_of_its_own(serve, event, how) -> None:
+    server = serve()
+
+    async def main():
+        client = face(server)
+
+        async def again(message):
+            call = client.start_session(audio_format=PCM)
+            if how == "wait_for":
+                call = asyncio.wait_for(call, 10)
+            elif how == "a task":
+                call = asyncio.ensure_future(call)
+            await call
+
+        client.once(event, again)
+        await client.transcribe(SECOND, audio_format=PCM)
+        await client.send_audio(SECOND)
+        await client.stop_session()
+
+    run(main)
+    assert len(server.sessions) == 2
+
+
+def test_who_waits_message_by_message_may_start_the_next_session_after_the_last_one(serve) -> None:
+    async def main():
+        client = face(serve())
+        messages = client.stream(SECOND, audio_format=PCM)
+        while (await asyncio.wait_for(messages.__anext__(), 10))["message"] != "EndOfTranscript":
+            pass
+        assert await client.transcribe(SECOND, audio_format=PCM)
+        await messages.close()
+
+    run(main)
+
+
+def test_between_two_messages_that_are_waited_for_one_by_one_other_tasks_ask_and_get_answers(serve) -> None:
+    async def main():
+        client = face(serve())
+        options = {"audio_format": PCM, "transcription_config": EXPLAINED}
+        begun, asked = asyncio.Event(), asyncio.Event()
+
+        async def ask():
+            await begun.wait()
+            asking = asyncio.ensure_future(client.get_speakers(timeout=10))
+            await asyncio.sleep(0.01)
+            asked.set()
+            return await asking
+
+        other = asyncio.ensure_future(ask())
+        async with client.stream(endless(), **options) as messages:
+            while not other.done():
+                await asyncio.wait_for(messages.__anext__(), 5)  # before 3.12 in a task of its own
+                begun.set()
+                await asked.wait()
+            assert (await other)["message"] == "SpeakersResult"
+            with pytest.raises(SessionError, match="wait for the answer"):
+                await client.get_speakers()
+
+    run(main)
+
+
+def test_who_stops_between_two_messages_that_are_waited_for_one_by_one_waits_for_the_rest(serve) -> None:
+    async def main():
+        client = face(serve())
+        async with client.stream(endless(), audio_format=PCM) as messages:
+            await asyncio.wait_for(messages.__anext__(), 5)
+            stopping = contextvars.Context().run(asyncio.ensure_future, client.stop_session())
+            await asyncio.sleep(0.05)
+            assert not stopping.done()
+            kinds = [message["message"] async for message in messages]
+            assert kinds[-1] == "EndOfTranscript"
+            await stopping
+
+    run(main)
+
 
 # -- what waits on the loop ----------------------------------------------------------------------------
 
@@ -46,6 +257,74 @@ def test_headers_that_are_awaited_for_ever_are_given_up(serve, how) -> None:
             with pytest.raises(asyncio.CancelledError):
                 await call
         await until(lambda: given_up)
+
+    run(main)
+
+
+@pytest.mark.parametrize("channels", [False, True], ids=["one source", "two"])
+def test_a_first_block_that_never_comes_is_given_up_by_close(serve, channels) -> None:
+    async def main():
+        began = asyncio.Event()
+
+        async def never():
+            began.set()
+            await asyncio.Event().wait()
+            yield b""
+
+        if channels:
+            client = face(serve(), AsyncMultiChannelClient)
+            call = asyncio.ensure_future(client.transcribe({"a": never(), "b": SECOND}, audio_format=PCM))
+        else:
+            client = face(serve())
+            call = asyncio.ensure_future(client.transcribe(never(), audio_format=PCM))
+        await began.wait()
+        await client.close()
+        with pytest.raises(SessionError, match="ended while its audio source was being read"):
+            await asyncio.wait_for(call, 5)
+
+    run(main)
+
+
+def test_close_ends_every_call_that_waits_for_its_first_block(serve) -> None:
+    async def main():
+        begun = []
+
+        async def never():
+            begun.append(True)
+            await asyncio.Event().wait()
+            yield b""
+
+        client = face(serve())
+        calls = [asyncio.ensure_future(client.transcribe(never(), audio_format=PCM)) for _ in range(2)]
+        await until(lambda: len(begun) == 2)
+        await client.close()
+        done, _ = await asyncio.wait(calls, timeout=5)
+        assert [type(call.exception()) for call in done] == [SessionError, SessionError]
+
+    run(main)
+
+
+def test_a_source_that_is_silent_is_read_no_more_once_its_session_was_closed(serve) -> None:
+    async def main():
+        reached, given_up = asyncio.Event(), asyncio.Event()
+
+        async def silent():
+            yield SECOND
+            reached.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                given_up.set()
+
+        client = face(serve())
+        messages = client.stream(silent(), audio_format=PCM)
+        await messages.__anext__()
+        await reached.wait()
+        await client.close()
+        with pytest.raises(SessionError):
+            async for _ in messages:
+                pass
+        await asyncio.wait_for(given_up.wait(), 5)
 
     run(main)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import json
 import logging
 from typing import Any, Callable, Optional, Union, cast
@@ -21,7 +22,6 @@ from speechmatics_rt.session.stages import Delivery
 
 from ..samples import tried
 
-LISTENER, CALLER = 1, 2
 STEPS = ["the listener ends", "the caller ends", "over", "claimed", "left"]
 
 
@@ -59,24 +59,25 @@ def ending_of(link: Any, unraised: Callable[[], Optional[Unraised]] = lambda: No
 @given(st.lists(st.sampled_from(STEPS), max_size=8), st.booleans())
 def test_no_step_is_taken_back_whatever_comes_after_it(steps: list[str], streamed: bool) -> None:
     delivery = Delivery(streamed=streamed)
+    listener, caller = contextvars.Context(), contextvars.Context()
     claims = 0
     for at, step in enumerate(steps):
         done = steps[: at + 1]
         if step == "the listener ends":
-            delivery.ends_on(LISTENER)
+            listener.run(delivery.ends_here)
         elif step == "the caller ends":
-            delivery.ends_on(CALLER)
+            caller.run(delivery.ends_here)
         elif step == "over":
             delivery.end()
         elif step == "left":
             delivery.leave()
         else:
             claims += delivery.claim_last_events()
-        ending = [name for name in done if name.endswith("ends")]
         assert delivery.over.is_set() == ("over" in done)
         assert delivery.awaited.is_set() == ("over" in done or (streamed and "left" in done))
-        assert delivery.is_over_for(LISTENER) == ("over" in done or ending[-1:] == ["the listener ends"])
-        assert delivery.is_over_for(CALLER) == ("over" in done or ending[-1:] == ["the caller ends"])
+        for context, ends in ((listener, "the listener ends"), (caller, "the caller ends")):
+            assert context.run(lambda: delivery.is_over_here) == ("over" in done or ends in done)
+        assert delivery.is_over_here == ("over" in done)  # of one that runs no handlers
         assert delivery.is_mine == ("over" not in done)  # of the thread that made it
         assert claims == ("claimed" in done)
 
