@@ -76,8 +76,6 @@ WAITS = {
     "audio.microphone _Recording._blocks": "a C queue, into which put() may interrupt itself",
     "many.outcomes Outcomes._news": "a C queue, into which put() may interrupt itself",
     "cli.serve _Board._events": "a C queue, into which put() may interrupt itself",
-    "aio.baseclient AsyncBaseClient._turn": "of the event loop, where no thread waits",
-    "aio.baseclient AsyncBaseClient._in_turn.send": "of the event loop, where no thread waits",
     "aio.dispatch Dispatcher.begun": "of the event loop, where no thread waits",
     "aio.bridge LoopWakeUp._woken": "of the event loop, where no thread waits",
 }

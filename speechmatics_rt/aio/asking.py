@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, Callable, Literal, Optional, overload
 
@@ -54,8 +55,12 @@ class AsyncAsking:
         if self._delivers_here():
             raise waits_for_itself(message)
         with answer:
-            await self._in_turn(session.send, message)
-            await in_thread(answer.over.wait, timeout)
+            try:
+                await self._in_turn(session.send, message)
+                await in_thread(answer.over.wait, timeout)
+            except asyncio.CancelledError:
+                answer.over.set()  # for the thread that waits
+                raise
         return answer.result(message, timeout, session.ending)
 
     async def _finalize(

@@ -20,7 +20,7 @@ from ..config import Caller, ConnectionConfig, ConversationConfig, ResumePolicy,
 from ..events import EVENTS
 from ..exceptions import SpeechmaticsError, no_pickle
 from ..log import SessionLog
-from ..session import NO_PICKLE, SECONDS, Call, interest_of, session_ended
+from ..session import NO_PICKLE, SECONDS, Call, Session, interest_of, session_ended
 from ..stats import SessionStats
 from ..transcript import Transcript
 from .asking import AsyncAsking
@@ -87,7 +87,6 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
             keep_transcript=keep_transcript,
         )
         self._dispatcher: Optional[Dispatcher] = None
-        self._turn: Optional[asyncio.Lock] = None  # to send; made in the loop, as Python 3.9 binds it there
 
     # -- the session ---------------------------------------------------------------------------------
 
@@ -103,10 +102,12 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
         if session is None:
             return
         deadline = float("inf") if timeout is None else time.monotonic() + timeout
+        ending = self._end_in_turn(session)
         if self._dispatcher is not None and self._dispatcher.runs_here(around=True):
-            session.connection.end_stream()
             return
         try:
+            if ending is not None:
+                await asyncio.wait([ending], timeout=timeout)
             await in_thread(self._behind._stop, session, timeout, deadline)
         except asyncio.CancelledError:
             await in_thread(session.close)
@@ -149,7 +150,12 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
         return self
 
     async def __aexit__(self, exc_type: Optional[type[BaseException]], *_: object) -> None:
+        session = self._behind._session
         try:
+            if exc_type is None and session is not None and not session.delivery.streamed:
+                ending = self._end_in_turn(session)
+                if ending is not None:
+                    await asyncio.wait([ending])
             await in_thread(self._behind.__exit__, exc_type, None, None)
         except asyncio.CancelledError:
             await self.close()
@@ -229,7 +235,7 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
             self._auth.loop = asyncio.get_running_loop()
         if dispatcher is not None and dispatcher.session.delivery.over.is_set():
             await dispatcher.tell()  # SessionEnded, of a stream that was dropped
-        elif dispatcher is not None and dispatcher.session.outcome.complete and self._delivers_here():
+        elif dispatcher is not None and dispatcher.session.ending.complete and self._delivers_here():
             dispatcher.session.delivery.ends_here()  # the last message was taken by a task of its own
         unheard = Unheard()
         call = Call(self._behind, caller, unheard)
@@ -242,7 +248,6 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
 
         try:
             await in_thread(open_session)
-            self._turn = asyncio.Lock()  # only now: a refused call must not replace that of the session
             return opened[0]
         except SpeechmaticsError:
             for message in unheard.messages:
@@ -264,8 +269,10 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
     async def _send_audio(self, payload: Block, channel: Optional[str] = None) -> None:
         session = self._behind._running()
         try:
-            waiting = self._turn is not None and self._turn.locked()
-            sent = not waiting and session.send_audio(payload, channel=channel, wait=False)
+            line = self._line(session)
+            sent = (line is None or line.sends_at_once) and session.send_audio(
+                payload, channel=channel, wait=False
+            )
         except SpeechmaticsError as exc:
             if self._dispatcher is not None and not self._delivers_here():
                 await in_thread(session.hear_out, exc)
@@ -275,16 +282,42 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
         else:
             await self._in_turn(session.send_audio, payload, channel=channel)
 
+    def _line(self, session: Session) -> Optional[Dispatcher]:
+        """Return what knows the order in which a session's messages are to be sent."""
+        dispatcher = self._dispatcher
+        return dispatcher if dispatcher is not None and dispatcher.session is session else None
+
     async def _in_turn(self, function: Callable[..., object], *args: Any, **options: Any) -> None:
         """Send something that may have to wait for room, after whatever already waits.
 
         If this is cancelled, a thread is left behind that waits with the chunk; it keeps its turn until the
-        chunk is sent, since later audio must not overtake it.
+        chunk is sent, since neither later audio nor the end of the audio must overtake it.
         """
-        self._behind._running()
+        session = self._behind._running()
+        line = self._line(session)
 
         async def send() -> None:
-            async with self._turn or asyncio.Lock():
-                await in_thread(function, *args, **options)
+            await in_thread(function, *args, **options)
 
-        await asyncio.shield(send())
+        def note(sending: asyncio.Future[None]) -> None:
+            if not sending.cancelled() and sending.exception() is not None:
+                session.log.info("what a cancelled call was sending was not sent: %s", sending.exception())
+
+        sending = asyncio.ensure_future(send()) if line is None else line.send_in_turn(send)
+        try:
+            await asyncio.shield(sending)
+        except asyncio.CancelledError:
+            sending.add_done_callback(note)  # nobody else asks how it went
+            raise
+
+    def _end_in_turn(self, session: Session) -> Optional[asyncio.Future[None]]:
+        """End the audio, after whatever waits to be sent: at once, or by the task that is returned."""
+        line = self._line(session)
+        if line is None or line.sends_at_once:
+            session.connection.end_stream()
+            return None
+
+        async def end() -> None:
+            session.connection.end_stream()
+
+        return line.send_in_turn(end)

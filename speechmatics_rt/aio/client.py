@@ -80,8 +80,8 @@ class AsyncClient(AsyncBaseClient):
     async def send_audio(self, payload: Union[bytes, bytearray, memoryview]) -> None:
         """Send one chunk of audio. Waits while the server is too far behind.
 
-        If it is cancelled while it waits, the chunk is still sent. Raises the errors of
-        :meth:`Client.send_audio`.
+        If it is cancelled while it waits, the chunk is still sent, before any later one and before the end
+        of the audio. Raises the errors of :meth:`Client.send_audio`.
         """
         await self._send_audio(payload)
 

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Callable, Literal, Optional
 
@@ -125,6 +125,7 @@ class Dispatcher:
         self.session = session
         self.task: Optional[asyncio.Future[Any]] = None
         self.body: Optional[Body] = None
+        self._sending: Optional[asyncio.Future[None]] = None  # the last in the line of what waits to be sent
         self.begun = asyncio.Event()
         self._emitter = weakref.ref(emitter)
         self._arrivals = arrivals or Arrivals(session.connection, session.ending)
@@ -145,6 +146,23 @@ class Dispatcher:
             return self.task is asyncio.current_task()
         # It took one message, and who has asked for that takes the next.
         return self.body is None or (self.body.is_around if around else self.body.is_here)
+
+    @property
+    def sends_at_once(self) -> bool:
+        """Whether nothing waits to be sent."""
+        return self._sending is None or self._sending.done()
+
+    def send_in_turn(self, send: Callable[[], Awaitable[None]]) -> asyncio.Future[None]:
+        """Have a task send something, after whatever waits now."""
+        before = self._sending
+
+        async def in_turn() -> None:
+            if before is not None:
+                await asyncio.wait([before])
+            await send()
+
+        self._sending = asyncio.ensure_future(in_turn())
+        return self._sending
 
     async def take(self, wants: Callable[[str], bool] = everything) -> Optional[Arrived]:
         """Return the next message; None at the end of the transcript. Raises the error of the session."""

@@ -6,6 +6,8 @@ import asyncio
 import contextvars
 import random
 import threading
+import time
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from speechmatics_rt import (
     AuthBase,
     Client,
     ConfigurationError,
+    NotRunningError,
     SessionError,
     TimeoutError,
 )
@@ -22,6 +25,12 @@ from speechmatics_rt.local import Fault
 from .test_aio import PCM, SECOND, endless, face, run, until
 
 EXPLAINED = {"language": "en", "diarization": "speaker"}
+
+
+async def cancelled(call: Any) -> None:
+    """Cancel a call while it waits."""
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(call, 0.2)
 
 
 # -- whose session it is -------------------------------------------------------------------------------
@@ -228,6 +237,85 @@ def test_who_stops_between_two_messages_that_are_waited_for_one_by_one_waits_for
     run(main)
 
 
+# -- the order of what is sent -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["stop_session", "leaving the block", "stop_session in a handler"])
+def test_a_cancelled_send_goes_before_the_end_of_the_audio(serve, how) -> None:
+    server = serve(faults=[Fault.late_acks(0.5)])
+    chunks = [bytes([number]) * 3200 for number in range(3)]
+
+    async def main():
+        async with face(server, window_frames=1) as client:
+            done = asyncio.Event()
+
+            async def stop(message):
+                await client.stop_session()
+                done.set()
+
+            await client.start_session(audio_format=PCM)
+            await client.send_audio(chunks[0])
+            for chunk in chunks[1:]:
+                with pytest.raises(asyncio.TimeoutError):
+                    await asyncio.wait_for(client.send_audio(chunk), 0.02)
+            if how == "stop_session":
+                await client.stop_session()
+                assert client.audio_bytes_sent == 9600
+            elif how == "stop_session in a handler":
+                client.once("AudioAdded", stop)
+                await done.wait()
+
+    run(main)
+    assert server.sessions[0].audio == b"".join(chunks)
+
+
+def test_the_time_of_stop_session_covers_what_is_still_to_be_sent(serve) -> None:
+    async def main():
+        client = face(serve(faults=[Fault.no_acks()]), window_frames=1)
+        await client.start_session(audio_format=PCM)
+        await client.send_audio(SECOND)
+        await cancelled(client.send_audio(SECOND))
+        began = time.monotonic()
+        with pytest.raises(TimeoutError, match=r"within 0\.3 s") as caught:
+            await client.stop_session(timeout=0.3)
+        assert caught.value.stage == "end"
+        assert 0.2 < time.monotonic() - began < 3
+        assert not client.is_connected
+
+    run(main)
+
+
+def test_stop_session_that_is_cancelled_while_a_chunk_waits_closes_the_session(serve) -> None:
+    async def main():
+        client = face(serve(faults=[Fault.no_acks()]), window_frames=1)
+        await client.start_session(audio_format=PCM)
+        await client.send_audio(SECOND)
+        sending = asyncio.ensure_future(client.send_audio(SECOND))
+        await asyncio.sleep(0.05)
+        await cancelled(client.stop_session())
+        assert not client.is_connected
+        with pytest.raises(NotRunningError):
+            await sending
+
+    run(main)
+
+
+def test_the_end_of_a_channel_comes_after_its_audio(serve) -> None:
+    server = serve(faults=[Fault.late_acks(0.3)])
+
+    async def main():
+        async with face(server, AsyncMultiChannelClient, window_frames=1) as client:
+            await client.start_session(channels=["a", "b"], audio_format=PCM)
+            await client.send_audio("a", SECOND)
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(client.send_audio("a", SECOND), 0.02)
+            await client.end_channel("a")
+            await client.stop_session()
+            assert client.audio_bytes_sent == 64000
+
+    run(main)
+
+
 # -- what waits on the loop ----------------------------------------------------------------------------
 
 
@@ -325,6 +413,22 @@ def test_a_source_that_is_silent_is_read_no_more_once_its_session_was_closed(ser
             async for _ in messages:
                 pass
         await asyncio.wait_for(given_up.wait(), 5)
+
+    run(main)
+
+
+def test_a_question_that_is_cancelled_leaves_no_thread_behind(serve) -> None:
+    def waiting():
+        return [thread.name for thread in threading.enumerate() if thread.name == "speechmatics-rt-aio-wait"]
+
+    async def main():
+        async with face(serve(faults=[Fault.silence()])) as client:
+            await client.start_session(audio_format=PCM)
+            await client.send_audio(SECOND)
+            await cancelled(client.finalize(timeout=None))
+            await cancelled(client.get_speakers(timeout=None))
+            await until(lambda: not waiting())
+            await client.close()
 
     run(main)
 
