@@ -48,13 +48,14 @@ class ScriptedEngine:
     slow = False
 
     def __init__(self, script: Union[Script, Mapping[str, Script], None] = None) -> None:
-        known = script.values() if isinstance(script, Mapping) else [script or Script.default()]
+        script = Script.default() if script is None else script
+        known = script.values() if isinstance(script, Mapping) else [script]
         if not all(isinstance(one, Script) for one in known):
             raise ConfigurationError(
                 f"script is {shown(script, 80)}; accepted: a Script, such as Script.from_text('It rained.'),"
                 " or a mapping of channels to theirs"
             )
-        self.script = Script.default() if script is None else script
+        self.script = script
 
     def language_pack_info(self, language: str) -> dict[str, Any]:
         return language_pack(language)

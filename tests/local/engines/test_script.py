@@ -104,6 +104,12 @@ def test_scripts_that_overlap_are_refused() -> None:
         Script((Word("a", 0, 1),), period=0.5)
 
 
+@pytest.mark.parametrize("script", ["", 0, []])
+def test_what_is_empty_and_no_script_is_refused_as_anything_else_that_is_none(script) -> None:
+    with pytest.raises(ValueError, match="accepted: a Script"):
+        ScriptedEngine(script)
+
+
 def test_translations_can_be_given() -> None:
     script = Script.from_text("Good day.")
     script = Script(script.words, translations=(("fr", "Good day.", "Bonjour."),))
