@@ -5,7 +5,11 @@ They are new ones with each run, so that what a single run does not try the next
 
 from __future__ import annotations
 
+import os
 from typing import Any
+
+# No plugin of Hypothesis is used here: that of trio, which comes along with selenium, imports all of trio.
+os.environ.setdefault("HYPOTHESIS_NO_PLUGINS", "1")
 
 from hypothesis import HealthCheck, settings
 
