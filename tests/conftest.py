@@ -8,6 +8,7 @@ import importlib
 import os
 import signal
 import socket
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ import pytest
 from speechmatics_rt import Client, ConnectionConfig
 from speechmatics_rt.local import LocalServer
 
+from .cli import command
+from .cli.forked import ForkServer
 from .groups import scheduler
 from .looks import settled
 from .report import pytest_terminal_summary, report  # noqa: F401  (a hook and a fixture)
@@ -130,6 +133,17 @@ def ctrl_c_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(scope="session")
+def programs_are_forked(ctrl_c_interrupts: None) -> Iterator[None]:
+    """Start programs as forks of one that has imported the package, where that is the same."""
+    if sys.platform != "linux":
+        yield
+        return
+    with ForkServer(command.environment()) as command.fork_server:
+        yield
+    command.fork_server = None
 
 
 @pytest.fixture(autouse=True, scope="session")

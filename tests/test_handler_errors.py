@@ -10,7 +10,6 @@ import io
 import logging
 import pdb
 import signal
-import subprocess
 import sys
 import textwrap
 import threading
@@ -23,6 +22,10 @@ import pytest
 
 from speechmatics_rt import AsyncClient, Client, ConnectionConfig
 from speechmatics_rt.exceptions import NotRunningError
+
+from .cli.command import run_program
+
+pytestmark = pytest.mark.usefixtures("programs_are_forked")
 
 RAW = {"encoding": "pcm_s16le", "sample_rate": 16000}
 HEAD = """
@@ -67,11 +70,9 @@ def stderr_of(configure: str, call: str = "at_once") -> str:
     program = (
         textwrap.dedent(HEAD) + f"\n{configure}\nwith LocalServer() as server:\n    {call}(server.url)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=True
-    )
-    assert done.stdout == ""
-    return done.stderr
+    out, err = run_program(program)
+    assert out == ""
+    return err
 
 
 @pytest.mark.parametrize("call", ["at_once", "by_hand", "in_a_loop", "in_a_loop_awaited"])
@@ -139,10 +140,8 @@ def test_nothing_else_is_printed_when_nothing_is_configured() -> None:
         " 'sample_rate': 16000})\n"
         "        except SpeechmaticsError: pass\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=True
-    )
-    assert done.stderr == ""
+    _, err = run_program(program)
+    assert err == ""
 
 
 # -- what a signal handler raises --------------------------------------------------------------------------
@@ -315,16 +314,14 @@ def test_what_is_raised_shows_the_line_of_the_handler_to_who_has_configured_noth
         + "    except ValueError:\n"
         + "        import traceback; print(traceback.format_exc())\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=True
-    )
-    assert "in broken" in done.stdout
-    assert done.stdout.count("ValueError: the page is gone") == 1
+    out, err = run_program(program)
+    assert "in broken" in out
+    assert out.count("ValueError: the page is gone") == 1
     if call == "at_once":  # raised while it is handled
-        assert done.stderr == ""
+        assert err == ""
     else:  # told at once, since it is raised at the end of the session, if at all
-        assert done.stderr.startswith("a handler failed; stop_session(), or the end of the loop, raises the")
-        assert "in broken" in done.stderr
+        assert err.startswith("a handler failed; stop_session(), or the end of the loop, raises the")
+        assert "in broken" in err
 
 
 def test_by_hand_the_first_error_is_raised_with_its_frames_and_every_other_is_told(

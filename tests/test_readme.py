@@ -20,6 +20,8 @@ import pytest
 import speechmatics_rt
 from speechmatics_rt.local import LocalServer
 
+from .cli.command import in_words
+
 pytestmark = pytest.mark.timeout(180)  # some have the recogniser compute for seconds, and others may, too
 
 ROOT = Path(__file__).parent.parent
@@ -156,10 +158,10 @@ def test_a_python_block_runs_as_printed(server, folder, run, block: Block) -> No
 
 
 @pytest.fixture
-def shell(folder: Path) -> Path:
+def shell(folder: Path, programs_are_forked: None) -> Path:
     """Lay the commands that a line may call first in the path: ours, and recorders of pip and pytest."""
     (folder / "bin").mkdir()
-    ours = f'exec "{sys.executable}" -m speechmatics_rt "$@"'
+    ours = f'exec {in_words()} "$@"'
     for name, does in (
         ("speechmatics-rt", ours),
         ("pip", 'printf "%s\\n" "$@" > pip.txt'),

@@ -39,14 +39,23 @@ def start(*arguments: Any, anew: bool = False, **options: Any) -> subprocess.Pop
 
     ``anew`` is for tests of which the start of the interpreter is the point.
     """
+    return _python("-m", "speechmatics_rt", *map(str, arguments), anew=anew, **options)
+
+
+def _python(*words: str, anew: bool = False, **options: Any) -> subprocess.Popen:
+    """Start ``python`` with these words behind it."""
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     # unbuffered: what a readline() had read ahead would be lost to the communicate() behind it
     options = {"bufsize": 0, **pipes, **options}
     env = environment(**options.pop("env", {}))
-    words = list(map(str, arguments))
     if fork_server is None or anew or "preexec_fn" in options:
-        return subprocess.Popen([sys.executable, "-m", "speechmatics_rt", *words], env=env, **options)
-    return Forked(fork_server, words, env=env, **options)
+        return subprocess.Popen([sys.executable, *words], env=env, **options)
+    return Forked(fork_server, list(words), env=env, **options)
+
+
+def in_words(*, anew: bool = False) -> str:
+    """Return the command as a shell has it."""
+    return f"{sys.executable} -m speechmatics_rt" if fork_server is None or anew else fork_server.command
 
 
 def in_shell(line: str, *, shell: str = "bash", anew: bool = False, **options: Any) -> tuple[int, str, str]:
@@ -54,11 +63,10 @@ def in_shell(line: str, *, shell: str = "bash", anew: bool = False, **options: A
 
     It is told to fail with the command, and not only with the last of a pipe.
     """
-    command = f"{sys.executable} -m speechmatics_rt" if fork_server is None or anew else fork_server.command
     line = f"set -o pipefail; {line}" if shell == "bash" else line
     done = subprocess.run(
         [shell, "-c", line],
-        env=environment(RT=command, **options.pop("env", {})),
+        env=environment(RT=in_words(anew=anew), **options.pop("env", {})),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=30,
@@ -75,6 +83,14 @@ def run(
     with start(*arguments, env=env, anew=anew) as process:
         out, err = process.communicate(stdin, timeout=patience)
     return process.returncode, out.decode(), err.decode()
+
+
+def run_program(code: str, *, patience: float = 50) -> tuple[str, str]:
+    """Run ``python -c`` with a program to its good end; return its stdout and its stderr."""
+    with _python("-c", code) as process:
+        out, err = process.communicate(timeout=patience)
+    assert process.returncode == 0, err.decode()
+    return out.decode(), err.decode()
 
 
 def said_by(text: str) -> dict[str, str]:

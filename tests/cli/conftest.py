@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from . import command
 from .disks import mounted
-from .forked import ForkServer
 
 
 @pytest.fixture(autouse=True, scope="session")
-def commands_are_forked(ctrl_c_interrupts: None) -> Iterator[None]:
+def commands_are_forked(programs_are_forked: None) -> None:
     """Start the command by a fork where that is the same (:func:`command.start`)."""
-    if sys.platform != "linux":
-        yield
-        return
-    with ForkServer(command.environment()) as command.fork_server:
-        yield
-    command.fork_server = None
 
 
 @pytest.fixture

@@ -44,6 +44,7 @@ def main(address: str, arguments: list[str]) -> None:
     numbers = [
         number for number in numbers if os.path.exists(f"/proc/self/fd/{number}")
     ]  # less the listing's
+    arguments = ["-m", "speechmatics_rt", *arguments]
     request = {
         "surroundings": surroundings(os.environb),
         "arguments": [os.fsencode(argument) for argument in arguments],
@@ -58,7 +59,7 @@ def main(address: str, arguments: list[str]) -> None:
     rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array("i", numbers))
     server.sendmsg([marshal.dumps(request)], [rights])
     if server.recv(100) == b"no":
-        os.execv(sys.executable, [sys.executable, "-m", "speechmatics_rt", *arguments])
+        os.execv(sys.executable, [sys.executable, *arguments])
     for number in numbers:
         os.close(number)  # they are the fork's: its ends of pipes close when it ends
     status = int(server.recv(100))

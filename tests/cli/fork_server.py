@@ -1,7 +1,8 @@
 """A program that has imported the command already, and forks a process that runs it whenever it is asked.
 
 ``forked.py`` starts it, with the number of a socket that listens, and holds its standard input until it is to
-end. What comes out of a fork ends as any interpreter does: ``python -m speechmatics_rt`` is its last line.
+end. What comes out of a fork ends as any interpreter does: ``python -m speechmatics_rt`` is its last line, or
+``python -c`` with a program.
 """
 
 from __future__ import annotations
@@ -90,8 +91,9 @@ def become(request: dict[str, Any], *, interrupted: Any) -> None:
     os.environb.update(request["environment"])
     time.tzset()
     signal.signal(signal.SIGINT, interrupted)
-    sys.path[0] = os.getcwd()
-    sys.argv[:] = ["-m", *map(os.fsdecode, request["arguments"])]
+    option, _, *rest = map(os.fsdecode, request["arguments"])
+    sys.path[0] = os.getcwd() if option == "-m" else ""
+    sys.argv[:] = [option, *rest]
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         stream = standard_stream(number, name, like=getattr(sys, name))
         setattr(sys, name, stream)
@@ -129,5 +131,10 @@ if __name__ == "__main__":
     usual = signal.signal(signal.SIGINT, signal.SIG_IGN)  # who interrupts the tests closes our input, too
     gc.collect()
     gc.freeze()
-    become(next_fork(socket.socket(fileno=int(sys.argv[1])), ours), interrupted=usual)
-    runpy._run_module_as_main("speechmatics_rt")
+    request = next_fork(socket.socket(fileno=int(sys.argv[1])), ours)
+    become(request, interrupted=usual)
+    if request["arguments"][0] == b"-c":
+        main = sys.modules["__main__"] = type(sys)("__main__")  # with none of our names
+        exec(compile(request["arguments"][1], "<string>", "exec"), vars(main))
+    else:
+        runpy._run_module_as_main("speechmatics_rt")

@@ -1,8 +1,9 @@
 """The real command in a process of its own, forked from one that has imported it: a fifth of the work.
 
-All but the start is the same: a child of ours, or a command of a shell, with a number, an exit code,
-descriptors and signals of its own. What a fork would not have (other limits, another user or locale, signals
-that are ignored) starts the interpreter. ``test_forked.py`` compares the two.
+So also a program that uses the package. All but the start is the same: a child of ours, or a command of a
+shell, with a number, an exit code, descriptors and signals of its own. What a fork would not have (other
+limits, another user or locale, signals that are ignored) starts the interpreter. ``test_forked.py`` compares
+the two.
 """
 
 from __future__ import annotations
@@ -75,7 +76,12 @@ class ForkServer:
 
 
 class Forked(subprocess.Popen):  # type: ignore[type-arg]
-    """A process as any other once it is there: what starts one is all that is replaced."""
+    """A process as any other once it is there: what starts one is all that is replaced.
+
+    Args:
+        server: Forks it.
+        arguments: What stands behind ``python``: ``["-m", "speechmatics_rt", ...]``, or ``["-c", program]``.
+    """
 
     def __init__(self, server: ForkServer, arguments: list[str], **options: Any) -> None:
         self._server = server
@@ -95,8 +101,7 @@ class Forked(subprocess.Popen):  # type: ignore[type-arg]
         }
         self.pid = self._server.fork(request, [at if fd == -1 else fd for at, fd in enumerate(theirs)])
         if not self.pid:
-            command = [sys.executable, "-m", "speechmatics_rt", *args]
-            super()._execute_child(command, *given[1:])
+            super()._execute_child([sys.executable, *args], *given[1:])
             return
         self._child_created = True
         self._close_pipe_fds(*pipes)
