@@ -85,9 +85,9 @@ def run(
     return process.returncode, out.decode(), err.decode()
 
 
-def run_program(code: str, *, patience: float = 50) -> tuple[str, str]:
+def run_program(code: str, *, anew: bool = False, patience: float = 50) -> tuple[str, str]:
     """Run ``python -c`` with a program to its good end; return its stdout and its stderr."""
-    with _python("-c", code) as process:
+    with _python("-c", code, anew=anew) as process:
         out, err = process.communicate(timeout=patience)
     assert process.returncode == 0, err.decode()
     return out.decode(), err.decode()

@@ -17,7 +17,7 @@ import pytest
 from speechmatics_rt.local import LocalServer
 
 from . import command
-from .command import LOCAL, SPEECH, in_shell, run, start
+from .command import LOCAL, SPEECH, in_shell, run, run_program, start
 from .fork_client import IGNORED_BY_PYTHON
 from .terminal import OnTerminal
 
@@ -50,6 +50,16 @@ def test_it_says_the_same_and_ends_with_the_same_code(arguments: tuple[Any, ...]
     if "-vv" in arguments:  # with times and where in the code
         forked, new = ((code, out, err.splitlines()[-1]) for code, out, err in (forked, new))
     assert without_numbers(forked) == without_numbers(new)
+
+
+def test_a_program_finds_the_same_and_no_name_that_is_not_its_own() -> None:
+    program = """
+import atexit, logging, sys
+atexit.register(print, "the end")
+print(__name__, sys.argv, sys.path[0], sys.warnoptions, [name for name in vars() if name[:2] != "__"])
+print(sys.modules["__main__"].__dict__ is globals(), logging.getLogger().handlers, file=sys.stderr)
+"""
+    assert run_program(program) == run_program(program, anew=True)
 
 
 @pytest.mark.parametrize(
