@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
@@ -51,15 +51,24 @@ def speechmatics_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ServerForTe
 def speechmatics_wav(
     speechmatics_server: ServerForTests, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., Path]:
-    """Make recordings: ``speechmatics_wav(words="It rained.")`` is the path of a WAV with these words."""
+    """Make recordings: ``speechmatics_wav(words="It rained.")`` is the path of a WAV with these words.
+
+    ``speakers=("S1", "S2")`` has two people say a sentence each by turns, for diarization;
+    ``words=["Good morning.", "Hello."]`` makes a stereo recording, of a call for example.
+    """
     folder: Path = tmp_path_factory.mktemp("speechmatics")
     made = 0
 
-    def make(*, seconds: Optional[float] = None, words: Optional[str] = None) -> Path:
+    def make(
+        *,
+        seconds: Optional[float] = None,
+        words: Union[str, Sequence[str], None] = None,
+        speakers: Sequence[str] = ("S1",),
+    ) -> Path:
         nonlocal made
         made += 1
         path = folder / f"speech-{made}.wav"
-        speechmatics_server.record_wav(path, seconds=seconds, words=words)
+        speechmatics_server.record_wav(path, seconds=seconds, words=words, speakers=speakers)
         return path
 
     return make

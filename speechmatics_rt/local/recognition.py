@@ -100,6 +100,10 @@ class Recognition:
         self._waiting.append(_Job(call, b"", 0.0, then))
         self._move()
 
+    def complete(self) -> None:
+        """Tell a recogniser that wants to know it that the client has all it is to have."""
+        getattr(self._recogniser, "complete", lambda: None)()
+
     def close(self) -> None:
         """Stop the worker, let go of the recogniser."""
         self._over = True  # first: what the worker brings back from now on is dropped

@@ -131,6 +131,8 @@ class ServerSession:
     def end(self) -> None:
         """Send EndOfTranscript, and close if the client does not."""
         send = self._send_in_turn if self._protocol.phase in (Phase.STREAMING, Phase.DRAINING) else self.send
+        for recognition in self._recognitions.values():
+            recognition.complete()  # first: who hears the end may come back at once
         send({"message": "EndOfTranscript"})
         self.wire.cancel("limits")
         self.peer.later("close", CLOSE_TIMEOUT, lambda: self.peer.close(1000))

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import os
+import random
 import wave
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Optional, Union
 
 from ..config import refused
 from ..exceptions import ConfigurationError
-from .engines import ReplayEngine, Script, ScriptedEngine, SpokenEngine, mark_of
+from .engines import ReplayEngine, Script, ScriptedEngine, SpokenEngine
 from .server import LocalServer
 
 __all__ = ["ServerForTests"]
 
 _RATE = 16_000  # samples a second of the recordings
+_RAW = {"type": "raw", "encoding": "pcm_s16le", "sample_rate": _RATE}
 _AFTER = 0.5  # s of silence after the last word
-_TONE = array("h", [0, 2300, 3200, 2300, 0, -2300, -3200, -2300] * 5)  # 2 kHz: what can be seen and heard
+# 2 kHz, which can be seen and heard. The lowest two bits of each sample are for the noise.
+_TONE = array("h", [0, 2300, 3200, 2300, 0, -2300, -3200, -2300] * 5)
+_TWO_BITS = bytes(byte & 3 for byte in range(256))
 
 
 class ServerForTests(LocalServer):
@@ -67,35 +71,55 @@ class ServerForTests(LocalServer):
         path: Union[str, os.PathLike[str]],
         *,
         seconds: Optional[float] = None,
-        words: Optional[str] = None,
+        words: Union[str, Sequence[str], None] = None,
+        speakers: Sequence[str] = ("S1",),
     ) -> None:
-        """Write a WAV (16 kHz, 16 bits, mono) in which this server, and no other, recognises these words.
+        """Write a WAV (16 kHz, 16 bits) in which this server, and no other, recognises these words.
 
         Args:
             path: The file; an existing one is replaced.
             seconds: Its duration. Default: as long as the words take, or 3 s.
             words: The words, or ``""`` for silence; without it, those that the server returns for any audio.
-                They are recognised only in the unchanged samples: not after resampling or encoding.
+                They are recognised only in the unchanged samples, wherever these begin: not after resampling
+                or encoding. A sequence of texts makes a recording with a channel for each, to be split.
+            speakers: The labels of those who speak, a sentence each by turns, in sessions with speaker
+                diarization.
 
         Raises:
-            ConfigurationError: The words take longer than ``seconds``.
+            ConfigurationError: An argument is wrong, or the words take longer than ``seconds``.
         """
-        script = Script.from_text(words or "")
-        needed = script.words[-1].end if script.words else 0.0
+        channels: Any = words if isinstance(words, (list, tuple)) else [words]
+        if not channels or not (words is None or all(isinstance(text, str) for text in channels)):
+            raise refused("words", words, "a text, or a list of one for each channel")
+        labels: Any = speakers if isinstance(speakers, str) else tuple(speakers)
+        scripts = [Script.from_text(text or "", speakers=labels) for text in channels]
+        needed = max(script.words[-1].end if script.words else 0.0 for script in scripts)
         if seconds is None:
-            seconds = needed + _AFTER if words else 3.0
+            seconds = needed + _AFTER if needed else 3.0
         elif not isinstance(seconds, (int, float)) or not max(needed, 1 / _RATE) <= seconds <= 86_400:
             raise ConfigurationError(
                 f"seconds is {seconds!r}; accepted: a number, {needed:.1f} or more, which these words take"
             )
-        samples = array("h", bytes(2 * round(seconds * _RATE)))
-        for word in script.words:
-            begin, end = round(word.start * _RATE), round(word.end * _RATE)
-            samples[begin:end] = (_TONE * ((end - begin) // len(_TONE) + 1))[: end - begin]
-        data = samples.tobytes()
+        count = round(seconds * _RATE)
+        tracks = [_samples(script, count, repr((text, labels))) for text, script in zip(channels, scripts)]
         if words is not None:
-            self._spoken.know(words, script)
-            data = mark_of(words) + data[len(mark_of(words)) :]
+            for track, script in zip(tracks, scripts):
+                self._spoken.know(track.tobytes(), _RAW, script)
+        frames = array("h", bytes(2 * len(tracks) * count))
+        for place, track in enumerate(tracks):
+            frames[place :: len(tracks)] = track
         with wave.open(os.fspath(path), "wb") as file:
-            file.setparams((1, 2, _RATE, 0, "NONE", ""))
-            file.writeframes(data)
+            file.setparams((len(tracks), 2, _RATE, 0, "NONE", ""))
+            file.writeframes(frames.tobytes())
+
+
+def _samples(script: Script, count: int, seed: str) -> array[int]:
+    """Make ``count`` samples: a tone for each word, and everywhere a noise that no ear and no other has."""
+    tones = array("h", bytes(2 * count))
+    for word in script.words:
+        begin, end = round(word.start * _RATE), round(word.end * _RATE)
+        tones[begin:end] = (_TONE * ((end - begin) // len(_TONE) + 1))[: end - begin]
+    noise = bytearray(2 * count)
+    noise[::2] = random.Random(seed).randbytes(count).translate(_TWO_BITS)  # noqa: S311  repeatable, not secret
+    mixed = int.from_bytes(tones.tobytes(), "little") | int.from_bytes(noise, "little")
+    return array("h", mixed.to_bytes(2 * count, "little"))

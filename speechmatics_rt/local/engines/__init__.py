@@ -1,14 +1,16 @@
 """The interface of engines, and the engines that need no recogniser: a script, a recording.
 
 The tables that engines and server share are here, too: languages, replacements, speaker identifiers, and
-the duration of audio. Pure, except for reading a recording; imports ``exceptions``, and nothing of
-``local/``.
+the duration of audio. Pure, except for reading a recording and one lock; imports ``exceptions``, and nothing
+of ``local/``.
 
 * ``engine``: the interface; ``messages``: the messages of a recogniser
 * ``scripted``: returns the words of a ``script``, which ``results`` turns into result items according to the
   session's config, with ``replacements`` (and ``ecmascript``) and ``speaker_ids``
 * ``replay``: replays a recorded session, which ``recorded`` reads if a client has written it
 * ``spoken``: returns the words that a test has set
+* ``heard``: knows audio again, wherever it begins, and ``choosing`` waits until it does: so a session that
+  resumes has the words from there
 * ``languages``, ``clock``: tables and times
 """
 
@@ -24,7 +26,7 @@ from .replay import ReplayEngine
 from .script import Script, Sound, Word
 from .scripted import ScriptedEngine
 from .speaker_ids import identifier_of, label_in
-from .spoken import SpokenEngine, mark_of
+from .spoken import SpokenEngine
 
 __all__ = [
     "CUT_OFF",
@@ -45,7 +47,6 @@ __all__ = [
     "identifier_of",
     "label_in",
     "language_pack",
-    "mark_of",
     "partial",
     "pattern_of",
     "supported_targets",

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Mapping
 from typing import Any, Optional
 
-__all__ = ["SAMPLE_WIDTHS", "AudioClock"]
+__all__ = ["SAMPLE_WIDTHS", "AudioClock", "wav_header"]
 
 SAMPLE_WIDTHS = {"pcm_f32le": 4, "pcm_s16le": 2, "mulaw": 1}
 _FILE_RATE = 16_000  # bytes a second of a file that tells nothing: about 128 kbit/s
@@ -41,7 +41,7 @@ class AudioClock:
         """Count the bytes of one message."""
         if self._rate is None:
             self._head += audio
-            found = _wav(self._head)
+            found = wav_header(self._head)
             if found is None:
                 return
             self._rate, header = found
@@ -56,7 +56,7 @@ class AudioClock:
         self._bytes += max(0, size)
 
 
-def _wav(head: bytes) -> Optional[tuple[float, int]]:
+def wav_header(head: bytes) -> Optional[tuple[float, int]]:
     """Return bytes a second and the length of the header; None if more is needed to tell."""
     if len(head) < 12:
         return None if head[:4] == b"RIFF"[: len(head)] else (float(_FILE_RATE), 0)

@@ -15,6 +15,8 @@ class Recogniser(Protocol):
     is ``slow``. Messages are complete server messages (dicts ready for JSON) without ``channel``, which the
     server adds; they are sent in the order returned. An exception ends the session with the Error
     ``job_error``, and is logged.
+
+    A method ``complete()``, if there is one, is called when EndOfTranscript is due.
     """
 
     def feed(self, audio: bytes) -> Iterable[dict[str, Any]]:

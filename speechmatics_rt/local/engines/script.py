@@ -202,9 +202,13 @@ class Script:
         """Iterate over all words, without end if the script repeats."""
         return self._repeated(self.words)
 
-    def heard_sounds(self) -> Iterator[Sound]:
-        """Iterate over all sounds, without end if the script repeats."""
-        return self._repeated(self.sounds)
+    def heard_words(self, since: float = 0.0) -> Iterator[Word]:
+        """Iterate over the words of audio that begins ``since`` seconds later than the script."""
+        return _later(self._repeated(self.words), since)
+
+    def heard_sounds(self, since: float = 0.0) -> Iterator[Sound]:
+        """Iterate over the sounds of audio that begins ``since`` seconds later than the script."""
+        return _later(self._repeated(self.sounds), since)
 
     def _repeated(self, items: tuple[Moved, ...]) -> Iterator[Moved]:
         yield from items
@@ -217,6 +221,13 @@ class Script:
         """Return the sentence in another language, or itself marked with the language's code."""
         known = {(to, source): target for to, source, target in self.translations}
         return known.get((language, sentence), f"[{language}] {sentence}")
+
+
+def _later(items: Iterator[Moved], since: float) -> Iterator[Moved]:
+    """Yield what begins after so many seconds, as counted from there."""
+    if not since:
+        return items
+    return (item.moved(-since) for item in items if item.start >= since)
 
 
 def ends_sentence(mark: str) -> bool:

@@ -2,7 +2,8 @@
 
 Time is that of the audio. Each step of 0.36 s brings a final (the words older than ``max_delay``, or an
 empty one) and, if asked for, a partial. All times are on a grid of 0.04 s and are counted in grid points, so
-that nothing drifts.
+that nothing drifts. A session whose audio begins in the middle of another's, as that of a client which
+resumes, has the words from there.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Optional, Union
 
 from ...exceptions import ConfigurationError, shown
+from .choosing import Choosing
 from .clock import AudioClock
+from .engine import Recogniser
+from .heard import Heard, Hearing, Search
 from .languages import language_pack, supported_targets
 from .messages import end_of_utterance, final, joined, partial
 from .results import POINT, ResultBuilder, grid, seconds
 from .script import Script, Sound, Word
 
-__all__ = ["ScriptedEngine"]
+__all__ = ["ScriptedEngine", "ScriptedRecogniser"]
 
 _STEP = 9  # grid points between two bursts of messages
 _LATENCY = 5  # grid points between the end of a word and its first partial
@@ -27,6 +31,9 @@ _SOUNDS = ("laughter", "applause", "music")
 
 class ScriptedEngine:
     """Returns the words of a script for any audio; deterministic.
+
+    A session that begins in the middle of the audio of one that broke off has the words from there, as if it
+    resumed that. Silence, and what repeats itself, is heard as the beginning.
 
     Args:
         script: The words; or, for sessions of several channels, a script for each label. A channel without a
@@ -56,24 +63,45 @@ class ScriptedEngine:
                 " or a mapping of channels to theirs"
             )
         self.script = script
+        self._heard: dict[str, Heard[Script]] = {}  # by channel; grows by single calls
 
     def language_pack_info(self, language: str) -> dict[str, Any]:
         return language_pack(language)
 
-    def recogniser(self, settings: Mapping[str, Any]) -> _ScriptedRecogniser:
-        script = self.script
-        if not isinstance(script, Script):
-            script = script.get(settings.get("channel", ""), Script(()))
-        return _ScriptedRecogniser(script, settings)
+    def recogniser(self, settings: Mapping[str, Any]) -> Recogniser:
+        channel = settings.get("channel", "")
+        script = self.script if isinstance(self.script, Script) else self.script.get(channel, Script(()))
+        audio_format = settings.get("audio_format") or {"type": "file"}
+        heard = self._heard.setdefault(channel, Heard())
+        search = Search(heard, audio_format)
+
+        def choose() -> Recogniser:
+            known = search.place is not None and search.place[0] is script
+            since = search.place[1] if search.place is not None and known else 0.0
+            return ScriptedRecogniser(script, settings, since, Hearing(heard, audio_format, script, since))
+
+        return Choosing(search, choose)
 
     def close(self) -> None:
         """Release nothing."""
 
 
-class _ScriptedRecogniser:
-    def __init__(self, script: Script, settings: Mapping[str, Any]) -> None:
+class ScriptedRecogniser:
+    """Returns the words of a script for audio that begins ``since`` seconds later.
+
+    ``hearing`` gets that audio, too.
+    """
+
+    def __init__(
+        self,
+        script: Script,
+        settings: Mapping[str, Any],
+        since: float = 0.0,
+        hearing: Optional[Hearing[Script]] = None,
+    ) -> None:
         config = dict(settings["transcription_config"])
         self._script = script
+        self._hearing = hearing
         self._config = config
         self._builder = ResultBuilder(script, config)
         self._clock = AudioClock(settings.get("audio_format") or {"type": "file"})
@@ -81,8 +109,8 @@ class _ScriptedRecogniser:
         translation = settings.get("translation_config") or {}
         self._targets = supported_targets(config["language"], translation)
         self._guesses = bool(self._targets and translation.get("enable_partials"))
-        self._sounds = _Sounds(script, settings.get("audio_events_config"))
-        self._words: Iterator[Word] = iter(script)
+        self._sounds = _Sounds(script.heard_sounds(since), settings.get("audio_events_config"))
+        self._words: Iterator[Word] = script.heard_words(since)
         self._open: list[Word] = []  # begun, not final
         self._next: Optional[Word] = next(self._words, None)  # not begun
         self._known = 0  # up to where words are known
@@ -95,6 +123,8 @@ class _ScriptedRecogniser:
 
     def feed(self, audio: bytes) -> list[dict[str, Any]]:
         self._clock.feed(audio)
+        if self._hearing is not None:
+            self._hearing.feed(audio)
         now = self._now()
         messages: list[dict[str, Any]] = []
         while self._step <= now:
@@ -128,6 +158,11 @@ class _ScriptedRecogniser:
         if words or end > self._final_end:
             messages += self._finalise(words, end)
         return messages + self._translate(whole=True)
+
+    def complete(self) -> None:
+        """Forget the audio, which no other session will resume."""
+        if self._hearing is not None:
+            self._hearing.forget()
 
     def close(self) -> None:
         self._words = iter(())
@@ -256,9 +291,9 @@ class _ScriptedRecogniser:
 class _Sounds:
     """Announces the sounds of a script, one at a time, if the session asks for them."""
 
-    def __init__(self, script: Script, config: Optional[Mapping[str, Any]]) -> None:
+    def __init__(self, coming: Iterator[Sound], config: Optional[Mapping[str, Any]]) -> None:
         self._types = () if config is None else config.get("types", _SOUNDS)
-        self._coming = script.heard_sounds()
+        self._coming = coming
         self._next: Optional[Sound] = next(self._coming, None)
         self._open = False  # the next one has begun
 
