@@ -338,7 +338,9 @@ class LocalServer:
         wire = Wire(sock, self._tls)
         with self._lock:
             record = SessionRecord(self._count, keep_audio=self._keep_audio)
-            faults = [fault for fault in self.faults if fault.applies(record.index)]
+            recorded = getattr(self.engine, "recorded_faults", ())  # of an engine that replays a session
+            faults = [*self.faults, *(Fault(**fault) for fault in recorded)]
+            faults = [fault for fault in faults if fault.applies(record.index)]
             session = ServerSession(wire, self._state, record, faults)
             thread = threading.Thread(
                 target=self._run,

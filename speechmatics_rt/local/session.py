@@ -414,7 +414,8 @@ class ServerSession:
             if message["message"] == "Error":
                 self.fail(message["type"], message["reason"])
             elif message["message"] == CUT_OFF:
-                self.peer.end()
+                for fault in message["faults"]:
+                    Fault(**fault).act(self)
             elif channel is not None and message["message"] in _WITH_CHANNEL:
                 self._send_in_turn({**message, "channel": channel})
             else:

@@ -30,7 +30,7 @@ from .asking import Asking
 from .connector import Connector, request_id_of
 from .delivering import Listener, MessageStream
 from .ending import Unraised, tell_unstarted
-from .recorder import Recordable, interest_of
+from .recorder import Recordable, Recording, interest_of
 from .request import SessionRequest
 from .sender import feed
 from .session import Session
@@ -176,9 +176,10 @@ class Opener(Asking, Recordable):
         log = SessionLog(logger, request_id_of(request.ws_headers, coming))
         _check_wanted(opening, log)  # it may have been closed during the first read of a source
         session: Optional[Session] = None
+        recording = None if self._recorder is None else self._recorder._begin(log)
         try:
             connection = self._connector.link(request, log, interest_of(self), opening)
-            session = self._session_over(connection, request, log, streamed)
+            session = self._session_over(connection, request, log, streamed, recording)
             self._make_current(session, call)
             self._start(session, request)
             return go_on(session)
@@ -189,12 +190,20 @@ class Opener(Asking, Recordable):
                 opening.made.close()
             elif opening.given_up and isinstance(exc, SpeechmaticsError):
                 raise _unwanted(log) from exc
+            elif recording is not None and isinstance(exc, SpeechmaticsError):
+                recording.ended(exc)
             raise
 
     def _session_over(
-        self, connection: Link, request: SessionRequest, log: SessionLog, streamed: bool
+        self,
+        connection: Link,
+        request: SessionRequest,
+        log: SessionLog,
+        streamed: bool,
+        recording: Optional[Recording],
     ) -> Session:
-        recorder = self._recorder
+        if recording is not None:
+            recording.sent(request.start)
         self._unraised = Unraised()
         return Session(
             connection,
@@ -203,7 +212,7 @@ class Opener(Asking, Recordable):
             log,
             streamed=streamed,
             keep_transcript=self._keep_transcript,
-            recording=None if recorder is None else recorder._begin(request.start, log),
+            recording=recording,
             client=weakref.ref(self),
             unraised=weakref.ref(self._unraised),
         )

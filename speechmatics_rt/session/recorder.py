@@ -30,6 +30,15 @@ logger = logging.getLogger(__name__)
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=repr).encode
 _SECRET = ("api_key", "authorization", "auth_token", "jwt", "key_value", "password", "token")
 _REMOVED = "***"
+_SAID = (
+    "stage",
+    "status",
+    "code",
+    "type",
+    "reason",
+    "retry_after",
+    "seconds",
+)  # of errors, whichever they have
 _VOICE = base64.b64encode(b"removed").decode("ascii")  # in the form of a speaker identifier
 
 
@@ -38,8 +47,9 @@ class Recorder:
 
     The file has one line of JSON per message, with the seconds since the session began:
     ``{"time": 1.27, "received": ...}`` or ``"sent"``; of audio only its size. The first line has the ids, the
-    last one how the session ended, or that it went on without being recorded. Keys are left out, and speaker
-    identifiers are replaced, but *it contains what was said*, so only its owner may read the file.
+    last one how the session ended, with what an error says in ``failure``, or that it went on without being
+    recorded. A session that could not be opened is recorded, too. Keys are left out, and speaker identifiers
+    are replaced, but *it contains what was said*, so only its owner may read the file.
     :class:`~speechmatics_rt.local.ReplayEngine` and the pytest fixture ``speechmatics_replay`` replay it.
 
     Recording ends with the ``with`` block or with the session. If the file can't be written (a full disk),
@@ -48,8 +58,8 @@ class Recorder:
 
     Args:
         client: Any client; its next session, of whatever kind, is recorded.
-        path: The file. An existing one is replaced when the session begins, but links are not followed, and
-            files of other users are refused.
+        path: The file. An existing one is replaced when the session is opened, but links are not followed,
+            and files of other users are refused.
         audio: Also write the audio, as base64 in ``data``.
 
     Raises:
@@ -82,9 +92,9 @@ class Recorder:
         self._client = behind
         behind._recorder = self
 
-    def _begin(self, start: Mapping[str, Any], log: SessionLog) -> Optional[Recording]:
-        """Return the recording for a session that begins now; None if it has already recorded one."""
-        return self._recording if self._recording.begin(start, log) else None
+    def _begin(self, log: SessionLog) -> Optional[Recording]:
+        """Return the recording for a session that is opened now; None if it has already recorded one."""
+        return self._recording if self._recording.begin(log) else None
 
     def close(self) -> None:
         """End the recording; the session goes on. A second call does nothing."""
@@ -147,6 +157,7 @@ class Recording:
         self._pid = os.getpid()  # a forked child has the same file, and writes nothing there
         self._zero: Optional[float] = None  # when it began
         self._started = False  # the service has taken the session
+        self._ended = False  # and so has its end, or that of a start that was refused
         try:
             self._is_new = not os.path.exists(path)
             self._file = open(path, "wb", buffering=0, opener=_private)  # noqa: SIM115  # closed by close()
@@ -166,17 +177,17 @@ class Recording:
             return "unused" if self._file.closed else "waiting for a session"
         return "over" if self._file.closed else "recording"
 
-    def begin(self, start: Mapping[str, Any], log: SessionLog) -> bool:
-        """Begin with StartRecognition, anew if the last start was refused; False if a session is recorded."""
+    def begin(self, log: SessionLog) -> bool:
+        """Begin, anew if the last start was refused; False if a session is recorded."""
         with self._lock:
             if self._started or self._file.closed:
                 return False
             self._log = log.on(logger)
             self._empty()
             self._zero = time.monotonic()
+            self._ended = False
         when = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
         self._write({"began": when, "package": __version__, "request_id": log.request_id})
-        self.sent(start)
         return True
 
     def sent(self, message: Mapping[str, Any]) -> None:
@@ -196,10 +207,12 @@ class Recording:
         self._write({"received": message})
 
     def ended(self, failure: Optional[SpeechmaticsError]) -> None:
-        """Write how it ended, if it had begun, and close the file."""
-        if self._started:
+        """Write how it ended. The file is closed, unless it could not start: the next one may."""
+        if not self._ended:
+            self._ended = True
             error = None if failure is None else f"{type(failure).__name__}: {failure.text}"
-            self._write({"ended": error})
+            self._write({"ended": error} if failure is None else {"ended": error, "failure": _told(failure)})
+        if self._started:
             with self._lock:
                 self._file.close()
 
@@ -241,6 +254,13 @@ class Recording:
                 if is_meant_for_call(exc):
                     raise
                 self._stop(exc)
+
+
+def _told(failure: SpeechmaticsError) -> dict[str, Any]:
+    """Return what an error says, for programs."""
+    said = {name: getattr(failure, name, None) for name in _SAID}
+    kind = next(one for one in type(failure).__mro__ if one.__module__ == SpeechmaticsError.__module__)
+    return {"kind": kind.__name__, **{name: value for name, value in said.items() if value is not None}}
 
 
 def _private(path: str, flags: int) -> int:

@@ -364,16 +364,17 @@ def test_an_empty_file_is_no_recording(path, content: str) -> None:
         ReplayEngine(path)
 
 
-def test_what_is_recorded_already_stays_until_another_session_begins(serve, client_of, path) -> None:
+def test_what_is_recorded_already_stays_until_another_session_is_opened(serve, client_of, path) -> None:
     client = client_of(serve(faults=[Fault.refuse(503, sessions=[1])]))
     with Recorder(client, path):
         client.transcribe(SECONDS, audio_format=PCM)
     recorded = path.read_bytes()
     with pytest.raises(ZeroDivisionError), Recorder(client, path):
         raise ZeroDivisionError
+    assert path.read_bytes() == recorded
     with pytest.raises(ConnectionError), Recorder(client, path):
         client.transcribe(SECONDS, audio_format=PCM)
-    assert path.read_bytes() == recorded
+    assert lines(path)[-1]["failure"]["status"] == 503
     with Recorder(client, path):
         client.transcribe(SECONDS[:32000], audio_format=PCM)
     assert lines(path)[0]["request_id"] == client.request_id

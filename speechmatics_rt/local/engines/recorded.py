@@ -1,33 +1,46 @@
-"""Turns a client's recording of a session into entries of a replay: its messages with their places."""
+"""Turns a client's recording of a session into a replay: its messages with their places, and its end."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Optional
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Optional
 
 from ...config import AudioFormat
+from ...exceptions import ConfigurationError
 from ...messages import text_of
 from .clock import AudioClock
 
-__all__ = ["CUT_OFF", "placed"]
+__all__ = ["CUT_OFF", "Ending", "ending_of", "placed"]
 
 _AUDIO = ("AddAudio", "AddChannelAudio")
 _ADDED = ("AudioAdded", "ChannelAudioAdded")
-CUT_OFF = "CutOff"  # in place of a message: here the connection broke
+CUT_OFF = "CutOff"  # in place of a message: here the session ended, by ``faults``
 _OF_THE_CLIENT = ("Reconnecting", "Resumed", "SessionEnded")  # events that no server sends
 
 
-def placed(recording: Iterable[Any], *, torn: bool = False) -> Iterator[Any]:
+class Ending(NamedTuple):
+    """How a recorded session ended, if not well.
+
+    Attributes:
+        faults: The arguments of the local server's faults that end another one likewise.
+        early: They act at a point of their own, before anything is recognised; else where it ended.
+        after_audio: The audio had ended then.
+        doubt: Why this is only a guess; empty if it was recorded.
+    """
+
+    faults: Sequence[Mapping[str, Any]]
+    early: bool = False
+    after_audio: bool = False
+    doubt: str = ""
+
+
+def placed(recording: Iterable[Any], ending: Optional[Ending] = None) -> Iterator[Any]:
     """Return the entries of a replay: those of a :class:`~speechmatics_rt.Recorder` with their places.
 
     A server sends acknowledgements in order with all its other messages. So a message belongs after the audio
     that was acknowledged before it, whatever was in flight then. Other entries are returned as they are. If
-    the connection was lost, or the recording ends in the middle of the session, a :data:`CUT_OFF` comes last,
-    with a ``reason``.
-
-    Args:
-        recording: The entries.
-        torn: The last one was cut off, and is not among them.
+    the session did not end well, a :data:`CUT_OFF` comes last.
 
     Example:
         >>> raw = {"type": "raw", "encoding": "mulaw", "sample_rate": 8000}
@@ -56,26 +69,124 @@ def placed(recording: Iterable[Any], *, torn: bool = False) -> Iterator[Any]:
                 places[channel] = sounded[number - 1]
         elif kind not in _OF_THE_CLIENT:
             yield {"audio": places.get(channel, 0.0), "message": message}
-    reason = _cut_off(entries, torn)
-    if reason is not None:
-        yield {"audio": places.get(None, 0.0), "message": {"message": CUT_OFF, "reason": reason}}
+    if ending is not None and not ending.early:
+        place = None if ending.after_audio else places.get(None, 0.0)
+        yield {"audio": place, "message": {"message": CUT_OFF, "faults": ending.faults}}
 
 
-def _cut_off(entries: Iterable[Any], torn: bool) -> Optional[str]:
-    """Say why there is no end of the session: "" if it is recorded that the connection was lost then."""
-    early = "its last line is incomplete" if torn else None
-    for entry in entries:
+def ending_of(recording: Iterable[Any], *, torn: bool = False) -> Optional[Ending]:
+    """Return how a recorded session ended; None if it ended well, by itself or by an Error in mid-stream.
+
+    Args:
+        recording: The entries.
+        torn: The last one was cut off, and is not among them.
+
+    Raises:
+        ConfigurationError: It is one that reached no server.
+
+    Example:
+        >>> lost = {"kind": "ConnectionError", "stage": "streaming", "code": 1011}
+        >>> ending_of([
+        ...     {"time": 0.0, "sent": {"message": "StartRecognition"}},
+        ...     {"time": 0.1, "received": {"message": "RecognitionStarted"}},
+        ...     {"time": 0.4, "ended": "ConnectionError: lost", "failure": lost}]).faults
+        [{'kind': 'close', 'options': (('code', 1011), ('reason', ''))}]
+    """
+    doubt = "its last line is incomplete" if torn else ""
+    sent = False
+    received: dict[Any, Any] = {}  # the last message of each kind
+    for entry in recording:
         if not isinstance(entry, Mapping):
             continue
-        if "ended" in entry:
-            return "" if str(entry["ended"]).startswith("ConnectionError") else None
+        if isinstance(entry.get("failure"), Mapping):
+            return _failed(entry["failure"], str(entry.get("ended")), sent, received)
+        if "ended" in entry:  # well; or by an older version, which has no more of it than a text
+            return _LOST if str(entry["ended"]).startswith("ConnectionError") else None
+        sent |= "sent" in entry
         message = entry.get("received", entry.get("message", entry))
         kind = message.get("message") if isinstance(message, Mapping) else message
-        if "left" in entry or kind in ("EndOfTranscript", "Error"):
+        if "left" in entry:
             return None
-        if early is None and "began" in entry:
-            early = "it does not say how it ended"
-    return early
+        received[text_of(kind)] = message
+        if not doubt and "began" in entry:
+            doubt = "it does not say how it ended"
+    over = "EndOfTranscript" in received or "Error" in received
+    return _LOST._replace(doubt=doubt) if doubt and not over else None
+
+
+def _failed(
+    failure: Mapping[str, Any], text: str, sent: bool, received: Mapping[Any, Any]
+) -> Optional[Ending]:
+    """Return the end that an error of the client tells of."""
+    if not sent:
+        return Ending([_at_the_door(failure, text)], early=True)
+    error, stage = received.get("Error"), failure.get("stage")
+    if "RecognitionStarted" not in received:
+        faults = _in_session(failure)
+        if isinstance(error, Mapping):
+            code, kind = _number(failure.get("code"), 1000, 4999), text_of(error.get("type"))
+            faults = [_fault("error", type=kind, reason=text_of(error.get("reason")), code=code)]
+        return Ending([{**fault, "at": "start"} for fault in faults], early=True) if faults else None
+    faults = [] if isinstance(error, Mapping) else _in_session(failure)  # an Error is among the messages
+    return Ending(faults, after_audio=stage in ("draining", "end")) if faults else None
+
+
+def _at_the_door(failure: Mapping[str, Any], text: str) -> Mapping[str, Any]:
+    """Return what keeps another client out as this one was."""
+    kind, stage, status = failure.get("kind"), failure.get("stage"), _number(failure.get("status"), 100, 599)
+    if status is not None:
+        wait = failure.get("retry_after")
+        pause = math.ceil(wait) if isinstance(wait, (int, float)) and 0 <= wait < 1e9 else None
+        body = {"code": status, "error": text_of(failure.get("reason")) or "refused"}
+        return _fault("refuse", status=status, retry_after=pause, body=body)
+    if (kind, stage) == ("TimeoutError", "open"):
+        return _fault("hang")
+    if (kind, stage) == ("ConnectionError", "upgrade"):
+        return _fault("fin", at="handshake")
+    if kind == "ProtocolError":
+        return _fault("bad_accept")
+    raise ConfigurationError(f"the recorded session reached no server, so none can replay it: {text:.300}")
+
+
+def _in_session(failure: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Return what ends another session as the server ended this one; nothing if the client ended it."""
+    kind, stage = failure.get("kind"), failure.get("stage")
+    code = _number(failure.get("code"), 1000, 4999)
+    if stage == "keepalive":
+        return [_fault("silence"), _fault("no_pongs")]
+    if kind == "TimeoutError":
+        return [_fault("no_start" if stage == "start" else "silence")]
+    if kind == "ProtocolError":
+        return [_fault(_BROKEN.get(code or 0, "reserved_bit"))]
+    if kind == "EndOfTranscriptError":
+        return [_fault("early_end")]
+    if kind == "AuthenticationError":
+        code = _NOT_AUTHORISED
+    elif kind not in ("ConnectionError", "TranscriptionError"):
+        return []
+    return _closed(code, text_of(failure.get("reason")) or "")
+
+
+def _closed(code: Optional[int], reason: str) -> Sequence[Mapping[str, Any]]:
+    if code in (None, 1006, 1015):  # those that no close frame has
+        return _LOST.faults
+    return [_fault("bad_close", payload=b"") if code == 1005 else _fault("close", code=code, reason=reason)]
+
+
+def _fault(kind: str, *, at: Optional[str] = None, **options: Any) -> Mapping[str, Any]:
+    given = tuple((name, value) for name, value in options.items() if value is not None)
+    return {"kind": kind, "options": given, **({} if at is None else {"at": at})}
+
+
+def _number(value: Any, least: int, most: int) -> Optional[int]:
+    known = isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+    return value if known else None
+
+
+_LOST = Ending([_fault("fin")])
+_NOT_AUTHORISED = 4001
+# What this client closes with these codes for.
+_BROKEN = {1003: "deep_json", 1007: "bad_utf8", 1009: "overlong_frame"}
 
 
 def _ends(entries: Iterable[Any]) -> dict[Optional[str], list[float]]:

@@ -13,7 +13,7 @@ from ...exceptions import ConfigurationError, shown
 from ...messages import is_time, metadata_of, results_of, text_of, time_of
 from .clock import AudioClock
 from .messages import end_of_utterance
-from .recorded import CUT_OFF, placed
+from .recorded import CUT_OFF, ending_of, placed
 
 __all__ = ["ReplayEngine"]
 
@@ -44,11 +44,15 @@ class ReplayEngine:
     Messages that are left when the audio ends are sent then, so even short audio gets the whole session. A
     forced utterance is sent when the client asks for it, or when its place in the audio has passed.
 
-    A recording of a client that ends with a lost connection, or in the middle of the session because it was
-    cut off, ends the connection there; of the latter you are warned.
+    The recording of a session that did not end well ends likewise: with the same refusal, close code or
+    silence. One that was cut off ends with a lost connection, and you are warned.
+
+    Attributes:
+        recorded_faults: What ends each session before anything is recognised, as arguments of faults.
 
     Raises:
-        ConfigurationError: The file can't be read, there is nothing in it, or an entry is not a message.
+        ConfigurationError: The file can't be read, there is nothing in it, an entry is not a message, or the
+            session reached no server.
 
     Example:
         >>> hello = {"message": "AddTranscript", "results": [], "metadata": {"end_time": 1.0}}
@@ -67,23 +71,26 @@ class ReplayEngine:
         self._entries: dict[Optional[str], list[Entry]] = {}  # by channel
         self._pack: dict[str, Any] = dict(_PACK)
         channel: Optional[str] = None
-        for number, entry in enumerate(placed(recording, torn=torn), 1):
+        recording = list(recording)
+        ending = ending_of(recording, torn=torn)
+        self.recorded_faults = ending.faults if ending is not None and ending.early else ()
+        if ending is not None and ending.doubt:
+            Caller.find().warn(
+                f"the recording ends in the middle of its session ({ending.doubt}), and so does the session "
+                "that replays it: with a lost connection"
+            )
+        for number, entry in enumerate(placed(recording, ending), 1):
             at, message = _entry(entry, number)
             if message["message"] == "RecognitionStarted":
                 told = message.get("language_pack_info")
                 self._pack.update(told if isinstance(told, Mapping) else {})
             if message["message"] in _OF_THE_SERVER or message.get("type") in _AT_THE_START:
                 continue
-            if message["message"] == CUT_OFF and message.get("reason"):
-                Caller.find().warn(
-                    f"the recording ends in the middle of its session ({message['reason']}), and so does "
-                    "the session that replays it: with a lost connection"
-                )
             named = text_of(message.pop("channel", None))
             channel = channel if named is None else named  # what names none belongs to what it follows
             entries = self._entries.setdefault(channel, [])
             before = entries[-1][0] if entries else 0.0
-            if channel is not None and named is None:
+            if channel is not None and named is None and at != math.inf:
                 at = before
             entries.append((max(before, _end_of(message) if at is None else at), message))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .choosing import Choosing
@@ -44,6 +44,11 @@ class SpokenEngine:
     def know(self, samples: bytes, audio_format: Mapping[str, Any], script: Script) -> None:
         """Say this script over the recording with these samples."""
         Hearing(self._known, audio_format, script).feed(samples)
+
+    @property
+    def recorded_faults(self) -> Sequence[Mapping[str, Any]]:
+        """What ends sessions early, if a recording is replayed; see :class:`ReplayEngine`."""
+        return getattr(self.otherwise, "recorded_faults", ())
 
     def language_pack_info(self, language: str) -> dict[str, Any]:
         return self.otherwise.language_pack_info(language)
