@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
 from .words import Paragraph, Word
+
+if TYPE_CHECKING:
+    from .results import AudioEvent
+    from .transcript import Transcript
 
 __all__ = ["Show", "clock", "colours", "rows", "sheet", "shade", "surely"]
 
@@ -23,16 +27,31 @@ _LONGEST = 20.0  # seconds after which a turn is split at the end of a sentence,
 _CERTAIN = 0.95  # confidence from which on a word is not shaded
 
 
-def sheet(paragraphs: list[Paragraph], partial: str, direction: str) -> str:
-    """Write a transcript; ``partial`` is text that may still change, ``direction`` is ``ltr`` or ``rtl``."""
-    written = list(rows(paragraphs, _shaded))
+def sheet(transcript: Transcript) -> str:
+    """Write a transcript: its text, each translation, the sounds; what may still change is in italics."""
+    paragraphs, translations, sounds = transcript.paragraphs, transcript.translations, transcript.audio_events
+    written = [*rows(paragraphs, _shaded), *_still(transcript)]
     if any(_doubt(word) for paragraph in paragraphs for word in paragraph.words):
         written.append("<p><small>shaded: the recogniser was less sure</small></p>")
-    if partial:
-        written.append(f'<p dir="auto" style="opacity:.6"><i>{html.escape(partial)}</i></p>')
+    for language, text in sorted(translations.items()):
+        written += [f"<p><b>{html.escape(language)}</b></p>", *rows(text.paragraphs, _shaded), *_still(text)]
+    if sounds:
+        written.append(f"<p><small>sounds: {', '.join(map(_sound, sounds))}</small></p>")
     if not written:
-        written.append("<p><small>nothing was heard yet</small></p>")
-    return f'<div dir="{direction}">{"".join(written)}</div>'
+        so_far = f"in {clock(transcript.end_time)}" if transcript.end_time else "yet"
+        written.append(f"<p><small>nothing was heard {so_far}</small></p>")
+    return f'<div dir="{transcript.direction}">{"".join(written)}</div>'
+
+
+def _still(transcript: Transcript) -> list[str]:
+    partial = transcript.partial
+    return [f'<p dir="auto" style="opacity:.6"><i>{html.escape(partial)}</i></p>'] if partial else []
+
+
+def _sound(event: AudioEvent) -> str:
+    where = "" if event.channel is None else f" ({html.escape(event.channel)})"
+    until = "" if event.end_time is None else f" to {clock(event.end_time)}"
+    return f"{html.escape(event.type)}{where} {clock(event.start_time)}{until}"
 
 
 def rows(paragraphs: list[Paragraph], show: Show) -> Iterator[str]:

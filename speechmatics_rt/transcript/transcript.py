@@ -341,7 +341,7 @@ class Transcript:
     def _repr_html_(self) -> str:
         from . import page  # only notebooks need it
 
-        return page.sheet(self.paragraphs, self.partial, self.direction)
+        return page.sheet(self)
 
     def player(self, recording: players.Recording) -> players.Player:
         """Return an HTML player of the recording with its words, for a notebook or a page of your own.

@@ -17,6 +17,7 @@ from speechmatics_rt import AudioError, Transcript
 from speechmatics_rt.transcript import player
 from speechmatics_rt.transcript.words import Paragraph, Word
 
+from .test_beside import sentence, sound, translation
 from .test_transcript import final, heard, mark, partial, started, token
 
 SPEECH = Path(__file__).parents[2] / "examples" / "audio" / "librivox_3_sentences.wav"
@@ -102,6 +103,34 @@ def test_a_long_turn_is_broken_at_sentences_so_that_times_stay_near() -> None:
     assert [tag["data-t"] for tag in page.all("small") if tag] == ["0.00", "25.00", "50.00", "75.00"]
 
 
+def test_a_silence_is_told_with_its_length_and_is_no_beginning() -> None:
+    silent = heard(started(), final(end=75.0), {"message": "EndOfTranscript"})
+    for transcript in (silent, Transcript.from_dict(silent.to_dict())):
+        assert Parts(transcript._repr_html_()).text == "nothing was heard in 1:15"
+
+
+def test_each_translation_stands_below_and_so_do_the_sounds() -> None:
+    transcript = heard(
+        final(unsure("Hello", 1.0, 0.5), mark(".")),
+        translation("fr", sentence("Bonjour.", 0.5, 1.0)),
+        translation("de", sentence("Hallo.", 0.5, 1.0)),
+        {**translation("de", sentence("Es", 2.0, 2.2)), "message": "AddPartialTranslation"},
+        sound(True, "music", 3.0),
+        sound(False, "music", 64.0),
+        sound(True, "applause", 70.0, channel="left"),
+    )
+    page = Parts(transcript._repr_html_())
+    assert page.text == (
+        "0:00 Hello.de0:00 Hallo.Esfr0:00 Bonjour.sounds: music 0:03 to 1:04, applause (left) 1:10"
+    )
+    assert Parts(heard(sound(True, "music", 3.0))._repr_html_()).text == "sounds: music 0:03"
+
+
+def test_a_translation_alone_is_shown_though_nothing_else_was_heard() -> None:
+    page = Parts(heard(translation("fr", sentence("Bonjour.", 0.5, 1.0)))._repr_html_())
+    assert page.text == "fr0:00 Bonjour."
+
+
 def test_nothing_heard_yet_is_said_and_the_partial_is_shown() -> None:
     assert "nothing was heard yet" in Transcript()._repr_html_()
     assert "and then" in Parts(heard(partial(token("and"), token("then")))._repr_html_()).text
@@ -112,6 +141,8 @@ def test_nothing_that_was_said_or_is_called_becomes_html(evil: str) -> None:
     transcript = heard(
         final(unsure(evil, 0.2, speaker=evil), unsure("b", 0.9, speaker="S2"), channel=evil),
         partial(token(evil, at=9.0), channel=evil),
+        translation(evil, sentence(evil, 0.5, 1.0)),
+        sound(True, evil, 3.0, channel=evil),
     )
     for source in (transcript._repr_html_(), transcript.player(SPEECH)._repr_html_()):
         page = Parts(source)
