@@ -13,7 +13,9 @@ import urllib.error
 import urllib.request
 import wave
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -101,36 +103,75 @@ def test_your_code_passes_its_own_tests(server, tmp_path) -> None:
     assert " passed" in out
 
 
-def test_flask_upload_transcribes_a_body_and_tells_bad_audio_and_when_to_come_again(server, tmp_path) -> None:
+@contextmanager
+def flask(server: LocalServer, folder: Path, example: str) -> Iterator[str]:
+    """Run one of the applications, and give its address."""
     pytest.importorskip("flask")
-    command = [sys.executable, "-m", "flask", "--app", EXAMPLES / "flask_upload.py", "run", "--port", "0"]
+    command = [sys.executable, "-m", "flask", "--app", EXAMPLES / example, "run", "--port", "0"]
     with subprocess.Popen(
-        list(map(str, command)), cwd=tmp_path, env=environment(server), stderr=subprocess.PIPE, text=True
+        list(map(str, command)), cwd=folder, env=environment(server), stderr=subprocess.PIPE, text=True
     ) as process:
         try:
             said = ""
             while "Running on" not in said:
                 said = process.stderr.readline()
                 assert said, "flask ended before it was listening"
-            url = re.search(r"http://\S+", said).group() + "/transcripts"
-            answer = json.loads(post(url, SPEECH.read_bytes()))
-            assert answer["text"].startswith(HEARD)
-            assert answer["request_id"] == server.sessions[-1].request_id
-            with pytest.raises(urllib.error.HTTPError) as refused:
-                post(url, b"")
-            with refused.value as response:
-                assert response.code == 400
-                assert "empty" in json.load(response)["error"]
-            busy, wrong = Fault.refuse(503, retry_after=7), Fault.error("invalid_model", at="start")
-            for fault, status, wait in ((busy, 503, "7"), (wrong, 502, None)):
-                server.faults = (fault,)
-                with pytest.raises(urllib.error.HTTPError) as refused:
-                    post(url, SPEECH.read_bytes())
-                with refused.value as response:
-                    assert (response.code, response.headers["Retry-After"]) == (status, wait)
+            yield re.search(r"http://\S+", said).group()
         finally:
             server.faults = ()  # the other examples use it, too
             process.terminate()
+
+
+def test_flask_upload_transcribes_a_body_and_tells_bad_audio_and_when_to_come_again(server, tmp_path) -> None:
+    with flask(server, tmp_path, "flask_upload.py") as address:
+        url = f"{address}/transcripts"
+        answer = json.loads(post(url, SPEECH.read_bytes()))
+        assert answer["text"].startswith(HEARD)
+        assert answer["request_id"] == server.sessions[-1].request_id
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            post(url, b"")
+        with refused.value as response:
+            assert response.code == 400
+            assert "empty" in json.load(response)["error"]
+        busy, wrong = Fault.refuse(503, retry_after=7), Fault.error("invalid_model", at="start")
+        for fault, status, wait in ((busy, 503, "7"), (wrong, 502, None)):
+            server.faults = (fault,)
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                post(url, SPEECH.read_bytes())
+            with refused.value as response:
+                assert (response.code, response.headers["Retry-After"]) == (status, wait)
+
+
+def test_flask_events_sends_partials_and_finals_as_they_come_and_how_it_ended(server, tmp_path) -> None:
+    with flask(server, tmp_path, "flask_events.py") as address:
+        sent = events_of(post(f"{address}/captions", SPEECH.read_bytes()))
+        assert {name for name, _ in sent} == {"partial", "final", "done"}
+        assert sent[-1][0] == "done"
+        assert sent[-1][1].replace("\n", " ").startswith("Good morning")
+        assert "".join(text for name, text in sent if name == "final").startswith(HEARD)
+        server.faults = (Fault.close(1011, after_seconds=10),)
+        *some, (name, told) = events_of(post(f"{address}/captions", SPEECH.read_bytes()))
+        assert some
+        assert (name, told["retryable"]) == ("failed", True)
+
+
+def test_flask_events_ends_the_session_when_its_reader_leaves(tmp_path) -> None:
+    with LocalServer(speed=2.0) as live, flask(live, tmp_path, "flask_events.py") as address:
+        leave(f"{address}/captions", SPEECH.read_bytes())
+        record = live.sessions[0].wait_closed(30)
+        assert not record.said("EndOfTranscript")
+
+
+def events_of(body: bytes) -> list[tuple[str, Any]]:
+    pairs = [part.split("\n") for part in body.decode("utf-8").split("\n\n") if part]
+    return [(name.partition(": ")[2], json.loads(data.partition(": ")[2])) for name, data in pairs]
+
+
+def leave(url: str, body: bytes) -> None:
+    """Ask, and go away after the first event."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(urllib.request.Request(url, body), timeout=20) as response:
+        assert response.readline().startswith(b"event: ")
 
 
 def post(url: str, body: bytes) -> bytes:
