@@ -77,6 +77,36 @@ def test_code_is_tested_without_a_key_an_address_or_a_network(suite) -> None:
     result.assert_outcomes(passed=5)
 
 
+def test_a_resumed_session_speakers_and_the_two_sides_of_a_call_are_tested(suite) -> None:
+    result = suite(
+        """
+        from speechmatics_rt import Client, MultiChannelClient, split_channels
+        from speechmatics_rt.local import Fault
+
+        COUNT = "One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen."
+
+        def test_no_word_is_lost(speechmatics_server, speechmatics_wav):
+            speechmatics_server.faults = [Fault.fin(after_seconds=5.6, sessions=[0])]
+            with Client(resume=True) as client:
+                assert client.transcribe(speechmatics_wav(words=COUNT), speed=8).text == COUNT
+
+        def test_speakers(speechmatics_wav):
+            wav = speechmatics_wav(words="Good morning. Hello.", speakers=("S1", "S2"))
+            with Client() as client:
+                config = {"language": "en", "diarization": "speaker"}
+                transcript = client.transcribe(wav, transcription_config=config)
+            assert str(transcript) == "S1: Good morning.\\nS2: Hello."
+
+        def test_a_call(speechmatics_wav):
+            wav = speechmatics_wav(words=["Good morning.", "Hello."])
+            with MultiChannelClient() as client:
+                transcript = client.transcribe(split_channels(wav, ["agent", "caller"]))
+            assert {word.channel for word in transcript.words if word.text == "Hello."} == {"caller"}
+        """
+    )
+    result.assert_outcomes(passed=3)
+
+
 def test_temporary_keys_come_from_the_local_server_too(suite) -> None:
     pytest.importorskip("jwt")
     result = suite(

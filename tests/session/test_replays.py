@@ -18,10 +18,11 @@ from speechmatics_rt import (
     ConnectionError,
     MultiChannelClient,
     Recorder,
+    ResumePolicy,
     SpeechmaticsError,
     TimeoutError,
 )
-from speechmatics_rt.local import Fault, ReplayEngine, ServerForTests
+from speechmatics_rt.local import Fault, LocalServer, ReplayEngine, ServerForTests
 
 from ..conftest import a_closed_port
 
@@ -89,9 +90,13 @@ def ended(
         return type(error), said, str(error.transcript)
 
 
-def record_refused(client: Client, path: Path, error: type[Exception]) -> None:
-    with pytest.raises(error), Recorder(client, path):
-        client.transcribe(SECONDS, audio_format=PCM)
+def refused(url: str, path: Optional[Path] = None, **options: Any) -> SpeechmaticsError:
+    """Try to open a session, recorded if there is a path; return why it could not be."""
+    with Client(url=url, **options) as client:
+        recorder = contextlib.nullcontext() if path is None else Recorder(client, path)
+        with recorder, pytest.raises(SpeechmaticsError) as caught:
+            client.transcribe(SECONDS, audio_format=PCM)
+        return caught.value
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=repr)
@@ -151,10 +156,19 @@ def test_the_last_line_says_as_data_what_the_error_says(path) -> None:
 
 
 def test_who_reached_no_server_is_told_that_none_can_replay_that(path) -> None:
-    with a_closed_port() as port, Client(url=f"ws://127.0.0.1:{port}/v2") as client:
-        record_refused(client, path, ConnectionError)
+    with a_closed_port() as port:
+        refused(f"ws://127.0.0.1:{port}/v2", path)
     with pytest.raises(ConfigurationError, match=r"reached no server.*ConnectionError: .*refused"):
         ReplayEngine(path)
+
+
+def test_who_gave_up_a_refused_start_with_resume_is_refused_again(path) -> None:
+    policy = ResumePolicy(max_attempts=2, min_delay=0.01, busy_delay=0.01)
+    with ServerForTests(faults=[Fault.refuse(503)]) as server:
+        first = refused(server.url, path, resume=policy), len(server.sessions)
+    with LocalServer(ReplayEngine(path)) as server:
+        again = refused(server.url, resume=policy), len(server.sessions)
+    assert [(error.status, count) for error, count in (first, again)] == [(503, 3), (503, 3)]
 
 
 def test_a_recording_of_an_older_version_is_replayed_as_before(path) -> None:
@@ -187,11 +201,10 @@ def test_odd_data_about_the_end_breaks_nothing(path, failure: Any) -> None:
 
 
 def test_a_key_that_was_refused_is_refused_again(path) -> None:
-    with ServerForTests(keys=["right"]) as server, Client(api_key="wrong", url=server.url) as client:
-        record_refused(client, path, AuthenticationError)
+    with ServerForTests(keys=["right"]) as server:
+        refused(server.url, path, api_key="wrong")
     assert "wrong" not in path.read_text(encoding="utf-8")
-    with ServerForTests() as server, Client(api_key="another", url=server.url) as client:
-        server.replays(path)
-        with pytest.raises(AuthenticationError) as refused:
-            client.transcribe(SECONDS, audio_format=PCM)
-    assert refused.value.status == 401
+    with LocalServer(ReplayEngine(path)) as server:
+        error = refused(server.url, api_key="another")
+    assert isinstance(error, AuthenticationError)
+    assert error.status == 401

@@ -118,10 +118,10 @@ def _failed(
     failure: Mapping[str, Any], text: str, sent: bool, received: Mapping[Any, Any]
 ) -> Optional[Ending]:
     """Return the end that an error of the client tells of."""
-    if not sent:
+    error, stage, started = received.get("Error"), failure.get("stage"), "RecognitionStarted" in received
+    if not sent or (not started and (stage in _ON_THE_WAY or "status" in failure)):
         return Ending([_at_the_door(failure, text)], early=True)
-    error, stage = received.get("Error"), failure.get("stage")
-    if "RecognitionStarted" not in received:
+    if not started:
         faults = _in_session(failure)
         if isinstance(error, Mapping):
             code, kind = _number(failure.get("code"), 1000, 4999), text_of(error.get("type"))
@@ -184,6 +184,7 @@ def _number(value: Any, least: int, most: int) -> Optional[int]:
 
 
 _LOST = Ending([_fault("fin")])
+_ON_THE_WAY = ("open", "key", "dns", "tcp", "proxy", "tls", "upgrade")
 _NOT_AUTHORISED = 4001
 # What this client closes with these codes for.
 _BROKEN = {1003: "deep_json", 1007: "bad_utf8", 1009: "overlong_frame"}
