@@ -143,8 +143,11 @@ class Client(BaseClient):
     ) -> Optional[Utterance]:
         """End the utterance now, like :meth:`force_end_of_utterance`, and return it once it is final.
 
-        Returns the words since the last utterance had ended, or None if nothing was said since then.
-        Handlers can't call it: they would wait for themselves.
+        Returns all words since the last utterance was ended, by silence or by the program, or None if nothing
+        was said since then. If several speakers spoke, their words are all in it, each with its speaker, and
+        that of the utterance is None; a handler of ``Utterance`` gets one for each. A call that raises leaves
+        the words to the next one. Of what was said, a warning is logged if ``keep_transcript`` keeps only
+        the end. Handlers can't call it: they would wait for themselves.
 
         Args:
             timestamp: As for :meth:`force_end_of_utterance`.
@@ -153,7 +156,7 @@ class Client(BaseClient):
         Raises:
             ConfigurationError: An argument is not a number, or is negative; or ``keep_transcript`` is 0.
             SessionError: No session is running, or this is the thread that would deliver the answer.
-            TimeoutError: Stage ``"answer"``: the service did not finish the words that are left.
+            TimeoutError: Stage ``"answer"``: the service has not transcribed all audio before the end.
         """
         checked("timeout", timeout, SECONDS)
         session, message = self._forced(timestamp)

@@ -147,7 +147,11 @@ class MultiChannelClient(BaseClient):
         timestamp: Optional[float] = UNSET,
         timeout: Optional[float] = 5.0,
     ) -> Optional[Utterance]:
-        """End the utterance of a channel now and return it once it is final; see :meth:`Client.finalize`."""
+        """End the utterance of a channel now and return it once it is final; see :meth:`Client.finalize`.
+
+        Without a channel those of all end, and the first that is final is returned; the others are left to
+        the next calls.
+        """
         checked("timeout", timeout, SECONDS)
         session, message = self._forced(timestamp, channel)
         return self._finalize(session, message, timeout)

@@ -73,7 +73,7 @@ FORMER = {"limits": {"config"}, "results": {"transcript"}, "words": {"transcript
 
 # Rooms, or modules of one, that know no socket, thread, clock or log. Their owners bring these.
 PURE = ["config", "messages", "transcript", "protocol", "resume.backoff", "resume.replay", "resume.stitch"]
-PURE += ["resume.speakers", "resume.state", "session.latency", "stats", "exceptions"]
+PURE += ["resume.speakers", "resume.state", "session.latency", "session.forced", "stats", "exceptions"]
 PURE += ["many.outcome", "many.plan", "cli.text"]
 PURE += ["cli.doctor.checks", "cli.doctor.certificates", "cli.doctor.judge", "cli.doctor.report"]
 IMPURE = {"socket", "ssl", "threading", "_thread", "time", "logging", "selectors", "select", "queue"}

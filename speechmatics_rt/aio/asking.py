@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from typing import Any, Callable, Literal, Optional, overload
 
 from .. import messages
-from ..exceptions import TimeoutError
-from ..session import Answer, Session, ask_for_speakers, forced_end, waits_for_itself
+from ..session import Answer, Session, ask_for_speakers, said_before, waits_for_itself
 from ..transcript import Utterance
 from .bridge import in_thread
 from .core import BlockingCore
@@ -37,8 +35,8 @@ class AsyncAsking:
         if final or not wait:
             await self._in_turn(self._behind._running().send, message)
             return None
-        answer = Answer(self._behind._running().turns.answers, "SpeakersResult")
-        result: messages.SpeakersResultMessage = await self._ask(message, answer, timeout)
+        answer = Answer(self._behind._running().turns.answers, message)
+        result: messages.SpeakersResultMessage = await self._ask(answer, timeout)
         return result
 
     # -- inside --------------------------------------------------------------------------------------
@@ -49,26 +47,22 @@ class AsyncAsking:
     def _delivers_here(self) -> bool:
         raise NotImplementedError
 
-    async def _ask(self, message: Mapping[str, Any], answer: Answer, timeout: Optional[float]) -> Any:
-        """Send a message and wait for its answer, which a task of the loop delivers."""
+    async def _ask(self, answer: Answer, timeout: Optional[float]) -> Any:
+        """Send a question and wait for its answer, which a task of the loop delivers."""
         session = self._behind._running()
         if self._delivers_here():
-            raise waits_for_itself(message)
+            raise waits_for_itself(answer.question)
         with answer:
             try:
-                await self._in_turn(session.send, message)
+                await self._in_turn(session.send, answer.question)
                 await in_thread(answer.over.wait, timeout)
             except asyncio.CancelledError:
                 answer.over.set()  # for the thread that waits
                 raise
-        return answer.result(message, timeout, session.ending)
+        return answer.result(timeout, session.ending)
 
     async def _finalize(
         self, session: Session, message: dict[str, Any], timeout: Optional[float]
     ) -> Optional[Utterance]:
-        answer = forced_end(session, message)
-        try:
-            utterance: Optional[Utterance] = await self._ask(message, answer, timeout)
-        except TimeoutError as exc:
-            return answer.unanswered(exc)
+        utterance: Optional[Utterance] = await self._ask(said_before(session, message), timeout)
         return utterance

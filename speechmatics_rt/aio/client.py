@@ -178,7 +178,7 @@ class AsyncMultiChannelClient(AsyncBaseClient):
         timestamp: Optional[float] = UNSET,
         timeout: Optional[float] = 5.0,
     ) -> Optional[Utterance]:
-        """End the utterance of a channel now and return it once it is final; see :meth:`Client.finalize`."""
+        """End the utterance of a channel now and return it; see :meth:`MultiChannelClient.finalize`."""
         checked("timeout", timeout, SECONDS)
         session, message = self._behind._forced(timestamp, channel)
         return await self._finalize(session, message, timeout)

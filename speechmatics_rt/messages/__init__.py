@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 from ..late import imported_late
 from .fields import (
     Glance,
-    answers_forced_end,
+    answered_forced_end,
     channel_of,
     heard_up_to,
+    is_close_to_end,
     is_time,
     metadata_of,
     one_line,
@@ -37,9 +38,10 @@ __all__ = [
     "Glance",
     "Secrets",
     "ServerMessageType",
-    "answers_forced_end",
+    "answered_forced_end",
     "channel_of",
     "heard_up_to",
+    "is_close_to_end",
     "is_time",
     "metadata_of",
     "one_line",

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 __all__ = [
     "Glance",
-    "answers_forced_end",
+    "answered_forced_end",
     "channel_of",
     "heard_up_to",
+    "is_close_to_end",
     "is_time",
     "metadata_of",
     "one_line",
@@ -22,7 +23,7 @@ __all__ = [
 ]
 
 _BLOCK = 0.4  # seconds, the block size of recognisers rounded up: an honest end may exceed the audio by this
-_EARLY = 0.5  # seconds by which an older server's answer may precede a forced end of utterance
+_EARLY = 0.5  # seconds by which finals of silence, and answers of older servers, may precede the end of audio
 _LONGEST = 1e9  # seconds: no session lasts 30 years, and larger numbers would break arithmetic
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
@@ -137,20 +138,33 @@ def times_of(message: Mapping[str, Any]) -> tuple[float, float]:
     return span(metadata) if isinstance(metadata, dict) else (0.0, 0.0)
 
 
-def answers_forced_end(message: Mapping[str, Any], time: float, place: float) -> bool:
-    """Whether an ``EndOfUtterance`` answers a ``ForceEndOfUtterance``, and is not of a silence before it.
+def answered_forced_end(
+    message: Mapping[str, Any], time: float, asked: Sequence[tuple[float, float]]
+) -> Optional[int]:
+    """Return which ``ForceEndOfUtterance`` an ``EndOfUtterance`` answers; None if it is of a silence.
 
-    Servers before July 2026 don't mark it as forced; then its time decides.
+    Questions are answered in order, but not always: so one that was asked before the audio at that time was
+    sent has been passed over. Servers before July 2026 don't mark answers as forced; then the time decides.
 
     Args:
         message: The ``EndOfUtterance``.
         time: Its time, in seconds of audio.
-        place: Where the utterance was to end.
+        asked: Of each question, in order: where the utterance was to end, and how much audio had been sent.
 
     Example:
-        >>> answers_forced_end({"message": "EndOfUtterance"}, 2.0, 4.0)
-        False
-        >>> answers_forced_end({"message": "EndOfUtterance", "forced": True}, 2.0, 4.0)
-        True
+        >>> asked = [(2.0, 2.0), (4.0, 4.0)]
+        >>> [answered_forced_end({"forced": True}, time, asked) for time in (1.9, 3.6)]
+        [0, 1]
+        >>> [answered_forced_end({}, time, asked) for time in (1.0, 1.9, 3.6)]
+        [None, 0, 1]
     """
-    return message.get("forced") is True or time >= place - _EARLY
+    able = [number for number, (_, sent) in enumerate(asked) if time <= sent + _BLOCK]
+    for number in able or range(len(asked)):  # a clock that is wrong for all says nothing
+        if message.get("forced") is True or is_close_to_end(time, asked[number][0]):
+            return number
+    return None
+
+
+def is_close_to_end(time: float, place: float) -> bool:
+    """Whether a time is that of a place where the audio ended, or little before, as finals in silence are."""
+    return time >= place - _EARLY

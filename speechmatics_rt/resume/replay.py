@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Optional, Union
 
 from ..config import AudioFormat
-from ..messages import answers_forced_end, channel_of, heard_up_to, times_of
+from ..messages import answered_forced_end, channel_of, heard_up_to, times_of
 from .speakers import Speakers
 from .stitch import Stitcher
 
@@ -42,6 +42,7 @@ class Request(NamedTuple):
     order: int
     message: Mapping[str, Any]
     place: float = 0.0  # in seconds of audio
+    sent: float = 0.0  # seconds of audio before it
     own: bool = False  # asked by this package: handlers don't get the answer
 
     @property
@@ -213,7 +214,7 @@ class Replay:
     def request(self, message: Mapping[str, Any]) -> Request:
         """Take a caller's message: a question is kept until it is answered, a setting for good."""
         kind = message["message"]
-        request = Request(self._next_order(), dict(message), self._place(message))
+        request = Request(self._next_order(), dict(message), *self._place(message))
         self._remember(request)
         self._asks_for_speakers |= kind == "GetSpeakers"
         changes = message.get("transcription_config")
@@ -239,7 +240,7 @@ class Replay:
     def asked(self, question: Mapping[str, Any]) -> None:
         """Note that the question was sent."""
         self.speakers.asked(max(self.heard))
-        request = Request(self._next_order(), question, self._place(question), own=True)
+        request = Request(self._next_order(), question, *self._place(question), own=True)
         self._remember(request)
         self.sent(request)
 
@@ -256,12 +257,11 @@ class Replay:
         self._order += 1
         return self._order
 
-    def _place(self, message: Mapping[str, Any]) -> float:
-        timestamp = message.get("timestamp")
-        if isinstance(timestamp, (int, float)):
-            return float(timestamp)
-        channel = message.get("channel")
-        return self.seconds_on(channel if channel in self._tracks else next(iter(self._tracks)))
+    def _place(self, message: Mapping[str, Any]) -> tuple[float, float]:
+        """Return what audio a request is about, and how much was sent before it, in seconds."""
+        channel, timestamp = message.get("channel"), message.get("timestamp")
+        sent = self.seconds_on(channel if channel in self._tracks else next(iter(self._tracks)))
+        return float(timestamp) if isinstance(timestamp, (int, float)) else sent, sent
 
     # -- what is sent in the present session --------------------------------------------------------
 
@@ -413,17 +413,21 @@ class Replay:
 
     def _answered(self, message: Mapping[str, Any], sent: float) -> Optional[Request]:
         """Remove the request that this answers, if any, and return it."""
-        for request in self._requests:
-            if message["message"] == "SpeakersResult":
-                answers = request.message["message"] == "GetSpeakers" and not request.at_the_end
-            else:
-                time = heard_up_to(times_of(message)[1], sent) or 0.0
-                answers = (
-                    request.message["message"] == "ForceEndOfUtterance"
-                    and request.message.get("channel") in (None, message.get("channel"))
-                    and answers_forced_end(message, time, request.place)
-                )
-            if answers:
-                self._requests.remove(request)
-                return request
-        return None
+        speakers = message["message"] == "SpeakersResult"
+        kind = "GetSpeakers" if speakers else "ForceEndOfUtterance"
+        asked = [
+            request
+            for request in self._requests
+            if request.message["message"] == kind
+            and not request.at_the_end
+            and (speakers or request.message.get("channel") in (None, message.get("channel")))
+        ]
+        number: Optional[int] = 0 if asked else None
+        if not speakers:
+            time = heard_up_to(times_of(message)[1], sent) or 0.0
+            places = [(request.place, request.sent) for request in asked]
+            number = answered_forced_end(message, time, places)
+        if number is None:
+            return None
+        self._requests.remove(asked[number])
+        return asked[number]

@@ -2,10 +2,10 @@
 
 ``request`` has the options of a call, ``connector`` opens connections, and ``opener`` a session over one.
 ``session`` sends, and takes in what is received: ``stages`` says who runs the handlers and how far that has
-come, ``ending`` how it has ended, ``turns`` which utterances ended, and who waits for an answer. ``sender``
-reads sources and sends them, ``delivering`` has what runs the handlers and is iterated over, ``asking`` the
-questions to the service. ``latency`` measures, ``recorder`` writes a session to a file, ``discovery`` asks
-what a service offers.
+come, ``ending`` how it has ended, ``turns`` which utterances ended, ``forced`` which of them the program has
+asked for, ``answers`` who waits for one. ``sender`` reads sources and sends them, ``delivering`` has what
+runs the handlers and is iterated over, ``asking`` the questions to the service. ``latency`` measures,
+``recorder`` writes a session to a file, ``discovery`` asks what a service offers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..late import imported_late
-from .asking import Asking, ask_for_speakers, forced_end
+from .answers import Answer, waits_for_itself
+from .asking import Asking, ask_for_speakers, said_before
 from .connector import NO_PICKLE, Connector, request_id_of
 from .delivering import Arrivals, MessageStream, Spoken, UtteranceStream, with_turns
 from .ending import session_ended
@@ -31,7 +32,6 @@ from .request import (
     spelled_out,
 )
 from .session import Session
-from .turns import Answer, waits_for_itself
 
 if TYPE_CHECKING:
     from .discovery import available_features
@@ -58,10 +58,10 @@ __all__ = [
     "available_features",
     "check_label",
     "check_timestamp",
-    "forced_end",
     "interest_of",
     "labels_of",
     "request_id_of",
+    "said_before",
     "session_ended",
     "spelled_out",
     "waits_for_itself",

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any, Literal, Optional, Union, overload
 
 from .. import messages
 from ..config import FLAG, ConversationConfig, checked, set_recognition_config
-from ..exceptions import ConfigurationError, SessionError, TimeoutError
+from ..exceptions import ConfigurationError, SessionError
+from .answers import Answer, waits_for_itself
 from .request import SECONDS, UNSET, check_label, check_timestamp
-from .turns import Answer, ForcedEnd, waits_for_itself
+from .turns import Said
 
 if TYPE_CHECKING:
     from ..transcript import Utterance
     from .session import Session
 
-__all__ = ["Asking", "ask_for_speakers", "forced_end"]
+__all__ = ["Asking", "ask_for_speakers", "said_before"]
 
 
 def ask_for_speakers(final: Any, wait: Any, timeout: Any) -> dict[str, Any]:
@@ -26,7 +27,7 @@ def ask_for_speakers(final: Any, wait: Any, timeout: Any) -> dict[str, Any]:
     return {"message": "GetSpeakers", "final": final}
 
 
-def forced_end(session: Session, message: Mapping[str, Any]) -> ForcedEnd:
+def said_before(session: Session, message: Mapping[str, Any]) -> Said:
     """Return the answer to a message that forces the end of an utterance.
 
     Raises:
@@ -37,8 +38,7 @@ def forced_end(session: Session, message: Mapping[str, Any]) -> ForcedEnd:
             "finalize() returns words of the transcript, of which keep_transcript=0 keeps none; keep some "
             "seconds, or use force_end_of_utterance() and a handler of Utterance"
         )
-    place = message.get("timestamp", session.seconds_sent_on(message.get("channel")))
-    return ForcedEnd(session.turns, message, place or 0.0)
+    return Said(session.turns, message, session.log)
 
 
 class Asking:
@@ -138,24 +138,20 @@ class Asking:
         if final or not wait:
             session.send(message)
             return None
-        answer = Answer(session.turns.answers, "SpeakersResult")
-        result: messages.SpeakersResultMessage = _ask(session, message, answer, timeout)
+        answer = Answer(session.turns.answers, message)
+        result: messages.SpeakersResultMessage = _ask(session, answer, timeout)
         return result
 
     def _finalize(
         self, session: Session, message: Mapping[str, Any], timeout: Optional[float]
     ) -> Optional[Utterance]:
         """Force the end of an utterance, by this message, and wait for it."""
-        answer = forced_end(session, message)
-        try:
-            utterance: Optional[Utterance] = _ask(session, message, answer, timeout)
-        except TimeoutError as exc:
-            return answer.unanswered(exc)
+        utterance: Optional[Utterance] = _ask(session, said_before(session, message), timeout)
         return utterance
 
 
-def _ask(session: Session, message: Mapping[str, Any], answer: Answer, timeout: Optional[float]) -> Any:
-    """Send a message and wait for its answer, for ``timeout`` seconds at most.
+def _ask(session: Session, answer: Answer, timeout: Optional[float]) -> Any:
+    """Send a question and wait for its answer, for ``timeout`` seconds at most.
 
     Raises:
         SessionError: This is the thread that would deliver the answer.
@@ -163,8 +159,8 @@ def _ask(session: Session, message: Mapping[str, Any], answer: Answer, timeout: 
         SpeechmaticsError: The error that the session ended with.
     """
     if session.delivery.is_mine:
-        raise waits_for_itself(message)
+        raise waits_for_itself(answer.question)
     with answer:
-        session.send(message)
+        session.send(answer.question)
         answer.over.wait(timeout)
-    return answer.result(message, timeout, session.ending)
+    return answer.result(timeout, session.ending)

@@ -15,13 +15,14 @@ from ..config import AudioFormat
 from ..events import EventEmitter, is_meant_for_call
 from ..exceptions import NotRunningError, SessionError, SpeechmaticsError
 from ..log import SessionLog
-from ..messages import Glance
+from ..messages import Glance, is_time, text_of
 from ..network import Link
 from ..protocol import message_in
 from ..stats import Latency, SessionStats
 from ..threads import new_lock
 from ..transcript import Transcript
 from .ending import SessionEnding, Unraised
+from .forced import UNKNOWN, Place
 from .latency import Meter
 from .recorder import Recording
 from .stages import Delivery
@@ -142,12 +143,31 @@ class Session:
     def send(self, message: Mapping[str, Any]) -> None:
         """Send a caller's message."""
         try:
-            self.connection.send(message)
+            if message.get("message") == "ForceEndOfUtterance":
+                self._force(message)
+            else:
+                self.connection.send(message)
             if self._recording is not None:
                 self._recording.sent(message)
         except SpeechmaticsError as exc:
             self.hear_out(exc)
             self._raise_unsent(exc)
+
+    def _force(self, message: Mapping[str, Any]) -> None:
+        """End an utterance: whoever gets the answer must know of the question."""
+        channel, timestamp = text_of(message.get("channel")), message.get("timestamp")
+        labels = self.start["transcription_config"].get("channel_diarization_labels") or (None,)
+        places: dict[Optional[str], Place] = {}
+        for label in labels if channel is None else (channel,):
+            sent = self.seconds_sent_on(label)
+            at = timestamp if is_time(timestamp) else sent
+            places[label] = (at, UNKNOWN[1] if sent is None else sent)
+        forced = self.turns.force(message, places)
+        try:
+            self.connection.send(message)
+        except BaseException:
+            self.turns.forced.withdraw(forced)
+            raise
 
     def _raise_unsent(self, error: SpeechmaticsError) -> NoReturn:
         """Raise an error of sending, as NotRunningError if the session or its audio has ended."""

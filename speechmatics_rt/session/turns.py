@@ -2,144 +2,30 @@
 
 from __future__ import annotations
 
-import copy
 from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any, Callable, Optional
 
 from ..events import EventEmitter
-from ..exceptions import NotRunningError, SessionError, TimeoutError
-from ..messages import answers_forced_end, channel_of, times_of
-from ..threads import Latch
-from ..transcript import Ending, Pauses, Transcript, Utterance, Utterances
+from ..exceptions import TimeoutError
+from ..log import SessionLog
+from ..messages import channel_of
+from ..transcript import Transcript, Utterance, Utterances
+from .answers import Answer, Answers
 from .ending import SessionEnding
+from .forced import ForcedEnd, ForcedEnds, Place
 
-__all__ = ["TURNS", "Answer", "Answers", "ForcedEnd", "Turns", "waits_for_itself"]
+__all__ = ["TURNS", "Said", "Turns"]
 
 # Messages that may end an utterance, or be an answer.
 TURNS = {"AddTranscript", "EndOfUtterance", "EndOfTranscript", "LanguageInfo", "SpeakersResult"}
 
 
-class Answer:
-    """The next message of a kind, for a thread that waits for it; to be entered before the question is sent.
-
-    Attributes:
-        value: The answer, or what was made of it; None before.
-        given: Whether it has come.
-    """
-
-    def __init__(self, answers: Answers, kind: str, channel: Optional[str] = None) -> None:
-        self._answers = answers
-        self.kind = kind
-        self.channel = channel
-        self.value: Any = None
-        self.given = False
-        self.over = Latch()  # given, or the session has ended
-
-    def __enter__(self) -> Answer:
-        self._answers.waiting.append(self)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self in self._answers.waiting:
-            self._answers.waiting.remove(self)
-
-    def fits(self, message: Mapping[str, Any]) -> bool:
-        """Whether a message is the answer: of the same channel, if both name one."""
-        channel = channel_of(message)
-        return message["message"] == self.kind and (
-            not self.channel or not channel or channel == self.channel
-        )
-
-    def value_of(self, message: Mapping[str, Any]) -> Any:
-        """Return what is given to who waits."""
-        return message
-
-    def give(self, message: Mapping[str, Any]) -> None:
-        """Give the message that is the answer, or what is made of it."""
-        self.value, self.given = self.value_of(message), True
-        self.over.set()
-
-    def result(self, message: Mapping[str, Any], timeout: Optional[float], ending: SessionEnding) -> Any:
-        """Return the value, or raise the reason why the answer to ``message`` did not come."""
-        if self.given:
-            return self.value
-        if not self.over.is_set():
-            text = f"the service did not answer {message['message']} within {timeout:g} s"
-            raise ending.annotate(TimeoutError(text, stage="answer", seconds=timeout))
-        if ending.failure is not None:
-            raise ending.annotate(copy.copy(ending.failure)) from ending.failure.__cause__
-        text = f"the session ended before {message['message']} was answered"
-        raise ending.annotate(NotRunningError(text))
-
-
-class Answers:
-    """All answers that are waited for in one session. Any thread may wait; the delivering one gives answers.
-
-    There is no lock: each change is one atomic operation on a list, and iteration is over a copy.
-    """
-
-    def __init__(self) -> None:
-        self.waiting: list[Answer] = []
-
-    def to(self, message: Mapping[str, Any]) -> list[Answer]:
-        """Return those that this message answers."""
-        return [answer for answer in self.waiting.copy() if answer.fits(message)]
-
-    def close(self) -> None:
-        """Wake all that wait: no more answers will come."""
-        for answer in self.waiting.copy():
-            answer.over.set()
-
-
-def waits_for_itself(message: Mapping[str, Any]) -> SessionError:
-    """Return the error for a question of the thread that would deliver its answer."""
-    return SessionError(
-        f"a handler, or the loop over the messages, can't wait for the answer to {message['message']}: "
-        f"the same thread delivers it; call {_UNAWAITED[message['message']]} instead, and handle the answer "
-        "as a message"
-    )
-
-
-_UNAWAITED = {"ForceEndOfUtterance": "force_end_of_utterance()", "GetSpeakers": "get_speakers(wait=False)"}
-
-
-class ForcedEnd(Answer):
-    """The forced end of an utterance. Its value is what was said since the last one had ended.
-
-    That is the last one before the question: what a silence ends between question and answer belongs to the
-    value, since nobody who waits for it has got it otherwise.
-
-    Args:
-        message: The question.
-        place: Where the utterance is to end, in seconds of audio.
-    """
-
-    def __init__(self, turns: Turns, message: Mapping[str, Any], place: float) -> None:
-        super().__init__(turns.answers, "EndOfUtterance", message.get("channel"))
-        self._turns = turns
-        self._place = place
-        self._pauses = turns.pauses.copy()
-
-    def fits(self, message: Mapping[str, Any]) -> bool:
-        return super().fits(message) and answers_forced_end(message, times_of(message)[1], self._place)
-
-    def value_of(self, message: Mapping[str, Any]) -> Optional[Utterance]:
-        return self._said(self._pauses, "forced" if message.get("forced") is True else "silence")
-
-    def unanswered(self, error: TimeoutError) -> Optional[Utterance]:
-        """Return the value all the same, as a server may not answer if no words are left; else raise."""
-        left = self._turns.transcript.partial or self._said(self._turns.pauses, "forced")
-        if left or error.stage != "answer":
-            raise error
-        return self._said(self._pauses, "silence")
-
-    def _said(self, pauses: Pauses, ending: Ending) -> Optional[Utterance]:
-        return pauses.last(self._turns.transcript, ending, self.channel)
-
-
 class Turns:
     """The utterances of a session, and the answers that threads wait for. The delivering thread adds to it.
+
+    ``finalize()`` reads the transcript, so that no message is decoded, and no word kept, for a call that may
+    never come.
 
     Args:
         transcript: The transcript, which has got each message already.
@@ -149,23 +35,24 @@ class Turns:
         transcript: The transcript.
         answers: The answers.
         ended: Utterances that have ended, and whose handlers have not run yet.
-        pauses: Where utterances have ended.
+        forced: The ends that were asked for.
     """
 
     def __init__(self, transcript: Transcript, client: Callable[[], Optional[EventEmitter]]) -> None:
         self.answers = Answers()
         self.ended: deque[Utterance] = deque()
         self.transcript = transcript
-        self.pauses = Pauses()
+        self.forced = ForcedEnds()
         self._client = client
         self._utterances: Optional[Utterances] = None
 
     def add(self, message: Mapping[str, Any]) -> None:
         """Give a message, one of ``TURNS``, to those who wait for it, and update the utterances."""
-        for answer in self.answers.to(message) if self.answers.waiting else ():
-            answer.give(message)
         if message["message"] == "EndOfUtterance":
-            self.pauses.end(message)
+            self._end(message)
+        elif message["message"] == "SpeakersResult":
+            for answer in self.answers.to("GetSpeakers"):
+                answer.give(message)
         if self._utterances is None:
             client = self._client()
             if client is None or not client._hears("Utterance"):
@@ -182,3 +69,83 @@ class Turns:
         """End the utterances in progress: no more messages will come."""
         if self._utterances is not None:
             self.ended += self._utterances.end()
+
+    # -- forced ends -----------------------------------------------------------------------------------
+
+    def force(self, question: Mapping[str, Any], places: Mapping[Optional[str], Place]) -> ForcedEnd:
+        """Note that an utterance is about to be ended by a message, at a place on each channel."""
+        answers = self.answers.to("ForceEndOfUtterance")
+        waiting = [one for one in answers if isinstance(one, Said) and one.question is question]
+        forced = self.forced.ask(question, places, returned=bool(waiting))
+        for answer in waiting:
+            answer.forced = forced
+        return forced
+
+    def _end(self, message: Mapping[str, Any]) -> None:
+        forced, channel = self.forced.answered(message), channel_of(message)
+        if forced is None or not forced.returned:
+            self._ended(channel, forced=forced is not None)
+            return
+        said = self.said(forced, channel)
+        if said is None and forced.places:
+            return  # another channel may have it
+        taken = False
+        for answer in self.answers.to("ForceEndOfUtterance"):
+            if answer.question is forced.question and not answer.given:
+                answer.give(said)
+                taken = answer.is_awaited  # if its wait ends this very moment, the next call may get it, too
+        if taken:
+            self._ended(channel if said is None else said.channel, forced=True)
+        else:
+            self.forced.leave(forced, channel)
+
+    def said(self, forced: ForcedEnd, channel: Optional[str] = None) -> Optional[Utterance]:
+        """Return what a forced end has ended on a channel; without it, on that which spoke last."""
+        words = self.transcript._said_since(forced.since, channel or forced.channel)
+        return Utterance(tuple(words), "forced") if words else None
+
+    def said_unanswered(self, forced: ForcedEnd, error: TimeoutError) -> Optional[Utterance]:
+        """Return the same without an answer, which may not come if no words are left; else raise."""
+        if self.transcript.partial or not forced.is_reached(self.transcript.end_times):
+            raise error
+        said = self.said(forced)
+        self._ended(forced.channel if said is None else said.channel, forced=True)  # for its late answer, too
+        return said
+
+    def _ended(self, channel: Optional[str], *, forced: bool) -> None:
+        """Note that an utterance has ended where the finals of its channel, or of all, do."""
+        reached = self.transcript.end_times
+        self.forced.end(
+            {label: end for label, end in reached.items() if channel in (None, label)}, forced=forced
+        )
+
+
+class Said(Answer):
+    """What was said before a forced end."""
+
+    def __init__(self, turns: Turns, question: Mapping[str, Any], log: SessionLog) -> None:
+        super().__init__(turns.answers, question)
+        self.forced: Optional[ForcedEnd] = None  # once it is asked for
+        self._turns = turns
+        self._log = log
+
+    def result(self, timeout: Optional[float], ending: SessionEnding) -> Optional[Utterance]:
+        """Return the utterance, even if the service does not answer because no words were left."""
+        try:
+            said: Optional[Utterance] = super().result(timeout, ending)
+        except TimeoutError as exc:
+            if self.forced is None:
+                raise
+            said = self._turns.said_unanswered(self.forced, exc)
+        if said is not None and self.forced is not None:
+            self._warn(said, self.forced.since.get(said.channel, 0.0))
+        return said
+
+    def _warn(self, said: Utterance, since: float) -> None:
+        transcript = self._turns.transcript
+        if not transcript._keeps_since(since, said.channel):
+            self._log.warning(
+                "finalize() returns only what was said from %.1f s on: keep_transcript=%g keeps no more",
+                said.start_time,
+                transcript.keep,
+            )

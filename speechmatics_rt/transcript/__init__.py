@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..late import imported_late
 from .transcript import Transcript
-from .utterances import Ending, Pauses, Utterance, Utterances
+from .utterances import Ending, Utterance, Utterances
 from .words import Delimiters, Joiner, Paragraph, Word
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ __all__ = [
     "Ending",
     "Joiner",
     "Paragraph",
-    "Pauses",
     "RecognitionAlternative",
     "RecognitionDisplay",
     "RecognitionMetadata",

@@ -12,6 +12,7 @@ from ..messages import channel_of, text_of, time_of
 
 __all__ = [
     "NOTHING",
+    "Kept",
     "Packed",
     "by_label",
     "ends_of",
@@ -21,6 +22,7 @@ __all__ = [
     "listed",
     "mappings",
     "pack",
+    "without_lone_marks",
 ]
 
 # Results in a compact form, and whether that is the whole message as it came. A plain tuple of bytes, which
@@ -43,6 +45,26 @@ NOTHING = pack([])
 def mappings(results: list[Any]) -> Iterator[Mapping[str, Any]]:
     """Leave out what is no result."""
     return (item for item in results if isinstance(item, Mapping))
+
+
+class Kept:
+    """Which part of one channel is kept, in seconds."""
+
+    __slots__ = ("dropped", "end", "headless", "since")
+
+    def __init__(self, now: float) -> None:
+        self.since = self.end = now
+        self.dropped = -1.0  # the end of the last final that is gone
+        self.headless = False  # the word before the next result was dropped
+
+
+def without_lone_marks(results: list[Any]) -> list[Any]:
+    """Drop the marks at the beginning, whose word was dropped."""
+    for index, item in enumerate(results):
+        mark = isinstance(item, Mapping) and item.get("type") == "punctuation"
+        if not mark or item.get("attaches_to") in ("next", "none"):
+            return results[index:]
+    return []
 
 
 def ends_of(data: Mapping[str, Any]) -> dict[Optional[str], float]:

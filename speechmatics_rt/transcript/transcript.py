@@ -13,8 +13,21 @@ from ..messages import Glance, channel_of, text_of, time_of, times_of
 from ..threads import new_lock
 from .beside import Beside
 from .merge import Merged
-from .stored import NOTHING, Packed, by_label, ends_of, in_order, is_result, labelled, listed, mappings, pack
-from .words import Delimiters, Joiner, Paragraph, Word, paragraphs
+from .stored import (
+    NOTHING,
+    Kept,
+    Packed,
+    by_label,
+    ends_of,
+    in_order,
+    is_result,
+    labelled,
+    listed,
+    mappings,
+    pack,
+    without_lone_marks,
+)
+from .words import Delimiters, Joiner, Paragraph, Word, feed, paragraphs, since
 
 if TYPE_CHECKING:
     from . import player as players
@@ -69,7 +82,7 @@ class Transcript:
                 f"keep is {keep!r}; accepted: seconds of transcript, 0 for nothing, or None for everything"
             )
         self._keep = math.inf if keep is None else float(keep)
-        self._ends: dict[_Channel, _Kept] = {}
+        self._ends: dict[_Channel, Kept] = {}
         # Reentrant: a plain lock would hang a signal handler that reads in mid-add().
         self._lock = new_lock()
         # Finals with results, packed: as dicts they would take twenty times the memory, and the garbage
@@ -164,9 +177,9 @@ class Transcript:
         """Keep the results of a final for a while; drop what is too old, an eighth of ``keep`` at a time."""
         kept = self._ends.get(channel)
         if kept is None:
-            kept = self._ends[channel] = _Kept(end_time)
+            kept = self._ends[channel] = Kept(end_time)
         if kept.headless:
-            results = _without_lone_marks(self._unpack(*packed))
+            results = without_lone_marks(self._unpack(*packed))
             if not results:
                 return
             packed, kept.headless = pack(results), False
@@ -175,16 +188,16 @@ class Transcript:
         if kept.end - kept.since > self._keep * 1.125:
             self._drop(channel, kept)
 
-    def _drop(self, channel: _Channel, kept: _Kept) -> None:
-        since = kept.end - self._keep
+    def _drop(self, channel: _Channel, kept: Kept) -> None:
+        oldest = kept.end - self._keep
         finals: list[_Final] = []
         for final in self._finals:
             one, late, form, end = final
-            if one == channel and end < since:
-                kept.headless = True
+            if one == channel and end < oldest:
+                kept.headless, kept.dropped = True, max(kept.dropped, end)
                 continue
             if one == channel and kept.headless:
-                results = _without_lone_marks(self._unpack(late, form))
+                results = without_lone_marks(self._unpack(late, form))
                 if not results:
                     continue
                 final, kept.headless = (one, *pack(results), end), False
@@ -192,7 +205,7 @@ class Transcript:
         # First, in case Ctrl-C comes in between: what is joined holds the old words, and counts finals.
         self._joined = self._merged = None
         self._finals = finals
-        kept.since = since
+        kept.since = oldest
 
     def _learn(self, pack: Any, language: Optional[Mapping[str, Any]]) -> None:
         """Learn delimiters and directions, and join anew: text must not depend on when it was read."""
@@ -219,7 +232,7 @@ class Transcript:
         if finals:
             self._joined = None
             for channel, late, form, _ in finals:
-                _feed(joiners, channel, self._unpack(late, form), self._delimiters)
+                feed(joiners, channel, mappings(self._unpack(late, form)), self._delimiters)
             self._joined = (joiners, done + len(finals))
         return joiners
 
@@ -256,8 +269,8 @@ class Transcript:
                 items = list(mappings(self._unpack(*packed)))
                 rest = [item for item in items if time_of(item.get("start_time")) >= void_before]
                 if len(rest) < len(items):  # a mark begins where its word ends
-                    rest = _without_lone_marks(rest)
-                _feed(joiners, channel, rest, self._delimiters)
+                    rest = without_lone_marks(rest)
+                feed(joiners, channel, rest, self._delimiters)
             return "\n".join(filter(None, (joiner.text() for joiner in joiners.values())))
 
     @property
@@ -288,6 +301,19 @@ class Transcript:
     def end_times(self) -> dict[Optional[str], float]:
         """The same of each channel; the key is None in a session without channels."""
         return self._end_times.copy()
+
+    def _said_since(self, places: Mapping[_Channel, float], channel: _Channel = None) -> list[Word]:
+        """Return the words of a channel that ended after its place; without it, of that which spoke last."""
+        with self._lock:
+            joiners = self._join()
+            labels = joiners if channel is None else joiners.keys() & {channel}
+            said = [since(joiners[label].words(), places.get(label, -1.0)) for label in labels]
+        return max(said, key=lambda words: words[-1].end_time if words else -1.0, default=[])
+
+    def _keeps_since(self, place: float, channel: _Channel = None) -> bool:
+        """Whether the words of a channel that ended after a place are all kept."""
+        kept = self._ends.get(channel)
+        return kept is None or kept.dropped <= place
 
     @property
     def translations(self) -> dict[str, Transcript]:
@@ -444,31 +470,3 @@ class Transcript:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).from_dict, (self.to_dict(),)  # a lock has no pickle
-
-
-class _Kept:
-    """Which part of one channel is kept, in seconds."""
-
-    __slots__ = ("end", "headless", "since")
-
-    def __init__(self, now: float) -> None:
-        self.since = self.end = now
-        self.headless = False  # the word before the next result was dropped
-
-
-def _without_lone_marks(results: list[Any]) -> list[Any]:
-    """Drop the marks at the beginning, whose word was dropped."""
-    for index, item in enumerate(results):
-        mark = isinstance(item, Mapping) and item.get("type") == "punctuation"
-        if not mark or item.get("attaches_to") in ("next", "none"):
-            return results[index:]
-    return []
-
-
-def _feed(joiners: dict[_Channel, Joiner], channel: _Channel, results: list[Any], delimiters: Any) -> None:
-    for item in mappings(results):
-        label = channel_of(item) if channel is None else channel
-        joiner = joiners.get(label)
-        if joiner is None:
-            joiner = joiners[label] = Joiner(delimiters(), label)
-        joiner.add(item)

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, Optional
 
 from ..messages import channel_of, results_of, time_of, times_of
-from .transcript import Transcript
 from .words import Delimiters, Joiner, Word, joined
 
-__all__ = ["Ending", "Pauses", "Utterance", "Utterances"]
+__all__ = ["Ending", "Utterance", "Utterances"]
 
 Ending = Literal["silence", "forced", "speaker", "end"]
 _Channel = Optional[str]
@@ -18,7 +17,7 @@ _Channel = Optional[str]
 
 @dataclass(frozen=True, repr=False)
 class Utterance:
-    """What one speaker said on one channel without a pause.
+    """What one speaker said on one channel without a pause; from ``finalize()``, what all said there.
 
     Attributes:
         words: The final words.
@@ -53,8 +52,9 @@ class Utterance:
 
     @property
     def speaker(self) -> Optional[str]:
-        """The label of the speaker, or None without diarization."""
-        return self._all[0].speaker if self._all else None
+        """The label of the speaker; None without diarization, or if several spoke."""
+        speakers = {word.speaker for word in self.words or self.unsettled[:1]}
+        return speakers.pop() if len(speakers) == 1 else None
 
     @property
     def channel(self) -> Optional[str]:
@@ -150,43 +150,6 @@ class Utterances:
         turns = [self._turns[channel]] if channel in self._turns else []
         ended = turns if channel is not None else list(self._turns.values())
         return [utterance for turn in ended for utterance in turn.end(ending)]
-
-
-class Pauses:
-    """Where the last utterance of each channel ended, so that the words since then are known.
-
-    For the thread that delivers messages.
-    """
-
-    def __init__(self) -> None:
-        self._since: dict[Optional[str], float] = {}
-
-    def copy(self) -> Pauses:
-        """Return them as they are now; on any thread."""
-        copied = Pauses()
-        copied._since = self._since.copy()
-        return copied
-
-    def end(self, message: Mapping[str, Any]) -> None:
-        """Add an ``EndOfUtterance``."""
-        channel = channel_of(message)
-        self._since[channel] = max(self._since.get(channel, 0.0), times_of(message)[1])
-
-    def last(self, transcript: Transcript, ending: Ending, channel: Optional[str]) -> Optional[Utterance]:
-        """Return the last words since then of one speaker, as far as the transcript is kept."""
-        everywhere = self._since.get(None, 0.0)
-        words = [
-            word
-            for word in transcript.words
-            if channel in (None, word.channel)
-            and word.end_time > max(everywhere, self._since.get(word.channel, 0.0))
-        ]
-        if not words:
-            return None
-        first = len(words) - 1
-        while first and words[first - 1].speaker == words[-1].speaker:
-            first -= 1
-        return Utterance(tuple(words[first:]), ending)
 
 
 class _Turn:

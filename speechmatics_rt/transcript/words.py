@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
-from ..messages import span, text_of
+from ..messages import channel_of, span, text_of
 
-__all__ = ["Delimiters", "Joiner", "Paragraph", "Word", "ends_run", "joined", "paragraphs"]
+__all__ = ["Delimiters", "Joiner", "Paragraph", "Word", "ends_run", "feed", "joined", "paragraphs", "since"]
 
 PAUSE = 1.0  # seconds of silence after which another channel's words may come first
 
@@ -300,6 +300,29 @@ def _best(result: Mapping[str, Any]) -> Mapping[str, Any]:
 def joined(words: Sequence[Word]) -> str:
     """Return the text of consecutive words, without the delimiter before the first."""
     return "".join([word.delimiter + word.text for word in words])[len(words[0].delimiter) :] if words else ""
+
+
+def feed(
+    joiners: dict[Optional[str], Joiner],
+    channel: Optional[str],
+    results: Iterable[Mapping[str, Any]],
+    delimiters: Callable[[], Delimiters],
+) -> None:
+    """Add results to the joiner of their channel, or of each its own if the channel is None."""
+    for item in results:
+        label = channel_of(item) if channel is None else channel
+        joiner = joiners.get(label)
+        if joiner is None:
+            joiner = joiners[label] = Joiner(delimiters(), label)
+        joiner.add(item)
+
+
+def since(words: list[Word], place: float) -> list[Word]:
+    """Return the last words of a channel: those that ended after a place."""
+    first = len(words)
+    while first and words[first - 1].end_time > place:
+        first -= 1
+    return words[first:]
 
 
 def ends_run(last: Word, word: Word) -> bool:

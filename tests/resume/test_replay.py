@@ -522,6 +522,19 @@ def test_requests_are_said_in_their_place_until_they_are_answered() -> None:
     assert again == [{"message": "GetSpeakers", "final": True}]
 
 
+def test_an_answer_is_that_to_an_end_that_was_forced_after_the_audio_before_it() -> None:
+    replay = replay_of()
+    for end in (2.0, 4.0):
+        replay.keep(None, bytes(2 * RATE))
+        replay.request({"message": "ForceEndOfUtterance", "timestamp": end})
+    say_all(replay)
+    replay.receive(dict(STARTED))
+    replay.receive(end_of_utterance(3.6, forced=True))
+    replay.begin()
+    left = [item.message for item in say_all(replay) if isinstance(item, Request)]
+    assert left == [{"message": "ForceEndOfUtterance", "timestamp": 2.0}]
+
+
 def test_a_forced_end_is_asked_for_on_the_clock_of_the_session() -> None:
     replay = replay_of()
     replay.keep(None, bytes(20 * RATE))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import threading
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 
@@ -22,7 +22,7 @@ from speechmatics_rt import (
     TimeoutError,
     TransportError,
 )
-from speechmatics_rt.local import Fault, Script, ScriptedEngine
+from speechmatics_rt.local import Fault, Script, ScriptedEngine, Word
 from speechmatics_rt.local.engines.messages import end_of_utterance, final
 
 from ..aio.test_aio import face, run
@@ -185,6 +185,146 @@ def test_finalize_of_silence_is_none_whether_the_server_answers_or_not(serve, cl
     client.send_audio(SECOND)
     assert client.finalize() is None
     client.stop_session()
+
+
+def turns_of(*said: tuple[str, float, Optional[str]]) -> ScriptedEngine:
+    """Give an engine of words of 0.3 s that begin then, each by a speaker."""
+    return ScriptedEngine(Script(tuple(Word(text, at, at + 0.3, who) for text, at, who in said)))
+
+
+SPEECH = ["Good morning, and welcome", "to the reading room."]  # of the first two seconds, and the next two
+
+
+def test_a_service_that_is_slow_has_not_said_that_nothing_was_said(serve, client_of) -> None:
+    client = client_of(serve(speed=0.5))
+    client.start_session(audio_format=PCM)
+    client.send_audio(SECOND * 2)
+    with pytest.raises(TimeoutError) as caught:
+        client.finalize(timeout=0.3)
+    assert caught.value.stage == "answer"
+    said = client.finalize(timeout=20)
+    assert said is not None
+    assert said.text == SPEECH[0]  # of both calls, since the first returned nothing
+    client.close()
+
+
+def test_in_an_outage_nobody_knows_that_nothing_was_said(serve, client_of) -> None:
+    faults = [Fault.reset(after_seconds=1, sessions=[0]), Fault.refuse(503, sessions=range(1, 99))]
+    client = client_of(serve(faults=faults), resume=ResumePolicy(min_delay=0.01, max_delay=0.01))
+    reconnecting = threading.Event()
+    client.on("Reconnecting", lambda event: reconnecting.set())
+    client.start_session(audio_format=PCM)
+    client.send_audio(SECOND * 2)
+    assert reconnecting.wait(20)
+    with pytest.raises(TimeoutError) as caught:
+        client.finalize(timeout=0.2)
+    assert caught.value.stage == "answer"
+    client.close()
+
+
+def test_of_audio_whose_length_is_unknown_nobody_knows_either(serve, client_of) -> None:
+    client = client_of(serve(faults=[Fault.silence(after_seconds=0.1)]))
+    client.start_session(audio_format=AudioFormat())
+    client.send_audio(SECOND)
+    with pytest.raises(TimeoutError):
+        client.finalize(timeout=0.2)
+    client.close()
+
+
+def test_finalize_waits_for_its_own_answer_and_not_for_that_of_an_earlier_end(serve, client_of) -> None:
+    client = client_of(serve(speed=4))
+    client.start_session(audio_format=PCM)
+    client.send_audio(SECOND * 2)
+    client.force_end_of_utterance()
+    client.send_audio(SECOND * 2)
+    second = client.finalize(timeout=20)
+    client.send_audio(SECOND)
+    client.send_message({"message": "ForceEndOfUtterance"})
+    client.send_audio(SECOND)
+    third = client.finalize(timeout=20)
+    assert second is not None
+    assert third is not None
+    assert (second.text, third.text) == (SPEECH[1], "train from Norwich")
+    client.close()
+
+
+def test_what_a_finalize_that_timed_out_has_ended_is_left_to_the_next_one(serve, client_of) -> None:
+    client = client_of(serve(speed=4))
+    ended = threading.Semaphore(0)
+    client.on("EndOfUtterance", lambda message: ended.release())
+    client.start_session(audio_format=PCM)
+    for waits in (True, False):  # for the late answer, before the next question
+        client.send_audio(SECOND * 2)
+        with pytest.raises(TimeoutError):
+            client.finalize(timeout=0.01)
+        assert not waits or ended.acquire(timeout=20)
+    said = client.finalize(timeout=20)
+    assert said is not None
+    assert said.text == " ".join(SPEECH)
+    assert client.finalize(timeout=20) is None
+    client.close()
+
+
+def test_finalize_returns_what_all_speakers_have_said(serve, client_of) -> None:
+    words = [("Yes", 0.4, "S1"), ("please", 0.9, "S1"), ("Right", 1.4, "S2"), ("away", 1.9, "S2")]
+    client = client_of(serve(turns_of(*words)))
+    events = []
+    client.on("Utterance", lambda event: events.append((event["speaker"], event["text"], event["ended_by"])))
+    client.start_session(audio_format=PCM, transcription_config={**SPEAKERS, "max_delay": 0.7})
+    client.send_audio(SECOND * 3)
+    said = client.finalize()
+    assert said is not None
+    assert (said.text, said.speaker, said.label) == ("Yes please Right away", None, "")
+    assert [word.speaker for word in said.words] == ["S1", "S1", "S2", "S2"]
+    client.stop_session()
+    assert events == [("S1", "Yes please", "speaker"), ("S2", "Right away", "forced")]
+
+
+def test_finalize_returns_what_was_said_before_a_loss_and_after_it(serve, client_of) -> None:
+    server = serve(faults=[Fault.fin(after_seconds=2, sessions=[0])])
+    client = client_of(server, resume=ResumePolicy(min_delay=0.01, max_delay=0.01))
+    client.start_session(audio_format=PCM, transcription_config={**SPEAKERS, "max_delay": 0.7})
+    client.send_audio(SECOND * 4)
+    said = client.finalize(timeout=20)
+    assert len(server.sessions) == 2
+    assert said is not None
+    assert list(said.words) == client.transcript.words
+    assert {word.speaker for word in said.words} == {"S1", "S2"}  # not known again
+    client.close()
+
+
+@pytest.mark.parametrize(
+    "words", [{"agent": "I am.", "caller": "And who am I?"}, {"mute": "", "caller": "Hm."}]
+)
+def test_finalize_without_a_channel_returns_those_of_all_one_after_the_other(
+    serve, client_of, words: dict[str, str]
+) -> None:
+    engine = ScriptedEngine({label: Script.from_text(text) for label, text in words.items()})
+    client = client_of(serve(engine), kind=MultiChannelClient)
+    client.start_session(channels=[*words], audio_format=PCM)
+    for label in words:
+        client.send_audio(label, SECOND * 4)
+    said = {}
+    while (one := client.finalize()) is not None:
+        said[one.channel] = one.text
+    assert said == {label: text for label, text in words.items() if text}
+    client.close()
+
+
+def test_what_finalize_returns_begins_where_the_transcript_does_and_that_is_told(
+    serve, client_of, caplog
+) -> None:
+    client = client_of(serve(), keep_transcript=1)
+    client.start_session(audio_format=PCM, transcription_config={"language": "en", "max_delay": 0.7})
+    client.send_audio(SECOND * 5)
+    said = client.finalize()
+    assert said is not None
+    (record,) = [one for one in caplog.records if "finalize()" in one.message]
+    assert f"from {said.start_time:.1f} s on: keep_transcript=1 keeps" in record.message
+    client.send_audio(SECOND)
+    assert client.finalize() is not None
+    assert len([one for one in caplog.records if "finalize()" in one.message]) == 1
+    client.close()
 
 
 class SilenceFirst(ScriptedEngine):

@@ -1,0 +1,91 @@
+"""Answers of the service that a thread waits for."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any, Optional
+
+from ..exceptions import NotRunningError, SessionError, TimeoutError
+from ..threads import Latch
+from .ending import SessionEnding
+
+__all__ = ["Answer", "Answers", "waits_for_itself"]
+
+
+class Answer:
+    """The answer to a question, for a thread that waits for it; to be entered before the question is sent.
+
+    Attributes:
+        question: The message that asks.
+        value: The answer, or what was made of it; None before.
+        given: Whether it has come.
+    """
+
+    def __init__(self, answers: Answers, question: Mapping[str, Any]) -> None:
+        self._answers = answers
+        self.question = question
+        self.value: Any = None
+        self.given = False
+        self.over = Latch()  # given, or the session has ended
+
+    def __enter__(self) -> Answer:
+        self._answers.waiting.append(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self in self._answers.waiting:
+            self._answers.waiting.remove(self)
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for it."""
+        return self in self._answers.waiting
+
+    def give(self, value: Any) -> None:
+        """Give the message that is the answer, or what is made of it."""
+        self.value, self.given = value, True
+        self.over.set()
+
+    def result(self, timeout: Optional[float], ending: SessionEnding) -> Any:
+        """Return the value, or raise the reason why it did not come."""
+        if self.given:
+            return self.value
+        if not self.over.is_set():
+            text = f"the service did not answer {self.question['message']} within {timeout:g} s"
+            raise ending.annotate(TimeoutError(text, stage="answer", seconds=timeout))
+        if ending.failure is not None:
+            raise ending.annotate(copy.copy(ending.failure)) from ending.failure.__cause__
+        text = f"the session ended before {self.question['message']} was answered"
+        raise ending.annotate(NotRunningError(text))
+
+
+class Answers:
+    """All answers that are waited for in one session. Any thread may wait; the delivering one gives answers.
+
+    There is no lock: each change is one atomic operation on a list, and iteration is over a copy.
+    """
+
+    def __init__(self) -> None:
+        self.waiting: list[Answer] = []
+
+    def to(self, kind: str) -> list[Answer]:
+        """Return those to questions of a kind, in order."""
+        return [answer for answer in self.waiting.copy() if answer.question["message"] == kind]
+
+    def close(self) -> None:
+        """Wake all that wait: no more answers will come."""
+        for answer in self.waiting.copy():
+            answer.over.set()
+
+
+def waits_for_itself(message: Mapping[str, Any]) -> SessionError:
+    """Return the error for a question of the thread that would deliver its answer."""
+    return SessionError(
+        f"a handler, or the loop over the messages, can't wait for the answer to {message['message']}: "
+        f"the same thread delivers it; call {_UNAWAITED[message['message']]} instead, and handle the answer "
+        "as a message"
+    )
+
+
+_UNAWAITED = {"ForceEndOfUtterance": "force_end_of_utterance()", "GetSpeakers": "get_speakers(wait=False)"}
