@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from ..exceptions import ConfigurationError, shown
-from ..messages import results_of, span, text_of, time_of
-from .stored import listed
+from ..messages import channel_of, results_of, span, text_of, time_of
+from .stored import labelled, listed
 
 if TYPE_CHECKING:
     from .results import AudioEvent
@@ -18,22 +18,25 @@ __all__ = ["Beside"]
 
 _SPACELESS = ("cmn", "ja", "yue", "zh")
 _ENDS = ".?!…。？！"  # noqa: RUF001  those of Chinese and Japanese are meant
-_SLACK = 1.125
+
+_FIRST = (0.0, "", 0.0)
 
 _Read = Callable[[bytes], Mapping[str, Any]]
-_Sentences = tuple[str, list[dict[str, Any]]]  # in which language
+_Key = tuple[str, Optional[str]]  # language and channel
+_Sentences = tuple[_Key, list[dict[str, Any]]]
 
 
 class Beside:
     """Collects translations and sounds as they come; translations are read when they are asked for.
 
     Args:
-        keep: How many seconds to keep.
+        keep: How many seconds of each channel to keep at least (at most an eighth more).
+        ends: Up to where each channel is final; it grows.
         blank: Makes a transcript for the text in another language.
 
     Example:
         >>> from speechmatics_rt import Transcript
-        >>> beside = Beside(math.inf, Transcript)
+        >>> beside = Beside(math.inf, {}, Transcript)
         >>> said = [{"content": "Bonjour.", "end_time": 1.4}]
         >>> beside.add({"message": "AddTranslation", "language": "fr", "results": said})
         >>> beside.add({"message": "AudioEventStarted", "event": {"type": "music", "start_time": 0.5}})
@@ -43,25 +46,29 @@ class Beside:
         [{'type': 'music', 'start_time': 0.5}]
     """
 
-    def __init__(self, keep: float, blank: Callable[[], Transcript]) -> None:
+    def __init__(
+        self, keep: float, ends: Mapping[Optional[str], float], blank: Callable[[], Transcript]
+    ) -> None:
         self._keep = keep
+        self._ends = ends
         self._blank = blank
         self._sentences: list[Union[bytes, _Sentences]] = []  # as bytes until they are read
         self._dropped = 0  # how many were there before those
-        # Texts by language, the number of the latest translation in each, and how many of those sentences are
-        # in them. None while they are fed, so that it is begun anew if an interrupt cuts that short.
-        self._texts: Optional[tuple[dict[str, Transcript], dict[str, int], int]] = None
-        # The latest partial of each language, and how many translations came before it.
-        self._partials: dict[str, tuple[int, list[dict[str, Any]]]] = {}
+        # None while it is fed, so that it is begun anew if an interrupt cuts that short.
+        self._texts: Optional[_Texts] = None
+        # The latest partial of each language and channel, and how many translations came before it.
+        self._partials: dict[_Key, tuple[int, list[dict[str, Any]]]] = {}
         self._events: list[dict[str, Any]] = []
+        self._latest: dict[Optional[str], float] = {}  # the end of the last of these on each channel
+        self._tidied = 0.0  # the latest time when old ones were dropped
 
     def add(self, message: Mapping[str, Any]) -> None:
         """Take an ``Add(Partial)Translation``, ``AudioEventStarted`` or ``AudioEventEnded``."""
         if message.get("message") == "AddTranslation":
             self._translated(message)
         elif message.get("message") == "AddPartialTranslation":
-            language, sentences = _sentences_of(message)
-            self._partials[language] = (self._dropped + len(self._sentences), sentences)
+            key, sentences = _sentences_of(message)
+            self._partials[key] = (self._dropped + len(self._sentences), sentences)
         else:
             self._sounded(message)
 
@@ -81,17 +88,30 @@ class Beside:
         self._partials.pop(said[0], None)
         if said[1] and self._keep:
             self._sentences.append(said)
-            if self._keep < math.inf:
-                self._drop_old(max(span(item)[1] for item in said[1]))
+            self._drop_old(said[0][1], max(span(item)[1] for item in said[1]))
 
-    def _drop_old(self, now: float) -> None:
-        """Drop what is too old, an eighth of ``keep`` at a time. Nothing is in bytes then."""
-        ends = [span(said[1][-1])[1] for said in self._sentences if not isinstance(said, bytes)]
-        if now - ends[0] > self._keep * _SLACK:
-            kept = [said for said, end in zip(self._sentences, ends) if now - end <= self._keep]
+    def _drop_old(self, channel: Optional[str], end: float) -> None:
+        """Drop what is too old, if it is time to do so; something on a channel has just ended."""
+        if self._keep == math.inf:
+            return
+        self._latest[channel] = max(self._latest.get(channel, 0.0), end)
+        now = max([*self._latest.values(), *self._ends.values()])
+        if now - self._tidied <= self._keep / 8:
+            return
+        self._tidied = now
+        kept = [said for said in self._sentences if isinstance(said, bytes) or self._keeps(*_place(said))]
+        if len(kept) < len(self._sentences):
             self._texts = None  # first, in case Ctrl-C comes in between
             self._dropped += len(self._sentences) - len(kept)
             self._sentences = kept
+        self._events = [
+            event for event in self._events if self._keeps(text_of(event.get("channel")), _latest(event))
+        ]
+
+    def _keeps(self, channel: Optional[str], end: float) -> bool:
+        """Whether something has ended lately on its channel; on any, if that is unknown."""
+        ends = self._ends.values() if channel is None else [self._ends.get(channel, 0.0)]
+        return any(0.0 <= now - end <= self._keep for now in (self._latest[channel], *ends))
 
     def _sounded(self, message: Mapping[str, Any]) -> None:
         told = message.get("event")
@@ -106,41 +126,50 @@ class Beside:
                     return
         if self._keep:
             self._events.append(event)
-            now = max(map(_latest, self._events[-2:]))
-            if now - _latest(self._events[0]) > self._keep * _SLACK:
-                self._events = [each for each in self._events if now - _latest(each) <= self._keep]
-
-    def sentences(self, read: _Read) -> Iterator[_Sentences]:
-        """Yield all sentences, with their language."""
-        for said in self._sentences:
-            yield _sentences_of(read(said)) if isinstance(said, bytes) else said
+            self._drop_old(text_of(event.get("channel")), _latest(event))
 
     def translations(self, read: _Read) -> dict[str, Transcript]:
-        """Return the text in each language."""
-        texts, latest, done = self._texts or ({}, {}, 0)
-        new = self._sentences[done:]
+        """Return the text in each language, in the order of time, which several channels do not come in."""
+        texts = self._texts or _Texts()
         self._texts = None
-        for number, said in enumerate(new, self._dropped + done):
-            language, sentences = _sentences_of(read(said)) if isinstance(said, bytes) else said
-            if not sentences:
-                continue
-            latest[language] = number
-            end = max(span(item)[1] for item in sentences)
-            self._text(texts, language).add(
-                {"message": "AddTranscript", "metadata": {"end_time": end}, "results": _words_of(sentences)}
-            )
-        for language in {*texts, *self._partials}:
-            before, partial = self._partials.get(language, (0, []))
-            words = _words_of(partial) if latest.get(language, -1) < before else []
-            self._text(texts, language).add({"message": "AddPartialTranscript", "results": words})
-        self._texts = (texts, latest, done + len(new))
-        return dict(texts)
+        coming = self._read_from(texts.done, read)
+        if any(_in_time(said) < texts.last.get(said[0], _FIRST) for said in coming if said[1]):
+            texts, coming = _Texts(), self._read_from(0, read)
+        for number, (key, sentences) in enumerate(coming, self._dropped + texts.done):
+            if sentences:
+                texts.latest[key] = number
+        for said in sorted(coming, key=_in_time):
+            key, sentences = said
+            if sentences:
+                texts.last[key] = _in_time(said)
+                end = max(span(item)[1] for item in sentences)
+                self._text(texts, key).add(
+                    {
+                        "message": "AddTranscript",
+                        "metadata": {"end_time": end},
+                        "results": _words_of(sentences),
+                    }
+                )
+        for key in {*texts.partial, *self._partials}:
+            before, partial = self._partials.get(key, (0, []))
+            words = _words_of(partial) if texts.latest.get(key, -1) < before else []
+            message = {"message": "AddPartialTranscript", "channel": key[1], "results": words}
+            self._text(texts, key).add(message)
+        texts.partial, texts.done = {*self._partials}, texts.done + len(coming)
+        self._texts = texts
+        return dict(texts.by_language)
 
-    def _text(self, texts: dict[str, Transcript], language: str) -> Transcript:
-        if language not in texts:
-            texts[language] = self._blank()
-            texts[language].add(_pack(language))
-        return texts[language]
+    def _read_from(self, number: int, read: _Read) -> list[_Sentences]:
+        """Return the translations without so many first ones."""
+        sentences = self._sentences[number:]
+        return [_sentences_of(read(said)) if isinstance(said, bytes) else said for said in sentences]
+
+    def _text(self, texts: _Texts, key: _Key) -> Transcript:
+        language, _ = key
+        if language not in texts.by_language:
+            texts.by_language[language] = self._blank()
+            texts.by_language[language].add(_pack(language))
+        return texts.by_language[language]
 
     def events(self) -> list[AudioEvent]:
         """Return the sounds, in order of time."""
@@ -156,7 +185,7 @@ class Beside:
     def to_dict(self, read: _Read) -> dict[str, Any]:
         """Return what there is, fit for JSON, in the shape that the service gives transcripts of files."""
         translations: dict[str, list[dict[str, Any]]] = {}
-        for language, sentences in self.sentences(read):
+        for (language, _), sentences in sorted(self._read_from(0, read), key=_in_time):
             if sentences:
                 translations.setdefault(language, []).extend(sentences)
         parts: dict[str, Any] = {}
@@ -180,8 +209,32 @@ class Beside:
         self._events = [dict(event) for event in listed(data, "audio_events", Mapping)]
 
 
+class _Texts:
+    """The text in each language, as far as it is made."""
+
+    def __init__(self) -> None:
+        self.by_language: dict[str, Transcript] = {}
+        self.done = 0  # how many translations are in it
+        self.latest: dict[_Key, int] = {}  # the number of the latest of each
+        self.last: dict[_Key, tuple[float, str, float]] = {}  # the last of each in time
+        self.partial: set[_Key] = set()  # those that have had a partial
+
+
 def _sentences_of(message: Mapping[str, Any]) -> _Sentences:
-    return text_of(message.get("language")) or "", results_of(message)
+    channel = channel_of(message)
+    sentences = [labelled(text_of(message.get("channel")), item) for item in results_of(message)]
+    return (text_of(message.get("language")) or "", channel), sentences
+
+
+def _in_time(said: _Sentences) -> tuple[float, str, float]:
+    """Return what to sort translations by: as they were said, those at one time by channel."""
+    (_, channel), sentences = said
+    start, end = span(sentences[0]) if sentences else (0.0, 0.0)
+    return start, channel or "", end
+
+
+def _place(said: _Sentences) -> tuple[Optional[str], float]:
+    return said[0][1], span(said[1][-1])[1]
 
 
 def _checked(event: Mapping[str, Any]) -> dict[str, Any]:

@@ -95,11 +95,11 @@ class Transcript:
         self._merged: Optional[tuple[dict[_Channel, Joiner], Merged]] = None
         # Of each channel: results, and the time before which they are void because they became final.
         self._partials: dict[_Channel, tuple[Packed, float]] = {}
-        self._beside = Beside(self._keep, Transcript)
+        self._end_times: dict[_Channel, float] = {}
+        self._beside = Beside(self._keep, self._end_times, Transcript)
         self._read: Callable[[bytes], Mapping[str, Any]] = lambda payload: {}  # see add_payloads()
         self._pack: dict[str, Any] = {}
         self._languages: dict[str, dict[str, Any]] = {}
-        self._end_times: dict[_Channel, float] = {}
 
     # -- from the server -----------------------------------------------------------------------------
 
@@ -320,7 +320,8 @@ class Transcript:
         """The text in each language it was translated into; ``partial`` is what is not final yet.
 
         The service translates whole sentences, so each word of a translation has a share of the time of its
-        sentence, and no confidence.
+        sentence, and no confidence. Those of several channels are in the order of time, and have their
+        channels as far as the service names them.
         """
         with self._lock:
             return self._beside.translations(self._read)

@@ -192,6 +192,102 @@ def test_only_so_many_seconds_of_them_are_kept() -> None:
     assert (nothing.translations, nothing.audio_events) == ({}, [])
 
 
+AGENT = [
+    translation("de", sentence("Guten Tag.", 0.4, 2.4)),
+    translation("de", sentence("Wie geht es?", 3.2, 5.2)),
+]
+CALLER = [
+    translation("de", sentence("Hallo.", 0.4, 1.2)),
+    translation("de", sentence("Der Zug kommt nicht.", 2.0, 4.4)),
+]
+IN_TURN = [AGENT[0], CALLER[0], CALLER[1], AGENT[1]]
+ONE_BEHIND = [*CALLER, *AGENT]
+
+
+def labelled(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**one, "channel": "agent" if one in AGENT else "caller"} for one in messages]
+
+
+@pytest.mark.parametrize("in_bytes", [False, True])
+def test_translations_of_several_channels_are_in_the_order_of_time_however_they_come(in_bytes: bool) -> None:
+    orders = [Transcript(), Transcript(), Transcript()]
+    for transcript, messages in zip(orders, (IN_TURN, ONE_BEHIND, [*AGENT, *CALLER])):
+        for number, message in enumerate(messages):
+            payload = json.dumps(message).encode()
+            if in_bytes:
+                transcript.add_payloads([seen("AddTranslation", payload)], json.loads)
+            else:
+                transcript.add(message)
+            if transcript is not orders[2]:  # the last is read at the end alone
+                assert len(transcript.to_dict()["translations"]["de"]) == number + 1
+                assert transcript.translations["de"].words[0].start_time == 0.4
+    first, *others = (transcript.translations["de"] for transcript in orders)
+    assert first.text == "Hallo. Guten Tag. Der Zug kommt nicht. Wie geht es?"
+    assert all(one == first and one.to_srt() == first.to_srt() for one in others)
+    assert orders[0] == orders[1] == orders[2]
+
+
+def test_a_translation_keeps_its_channel() -> None:
+    first, second = heard(*labelled(IN_TURN)), heard(*labelled(ONE_BEHIND))
+    german = first.translations["de"]
+    assert str(german).splitlines() == [
+        "agent: Guten Tag.",
+        "caller: Hallo. Der Zug kommt nicht.",
+        "agent: Wie geht es?",
+    ]
+    assert {word.channel for word in german.words} == {"agent", "caller"}
+    assert (first, str(german)) == (second, str(second.translations["de"]))
+    again = Transcript.from_dict(json.loads(json.dumps(first.to_dict())))
+    assert (again, str(again.translations["de"])) == (first, str(german))
+
+
+def test_each_channel_has_its_own_partial_of_a_translation() -> None:
+    guesses = {label: partial("de", sentence(text, 0.0, 0.4)) for label, text in (("a", "Gut"), ("b", "Hal"))}
+    transcript = heard(*({**guess, "channel": label} for label, guess in guesses.items()))
+    assert transcript.translations["de"].partial == "Gut\nHal"
+    transcript.add({**AGENT[0], "channel": "a"})
+    assert transcript.translations["de"].partial == "Hal"
+
+
+def minutes_of(channel: str, count: int, *, named: bool) -> list[dict[str, Any]]:
+    """Give minutes of a call: a word, its translation, which may name its channel, and a sound in each."""
+    messages = []
+    for minute in range(count):
+        at = minute * 60.0
+        word = {"type": "word", "start_time": at, "end_time": at + 2, "alternatives": [{"content": "x"}]}
+        messages += [
+            {
+                "message": "AddTranscript",
+                "channel": channel,
+                "metadata": {"start_time": at, "end_time": at + 2},
+                "results": [word],
+            },
+            {
+                **translation("fr", sentence(f"{channel}{minute}.", at, at + 2)),
+                **({"channel": channel} if named else {}),
+            },
+            sound(True, "music", at, channel=channel),
+            sound(False, "music", at + 2, channel=channel),
+        ]
+    return messages
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_of_a_channel_that_is_behind_as_much_is_kept_as_of_its_words(named: bool) -> None:
+    transcript = heard(*minutes_of("b", 12, named=named), *minutes_of("a", 100, named=named), keep=300)
+    told = [sentence["content"] for sentence in transcript.to_dict()["translations"]["fr"]]
+    for label, last in (("a", 99), ("b", 11)):
+        words = [word.start_time // 60 for word in transcript.words if word.channel == label]
+        assert words[-1] == last
+        assert [one for one in told if one[0] == label][-5:] == [
+            f"{label}{last - back}." for back in range(5)
+        ][::-1]
+        sounds = [event.start_time // 60 for event in transcript.audio_events if event.channel == label]
+        assert sounds[-5:] == [last - back for back in range(5)][::-1]
+    # Where names are missing, what another channel has said at the same time can't be told from its own.
+    assert len(told) <= (12 if named else 18)
+
+
 def test_text_without_spaces_and_odd_messages_are_read_as_what_they_hold() -> None:
     odd = [
         *(sentence("おはよう。", 1.0, 2.0), sentence("さあ。", 0.0, 0.0)),
