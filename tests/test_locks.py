@@ -61,6 +61,7 @@ LOCKS = {
     "local.connection.record SessionRecord._changed": "taken by the server's threads and by who waits",
     "local.recognition _Worker._news": "taken by the server's threads, which run no signal handlers",
     "local.connection.wire Wire._lock": "a call is put into the list or not; its thread is woken again",
+    "local.engines.heard Heard._lock": "taken by the server's threads, which run no signal handlers",
     "local.keys KeyRing._lock": "expire_keys() clears what is there",
     "local.whisper.container Container._lock": "taken by the server's threads, which run no signal handlers",
     "local.whisper.container Container._news": "it is Container._lock",
