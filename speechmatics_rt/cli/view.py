@@ -13,9 +13,9 @@ from typing import Any, Optional
 
 from ..baseclient import BaseClient
 from ..exceptions import ConfigurationError, SpeechmaticsError
-from ..messages import channel_of
+from ..messages import channel_of, span, time_of
 from ..stats import SessionStats
-from ..transcript import Transcript
+from ..transcript import Transcript, Word
 from .asked import Asked, settings_read
 from .options import PROG
 from .outputs import WORDS_ALONE, Captions, Document, Heard, Place, Shape, WavFile, beside_of, check_apart
@@ -23,10 +23,12 @@ from .shell import in_shell_words
 from .show import ALERT, GREY, Screen, ending_of, meter, progress, width
 from .sources import MICROPHONE
 from .streams import Stream
-from .text import Flow, Token, stats_dict, stats_lines
+from .text import Flow, Line, Token, stats_dict, stats_lines
 
 __all__ = ["View", "progress_of", "side_by_side", "unanswered"]
 
+_BEHIND = 20.0  # s of audio by which a channel may be heard later than another before that waits no longer
+_ROUNDED = 0.1  # s by which the last final may end before the audio
 _PATIENCE = 5.0  # s without an answer, after which that is shown
 
 
@@ -54,7 +56,10 @@ class View:
         self._saved = saved
         self._screen = screen
         self._out = out
-        self._flow = Flow(timestamps=arguments.timestamps)
+        # Of recordings that are read as fast as they can be, one channel may be heard long before another.
+        live = arguments.speed is not None or None in session.audio.durations
+        self._flow = Flow(timestamps=arguments.timestamps, patience=_BEHIND if live else math.inf)
+        self._beside: list[Line] = []  # lines of the text that are no sentences
         self._client: Optional[BaseClient] = None
         self._transcript = Transcript()
         # By channel: words of several come in the order of their times, not in that of their arrival.
@@ -65,7 +70,7 @@ class View:
         self._elapsed = self._most_lag = 0.0
         self._files = ExitStack()
         self._documents = [Document(*asked, screen, out) for asked in session.documents]
-        self._text = next((each for each in self._documents if each.form == "text"), None)
+        self._flows = any(each.flows for each in self._documents)
         self._lines = next((each for each in self._documents if each.form == "jsonl"), None)
         self._documents += [
             Document(each.form, beside_of(each.place, language), screen, out, language)
@@ -118,7 +123,7 @@ class View:
             if isinstance(error, BrokenPipeError):
                 return
             self._flow_on()
-            self._print(self._flow.end())
+            self._screen.write(self._flow.end())
             if self._client is not None:
                 self._elapsed = time.monotonic() - self._began
             if error is None or self._transcript.words:
@@ -132,7 +137,9 @@ class View:
         if self._arguments.stats and self._client is not None:
             stats = stats_dict(self._client.stats, self._elapsed, self._most_lag)
         for document in self._documents:
-            document.finish(Heard(self._heard(document.language), self._asked, stats, self._shape))
+            document.finish(
+                Heard(self._heard(document.language), self._whole_text, self._asked, stats, self._shape)
+            )
         if self._arguments.output_dir is not None:
             written = [each.place.name for each in self._documents if each.written]
             if written:
@@ -195,10 +202,13 @@ class View:
                 self._most_lag = max(self._most_lag, self._client.stats.lag)
             self._flow_on()
         elif kind == "AddTranslation":
-            text = " ".join(str(item.get("content", "")) for item in message.get("results", []))
-            self._print(self._flow.line(f"[{message.get('language')}] {text}"))
+            parts = message.get("results", [])
+            text = " ".join(str(item.get("content", "")) for item in parts)
+            ends = [span(item)[1] for item in parts]
+            self._put_beside(Line(max(ends, default=0.0), f"[{message.get('language')}] {text}"))
         elif kind == "AudioEventStarted":
-            self._print(self._flow.line(f"[{message.get('event', {}).get('type')}]"))
+            event = message.get("event", {})
+            self._put_beside(Line(time_of(event.get("start_time")), f"[{event.get('type')}]"))
         elif kind == "Reconnecting":
             self._note(f"{message['cause']}; again in {message['delay']:.1f} s")
         elif kind == "Resumed":
@@ -225,14 +235,28 @@ class View:
         self._note(f"warning: {text}")
 
     def _flow_on(self) -> None:
-        """Give the words that are new, in the one form that is made of them."""
-        if self._text is not None:
-            channels = list(self._channels.values()) or [self._transcript]
-            self._print(self._flow.more(*(transcript.words for transcript in channels)))
+        """Show the words that are new, as far as they are not to wait for others."""
+        if self._flows:
+            heard = [
+                math.inf
+                if seconds is not None and transcript.end_time > seconds - _ROUNDED
+                else transcript.end_time
+                for transcript, seconds in zip(self._channels.values(), self._durations)
+            ]
+            self._screen.write(self._flow.more(*self._words(), heard=heard))
 
-    def _print(self, tokens: list[Token]) -> None:
-        if self._text is not None:
-            self._text.add(tokens)
+    def _put_beside(self, line: Line) -> None:
+        """Have a line stand among those of the text."""
+        self._beside.append(line)
+        if self._flows:
+            self._screen.write(self._flow.line(line))
+
+    def _words(self) -> list[Sequence[Word]]:
+        """Give all words so far, a list of them a channel."""
+        return [transcript.words for transcript in self._channels.values() or [self._transcript]]
+
+    def _whole_text(self) -> str:
+        return Flow.whole(self._words(), self._beside, timestamps=self._arguments.timestamps)
 
     # -- what is drawn -----------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from typing import Optional
 import pytest
 
 from speechmatics_rt.cli.show import ALERT, GREY, LIVE, Screen, below, ending_of, meter, progress, width
-from speechmatics_rt.cli.text.flow import Flow, Token, plain
+from speechmatics_rt.cli.text.flow import Flow, Line, Token, plain
 from speechmatics_rt.cli.view import progress_of, side_by_side, unanswered
 from speechmatics_rt.local import Fault, LocalServer
 from speechmatics_rt.stats import SessionStats
@@ -88,8 +88,8 @@ def test_words_without_delimiters_stand_together() -> None:
 
 def test_a_line_of_another_kind_waits_for_the_end_of_the_one_that_has_begun() -> None:
     flow = Flow()
-    assert plain(flow.line("[music]")) == "[music]\n"
-    tokens = [*flow.more(words_of("One")), *flow.line("[fr] Un")]
+    assert plain(flow.line(Line(0, "[music]"))) == "[music]\n"
+    tokens = [*flow.more(words_of("One")), *flow.line(Line(2, "[fr] Un"))]
     assert plain([*tokens, *flow.more(words_of("One two. Three"))]) == "S1: One two.\n[fr] Un\nThree"
     assert plain(flow.end()) == "\n"
 
@@ -102,36 +102,50 @@ def on_channel(label: str, text: str, *, start: float = 0.0) -> list[Word]:
     ]
 
 
-def test_channels_that_speak_at_once_are_given_sentence_by_sentence_however_they_arrive() -> None:
-    left = on_channel("left", "One two three four. Five six.")
+def test_channels_are_given_in_order_of_time_sentence_by_sentence_however_they_arrive() -> None:
+    left = on_channel("left", "One two three four. Five six. Seven eight.")
     right = on_channel("right", "Alpha beta. Gamma delta epsilon.", start=0.2)
+    lines = [Line(2.0, "[fr] Un"), Line(0.0, "[music]"), Line(9.0, "[fr] Sept")]
+    expected = (
+        "[music]\nleft: One two three four.\nright: Alpha beta.\nGamma delta epsilon.\n"
+        "left: Five six.\nSeven eight.\n[fr] Sept\n"
+    )
+    assert Flow.whole([left, right]) == re.sub(r"(?m)^\[.*\n", "", expected)
     random.seed(3)
     for _ in range(200):
         flow, given, one, two = Flow(), [], 0, 0
+        given += [*flow.line(lines[1])]
         while one < len(left) or two < len(right):
             one = min(len(left), one + random.randint(0, 3))
             two = min(len(right), two + random.randint(0, 3))
-            given += flow.more(left[:one], right[:two])
-        lines = plain([*given, *flow.end()]).splitlines()
-        label, said = "", {"left": [], "right": []}
-        for line in lines:
-            if ": " in line:
-                label, _, line = line.partition(": ")
-            said[label].append(line)
-        assert said["left"] == ["One two three four.", "Five six."]
-        assert said["right"] == ["Alpha beta.", "Gamma delta epsilon."]
+            heard = [words[-1].end_time if words else 0.0 for words in (left[:one], right[:two])]
+            given += flow.more(left[:one], right[:two], heard=heard)
+        given += [*flow.line(lines[2]), *flow.end()]
+        assert plain(given) == expected
+    assert Flow.whole([left, right], lines) == expected.replace("left: Five", "[fr] Un\nleft: Five")
+
+
+def test_a_word_waits_for_a_channel_that_may_have_an_earlier_one_and_no_longer() -> None:
+    left, right = on_channel("left", "Yes.", start=5.0), on_channel("right", "Well then.", start=3.0)
+    flow = Flow(patience=10)
+    assert plain(flow.more(left, [], heard=[5.5, 2.9])) == ""
+    assert flow.held(0) == "Yes."
+    assert plain(flow.more(left, right[:1], heard=[5.5, 3.5])) == "right: Well"
+    assert (flow.continues(1), flow.held(0)) == (True, "Yes.")
+    assert plain(flow.more(left, right, heard=[5.5, 5.0])) == " then.\nleft: Yes.\n"
+    late = Flow(patience=10)
+    assert plain(late.more(left, [], heard=[15.0, 2.9])) == "left: Yes.\n"  # it is silent for who knows why
 
 
 def test_a_channel_that_falls_silent_in_mid_sentence_does_not_hold_the_others_up() -> None:
     left, right = on_channel("left", "Well"), on_channel("right", "Yes. So then", start=1.0)
     flow = Flow()
-    assert plain(flow.more(left, right)) == "left: Well"
+    assert plain(flow.more(left, right, heard=[1.5, 2.5])) == "left: Well"  # it may go on
     assert (flow.continues(0), flow.held(1)) == (True, "Yes. So then")
-    assert plain(flow.end()) == "\nright: Yes.\nSo then\n"
-    late = on_channel("right", "Yes.", start=4.0)
-    flow = Flow()
-    assert plain(flow.more(left, late)) == "left: Well\nright: Yes.\n"
-    assert plain(flow.more([*left, *on_channel("left", "now.", start=5.0)], late)) == "left: now.\n"
+    assert plain(flow.more(left, right, heard=[1.6, 2.5])) == "\nright: Yes.\nSo then"
+    more = [*left, *on_channel("left", "now.", start=5.0)]
+    assert plain(flow.more(more, right, heard=[5.5, 5.0])) == "\nleft: now.\n"
+    assert plain(flow.end()) == ""
 
 
 def test_every_colour_is_readable_on_black_and_on_white() -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import sys
 import wave
 from array import array
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from speechmatics_rt.local import LocalServer
+from speechmatics_rt.local import LocalServer, ScriptedEngine
 
 from .command import LOCAL, SENTENCES, SPEECH, run
 from .terminal import OnTerminal
@@ -133,3 +136,35 @@ def test_a_stereo_recording_that_has_to_be_converted_is_said_to_be_so(call: Path
     code, _, err = run("transcribe", call, *LOCAL)
     assert code == 5
     assert err.endswith("one is expected; convert it beforehand: ffmpeg -i FILE -c:a pcm_s16le out.wav\n")
+
+
+class _OneIsLate(ScriptedEngine):
+    """Hears the agent only when all of his audio has come."""
+
+    def recogniser(self, settings: Mapping[str, Any]) -> Any:
+        recogniser: Any = super().recogniser(settings)
+        if settings.get("channel") == "agent":
+            feed, finish = recogniser.feed, recogniser.finish
+            late: list[Any] = []
+
+            def keep(audio: bytes) -> list[Any]:
+                late.extend(feed(audio))
+                return []
+
+            recogniser.feed, recogniser.finish = keep, lambda: [*late, *finish()]
+        return recogniser
+
+
+@pytest.mark.parametrize("to_file", [True, False])
+def test_what_is_said_first_is_written_first_though_it_is_heard_last(tmp_path: Path, to_file: bool) -> None:
+    options = ["--channel", f"agent={SPEECH}", "--channel", f"caller={SPEECH}", "--timestamps"]
+    with LocalServer(_OneIsLate()) as late:
+        name = tmp_path / "a.txt"
+        where = ["-o", name] if to_file else []
+        code, out, err = run("transcribe", *options, *where, "--url", late.url)
+    assert (code, err) == (0, "")
+    lines = (name.read_text() if to_file else out).splitlines()
+    times = [line.partition("]")[0] for line in lines]
+    assert times == sorted(times)
+    said = [re.sub(r"^\[.*?\] (\w+: )?", "", line) for line in lines]
+    assert said == [sentence for sentence in SENTENCES for _ in range(2)]  # none torn

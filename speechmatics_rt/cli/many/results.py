@@ -20,7 +20,7 @@ from ..outputs import (
     places_in,
     tsv_text,
 )
-from ..text import Flow, plain
+from ..text import Flow
 from .found import Recording
 from .manifest import MANIFEST, Manifest
 
@@ -125,8 +125,7 @@ class Results(NamedTuple):
 
     def _text(self, form: str, transcript: Transcript) -> str:
         if form == "text":
-            flow = Flow(timestamps=self.timestamps)
-            return plain(flow.more(*_channels(transcript))) + plain(flow.end())
+            return Flow.whole(_channels(transcript), timestamps=self.timestamps)
         if form == "json":
             return json_text(json_of(transcript, self.asked))
         if form == "tsv":

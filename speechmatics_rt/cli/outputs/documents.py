@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from ...transcript import Transcript
 from ..streams import Stream
-from ..text import Token, plain
+from ..text import Token
 from .output import CAPTIONS, Output, Shape, captions_text, cause_of, json_line, json_text, opened
 from .places import Place
 from .tables import tsv_text
@@ -28,11 +28,13 @@ class Heard(NamedTuple):
     """What a document is made of, at the end.
 
     Attributes:
+        text: Writes it as text, with the lines that are no sentences.
         asked: The options of the session.
         stats: What JSON holds of the figures.
     """
 
     transcript: Transcript
+    text: Callable[[], str]
     asked: Mapping[str, Any]
     stats: Optional[Mapping[str, Any]]
     shape: Shape
@@ -85,7 +87,6 @@ class Document:
         self._screen = screen
         self._out = out
         self._output: Optional[Output] = None
-        self._text: list[str] = []  # of a file that is written at the end
         self._held: list[str] = []  # lines of a file that stays as it was if no session begins
         self._begun = False
         self._files = ExitStack()
@@ -106,12 +107,10 @@ class Document:
 
     # -- as it comes -------------------------------------------------------------------------------------
 
-    def add(self, tokens: list[Token]) -> None:
-        """Give text, now or for the end."""
-        if self._output is None:
-            self._screen.write(tokens)
-        else:
-            self._text.append(plain(tokens))
+    @property
+    def flows(self) -> bool:
+        """Whether it is text that is shown as it comes, and not written to a file."""
+        return self.form == "text" and self.place.is_standard_output
 
     def add_line(self, line: str) -> None:
         """Write a line, and all that follow, where they are to be, or where they still can be."""
@@ -138,7 +137,7 @@ class Document:
 
     def finish(self, heard: Heard) -> None:
         """Write the whole where it is to be, or where it still can be."""
-        if self.form == "jsonl" or (self.form == "text" and self._output is None):
+        if self.form == "jsonl" or self.flows:
             return  # it was given as it came
         text = self._whole(heard)
         if self._output is not None:
@@ -153,7 +152,7 @@ class Document:
 
     def _whole(self, heard: Heard) -> str:
         if self.form == "text":
-            return "".join(self._text)
+            return heard.text()
         if self.form == "json":
             stats = {} if heard.stats is None else {"stats": heard.stats}
             return json_text({**json_of(heard.transcript, heard.asked), **stats})

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from .flow import GREY, Flow, Token, plain
+from .flow import GREY, Flow, Line, Token, plain
 from .report import stats_dict, stats_lines
 
-__all__ = ["GREY", "Flow", "Token", "plain", "stats_dict", "stats_lines"]
+__all__ = ["GREY", "Flow", "Line", "Token", "plain", "stats_dict", "stats_lines"]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Optional
 
 from ...transcript import Word
 
-__all__ = ["GREY", "Flow", "Token", "plain"]
+__all__ = ["GREY", "Flow", "Line", "Token", "plain"]
 
-_PATIENCE = 2.0  # s of audio that a line, once begun, may be silent while another channel has more to say
+_PAUSE = 1.0  # s of silence in a sentence, after which another channel's may come first; as in Transcript
 
 # Of the 256 colours, those that can be read on black and on white alike: the contrast is above 4 on both.
 # The 16 basic ones can't be used for this: every theme has some that it can't show on its background.
@@ -25,14 +27,27 @@ class Token(NamedTuple):
     style: str = ""
 
 
+class Line(NamedTuple):
+    """A line that is no sentence: a translation, which follows its sentence, or a sound.
+
+    Attributes:
+        time: Seconds of audio; words that begin before stand before it.
+    """
+
+    time: float
+    text: str
+
+
 class Flow:
     """Turn words, as they become final, into text: a line a sentence, a label where the speaker changes.
 
-    What was given once is never changed; a mark that arrives later continues its word. Channels that speak
-    at once are given sentence by sentence: while the line of one goes on, the words of the others wait.
+    What was given once is never changed; a mark that arrives later continues its word. Several channels are
+    given sentence by sentence, in order of time: a word waits until no other channel can have an earlier
+    one, which is known from how far that has been heard, and until the sentence that has begun is over.
 
     Args:
         timestamps: Begin each line with the time of its first word.
+        patience: Seconds of audio; a channel that is heard so much later than another is not waited for.
 
     Example:
         >>> flow = Flow()
@@ -42,9 +57,11 @@ class Flow:
         '.\\n'
     """
 
-    def __init__(self, *, timestamps: bool = False) -> None:
+    def __init__(self, *, timestamps: bool = False, patience: float = math.inf) -> None:
         self._timestamps = timestamps
+        self._patience = patience
         self._channels: tuple[Sequence[Word], ...] = ()  # all final words so far
+        self._heard: Sequence[float] = ()  # how far each channel is known
         self._counts: list[int] = []  # words given, by channel
         self._current = 0  # the channel of the last word given
         self._length = 0  # characters given of it
@@ -52,14 +69,34 @@ class Flow:
         self._label = ""
         self._labels: list[str] = []  # in order of appearance
         self._open = False  # the line has begun
-        self._waiting: list[str] = []  # lines of another kind, for when this one ends
+        self._waiting: list[Line] = []  # for the words before them
 
-    def more(self, *channels: Sequence[Word]) -> list[Token]:
-        """Give what is new in all final words so far, a sequence of them a channel."""
+    @classmethod
+    def whole(
+        cls, channels: Sequence[Sequence[Word]], lines: Iterable[Line] = (), *, timestamps: bool = False
+    ) -> str:
+        """Write all words of a transcript, and lines of another kind where they belong.
+
+        Example:
+            >>> Flow.whole([[Word("Yes", 0, 1, "Yes")]], [Line(1, "[fr] Oui")])
+            'Yes\\n[fr] Oui\\n'
+        """
+        flow = cls(timestamps=timestamps)
+        flow._waiting = sorted(lines, key=_time_of)
+        return plain(flow.more(*channels)) + plain(flow.end())
+
+    def more(self, *channels: Sequence[Word], heard: Sequence[float] = ()) -> list[Token]:
+        """Give what is new in all final words so far, a sequence of them a channel.
+
+        Args:
+            heard: Up to what time all words of each channel are there; by default they are all there.
+        """
         tokens: list[Token] = []
         self._channels = channels
+        self._heard = heard or [math.inf] * len(channels)
         self._counts += [0] * (len(channels) - len(self._counts))
         self._continue_word(tokens)
+        self._give_lines(tokens)
         while True:
             channel = self._following()
             if channel is None:
@@ -67,7 +104,7 @@ class Flow:
             self._give(channel, tokens)
 
     def held(self, channel: int) -> str:
-        """Return the words of a channel that wait for the line of another to end."""
+        """Return the words of a channel that wait for those of others."""
         words = self._channels[channel][self._counts[channel] :] if self._channels else ()
         return "".join(word.delimiter + word.text for word in words).strip()
 
@@ -75,20 +112,18 @@ class Flow:
         """True if a line has begun, and is the channel's."""
         return self._open and self._current == channel
 
-    def line(self, text: str) -> list[Token]:
-        """Give a line of another kind: now, or as soon as the one that has begun ends."""
-        if self._open:
-            self._waiting.append(text)
-            return []
-        return [Token(text), Token("\n")]
+    def line(self, line: Line) -> list[Token]:
+        """Give a line of another kind: after the words before it, and never within another line."""
+        times = [each.time for each in self._waiting]
+        self._waiting.insert(bisect_right(times, line.time), line)
+        tokens: list[Token] = []
+        self._give_lines(tokens)
+        return tokens
 
     def end(self) -> list[Token]:
         """Give what waits, and what completes the last line."""
-        tokens: list[Token] = []
+        tokens = self.more(*self._channels)
         self._end_line(tokens)
-        while self._left():
-            tokens += self.more(*self._channels)
-            self._end_line(tokens)
         return tokens
 
     def _left(self) -> list[int]:
@@ -97,12 +132,37 @@ class Flow:
 
     def _following(self) -> Optional[int]:
         """Choose the channel of the next word, if there is one that need not wait."""
+        if self._open:
+            last = self._current
+            more = self._counts[last] < len(self._channels[last])
+            if (self._next(last).start_time if more else self._known(last)) <= self._end + _PAUSE:
+                return last if more else None  # its sentence goes on, or may do so
         left = self._left()
-        if not left or (self._open and self._current in left):
-            return self._current if left else None
-        first = min(left, key=lambda number: self._next(number).start_time)
-        waits = self._open and self._next(first).start_time < self._end + _PATIENCE
-        return None if waits else first
+        if not left:
+            return None
+        first = min(left, key=self._order)
+        return first if self._next(first).start_time <= self._reached() else None
+
+    def _order(self, channel: int) -> tuple[float, str]:
+        word = self._next(channel)
+        return word.start_time, word.channel or ""
+
+    def _reached(self) -> float:
+        """Return the time before which all words are given."""
+        left = self._left()
+        return min(
+            (
+                self._next(number).start_time if number in left else self._known(number)
+                for number in range(len(self._counts))
+            ),
+            default=math.inf,
+        )
+
+    def _known(self, channel: int) -> float:
+        """Return up to what time a channel is known, or is not waited for."""
+        heard = self._heard[channel]
+        latest = max((seconds for seconds in self._heard if seconds < math.inf), default=heard)
+        return math.inf if latest - heard > self._patience else heard
 
     def _next(self, channel: int) -> Word:
         return self._channels[channel][self._counts[channel]]
@@ -150,9 +210,18 @@ class Flow:
         if self._open:
             tokens.append(Token("\n"))
             self._open = False
-        for text in self._waiting:
-            tokens += [Token(text), Token("\n")]
-        self._waiting.clear()
+        self._give_lines(tokens)
+
+    def _give_lines(self, tokens: list[Token]) -> None:
+        """Give the lines of another kind whose time has come."""
+        if self._waiting and not self._open:
+            reached = self._reached()
+            while self._waiting and self._waiting[0].time <= reached:
+                tokens += [Token(self._waiting.pop(0).text), Token("\n")]
+
+
+def _time_of(line: Line) -> float:
+    return line.time
 
 
 def _stamp(seconds: float) -> str:
