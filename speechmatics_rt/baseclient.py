@@ -169,7 +169,11 @@ class BaseClient(Opener):
         self._running().send(message)
 
     def request_stop(self) -> None:
-        """Ask the session to end as :meth:`stop_session` does, without waiting; safe in a signal handler."""
+        """Ask the session to end as :meth:`stop_session` does, without waiting; safe in a signal handler.
+
+        Of a session that ``resume`` is restoring, one more attempt is made, at once; of one that has not
+        started yet, none.
+        """
         self._stop_while_opening = True
         session = self._session
         if session is not None:

@@ -60,8 +60,10 @@ def main(argv: Optional[Sequence[str]] = None) -> ExitCode:
         what = f"can't write {exc.filename}: {exc.strerror}" if exc.filename else str(exc)
         _complain(err, exc, what, verbose)
         return ExitCode.OUTPUT
-    except KeyboardInterrupt:
-        return ExitCode.INTERRUPTED
+    except KeyboardInterrupt as exc:
+        if isinstance(exc.__cause__, SpeechmaticsError):  # what the rest of the transcript was lost by
+            _complain(err, exc.__cause__, str(exc.__cause__), verbose)
+        return ExitCode.after(exc)
 
 
 def _command(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitCode:

@@ -88,12 +88,14 @@ class Interrupts:
 
     While the transcript is being written, the first one waits for that.
 
+    A signal that ends all raises ``KeyboardInterrupt`` with its number.
+
     Attributes:
-        stopping: The audio was ended by a signal.
+        stopping: The number of the signal that has ended the audio; 0 if none has.
     """
 
     def __init__(self, screen: Screen) -> None:
-        self.stopping = False
+        self.stopping = 0
         self._screen = screen
         self._client: Any = None
         self._recording: Optional[Recording] = None
@@ -117,15 +119,15 @@ class Interrupts:
         # Runs between two instructions of the main thread, so it takes no lock.
         if self._writing:
             if self._impatient:
-                raise KeyboardInterrupt
+                raise KeyboardInterrupt(number)
             self._impatient = True
         elif self.stopping:
             if number != _HANG_UP:  # which comes twice, from the terminal and from the shell
-                raise KeyboardInterrupt
-        elif self._client is None or not (self._begun or self._client.is_connected):
-            raise KeyboardInterrupt
+                raise KeyboardInterrupt(number)
+        elif not self._begun:  # nothing was heard
+            raise KeyboardInterrupt(number)
         else:
-            self.stopping = True
+            self.stopping = number
             if self._recording is None or self._beside:
                 self._client.request_stop()
             else:

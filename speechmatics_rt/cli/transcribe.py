@@ -11,7 +11,7 @@ from ..auth import JWTAuth, NoAuth
 from ..baseclient import BaseClient
 from ..client import Client
 from ..config import ConnectionConfig
-from ..exceptions import ConfigurationError
+from ..exceptions import ConfigurationError, SpeechmaticsError
 from .asked import Asked, asked
 from .options import PROG, ExitCode, config_path
 from .outputs import FLOWING, Place, WavFile
@@ -69,12 +69,17 @@ def transcribe(arguments: argparse.Namespace, out: Stream, err: Stream) -> ExitC
             stack.enter_context(with_heartbeat(view.beat))
         if recording is not None and screen.live:
             client.on("AudioAdded", lambda _: view.draw())  # the level meter moves even in silence
-        for message in messages:
-            if message["message"] not in _BEFORE:
-                view.take(message)
-            view.draw()
+        try:
+            for message in messages:
+                if message["message"] not in _BEFORE:
+                    view.take(message)
+                view.draw()
+        except SpeechmaticsError as exc:
+            if interrupts.stopping and recording is None:
+                raise KeyboardInterrupt(interrupts.stopping) from exc
+            raise
         if interrupts.stopping and recording is None:  # which has no other end
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(interrupts.stopping)
     return ExitCode.OK if view.complete else ExitCode.OUTPUT
 
 

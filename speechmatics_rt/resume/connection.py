@@ -107,6 +107,10 @@ class ResumingConnection(Sending):
                 if self._state.outage is None:
                     return True
                 claimed, ticket = self._state.claim(), self._monitor.news.ticket()
+                if self._state.stop:  # after the ticket, as it is set without the lock
+                    self._state.conclude(self._state.outage.error, None)  # there is nothing to complete
+                    self._monitor.notify()
+                    continue
             self._begin(claimed)
             if not WaitList.wait(ticket, deadline):
                 return False

@@ -138,7 +138,9 @@ class ResumeMonitor:
 
     def _announce(self, planned: Optional[Mapping[str, Any]], error: SpeechmaticsError) -> None:
         if planned:
-            self._log.info("%s; attempt %d in %.1f s", error.text, planned["attempt"], planned["delay"])
+            # Before the first session nobody gets a Reconnecting; and who waits is to know why.
+            tell = self._log.info if self.connection.session_id else self._log.warning
+            tell("%s; attempt %d in %.1f s", error.text, planned["attempt"], planned["delay"])
 
     # -- for the thread of an attempt ------------------------------------------------------------------
 

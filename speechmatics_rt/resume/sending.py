@@ -123,9 +123,11 @@ class Sending(Link):
     def request_stop(self) -> None:
         # In this order: the thread that catches up clears `recovering` first, and then looks at `stop`.
         self._state.stop = True
+        self._monitor.opening.hurry()
         if not self._state.recovering:
             self._monitor.connection.request_stop()
         self._monitor.room.call_all()
+        self._monitor.news.call_all()
 
     def wait_until(self, moment: float) -> bool:
         monitor, state = self._monitor, self._state

@@ -40,8 +40,8 @@ class ResumeState:
         conclusion: How the session ended, or None.
         news: Something happened that a receiver waits for; the owner wakes it and clears the flag.
         room: The same for senders.
-        stop: The caller wants to end the stream. This and ``abandoned`` are set without the lock, so senders
-            check them again under it.
+        stop: The caller wants to end the stream, and waits for one more attempt at most. This and
+            ``abandoned`` are set without the lock, so senders check them again under it.
         abandoned: Nobody uses the session any more.
     """
 
@@ -220,9 +220,9 @@ class ResumeState:
         self, outage: Outage, error: SpeechmaticsError, now: float, jitter: float, *, at_once: bool = False
     ) -> Optional[dict[str, Any]]:
         """Announce the next attempt, or give up."""
-        delay = 0.0 if at_once else outage.pause(error, jitter)
+        delay = 0.0 if at_once or self.stop else outage.pause(error, jitter)
         missing = self.replay.missing
-        if missing or not outage.plan(now, delay):
+        if missing or (self.stop and outage.attempts) or not outage.plan(now, delay):
             self._give_up(outage, error, missing, now)
             return None
         outage.message = LocalMessage(
@@ -237,19 +237,23 @@ class ResumeState:
         return outage.message
 
     def _give_up(self, outage: Outage, last: SpeechmaticsError, missing: float, now: float) -> None:
-        heard = " and ".join(
-            f"{seconds:.2f} s" + (f" of {channel!r}" if channel else "")
-            for channel, seconds in zip(self.replay.channels, self.replay.heard)
-        )
         if missing:
             why = f"{missing:.1f} s of audio without a final are no longer kept (buffer_seconds)"
         else:
             why = f"{outage.attempts} attempts to reconnect failed within {now - outage.began:.0f} s"
-        if last is not outage.error:
+        if not _is_alike(last, outage.error):
             why += f", the last one: {last.text}"
+        if any(self.replay.heard):
+            why += f". Transcribed up to {self._heard_so_far()} (error.transcript): go on from there"
         error = copy.copy(outage.error)
-        error.args = (f"{error.text}; {why}. Transcribed up to {heard} (error.transcript): go on from there",)
+        error.args = (f"{error.text}; {why}",)
         self.conclude(error, outage.error.__cause__ if last is outage.error else last)
+
+    def _heard_so_far(self) -> str:
+        return " and ".join(
+            f"{seconds:.2f} s" + (f" of {channel!r}" if channel else "")
+            for channel, seconds in zip(self.replay.channels, self.replay.heard)
+        )
 
     def claim(self) -> Optional[Outage]:
         """Return the outage whose next attempt is to be started, to the first caller only."""
@@ -339,6 +343,13 @@ class ResumeState:
         if self.conclusion is None:
             raise RuntimeError("there is no conclusion")
         raise copy.copy(self.conclusion.error) from self.conclusion.cause
+
+
+def _is_alike(one: SpeechmaticsError, other: SpeechmaticsError) -> bool:
+    """Whether two errors need not both be told: they differ in nothing, or in times alone."""
+    if isinstance(one, TranscriptionError) and isinstance(other, TranscriptionError):
+        return one.type == other.type
+    return one.text == other.text
 
 
 def _channels(start: Mapping[str, Any]) -> list[Optional[str]]:

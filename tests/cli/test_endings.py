@@ -213,7 +213,7 @@ def test_130_the_first_ctrl_c_ends_the_audio_and_prints_the_rest(number: signal.
             process.stdin.flush()
             server.wait_for_session().wait_for(lambda record: sum(record.frames) > 8 * 32000)
             process.send_signal(number)
-            assert process.wait(10) == 130  # though its input is still open
+            assert process.wait(10) == 128 + number  # though its input is still open
             out, err = process.stdout.read().decode(), process.stderr.read().decode()
         assert server.sessions[0].heard("EndOfStream")
         assert server.sessions[0].said("EndOfTranscript")
@@ -262,9 +262,9 @@ def test_130_ctrl_c_before_the_session_has_started() -> None:
     with LocalServer(engine) as server, start("transcribe", SPEECH, "--url", server.url) as process:
         record = server.wait_for_session().wait_for(lambda record: record.start)
         process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130  # at once: nothing was heard that could be lost
         engine.let_go.set()
-        assert process.wait(10) == 130
-        assert record.heard("EndOfStream")
+    assert not record.audio_size
 
 
 def test_130_ctrl_c_while_standard_input_gives_nothing() -> None:

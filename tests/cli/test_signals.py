@@ -27,7 +27,9 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of Unix")
 
 RAW = ("--raw", "pcm_s16le", "--sample-rate", "16000")
 SECOND = bytes(32000)
-ENDING = [signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", None)]
+HANG_UP = getattr(signal, "SIGHUP", None)
+ENDING = [signal.SIGINT, signal.SIGTERM, HANG_UP]
+CODES = dict(zip(ENDING, (130, 143, 129)))  # as shells and systemd have it
 
 
 @pytest.fixture(autouse=True)
@@ -63,11 +65,45 @@ def test_what_was_heard_is_in_the_file_after(tmp_path: Path, number: signal.Sign
         with start("transcribe", "-", *options) as process:
             begun(server, process)
             process.send_signal(number)
-            assert process.wait(10) == 130
+            assert process.wait(10) == CODES[number]
         assert server.sessions[0].heard("EndOfStream")
     for name in ("out", "c.vtt"):
         assert "Good" in (tmp_path / name).read_text()
         assert "train" in (tmp_path / name).read_text()  # what came after the signal, too
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_in_an_outage_what_was_heard_is_written_after_one_more_attempt(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    gone = [Fault.fin(after_final=5, sessions=[0]), Fault.refuse(503, sessions=range(1, 50))]
+    with LocalServer(faults=gone) as server:
+        options = (SPEECH, "--speed", "30", "--resume", "--url", server.url, "-o", tmp_path / "out")
+        with start("transcribe", *options) as process:
+            server.wait_for_session(1).wait_closed()  # it waits for the next attempt, five seconds at least
+            attempts = len(server.sessions)
+            process.send_signal(number)
+            assert process.wait(4) == CODES[number]
+            err = process.stderr.read().decode()
+        assert len(server.sessions) <= attempts + 1
+    assert (tmp_path / "out").read_text().startswith("Good morning")
+    assert err.count("speechmatics-rt: error:") == 1
+    assert "503" in err
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_while_the_quota_is_full_it_says_so_and_ends_at_once(number: signal.Signals) -> None:
+    with LocalServer(quota=0) as server:
+        options = (SPEECH, "--resume", "--url", server.url)
+        with start("transcribe", *options) as process:
+            told = process.stderr.readline().decode()
+            process.send_signal(number)
+            assert process.wait(4) == CODES[number]
+            assert process.stderr.read() == b""
+        assert len(server.sessions) == 1
+    assert told.startswith("speechmatics-rt: warning: ")
+    assert "quota_exceeded" in told
+    assert "; attempt 1 in 5." in told
 
 
 def test_a_terminal_that_is_closed_costs_no_word(tmp_path: Path) -> None:
@@ -83,7 +119,7 @@ def test_a_terminal_that_is_closed_costs_no_word(tmp_path: Path) -> None:
             running.process.send_signal(signal.SIGHUP)
             running.hang_up()
             engine.let_go.set()
-            assert running.process.wait(10) == 130
+            assert running.process.wait(10) == 129
             assert record.said("EndOfTranscript")
     assert "Good morning" in (tmp_path / "out").read_text()
 

@@ -290,6 +290,47 @@ def test_request_stop_during_an_outage_ends_the_session_with_all_that_was_sent(
     assert contents(client.transcript) in (ended, begun)  # the last one may have been cut
 
 
+def test_after_request_stop_one_more_attempt_is_made_at_once_and_no_other(
+    serve: Serve, client_of: ClientOf
+) -> None:
+    lost = [Fault.reset(after_seconds=20, sessions=[0]), Fault.refuse(503, sessions=range(1, 20))]
+    server = serve(NumberedEngine(), faults=lost)
+    client = client_of(server, resume=SLOW)
+    began = time.monotonic()
+    client.on("Reconnecting", lambda message: client.request_stop())
+    with pytest.raises(ConnectionError, match="1 attempts to reconnect failed") as caught:
+        client.transcribe(pieces(), audio_format=FORMAT, transcription_config=CONFIG)
+    assert time.monotonic() - began < 15  # and not the 20 s of a pause
+    assert len(server.sessions) == 2
+    assert contents(caught.value.transcript)
+
+
+@pytest.mark.parametrize("refused", [Fault.refuse(429), Fault.error("quota_exceeded", at="start")])
+def test_request_stop_before_the_first_session_ends_at_once_with_the_reason(
+    serve: Serve, client_of: ClientOf, caplog: pytest.LogCaptureFixture, refused: Fault
+) -> None:
+    client = client_of(serve(NumberedEngine(), faults=[refused]), resume=SLOW)
+    threading.Timer(1, client.request_stop).start()
+    began = time.monotonic()
+    with pytest.raises((ConnectionError, TranscriptionError)) as caught:
+        client.transcribe(pieces(), audio_format=FORMAT, transcription_config=CONFIG)
+    assert 0.9 < time.monotonic() - began < 10
+    assert "Transcribed up to" not in str(caught.value)
+    (told,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert told.getMessage().startswith(caught.value.text)  # nobody waits without knowing why
+    assert "; attempt 1 in 20.0 s" in told.getMessage()
+
+
+def test_a_reason_that_has_not_changed_is_told_once(serve: Serve, client_of: ClientOf) -> None:
+    server = serve(NumberedEngine(), faults=[Fault.error("quota_exceeded", at="start")])
+    policy = ResumePolicy(max_attempts=2, min_delay=0.01, max_delay=0.02, busy_delay=0.02)
+    with pytest.raises(TranscriptionError, match=r"2 attempts to reconnect failed within 0 s") as caught:
+        client_of(server, resume=policy).transcribe(
+            pieces(), audio_format=FORMAT, transcription_config=CONFIG
+        )
+    assert str(caught.value).count("quota_exceeded") == 1
+
+
 # -- the end of patience -------------------------------------------------------------------------------
 
 

@@ -84,7 +84,8 @@ class _Work:
         self.open: list[Recording] = []
         self.failures: list[tuple[str, Entry]] = []
         self.board: Optional[Board] = None
-        self.interrupted = self.unwritten = False
+        self.interrupted: Optional[KeyboardInterrupt] = None
+        self.unwritten = False
         self._asked = asked
         self._seconds = 0.0
         for recording in recordings:
@@ -156,8 +157,8 @@ class _Work:
         screen.note(f"{PROG}: {text}; see {shown(self.manifest.path)}")
         for line in failure_table(self.failures, self.manifest.path):
             screen.tell(line)
-        if self.interrupted:
-            return ExitCode.INTERRUPTED
+        if self.interrupted is not None:
+            return ExitCode.after(self.interrupted)
         return ExitCode.OUTPUT if self.unwritten else exit_code(entry for _, entry in self.failures)
 
 
@@ -165,7 +166,7 @@ class _Interrupts:
     """Handles signals: the first one starts no more sessions, the second one ends all at once."""
 
     def __init__(self, screen: Screen, outcomes: Outcomes) -> None:
-        self.stopping = False
+        self.stopping = 0  # the number of the signal
         self.writing = False  # a transcript, which must not be lost
         self.impatient = False
         self._screen = screen
@@ -174,13 +175,13 @@ class _Interrupts:
     def __call__(self, number: int) -> None:
         # Runs between two instructions of the main thread, so it takes no lock.
         if not self.stopping:
-            self.stopping = True
+            self.stopping = number
             self._outcomes.request_stop()
             self._screen.stopping(f"{PROG}: stopping; waiting for open sessions (Ctrl-C again: at once)")
         elif number != getattr(signal, "SIGHUP", None):  # SIGHUP comes twice, from terminal and shell
             self.impatient = True
             if not self.writing:
-                raise KeyboardInterrupt
+                raise KeyboardInterrupt(number)
 
 
 def _run(
@@ -207,17 +208,18 @@ def _run(
                 interrupts.writing = False
                 if interrupts.impatient:
                     outcomes.close()
-        except KeyboardInterrupt:
-            work.interrupted = True  # all that was finished is written
+        except KeyboardInterrupt as exc:
+            work.interrupted = exc  # all that was finished is written
         except SpeechmaticsError:
             work.tell(screen)
             raise
-    work.interrupted |= interrupts.stopping
+    if interrupts.stopping and work.interrupted is None:
+        work.interrupted = KeyboardInterrupt(interrupts.stopping)
 
 
 def _write(work: _Work, outcome: Outcome, screen: Screen, out: Stream, interrupts: _Interrupts) -> None:
     try:
-        unwritten = work.take(outcome, stopping=interrupts.stopping)
+        unwritten = work.take(outcome, stopping=bool(interrupts.stopping))
     except OSError as exc:
         unwritten = []
         if not work.unwritten:

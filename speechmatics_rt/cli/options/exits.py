@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from enum import IntEnum
 
 from ...exceptions import (
@@ -26,7 +27,9 @@ class ExitCode(IntEnum):
     CONNECTION = 4
     AUDIO = 5
     OUTPUT = 6
+    HUNG_UP = 129
     INTERRUPTED = 130
+    TERMINATED = 143
 
     @classmethod
     def of(cls, error: SpeechmaticsError) -> ExitCode:
@@ -46,6 +49,19 @@ class ExitCode(IntEnum):
             return cls.CONNECTION
         return cls.FAILED
 
+    @classmethod
+    def after(cls, interrupt: KeyboardInterrupt) -> ExitCode:
+        """Return the code that says which signal has ended it, as shells and systemd have it.
+
+        Example:
+            >>> import signal
+            >>> [ExitCode.after(KeyboardInterrupt(*how)).name for how in ([signal.SIGTERM], [])]
+            ['TERMINATED', 'INTERRUPTED']
+        """
+        number = interrupt.args[0] if interrupt.args else signal.SIGINT
+        known = {signal.SIGTERM: cls.TERMINATED, getattr(signal, "SIGHUP", None): cls.HUNG_UP}
+        return known.get(number, cls.INTERRUPTED)
+
 
 EXIT_CODES = """\
 exit codes:
@@ -56,5 +72,5 @@ exit codes:
   4    the connection failed, was lost, or timed out
   5    the audio is missing, empty, unreadable, or in another format; or there is no microphone
   6    the transcript could not be written; it is on stdout, or else on stderr
-  130  stopped by Ctrl-C, SIGTERM or SIGHUP; the transcript so far was written (for mic: 0)
+  130  stopped by Ctrl-C (SIGTERM: 143, SIGHUP: 129); the transcript so far was written (for mic: 0)
 """

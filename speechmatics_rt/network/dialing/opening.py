@@ -19,20 +19,22 @@ _present: ContextVar[Optional[Opening]] = ContextVar("speechmatics_rt_opening", 
 
 
 class Opening:
-    """What :func:`dial` waits for, so that ``close()`` can end the wait.
+    """What :func:`dial` waits for, so that ``close()`` can end the wait, and ``request_stop()`` a pause.
 
     It takes no lock, so signal handlers may use it.
 
     Attributes:
         given_up: The connection is not wanted any more.
+        hurried: There are no more pauses.
         made: The connection, for who must close it if Ctrl-C comes before anybody else has it.
     """
 
     def __init__(self) -> None:
-        self.given_up = False
+        self.given_up = self.hurried = False
         self.made: Optional[Link] = None
         self._held: list[socket.socket] = []
         self._waits: list[Callable[[], object]] = []
+        self._pauses: list[WakeUp] = []
 
     @staticmethod
     def present() -> Opening:
@@ -59,14 +61,22 @@ class Opening:
         self._end_if_given_up()
 
     def pause(self, until: float) -> bool:
-        """Wait until a moment (monotonic); return False if this is given up."""
+        """Wait until a moment (monotonic), or until :meth:`hurry`; return False if this is given up."""
         wakeup = WakeUp()
+        self._pauses.append(wakeup)  # before the check: hurry() does both in the opposite order
         self.wait(wakeup.wake)
-        while not self.given_up and time.monotonic() < until:
+        while not (self.given_up or self.hurried) and time.monotonic() < until:
             wakeup.wait(until - time.monotonic())
+        self._pauses.remove(wakeup)
         with suppress(ValueError):  # let_go() has forgotten it already
             self._waits.remove(wakeup.wake)
         return not self.given_up
+
+    def hurry(self) -> None:
+        """End the pause that is made, and let no other begin."""
+        self.hurried = True
+        for wakeup in list(self._pauses):
+            wakeup.wake()
 
     def give_up(self) -> None:
         self.given_up = True  # first, since hold() and wait() check it after they add to the lists
