@@ -141,7 +141,7 @@ def _headers(texts: Sequence[str]) -> dict[str, str]:
 
 def _documents(arguments: argparse.Namespace, labels: Iterable[str]) -> list[tuple[str, Place]]:
     """Say what goes where: one form to stdout or to ``-o``, any number into ``--output-dir``."""
-    forms: list[str] = arguments.format or [form_of(arguments.output or "")]
+    forms: list[str] = arguments.format or [form_of(arguments.output or "") or "text"]
     if arguments.output_dir is not None:
         if arguments.output is not None:
             raise ConfigurationError("use -o or --output-dir, not both")

@@ -469,6 +469,14 @@ def test_a_key_that_is_refused(examined) -> None:
     assert found["session"]["request_id"]
 
 
+def test_a_key_that_was_not_given_is_not_said_to_be_wrong(examined) -> None:
+    with LocalServer(keys=["right"]) as server:
+        code, found = examined("--url", server.url)
+    assert code == ExitCode.AUTHENTICATION
+    assert "No key was sent: set SPEECHMATICS_API_KEY, or give --api-key" in found["session"]["text"]
+    assert found["session"]["advice"] == "a key is valid in one region only, and this is 127.0.0.1"
+
+
 def test_a_key_in_quotes_and_no_key_at_all_are_told_before_any_session(examined, monkeypatch) -> None:
     with LocalServer(keys=["right"]) as server:
         code, found = examined("--url", server.url, "--api-key", "'right'")

@@ -49,6 +49,37 @@ def test_the_name_of_the_output_says_its_format(tmp_path: Path, name: str, begin
     assert (tmp_path / name).read_text().startswith(begins)
 
 
+@pytest.mark.parametrize(
+    ("ending", "nearest"),
+    [
+        ("docx", "txt"),
+        ("webvtt", "vtt"),
+        ("ttml", "vtt"),
+        ("csv", "tsv"),
+        ("jsn", "json"),
+        ("ndjson", "jsonl"),
+        ("WAV", "txt"),
+    ],
+)
+def test_an_ending_of_another_format_is_refused_with_the_nearest(
+    tmp_path: Path, ending: str, nearest: str
+) -> None:
+    code, out, err = run("transcribe", SPEECH, *LOCAL, "-o", tmp_path / f"a.{ending}")
+    assert (code, out) == (2, "")
+    assert "none of the formats, which are txt, json, jsonl, srt, vtt, tsv" in err
+    assert f"name it .{nearest}, or say with --format" in err
+    assert not list(tmp_path.iterdir())
+    assert run("transcribe", SPEECH, *LOCAL, "-f", "text", "-o", tmp_path / f"a.{ending}")[0] == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["talk", "talk.text", "talk.log", "talk.md", "talk.v2", "talk.2024-05-01", "t."]
+)
+def test_a_name_that_says_nothing_is_a_text(tmp_path: Path, name: str) -> None:
+    assert run("transcribe", SPEECH, *LOCAL, "-o", tmp_path / name)[0] == 0
+    assert (tmp_path / name).read_text().startswith("Good morning")
+
+
 def test_a_format_that_is_given_is_taken_whatever_the_name_says(tmp_path: Path) -> None:
     assert run("transcribe", SPEECH, *LOCAL, "-f", "text", "-o", tmp_path / "a.srt")[0] == 0
     assert (tmp_path / "a.srt").read_text().startswith("Good morning")

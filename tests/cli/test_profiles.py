@@ -87,6 +87,26 @@ def test_options_win_and_lists_grow(server, home: dict[str, str]) -> None:
     assert sent.start["transcription_config"]["additional_vocab"][-1] == "tide"
 
 
+def test_the_name_of_an_output_that_was_typed_wins_over_the_format_of_a_profile(
+    home: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "speechmatics-rt" / "config.toml").write_text('[default]\nformat = "srt"\n')
+    for words, begins in (
+        (["-o", "z.vtt"], "WEBVTT"),
+        (["-o", "z.txt"], "Good"),
+        (["-o", "z"], "1\n00:00"),  # which says nothing
+        (["-o", "z.vtt", "-f", "tsv"], "start\tend"),
+    ):
+        words[1] = str(tmp_path / words[1])
+        assert run("transcribe", SPEECH, *LOCAL, *words, **home) == (0, "", "")
+        assert Path(words[1]).read_text().startswith(begins), words
+    (tmp_path / "speechmatics-rt" / "config.toml").write_text(
+        f'[default]\nformat = "srt"\noutput = "{tmp_path / "p.vtt"}"\n'
+    )
+    assert run("transcribe", SPEECH, *LOCAL, **home) == (0, "", "")
+    assert (tmp_path / "p.vtt").read_text().startswith("1\n00:00")  # as with two options
+
+
 def test_the_default_profile_needs_no_name_and_gives_way_to_variables(server, home: dict[str, str]) -> None:
     assert run("transcribe", SPEECH, **home, SPEECHMATICS_API_KEY="0ther")[0] == 0
     assert server.sessions[-1].start["transcription_config"]["language"] == "de"

@@ -210,7 +210,11 @@ def session_failure(error: SpeechmaticsError, host: str) -> Finding:
     facts: dict[str, Any] = {key: value for key, value in ids.items() if value}
     advice = ""
     if isinstance(error, AuthenticationError):
-        advice = f"copy the key again; a key is valid in one region only, and this is {host}"
+        advice = f"a key is valid in one region only, and this is {host}"
+        if (
+            "No key was sent" not in text
+        ):  # else there is none to be copied, and the text says how to give one
+            advice = f"copy the key again; {advice}"
     elif isinstance(error, TranscriptionError):
         facts["type"] = error.type
         advice = {

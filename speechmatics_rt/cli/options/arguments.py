@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn, Optional
 
 from ..streams import Stream
@@ -17,6 +17,7 @@ from .many import MANY_EXAMPLES, add_many
 from .profiles import arguments_of, config_path, is_exposed, read_profile, requested
 from .serve import SERVE_EXAMPLES, add_serve
 from .transcribe import TRANSCRIBE_EXAMPLES, add_transcribe
+from .values import form_of
 from .version import Version
 
 __all__ = ["EXAMPLES", "PROG", "parse", "parser"]
@@ -113,20 +114,34 @@ def parse(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     complete(whole)
     if not words:
         whole.error(f"name a command: {', '.join(_commands(whole))}")
+    kept: dict[str, Any] = {}
     if words[:1] in (["transcribe"], ["transcribe-many"], ["doctor"]) and not {"-h", "--help"} & set(words):
-        _take_profile(whole, words)
-    return whole.parse_args(words)
+        kept = _take_profile(whole, words)
+    arguments = whole.parse_args(words)
+    if words[0] == "transcribe":
+        _prefer_name(arguments, kept)
+    return arguments
 
 
-def _take_profile(whole: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    """Make the options of a profile the defaults; variables override a profile that was not named.
+def _prefer_name(arguments: argparse.Namespace, kept: Mapping[str, Any]) -> None:
+    """Let the name after a typed ``-o`` override a format that only the profile asks for."""
+    usual = kept.get("format")
+    # The very objects: the same words, typed, are others.
+    if usual is None or arguments.format is not usual or arguments.output is kept.get("output"):
+        return
+    if form_of(arguments.output) is not None:
+        arguments.format = None
+
+
+def _take_profile(whole: argparse.ArgumentParser, words: Sequence[str]) -> dict[str, Any]:
+    """Make the options of a profile the defaults, and return them; variables override one not named.
 
     A profile has options of ``transcribe``; another command uses those that it has as well.
     """
     name = requested(words)
     profile = read_profile(name)
     if not profile:
-        return
+        return {}
     command = _command(whole, words[0])
     if words[0] != "transcribe":  # which has more options: a profile serves both
         more = _command(whole, "transcribe")
@@ -147,6 +162,7 @@ def _take_profile(whole: argparse.ArgumentParser, words: Sequence[str]) -> None:
     if target is not command:
         kept = {key: value for key, value in kept.items() if key in {each.dest for each in target._actions}}
     target.set_defaults(**kept, exposed=is_exposed(profile))
+    return kept
 
 
 def _is_for(key: str, command: _Parser, more: _Parser) -> bool:

@@ -6,7 +6,9 @@ import argparse
 import math
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Optional
+
+from ...exceptions import ConfigurationError
 
 __all__ = [
     "COUNT",
@@ -72,15 +74,47 @@ def forms(text: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def form_of(name: str) -> str:
-    """Return the format that a file's name says it has; text, if it says nothing.
+# Endings of other formats, with the nearest of ours. What is in none of these tables may well be text.
+_NEAREST = {
+    **dict.fromkeys(("webvtt", "sbv", "smi", "ttml", "dfxp", "ass", "ssa", "stl", "sub"), "vtt"),
+    **dict.fromkeys(("csv", "xls", "xlsx", "ods"), "tsv"),
+    **dict.fromkeys(("jsonlines", "ndjson"), "jsonl"),
+    **dict.fromkeys(("yaml", "yml", "xml", "toml"), "json"),
+    **dict.fromkeys(("doc", "docx", "odt", "rtf", "pdf", "html", "htm", "tex", "epub"), "txt"),
+    **dict.fromkeys(("wav", "mp3", "mp4", "m4a", "ogg", "opus", "flac", "aac", "webm", "mkv", "raw"), "txt"),
+}
+
+
+def form_of(name: str) -> Optional[str]:
+    """Return the format that a file's name says it has; None, if it says nothing.
+
+    Raises:
+        ConfigurationError: It says one that there is not.
 
     Example:
-        >>> form_of("talk.SRT"), form_of("talk.txt"), form_of("-")
-        ('srt', 'text', 'text')
+        >>> form_of("talk.SRT"), form_of("talk.txt"), form_of("talk.log"), form_of("-")
+        ('srt', 'text', None, None)
     """
     ending = os.path.splitext(name)[1][1:].lower()
-    return ending if ending in FORMS else "text"
+    form = _ALSO.get(ending, ending)
+    if form in FORMS:
+        return form
+    nearest = _NEAREST.get(ending) or _misspelt(ending)
+    if nearest is not None:
+        there = ", ".join("txt" if each == "text" else each for each in FORMS)
+        raise ConfigurationError(
+            f"-o {name!r}: {ending} is none of the formats, which are {there}; name it .{nearest}, "
+            "or say with --format what it is to hold"
+        )
+    return None
+
+
+def _misspelt(ending: str) -> Optional[str]:
+    """Return the format that was probably meant."""
+    import difflib  # only needed for an ending that is none of ours
+
+    close = difflib.get_close_matches(ending, FORMS[1:], n=1, cutoff=0.7)
+    return close[0] if close else None
 
 
 def entry(read: Callable[[str], Any]) -> Callable[[str], Any]:

@@ -85,7 +85,9 @@ def unknown(what: str, name: str, known: Iterable[str]) -> ConfigurationError:
 
 def _meant(name: str, known: Iterable[str]) -> str:
     names = list(known)
-    close = difflib.get_close_matches(name, names, 3)
+    close = [each for each in names if name and each.startswith(name)] or difflib.get_close_matches(
+        name, names, 3
+    )
     if close:
         return f"; did you mean {' or '.join(close)}?"
     return f"; there are {', '.join(sorted(names))}"

@@ -64,6 +64,7 @@ def test_a_fault_shows_itself_as_it_is_written() -> None:
         ("fin:notify=1", "must be true or false, not '1'"),
         ("fin:sessions=first", r"must be an integer, or a list like \[0,2\]"),
         ("reset:at=lunch", "no point is called 'lunch'; there are accept"),
+        ("fin:after=5", "did you mean after_messages or after_bytes or after_seconds or after_final"),
         ("reset:at=opened", "did you mean open"),
         ("reset:at=open,after_bytes=3", "more than one moment"),
         ("message", "missing a required argument"),
