@@ -28,6 +28,7 @@ from .text import Flow, Line, Token, stats_dict, stats_lines
 __all__ = ["View", "progress_of", "side_by_side", "unanswered"]
 
 _BEHIND = 20.0  # s of audio by which a channel may be heard later than another before that waits no longer
+_HEARD = ("AddTranscript", "AddTranslation", "AudioEventStarted", "AudioEventEnded")
 _ROUNDED = 0.1  # s by which the last final may end before the audio
 _PATIENCE = 5.0  # s without an answer, after which that is shown
 
@@ -66,7 +67,7 @@ class View:
         self._channels = {label: Transcript() for label in session.audio.channels}
         self._asked = session.options
         self._began = time.monotonic()
-        self._busy = False
+        self._busy = self._said = False
         self._elapsed = self._most_lag = 0.0
         self._files = ExitStack()
         self._documents = [Document(*asked, screen, out) for asked in session.documents]
@@ -123,7 +124,8 @@ class View:
             if isinstance(error, BrokenPipeError):
                 return
             self._flow_on()
-            self._screen.write(self._flow.end())
+            if self._flows:
+                self._screen.write(self._flow.end())
             if self._client is not None:
                 self._elapsed = time.monotonic() - self._began
             if error is None or self._transcript.words:
@@ -133,13 +135,8 @@ class View:
 
     def _finish(self) -> None:
         """Write what is written at the end."""
-        stats = None
-        if self._arguments.stats and self._client is not None:
-            stats = stats_dict(self._client.stats, self._elapsed, self._most_lag)
         for document in self._documents:
-            document.finish(
-                Heard(self._heard(document.language), self._whole_text, self._asked, stats, self._shape)
-            )
+            document.finish(self._made_of(document.language))
         if self._arguments.output_dir is not None:
             written = [each.place.name for each in self._documents if each.written]
             if written:
@@ -159,6 +156,13 @@ class View:
         if not language:
             return self._transcript
         return self._transcript.translations.get(language) or Transcript()
+
+    def _made_of(self, language: str) -> Heard:
+        stats = None
+        if self._arguments.stats and self._client is not None:
+            elapsed = self._elapsed or time.monotonic() - self._began
+            stats = stats_dict(self._client.stats, elapsed, self._most_lag)
+        return Heard(self._heard(language), self._whole_text, self._asked, stats, self._shape)
 
     def _tell_stats(self, client: BaseClient) -> None:
         ids = f"{client.session_id} (request {client.request_id})"
@@ -218,6 +222,14 @@ class View:
             )
         elif kind == "Warning":
             self._warn(f"{message.get('reason')} ({message.get('type')})")
+        self._keep(message)
+
+    def _keep(self, message: Mapping[str, Any]) -> None:
+        """Have the files hold what was heard so far; until something was, they stay as they were."""
+        changed = message["message"] in _HEARD and bool(message.get("results", True))
+        self._said |= changed
+        for document in self._documents if self._said else ():
+            document.keep(partial(self._made_of, document.language), changed=changed)
 
     def _sort(self, message: Mapping[str, Any]) -> None:
         """Give a message to the transcripts of its channel, or of all."""

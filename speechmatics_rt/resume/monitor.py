@@ -138,8 +138,9 @@ class ResumeMonitor:
 
     def _announce(self, planned: Optional[Mapping[str, Any]], error: SpeechmaticsError) -> None:
         if planned:
-            # Before the first session nobody gets a Reconnecting; and who waits is to know why.
-            tell = self._log.info if self.connection.session_id else self._log.warning
+            # Before the first session nobody gets a Reconnecting; who waits is to know why: once a session.
+            silent = self.connection.session_id is None and planned["attempt"] == 1
+            tell = self._log.warning if silent else self._log.info
             tell("%s; attempt %d in %.1f s", error.text, planned["attempt"], planned["delay"])
 
     # -- for the thread of an attempt ------------------------------------------------------------------

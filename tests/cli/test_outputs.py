@@ -392,11 +392,11 @@ def test_a_folder_that_was_closed_meanwhile_costs_no_word(here: Path) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         ) as process:
-            process.stdin.write(SECOND * 20)
+            process.stdin.write(SECOND[:3200])
             process.stdin.flush()
-            server.wait_for_session().wait_for(lambda record: record.said("AddTranscript"))
-            folder.chmod(0o555)
-            out, err = process.communicate(timeout=10)
+            server.wait_for_session().wait_for(lambda record: record.start)
+            folder.chmod(0o555)  # before a word is heard, and the file made
+            out, err = process.communicate(SECOND * 20, timeout=10)
     assert process.returncode == 6
     assert out.decode().startswith(SENTENCES[0])
     assert f"can't write '{folder}/out.txt': Permission denied" in err.decode()
@@ -414,11 +414,11 @@ def test_a_folder_that_vanished_costs_no_word(here: Path, form: str) -> None:
     with LocalServer() as server:
         options = (*RAW, "--url", server.url, "-f", form, "-o", here / "gone" / "out")
         with start("transcribe", "-", *options) as process:
-            process.stdin.write(SECOND * 20)
+            process.stdin.write(SECOND[:3200])
             process.stdin.flush()
-            server.wait_for_session().wait_for(lambda record: record.said("AddTranscript"))
-            (here / "gone").rmdir()
-            out, err = process.communicate(timeout=10)
+            server.wait_for_session().wait_for(lambda record: record.start)
+            (here / "gone").rmdir()  # before a word is heard, and the file made
+            out, err = process.communicate(SECOND * 20, timeout=10)
     assert process.returncode == 6
     assert f"can't write '{here}/gone/out': No such file or directory" in err.decode()
     assert "Good" in out.decode()

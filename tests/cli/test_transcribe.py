@@ -202,6 +202,26 @@ def test_jsonl_grows_in_its_file_as_it_comes(server, tmp_path: Path) -> None:
         assert process.wait(10) == 0
 
 
+@pytest.mark.parametrize("form", ["text", "json", "srt", "tsv"])
+def test_a_run_that_is_killed_has_left_what_was_heard(server, tmp_path: Path, form: str) -> None:
+    place = tmp_path / "out"
+    with start("transcribe", "-", *RAW, "--url", server.url, "-f", form, "-o", place) as process:
+        seconds = 0
+        while not (place.exists() and "train" in place.read_text()):
+            assert seconds < 200
+            process.stdin.write(SECOND)
+            process.stdin.flush()
+            time.sleep(0.1)
+            seconds += 1
+        process.kill()
+        process.wait(10)
+    assert list(tmp_path.iterdir()) == [place]
+    text = place.read_text()
+    assert "Good" in text
+    if form == "json":
+        assert "train" in Transcript.from_dict(json.loads(text)).text
+
+
 def test_a_place_that_is_no_regular_file_is_written_directly(server) -> None:
     assert transcribe(server, SPEECH, "-o", "/dev/null") == (0, "", "")
     assert Path("/dev/null").is_char_device()

@@ -287,7 +287,8 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         "-o",
         "--output",
         metavar="FILE",
-        help="instead of stdout (-); written at the end (after an error, the part so far), jsonl as it comes",
+        help="instead of stdout (-); written whole, at the end and about each second before (jsonl as it "
+        "comes), so that nothing is lost by an error or a power cut",
     )
     group.add_argument(
         "--output-dir",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from ...transcript import Transcript
 from ..streams import Stream
 from ..text import Token
-from .output import CAPTIONS, Output, Shape, captions_text, cause_of, json_line, json_text, opened
+from .output import CAPTIONS, Output, Pace, Shape, captions_text, cause_of, json_line, json_text, opened
 from .places import Place
 from .tables import tsv_text
 
@@ -22,6 +22,7 @@ __all__ = ["FLOWING", "WORDS_ALONE", "Document", "Heard", "beside_of", "give_ins
 FLOWING = ("text", "jsonl")  # written as they come
 WORDS_ALONE = (*CAPTIONS, "tsv")  # translations go to files of their own
 _ENDINGS = {"text": "txt"}
+_EACH = 1.0  # s
 
 
 class Heard(NamedTuple):
@@ -89,6 +90,7 @@ class Document:
         self._output: Optional[Output] = None
         self._held: list[str] = []  # lines of a file that stays as it was if no session begins
         self._begun = False
+        self._pace = Pace(_EACH)
         self._files = ExitStack()
 
     def __enter__(self) -> Document:
@@ -132,6 +134,17 @@ class Document:
 
     def add_message(self, message: Mapping[str, Any]) -> None:
         self.add_line(json_line(message))
+
+    def keep(self, heard: Callable[[], Heard], *, changed: bool) -> None:
+        """Bring a file up to date, each second at most: a run that is killed loses no more.
+
+        One that can't be written is left to the end, which tells it.
+        """
+        if self.form == "jsonl" or self._output is None or not self._output.live:
+            return
+        if self._pace.is_due(changed=changed):
+            with self._pace.around(), suppress(OSError):
+                self._output.write(self._whole(heard()))
 
     # -- at the end --------------------------------------------------------------------------------------
 

@@ -8,7 +8,8 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Callable, NamedTuple, Optional, Union
 
 from ...exceptions import ConfigurationError
@@ -20,6 +21,7 @@ __all__ = [
     "CAPTIONS",
     "Captions",
     "Output",
+    "Pace",
     "Shape",
     "captions_text",
     "cause_of",
@@ -188,6 +190,36 @@ def _encoded(text: str) -> bytes:
     return text.encode("utf-8", "replace")
 
 
+class Pace:
+    """When what changes is to be written anew: so that it takes a tenth of the time at most.
+
+    Args:
+        seconds: From one writing to the next, at least.
+    """
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self._seconds = seconds
+        self._due = False
+        self._next = 0.0
+
+    def is_due(self, *, changed: bool) -> bool:
+        """Note whether it has changed; a change that can't be written now is due later."""
+        self._due |= changed
+        return self._due and time.monotonic() >= self._next
+
+    @contextmanager
+    def around(self) -> Iterator[None]:
+        """Write it in this block."""
+        began, worked = time.monotonic(), time.thread_time()
+        self._due = False
+        yield
+        took = time.monotonic() - began
+        if took < _SLOW:  # on a busy machine it is the work that counts, not the wait for its turn
+            took = time.thread_time() - worked
+        # Else the session would fall behind.
+        self._next = time.monotonic() + max(self._seconds, 9 * took if took > _LONG else 0.0)
+
+
 class Captions:
     """A captions file that is whole at any moment, while the transcript grows.
 
@@ -208,8 +240,8 @@ class Captions:
         self._shape = shape
         self._file = opened(place)
         self._warn = warn
-        self._warned = self._due = False
-        self._next = 0.0
+        self._warned = False
+        self._pace = Pace()
         self.whole = True  # the last writing went well
 
     @staticmethod
@@ -226,29 +258,22 @@ class Captions:
 
     def take(self, whole: Callable[[], Transcript], *, changed: bool) -> None:
         """Write it after every change; if that takes long, with the first message that leaves time for it."""
-        self._due |= changed
-        if self._due and self._file.live and time.monotonic() >= self._next:
+        if self._pace.is_due(changed=changed) and self._file.live:
             self.write(whole())
 
     def write(self, transcript: Transcript, *, last: bool = False) -> None:
         """Write it now; what can't be written twice, the ``last`` time alone."""
         if not (self._file.live or last):
             return
-        began, worked = time.monotonic(), time.thread_time()
-        try:
-            self._file.write(captions_text(self._form, transcript, self._shape))
-            self.whole = True
-        except OSError as exc:
-            self.whole = False
-            if not self._warned:
-                self._warned = True
-                self._warn(f"can't write {self._place}: {cause_of(exc)}")
-        self._due = False
-        took = time.monotonic() - began
-        if took < _SLOW:  # on a busy machine it is the work that counts, not the wait for its turn
-            took = time.thread_time() - worked
-        if took > _LONG:  # else the session would fall behind
-            self._next = time.monotonic() + 9 * took
+        with self._pace.around():
+            try:
+                self._file.write(captions_text(self._form, transcript, self._shape))
+                self.whole = True
+            except OSError as exc:
+                self.whole = False
+                if not self._warned:
+                    self._warned = True
+                    self._warn(f"can't write {self._place}: {cause_of(exc)}")
 
     def close(self) -> None:
         self._file.close()
