@@ -72,5 +72,7 @@ exit codes:
   4    the connection failed, was lost, or timed out
   5    the audio is missing, empty, unreadable, or in another format; or there is no microphone
   6    the transcript could not be written; it is on stdout, or else on stderr
-  130  stopped by Ctrl-C (SIGTERM: 143, SIGHUP: 129); the transcript so far was written (for mic: 0)
+  129  stopped by SIGHUP, as its terminal was closed; otherwise as 130
+  130  stopped by Ctrl-C; the transcript so far was written (for mic: 0)
+  143  stopped by SIGTERM, as by systemd or docker; otherwise as 130
 """
