@@ -15,7 +15,7 @@ import pytest
 
 from speechmatics_rt.local import LocalServer, ScriptedEngine
 
-from .command import LOCAL, SENTENCES, SPEECH, run
+from .command import LOCAL, SENTENCES, SPEECH, run, start
 from .terminal import OnTerminal
 
 
@@ -168,3 +168,13 @@ def test_what_is_said_first_is_written_first_though_it_is_heard_last(tmp_path: P
     assert times == sorted(times)
     said = [re.sub(r"^\[.*?\] (\w+: )?", "", line) for line in lines]
     assert said == [sentence for sentence in SENTENCES for _ in range(2)]  # none torn
+
+
+def test_sentences_of_channels_leave_a_pipe_while_their_audio_is_still_coming(server) -> None:
+    channels = ["--channel", f"agent={SPEECH}", "--channel", f"caller={SPEECH}"]
+    with start("transcribe", *channels, "--speed", "4", "--url", server.url) as process:
+        first = [process.stdout.readline().decode() for _ in range(2)]
+        assert server.sessions[-1].close_code is None  # it runs
+        assert not server.sessions[-1].said("EndOfTranscript")
+        process.communicate(timeout=30)
+    assert first == [f"{label}: {SENTENCES[0]}\n" for label in ("agent", "caller")]
