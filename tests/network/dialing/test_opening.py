@@ -20,3 +20,12 @@ def test_giving_up_ends_a_pause_at_once() -> None:
     threading.Timer(0.02, opening.give_up).start()
     assert not opening.pause(time.monotonic() + 30)
     assert not opening.pause(time.monotonic() + 30)
+
+
+def test_hurrying_ends_a_pause_at_once_and_gives_nothing_up() -> None:
+    opening = Opening()
+    threading.Timer(0.02, opening.hurry).start()
+    began = time.monotonic()
+    assert opening.pause(began + 30)
+    assert opening.pause(began + 30)
+    assert time.monotonic() - began < 20
