@@ -288,7 +288,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         "--output",
         metavar="FILE",
         help="instead of stdout (-); written whole, at the end and about each second before (jsonl as it "
-        "comes), so that nothing is lost by an error or a power cut",
+        "comes), so that a run that is killed has left what was heard",
     )
     group.add_argument(
         "--output-dir",
