@@ -123,7 +123,8 @@ class Sending(Link):
     def request_stop(self) -> None:
         # In this order: the thread that catches up clears `recovering` first, and then looks at `stop`.
         self._state.stop = True
-        self._monitor.opening.hurry()
+        if self._monitor.connection.session_id is not None:  # else no other attempt is wanted: see start()
+            self._monitor.opening.hurry()
         if not self._state.recovering:
             self._monitor.connection.request_stop()
         self._monitor.room.call_all()

@@ -141,7 +141,10 @@ class Flow:
         if not left:
             return None
         first = min(left, key=self._order)
-        return first if self._next(first).start_time <= self._reached() else None
+        start = self._next(first).start_time
+        others = (number for number in range(len(self._counts)) if number not in left)
+        # Of two words that begin at once the order is that of their channels, so both have to be known.
+        return first if all(self._known(number) > start for number in others) else None
 
     def _order(self, channel: int) -> tuple[float, str]:
         word = self._next(channel)
