@@ -24,6 +24,7 @@ from speechmatics_rt import (
     EventEmitter,
     MultiChannelClient,
     Recorder,
+    ResumePolicy,
     TranscriptionConfig,
     TranscriptionError,
 )
@@ -233,7 +234,10 @@ def test_what_was_heard_before_a_loss_is_in_it(serve, client_of, path) -> None:
 
 
 def test_a_session_over_two_connections_is_one_recording(serve, client_of, path) -> None:
-    client = client_of(serve(faults=[Fault.reset(after_seconds=4, sessions=[0])]), resume=True)
+    client = client_of(
+        serve(faults=[Fault.reset(after_seconds=4, sessions=[0])]),
+        resume=ResumePolicy(min_delay=0.01, replay_speed=1000),
+    )
     with Recorder(client, path):
         transcript = client.transcribe(SECONDS, audio_format=PCM)
     assert "Resumed" in path.read_text(encoding="utf-8")

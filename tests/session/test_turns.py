@@ -89,7 +89,7 @@ def test_several_channels_are_told_apart(serve, client_of) -> None:
 
 def test_over_connections_that_are_lost_they_stay_on_one_clock(serve, client_of) -> None:
     server = serve(faults=[Fault.reset(after_seconds=4, sessions=[0, 1])])
-    client = client_of(server, resume=ResumePolicy(min_delay=0.01, max_delay=0.01))
+    client = client_of(server, resume=ResumePolicy(min_delay=0.01, max_delay=0.01, replay_speed=1000))
     stream = client.utterances([SECOND] * 20, audio_format=PCM)
     utterances = list(stream)
     assert len(server.sessions) > 1
@@ -196,11 +196,11 @@ SPEECH = ["Good morning, and welcome", "to the reading room."]  # of the first t
 
 
 def test_a_service_that_is_slow_has_not_said_that_nothing_was_said(serve, client_of) -> None:
-    client = client_of(serve(speed=0.5))
+    client = client_of(serve(speed=2))
     client.start_session(audio_format=PCM)
     client.send_audio(SECOND * 2)
     with pytest.raises(TimeoutError) as caught:
-        client.finalize(timeout=0.3)
+        client.finalize(timeout=0.1)
     assert caught.value.stage == "answer"
     said = client.finalize(timeout=20)
     assert said is not None
@@ -282,7 +282,7 @@ def test_finalize_returns_what_all_speakers_have_said(serve, client_of) -> None:
 
 def test_finalize_returns_what_was_said_before_a_loss_and_after_it(serve, client_of) -> None:
     server = serve(faults=[Fault.fin(after_seconds=2, sessions=[0])])
-    client = client_of(server, resume=ResumePolicy(min_delay=0.01, max_delay=0.01))
+    client = client_of(server, resume=ResumePolicy(min_delay=0.01, max_delay=0.01, replay_speed=1000))
     client.start_session(audio_format=PCM, transcription_config={**SPEAKERS, "max_delay": 0.7})
     client.send_audio(SECOND * 4)
     said = client.finalize(timeout=20)

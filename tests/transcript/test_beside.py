@@ -9,7 +9,7 @@ from typing import Any, Callable
 
 import pytest
 
-from speechmatics_rt import AudioFormat, TranscriptionConfig, TranslationConfig
+from speechmatics_rt import AudioFormat, ResumePolicy, TranscriptionConfig, TranslationConfig
 from speechmatics_rt.exceptions import ConfigurationError
 from speechmatics_rt.local import Fault, Script, ScriptedEngine
 from speechmatics_rt.messages import Glance
@@ -328,8 +328,10 @@ def test_a_translation_that_nobody_hears_is_decoded_only_when_it_is_read() -> No
 
 
 @pytest.mark.parametrize("listening", [False, True], ids=["nobody listens", "a handler"])
-@pytest.mark.parametrize("resume", [False, True])
-def test_a_session_has_them(serve, client_of, listening: bool, resume: bool) -> None:
+@pytest.mark.parametrize(
+    "resume", [False, ResumePolicy(min_delay=0.01, replay_speed=1000)], ids=["plain", "resume"]
+)
+def test_a_session_has_them(serve, client_of, listening: bool, resume: Any) -> None:
     script = Script.from_text("Good morning. It rained in Bergen. Good night.", repeat=True)
     faults = [Fault.fin(after_final=4, sessions=[0])] if resume else []
     client = client_of(serve(ScriptedEngine(script), faults=faults), resume=resume)
