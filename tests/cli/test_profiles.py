@@ -107,6 +107,19 @@ def test_the_name_of_an_output_that_was_typed_wins_over_the_format_of_a_profile(
     assert (tmp_path / "p.vtt").read_text().startswith("1\n00:00")  # as with two options
 
 
+@pytest.mark.parametrize(("usual", "typed"), [("output", "output-dir"), ("output-dir", "output")])
+def test_a_place_that_was_typed_wins_over_the_other_kind_of_a_profile(
+    home: dict[str, str], tmp_path: Path, usual: str, typed: str
+) -> None:
+    (tmp_path / "speechmatics-rt" / "config.toml").write_text(
+        f'[default]\n{usual} = "{tmp_path / "usual"}"\n'
+    )
+    code, out, err = run("transcribe", SPEECH, *LOCAL, f"--{typed}", tmp_path / "typed", **home)
+    assert (code, out) == (0, ""), err
+    assert (tmp_path / "typed").is_dir() == (typed == "output-dir")
+    assert not (tmp_path / "usual").exists()
+
+
 def test_the_default_profile_needs_no_name_and_gives_way_to_variables(server, home: dict[str, str]) -> None:
     assert run("transcribe", SPEECH, **home, SPEECHMATICS_API_KEY="0ther")[0] == 0
     assert server.sessions[-1].start["transcription_config"]["language"] == "de"

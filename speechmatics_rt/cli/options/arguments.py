@@ -119,8 +119,19 @@ def parse(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         kept = _take_profile(whole, words)
     arguments = whole.parse_args(words)
     if words[0] == "transcribe":
+        _prefer_place(arguments, kept)
         _prefer_name(arguments, kept)
     return arguments
+
+
+def _prefer_place(arguments: argparse.Namespace, kept: Mapping[str, Any]) -> None:
+    """Let a typed ``--output-dir`` take the place of a profile's ``-o``, and the other way round."""
+    for typed, other in (("output", "output_dir"), ("output_dir", "output")):
+        usual = kept.get(other)
+        if usual is not None and getattr(arguments, other) is usual:  # the very object, see below
+            given = getattr(arguments, typed)
+            if given is not None and given is not kept.get(typed):
+                setattr(arguments, other, None)
 
 
 def _prefer_name(arguments: argparse.Namespace, kept: Mapping[str, Any]) -> None:
