@@ -111,6 +111,11 @@ class Interrupts:
         self._begun = True
         return messages
 
+    @property
+    def _has_begun(self) -> bool:
+        """Whether the session has started: audio may be on its way before the call that starts it returns."""
+        return self._begun or (self._client is not None and self._client.session_id is not None)
+
     def write(self) -> None:
         """Note that the session is over, and that its transcript is about to be written."""
         self._writing = True
@@ -124,7 +129,7 @@ class Interrupts:
         elif self.stopping:
             if number != _HANG_UP:  # which comes twice, from the terminal and from the shell
                 raise KeyboardInterrupt(number)
-        elif not self._begun:  # nothing was heard
+        elif not self._has_begun:  # nothing was heard
             raise KeyboardInterrupt(number)
         else:
             self.stopping = number

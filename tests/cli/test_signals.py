@@ -202,7 +202,7 @@ def test_serve_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> 
 class FakeClient:
     """As far as a signal knows a client; the real ones are above."""
 
-    is_connected = True
+    session_id = None
     stops = 0
 
     def stream(self, sources, **options):
@@ -210,6 +210,29 @@ class FakeClient:
 
     def request_stop(self) -> None:
         self.stops += 1
+
+
+class Interrupted(FakeClient):
+    """It is still in the call that starts the session when the signal comes."""
+
+    def __init__(self, interrupt) -> None:
+        self.interrupt = interrupt
+
+    def stream(self, sources, **options):
+        with pytest.raises(KeyboardInterrupt):
+            self.interrupt()
+        self.session_id = "7f3c"
+        self.interrupt()
+        return iter(())
+
+
+def test_a_signal_as_a_session_starts_ends_it_at_once_until_it_has_started() -> None:
+    interrupts = Interrupts(
+        Screen(Stream(None, "out", vital=True), Stream(None, "err", vital=False), live=False)
+    )
+    client = Interrupted(lambda: interrupts(signal.SIGINT))
+    interrupts.start(client, Asked(Given(lambda: None, [], []), {}, []))
+    assert (client.stops, interrupts.stopping) == (1, signal.SIGINT)
 
 
 def test_what_the_first_the_second_and_the_third_signal_mean() -> None:
