@@ -245,6 +245,9 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
 
         def open_session() -> None:
             opened.append(function(call, *args, **options))
+            if call.session is not None:
+                # Here, since the number of this thread is soon that of another one.
+                call.session.delivery.thread = None
 
         try:
             await in_thread(open_session)

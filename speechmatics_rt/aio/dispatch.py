@@ -135,7 +135,6 @@ class Dispatcher:
         if deadline < float("inf"):
             left = deadline - time.monotonic() + _LATE
             self._alarm = asyncio.get_running_loop().call_later(left, self._wakeup.wake)
-        session.delivery.thread = None  # not the thread that opened it
         session.connection.wake_on_arrival(self._wakeup)
 
     def runs_here(self, *, around: bool = False) -> bool:

@@ -122,15 +122,9 @@ class AsyncMessageStream:
     async def _open(self) -> Dispatcher:
         client, source = self._client, self._bridged(self._source)
 
-        def streaming(*args: Any, **options: Any) -> MessageStream:
-            opened = client._behind._streaming(*args, **options)
-            # Here, since the number of this thread is soon that of another one, which opens another session.
-            opened._session.delivery.thread = None
-            return opened
-
         try:
             self._messages = blocking = await client._open(
-                streaming, source, bridges=self._bridges, **self._options
+                client._behind._streaming, source, bridges=self._bridges, **self._options
             )
         except BaseException:
             await self.close()

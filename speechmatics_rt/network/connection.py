@@ -171,7 +171,7 @@ class Connection(Replaceable):
                     return True  # the listener gets what has happened since
                 conclusion = self._protocol.conclusion
                 if conclusion is not None and not conclusion.normal:
-                    self._monitor.raise_outcome()
+                    self._monitor.raise_conclusion()
                 if self._protocol.state.phase not in (Phase.STARTING, Phase.FAILED):
                     return True  # a short session may be over before this thread runs
                 ticket = self._monitor.news.ticket()
@@ -289,7 +289,7 @@ class Connection(Replaceable):
                 if protocol.conclusion is not None:
                     if protocol.conclusion.normal:
                         return ()
-                    self._monitor.raise_outcome()
+                    self._monitor.raise_conclusion()
                 reads = self._lead.read()
                 if not reads and time.monotonic() >= deadline:  # as always if the caller waits elsewhere
                     return None
@@ -424,7 +424,7 @@ class Connection(Replaceable):
         if not protocol.ending and (room or protocol.state.phase is not Phase.STREAMING):
             return None
         if protocol.conclusion is not None:
-            self._monitor.raise_outcome()
+            self._monitor.raise_conclusion()
         limit = self._config.send_timeout
         # While the receiver is behind, the server is not to blame.
         since = now if since is None or (feeding and protocol.behind) else max(since, protocol.progress_at)

@@ -113,7 +113,7 @@ class Monitor:
         error.session_id = self.protocol.state.session_id
         return error
 
-    def raise_outcome(self) -> NoReturn:
+    def raise_conclusion(self) -> NoReturn:
         """Raise a copy of the conclusion's error, since each raise adds to the traceback."""
         conclusion = self.protocol.conclusion
         if conclusion is None:

@@ -103,7 +103,7 @@ class ResumingConnection(Sending):
         while True:
             with self._lock:
                 if self._state.conclusion is not None:
-                    self._state.raise_outcome()
+                    self._state.raise_conclusion()
                 if self._state.outage is None:
                     return True
                 claimed, ticket = self._state.claim(), self._monitor.news.ticket()
@@ -136,7 +136,7 @@ class ResumingConnection(Sending):
                     return Messages(state.take_ahead(), self._decode)
                 if state.conclusion is not None:  # nothing comes after it
                     if not state.conclusion.normal:
-                        state.raise_outcome()
+                        state.raise_conclusion()
                     break
                 if state.forbidden():
                     monitor.notify()

@@ -103,7 +103,7 @@ class ResumeState:
             SpeechmaticsError: The conclusion, if there is one.
         """
         if self.conclusion is not None:
-            self.raise_outcome()
+            self.raise_conclusion()
         if self.abandoned:
             raise SessionError("the session was dropped")
         if self.stop or self.replay.over:
@@ -338,7 +338,7 @@ class ResumeState:
         self.conclusion = self.conclusion or conclusion
         self.news = self.room = True
 
-    def raise_outcome(self) -> NoReturn:
+    def raise_conclusion(self) -> NoReturn:
         """Raise the conclusion, as a copy, since each raise adds to the traceback."""
         if self.conclusion is None:
             raise RuntimeError("there is no conclusion")

@@ -461,7 +461,9 @@ class Transcript:
         transcript._add_final(heard, results)
         ends, end_time = ends_of(data), transcript.end_time
         if ends:  # beside which the end of what came without a channel counts only if it is later
-            transcript._end_times = ends if max(ends.values()) >= end_time else {**ends, None: end_time}
+            if max(ends.values()) >= end_time:
+                transcript._end_times.clear()
+            transcript._end_times.update(ends)
         transcript._beside.load(data)
         for partial in listed(data, "partials", Mapping):
             void_before = time_of(partial.get("void_before"))

@@ -77,7 +77,7 @@ def test_what_another_connection_would_not_mend_is_the_end(error: Any) -> None:
     state = begun()
     assert lost(state, error) is None
     with pytest.raises(type(error), match=error.text):
-        state.raise_outcome()
+        state.raise_conclusion()
 
 
 def test_after_a_reason_of_our_own_no_loss_is_mended() -> None:
@@ -86,7 +86,7 @@ def test_after_a_reason_of_our_own_no_loss_is_mended() -> None:
     assert state.conclusion is None  # what has arrived is still delivered
     assert lost(state) is None
     with pytest.raises(SessionError, match="pulled out"):
-        state.raise_outcome()
+        state.raise_conclusion()
 
 
 def test_a_handler_may_forbid_the_attempt() -> None:
@@ -98,7 +98,7 @@ def test_a_handler_may_forbid_the_attempt() -> None:
     message["reconnect"] = False
     assert state.forbidden()
     with pytest.raises(ConnectionError, match="lost"):
-        state.raise_outcome()
+        state.raise_conclusion()
 
 
 def test_an_attempt_that_fails_when_nobody_is_interested_any_more_ends_it_and_wakes_who_receives() -> None:
@@ -160,7 +160,7 @@ def test_attempts_are_counted_over_connections_that_were_of_no_use() -> None:
     state.resumed(state.replay.begin(), NOTHING, "3", now=0.4)
     assert lost(state, now=0.5) is None
     with pytest.raises(ConnectionError, match=r"2 attempts to reconnect failed within 0 s"):
-        state.raise_outcome()
+        state.raise_conclusion()
 
 
 def test_after_a_stop_one_attempt_is_planned_at_once_and_no_other() -> None:
@@ -171,7 +171,7 @@ def test_after_a_stop_one_attempt_is_planned_at_once_and_no_other() -> None:
     assert (first["attempt"], first["delay"]) == (1, 0.0)
     assert state.attempt_failed(LOST, renewed=False, now=1.0, jitter=0.0) is None
     with pytest.raises(ConnectionError, match=r"1 attempts to reconnect failed within 1 s$"):
-        state.raise_outcome()
+        state.raise_conclusion()
 
 
 def test_a_connection_that_heard_something_new_begins_a_new_count() -> None:
@@ -202,7 +202,7 @@ def test_a_session_that_lived_long_and_made_nothing_final_belongs_to_the_outage_
     assert attempts == [1, 2, 3]
     assert lost(state, now=now) is None
     with pytest.raises(ConnectionError, match="3 attempts to reconnect failed within 3 s"):
-        state.raise_outcome()
+        state.raise_conclusion()
 
 
 def test_an_outage_lasts_as_long_as_there_was_no_connection_in_it() -> None:
@@ -251,7 +251,7 @@ def test_a_server_that_refuses_our_own_question_loses_us_once_and_is_asked_no_mo
     assert state.question() is None
     assert lost(state, IDENTIFIERS) is None
     with pytest.raises(TranscriptionError, match="what is GetSpeakers"):
-        state.raise_outcome()
+        state.raise_conclusion()
 
 
 def test_a_server_that_refuses_to_know_speakers_again_gets_a_session_without() -> None:
@@ -282,7 +282,7 @@ def test_a_refused_token_is_renewed_once_and_tried_at_once() -> None:
     assert state.outage.renewed
     assert state.attempt_failed(refused, renewed=False, now=1.0, jitter=0.9) is None
     with pytest.raises(AuthenticationError, match="expired"):
-        state.raise_outcome()
+        state.raise_conclusion()
 
 
 def test_audio_that_is_kept_no_more_ends_it_with_the_second_up_to_which_was_heard() -> None:
@@ -293,7 +293,7 @@ def test_audio_that_is_kept_no_more_ends_it_with_the_second_up_to_which_was_hear
     with pytest.raises(
         ConnectionError, match=r"no longer kept \(buffer_seconds\)\. Transcribed up to 1\.50 s"
     ):
-        state.raise_outcome()
+        state.raise_conclusion()
 
 
 def test_giving_up_names_every_channel() -> None:
@@ -303,7 +303,7 @@ def test_giving_up_names_every_channel() -> None:
     lost(state)
     state.attempt_failed(ConnectionError("refused", status=503), renewed=False, now=1.0, jitter=0.0)
     with pytest.raises(ConnectionError, match=r"1\.50 s of 'caller' and 0\.00 s of 'agent'"):
-        state.raise_outcome()
+        state.raise_conclusion()
 
 
 def test_an_error_of_the_server_is_delivered_only_when_it_ends_the_session() -> None:
