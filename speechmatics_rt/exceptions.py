@@ -8,8 +8,10 @@ here, for programs and for ``resume`` alike.
 from __future__ import annotations
 
 import builtins
+import copy
 import reprlib
 import sys
+from types import TracebackType
 from typing import Any, Optional
 
 import speechmatics_rt  # which imports what an error carries as its annotation is evaluated, if it ever is
@@ -30,6 +32,7 @@ __all__ = [
     "TimeoutError",
     "TranscriptionError",
     "EndOfTranscriptError",
+    "amend",
     "no_pickle",
     "shown",
     "without_frames",
@@ -96,6 +99,23 @@ class SpeechmaticsError(Exception):
         # from the message and restore the attributes. Python does not pickle causes either.
         return _rebuild, (type(self), self.args, self.__dict__.copy())
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows: the caller's lines, not the hundred of this package below them."""
+        import traceback  # only notebooks get here
+
+        error = copy.copy(self)
+        for link in ("__cause__", "__context__"):  # whose text the error repeats
+            other = getattr(self, link)
+            setattr(error, link, other if other is not None and _callers(other.__traceback__) else None)
+        error.__suppress_context__ = self.__suppress_context__
+        shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+        if shell is None:
+            return traceback.format_exception(type(error), error, _callers(self.__traceback__))
+        shown: list[str] = shell.InteractiveTB.structured_traceback(
+            type(error), error, _callers(self.__traceback__), tb_offset=0
+        )
+        return shown
+
 
 def _rebuild(
     cls: type[SpeechmaticsError], args: tuple[Any, ...], attributes: dict[str, Any]
@@ -104,6 +124,23 @@ def _rebuild(
     error.args = args
     error.__dict__.update(attributes)
     return error
+
+
+_NOT_THE_CALLERS = ("speechmatics_rt", "websocket", "IPython")  # nor is Python's own library
+
+
+def _callers(trace: Optional[TracebackType]) -> Optional[TracebackType]:
+    """Return a traceback of only those frames that are a caller's, or of what he uses."""
+    hidden = {*_NOT_THE_CALLERS, *getattr(sys, "stdlib_module_names", ())}  # Python 3.10 and newer
+    traces, kept = [], None
+    while trace is not None:
+        traces.append(trace)
+        trace = trace.tb_next
+    for trace in reversed(traces):
+        module = trace.tb_frame.f_globals.get("__name__") or ""
+        if module.partition(".")[0] not in hidden:
+            kept = TracebackType(kept, trace.tb_frame, trace.tb_lasti, trace.tb_lineno)
+    return kept
 
 
 class ConfigurationError(SpeechmaticsError, ValueError):
@@ -311,6 +348,18 @@ def shown(thing: object, most: int = 200) -> str:
 def _a_kind(thing: object) -> str:
     name = type(thing).__name__
     return f"{'an' if name[:1] in 'AEIOUaeiou' else 'a'} {name}"
+
+
+def amend(error: SpeechmaticsError, text: str) -> None:
+    """Add something to the end of what an error says; its ids stay behind that.
+
+    Example:
+        >>> error = ConnectionError("lost")
+        >>> amend(error, "; it was tried twice")
+        >>> str(error)
+        'lost; it was tried twice'
+    """
+    error.args = (f"{error.text}{text}",)
 
 
 def no_pickle(thing: object, instead: str) -> TypeError:

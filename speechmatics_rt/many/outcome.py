@@ -57,6 +57,9 @@ class Outcome(_Shown):
     request_id: Optional[str] = None
     session_id: Optional[str] = None
 
+    def __hash__(self) -> int:
+        return hash((self.index, self.request_id))  # a transcript has no hash, and a source may have none
+
     @property
     def ok(self) -> bool:
         """Whether there is a transcript."""

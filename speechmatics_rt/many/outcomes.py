@@ -18,6 +18,7 @@ from ..exceptions import (
     AuthenticationError,
     ConfigurationError,
     SpeechmaticsError,
+    amend,
     without_frames,
 )
 from ..threads import SLICE
@@ -253,7 +254,7 @@ class Outcomes(Iterator[Outcome]):
         if seconds is not None and is_out_of_reach(error):
             for each in [index, *self._plan.stop()]:  # none of them has failed
                 self._forget(each)
-            error.args = (f"{error.text}; the service has been out of reach for {seconds:.0f} s",)
+            amend(error, f"; the service has been out of reach for {seconds:.0f} s")
             self._end_with(error)
         elif delay is None:
             self._give(index, report, tries)
@@ -356,7 +357,7 @@ def _not_again(report: Report, error: AudioError) -> Report:
     """Return the report of a session that failed, and whose source can't be had a second time."""
     first = report.error
     if first is not None:
-        first.args = (f"{first.text}; it could not be tried again: {error.text}",)
+        amend(first, f"; it could not be tried again: {error.text}")
     return report
 
 

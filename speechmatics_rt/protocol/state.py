@@ -19,6 +19,7 @@ from ..exceptions import (
     SessionError,
     SpeechmaticsError,
     TranscriptionError,
+    amend,
 )
 from ..messages import one_line, text_of
 
@@ -121,7 +122,7 @@ class Ending(NamedTuple):
         """
         error = self._named(after)
         if error.retry_after is not None:
-            error.args = (f"{error.text}. Try again after at least {error.retry_after:g} s",)
+            amend(error, f". Try again after at least {error.retry_after:g} s")
         return error
 
     def _named(self, after: float) -> SpeechmaticsError:

@@ -13,7 +13,14 @@ from dataclasses import replace
 from typing import Any, NoReturn, Optional
 
 from ..config import AudioFormat, ResumePolicy
-from ..exceptions import SessionError, SpeechmaticsError, TimeoutError, TranscriptionError, without_frames
+from ..exceptions import (
+    SessionError,
+    SpeechmaticsError,
+    TimeoutError,
+    TranscriptionError,
+    amend,
+    without_frames,
+)
 from ..protocol import Conclusion, Incoming
 from ..stats import SessionStats
 from .backoff import Outage
@@ -246,7 +253,7 @@ class ResumeState:
         if any(self.replay.heard):
             why += f". Transcribed up to {self._heard_so_far()} (error.transcript): go on from there"
         error = copy.copy(outage.error)
-        error.args = (f"{error.text}; {why}",)
+        amend(error, f"; {why}")
         self.conclude(error, outage.error.__cause__ if last is outage.error else last)
 
     def _heard_so_far(self) -> str:

@@ -28,6 +28,7 @@ from ..exceptions import (
     ConnectionError,
     SpeechmaticsError,
     TimeoutError,
+    amend,
     without_frames,
 )
 from ..log import SessionLog, new_id
@@ -249,7 +250,7 @@ class Connector:
                 if before > timeout / 2:  # which left too little time to say that nobody answers
                     exc.unreached = False
                 if before >= 0.1:
-                    exc.args = (f"{exc.text}; of timeout={timeout:g} s, {before:.1f} s had passed before",)
+                    amend(exc, f"; of timeout={timeout:g} s, {before:.1f} s had passed before")
             # The frames of dialling hold the key, and crash reporters send the locals of each frame.
             raise without_frames(exc) from exc.__cause__
         except BaseException:  # Ctrl-C between the dialling and the connection that owns the socket

@@ -13,7 +13,7 @@ from typing import Any, Callable, NoReturn, Optional
 from ..audio import Block, check_chunk
 from ..config import AudioFormat
 from ..events import EventEmitter, is_meant_for_call
-from ..exceptions import NotRunningError, SessionError, SpeechmaticsError
+from ..exceptions import NotRunningError, SessionError, SpeechmaticsError, amend
 from ..log import SessionLog
 from ..messages import Glance, is_time, text_of
 from ..network import Link
@@ -266,7 +266,7 @@ class Session:
             text = "an audio source is still being read, and its next block is lost"
             self.log.warning(text)
             if failure is not None:
-                failure.args = (f"{failure.text}; {text}",)
+                amend(failure, f"; {text}")
 
     def _is_source_read(self) -> bool:
         """Wait for the threads that read sources; True, once, if one of them goes on."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Callable, Optional
 
 from ..audio import AudioSource
-from ..exceptions import TimeoutError
+from ..exceptions import TimeoutError, amend
 from ..threads import Call, Latch
 from .request import SessionRequest
 
@@ -48,7 +48,7 @@ def open_in_time(request: SessionRequest, open_all: Callable[[], Sources]) -> So
         if not _taken(claims):
             put_back(opened[0])
         elif not over.wait(_GRACE) and isinstance(exc, TimeoutError):
-            exc.args = (f"{exc.text}; it is still being read, and its next block is lost",)
+            amend(exc, "; it is still being read, and its next block is lost")
         raise
 
 

@@ -125,3 +125,60 @@ with LocalServer() as server:
 def test_the_stop_button_ends_the_session_and_the_next_cell_starts_another() -> None:
     pytest.importorskip("jupyter_client")
     run(STOPS)
+
+
+# A shell of its own: it patches what it likes in the process.
+FAILS = '''
+import re
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.io import capture_output
+
+shell = InteractiveShell.instance()
+
+def shown(cell):
+    with capture_output() as seen:
+        shell.run_cell(cell)
+    return re.sub("\\x1b\\[[0-9;]*m", "", seen.stdout + seen.stderr)
+
+shown("from speechmatics_rt import AudioFormat, Client")
+refused = shown("""
+with Client(api_key="k", url="ws://localhost:9") as client:
+    client.transcribe(bytes(3200), audio_format=AudioFormat("pcm_s16le", 16000))
+""")
+assert "----> 2     client.transcribe" in refused, refused
+assert "ConnectionError: could not connect to localhost:9" in refused, refused
+assert "speechmatics-rt doctor" in refused, refused
+assert len(refused.splitlines()) < 12, refused
+
+failed = shown("""
+def chunks():
+    yield bytes(10)
+    return 1 / 0
+
+from speechmatics_rt.local import LocalServer
+with LocalServer() as server, Client(url=server.url) as client:
+    client.transcribe(chunks(), audio_format=AudioFormat("pcm_s16le", 16000))
+""")
+assert re.search("-> 3 +return 1 / 0", failed), failed
+assert "direct cause" in failed, failed
+assert "----> 7     client.transcribe" in failed, failed
+assert "after 10 bytes: ZeroDivisionError" in failed, failed
+assert len(failed.splitlines()) < 35, failed
+
+handled = shown("""
+def strict(message):
+    client.send_audio(b"")
+    client.stop_session()
+
+with LocalServer() as server, Client(url=server.url, handler_errors="raise") as client:
+    client.on("RecognitionStarted", strict)
+    client.transcribe(bytes(3200), audio_format=AudioFormat("pcm_s16le", 16000))
+""")
+assert "----> 7     client.transcribe" in handled, handled
+assert re.search("-> 2 +client.send_audio", handled), handled
+'''
+
+
+def test_an_error_in_a_cell_shows_the_readers_lines_and_not_those_of_this_package() -> None:
+    pytest.importorskip("IPython")
+    run(FAILS)
