@@ -269,7 +269,7 @@ def test_a_second_ctrl_c_inside_close_still_shuts_the_socket(raw):
     assert gone()
 
 
-def test_a_outcome_nobody_collects_ends_the_reader_all_the_same(raw):
+def test_a_conclusion_nobody_collects_ends_the_reader_all_the_same(raw):
     def script(wire):
         wire.start()
         while True:
@@ -733,7 +733,7 @@ def test_paced_audio_leaves_no_waiters_behind_while_nothing_is_delivered(raw) ->
 
 
 @pytest.mark.parametrize("how", ["utf-8", "stop"])
-def test_a_outcome_that_is_kept_keeps_no_locals_of_the_caller(raw, how) -> None:
+def test_a_conclusion_that_is_kept_keeps_no_locals_of_the_caller(raw, how) -> None:
     def script(wire):
         wire.start()
         if how == "utf-8":
