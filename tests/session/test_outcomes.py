@@ -351,7 +351,7 @@ def test_a_blocked_source_does_not_hide_a_dead_server(serve, client_of) -> None:
     release.set()
 
 
-def test_once_there_is_a_outcome_every_call_raises_it(serve, client_of) -> None:
+def test_once_there_is_a_conclusion_every_call_raises_it(serve, client_of) -> None:
     with client_of(serve(faults=[Fault.error("job_error", **AFTER_WORDS)])) as client:
         ended = threading.Event()
         client.on("Error", lambda message: ended.set())
