@@ -48,12 +48,27 @@ class _Handler:
         run: What :meth:`EventEmitter.emit` calls.
     """
 
-    __slots__ = ("callback", "once", "run")
+    __slots__ = ("_failures", "_session", "callback", "once", "run")
 
     def __init__(self, callback: Callback, once: bool, run: Callback) -> None:
         self.callback = callback
         self.once = once
         self.run = run
+        self._session: Optional[str] = None  # in which it has failed, and how often at which line:
+        self._failures: dict[tuple[type[BaseException], CodeType, int], int] = {}
+
+    def failed(self, error: BaseException, session: Optional[str]) -> int:
+        """Count an error; return how often it has come from that line in the session."""
+        if session != self._session:
+            self._session, self._failures = session, {}
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        if trace is None:
+            return 1
+        place = (type(error), trace.tb_frame.f_code, trace.tb_lineno)
+        self._failures[place] = times = self._failures.get(place, 0) + 1
+        return times
 
 
 def _typed(method: Callable[[Any, Event, Optional[Callback]], Any]) -> HandlerDecorator:
@@ -161,7 +176,7 @@ class EventEmitter:
             try:
                 handler.run(message)
             except Exception as exc:  # noqa: BLE001  # user code: logged or raised, never lost
-                failure = self._failed(name, handler.callback, exc, failure)
+                failure = self._failed(name, handler, exc, failure)
         if failure is not None:
             try:
                 raise failure
@@ -190,18 +205,27 @@ class EventEmitter:
         return _remove(self._handlers.get(name, []), handler)
 
     def _failed(
-        self, name: str, callback: Callback, error: Exception, first: Optional[Exception]
+        self, name: str, handler: _Handler, error: Exception, first: Optional[Exception]
     ) -> Optional[Exception]:
         """Return the first error of a callback, if errors are to be raised; log any other.
+
+        One that comes with each message is logged with its traceback once, and then as it comes for the
+        10th, 100th, ... time of the session: an hour of speech would be 8,000 tracebacks.
 
         Raises what is meant for the call, whatever it interrupts, like KeyboardInterrupt: the exception of a
         signal handler, or of ``quit`` in pdb.
         """
         if is_meant_for_call(error):
             raise error
+        callback = handler.callback
         if self._handler_errors == "raise" and first is None:
             return as_raised(error, callback)
-        report(self._log_to(logger), "a handler of %s failed: %r", name, callback, error=error)
+        log = self._log_to(logger)
+        times = handler.failed(error, getattr(log, "request_id", None))
+        if times == 1:
+            report(log, "a handler of %s failed: %r", name, callback, error=error)
+        elif str(times).strip("0") == "1":
+            report(log, "a handler of %s failed for the %dth time at that line: %r", name, times, error)
         return first
 
     def _log_to(self, logger: logging.Logger) -> Union[logging.Logger, SessionLog]:

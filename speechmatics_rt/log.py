@@ -138,11 +138,14 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_prepare.clear)  # thread ids may be reused in the child
 
 
-def report(log: Union[logging.Logger, SessionLog], text: str, *args: object, error: BaseException) -> None:
-    """Log the error of a program's own handler, also where ``dictConfig`` has disabled the logger.
+def report(
+    log: Union[logging.Logger, SessionLog], text: str, *args: object, error: Optional[BaseException] = None
+) -> None:
+    """Log that a program's own handler has failed, also where ``dictConfig`` has disabled the logger.
 
     That is its default for every logger it does not name, so a disabled logger says nothing about what the
-    program wants; levels, filters, ``logging.disable()`` and ``propagate`` do.
+    program wants; levels, filters, ``logging.disable()`` and ``propagate`` do. Of ``error``, if it is given,
+    the traceback is logged.
     """
     logger = log.logger if isinstance(log, SessionLog) else log
     if not logger.disabled:
@@ -155,7 +158,7 @@ def report(log: Union[logging.Logger, SessionLog], text: str, *args: object, err
         text, args = log.with_ids(text, args)
         extra = {**extra, **log.attributes}
     file, line, function, _ = logger.findCaller()
-    raised = (type(error), error, error.__traceback__)
+    raised = None if error is None else (type(error), error, error.__traceback__)
     record = logger.makeRecord(
         *(logger.name, logging.ERROR, file, line, text, args, raised, function), extra=extra
     )

@@ -22,6 +22,7 @@ import pytest
 
 from speechmatics_rt import AsyncClient, Client, ConnectionConfig
 from speechmatics_rt.exceptions import NotRunningError
+from speechmatics_rt.local import Fault
 
 from .cli.command import run_program
 
@@ -283,7 +284,47 @@ def test_what_a_handler_of_a_signal_raises_when_a_callback_calls_it_is_a_callbac
     finally:
         signal.signal(signal.SIGTERM, before)
     assert seen
-    assert caplog.text.count("a handler of AddTranscript failed") == len(seen)
+    assert caplog.text.count("a handler of AddTranscript failed: ") == 1
+    assert 1 < len(seen) < 10
+
+
+@pytest.mark.parametrize("how", ["transcribe", "aio", "aio, awaited"])
+def test_an_error_that_comes_with_each_message_is_logged_once_and_then_as_its_number_grows(
+    serve, client_of, caplog, how
+) -> None:
+    """An hour of speech would otherwise be eight thousand tracebacks."""
+    server = serve(faults=[Fault.flood(150, after_seconds=1)])
+
+    def broken(message):
+        return message["result"]
+
+    async def awaited(message):
+        return broken(message)
+
+    raw = {"type": "raw", **RAW}
+
+    async def main():
+        config = ConnectionConfig(ssl_context=server.ssl_context)
+        async with AsyncClient(url=server.url, conn_config=config) as client:
+            client.on("AddTranscript", awaited if how == "aio, awaited" else broken)
+            for _ in range(2):
+                await client.transcribe(bytes(64000), audio_format=raw)
+
+    if how == "transcribe":
+        client = client_of(server)
+        client.on("AddTranscript", broken)
+        for _ in range(2):
+            client.transcribe(bytes(64000), audio_format=raw)
+    else:
+        asyncio.run(main())
+    assert caplog.text.count("Traceback") == 2  # one in each session
+    told = [record.getMessage() for record in caplog.records if record.name == "speechmatics_rt.events"]
+    assert len(told) == 2 * 3, told
+    for session in (told[:3], told[3:]):
+        assert [text.partition(" [")[0] for text in session[1:]] == [
+            f"a handler of AddTranscript failed for the {number}th time at that line: KeyError('result')"
+            for number in (10, 100)
+        ]
 
 
 def test_off_the_main_thread_nothing_is_taken_for_a_signals(serve, client_of, caplog) -> None:

@@ -55,7 +55,7 @@ def name_in(message: type) -> str:
 
 @pytest.mark.parametrize("kind", ServerMessageType, ids=lambda kind: kind.value)
 def test_every_server_message_has_its_two_signatures(kind: ServerMessageType) -> None:
-    call, decorator = [s for s in signatures() if get_args(s["event"]) == (kind.value, kind)]
+    decorator, call = [s for s in signatures() if get_args(s["event"]) == (kind.value, kind)]
     (message,), _ = get_args(call["callback"])
     assert name_in(message) == kind.value
     (taken,), given = get_args(decorator["return"])

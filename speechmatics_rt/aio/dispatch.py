@@ -59,7 +59,7 @@ class AsyncEmitter(EventEmitter):
                 if inspect.iscoroutine(result):
                     await finished(result)
             except Exception as exc:  # noqa: BLE001  # user code: logged or raised below, never lost
-                failure = self._failed(name, handler.callback, exc, failure)
+                failure = self._failed(name, handler, exc, failure)
         if failure is not None:
             try:
                 raise failure

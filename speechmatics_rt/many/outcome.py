@@ -65,6 +65,15 @@ class Outcome(_Shown):
         """Whether there is a transcript."""
         return self.error is None
 
+    def result(self) -> Transcript:
+        """Return the transcript, or raise the error."""
+        try:
+            if self.error is not None:
+                raise self.error
+            return cast("Transcript", self.transcript)
+        finally:
+            del self  # the error's traceback has this frame, which had the error
+
 
 @dataclass(frozen=True, repr=False)
 class Running(_Shown):

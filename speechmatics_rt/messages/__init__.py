@@ -99,6 +99,7 @@ __all__ = [
     "SpeakersResultMessage",
     "StartRecognitionMessage",
     "TranscriptFilteringPart",
+    "TranscriptMessage",
     "TranscriptMetadataPart",
     "TranscriptionPart",
     "TranslatedSentencePart",

@@ -58,6 +58,7 @@ __all__ = [
     "RecognitionStartedMessage",
     "ServerMessage",
     "SpeakersResultMessage",
+    "TranscriptMessage",
     "WarningMessage",
     # of this package
     "ReconnectingMessage",
@@ -285,7 +286,7 @@ class ResultPart(TypedDict):
     type: Literal["word", "punctuation", "entity"]
     start_time: float
     end_time: float
-    alternatives: NotRequired[list[AlternativePart]]
+    alternatives: list[AlternativePart]
     attaches_to: NotRequired[Literal["previous", "next", "both", "none"]]
     is_eos: NotRequired[bool]
     volume: NotRequired[float]
@@ -354,6 +355,9 @@ class AddTranscriptMessage(_Transcript):
 
 class AddPartialTranscriptMessage(_Transcript):
     message: Literal["AddPartialTranscript"]
+
+
+TranscriptMessage = Union[AddTranscriptMessage, AddPartialTranscriptMessage]  # for a handler of both
 
 
 class EndOfUtteranceMessage(TypedDict):

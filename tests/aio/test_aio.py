@@ -539,7 +539,8 @@ def test_a_cancellation_that_comes_out_of_a_handler_is_its_error_and_ends_no_ses
             assert client.transcript.text == "Good morning, and welcome to the"
 
     run(lambda: main("log"))
-    assert len(seen) == caplog.text.count("a handler of AddTranscript failed") > 1
+    assert len(seen) > 1
+    assert caplog.text.count("a handler of AddTranscript failed: ") == 1  # of those, the first is told
     with pytest.raises(RuntimeError, match="was cancelled") as caught:
         run(lambda: main("raise"))
     assert isinstance(caught.value.__cause__, asyncio.CancelledError)

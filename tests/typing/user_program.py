@@ -51,6 +51,7 @@ from speechmatics_rt.messages import (
     ErrorMessage,
     ReconnectingMessage,
     ServerMessage,
+    TranscriptMessage,
 )
 
 RAW = AudioFormat(encoding=AudioEncoding.PCM_S16LE, sample_rate=16000)
@@ -73,9 +74,11 @@ def callbacks(client: Client, finals: queue.Queue[AddTranscriptMessage], log: li
 
     @client.on("AddTranscript")
     @client.once("AddPartialTranscript")
-    def both(message: Union[AddTranscriptMessage, AddPartialTranscriptMessage]) -> None:
+    def both(message: TranscriptMessage) -> None:
+        assert_type(message, Union[AddTranscriptMessage, AddPartialTranscriptMessage])
         for result in message["results"]:
             assert_type(result["start_time"], float)
+            assert_type(result["alternatives"][0]["content"], str)
             if result["type"] == "entity":
                 print(result.get("entity_class"))
 
@@ -286,6 +289,7 @@ def many(paths: Iterator[Path]) -> None:
                     assert_type(outcome.error.retryable, bool)
             else:
                 assert_type(outcome.transcript.text, str)
+            assert_type(outcome.result().text, str)
     transcribe_many([b"", "a.wav", Path("b.wav")])
     with transcribe_many([{"agent": b"", "caller": b""}], audio_format=RAW) as more:
         assert_type(next(more), Outcome)
