@@ -1,10 +1,11 @@
 """From anything that holds audio to chunks of whole samples. Does no I/O except to read the source.
 
 ``source`` decides what is sent and cuts it into chunks, ``reading`` reads a caller's source and rewinds it,
-``leftover`` remembers sources that can't be rewound, ``hints`` says what to pass instead of something that
-is not a source, ``wav`` parses WAVs, ``split`` separates channels (of what can be read only once by
-``shared``), ``mix`` merges them into one, ``channels`` is what both need, ``linear`` makes 16-bit PCM of
-other samples, ``gather`` joins tiny pieces, ``microphone`` records.
+``leftover`` remembers sources that can't be rewound, ``ends`` looks whether one that has ended was cut short,
+``hints`` says what to pass instead of something that is not a source (``arrays`` of numbers), ``wav`` parses
+WAVs, ``split`` separates channels (of what can be read only once by ``shared``), ``mix`` merges them into
+one, ``channels`` is what both need, ``linear`` makes 16-bit PCM of other samples, ``gather`` joins tiny
+pieces, ``microphone`` records.
 """
 
 from __future__ import annotations

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping
-from typing import Any, Optional
+import re
+from collections.abc import Mapping, Sequence
+from functools import partial
+from inspect import isasyncgenfunction, iscoroutinefunction, isroutine
+from typing import Any, Optional, TypeVar
 
 from ..config import a_kind
+from .arrays import about_array, about_dict, about_number, about_pair
 
 __all__ = [
     "CONVERT",
     "ENOUGH",
     "TEXT",
-    "about_array",
+    "about_block",
     "about_container",
     "about_content",
+    "about_path",
     "about_source",
+    "named",
 ]
+
+_T = TypeVar("_T")
 
 CONVERT = "convert it beforehand: ffmpeg -i FILE -c:a pcm_s16le out.wav"
 
@@ -68,46 +76,129 @@ _FORM = (
 )
 
 _SAMPLES = 'with audio_format=AudioFormat("pcm_s16le", {rate})'
+_QUEUE = "give iter(source.get, None), and put None behind the last block"
 
-# By package and class; base classes count too.
-_HINTS = {
-    ("soundfile", "SoundFile"): "give its path; or file.read(dtype='int16').tobytes() of one channel, "
-    + _SAMPLES.format(rate="file.samplerate"),
+# What to give instead, by package and class; base classes count too.
+_INSTEAD = {
+    ("aiohttp", "ClientResponse"): "give response.content to AsyncClient",
+    ("asyncio", "Future"): "await it, and give what it returns",
+    ("asyncio", "Queue"): "give an async generator to AsyncClient that yields what source.get() returns",
+    ("av", "AudioFrame"): "give b''.join(frame.to_ndarray().tobytes() for frame in av.AudioResampler('s16', "
+    "'mono', source.sample_rate).resample(source)), " + _SAMPLES.format(rate="source.sample_rate"),
+    ("av", "InputContainer"): "give the file or the path of which it was opened; the service decodes it",
+    ("builtins", "NoneType"): "give a path, bytes or a file; a form without that file, for one, gives None",
+    ("builtins", "coroutine"): "await it, and give what it returns",
+    ("fsspec", "OpenFile"): "give source.open()",
+    ("http", "HTTPConnection"): "give connection.getresponse()",
+    ("httpx", "Response"): "give response.iter_bytes(); to AsyncClient, response.aiter_bytes()",
+    ("multiprocessing", "Queue"): _QUEUE,
+    ("multiprocessing", "SimpleQueue"): _QUEUE,
+    ("pandas", "DataFrame"): "give the samples of one column, source[name]",
     ("pydub", "AudioSegment"): "give segment.set_channels(1).set_sample_width(2).raw_data, "
     + _SAMPLES.format(rate="segment.frame_rate"),
-    ("wave", "Wave_read"): "give the path, or the file opened as open(path, 'rb'); the header is read here",
-    ("httpx", "Response"): "give response.iter_bytes(); to AsyncClient, response.aiter_bytes()",
-    ("aiohttp", "ClientResponse"): "give response.content to AsyncClient",
+    ("queue", "Queue"): _QUEUE,
+    ("queue", "SimpleQueue"): _QUEUE,
     ("socket", "socket"): "give sock.makefile('rb')",
-    ("subprocess", "Popen"): "give process.stdout",
-    ("zipfile", "ZipFile"): "give archive.open(name)",
     ("sounddevice", "_StreamBase"): "give a Microphone(); or the bytes of its blocks, as an iterable",
-    ("torch", "Tensor"): "give (tensor * 32767).short().numpy().tobytes() of one channel, "
-    + _SAMPLES.format(rate="sample_rate"),
+    ("soundfile", "SoundFile"): "give its path; or file.read(dtype='int16', always_2d=True)[:, 0].tobytes(), "
+    + _SAMPLES.format(rate="file.samplerate"),
+    ("speech_recognition", "AudioData"): "give source.get_raw_data(convert_width=2), "
+    + _SAMPLES.format(rate="source.sample_rate"),
+    ("starlette", "Request"): "give source.stream() to AsyncClient",
+    ("subprocess", "Popen"): "give process.stdout",
+    ("tarfile", "TarFile"): "give archive.extractfile(name)",
+    ("torchcodec", "AudioDecoder"): "give source.get_all_samples().data[0].numpy().tobytes(), with "
+    'audio_format=AudioFormat("pcm_f32le", source.metadata.sample_rate)',
+    ("urllib", "Request"): "give urllib.request.urlopen(source)",
+    ("wave", "Wave_read"): "give open(path, 'rb') or the path; the header is read here",
+    ("werkzeug", "Request"): "give request.stream, or of a form request.files[name]",
+    ("zipfile", "ZipFile"): "give archive.open(name)",
 }
-_DTYPES = {"i2": "h", "f4": "f"}  # names of the array interface, by those of array.array
-_ARRAYS = {
-    "h": "give x.tobytes(), " + _SAMPLES.format(rate="sample_rate"),
-    "f": 'give x.tobytes(), with audio_format=AudioFormat("pcm_f32le", sample_rate)',
-    "f8": "give x.astype('<f4').tobytes(), with audio_format=AudioFormat(\"pcm_f32le\", sample_rate)",
+# The same of places, by the scheme of their URL.
+_URLOPEN = "download it first, or give urllib.request.urlopen(url)"
+_STREAMS = "give what ffmpeg makes of it: the stdout of ffmpeg -i URL -f s16le -ac 1 -ar 16000 -"
+_PLACES = {
+    **dict.fromkeys(("http", "https", "ftp", "file", "data"), _URLOPEN),
+    **dict.fromkeys(("rtsp", "rtmp", "rtmps", "rtp", "srt", "udp", "mms"), _STREAMS),
 }
+_ELSEWHERE = "download it first, or give a file that smart_open or fsspec has opened"
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")  # a Path leaves one slash; a letter alone is a drive
+
+
+def named(thing: Any, table: Mapping[tuple[str, str], _T]) -> Optional[_T]:
+    """Look a thing up by the package and the name of its class, or of one of its base classes."""
+    for kind in thing.__class__.__mro__:  # a proxy, of Flask for one, says what it stands for
+        found = table.get((kind.__module__.partition(".")[0].lstrip("_"), kind.__name__))
+        if found is not None:
+            return found
+    return None
 
 
 def about_source(source: Any) -> Optional[str]:
     """Say what to pass instead of something that can't be a source; None if it may be one."""
     if isinstance(source, io.TextIOBase):
         return TEXT
+    instead = named(source, _INSTEAD)
+    if instead is not None:
+        return f"the audio source is {'None' if source is None else a_kind(source)}; {instead}"
     if isinstance(source, Mapping):
-        return "the audio is a mapping; pass it to MultiChannelClient, or one of its values to this client"
-    if isinstance(source, (list, tuple)) and source and isinstance(source[0], (str, os.PathLike)):
-        return "the audio source is a list of names, and a call takes one; transcribe_many(names) takes many"
+        return about_dict(source) or _about_mapping(source)
+    if isinstance(source, (list, tuple)):
+        return about_pair(source) or _about_names(source)
     if isinstance(source, int):
         return "a number is not audio; give a path, or open(descriptor, 'rb', buffering=0, closefd=False)"
-    for kind in type(source).__mro__:
-        hint = _HINTS.get((kind.__module__.partition(".")[0].lstrip("_"), kind.__name__))
-        if hint is not None:
-            return f"the audio source is {a_kind(source)}; {hint}"
-    return about_array(source)
+    return about_array(source) or _about_function(source)
+
+
+def _about_names(source: Sequence[Any]) -> Optional[str]:
+    if not source or not isinstance(source[0], (str, os.PathLike)):
+        return None
+    return "the audio source is a list of names, and a call takes one; transcribe_many(names) takes many"
+
+
+def _about_mapping(source: Mapping[Any, Any]) -> str:
+    for key in ("Body", "bytes"):  # of boto3's get_object(), and of data sets that are not decoded
+        if hasattr(source.get(key), "read") or isinstance(source.get(key), bytes):
+            return f"the audio source is a dict; give source[{key!r}]"
+    return "the audio is a mapping; pass it to MultiChannelClient, or one of its values to this client"
+
+
+def _about_function(source: Any) -> Optional[str]:
+    """Say that a function, or a class, is to be called; None if it is none."""
+    if isinstance(source, type):
+        return f"the audio source is the class {source.__name__}; give an object of it"
+    if not isroutine(source) and not isinstance(source, partial):
+        return None
+    if isasyncgenfunction(source):
+        return "the audio source is a function; give source() to AsyncClient"
+    if iscoroutinefunction(source):
+        return "the audio source is a coroutine function; give await source()"
+    return "the audio source is a function; give source()"
+
+
+def about_block(block: Any) -> str:
+    """Say what to yield, or to send, instead of something that is not bytes."""
+    told = about_array(block) or about_number(block)
+    if told is not None:
+        return told
+    instead = named(block, _INSTEAD) or "many types have a tobytes() method"
+    return f"the audio is {type(block).__name__}, not bytes; {instead}"
+
+
+def about_path(path: str) -> Optional[str]:
+    """Say what to give instead of a path at which nothing can be opened; None if that may be a slip.
+
+    Example:
+        >>> about_path("https://example.com/a.wav")
+        'download it first, or give urllib.request.urlopen(url)'
+        >>> about_path("s3://bucket/a.wav")
+        'download it first, or give a file that smart_open or fsspec has opened'
+        >>> about_path("C:/a.wav")
+    """
+    if not path:
+        return "the name is empty"
+    scheme = _SCHEME.match(path) or re.match("(data):", path)
+    return None if scheme is None else _PLACES.get(scheme[1].lower(), _ELSEWHERE)
 
 
 def about_content(head: bytes) -> Optional[str]:
@@ -173,17 +264,3 @@ def about_container(head: bytes) -> Optional[str]:
 
 def _known(head: bytes, kinds: Mapping[tuple[bytes, int], str]) -> Optional[str]:
     return next((kind for (magic, at), kind in kinds.items() if head.startswith(magic, at)), None)
-
-
-def about_array(block: Any) -> Optional[str]:
-    """Say how to convert an array of numbers; None if it isn't one."""
-    kind = getattr(getattr(block, "dtype", None), "str", None) or getattr(block, "typecode", None)
-    if not isinstance(kind, str) or not hasattr(block, "tobytes"):
-        return None
-    kind = kind.lstrip("<=>|")
-    kind = _DTYPES.get(kind, kind)
-    if len(getattr(block, "shape", ())) > 1:
-        way = "take one channel of it, x[:, 0], and give its bytes"
-    else:
-        way = _ARRAYS.get(kind, "make its numbers int16 or float32 of -1 to 1, and give x.tobytes()")
-    return f"the audio is an array ({type(block).__name__} of {kind!r}); {way}"

@@ -14,7 +14,7 @@ import stat
 import sys
 from collections.abc import Hashable, Iterable, Iterator
 from functools import partial
-from inspect import iscoroutinefunction
+from inspect import iscoroutine, iscoroutinefunction
 from itertools import chain
 from typing import Any, Callable, Optional, Protocol, Union
 
@@ -22,6 +22,7 @@ from ..events import is_meant_for_call
 from ..exceptions import AudioError, SpeechmaticsError
 from ..log import SessionLog
 from . import hints, leftover, wav
+from .ends import announced
 from .wav import Fault
 
 __all__ = [
@@ -135,6 +136,8 @@ class Reading:
             return iter((bytes(source),))  # a copy: its owner may write or resize meanwhile
         hint = hints.about_source(source)
         if hint is not None:
+            if iscoroutine(source):
+                source.close()  # nobody will await it, and Python need not say so, too
             raise fault(hint)
         if getattr(source, "closed", None) is True:
             raise fault(
@@ -166,6 +169,8 @@ class Reading:
                 raise
             if isinstance(exc, TypeError):
                 ways = "give a path, an object with read(size), or an iterable of bytes"
+                if callable(getattr(source, "open", None)):
+                    ways = "give source.open('rb')"
                 raise self.fault(f"{_kind(source)} is not audio; {ways}") from exc
             raise self.fault(f"the audio source could not be iterated: {described(exc)}") from exc
 
@@ -178,8 +183,10 @@ class Reading:
             file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by close()
         except (OSError, ValueError) as exc:
             why = getattr(exc, "strerror", None) or exc  # strerror does not repeat the name
-            way = "; download it first, or give urllib.request.urlopen(url)" if "://" in str(path) else ""
-            text = f"can't open the audio file {os.fspath(path)!r}: {why}{way}"
+            way = hints.about_path(os.fspath(path))
+            if os.path.isdir(path):
+                way = "a call takes one recording; transcribe_many(Path(folder).iterdir()) takes all in it"
+            text = f"can't open the audio file {os.fspath(path)!r}: {why}{'; ' + way if way else ''}"
             raise fault_of(self._channel, text) from exc
         self._closers.append(file.close)
         self.length = _length(file)
@@ -205,7 +212,10 @@ class Reading:
             raise StopIteration
         try:
             block = next(self._blocks)
-        except (StopIteration, SpeechmaticsError):
+        except StopIteration:
+            self._check_end()
+            raise
+        except SpeechmaticsError:
             raise  # a source of this package (the microphone) has said what is wrong
         except UnicodeDecodeError as exc:
             raise self.fault(hints.TEXT) from exc
@@ -223,6 +233,17 @@ class Reading:
         if self._once and self._held is not None:
             self._held.append(checked)
         return checked
+
+    def _check_end(self) -> None:
+        """Tell of a source that has ended too early, if it can know that."""
+        said = announced(self._source)
+        if said is None:
+            return
+        if said.owed is not None and said.owed > 0:
+            came = f"{said.size - said.owed} of {said.size} bytes came"
+            raise self.fault(f"the audio source was cut short: {came}; open it anew for another attempt")
+        if said.owed is None and self._start is None and self.count < said.size:
+            self.warn(f"{self.count} of the {said.size} bytes that were announced came from the audio source")
 
     def begin(self) -> None:
         """Note that sending begins."""
@@ -316,10 +337,7 @@ def as_bytes(block: Any, fault: Fault) -> Union[bytes, memoryview]:
         raise fault(hints.TEXT)
     if block is None:
         raise fault("the audio is None, not bytes")
-    raise fault(
-        hints.about_array(block)
-        or f"the audio is {_kind(block)}, not bytes; many types have a tobytes() method"
-    )
+    raise fault(hints.about_block(block))
 
 
 # -- objects with read() -------------------------------------------------------------------------------

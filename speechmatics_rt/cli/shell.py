@@ -13,6 +13,8 @@ _STEREO = (
     "to make them one"
 )
 
+_PIPED = "speechmatics-rt transcribe -"
+
 _CONFIGS = "Transcription|Translation|AudioEvents|SpeakerDiarization|Conversation"
 
 # Each matches only messages of the library: names of files must pass unchanged.
@@ -33,8 +35,16 @@ _WORDS: list[tuple[str, Union[str, Callable[[re.Match[str]], str]]]] = [
     (r"; remove them: key\.strip\(\)", "; remove them"),
     (r"; seek\(0\) rewinds it", ""),
     (r"(a form with a file in it .*, not the file): give request\.files.*", r"\1"),
-    (r", or give urllib\.request\.urlopen\(url\)$", ", or: curl -sSfL URL | speechmatics-rt transcribe -"),
-    (r"^(can't open the audio file .*: Is a directory)$", r"\1; transcribe-many takes a folder"),
+    (r", or give urllib\.request\.urlopen\(url\)$", f", or: curl -sSfL URL | {_PIPED}"),
+    (r", or give a file that smart_open or fsspec has opened$", f", or pipe it: ... | {_PIPED}"),
+    (
+        r"; give what ffmpeg makes of it: the stdout of (ffmpeg -i URL .*)$",
+        rf"; pipe it: \1 | {_PIPED} --raw pcm_s16le --sample-rate 16000",
+    ),
+    (
+        r"; a call takes one recording; transcribe_many\(.*\) takes all in it$",
+        "; transcribe-many takes a folder",
+    ),
     (r"^resume needs", "--resume needs"),
     (r"^JWTAuth needs", "--temporary-key needs"),
     (r"\baudio_format=AudioFormat\('pcm_s16le', 16000\)", "--raw pcm_s16le --sample-rate 16000"),

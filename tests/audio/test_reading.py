@@ -184,7 +184,6 @@ def made(module: str, name: str, **attributes: Any) -> Any:
         ),
         (made("httpx", "Response", read=lambda self: b""), r"iter_bytes\(\)"),
         (made("aiohttp.client_reqrep", "ClientResponse"), r"response\.content to AsyncClient"),
-        (made("torch", "Tensor"), "numpy"),
         (made("sounddevice", "_StreamBase", read=lambda self, frames: (b"", False)), "Microphone"),
         ({"agent": b"ab"}, "MultiChannelClient"),
         (["a.wav", "b.wav"], r"transcribe_many\(names\)"),
@@ -192,7 +191,6 @@ def made(module: str, name: str, **attributes: Any) -> Any:
         (0, "open"),
         (array.array("h", [1, 2]), r"tobytes\(\).*pcm_s16le"),
         (array.array("f", [1.0]), r"tobytes\(\).*pcm_f32le"),
-        (array.array("d", [1.0]), "int16 or float32"),
         ([array.array("h", [1, 2])], r"tobytes\(\).*pcm_s16le"),
         ("https://example.com/a.wav", "urlopen"),
         (asyncio.StreamReader.__new__(asyncio.StreamReader), "AsyncClient"),
@@ -206,7 +204,7 @@ def test_what_is_no_source_is_told_what_to_give_instead(source: Any, way: str) -
 
 def test_real_arrays_and_readers_are_told_what_to_give_instead(tmp_path: Path) -> None:
     numpy = pytest.importorskip("numpy")
-    for kind, way in (("<i2", "pcm_s16le"), ("<f4", "pcm_f32le"), ("<f8", "astype"), ("<u1", "int16")):
+    for kind, way in (("<i2", "pcm_s16le"), ("<f4", "pcm_f32le"), ("<f8", "astype"), ("<u1", "mulaw")):
         for source in (numpy.zeros(9, kind), [numpy.zeros(9, kind)]):
             with pytest.raises(AudioError, match=way):
                 open_source(source, PCM)

@@ -303,7 +303,7 @@ async def _asynchronously(size: int) -> bytes:
         (iter([b"words"]), "channel 'agent': it is not a WAV"),
         (b"", "the audio source is empty"),
         (_ended(), "its position is the end, after 4 bytes; seek"),
-        (None, "NoneType is not audio"),
+        (None, "the audio source is None; give a path"),
         (5, "a number is not audio"),
         (io.StringIO("text"), '"rb"'),
         (type("Awaited", (), {"read": staticmethod(_asynchronously)})(), "asynchronous"),

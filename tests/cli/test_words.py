@@ -82,7 +82,8 @@ def test_no_message_of_the_library_speaks_python_in_a_shell() -> None:
         ("the server fell silent for 60 s (end_timeout)", "the server fell silent for 60 s"),
         ("JWTAuth needs the package jwt", "--temporary-key needs the package jwt"),
         (
-            "can't open the audio file 'calls': Is a directory",
+            "can't open the audio file 'calls': Is a directory; a call takes one recording; "
+            "transcribe_many(Path(folder).iterdir()) takes all in it",
             "can't open the audio file 'calls': Is a directory; transcribe-many takes a folder",
         ),
         (
@@ -94,6 +95,15 @@ def test_no_message_of_the_library_speaks_python_in_a_shell() -> None:
         (
             "'a://b' is no file; download it first, or give urllib.request.urlopen(url)",
             "'a://b' is no file; download it first, or: curl -sSfL URL | speechmatics-rt transcribe -",
+        ),
+        (
+            "'s3://b' is no file; download it first, or give a file that smart_open or fsspec has opened",
+            "'s3://b' is no file; download it first, or pipe it: ... | speechmatics-rt transcribe -",
+        ),
+        (
+            "'rtsp://b' is no file; give what ffmpeg makes of it: the stdout of ffmpeg -i URL -f s16le -",
+            "'rtsp://b' is no file; pipe it: ffmpeg -i URL -f s16le - | speechmatics-rt transcribe - "
+            "--raw pcm_s16le --sample-rate 16000",
         ),
         (
             "the audio source failed: IsADirectoryError: [Errno 21] Is a directory",
