@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 Callback = Callable[[Any], Any]
 Event = Union[ServerMessageType, str]
 _C = TypeVar("_C", bound=Callback)
+_EVERY = ("all", "any", "*")  # as other emitters call it
 _NO_MESSAGES = frozenset({"SessionEnded", "Utterance"})
 EVENTS = frozenset({*(kind.value for kind in ServerMessageType), "Reconnecting", "Resumed", *_NO_MESSAGES})
 
@@ -235,7 +236,7 @@ class EventEmitter:
     def _register(self, event: Event, callback: Optional[Callback], *, once: bool) -> Any:
         name = name_of(event)
         if name not in self._known and (meant := _meant(name, self._known)) is not None:
-            warnings.warn(f"no event is called {name!r}; did you mean {meant!r}?", UserWarning, 3)
+            warnings.warn(f"no event is called {name!r}; {meant}", UserWarning, 3)
 
         def register(function: Callback) -> Callback:
             self._handlers.setdefault(name, []).append(_Handler(function, once, self._runner(function)))
@@ -347,18 +348,22 @@ def _of_a_debugger(error: BaseException) -> bool:
 
 
 def _meant(name: str, events: frozenset[str]) -> Optional[str]:
-    """Give the known event that was probably meant by one that is not.
+    """Say which known event was probably meant by one that is not.
 
     Example:
-        >>> [_meant(name, EVENTS) for name in ("AddTranscripts", "ADD_TRANSCRIPT", "Transcript", "Ordered")]
-        ['AddTranscript', 'AddTranscript', 'AddTranscript', None]
+        >>> [_meant(name, EVENTS) for name in ("AddTranscripts", "ADD_TRANSCRIPT", "Ordered")]
+        ["did you mean 'AddTranscript'?", "did you mean 'AddTranscript'?", None]
+        >>> _meant("all", EVENTS)
+        'on_any(callback) gets every message'
     """
+    if events and name.lower() in _EVERY:
+        return "on_any(callback) gets every message"
     for event in events:
         if name.replace("_", "").lower() == event.lower():
-            return event
+            return f"did you mean {event!r}?"
     from difflib import get_close_matches  # only what is unknown needs it
 
-    return next(iter(get_close_matches(name, events, 1, 0.85)), None)
+    return next((f"did you mean {event!r}?" for event in get_close_matches(name, events, 1, 0.85)), None)
 
 
 def _remove(handlers: list[_Handler], handler: _Handler) -> bool:
