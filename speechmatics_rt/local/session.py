@@ -23,7 +23,7 @@ from .checks import (
     read_channel_audio,
     read_message,
 )
-from .connection import CLOSE_TIMEOUT, Acknowledger, Answer, Peer, Request, SessionRecord, Wire
+from .connection import CLOSE_TIMEOUT, Acknowledger, Answer, Delay, Peer, Request, SessionRecord, Wire
 from .engines import CUT_OFF, AudioClock, Recogniser
 from .faults import Fault
 from .limits import Limits
@@ -49,7 +49,7 @@ class ServerSession:
 
     Attributes:
         peer, wire, record: The WebSocket, the socket, the record.
-        acks: How audio is acknowledged.
+        acks, words: How audio is acknowledged, and how late is told what was heard.
         start_delay, end_delay: Seconds before RecognitionStarted and EndOfTranscript; None: they never come.
         added: Fields that every message gets.
     """
@@ -61,6 +61,7 @@ class ServerSession:
         self.record = record
         self.peer = Peer(wire, record, self, time_scale=server.time_scale)
         self.acks = Acknowledger(wire, self._send_in_turn)
+        self.words = Delay(wire)
         self.start_delay: Optional[float] = 0.0
         self.end_delay: Optional[float] = 0.0
         self.added: dict[str, Any] = {}
@@ -321,7 +322,7 @@ class ServerSession:
             name=str(index) if channel is None else f"{index}-{channel}",
             worker=self._server.engine.slow,
             speed=self._server.speed,
-            on_messages=functools.partial(self._send_all, channel),
+            on_messages=functools.partial(self._heard, channel),
             on_failure=self._engine_failed,
         )
 
@@ -378,7 +379,7 @@ class ServerSession:
             if self._speakers_at_end:
                 self._send_speakers(then=self._end_of_transcript)
             else:
-                self._end_of_transcript()
+                self.words.do(self._end_of_transcript)
 
     def _send_speakers(self, then: Optional[Callable[[], None]] = None) -> None:
         """Send one SpeakersResult, once every channel has reached this moment of its audio."""
@@ -393,9 +394,10 @@ class ServerSession:
             waiting.discard(channel)
             if not waiting:
                 speakers = [speaker for label in self._recognitions for speaker in found[label]]
-                self._send_in_turn({"message": "SpeakersResult", "speakers": speakers})
+                result = {"message": "SpeakersResult", "speakers": speakers}
+                self.words.do(functools.partial(self._send_in_turn, result))
                 if then is not None:
-                    then()
+                    self.words.do(then)
 
         for channel, recognition in self._recognitions.items():
             recognition.ask(functools.partial(ask, channel), functools.partial(answered, channel))
@@ -409,6 +411,10 @@ class ServerSession:
 
     # -- the messages of the server --------------------------------------------------------------
 
+    def _heard(self, channel: Optional[str], messages: list[dict[str, Any]]) -> None:
+        self.words.do(functools.partial(self._send_all, channel, messages))
+        self.peer.room()
+
     def _send_all(self, channel: Optional[str], messages: list[dict[str, Any]]) -> None:
         for message in messages:
             if message["message"] == "Error":
@@ -420,7 +426,6 @@ class ServerSession:
                 self._send_in_turn({**message, "channel": channel})
             else:
                 self._send_in_turn(message)
-        self.peer.room()
 
     def _send_in_turn(self, message: Mapping[str, Any]) -> None:
         """Send a message in its turn; after the end of the session it is dropped."""

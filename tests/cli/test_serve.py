@@ -71,7 +71,9 @@ def test_serve_logs_how_a_session_failed() -> None:
 
 
 def test_who_looks_late_at_a_connection_still_tells_how_long_it_was() -> None:
-    record = SessionRecord(0, status=101, times={"accept": 10.0, "closed": 16.5})
+    record = SessionRecord(0)
+    record.status = 101
+    record.times.update(accept=10.0, closed=16.5)
     assert "after 6.5 s" in Sitting(record).ended().text
 
 

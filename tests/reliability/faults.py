@@ -246,6 +246,7 @@ HARMLESS = {
     "acknowledgements in bursts": Fault.burst_acks(3),  # of the four chunks that the window lets out
     "acknowledgements with wrong numbers": Fault.wrong_acks(),
     "acknowledgements 0.2 s late": Fault.late_acks(0.2),
+    "words 0.2 s late": Fault.late_transcripts(0.2),
 }
 
 TABLE: list[Row] = [

@@ -186,6 +186,14 @@ def test_a_start_later_than_the_old_five_seconds_is_waited_for(serve, client_of)
         client.transcribe(SECOND * 2, audio_format=PCM)
 
 
+def test_words_that_come_late_are_waited_for_as_long_as_they_come(serve, client_of) -> None:
+    with client_of(serve(faults=[Fault.late_transcripts(1.0)]), end_timeout=8) as client:
+        late = client.transcribe(SECOND * 10, audio_format=PCM)
+        assert client.stats.final_latency.p50 > 0.9
+    with client_of(serve()) as client:
+        assert late.text == client.transcribe(SECOND * 10, audio_format=PCM).text != ""
+
+
 def test_a_server_that_acknowledges_nothing_is_a_send_timeout(serve, client_of) -> None:
     with client_of(serve(faults=[Fault.no_acks()]), send_timeout=0.3) as client:
         error = failed(client)

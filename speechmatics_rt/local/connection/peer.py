@@ -11,7 +11,7 @@ from wsproto.connection import ConnectionState
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, TextMessage
 
 from .handshake import Answer, Handshake, Refusal, Request, http_answer
-from .record import SessionRecord
+from .record import Headers, SessionRecord
 from .wire import Wire
 
 __all__ = ["CLOSE_TIMEOUT", "Listener", "Peer", "frame"]
@@ -248,7 +248,7 @@ class Peer:
     def _record_request(self, request: Request) -> None:
         record = self._record
         record.method, record.target, record.path = request.method, request.target, request.path
-        record.query, record.headers = dict(request.query), dict(request.headers)
+        record.query, record.headers = dict(request.query), Headers(request.headers)
         record.body = request.body
 
     def _event(self, event: Event) -> None:

@@ -6,19 +6,39 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, NoReturn, Optional
 
 from ...exceptions import TimeoutError, no_pickle
 from ...messages import channel_of, times_of
 from ...threads import Latch, new_lock, wait_for
 
-__all__ = ["SessionRecord"]
+__all__ = ["Headers", "SessionRecord"]
 
 _ENTRIES = 10_000
 
 
-@dataclass(eq=False, repr=False)
+class Headers(dict[str, str]):
+    """The headers of a request: their names are in lower case, and found in any.
+
+    Example:
+        >>> headers = Headers({"user-agent": "my-app"})
+        >>> headers["User-Agent"], headers.get("Authorization"), "USER-AGENT" in headers
+        ('my-app', None, True)
+        >>> headers == {"user-agent": "my-app"}
+        True
+    """
+
+    def __getitem__(self, name: str) -> str:
+        return super().__getitem__(name.lower())
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name.lower() if isinstance(name, str) else name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return the value of a header, or the default."""
+        return super().get(name.lower(), default)
+
+
 class SessionRecord:
     """What happened on one connection. It can be read from any thread, even while the connection is open.
 
@@ -26,7 +46,8 @@ class SessionRecord:
         index: The index of the connection, from 0.
         keep_audio: How many seconds of audio are kept; if set, the lists keep the latest 10,000 entries.
             None keeps everything.
-        method, target, path, query, headers, body: The HTTP request; header names are in lower case.
+        method, target, path, query, headers, body: The HTTP request; names of headers are in lower case, and
+            found in any.
         status: The HTTP status of the answer; None before.
         messages: The client's messages, in order. Audio is ``{"message": "AddAudio", "size": n}`` (or
             ``AddChannelAudio``, with its ``channel``).
@@ -48,42 +69,37 @@ class SessionRecord:
         closed: Set when the connection is over and its threads are gone.
     """
 
-    index: int
-    keep_audio: Optional[float] = None
-    method: str = ""
-    target: str = ""
-    path: str = ""
-    query: dict[str, str] = field(default_factory=dict)
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    status: Optional[int] = None
-    messages: list[dict[str, Any]] = field(default_factory=list)
-    sent: list[dict[str, Any]] = field(default_factory=list)
-    frames: list[int] = field(default_factory=list)
-    audio_size: int = 0
-    audio_seconds: float = 0.0
-    final_seconds: float = 0.0
-    tally: Counter[str] = field(default_factory=Counter)
-    start: Optional[dict[str, Any]] = None
-    session_id: Optional[str] = None
-    pings: int = 0
-    pongs: int = 0
-    struck: list[str] = field(default_factory=list)
-    times: dict[str, float] = field(default_factory=dict)
-    close_code: Optional[int] = None
-    close_reason: str = ""
-    server_code: Optional[int] = None
-    server_reason: str = ""
-    counts: bool = False
-    closed: Latch = field(default_factory=Latch)
-    _read: dict[Optional[str], float] = field(default_factory=dict, repr=False)  # s of audio, by channel
-    _final: dict[Optional[str], float] = field(default_factory=dict, repr=False)  # of that, final
-    _chunks: deque[tuple[Optional[str], bytes, float]] = field(default_factory=deque, repr=False)
-    _kept: float = 0.0  # s of audio in them
-    _places: list[Optional[float]] = field(default_factory=list, repr=False)  # s of audio, for each in sent
-    _changed: threading.Condition = field(
-        default_factory=lambda: threading.Condition(new_lock()), repr=False
-    )  # guards nothing: it wakes who waits
+    def __init__(self, index: int, keep_audio: Optional[float] = None) -> None:
+        self.index = index
+        self.keep_audio = keep_audio
+        self.method = self.target = self.path = ""
+        self.query: dict[str, str] = {}
+        self.headers: dict[str, str] = Headers()
+        self.body = b""
+        self.status: Optional[int] = None
+        self.messages: list[dict[str, Any]] = []
+        self.sent: list[dict[str, Any]] = []
+        self.frames: list[int] = []
+        self.audio_size = 0
+        self.audio_seconds = self.final_seconds = 0.0
+        self.tally: Counter[str] = Counter()
+        self.start: Optional[dict[str, Any]] = None
+        self.session_id: Optional[str] = None
+        self.pings = self.pongs = 0
+        self.struck: list[str] = []
+        self.times: dict[str, float] = {}
+        self.close_code: Optional[int] = None
+        self.close_reason = ""
+        self.server_code: Optional[int] = None
+        self.server_reason = ""
+        self.counts = False
+        self.closed = Latch()
+        self._read: dict[Optional[str], float] = {}  # s of audio, by channel
+        self._final: dict[Optional[str], float] = {}  # of that, final
+        self._chunks: deque[tuple[Optional[str], bytes, float]] = deque()
+        self._kept = 0.0  # s of audio in them
+        self._places: list[Optional[float]] = []  # s of audio, for each in sent
+        self._changed = threading.Condition(new_lock())  # guards nothing: it wakes who waits
 
     def __repr__(self) -> str:
         if self.status != 101:

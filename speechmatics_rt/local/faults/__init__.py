@@ -77,6 +77,7 @@ kind                   moment     what happens
 ``error``              started    an Error of any type, then its close code or another; or one alone
 ``double_start``       started    RecognitionStarted comes again, with another id
 ``early_end``          started    EndOfTranscript comes at once, whatever is still owed
+``late_transcripts``   started    words, and all else that is heard, come ``seconds`` late
 ``no_acks``            started    audio is not acknowledged
 ``late_acks``          started    audio is acknowledged ``seconds`` late
 ``burst_acks``         started    acknowledgements come ``count`` at a time

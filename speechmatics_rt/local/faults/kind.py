@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from inspect import Parameter
 from typing import Any, Optional, Protocol, TypeVar
 
-from ..connection import Acknowledger, Peer, SessionRecord, Wire
+from ..connection import Acknowledger, Delay, Peer, SessionRecord, Wire
 
 __all__ = ["KINDS", "WHEN", "Kind", "Maker", "Target", "kind"]
 
@@ -36,7 +36,7 @@ class Target(Protocol):
 
     Attributes:
         wire, peer, record: The socket, its WebSocket, its record.
-        acks: How audio is acknowledged.
+        acks, words: How audio is acknowledged, and how late is told what was heard.
         start_delay, end_delay: Seconds before RecognitionStarted and EndOfTranscript; None: they never come.
         added: Fields that every message gets from now on.
     """
@@ -45,6 +45,7 @@ class Target(Protocol):
     peer: Peer
     record: SessionRecord
     acks: Acknowledger
+    words: Delay
     start_delay: Optional[float]
     end_delay: Optional[float]
     added: dict[str, Any]

@@ -42,6 +42,10 @@ class TurnFaults:
     def early_end(session: Target) -> None:
         session.end()
 
+    @kind("started", "words, and all else that is heard, come ``seconds`` late")
+    def late_transcripts(session: Target, seconds: float = 1.0) -> None:
+        session.words.seconds = seconds
+
     @kind("end", "EndOfTranscript comes ``seconds`` late")
     def late_end(session: Target, seconds: float = 1.0) -> None:
         session.end_delay = seconds

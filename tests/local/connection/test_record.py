@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+import pydoc
+import re
 import threading
 
 import pytest
 
+from speechmatics_rt import Client
 from speechmatics_rt.exceptions import SessionError
 from speechmatics_rt.local import LocalServer, SessionRecord
 
@@ -21,6 +25,33 @@ def test_a_record_keeps_everything_unless_told_otherwise() -> None:
         assert (len(record.audio), record.audio_size, record.audio_seconds) == (960_000, 960_000, 30.0)
         assert record.tally["AddAudio"] == record.tally["AudioAdded"] == 300
         assert record.tally["AddTranscript"] == len(record.said("AddTranscript"))
+
+
+def test_a_header_is_found_however_its_name_is_written() -> None:
+    with LocalServer() as server, Client(url=server.url, api_key="secret", app="my-app") as client:
+        client.start_session(ws_headers={"X-Tenant": "blue"})
+        headers = server.sessions[0].headers
+        assert headers["x-tenant"] == headers["X-Tenant"] == headers.get("X-TENANT") == "blue"
+        assert headers.get("Authorization") == "Bearer secret"
+        assert "Authorization" in headers
+        assert "X-Nobody" not in headers
+        assert headers.get("X-Nobody") is None
+        assert headers == {**headers}
+        with pytest.raises(KeyError):
+            headers["X-Nobody"]
+
+
+def test_help_on_a_record_shows_its_fields_and_none_of_the_machinery() -> None:
+    told = pydoc.plain(pydoc.render_doc(SessionRecord))
+    assert (
+        str(inspect.signature(SessionRecord))
+        == "(index: 'int', keep_audio: 'Optional[float]' = None) -> 'None'"
+    )
+    assert "headers, body: The HTTP request" in told
+    assert "_chunks" not in told
+    record = SessionRecord(0)
+    documented = set(re.findall(r"\w+", inspect.getdoc(SessionRecord).partition("Attributes:")[2]))
+    assert [name for name in vars(record) if not name.startswith("_") and name not in documented] == []
 
 
 def test_a_record_can_keep_the_last_seconds_of_audio() -> None:

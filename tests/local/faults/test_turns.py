@@ -204,6 +204,34 @@ def test_the_end_comes_late_or_never_or_twice() -> None:
         client.until("EndOfTranscript")
 
 
+def test_what_is_heard_comes_late_in_its_order_and_the_end_behind_it() -> None:
+    plain: list[list[str]] = []
+    for seconds in (0.0, 0.3):
+        with LocalServer(faults=[Fault.late_transcripts(seconds)]) as server, RawClient(server) as client:
+            speakers = {"diarization": "speaker", "speaker_diarization_config": {"get_speakers": True}}
+            client.start({"enable_partials": True, **speakers})
+            sent = time.monotonic()
+            count = client.send_audio(4)
+            client.until("AddPartialTranscript")
+            assert time.monotonic() - sent >= seconds
+            ended = time.monotonic()
+            client.finish(count)
+            assert time.monotonic() - ended >= seconds
+        heard = [kind for kind in kinds(client) if kind != "AudioAdded"]
+        assert heard[-2:] == ["SpeakersResult", "EndOfTranscript"]
+        plain.append(heard)
+    assert plain[0] == plain[1]
+
+
+def test_what_is_heard_comes_late_from_a_moment_on() -> None:
+    faults = [Fault.late_transcripts(0.4, after_seconds=2), Fault.late_transcripts(0.0, after_seconds=3)]
+    with LocalServer(faults=faults) as server, RawClient(server) as client:
+        client.start({"enable_partials": True})
+        client.finish(client.send_audio(9))
+    ends = [message["metadata"]["end_time"] for message in client.received_of("AddTranscript")]
+    assert ends == sorted(ends)
+
+
 def test_a_fault_can_wait() -> None:
     faults = [Fault.close(1001, "bye", at="started", delay=0.2), Fault.unknown(delay=0.1)]
     with LocalServer(faults=faults) as server, RawClient(server) as client:
