@@ -1,18 +1,21 @@
 """Test your own code against a service that fails on request: ``pytest test_your_code.py``.
 
-``patient_transcript`` is in place of your code; the rest are its tests. They need no network and no key. In
-a clone of this repository, ``pip install '.[test]'`` brings the plugins of its pytest configuration.
+``patient_transcript`` is in place of your code; the rest are its tests, the last of them for unittest. They
+need no network and no key. In a clone of this repository, ``pip install '.[test]'`` brings the plugins of its
+pytest configuration.
 """
 
 from __future__ import annotations
 
+import tempfile
 import time
+import unittest
 from pathlib import Path
 
 import pytest
 
 from speechmatics_rt import Client, ConnectionError, Transcript, TranscriptionError
-from speechmatics_rt.local import Fault, LocalServer, Script, ScriptedEngine
+from speechmatics_rt.local import Fault, LocalServer, Script, ScriptedEngine, ServerForTests
 
 RECORDING = Path(__file__).parent / "audio" / "librivox_3_sentences.wav"
 
@@ -59,3 +62,26 @@ def test_what_was_heard_before_the_connection_was_lost_is_not():
             patient_transcript(server.url, RECORDING)
         assert caught.value.transcript.text.startswith("Good morning")
         assert caught.value.session_id == server.sessions[0].session_id
+
+
+class OrdersAreUnderstood(unittest.TestCase):
+    """The same with unittest: ``ServerForTests`` is what the pytest fixtures are made of."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.order = Path(folder.name) / "order.wav"
+        self.server = ServerForTests().start()
+        self.addCleanup(self.server.close)
+        self.server.record_wav(self.order, words="Two teas, please.")  # which this server alone hears in it
+
+    def test_the_words_of_a_recording_are_its_transcript(self):
+        self.assertEqual(patient_transcript(self.server.url, self.order).text, "Two teas, please.")
+        session = self.server.sessions[0]
+        self.assertEqual(session.start["transcription_config"]["language"], "en")
+        self.assertTrue(session.headers["X-Request-Id"])
+
+    def test_words_that_come_late_are_waited_for(self):
+        self.server.faults = [Fault.late_transcripts(0.5)]
+        self.server.says("Three coffees.")  # whatever it gets
+        self.assertEqual(patient_transcript(self.server.url, RECORDING).text, "Three coffees.")
