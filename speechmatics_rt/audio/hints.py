@@ -122,7 +122,7 @@ _PLACES = {
     **dict.fromkeys(("rtsp", "rtmp", "rtmps", "rtp", "srt", "udp", "mms"), _STREAMS),
 }
 _ELSEWHERE = "download it first, or give a file that smart_open or fsspec has opened"
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")  # a Path leaves one slash; a letter alone is a drive
+_SCHEME = "(data(?=:)|[A-Za-z][A-Za-z0-9+.-]+(?=:/))"  # a Path leaves one slash; a letter alone is a drive
 
 
 def named(thing: Any, table: Mapping[tuple[str, str], _T]) -> Optional[_T]:
@@ -197,7 +197,7 @@ def about_path(path: str) -> Optional[str]:
     """
     if not path:
         return "the name is empty"
-    scheme = _SCHEME.match(path) or re.match("(data):", path)
+    scheme = re.match(_SCHEME, path)
     return None if scheme is None else _PLACES.get(scheme[1].lower(), _ELSEWHERE)
 
 

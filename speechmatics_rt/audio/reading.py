@@ -236,14 +236,12 @@ class Reading:
 
     def _check_end(self) -> None:
         """Tell of a source that has ended too early, if it can know that."""
-        said = announced(self._source)
-        if said is None:
-            return
-        if said.owed is not None and said.owed > 0:
-            came = f"{said.size - said.owed} of {said.size} bytes came"
-            raise self.fault(f"the audio source was cut short: {came}; open it anew for another attempt")
-        if said.owed is None and self._start is None and self.count < said.size:
-            self.warn(f"{self.count} of the {said.size} bytes that were announced came from the audio source")
+        size, owed = announced(self._source)
+        if owed is not None and owed > 0:
+            came = f"{self.count} bytes" if size is None else f"{size - owed} of {size} bytes"
+            raise self.fault(f"the audio source was cut short after {came}; open it anew for another attempt")
+        if owed is None and size is not None and self._start is None and self.count < size:
+            self.warn(f"{self.count} of the {size} bytes that were announced came from the audio source")
 
     def begin(self) -> None:
         """Note that sending begins."""

@@ -7,7 +7,6 @@ import asyncio
 import functools
 import importlib
 import io
-import multiprocessing
 import queue
 import re
 import socket
@@ -26,7 +25,6 @@ from typing import Any, Optional
 
 import pytest
 
-import speechmatics_rt
 from speechmatics_rt import AsyncClient, AudioError, AudioFormat, Client
 from speechmatics_rt.audio.source import check_chunk, open_source
 from speechmatics_rt.local import LocalServer
@@ -359,17 +357,16 @@ def test_blocks_are_told_the_same(tmp_path: Path, kind: str) -> None:
         (wave.Wave_read, "is the class Wave_read; give an object of it"),
         (io.BytesIO, "is the class BytesIO; give an object of it"),
         (asked, r"coroutine function; give await source\(\)"),
-        (asyncio.Queue(), "an async generator to AsyncClient"),
+        (asyncio.Queue.__new__(asyncio.Queue), "an async generator to AsyncClient"),
         (like("pandas", "DataFrame", __iter__=lambda self: iter(["left"])), r"one column, source\[name\]"),
         (like("starlette.requests", "Request"), r"source\.stream\(\) to AsyncClient"),
         (like("werkzeug.wrappers", "Request"), r"request\.stream, or of a form request\.files\[name\]"),
-        (multiprocessing.get_context("spawn").SimpleQueue(), r"iter\(source\.get, None\)"),
+        (like("multiprocessing.queues", "SimpleQueue"), r"iter\(source\.get, None\)"),
         (numpy.zeros(9, "c8"), "make its numbers int16"),
         (tensor(numpy.zeros(9, "f2")), r"astype\('<f4'\)"),
         (like("torch", "Tensor", dtype="torch.bfloat16", shape=(9,), detach=int), "make its numbers int16"),
         (4.5, "float is not audio; give a path"),
     ],
-    ids=lambda value: str(value)[:30],
 )
 def test_what_is_no_source_is_told_what_to_give(source: Any, way: str) -> None:
     assert re.search(way, told(source))
@@ -401,8 +398,3 @@ def test_an_async_generator_function_is_to_be_called() -> None:
         yield b""
 
     assert told(blocks) == "the audio source is a function; give source() to AsyncClient"
-
-
-def test_no_hint_names_what_this_package_has_not() -> None:
-    for name in ("AsyncClient", "AudioFormat", "Microphone", "MultiChannelClient", "transcribe_many"):
-        assert name in speechmatics_rt.__all__
