@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -21,7 +22,9 @@ import pytest
 from speechmatics_rt.cli import ExitCode, main
 from speechmatics_rt.cli.many import found
 from speechmatics_rt.cli.many.found import named
-from speechmatics_rt.cli.many.manifest import Entry
+from speechmatics_rt.cli.many.manifest import Entry, Unwritable
+from speechmatics_rt.cli.many.results import Results
+from speechmatics_rt.cli.outputs import Shape
 from speechmatics_rt.exceptions import AudioError, ConfigurationError
 from speechmatics_rt.local import Fault, LocalServer
 from speechmatics_rt.many import plan
@@ -637,21 +640,106 @@ def test_one_run_at_a_time_writes_a_folder(capsys, server, calls, tmp_path) -> N
             Manifest(str(tmp_path / "out"))
 
 
-def test_results_that_cannot_be_written_end_the_run_with_their_code(capsys, server, calls, tmp_path) -> None:
+def test_a_recording_whose_transcript_has_no_place_fails_alone_and_before_it_is_paid_for(
+    capsys, server, calls, tmp_path
+) -> None:
     out = tmp_path / "out"
-    (out / "may").parent.mkdir()
+    long = "a" * 251
+    recording(calls / f"{long}.wav")
+    recording(calls / "c.wav")
+    (out / "b.json").mkdir(parents=True)
     (out / "may").write_text("in the way")
-    (out / "b.txt").mkdir()
-    code = main(["transcribe-many", str(calls), "-o", str(out), "-f", "txt,srt", "--url", server.url])
+    for _ in range(2):
+        code, said = run(capsys, server, calls, "-o", out, "-f", "srt,json")
+        assert code == 6
+        assert len(server.sessions) == 1  # that of c.wav
+        table = dict(re.findall(r"^\S*calls/(\S+)\.wav +(\S.*)$", said, re.MULTILINE))
+        assert {name: " ".join(row.split()) for name, row in table.items()} == {
+            "b": "can't write 'b.json': Is a directory -> remove that folder; then run it again",
+            "may/a": "can't write 'may/a.srt': Not a directory -> remove the file that is where its folder "
+            "would be; then run it again",
+            long: "can't write its .json: File name too long -> give the recording a shorter name",
+        }
+        assert "1 of 4 transcribed, 3 failed" in said
+        assert "left for the next run" not in said
+        assert (out / "c.srt").exists()
+    failed = [line for line in manifest(out) if line["status"] == "failed"]
+    assert {(line["kind"], line["type"], line["code"]) for line in failed} == {
+        ("Unwritable", kind, 6) for kind in ("EISDIR", "ENOTDIR", "ENAMETOOLONG")
+    }
+    (out / "may").unlink()
+    (out / "b.json").rmdir()
+    assert "3 of 4 transcribed, 1 failed" in run(capsys, server, calls, "-o", out, "-f", "srt,json")[1]
+
+
+@unix
+def test_a_transcript_whose_place_is_taken_while_it_comes_goes_to_standard_output_and_the_run_goes_on(
+    capsys, calls, tmp_path
+) -> None:
+    out = tmp_path / "out"
+    engine = HeldEngine()
+    with LocalServer(engine) as server:
+
+        def take_its_place() -> None:
+            server.wait_for_session(timeout=30).wait_for(lambda record: record.audio_size > 0)
+            (out / "b.txt").mkdir()
+            engine.let_go.set()
+
+        other = threading.Thread(target=take_its_place)
+        other.start()
+        code = main(["transcribe-many", str(calls), "-o", str(out), "-j", "1", "--url", server.url])
+        other.join()
+        heard, said = capsys.readouterr()
+        assert code == 6
+        assert heard.startswith("Good morning, and welcome to the reading room.")
+        assert "b.txt': Is a directory; it goes to standard output instead" in said
+        assert "no more sessions" not in said
+        assert "can't write 'b.txt': Is a directory; it went to standard output" in said
+        assert "1 of 2 transcribed, 1 failed" in said
+        assert [line["status"] for line in manifest(out)] == ["failed", "done"]
+        assert run(capsys, server, calls, "-o", out)[0] == 6
+        assert len(server.sessions) == 2
+        (out / "b.txt").rmdir()
+        assert run(capsys, server, calls, "-o", out)[0] == 0
+
+
+def test_a_disk_that_takes_no_transcript_ends_the_run_and_costs_no_word(
+    capsys, server, calls, small_disk
+) -> None:
+    for name in ("c.wav", "d.wav", "e.wav"):
+        recording(calls / name)
+    out = small_disk / "out"
+    out.mkdir()
+    (out / "manifest.jsonl").touch()
+    fill(small_disk)
+    code = main(["transcribe-many", str(calls), "-o", str(out), "-j", "1", "--url", server.url])
     heard, said = capsys.readouterr()
     assert code == 6
-    assert "error: can't write" in said
-    assert "b.txt': Is a directory; it goes to standard output instead" in said
-    assert heard.count("reading room") == len(server.sessions) * 2 - (out / "b.srt").exists()
+    assert said.count("No space left on device; it goes to standard output instead") == len(server.sessions)
+    assert heard.count("reading room") == len(server.sessions) < 5
+    assert said.count("no more sessions are started") == 1
+    assert " 0 of 5 transcribed; 5 left for the next run" in said
     assert manifest(out) == []
-    (out / "may").unlink()
-    (out / "b.txt").rmdir()
+    (small_disk / "filler").unlink()
     assert run(capsys, server, calls, "-o", out)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("number", "folder", "alone"),
+    [
+        (errno.EACCES, ".", True),
+        (errno.EACCES, "closed", False),
+        (errno.ENOSPC, ".", False),
+        (errno.EROFS, ".", False),
+        (errno.EIO, ".", False),
+        (None, ".", False),
+    ],
+)
+def test_an_error_concerns_one_recording_alone_if_its_folder_takes_others(
+    tmp_path, number, folder, alone
+) -> None:
+    results = Results(str(tmp_path / folder), ["text"], Shape(), False, {})  # there is no folder "closed"
+    assert results.takes_others(Unwritable(number=number)) is alone
 
 
 def test_what_the_manifest_cannot_take_is_left_for_the_next_run_and_told_once(

@@ -16,7 +16,7 @@ from ..sources import labels_of
 from .found import is_stream, shown
 from .manifest import fingerprint
 
-__all__ = ["AS_IT_IS", "Asked"]
+__all__ = ["AS_IT_IS", "Asked", "Failing"]
 
 AS_IT_IS, SPLIT, MIX = "", "split", "mix"  # the ways in which a recording is heard
 
@@ -72,7 +72,7 @@ class Asked:
     def source(self, path: str, way: str) -> Any:
         """Open a recording, or give what fails as it does when it is read."""
         if is_stream(path):
-            return _Failing(
+            return Failing(
                 AudioError(
                     f"{shown(path)!r} is a pipe or a device, and no file, which can be read again; "
                     f"{PROG} transcribe takes it"
@@ -83,7 +83,7 @@ class Asked:
         try:
             return split_channels(path, self._labels) if way == SPLIT else mix_channels(path)
         except SpeechmaticsError as exc:
-            return _Failing(exc)
+            return Failing(exc)
 
 
 def _contradictions(arguments: argparse.Namespace) -> Iterator[tuple[bool, str]]:
@@ -124,7 +124,7 @@ def _mark(arguments: argparse.Namespace, session: dict[str, Any], way: str) -> s
     return fingerprint({**configs, "looks": looks, "heard": heard})
 
 
-class _Failing:
+class Failing:
     """A source that could not be opened: reading it raises the error."""
 
     def __init__(self, error: SpeechmaticsError) -> None:

@@ -19,11 +19,11 @@ from ..show import Screen
 from ..signals import on_signals, on_suspension
 from ..streams import Stream
 from ..transcribe import client_options, tell_dangers
-from .asked import AS_IT_IS, Asked
+from .asked import AS_IT_IS, Asked, Failing
 from .board import Board
 from .found import Recording, find_recordings, shown
-from .manifest import Entry, Manifest
-from .results import Results, Unwritten
+from .manifest import Entry, Manifest, Unwritable
+from .results import Results, Unwritten, unwritable
 from .summary import exit_code, failure_table, total
 
 __all__ = ["transcribe_many"]
@@ -110,29 +110,37 @@ class _Work:
         for recording in self.open:
             way = self._asked.way(recording.path)
             self._begun.append(Entry.of(recording.path, self._asked.mark(way)))
-            yield self._asked.source(recording.path, way)
+            obstacle = self.results.obstacle(recording.stem)
+            yield self._asked.source(recording.path, way) if obstacle is None else Failing(obstacle)
 
-    def take(self, outcome: Outcome, *, stopping: bool) -> list[Unwritten]:
-        """Write a transcript and its line of the manifest; return what could not be written.
+    def write(self, outcome: Outcome) -> list[Unwritten]:
+        """Write a transcript; return what could not be written."""
+        if outcome.transcript is None:
+            return []
+        return self.results.write(self.open[outcome.index].stem, outcome.transcript)
+
+    def note(self, outcome: Outcome, error: Optional[BaseException], *, stopping: bool) -> bool:
+        """Write the line of a recording in the manifest, and report it.
+
+        Returns False, and leaves it for the next run, if no other could be written either.
 
         Raises:
-            OSError: The transcript is written, its line is not.
+            OSError: The line can't be written.
         """
         recording = self.open[outcome.index]
         entry = self._begun[outcome.index]
-        if outcome.transcript is not None:
-            unwritten = self.results.write(recording.stem, outcome.transcript)
-            if unwritten:
-                return unwritten
+        if isinstance(error, Unwritable) and not self.results.takes_others(error):
+            return False
+        if error is None:
             entry = entry._replace(
                 status="done",
                 written=self.results.names(recording.stem),
                 seconds=round(outcome.stats.seconds_transcribed, 2),
             )
         else:
-            entry = entry.failed(outcome.error or RuntimeError("it has no transcript"), recording.path)
+            entry = entry.failed(error, recording.path)
             if stopping and entry.retryable:
-                return []  # the next run tries it again
+                return True  # the next run tries it again
         self.manifest.add(entry, outcome)
         if entry.status == "done":
             self.done += 1
@@ -141,7 +149,7 @@ class _Work:
             self.failures.append((shown(recording.path), entry))
         if self.board is not None:
             self.board.tell(outcome, entry)
-        return []
+        return True
 
     def tell(self, screen: Screen) -> ExitCode:
         """Show the summary."""
@@ -218,18 +226,18 @@ def _run(
 
 
 def _write(work: _Work, outcome: Outcome, screen: Screen, out: Stream, interrupts: _Interrupts) -> None:
+    error = outcome.error
+    for name, cause, text in work.write(outcome):
+        path = os.path.join(work.results.folder, name)
+        where = give_instead(text, f"can't write {path!r}: {cause_of(cause)}", screen, out)
+        error = unwritable(name, cause, f"; it went to {where}")
     try:
-        unwritten = work.take(outcome, stopping=bool(interrupts.stopping))
+        goes_on = work.note(outcome, error, stopping=bool(interrupts.stopping))
     except OSError as exc:
-        unwritten = []
+        goes_on = False
         if not work.unwritten:
             screen.complain(f"can't write {exc.filename!r}: {cause_of(exc)}")
-    else:
-        if not unwritten:
-            return
-    for path, cause, text in unwritten:
-        give_instead(text, f"can't write {path!r}: {cause}", screen, out)
-    if not work.unwritten:
+    if not goes_on and not work.unwritten:
         work.unwritten = True
         screen.note(f"{PROG}: no more sessions are started, since their transcripts can't be written either")
         interrupts._outcomes.request_stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -19,9 +20,27 @@ from ..shell import in_shell_words
 from ..streams import put
 from .found import folds_case
 
-__all__ = ["MANIFEST", "Entry", "Manifest", "fingerprint"]
+__all__ = ["MANIFEST", "Entry", "Manifest", "Unwritable", "fingerprint"]
 
 MANIFEST = "manifest.jsonl"
+_OF_THE_RUN = ("ConfigurationError", "Unwritable")  # failures that say nothing of the recording
+
+
+class Unwritable(SpeechmaticsError):
+    """A file of a transcript can't be written.
+
+    Attributes:
+        number: The system's number of the reason.
+    """
+
+    def __init__(self, message: str = "", *, number: Optional[int] = None) -> None:
+        super().__init__(message)
+        self.number = number
+
+    @property
+    def type(self) -> str:
+        """The system's name for the reason, such as ``EISDIR``."""
+        return errno.errorcode.get(self.number or 0, "")
 
 
 class Entry(NamedTuple):
@@ -36,7 +55,7 @@ class Entry(NamedTuple):
         seconds: Of audio.
         error: Why it failed, in words.
         kind: The class of that error.
-        type: The service's name for the error, if the service sent it.
+        type: The service's name for the error, if the service sent it; the system's, of an unwritable file.
         code: The exit code for that error.
         retryable: Whether the same may succeed later.
     """
@@ -71,19 +90,20 @@ class Entry(NamedTuple):
 
     @property
     def fails_again(self) -> bool:
-        """Whether it failed for a reason other than the options of the run, such as the URL."""
-        return self.status == "failed" and self.kind != "ConfigurationError"
+        """Whether it failed for a reason other than those of the run: its options, and where it writes."""
+        return self.status == "failed" and self.kind not in _OF_THE_RUN
 
     def failed(self, error: BaseException, path: str) -> Entry:
         """Note the error, without the recording's name, as every line that shows it begins with that."""
         ours = isinstance(error, SpeechmaticsError)
         text = error.text if isinstance(error, SpeechmaticsError) else f"{type(error).__name__}: {error}"
+        code = ExitCode.of(error) if isinstance(error, SpeechmaticsError) else ExitCode.FAILED
         return self._replace(
             status="failed",
             error=in_shell_words(re.sub(rf"^(channel .*: |){re.escape(repr(path))}: ", r"\1", text)),
             kind=type(error).__name__,
             type=str(getattr(error, "type", None) or ""),
-            code=int(ExitCode.of(error)) if isinstance(error, SpeechmaticsError) else int(ExitCode.FAILED),
+            code=int(ExitCode.OUTPUT if isinstance(error, Unwritable) else code),
             retryable=ours and bool(getattr(error, "retryable", False)),
         )
 

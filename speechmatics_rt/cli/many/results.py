@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 from ...exceptions import ConfigurationError
 from ...transcript import Transcript, Word
@@ -22,16 +25,20 @@ from ..outputs import (
 )
 from ..text import Flow
 from .found import Recording
-from .manifest import MANIFEST, Manifest
+from .manifest import MANIFEST, Manifest, Unwritable
 
-__all__ = ["Results", "Unwritten"]
+__all__ = ["Results", "Unwritten", "unwritable"]
+
+# Of errors that concern one path, if others can be written beside it; any other concerns the disk.
+_OF_ONE_PATH = {errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.ENOENT, errno.EACCES, errno.EPERM}
+_OF_ONE_PATH |= {errno.EINVAL, errno.ELOOP}
 
 
 class Unwritten(NamedTuple):
-    """A transcript that could not be written to its file, and why."""
+    """A text that could not be written to its file, below the folder, and why."""
 
-    path: str
-    cause: str
+    name: str
+    cause: OSError
     text: str
 
 
@@ -109,6 +116,20 @@ class Results(NamedTuple):
                         "--output, or remove that file if nobody wants it any more"
                     )
 
+    def obstacle(self, stem: str) -> Optional[Unwritable]:
+        """Return why a transcript could not be written, as far as that can be known before there is one.
+
+        No file is touched; the folder that it would be in is made.
+        """
+        for name in self.names(stem):
+            path = os.path.join(self.folder, name)
+            try:
+                _make_folder_of(path)
+                _look_at(path)
+            except OSError as exc:
+                return unwritable(name, exc)
+        return None
+
     def write(self, stem: str, transcript: Transcript) -> list[Unwritten]:
         """Write all forms; return those that could not be written, so that they are not lost."""
         unwritten = []
@@ -117,11 +138,21 @@ class Results(NamedTuple):
             path = os.path.join(self.folder, name)
             text = self._text(form, translations.get(language) or Transcript() if language else transcript)
             try:
-                os.makedirs(os.path.dirname(path), exist_ok=True)
+                _make_folder_of(path)
                 File(path).write(text)
             except OSError as exc:
-                unwritten.append(Unwritten(path, cause_of(exc), text))
+                unwritten.append(Unwritten(name, exc, text))
         return unwritten
+
+    def takes_others(self, error: Unwritable) -> bool:
+        """Whether an error concerns one path alone, since the folder of all takes files."""
+        if error.number not in _OF_ONE_PATH:
+            return False
+        try:
+            with tempfile.TemporaryFile(dir=self.folder):
+                return True
+        except OSError:
+            return False
 
     def _text(self, form: str, transcript: Transcript) -> str:
         if form == "text":
@@ -139,3 +170,34 @@ def _channels(transcript: Transcript) -> list[list[Word]]:
     for word in transcript.words:
         channels.setdefault(word.channel or "", []).append(word)
     return list(channels.values())
+
+
+def unwritable(name: str, exc: OSError, further: str = "") -> Unwritable:
+    """Build the error of a recording of which a file, with a name below the folder, can't be written."""
+    # A name that is too long need not be told twice: it is the recording's.
+    what = f"its {os.path.splitext(name)[1]}" if exc.errno == errno.ENAMETOOLONG else repr(name)
+    return Unwritable(f"can't write {what}: {cause_of(exc)}{further}", number=exc.errno)
+
+
+def _make_folder_of(path: str) -> None:
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+    except FileExistsError:  # it is a file
+        raise _os_error(errno.ENOTDIR) from None
+
+
+def _look_at(path: str) -> None:
+    """Raise OSError if a file can't be written, or made."""
+    try:
+        if stat.S_ISDIR(os.stat(path).st_mode):
+            raise _os_error(errno.EISDIR)
+        if os.access(path, os.W_OK):
+            return
+    except FileNotFoundError:
+        pass  # it is to be made
+    if not os.access(os.path.dirname(path), os.W_OK | os.X_OK):
+        raise _os_error(errno.EACCES)
+
+
+def _os_error(number: int) -> OSError:
+    return OSError(number, os.strerror(number))

@@ -14,6 +14,15 @@ _MOST_ROWS = 20
 _OF_THE_RECORDING = ("invalid_audio_type",)  # errors of the service that are due to the recording
 _WAYS = ("pip install ", "add --split ")  # an error that names one says more than its kind
 _AGAIN = "run it again with --retry-failed"
+_OF_A_KIND = {
+    "TimeoutError": "give a longer --timeout, and --retry-failed",
+    "ConfigurationError": "give other options",
+}
+_UNWRITABLE = {  # is tried again in any case
+    "ENAMETOOLONG": "give the recording a shorter name",
+    "EISDIR": "remove that folder; then run it again",
+    "ENOTDIR": "remove the file that is where its folder would be; then run it again",
+}
 
 
 def total(done: int, of: int, failed: int, seconds: float, elapsed: float) -> str:
@@ -39,18 +48,18 @@ def advice(entry: Entry) -> str:
         'fix or replace the recording'
         >>> advice(Entry("a.mp3", "failed", 0, 0.0, "", error="pip install it", kind="AudioError"))
         'do so; then run it again with --retry-failed'
+        >>> advice(Entry("a.wav", "failed", 0, 0.0, "", kind="Unwritable", type="EISDIR"))
+        'remove that folder; then run it again'
     """
+    if entry.kind == "Unwritable":
+        return _UNWRITABLE.get(entry.type, "see the error; then run it again")
     if any(way in entry.error for way in _WAYS):
         return f"do so; then {_AGAIN}"
     if entry.kind == "AudioError" or entry.type in _OF_THE_RECORDING:
         return "fix or replace the recording"
     if entry.retryable:
         return _AGAIN
-    if entry.kind == "TimeoutError":
-        return "give a longer --timeout, and --retry-failed"
-    if entry.kind == "ConfigurationError":
-        return "give other options"
-    return f"see the error; then {_AGAIN}"
+    return _OF_A_KIND.get(entry.kind, f"see the error; then {_AGAIN}")
 
 
 def failure_table(failures: Sequence[tuple[str, Entry]], manifest: str) -> list[str]:

@@ -71,7 +71,7 @@ exit codes:
   3    there is no key, or the service refused it
   4    the connection failed, was lost, or timed out
   5    the audio is missing, empty, unreadable, or in another format; or there is no microphone
-  6    the transcript could not be written; it is on stdout, or else on stderr
+  6    a transcript could not be written; if there is one, it is on stdout, or else on stderr
   129  stopped by SIGHUP, as its terminal was closed; otherwise as 130
   130  stopped by Ctrl-C; the transcript so far was written (for mic: 0)
   143  stopped by SIGTERM, as by systemd or docker; otherwise as 130

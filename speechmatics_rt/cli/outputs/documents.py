@@ -187,15 +187,19 @@ class Document:
             self._screen.write([Token(text)])
 
 
-def give_instead(text: str, reason: str, screen: Screen, out: Stream) -> None:
-    """Write a text whose file can't be written to stdout, or else to stderr; report the reason first."""
+def give_instead(text: str, reason: str, screen: Screen, out: Stream) -> str:
+    """Write a text whose file can't be written to stdout, or else to stderr; report the reason first.
+
+    Returns where it went.
+    """
     if reason:
         where = "standard error" if out.missing else "standard output"
         screen.complain(f"{reason}; it goes to {where} instead")
     try:
         if not out.missing:
             screen.write([Token(text)])
-            return
+            return "standard output"
     except OSError:
         pass  # as its file
     screen.tell(text.rstrip("\n"))
+    return "standard error"
