@@ -620,6 +620,26 @@ def test_a_half_line_of_a_killed_run_is_dropped_and_its_recording_done_again(
     assert len(manifest(out)) == 2
 
 
+@unix
+def test_the_manifest_is_utf_8_and_names_each_file_exactly_whatever_its_bytes(
+    capsys, server, calls, tmp_path
+) -> None:
+    name = os.fsencode(calls) + b"/b\\\xff\xc3\xa9.wav"
+    os.rename(calls / "b.wav", name)
+    out = tmp_path / "out"
+    run(capsys, server, calls, "-o", out)
+    lines = (out / "manifest.jsonl").read_bytes().splitlines()
+    said = [json.loads(line.decode("utf-8")) for line in lines]
+    assert name in [os.fsencode(each["source"]) for each in said]
+    assert all(os.path.exists(out / written) for each in said for written in each["written"])
+    assert "é.wav" in b"".join(lines).decode()  # what is UTF-8 stays as it is
+    assert "there was nothing to do" in run(capsys, server, calls, "-o", out)[1]
+    # As it was written before, with the bytes of the name.
+    before = [json.dumps(each, ensure_ascii=False).encode("utf-8", "surrogateescape") for each in said]
+    (out / "manifest.jsonl").write_bytes(b"".join(line + b"\n" for line in before))
+    assert "there was nothing to do" in run(capsys, server, calls, "-o", out)[1]
+
+
 def test_lines_of_somebody_else_are_no_hindrance(capsys, server, calls, tmp_path) -> None:
     out = tmp_path / "out"
     out.mkdir()

@@ -187,7 +187,8 @@ class Manifest:
                 del line[name]
         size = os.fstat(self._file.fileno()).st_size
         try:
-            put(self._file, json_line(line).encode("utf-8", "surrogateescape"))
+            # The bytes of a name that are no UTF-8 are halves of a pair to Python, and JSON escapes these.
+            put(self._file, json_line(line).encode("utf-8", "backslashreplace"))
         except OSError as exc:
             self._file.truncate(size)
             raise OSError(exc.errno, exc.strerror, self.path) from exc
@@ -231,7 +232,7 @@ def _is_one(path: str, other: str) -> bool:
 
 def _entry(line: bytes) -> Optional[Entry]:
     """Read a line; None, and so ignored, if this command did not write it."""
-    try:
+    try:  # earlier versions wrote the bytes of names as they are
         said = json.loads(line.decode("utf-8", "surrogateescape"))
         fields = {name: said[name] for name in Entry._fields if name in said}
         return Entry(**{**fields, "written": tuple(fields.get("written", ()))})
