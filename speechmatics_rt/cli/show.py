@@ -31,6 +31,7 @@ __all__ = [
     "below",
     "clock",
     "ending_of",
+    "erased",
     "fitted",
     "in_parts",
     "meter",
@@ -182,8 +183,17 @@ def ending_of(text: str, columns: int) -> str:
 
 # -- the terminal ------------------------------------------------------------------------------------------
 
-_ERASE = "\x1b[J"  # from the cursor to the end of the screen
+_BELOW = "\x1b[J"  # erases from the cursor to the end of the screen
 _PARTIAL_LINES = 3  # the latest of a long partial
+
+
+def erased(column: int) -> str:
+    """Write what erases all from the cursor at ``column``, which stays there.
+
+    Never from the corner of the screen: tmux and PuTTY take that for the whole of it, which they keep in
+    their history first. So the first column is erased with its line, by itself.
+    """
+    return _BELOW if column else f"\x1b[1C{_BELOW}\r\x1b[K"
 
 
 def below(partial: str, rows: Sequence[Row], *, column: int, columns: int, colour: bool) -> str:
@@ -308,18 +318,18 @@ class Screen:
             return
         self.tell_log()
         size = self.size
-        column = self._column if self._together else 0
+        column = self._beside
         above = _PARTIAL_LINES if partial or column else 0
         rows = rows[: max(1, size.lines - 1 - above)]  # what has scrolled away can't be redrawn
         drawing = below(partial, rows, column=column, columns=size.columns, colour=self._colour)
-        self._err.write(_ERASE + drawing)
+        self._err.write(erased(column) + drawing)
         self._err.flush()
         self._drawn = True
 
     def clear(self) -> None:
         """Remove what was drawn."""
         if self._drawn:
-            self._err.write(_ERASE)
+            self._err.write(erased(self._beside))
             self._err.flush()
             self._drawn = False
 
@@ -373,21 +383,27 @@ class Screen:
         """Write a line to stderr in a signal handler, perhaps in the middle of another write."""
         if self._quiet:
             return
+        erase = erased(self._beside)
         start = self._fresh_line()
         if _is_terminal(self._err):
-            start = _ERASE + (start or "\r")  # over the ^C that the terminal has shown
+            start = erase + (start or "\r")  # over the ^C that the terminal has shown
         self._err.write(f"{start}{text}\n")
 
     def suspended(self) -> None:
         """Remove what was drawn, in a signal handler: a shell writes next, in a new line."""
         if self._drawn:
-            self._err.write(_ERASE)
+            self._err.write(erased(self._beside))
         self._drawn = False
         self._column = 0
 
+    @property
+    def _beside(self) -> int:
+        """The column of the cursor of what is drawn on: that of the text, if it is on the same terminal."""
+        return self._column if self._together else 0
+
     def _fresh_line(self) -> str:
         """Leave a line that has begun, if it is on the same terminal."""
-        if not (self._together and self._column):
+        if not self._beside:
             return ""
         self._column = 0
         return "\n"

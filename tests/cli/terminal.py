@@ -1,4 +1,4 @@
-"""A small terminal: what the person would see."""
+"""A small terminal: what the person would see, and find above it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Terminal:
         self.columns = columns
         self.rows = rows
         self.lines: list[list[str]] = [[]]  # all there ever were; the screen is the last of them
-        self.row = self.column = 0
+        self.top = self.row = self.column = 0  # the screen begins at the top
         self.colours: set[str] = set()
 
     def feed(self, text: str) -> Terminal:
@@ -60,21 +60,34 @@ class Terminal:
         self.row += 1
         if self.row == len(self.lines):
             self.lines.append([])
+            self.top = max(self.top, len(self.lines) - self.rows)
 
     def _obey(self, command: str, parameter: str) -> None:
         if command == "J":
             assert not parameter
+            if (self.row, self.column) == (self.top, 0):
+                self._keep_screen()
             del self.lines[self.row][self.column :]
             del self.lines[self.row + 1 :]
+        elif command == "K":
+            assert not parameter
+            del self.lines[self.row][self.column :]
         elif command == "A":
             self.row -= int(parameter)
-            assert self.row >= max(0, len(self.lines) - self.rows), "above the screen"
+            assert self.row >= self.top, "above the screen"
         elif command == "C":
             self.column = min(self.columns - 1, self.column + int(parameter))
         elif command == "m":
             self.colours.add(parameter)
         else:
             raise AssertionError(f"ESC [ {parameter} {command}")
+
+    def _keep_screen(self) -> None:
+        """Keep what is on a screen that is erased as a whole above it, as tmux and PuTTY do."""
+        while self.lines and not "".join(self.lines[-1]).strip() and len(self.lines) > self.top:
+            self.lines.pop()
+        self.lines.append([])
+        self.top = self.row = len(self.lines) - 1
 
     @property
     def text(self) -> str:

@@ -8,22 +8,37 @@ import math
 import os
 import random
 import re
+import shlex
+import shutil
 import signal
+import subprocess
 import sys
+import tempfile
 import wave
 from dataclasses import replace
 from typing import Optional
 
 import pytest
 
-from speechmatics_rt.cli.show import ALERT, GREY, LIVE, Screen, below, ending_of, meter, progress, width
+from speechmatics_rt.cli.show import (
+    ALERT,
+    GREY,
+    LIVE,
+    Screen,
+    below,
+    ending_of,
+    erased,
+    meter,
+    progress,
+    width,
+)
 from speechmatics_rt.cli.text.flow import Flow, Line, Token, plain
 from speechmatics_rt.cli.view import progress_of, side_by_side, unanswered
 from speechmatics_rt.local import Fault, LocalServer
 from speechmatics_rt.stats import SessionStats
 from speechmatics_rt.transcript import Word
 
-from .command import SENTENCES, SPEECH, said_by
+from .command import SENTENCES, SPEECH, environment, in_words, said_by
 from .terminal import OnTerminal, Terminal, in_terminal
 
 unix = pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminals like these")
@@ -215,7 +230,8 @@ def test_what_is_drawn_leaves_the_cursor_where_it_was_and_the_text_untouched() -
         assert terminal.text.startswith(before[0].rstrip())
         assert terminal.text.endswith("0:12 / 0:19")
         assert all(width("".join(line)) < terminal.columns for line in terminal.lines)
-        assert terminal.feed("\x1b[J").text == before[0]
+        assert terminal.feed(erased(len(text))).text == before[0]
+        assert (terminal.row, terminal.column) == before[1:]
 
 
 def test_a_screen_shows_text_as_it_is_whatever_is_drawn_between() -> None:
@@ -298,6 +314,25 @@ def test_a_terminal_ends_with_the_text_alone_coloured_by_speaker(server) -> None
     terminal = Terminal(40, 6).feed(received)
     assert (code, terminal.text) == (0, WRAPPED)
     assert {"1;38;5;30", "1;38;5;130", "38;5;243", "0"} == terminal.colours - {"38;5;28"}
+
+
+@unix
+@pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux, of which Terminal does as much")
+def test_tmux_keeps_nothing_of_what_was_drawn_above_the_text(server) -> None:
+    with tempfile.TemporaryDirectory() as place:  # with a short name, as those of sockets have to be
+        tmux = ["tmux", "-S", f"{place}/s", "-f", os.devnull]
+        command = shlex.join(["transcribe", str(SPEECH), "--url", server.url, "--partials", "--speed", "20"])
+        line = f"clear; {in_words(anew=True)} {command}; {shlex.join(tmux)} wait-for -S over; cat"
+        subprocess.run([*tmux, "new", "-d", "-x", "80", "-y", "24", line], env=environment(), check=True)
+        try:
+            subprocess.run([*tmux, "wait-for", "over"], check=True, timeout=50)
+            shown = subprocess.run(
+                [*tmux, "capture-pane", "-p", "-S", "-500"], capture_output=True, check=True, text=True
+            )
+        finally:
+            subprocess.run([*tmux, "kill-server"], check=True)
+    assert shown.stdout.split("\n")[:5] == SENTENCES
+    assert shown.stdout.split() == " ".join(SENTENCES).split()
 
 
 @unix

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import time
@@ -135,7 +136,7 @@ def test_ctrl_z_removes_what_is_drawn_and_fg_goes_on_in_a_line_of_its_own() -> N
         running.until(r"welcome to the\b(.*\n)+━")
         os.kill(running.process.pid, signal.SIGTSTP)
         assert os.WIFSTOPPED(os.waitpid(running.process.pid, os.WUNTRACED)[1])
-        while not running.received.endswith("\x1b[J"):
+        while not re.search(r"\x1b\[J(\r\x1b\[K)?\Z", running.received):
             running.read()
         shell = "[1]+  Stopped\n$ fg\n"
         running.received += "\r\n" + shell.replace("\n", "\r\n")
