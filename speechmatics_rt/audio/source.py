@@ -133,7 +133,7 @@ def open_source(
     reading = Reading(source, size, channel)
     fault = reading.fault
     try:
-        stream = wav.Stream(reading, size)
+        stream = wav.Stream(reading, size, length=reading.length)
         header = _header(stream, audio_format, fault)
         if header is not None:
             audio_format = audio_format or header.audio_format

@@ -7,7 +7,8 @@ bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from struct import unpack_from
 from typing import Callable, NamedTuple, Optional, Union
 
@@ -44,6 +45,9 @@ _NAMES = (b"RIFF", b"RF64", b"BW64")
 _EXTENSIBLE = 0xFFFE
 _EXTENSIBLE_TAIL = bytes.fromhex("000000001000800000aa00389b71")  # of a GUID that stands for a format tag
 _LONGEST_HEADER = 1024 * 1024  # a WAV with a longer one (pictures, notes) is sent as a file
+_LONGEST_CHUNK = 1024 * 1024  # behind the samples of a stream, if its name is not known
+_CHUNKS = (b"LIST", b"list", b"id3 ", b"ID3 ", b"bext", b"cue ", b"iXML", b"axml", b"_PMX", b"data", b"JUNK")
+_TAGS = (b"TAG", b"ID3", b"APETAGEX")  # which programs for MP3s put behind everything
 _CHUNK = AudioFormat().chunk_size
 
 CUT = "the WAV ends inside a sample; its last bytes ({}) are ignored"
@@ -109,13 +113,20 @@ class Stream:
     Args:
         blocks: The blocks.
         size: Bytes that are copied at most with those that were peeked at.
+        length: How many bytes there are in all, if that is known.
     """
 
-    def __init__(self, blocks: Iterator[Block], size: int = _CHUNK) -> None:
+    def __init__(self, blocks: Iterator[Block], size: int = _CHUNK, *, length: Optional[int] = None) -> None:
         self._blocks = blocks
         self._size = size
+        self._left = length
         self._head = bytearray()  # bytes that were peeked at
         self._rest: Block = b""  # of the block they came from
+
+    @property
+    def left(self) -> Optional[int]:
+        """How many bytes are left; None if that is not known."""
+        return None if self._left is None else max(0, self._left)
 
     def first(self, size: int) -> bytearray:
         """Peek at the first ``size`` bytes or more; fewer at the end."""
@@ -152,6 +163,8 @@ class Stream:
                     block = memoryview(block)[:size]
                 size -= len(block)
             if len(block):
+                if self._left is not None:
+                    self._left -= len(block)
                 yield block
 
     def _put_back(self, block: memoryview) -> None:
@@ -163,6 +176,13 @@ class Stream:
     def skip(self, size: int) -> int:
         """Skip ``size`` bytes; return how many there were."""
         return sum(map(len, self.take(size)))
+
+    def give_back(self, blocks: Iterable[Block], size: int) -> None:
+        """Have blocks, of ``size`` bytes in all, come once more, before what is left."""
+        self._blocks = chain(blocks, (bytes(self._head), self._rest), self._blocks)
+        self._head, self._rest = bytearray(), b""
+        if self._left is not None:
+            self._left += size
 
 
 def is_wav(stream: Stream) -> bool:
@@ -196,24 +216,31 @@ def samples(stream: Stream, header: Header, warn: Warn) -> Iterator[Block]:
                 f"{part.seconds(part.whole):.2f} s; it was cut short"
             )
             return
-        stream.skip(part.size - part.whole)
-        part = _following(stream, header, part.size % 2, warn)
+        part = _following(stream, header, part, warn)
 
 
-def _following(stream: Stream, header: Header, padding: int, warn: Warn) -> Optional[Header]:
-    """Skip what may follow samples, up to further samples of the same format, in this WAV or another."""
-    if padding and stream.first(1)[:1] == b"\0":  # not every writer pads to an even length
-        stream.skip(1)
+def _following(stream: Stream, header: Header, part: Header, warn: Warn) -> Optional[Header]:
+    """Skip what may follow samples, up to further samples of the same format, in this WAV or another.
+
+    A recorder that crashed has left a header that announces too little. So what is no chunk is more of the
+    samples; then nothing of it is skipped, since it may well begin with silence.
+    """
+    gap = b"".join(stream.take((part.size or 0) - (part.whole or 0)))
+    if (part.size or 0) % 2 and stream.first(1)[:1] == b"\0":  # not every writer pads to an even length
+        gap += b"".join(stream.take(1))
+    zeros = 0
+    chunks = False  # there have been some
     while True:
         head = stream.first(12)
-        zeros = len(head) - len(head.lstrip(b"\0"))
+        count = len(head) - len(head.lstrip(b"\0"))
         if not head:
             return None
-        if zeros:
-            stream.skip(zeros)
+        if count:
+            zeros += stream.skip(count)
         elif _is_wav(head):
             return _another(stream, header, warn)
-        elif len(head) >= 8 and _is_name(head[:4]):
+        elif _is_chunk(head, stream.left):
+            chunks = True
             name, size = unpack_from("<4sI", head)
             stream.skip(8)
             if name == b"data":
@@ -222,8 +249,48 @@ def _following(stream: Stream, header: Header, padding: int, warn: Warn) -> Opti
                 warn(f"the WAV ends inside its chunk {name.decode()!r}, which follows the samples")
                 return None
         else:
-            warn("the data after the samples of the WAV is ignored: its header says that they end there")
-            return None
+            ignored = _ignored(stream, part, len(gap) + zeros, behind_chunks=chunks)
+            if ignored:
+                warn(ignored)
+                return None
+            stream.give_back(chain((gap,), _silence(zeros)), len(gap) + zeros)
+            _tell_more(stream, part, warn)
+            return header._replace(start=0, size=None)
+
+
+def _ignored(stream: Stream, part: Header, gap: int, *, behind_chunks: bool) -> str:
+    """Say why what begins here, behind the samples and a gap, is not sent; "" if it is more of them."""
+    head = stream.first(12)
+    if head.startswith(_TAGS):
+        return "the tag at the end of the WAV is ignored"
+    if behind_chunks:
+        left = "" if stream.left is None else f": {part.seconds(stream.left):.2f} s, if it is audio"
+        return f"what follows the last chunk of the WAV is ignored{left}"
+    if gap + len(head) < part.frame:
+        return f"the last bytes of the WAV ({len(head)}) are ignored: its header says that it ends before"
+    return ""
+
+
+def _silence(size: int) -> Iterator[bytes]:
+    for start in range(0, size, _CHUNK):
+        yield bytes(min(_CHUNK, size - start))
+
+
+def _tell_more(stream: Stream, part: Header, warn: Warn) -> None:
+    announced = part.whole or 0
+    of = "" if stream.left is None else f" of {part.seconds(announced + stream.left):.2f}"
+    warn(
+        f"the header of the WAV announces {part.seconds(announced):.2f}{of} s of audio; the rest is sent, "
+        "too, since no chunk begins there: a recorder that crashes leaves such a header"
+    )
+
+
+def _is_chunk(head: bytearray, left: Optional[int]) -> bool:
+    """Whether a chunk of a WAV begins here, and no samples, whose bytes may be letters."""
+    if len(head) < 8 or not _is_name(head[:4]):
+        return False
+    name, size = unpack_from("<4sI", head)
+    return name in _CHUNKS or size <= (_LONGEST_CHUNK if left is None else left - 8)
 
 
 def _another(stream: Stream, header: Header, warn: Warn) -> Optional[Header]:
@@ -233,7 +300,9 @@ def _another(stream: Stream, header: Header, warn: Warn) -> Optional[Header]:
         warn(f"another WAV follows and is ignored: {exc.text}")
         return None
     if following is None or following.form != header.form:
-        warn("another WAV follows and is ignored: its samples have another format")
+        what = "" if following is None else f": {following.form}"
+        lasting = "" if following is None or not following.duration else f", {following.duration:.2f} s"
+        warn(f"another WAV follows and is ignored: its samples have another format{what}{lasting}")
         return None
     return following
 

@@ -101,12 +101,12 @@ def progress(
         >>> from speechmatics_rt.cli.text import plain
         >>> plain(progress(12.4, 19.4, 12.4, 0.84, columns=41))
         '━━━━━━──── 0:12 / 0:19  1.0x  lag 0.8 s'
-        >>> plain(progress(12.4, None, 0.1, None))
-        '0:12'
+        >>> plain(progress(12.4, None, 0.1, None)), plain(progress(12.4, 6.2, 0.1, None))
+        ('0:12', '0:12')
     """
     row = []
     parts = [clock(heard)]
-    if total:
+    if total and heard < total + 1:  # there may be more than a header announces
         bar = bar_beside(columns)
         done = round(bar * min(1.0, heard / total))
         row = [Token("━" * done, LIVE), Token("─" * (bar - done) + " " * bool(bar), GREY)]

@@ -20,6 +20,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from speechmatics_rt.audio import mix_channels, split_channels
 from speechmatics_rt.audio.hints import about_container
 from speechmatics_rt.audio.source import Pacer, check_chunk, open_source
 from speechmatics_rt.config.audio import AudioEncoding, AudioFormat
@@ -713,14 +714,61 @@ def test_a_second_part_of_samples_is_heard():
         (wav(fmt(channels=2), chunk(b"data", bytes(80))), "another WAV follows.*another format"),
         (wav(fmt(bits=24), chunk(b"data", bytes(80))), "another WAV follows.*another format"),
         (wav(fmt())[:30], "another WAV follows.*inside its header"),
-        (b"\x07\xff\x00\x01" * 100, "its header says that they end there"),
-        (b"\x07", "its header says that they end there"),
+        (b"\x07", r"the last bytes of the WAV \(1\) are ignored"),
         (chunk(b"LIST", b"notes", 500), "inside its chunk 'LIST'"),
+        (chunk(b"LIST", b"notes") + b"\x07\xff\x00\x01" * 4000, "last chunk .* ignored: 0.50 s, if"),
+        (b"TAG" + bytes(125), "the tag at the end of the WAV is ignored"),
+        (b"ID3\x03\x00" + bytes(900), "the tag at the end of the WAV is ignored"),
     ],
 )
 def test_what_follows_the_samples_and_is_left_out_is_warned_of(rest, says, caplog):
     assert listened(wav(fmt(), chunk(b"data", SAMPLES)) + rest) == SAMPLES
     assert [bool(re.search(says, record.getMessage())) for record in caplog.records] == [True]
+
+
+# A recorder that crashed has not brought its header up to date.
+@pytest.mark.parametrize("silence", [0, 1, 30, 100_001], ids=lambda count: f"{count} zeros")
+@pytest.mark.parametrize("announced", [2000, 2001, 2002, 2008])
+@pytest.mark.parametrize("form", [fmt(), fmt(3, bits=32)], ids=["16-bit", "float"])
+def test_samples_behind_those_that_the_header_announces_are_sent_and_told(form, announced, silence, caplog):
+    audio = b"\x07\xf1\x22\x31" * 502 + bytes(silence)
+    audio += b"\x07\xf1\x22\x31" * 9000
+    audio = audio[: len(audio) // 4 * 4]
+    crashed = wav(form, chunk(b"data", audio, announced))
+    width = 4 if form != fmt() else 2
+    for source in (crashed, pieces(crashed, []), pieces(crashed, [7] * 400)):
+        caplog.clear()
+        assert listened(source) == audio
+        (record,) = caplog.records
+        said = record.getMessage()
+        of = f" of {len(audio) / width / 16000:.2f}" if source is crashed else ""
+        assert f"the header of the WAV announces {announced // width / 16000:.2f}{of} s of audio" in said
+
+
+def test_each_channel_gets_the_samples_that_the_header_does_not_announce(caplog):
+    left, right = [b"\x01\xf1" * 3000, b"\x02\x31" * 3000]
+    audio = b"".join(left[at : at + 2] + right[at : at + 2] for at in range(0, 6000, 2))
+    crashed = wav(fmt(channels=2), chunk(b"data", audio, 1003))
+    opened = split_channels(crashed, ["left", "right"])
+    assert {label: b"".join(source) for label, source in opened.items()} == {"left": left, "right": right}
+    assert len(b"".join(mix_channels(crashed))) == 6000
+    assert len(caplog.records) == 3
+
+
+@pytest.mark.parametrize("name", [b"LIST", b"id3 ", b"bext", b"cue ", b"iXML", b"odd!"])
+@pytest.mark.parametrize("padded", [True, False])
+def test_chunks_behind_the_samples_are_never_sent_as_samples(name, padded, caplog):
+    data = wav(fmt(7, bits=8), chunk(b"data", b"abc"))[: None if padded else -1]
+    for rest in (chunk(name, b"\x07\xff" * 20_001), bytes(12) + chunk(name, b"x") * 3):
+        for source in (data + rest, pieces(data + rest, [5] * 30)):
+            assert listened(source) == b"abc"
+    assert not caplog.records
+
+
+def test_samples_that_could_be_the_name_of_a_chunk_are_none_if_no_chunk_fits_there(caplog):
+    audio = b"\x01\x02" * 100 + b"loud" * 2000
+    for source in (data := wav(fmt(), chunk(b"data", audio, 200)), pieces(data, [])):
+        assert listened(source) == audio
 
 
 @pytest.mark.parametrize(

@@ -228,21 +228,39 @@ class _WavData:
     def __init__(self, stream: _SampleStream, size: Optional[int]) -> None:
         self._stream = stream
         self._left = size
+        self._behind = b""  # the first bytes of what follows
+        self._further = 0  # bytes that follow
         self.damage = ""
 
     def feed(self, data: bytes) -> bytes:
         if self._left is not None:
+            further = data[self._left :]
             data = data[: self._left]
             self._left -= len(data)
+            self._behind += further[: 5 - len(self._behind)]
+            self._further += len(further)
         return self._stream.feed(data)
 
     def finish(self) -> bytes:
         if self._left:
             self.damage = f"the WAV ends {self._left} bytes before its header says"
+        elif self._further >= 12 and not _begins_chunk(self._behind):
+            self.damage = (
+                f"the WAV goes on for {self._further} bytes behind the sound that its header announces, with "
+                "no chunk of a WAV; they are not heard"
+            )
         return self._stream.finish()
 
     def close(self) -> None:
         pass
+
+
+def _begins_chunk(data: bytes) -> bool:
+    """Whether there is the name of a chunk, perhaps behind a byte of padding, or nothing but zeros."""
+    names = (data[:4], data[1:5] if data[:1] == b"\0" else b"")
+    return not any(data) or any(
+        name.isascii() and name.decode("ascii").isprintable() for name in names if name
+    )
 
 
 _HEAD_LIMIT = 1 << 20  # cover pictures may stand before the sound; what is longer is no header

@@ -309,6 +309,20 @@ def test_a_whole_recording_has_no_damage(tmp_path: Path) -> None:
         assert not decoder.damage
 
 
+@pytest.mark.parametrize("piece", [1, 7, 100_000])
+def test_a_wav_that_goes_on_behind_its_sound_says_so_unless_chunks_follow(piece: int) -> None:
+    for rest, heard in (
+        (b"\x07\xf1\x22\x31" * 1000, "goes on for 4000 bytes"),
+        (b"LIST\x04\0\0\0INFO", ""),
+        (b"\0LIST\x04\0\0\0INFO", ""),
+        (bytes(4000), ""),
+    ):
+        decoder = FileDecoder()
+        assert len(decoded(decoder, wav(fmt(1, 1, 16000, 16), bytes(9000)) + rest, piece)) == 4500
+        assert heard in decoder.damage
+        assert bool(heard) == bool(decoder.damage)
+
+
 def test_a_wav_cut_short_says_so() -> None:
     decoder = FileDecoder()
     assert len(decoded(decoder, wav(fmt(1, 1, 16000, 24), bytes(9000), size=90000)))
