@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from ..late import imported_late
 from . import source
 from .channels import count_channels
+from .hints import meant_by
 from .reading import Proxy, described
 from .source import AudioSource, Block, Pacer, Source, check_chunk, open_source
 
@@ -34,6 +35,7 @@ __all__ = [
     "check_chunk",
     "count_channels",
     "described",
+    "meant_by",
     "mix_channels",
     "open_source",
     "source",

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from inspect import isasyncgenfunction, iscoroutinefunction, isroutine
 from typing import Any, Optional, TypeVar
+from urllib.parse import unquote
 
 from ..config import a_kind
 from .arrays import about_array, about_dict, about_number, about_pair
@@ -22,6 +23,7 @@ __all__ = [
     "about_content",
     "about_path",
     "about_source",
+    "meant_by",
     "named",
 ]
 
@@ -118,7 +120,7 @@ _INSTEAD = {
 _URLOPEN = "download it first, or give urllib.request.urlopen(url)"
 _STREAMS = "give what ffmpeg makes of it: the stdout of ffmpeg -i URL -f s16le -ac 1 -ar 16000 -"
 _PLACES = {
-    **dict.fromkeys(("http", "https", "ftp", "file", "data"), _URLOPEN),
+    **dict.fromkeys(("http", "https", "ftp", "data"), _URLOPEN),
     **dict.fromkeys(("rtsp", "rtmp", "rtmps", "rtp", "srt", "udp", "mms"), _STREAMS),
 }
 _ELSEWHERE = "download it first, or give a file that smart_open or fsspec has opened"
@@ -185,6 +187,20 @@ def about_block(block: Any) -> str:
     return f"the audio is {type(block).__name__}, not bytes; {instead}"
 
 
+def meant_by(path: str) -> Optional[str]:
+    """Say which path is meant by what is none to the system; None if that may be a slip.
+
+    Example:
+        >>> meant_by("file:///srv/two%20calls.wav")
+        "it is the URL of a file on this machine: give '/srv/two calls.wav'"
+    """
+    if path.startswith("file:/"):
+        local = unquote(re.sub(r"^file:(//(localhost)?(?=/))?|[?#].*", "", path))
+        return f"it is the URL of a file on this machine: give {local!r}"
+    meant = os.path.expanduser(path)  # as a shell does, but in quotes and behind a =
+    return None if meant == path else f"~ stands for no folder here: give {meant!r}"
+
+
 def about_path(path: str) -> Optional[str]:
     """Say what to give instead of a path at which nothing can be opened; None if that may be a slip.
 
@@ -197,8 +213,9 @@ def about_path(path: str) -> Optional[str]:
     """
     if not path:
         return "the name is empty"
+    meant = meant_by(path)
     scheme = re.match(_SCHEME, path)
-    return None if scheme is None else _PLACES.get(scheme[1].lower(), _ELSEWHERE)
+    return meant if meant or scheme is None else _PLACES.get(scheme[1].lower(), _ELSEWHERE)
 
 
 def about_content(head: bytes) -> Optional[str]:

@@ -12,6 +12,7 @@ import io
 import itertools
 import os
 import queue
+import re
 import socket
 import subprocess
 import sys
@@ -193,6 +194,11 @@ def made(module: str, name: str, **attributes: Any) -> Any:
         (array.array("f", [1.0]), r"tobytes\(\).*pcm_f32le"),
         ([array.array("h", [1, 2])], r"tobytes\(\).*pcm_s16le"),
         ("https://example.com/a.wav", "urlopen"),
+        ("file:///no/two%20calls.wav", "URL of a file on this machine: give '/no/two calls.wav'$"),
+        ("file:/no/call.wav#t=5", "give '/no/call.wav'$"),
+        ("file://localhost/no/call.wav", "give '/no/call.wav'$"),
+        ("~/no such call.wav", re.escape(repr(os.path.expanduser("~/no such call.wav"))) + "$"),
+        ("no such ~call.wav", "No such file or directory$"),
         (asyncio.StreamReader.__new__(asyncio.StreamReader), "AsyncClient"),
         (made("starlette", "UploadFile", file=io.BytesIO(), read=asyncio.sleep), "'file'"),
     ],

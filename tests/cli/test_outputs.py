@@ -313,6 +313,28 @@ def test_a_file_in_a_folder_that_is_closed_to_us_is_written_in_place(here: Path)
     assert "before" not in (folder / "live.vtt").read_text()
 
 
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("transcribe '~/call.wav'", "/call.wav"),
+        ("transcribe file:///tmp/my%20call.wav", "/tmp/my call.wav"),
+        ("transcribe call.wav -o '~/out.txt'", "/out.txt"),
+        ("transcribe-many '~/calls' -o out", "/calls"),
+        ("transcribe-many file:///calls -o out", "/calls"),
+        ("transcribe-many call.wav --output=~/out", "/out"),
+    ],
+)
+def test_a_path_that_a_shell_has_not_expanded_is_told_and_nothing_made(
+    here: Path, line: str, meant: str
+) -> None:
+    code, out, err = in_shell(f"$RT {line} {' '.join(LOCAL)}", cwd=here, env={"HOME": "/nowhere"})
+    assert code in (2, 5)
+    assert out == ""
+    assert err.endswith(f"{'/nowhere' if '~' in line else ''}{meant}'\n")
+    assert not (here / "~").exists()
+    assert not (here / "out").exists()
+
+
 @pytest.mark.parametrize("form", ["text", "jsonl"])
 @pytest.mark.parametrize("output", ["closed/new.txt", "protected.txt", "", "closed", "none/", "call.wav/x"])
 def test_what_cannot_be_written_is_told_before_any_connection(here: Path, form: str, output: str) -> None:

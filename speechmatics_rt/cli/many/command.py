@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any, Optional
 
+from ...audio import meant_by
 from ...exceptions import ConfigurationError, SpeechmaticsError
 from ...many import Outcome, Outcomes
 from ...many import transcribe_many as begin
@@ -40,6 +41,9 @@ def transcribe_many(arguments: argparse.Namespace, out: Stream, err: Stream) -> 
     recordings = found.recordings
     shape = Shape(arguments.caption_width, arguments.caption_lines)
     results = Results(arguments.output, arguments.format, shape, arguments.timestamps, asked.session)
+    meant = meant_by(results.folder)
+    if meant and not os.path.exists(results.folder):  # it would be made, under that name
+        raise ConfigurationError(f"there is no --output {results.folder!r}; {meant}")
     try:
         os.makedirs(results.folder, exist_ok=True)
     except OSError as exc:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from ...audio import meant_by
 from ...exceptions import ConfigurationError
 
 __all__ = ["Found", "Recording", "find_recordings", "folds_case", "is_stream", "named", "shown"]
@@ -157,7 +158,8 @@ def _below(given: str, output: str, shut: list[str]) -> Iterator[tuple[str, str]
 
     if not os.path.isdir(given):
         if not os.path.exists(given):
-            raise ConfigurationError(f"there is no {given!r}")
+            meant = meant_by(given)
+            raise ConfigurationError(f"there is no {given!r}{f'; {meant}' if meant else ''}")
         yield given, os.path.basename(given)
         return
     results = os.path.realpath(output)

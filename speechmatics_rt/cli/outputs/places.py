@@ -9,6 +9,7 @@ from collections.abc import Hashable, Sequence
 from contextlib import ExitStack
 from typing import NamedTuple, Optional
 
+from ...audio import meant_by
 from ...exceptions import ConfigurationError
 
 __all__ = ["Place", "check_apart", "unwritable"]
@@ -95,7 +96,9 @@ def check_apart(outputs: Sequence[Place], inputs: Sequence[Place]) -> None:
 
 
 def unwritable(place: Place, exc: Exception) -> ConfigurationError:
-    return ConfigurationError(f"can't write {place.shown}: {getattr(exc, 'strerror', None) or exc}")
+    why = getattr(exc, "strerror", None) or exc
+    meant = meant_by(place.name) if isinstance(exc, FileNotFoundError) else None
+    return ConfigurationError(f"can't write {place.shown}: {why}{f'; {meant}' if meant else ''}")
 
 
 def _made(place: Place) -> bool:
