@@ -8,6 +8,7 @@ import io
 import pickle
 import ssl
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -252,6 +253,19 @@ def test_audio_as_text_is_no_path_and_is_not_shown() -> None:
             call(text)
 
 
+def test_an_outcome_fits_on_a_line_and_shows_what_matters() -> None:
+    with LocalServer() as server:
+        (outcome,) = transcribe_many([SECOND * 20], url=server.url, audio_format=PCM)
+    assert repr(outcome) == (
+        f"Outcome(index=0, source=<640000 bytes>, transcript={outcome.transcript!r}, stats=<"
+        f"{outcome.stats.seconds_transcribed:.1f} of 20.0 s final>, request_id={outcome.request_id!r}, "
+        f"session_id={outcome.session_id!r})"
+    )
+    assert repr(replace(outcome, tries=3, transcript=None, error=AudioError("cut"))).startswith(
+        "Outcome(index=0, source=<640000 bytes>, error=AudioError('cut'), tries=3, stats=<"
+    )
+
+
 def test_no_outcome_shows_the_audio_of_its_source() -> None:
     seen: list[Any] = []
     held = _held(AUDIO)
@@ -260,7 +274,7 @@ def test_no_outcome_shows_the_audio_of_its_source() -> None:
         seen += transcribe_many([*held.values(), "nowhere.wav"], **options)
     for each in seen:
         assert "VOICE" not in repr(each)
-        assert len(repr(each)) < 2000
+        assert len(repr(each)) < 1000
     sources = [repr(each) for each in seen if isinstance(each, Outcome)]
     for shown in (
         "source=<400000 bytes>,",

@@ -13,16 +13,22 @@ __all__ = ["Outcome", "Progress", "Running"]
 
 
 class _Shown:
-    """A dataclass with a source, which is shown without its audio."""
+    """A dataclass with a source, which is shown on one line: without its audio, and without what is usual."""
 
     source: Any
 
     def __repr__(self) -> str:
-        names = [item.name for item in fields(cast("Any", self))]
-        parts = (
-            f"{name}={shown(self.source) if name == 'source' else repr(getattr(self, name))}"
-            for name in names
-        )
+        parts = []
+        for item in fields(cast("Any", self)):
+            value = getattr(self, item.name)
+            if item.name == "source":
+                parts.append(f"source={shown(value)}")
+            elif isinstance(value, SessionStats):
+                if value != SessionStats():
+                    of = f" of {value.seconds_sent:.1f}" if value.seconds_sent else ""
+                    parts.append(f"{item.name}=<{value.seconds_transcribed:.1f}{of} s final>")
+            elif value != item.default:
+                parts.append(f"{item.name}={value!r}")
         return f"{type(self).__qualname__}({', '.join(parts)})"
 
 
@@ -44,8 +50,8 @@ class Outcome(_Shown):
         session_id: The service's id of its last session.
 
     Example:
-        >>> Outcome(0, "a.wav", None, ValueError("no audio")).ok
-        False
+        >>> Outcome(0, "a.wav", None, ValueError("no audio"))
+        Outcome(index=0, source='a.wav', error=ValueError('no audio'))
     """
 
     index: int
