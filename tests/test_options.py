@@ -185,7 +185,7 @@ MANY: dict[str, list[Any]] = {
     "max_sessions": [*NO_COUNT[:-1]],
     "limiter": [5, "lock", object()],
     "on_progress": [5, "print", True],
-    **{key: values for key, values in CLIENT.items() if key != "handler_errors"},  # a run has no handlers
+    **CLIENT,
     **SOURCE,
 }
 case("transcribe_many", MANY, lambda options: transcribe_many(**{"sources": Unlisted(), **options}))

@@ -162,7 +162,7 @@ def test_many_sources_are_asked_for_as_one_is(source: Any) -> None:
 
 
 def test_many_sources_are_asked_for_with_every_option_of_a_client() -> None:
-    of_one = signature(Client).parameters.keys() - {"handler_errors"}  # a run has no handlers
+    of_one = signature(Client).parameters.keys()
     own = {"sources", "executor", "max_sessions", "limiter", "on_progress"}
     assert signature(transcribe_many).parameters.keys() - own == of_one | SourceOptions.__annotations__.keys()
 

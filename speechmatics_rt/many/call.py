@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Callable, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, Union
 
 from ..audio import Source
 from ..auth import AuthBase
@@ -45,6 +45,7 @@ def transcribe_many(
     app: Optional[str] = None,
     resume: Union[bool, ResumePolicy] = False,
     keep_transcript: Optional[float] = None,
+    handler_errors: Literal["log", "raise"] = "log",
     **options: Unpack[SourceOptions],
 ) -> Outcomes:
     """Transcribe many sources, several at once, and return an iterator over their outcomes.
@@ -69,6 +70,8 @@ def transcribe_many(
         on_progress: Called with a :class:`Progress`, on the thread that iterates, when a source is started
             or finished, and twice a second while sessions run in this process.
         auth, api_key, url, conn_config, sdk_identifier, app, resume, keep_transcript: As for :class:`Client`.
+        handler_errors: ``"log"`` logs the first exception that ``on_progress`` raises, and the run goes on;
+            ``"raise"`` ends the run with it.
         **options: As for :meth:`Client.transcribe`, for each session; where there are channels, the
             ``diarization`` ``"speaker"`` tells speakers apart in each.
 
@@ -108,8 +111,8 @@ def transcribe_many(
         "resume": resume,
         "keep_transcript": keep_transcript,
     }
-    Client(**client)
-    SessionRequest.of(options, SourceOptions)
+    Client(**client, handler_errors=handler_errors)
+    SessionRequest.of(options, SourceOptions, others=transcribe_many.__kwdefaults__ or ())
     if isinstance(sources, _NO_SOURCES) or not isinstance(sources, Iterable):
         accepted = "an iterable of sources: paths, bytes, objects with read()"
         raise ConfigurationError(f"sources is {a_kind(sources)}; accepted: {accepted}")
@@ -121,4 +124,5 @@ def transcribe_many(
     if on_progress is not None and not callable(on_progress):
         raise refused("on_progress", on_progress, "a function of one argument")
     job = Job(client, options, limiter)
-    return Outcomes(sources, job, executor or Threads(), max_sessions, on_progress)
+    at_once = executor or Threads()
+    return Outcomes(sources, job, at_once, max_sessions, on_progress, raises=handler_errors == "raise")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import logging
 import pickle
 import queue
 import random
@@ -21,12 +22,15 @@ from ..exceptions import (
     amend,
     without_frames,
 )
+from ..log import report
 from ..threads import SLICE
 from .job import Job, Report
 from .outcome import Outcome, Progress, Running
 from .plan import Plan, holds_up_all, is_out_of_reach
 
 __all__ = ["Outcomes"]
+
+logger = logging.getLogger(__name__)
 
 _BEAT = 0.5  # seconds between calls of on_progress while sessions run
 
@@ -44,10 +48,14 @@ class Outcomes(Iterator[Outcome]):
         executor: Executor,
         max_sessions: int,
         on_progress: Optional[Callable[[Progress], object]],
+        *,
+        raises: bool,
     ) -> None:
         self._job = job
         self._executor = executor
         self._on_progress = on_progress
+        self._raises = raises  # what on_progress does
+        self._told = False  # that it has failed
         self._plan = Plan(max_sessions)
         self._ahead = max_sessions + 1  # how many outcomes may be ready before no more jobs are submitted
         self._total = len(sources) if isinstance(sources, (list, tuple)) else None
@@ -349,8 +357,14 @@ class Outcomes(Iterator[Outcome]):
         )
         try:
             self._on_progress(progress)
-        except (StopIteration, StopAsyncIteration) as exc:
-            raise as_raised(exc, self._on_progress) from exc
+        except Exception as exc:
+            if is_meant_for_call(exc):
+                raise
+            if self._raises:
+                raise as_raised(exc, self._on_progress)  # noqa: B904  # as it is, or with its cause
+            if not self._told:  # it may fail twice a second
+                self._told = True
+                report(logger, "on_progress failed, and may do so again: %r", self._on_progress, error=exc)
 
 
 def _not_again(report: Report, error: AudioError) -> Report:

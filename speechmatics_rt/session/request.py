@@ -95,6 +95,19 @@ def _where(name: str) -> str:
     return ""
 
 
+def _meant(name: str, accepted: list[str]) -> str:
+    """Say which keyword was probably meant, or which there are.
+
+    Example:
+        >>> _meant("sped", ["timeout", "speed"]), _meant("pace", ["timeout", "speed"])
+        ("; did you mean 'speed'?", '; accepted: timeout, speed')
+    """
+    from difflib import get_close_matches  # only needed after a mistake
+
+    near = get_close_matches(name, accepted, 1, 0.7)
+    return f"; did you mean {near[0]!r}?" if near else f"; accepted: {', '.join(accepted)}"
+
+
 _CONFIGS: dict[str, type[Any]] = {
     "transcription_config": TranscriptionConfig,
     "audio_format": AudioFormat,
@@ -114,7 +127,12 @@ class SessionRequest(NamedTuple):
 
     @classmethod
     def of(
-        cls, options: Mapping[str, Any], known: type, channels: Optional[list[str]] = None
+        cls,
+        options: Mapping[str, Any],
+        known: type,
+        channels: Optional[list[str]] = None,
+        *,
+        others: Iterable[str] = (),
     ) -> SessionRequest:
         """Check the keywords of a call, whose ``timeout`` begins here.
 
@@ -122,6 +140,7 @@ class SessionRequest(NamedTuple):
             options: The keywords.
             known: Those that are accepted: :class:`SessionOptions` or :class:`SourceOptions`.
             channels: The labels, from :func:`labels_of`, of a session of several channels.
+            others: The keywords that the call has besides, and has taken already.
 
         Raises:
             ConfigurationError: A value is wrong.
@@ -129,10 +148,8 @@ class SessionRequest(NamedTuple):
         """
         for name in options:
             if name not in known.__annotations__:
-                raise TypeError(
-                    f"unexpected keyword argument {name!r}{_where(name)}; accepted: "
-                    f"{', '.join(known.__annotations__)}"
-                )
+                hint = _where(name) or _meant(name, [*others, *known.__annotations__])
+                raise TypeError(f"unexpected keyword argument {name!r}{hint}")
         config = options.get("transcription_config")
         if config is None:
             config = TranscriptionConfig()

@@ -255,9 +255,30 @@ def test_an_iterator_that_runs_out_in_on_progress_does_not_end_the_outcomes(serv
     with pytest.raises(RuntimeError, match="raised StopIteration"):
         list(
             transcribe_many(
-                [SECOND] * 3, url=server.url, audio_format=RAW, on_progress=lambda progress: next(beats)
+                [SECOND] * 3,
+                url=server.url,
+                audio_format=RAW,
+                on_progress=lambda progress: next(beats),
+                handler_errors="raise",
             )
         )
+
+
+def test_an_on_progress_that_fails_costs_no_outcome_and_is_logged_once(server, caplog) -> None:
+    def draw(progress: Progress) -> None:
+        raise LookupError("no terminal")
+
+    options = {"url": server.url, "audio_format": RAW, "on_progress": draw}
+    outcomes = list(transcribe_many([SECOND] * 3, **options))
+    assert [outcome.ok for outcome in outcomes] == [True] * 3
+    (record,) = caplog.records
+    assert record.levelname == "ERROR"
+    assert record.getMessage().startswith("on_progress failed, and may do so again: <function")
+    assert record.exc_info[0] is LookupError
+    with pytest.raises(LookupError, match="no terminal"):
+        list(transcribe_many([SECOND] * 3, **options, handler_errors="raise"))
+    with pytest.raises(ConfigurationError, match="handler_errors='never'"):
+        transcribe_many([], handler_errors="never")  # type: ignore[arg-type]
 
 
 def test_the_pause_of_a_full_quota_is_told(at_once, monkeypatch) -> None:
@@ -628,8 +649,11 @@ def test_options_are_checked_before_anything_is_read() -> None:
 
     with pytest.raises(ConfigurationError, match="max_delay"):
         transcribe_many(never(), transcription_config={"max_delay": "x"})
-    with pytest.raises(TypeError, match="'translation'; accepted: transcription_config"):
-        transcribe_many(never(), translation={"target_languages": ["fr"]})  # type: ignore[call-arg]
+    for slip, meant in (("translation", "translation_config"), ("max_session", "max_sessions")):
+        with pytest.raises(TypeError, match=f"{slip!r}; did you mean {meant!r}"):
+            transcribe_many(never(), **{slip: 3})  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"'processes'; accepted: executor, max_sessions, .*, speed$"):
+        transcribe_many(never(), processes=3)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("wrong", ["a.wav", b"RIFF", {"a": b""}, 5, None])

@@ -210,7 +210,8 @@ def _run(
         work.total,
         bars=not arguments.no_progress,
     )
-    outcomes = begin(work.begin(), max_sessions=arguments.jobs, on_progress=board.take, **options)
+    options = {**options, "on_progress": board.take, "handler_errors": "raise"}
+    outcomes = begin(work.begin(), max_sessions=arguments.jobs, **options)
     interrupts = _Interrupts(screen, outcomes)
     with on_signals(interrupts), outcomes:
         try:
