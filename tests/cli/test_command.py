@@ -54,6 +54,7 @@ def test_what_is_said_of_an_example_goes_below_it_where_there_is_no_room_beside_
     beside, below = (run("transcribe", "--help", COLUMNS=columns)[1] for columns in ("120", "60"))
     assert "wav --local                offline, without a key\n" in beside
     assert "wav --local\n        offline, without a key\n" in below
+    assert "~/.config/speechmatics-rt;" in below  # no path is broken
 
 
 @pytest.mark.parametrize("examples", [EXAMPLES, TRANSCRIBE_EXAMPLES, SERVE_EXAMPLES, DOCTOR_EXAMPLES])

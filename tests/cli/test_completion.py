@@ -81,7 +81,7 @@ def test_zsh_takes_it(path: str) -> None:
 def test_a_shell_that_is_none_is_told_which_there_are() -> None:
     code, _, err = run("completion", "bsh")
     assert code == 2
-    assert "there is no 'bsh'; did you mean bash?; there are bash, zsh, fish" in err
+    assert "there is no 'bsh'; did you mean bash? There are bash, zsh, fish" in err
 
 
 def test_without_the_package_the_error_says_what_to_install() -> None:

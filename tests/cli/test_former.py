@@ -135,7 +135,7 @@ def test_replacements_from_a_file(server, tmp_path: Path) -> None:
         (["--vocab-file", "none.txt"], "can't read --vocab-file 'none.txt': No such file or directory"),
         (["--volume-threshold", "101"], "'101' is not a number, 0 to 100"),
         (["--speaker-sensitivity", "nan"], "'nan' is not a number, 0 to 1"),
-        (["--max-delay-mode", "fixd"], "there is no 'fixd'; did you mean fixed?; there are flexible, fixed"),
+        (["--max-delay-mode", "fixd"], "there is no 'fixd'; did you mean fixed? There are flexible, fixed"),
         (["--model", "a", "--operating-point", "b"], "use --model or --operating-point, its former name"),
         (["--header", "X-Trace"], "--header 'X-Trace': write NAME=VALUE"),
         (["--header", "Host=x"], "the header Host is set by the upgrade itself"),

@@ -210,14 +210,16 @@ def test_values_that_no_option_has(value: Any) -> None:
         (["transcribe", "a.wav", "--partial"], "there is no option --partial; did you mean --partials?"),
         (
             ["transcirbe", "a.wav"],
-            "there is no 'transcirbe'; did you mean transcribe?; there are trans",
+            "there is no 'transcirbe'; did you mean transcribe? There are trans",
         ),
         (["serve", "--prot", "0"], "there is no option --prot; did you mean --port?"),
         (
             ["transcribe", "a.wav", "b.wav", "c.wav"],
             "one recording at a time, but 'b.wav' was given too; speechmatics-rt transcribe-many takes",
         ),
-        ([str(SPEECH)], f"did you mean speechmatics-rt transcribe {SPEECH}?; there are"),
+        (["mic", "--partials"], "did you mean speechmatics-rt transcribe mic? There are"),
+        (["transcribe-many"], "error: missing: DIR|FILE|-, -o/--output (see"),
+        ([str(SPEECH)], f"did you mean speechmatics-rt transcribe {SPEECH}? There are"),
     ],
 )
 def test_what_was_nearly_right_is_told_what_was_meant(words: list[str], says: str) -> None:

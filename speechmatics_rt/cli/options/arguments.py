@@ -57,6 +57,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print one sentence instead of the whole usage."""
+        message = message.replace("the following arguments are required", "missing", 1)
         where = f"{self.where}: " if self.where else ""
         self.exit(ExitCode.USAGE, f"{PROG}: error: {where}{message} (see {self.prog} --help)\n")
 
@@ -82,9 +83,9 @@ class _Parser(argparse.ArgumentParser):
         if choices and value not in choices:
             there = ", ".join(map(str, choices))
             meant = _meant(str(value), choices)
-            if not meant and "transcribe" in choices and os.path.exists(value):
+            if not meant and "transcribe" in choices and (value in ("-", "mic") or os.path.exists(value)):
                 meant = f"; did you mean {PROG} transcribe {value}?"
-            text = f"there is no {value!r}{meant}; there are {there}"
+            text = f"there is no {value!r}{f'{meant} There' if meant else '; there'} are {there}"
             raise argparse.ArgumentError(action, text)
 
     def _print_message(self, message: str, file: Any = None) -> None:
@@ -240,8 +241,8 @@ def parser() -> argparse.ArgumentParser:
         description="Transcribe many recordings into a folder, several at once. Skips those that are done.",
         epilog=f"{MANY_EXAMPLES}\n{EXIT_CODES}\n"
         "If several recordings fail, the code is the one that they share, or else 1. Ctrl-C starts no more "
-        "sessions and waits for those that run; a second Ctrl-C ends at once. Code 6 also means that no "
-        "more were started. The same command continues from there.",
+        "sessions and waits for those that run; a second Ctrl-C ends at once. On a disk that is full no more "
+        "are started, either. The same command continues from there.",
         formatter_class=HelpFormatter,
         allow_abbrev=False,
         parents=[common],
@@ -251,6 +252,7 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "devices",
         help="list the microphones",
+        usage=f"{PROG} devices [options]",
         description="List the input devices, for 'transcribe mic --device'; * is the default.",
         formatter_class=HelpFormatter,
         allow_abbrev=False,

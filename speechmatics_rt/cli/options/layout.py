@@ -23,6 +23,9 @@ class HelpFormatter(argparse.HelpFormatter):
         lines = laid_out(text, width - len(indent))
         return "".join(f"{indent}{line}".rstrip() + "\n" for line in lines)
 
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return _wrapped(" ".join(text.split()), width, "")  # argparse breaks paths and options at hyphens
+
     def _format_usage(self, usage: Any, *rest: Any) -> str:
         text: str = super()._format_usage(usage, *rest)
         return text if usage is None else "\n".join(_wrapped(text, self._width, _BELOW)) + "\n\n"

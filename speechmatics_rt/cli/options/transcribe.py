@@ -107,7 +107,7 @@ def add_place(parser: argparse.ArgumentParser, *, timeout: str) -> None:
     group.add_argument(
         "--profile",
         metavar="NAME",
-        help="options from ~/.config/speechmatics-rt/config.toml, table [NAME]; default: [default]",
+        help="options from the table [NAME] of config.toml in ~/.config/speechmatics-rt; default: [default]",
     )
     group.add_argument("--engine", choices=["whisper", "scripted"], help="for --local; default: whisper")
     group.add_argument(
