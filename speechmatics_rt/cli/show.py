@@ -268,6 +268,11 @@ class Screen:
             os.system("")  # noqa: S605, S607 - makes an old console of Windows understand escape sequences
 
     @property
+    def columns(self) -> Optional[int]:
+        """Columns of the terminal that lines are told on; None if it is none."""
+        return self.size.columns if _is_terminal(self._err) else None
+
+    @property
     def size(self) -> os.terminal_size:
         """Columns and lines of the terminal that is drawn on."""
         return self._size(self._err, self._out)

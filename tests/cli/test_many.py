@@ -897,4 +897,6 @@ def test_a_terminal_shows_all_and_each_and_keeps_failures_alone(tmp_path) -> Non
     assert "2 of 3 transcribed, 1 failed" in shown
     assert "━" not in shown
     assert "done" not in shown
+    # The table is wider than the terminal, by the name of its folder: what to do has a line of its own.
+    assert shown.endswith("\n  -> fix or replace the recording")
     assert SENTENCES[0] in (tmp_path / "out" / "long.txt").read_text()

@@ -167,7 +167,7 @@ class _Work:
         elif not self.open:
             text += "; there was nothing to do"
         screen.note(f"{PROG}: {text}; see {shown(self.manifest.path)}")
-        for line in failure_table(self.failures, self.manifest.path):
+        for line in failure_table(self.failures, self.manifest.path, screen.columns):
             screen.tell(line)
         if self.interrupted is not None:
             return ExitCode.after(self.interrupted)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Optional
 
 from ..options import ExitCode
-from ..show import clock
+from ..show import clock, width
 from .manifest import Entry
 
 __all__ = ["advice", "exit_code", "failure_table", "total"]
@@ -62,22 +63,33 @@ def advice(entry: Entry) -> str:
     return _OF_A_KIND.get(entry.kind, f"see the error; then {_AGAIN}")
 
 
-def failure_table(failures: Sequence[tuple[str, Entry]], manifest: str) -> list[str]:
-    """Write a row for each failure: the name, the error, what to do.
+def failure_table(
+    failures: Sequence[tuple[str, Entry]], manifest: str, columns: Optional[int] = None
+) -> list[str]:
+    """Write a row for each failure: the name, the error, what to do; that below, if it is wider than that.
 
     Example:
         >>> entry = Entry("/a.wav", "failed", 0, 0.0, "", error="the audio is empty", kind="AudioError")
         >>> print(*failure_table([("calls/a.wav", entry)], "out/manifest.jsonl"), sep="\\n")
         calls/a.wav  the audio is empty  -> fix or replace the recording
+        >>> print(*failure_table([("calls/a.wav", entry)], "out/manifest.jsonl", 60), sep="\\n")
+        calls/a.wav  the audio is empty
+          -> fix or replace the recording
     """
     shown = failures[:_MOST_ROWS]
     rows = [(name, entry.error, f"-> {advice(entry)}") for name, entry in shown]
-    widths = [max((len(row[column]) for row in rows), default=0) for column in range(2)]
+    widths = [max((width(row[column]) for row in rows), default=0) for column in range(2)]
     widths = [min(widths[0], 40), min(widths[1], 60)]
-    lines = ["  ".join([row[0].ljust(widths[0]), row[1].ljust(widths[1]), row[2]]) for row in rows]
+    lines = ["  ".join([_padded(row[0], widths[0]), _padded(row[1], widths[1]), row[2]]) for row in rows]
+    if columns is not None and any(width(line) > columns for line in lines):
+        lines = [line for name, error, way in rows for line in (f"{name}  {error}", f"  {way}")]
     if len(failures) > len(shown):
         lines.append(f"and {len(failures) - len(shown)} more; all of them are in {manifest}")
     return lines
+
+
+def _padded(text: str, columns: int) -> str:
+    return text + " " * (columns - width(text))
 
 
 def exit_code(failures: Iterable[Entry]) -> ExitCode:
