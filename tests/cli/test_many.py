@@ -24,7 +24,7 @@ from speechmatics_rt.cli.many import found
 from speechmatics_rt.cli.many.found import named
 from speechmatics_rt.cli.many.manifest import Entry, Unwritable
 from speechmatics_rt.cli.many.results import Results
-from speechmatics_rt.cli.outputs import Shape
+from speechmatics_rt.cli.outputs import File, Shape
 from speechmatics_rt.exceptions import AudioError, ConfigurationError
 from speechmatics_rt.local import Fault, LocalServer
 from speechmatics_rt.many import plan
@@ -760,6 +760,40 @@ def test_an_error_concerns_one_recording_alone_if_its_folder_takes_others(
 ) -> None:
     results = Results(str(tmp_path / folder), ["text"], Shape(), False, {})  # there is no folder "closed"
     assert results.takes_others(Unwritable(number=number)) is alone
+
+
+@unix
+def test_a_full_disk_ends_the_run_whatever_else_stands_in_the_way(
+    capsys, server, calls, tmp_path, monkeypatch
+) -> None:
+    write = File.write
+
+    def full(self: File, text: str) -> None:
+        if self._path.endswith(".srt"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if self._path.endswith(".json"):
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+        write(self, text)
+
+    monkeypatch.setattr(File, "write", full)
+    out = tmp_path / "out"
+    words = ["transcribe-many", str(calls), "-o", str(out), "-j", "1", "--url", server.url]
+    for forms in ("srt,json", "json,srt"):
+        assert main([*words, "-f", forms]) == 6
+        heard, said = capsys.readouterr()
+        assert heard.count("-->") > 0
+        assert "no more sessions are started" in said
+        assert "2 left for the next run" in said
+
+
+@unix
+def test_a_link_to_nowhere_is_found_before_the_session(capsys, server, calls, tmp_path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "b.txt").symlink_to(tmp_path / "gone" / "b.txt")
+    code, said = run(capsys, server, calls, "-o", tmp_path / "out")
+    assert code == 6
+    assert "can't write 'b.txt': No such file or directory  -> see the error; then run it again" in said
+    assert len(server.sessions) == 1
 
 
 def test_what_the_manifest_cannot_take_is_left_for_the_next_run_and_told_once(

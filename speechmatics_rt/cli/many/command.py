@@ -135,14 +135,14 @@ class _Work:
         entry = self._begun[outcome.index]
         if isinstance(error, Unwritable) and not self.results.takes_others(error):
             return False
-        if error is None:
+        if error is None and outcome.transcript is not None:
             entry = entry._replace(
                 status="done",
                 written=self.results.names(recording.stem),
                 seconds=round(outcome.stats.seconds_transcribed, 2),
             )
         else:
-            entry = entry.failed(error, recording.path)
+            entry = entry.failed(error or RuntimeError("it has no transcript"), recording.path)
             if stopping and entry.retryable:
                 return True  # the next run tries it again
         self.manifest.add(entry, outcome)
@@ -235,7 +235,8 @@ def _write(work: _Work, outcome: Outcome, screen: Screen, out: Stream, interrupt
     for name, cause, text in work.write(outcome):
         path = os.path.join(work.results.folder, name)
         where = give_instead(text, f"can't write {path!r}: {cause_of(cause)}", screen, out)
-        error = unwritable(name, cause, f"; it went to {where}")
+        if not isinstance(error, Unwritable) or work.results.takes_others(error):
+            error = unwritable(name, cause, f"; it went to {where}")
     try:
         goes_on = work.note(outcome, error, stopping=bool(interrupts.stopping))
     except OSError as exc:

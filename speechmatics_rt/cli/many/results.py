@@ -195,8 +195,9 @@ def _look_at(path: str) -> None:
             return
     except FileNotFoundError:
         pass  # it is to be made
-    if not os.access(os.path.dirname(path), os.W_OK | os.X_OK):
-        raise _os_error(errno.EACCES)
+    folder = os.path.dirname(os.path.realpath(path))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise _os_error(errno.EACCES if os.path.isdir(folder) else errno.ENOENT)
 
 
 def _os_error(number: int) -> OSError:
