@@ -191,8 +191,9 @@ class ConnectionError(TransportError, builtins.ConnectionError):
     """The connection could not be made, was refused with an HTTP status, or was lost.
 
     Attributes:
-        stage: Where: ``"key"``, ``"features"``, ``"dns"``, ``"tcp"``, ``"proxy"``, ``"tls"``, ``"upgrade"``,
-            ``"start"``, ``"streaming"``, ``"draining"``, ``"keepalive"`` or ``"closing"``.
+        stage: Where: ``"limiter"`` (of :func:`transcribe_many`), ``"key"``, ``"features"``, ``"dns"``,
+            ``"tcp"``, ``"proxy"``, ``"tls"``, ``"upgrade"``, ``"start"``, ``"streaming"``, ``"draining"``,
+            ``"keepalive"`` or ``"closing"``.
         status: The HTTP status of a refused upgrade, or None.
         retry_after: Seconds the server asked to wait (``Retry-After``); after code 1011, as the
             documentation asks; or None.
@@ -224,7 +225,7 @@ class ConnectionError(TransportError, builtins.ConnectionError):
         self.reason = reason
         self.lasting = lasting
         self.unreached = unreached
-        if unreached:
+        if unreached and stage not in ("limiter", "key"):
             self.__notes__ = [_DOCTOR]
 
     @property

@@ -12,7 +12,7 @@ from concurrent import futures
 from typing import Any, Callable, Optional, TypeVar
 
 from ..audio import Proxy
-from ..auth import AuthBase, NoAuth, StaticKeyAuth, not_headers
+from ..auth import AuthBase, NoAuth, StaticKeyAuth, asking, not_headers
 from ..config import ConnectionConfig
 from ..exceptions import SessionError, TimeoutError
 from ..network import Opening, WakeUp
@@ -230,7 +230,8 @@ class AwaitedAuth(AuthBase):
             self._auth.configure(conn_config)
 
     def refresh(self) -> bool:
-        return isinstance(self._auth, AuthBase) and self._auth.refresh()
+        with asking(self._auth, "refresh"):
+            return isinstance(self._auth, AuthBase) and self._auth.refresh()
 
     def get_auth_headers(self) -> dict[str, str]:
         caller, kind = _Caller(self.loop), type(self._auth).__name__
@@ -243,7 +244,10 @@ class AwaitedAuth(AuthBase):
         deadline = float("inf") if self._seconds is None else began + self._seconds
         try:
             name, unless = f"speechmatics-rt-key-{kind}", Opening.present().wait
-            given = call_until(deadline, ask, name=name, unless=unless)
+            with asking(
+                self._auth, "get_auth_headers", asyncio.TimeoutError
+            ):  # no OSError before Python 3.11
+                given = call_until(deadline, ask, name=name, unless=unless)
         except OverdueError:
             text = f"get_auth_headers() of {kind} did not return within {time.monotonic() - began:.1f} s"
             raise TimeoutError(text, stage="open", seconds=self._seconds) from None

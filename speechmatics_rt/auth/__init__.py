@@ -1,4 +1,7 @@
-"""Authentication: keys (``base``), temporary keys (``jwt``), and the HTTP requests for them (``pages``)."""
+"""Authentication: keys (``base``), temporary keys (``jwt``), and the HTTP requests for them (``pages``).
+
+What a program's own ``auth`` raises becomes an error of this package in ``raised``.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..late import imported_late
 from .base import AuthBase, NoAuth, StaticKeyAuth, checked_key, headers_for, not_headers
+from .raised import asking, nobody_answered, told_of
 
 if TYPE_CHECKING:
     from .jwt import JWTAuth
@@ -16,10 +20,13 @@ __all__ = [
     "JWTAuth",
     "NoAuth",
     "StaticKeyAuth",
+    "asking",
     "checked_key",
     "get",
     "headers_for",
+    "nobody_answered",
     "not_headers",
+    "told_of",
 ]
 
 if not TYPE_CHECKING:  # few programs need them

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from ..config import ConnectionConfig, a_kind, is_cloud, is_loopback
 from ..exceptions import AuthenticationError, ConfigurationError
+from .raised import asking
 
 __all__ = [
     "A_KEY",
@@ -37,24 +38,54 @@ class AuthBase(ABC):
     """How a client authenticates. Subclass it for a scheme of your own.
 
     Example:
+        >>> import urllib.request
         >>> class FromVault(AuthBase):
+        ...     def __init__(self, vault):
+        ...         self.vault = vault
         ...     def get_auth_headers(self):
-        ...         return {"Authorization": "Bearer " + "what the vault says"}
+        ...         with urllib.request.urlopen(self.vault, timeout=5) as answer:
+        ...             return {"Authorization": "Bearer " + answer.read().decode()}
+        >>> from speechmatics_rt import Client
+        >>> from speechmatics_rt.local import LocalServer
+        >>> with LocalServer(keys=["k3y"]) as server:  # and a vault that says k3y
+        ...     client = Client(FromVault("data:,k3y"), url=server.url)
+        ...     raw = {"encoding": "pcm_s16le", "sample_rate": 16000}
+        ...     print(client.transcribe(bytes(32000), audio_format=raw))
+        Good
     """
 
     @abstractmethod
     def get_auth_headers(self) -> Union[dict[str, str], Awaitable[dict[str, str]]]:
-        """Return the headers to add to the upgrade request. Called before each connection, on any thread.
+        """Return the headers to add to the upgrade request.
 
-        For the asyncio clients it may be a coroutine function, or return anything else that is to be
-        awaited, which their event loop does.
+        Called before each connection, also when a lost one is replaced, on any thread, but always with the
+        :mod:`contextvars` of the thread that started the session. For the asyncio clients it may be a
+        coroutine function, or return anything else that is to be awaited, which their event loop does.
+
+        What it raises says what follows:
+
+        Raises:
+            OSError: Nobody has answered for now: raised as a ConnectionError of stage ``"key"``, with
+                ``unreached`` set, as a failed attempt. It is ``retryable``, so with ``resume`` another
+                attempt follows, and :func:`transcribe_many` waits. The same applies to exceptions that are
+                OSErrors (those of requests, aiohttp and urllib, and TimeoutError), or are raised ``from`` one
+                (those of httpx).
+            SpeechmaticsError: Is taken as it is. Raise ``speechmatics_rt.ConnectionError`` where yours is not
+                an OSError, and AuthenticationError if there is no key to be had.
+            Exception: Anything else is taken for a mistake, and nothing is tried again: it is raised as it
+                is, or as the cause of a ConnectionError that is ``lasting`` if it ends a session. An
+                exception of those packages that stands for an HTTP status is judged by that: 429 and 5xx are
+                a ConnectionError, any other refusal is an AuthenticationError.
         """
 
     def configure(self, conn_config: ConnectionConfig) -> None:  # noqa: B027 - there is nothing to configure
         """Called before ``get_auth_headers`` with the client's proxy, TLS context and timeouts."""
 
     def refresh(self) -> bool:
-        """Called when the headers were refused. Return True if a retry would use different ones."""
+        """Called when the headers were refused. Return True if a retry would use different ones.
+
+        What it raises is taken as that of :meth:`get_auth_headers`.
+        """
         return False
 
 
@@ -117,7 +148,7 @@ def headers_for(auth: AuthBase, url: str) -> dict[str, str]:
     Raises:
         AuthenticationError: There is no key, and the host is one of Speechmatics.
         ConfigurationError: ``auth`` returned something other than a mapping.
-        SpeechmaticsError: Raised by ``auth.get_auth_headers()``.
+        Exception: What ``auth.get_auth_headers()`` raised, as :func:`asking` takes it.
     """
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")
@@ -125,7 +156,8 @@ def headers_for(auth: AuthBase, url: str) -> dict[str, str]:
     found = isinstance(auth, StaticKeyAuth) and auth.from_environment
     if found and "jwt" in parse_qs(parts.query):
         return {}
-    given: Any = auth.get_auth_headers()
+    with asking(auth, "get_auth_headers"):
+        given: Any = auth.get_auth_headers()
     if inspect.iscoroutine(given):
         given.close()  # or it would warn that it was never awaited
     if not isinstance(given, Mapping):

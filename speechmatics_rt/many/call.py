@@ -52,9 +52,10 @@ def transcribe_many(
 
     Outcomes come as sources are finished. A source that fails has an :class:`Outcome` with its error, and
     the run goes on. Errors that are ``retryable`` are retried, up to six times, after ``retry_after`` at
-    least; while the service is full or can't be reached, everything waits, and nothing fails. The thread
-    that iterates also reads the iterable, one source at a time, and starts sessions: so the body of its loop
-    should not take long, and an iterable that blocks holds up outcomes.
+    least; while the service is full, or it, who issues keys or the ``limiter`` can't be reached, everything
+    waits, and nothing fails. The thread that iterates also reads the iterable, one source at a time, and
+    starts sessions: so the body of its loop should not take long, and an iterable that blocks holds up
+    outcomes.
 
     Args:
         sources: Each is a source of :meth:`Client.transcribe`, or a mapping as for
@@ -66,7 +67,9 @@ def transcribe_many(
         max_sessions: Maximum number of sessions at once, over all workers: no more jobs are submitted before
             one is finished. A source that waits to be retried occupies no worker and no session.
         limiter: A context manager entered around each session, in the worker, for a limit shared with
-            others: a semaphore of this process, or one that pickles, such as those of Dask or Redis.
+            others: a semaphore of this process, or one that pickles, such as those of Dask or Redis. If
+            entering it raises an OSError, or an exception raised from one, it is out of reach, and everything
+            waits as for the service. If leaving it raises anything, that is logged.
         on_progress: Called with a :class:`Progress`, on the thread that iterates, when a source is started
             or finished, and twice a second while sessions run in this process.
         auth, api_key, url, conn_config, sdk_identifier, app, resume, keep_transcript: As for :class:`Client`.
@@ -85,8 +88,9 @@ def transcribe_many(
 
     Raises:
         AuthenticationError: There is no key, or it was refused, as it would be for all sources that follow.
-        ConnectionError, TimeoutError: Nobody has reached the service for ten minutes after a first try that
-            failed, or for half a minute if it has not been reached before.
+        ConnectionError, TimeoutError: Nobody has reached the service (or one of the others that are waited
+            for) for ten minutes after a first try that failed, or for half a minute if it has not been
+            reached before.
         BrokenExecutor: The executor has lost its workers.
         RuntimeError: The executor takes no more jobs, such as one that was shut down.
         CancelledError: The executor has cancelled a job.

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple, Optional
 
+from ..auth import nobody_answered, told_of
 from ..baseclient import BaseClient
 from ..client import Client
 from ..config import TranscriptionConfig
-from ..exceptions import SpeechmaticsError, without_frames
+from ..events import is_meant_for_call
+from ..exceptions import ConnectionError, SpeechmaticsError, without_frames
+from ..log import report as log_error
 from ..multichannel import MultiChannelClient
 from ..stats import SessionStats
 from ..threads import new_lock
 from ..transcript import Transcript
 
 __all__ = ["Job", "Report", "Sessions"]
+
+logger = logging.getLogger(__name__)
 
 
 class Report(NamedTuple):
@@ -97,8 +102,32 @@ class Job:
 
     def __call__(self, index: int, source: Any) -> Report:
         """Transcribe one source. A SpeechmaticsError is returned; any other error is left to the executor."""
-        with self._limiter or contextlib.nullcontext(), self._client_for(source) as client:
-            transcript = error = None
+        report: Optional[Report] = None
+        try:
+            with ExitStack() as entered:
+                refusal = self._enter(entered)
+                report = self._transcribe(index, source) if refusal is None else _nothing_but(refusal)
+        except Exception as exc:
+            if report is None or is_meant_for_call(exc):
+                raise
+            log_error(logger, "the limiter failed when it was left", error=exc)  # the transcript is made
+        return report
+
+    def _enter(self, entered: ExitStack) -> Optional[SpeechmaticsError]:
+        """Enter the limiter; return the error that it stands for if it is out of reach."""
+        if self._limiter is None:
+            return None
+        try:
+            entered.enter_context(self._limiter)
+        except Exception as exc:
+            if is_meant_for_call(exc) or not nobody_answered(exc):
+                raise
+            return ConnectionError(f"the limiter raised {told_of(exc)}", stage="limiter", unreached=True)
+        return None
+
+    def _transcribe(self, index: int, source: Any) -> Report:
+        transcript = error = None
+        with self._client_for(source) as client:
             with self.sessions.having(index, client) as wanted:
                 try:
                     if wanted:
@@ -122,3 +151,8 @@ class Job:
 
     def _client_for(self, source: Any) -> Any:
         return (MultiChannelClient if isinstance(source, Mapping) else Client)(**self._client)
+
+
+def _nothing_but(error: SpeechmaticsError) -> Report:
+    """Return the report of a session that was not even begun."""
+    return Report(None, error, SessionStats(), None, None)

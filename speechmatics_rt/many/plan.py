@@ -3,8 +3,8 @@
 A retryable failure costs its source one of six tries, and a delay; the others go on meanwhile. A service
 that is full costs no tries: nothing is started for a while, and then no more at once than were let in, plus
 one for each session that succeeds. So programs that share a quota find their shares. If nobody answers, the
-service, its proxy or who issues keys, that costs no tries either, and nothing is started for a while; if it
-lasts, the run is over.
+service, its proxy, who issues keys or who keeps the limit on sessions, that costs no tries either, and
+nothing is started for a while; if it lasts, the run is over.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import threading
 import time
 from typing import Callable, Optional
 
-from ..exceptions import AuthenticationError, SessionError, SpeechmaticsError, TimeoutError
+from ..exceptions import AuthenticationError, ConnectionError, SpeechmaticsError, TimeoutError, shown
 from ..network import Replaceable
 from ..threads import begin
 from .backoff import Outage
@@ -51,7 +51,9 @@ class Attempt:
         try:
             self._reconnect()
         except BaseException as exc:  # any error at all, since the receiver waits for this thread
-            self._monitor.fail(SessionError(f"the connection could not be restored: {exc!r}"), exc)
+            # The code of a program that is called here gives a key, or logs.
+            text = f"the connection could not be restored: {shown(exc)}"
+            self._monitor.fail(ConnectionError(text, stage="key", lasting=True), exc)
             if not isinstance(exc, Exception):
                 raise
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Callable, Optional, Union
 
 from .._version import __version__
-from ..auth import AuthBase, NoAuth, StaticKeyAuth, headers_for
+from ..auth import AuthBase, NoAuth, StaticKeyAuth, asking, headers_for
 from ..config import (
     TEXT,
     ConnectionConfig,
@@ -188,6 +188,21 @@ class Connector:
                 raise
             return self._resuming(error, request, log, wants)
 
+    def refresh(self) -> bool:
+        """Ask ``auth``, whose key was refused, for another one; False if there is none.
+
+        Raises:
+            ConnectionError: Who issues keys could not be reached.
+        """
+        try:
+            with asking(self.auth, "refresh"):
+                return self.auth.refresh()
+        except SpeechmaticsError as exc:
+            interruption = _interruption(exc)
+            if interruption is None:
+                raise
+            raise interruption from None
+
     def _resuming(
         self,
         first: Union[Replaceable, ConnectionError],
@@ -204,7 +219,7 @@ class Connector:
             policy=self._resume or ResumePolicy(),
             start=request.start,
             audio_format=request.audio_format,
-            refresh=self.auth.refresh,
+            refresh=self.refresh,
             log=log,
         )
 

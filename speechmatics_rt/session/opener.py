@@ -150,7 +150,12 @@ class Opener(Asking, Recordable):
         try:
             return self._attempt(call, request, go_on, streamed)
         except AuthenticationError as exc:
-            if not self._connector.auth.refresh():
+            try:
+                renewed = self._connector.refresh()
+            except SpeechmaticsError as failure:
+                failure.request_id = exc.request_id
+                raise
+            if not renewed:
                 raise
             SessionLog(logger, exc.request_id or "").info(
                 "the token was refused; trying once more with a new one"

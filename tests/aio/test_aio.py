@@ -27,6 +27,7 @@ from speechmatics_rt import (
     Client,
     ConfigurationError,
     ConnectionConfig,
+    ConnectionError,
     Recorder,
     ResumePolicy,
     SessionError,
@@ -423,6 +424,67 @@ def test_headers_that_never_come_are_a_timeout_of_opening(serve) -> None:
     with pytest.raises(TimeoutError, match="get_auth_headers") as caught:
         run(main)
     assert caught.value.stage == "open"
+
+
+@pytest.mark.parametrize(
+    "error", [asyncio.TimeoutError(), OSError("the vault is down")], ids=lambda error: type(error).__name__
+)
+def test_who_issues_awaited_keys_may_be_away_for_an_attempt(serve, error) -> None:
+    class Flaky(AuthBase):
+        asked = 0
+
+        async def get_auth_headers(self):
+            await asyncio.sleep(0)
+            self.asked += 1
+            if self.asked in (2, 3):
+                raise error
+            return {}
+
+    auth = Flaky()
+    announced = []
+
+    async def main():
+        resume = ResumePolicy(min_delay=0.01, max_delay=0.05)
+        async with face(
+            serve(faults=[Fault.fin(after_seconds=1, sessions=[0])]), auth=auth, resume=resume
+        ) as client:
+            client.on("Reconnecting", announced.append)
+            return await client.transcribe(SECOND * 3, audio_format=PCM)
+
+    transcript = run(main)
+    assert auth.asked == 4
+    assert transcript.words
+    kind = type(error).__name__
+    assert announced[1]["cause"].startswith(f"get_auth_headers() of Flaky raised {kind}")
+
+
+@pytest.mark.parametrize("error", [asyncio.TimeoutError(), OSError("the vault is down")], ids=repr)
+def test_a_first_connection_without_awaited_headers_for_now_may_pass(serve, error) -> None:
+    class Away(AuthBase):
+        async def get_auth_headers(self):
+            raise error
+
+    async def main():
+        async with face(serve(), auth=Away()) as client:
+            await client.start_session(audio_format=PCM)
+
+    with pytest.raises(ConnectionError, match=r"get_auth_headers\(\) of Away raised") as caught:
+        run(main)
+    assert (caught.value.stage, caught.value.retryable, caught.value.unreached) == ("key", True, True)
+    assert type(caught.value.__cause__) is type(error)  # asyncio may pass a TimeoutError on as another one
+
+
+def test_a_mistake_in_awaited_headers_comes_out_as_it_is(serve) -> None:
+    class Wrong(AuthBase):
+        async def get_auth_headers(self):
+            return {}["token"]
+
+    async def main():
+        async with face(serve(), auth=Wrong()) as client:
+            await client.start_session(audio_format=PCM)
+
+    with pytest.raises(KeyError, match="token"):
+        run(main)
 
 
 # -- errors --------------------------------------------------------------------------------------------

@@ -665,13 +665,81 @@ def test_one_source_is_no_list_of_sources(wrong) -> None:
 def test_what_else_goes_wrong_in_a_worker_is_the_outcomes_error(server) -> None:
     class Torn:
         def __enter__(self) -> None:
-            raise OSError("the limiter's server is gone")
+            raise KeyError("the limiter's name")
 
         def __exit__(self, *_: object) -> None: ...
 
     (outcome,) = transcribe_many([SECOND], url=server.url, audio_format=RAW, limiter=Torn())
-    assert isinstance(outcome.error, OSError)
-    assert not isinstance(outcome.error, (SessionError, TranscriptionError))
+    assert isinstance(outcome.error, KeyError)
+
+
+@pytest.mark.parametrize("who", ["who issues keys", "who keeps the limit"])
+def test_while_the_helpers_of_the_program_are_away_everything_waits_and_nothing_fails(
+    monkeypatch, server, who
+) -> None:
+    monkeypatch.setattr(plan, "_LEAST", 0.05)
+    asked: list[int] = []
+
+    def ask() -> None:
+        asked.append(1)
+        if len(asked) <= 5:
+            raise ConnectionRefusedError(111, f"{who} is away")
+
+    class Vault(AuthBase):
+        def get_auth_headers(self) -> dict[str, str]:
+            ask()
+            return {}
+
+    class Limit:
+        def __enter__(self) -> None:
+            ask()
+
+        def __exit__(self, *_: object) -> None: ...
+
+    options: dict[str, Any] = {"auth": Vault()} if who == "who issues keys" else {"limiter": Limit()}
+    causes = set()
+
+    def note(progress: Progress) -> None:
+        if progress.cause is not None:
+            causes.add((progress.cause.stage, progress.cause.unreached))
+
+    outcomes = list(
+        transcribe_many([SECOND] * 6, url=server.url, audio_format=RAW, on_progress=note, **options)
+    )
+    assert [outcome.error for outcome in outcomes] == [None] * 6
+    assert {outcome.tries for outcome in outcomes} == {1}
+    assert causes == {("key" if who == "who issues keys" else "limiter", True)}
+    assert len(server.sessions) == 6
+
+
+def test_a_limiter_that_stays_away_ends_the_run_with_one_error(monkeypatch, server) -> None:
+    monkeypatch.setattr(plan, "_LEAST", 0.05)
+    monkeypatch.setattr(plan, "_NEVER_REACHED", 0.3)
+
+    class Gone:
+        def __enter__(self) -> None:
+            raise OSError("redis is gone")
+
+        def __exit__(self, *_: object) -> None: ...
+
+    with pytest.raises(ConnectionError, match="the limiter raised OSError: redis is gone; ") as caught:
+        list(transcribe_many([SECOND] * 3, url=server.url, audio_format=RAW, limiter=Gone()))
+    assert caught.value.stage == "limiter"
+
+
+def test_a_transcript_is_kept_if_the_limiter_fails_behind_it(server, caplog) -> None:
+    class Expired:
+        def __enter__(self) -> None: ...
+
+        def __exit__(self, *_: object) -> None:
+            raise RuntimeError("the lock has expired")
+
+    (outcome,) = transcribe_many([SECOND], url=server.url, audio_format=RAW, limiter=Expired())
+    assert outcome.error is None
+    assert outcome.transcript
+    (record,) = [record for record in caplog.records if record.name == "speechmatics_rt.many.job"]
+    assert record.getMessage() == "the limiter failed when it was left"
+    assert "the lock has expired" in str(record.exc_info)
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import builtins
 import gc
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -39,6 +41,7 @@ from .test_resume import ALL, AUDIO, CHUNK, CONFIG, QUICK, SLOW, ClientOf, Diary
 SECOND = bytes(2 * RATE)
 LATE = ResumePolicy(min_delay=0.3, max_delay=0.3, replay_speed=1000)
 LOST = [Fault.reset(after_seconds=5, sessions=[0])]
+LEFT = [Fault.fin(after_seconds=20, sessions=[0])]  # with the words until then
 
 
 def until(condition: Callable[[], object], what: str) -> None:
@@ -153,16 +156,70 @@ class Keys(AuthBase):
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("on_refresh", [False, True], ids=["headers", "refresh"])
-@pytest.mark.parametrize("then", [OSError("the vault is down"), SystemExit(3)], ids=repr)
+@pytest.mark.parametrize("then", [KeyError("token"), SystemExit(3)], ids=repr)
 def test_whatever_an_attempt_dies_of_reaches_the_caller(
     serve: Serve, client_of: ClientOf, then: BaseException, on_refresh: bool
 ) -> None:
-    server = serve(NumberedEngine(), keys=["once"] if on_refresh else None, faults=LOST)
-    client = client_of(server, auth=Keys(then, on_refresh=on_refresh), resume=QUICK)
-    with pytest.raises(SessionError, match="could not be restored") as caught:
+    server = serve(NumberedEngine(), keys=["once"] if on_refresh else None, faults=LEFT)
+    auth = Keys(then, on_refresh=on_refresh)
+    client = client_of(server, auth=auth, resume=QUICK)
+    text = rf"could not be restored: {re.escape(repr(then))}"
+    with pytest.raises(ConnectionError, match=text) as caught:
         transcribe(client)
     assert caught.value.__cause__ is then
-    assert caught.value.transcript.words is not None
+    assert (caught.value.stage, caught.value.retryable) == ("key", False)
+    assert caught.value.transcript.words
+    assert auth.asked == 2
+
+
+@pytest.mark.parametrize("on_refresh", [False, True], ids=["headers", "refresh"])
+@pytest.mark.parametrize("then", [OSError("the vault is down"), builtins.TimeoutError("the vault")], ids=repr)
+def test_who_issues_keys_may_be_away_for_an_attempt(
+    serve: Serve, client_of: ClientOf, then: Exception, on_refresh: bool
+) -> None:
+    class Back(Keys):
+        """Is there again at the third time of asking."""
+
+        failed = 0
+
+        def get_auth_headers(self) -> dict[str, str]:
+            return (
+                {"Authorization": "Bearer new"}
+                if self.failed == 2
+                else self._noting(super().get_auth_headers)
+            )
+
+        def refresh(self) -> bool:
+            return self.failed == 2 or self._noting(super().refresh)
+
+        def _noting(self, ask: Any) -> Any:
+            try:
+                return ask()
+            except type(then):
+                self.failed += 1
+                raise
+
+    keys = ["once", "new"] if on_refresh else None
+    client = client_of(
+        serve(NumberedEngine(), keys=keys, faults=LOST), auth=Back(then, on_refresh=on_refresh), resume=QUICK
+    )
+    announced: list[Any] = []
+    client.on("Reconnecting", announced.append)
+    assert [word.content for word in transcribe(client).words] == ALL
+    method = "refresh" if on_refresh else "get_auth_headers"
+    causes = [event["cause"] for event in announced[1:]]
+    assert causes == [f"{method}() of Back raised {type(then).__name__}: {then}"] * 2
+    assert [event["attempt"] for event in announced] == [1, 2, 3]
+
+
+def test_who_issues_keys_may_not_be_away_for_ever(serve: Serve, client_of: ClientOf) -> None:
+    down = OSError("the vault is down")
+    policy = ResumePolicy(max_attempts=2, min_delay=0.01, max_delay=0.02)
+    client = client_of(serve(NumberedEngine(), faults=LEFT), auth=Keys(down, on_refresh=False), resume=policy)
+    with pytest.raises(ConnectionError, match=r"2 attempts to reconnect failed.*the vault is down") as caught:
+        transcribe(client)
+    assert caught.value.transcript.words
+    assert caught.value.__cause__.__cause__ is down
 
 
 def test_a_refresh_that_fails_in_our_own_words_is_a_failed_attempt(serve: Serve, client_of: ClientOf) -> None:

@@ -1,0 +1,85 @@
+"""What a program's own ``auth`` raises, as errors of this package."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Optional
+
+from ..exceptions import AuthenticationError, ConnectionError, SpeechmaticsError
+from ..messages import one_line
+
+__all__ = ["asking", "nobody_answered", "told_of"]
+
+_IN_A_URL = re.compile(r"(?<=//)[^/\s@]*@|(?<=[?&])([\w.~-]+=)[^&#\s\"'<>)]*")
+_MOST = 300  # characters of a program's own words
+
+
+@contextmanager
+def asking(auth: object, method: str, *also: type[Exception]) -> Iterator[None]:
+    """Ask ``auth`` for something in the block; tell who was to be asked for a key, and did not give it.
+
+    What says nothing of that, such as a KeyError, is raised as it is.
+
+    Args:
+        auth: Who is asked.
+        method: The method that is called.
+        also: Exceptions that mean, as an OSError does, that nobody has answered.
+
+    Raises:
+        ConnectionError: Nobody has answered, or with HTTP 429 or 5xx.
+        AuthenticationError: The answer was another HTTP status of a refusal.
+    """
+    try:
+        yield
+    except SpeechmaticsError:
+        raise
+    except Exception as exc:
+        text = f"{method}() of {type(auth).__name__} raised {told_of(exc)}"
+        status = _status_of(exc)
+        if status is not None and status != 429 and status < 500:
+            raise AuthenticationError(text, status=status) from exc
+        if status is not None or nobody_answered(exc) or isinstance(exc, also):
+            raise ConnectionError(text, stage="key", status=status, unreached=status is None) from exc
+        raise
+
+
+def nobody_answered(error: BaseException) -> bool:
+    """Whether an exception is an OSError, or raised from one, as those of httpx and google-auth are.
+
+    Example:
+        >>> nobody_answered(ConnectionRefusedError()), nobody_answered(KeyError("token"))
+        (True, False)
+    """
+    seen: list[BaseException] = []
+    cause: Optional[BaseException] = error
+    while cause is not None and cause not in seen:  # a chain may go round in a circle
+        if isinstance(cause, OSError):
+            return True
+        seen.append(cause)
+        cause = cause.__cause__
+    return False
+
+
+def _status_of(error: Exception) -> Optional[int]:
+    """Return the HTTP status in an exception of requests, httpx, aiohttp or urllib."""
+    answer = getattr(error, "response", None)
+    status = getattr(error, "status", None) if answer is None else getattr(answer, "status_code", None)
+    return status if isinstance(status, int) and 400 <= status < 600 else None
+
+
+def told_of(error: BaseException) -> str:
+    """Return the type and text of an exception in one line, without what may be a key in a URL.
+
+    Example:
+        >>> told_of(OSError("no answer from https://me:pass@vault.example/v1?key=abc (timed out)"))
+        'OSError: no answer from https://***@vault.example/v1?key=*** (timed out)'
+    """
+    kind = type(error).__name__
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001  # its own __str__ fails
+        text = ""
+    text = one_line(_IN_A_URL.sub(lambda found: f"{found[1]}***" if found[1] else "***@", text), _MOST)
+    return f"{kind}: {text}" if text else kind
