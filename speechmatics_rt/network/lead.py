@@ -7,6 +7,7 @@ reads for the rest of the session.
 
 from __future__ import annotations
 
+import contextvars
 import threading
 import time
 from typing import Any, Callable, Optional, Union
@@ -31,8 +32,9 @@ _LOOK = 2.0  # seconds between two checks of the above, unless a handler runs ju
 
 
 def thread_of(name: str, target: Callable[..., None], *args: Any) -> threading.Thread:
-    """Create a daemon thread without starting it."""
-    return threading.Thread(target=target, args=args, name=name, daemon=True)
+    """Create a daemon thread without starting it. Log handlers see the caller's :mod:`contextvars` on it."""
+    context = contextvars.copy_context()
+    return threading.Thread(target=context.run, args=(target, *args), name=name, daemon=True)
 
 
 class Lead:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextvars import Context
 from typing import Callable, Optional
 
 from ..exceptions import AuthenticationError, ConnectionError, SpeechmaticsError, TimeoutError, shown
@@ -42,10 +43,10 @@ class Attempt:
         self._refresh = refresh
         self._speed = speed
 
-    def start(self, request_id: str) -> None:
-        """Start the thread; raises SessionError if it can't be started."""
+    def start(self, request_id: str, context: Context) -> None:
+        """Start the thread, which enters ``context``; raises SessionError if it can't be started."""
         name = f"speechmatics-rt-resume-{request_id}"
-        begin(threading.Thread(target=self._run, name=name, daemon=True))
+        begin(threading.Thread(target=context.run, args=(self._run,), name=name, daemon=True))
 
     def _run(self) -> None:
         try:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping
+from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, Callable, Optional, Union
 
@@ -54,6 +55,8 @@ class ResumingConnection(Sending):
         self._refresh = refresh
         self._speed = policy.replay_speed
         self._log = log
+        # Attempts are begun by whoever receives, but a program's auth may know its tenant by its context.
+        self._context = copy_context()
 
     @property
     def _connection(self) -> Replaceable:
@@ -121,7 +124,7 @@ class ResumingConnection(Sending):
             return
         attempt = Attempt(self._monitor, outage, self._dial, refresh=self._refresh, speed=self._speed)
         try:
-            attempt.start(self._log.request_id)
+            attempt.start(self._log.request_id, self._context.copy())  # only one thread can enter each
         except SessionError as exc:  # no more threads to give
             self.fail(SessionError(f"the connection could not be restored: {exc}"), exc)
 
@@ -207,6 +210,7 @@ class ResumingConnection(Sending):
                         self._state.conclude(SessionError("the session was closed"), None)
                         self._state.ahead.clear()
                         monitor.notify()
+            self._context = Context()  # keeps nothing of the caller's alive any more
             for connection in monitor.connections:
                 connection.close(deadline)
         except BaseException:  # Ctrl-C: a finaliser has nothing to do for what is closed

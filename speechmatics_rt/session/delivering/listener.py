@@ -97,6 +97,7 @@ class Listener:
             try:
                 self._session.end(telling=self._session.connection.session_id is not None)
             finally:
+                self._context = contextvars.Context()  # keeps nothing of the caller's alive any more
                 self.begun.set()
 
     def _take(self, deadline: float = float("inf")) -> bool:
