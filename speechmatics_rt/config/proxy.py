@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
+from collections.abc import Iterable
 from typing import Optional, Union
 
-from .url import address_of, ascii_host, is_loopback
+from ..exceptions import shown
+from .url import address_of, ascii_host, is_loopback, redact
 
-__all__ = ["environment_proxy", "is_excepted"]
+__all__ = ["environment_proxy", "is_excepted", "no_proxy_url"]
+
+_PASSWORD = re.compile(r"(?s):(?!//)(?!\d{1,5}[/\"']*\Z).*")  # what is no port may be one
 
 
 def environment_proxy(secure: bool, host: str, port: int) -> str:
@@ -30,6 +35,42 @@ def environment_proxy(secure: bool, host: str, port: int) -> str:
     if "no" not in found and (proxy_bypass(host) or proxy_bypass(address_of(host, port))):
         return ""
     return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def no_proxy_url(secure: bool, given: Optional[str], schemes: Iterable[str]) -> str:
+    """Return the text of the error for a proxy that is no URL with one of ``schemes``.
+
+    Args:
+        secure: As for :func:`environment_proxy`.
+        given: The option; None if the proxy is that of the environment, whose variable the text names.
+        schemes: Those that are known.
+
+    Example:
+        >>> no_proxy_url(True, "gopher://me:pass@proxy", ["http", "socks5"])
+        "proxy='gopher://***@proxy' is not the URL of a proxy with a scheme of http, socks5"
+    """
+    name, value = ("proxy", given) if given is not None else _of_environment(secure)
+    mark = re.match(r"\W?(?:[a-z][a-z0-9+.-]*://)?", value)
+    start = mark[0] if mark else ""
+    told = start + _PASSWORD.sub(":***", re.sub(r"(?s).*@", "***@", value[len(start) :]))
+    text = f"{name}={shown(redact(told))} is not the URL of a proxy with a scheme of {', '.join(schemes)}"
+    if value[:1] in ("'", '"'):
+        text += "; it is in quotes: remove them (docker's --env-file and Windows' set keep them)"
+    elif start == "https://":
+        text += "; most proxies are spoken to without TLS, whatever goes through them: try http://"
+    return text
+
+
+def _of_environment(secure: bool) -> tuple[str, str]:
+    """Return the name and value of the variable that names the proxy, or of the system's setting."""
+    from urllib.request import getproxies
+
+    for kind in ("https" if secure else "http", "all"):
+        for name in sorted(os.environ, reverse=True):  # those in lower case first, as in getproxies()
+            if name.lower() == f"{kind}_proxy" and os.environ[name]:
+                return name, os.environ[name]
+    found = getproxies()
+    return "the system's proxy", found.get("https" if secure else "http") or found.get("all") or ""
 
 
 def is_excepted(no_proxy: str, host: str, port: int) -> bool:

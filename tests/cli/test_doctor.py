@@ -327,8 +327,8 @@ def test_a_proxy_that_is_no_url_is_told_without_what_stands_there(examined, monk
     code, found = examined("--url", "wss://asr.example/v2")
     assert code == ExitCode.USAGE
     assert found["proxy"]["text"] == (
-        "the proxy of the environment is not a URL with a scheme of "
-        "http, socks4, socks4a, socks5, socks5h; write http://HOST:PORT"
+        "https_proxy='http://***@:***' is not the URL of a proxy with a scheme of "
+        "http, socks4, socks4a, socks5, socks5h"
     )
 
 

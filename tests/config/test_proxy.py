@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from speechmatics_rt.config import environment_proxy
+from speechmatics_rt.config import environment_proxy, no_proxy_url
 from speechmatics_rt.config.proxy import is_excepted
 
 EXCEPTED = [
@@ -87,6 +87,43 @@ def test_no_proxy_excepts_names_networks_and_wildcards(host: str, no_proxy: str)
 @pytest.mark.parametrize(("host", "no_proxy"), PROXIED)
 def test_no_proxy_excepts_nothing_else(host: str, no_proxy: str) -> None:
     assert not is_excepted(no_proxy, host, 9000)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("gopher://me:geheim@proxy:1", "'gopher://***@proxy:1'"),
+        ("http://me:geheim@:x", "'http://***@:***'"),
+        ("http://me:geheim", "'http://me:***'"),
+        ("http://me:ge:heim", "'http://me:***'"),
+        ("http:/me:geheim/", "'http:***'"),
+        ("me:geheim", "'me:***'"),
+        ("geheim@proxy:3128", "'***@proxy:3128'"),
+        ("http://me:ge/he@im@proxy", "'http://***@proxy'"),
+        ("http://me:ge@heim?geheim", "'http://***@heim?geheim'"),
+        ("http://me@:geheim\n", "'http://***@:***'"),
+        ('"http://me:geheim@proxy:1"', """'"http://***@proxy:1"'"""),
+        ('"http://proxy:1"', """'"http://proxy:1"'"""),
+        ("htp://proxy:3128/", "'htp://proxy:3128/'"),
+    ],
+)
+def test_a_proxy_that_is_no_url_is_shown_without_a_password(given: str, told: str) -> None:
+    text = no_proxy_url(True, given, ["http"])
+    assert text.startswith(f"proxy={told} is not the URL of a proxy with a scheme of http")
+    assert ("in quotes" in text) is given.startswith('"')
+
+
+@pytest.mark.parametrize("secure", [True, False], ids=["wss", "ws"])
+def test_the_variable_that_names_no_proxy_is_named(secure: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    of_scheme = "https_proxy" if secure else "http_proxy"
+    for name in ("ALL_PROXY", "all_proxy", of_scheme.upper(), of_scheme):  # each hides those before it
+        monkeypatch.setenv(name, f"{name}://x")
+        assert no_proxy_url(secure, None, ["http"]).startswith(f"{name}='{name}://x' is not")
+        assert environment_proxy(secure, "asr.example", 443) == f"{name}://x"
+
+
+def test_a_proxy_over_tls_is_told_what_most_are() -> None:
+    assert no_proxy_url(True, "https://proxy:1", ["http"]).endswith("try http://")
 
 
 @pytest.mark.parametrize("name", ["no_proxy", "NO_PROXY"])

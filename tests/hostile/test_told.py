@@ -72,6 +72,26 @@ def test_nor_do_the_words_of_a_proxy(caplog) -> None:
     assert len(str(caught.value)) < 600
 
 
+@pytest.mark.parametrize("status", [b"403", b"407", b"503"])
+def test_nor_does_the_page_of_a_proxy(status) -> None:
+    pytest.importorskip("python_socks")
+    page = (
+        f"<title>{FORGED} geheim-7</title><p>&#27;[2J&#x9b;&#13;&#10; Basic bWU6Z2VoZWltLTc= &#103;eheim-7"
+        + "<p>x" * 2000
+    ).encode()
+    words = b"HTTP/1.1 %s no\r\nProxy-Authenticate: %s\r\n\r\n" % (status, b"\x1b[2J, A" + b"a" * 500)
+    with HostileServer(answering(words, page)) as proxy:
+        config = ConnectionConfig(proxy=f"http://me:geheim-7@127.0.0.1:{proxy.port}", open_timeout=5)
+        client = Client(url="wss://asr.example/v2", api_key="s3cret", conn_config=config)
+        with pytest.raises(SpeechmaticsError, match="busy") as caught, client:
+            client.start_session(audio_format=PCM)
+    text = str(caught.value)
+    assert text.isprintable()
+    assert len(text) < 600
+    assert "geheim-7" not in text
+    assert "bWU6Z2VoZWltLTc=" not in text
+
+
 @pytest.mark.parametrize(("status", "patience"), [(b"401 no", 10.0), (b"503 no", 2.0)])
 def test_a_refusal_of_a_temporary_key_that_repeats_the_key_is_told_without_it(status, patience) -> None:
     pytest.importorskip("jwt")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Optional
 from urllib.parse import unquote, urlsplit
 
-from ...config import Target, address_of, environment_proxy
+from ...config import Target, address_of, environment_proxy, no_proxy_url
 from ...exceptions import ConfigurationError
 from ...network import shake_hands
 from ...threads import OverdueError, call_until
@@ -69,10 +69,8 @@ def proxy_to(target: Target) -> Optional[Proxy]:
         port = parts.port or (80 if parts.scheme == "http" else 1080)
     except ValueError:
         parts, port = urlsplit(""), 0
-    if not parts.hostname or parts.scheme not in _SCHEMES:  # the URL itself may hold a password
-        raise ConfigurationError(
-            f"the proxy of the environment is not a URL with a scheme of {', '.join(_SCHEMES)}; write http://HOST:PORT"
-        )
+    if not parts.hostname or parts.scheme not in _SCHEMES:
+        raise ConfigurationError(no_proxy_url(target.secure, None, _SCHEMES))
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     headers = {}
     if user:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
+from base64 import b64encode
 from typing import NamedTuple, Optional
 from urllib.parse import unquote, urlsplit
 
-from ...config import Target, address_of, environment_proxy
+from ...config import Target, address_of, environment_proxy, no_proxy_url
 from ...exceptions import ConfigurationError, ConnectionError, ProtocolError
-from ...messages import one_line
+from ...messages import Secrets, one_line
 from ...threads import Call
 from ..duplex import DuplexSocket
 from .attempt import Attempt
 from .opening import Opening
 from .reach import Lookup, race
+from .said import said_in
 from .upgrade import BorrowedSocket, UpgradeSocket
 
 __all__ = ["connect_tcp", "connect_through", "proxy_for"]
@@ -52,6 +55,14 @@ class _Proxy(NamedTuple):
     username: Optional[str]
     password: Optional[str]
 
+    @property
+    def secrets(self) -> Secrets:
+        """What it must not be heard to repeat."""
+        if not self.password:
+            return Secrets()
+        both = f"{self.username}:{self.password}"
+        return Secrets([self.password, both, b64encode(both.encode("latin-1", "replace")).decode()])
+
 
 _PROXIES = {  # python-socks' name of the protocol, the usual port, and whether the proxy resolves names
     "http": ("HTTP", 80, True),
@@ -65,25 +76,23 @@ _REFUSALS = (2, 7, 8)  # SOCKS5 replies: forbidden by the rules, command or addr
 
 def proxy_for(target: Target, given: Optional[str]) -> Optional[_Proxy]:
     """Return the proxy to use: the given one (``""`` for none), else that of the environment."""
-    source = "proxy"
-    if given is None:
-        source = "the proxy of the environment"
-        given = environment_proxy(target.secure, target.host, target.port)
-    if not given:
+    url = environment_proxy(target.secure, target.host, target.port) if given is None else given
+    if not url:
         return None
     try:
-        parts = urlsplit(given)
+        parts = urlsplit(url)
         usual = _PROXIES[parts.scheme][1]
         host, port = parts.hostname, parts.port or usual
     except (ValueError, KeyError):
         host = port = None
-    if not host or not port:  # the text leaves the URL out, since it may hold a password
-        raise ConfigurationError(f"{source} must be a URL with one of the schemes {', '.join(_PROXIES)}")
+    if not host or not port:
+        raise ConfigurationError(no_proxy_url(target.secure, given, _PROXIES))
     try:
         import python_socks.sync  # noqa: F401  # so that a missing package is reported before any I/O
     except ImportError as exc:
+        whose = "the proxy of the environment" if given is None else "proxy"
         raise ConfigurationError(
-            f"{source} requires another package: pip install 'speechmatics-rt-sync[proxy]'"
+            f"{whose} requires another package: pip install 'speechmatics-rt-sync[proxy]'"
             f' (or ConnectionConfig(proxy="") to go without)'
         ) from exc
     username = unquote(parts.username) if parts.username else None
@@ -219,15 +228,37 @@ def _ask(attempt: Attempt, proxy: _Proxy, sock: socket.socket, host: str) -> Non
         except ProxyTimeoutError as exc:
             raise socket.timeout(str(exc)) from exc
         except (ProxyError, ProtocolError) as exc:
-            code = getattr(exc, "error_code", None)
-            wants = code in (401, 407) or "authentication" in str(exc)
+            code, said, challenge, hung_up = getattr(exc, "error_code", None), "", "", lent.ended
+            if isinstance(lent, UpgradeSocket) and lent.status and code:
+                said, challenge = (
+                    said_in(lent.body(), proxy.secrets),
+                    lent.headers.get("proxy-authenticate", ""),
+                )
+            text = f"could not {_doing(proxy)}: {one_line(str(exc), 300)}"  # it may hold text of the proxy
+            if said:
+                text += f": {said}"
+            if code in (401, 407) or "authentication" in str(exc):
+                text += f". {_what_it_wants(proxy, challenge)}"
             raise ConnectionError(
-                f"could not {_doing(proxy)}: {one_line(str(exc), 300)}"  # it may hold text of the proxy
-                f"{'. Its URL takes user:password@' if wants else ''}",
-                stage="proxy",
-                lasting=_refuses(protocol, code, hung_up=lent.ended),
-                unreached=True,
+                text, stage="proxy", lasting=_refuses(protocol, code, hung_up=hung_up), unreached=True
             ) from exc
+
+
+def _what_it_wants(proxy: _Proxy, challenge: str) -> str:
+    """Say what to do about a proxy that wants to know who asks, by its ``Proxy-Authenticate``."""
+    items = re.sub(r'"[^"]*"?', '""', challenge).split(",")  # schemes, and parameters of those
+    schemes = [found[1] for found in map(_SCHEME.match, items) if found]
+    if schemes and "basic" not in (scheme.lower() for scheme in schemes):
+        return (
+            f"It offers {', '.join(schemes[:5])}, and only Basic is spoken here: have it offer that, or go "
+            "through a local proxy that speaks those, such as px or cntlm"
+        )
+    if proxy.username is None:
+        return "Its URL takes user:password@"
+    return "It does not accept the user or the password in its URL"
+
+
+_SCHEME = re.compile(r"\s*([A-Za-z][\w-]{0,30})(?=\s+[^\s=]|\s*\Z)")
 
 
 def _refuses(protocol: str, code: Optional[int], *, hung_up: bool) -> bool:

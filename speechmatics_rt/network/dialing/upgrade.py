@@ -7,7 +7,6 @@ redirects differ between versions. So it is lent a socket that enforces them.
 from __future__ import annotations
 
 import io
-import json
 import os
 import re
 import socket
@@ -27,6 +26,7 @@ from ...exceptions import (
 from ...messages import Secrets
 from ...threads import importing
 from ..duplex import DuplexSocket
+from .said import cleaned, said_in
 
 __all__ = [
     "PERHAPS_SECURE",
@@ -280,7 +280,7 @@ def _has_key(target: Target, fields: list[str]) -> bool:
 
 def refusal(answer: UpgradeSocket, target: Target, secrets: Secrets, *, keyed: bool) -> SpeechmaticsError:
     status = answer.status
-    reason = _reason(answer.body(), secrets)
+    reason = said_in(answer.body(), secrets)
     text = f"{target.address} answered with HTTP {status}" + (f": {reason}" if reason else "")
     if status in (401, 403):
         advice = CHECK_KEY
@@ -293,7 +293,7 @@ def refusal(answer: UpgradeSocket, target: Target, secrets: Secrets, *, keyed: b
         text += ", as a web page, where a WebSocket was asked for. Check the address: that of the service is "
         text += "wss://eu.rt.speechmatics.com/v2"
     if 300 <= status < 400:
-        where = _clean(redact(answer.headers.get("location", "")), secrets)
+        where = cleaned(redact(answer.headers.get("location", "")), secrets)
         text += (
             f". It redirects to {where or 'nowhere'}; that is not followed, since the key would be sent along"
         )
@@ -307,22 +307,6 @@ def refusal(answer: UpgradeSocket, target: Target, secrets: Secrets, *, keyed: b
     return ConnectionError(
         text, stage="upgrade", status=status, retry_after=retry_after, reason=reason or None
     )
-
-
-def _reason(body: bytes, secrets: Secrets) -> str:
-    """Return the reason in a JSON body, which may be chunked; empty if there is none."""
-    try:
-        said = json.loads(body[body.index(b"{") : body.rindex(b"}") + 1])
-    except (ValueError, RecursionError):  # not JSON, or nested thousands deep
-        return ""
-    for key in ("reason", "error", "detail"):
-        if isinstance(said.get(key), str):
-            return _clean(said[key], secrets)
-    return ""
-
-
-def _clean(text: str, secrets: Secrets) -> str:
-    return "".join(char if char.isprintable() else " " for char in secrets.hide_in(text))[:200].strip()
 
 
 def _retry_after(headers: Mapping[str, str]) -> Optional[float]:

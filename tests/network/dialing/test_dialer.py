@@ -788,6 +788,17 @@ def test_a_refused_key_is_an_authentication_error(status: int) -> None:
     assert "Permission Denied for ***. Check the key, which is valid in one region only" in str(error)
 
 
+def test_the_page_of_who_intercepts_and_refuses_an_upgrade_is_told() -> None:
+    page = "<html><head><title>Blocked: AI</title></head><body><h1>Blocked: AI</h1>not for geheim.key</body>"
+    error = refused(
+        f"HTTP/1.1 403 No\r\nContent-Length: {len(page)}\r\n\r\n{page}",
+        until_gone,
+        headers={"Authorization": "Bearer geheim.key"},
+    )
+    assert isinstance(error, AuthenticationError)
+    assert "answered with HTTP 403: Blocked: AI not for ***. Check the key" in str(error)
+
+
 @pytest.mark.parametrize(
     ("head", "retry_after"),
     [
@@ -1143,8 +1154,9 @@ def says(*answers: bytes) -> Handler:
 @pytest.mark.parametrize(
     ("handler", "url", "told", "retryable"),
     [
-        (HttpProxy(), "http://me:geheim@127.0.0.1:{}", "407.*password", False),
-        (SocksProxy(), "socks5://me:geheim@127.0.0.1:{}", "authentication failure.*user:password", False),
+        (HttpProxy(), "http://me:geheim@127.0.0.1:{}", "407.*does not accept the user", False),
+        (HttpProxy(), "http://127.0.0.1:{}", "407.*Its URL takes user:password@", False),
+        (SocksProxy(), "socks5://me:geheim@127.0.0.1:{}", "authentication failure.*does not accept", False),
         (says(b"\x05\xff"), "socks5h://127.0.0.1:{}", "authentication.*user:password", False),
         (says(b"\x05\x00", b"\x05\x02\x00\x01" + bytes(6)), "socks5h://127.0.0.1:{}", "ruleset", False),
         (says(b"\x05\x00", b"\x05\x05\x00\x01" + bytes(6)), "socks5h://127.0.0.1:{}", "refused", True),
@@ -1163,6 +1175,62 @@ def test_a_proxy_that_refuses(handler: Handler, url: str, told: str, retryable: 
     assert (caught.value.stage, caught.value.retryable, caught.value.unreached) == ("proxy", retryable, True)
     assert f"proxy 127.0.0.1:{way.port}" in str(caught.value)
     assert "geheim" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://me:geheim@127.0.0.1:{}", "http://127.0.0.1:{}"], ids=["me", "nobody"]
+)
+@pytest.mark.parametrize(
+    ("challenges", "told"),
+    [
+        (["Negotiate", "NTLM"], "It offers Negotiate, NTLM, and only Basic is spoken here"),
+        (["NTLM TlRMTVNTUAAC=="], "It offers NTLM, and only Basic"),
+        (['Digest realm="a, Basic b", nonce="x", qop="auth, auth-int"'], "It offers Digest, and only Basic"),
+        (['Negotiate, basic realm="corp"'], None),
+        (['Digest realm = "a", BASIC realm="unclosed'], None),
+        (["", ",", "=", '"'], None),
+    ],
+)
+def test_a_proxy_whose_schemes_are_not_spoken_here_is_told_by_them(
+    url: str, challenges: list[str], told: Optional[str]
+) -> None:
+    lines = [f"Proxy-Authenticate: {challenge}\r\n" for challenge in challenges]
+    answer = f"HTTP/1.1 407 No\r\nContent-Length: 0\r\n{''.join(lines)}\r\n".encode()
+    with Service(answering(answer, until_gone)) as way, pytest.raises(ConnectionError) as caught:
+        connect("ws://127.0.0.1:1/", proxy=url.format(way.port))
+    if told is None:
+        told = "does not accept the user" if "me:" in url else "Its URL takes user:password@"
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("page", "told"),
+    [
+        (b"<html><title>Blocked by policy: category AI</title></html>", "Blocked by policy: category AI"),
+        (b'{"error": "not in the list"}', "not in the list"),
+        (b"no\r\nsuch host", "no such host"),
+        (
+            b"<head><title>ERROR: Access &amp; more</title><style>p {color: red}</style>"
+            b"<script>var a = {};</script></head><body><!-- <p>hidden --><h1>ERROR</h1>"
+            b"<h2>Access &amp; more</h2><p>Ask the <b>service</b> desk",
+            "ERROR: Access & more Ask the service desk",
+        ),
+        (b"", None),
+        (b"\x1f\x8b\x08" + bytes(range(256)), None),
+        (b"<script>" + b"x" * 5000, None),
+    ],
+)
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
+def test_the_page_of_a_proxy_that_refuses_is_told_in_a_line(
+    page: bytes, told: Optional[str], chunked: bool
+) -> None:
+    head = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % len(page)
+    body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(page), page) if chunked and page else page
+    answer = b"HTTP/1.1 403 Forbidden\r\n%s\r\n\r\n%s" % (head, body)
+    with Service(answering(answer, until_gone)) as way, pytest.raises(ConnectionError) as caught:
+        connect("ws://127.0.0.1:1/", proxy=f"http://127.0.0.1:{way.port}")
+    why = "403 Forbidden" if told is None else f"403 Forbidden: {told}"
+    assert str(caught.value) == f"could not get through the proxy 127.0.0.1:{way.port}: {why}"
 
 
 def test_a_proxy_that_is_not_there() -> None:
