@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import urlsplit
 
-from ..config import ConnectionConfig, environment_proxy
+from ..config import ConnectionConfig, environment_proxy, proxy_parts
 from ..exceptions import ConfigurationError, ConnectionError, TimeoutError
 from ..network import Opening, certificate_refused, connect_through, connect_to, shared_context
 from ..threads import OverdueError, call_until
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Exchange", "get", "no_answer", "remaining"]
 
 _LONGEST_PAGE = 1024 * 1024
+_PROXIES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 
 
 def remaining(deadline: float) -> float:
@@ -71,6 +72,8 @@ class Exchange:
         if proxy is None:
             port = parts.port or (443 if secure else 80)
             proxy = environment_proxy(secure, parts.hostname or "", port)
+        if proxy:  # the library ignores some that are no URL
+            proxy_parts(proxy, _PROXIES, secure=secure, given=self._config.proxy)
         if proxy.lower().startswith("socks"):  # the library's own connections to these would not race
             self._socks, proxy = proxy, ""
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from .audio import AudioEncoding, AudioFormat
 from .connection import ConnectionConfig, ResumePolicy
-from .proxy import environment_proxy, no_proxy_url
+from .proxy import environment_proxy, proxy_parts
 from .recognition import (
     AudioEventsConfig,
     ConversationConfig,
@@ -67,12 +67,12 @@ __all__ = [
     "checked",
     "doubts",
     "environment_proxy",
-    "no_proxy_url",
     "header_line",
     "is_cloud",
     "is_loopback",
     "number",
     "parse",
+    "proxy_parts",
     "plain",
     "redact",
     "refused",

@@ -7,11 +7,12 @@ import os
 import re
 from collections.abc import Iterable
 from typing import Optional, Union
+from urllib.parse import SplitResult, urlsplit
 
-from ..exceptions import shown
+from ..exceptions import ConfigurationError, shown
 from .url import address_of, ascii_host, is_loopback, redact
 
-__all__ = ["environment_proxy", "is_excepted", "no_proxy_url"]
+__all__ = ["environment_proxy", "is_excepted", "proxy_parts"]
 
 _PASSWORD = re.compile(r"(?s):(?!//)(?!\d{1,5}[/\"']*\Z).*")  # what is no port may be one
 
@@ -37,18 +38,33 @@ def environment_proxy(secure: bool, host: str, port: int) -> str:
     return proxy if "://" in proxy else f"http://{proxy}"
 
 
-def no_proxy_url(secure: bool, given: Optional[str], schemes: Iterable[str]) -> str:
-    """Return the text of the error for a proxy that is no URL with one of ``schemes``.
+def proxy_parts(url: str, schemes: Iterable[str], *, secure: bool, given: Optional[str]) -> SplitResult:
+    """Return the parts of a proxy's URL.
 
     Args:
-        secure: As for :func:`environment_proxy`.
-        given: The option; None if the proxy is that of the environment, whose variable the text names.
+        url: The URL.
         schemes: Those that are known.
+        secure: As for :func:`environment_proxy`.
+        given: The option; None if the proxy is that of the environment, whose variable the error names.
+
+    Raises:
+        ConfigurationError: It is no URL, or its scheme is unknown. The text has no password.
 
     Example:
-        >>> no_proxy_url(True, "gopher://me:pass@proxy", ["http", "socks5"])
-        "proxy='gopher://***@proxy' is not the URL of a proxy with a scheme of http, socks5"
+        >>> proxy_parts("http://proxy:3128", ["http"], secure=True, given=None).hostname
+        'proxy'
     """
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in schemes and parts.hostname and parts.port != 0:
+            return parts
+    except ValueError:
+        pass  # a malformed host or port
+    raise ConfigurationError(_told(secure, given, schemes))
+
+
+def _told(secure: bool, given: Optional[str], schemes: Iterable[str]) -> str:
+    """Say that a proxy is no URL with one of ``schemes``."""
     name, value = ("proxy", given) if given is not None else _of_environment(secure)
     mark = re.match(r"\W?(?:[a-z][a-z0-9+.-]*://)?", value)
     start = mark[0] if mark else ""

@@ -179,6 +179,16 @@ def test_no_repr_shows_a_key():
         assert KEY not in str(auth)
 
 
+@pytest.mark.parametrize(
+    "proxy", ['"http://me:geheim@127.0.0.1:1"', "htp://me:geheim@x", "http://me:geheim@x:y"]
+)
+def test_a_proxy_that_is_no_url_is_named_before_a_temporary_key_is_asked_for(proxy, monkeypatch):
+    monkeypatch.setenv("https_proxy", proxy)
+    with pytest.raises(ConfigurationError, match=r"^https_proxy='.*' is not the URL of a proxy") as caught:
+        JWTAuth(KEY, mp_url="https://mp.example").get_auth_headers()
+    assert "geheim" not in str(caught.value)
+
+
 @pytest.mark.parametrize("given", [None, "Bearer k", [("Authorization", "Bearer k")], 5])
 def test_headers_that_are_no_mapping_are_named_after_the_one_who_gave_them(given):
     class Vault(AuthBase):

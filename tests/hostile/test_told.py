@@ -79,7 +79,10 @@ def test_nor_does_the_page_of_a_proxy(status) -> None:
         f"<title>{FORGED} geheim-7</title><p>&#27;[2J&#x9b;&#13;&#10; Basic bWU6Z2VoZWltLTc= &#103;eheim-7"
         + "<p>x" * 2000
     ).encode()
-    words = b"HTTP/1.1 %s no\r\nProxy-Authenticate: %s\r\n\r\n" % (status, b"\x1b[2J, A" + b"a" * 500)
+    words = b"HTTP/1.1 %s no geheim-7\r\nProxy-Authenticate: %s\r\n\r\n" % (
+        status,
+        b"\x1b[2J, A" + b"a" * 500,
+    )
     with HostileServer(answering(words, page)) as proxy:
         config = ConnectionConfig(proxy=f"http://me:geheim-7@127.0.0.1:{proxy.port}", open_timeout=5)
         client = Client(url="wss://asr.example/v2", api_key="s3cret", conn_config=config)

@@ -8,10 +8,9 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Optional
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
-from ...config import Target, address_of, environment_proxy, no_proxy_url
-from ...exceptions import ConfigurationError
+from ...config import Target, address_of, environment_proxy, proxy_parts
 from ...network import shake_hands
 from ...threads import OverdueError, call_until
 from ...tls import TlsStream
@@ -64,13 +63,8 @@ def proxy_to(target: Target) -> Optional[Proxy]:
     given = environment_proxy(target.secure, target.host, target.port)
     if not given:
         return None
-    try:
-        parts = urlsplit(given)
-        port = parts.port or (80 if parts.scheme == "http" else 1080)
-    except ValueError:
-        parts, port = urlsplit(""), 0
-    if not parts.hostname or parts.scheme not in _SCHEMES:
-        raise ConfigurationError(no_proxy_url(target.secure, None, _SCHEMES))
+    parts = proxy_parts(given, _SCHEMES, secure=target.secure, given=None)
+    port = parts.port or (80 if parts.scheme == "http" else 1080)
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     headers = {}
     if user:
@@ -79,7 +73,7 @@ def proxy_to(target: Target) -> Optional[Proxy]:
         both = base64.b64encode(f"{user}:{password}".encode()).decode()
         headers["Proxy-Authorization"] = f"Basic {both}"
     written = (parts.username or "", parts.password or "")
-    return Proxy(parts.scheme, parts.hostname, port, headers, (user, password, *written))
+    return Proxy(parts.scheme, parts.hostname or "", port, headers, (user, password, *written))
 
 
 def look_up(host: str, port: int) -> tuple[list[Any], bool]:

@@ -7,9 +7,9 @@ import socket
 import time
 from base64 import b64encode
 from typing import NamedTuple, Optional
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
-from ...config import Target, address_of, environment_proxy, no_proxy_url
+from ...config import Target, address_of, environment_proxy, proxy_parts
 from ...exceptions import ConfigurationError, ConnectionError, ProtocolError
 from ...messages import Secrets, one_line
 from ...threads import Call
@@ -58,10 +58,11 @@ class _Proxy(NamedTuple):
     @property
     def secrets(self) -> Secrets:
         """What it must not be heard to repeat."""
-        if not self.password:
+        if self.username is None:
             return Secrets()
         both = f"{self.username}:{self.password}"
-        return Secrets([self.password, both, b64encode(both.encode("latin-1", "replace")).decode()])
+        alone = self.password or self.username  # a token may be given as the user
+        return Secrets([alone, both, b64encode(both.encode("latin-1", "replace")).decode()])
 
 
 _PROXIES = {  # python-socks' name of the protocol, the usual port, and whether the proxy resolves names
@@ -79,14 +80,8 @@ def proxy_for(target: Target, given: Optional[str]) -> Optional[_Proxy]:
     url = environment_proxy(target.secure, target.host, target.port) if given is None else given
     if not url:
         return None
-    try:
-        parts = urlsplit(url)
-        usual = _PROXIES[parts.scheme][1]
-        host, port = parts.hostname, parts.port or usual
-    except (ValueError, KeyError):
-        host = port = None
-    if not host or not port:
-        raise ConfigurationError(no_proxy_url(target.secure, given, _PROXIES))
+    parts = proxy_parts(url, _PROXIES, secure=target.secure, given=given)
+    host, port = parts.hostname or "", parts.port or _PROXIES[parts.scheme][1]
     try:
         import python_socks.sync  # noqa: F401  # so that a missing package is reported before any I/O
     except ImportError as exc:
@@ -228,19 +223,18 @@ def _ask(attempt: Attempt, proxy: _Proxy, sock: socket.socket, host: str) -> Non
         except ProxyTimeoutError as exc:
             raise socket.timeout(str(exc)) from exc
         except (ProxyError, ProtocolError) as exc:
-            code, said, challenge, hung_up = getattr(exc, "error_code", None), "", "", lent.ended
+            code, challenge = getattr(exc, "error_code", None), ""
+            text = f"could not {_doing(proxy)}: {one_line(proxy.secrets.hide_in(str(exc)), 300)}"
             if isinstance(lent, UpgradeSocket) and lent.status and code:
                 said, challenge = (
                     said_in(lent.body(), proxy.secrets),
                     lent.headers.get("proxy-authenticate", ""),
                 )
-            text = f"could not {_doing(proxy)}: {one_line(str(exc), 300)}"  # it may hold text of the proxy
-            if said:
-                text += f": {said}"
+                text += f": {said}" if said else ""
             if code in (401, 407) or "authentication" in str(exc):
                 text += f". {_what_it_wants(proxy, challenge)}"
             raise ConnectionError(
-                text, stage="proxy", lasting=_refuses(protocol, code, hung_up=hung_up), unreached=True
+                text, stage="proxy", lasting=_refuses(protocol, code, hung_up=lent.ended), unreached=True
             ) from exc
 
 
