@@ -12,7 +12,16 @@ from typing import Any
 
 import pytest
 
-from speechmatics_rt import AudioFormat, Client, MultiChannelClient, Recorder, split_channels, transcribe_many
+from speechmatics_rt import (
+    AudioFormat,
+    AuthBase,
+    Client,
+    ConnectionConfig,
+    MultiChannelClient,
+    Recorder,
+    split_channels,
+    transcribe_many,
+)
 from speechmatics_rt.local import LocalServer
 
 PCM = AudioFormat("pcm_s16le", 16000)
@@ -89,6 +98,32 @@ def test_it_ends_a_call_in_the_first_step_of_an_iteration(limit, make: Callable[
 def test_it_ends_the_separation_of_channels(limit) -> None:
     with pytest.raises(limit, match=r"^the time is over$"):
         split_channels(Source("read"), ["a", "b"])
+
+
+class Own(AuthBase):
+    """Is asked on the thread of the call, as it respects the deadline itself."""
+
+    def __init__(self, at: str) -> None:
+        self.at = at
+
+    def configure(self, conn_config: ConnectionConfig) -> None:
+        pass
+
+    def get_auth_headers(self) -> dict[str, str]:
+        return strike() if self.at == "headers" else {"Authorization": "Bearer stale"}
+
+    def refresh(self) -> bool:
+        return strike()
+
+
+@pytest.mark.parametrize("at", ["headers", "refresh"])
+def test_it_ends_a_call_that_is_asking_for_a_key_and_is_no_failure_of_who_issues_it(limit, at: str) -> None:
+    with (
+        LocalServer(keys=["good"]) as server,
+        Client(Own(at), url=server.url) as client,
+        pytest.raises(limit, match=r"^the time is over$"),
+    ):
+        client.transcribe(SECOND, audio_format=PCM)
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Windows has no timer that raises a signal")
