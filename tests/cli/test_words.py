@@ -29,7 +29,7 @@ OF_PROGRAMS = re.compile(
     r"this signal handler|is sent from extra=|an iterable of sources|a concurrent\.futures\.Executor|"
     r"a Client, or another client|^finalize\(\) |"
     r"such as \[?Fault|a Script|Script\.from_text|ScriptedEngine|transcribe_many|"
-    r"by another call on its client"
+    r"by another call on its client|^X\(\) of X raised X"
 )
 
 
