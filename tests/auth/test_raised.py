@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import urllib.error
 from email.message import Message
 from typing import Any, Optional
@@ -92,7 +93,7 @@ def test_a_mistake_comes_out_as_it_is(serve: Any, client_of: Any, error: Excepti
 
 @pytest.mark.parametrize("status", [400, 403, 404, 429, 500, 503])
 def test_an_answer_is_judged_by_its_status(status: int) -> None:
-    refused = urllib.error.HTTPError("https://vault", status, "no", Message(), None)
+    refused = urllib.error.HTTPError("https://vault", status, "no", Message(), io.BytesIO())
     for error in (answered(status), refused):
         with pytest.raises((AuthenticationError, ConnectionError)) as caught, asking(object(), "get"):
             raise error
