@@ -268,20 +268,23 @@ def head_of(connection: socket.socket) -> str:
 
 
 @pytest.mark.parametrize(
-    ("status", "advice"),
+    ("who", "status", "advice"),
     [
-        ("407 Proxy Authentication Required", "https_proxy=http://USER:PASSWORD@HOST:PORT"),
-        ("403 Forbidden", "have asr.example:443 allowed there"),
-        ("502 Bad Gateway", "no_proxy"),
+        ("", "407 Proxy Authentication Required", "https_proxy=http://USER:PASSWORD@HOST:PORT"),
+        ("ann:geheim@", "407 Proxy Authentication Required", "wrong, or does it want another way"),
+        ("ann:geheim@", "403 Forbidden", "have asr.example:443 allowed there"),
+        ("ann:geheim@", "502 Bad Gateway", "no_proxy"),
     ],
 )
-def test_a_proxy_that_does_not_let_us_through(examined, monkeypatch, status: str, advice: str) -> None:
+def test_a_proxy_that_does_not_let_us_through(
+    examined, monkeypatch, who: str, status: str, advice: str
+) -> None:
     def refuse(connection: socket.socket) -> None:
         head_of(connection)
         connection.sendall(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
 
     with answering(refuse) as port:
-        monkeypatch.setenv("https_proxy", f"http://ann:geheim@127.0.0.1:{port}")
+        monkeypatch.setenv("https_proxy", f"http://{who}127.0.0.1:{port}")
         code, found = examined("--url", "wss://asr.example/v2")
     assert code == ExitCode.CONNECTION
     assert states(found)["dns"] == "ok"  # that of the proxy; it looks up the service

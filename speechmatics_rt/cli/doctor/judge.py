@@ -132,13 +132,14 @@ def family_finding(
     return failed(text, advice)
 
 
-def tunnel_failure(proxy: str, host: str, status: Optional[int], error: str) -> Finding:
-    """Judge a proxy that does not let us through."""
+def tunnel_failure(proxy: str, host: str, status: Optional[int], error: str, *, named: bool) -> Finding:
+    """Judge a proxy that does not let us through; ``named``: it was told a user and a password."""
     text = f"the proxy {proxy} does not let us through to {host}: {error}"
     if status == 407:
-        return failed(
-            text, "it wants to know who asks: https_proxy=http://USER:PASSWORD@HOST:PORT", status=status
-        )
+        advice = "it wants to know who asks: https_proxy=http://USER:PASSWORD@HOST:PORT"
+        if named:
+            advice = "is the user or the password wrong, or does it want another way to log in than Basic?"
+        return failed(text, advice, status=status)
     if status in (403, 405):
         return failed(text, f"have {host} allowed there, for CONNECT and WebSockets", status=status)
     advice = "is it a proxy for CONNECT? If the host needs none, name it in no_proxy"

@@ -149,7 +149,8 @@ def _tunnel(way: Way) -> Optional[Finding]:
     try:
         way.connect().close()
     except TunnelError as exc:
-        return tunnel_failure(way.proxy.shown, way.target.address, exc.status, str(exc))
+        named = bool(way.proxy.headers)
+        return tunnel_failure(way.proxy.shown, way.target.address, exc.status, str(exc), named=named)
     return ok(f"{way.proxy.shown} lets us through to {way.target.address}", seconds=time.monotonic() - began)
 
 
