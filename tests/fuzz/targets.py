@@ -27,6 +27,7 @@ from speechmatics_rt.config import (
     environment_proxy,
     header_line,
     parse,
+    proxy_parts,
     redact,
     with_sdk,
 )
@@ -150,7 +151,7 @@ def answers_to_the_upgrade(data: bytes) -> None:
     assert lines[-2:] == ["", ""]
     assert not any("\n" in line or "\r" in line for line in lines)
     target_ = parse(f"wss://h/v2?jwt={SECRET}")
-    error = refusal(answer, target_, secrets_in(target_, [f"Authorization: Bearer {SECRET}"]))
+    error = refusal(answer, target_, secrets_in(target_, [f"Authorization: Bearer {SECRET}"]), keyed=True)
     assert SECRET not in str(error)
     assert str(error).isprintable()
 
@@ -494,12 +495,19 @@ def addresses(data: bytes) -> None:
 
 @target
 def proxies(data: bytes) -> None:
-    """What stands in the environment names a proxy or none, and excepts hosts; it never fails."""
+    """What stands in the environment names a proxy or none, and excepts hosts; no password is told."""
     choices = Choices(data)
     host = choices.pick(("asr.example", "10.1.2.3", "fd00::1", "b\u00fccher.example", "a_b", choices.text()))
     text = choices.rest().decode("utf-8", "replace").replace("\0", "")
     assert is_excepted(text, host, 443) in (True, False)
     assert is_excepted(host, host, 443) in (True, False)
+    told = []
+    for url in (text, f"{text}me:{SECRET}@{text}", f"http://me:{SECRET}@{text}"):
+        try:
+            assert proxy_parts(url, ("http",), secure=True, given=url).hostname
+        except ConfigurationError as exc:
+            told.append(str(exc))
+    assert all(SECRET not in one and len(one.splitlines()) == 1 for one in told), told
     before = dict(os.environ)
     try:
         os.environ.update({"https_proxy": text, "no_proxy": text[::-1]})
