@@ -23,6 +23,7 @@ from .session import (
     Session,
     SessionOptions,
     SessionRequest,
+    as_sent,
     request_id_of,
     spelled_out,
 )
@@ -161,12 +162,17 @@ class BaseClient(Opener):
             ConfigurationError: It has no ``message``, or one that another method must send.
             SessionError: It can't be sent at this point of the session, or there is no session.
         """
+        sent = self._sendable(message)
+        self._running().send(sent)
+
+    def _sendable(self, message: Any) -> dict[str, Any]:
+        """Check a caller's message, and return a copy: it may be sent later, or once more (``resume``)."""
         kind = message.get("message") if isinstance(message, Mapping) else None
         if not isinstance(kind, str):
             raise ConfigurationError(f"a message is a mapping with a string 'message', not {shown(message)}")
         if kind in _METHODS:
             raise ConfigurationError(f"{kind} can't be sent as a message; use {_METHODS[kind]}")
-        self._running().send(message)
+        return as_sent(message)
 
     def request_stop(self) -> None:
         """Ask the session to end as :meth:`stop_session` does, without waiting; safe in a signal handler.

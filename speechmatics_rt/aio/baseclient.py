@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Literal, NoReturn, Optional, TypeVar, Union
 
-from ..audio import Block
+from ..audio import Block, check_chunk
 from ..config import Caller, ConnectionConfig, ConversationConfig, ResumePolicy, checked
 from ..events import EVENTS
 from ..exceptions import SpeechmaticsError, no_pickle
@@ -115,7 +115,8 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
 
     async def send_message(self, message: Mapping[str, Any]) -> None:
         """Send a JSON message of the protocol. Raises the errors of :meth:`BaseClient.send_message`."""
-        await self._in_turn(self._behind.send_message, message)
+        sent = self._behind._sendable(message)
+        await self._in_turn(self._behind._running().send, sent)
 
     async def update_config(
         self,
@@ -271,6 +272,7 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
 
     async def _send_audio(self, payload: Block, channel: Optional[str] = None) -> None:
         session = self._behind._running()
+        payload = check_chunk(payload, session.audio_format, channel=channel)
         try:
             line = self._line(session)
             sent = (line is None or line.sends_at_once) and session.send_audio(
@@ -283,7 +285,8 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
         if sent:
             await asyncio.sleep(0)  # so that sending in a loop does not starve the event loop
         else:
-            await self._in_turn(session.send_audio, payload, channel=channel)
+            # A copy, since the caller may fill its buffer with something else once this is cancelled.
+            await self._in_turn(session.send_audio, bytes(payload), channel=channel)
 
     def _line(self, session: Session) -> Optional[Dispatcher]:
         """Return what knows the order in which a session's messages are to be sent."""

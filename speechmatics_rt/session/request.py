@@ -30,6 +30,7 @@ __all__ = [
     "SessionOptions",
     "SessionRequest",
     "SourceOptions",
+    "as_sent",
     "check_label",
     "check_raw",
     "check_timestamp",
@@ -194,6 +195,15 @@ def _headers_of(given: Any) -> dict[str, str]:
     for name, value in given.items():
         header_line(name, value)
     return dict(given)
+
+
+def as_sent(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a message as the service reads it: a copy, which nobody changes before it is sent.
+
+    Raises:
+        ConfigurationError: It has no JSON form.
+    """
+    return codec.decode(codec.encode(message))
 
 
 def check_timestamp(timestamp: Any) -> None:

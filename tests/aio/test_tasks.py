@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from speechmatics_rt import (
+    AsyncClient,
     AsyncMultiChannelClient,
     AuthBase,
+    ChunkError,
     Client,
     ConfigurationError,
     NotRunningError,
@@ -267,6 +269,102 @@ def test_a_cancelled_send_goes_before_the_end_of_the_audio(serve, how) -> None:
 
     run(main)
     assert server.sessions[0].audio == b"".join(chunks)
+
+
+@pytest.mark.parametrize("channels", [False, True], ids=["one source", "two"])
+@pytest.mark.parametrize("kind", [bytearray, memoryview])
+def test_a_chunk_whose_call_was_cancelled_is_sent_as_it_was_whatever_its_buffer_holds_then(
+    serve, channels, kind
+) -> None:
+    server = serve(faults=[Fault.late_acks(0.3)])
+    chunks = [bytes([number]) * 3200 for number in range(6)]
+
+    async def main():
+        buffer, late = bytearray(3200), 0
+        async with face(
+            server, AsyncMultiChannelClient if channels else AsyncClient, window_frames=1
+        ) as client:
+            await client.start_session(**({"channels": ["a"]} if channels else {}), audio_format=PCM)
+            for chunk in chunks:
+                buffer[:] = chunk
+                given = (*(["a"] if channels else []), kind(buffer) if kind is memoryview else buffer)
+                try:
+                    await asyncio.wait_for(client.send_audio(*given), 0.02)
+                except asyncio.TimeoutError:
+                    late += 1
+            buffer[:] = bytes([99]) * 3200
+            await client.stop_session()
+        assert late
+
+    run(main)
+    assert server.sessions[0].audio_of("a" if channels else None) == b"".join(chunks)
+
+
+def test_a_wrong_chunk_is_refused_at_once_whatever_waits_to_be_sent(serve) -> None:
+    async def main():
+        client = face(serve(faults=[Fault.no_acks()]), window_frames=1)
+        await client.start_session(audio_format=PCM)
+        await client.send_audio(SECOND)
+        await cancelled(client.send_audio(SECOND))
+        for wrong in (bytes(3), "text"):
+            with pytest.raises(ChunkError):
+                await asyncio.wait_for(client.send_audio(wrong), 5)
+        await client.close()
+
+    run(main)
+
+
+def test_a_wrong_chunk_is_refused_without_waiting_for_what_is_still_to_be_heard(serve) -> None:
+    async def main():
+        async with face(serve()) as client:
+            await client.start_session(audio_format=PCM)
+            started = []
+            threading.setprofile(lambda *args: started.append(args))  # set in threads that start from here on
+            try:
+                with pytest.raises(ChunkError):
+                    await client.send_audio(bytes(3))
+            finally:
+                threading.setprofile(None)
+            assert not started
+
+    run(main)
+
+
+def test_a_message_whose_call_was_cancelled_is_sent_as_it_was(serve) -> None:
+    server = serve(faults=[Fault.late_acks(0.3)])
+
+    async def main():
+        async with face(server, window_frames=1) as client:
+            await client.start_session(audio_format=PCM, transcription_config=EXPLAINED)
+            await client.send_audio(SECOND)
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(client.send_audio(SECOND), 0.02)
+            volume = {"volume_threshold": 3}
+            settings = {"language": "en", "audio_filtering_config": volume}
+            message = {"message": "SetRecognitionConfig", "transcription_config": settings}
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(client.send_message(message), 0.02)
+            volume["volume_threshold"] = 50
+            message["message"] = "EndOfStream"
+            await client.stop_session()
+
+    run(main)
+    changes = [m for m in server.sessions[0].messages if m["message"] == "SetRecognitionConfig"]
+    assert [m["transcription_config"]["audio_filtering_config"] for m in changes] == [{"volume_threshold": 3}]
+
+
+def test_a_wrong_message_is_refused_at_once_whatever_waits_to_be_sent(serve) -> None:
+    async def main():
+        client = face(serve(faults=[Fault.no_acks()]), window_frames=1)
+        await client.start_session(audio_format=PCM)
+        await client.send_audio(SECOND)
+        await cancelled(client.send_audio(SECOND))
+        for wrong in ({"message": "EndOfStream"}, {"message": "GetSpeakers", "final": b""}):
+            with pytest.raises(ConfigurationError):
+                await asyncio.wait_for(client.send_message(wrong), 5)
+        await client.close()
+
+    run(main)
 
 
 def test_the_time_of_stop_session_covers_what_is_still_to_be_sent(serve) -> None:

@@ -583,6 +583,24 @@ def test_handlers_may_ask_for_things_in_an_outage(serve: Serve, client_of: Clien
     assert len(diary.of("SpeakersResult")) == 1
 
 
+def test_a_message_that_its_sender_changes_while_audio_is_sent_again_is_sent_as_it_was(
+    serve: Serve, client_of: ClientOf
+) -> None:
+    server = serve(NumberedEngine(), faults=[Fault.reset(after_seconds=20, sessions=[0])])
+    client = client_of(server, resume=ResumePolicy(min_delay=0.01, max_delay=0.05, replay_speed=4))
+    volume = {"volume_threshold": 3}
+    settings = {"language": "en", "audio_filtering_config": volume}
+
+    @client.on("Resumed")
+    def change(_: Any) -> None:
+        client.send_message({"message": "SetRecognitionConfig", "transcription_config": settings})
+        volume["volume_threshold"] = 50
+
+    client.transcribe(pieces(), audio_format=FORMAT, transcription_config=CONFIG)
+    changes = [m for m in server.sessions[1].messages if m["message"] == "SetRecognitionConfig"]
+    assert [m["transcription_config"]["audio_filtering_config"] for m in changes] == [{"volume_threshold": 3}]
+
+
 # -- before any I/O, and the policy --------------------------------------------------------------------
 
 
