@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .audio import Source, open_source
@@ -76,11 +77,13 @@ class Client(BaseClient):
         Arguments and errors are those of :meth:`transcribe`; errors of the session are raised by the
         iteration.
         """
-        return self._streaming(Call(self), source, **options)
+        return self._streaming(Call(self), source, self._request(source, options))
 
-    def _streaming(self, call: Call, source: Source, **options: Any) -> MessageStream:
+    def _request(self, source: Any, options: Mapping[str, Any]) -> SessionRequest:
+        return SessionRequest.of(options, SourceOptions)
+
+    def _streaming(self, call: Call, source: Source, request: SessionRequest) -> MessageStream:
         self._prepare(call)
-        request = SessionRequest.of(options, SourceOptions)
         return self._stream(call, request, lambda: {None: open_source(source, request.given_format)})
 
     @spelled_out

@@ -88,15 +88,17 @@ class MultiChannelClient(BaseClient):
         Arguments and errors are those of :meth:`transcribe`; errors of the session are raised by the
         iteration.
         """
-        return self._streaming(Call(self), sources, **options)
+        return self._streaming(Call(self), sources, self._request(sources, options))
 
-    def _streaming(self, call: Call, sources: Mapping[str, Source], **options: Any) -> MessageStream:
-        self._prepare(call)
+    def _request(self, sources: Any, options: Mapping[str, Any]) -> SessionRequest:
         if not isinstance(sources, Mapping):
             raise ConfigurationError(
                 f"sources is {a_kind(sources)}; accepted: a mapping, a source for each label"
             )
-        request = SessionRequest.of(options, SourceOptions, labels_of(sources, "sources"))
+        return SessionRequest.of(options, SourceOptions, labels_of(sources, "sources"))
+
+    def _streaming(self, call: Call, sources: Mapping[str, Source], request: SessionRequest) -> MessageStream:
+        self._prepare(call)
         return self._stream(call, request, lambda: _open_sources(sources, request.given_format))
 
     @spelled_out

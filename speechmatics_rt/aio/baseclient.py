@@ -20,7 +20,7 @@ from ..config import Caller, ConnectionConfig, ConversationConfig, ResumePolicy,
 from ..events import EVENTS
 from ..exceptions import SpeechmaticsError, no_pickle
 from ..log import SessionLog
-from ..session import NO_PICKLE, SECONDS, Call, Session, interest_of, session_ended
+from ..session import NO_PICKLE, SECONDS, Call, Session, SessionRequest, interest_of, session_ended
 from ..stats import SessionStats
 from ..transcript import Transcript
 from .asking import AsyncAsking
@@ -206,6 +206,13 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
 
     def _log_to(self, logger: logging.Logger) -> Union[logging.Logger, SessionLog]:
         return self._behind._log_to(logger)
+
+    def _request(self, source: Any, options: Mapping[str, Any]) -> SessionRequest:
+        """Check the options of a call that opens its session later, which has them as they are now."""
+        request = self._behind._request(source, options)
+        if request.given_format is not None:  # else that is found out when the source is opened
+            self._behind._connector.check(request)
+        return request
 
     async def _start(self, **options: Any) -> None:
         """Start a session by hand, and a task of this loop that delivers its messages.

@@ -73,9 +73,9 @@ class AsyncClient(AsyncBaseClient):
     def stream(self, source: Any, **options: Unpack[SourceOptions]) -> AsyncMessageStream:
         """Return an asynchronous iterator over the messages of a session, opened when entered or iterated.
 
-        Arguments and errors are those of :meth:`transcribe`.
+        Arguments and errors are those of :meth:`transcribe`; the options are checked, and kept, at once.
         """
-        return AsyncMessageStream(self, source, options)
+        return AsyncMessageStream(self, source, self._request(source, options))
 
     async def send_audio(self, payload: Union[bytes, bytearray, memoryview]) -> None:
         """Send one chunk of audio. Waits while the server is too far behind.
@@ -104,7 +104,7 @@ class AsyncClient(AsyncBaseClient):
     ) -> AsyncUtteranceStream:
         """Return an asynchronous iterator over utterances; see :meth:`Client.utterances`."""
         FLAG("partials", partials)
-        messages = AsyncMessageStream(self, source, with_turns(options, partials=partials))
+        messages = self.stream(source, **with_turns(options, partials=partials))
         return AsyncUtteranceStream(messages, partials=partials)
 
     @property
@@ -153,7 +153,7 @@ class AsyncMultiChannelClient(AsyncBaseClient):
     @spelled_out
     def stream(self, sources: Mapping[str, Any], **options: Unpack[SourceOptions]) -> AsyncMessageStream:
         """Return an asynchronous iterator over the messages of a session; see :meth:`AsyncClient.stream`."""
-        return AsyncMessageStream(self, sources, options)
+        return AsyncMessageStream(self, sources, self._request(sources, options))
 
     async def send_audio(self, channel: str, payload: Union[bytes, bytearray, memoryview]) -> None:
         """Send one chunk of audio on a channel; see :meth:`AsyncClient.send_audio`."""
@@ -189,5 +189,5 @@ class AsyncMultiChannelClient(AsyncBaseClient):
     ) -> AsyncUtteranceStream:
         """Return an asynchronous iterator over utterances; see :meth:`MultiChannelClient.utterances`."""
         FLAG("partials", partials)
-        messages = AsyncMessageStream(self, sources, with_turns(options, partials=partials))
+        messages = self.stream(sources, **with_turns(options, partials=partials))
         return AsyncUtteranceStream(messages, partials=partials)

@@ -9,7 +9,7 @@ from ..baseclient import BaseClient
 from ..client import Client
 from ..events import Event, EventEmitter
 from ..multichannel import MultiChannelClient
-from ..session import MessageStream, Session
+from ..session import Call, MessageStream, Session, SessionRequest
 from .dispatch import AsyncEmitter
 
 __all__ = ["BlockingCore", "SeveralCore", "SingleCore", "Unheard"]
@@ -18,7 +18,9 @@ __all__ = ["BlockingCore", "SeveralCore", "SingleCore", "Unheard"]
 class BlockingCore(BaseClient):
     """A blocking client that leaves the delivery of messages to the asyncio client in front of it."""
 
-    _streaming: Callable[..., MessageStream]  # as the client has it, whose core this is
+    # As the client has them, whose core this is:
+    _request: Callable[[Any, Mapping[str, Any]], SessionRequest]
+    _streaming: Callable[[Call, Any, SessionRequest], MessageStream]
 
     def __init__(self, client: Callable[[], Optional[AsyncEmitter]], *args: Any, **options: Any) -> None:
         self._awaited = client

@@ -7,11 +7,10 @@ from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional, cast
 
 from .. import messages
-from ..config import AudioFormat
 from ..events import everything
 from ..exceptions import SpeechmaticsError
 from ..protocol import ACKNOWLEDGEMENTS
-from ..session import MessageStream
+from ..session import MessageStream, SessionRequest
 from ..transcript import Transcript
 from .bridge import Bridge, in_thread, step_of
 from .dispatch import Body, Dispatcher
@@ -29,10 +28,10 @@ class AsyncMessageStream:
     iteration early, by ``async with``, ``close()``, cancellation, or by dropping it, ends the session.
     """
 
-    def __init__(self, client: AsyncBaseClient, source: Any, options: Mapping[str, Any]) -> None:
+    def __init__(self, client: AsyncBaseClient, source: Any, request: SessionRequest) -> None:
         self._client = client
         self._source = source
-        self._options = options
+        self._request = request
         self._bridges: list[Bridge] = []
         self._messages: Optional[MessageStream] = None  # never iterated; it warns if it is dropped
         self._dispatcher: Optional[Dispatcher] = None
@@ -124,7 +123,7 @@ class AsyncMessageStream:
 
         try:
             self._messages = blocking = await client._open(
-                client._behind._streaming, source, bridges=self._bridges, **self._options
+                client._behind._streaming, source, self._request.from_now(), bridges=self._bridges
             )
         except BaseException:
             await self.close()
@@ -138,9 +137,7 @@ class AsyncMessageStream:
         if isinstance(source, Mapping):
             bridged = {id(one): self._bridged(one) for one in source.values()}
             return {label: bridged[id(one)] for label, one in source.items()}  # one for two is seen there
-        given = self._options.get("audio_format")
-        size = (AudioFormat() if given is None else AudioFormat.of(given, "audio_format")).chunk_size
-        step = step_of(source, size)
+        step = step_of(source, self._request.audio_format.chunk_size)
         if step is None:
             return source
         self._bridges.append(Bridge(step, source))

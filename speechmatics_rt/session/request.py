@@ -168,8 +168,12 @@ class SessionRequest(NamedTuple):
         headers = _headers_of(options.get("ws_headers"))
         if speed is not None and audio_format is not None:
             check_raw("speed", audio_format)
-        deadline = float("inf") if timeout is None else time.monotonic() + timeout
-        return cls(start, audio_format, headers, timeout, deadline, speed)
+        return cls(start, audio_format, headers, timeout, float("inf"), speed).from_now()
+
+    def from_now(self) -> SessionRequest:
+        """Return the request with a ``timeout`` that begins now."""
+        timeout = self.timeout
+        return self if timeout is None else self._replace(deadline=time.monotonic() + timeout)
 
     @property
     def audio_format(self) -> AudioFormat:
