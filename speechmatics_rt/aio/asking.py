@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any, Callable, Literal, Optional, overload
 
 from .. import messages
@@ -44,18 +45,20 @@ class AsyncAsking:
     async def _in_turn(self, function: Callable[..., object], *args: Any, **options: Any) -> None:
         raise NotImplementedError
 
-    def _delivers_here(self) -> bool:
+    async def _waits_here(self, session: Session, timeout: Optional[float]) -> bool:
         raise NotImplementedError
 
     async def _ask(self, answer: Answer, timeout: Optional[float]) -> Any:
         """Send a question and wait for its answer, which a task of the loop delivers."""
         session = self._behind._running()
-        if self._delivers_here():
+        began = time.monotonic()
+        if await self._waits_here(session, timeout):
             raise waits_for_itself(answer.question)
+        left = None if timeout is None else timeout - (time.monotonic() - began)
         with answer:
             try:
                 await self._in_turn(session.send, answer.question)
-                await in_thread(answer.over.wait, timeout)
+                await in_thread(answer.over.wait, left)
             except asyncio.CancelledError:
                 answer.over.set()  # for the thread that waits
                 raise

@@ -12,21 +12,22 @@ import asyncio
 import logging
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Callable, Literal, NoReturn, Optional, TypeVar, Union
 
 from ..audio import Block, check_chunk
-from ..config import Caller, ConnectionConfig, ConversationConfig, ResumePolicy, checked
+from ..config import ConnectionConfig, ConversationConfig, ResumePolicy, checked
 from ..events import EVENTS
 from ..exceptions import SpeechmaticsError, no_pickle
 from ..log import SessionLog
-from ..session import NO_PICKLE, SECONDS, Call, Session, SessionRequest, interest_of, session_ended
+from ..session import NO_PICKLE, SECONDS, Session, SessionRequest, interest_of, session_ended
 from ..stats import SessionStats
 from ..transcript import Transcript
 from .asking import AsyncAsking
-from .bridge import AwaitedAuth, Bridge, in_thread
-from .core import BlockingCore, Unheard
+from .bridge import AwaitedAuth, in_thread
+from .core import BlockingCore, CallOfLoop
 from .dispatch import AsyncEmitter, Dispatcher, listen
+from .rounds import PATIENCE, within
 
 __all__ = ["AsyncBaseClient"]
 
@@ -40,6 +41,10 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
     Handlers run on the loop, one at a time, in the order of registration. They may be plain functions or
     coroutine functions; these are awaited before the next handler runs. Cancelling a call that opens,
     iterates or ends a session closes that session.
+
+    The next message waits for handlers, and for the body of an ``async for`` over messages or utterances.
+    There :meth:`stop_session` returns at once, and questions whose answers are messages are refused. The same
+    holds for tasks that were begun there, unless the handler or body ends within half a second.
     """
 
     _kind: type[BlockingCore]
@@ -94,8 +99,8 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
         """End the audio, and wait for the rest of the transcript and for all handlers.
 
         In a handler, or in the body of an ``async for`` over ``stream()``, it returns at once, and messages
-        are delivered until the transcript is complete. Arguments and errors are those of
-        :meth:`BaseClient.stop_session`.
+        are delivered until the transcript is complete; see :class:`AsyncBaseClient` for tasks begun there.
+        Arguments and errors are those of :meth:`BaseClient.stop_session`.
         """
         timeout = checked("timeout", timeout, SECONDS)
         session = self._behind._session
@@ -103,11 +108,12 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
             return
         deadline = float("inf") if timeout is None else time.monotonic() + timeout
         ending = self._end_in_turn(session)
-        if self._dispatcher is not None and self._dispatcher.runs_here(around=True):
-            return
         try:
+            if await self._waits_here(session, timeout):
+                return
             if ending is not None:
-                await asyncio.wait([ending], timeout=timeout)
+                left = None if timeout is None else max(0.0, deadline - time.monotonic())
+                await asyncio.wait([ending], timeout=left)
             await in_thread(self._behind._stop, session, timeout, deadline)
         except asyncio.CancelledError:
             await in_thread(session.close)
@@ -155,6 +161,8 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
         try:
             if exc_type is None and session is not None and not session.delivery.streamed:
                 ending = self._end_in_turn(session)
+                if await self._waits_here(session):
+                    return
                 if ending is not None:
                     await asyncio.wait([ending])
             await in_thread(self._behind.__exit__, exc_type, None, None)
@@ -220,7 +228,7 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
         Waits for the handlers of RecognitionStarted without a deadline: they are the caller's code, and the
         caller can cancel this.
         """
-        session = await self._open(self._behind._start_session, **options)
+        session = await self._open(CallOfLoop(self._behind), self._behind._start_session, **options)
         self._dispatcher = dispatcher = Dispatcher(session, self)
         dispatcher.task = asyncio.ensure_future(listen(dispatcher, interest_of(self._behind)))
         try:
@@ -229,26 +237,20 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
             await in_thread(session.close)
             raise
 
-    async def _open(
-        self, function: Callable[..., _T], *args: Any, bridges: Sequence[Bridge] = (), **options: Any
-    ) -> _T:
+    async def _open(self, call: CallOfLoop, function: Callable[..., _T], *args: Any, **options: Any) -> _T:
         """Open a session; if that fails, handlers still get the messages of the server.
 
         Args:
-            function: Opens it, on a thread of its own, for a :class:`Call` that it gets first.
-            bridges: The sources that are read in this loop.
+            call: What opens it.
+            function: Does so, on a thread of its own; it gets the call first.
         """
-        caller, dispatcher = Caller.find(), self._dispatcher
+        dispatcher = self._dispatcher
         if self._auth is not None:
             self._auth.loop = asyncio.get_running_loop()
         if dispatcher is not None and dispatcher.session.delivery.over.is_set():
             await dispatcher.tell()  # SessionEnded, of a stream that was dropped
         elif dispatcher is not None and dispatcher.session.ending.complete and self._delivers_here():
             dispatcher.session.delivery.ends_here()  # the last message was taken by a task of its own
-        unheard = Unheard()
-        call = Call(self._behind, caller, unheard)
-        for bridge in bridges:
-            call.opening.wait(bridge.close)
         opened: list[_T] = []  # kept until it is closed: a stream that is dropped earlier would warn
 
         def open_session() -> None:
@@ -261,7 +263,7 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
             await in_thread(open_session)
             return opened[0]
         except SpeechmaticsError:
-            for message in unheard.messages:
+            for message in call.unheard:
                 await self.deliver(message)
             raise
         except asyncio.CancelledError:
@@ -271,11 +273,18 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
             raise
         finally:
             opened.clear()
-            unheard.messages.clear()  # the error in them has this frame
+            call.unheard.clear()  # the error in them has this frame
 
     def _delivers_here(self) -> bool:
-        """Whether this task runs the handlers of the current session, or is in the loop over its messages."""
-        return self._dispatcher is not None and self._dispatcher.runs_here()
+        """Whether the next message of the current session waits for this code."""
+        return self._dispatcher is not None and self._dispatcher.runs_here
+
+    async def _waits_here(self, session: Session, timeout: Optional[float] = None) -> bool:
+        """Whether this code must not wait for messages of a session, as they wait for it."""
+        line = self._line(session)
+        if line is not None and line.is_left:
+            return True
+        return await within(session.delivery, PATIENCE if timeout is None else min(timeout, PATIENCE))
 
     async def _send_audio(self, payload: Block, channel: Optional[str] = None) -> None:
         session = self._behind._running()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Callable, Optional
 
 from ..baseclient import BaseClient
 from ..client import Client
+from ..config import Caller
 from ..events import Event, EventEmitter
 from ..multichannel import MultiChannelClient
 from ..session import Call, MessageStream, Session, SessionRequest
+from .bridge import Bridge
 from .dispatch import AsyncEmitter
 
-__all__ = ["BlockingCore", "SeveralCore", "SingleCore", "Unheard"]
+__all__ = ["BlockingCore", "CallOfLoop", "SeveralCore", "SingleCore"]
 
 
 class BlockingCore(BaseClient):
@@ -49,7 +51,7 @@ class SeveralCore(BlockingCore, MultiChannelClient):
     pass
 
 
-class Unheard(EventEmitter):
+class _Unheard(EventEmitter):
     """Keeps what handlers are told of a session that fails to start, for the loop to run them.
 
     Attributes:
@@ -62,3 +64,22 @@ class Unheard(EventEmitter):
 
     def emit(self, event: Event, message: Mapping[str, Any]) -> None:
         self.messages.append(message)
+
+
+class CallOfLoop(Call):
+    """A call of an asyncio client, which opens a session on a thread.
+
+    Args:
+        client: The blocking client behind that one.
+        bridges: The sources that are read in the loop.
+
+    Attributes:
+        unheard: What handlers are told of a session that fails to start.
+    """
+
+    def __init__(self, client: BlockingCore, bridges: Iterable[Bridge] = ()) -> None:
+        unheard = _Unheard()
+        self.unheard = unheard.messages
+        super().__init__(client, Caller.find(), unheard)
+        for bridge in bridges:
+            self.opening.wait(bridge.close)

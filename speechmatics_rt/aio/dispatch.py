@@ -7,7 +7,6 @@ import inspect
 import time
 import weakref
 from collections.abc import Awaitable, Mapping, Sequence
-from contextvars import ContextVar
 from typing import Any, Callable, Literal, Optional
 
 from ..events import Callback, EventEmitter, check_callback, everything
@@ -17,8 +16,9 @@ from ..network import Arrived
 from ..session import Arrivals, Session
 from .bridge import LoopWakeUp, in_thread
 from .handlers import called, finished
+from .rounds import Round, rounds_of
 
-__all__ = ["AsyncEmitter", "Body", "Dispatcher", "listen"]
+__all__ = ["AsyncEmitter", "Dispatcher", "listen"]
 
 _LATE = 0.001  # seconds: a loop may fire a timer early, by the resolution of its clock, and only once
 
@@ -80,51 +80,21 @@ class AsyncEmitter(EventEmitter):
         return run
 
 
-_body: ContextVar[Optional[Body]] = ContextVar("speechmatics_rt_body", default=None)
-
-
-class Body:
-    """The code that asks for the next message, which need not be the task that takes it.
-
-    Before Python 3.12 ``wait_for()`` runs what it waits for in a task of its own.
-    """
-
-    def __init__(self) -> None:
-        _body.set(self)
-        try:
-            task = asyncio.current_task()
-        except RuntimeError:
-            task = None  # no loop runs yet
-        # Weakly, since the context in which this is set is the task's.
-        self._task = (lambda: None) if task is None else weakref.ref(task)
-
-    @property
-    def is_here(self) -> bool:
-        """Whether it is the current task, or has ended, so that whoever asks next is."""
-        task = self._task()
-        return task is None or task.done() or task is asyncio.current_task()
-
-    @property
-    def is_around(self) -> bool:
-        """Whether it is the current task, or has begun that one."""
-        return self.is_here or _body.get() is self
-
-
 class Dispatcher:
     """Take the messages of one session and run their handlers, on the event loop.
 
     Refers to the client weakly, like the listener thread, so that a dropped client is collected.
 
     Attributes:
-        task: The task that runs the handlers, or did last.
-        body: What asked for the last message, if that was the loop of a program.
+        task: The task of :func:`listen`, if that delivers.
+        body: The round of the program's loop that asked for the last message, if one did.
         begun: Set once the handlers of ``RecognitionStarted`` have run, or never will.
     """
 
     def __init__(self, session: Session, emitter: AsyncEmitter, arrivals: Optional[Arrivals] = None) -> None:
         self.session = session
         self.task: Optional[asyncio.Future[Any]] = None
-        self.body: Optional[Body] = None
+        self.body: Optional[Round] = None
         self._sending: Optional[asyncio.Future[None]] = None  # the last in the line of what waits to be sent
         self.begun = asyncio.Event()
         self._emitter = weakref.ref(emitter)
@@ -137,14 +107,15 @@ class Dispatcher:
             self._alarm = asyncio.get_running_loop().call_later(left, self._wakeup.wake)
         session.connection.wake_on_arrival(self._wakeup)
 
-    def runs_here(self, *, around: bool = False) -> bool:
-        """Whether this task delivers, and is not at the end; or, ``around``, one that has begun this one."""
-        if self.task is None or self.session.delivery.over.is_set():
-            return False
-        if not self.task.done():
-            return self.task is asyncio.current_task()
-        # It took one message, and who has asked for that takes the next.
-        return self.body is None or (self.body.is_around if around else self.body.is_here)
+    @property
+    def is_left(self) -> bool:
+        """Whether nobody is known to be in the program's loop: it has a task for each message, say."""
+        return self.body is not None and self.body.is_left
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether the next message waits for this code, or for what has begun this task."""
+        return self.is_left or bool(rounds_of(self.session.delivery))
 
     @property
     def sends_at_once(self) -> bool:
@@ -192,11 +163,18 @@ class Dispatcher:
         """Have the session take in a message or a run, and run its handlers; see ``network.Arrived``."""
         self.session.take_in(message, seen)
         emitter = self._emitter()
-        if emitter is not None and message is not None:
+        if emitter is None or message is None:
+            return
+        body = self.body
+        here = None if body is not None and body.is_mine else Round(self.session.delivery)
+        try:
             await emitter.deliver(message)
             if self.session.turns.ended:
                 for event in self.session.turns.events():
                     await emitter.deliver(event)
+        finally:
+            if here is not None:
+                here.end()
 
     async def end(self, failure: Optional[SpeechmaticsError] = None) -> None:
         """Note that nothing more will be delivered, and close."""
@@ -217,11 +195,15 @@ class Dispatcher:
         emitter = self._emitter()
         if emitter is None:
             return
-        for event in self.session.last_events():
-            try:
-                await emitter.deliver(event)
-            except Exception as exc:  # noqa: BLE001  # handler_errors="raise": after the session's own
-                self.session.ending.handler_failed(exc)
+        here = Round(self.session.delivery)
+        try:
+            for event in self.session.last_events():
+                try:
+                    await emitter.deliver(event)
+                except Exception as exc:  # noqa: BLE001  # handler_errors="raise": after the session's own
+                    self.session.ending.handler_failed(exc)
+        finally:
+            here.end()
 
 
 async def listen(dispatcher: Dispatcher, wants: Callable[[str], bool]) -> None:

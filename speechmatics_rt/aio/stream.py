@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, cast
 
 from .. import messages
 from ..events import everything
-from ..exceptions import SpeechmaticsError
+from ..exceptions import SessionError, SpeechmaticsError
 from ..protocol import ACKNOWLEDGEMENTS
 from ..session import MessageStream, SessionRequest
 from ..transcript import Transcript
 from .bridge import Bridge, in_thread, step_of
-from .dispatch import Body, Dispatcher
+from .core import CallOfLoop
+from .dispatch import Dispatcher
+from .rounds import Round
 
 if TYPE_CHECKING:
     from .baseclient import AsyncBaseClient
@@ -25,7 +27,8 @@ class AsyncMessageStream:
     """The messages of one session: ``async for message in client.stream(source)``.
 
     Each message is first passed to its handlers and then returned, as by :class:`MessageStream`. Leaving the
-    iteration early, by ``async with``, ``close()``, cancellation, or by dropping it, ends the session.
+    iteration early, by ``async with``, ``close()``, cancellation, or by dropping it, ends the session. One
+    task at a time may wait for a message; any may close it.
     """
 
     def __init__(self, client: AsyncBaseClient, source: Any, request: SessionRequest) -> None:
@@ -33,9 +36,12 @@ class AsyncMessageStream:
         self._source = source
         self._request = request
         self._bridges: list[Bridge] = []
+        self._call: Optional[CallOfLoop] = None  # while it opens the session
         self._messages: Optional[MessageStream] = None  # never iterated; it warns if it is dropped
         self._dispatcher: Optional[Dispatcher] = None
-        self._body: Optional[Body] = None
+        self._closed = False  # or its session did not start
+        self._awaited = False  # a task waits for a message, or for the start of the session
+        self._round: Optional[Round] = None  # that of the program's loop
 
     @property
     def transcript(self) -> Transcript:
@@ -44,10 +50,13 @@ class AsyncMessageStream:
 
     @property
     def _is_over(self) -> bool:
-        return self._messages is None or self._messages._is_over
+        return self._closed if self._messages is None else self._messages._is_over
 
     async def __aenter__(self) -> AsyncMessageStream:
-        await self._open()
+        if self._dispatcher is None:
+            if self._awaited:
+                raise self._refused()
+            await self._opened()
         return self
 
     async def __aexit__(self, exc_type: Optional[type[BaseException]], *_: object) -> None:
@@ -64,15 +73,32 @@ class AsyncMessageStream:
         return self
 
     def __anext__(self) -> Coroutine[Any, Any, messages.ServerMessage]:
-        self._asked()
-        return self._next()
+        # The round begins here, not in the coroutine, which ``wait_for()`` may run in another task.
+        return self._next(Round())
 
-    def _asked(self) -> None:
-        """Note who asks for a message; not in a coroutine, which ``wait_for()`` may run in another task."""
-        self._body = Body()
+    async def _next(self, asked: Round) -> messages.ServerMessage:
+        """Return what the iterator returns, to the round that has asked."""
+        self._begin(asked)
+        return await self._message()
 
-    async def _next(self) -> messages.ServerMessage:
-        """Return what the iterator returns."""
+    def _begin(self, asked: Optional[Round]) -> None:
+        """End the round before, and begin that which asks for the next message, if it is one of a loop."""
+        if self._awaited:
+            if asked is not None:
+                asked.end()
+            raise self._refused()
+        if self._round is not None:
+            self._round.end()
+        self._round = asked
+        if self._dispatcher is not None:
+            self._attend(self._dispatcher)
+
+    def _attend(self, dispatcher: Dispatcher) -> None:
+        dispatcher.body = self._round
+        if self._round is not None:
+            self._round.delivery = dispatcher.session.delivery
+
+    async def _message(self) -> messages.ServerMessage:
         while (step := await self._step(everything)) is not None:
             kind, message = step
             if kind not in ACKNOWLEDGEMENTS:
@@ -81,8 +107,12 @@ class AsyncMessageStream:
 
     async def _step(self, wants: Callable[[str], bool]) -> Optional[tuple[object, object]]:
         """Run the handlers of the next message; return its kind, which they may change, and it; or None."""
-        dispatcher = self._dispatcher or await self._open()
-        dispatcher.task, dispatcher.body = asyncio.current_task(), self._body
+        if self._awaited:
+            raise self._refused()
+        dispatcher = self._dispatcher or await self._opened()
+        if dispatcher is None:
+            return None
+        self._awaited = True
         try:
             item = await dispatcher.take(wants)
             if item is None:
@@ -98,11 +128,14 @@ class AsyncMessageStream:
                 self._end_reads()
                 await self._put_back()
             raise
+        finally:
+            self._awaited = False
         return kind, message
 
     async def finish(self) -> Transcript:
         """Run to the end of the transcript and return it."""
         wants = self._client._behind._wants
+        self._begin(None)
         async with self:
             while await self._step(wants) is not None:
                 pass
@@ -110,27 +143,61 @@ class AsyncMessageStream:
 
     async def close(self) -> None:
         """End the session if it still runs; any transcript still to come is lost."""
-        self._end_reads()
-        if self._dispatcher is not None and not self._is_over:
+        self._leave()
+        if self._call is not None:
+            await in_thread(self._call.give_up)
+        elif self._dispatcher is not None and not self._is_over:
             await self._dispatcher.end()
+
+    async def aclose(self) -> None:
+        """Do the same as :meth:`close`, under the name that :func:`contextlib.aclosing` calls."""
+        await self.close()
+
+    def _leave(self) -> None:
+        """Ask for no more messages, and read no more."""
+        self._closed = True
+        self._end_reads()
+        if self._round is not None:
+            self._round.end()
 
     def _end_reads(self) -> None:
         for bridge in self._bridges:
             bridge.close()
 
-    async def _open(self) -> Dispatcher:
-        client, source = self._client, self._bridged(self._source)
+    def _refused(self) -> SessionError:
+        return SessionError(
+            "a stream is already being iterated over: another task waits for its next message, and one at a "
+            "time may; let that task pass messages on, or register handlers"
+        )
 
+    async def _opened(self) -> Optional[Dispatcher]:
+        """Open the session, if that has not been done; return None if it was closed before."""
+        if not self._closed:
+            self._awaited = True
+            try:
+                await self._open()
+            finally:
+                self._awaited = False
+        return self._dispatcher
+
+    async def _open(self) -> None:
+        client, source = self._client, self._bridged(self._source)
+        self._call = call = CallOfLoop(client._behind, self._bridges)
         try:
+            if self._round is not None:
+                self._round.opening = call
             self._messages = blocking = await client._open(
-                client._behind._streaming, source, self._request.from_now(), bridges=self._bridges
+                call, client._behind._streaming, source, self._request.from_now()
             )
         except BaseException:
-            await self.close()
+            self._leave()
             raise
-        dispatcher = Dispatcher(blocking._session, client, blocking._arrivals)
-        self._dispatcher = client._dispatcher = dispatcher
-        return dispatcher
+        finally:
+            self._call = None
+            if self._round is not None:
+                self._round.opening = None
+        self._dispatcher = client._dispatcher = Dispatcher(blocking._session, client, blocking._arrivals)
+        self._attend(self._dispatcher)
 
     def _bridged(self, source: Any) -> Any:
         """Wrap asynchronous sources so that a thread can read them."""

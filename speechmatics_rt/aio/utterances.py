@@ -8,6 +8,7 @@ from typing import Any, Optional
 from ..exceptions import SpeechmaticsError
 from ..session import Spoken
 from ..transcript import Transcript, Utterance
+from .rounds import Round
 from .stream import AsyncMessageStream
 
 __all__ = ["AsyncUtteranceStream"]
@@ -33,16 +34,16 @@ class AsyncUtteranceStream:
         return self
 
     def __anext__(self) -> Coroutine[Any, Any, Utterance]:
-        self._messages._asked()
-        return self._next()
+        return self._next(Round())
 
-    async def _next(self) -> Utterance:
+    async def _next(self, asked: Round) -> Utterance:
+        self._messages._begin(asked)
         spoken = self._spoken
         while (utterance := spoken.next()) is None:
             if spoken.over:
                 raise StopAsyncIteration
             try:
-                spoken.add(await self._messages._next())
+                spoken.add(await self._messages._message())
             except (StopAsyncIteration, SpeechmaticsError) as exc:
                 if not self._messages._is_over:  # the error is a handler's
                     raise
@@ -52,6 +53,10 @@ class AsyncUtteranceStream:
     async def close(self) -> None:
         """End the session if it still runs; any transcript still to come is lost."""
         await self._messages.close()
+
+    async def aclose(self) -> None:
+        """Do the same as :meth:`close`, under the name that :func:`contextlib.aclosing` calls."""
+        await self.close()
 
     async def __aenter__(self) -> AsyncUtteranceStream:
         await self._messages.__aenter__()

@@ -33,6 +33,7 @@ from .request import (
     spelled_out,
 )
 from .session import Session
+from .stages import Delivery
 
 if TYPE_CHECKING:
     from .discovery import available_features
@@ -46,6 +47,7 @@ __all__ = [
     "Asking",
     "Call",
     "Connector",
+    "Delivery",
     "MessageStream",
     "Opener",
     "Recorder",
