@@ -80,8 +80,8 @@ class AsyncClient(AsyncBaseClient):
     async def send_audio(self, payload: Union[bytes, bytearray, memoryview]) -> None:
         """Send one chunk of audio. Waits while the server is too far behind.
 
-        If it is cancelled while it waits, the chunk is still sent, before any later one and before the end
-        of the audio. Raises the errors of :meth:`Client.send_audio`.
+        If it is cancelled while it waits, the chunk is still sent as it was, before any later one and before
+        the end of the audio. Raises the errors of :meth:`Client.send_audio`.
         """
         await self._send_audio(payload)
 
@@ -162,6 +162,7 @@ class AsyncMultiChannelClient(AsyncBaseClient):
 
     async def end_channel(self, channel: str) -> None:
         """End the audio of a channel; see :meth:`MultiChannelClient.end_channel`."""
+        check_label(channel)
         await self._in_turn(self._behind.end_channel, channel)
 
     async def force_end_of_utterance(
@@ -169,6 +170,8 @@ class AsyncMultiChannelClient(AsyncBaseClient):
     ) -> None:
         """End the utterance of a channel now; see :meth:`MultiChannelClient.force_end_of_utterance`."""
         check_timestamp(timestamp)
+        if channel is not None:
+            check_label(channel)
         await self._in_turn(self._behind.force_end_of_utterance, channel=channel, timestamp=timestamp)
 
     async def finalize(

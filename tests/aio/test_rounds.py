@@ -171,14 +171,16 @@ def test_a_task_that_a_handler_begins_and_leaves_behind_waits_for_the_rest(serve
         client.on("EndOfTranscript", lambda message: ended.append("EndOfTranscript"))
 
         async def finish():
+            called.set()
             await client.stop_session()
             ended.append("stopped")
 
         @client.once("AddTranscript")
         async def begin(message):
             tasks.append(asyncio.ensure_future(finish()))
-            await asyncio.sleep(0.01)  # so that the task calls while the handler still runs
+            await called.wait()  # so that the handler still runs then
 
+        called = asyncio.Event()
         tasks: list[asyncio.Future[None]] = []
         await session(client, rapid())
         await tasks[0]
@@ -191,16 +193,17 @@ def test_a_task_that_the_body_of_a_loop_begins_and_leaves_behind_waits_for_the_r
     ended = []
 
     async def main():
-        client, task = face(serve()), None
+        client, task, called = face(serve()), None, asyncio.Event()
 
         async def finish():
+            called.set()
             await client.stop_session()
             ended.append("stopped")
 
         async for message in client.stream(rapid(), audio_format=PCM):
             if message["message"] == "AddTranscript" and task is None:
                 task = asyncio.ensure_future(finish())
-                await asyncio.sleep(0.01)
+                await called.wait()
             elif message["message"] == "EndOfTranscript":
                 ended.append("EndOfTranscript")
         await task
@@ -382,12 +385,16 @@ async def silence_of_a_second():
 
 def test_a_task_that_a_handler_begins_and_leaves_behind_gets_its_answer(serve) -> None:
     async def main():
-        client, tasks = face(serve()), []
+        client, tasks, called = face(serve()), [], asyncio.Event()
+
+        async def ask():
+            called.set()
+            return await client.get_speakers(timeout=30)
 
         @client.once("RecognitionStarted")
         async def begin(message):
-            tasks.append(asyncio.ensure_future(client.get_speakers(timeout=30)))
-            await asyncio.sleep(0.01)
+            tasks.append(asyncio.ensure_future(ask()))
+            await called.wait()
 
         await client.start_session(**ASKED)
         answer = await tasks[0]

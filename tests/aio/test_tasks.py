@@ -367,6 +367,24 @@ def test_a_wrong_message_is_refused_at_once_whatever_waits_to_be_sent(serve) -> 
     run(main)
 
 
+def test_a_wrong_label_is_refused_at_once_whatever_waits_to_be_sent(serve) -> None:
+    async def main():
+        client = face(serve(faults=[Fault.no_acks()]), AsyncMultiChannelClient, window_frames=1)
+        await client.start_session(channels=["a"], audio_format=PCM)
+        await client.send_audio("a", SECOND)
+        await cancelled(client.send_audio("a", SECOND))
+        for call in (
+            client.end_channel(7),
+            client.force_end_of_utterance(channel=""),
+            client.finalize(channel=7),
+        ):
+            with pytest.raises(ConfigurationError, match="channel is"):
+                await asyncio.wait_for(call, 5)
+        await client.close()
+
+    run(main)
+
+
 def test_the_time_of_stop_session_covers_what_is_still_to_be_sent(serve) -> None:
     async def main():
         client = face(serve(faults=[Fault.no_acks()]), window_frames=1)
