@@ -166,7 +166,7 @@ class Dispatcher:
         if emitter is None or message is None:
             return
         body = self.body
-        here = None if body is not None and body.is_mine else Round(self.session.delivery)
+        here = None if body is not None and body.is_mine else Round(self.session.delivery, self.task)
         try:
             await emitter.deliver(message)
             if self.session.turns.ended:

@@ -10,7 +10,7 @@ import asyncio
 import time
 import weakref
 from contextvars import ContextVar
-from typing import Optional
+from typing import Any, Optional
 
 from ..session import Call, Delivery
 
@@ -27,6 +27,9 @@ class Round:
     It is known in the :mod:`contextvars` context in which it begins, and which the tasks get that are begun
     there. It may be within another one, also of another client.
 
+    Args:
+        task: The one in which it begins, if that is known.
+
     Attributes:
         delivery: That of the session; None until the session is open.
         opening: What opens the session; None before and afterwards, since it keeps that alive.
@@ -34,19 +37,25 @@ class Round:
 
     __slots__ = ("_ended", "_over", "_task", "delivery", "opening")
 
-    def __init__(self, delivery: Optional[Delivery] = None) -> None:
+    def __init__(
+        self, delivery: Optional[Delivery] = None, task: Optional[asyncio.Future[Any]] = None
+    ) -> None:
         self.delivery = delivery
         self.opening: Optional[Call] = None
         self._over = False
         self._ended: Optional[asyncio.Future[None]] = None  # for those who wait for it
-        try:
-            task = asyncio.current_task()
-        except RuntimeError:
-            task = None  # no loop runs yet
+        if task is None:
+            try:
+                task = asyncio.current_task()
+            except RuntimeError:
+                pass  # no loop runs yet
         # Weakly, since the context in which this is known is the task's.
         self._task = (lambda: None) if task is None else weakref.ref(task)
         around = _rounds.get()
-        _rounds.set((self,) if not around else (*[one for one in around if not one.over], self))
+        if not around or (len(around) == 1 and around[0]._over):  # as mostly, the one before
+            _rounds.set((self,))
+        else:
+            _rounds.set((*[one for one in around if not one.over], self))
 
     @property
     def over(self) -> bool:
