@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Coroutine
 from typing import Any, Optional
 
 from ..exceptions import SpeechmaticsError
-from ..session import Spoken
 from ..transcript import Transcript, Utterance
 from .rounds import Round
 from .stream import AsyncMessageStream
@@ -23,7 +23,9 @@ class AsyncUtteranceStream:
 
     def __init__(self, messages: AsyncMessageStream, *, partials: bool) -> None:
         self._messages = messages
-        self._spoken = Spoken(partials=partials)
+        self._partials = partials
+        self._due: Optional[deque[Utterance]] = None  # once the session is open
+        self._failed = False  # the session has, which is raised after the last ones
 
     @property
     def transcript(self) -> Transcript:
@@ -37,18 +39,28 @@ class AsyncUtteranceStream:
         return self._next(Round())
 
     async def _next(self, asked: Round) -> Utterance:
-        self._messages._begin(asked)
-        spoken = self._spoken
-        while (utterance := spoken.next()) is None:
-            if spoken.over:
-                raise StopAsyncIteration
+        messages = self._messages
+        messages._begin(asked)
+        dispatcher = messages._dispatcher or await messages._opened()
+        if dispatcher is None:
+            raise StopAsyncIteration  # it was closed before
+        due = self._due
+        if due is None:
+            due = self._due = dispatcher.session.turns.follow(partials=self._partials)
+        while not due:
+            if self._failed:
+                self._failed = False
+                dispatcher.session.ending.raise_failure()
             try:
-                spoken.add(await self._messages._message())
-            except (StopAsyncIteration, SpeechmaticsError) as exc:
-                if not self._messages._is_over:  # the error is a handler's
+                await messages._message()
+            except StopAsyncIteration:
+                if not due:
                     raise
-                spoken.end(exc)
-        return utterance
+            except SpeechmaticsError:
+                if not (due and messages._is_over):
+                    raise
+                self._failed = True
+        return due.popleft()
 
     async def close(self) -> None:
         """End the session if it still runs; any transcript still to come is lost."""

@@ -16,7 +16,7 @@ from ..late import imported_late
 from .answers import Answer, waits_for_itself
 from .asking import Asking, ask_for_speakers, said_before
 from .connector import NO_PICKLE, Connector, request_id_of
-from .delivering import Arrivals, MessageStream, Spoken, UtteranceStream, with_turns
+from .delivering import Arrivals, MessageStream, UtteranceStream, with_turns
 from .ending import session_ended
 from .opener import Call, Opener
 from .recorder import Recorder, interest_of
@@ -55,7 +55,6 @@ __all__ = [
     "SessionOptions",
     "SessionRequest",
     "SourceOptions",
-    "Spoken",
     "UtteranceStream",
     "as_sent",
     "ask_for_speakers",

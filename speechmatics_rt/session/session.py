@@ -26,7 +26,7 @@ from .forced import UNKNOWN, Place
 from .latency import Meter
 from .recorder import Recording
 from .stages import Delivery
-from .turns import TURNS, Turns
+from .turns import Turns
 
 __all__ = ["Session"]
 
@@ -224,7 +224,7 @@ class Session:
         if message is not None:
             if self._recording is not None:
                 self._recording.received(message)
-            if message["message"] in TURNS:
+            if message["message"] in self.turns.kinds:
                 self.turns.add(message)
 
     def stats(self) -> SessionStats:

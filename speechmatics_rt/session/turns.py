@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any, Callable, Optional
@@ -15,17 +16,26 @@ from .answers import Answer, Answers
 from .ending import SessionEnding
 from .forced import ForcedEnd, ForcedEnds, Place
 
-__all__ = ["TURNS", "Said", "Turns"]
+__all__ = ["Said", "Turns"]
 
-# Messages that may end an utterance, or be an answer.
-TURNS = {"AddTranscript", "EndOfUtterance", "EndOfTranscript", "LanguageInfo", "SpeakersResult"}
+_TURNS = frozenset(
+    {
+        "AddTranscript",
+        "EndOfUtterance",
+        "EndOfTranscript",
+        "RecognitionStarted",
+        "LanguageInfo",
+        "SpeakersResult",
+    }
+)
 
 
 class Turns:
     """The utterances of a session, and the answers that threads wait for. The delivering thread adds to it.
 
-    ``finalize()`` reads the transcript, so that no message is decoded, and no word kept, for a call that may
-    never come.
+    It gets each message before handlers do, which may change it. Utterances are followed once for all: for
+    handlers, and for an iterator. ``finalize()`` reads the transcript instead, so that no message is decoded,
+    and no word kept, for a call that may never come.
 
     Args:
         transcript: The transcript, which has got each message already.
@@ -36,6 +46,7 @@ class Turns:
         answers: The answers.
         ended: Utterances that have ended, and whose handlers have not run yet.
         forced: The ends that were asked for.
+        kinds: The messages to be added: those that may begin, end or change an utterance, or be an answer.
     """
 
     def __init__(self, transcript: Transcript, client: Callable[[], Optional[EventEmitter]]) -> None:
@@ -43,22 +54,50 @@ class Turns:
         self.ended: deque[Utterance] = deque()
         self.transcript = transcript
         self.forced = ForcedEnds()
+        self.kinds = _TURNS
         self._client = client
         self._utterances: Optional[Utterances] = None
+        self._due: Optional[deque[Utterance]] = None  # of an iterator
+        self._shown: dict[Optional[str], Utterance] = {}  # on each channel, the last one in progress
+
+    def follow(self, *, partials: bool) -> deque[Utterance]:
+        """Return where an iterator finds what it is to return next, from this message on.
+
+        Args:
+            partials: It gets the utterance in progress, too, each time it changes.
+        """
+        if partials:
+            self.kinds = _TURNS | {"AddPartialTranscript"}
+        self._due = deque()
+        return self._due
 
     def add(self, message: Mapping[str, Any]) -> None:
-        """Give a message, one of ``TURNS``, to those who wait for it, and update the utterances."""
-        if message["message"] == "EndOfUtterance":
+        """Give a message, one of ``kinds``, to those who wait for it, and update the utterances."""
+        kind = message["message"]
+        if kind == "EndOfUtterance":
             self._end(message)
-        elif message["message"] == "SpeakersResult":
+        elif kind == "SpeakersResult":
             for answer in self.answers.to("GetSpeakers"):
-                answer.give(message)
+                answer.give(copy.deepcopy(message))
         if self._utterances is None:
             client = self._client()
-            if client is None or not client._hears("Utterance"):
+            if self._due is None and (client is None or not client._hears("Utterance")):
                 return
             self._utterances = Utterances(self.transcript.language_pack_info)
-        self.ended += self._utterances.add(message)
+        self._add_ended(self._utterances.add(message))
+        if kind == "AddPartialTranscript" and self._due is not None:
+            channel = channel_of(message)
+            spoken = self._utterances.spoken(channel)
+            if spoken is not None and spoken != self._shown.get(channel):
+                self._shown[channel] = spoken
+                self._due.append(spoken)
+
+    def _add_ended(self, utterances: list[Utterance]) -> None:
+        client = self._client()
+        if client is not None and client._hears("Utterance"):
+            self.ended += utterances
+        if self._due is not None:
+            self._due += utterances
 
     def events(self) -> Iterator[dict[str, Any]]:
         """Yield the events of utterances that have ended, each once."""
@@ -68,7 +107,7 @@ class Turns:
     def end(self) -> None:
         """End the utterances in progress: no more messages will come."""
         if self._utterances is not None:
-            self.ended += self._utterances.end()
+            self._add_ended(self._utterances.end())
 
     # -- forced ends -----------------------------------------------------------------------------------
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import marshal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Optional
 
 from ..messages import channel_of, results_of, time_of, times_of
+from .stored import pack
 from .words import Delimiters, Joiner, Word, joined
 
 __all__ = ["Ending", "Utterance", "Utterances"]
@@ -170,7 +172,7 @@ class _Turn:
 
     def add(self, message: Mapping[str, Any]) -> list[Utterance]:
         over = []
-        for result in results_of(message):
+        for result in _copied(results_of(message)):
             if not self._begun:
                 if _sticks_to_the_word_before(result):
                     continue
@@ -218,6 +220,12 @@ class _Turn:
                 joiner.add(result)
         utterance = Utterance((*self._words, *self._joiner.tail()), None, tuple(joiner.words()))
         return utterance if utterance.words or utterance.unsettled else None
+
+
+def _copied(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Copy results: of the last one some is read later, when handlers may have changed their message."""
+    _, form = pack(results)
+    return marshal.loads(form) if isinstance(form, bytes) else form  # noqa: S302  # our own bytes
 
 
 def _sticks_to_the_word_before(result: Mapping[str, Any]) -> bool:

@@ -158,17 +158,23 @@ def test_what_a_handler_does_to_its_message_does_not_reach_the_transcript(
 ) -> None:
     def spoil(message) -> None:
         for result in message["results"]:
-            result["alternatives"][0]["content"] = "nonsense"
+            result.get("alternatives", [{}])[0]["content"] = "nonsense"
+            result["content"] = "nonsense"
         message["results"].clear()
-        message["metadata"]["end_time"] = 900.0
+        message.get("metadata", {})["end_time"] = 900.0
 
     with client_of(serve(), resume=resume) as client:
         if listens:
-            client.on("AddTranscript", spoil)
-            client.on("AddPartialTranscript", spoil)
-        client.start_session(audio_format=PCM)
+            for kind in ("Transcript", "Translation"):
+                client.on(f"Add{kind}", spoil)
+                client.on(f"AddPartial{kind}", spoil)
+        client.start_session(
+            audio_format=PCM, translation_config={"target_languages": ["de"], "enable_partials": True}
+        )
         client.send_audio(SECOND * 4)
         client.stop_session()
     assert client.transcript.text == "Good morning, and welcome to the reading room."
+    assert "nonsense" not in client.transcript.translations["de"].text
+    assert client.transcript.translations["de"].text
     assert client.transcript.end_time == 3.52
     assert client.stats.seconds_transcribed == 3.52

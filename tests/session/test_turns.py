@@ -115,6 +115,63 @@ def test_leaving_the_loop_in_with_ends_the_session(serve, client_of) -> None:
     assert not client.is_connected
 
 
+def spoil(message: dict[str, Any]) -> None:
+    """Change all that a message has, down to its last word."""
+    for result in message.get("results", ()):
+        for alternative in result["alternatives"]:
+            alternative.clear()
+        result.clear()
+    message.clear()
+
+
+HANDLERS = {"nothing": lambda message: None, "clear": dict.clear, "spoil": spoil}
+
+
+@pytest.mark.parametrize("partials", [False, True], ids=["", "partials"])
+@pytest.mark.parametrize("what", ["clear", "spoil"])
+def test_what_handlers_do_to_their_messages_takes_no_word_from_an_utterance(
+    serve, client_of, what, partials: bool
+) -> None:
+    server = serve()
+    given = []
+    for handler in ("nothing", what):
+        client = client_of(server)
+        for event in ("AddTranscript", "AddPartialTranscript", "EndOfUtterance", "RecognitionStarted"):
+            client.on(event, HANDLERS[handler])
+        events: list[str] = []
+        client.on("Utterance", lambda event, events=events: events.append(event["text"]))
+        utterances = list(client.utterances([SECOND] * 8, audio_format=PCM, partials=partials))
+        ended = [one for one in utterances if one.ended_by]
+        assert said(ended) == words_of(client.transcript) != []
+        assert [one.text for one in ended] == events
+        assert (ended != utterances) == partials
+        given.append(ended)
+    assert given[0] == given[1]
+
+
+@pytest.mark.parametrize("failing", range(1, 6))
+def test_who_goes_on_after_the_error_of_a_handler_misses_no_utterance(serve, client_of, failing: int) -> None:
+    client = client_of(serve(), handler_errors="raise")
+    finals = iter(range(1, 100))
+
+    def fail(message: dict[str, Any]) -> None:
+        if next(finals) == failing:
+            raise ValueError("odd")
+
+    client.on("AddTranscript", fail)
+    utterances, errors = [], 0
+    with client.utterances([SECOND] * 6, audio_format=PCM) as stream:
+        while True:
+            try:
+                utterances.append(next(stream))
+            except ValueError:
+                errors += 1
+            except StopIteration:
+                break
+    assert said(utterances) == words_of(client.transcript) != []
+    assert errors == 1
+
+
 # -- the event -----------------------------------------------------------------------------------------
 
 
@@ -422,6 +479,14 @@ def test_get_speakers_returns_the_answer_that_handlers_get_too(serve, client_of)
     assert len(heard) == 3
 
 
+def test_what_handlers_do_to_an_answer_does_not_reach_who_has_asked(serve, client_of) -> None:
+    with client_of(serve()) as client:
+        client.on("SpeakersResult", spoil)
+        client.start_session(audio_format=PCM, transcription_config=SPEAKERS)
+        client.send_audio(SECOND * 4)
+        assert client.get_speakers()["message"] == "SpeakersResult"
+
+
 def test_an_answer_that_does_not_come_is_a_timeout_and_leaves_nobody_waiting(serve, client_of) -> None:
     client = client_of(serve(faults=[Fault.silence(after_seconds=0.5)]))
     client.start_session(audio_format=PCM, transcription_config=SPEAKERS)
@@ -495,6 +560,38 @@ def test_in_an_event_loop_a_lost_connection_gives_what_was_final_first(serve) ->
         return utterances
 
     assert run(main)
+
+
+@pytest.mark.parametrize("partials", [False, True], ids=["", "partials"])
+def test_in_an_event_loop_handlers_take_no_word_from_an_utterance_either(serve, partials: bool) -> None:
+    server = serve()
+
+    async def main() -> None:
+        async with face(server, handler_errors="raise") as client:
+            failed = []
+
+            @client.on("AddTranscript")
+            @client.on("AddPartialTranscript")
+            async def fail(message: dict[str, Any]) -> None:
+                spoil(message)
+                failed.append(ValueError("odd"))
+                raise failed[-1]
+
+            utterances, errors = [], []
+            async with client.utterances([SECOND] * 6, audio_format=PCM, partials=partials) as stream:
+                while True:
+                    try:
+                        utterances.append(await stream.__anext__())
+                    except ValueError as exc:
+                        errors.append(exc)
+                    except StopAsyncIteration:
+                        break
+            ended = [one for one in utterances if one.ended_by]
+            assert said(ended) == words_of(client.transcript) != []
+            assert (ended != utterances) == partials
+            assert errors == failed
+
+    run(main)
 
 
 def test_faces_have_the_same_calls() -> None:

@@ -11,13 +11,12 @@ from __future__ import annotations
 from .arrivals import Arrivals
 from .listener import Listener
 from .stream import MessageStream
-from .utterances import Spoken, UtteranceStream, with_turns
+from .utterances import UtteranceStream, with_turns
 
 __all__ = [
     "Arrivals",
     "Listener",
     "MessageStream",
-    "Spoken",
     "UtteranceStream",
     "with_turns",
 ]

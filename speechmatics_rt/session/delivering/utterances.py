@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Optional
 
 from ...config import ConversationConfig, TranscriptionConfig
-from ...exceptions import SpeechmaticsError, without_frames
-from ...messages import channel_of
-from ...transcript import Transcript, Utterance, Utterances
+from ...exceptions import SpeechmaticsError
+from ...transcript import Transcript, Utterance
 from .stream import MessageStream
 
-__all__ = ["Spoken", "UtteranceStream", "with_turns"]
+__all__ = ["UtteranceStream", "with_turns"]
 
 _SILENCE = 0.5  # seconds without a word that end an utterance, as the service advises for turns
 
@@ -30,60 +28,18 @@ def with_turns(options: Mapping[str, Any], *, partials: bool) -> dict[str, Any]:
     return {**options, "transcription_config": replace(config, **changes)}
 
 
-class Spoken:
-    """What an iterator of utterances returns next: those that have ended, and perhaps those in progress.
-
-    Attributes:
-        over: No more messages come.
-    """
-
-    def __init__(self, *, partials: bool) -> None:
-        self._partials = partials
-        self._following = Utterances()
-        self._shown: dict[Optional[str], Utterance] = {}
-        self._due: deque[Utterance] = deque()
-        self._failure: Optional[SpeechmaticsError] = None
-        self.over = False
-
-    def add(self, message: Mapping[str, Any]) -> None:
-        over = self._following.add(message)
-        self._due.extend(over)
-        if self._partials and message["message"] == "AddPartialTranscript":
-            channel = channel_of(message)
-            spoken = self._following.spoken(channel)
-            if spoken is not None and spoken != self._shown.get(channel):
-                self._shown[channel] = spoken
-                self._due.append(spoken)
-
-    def end(self, ended_by: Exception) -> None:
-        """End the last utterances. If an error of the session has ended it, it is raised after them."""
-        self.over = True
-        self._failure = ended_by if isinstance(ended_by, SpeechmaticsError) else None
-        self._due.extend(self._following.end())
-
-    def next(self) -> Optional[Utterance]:
-        """Return the next utterance, or None; after the last one raise the error, once."""
-        if self._due:
-            return self._due.popleft()
-        failure, self._failure = self._failure, None
-        if failure is not None:
-            try:
-                raise without_frames(failure)
-            finally:
-                del failure  # its traceback has this frame
-        return None
-
-
 class UtteranceStream:
     """The utterances of one session, as an iterator: ``for utterance in client.utterances(source)``.
 
-    Each is returned when it has ended; the last ones come before an error is raised. Leaving the iteration
-    early ends the session, as with :class:`MessageStream`.
+    Each is returned when it has ended; the last ones come before the error of the session is raised. That of
+    a handler is raised at once, and the iteration may go on. Leaving it early ends the session, as with
+    :class:`MessageStream`.
     """
 
     def __init__(self, messages: MessageStream, *, partials: bool) -> None:
         self._messages = messages
-        self._spoken = Spoken(partials=partials)
+        self._due = messages._session.turns.follow(partials=partials)
+        self._failed = False  # the session has, which is raised after the last ones
 
     @property
     def transcript(self) -> Transcript:
@@ -94,17 +50,20 @@ class UtteranceStream:
         return self
 
     def __next__(self) -> Utterance:
-        spoken = self._spoken
-        while (utterance := spoken.next()) is None:
-            if spoken.over:
-                raise StopIteration
+        while not self._due:
+            if self._failed:
+                self._failed = False
+                self._messages._session.ending.raise_failure()
             try:
-                spoken.add(next(self._messages))
-            except (StopIteration, SpeechmaticsError) as exc:
-                if not self._messages._is_over:  # the error is a handler's
+                next(self._messages)
+            except StopIteration:
+                if not self._due:
                     raise
-                spoken.end(exc)
-        return utterance
+            except SpeechmaticsError:
+                if not (self._due and self._messages._is_over):
+                    raise
+                self._failed = True
+        return self._due.popleft()
 
     def close(self) -> None:
         """End the session if it still runs; any transcript still to come is lost."""
