@@ -26,6 +26,7 @@ from .session import (
     as_sent,
     request_id_of,
     spelled_out,
+    waiting,
 )
 from .stats import SessionStats
 from .transcript import Transcript
@@ -120,8 +121,10 @@ class BaseClient(Opener):
         """End the audio, wait for the rest of the transcript and for all handlers, then close.
 
         In a handler, or in the body of a ``for`` over :meth:`Client.stream`, it returns at once, and
-        messages are delivered until the transcript is complete. On another thread it waits for the thread
-        that iterates, however long that takes. Does nothing if there is no session.
+        messages are delivered until the transcript is complete. In those of another client it waits, unless
+        the handlers here wait for that one's session to end: two handlers that stop each other's sessions
+        would wait for ever. On another thread it waits for the thread that iterates, however long that takes.
+        Does nothing if there is no session.
 
         Args:
             timeout: Seconds to wait at most; by default as long as the server keeps sending
@@ -141,9 +144,11 @@ class BaseClient(Opener):
     def _stop(self, session: Session, timeout: Optional[float], deadline: float) -> None:
         connection = session.connection
         connection.end_stream()
-        if session.delivery.is_mine:
-            return
-        if not session.delivery.awaited.wait(deadline - time.monotonic()):
+        with waiting(session.delivery) as may_wait:
+            if not may_wait:
+                return
+            over = session.delivery.awaited.wait(deadline - time.monotonic())
+        if not over:
             error = TimeoutError(
                 f"the transcript was not complete within {timeout:g} s", stage="end", seconds=timeout
             )

@@ -20,14 +20,14 @@ from ..config import ConnectionConfig, ConversationConfig, ResumePolicy, checked
 from ..events import EVENTS
 from ..exceptions import SpeechmaticsError, no_pickle
 from ..log import SessionLog
-from ..session import NO_PICKLE, SECONDS, Session, SessionRequest, interest_of, session_ended
+from ..session import NO_PICKLE, SECONDS, Session, SessionRequest, interest_of, session_ended, waiting
 from ..stats import SessionStats
 from ..transcript import Transcript
 from .asking import AsyncAsking
 from .bridge import AwaitedAuth, in_thread
 from .core import BlockingCore, CallOfLoop
 from .dispatch import AsyncEmitter, Dispatcher, listen
-from .rounds import PATIENCE, within
+from .rounds import PATIENCE, rounds_here, within
 
 __all__ = ["AsyncBaseClient"]
 
@@ -99,7 +99,8 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
         """End the audio, and wait for the rest of the transcript and for all handlers.
 
         In a handler, or in the body of an ``async for`` over ``stream()``, it returns at once, and messages
-        are delivered until the transcript is complete; see :class:`AsyncBaseClient` for tasks begun there.
+        are delivered until the transcript is complete; see :class:`AsyncBaseClient` for tasks begun there. In
+        those of another client it waits, unless the handlers here wait for that one's session to end.
         Arguments and errors are those of :meth:`BaseClient.stop_session`.
         """
         timeout = checked("timeout", timeout, SECONDS)
@@ -111,10 +112,13 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
         try:
             if await self._waits_here(session, timeout):
                 return
-            if ending is not None:
-                left = None if timeout is None else max(0.0, deadline - time.monotonic())
-                await asyncio.wait([ending], timeout=left)
-            await in_thread(self._behind._stop, session, timeout, deadline)
+            with waiting(session.delivery, rounds_here()) as may_wait:
+                if not may_wait:
+                    return
+                if ending is not None:
+                    left = None if timeout is None else max(0.0, deadline - time.monotonic())
+                    await asyncio.wait([ending], timeout=left)
+                await in_thread(self._behind._stop, session, timeout, deadline)
         except asyncio.CancelledError:
             await in_thread(session.close)
             raise
@@ -159,13 +163,18 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
     async def __aexit__(self, exc_type: Optional[type[BaseException]], *_: object) -> None:
         session = self._behind._session
         try:
-            if exc_type is None and session is not None and not session.delivery.streamed:
+            if exc_type is not None or session is None or session.delivery.streamed:
+                await in_thread(self._behind.__exit__, exc_type, None, None)
+            else:
                 ending = self._end_in_turn(session)
                 if await self._waits_here(session):
                     return
-                if ending is not None:
-                    await asyncio.wait([ending])
-            await in_thread(self._behind.__exit__, exc_type, None, None)
+                with waiting(session.delivery, rounds_here()) as may_wait:
+                    if not may_wait:
+                        return
+                    if ending is not None:
+                        await asyncio.wait([ending])
+                    await in_thread(self._behind.__exit__, exc_type, None, None)
         except asyncio.CancelledError:
             await self.close()
             raise

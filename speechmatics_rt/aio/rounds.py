@@ -12,9 +12,9 @@ import weakref
 from contextvars import ContextVar
 from typing import Any, Optional
 
-from ..session import Call, Delivery
+from ..session import Call, Delivery, Holder
 
-__all__ = ["PATIENCE", "Round", "rounds_of", "within"]
+__all__ = ["PATIENCE", "Round", "rounds_here", "rounds_of", "within"]
 
 PATIENCE = 0.5  # seconds for a handler, or the body of a loop, to end before what it has begun
 
@@ -96,6 +96,12 @@ class Round:
 def rounds_of(delivery: Delivery) -> list[Round]:
     """Return the rounds of a session in which this code is, or was begun, and which are not over."""
     return [one for one in _rounds.get() if one.is_of(delivery) and not one.over]
+
+
+def rounds_here() -> Holder:
+    """Return what holds up those sessions in whose rounds this code is, or was begun, while these go on."""
+    rounds = _rounds.get()
+    return lambda delivery: any(one.is_of(delivery) and not one.over for one in rounds)
 
 
 async def within(delivery: Delivery, patience: float) -> bool:

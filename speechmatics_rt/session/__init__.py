@@ -33,7 +33,7 @@ from .request import (
     spelled_out,
 )
 from .session import Session
-from .stages import Delivery
+from .stages import Delivery, Holder, waiting
 
 if TYPE_CHECKING:
     from .discovery import available_features
@@ -48,6 +48,7 @@ __all__ = [
     "Call",
     "Connector",
     "Delivery",
+    "Holder",
     "MessageStream",
     "Opener",
     "Recorder",
@@ -67,6 +68,7 @@ __all__ = [
     "said_before",
     "session_ended",
     "spelled_out",
+    "waiting",
     "waits_for_itself",
     "with_turns",
 ]

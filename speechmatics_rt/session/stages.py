@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Optional
+from typing import Callable, Optional
 
-from ..threads import Latch
+from ..threads import Latch, new_lock
 
-__all__ = ["Delivery"]
+__all__ = ["Delivery", "Holder", "waiting"]
 
 _ending: ContextVar[Optional[Delivery]] = ContextVar("speechmatics_rt_ending", default=None)
 
@@ -96,3 +99,53 @@ class Delivery:
         """Note that nothing more will be delivered."""
         self.over.set()
         self.awaited.set()
+
+
+Holder = Callable[[Delivery], bool]  # who waits somewhere: whether a delivery goes on only after that
+
+_waits_lock = new_lock()  # guards the list; held to look through it, and for nothing else
+_waits: list[tuple[Holder, Delivery]] = []  # who waits now, for the end of which delivery
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_waits.clear)
+
+
+@contextmanager
+def waiting(delivery: Delivery, holder: Optional[Holder] = None) -> Iterator[bool]:
+    """Wait, in the block, for the end of a delivery; but not if that waits for who would wait.
+
+    It does if it is the holder's own. Or its handlers wait for another session, whose handlers wait for a
+    third one, and so on, until one is the holder's. As it is found out and noted in one step who waits, the
+    last one of a circle does not wait, and all others do.
+
+    Args:
+        delivery: What is to end.
+        holder: Who is to wait; by default this thread, which holds up what it delivers.
+
+    Yields:
+        Whether it may wait.
+    """
+    me = threading.get_ident()
+    holder = holder or (lambda one: one.thread == me and not one.over.is_set())
+    wait = (holder, delivery)
+    try:
+        with _waits_lock:
+            _waits[:] = [one for one in _waits if not one[1].over.is_set()]  # Ctrl-C may have left one
+            may_wait = not _is_held(delivery, holder)
+            if may_wait:
+                _waits.append(wait)
+        yield may_wait
+    finally:
+        with _waits_lock:
+            if wait in _waits:
+                _waits.remove(wait)
+
+
+def _is_held(delivery: Delivery, holder: Holder) -> bool:
+    """Whether a delivery goes on only after the holder; the lock is held."""
+    chain = [delivery]
+    for one in chain:
+        if holder(one):
+            return True
+        chain += [next_one for other, next_one in _waits if next_one not in chain and other(one)]
+    return False
