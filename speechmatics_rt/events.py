@@ -27,6 +27,7 @@ __all__ = [
     "EventEmitter",
     "as_raised",
     "check_callback",
+    "check_runs",
     "everything",
     "is_meant_for_call",
     "name_of",
@@ -117,7 +118,8 @@ class EventEmitter:
         Any name will do, for servers grow; a client warns of one that is nearly that of a known event.
 
         Raises:
-            ConfigurationError: The callback is a coroutine function; use one of the asyncio clients.
+            ConfigurationError: The callback is a coroutine function, for which there are the asyncio clients;
+                or a generator function.
             TypeError: The callback is not callable.
         """
         return self._register(event, callback, once=False)
@@ -151,7 +153,7 @@ class EventEmitter:
 
     def listeners(self, event: Event) -> list[Callback]:
         """Return the callbacks of ``event``, in the order in which they run."""
-        return [handler.callback for handler in [*self._handlers.get(name_of(event), ()), *self._any]]
+        return [handler.callback for handler in self._due(name_of(event))]
 
     def remove_all_listeners(self, event: Optional[Event] = None) -> None:
         """Remove the callbacks of ``event``; without it, all callbacks, those of :meth:`on_any` included."""
@@ -247,12 +249,7 @@ class EventEmitter:
     def _runner(self, callback: Callback) -> Callback:
         """Return what runs a callback, of which it is checked that this can."""
         check_callback(callback)
-        if inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(
-            getattr(type(callback), "__call__", None)  # noqa: B004  # the method itself is looked at
-        ):
-            raise ConfigurationError(
-                f"{callback!r} is a coroutine function, which nothing here would await; pass a plain function"
-            )
+        check_runs(callback)
         return callback
 
 
@@ -260,10 +257,12 @@ def check_callback(callback: Callback) -> None:
     """Refuse what can't be called with a message, before each message fails.
 
     Raises:
+        ConfigurationError: It is a generator function.
         TypeError: It isn't callable, or takes no argument, or more than one.
     """
     if not callable(callback):
         raise TypeError(f"a callback must be callable, not {callback!r}")
+    check_runs(callback, awaited=True)
     try:
         taken = inspect.signature(callback)
     except (TypeError, ValueError):  # of some built-in functions nothing is known
@@ -272,6 +271,28 @@ def check_callback(callback: Callback) -> None:
         taken.bind({})
     except TypeError as exc:
         raise TypeError(f"a callback is called with the message; {callback!r} can't be: {exc}") from None
+
+
+def check_runs(function: Callable[..., Any], name: str = "", *, awaited: bool = False) -> None:
+    """Refuse a function of which a call runs nothing: a generator function, or one that is not ``awaited``.
+
+    Args:
+        name: What it is given as, if that has a name.
+
+    Raises:
+        ConfigurationError: It is one.
+    """
+    name = name or repr(function)
+    # Of an object that is called, the method is looked at.
+    for one in (function, getattr(type(function), "__call__", None)):  # noqa: B004
+        if inspect.isgeneratorfunction(one) or inspect.isasyncgenfunction(one):
+            raise ConfigurationError(
+                f"{name} is a generator function, of which a call runs nothing; leave out its 'yield'"
+            )
+        if inspect.iscoroutinefunction(one) and not awaited:
+            raise ConfigurationError(
+                f"{name} is a coroutine function, which nothing here would await; pass a plain function"
+            )
 
 
 def everything(name: str) -> bool:

@@ -200,6 +200,44 @@ def test_a_coroutine_function_and_a_thing_that_cannot_be_called_are_refused() ->
         EventEmitter(handler_errors="ignore")
 
 
+def generator(message: Any) -> Any:
+    yield message
+
+
+async def asynchronous_generator(message: Any) -> Any:
+    yield message
+
+
+class Generating:
+    def __call__(self, message: Any) -> Any:
+        yield message
+
+
+@pytest.mark.parametrize("kind", [EventEmitter, Client, AsyncClient])
+@pytest.mark.parametrize(
+    "bad",
+    [generator, asynchronous_generator, Generating(), functools.partial(generator), Generating().__call__],
+    ids=["function", "async", "object", "partial", "method"],
+)
+def test_a_generator_function_is_refused_since_a_call_would_run_nothing_of_it(kind: Any, bad: Any) -> None:
+    emitter = kind()
+    for register in (functools.partial(emitter.on, "Info"), emitter.on_any, emitter.on("Info")):
+        with pytest.raises(ConfigurationError, match=r"generator function, .*; leave out its 'yield'"):
+            register(bad)
+    assert emitter.listeners("Info") == []
+
+
+@pytest.mark.parametrize("event", ["SessionEnded", "Utterance"])
+def test_listeners_are_those_that_run(event: str) -> None:
+    emitter, seen = EventEmitter(), []
+    emitter.on_any(seen.append)
+    emitter.on(event, seen.append)
+    emitter.emit(event, {"n": 1})
+    assert seen == [{"n": 1}]
+    assert emitter.listeners(event) == [seen.append]
+    assert emitter.listeners("Info") == [seen.append]
+
+
 @pytest.mark.parametrize("client", [EventEmitter, AsyncClient])
 def test_what_names_no_event_is_refused_when_it_is_listened_to_and_when_it_is_emitted(client: Any) -> None:
     emitter = client()

@@ -39,6 +39,15 @@ NO_TEXT = ["", 5, b"x", True, [], {}]
 RAW = AudioFormat("pcm_s16le", 16000)
 NOWHERE = "ws://127.0.0.1:1/v2"
 
+
+def progress_by_generator(progress: Any) -> Iterator[Any]:
+    yield progress
+
+
+async def progress_by_coroutine(progress: Any) -> None:
+    pass
+
+
 CLIENT: dict[str, list[Any]] = {
     "auth": ["s3cret", b"key", 5, {}, object(), StaticKeyAuth, dict],
     "api_key": ["", 5, b"s3cret", [], {}, "s3cret\n", '"s3cret"', "Bearer s3cret"],
@@ -184,7 +193,7 @@ MANY: dict[str, list[Any]] = {
     "executor": ["threads", 5, object(), dict],
     "max_sessions": [*NO_COUNT[:-1]],
     "limiter": [5, "lock", object()],
-    "on_progress": [5, "print", True],
+    "on_progress": [5, "print", True, progress_by_generator, progress_by_coroutine],
     **CLIENT,
     **SOURCE,
 }

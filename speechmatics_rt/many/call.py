@@ -11,6 +11,7 @@ from ..audio import Source
 from ..auth import AuthBase
 from ..client import Client
 from ..config import ConnectionConfig, ResumePolicy, a_kind, number, refused
+from ..events import check_runs
 from ..exceptions import ConfigurationError
 from ..session import SessionRequest, SourceOptions, spelled_out
 from .job import Job
@@ -125,8 +126,10 @@ def transcribe_many(
     _AT_ONCE("max_sessions", max_sessions)
     if limiter is not None and not (hasattr(limiter, "__enter__") and hasattr(limiter, "__exit__")):
         raise refused("limiter", limiter, "a context manager, such as a semaphore")
-    if on_progress is not None and not callable(on_progress):
-        raise refused("on_progress", on_progress, "a function of one argument")
+    if on_progress is not None:
+        if not callable(on_progress):
+            raise refused("on_progress", on_progress, "a function of one argument")
+        check_runs(on_progress, "on_progress")
     job = Job(client, options, limiter)
     at_once = executor or Threads()
     return Outcomes(sources, job, at_once, max_sessions, on_progress, raises=handler_errors == "raise")
