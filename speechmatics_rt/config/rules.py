@@ -7,6 +7,7 @@ that a dataclass, a mapping and a change by assignment are all checked alike.
 
 from __future__ import annotations
 
+import copy
 import math
 import sys
 import warnings
@@ -32,6 +33,7 @@ __all__ = [
     "a_list",
     "above_zero",
     "checked",
+    "kept",
     "number",
     "one_of",
     "plain",
@@ -39,6 +41,7 @@ __all__ = [
     "rule",
 ]
 
+_T = TypeVar("_T")
 Rule = Callable[[str, Any], None]  # (name of the option, its plain value); raises ConfigurationError
 
 
@@ -230,6 +233,30 @@ def plain(value: Any) -> Any:
     if isinstance(value, Integral):  # numpy's numbers have no JSON form
         return int(value)
     return float(value) if isinstance(value, Real) else value
+
+
+def kept(value: _T) -> _T:
+    """Copy options, with all mappings and lists in them: what their owner changes later is not meant here.
+
+    Other objects are as they are, such as a TLS context.
+
+    Example:
+        >>> given = {"additional_vocab": ["Bergen"]}
+        >>> copy_of_it = kept(given)
+        >>> given["additional_vocab"].append("Oslo")
+        >>> copy_of_it
+        {'additional_vocab': ['Bergen']}
+    """
+    result: Any = value
+    if isinstance(value, Options):
+        result = copy.copy(value)
+        for item in fields(cast("Any", value)):
+            setattr(result, item.name, kept(getattr(value, item.name)))
+    elif isinstance(value, Mapping):
+        result = {key: kept(part) for key, part in value.items()}
+    elif isinstance(value, (list, tuple)):
+        result = [kept(part) for part in value]
+    return cast("_T", result)
 
 
 class Caller(NamedTuple):

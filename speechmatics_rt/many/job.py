@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Optional
 from ..auth import nobody_answered, told_of
 from ..baseclient import BaseClient
 from ..client import Client
-from ..config import TranscriptionConfig
+from ..config import TranscriptionConfig, kept
 from ..events import is_meant_for_call
 from ..exceptions import ConnectionError, SpeechmaticsError, without_frames
 from ..log import report as log_error
@@ -83,6 +83,8 @@ class Sessions:
 class Job:
     """The options that all sources of a run share. Call it to transcribe one; it pickles if its options do.
 
+    What the caller changes in them later is not meant.
+
     Args:
         client: The options of the client.
         session: The options of ``transcribe()``.
@@ -96,8 +98,8 @@ class Job:
         limiter: Optional[AbstractContextManager[Any]],
     ) -> None:
         self.sessions = Sessions()
-        self._client = dict(client)
-        self._session = dict(session)
+        self._client = kept(dict(client))
+        self._session = kept(dict(session))
         self._limiter = limiter
 
     def __call__(self, index: int, source: Any) -> Report:

@@ -18,6 +18,7 @@ from ..config import (
     checked,
     doubts,
     is_cloud,
+    kept,
     redact,
     refused,
     with_sdk,
@@ -105,11 +106,12 @@ class Connector:
         if not isinstance(resume, (bool, ResumePolicy)):
             raise ConfigurationError(f"resume={resume!r}: use True, False or a ResumePolicy")
         self.auth = auth if auth is not None else StaticKeyAuth(api_key)
-        self.config = config if config is not None else ConnectionConfig()
-        self._resume = ResumePolicy() if resume is True else resume or None
-        for given in (self.config, self._resume):  # something may have been assigned since they were made
+        policy = ResumePolicy() if resume is True else resume or None
+        for given in (config, policy):  # something may have been assigned since they were made
             if given is not None:
                 given.check()
+        self.config = kept(config) if config is not None else ConnectionConfig()
+        self._resume = kept(policy)
         self._url = url
         self._sdk_identifier = sdk_identifier or f"python-rt-sync-v{__version__}"
         self._app = app

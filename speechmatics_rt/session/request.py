@@ -17,6 +17,7 @@ from ..config import (
     above_zero,
     checked,
     header_line,
+    kept,
     number,
     refused,
     start_recognition,
@@ -155,7 +156,7 @@ class SessionRequest(NamedTuple):
         if config is None:
             config = TranscriptionConfig()
         given = options.get("audio_format")
-        audio_format = None if given is None else AudioFormat.of(given, "audio_format")
+        audio_format = None if given is None else kept(AudioFormat.of(given, "audio_format"))
         start = start_recognition(
             config if channels is None else with_channels(config, channels),
             audio_format or AudioFormat(),
