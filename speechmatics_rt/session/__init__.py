@@ -1,11 +1,11 @@
 """One session as its client sees it.
 
 ``request`` has the options of a call, ``connector`` opens connections, and ``opener`` a session over one.
-``session`` sends, and takes in what is received: ``stages`` says who runs the handlers and how far that has
-come, ``ending`` how it has ended, ``turns`` which utterances ended, ``forced`` which of them the program has
-asked for, ``answers`` who waits for one. ``sender`` reads sources and sends them, ``delivering`` has what
-runs the handlers and is iterated over, ``asking`` the questions to the service. ``latency`` measures,
-``recorder`` writes a session to a file, ``discovery`` asks what a service offers.
+``session`` sends, and takes in what is received: ``stages`` says who runs the handlers, how far that has
+come and who waits for its end, ``ending`` how it has ended, ``turns`` which utterances ended, ``forced``
+which of them the program has asked for, ``answers`` who waits for one. ``sender`` reads sources and sends
+them, ``delivering`` has what runs the handlers and is iterated over, ``asking`` the questions to the service.
+``latency`` measures, ``recorder`` writes a session to a file, ``discovery`` asks what a service offers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who runs the handlers of a session, and how far that has come."""
+"""Who runs the handlers of a session, how far that has come, and who waits for its end."""
 
 from __future__ import annotations
 
@@ -115,8 +115,8 @@ def waiting(delivery: Delivery, holder: Optional[Holder] = None) -> Iterator[boo
     """Wait, in the block, for the end of a delivery; but not if that waits for who would wait.
 
     It does if it is the holder's own. Or its handlers wait for another session, whose handlers wait for a
-    third one, and so on, until one is the holder's. As it is found out and noted in one step who waits, the
-    last one of a circle does not wait, and all others do.
+    third one, and so on, until one is the holder's. Each wait is judged and noted in one step: so the last
+    one that would make a circle does not wait, and all others do.
 
     Args:
         delivery: What is to end.
