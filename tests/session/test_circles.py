@@ -256,6 +256,30 @@ def test_in_an_event_loop_an_async_with_in_a_handler_does_not_wait_for_who_waits
     assert run(main) == [TEXT] * 2
 
 
+def test_in_an_event_loop_a_task_that_its_handler_has_left_behind_holds_up_nothing(serve) -> None:
+    server = serve()
+
+    async def main() -> None:
+        one, other = face(server), face(server)
+        tasks, waited = [], []
+
+        @one.once("RecognitionStarted")
+        async def wait_beside(message: Any) -> None:
+            await other.start_session(audio_format=PCM)
+            tasks.append(asyncio.ensure_future(other.stop_session()))
+
+        @other.once("EndOfTranscript")
+        async def stop(message: Any) -> None:
+            await one.stop_session()
+            waited.append(is_over(one._behind))
+
+        await begun(one)
+        await asyncio.wait_for(asyncio.gather(one.stop_session(), *tasks), PATIENCE)
+        assert waited == [True]
+
+    run(main)
+
+
 # -- who waits for whom --------------------------------------------------------------------------------
 
 STEPS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.booleans()), max_size=40)
