@@ -31,7 +31,7 @@ _LASTING = (
     "reliability/test_faults.py::test_of_two_faults_the_first_decides_in_two_thousand_sessions",
     "test_examples.py::test_captions_are_written_and_those_of_a_broken_session_too",
     "session/test_interrupts.py::test_ctrl_c_at_every_single_line",
-    "session/test_interrupts.py::test_ctrl_c_at_every_single_line_on_shared_threads",
+    "session/test_interrupts.py::test_ctrl_c_at_every_single_line_with_the_shared_reader",
     "cli/test_transcribe.py::test_drop_every_shows_that_no_word_is_lost_over_broken_connections",
 )
 _WEB_SERVERS = ("flask", "gevent", "gthread")  # each serves a page of its own to some tests

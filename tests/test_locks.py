@@ -39,7 +39,6 @@ LOCKS = {
     "network.monitor Monitor.lock": "stats() reads, close() shuts the socket, what sends or waits is refused",
     "network.duplex DuplexSocket._lock": "taken under Monitor.lock alone, so that answers",
     "network.dialing.handshake _context_lock": "another client's start in a handler builds the context twice",
-    "network.shared_listener _lock": "a handler starts no session on the thread that is about to",
     "network.shared_reader _lock": "a handler starts no session on the thread that is about to",
     "network.reader Reader._skipped_lock": "no handler counts; stats() reads without it",
     "resume.monitor ResumeMonitor.lock": "stats() reads, close() marks the end, the rest is refused",

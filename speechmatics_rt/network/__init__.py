@@ -2,8 +2,7 @@
 
 ``dialing`` makes it; ``duplex`` lets two threads use one TLS socket. ``connection`` owns the session on the
 socket: the ``reader`` receives, the ``writer`` sends and enforces the deadlines. If a process has many
-connections, the ``shared_reader`` does both for all, and the ``shared_listener`` runs their handlers.
-``wakeup`` has the ways to wait.
+connections, the ``shared_reader`` receives and sends for all. ``wakeup`` has the ways to wait.
 """
 
 from __future__ import annotations
@@ -21,8 +20,6 @@ from .dialing import (
     shared_context,
 )
 from .link import Arrived, Link, Messages, Replaceable
-from .shared_listener import share
-from .shared_reader import has_shared_reader
 from .wakeup import WaitList, Wakes, WakeUp
 
 __all__ = [
@@ -41,8 +38,6 @@ __all__ = [
     "connect_through",
     "connect_to",
     "dial",
-    "has_shared_reader",
     "shake_hands",
-    "share",
     "shared_context",
 ]

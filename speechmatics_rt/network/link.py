@@ -194,8 +194,8 @@ class Link(Protocol):
     def wake_on_arrival(self, wakeup: Wakes) -> None:
         """From now on wake ``wakeup`` whenever there is something to receive, and wake it once now.
 
-        For a receiver that waits elsewhere, in an event loop or on a shared thread, and then receives
-        without waiting, with a deadline that has passed.
+        For a receiver that waits elsewhere, in an event loop, and then receives without waiting, with a
+        deadline that has passed.
         """
 
     def left_over(self) -> Messages:

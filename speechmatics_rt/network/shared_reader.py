@@ -25,12 +25,10 @@ from typing import Any, Optional, Protocol
 from ..log import before_logging, show_uncaught
 from ..threads import Latch, begin, new_lock
 from .reader import Turn
-from .shared_listener import deliver_now, postpone
 
 __all__ = ["OWN", "Read", "Seat", "has_shared_reader", "own_reader_begins", "own_reader_ends"]
 
 OWN = 8  # so few threads cost nothing noticeable
-_TURNS = 16  # after so many turns of different connections, what they have brought is delivered
 _kernel: Any = select  # untyped, since type checkers know epoll and set_blocking on some systems only
 _system: Any = os
 
@@ -231,19 +229,16 @@ class _SharedReader:
         if failure is not None:
             self._refuse(failure)
             return
-        postpone(True)
         before_logging(self._hand_on)
         try:
             ready: list[Seat] = self._take_in()  # those that arrived before the pipe was open
             while self._seats or not self._is_over():
-                ready = self._round(self._wait(ready))
+                ready = [seat for seat in self._wait(ready) if self._turn(seat)]
         except BaseException as exc:  # raised by a program's log handlers, or out of memory
             self._give_up(exc)
             raise
         finally:
             before_logging(None)
-            postpone(False)
-            deliver_now()
 
     def _open(self) -> Optional[OSError]:
         """Open epoll and the pipe, with the lock held; on failure stop being the shared one, return why."""
@@ -283,7 +278,10 @@ class _SharedReader:
             return None
 
     def _wait(self, ready: list[Seat]) -> list[Seat]:
-        """Sleep until there is something to read, unless seats are ready; return those whose turn it is."""
+        """Sleep until there is something to read, unless seats are ``ready``; return those whose turn it is.
+
+        Ready are those that may have more to read.
+        """
         turns = dict.fromkeys(ready)
         self._hand_on()
         found = self._poll.poll(0 if ready else None)
@@ -298,10 +296,9 @@ class _SharedReader:
         return list(turns)
 
     def _hand_on(self) -> None:
-        """Write and deliver what is pending, before this thread sleeps or runs a program's log handlers."""
+        """Write what is pending, before this thread sleeps or runs a program's log handlers."""
         self.awake = False  # first: from here on senders write themselves
         self._write()
-        deliver_now()
 
     def _write(self) -> None:
         """Write what senders have left to this thread."""
@@ -330,16 +327,6 @@ class _SharedReader:
                 if self._watch(seat, _kernel.EPOLLIN):
                     turns.append(seat)
         return turns
-
-    def _round(self, seats: list[Seat]) -> list[Seat]:
-        """Give each seat a turn; return those that may have more to read."""
-        more = []
-        for count, seat in enumerate(seats, 1):
-            if self._turn(seat):
-                more.append(seat)
-            if count % _TURNS == 0:
-                deliver_now()  # the round may be long
-        return more
 
     def _turn(self, seat: Seat) -> bool:
         """Read what has arrived for one connection; return whether there may be more."""

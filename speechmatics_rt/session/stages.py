@@ -37,7 +37,7 @@ class Delivery:
 
     Attributes:
         streamed: A stream delivers it, not a listener.
-        thread: The thread that runs handlers, or is the next to; None between them if that is not known.
+        thread: The thread that runs handlers, or is the next to; None if that is a task of an event loop.
         at_rest: The stream is with its caller, who may never come back, and no ``with`` closes it. Changed by
             the stream alone.
         orphaned: The listener found its client gone.

@@ -1,4 +1,4 @@
-"""What the tests of sockets, and those of the shared threads, have in common."""
+"""What the tests of sockets, and those of the shared reader, have in common."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PCM = AudioFormat("pcm_s16le", 16000)
 
 @pytest.fixture
 def all_shared(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the first sessions of a process share a thread, too."""
+    """Have the first sessions of a process read by the shared reader, too."""
     monkeypatch.setattr(shared_reader, "OWN", 0)
 
 

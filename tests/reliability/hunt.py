@@ -45,7 +45,7 @@ from speechmatics_rt import (
     SpeechmaticsError,
 )
 from speechmatics_rt.local import Fault, LocalServer
-from speechmatics_rt.network import lead, shared_listener, shared_reader
+from speechmatics_rt.network import lead, shared_reader
 from speechmatics_rt.network.reader import Reader
 from speechmatics_rt.protocol import client as protocol
 from speechmatics_rt.threads import locks
@@ -86,7 +86,6 @@ FAULTS: dict[str, list[Fault]] = {
 
 KNOBS = (  # that a schedule turns
     *((lead, name) for name in ("_LONG", "_LOOK", "_BEHIND", "_FLOODED")),
-    *((shared_listener, name) for name in ("_STUCK", "_LOOK", "_SLOW")),
     (protocol, "INBOX_BYTES"),
     (shared_reader, "OWN"),
 )
@@ -323,7 +322,7 @@ class Hunt:
         left = settled(present, SETTLED, 0.001)
         if not left:
             left += [f"a lock is held: {lock!r}" for lock in _locks() if not _is_free(lock)]
-            counted = (shared_reader._own, shared_reader._shared, shared_listener._shared)
+            counted = (shared_reader._own, shared_reader._shared)
             if any(counted):
                 left.append(f"counted: {counted}")
         return [f"left: {left}"] if left else []
@@ -407,7 +406,6 @@ class _Conditions:
         schedule = self._schedule
         if schedule.hasty:
             lead._LONG, lead._LOOK, lead._BEHIND, lead._FLOODED = 0.002, 0.002, 0.004, 0.01
-            shared_listener._STUCK, shared_listener._LOOK, shared_listener._SLOW = 0.002, 0.002, 0.004
         if schedule.small:
             protocol.INBOX_BYTES = 2_000
         shared_reader.OWN = schedule.own

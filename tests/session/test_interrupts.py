@@ -226,12 +226,12 @@ def test_ctrl_c_at_any_line_of_a_session_that_resumes_leaves_nothing(server, cal
 
 
 @pytest.mark.parametrize("call", SHARED)
-def test_ctrl_c_at_any_line_of_a_session_on_shared_threads_leaves_nothing(monkeypatch, server, call) -> None:
+def test_ctrl_c_at_any_line_with_the_shared_reader_leaves_nothing(monkeypatch, server, call) -> None:
     monkeypatch.setattr(shared_reader, "OWN", 0)
     check_all(server, call, some(server, lines_of(server, call), call))
 
 
-def test_ctrl_c_at_any_line_of_what_close_notes_ends_the_shared_listener_too(monkeypatch, server) -> None:
+def test_ctrl_c_at_any_line_of_what_close_notes_ends_the_listener_too(monkeypatch, server) -> None:
     monkeypatch.setattr(shared_reader, "OWN", 0)
 
     def struck(at: Optional[int] = None) -> Interrupt:
@@ -263,11 +263,11 @@ def test_ctrl_c_at_every_single_line(server, call, resume, report) -> None:
 @pytest.mark.reliability
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("call", SHARED)
-def test_ctrl_c_at_every_single_line_on_shared_threads(monkeypatch, server, call, report) -> None:
+def test_ctrl_c_at_every_single_line_with_the_shared_reader(monkeypatch, server, call, report) -> None:
     monkeypatch.setattr(shared_reader, "OWN", 0)
     lines = lines_of(server, call)
     check_all(server, call, list(range(lines)))
-    how = f"{call} on shared threads"
+    how = f"{call} with the shared reader"
     report("interrupts", f"Ctrl-C before each of {lines} lines of {how}: nothing left behind")
 
 
