@@ -25,8 +25,7 @@ __all__ = ["Lead", "thread_of"]
 # When a reader thread is started beside the listener. Until then bytes wait in the kernel: the window lets
 # the sender go on meanwhile, and the server waits longer than this for its pongs.
 _LONG = 0.5  # seconds in handlers without a read
-_BEHIND = 2.0  # seconds in which every read found data, while acknowledgements are due
-_FLOODED = 10.0  # the same while none are due, and only pings wait for an answer
+_BEHIND = 2.0  # seconds in which every read found data
 _A_WHILE = 0.001  # seconds in handlers after which more is likely to have arrived
 _LOOK = 2.0  # seconds between two checks of the above, unless a handler runs just then
 
@@ -189,8 +188,7 @@ class Lead:
             return False, float("inf")
         since, behind = self._delivering, self._behind or now
         if since is not None:
-            patience = _BEHIND if self._monitor.protocol.window.frames else _FLOODED
-            late = self._wanted or now - since >= _LONG or now - behind >= patience
+            late = self._wanted or now - since >= _LONG or now - behind >= _BEHIND
             return late, _LOOK if late else since + _LONG - now
         if self._batches == self._seen:  # a quiet session is not checked until its next deliver()
             self._watched = False

@@ -85,7 +85,7 @@ FAULTS: dict[str, list[Fault]] = {
 }
 
 KNOBS = (  # that a schedule turns
-    *((lead, name) for name in ("_LONG", "_LOOK", "_BEHIND", "_FLOODED")),
+    *((lead, name) for name in ("_LONG", "_LOOK", "_BEHIND")),
     (protocol, "INBOX_BYTES"),
     (shared_reader, "OWN"),
 )
@@ -405,7 +405,7 @@ class _Conditions:
     def __enter__(self) -> None:
         schedule = self._schedule
         if schedule.hasty:
-            lead._LONG, lead._LOOK, lead._BEHIND, lead._FLOODED = 0.002, 0.002, 0.004, 0.01
+            lead._LONG, lead._LOOK, lead._BEHIND = 0.002, 0.002, 0.004
         if schedule.small:
             protocol.INBOX_BYTES = 2_000
         shared_reader.OWN = schedule.own
