@@ -33,6 +33,7 @@ __all__ = [
     "TranscriptionError",
     "EndOfTranscriptError",
     "amend",
+    "assign",
     "no_pickle",
     "shown",
     "without_frames",
@@ -121,7 +122,7 @@ def _rebuild(
     cls: type[SpeechmaticsError], args: tuple[Any, ...], attributes: dict[str, Any]
 ) -> SpeechmaticsError:
     error = cls.__new__(cls, *args)
-    error.args = args
+    assign(error, "args", args)
     error.__dict__.update(attributes)
     return error
 
@@ -368,6 +369,22 @@ def no_pickle(thing: object, instead: str) -> TypeError:
     return TypeError(f"{_a_kind(thing)} can't be pickled or copied: {instead}")
 
 
+def assign(error: BaseException, name: str, value: object) -> None:
+    """Set an attribute of an exception, whose class may be a caller's that allows no assignments.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass(frozen=True)
+        ... class StorageError(Exception):
+        ...     code: int
+        >>> error = StorageError(503)
+        >>> assign(error, "__cause__", OSError("out of space"))
+        >>> error.__cause__
+        OSError('out of space')
+    """
+    BaseException.__setattr__(error, name, value)
+
+
 def without_frames(error: BaseException) -> BaseException:
     """Drop the tracebacks of an error that is stored, and of its causes.
 
@@ -381,10 +398,10 @@ def without_frames(error: BaseException) -> BaseException:
         frame = frame.f_back
     known = [error]
     for one in known:
-        one.__traceback__ = None
+        assign(one, "__traceback__", None)
         caught = one.__context__.__traceback__ if one.__context__ is not None else None
         if one.__suppress_context__ or (caught is not None and caught.tb_frame in around):
-            one.__context__ = None
+            assign(one, "__context__", None)
         for other in (one.__cause__, one.__context__):
             if other is not None and other not in known:
                 known.append(other)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import dataclasses
 import pickle
 import socket
 import ssl
 import sys
 import traceback
+from collections.abc import Iterator
 from typing import Any, Callable, Optional
 
 import pytest
@@ -17,6 +19,7 @@ from speechmatics_rt import (
     AsyncClient,
     AudioError,
     AudioFormat,
+    AuthBase,
     AuthenticationError,
     Client,
     ConfigurationError,
@@ -29,7 +32,7 @@ from speechmatics_rt import (
     TimeoutError,
     TranscriptionError,
 )
-from speechmatics_rt.exceptions import ChunkError, NotRunningError
+from speechmatics_rt.exceptions import ChunkError, NotRunningError, without_frames
 from speechmatics_rt.local import Fault, LocalServer
 from speechmatics_rt.protocol.state import _MEANING
 
@@ -233,3 +236,72 @@ def test_what_can_not_be_done_now_names_the_call_that_can(serve, client_of) -> N
     assert "call get_speakers(wait=False) instead" in told[1]
     with pytest.raises(SessionError, match=r"start_session\(\) begins another session"):
         client.send_audio(bytes(320))
+
+
+@dataclasses.dataclass(frozen=True)
+class StorageError(Exception):
+    """As programs define them: nobody may assign to it, Python's own contextlib included."""
+
+    code: int
+
+
+def _from_a_source() -> Iterator[bytes]:
+    yield bytes(32000)
+    raise StorageError(503)
+
+
+class _Vault(AuthBase):
+    def get_auth_headers(self) -> dict[str, str]:
+        raise StorageError(503)
+
+
+class _PatientVault(_Vault):
+    def configure(self, conn_config: ConnectionConfig) -> None: ...
+
+
+@pytest.mark.parametrize("resume", [False, True], ids=["plain", "resume"])
+@pytest.mark.parametrize("auth", [_Vault(), _PatientVault()], ids=["a key", "a key by a deadline"])
+def test_an_exception_that_allows_no_assignment_comes_out_of_a_call_as_it_is(
+    serve, client_of, auth: AuthBase, resume: bool
+) -> None:
+    client = client_of(serve(), auth=auth, resume=resume)
+    with pytest.raises(StorageError) as caught:
+        client.transcribe(bytes(32000), audio_format=PCM)
+    assert caught.value == StorageError(503)
+
+
+def test_an_exception_that_allows_no_assignment_is_the_cause_of_ours(serve, client_of) -> None:
+    client = client_of(serve())
+    with pytest.raises(AudioError, match="StorageError: 503") as caught:
+        client.transcribe(_from_a_source(), audio_format=PCM)
+    assert caught.value.__cause__ == StorageError(503)
+    without_frames(caught.value)
+    assert caught.value.__cause__.__traceback__ is None
+
+
+@dataclasses.dataclass(frozen=True)
+class _StorageAudioError(AudioError):
+    code: int
+
+
+def test_a_callers_kind_of_our_error_that_allows_no_assignment_has_ids_and_transcript(
+    serve, client_of
+) -> None:
+    def audio() -> Iterator[bytes]:
+        yield bytes(32000)
+        raise _StorageAudioError(503)
+
+    client = client_of(serve())
+    with pytest.raises(_StorageAudioError) as caught:
+        client.transcribe(audio(), audio_format=PCM)
+    assert (caught.value.code, caught.value.session_id) == (503, client.session_id)
+    assert caught.value.transcript is client.transcript
+
+
+def test_in_an_event_loop_an_exception_that_allows_no_assignment_comes_out_as_it_is(serve) -> None:
+    async def main() -> None:
+        async with AsyncClient(_Vault(), url=serve().url) as client:
+            await client.transcribe(bytes(32000), audio_format=PCM)
+
+    with pytest.raises(StorageError):
+        asyncio.run(main())

@@ -132,7 +132,7 @@ class Bridge(Proxy):
     """An asynchronous source as a blocking iterable: a thread asks for blocks, the loop reads them.
 
     Args:
-        step: Returns the next block; None or ``b""`` at the end.
+        step: Returns the next block; ``b""`` at the end.
         origin: The source.
     """
 
@@ -151,7 +151,7 @@ class Bridge(Proxy):
             block = self._caller.call(self._step)
         except futures.CancelledError as exc:
             raise SessionError("the session ended while its audio source was being read") from exc
-        if not block:
+        if _is_empty(block):
             raise StopIteration
         return block
 
@@ -185,15 +185,20 @@ def step_of(source: Any, size: int) -> Optional[Callable[[], Awaitable[Any]]]:
     blocks = source.__aiter__()
 
     async def step() -> Any:
-        block = b""
-        while not block:  # an empty block is not the end
+        while True:
             try:
                 block = await blocks.__anext__()
             except StopAsyncIteration:
-                return None
-        return block
+                return b""
+            if not _is_empty(block):  # which is not the end
+                return block
 
     return step
+
+
+def _is_empty(block: Any) -> bool:
+    """Whether it is audio, and none; what it is if it is no audio is told where it is checked."""
+    return isinstance(block, (bytes, bytearray, memoryview)) and not len(block)
 
 
 def is_coroutine_method(thing: object, name: str) -> bool:

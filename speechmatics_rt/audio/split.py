@@ -112,7 +112,7 @@ class _View:
 
     def read(self, size: int) -> Any:
         block = self._file.read(self._at, size)
-        self._at += len(block or b"")
+        self._at += 0 if block is None else len(block)
         return block
 
     def tell(self) -> int:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from ..config import ConnectionConfig, environment_proxy, proxy_parts
 from ..exceptions import ConfigurationError, ConnectionError, TimeoutError
-from ..network import Opening, certificate_refused, connect_through, connect_to, shared_context
+from ..network import Opening, certificate_refused, connect_through, connect_to, context_of
 from ..threads import OverdueError, call_until
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Exchange:
 
         parts, proxy = urlsplit(self._url), self._config.proxy
         secure = parts.scheme == "https"
-        context = (self._config.ssl_context or shared_context()) if secure else None
+        context = context_of(self._config) if secure else None
         if proxy is None:
             port = parts.port or (443 if secure else 80)
             proxy = environment_proxy(secure, parts.hostname or "", port)

@@ -130,6 +130,7 @@ def transcribe_many(
         if not callable(on_progress):
             raise refused("on_progress", on_progress, "a function of one argument")
         check_runs(on_progress, "on_progress")
+    # What a program gives may be false, such as a pool whose length is what waits in it.
     job = Job(client, options, limiter)
-    at_once = executor or Threads()
+    at_once = Threads() if executor is None else executor
     return Outcomes(sources, job, at_once, max_sessions, on_progress, raises=handler_errors == "raise")

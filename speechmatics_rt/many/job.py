@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from typing import Any, NamedTuple, Optional
 
@@ -46,19 +46,18 @@ class Sessions:
     def __reduce__(self) -> tuple[Any, ...]:
         return Sessions, ()
 
-    @contextmanager
-    def having(self, index: int, client: BaseClient) -> Iterator[bool]:
-        """Register a client for the duration of the block; yields False if it must not begin any more."""
+    def begin(self, index: int, client: BaseClient) -> bool:
+        """Register a client until :meth:`end`; return False if it must not begin a session any more."""
         with self._lock:
             self._clients[index] = client
             closed = self._closed
         # A client that is closed before it begins to open a session does not notice.
         client.on("RecognitionStarted", lambda _: client.close() if self._closed else None)
-        try:
-            yield not closed
-        finally:
-            with self._lock:
-                del self._clients[index]
+        return not closed
+
+    def end(self, index: int) -> None:
+        with self._lock:
+            self._clients.pop(index, None)
 
     def stats(self, index: int) -> Optional[SessionStats]:
         """Return the figures of a session that runs here."""
@@ -130,13 +129,14 @@ class Job:
     def _transcribe(self, index: int, source: Any) -> Report:
         transcript = error = None
         with self._client_for(source) as client:
-            with self.sessions.having(index, client) as wanted:
-                try:
-                    if wanted:
-                        transcript = client.transcribe(source, **self._options_for(source))
-                except SpeechmaticsError as exc:
-                    without_frames(exc)  # the frames hold the source, and its audio
-                    error = exc
+            try:
+                if self.sessions.begin(index, client):
+                    transcript = client.transcribe(source, **self._options_for(source))
+            except SpeechmaticsError as exc:
+                without_frames(exc)  # the frames hold the source, and its audio
+                error = exc
+            finally:
+                self.sessions.end(index)
             return Report(transcript, error, client.stats, client.request_id, client.session_id)
 
     def _options_for(self, source: Any) -> dict[str, Any]:

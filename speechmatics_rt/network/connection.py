@@ -305,7 +305,7 @@ class Connection(Replaceable):
         try:
             return self._reading.decode(payload)
         except ProtocolError as error:
-            cause = without_frames(error.__cause__) if error.__cause__ else None
+            cause = None if error.__cause__ is None else without_frames(error.__cause__)
             self.fail(self._monitor.annotate(error), cause)
             raise
 

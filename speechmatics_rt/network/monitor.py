@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import NoReturn, Optional
 
-from ..exceptions import SpeechmaticsError
+from ..exceptions import SpeechmaticsError, assign
 from ..log import SessionLog
 from ..protocol import ClientProtocol
 from ..threads import new_lock
@@ -109,8 +109,8 @@ class Monitor:
 
     def annotate(self, error: SpeechmaticsError) -> SpeechmaticsError:
         """Put the ids into an error that is about to be raised."""
-        error.request_id = self._log.request_id
-        error.session_id = self.protocol.state.session_id
+        assign(error, "request_id", self._log.request_id)
+        assign(error, "session_id", self.protocol.state.session_id)
         return error
 
     def raise_conclusion(self) -> NoReturn:

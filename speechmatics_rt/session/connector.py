@@ -30,10 +30,11 @@ from ..exceptions import (
     SpeechmaticsError,
     TimeoutError,
     amend,
+    assign,
     without_frames,
 )
 from ..log import SessionLog, new_id
-from ..network import Connection, Link, Opening, Replaceable, Upgraded, check_patches, dial, shared_context
+from ..network import Connection, Link, Opening, Replaceable, Upgraded, check_patches, context_of, dial
 from ..threads import OverdueError, call_until, importing
 from .request import SessionRequest, check_raw
 
@@ -260,7 +261,7 @@ class Connector:
             interruption = _interruption(exc)
             if interruption is not None:
                 raise without_frames(interruption) from None
-            exc.request_id = log.request_id
+            assign(exc, "request_id", log.request_id)  # it may be a caller's, of auth
             if isinstance(exc, TimeoutError) and deadline < until and timeout is not None:
                 exc.stage, exc.seconds = "whole", timeout
                 before = since - (deadline - timeout)
@@ -295,21 +296,22 @@ class Connector:
         auth = self.auth
         if type(auth) in (StaticKeyAuth, NoAuth):
             return headers_for(auth, url)
-        with opening.around():
-            if type(auth).configure is not AuthBase.configure:  # it fetches keys, and respects a deadline
-                left = None if deadline == float("inf") else max(0.001, deadline - time.monotonic())
-                # With the connection's own TLS context: two trust stores might disagree.
-                context = self.config.ssl_context or shared_context()
-                auth.configure(replace(self.config, open_timeout=left, ssl_context=context))
-                return headers_for(auth, url)
-            began = time.monotonic()
-            try:
-                name = f"speechmatics-rt-key-{type(auth).__name__}"
-                return call_until(deadline, lambda: headers_for(auth, url), name=name, unless=opening.wait)
-            except OverdueError:
-                seconds = time.monotonic() - began
-                text = f"get_auth_headers() of {type(auth).__name__} did not return within {seconds:.1f} s"
-                raise TimeoutError(text, stage="open", seconds=self.config.open_timeout) from None
+        return opening.around(lambda: self._headers_of(auth, url, deadline, opening))
+
+    def _headers_of(self, auth: AuthBase, url: str, deadline: float, opening: Opening) -> dict[str, str]:
+        if type(auth).configure is not AuthBase.configure:  # it fetches keys, and respects a deadline
+            left = None if deadline == float("inf") else max(0.001, deadline - time.monotonic())
+            # With the connection's own TLS context: two trust stores might disagree.
+            auth.configure(replace(self.config, open_timeout=left, ssl_context=context_of(self.config)))
+            return headers_for(auth, url)
+        began = time.monotonic()
+        try:
+            name = f"speechmatics-rt-key-{type(auth).__name__}"
+            return call_until(deadline, lambda: headers_for(auth, url), name=name, unless=opening.wait)
+        except OverdueError:
+            seconds = time.monotonic() - began
+            text = f"get_auth_headers() of {type(auth).__name__} did not return within {seconds:.1f} s"
+            raise TimeoutError(text, stage="open", seconds=self.config.open_timeout) from None
 
     def _redial(
         self, request: SessionRequest, log: SessionLog, wants: Callable[[str], bool]

@@ -7,7 +7,7 @@ import logging
 from typing import Any, Callable, Optional
 
 from ..events import EventEmitter, is_meant_for_call
-from ..exceptions import SessionError, SpeechmaticsError
+from ..exceptions import SessionError, SpeechmaticsError, assign
 from ..log import SessionLog, report
 from ..network import Link
 from ..transcript import Transcript
@@ -52,7 +52,7 @@ class SessionEnding:
 
     def note(self, failure: Optional[SpeechmaticsError]) -> None:
         """Store the error it ended with; the first one wins."""
-        failure = self._of_source or failure
+        failure = failure if self._of_source is None else self._of_source
         if self.failure is None and failure is not None:
             self.failure = _copy(failure)
 
@@ -79,9 +79,9 @@ class SessionEnding:
         return self._completed(error)
 
     def _completed(self, error: SpeechmaticsError) -> SpeechmaticsError:
-        error.transcript = self._transcript
-        error.request_id = self._log.request_id
-        error.session_id = self._connection.session_id
+        assign(error, "transcript", self._transcript)
+        assign(error, "request_id", self._log.request_id)
+        assign(error, "session_id", self._connection.session_id)
         return error
 
     def raise_failure(self, caught: Optional[SpeechmaticsError] = None) -> None:
@@ -132,7 +132,7 @@ class Unraised:
 def _copy(error: SpeechmaticsError) -> SpeechmaticsError:
     """Copy an error with its cause, but without its traceback, which would keep frames alive."""
     copied = copy.copy(error)
-    copied.__cause__ = error.__cause__
+    assign(copied, "__cause__", error.__cause__)
     return copied
 
 

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Any, Callable, Generic, Optional, TypeVar
 
-from ..exceptions import SessionError
+from ..exceptions import SessionError, assign
 from .locks import Latch
 
 __all__ = ["Call", "OverdueError", "begin", "call_until"]
@@ -76,7 +76,7 @@ class Call(Generic[_T]):
             try:
                 raise error
             finally:  # in an `except` of the caller's, what is handled there has taken its place
-                error.__context__ = context
+                assign(error, "__context__", context)
                 del error, context  # whose tracebacks have this frame
         value: _T = result
         return value

@@ -327,6 +327,56 @@ def test_asynchronous_sources_of_every_shape_are_read_on_the_loop(serve) -> None
     assert [record.audio for record in server.sessions] == [SECOND * 2] * 4
 
 
+class Array:
+    """As in NumPy: of more than one sample nobody knows whether it is true."""
+
+    def __init__(self, size):
+        self._size = size
+
+    def __len__(self):
+        return self._size
+
+    def __bool__(self):
+        if self._size > 1:
+            raise ValueError("the truth value of an array is ambiguous")
+        return bool(self._size)
+
+
+@pytest.mark.parametrize(
+    ("block", "told"),
+    [
+        (Array(1600), "tobytes"),
+        (Array(0), "tobytes"),  # which is false
+        (None, "None, not bytes"),
+        ("", "text"),
+        (0, "int, not bytes"),
+    ],
+    ids=["array", "empty array", "None", "empty text", "number"],
+)
+def test_what_is_no_audio_is_told_and_is_no_end_of_an_asynchronous_source(serve, block, told) -> None:
+    server = serve()
+
+    async def blocks():
+        yield SECOND
+        yield block
+        yield SECOND
+
+    class Reader:
+        def __init__(self):
+            self.left = [SECOND, block, SECOND]
+
+        async def read(self, size):
+            return self.left.pop(0)
+
+    async def main():
+        async with face(server) as client:
+            for source in (blocks(), Reader()):
+                with pytest.raises(AudioError, match=told):
+                    await client.transcribe(source, audio_format=PCM)
+
+    run(main)
+
+
 def test_a_blocking_source_does_not_hold_up_the_loop(serve) -> None:
     async def main():
         gate = threading.Event()

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Callable
 
@@ -436,6 +436,38 @@ def test_a_limiter_is_entered_around_each_session_by_all_who_share_it() -> None:
     assert most_at_once(server) == 2
 
 
+def test_a_limiter_and_an_executor_that_are_false_are_used_like_any_other(server) -> None:
+    class Turnstile:
+        passed = 0
+
+        def __len__(self) -> int:  # how many are inside
+            return 0
+
+        def __enter__(self) -> None:
+            self.passed += 1
+
+        def __exit__(self, *_: object) -> None: ...
+
+    class Pool(ThreadPoolExecutor):
+        given = 0
+
+        def __bool__(self) -> bool:
+            return False
+
+        def submit(self, *args: Any, **named: Any) -> Future[Any]:
+            self.given += 1
+            return super().submit(*args, **named)
+
+    turnstile = Turnstile()
+    with Pool(2) as pool:
+        options: dict[str, Any] = {"url": server.url, "audio_format": RAW}
+        assert all(
+            outcome.ok
+            for outcome in transcribe_many([SECOND] * 3, limiter=turnstile, executor=pool, **options)
+        )
+    assert (turnstile.passed, pool.given) == (3, 3)
+
+
 def test_sources_and_keys_see_the_context_of_whoever_iterates(server) -> None:
     tenant = contextvars.ContextVar("tenant", default="nobody")
     seen = []
@@ -740,6 +772,33 @@ def test_a_transcript_is_kept_if_the_limiter_fails_behind_it(server, caplog) -> 
     (record,) = [record for record in caplog.records if record.name == "speechmatics_rt.many.job"]
     assert record.getMessage() == "the limiter failed when it was left"
     assert "the lock has expired" in str(record.exc_info)
+
+
+@dataclass(frozen=True)
+class StorageError(Exception):
+    code: int
+
+
+def test_an_exception_that_allows_no_assignment_is_the_error_of_one_outcome(server) -> None:
+    def download(number: int) -> Iterator[bytes]:
+        yield SECOND
+        if number == 1:
+            raise StorageError(503)
+
+    class Vault(AuthBase):
+        asked = 0
+
+        def get_auth_headers(self) -> dict[str, str]:
+            self.asked += 1
+            if self.asked == 3:
+                raise StorageError(401)
+            return {}
+
+    options: dict[str, Any] = {"url": server.url, "audio_format": RAW, "max_sessions": 1}
+    outcomes = list(transcribe_many(map(download, range(4)), auth=Vault(), **options))
+    assert [outcome.ok for outcome in outcomes] == [True, False, False, True]
+    assert outcomes[1].error.__cause__ == StorageError(503)
+    assert outcomes[2].error == StorageError(401)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from .attempt import certificate_refused
 from .dialer import Upgraded, check_patches, dial
-from .handshake import shake_hands, shared_context
+from .handshake import context_of, shake_hands, shared_context
 from .opening import Opening
 from .proxy import connect_through
 from .reach import connect_to
@@ -21,6 +21,7 @@ __all__ = [
     "check_patches",
     "connect_through",
     "connect_to",
+    "context_of",
     "dial",
     "shake_hands",
     "shared_context",

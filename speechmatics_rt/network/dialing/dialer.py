@@ -19,7 +19,7 @@ from ...exceptions import ConfigurationError
 from ...messages import Secrets
 from ..duplex import DuplexSocket
 from .attempt import Attempt
-from .handshake import connect_tls, shared_context
+from .handshake import connect_tls, context_of
 from .opening import Opening
 from .proxy import connect_tcp, proxy_for
 from .upgrade import secrets_in, upgrade, websocket_client
@@ -72,7 +72,7 @@ def dial(
     secrets = secrets_in(target, fields)
     library = websocket_client()
     proxy = proxy_for(target, config.proxy)
-    context = (config.ssl_context or shared_context()) if target.secure else None
+    context = context_of(config) if target.secure else None
     attempt = Attempt(target, since, deadline, config.open_timeout, opening or Opening())
     opened: Any = None
     try:  # around everything to the last line, since Ctrl-C may come between any two lines

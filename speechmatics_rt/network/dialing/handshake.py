@@ -6,6 +6,7 @@ import socket
 import time
 from typing import TYPE_CHECKING, Optional
 
+from ...config import ConnectionConfig
 from ...threads import importing, new_lock
 from ..duplex import DuplexSocket, wait_ready
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from ...tls import TlsStream
 
-__all__ = ["connect_tls", "shake_hands", "shared_context"]
+__all__ = ["connect_tls", "context_of", "shake_hands", "shared_context"]
 
 _context: Optional[ssl.SSLContext] = None
 _context_lock = new_lock()  # held while the one context is built: a second would cost 30 ms and 1 MB
@@ -42,6 +43,11 @@ def shared_context() -> ssl.SSLContext:
             context.options |= getattr(ssl, "OP_NO_RENEGOTIATION", 0)
             _context = context
         return _context
+
+
+def context_of(config: ConnectionConfig) -> ssl.SSLContext:
+    """Return the TLS context of a program's own, if it has given one; else the shared one."""
+    return shared_context() if config.ssl_context is None else config.ssl_context
 
 
 def connect_tls(

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
-from typing import Optional
+from typing import Optional, TypeVar
 
 from ..link import Link
 from ..wakeup import WakeUp
 
 __all__ = ["Opening"]
 
+_T = TypeVar("_T")
 
 _present: ContextVar[Optional[Opening]] = ContextVar("speechmatics_rt_opening", default=None)
 
@@ -38,15 +39,14 @@ class Opening:
 
     @staticmethod
     def present() -> Opening:
-        """Return the opening whose :meth:`around` block the caller is in, or else a new one."""
+        """Return the opening around whose call, see :meth:`around`, the caller is; or else a new one."""
         return _present.get() or Opening()
 
-    @contextmanager
-    def around(self) -> Iterator[None]:
-        """Make it :meth:`present` for the code called in the block, and for threads that get its context."""
+    def around(self, call: Callable[[], _T]) -> _T:
+        """Make a call for which, and for threads that get its context, this is :meth:`present`."""
         token = _present.set(self)
         try:
-            yield
+            return call()
         finally:
             _present.reset(token)
 

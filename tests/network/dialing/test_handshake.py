@@ -11,6 +11,7 @@ import time
 import pytest
 import trustme
 
+from speechmatics_rt import AudioFormat, Client, ConnectionConfig
 from speechmatics_rt.network.dialing import handshake
 from speechmatics_rt.network.dialing.handshake import connect_tls, shared_context
 
@@ -62,6 +63,20 @@ def test_the_shared_context_is_one_for_all_threads_and_refuses_renegotiation(
     assert len({id(context) for context in contexts}) == 1
     assert contexts[0].options & ssl.OP_NO_RENEGOTIATION
     assert contexts[0].verify_mode is ssl.CERT_REQUIRED
+
+
+def test_a_context_that_is_false_is_used_like_any_other(serve) -> None:
+    server = serve()
+
+    class Counted(ssl.SSLContext):
+        def __len__(self) -> int:
+            return 0
+
+    context = Counted(ssl.PROTOCOL_TLS_CLIENT)
+    if server.ca_pem is not None:
+        context.load_verify_locations(cadata=server.ca_pem.decode())
+    with Client(url=server.url, conn_config=ConnectionConfig(ssl_context=context)) as client:
+        client.start_session(audio_format=AudioFormat("pcm_s16le", 16000))
 
 
 def test_importing_what_connects_does_not_import_ssl() -> None:
