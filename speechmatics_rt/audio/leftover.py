@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 import weakref
 from collections.abc import Hashable, Iterator
 from typing import Any, NamedTuple, Optional
@@ -15,9 +16,9 @@ from typing import Any, NamedTuple, Optional
 from ..events import is_meant_for_call
 from .wav import Block, Fault
 
-__all__ = ["go_on", "key_of", "remember"]
+__all__ = ["go_on", "key_of", "let_go", "remember"]
 
-_HELD = 8  # how many pipes, and sources without weak references, are remembered
+_PIPES = 8  # how many are remembered, since their end is not noticed
 
 
 class _Left(NamedTuple):
@@ -28,8 +29,7 @@ class _Left(NamedTuple):
     held: Optional[list[Block]]  # what was read, if nothing of it was sent
 
 
-_left: dict[Hashable, _Left] = {}
-_held: dict[Hashable, None] = {}  # keys of those whose end is not noticed, oldest first
+_left: dict[Hashable, _Left] = {}  # the latest last
 
 
 def key_of(source: Any) -> Hashable:
@@ -46,21 +46,22 @@ def key_of(source: Any) -> Hashable:
 
 def remember(key: Hashable, source: Any, count: int, held: Optional[list[Block]]) -> None:
     """Note that a failed call has read ``count`` bytes; ``held`` are these, if none of them was sent."""
-    reference, dies = source, False
     try:
-        if key == id(source):
-            reference, dies = weakref.ref(source, lambda _: _left.pop(key, None)), True
-        else:
-            reference = weakref.ref(source)
-    except TypeError:  # an iterator of a list, map, chain; a path
-        pass
+        reference = weakref.ref(source, (lambda _: _forget(key)) if key == id(source) else None)
+    except TypeError:  # an iterator of a list, map, chain: see let_go(); a path
+        reference = source
     raw = isinstance(source, (io.RawIOBase, str, os.PathLike))
     _forget(key)
-    if not dies:
-        _held[key] = None
-        if len(_held) > _HELD:
-            _forget(next(iter(_held)))
     _left[key] = _Left(reference, _told(source), raw, count, held)
+    for pipe in [key for key in _left if isinstance(key, str)][:-_PIPES]:
+        _forget(pipe)
+
+
+def let_go() -> None:
+    """Forget sources without weak references that nobody else refers to, and which nobody can give again."""
+    for key, left in list(_left.items()):
+        if key == id(left.source) and sys.getrefcount(left.source) <= 2:  # by the entry and this call
+            _forget(key)
 
 
 def go_on(key: Hashable, source: Any, fault: Fault) -> list[Block]:
@@ -87,7 +88,6 @@ def go_on(key: Hashable, source: Any, fault: Fault) -> list[Block]:
 
 def _forget(key: Hashable) -> None:
     _left.pop(key, None)
-    _held.pop(key, None)
 
 
 def _told(source: Any) -> Optional[int]:

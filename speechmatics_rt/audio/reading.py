@@ -123,6 +123,7 @@ class Reading:
         self._put_back = False
         self._pid = os.getpid()
         self.length: Optional[int] = None
+        leftover.let_go()
         self._blocks = self._opened(size)
 
     def _opened(self, size: int) -> Iterator[Any]:

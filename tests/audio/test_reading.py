@@ -21,6 +21,7 @@ import threading
 import time
 import tracemalloc
 import wave
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -440,6 +441,44 @@ def test_a_pipe_is_the_same_source_by_whatever_object_it_is_read(kind: str, sent
         os.close(reader)
         if sent or kind == "buffered":
             os.close(writer)
+
+
+UNTRACKED: dict[str, Callable[[list[bytes]], Iterator[bytes]]] = {
+    "iterator of a list": iter,
+    "map": partial(map, bytes),
+    "chain": itertools.chain,
+}
+
+
+class Recording(list[bytes]):
+    """Of which it is seen when it is let go."""
+
+
+@pytest.mark.parametrize("kind", UNTRACKED)
+@pytest.mark.parametrize("sent", [True, False])
+def test_what_has_no_weak_references_is_let_go_at_the_next_call(kind: str, sent: bool) -> None:
+    def fail() -> weakref.ref[Recording]:
+        recording = Recording([DATA] * 4)
+        opened = open_source(UNTRACKED[kind](recording), PCM)
+        if sent:
+            part_of(opened)
+        else:
+            opened.put_back()
+        return weakref.ref(recording)
+
+    recordings = [fail() for _ in range(12)]
+    heard(open_source(DATA, PCM))
+    assert [recording() for recording in recordings] == [None] * 12
+
+
+@pytest.mark.parametrize("kind", UNTRACKED)
+def test_any_number_of_sources_without_weak_references_is_remembered(kind: str) -> None:
+    sources = [UNTRACKED[kind]([DATA] * 2) for _ in range(50)]
+    for source in sources:
+        part_of(open_source(source, PCM))
+    for source in sources:
+        with pytest.raises(AudioError, match="read up to byte"):
+            open_source(source, PCM)
 
 
 def test_what_cannot_go_back_is_not_kept_alive() -> None:
