@@ -26,6 +26,7 @@ _BLOCK = 0.4  # seconds, the block size of recognisers rounded up: an honest end
 _EARLY = 0.5  # seconds by which finals of silence, and answers of older servers, may precede the end of audio
 _LONGEST = 1e9  # seconds: no session lasts 30 years, and larger numbers would break arithmetic
 
+_WHITE = re.compile("[^\\S\u00a0\u2007\u202f]+")  # but for that which allows no line to end there
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
@@ -88,7 +89,7 @@ def one_line(text: str, most: Optional[int] = None) -> str:
     """
     if most is not None and len(text) > most:
         text = f"{text[:most]}..."
-    return _CONTROL.sub("\ufffd", " ".join(text.split()))
+    return _CONTROL.sub("\ufffd", _WHITE.sub(" ", text).strip())
 
 
 def results_of(message: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Beside"]
 
-_SPACELESS = ("cmn", "ja", "yue", "zh")
-_ENDS = ".?!…。？！"  # noqa: RUF001  those of Chinese and Japanese are meant
+# The end of a sentence, in any script, with the quotes and brackets that close behind it.
+_END = re.compile("[.?!…。？！｡．।॥؟۔][\"'”’“‘»›)\\]」』）\\s]*$")  # noqa: RUF001
+# White space, and what follows it up to the next that allows a break: "Vraiment ?" has one that does not.
+_WORD = re.compile(r"(\s*)(\S+(?:[\u00a0\u2007\u202f]\S+)*)")
 
 _FIRST = (0.0, "", 0.0)
 
@@ -147,12 +150,12 @@ class Beside:
                     {
                         "message": "AddTranscript",
                         "metadata": {"end_time": end},
-                        "results": _words_of(sentences),
+                        "results": _words_of(key[0], sentences),
                     }
                 )
         for key in {*texts.partial, *self._partials}:
             before, partial = self._partials.get(key, (0, []))
-            words = _words_of(partial) if texts.latest.get(key, -1) < before else []
+            words = _words_of(key[0], partial) if texts.latest.get(key, -1) < before else []
             message = {"message": "AddPartialTranscript", "channel": key[1], "results": words}
             self._text(texts, key).add(message)
         texts.partial, texts.done = {*self._partials}, texts.done + len(coming)
@@ -168,7 +171,6 @@ class Beside:
         language, _ = key
         if language not in texts.by_language:
             texts.by_language[language] = self._blank()
-            texts.by_language[language].add(_pack(language))
         return texts.by_language[language]
 
     def events(self) -> list[AudioEvent]:
@@ -255,27 +257,29 @@ def _latest(event: Mapping[str, Any]) -> float:
     return max(time_of(event.get("start_time")), time_of(event.get("end_time")))
 
 
-def _pack(language: str) -> dict[str, Any]:
-    delimiter = "" if language.partition("-")[0].partition("_")[0] in _SPACELESS else " "
-    return {"message": "RecognitionStarted", "language_pack_info": {"word_delimiter": delimiter}}
+def _words_of(language: str, sentences: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [word for sentence in sentences for word in _words(language, sentence)]
 
 
-def _words_of(sentences: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    return [word for sentence in sentences for word in _words(sentence)]
-
-
-def _words(sentence: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _words(language: str, sentence: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Make words of a sentence, which has no times for them: each gets a share by its length."""
-    words = (text_of(sentence.get("content")) or "").split()
+    content = (text_of(sentence.get("content")) or "").strip()
+    words: list[tuple[str, str]] = _WORD.findall(content)
     start, end = span(sentence)
-    letters, done = sum(map(len, words)), 0
-    for number, word in enumerate(words, 1):
+    letters, done = sum(len(word) for _, word in words), 0
+    for number, (before, word) in enumerate(words, 1):
         begun, done = done, done + len(word)
-        result = {
+        result: dict[str, Any] = {
             "type": "word",
             "start_time": round(start + (end - start) * begun / letters, 3),
             "end_time": round(start + (end - start) * done / letters, 3),
-            "is_eos": number == len(words) and word[-1] in _ENDS,
-            "alternatives": [{"content": word, "speaker": sentence.get("speaker")}],
+            "is_eos": number == len(words) and bool(_END.search(word)),
+            "alternatives": [
+                {"content": word, "speaker": sentence.get("speaker"), "language": language or None}
+            ],
         }
-        yield {**result, "channel": sentence["channel"]} if "channel" in sentence else result
+        if before:
+            result["delimiter"] = before
+        if "channel" in sentence:
+            result["channel"] = sentence["channel"]
+        yield result

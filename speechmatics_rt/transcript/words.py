@@ -224,15 +224,18 @@ class Joiner:
             self._begin(result, best, self._held + content)
 
     def _begin(self, result: Mapping[str, Any], best: Mapping[str, Any], text: str) -> None:
-        delimiter = self._delimiter(best)
+        delimiter = self._delimiter(result, best)
         if self._open:
             self._settled.append(self._word(self._open))
         self._open = _Open(result, best, text, delimiter)
         self._held, self._glued = "", False
 
-    def _delimiter(self, best: Mapping[str, Any]) -> str:
+    def _delimiter(self, result: Mapping[str, Any], best: Mapping[str, Any]) -> str:
         if self._open is None or self._glued:
             return ""
+        given = result.get("delimiter")  # of a word of a translation, which came with the white space in it
+        if isinstance(given, str):
+            return given
         return self._delimiters.between(
             text_of(self._open.best.get("language")), text_of(best.get("language"))
         )
@@ -267,7 +270,7 @@ class Joiner:
             yield self._open
         if self._held:
             result, best = self._holder
-            yield _Open(result, best, self._held, self._delimiter(best))
+            yield _Open(result, best, self._held, self._delimiter(result, best))
 
     def _word(self, piece: _Open) -> Word:
         result, best = piece.result, piece.best

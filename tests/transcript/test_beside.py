@@ -8,6 +8,8 @@ import pickle
 from typing import Any, Callable
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from speechmatics_rt import AudioFormat, ResumePolicy, TranscriptionConfig, TranslationConfig
 from speechmatics_rt.exceptions import ConfigurationError
@@ -304,6 +306,61 @@ def test_text_without_spaces_and_odd_messages_are_read_as_what_they_hold() -> No
     assert transcript.translations["ja"].text == "おはよう。さあ。"
     assert Transcript.from_dict(transcript.to_dict()) == transcript
     assert all(isinstance(event.type, str) and event.channel is None for event in transcript.audio_events)
+
+
+CONTENTS = [
+    ("cmn", "我们用 Google Maps 和 New York Times 的数据。"),
+    ("ja", "私は Google Maps を使います。"),
+    ("fr", "Vraiment\u00a0? Oui\u202f!"),
+    ("vi", "10\u00a0000  người"),
+    ("th", "สวัสดี\nครับ"),
+    ("", "\u3000 a\u00a0 b \u2007\x1c"),
+]
+
+
+@given(
+    st.sampled_from(["cmn", "ja", "fr", "hi", "yue", ""]), st.text() | st.text(" \u00a0\u202f\u3000\na.。)")
+)
+def test_the_text_of_a_translation_is_what_the_service_sent(language: str, content: str) -> None:
+    for add in (translation, partial):
+        transcript = heard(add(language, sentence(content, 0.0, 1.0)))
+        text = transcript.translations.get(language, Transcript())
+        assert (text.text or text.partial) == content.strip()
+        again = Transcript.from_dict(json.loads(json.dumps(text.to_dict())))
+        assert (again.text, again.words) == (text.text, text.words)
+
+
+for language, content in CONTENTS:
+    test_the_text_of_a_translation_is_what_the_service_sent = example(language, content)(
+        test_the_text_of_a_translation_is_what_the_service_sent
+    )
+
+
+def test_a_word_of_a_translation_ends_at_white_space_that_allows_a_line_to_end() -> None:
+    said = [("fr", "Vraiment\u00a0? Oui\u202f!"), ("cmn", "我用 Google Maps。"), ("cmn", "好。")]
+    transcript = heard(*(translation(language, sentence(content, 0.0, 4.0)) for language, content in said))
+    french, chinese = transcript.translations["fr"], transcript.translations["cmn"]
+    assert [word.text for word in french.words] == ["Vraiment\u00a0?", "Oui\u202f!"]
+    assert [(word.delimiter, word.text, word.language) for word in chinese.words] == [
+        ("", "我用", "cmn"),
+        (" ", "Google", "cmn"),
+        (" ", "Maps。", "cmn"),
+        ("", "好。", "cmn"),
+    ]
+    assert "Vraiment\u00a0? Oui\u202f!" in french.to_srt()
+
+
+ENDED = ["है।", "॥", "کیا؟", "ہے۔", "¿Sí?", "Ja!", "好。", "好？", "…"]  # noqa: RUF001
+CLOSED = ["„Ja.“", "(Ja!)", "「はい。」", "«\u00a0Oui.\u00a0»"]
+
+
+@pytest.mark.parametrize("content", [*ENDED, *CLOSED])
+def test_the_last_word_of_a_translated_sentence_ends_it_in_any_script(content: str) -> None:
+    words = heard(translation("xx", sentence(f"so {content}", 0.0, 1.0))).translations["xx"].words
+    assert [word.is_eos for word in words] == [False] * (len(words) - 1) + [True]
+    for rest in ("so", "so,", "so )", "so \u0964a"):
+        words = heard(translation("xx", sentence(rest, 0.0, 1.0))).translations["xx"].words
+        assert not any(word.is_eos for word in words)
 
 
 def test_a_translation_that_nobody_hears_is_decoded_only_when_it_is_read() -> None:
