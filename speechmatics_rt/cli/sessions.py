@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING, Any, Optional
 
 from ..messages import ClientMessageType
-from ..transcript import Transcript
-from .show import ALERT, GREY, LIVE, clock, ending_of, width
+from ..transcript import Transcript, width
+from .show import ALERT, GREY, LIVE, clock, ending_of
 from .text import Token, plain
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ import io
 import logging
 import os
 import sys
-import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Optional, TextIO, Union
 
+from ..transcript import characters, width
 from .options import PROG
 from .shell import harmless, in_shell_words
 from .streams import Stream
@@ -36,7 +36,6 @@ __all__ = [
     "in_parts",
     "meter",
     "progress",
-    "width",
 ]
 
 Row = Sequence[Token]
@@ -138,28 +137,17 @@ def meter(level: float, silent: float, heard: float, lag: float, *, columns: int
     return [*row, Token(in_parts(figures, columns - bar - bool(bar)), GREY)]
 
 
-def width(text: str) -> int:
-    """Count the columns a text takes on a terminal."""
-    if text.isascii():
-        return len(text)
-    return sum(_columns(character) for character in text)
-
-
-def _columns(character: str) -> int:
-    if unicodedata.combining(character):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
-
-
 def fitted(row: Row, columns: int) -> list[Token]:
     """Cut what is too wide for the columns."""
     left = max(columns, 0)
     kept = []
     for token in row:
-        text = token.text
-        while width(text) > left:
-            text = text[:-1]
-        left -= width(text)
+        text = ""
+        for character in characters(token.text):
+            if width(character) > left:
+                break
+            left -= width(character)
+            text += character
         kept.append(token._replace(text=text))
     return kept
 
@@ -173,9 +161,12 @@ def ending_of(text: str, columns: int) -> str:
     """
     if width(text) <= columns:
         return text
-    start = max(0, len(text) - columns)
-    while start < len(text) and width(text[start:]) + 2 > columns:
-        start += 1
+    start, room = len(text), columns - len("… ")
+    for character in reversed([*characters(text)]):
+        room -= width(character)
+        if room < 0:
+            break
+        start -= len(character)
     if text[start - 1] != " " and " " in text[start:]:
         start = text.index(" ", start)  # a whole word, if there is one
     return f"… {text[start:].lstrip()}"
@@ -232,7 +223,7 @@ def _wrapped(text: str, column: int, columns: int) -> list[str]:
         if lines[-1] or room < columns:
             lines.append("")
             room = columns
-        for character in word:
+        for character in characters(word):
             if width(lines[-1] + character) > columns:
                 lines.append("")
             lines[-1] += character

@@ -15,12 +15,12 @@ from ..baseclient import BaseClient
 from ..exceptions import ConfigurationError, SpeechmaticsError
 from ..messages import channel_of, span, time_of
 from ..stats import SessionStats
-from ..transcript import Transcript, Word
+from ..transcript import Transcript, Word, width
 from .asked import Asked, settings_read
 from .options import PROG
 from .outputs import WORDS_ALONE, Captions, Document, Heard, Place, Shape, WavFile, beside_of, check_apart
 from .shell import in_shell_words
-from .show import ALERT, GREY, Screen, ending_of, meter, progress, width
+from .show import ALERT, GREY, Screen, ending_of, meter, progress
 from .sources import MICROPHONE
 from .streams import Stream
 from .text import Flow, Line, Token, stats_dict, stats_lines

@@ -1,9 +1,10 @@
 """From messages to words, text and captions. Pure except for one lock, since other threads read a transcript.
 
 ``transcript`` collects finals and partials, ``beside`` translations and sounds, ``stored`` checks and orders
-them in JSON, ``words`` joins results into words and turns, ``merge`` orders
-several channels by time, ``utterances`` finds what was said between two pauses, ``captions`` writes SRT and
-WebVTT, ``page`` and ``player`` write HTML for notebooks, ``results`` has the pieces of messages as objects.
+them in JSON, ``words`` joins results into words and turns, ``merge`` orders several channels by time,
+``utterances`` finds what was said between two pauses, ``captions`` writes SRT and WebVTT, broken between
+``characters``, ``page`` and ``player`` write HTML for notebooks, ``results`` has the pieces of messages as
+objects.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..late import imported_late
+from .characters import characters, width
 from .transcript import Transcript
 from .utterances import Ending, Utterance, Utterances
 from .words import Delimiters, Joiner, Paragraph, Word
@@ -40,6 +42,8 @@ __all__ = [
     "Utterance",
     "Utterances",
     "Word",
+    "characters",
+    "width",
 ]
 
 if not TYPE_CHECKING:  # few programs need them

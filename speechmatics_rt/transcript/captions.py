@@ -13,10 +13,12 @@ import math
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple, Optional
 
 from ..exceptions import ConfigurationError
 from ..messages import one_line
+from .characters import characters, width
 from .words import Paragraph, Word
 
 __all__ = ["Caption", "Shape", "arrange", "srt", "vtt"]
@@ -78,9 +80,9 @@ class _Unit:
     end: float
     is_eos: bool = False
 
-    @property
+    @cached_property
     def width(self) -> int:
-        return _width(self.text)
+        return width(self.text)
 
 
 def srt(turns: Sequence[Paragraph], shape: Shape = USUAL) -> str:
@@ -203,12 +205,10 @@ def _narrow(unit: _Unit, columns: int) -> Iterator[_Unit]:
     """Break what is wider than a line, at a space if there is one; its time is shared evenly."""
     texts: list[tuple[str, str]] = []
     rest, delimiter = unit.text, unit.delimiter
-    while _width(rest) > columns:
-        fit = _fitting(rest, columns)
-        space = rest.rfind(" ", 1, fit + 1)
-        head, tail = (rest[:space], rest[space + 1 :]) if space > 0 else (rest[:fit], rest[fit:])
-        texts.append((head, delimiter))
-        rest, delimiter = tail, " " if space > 0 else ""
+    while (cut := _fitting(rest, columns))[0] < len(rest):
+        fit, space = cut
+        texts.append((rest[: space or fit], delimiter))
+        rest, delimiter = (rest[space + 1 :], " ") if space else (rest[fit:], "")
     texts.append((rest, delimiter))
     step = (unit.end - unit.start) / len(texts)
     for index, (text, before) in enumerate(texts):
@@ -216,22 +216,17 @@ def _narrow(unit: _Unit, columns: int) -> Iterator[_Unit]:
         yield _Unit(text, before, start, start + step, unit.is_eos and index == len(texts) - 1)
 
 
-def _fitting(text: str, columns: int) -> int:
-    total = 0
-    for index, character in enumerate(text):
-        total += _width(character)
+def _fitting(text: str, columns: int) -> tuple[int, int]:
+    """Return how much of a text fits, and its last space at which it may be broken, if not all of it fits."""
+    total = at = space = 0
+    for character in characters(text):
+        if character == " ":
+            space = at
+        total += width(character)
         if total > columns:
-            return index
-    return len(text)
-
-
-def _width(text: str) -> int:
-    if text.isascii():
-        return len(text)
-    return sum(
-        0 if unicodedata.combining(character) else 1 + (unicodedata.east_asian_width(character) in "WF")
-        for character in text
-    )
+            return at or columns - 1, space  # one character wider than a line is none that anybody reads
+        at += len(character)
+    return at, 0
 
 
 def _stretches(units: Iterable[_Unit]) -> Iterator[list[_Unit]]:
@@ -263,9 +258,9 @@ def _fits(units: Sequence[_Unit], room: Shape) -> int:
     for index, unit in enumerate(units):
         if index and unit.end - units[0].start > LONGEST:
             return index
-        width = unit.width + (_width(unit.delimiter) if used else 0)
-        if used + width <= room.columns:
-            used += width
+        needed = unit.width + (width(unit.delimiter) if used else 0)
+        if used + needed <= room.columns:
+            used += needed
         elif lines < room.lines:
             lines, used = lines + 1, unit.width
         else:
@@ -312,7 +307,7 @@ def _wrapped(units: Sequence[_Unit], columns: int) -> tuple[str, ...]:
     for index in range(1, len(units)):
         one, two = _line_width(units[:index]), _line_width(units[index:])
         if one <= columns and two <= columns:
-            marked = not units[index - 1].text[-1].isalnum()
+            marked = unicodedata.category(units[index - 1].text[-1]).startswith("P")
             cost = abs(one - two) - (8 if marked else 0)
             if cost < least:
                 best, least = index, cost
@@ -327,7 +322,7 @@ def _line(units: Sequence[_Unit]) -> str:
 
 
 def _line_width(units: Sequence[_Unit]) -> int:
-    return units[0].width + sum(_width(unit.delimiter) + unit.width for unit in units[1:])
+    return units[0].width + sum(width(unit.delimiter) + unit.width for unit in units[1:])
 
 
 def _shared(pieces: Iterable[_Piece]) -> Iterator[list[_Piece]]:

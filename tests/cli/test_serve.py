@@ -16,8 +16,8 @@ import pytest
 
 from speechmatics_rt import AudioFormat, Client, TranscriptionError
 from speechmatics_rt.cli.sessions import Sitting
-from speechmatics_rt.cli.show import width
 from speechmatics_rt.local import Fault, SessionRecord
+from speechmatics_rt.transcript import width
 
 from .command import SENTENCES, SPEECH, run, start
 from .terminal import OnTerminal, Terminal

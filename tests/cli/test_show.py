@@ -20,23 +20,12 @@ from typing import Optional
 
 import pytest
 
-from speechmatics_rt.cli.show import (
-    ALERT,
-    GREY,
-    LIVE,
-    Screen,
-    below,
-    ending_of,
-    erased,
-    meter,
-    progress,
-    width,
-)
+from speechmatics_rt.cli.show import ALERT, GREY, LIVE, Screen, below, ending_of, erased, meter, progress
 from speechmatics_rt.cli.text.flow import Flow, Line, Token, plain
 from speechmatics_rt.cli.view import progress_of, side_by_side, unanswered
 from speechmatics_rt.local import Fault, LocalServer
 from speechmatics_rt.stats import SessionStats
-from speechmatics_rt.transcript import Word
+from speechmatics_rt.transcript import Word, width
 
 from .command import SENTENCES, SPEECH, environment, in_words, said_by
 from .terminal import OnTerminal, Terminal, in_terminal

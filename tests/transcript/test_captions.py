@@ -251,6 +251,16 @@ def test_two_lines_are_of_similar_length_and_break_after_a_mark_nearby() -> None
         assert rows_of(uttered(*said)) == [rows]
 
 
+def test_a_vowel_sign_at_the_end_of_a_word_is_no_mark_after_which_a_line_breaks() -> None:
+    def first_line(tenth: str) -> int:
+        words = [*["कक"] * 9, tenth, *["कक"] * 7]
+        said = uttered(*((index * 0.2, index * 0.2 + 0.2, word, "S1") for index, word in enumerate(words)))
+        return len(rows_of(said)[0][0].split())
+
+    assert first_line("कि") == first_line("कक") == 8
+    assert first_line("क।") == 10
+
+
 def test_the_end_of_a_sentence_is_not_left_alone_in_a_caption() -> None:
     said = (
         "We went down to the old harbour to see whether the boats had come back from the north sea yesterday."

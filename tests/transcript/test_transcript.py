@@ -493,7 +493,7 @@ def test_captions_keep_to_their_form_whatever_was_said(spoken: list[tuple[Any, .
         shown = arrange(transcript.paragraphs, named)
         for caption in shown:
             assert 1 <= len(caption.lines) <= 2
-            assert all(line and captions._width(line) <= Shape().columns for line in caption.lines)
+            assert all(line and captions.width(line) <= Shape().columns for line in caption.lines)
             assert caption.end - caption.start >= 100
         assert all(one.end <= two.start for one, two in zip(shown, shown[1:]))
     letters = re.sub(r"\s", "", "".join(word.text for word in transcript.words))

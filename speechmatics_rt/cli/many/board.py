@@ -8,9 +8,10 @@ from typing import Optional
 from ...audio import open_source
 from ...exceptions import SpeechmaticsError, TranscriptionError
 from ...many import Outcome, Progress
+from ...transcript import width
 from ..options import PROG
 from ..shell import in_shell_words
-from ..show import ALERT, LIVE, Screen, bar_beside, clock, ending_of, in_parts, width
+from ..show import ALERT, LIVE, Screen, bar_beside, clock, ending_of, in_parts
 from ..text import GREY, Token
 from ..view import progress_of
 from .found import Recording, shown
