@@ -97,7 +97,7 @@ class Beside:
         """Drop what is too old, if it is time to do so; something on a channel has just ended."""
         if self._keep == math.inf:
             return
-        self._latest[channel] = max(self._latest.get(channel, 0.0), end)
+        self._note(channel, end)
         now = max([*self._latest.values(), *self._ends.values()])
         if now - self._tidied <= self._keep / 8:
             return
@@ -110,6 +110,9 @@ class Beside:
         self._events = [
             event for event in self._events if self._keeps(text_of(event.get("channel")), _latest(event))
         ]
+
+    def _note(self, channel: Optional[str], end: float) -> None:
+        self._latest[channel] = max(self._latest.get(channel, 0.0), end)
 
     def _keeps(self, channel: Optional[str], end: float) -> bool:
         """Whether something has ended lately on its channel; on any, if that is unknown."""
@@ -207,8 +210,13 @@ class Beside:
         if not isinstance(translations, Mapping):
             raise ConfigurationError(f"not a transcript: translations is {shown(translations, 60)}")
         for language in translations:
-            self._translated({"language": language, "results": listed(translations, language, Mapping)})
-        self._events = [dict(event) for event in listed(data, "audio_events", Mapping)]
+            said = _sentences_of({"language": language, "results": listed(translations, language, Mapping)})
+            if said[1]:
+                self._sentences.append(said)
+                self._note(*_place(said))
+        for event in listed(data, "audio_events", Mapping):
+            self._events.append(dict(event))
+            self._note(text_of(event.get("channel")), _latest(event))
 
 
 class _Texts:

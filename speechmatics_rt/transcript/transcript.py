@@ -444,26 +444,31 @@ class Transcript:
         Raises:
             ConfigurationError: ``data`` is something else.
         """
+        return cls._of(data)
+
+    @classmethod
+    def _of(cls, data: Any, **options: Any) -> Transcript:
         if not isinstance(data, Mapping):
             raise ConfigurationError(f"not a transcript: {shown(data, 60)}")
         if "results" not in data:
             names = ", ".join(map(str, data))
             raise ConfigurationError(f"not a transcript: it has no results, only {shown(names, 60)}")
-        transcript = cls()
+        transcript = cls(**options)
         for info in listed(data, "languages", Mapping):
             transcript._learn(None, info)
         transcript._learn(data.get("language_pack_info"), None)
-        heard = {"metadata": {"end_time": data.get("end_time")}}
-        results = listed(data, "results", Mapping)
-        for item in results:
+        ends, end_time = ends_of(data), time_of(data.get("end_time"))
+        results: dict[_Channel, list[Any]] = {}
+        for item in listed(data, "results", Mapping):
             if not is_result(item):
                 raise ConfigurationError(f"not a transcript: a result is {shown(item, 60)}")
-        transcript._add_final(heard, results)
-        ends, end_time = ends_of(data), transcript.end_time
-        if ends:  # beside which the end of what came without a channel counts only if it is later
-            if max(ends.values()) >= end_time:
-                transcript._end_times.clear()
-            transcript._end_times.update(ends)
+            results.setdefault(channel_of(item), []).append(item)
+        for channel, items in results.items():
+            transcript._take_final(channel, channel, pack(items), ends.get(channel, end_time))
+        transcript._end_times.clear()
+        if end_time > max(ends.values(), default=0.0):  # the end of what came without a channel
+            transcript._end_times[None] = end_time
+        transcript._end_times.update(ends)
         transcript._beside.load(data)
         for partial in listed(data, "partials", Mapping):
             void_before = time_of(partial.get("void_before"))
@@ -472,4 +477,8 @@ class Transcript:
         return transcript
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self).from_dict, (self.to_dict(),)  # a lock has no pickle
+        return _restored, (type(self), self.to_dict(), self.keep)  # a lock has no pickle
+
+
+def _restored(kind: type[Transcript], data: Mapping[str, Any], keep: Optional[float]) -> Transcript:
+    return kind._of(data, **({} if keep is None else {"keep": keep}))

@@ -9,7 +9,7 @@ from typing import Any, Literal, Optional
 
 from ..messages import channel_of, results_of, time_of, times_of
 from .stored import pack
-from .words import Delimiters, Joiner, Word, joined
+from .words import Delimiters, Joiner, Spoken, Word, joined
 
 __all__ = ["Ending", "Utterance", "Utterances"]
 
@@ -18,7 +18,7 @@ _Channel = Optional[str]
 
 
 @dataclass(frozen=True, repr=False)
-class Utterance:
+class Utterance(Spoken):
     """What one speaker said on one channel without a pause; from ``finalize()``, what all said there.
 
     Attributes:
@@ -39,11 +39,6 @@ class Utterance:
     unsettled: tuple[Word, ...] = ()
 
     @property
-    def text(self) -> str:
-        """The final text."""
-        return joined(self.words)
-
-    @property
     def partial(self) -> str:
         """The text that may still change."""
         return joined(self.unsettled)
@@ -52,49 +47,12 @@ class Utterance:
     def _all(self) -> tuple[Word, ...]:
         return self.words + self.unsettled
 
-    @property
-    def speaker(self) -> Optional[str]:
-        """The label of the speaker; None without diarization, or if several spoke."""
-        speakers = {word.speaker for word in self.words or self.unsettled[:1]}
-        return speakers.pop() if len(speakers) == 1 else None
-
-    @property
-    def channel(self) -> Optional[str]:
-        """The label of the channel, or None with a single one."""
-        return self._all[0].channel if self._all else None
-
-    @property
-    def label(self) -> str:
-        """Channel and speaker, as far as they are known."""
-        return " ".join(name for name in (self.channel, self.speaker) if name)
-
-    @property
-    def start_time(self) -> float:
-        """Seconds since the first audio byte."""
-        return self._all[0].start_time if self._all else 0.0
-
-    @property
-    def end_time(self) -> float:
-        """Seconds since the first audio byte."""
-        return max((word.end_time for word in self._all), default=0.0)
-
-    def __repr__(self) -> str:
-        times = f"{self.start_time:.2f}-{self.end_time:.2f} s"
-        named = f"{self.label}: " if self.label else ""
-        partial = f" ... {self.partial!r}" if self.unsettled else ""
-        return f"<Utterance {named}{self.text!r}{partial} {times}, ended by {self.ended_by}>"
+    def _more(self) -> str:
+        return f"ended by {self.ended_by}" if self.ended_by else f"perhaps going on with {self.partial!r}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything, fit for JSON."""
-        return {
-            "speaker": self.speaker,
-            "channel": self.channel,
-            "text": self.text,
-            "start_time": self.start_time,
-            "end_time": self.end_time,
-            "ended_by": self.ended_by,
-            "words": [word.to_dict() for word in self.words],
-        }
+        """Return everything that is final, fit for JSON; what is not known is None."""
+        return {**super().to_dict(), "ended_by": self.ended_by}
 
 
 class Utterances:

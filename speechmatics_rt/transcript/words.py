@@ -13,7 +13,18 @@ from typing import Any, Callable, Optional
 
 from ..messages import channel_of, span, text_of
 
-__all__ = ["Delimiters", "Joiner", "Paragraph", "Word", "ends_run", "feed", "joined", "paragraphs", "since"]
+__all__ = [
+    "Delimiters",
+    "Joiner",
+    "Paragraph",
+    "Spoken",
+    "Word",
+    "ends_run",
+    "feed",
+    "joined",
+    "paragraphs",
+    "since",
+]
 
 PAUSE = 1.0  # seconds of silence after which another channel's words may come first
 
@@ -58,15 +69,14 @@ class Word:
     volume: Optional[float] = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what is known of it, fit for JSON.
+        """Return everything, fit for JSON; what is not known is None.
 
         Example:
-            >>> Word("Alice", 3.96, 4.32, text="Alice.", speaker="S1").to_dict()
-            {'content': 'Alice', 'start_time': 3.96, 'end_time': 4.32, 'text': 'Alice.', 'type': 'word', \
-'speaker': 'S1', 'is_eos': False}
+            >>> word = Word("Alice", 3.96, 4.32, text="Alice.", speaker="S1").to_dict()
+            >>> word["text"], word["speaker"], word["confidence"], word["tags"]
+            ('Alice.', 'S1', None, [])
         """
-        known = {name: value for name, value in vars(self).items() if value not in (None, "", ())}
-        return {**known, "tags": list(self.tags)} if self.tags else known
+        return {**vars(self), "tags": list(self.tags)}
 
     def __repr__(self) -> str:
         known = [f"{self.start_time:.2f}-{self.end_time:.2f} s", self.channel, self.speaker]
@@ -75,24 +85,14 @@ class Word:
         return f"<Word {self.text or self.content!r} {', '.join(filter(None, known))}>"
 
 
-@dataclass(frozen=True, repr=False)
-class Paragraph:
-    """A turn: what one speaker said on one channel without another in between.
-
-    Example:
-        >>> Paragraph((Word("Good", 0, 1, "Good"), Word("day", 1, 2, "day.", " "))).text
-        'Good day.'
-    """
+class Spoken:
+    """What paragraphs and utterances have in common: words that belong together."""
 
     words: tuple[Word, ...]
 
-    def __repr__(self) -> str:
-        if not self.words:
-            return "<Paragraph of no words>"
-        text = self.text if len(self.text) <= 60 else f"{self.text[:57]}..."
-        named = f"{self.label}: " if self.label else ""
-        times = f"{self.start_time:.2f}-{self.end_time:.2f} s"
-        return f"<Paragraph {named}{text!r} {times}, {len(self.words)} words>"
+    @property
+    def _all(self) -> tuple[Word, ...]:
+        return self.words
 
     @property
     def text(self) -> str:
@@ -101,13 +101,14 @@ class Paragraph:
 
     @property
     def speaker(self) -> Optional[str]:
-        """The label of the speaker, or None without diarization."""
-        return self.words[0].speaker
+        """The label of the speaker; None without diarization, or if several spoke."""
+        speakers = {word.speaker for word in self.words or self._all[:1]}
+        return speakers.pop() if len(speakers) == 1 else None
 
     @property
     def channel(self) -> Optional[str]:
         """The label of the channel, or None with a single one."""
-        return self.words[0].channel
+        return self._all[0].channel if self._all else None
 
     @property
     def label(self) -> str:
@@ -117,15 +118,27 @@ class Paragraph:
     @property
     def start_time(self) -> float:
         """Seconds since the first audio byte."""
-        return self.words[0].start_time
+        return self._all[0].start_time if self._all else 0.0
 
     @property
     def end_time(self) -> float:
         """Seconds since the first audio byte."""
-        return max(word.end_time for word in self.words)
+        return max((word.end_time for word in self._all), default=0.0)
+
+    def __repr__(self) -> str:
+        if not self._all:
+            return f"<{type(self).__name__} of no words>"
+        text = self.text if len(self.text) <= 60 else f"{self.text[:57]}..."
+        named = f"{self.label}: " if self.label else ""
+        times = f"{self.start_time:.2f}-{self.end_time:.2f} s"
+        return f"<{type(self).__name__} {named}{text!r} {times}, {self._more()}>"
+
+    def _more(self) -> str:
+        """Show what else is known of it."""
+        return f"{len(self.words)} words"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything, fit for JSON."""
+        """Return everything that is final, fit for JSON; what is not known is None."""
         return {
             "speaker": self.speaker,
             "channel": self.channel,
@@ -134,6 +147,18 @@ class Paragraph:
             "end_time": self.end_time,
             "words": [word.to_dict() for word in self.words],
         }
+
+
+@dataclass(frozen=True, repr=False)
+class Paragraph(Spoken):
+    """A turn: what one speaker said on one channel without another in between.
+
+    Example:
+        >>> Paragraph((Word("Good", 0, 1, "Good"), Word("day", 1, 2, "day.", " "))).text
+        'Good day.'
+    """
+
+    words: tuple[Word, ...]
 
 
 class Delimiters:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 import tracemalloc
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 from hypothesis import given
@@ -51,6 +53,13 @@ def minute(number: int, channel: Any = None, text: str = "word") -> dict[str, An
     return {**message, "results": results, **({} if channel is None else {"channel": channel})}
 
 
+def translated(number: int, channel: Any = None) -> dict[str, Any]:
+    """Its translation, of one word."""
+    sentence = {"content": f"Wort{number}.", "start_time": number * 60.0, "end_time": number * 60.0 + 60}
+    message = {"message": "AddTranslation", "language": "de", "results": [sentence]}
+    return {**message, **({} if channel is None else {"channel": channel})}
+
+
 def heard(messages: Iterator[dict[str, Any]], **options: Any) -> Transcript:
     transcript = Transcript(**options)
     for message in messages:
@@ -92,18 +101,49 @@ def test_of_each_channel_the_latest_is_kept_however_far_it_is_behind(minutes: in
     assert all(600 <= one <= 735 for one in count.values()), count
 
 
+COPIES: dict[str, Callable[[Transcript], Transcript]] = {
+    "pickle": lambda transcript: pickle.loads(pickle.dumps(transcript)),
+    "copy": copy.copy,
+    "deep copy": copy.deepcopy,
+}
+
+
+@pytest.mark.parametrize("kind", COPIES)
+@pytest.mark.parametrize("channels", [[None], ["a", "b"]])
+def test_a_copy_keeps_as_much_as_its_original(kind: str, channels: list[Any]) -> None:
+    transcript = Transcript(keep=600)
+    for number in range(100):
+        for channel in channels:
+            transcript.add(minute(number, channel=channel))
+            transcript.add(translated(number, channel))
+        if number == 50:
+            again = COPIES[kind](transcript)
+            assert (again, again.keep, again.end_times) == (transcript, 600, transcript.end_times)
+            transcript = again
+    for channel in channels:
+        assert 600 <= sum(word.channel == channel for word in transcript.words) <= 735
+        told = [sentence for sentence in transcript.translations["de"].words if sentence.channel == channel]
+        assert 10 <= len(told) <= 13
+    assert [COPIES[kind](Transcript(keep=keep)).keep for keep in (None, 0)] == [None, 0]
+
+
 @tried(60)
 @given(
-    st.lists(st.tuples(st.sampled_from([None, "a", "b"]), st.booleans()), max_size=40),
+    st.lists(
+        st.tuples(st.sampled_from([None, "a", "b"]), st.sampled_from(["", "read", "copy"])), max_size=40
+    ),
     st.sampled_from([30, 100, 200, 1000]),
 )
 def test_what_is_kept_is_the_end_of_the_whole_on_each_channel(said: list[Any], keep: float) -> None:
     part, whole = Transcript(keep=keep), Transcript()
-    for number, (channel, read) in enumerate(said):
+    for number, (channel, then) in enumerate(said):
         for transcript in (part, whole):
             transcript.add(minute(number, channel))
-        if read:
+        if then == "read":
             assert part.text is not None
+        elif then == "copy":
+            before, part = part, copy.copy(part)
+            assert part == before
     assert part.end_time == whole.end_time
     for channel in (None, "a", "b"):
         mine = [word.content for word in part.words if word.channel == channel]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import pickle
 import re
@@ -543,7 +544,7 @@ def test_what_a_server_sends_that_is_no_result_is_not_kept_so_that_all_that_is_k
     assert (again.text, again) == ("yes", transcript)
 
 
-def test_words_and_paragraphs_are_fit_for_json_and_leave_out_what_is_not_known() -> None:
+def test_words_and_paragraphs_are_fit_for_json_and_always_have_the_same_keys() -> None:
     transcript = heard(
         final(token("good", speaker="S1", tags=["profanity"]), token("day", at=1.0, speaker="S1"), mark("."))
     )
@@ -557,8 +558,8 @@ def test_words_and_paragraphs_are_fit_for_json_and_leave_out_what_is_not_known()
         1.4,
     )
     assert whole["words"] == [word.to_dict() for word in transcript.words]
-    assert whole["words"][0]["tags"] == ["profanity"]
-    assert "tags" not in whole["words"][1]
+    assert [word["tags"] for word in whole["words"]] == [["profanity"], []]
+    assert [set(word) for word in whole["words"]] == [{field.name for field in dataclasses.fields(Word)}] * 2
 
 
 # -- captions ----------------------------------------------------------------------------------------

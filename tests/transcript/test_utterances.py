@@ -254,10 +254,20 @@ def test_it_has_a_form_for_json() -> None:
                 "start_time": 1.0,
                 "end_time": 1.5,
                 "text": "Yes.",
+                "delimiter": "",
                 "type": "word",
+                "confidence": None,
                 "speaker": "S1",
+                "channel": None,
+                "language": None,
                 "is_eos": True,
+                "tags": [],
+                "entity_class": None,
+                "volume": None,
             }
         ],
     }
-    assert "'Yes.' 1.00-1.50 s" in repr(utterance)
+    assert repr(utterance) == "<Utterance S1: 'Yes.' 1.00-1.50 s, ended by forced>"
+    going_on = Utterance((), None, (Word("No", 2.0, 2.5, "No"),))
+    assert repr(going_on) == "<Utterance '' 2.00-2.50 s, perhaps going on with 'No'>"
+    assert repr(Utterance(())) == "<Utterance of no words>"
