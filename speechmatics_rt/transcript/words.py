@@ -236,15 +236,16 @@ class Joiner:
         attaches_to = (
             (result.get("attaches_to") or "previous") if result.get("type") == "punctuation" else None
         )
-        if attaches_to in ("next", "both") and not (attaches_to == "both" and self._open):
+        word = None if self._held else self._open  # else a mark that is held stands between them
+        if attaches_to == "next" or (attaches_to == "both" and not word):
             self._held += content
             self._holder = (result, best)
-        elif attaches_to in ("previous", "both") and self._open:
-            self._open.text += content
-            self._open.is_eos |= bool(result.get("is_eos"))
+        elif attaches_to in ("previous", "both") and word:
+            word.text += content
+            word.is_eos |= bool(result.get("is_eos"))
             self._glued = attaches_to == "both" or self._glued
         elif attaches_to == "previous" and self._held:
-            self._held += content  # there is no word before the held mark
+            self._held += content
         else:
             self._begin(result, best, self._held + content)
 
