@@ -44,7 +44,9 @@ Block = Union[bytes, bytearray, memoryview]
 
 _NO_DATA = "the audio source returned None: it is in non-blocking mode and has no data; make it blocking"
 _LONGEST_PATH = 32767  # characters, on Windows; elsewhere less
-_AT_ONCE = 16  # chunks read at a time from a file on disk; sources that may be live are read one by one
+# Chunks, and bytes at most, that are read at a time from a file on disk; what may be live is read one by one.
+_AT_ONCE = 16
+_BYTES_AT_ONCE = 1 << 20
 
 
 class Readable(Protocol):
@@ -194,7 +196,7 @@ class Reading:
         self._key = leftover.key_of(file)
         self._once = self._key != id(file)  # /dev/stdin and the like: opened again, it continues
         if not self._once and stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            size *= _AT_ONCE
+            size = max(size, min(size * _AT_ONCE, _BYTES_AT_ONCE))
         blocks = _read_blocks(file, size)
         if not self._once:
             return blocks

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, ClassVar, Literal, Union
 
 from ..exceptions import ConfigurationError
-from .rules import Caller, Fields, Options, number, one_of, plain, refused
+from .rules import Caller, Fields, Options, number, one_of, plain, refused, rule
 
 __all__ = ["AudioEncoding", "AudioFormat"]
 
@@ -19,6 +19,13 @@ class AudioEncoding(str, Enum):
     PCM_F32LE = "pcm_f32le"
     PCM_S16LE = "pcm_s16le"
     MULAW = "mulaw"
+
+
+_LARGEST = 16 * 1024 * 1024  # bytes; what is meant to be sent at once is cut into messages all the same
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _LARGEST
 
 
 # The default of ``sample_rate``, which is told by its identity from a 44100 that was given.
@@ -34,7 +41,7 @@ class AudioFormat(Options):
             ``"mulaw"``. None for a file, whose format the service detects.
         sample_rate: Hz; for raw samples only. Always give it with an encoding: the default is that of the
             official SDK, and you are warned of it.
-        chunk_size: Bytes per message; whole samples.
+        chunk_size: Bytes per message; whole samples, and 16 MiB at most.
 
     Raises:
         ConfigurationError: The encoding is unknown.
@@ -54,7 +61,7 @@ class AudioFormat(Options):
         {
             "encoding": one_of(kind.value for kind in AudioEncoding),
             "sample_rate": number(1, unit="Hz", whole=True),
-            "chunk_size": number(1, unit="bytes", whole=True),
+            "chunk_size": rule(f"a whole number of bytes, 1 to {_LARGEST}", _is_size),
         },
         required=("sample_rate", "chunk_size"),
         closed=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Optional
 
@@ -76,7 +77,8 @@ def _text(value: Any, where: str) -> None:
 
 def _number(low: float, high: float) -> Check:
     def check(value: Any, where: str) -> None:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        most = min(high, sys.float_info.max)  # a greater int is no number that JSON has
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= most:
             _fail(where, f"a number from {low:g} to {high:g}", value)
 
     return check

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, Union
 
-from ..audio import Source
+from ..audio import AudioSource, Source
 from ..auth import AuthBase
 from ..client import Client
 from ..config import ConnectionConfig, ResumePolicy, a_kind, number, refused
@@ -26,7 +28,8 @@ __all__ = ["transcribe_many"]
 
 OneSource = Union[Source, Mapping[str, Source]]
 
-_NO_SOURCES = (str, bytes, bytearray, memoryview, Mapping)  # each is one source, or its parts
+_ONE = (str, bytes, bytearray, memoryview, os.PathLike, AudioSource, Mapping)  # one source, or its channels
+_NUMBERS = frozenset("bBhHiIlLqQefd")  # formats of samples, as memoryview has them
 _AT_ONCE = number(1, whole=True)
 
 
@@ -118,9 +121,7 @@ def transcribe_many(
     }
     Client(**client, handler_errors=handler_errors)
     SessionRequest.of(options, SourceOptions, others=transcribe_many.__kwdefaults__ or ())
-    if isinstance(sources, _NO_SOURCES) or not isinstance(sources, Iterable):
-        accepted = "an iterable of sources: paths, bytes, objects with read()"
-        raise ConfigurationError(f"sources is {a_kind(sources)}; accepted: {accepted}")
+    _check_sources(sources)
     if executor is not None and not isinstance(executor, Executor):
         raise refused("executor", executor, "a concurrent.futures.Executor, or None for threads")
     _AT_ONCE("max_sessions", max_sessions)
@@ -134,3 +135,24 @@ def transcribe_many(
     job = Job(client, options, limiter)
     at_once = Threads() if executor is None else executor
     return Outcomes(sources, job, at_once, max_sessions, on_progress, raises=handler_errors == "raise")
+
+
+def _check_sources(sources: Any) -> None:
+    """Refuse what is no collection of sources, and what is one of lines, bytes or samples."""
+    told = f"sources is {a_kind(sources)}"
+    if isinstance(sources, io.TextIOBase):
+        raise ConfigurationError(f"{told}; if it has names, one a line, give (line.strip() for line in file)")
+    if isinstance(sources, _ONE) or hasattr(sources, "read") or _is_of_numbers(sources):
+        raise ConfigurationError(f"{told}, which is one source; give a list of sources: [source]")
+    if not isinstance(sources, Iterable):
+        raise ConfigurationError(
+            f"{told}; accepted: an iterable of sources: paths, bytes, objects with read()"
+        )
+
+
+def _is_of_numbers(thing: Any) -> bool:
+    """Whether it is an array of samples, of whatever package; not one of names."""
+    try:
+        return memoryview(thing).format.lstrip("@=<>!|") in _NUMBERS
+    except (TypeError, ValueError, BufferError):
+        return False

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Optional, Union
 
 from ..config import AudioFormat
-from ..messages import answered_forced_end, channel_of, heard_up_to, times_of
+from ..messages import answered_forced_end, channel_of, heard_up_to, is_time, time_of, times_of
 from .speakers import Speakers
 from .stitch import Stitcher
 
@@ -261,7 +261,7 @@ class Replay:
         """Return what audio a request is about, and how much was sent before it, in seconds."""
         channel, timestamp = message.get("channel"), message.get("timestamp")
         sent = self.seconds_on(channel if channel in self._tracks else next(iter(self._tracks)))
-        return float(timestamp) if isinstance(timestamp, (int, float)) else sent, sent
+        return time_of(timestamp) if is_time(timestamp) else sent, sent
 
     # -- what is sent in the present session --------------------------------------------------------
 
@@ -299,7 +299,7 @@ class Replay:
 
     def _for_session(self, request: Request) -> Request:
         message = dict(request.message)
-        if isinstance(message.get("timestamp"), (int, float)):
+        if is_time(message.get("timestamp")):
             channel = message.get("channel")
             if channel in self._tracks:
                 message["timestamp"] = max(0.0, round(message["timestamp"] - self._tracks[channel].offset, 3))

@@ -14,6 +14,7 @@ __all__ = [
     "NOTHING",
     "Kept",
     "Packed",
+    "by_channel",
     "by_label",
     "ends_of",
     "in_order",
@@ -85,6 +86,20 @@ def listed(data: Mapping[str, Any], name: str, kind: type) -> list[Any]:
     if isinstance(found, (list, tuple)) and all(isinstance(item, kind) for item in found):
         return list(found)
     raise ConfigurationError(f"not a transcript: {name} is {shown(found, 60)}")
+
+
+def by_channel(data: Mapping[str, Any]) -> dict[Optional[str], list[Any]]:
+    """Return the results of each channel that was stored.
+
+    Raises:
+        ConfigurationError: Something else was.
+    """
+    results: dict[Optional[str], list[Any]] = {}
+    for item in listed(data, "results", Mapping):
+        if not is_result(item):
+            raise ConfigurationError(f"not a transcript: a result is {shown(item, 60)}")
+        results.setdefault(channel_of(item), []).append(item)
+    return results
 
 
 def is_result(item: Mapping[str, Any]) -> bool:

@@ -17,6 +17,7 @@ from .stored import (
     NOTHING,
     Kept,
     Packed,
+    by_channel,
     by_label,
     ends_of,
     in_order,
@@ -458,13 +459,8 @@ class Transcript:
             transcript._learn(None, info)
         transcript._learn(data.get("language_pack_info"), None)
         ends, end_time = ends_of(data), time_of(data.get("end_time"))
-        results: dict[_Channel, list[Any]] = {}
-        for item in listed(data, "results", Mapping):
-            if not is_result(item):
-                raise ConfigurationError(f"not a transcript: a result is {shown(item, 60)}")
-            results.setdefault(channel_of(item), []).append(item)
-        for channel, items in results.items():
-            transcript._take_final(channel, channel, pack(items), ends.get(channel, end_time))
+        for channel, results in by_channel(data).items():
+            transcript._take_final(channel, channel, pack(results), ends.get(channel, end_time))
         transcript._end_times.clear()
         if end_time > max(ends.values(), default=0.0):  # the end of what came without a channel
             transcript._end_times[None] = end_time

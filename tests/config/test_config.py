@@ -134,6 +134,10 @@ def test_a_chunk_holds_whole_samples() -> None:
     AudioFormat(chunk_size=4095).check()
     with pytest.raises(ConfigurationError, match="chunk_size is 0"):
         AudioFormat(chunk_size=0).check()
+    AudioFormat(chunk_size=2**24).check()
+    for size in (2**24 + 1, 2**40, 10**400):  # which would be asked of the memory before anything is read
+        with pytest.raises(ConfigurationError, match="a whole number of bytes, 1 to 16777216"):
+            AudioFormat("pcm_s16le", 16000, chunk_size=size).check()
 
 
 def test_numbers_of_other_libraries_become_plain_numbers() -> None:

@@ -345,6 +345,11 @@ OUT_OF_TURN: dict[str, tuple[list[Any], str, int]] = {
         "invalid_message",
         1003,
     ),
+    "a time of 400 digits": (
+        [start_message(), {"message": "ForceEndOfUtterance", "timestamp": 10**400}],
+        "invalid_message",
+        1003,
+    ),
     "speakers, final a string": (
         [start_message(), {"message": "GetSpeakers", "final": "yes"}],
         "invalid_message",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import array
 import contextvars
+import io
 import os
 import pickle
 import signal
@@ -38,6 +40,7 @@ from speechmatics_rt import (
     TranscriptionError,
     transcribe_many,
 )
+from speechmatics_rt.audio import open_source
 from speechmatics_rt.local import Fault, LocalServer, Script, ScriptedEngine, Sound
 from speechmatics_rt.many import plan
 from speechmatics_rt.many.job import Report
@@ -688,9 +691,44 @@ def test_options_are_checked_before_anything_is_read() -> None:
         transcribe_many(never(), processes=3)  # type: ignore[call-arg]
 
 
-@pytest.mark.parametrize("wrong", ["a.wav", b"RIFF", {"a": b""}, 5, None])
+ONE_SOURCE = [
+    "a.wav",
+    b"RIFF",
+    bytearray(3),
+    Path("a.wav"),
+    {"a": b""},
+    io.BytesIO(b"RIFF\n\n"),
+    array.array("h", [1, 2]),
+    memoryview(bytes(4)).cast("f"),
+    open_source(bytes(4), RAW),
+]
+
+
+@pytest.mark.parametrize("wrong", ONE_SOURCE, ids=lambda wrong: type(wrong).__name__)
 def test_one_source_is_no_list_of_sources(wrong) -> None:
-    with pytest.raises(ConfigurationError, match="sources is a"):
+    with pytest.raises(ConfigurationError, match=r"sources is a.*, which is one source; give a list"):
+        transcribe_many(wrong)
+
+
+def test_a_file_is_no_list_of_sources_nor_is_a_text(tmp_path) -> None:
+    names = tmp_path / "names.txt"
+    names.write_text(f"{SPEECH}\n")
+    with (
+        open(SPEECH, "rb") as file,
+        pytest.raises(ConfigurationError, match="BufferedReader, which is one"),
+    ):
+        transcribe_many(file)
+    with open(names) as file, pytest.raises(ConfigurationError, match="one a line, give") as caught:
+        transcribe_many(file)
+    way = caught.value.text.rpartition("give ")[2]
+    with open(names) as file, LocalServer() as server:
+        (outcome,) = transcribe_many(eval(way, {"file": file}), url=server.url)
+    assert outcome.ok
+
+
+@pytest.mark.parametrize("wrong", [5, None, object()])
+def test_what_is_no_collection_is_no_list_of_sources(wrong) -> None:
+    with pytest.raises(ConfigurationError, match=r"sources is an? .*; accepted: an iterable of sources"):
         transcribe_many(wrong)
 
 

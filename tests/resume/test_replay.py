@@ -545,6 +545,18 @@ def test_a_forced_end_is_asked_for_on_the_clock_of_the_session() -> None:
     assert replay.request({"message": "ForceEndOfUtterance", "timestamp": 20.0}).message["timestamp"] == 12.0
 
 
+@pytest.mark.parametrize("timestamp", [10**400, -(10**400), float("inf"), "soon", None, [1]])
+def test_a_forced_end_at_no_time_is_asked_for_as_it_is(timestamp: Any) -> None:
+    replay = replay_of()
+    replay.keep(None, bytes(20 * RATE))
+    say_all(replay)
+    replay.receive(final(start=0, end=8.5))
+    replay.begin()
+    say_all(replay)
+    message = {"message": "ForceEndOfUtterance", "timestamp": timestamp}
+    assert replay.request(message).message == message
+
+
 TIMES = st.one_of(st.floats(-1e9, 1e9), st.floats(0, 30), st.floats(allow_nan=True), st.just(10**400))
 
 
