@@ -19,7 +19,7 @@ from .._version import __version__
 from ..audio import Block
 from ..config import FLAG, Caller, refused
 from ..events import EventEmitter, everything, is_meant_for_call
-from ..exceptions import ConfigurationError, SpeechmaticsError, shown
+from ..exceptions import ConfigurationError, SessionError, SpeechmaticsError, shown
 from ..log import SessionLog
 from ..threads import new_lock
 
@@ -64,6 +64,7 @@ class Recorder:
 
     Raises:
         ConfigurationError: The file can't be written, or an option is wrong.
+        SessionError: Another recorder waits for the client's next session, or records the present one.
 
     Example:
         >>> import os, tempfile
@@ -88,7 +89,11 @@ class Recorder:
         if not isinstance(path, (str, os.PathLike)):
             raise refused("path", path, "the path of a file")
         FLAG("audio", audio)
-        self._recording = Recording(path, audio)
+        other: Optional[Recorder] = behind._recorder
+        if other is not None and other._recording.is_open:
+            written = shown(other._recording.path)
+            raise SessionError(f"this client's session is written to {written}; close() that Recorder first")
+        self._recording: Recording = Recording(path, audio)
         self._client = behind
         behind._recorder = self
 
@@ -169,6 +174,11 @@ class Recording:
     def is_unused(self) -> bool:
         """Whether no session has begun while it was open."""
         return self._zero is None and not self._file.closed
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything may still be written."""
+        return not self._file.closed and os.getpid() == self._pid
 
     @property
     def state(self) -> str:

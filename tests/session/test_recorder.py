@@ -25,6 +25,7 @@ from speechmatics_rt import (
     MultiChannelClient,
     Recorder,
     ResumePolicy,
+    SessionError,
     TranscriptionConfig,
     TranscriptionError,
 )
@@ -392,6 +393,24 @@ def test_a_recorder_of_the_wrong_client_says_so_and_leaves_no_empty_file(serve, 
         other.transcribe(SECONDS, audio_format=PCM)
     assert told[0].filename == __file__
     assert not path.exists()
+
+
+def test_a_second_recorder_of_a_client_is_refused_until_the_first_has_ended(serve, client_of, path) -> None:
+    client, other = client_of(serve()), path.with_name("other.jsonl")
+
+    def second() -> None:
+        with pytest.raises(SessionError, match=rf"is written to .*{path.name}'; close\(\) that Recorder"):
+            Recorder(client, other)
+        assert not other.exists()
+
+    with Recorder(client, path):
+        second()
+        client.start_session(audio_format=PCM)
+        second()
+        client.stop_session()
+        with Recorder(client, other):  # the first is over, though not closed
+            client.transcribe(SECONDS, audio_format=PCM)
+    assert [lines(each)[-1]["ended"] for each in (path, other)] == [None, None]
 
 
 def test_a_recorder_says_whose_and_where_and_how_far_it_is(serve, client_of, path) -> None:
