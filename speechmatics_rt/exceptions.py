@@ -107,8 +107,9 @@ class SpeechmaticsError(Exception):
         error = copy.copy(self)
         for link in ("__cause__", "__context__"):  # whose text the error repeats
             other = getattr(self, link)
-            setattr(error, link, other if other is not None and _callers(other.__traceback__) else None)
-        error.__suppress_context__ = self.__suppress_context__
+            shows = other is not None and _callers(other.__traceback__) is not None
+            assign(error, link, other if shows else None)
+        assign(error, "__suppress_context__", self.__suppress_context__)
         shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
         if shell is None:
             return traceback.format_exception(type(error), error, _callers(self.__traceback__))
@@ -361,7 +362,7 @@ def amend(error: SpeechmaticsError, text: str) -> None:
         >>> str(error)
         'lost; it was tried twice'
     """
-    error.args = (f"{error.text}{text}",)
+    assign(error, "args", (f"{error.text}{text}",))
 
 
 def no_pickle(thing: object, instead: str) -> TypeError:

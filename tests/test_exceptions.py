@@ -32,7 +32,7 @@ from speechmatics_rt import (
     TimeoutError,
     TranscriptionError,
 )
-from speechmatics_rt.exceptions import ChunkError, NotRunningError, without_frames
+from speechmatics_rt.exceptions import ChunkError, NotRunningError, amend, without_frames
 from speechmatics_rt.local import Fault, LocalServer
 from speechmatics_rt.protocol.state import _MEANING
 
@@ -296,6 +296,9 @@ def test_a_callers_kind_of_our_error_that_allows_no_assignment_has_ids_and_trans
         client.transcribe(audio(), audio_format=PCM)
     assert (caught.value.code, caught.value.session_id) == (503, client.session_id)
     assert caught.value.transcript is client.transcript
+    amend(caught.value, "; it is amended")
+    assert "; it is amended" in str(caught.value)
+    assert "StorageAudioError" in "".join(caught.value._render_traceback_())
 
 
 def test_in_an_event_loop_an_exception_that_allows_no_assignment_comes_out_as_it_is(serve) -> None:
