@@ -261,6 +261,15 @@ def test_a_vowel_sign_at_the_end_of_a_word_is_no_mark_after_which_a_line_breaks(
     assert first_line("क।") == 10
 
 
+@pytest.mark.parametrize("mark", [",", "、", "،", "؛"])
+def test_a_caption_ends_with_a_clause_in_any_script(mark: str) -> None:
+    words = [f"كلمة{mark if index == 9 else ''}" for index in range(24)]
+    said = uttered(*((index * 0.25, index * 0.25 + 0.25, word, "S1") for index, word in enumerate(words)))
+    first = " ".join(rows_of(said, columns=30)[0])
+    assert first.endswith(mark)
+    assert len(first.split()) == 10
+
+
 def test_the_end_of_a_sentence_is_not_left_alone_in_a_caption() -> None:
     said = (
         "We went down to the old harbour to see whether the boats had come back from the north sea yesterday."
