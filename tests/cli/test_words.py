@@ -27,7 +27,7 @@ OF_PROGRAMS = re.compile(
     r"\bresume=|\bspeed=|None for no limit|a ConnectionConfig|Client\(api_key|^event is |send_audio|"
     r"\bconnection \d|ResumePolicy|seconds of transcript|monkey|"
     r"this signal handler|is sent from extra=|an iterable of sources|a concurrent\.futures\.Executor|"
-    r"a Client, or another client|^finalize\(\) |"
+    r"a Client, or another client|that Recorder first|line\.strip\(|^finalize\(\) |"
     r"such as \[?Fault|a Script|Script\.from_text|ScriptedEngine|transcribe_many|"
     r"by another call on its client|^X\(\) of X raised X"
 )
