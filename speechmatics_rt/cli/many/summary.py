@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Optional
 
+from ...transcript import width
 from ..options import ExitCode
-from ..show import clock, width
+from ..show import clock
 from .manifest import Entry
 
 __all__ = ["advice", "exit_code", "failure_table", "total"]
