@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Optional
 
 from ..exceptions import AuthenticationError, ConnectionError, SpeechmaticsError
@@ -16,11 +14,11 @@ _IN_A_URL = re.compile(r"(?<=//)[^/\s@]*@|(?<=[?&])([\w.~-]+=)[^&#\s\"'<>)]*")
 _MOST = 300  # characters of a program's own words
 
 
-@contextmanager
-def asking(auth: object, method: str, *also: type[Exception]) -> Iterator[None]:
+class asking:  # for a `with`
     """Ask ``auth`` for something in the block; tell who was to be asked for a key, and did not give it.
 
-    What says nothing of that, such as a KeyError, is raised as it is.
+    What says nothing of that, such as a KeyError, is raised as it is. (One that allows no assignment, too,
+    which the context managers of :mod:`contextlib` replace by a complaint of their own.)
 
     Args:
         auth: Who is asked.
@@ -31,18 +29,22 @@ def asking(auth: object, method: str, *also: type[Exception]) -> Iterator[None]:
         ConnectionError: Nobody has answered, or with HTTP 429 or 5xx.
         AuthenticationError: The answer was another HTTP status of a refusal.
     """
-    try:
-        yield
-    except SpeechmaticsError:
-        raise
-    except Exception as exc:
-        text = f"{method}() of {type(auth).__name__} raised {told_of(exc)}"
+
+    def __init__(self, auth: object, method: str, *also: type[Exception]) -> None:
+        self._name = f"{method}() of {type(auth).__name__}"
+        self._also = also
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, exc: Optional[BaseException], trace: object) -> None:
+        if not isinstance(exc, Exception) or isinstance(exc, SpeechmaticsError):
+            return
+        text = f"{self._name} raised {told_of(exc)}"
         status = _status_of(exc)
         if status is not None and status != 429 and status < 500:
             raise AuthenticationError(text, status=status) from exc
-        if status is not None or nobody_answered(exc) or isinstance(exc, also):
+        if status is not None or nobody_answered(exc) or isinstance(exc, self._also):
             raise ConnectionError(text, stage="key", status=status, unreached=status is None) from exc
-        raise
 
 
 def nobody_answered(error: BaseException) -> bool:
