@@ -717,6 +717,18 @@ def test_a_closed_session_has_nothing_left_in_its_queue(serve, client_of) -> Non
         assert client.stats.queue_depth == 0
 
 
+def test_a_session_closed_when_all_had_arrived_has_nothing_left_in_its_queue(serve, client_of) -> None:
+    server = serve(faults=[Fault.flood(count=500)])
+    with client_of(server) as client:
+        with client.stream([SECOND] * 5, audio_format=PCM) as messages:
+            next(messages)
+            server.sessions[0].wait_for(lambda record: record.said("EndOfTranscript"))
+            while not client._session.connection._protocol.conclusion:
+                time.sleep(0.001)
+            assert client.stats.queue_depth > 500
+        assert client.stats.queue_depth == 0
+
+
 @pytest.mark.parametrize("errors", ["log", "raise"])
 def test_a_dropped_client_is_collected_whatever_its_handlers_raised(serve, errors, monkeypatch) -> None:
     monkeypatch.setattr(logging.getLogger("speechmatics_rt"), "propagate", False)  # pytest keeps all records

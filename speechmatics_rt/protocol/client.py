@@ -158,7 +158,8 @@ class ClientProtocol:
 
     @property
     def queue_depth(self) -> int:
-        return len(self._inbox) + self._taken
+        # Of what had ended by itself before it was closed, some may never be taken.
+        return 0 if self.closed else len(self._inbox) + self._taken
 
     def admits(self, channel: Optional[str], seconds: float, feeding: bool) -> bool:
         """Return whether a frame of audio may be sent now; ``feeding`` audio waits for slow receivers too."""
