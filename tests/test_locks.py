@@ -325,11 +325,13 @@ def test_a_forked_child_finds_every_lock_free_and_may_start_a_session(everything
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_fork_waits_for_a_late_import_so_that_the_child_can_have_it_too(tmp_path: Path) -> None:
-    (tmp_path / "slowly.py").write_text("import time\nbegun.set()\ntime.sleep(0.3)\n")
+@pytest.mark.parametrize("more", ["", "import logging\nlogging.getLogger('slowly')"], ids=["", "it logs"])
+def test_a_fork_waits_for_a_late_import_so_that_the_child_can_have_it_too(tmp_path: Path, more: str) -> None:
+    (tmp_path / "slowly.py").write_text(f"import time\nbegun.set()\ntime.sleep(0.3)\n{more}\n")
     program = f"""
 import builtins, os, sys, threading
 from speechmatics_rt.threads import importing
+import logging  # a fork takes its lock, too
 sys.path.insert(0, {str(tmp_path)!r})
 builtins.begun = threading.Event()
 

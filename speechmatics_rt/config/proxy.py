@@ -10,6 +10,7 @@ from typing import Optional, Union
 from urllib.parse import SplitResult, urlsplit
 
 from ..exceptions import ConfigurationError, shown
+from ..threads import importing
 from .url import address_of, ascii_host, is_loopback, redact
 
 __all__ = ["environment_proxy", "is_excepted", "proxy_parts"]
@@ -26,7 +27,8 @@ def environment_proxy(secure: bool, host: str, port: int) -> str:
     """
     if is_loopback(host):
         return ""
-    from urllib.request import getproxies, proxy_bypass  # 20 ms that an explicit proxy need not cost
+    with importing:
+        from urllib.request import getproxies, proxy_bypass  # 20 ms that an explicit proxy need not cost
 
     found = getproxies()
     proxy = found.get("https" if secure else "http") or found.get("all") or ""

@@ -8,6 +8,7 @@ from typing import NamedTuple, Optional
 from urllib.parse import quote, unquote, unquote_plus, urlsplit
 
 from ..exceptions import ConfigurationError
+from ..threads import importing
 
 __all__ = [
     "Target",
@@ -137,7 +138,8 @@ def ascii_host(host: str) -> str:
             "its ASCII form, xn--..."
         )
     try:
-        return host.encode("idna").decode()
+        with importing:  # the codec is, when it is first used, with all that it needs
+            return host.encode("idna").decode()
     except UnicodeError:
         raise ValueError(f"has an invalid host: {_NO_LABEL}") from None
 
@@ -165,6 +167,9 @@ def parse(url: str) -> Target:
     # First, because urlsplit() silently drops line ends.
     if not isinstance(url, str) or re.search(r"[\x00-\x20\x7f]", url):
         raise wrong("holds a space or control character" if isinstance(url, str) else "is not a string")
+    if not url.isascii():
+        with importing:
+            import unicodedata  # noqa: F401  # as urlsplit() does
     try:
         parts = urlsplit(url)
         given, port = parts.hostname or "", parts.port

@@ -10,12 +10,14 @@
   makes up for that. Only in Python 3.14 can it come between taking the lock and entering the block (every
   second interrupt); ``_Guarded`` makes up for that.
 * ``importing`` is held during a **late import**, and a fork waits for it: a child forked in the middle of
-  another thread's import would wait for that import for ever.
+  another thread's import would wait for that import for ever. A fork also takes the lock of ``logging``,
+  as many modules do while they are imported, so it must take this one first.
 """
 
 from __future__ import annotations
 
 import _thread
+import logging  # noqa: F401  # before the hooks below, which are to run first
 import os
 import sys
 import threading
@@ -99,7 +101,7 @@ def _renew() -> None:
 
 importing = new_lock()
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # what is registered last is done first
     os.register_at_fork(before=importing.acquire, after_in_parent=importing.release, after_in_child=_renew)
 
 

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from ...config import Target, address_of, environment_proxy, proxy_parts
 from ...network import shake_hands
-from ...threads import OverdueError, call_until
+from ...threads import OverdueError, call_until, importing
 from ...tls import TlsStream
 from .certificates import Certificate, Refusal
 from .judge import Reach
@@ -97,6 +97,8 @@ def look_up(host: str, port: int) -> tuple[list[Any], bool]:
 
 def _ask(host: str, port: int, family: int) -> list[Any]:
     """Ask on a thread of its own: the resolver takes no timeout."""
+    with importing:
+        import encodings.idna  # noqa: F401  # as getaddrinfo() does
     return call_until(
         time.monotonic() + PATIENCE,
         lambda: list(socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)),

@@ -35,7 +35,7 @@ def shared_context() -> ssl.SSLContext:
             with importing:
                 import ssl
 
-            from .trust import trust_environment
+                from .trust import trust_environment
 
             context = ssl.create_default_context()
             trust_environment(context)
@@ -74,7 +74,8 @@ def connect_tls(
         try:
             shake_hands(tls, sock, deadline)
         except ssl.SSLCertVerificationError as exc:
-            from .trust import issuer_of
+            with importing:
+                from .trust import issuer_of
 
             issuer = issuer_of(tls.state)
             if issuer:

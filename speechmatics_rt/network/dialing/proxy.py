@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from ...config import Target, address_of, environment_proxy, proxy_parts
 from ...exceptions import ConfigurationError, ConnectionError, ProtocolError
 from ...messages import Secrets, one_line
-from ...threads import Call
+from ...threads import Call, importing
 from ..duplex import DuplexSocket
 from .attempt import Attempt
 from .opening import Opening
@@ -83,7 +83,8 @@ def proxy_for(target: Target, given: Optional[str]) -> Optional[_Proxy]:
     parts = proxy_parts(url, _PROXIES, secure=target.secure, given=given)
     host, port = parts.hostname or "", parts.port or _PROXIES[parts.scheme][1]
     try:
-        import python_socks.sync  # noqa: F401  # so that a missing package is reported before any I/O
+        with importing:
+            import python_socks.sync  # noqa: F401  # so that a missing package is reported before any I/O
     except ImportError as exc:
         whose = "the proxy of the environment" if given is None else "proxy"
         raise ConfigurationError(

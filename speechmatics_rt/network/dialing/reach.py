@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from itertools import chain, zip_longest
 from typing import Any, Callable, Optional, Protocol, TypeVar
 
-from ...threads import Call
+from ...threads import Call, importing
 from ..duplex import wait_ready
 from ..wakeup import WakeUp
 from .opening import Opening
@@ -69,6 +69,8 @@ class Lookup:
         self._untried: deque[Any] = deque()
         self._failure: Optional[BaseException] = None
         self._calls: list[Call[list[Any]]] = []  # the one for ``family``, then the one for IPv4 only
+        with importing:
+            import encodings.idna  # noqa: F401  # as getaddrinfo() does, even of an address
         self.news = WakeUp()
         self.opening.wait(self.news.wake)
         if _is_numeric(host):

@@ -314,7 +314,8 @@ def _retry_after(headers: Mapping[str, str]) -> Optional[float]:
     given = headers.get("retry-after", "")
     if re.fullmatch(r"\d{1,9}", given):
         return float(given)
-    from email.utils import mktime_tz, parsedate_tz
+    with importing:
+        from email.utils import mktime_tz, parsedate_tz
 
     then = parsedate_tz(given)
     now = parsedate_tz(headers.get("date", ""))
