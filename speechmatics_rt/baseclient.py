@@ -112,7 +112,8 @@ class BaseClient(Opener):
             SessionError: A session is already running, or its handlers are.
             AuthenticationError: There is no key, or the service refused it.
             ConnectionError: The service could not be reached, or refused the connection.
-            TimeoutError: Stage ``"open"`` or ``"start"``.
+            TimeoutError: Stage ``"open"`` or ``"start"``; or ``"end"``: what was closed before, as it was
+                opened, has not ended.
             TranscriptionError: The service refused the configuration.
         """
         self._start_session(Call(self), **options)
@@ -185,7 +186,7 @@ class BaseClient(Opener):
         Of a session that ``resume`` is restoring, one more attempt is made, at once; of one that has not
         started yet, none.
         """
-        self._stop_while_opening = True
+        self._stop_what_opens()
         session = self._session
         if session is not None:
             session.connection.request_stop()
@@ -287,8 +288,9 @@ class BaseClient(Opener):
     # -- inside --------------------------------------------------------------------------------------
 
     def _start_session(self, call: Call, **options: Any) -> Session:
-        self._prepare(call)
-        return self._open(call, SessionRequest.of(options, SessionOptions), lambda session: session)
+        request = SessionRequest.of(options, SessionOptions)
+        self._prepare(call, request)
+        return self._open(call, request, lambda session: session)
 
     def _log_to(self, logger: logging.Logger) -> Union[logging.Logger, SessionLog]:
         session = self._session

@@ -83,7 +83,7 @@ class Client(BaseClient):
         return SessionRequest.of(options, SourceOptions)
 
     def _streaming(self, call: Call, source: Source, request: SessionRequest) -> MessageStream:
-        self._prepare(call)
+        self._prepare(call, request)
         return self._stream(call, request, lambda: {None: open_source(source, request.given_format)})
 
     @spelled_out

@@ -64,9 +64,9 @@ class MultiChannelClient(BaseClient):
         self._start_session(Call(self), channels=channels, **options)
 
     def _start_session(self, call: Call, *, channels: Any = (), **options: Any) -> Session:
-        self._prepare(call)
-        labels = labels_of(channels, "channels")
-        return self._open(call, SessionRequest.of(options, SessionOptions, labels), lambda session: session)
+        request = SessionRequest.of(options, SessionOptions, labels_of(channels, "channels"))
+        self._prepare(call, request)
+        return self._open(call, request, lambda session: session)
 
     @spelled_out
     def transcribe(self, sources: Mapping[str, Source], **options: Unpack[SourceOptions]) -> Transcript:
@@ -98,7 +98,7 @@ class MultiChannelClient(BaseClient):
         return SessionRequest.of(options, SourceOptions, labels_of(sources, "sources"))
 
     def _streaming(self, call: Call, sources: Mapping[str, Source], request: SessionRequest) -> MessageStream:
-        self._prepare(call)
+        self._prepare(call, request)
         return self._stream(call, request, lambda: _open_sources(sources, request.given_format))
 
     @spelled_out

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
+import time
 import weakref
 from collections.abc import Mapping
 from typing import Any, Callable, Literal, Optional, TypeVar
@@ -25,7 +27,7 @@ from ..exceptions import (
 )
 from ..log import SessionLog
 from ..network import Link, Opening
-from ..threads import new_lock
+from ..threads import Latch, new_lock
 from .asking import Asking
 from .connector import Connector, request_id_of
 from .delivering import Listener, MessageStream
@@ -62,7 +64,6 @@ class Opener(Asking, Recordable):
         self._current_lock = new_lock()
         self._claim: Optional[Call] = None  # the call that is opening a session
         self._calls: list[weakref.ref[Call]] = []  # all that are to open one, or read a source before
-        self._stop_while_opening = False
         self._unraised = Unraised()  # of the current session
         self._coming_id: Optional[str] = None  # of the first session, if it was read before that began
 
@@ -77,15 +78,38 @@ class Opener(Asking, Recordable):
         for doubt in self._connector.doubts(message):
             (caller or Caller.find()).warn(doubt)
 
-    def _prepare(self, call: Call) -> None:
+    def _prepare(self, call: Call, request: SessionRequest) -> None:
         """Begin a call that opens a session: from here on, ``close()`` and ``request_stop()`` mean that."""
         self._forget_parent()
+        with self._current_lock:
+            self._calls = [*(one for one in self._calls if one() is not None), weakref.ref(call)]
+        self._wait_for_given_up(call, request)
+        _check_wanted(call.opening, SessionLog(logger, request_id_of(request.ws_headers, self._coming_id)))
         if self._session is not None:
             self._finish(self._session)
         self._check_free()  # before the first read of a source, which may take long
-        with self._current_lock:
-            self._calls = [*(one for one in self._calls if one() is not None), weakref.ref(call)]
-        self._stop_while_opening = False
+
+    def _wait_for_given_up(self, call: Call, request: SessionRequest) -> None:
+        """Wait until the calls that were given up have ended, and told so, for ``open_timeout`` at most.
+
+        They still close what they have opened, which the service counts as a session until then.
+
+        Raises:
+            TimeoutError: Stage ``"end"``: one is still opening a session, or closing it.
+        """
+        began, limit = time.monotonic(), self._connector.config.open_timeout
+        until = min(request.deadline, float("inf") if limit is None else began + limit)
+        for one in [reference() for reference in self._calls]:
+            if one is None or one is call or not one.is_ending_elsewhere:
+                continue
+            done = Latch()
+            one.when_over(done.set)
+            call.opening.wait(done.set)
+            done.wait(until - time.monotonic())
+            if self._claim is one and not call.opening.given_up:
+                waited = time.monotonic() - began
+                text = f"the session before, which was closed as it was opened, did not end in {waited:.1f} s"
+                raise TimeoutError(text, stage="end", seconds=limit)
 
     def _finish(self, session: Session) -> None:
         """Close the session before, if its loop was left, and tell its last events, if nobody else will."""
@@ -103,6 +127,13 @@ class Opener(Asking, Recordable):
                 if call is not None:
                     call.opening.give_up()
             return self._session
+
+    def _stop_what_opens(self) -> None:
+        """Have what is being opened end once it is; without the lock, as signal handlers do."""
+        for one in self._calls:
+            call = one()
+            if call is not None:
+                call.stop = True
 
     def _check_free(self) -> None:
         session = self._session
@@ -124,6 +155,7 @@ class Opener(Asking, Recordable):
         self._connector.check(request)
         self._warn(request.start, call.caller)
         try:
+            self._wait_for_given_up(call, request)
             with call:
                 return self._authenticated(call, request, go_on, streamed)
         except BaseException as exc:
@@ -142,6 +174,8 @@ class Opener(Asking, Recordable):
                 if session.delivery.over.is_set():  # else its listener has begun, and tells
                     session.tell(call.emitter)
             raise
+        finally:
+            call.end()
 
     def _authenticated(
         self, call: Call, request: SessionRequest, go_on: Callable[[Session], _T], streamed: bool
@@ -177,9 +211,9 @@ class Opener(Asking, Recordable):
     ) -> _T:
         """Open a session and go on; if anything is raised, close what has been opened."""
         opening = call.opening
-        coming, self._coming_id = self._coming_id, None
-        log = SessionLog(logger, request_id_of(request.ws_headers, coming))
+        log = SessionLog(logger, request_id_of(request.ws_headers, self._coming_id))
         _check_wanted(opening, log)  # it may have been closed during the first read of a source
+        self._coming_id = None
         session: Optional[Session] = None
         recording = None if self._recorder is None else self._recorder._begin(log)
         try:
@@ -231,7 +265,7 @@ class Opener(Asking, Recordable):
             closed = call.opening.given_up
         if closed:
             session.close()
-        if self._stop_while_opening:
+        if call.stop:
             session.connection.request_stop()
 
     def _start(self, session: Session, request: SessionRequest) -> None:
@@ -297,7 +331,8 @@ class Call:
 
     Attributes:
         opening: What is given up with it, from before the first read of a source.
-        taken: Whether the call has had the right.
+        taken: Whether the call has had the right, or would have but was given up.
+        stop: ``request_stop()`` came before there was a session to tell.
         session: The session that it has opened.
     """
 
@@ -307,15 +342,20 @@ class Call:
         self.opening = Opening()
         self.caller = caller
         self.emitter = client if emitter is None else emitter
-        self.taken = False
+        self.taken = self.stop = False
         self.session: Optional[Session] = None
         self._client = client
+        self._thread: Optional[int] = None  # while it has the right, and tells how it has ended
+        self._tells: list[Callable[[], object]] = []
+        self._over = False
 
     def __enter__(self) -> None:
         client = self._client
         with client._current_lock:
-            client._check_free()
-            client._claim = self  # from here on close(), in a signal handler too, means this call
+            if not self.opening.given_up:  # else it opens nothing, and must not be in another one's way
+                client._check_free()
+                self._thread = threading.get_ident()
+                client._claim = self  # from here on close(), in a signal handler too, means this call
         self.taken = True
 
     def __exit__(self, *_: object) -> None:
@@ -324,6 +364,24 @@ class Call:
     def give_back(self) -> None:
         if self._client._claim is self:
             self._client._claim = None
+
+    @property
+    def is_ending_elsewhere(self) -> bool:
+        """Whether it was given up, and another thread than this one still undoes what it did."""
+        given_up = self.opening.given_up and not self._over
+        return given_up and self._thread is not None and self._thread != threading.get_ident()
+
+    def when_over(self, tell: Callable[[], object]) -> None:
+        """Call ``tell()``, which must take no lock, when nothing is left of it."""
+        self._tells.append(tell)
+        if self._over:
+            tell()
+
+    def end(self) -> None:
+        """Note that nothing is left of it: it has closed what it is to close, and told that."""
+        self._over = True  # first, since when_over() checks it after it has added to the list
+        for tell in self._tells:
+            tell()
 
     def give_up(self) -> None:
         """Close what this call has opened, or is opening; what another one has opened goes on."""
