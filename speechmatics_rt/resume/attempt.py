@@ -63,7 +63,7 @@ class Attempt:
         connection: Optional[Replaceable] = None
         taken = False
         try:
-            if monitor.wait(outage.due):
+            if monitor.wait(outage):
                 again, start = monitor.begin_replay()
                 connection = self._dial(outage.until)
                 if monitor.try_next(connection) and not connection.start(start, outage.until):
@@ -77,14 +77,14 @@ class Attempt:
             self._failed(connection, error)
         finally:
             if connection is not None and not taken:
-                connection.close()
+                connection.close(outage.until)
 
     def _failed(self, connection: Optional[Replaceable], error: SpeechmaticsError) -> None:
         reasons = []
         if connection is not None:
             waiting = connection.left_over().waiting  # of an Error all is known
             reasons = [known for known, _, _ in waiting if known["message"] == "Error"]
-            connection.close()  # before the next attempt is announced
+            connection.close(self._outage.until)  # before the next attempt is announced
         renewed = False
         if isinstance(error, AuthenticationError) and not self._outage.renewed:
             try:

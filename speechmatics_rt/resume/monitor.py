@@ -145,10 +145,10 @@ class ResumeMonitor:
 
     # -- for the thread of an attempt ------------------------------------------------------------------
 
-    def wait(self, moment: float) -> bool:
-        """Close the lost connection and sleep until ``moment`` (monotonic); False if no other is wanted."""
-        self.connection.close()  # before the wait: an open socket counts against the quota
-        return self.opening.pause(moment) and self.is_open
+    def wait(self, outage: Outage) -> bool:
+        """Close the lost connection and sleep until the attempt is due; False if no other is wanted."""
+        self.connection.close(outage.until)  # before the wait: an open socket counts against the quota
+        return self.opening.pause(outage.due) and self.is_open
 
     def begin_replay(self) -> tuple[float, dict[str, Any]]:
         """Return how many seconds of audio will be sent again, and the StartRecognition to begin with."""

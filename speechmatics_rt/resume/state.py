@@ -247,7 +247,8 @@ class ResumeState:
         if missing:
             why = f"{missing:.1f} s of audio without a final are no longer kept (buffer_seconds)"
         else:
-            why = f"{outage.attempts} attempts to reconnect failed within {now - outage.began:.0f} s"
+            attempts = "1 attempt" if outage.attempts == 1 else f"{outage.attempts} attempts"
+            why = f"{attempts} to reconnect failed within {now - outage.began:.0f} s"
         if not _is_alike(last, outage.error):
             why += f", the last one: {last.text}"
         if any(self.replay.heard):

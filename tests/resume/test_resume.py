@@ -299,7 +299,7 @@ def test_after_request_stop_one_more_attempt_is_made_at_once_and_no_other(
     client = client_of(server, resume=SLOW)
     began = time.monotonic()
     client.on("Reconnecting", lambda message: client.request_stop())
-    with pytest.raises(ConnectionError, match="1 attempts to reconnect failed") as caught:
+    with pytest.raises(ConnectionError, match="1 attempt to reconnect failed") as caught:
         client.transcribe(pieces(), audio_format=FORMAT, transcription_config=CONFIG)
     assert time.monotonic() - began < 15  # and not the 20 s of a pause
     assert len(server.sessions) == 2

@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 
@@ -309,3 +309,20 @@ def test_a_server_that_falls_silent_while_the_rest_is_owed_is_left_for_another(
     diary = Diary(client)
     assert contents(transcribe(client)) == ALL
     assert "fell silent" in diary.of("Reconnecting")[0]["cause"]
+
+
+@pytest.mark.parametrize("close_timeout", [5, None])
+def test_an_outage_ends_in_time_though_the_service_answers_no_close_frame(
+    serve: Serve, client_of: ClientOf, close_timeout: Optional[float]
+) -> None:
+    again = range(1, 20)
+    lost = [Fault.reset(after_seconds=20, sessions=[0]), Fault.no_start(sessions=again)]
+    server = serve(NumberedEngine(), faults=[*lost, Fault.no_close_reply(sessions=again)])
+    policy = ResumePolicy(max_outage=1, min_delay=0.05, max_delay=0.1)
+    client = client_of(server, resume=policy, close_timeout=close_timeout)
+    began: list[float] = []
+    client.on("Reconnecting", lambda _: began.append(time.monotonic()))
+    with pytest.raises(ConnectionError, match=r"1 attempt to reconnect failed within 1 s"):
+        transcribe(client)
+    assert time.monotonic() - began[0] < 3
+    assert len(server.sessions) == 2

@@ -170,7 +170,7 @@ def test_after_a_stop_one_attempt_is_planned_at_once_and_no_other() -> None:
     assert first is not None
     assert (first["attempt"], first["delay"]) == (1, 0.0)
     assert state.attempt_failed(LOST, renewed=False, now=1.0, jitter=0.0) is None
-    with pytest.raises(ConnectionError, match=r"1 attempts to reconnect failed within 1 s$"):
+    with pytest.raises(ConnectionError, match=r"1 attempt to reconnect failed within 1 s$"):
         state.raise_conclusion()
 
 
