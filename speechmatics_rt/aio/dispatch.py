@@ -230,6 +230,9 @@ async def listen(dispatcher: Dispatcher, wants: Callable[[str], bool]) -> None:
         session.connection.fail(failure)
         await dispatcher.end(failure)
         raise
+    except GeneratorExit:  # its loop was closed, and nothing can be awaited any more
+        session.connection.abandon()
+        raise
     except BaseException as exc:  # SystemExit in a handler
         failure = SessionError(f"a handler ended the session: {exc!r}")
         session.connection.fail(failure)

@@ -439,10 +439,9 @@ class Connection(Replaceable):
     # -- the two threads -----------------------------------------------------------------------------
 
     def _write(self) -> None:
-        if not self._monitor.enter("writer"):
-            return
         try:
-            self._writing.run(self._lead.watch)
+            if self._monitor.enter("writer"):
+                self._writing.run(self._lead.watch)
         finally:
             self._sock.shut()  # however it ended, no thread enforces the deadlines any more
             self._leave("writer")
@@ -455,8 +454,13 @@ class Connection(Replaceable):
             self._leave("reader")
 
     def _leave(self, thread: Optional[str] = None) -> None:
-        """Close the descriptor if this is the last thread to leave, or if neither thread ever ran."""
+        """Close the descriptor if this is the last thread to leave, or if neither thread ever ran.
+
+        Also reach a conclusion, if the reader has not, as when the other thread had died before it began.
+        """
         if self._monitor.leave(thread):
+            if self._protocol.conclusion is None:
+                self._reading.fail(None)
             self._sock.close()
 
     def _log_end(self) -> None:

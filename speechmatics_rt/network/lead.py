@@ -135,18 +135,25 @@ class Lead:
         self._monitor.notify_from_reader()  # most of what comes are acknowledgements, which only make room
 
     def _read_and_deliver(self, listener: Callable[[], None]) -> None:
-        if not self._monitor.enter("reader"):
-            return
-        self.thread = threading.get_ident()
-        protocol = self._monitor.protocol
-        own_reader_begins()
+        counted = False
         try:
-            while not protocol.started and self.read_some():
-                self._monitor.notify_from_reader()
-            if protocol.started:  # else the thread in start() takes what has arrived
+            try:
+                if not self._monitor.enter("reader"):
+                    return
+                own_reader_begins()
+                counted = True
+                self.thread = threading.get_ident()
+                while not self._monitor.protocol.started and self.read_some():
+                    self._monitor.notify_from_reader()
+            except BaseException as exc:  # out of memory, or raised by a program's log handlers
+                self.thread = None
+                self.read_ends(exc)
+                raise
+            if self._monitor.protocol.started:  # else the thread in start() takes what has arrived
                 listener()
         finally:
-            own_reader_ends()
+            if counted:
+                own_reader_ends()
 
     # -- called by other threads ---------------------------------------------------------------------
 
@@ -216,12 +223,18 @@ class Lead:
         return thread_of(f"speechmatics-rt-reader-{self._log.request_id}", target)
 
     def _read(self) -> None:
-        if self._monitor.enter("reader"):
-            own_reader_begins()
-            try:
-                self._read_on()
-            finally:
+        counted = late = False
+        try:
+            late = not self._monitor.enter("reader")
+            if not late:
+                own_reader_begins()
+                counted = True
+                self._reading.run()
+        finally:
+            if counted:
                 own_reader_ends()
+            if not late:
+                self._end()
 
     # -- called by the shared reader; see shared_reader.Read -------------------------------------------
 
@@ -251,10 +264,15 @@ class Lead:
 
     def _read_instead(self) -> None:
         """Read in place of a listener that is running handlers; it will find its messages in the inbox."""
-        with self._monitor.lock:
-            if not self.hand_over():
-                return
-        self._read_on()
+        taken = False
+        try:
+            with self._monitor.lock:
+                taken = self.hand_over()
+            if taken:
+                self._reading.run()
+        finally:
+            if taken:
+                self._end()
 
     def _read_on(self) -> None:
         try:

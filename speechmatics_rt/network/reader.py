@@ -135,7 +135,7 @@ class Reader:
         finally:
             monitor.notify_from_reader()
 
-    def fail(self, cause: BaseException) -> None:
+    def fail(self, cause: Optional[BaseException]) -> None:
         """Reach the conclusion, as the connection can't be read any further."""
         self._conclude(None, cause)
 

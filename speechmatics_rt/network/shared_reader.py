@@ -221,21 +221,22 @@ class _SharedReader:
     def _run(self) -> None:
         # The thread registers itself: after Ctrl-C inside Thread.start() it is unknown whether one runs, and
         # two callers may each have started one.
-        with _lock:
-            if self._pipe or _shared is not self:
-                return
-            self.ident, self._thread = threading.get_ident(), threading.current_thread()
-            failure = self._open()
-        if failure is not None:
-            self._refuse(failure)
-            return
-        before_logging(self._hand_on)
         try:
+            with _lock:
+                if self._pipe or _shared is not self:
+                    return
+                self.ident, self._thread = threading.get_ident(), threading.current_thread()
+                failure = self._open()
+            if failure is not None:
+                self._refuse(failure)
+                return
+            before_logging(self._hand_on)
             ready: list[Seat] = self._take_in()  # those that arrived before the pipe was open
             while self._seats or not self._is_over():
                 ready = [seat for seat in self._wait(ready) if self._turn(seat)]
         except BaseException as exc:  # raised by a program's log handlers, or out of memory
-            self._give_up(exc)
+            if self.ident == threading.get_ident():
+                self._give_up(exc)
             raise
         finally:
             before_logging(None)
@@ -313,7 +314,12 @@ class _SharedReader:
         """Add new and recalled seats; each gets a turn at once, since bytes may have arrived already."""
         turns = []
         while (seat := self._next_arrival()) is not None:
-            if not seat.read.read_begins():
+            try:
+                begins = seat.read.read_begins()
+            except BaseException:  # out of memory: it is given up with the others
+                self.arrivals.appendleft(seat)
+                raise
+            if not begins:
                 seat.leave(began=False)
                 continue
             self._seats[seat.descriptor] = seat

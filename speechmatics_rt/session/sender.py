@@ -87,14 +87,17 @@ def _send(
     pacer: Optional[Pacer],
     round_robin: Optional[RoundRobin],
 ) -> None:
-    connection = session.connection
+    connection, reads = session.connection, True
     try:
         for chunk in source:
+            reads = False
             if pacer is not None and not connection.wait_until(pacer.due(session.seconds(len(chunk)))):
                 break
             if round_robin is not None:
                 round_robin.take(channel)
             session.feed(chunk, channel)
+            reads = True
+        reads = False
         if channel is None:
             connection.end_stream()
         else:
@@ -107,10 +110,16 @@ def _send(
     except SpeechmaticsError as exc:
         connection.fail(exc, exc.__cause__)
     except BaseException as exc:
-        error = AudioError(f"the audio source raised {described(exc)}", channel=channel)
-        connection.fail(error, exc)
+        connection.fail(_blame(exc, channel, reads=reads), exc)
         raise
     finally:
         if round_robin is not None:
             round_robin.leave(channel)
         source.close()
+
+
+def _blame(error: BaseException, channel: Optional[str], *, reads: bool) -> SpeechmaticsError:
+    """Return what ends a session for an exception that is no error of it: of its source, or our own."""
+    if reads:
+        return AudioError(f"the audio source raised {described(error)}", channel=channel)
+    return SessionError(f"the audio could not be sent: {described(error)}")

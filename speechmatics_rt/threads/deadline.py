@@ -60,7 +60,8 @@ class Call(Generic[_T]):
                 self._outcome.append((context.run(function), None))
             except BaseException as exc:  # noqa: BLE001  # not swallowed: raised where it is waited for
                 self._outcome.append((None, exc))
-            done()
+            finally:
+                done()
 
         begin(threading.Thread(target=work, name=name, daemon=True))
 

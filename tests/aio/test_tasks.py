@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import random
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
@@ -607,3 +609,33 @@ def test_what_are_no_headers_is_told_by_the_name_of_the_auth(serve) -> None:
             await face(serve(), auth=Nothing()).start_session(audio_format=PCM)
 
     run(main)
+
+
+CLOSED = """
+import asyncio, gc, threading, time
+from speechmatics_rt import AsyncClient, AudioFormat
+from speechmatics_rt.local import LocalServer
+
+def left():
+    names = [one.name for one in threading.enumerate() if one.name.startswith("speechmatics-rt-")]
+    return [name for name in names if "-local-" not in name]
+
+with LocalServer() as server:
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda *_: None)  # it says of any task that it was destroyed
+    client = AsyncClient(url=server.url)
+    loop.run_until_complete(client.start_session(audio_format=AudioFormat("pcm_s16le", 16000)))
+    loop.close()
+    del client
+    gc.collect()
+    deadline = time.monotonic() + 10
+    while left() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    print(left())
+"""
+
+
+def test_a_loop_that_is_closed_with_a_session_open_ends_it_without_a_complaint() -> None:
+    command = [sys.executable, "-W", "ignore", "-c", CLOSED]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("[]\n", "")

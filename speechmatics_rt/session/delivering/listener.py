@@ -42,8 +42,8 @@ class Listener:
 
     def _run(self) -> None:
         session = self._session
-        session.delivery.thread = threading.get_ident()
         try:
+            session.delivery.thread = threading.get_ident()
             while self._take():
                 pass
         finally:
