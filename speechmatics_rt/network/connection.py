@@ -165,8 +165,12 @@ class Connection(Replaceable):
         self._lead.start(self._listener)
         begin(self._writer)
         self.send(message)
+        late = time.monotonic() + (self._config.start_timeout or float("inf")) + _JOIN
         while True:
             with self._lock:
+                if not (self._writer.is_alive() or self._monitor.over):  # it failed before its first line
+                    self._protocol.receive_eof(None, None, time.monotonic())
+                    self._monitor.raise_conclusion()
                 if self._listener is not None and self._protocol.started:
                     return True  # the listener gets what has happened since
                 conclusion = self._protocol.conclusion
@@ -175,8 +179,10 @@ class Connection(Replaceable):
                 if self._protocol.state.phase not in (Phase.STARTING, Phase.FAILED):
                     return True  # a short session may be over before this thread runs
                 ticket = self._monitor.news.ticket()
-            if not WaitList.wait(ticket, deadline):
-                return False
+            if not WaitList.wait(ticket, min(late, deadline)):
+                if time.monotonic() >= deadline:
+                    return False
+                late = float("inf")
 
     def send(self, message: Mapping[str, Any]) -> None:
         self._send(message, wait=True)
@@ -207,11 +213,8 @@ class Connection(Replaceable):
         if channel is None:
             frame = frames.encode(frames.BINARY, payload)
         else:
-            message = {
-                "message": "AddChannelAudio",
-                "channel": channel,
-                "data": b64encode(payload).decode("ascii"),
-            }
+            data = b64encode(payload).decode("ascii")
+            message = {"message": "AddChannelAudio", "channel": channel, "data": data}
             frame = frames.encode(frames.TEXT, codec.encode(message))
         protocol = self._protocol
         try:
@@ -454,12 +457,9 @@ class Connection(Replaceable):
             self._leave("reader")
 
     def _leave(self, thread: Optional[str] = None) -> None:
-        """Close the descriptor if this is the last thread to leave, or if neither thread ever ran.
-
-        Also reach a conclusion, if the reader has not, as when the other thread had died before it began.
-        """
+        """Close the descriptor if this is the last thread to leave, or if neither thread ever ran."""
         if self._monitor.leave(thread):
-            if self._protocol.conclusion is None:
+            if self._protocol.conclusion is None:  # the other thread has failed before the reader began
                 self._reading.fail(None)
             self._sock.close()
 

@@ -149,8 +149,9 @@ class Lead:
                 self.thread = None
                 self.read_ends(exc)
                 raise
-            if self._monitor.protocol.started:  # else the thread in start() takes what has arrived
-                listener()
+            finally:
+                if self._monitor.protocol.started:  # else the thread in start() takes what has arrived
+                    listener()
         finally:
             if counted:
                 own_reader_ends()

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import select
+import threading
 from collections.abc import Iterator
 from typing import Any, Callable
 
 import pytest
 
-from speechmatics_rt import (
-    AudioError,
-    Client,
-    ConnectionError,
-    SpeechmaticsError,
-)
-from speechmatics_rt.network import lead, shared_reader
+from speechmatics_rt import AudioError, Client, ConnectionError, SpeechmaticsError
+from speechmatics_rt.local import Fault
+from speechmatics_rt.network import Connection, lead, shared_reader
 from speechmatics_rt.network.monitor import Monitor
 from speechmatics_rt.session.session import Session
 
@@ -23,6 +20,7 @@ from ..network.conftest import PCM
 from .test_hunted import in_time
 
 SECOND = bytes(32000)
+LISTENER = "speechmatics-rt-listener-"
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 
@@ -88,6 +86,17 @@ def test_a_thread_of_a_connection_that_fails_as_it_begins_ends_the_session(
     assert client.transcript.words
 
 
+@pytest.mark.parametrize("faults", [[], [Fault.no_start(sessions=[0])]], ids=["", "no start"])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_start_ends_though_the_thread_that_keeps_the_time_has_not_run_a_line(
+    serve, client_of, monkeypatch, way: Callable[[Client], None], faults: list[Fault]
+) -> None:
+    client = client_of(serve(faults=faults), start_timeout=0.2, close_timeout=0.2)
+    patched(monkeypatch, Connection, "_write", lambda *_: True)
+    assert isinstance(in_time(lambda: way(client)), ConnectionError)
+    way(client)
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_a_reader_that_can_not_be_counted_ends_the_session(serve, client_of, monkeypatch, way) -> None:
     client = client_of(serve())
@@ -96,6 +105,20 @@ def test_a_reader_that_can_not_be_counted_ends_the_session(serve, client_of, mon
     assert isinstance(in_time(lambda: way(client)), ConnectionError)
     way(client)
     assert settled(lambda: shared_reader._own - before, 3) == 0
+
+
+def test_a_listener_that_fails_before_it_delivers_tells_the_end(serve, client_of, monkeypatch) -> None:
+    client = client_of(serve())
+    ended: list[Any] = []
+    client.on("SessionEnded", lambda event: ended.append(event["error"]))
+
+    def fails(monitor: Monitor) -> bool:
+        return monitor.protocol.started and threading.current_thread().name.startswith(LISTENER)
+
+    patched(monkeypatch, Monitor, "notify_from_reader", fails)
+    assert isinstance(in_time(lambda: by_hand(client)), ConnectionError)
+    assert settled(lambda: not ended, 5) is False
+    assert isinstance(ended[0], ConnectionError)
 
 
 @pytest.mark.skipif(not hasattr(select, "epoll"), reason="this system has no epoll")
