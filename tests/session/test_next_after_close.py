@@ -145,6 +145,7 @@ def test_a_client_that_is_closed_while_it_opens_a_session_opens_the_next(
     assert len(server.sessions) == 2
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no such timers")
 def test_a_signal_handler_that_closes_on_the_thread_that_opens_waits_for_nothing(
     serve, client_of, ends_late
 ) -> None:
@@ -337,7 +338,6 @@ def test_whenever_a_task_is_cancelled_the_next_session_of_its_client_is_not_refu
     run(main)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no such timers")
 @pytest.mark.parametrize("way", [by_hand, whole, by_loop])
 def test_whenever_a_client_is_closed_its_next_session_is_not_refused(serve, client_of, way: Opens) -> None:
     server = serve()
