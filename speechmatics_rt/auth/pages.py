@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from ..config import ConnectionConfig, environment_proxy, proxy_parts
 from ..exceptions import ConfigurationError, ConnectionError, TimeoutError
 from ..network import Opening, certificate_refused, connect_through, connect_to, context_of
-from ..threads import OverdueError, call_until
+from ..threads import OverdueError, call_until, importing
 
 if TYPE_CHECKING:
     import ssl
@@ -204,7 +204,8 @@ def get(url: str, config: ConnectionConfig, *, name: str) -> tuple[int, bytes]:
         TimeoutError: Stage ``"open"``.
     """
     try:
-        import requests
+        with importing:
+            import requests
     except ImportError as exc:
         text = f"{name} needs the package {exc.name}: pip install 'speechmatics-rt-sync[jwt]'"
         raise ConfigurationError(text) from exc

@@ -6,6 +6,7 @@ import json
 import re
 
 from ...messages import Secrets
+from ...threads import importing
 
 __all__ = ["cleaned", "said_in"]
 
@@ -46,7 +47,8 @@ def cleaned(text: str, secrets: Secrets) -> str:
 
 def _text_of(page: bytes) -> str:
     """Return what a reader would see of a page; empty if it is no text."""
-    from html import unescape  # pages are rare
+    with importing:
+        from html import unescape  # pages are rare
 
     text = page.decode("utf-8", "replace")
     if sum(char == "\ufffd" or not (char.isprintable() or char.isspace()) for char in text) * 10 > len(text):
