@@ -55,7 +55,7 @@ def transcribe_many(
     """Transcribe many sources, several at once, and return an iterator over their outcomes.
 
     Outcomes come as sources are finished. A source that fails has an :class:`Outcome` with its error, and
-    the run goes on. Errors that are ``retryable`` are retried, up to six times, after ``retry_after`` at
+    the run goes on. Errors that are ``retryable`` are retried, up to six tries in all, after ``retry_after`` at
     least; while the service is full, or it, who issues keys or the ``limiter`` can't be reached, everything
     waits, and nothing fails. The thread that iterates also reads the iterable, one source at a time, and
     starts sessions: so the body of its loop should not take long, and an iterable that blocks holds up

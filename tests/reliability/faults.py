@@ -469,7 +469,7 @@ LINES: dict[str, tuple[str, ...]] = {
         "half a frame",
     ),
     "silence, and pings are not answered": ("silence", "nothing is read", "pings without"),
-    "close code 1001, 1011, 1012, 1013": tuple(f"close code {code}" for code in PASSING_CODES),
+    "close code 1001, 1005 (none), 1011, 1012, 1013": tuple(f"close code {code}" for code in PASSING_CODES),
     "another close code": tuple(f"close code {code}" for code in LASTING_CODES),
     "no RecognitionStarted, no acknowledgement, no EndOfTranscript in time": (
         "no start",
