@@ -53,7 +53,8 @@ def remember(key: Hashable, source: Any, count: int, held: Optional[list[Block]]
     raw = isinstance(source, (io.RawIOBase, str, os.PathLike))
     _forget(key)
     _left[key] = _Left(reference, _told(source), raw, count, held)
-    for pipe in [key for key in _left if isinstance(key, str)][:-_PIPES]:
+    # Of a copy, which is made in one step: other threads change it at any time.
+    for pipe in [key for key in list(_left) if isinstance(key, str)][:-_PIPES]:
         _forget(pipe)
 
 

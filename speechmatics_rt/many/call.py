@@ -55,8 +55,8 @@ def transcribe_many(
     """Transcribe many sources, several at once, and return an iterator over their outcomes.
 
     Outcomes come as sources are finished. A source that fails has an :class:`Outcome` with its error, and
-    the run goes on. Errors that are ``retryable`` are retried, up to six tries in all, after ``retry_after`` at
-    least; while the service is full, or it, who issues keys or the ``limiter`` can't be reached, everything
+    the run goes on. Errors that are ``retryable`` are retried, up to six tries in all, after ``retry_after``
+    at least; while the service is full, or it, who issues keys or the ``limiter`` can't be reached, everything
     waits, and nothing fails. The thread that iterates also reads the iterable, one source at a time, and
     starts sessions: so the body of its loop should not take long, and an iterable that blocks holds up
     outcomes.
@@ -78,7 +78,7 @@ def transcribe_many(
             or finished, and twice a second while sessions run in this process.
         auth, api_key, url, conn_config, sdk_identifier, app, resume, keep_transcript: As for :class:`Client`.
         handler_errors: ``"log"`` logs the first exception that ``on_progress`` raises, and the run goes on;
-            ``"raise"`` ends the run with it.
+            ``"raise"`` raises each of them from the iteration, which may go on.
         **options: As for :meth:`Client.transcribe`, for each session; where there are channels, the
             ``diarization`` ``"speaker"`` tells speakers apart in each.
 

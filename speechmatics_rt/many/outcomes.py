@@ -32,6 +32,7 @@ __all__ = ["Outcomes"]
 
 logger = logging.getLogger(__name__)
 
+_ASKED_BEFORE = {"key": "who issues keys", "limiter": "the limiter"}  # by the stage of the error
 _BEAT = 0.5  # seconds between calls of on_progress while sessions run
 
 
@@ -262,7 +263,8 @@ class Outcomes(Iterator[Outcome]):
         if seconds is not None and is_out_of_reach(error):
             for each in [index, *self._plan.stop()]:  # none of them has failed
                 self._forget(each)
-            amend(error, f"; the service has been out of reach for {seconds:.0f} s")
+            who = _ASKED_BEFORE.get(getattr(error, "stage", None) or "", "the service")
+            amend(error, f"; {who} has been out of reach for {seconds:.0f} s")
             self._end_with(error)
         elif delay is None:
             self._give(index, report, tries)

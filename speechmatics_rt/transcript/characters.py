@@ -32,7 +32,7 @@ def characters(text: str) -> Iterator[str]:
         return
     whole = text[:1]
     for one in text[1:]:
-        if _follows(one) or _goes_on(whole) or _is_flag(whole + one):
+        if not one.isspace() and (_follows(one) or _goes_on(whole) or _is_flag(whole + one)):
             whole += one
         else:
             yield whole

@@ -481,6 +481,32 @@ def test_any_number_of_sources_without_weak_references_is_remembered(kind: str) 
             open_source(source, PCM)
 
 
+def test_many_threads_may_fail_at_once() -> None:
+    failures: list[BaseException] = []
+    kept = [map(bytes, [DATA] * 2) for _ in range(300)]
+
+    def work() -> None:
+        try:
+            for source in [map(bytes, [DATA] * 2) for _ in range(50)]:
+                part_of(open_source(source, PCM))
+        except BaseException as exc:  # noqa: BLE001  # shown by the main thread
+            failures.append(exc)
+
+    for source in kept:
+        part_of(open_source(source, PCM))
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert failures == []
+
+
 def test_what_cannot_go_back_is_not_kept_alive() -> None:
     class Big(Pipe):
         gone = 0

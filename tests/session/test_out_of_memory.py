@@ -11,9 +11,10 @@ import pytest
 
 from speechmatics_rt import AudioError, Client, ConnectionError, SpeechmaticsError
 from speechmatics_rt.local import Fault
-from speechmatics_rt.network import Connection, lead, shared_reader
+from speechmatics_rt.network import Connection, connection, lead, shared_reader
 from speechmatics_rt.network.monitor import Monitor
 from speechmatics_rt.session.session import Session
+from speechmatics_rt.threads import begin
 
 from ..looks import settled
 from ..network.conftest import PCM
@@ -51,6 +52,13 @@ class Once:
             self.failed += 1
             raise MemoryError
         return self._function(*args, **options)
+
+
+def begun(thread: threading.Thread) -> None:
+    """Begin a thread; a writer that is to fail has failed then, and not when the start is over."""
+    begin(thread)
+    if "-writer-" in thread.name:
+        thread.join(0.2)
 
 
 def patched(patch: pytest.MonkeyPatch, owner: Any, name: str, fails: Callable[..., bool]) -> Once:
@@ -93,6 +101,7 @@ def test_a_start_ends_though_the_thread_that_keeps_the_time_has_not_run_a_line(
 ) -> None:
     client = client_of(serve(faults=faults), start_timeout=0.2, close_timeout=0.2)
     patched(monkeypatch, Connection, "_write", lambda *_: True)
+    monkeypatch.setattr(connection, "begin", begun)
     assert isinstance(in_time(lambda: way(client)), ConnectionError)
     way(client)
 

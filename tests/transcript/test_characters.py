@@ -113,6 +113,11 @@ def test_lines_of_captions_begin_with_no_sign(text: str) -> None:
     assert [character for line in lines for character in characters(line)] == list(characters(text))
 
 
+@pytest.mark.parametrize("first", ["เ", "क्", "👩\u200d"])
+def test_what_waits_for_a_letter_takes_no_space_in_its_place(first: str) -> None:
+    assert list(characters(f"{first} a")) == [first, " ", "a"]
+
+
 def test_a_character_that_is_wider_than_a_line_is_torn_rather_than_written() -> None:
     units = list(captions._units([Word("", 0.0, 1.0, text="क" + "ि" * 10_000)], 42))
     assert all(unit.width <= 42 for unit in units)
