@@ -56,10 +56,10 @@ def transcribe_many(
 
     Outcomes come as sources are finished. A source that fails has an :class:`Outcome` with its error, and
     the run goes on. Errors that are ``retryable`` are retried, up to six tries in all, after ``retry_after``
-    at least; while the service is full, or it, who issues keys or the ``limiter`` can't be reached, everything
-    waits, and nothing fails. The thread that iterates also reads the iterable, one source at a time, and
-    starts sessions: so the body of its loop should not take long, and an iterable that blocks holds up
-    outcomes.
+    at least; while the service is full, or it, who issues keys or the ``limiter`` can't be reached,
+    everything waits, and nothing fails. The thread that iterates also reads the iterable, one source at a
+    time, and starts sessions: so the body of its loop should not take long, and an iterable that blocks
+    holds up outcomes.
 
     Args:
         sources: Each is a source of :meth:`Client.transcribe`, or a mapping as for
