@@ -69,7 +69,8 @@ class AuthBase(ABC):
                 ``unreached`` set, as a failed attempt. It is ``retryable``, so with ``resume`` another
                 attempt follows, and :func:`transcribe_many` waits. The same applies to exceptions that are
                 OSErrors (those of requests, aiohttp and urllib, and TimeoutError), or are raised ``from`` one
-                (those of httpx).
+                (those of httpx). Not to those of files, such as FileNotFoundError and PermissionError: a key
+                file that is missing is a mistake.
             SpeechmaticsError: Is taken as it is. Raise ``speechmatics_rt.ConnectionError`` where yours is not
                 an OSError, and AuthenticationError if there is no key to be had.
             Exception: Anything else is taken for a mistake, and nothing is tried again: it is raised as it

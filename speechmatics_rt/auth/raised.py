@@ -11,6 +11,7 @@ from ..messages import one_line
 __all__ = ["asking", "nobody_answered", "told_of"]
 
 _IN_A_URL = re.compile(r"(?<=//)[^/\s@]*@|(?<=[?&])([\w.~-]+=)[^&#\s\"'<>)]*")
+_OF_FILES = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 _MOST = 300  # characters of a program's own words
 
 
@@ -23,7 +24,7 @@ class asking:  # for a `with`
     Args:
         auth: Who is asked.
         method: The method that is called.
-        also: Exceptions that mean, as an OSError does, that nobody has answered.
+        also: Exceptions that mean, as an OSError of the network does, that nobody has answered.
 
     Raises:
         ConnectionError: Nobody has answered, or with HTTP 429 or 5xx.
@@ -48,19 +49,26 @@ class asking:  # for a `with`
 
 
 def nobody_answered(error: BaseException) -> bool:
-    """Whether an exception is an OSError, or raised from one, as those of httpx and google-auth are.
+    """Whether an exception is an OSError of the network, or raised from one, as those of google-auth are.
+
+    Those of httpx are, too: they are raised from one of httpcore, which is raised ``from None`` in place of
+    an OSError. So what a cause has hidden counts; but not what was at hand when the error itself was raised,
+    which may be a mistake in an ``except OSError``. A file that is missing is a mistake as well.
 
     Example:
         >>> nobody_answered(ConnectionRefusedError()), nobody_answered(KeyError("token"))
         (True, False)
+        >>> nobody_answered(FileNotFoundError("/run/secrets/key"))
+        False
     """
     seen: list[BaseException] = []
     cause: Optional[BaseException] = error
     while cause is not None and cause not in seen:  # a chain may go round in a circle
         if isinstance(cause, OSError):
-            return True
+            return not isinstance(cause, _OF_FILES)
+        hidden = cause.__context__ if seen and cause.__suppress_context__ else None
         seen.append(cause)
-        cause = cause.__cause__
+        cause = cause.__cause__ or hidden
     return False
 
 

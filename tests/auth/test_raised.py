@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import io
+import socket
 import urllib.error
+import urllib.request
+from collections.abc import Iterator
 from email.message import Message
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
+import httpx
 import pytest
 import requests
+import urllib3
 
 from speechmatics_rt import AuthBase, Client, ResumePolicy
 from speechmatics_rt.auth.raised import asking, nobody_answered, told_of
@@ -33,8 +38,8 @@ class Vault(AuthBase):
         raise self.error
 
 
-class HttpxError(Exception):
-    """As those of httpx: no OSError, but raised from one."""
+class GoogleError(Exception):
+    """As those of google-auth: no OSError, but raised from one."""
 
 
 def raised_from(error: Exception, cause: Exception) -> Exception:
@@ -59,9 +64,18 @@ AWAY = [
     TimeoutError("vault"),
     OSError("no token in the socket"),
     urllib.error.URLError("no route"),
-    raised_from(HttpxError("vault"), raised_from(HttpxError("inner"), ConnectionResetError(104, "reset"))),
+    raised_from(GoogleError("vault"), raised_from(GoogleError("inner"), ConnectionResetError(104, "reset"))),
 ]
-MISTAKES = [KeyError("token"), RuntimeError("sealed"), raised_from(ValueError("b"), KeyError("a"))]
+MISTAKES = [
+    KeyError("token"),
+    RuntimeError("sealed"),
+    raised_from(ValueError("b"), KeyError("a")),
+    FileNotFoundError(2, "No such file or directory", "/run/secrets/key"),
+    PermissionError(13, "Permission denied", "/run/secrets/key"),
+    IsADirectoryError(21, "Is a directory", "/run/secrets"),
+    NotADirectoryError(20, "Not a directory", "/run/secrets/key"),
+    raised_from(RuntimeError("no key"), FileNotFoundError(2, "No such file or directory")),
+]
 
 
 @pytest.mark.parametrize("on_refresh", [False, True], ids=["headers", "refresh"])
@@ -132,6 +146,88 @@ def test_what_is_no_status_of_a_refusal_says_nothing(status: Optional[Any]) -> N
         raise error
     assert caught.value.status is None
     assert caught.value.unreached
+
+
+class Vaults:
+    """Where a vault should answer, by what becomes of who asks there."""
+
+    def __init__(self) -> None:
+        self._held: list[socket.socket] = []
+
+    def url(self, fate: str) -> str:
+        if fate == "no such host":
+            return "http://no-such-host.invalid/"
+        listener = socket.socket()
+        listener.bind(("127.0.0.1", 0))
+        host, port = listener.getsockname()
+        if fate == "refused":
+            listener.close()
+        else:
+            listener.listen()  # who connects waits for an answer
+            self._held.append(listener)
+        return f"http://{host}:{port}/"
+
+    def close(self) -> None:
+        for listener in self._held:
+            listener.close()
+
+
+@pytest.fixture
+def vaults() -> Iterator[Vaults]:
+    made = Vaults()
+    yield made
+    made.close()
+
+
+def by_httpx(url: str) -> object:
+    return httpx.get(url, timeout=0.2, trust_env=False)
+
+
+def by_urllib3(url: str) -> object:
+    with urllib3.PoolManager() as pool:
+        return pool.request("GET", url, timeout=0.2, retries=False)
+
+
+def by_requests(url: str) -> object:
+    with requests.Session() as session:
+        session.trust_env = False
+        return session.get(url, timeout=0.2)
+
+
+def by_urllib(url: str) -> object:
+    return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=0.2)
+
+
+@pytest.mark.parametrize("fate", ["refused", "silent", "no such host"])
+@pytest.mark.parametrize("ask", [by_httpx, by_urllib3, by_requests, by_urllib])
+def test_a_vault_that_is_away_is_recognised_whichever_package_asks_it(
+    vaults: Vaults, ask: Callable[[str], object], fate: str
+) -> None:
+    url = vaults.url(fate)
+    with pytest.raises(ConnectionError) as caught, asking(object(), "get_auth_headers"):
+        ask(url)
+    assert (caught.value.stage, caught.value.retryable, caught.value.unreached) == ("key", True, True)
+
+
+def test_what_httpx_says_of_an_answer_is_judged_by_its_status() -> None:
+    refused = httpx.Response(503, request=httpx.Request("GET", "http://vault"))
+    with pytest.raises(ConnectionError) as caught, asking(object(), "get_auth_headers"):
+        refused.raise_for_status()
+    assert caught.value.status == 503
+
+
+def test_a_mistake_while_an_outage_is_handled_is_a_mistake() -> None:
+    def ask(*, hide: bool) -> None:
+        try:
+            raise ConnectionRefusedError(111, "vault")
+        except OSError:
+            if hide:
+                raise KeyError("fallback") from None
+            raise KeyError("fallback")  # noqa: B904  # as a slip is
+
+    for hide in (False, True):
+        with pytest.raises(KeyError), asking(object(), "get_auth_headers"):
+            ask(hide=hide)
 
 
 def test_causes_in_a_circle_have_an_end() -> None:
