@@ -53,7 +53,8 @@ class SessionStats:
         seconds_acknowledged: Seconds of audio the server has acknowledged, over all channels.
         seconds_transcribed: The end of the last final, in seconds of audio.
         seconds_total: Seconds of audio in the source (of several channels, in the longest); None if not
-            known (audio sent by hand, a live source, a compressed file).
+            known (audio sent by hand, a live source, a compressed file), or from when the source goes on
+            behind what it announced (a WAV whose recorder crashed, several WAVs in succession).
         progress: The final part of ``seconds_total``, 0 to 1; None while that is not known. Always 1 once
             the transcript is complete.
         lag: Seconds of audio that were sent and are not final, on the channel that is furthest behind.

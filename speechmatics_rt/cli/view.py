@@ -326,6 +326,8 @@ def progress_of(
     stats: SessionStats, durations: Sequence[Optional[float]], elapsed: float, *, columns: int = 80
 ) -> list[Token]:
     """Write how far a session is, of sources that last so long (None: who knows), in so many columns."""
+    if stats.seconds_sent and stats.seconds_total is None:  # there is more than was announced
+        durations = [None] * len(durations)
     known = [seconds for seconds in durations if seconds is not None]
     longest = max(known) if len(known) == len(durations) else None
     if not stats.seconds_sent:  # a file in a container: only the service knows its time

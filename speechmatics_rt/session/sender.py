@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Optional
 
 from ..audio import AudioSource, Pacer, described
@@ -15,6 +15,7 @@ from .session import Session
 
 __all__ = ["feed"]
 
+_ROUNDING = 0.001  # seconds, less than which no audio is more than was announced
 _PATIENCE = 0.02  # seconds that a channel waits for another one's chunk before it goes on
 
 
@@ -89,7 +90,7 @@ def _send(
 ) -> None:
     connection, reads = session.connection, True
     try:
-        for chunk in source:
+        for chunk in _measured(session, source):
             reads = False
             if pacer is not None and not connection.wait_until(pacer.due(session.seconds(len(chunk)))):
                 break
@@ -116,6 +117,20 @@ def _send(
         if round_robin is not None:
             round_robin.leave(channel)
         source.close()
+
+
+def _measured(session: Session, source: AudioSource) -> Iterator[bytes]:
+    """Pass the chunks on; have the session forget how long its audio is once there is more of this.
+
+    The header of a WAV may announce too little, and a file may grow.
+    """
+    announced = float("inf") if source.duration is None else source.duration + _ROUNDING
+    seconds = 0.0
+    for chunk in source:
+        seconds += session.seconds(len(chunk))
+        if seconds > announced:
+            session.seconds_total = None
+        yield chunk
 
 
 def _blame(error: BaseException, channel: Optional[str], *, reads: bool) -> SpeechmaticsError:

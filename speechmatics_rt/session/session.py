@@ -73,7 +73,7 @@ class Session:
         self._meter_lock = new_lock()
         self._meter = Meter()
         self.senders: list[threading.Thread] = []  # threads that read the caller's sources
-        self.seconds_total: Optional[float] = None  # of audio in the sources, if it is known
+        self.seconds_total: Optional[float] = None  # of audio in the sources, while it is known
         self._pid = os.getpid()
         self._client = client  # returns the client, which is held weakly; it emits the last events
 
@@ -232,21 +232,22 @@ class Session:
         figures = self.connection.stats()
         with self._meter_lock:
             lag, partials, finals = self._meter.lag, self._meter.partials, self._meter.finals
+        total = self.seconds_total  # read once: a sender may forget it
         return replace(
             figures,
             messages_skipped=figures.messages_skipped + self._unread.skipped,
             seconds_transcribed=self.transcript.end_time,
-            seconds_total=self.seconds_total,
-            progress=self._progress(),
+            seconds_total=total,
+            progress=self._progress(total),
             lag=lag,
             partial_latency=Latency.of(partials),
             final_latency=Latency.of(finals),
         )
 
-    def _progress(self) -> Optional[float]:
+    def _progress(self, total: Optional[float]) -> Optional[float]:
         if self.ending.complete:
             return 1.0
-        return min(1.0, self.transcript.end_time / self.seconds_total) if self.seconds_total else None
+        return min(1.0, self.transcript.end_time / total) if total else None
 
     def conclude(self, failure: Optional[SpeechmaticsError] = None, deadline: float = float("inf")) -> None:
         """Close the connection, stop reading the caller's sources, and end the session.

@@ -462,8 +462,29 @@ def test_channels_of_unequal_length_show_no_false_progress(server, tmp_path) -> 
 
 def test_the_lag_of_channels_is_that_of_the_one_furthest_behind_and_not_of_one_that_has_ended() -> None:
     stats = SessionStats(
-        seconds_sent=17.0, seconds_acknowledged=15.0, seconds_transcribed=9.5, lag=2.5, frames_sent=1
+        seconds_sent=17.0,
+        seconds_acknowledged=15.0,
+        seconds_transcribed=9.5,
+        seconds_total=20.0,
+        lag=2.5,
+        frames_sent=1,
     )
     assert plain(progress_of(stats, [20.0, 5.0], 10.0)).lstrip("━─ ") == "0:10 / 0:20  1.0x  lag 2.5 s"
     assert plain(progress_of(stats, [None, 5.0], 10.0)).lstrip("━─ ") == "0:10  1.0x  lag 2.5 s"
     assert plain(progress_of(stats, [20.0], 10.0)).lstrip("━─ ") == "0:15 / 0:20  1.5x  lag 5.5 s"
+
+
+@unix
+def test_a_header_that_announces_too_little_shows_no_end(server, tmp_path) -> None:
+    with wave.open(str(SPEECH)) as speech, wave.open(str(tmp_path / "crashed.wav"), "wb") as crashed:
+        crashed.setparams(speech.getparams())
+        crashed.writeframes(speech.readframes(16000))
+        rest = speech.readframes(speech.getnframes())
+    with open(tmp_path / "crashed.wav", "ab") as file:
+        file.write(rest)
+    options = ("--url", server.url, "--speed", "8", "-o", tmp_path / "out")
+    code, received = in_terminal("transcribe", tmp_path / "crashed.wav", *options, columns=70)
+    assert code == 0
+    shown = re.findall(r"0:(\d\d)  ([\d.]+)x  lag", received)  # without a total
+    assert max(int(seconds) for seconds, _ in shown) > 10
+    assert not re.search(r"0:\d\d / 0:01  [\d.]+x", received)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import wave
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,41 @@ def test_of_several_channels_the_longest_counts(serve, client_of) -> None:
     assert client.stats.seconds_total == 2.0
     client.transcribe({"a": SECOND * 2, "b": iter([SECOND])}, audio_format=PCM)
     assert client.stats.seconds_total is None
+
+
+def too_short(header: int, samples: int) -> bytes:
+    """A WAV whose header announces fewer seconds than it has."""
+    out = io.BytesIO()
+    with wave.open(out, "wb") as wav:
+        wav.setparams((1, 2, 16000, 0, "NONE", ""))
+        wav.writeframes(SECOND * header)
+    return out.getvalue() + b"\x01" * 32000 * (samples - header)
+
+
+@pytest.mark.parametrize(
+    "source", [too_short(1, 20), too_short(10, 10) * 2], ids=["a header that is wrong", "two in succession"]
+)
+def test_what_goes_on_behind_what_was_announced_has_no_total_any_more(
+    serve, client_of, source: bytes
+) -> None:
+    client = client_of(serve())
+    seen = seen_by_a_handler(client, source, speed=50.0)
+    assert seen[-1].seconds_sent > 10
+    for stats in seen:
+        if stats.seconds_total is None:
+            assert stats.progress is None
+        else:
+            assert stats.seconds_sent <= stats.seconds_total
+            assert stats.progress < 1.0 or stats.seconds_sent == stats.seconds_total
+    assert (client.stats.seconds_sent, client.stats.seconds_total, client.stats.progress) == (20.0, None, 1.0)
+
+
+def test_a_channel_that_goes_on_takes_the_total_of_all(serve, client_of) -> None:
+    client = client_of(serve(), kind=MultiChannelClient)
+    client.transcribe({"a": too_short(1, 3), "b": too_short(5, 5)})
+    assert client.stats.seconds_total is None
+    client.transcribe({"a": too_short(3, 3), "b": too_short(5, 5)})
+    assert client.stats.seconds_total == 5.0
 
 
 def test_a_session_that_failed_is_not_complete(serve, client_of) -> None:
