@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from functools import partial
 from inspect import isasyncgenfunction, iscoroutinefunction, isroutine
 from typing import Any, Optional, TypeVar
@@ -35,6 +35,12 @@ TEXT = (
     'the audio is text (str), not bytes; read it in binary mode: open(path, "rb"), and standard input '
     'open(0, "rb", buffering=0, closefd=False)'
 )
+
+_MANY = "transcribe({0}) takes one, transcribe_many({0}s) many"
+_CONTENTS = (
+    "it seems to be contents, not a path; give audio as bytes, of a file in base64 base64.b64decode(text)"
+)
+_LONGEST_NAME = 255  # characters of a file, or of a folder on its way; no file system has longer ones
 
 _ANYTHING = 16  # bytes: a shorter recording may be anything
 ENOUGH = 256  # bytes, to tell what something is
@@ -145,17 +151,24 @@ def about_source(source: Any) -> Optional[str]:
         return f"the audio source is {'None' if source is None else a_kind(source)}; {instead}"
     if isinstance(source, Mapping):
         return about_dict(source) or _about_mapping(source)
-    if isinstance(source, (list, tuple)):
-        return about_pair(source) or _about_names(source)
+    if isinstance(source, (list, tuple, set, frozenset)):
+        return about_pair(source) or _about_many(source)
     if isinstance(source, int):
         return "a number is not audio; give a path, or open(descriptor, 'rb', buffering=0, closefd=False)"
     return about_array(source) or _about_function(source)
 
 
-def _about_names(source: Sequence[Any]) -> Optional[str]:
-    if not source or not isinstance(source[0], (str, os.PathLike)):
+def _about_many(source: Collection[Any]) -> Optional[str]:
+    """Say what takes several recordings; None if these seem to be the blocks of one."""
+    first = next(iter(source), b"")
+    if isinstance(first, (str, os.PathLike)):
+        what = "names"
+    elif hasattr(first, "read") and named(first, _INSTEAD) is None:
+        what = "files"
+    else:
         return None
-    return "the audio source is a list of names, and a call takes one; transcribe_many(names) takes many"
+    told = f"the audio source is {a_kind(source)} of {what}, and a call takes one"
+    return f"{told}; transcribe_many({what}) takes many"
 
 
 def _about_mapping(source: Mapping[Any, Any]) -> str:
@@ -183,8 +196,20 @@ def about_block(block: Any) -> str:
     told = about_array(block) or about_number(block)
     if told is not None:
         return told
-    instead = named(block, _INSTEAD) or "many types have a tobytes() method"
-    return f"the audio is {type(block).__name__}, not bytes; {instead}"
+    instead = named(block, _INSTEAD)
+    if instead is None and (isinstance(block, os.PathLike) or _is_name(block)):
+        return f"the audio is a name ({type(block).__name__}), not bytes; {_MANY.format('name')}"
+    if isinstance(block, str):
+        return TEXT
+    if instead is None and hasattr(block, "read"):
+        return f"the audio is a file ({type(block).__name__}), not bytes; {_MANY.format('file')}"
+    return (
+        f"the audio is {type(block).__name__}, not bytes; {instead or 'many types have a tobytes() method'}"
+    )
+
+
+def _is_name(block: Any) -> bool:
+    return isinstance(block, str) and re.fullmatch(r"[^\r\n]{1,250}\.\w{2,5}", block) is not None
 
 
 def meant_by(path: str) -> Optional[str]:
@@ -193,10 +218,17 @@ def meant_by(path: str) -> Optional[str]:
     Example:
         >>> meant_by("file:///srv/two%20calls.wav")
         "it is the URL of a file on this machine: give '/srv/two calls.wav'"
+        >>> meant_by("file://nas/srv/call.wav")
+        "it is the URL of a file on the machine 'nas': give its path here, where that is mounted"
     """
-    if path.startswith("file:/"):
-        local = unquote(re.sub(r"^file:(//(localhost)?(?=/))?|[?#].*", "", path))
-        return f"it is the URL of a file on this machine: give {local!r}"
+    url = re.match(
+        r"file:(?://(?!localhost/)(?P<host>[^/?#]+)(?=/)|//(?:localhost(?=/))?)?(?P<path>[^?#]+)", path
+    )
+    if url is not None and url["host"]:
+        where = f"on the machine {url['host']!r}"
+        return f"it is the URL of a file {where}: give its path here, where that is mounted"
+    if url is not None:
+        return f"it is the URL of a file on this machine: give {unquote(url['path'])!r}"
     meant = os.path.expanduser(path)  # as a shell does, but in quotes and behind a =
     return None if meant == path else f"~ stands for no folder here: give {meant!r}"
 
@@ -213,8 +245,11 @@ def about_path(path: str) -> Optional[str]:
     """
     if not path:
         return "the name is empty"
-    meant = meant_by(path)
     scheme = re.match(_SCHEME, path)
+    long = any(len(name) > _LONGEST_NAME for name in re.split(r"[/\\]", path))
+    if scheme is None and (long or "\n" in path or "\0" in path):
+        return _CONTENTS
+    meant = meant_by(path)
     return meant if meant or scheme is None else _PLACES.get(scheme[1].lower(), _ELSEWHERE)
 
 

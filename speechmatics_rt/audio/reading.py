@@ -19,7 +19,7 @@ from itertools import chain
 from typing import Any, Callable, Optional, Protocol, Union
 
 from ..events import is_meant_for_call
-from ..exceptions import AudioError, SpeechmaticsError
+from ..exceptions import AudioError, SpeechmaticsError, shown
 from ..log import SessionLog
 from . import hints, leftover, wav
 from .ends import announced
@@ -44,6 +44,7 @@ Block = Union[bytes, bytearray, memoryview]
 
 _NO_DATA = "the audio source returned None: it is in non-blocking mode and has no data; make it blocking"
 _LONGEST_PATH = 32767  # characters, on Windows; elsewhere less
+_LONGEST_SHOWN = 1000  # characters of a path in an error
 # Chunks, and bytes at most, that are read at a time from a file on disk; what may be live is read one by one.
 _AT_ONCE = 16
 _BYTES_AT_ONCE = 1 << 20
@@ -189,7 +190,8 @@ class Reading:
             way = hints.about_path(os.fspath(path))
             if os.path.isdir(path):
                 way = "a call takes one recording; transcribe_many(Path(folder).iterdir()) takes all in it"
-            text = f"can't open the audio file {os.fspath(path)!r}: {why}{'; ' + way if way else ''}"
+            name = repr(os.fspath(path)) if len(os.fspath(path)) <= _LONGEST_SHOWN else shown(os.fspath(path))
+            text = f"can't open the audio file {name}: {why}{'; ' + way if way else ''}"
             raise fault_of(self._channel, text) from exc
         self._closers.append(file.close)
         self.length = _length(file)
@@ -334,8 +336,6 @@ def as_bytes(block: Any, fault: Fault) -> Union[bytes, memoryview]:
         return block if block.format == "B" and block.ndim == 1 else block.cast("B")
     if isinstance(block, (bytes, bytearray, memoryview)):
         return bytes(block)
-    if isinstance(block, str):
-        raise fault(hints.TEXT)
     if block is None:
         raise fault("the audio is None, not bytes")
     raise fault(hints.about_block(block))

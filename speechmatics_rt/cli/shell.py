@@ -37,6 +37,7 @@ _WORDS: list[tuple[str, Union[str, Callable[[re.Match[str]], str]]]] = [
     (r"(a form with a file in it .*, not the file): give request\.files.*", r"\1"),
     (r", or give urllib\.request\.urlopen\(url\)$", f", or: curl -sSfL URL | {_PIPED}"),
     (r", or give a file that smart_open or fsspec has opened$", f", or pipe it: ... | {_PIPED}"),
+    (r"(it seems to be contents, not a path); give audio as bytes.*", rf"\1; pipe it: ... | {_PIPED}"),
     (
         r"; give what ffmpeg makes of it: the stdout of (ffmpeg -i URL .*)$",
         rf"; pipe it: \1 | {_PIPED} --raw pcm_s16le --sample-rate 16000",

@@ -142,6 +142,11 @@ def _check_sources(sources: Any) -> None:
     told = f"sources is {a_kind(sources)}"
     if isinstance(sources, io.TextIOBase):
         raise ConfigurationError(f"{told}; if it has names, one a line, give (line.strip() for line in file)")
+    if isinstance(sources, Mapping):
+        way = "give a list of sources: [source] if it has the channels of one, list(source.values()) if each"
+        raise ConfigurationError(f"{told}, which is one source; {way} of its values is a recording")
+    if isinstance(sources, (str, os.PathLike)) and os.path.isdir(sources):
+        raise ConfigurationError(f"{told}, the name of a folder; give Path(folder).iterdir() for all in it")
     if isinstance(sources, _ONE) or hasattr(sources, "read") or _is_of_numbers(sources):
         raise ConfigurationError(f"{told}, which is one source; give a list of sources: [source]")
     if not isinstance(sources, Iterable):

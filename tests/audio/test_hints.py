@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import asyncio
 import functools
+import glob
 import importlib
 import io
 import queue
@@ -366,6 +367,21 @@ def test_blocks_are_told_the_same(tmp_path: Path, kind: str) -> None:
         (tensor(numpy.zeros(9, "f2")), r"astype\('<f4'\)"),
         (like("torch", "Tensor", dtype="torch.bfloat16", shape=(9,), detach=int), "make its numbers int16"),
         (4.5, "float is not audio; give a path"),
+        (
+            Path(__file__).parent.glob("*.py"),
+            r"a name \(\w+Path\), not bytes; .*transcribe_many\(names\) many$",
+        ),
+        ((name for name in ["a.wav"]), r"a name \(str\), not bytes; .*transcribe_many\(names\) many$"),
+        (glob.iglob(f"{Path(__file__).parent}/*.py"), r"transcribe_many\(names\) many$"),
+        ({"a.wav", "b.wav"}, r"transcribe_many\(names\) takes many$"),
+        ([io.BytesIO(bytes(640))], r"list of files.*transcribe_many\(files\) takes many$"),
+        ((io.BytesIO(bytes(640)) for _ in range(2)), r"a file \(BytesIO\).*transcribe_many\(files\) many$"),
+        ((line for line in ["not a name\n"]), '"rb"'),
+        ("UklGRg" * 2000, r"'UklGRg.{1,200}': .*it seems to be contents, not a path.*b64decode\(text\)$"),
+        ("RIFF\0\0", "it seems to be contents, not a path"),
+        ("file://server/share/a.wav", "on the machine 'server': give its path here"),
+        ("file:no-such.wav", "give 'no-such.wav'$"),
+        ("file://no-such.wav", "give 'no-such.wav'$"),
     ],
 )
 def test_what_is_no_source_is_told_what_to_give(source: Any, way: str) -> None:

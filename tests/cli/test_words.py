@@ -28,7 +28,7 @@ OF_PROGRAMS = re.compile(
     r"\bconnection \d|ResumePolicy|seconds of transcript|monkey|"
     r"this signal handler|is sent from extra=|an iterable of sources|a concurrent\.futures\.Executor|"
     r"a Client, or another client|that Recorder first|line\.strip\(|^finalize\(\) |"
-    r"such as \[?Fault|a Script|Script\.from_text|ScriptedEngine|transcribe_many|"
+    r"the name of a folder|such as \[?Fault|a Script|Script\.from_text|ScriptedEngine|transcribe_many|"
     r"by another call on its client|^X\(\) of X raised X"
 )
 
@@ -95,6 +95,11 @@ def test_no_message_of_the_library_speaks_python_in_a_shell() -> None:
         (
             "'a://b' is no file; download it first, or give urllib.request.urlopen(url)",
             "'a://b' is no file; download it first, or: curl -sSfL URL | speechmatics-rt transcribe -",
+        ),
+        (
+            "it seems to be contents, not a path; give audio as bytes, of a file in base64 "
+            "base64.b64decode(text)",
+            "it seems to be contents, not a path; pipe it: ... | speechmatics-rt transcribe -",
         ),
         (
             "'s3://b' is no file; download it first, or give a file that smart_open or fsspec has opened",

@@ -711,6 +711,18 @@ def test_one_source_is_no_list_of_sources(wrong) -> None:
         transcribe_many(wrong)
 
 
+def test_a_folder_and_names_of_recordings_are_told_what_gives_all_of_them(tmp_path) -> None:
+    for folder in (tmp_path, str(tmp_path), "."):
+        with pytest.raises(
+            ConfigurationError, match=r"a folder; give Path\(folder\)\.iterdir\(\) for all in it$"
+        ):
+            transcribe_many(folder)
+    with pytest.raises(
+        ConfigurationError, match=r"list\(source\.values\(\)\) if each of its values is a recor"
+    ):
+        transcribe_many({"intro": "intro.wav", "outro": "outro.wav"})
+
+
 def test_a_file_is_no_list_of_sources_nor_is_a_text(tmp_path) -> None:
     names = tmp_path / "names.txt"
     names.write_text(f"{SPEECH}\n")
