@@ -33,6 +33,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from speechmatics_rt import AudioError, AudioFormat
+from speechmatics_rt.audio import leftover
 from speechmatics_rt.audio.hints import about_container
 from speechmatics_rt.audio.source import AudioSource, open_source
 
@@ -479,6 +480,32 @@ def test_any_number_of_sources_without_weak_references_is_remembered(kind: str) 
     for source in sources:
         with pytest.raises(AudioError, match="read up to byte"):
             open_source(source, PCM)
+
+
+def test_a_source_may_be_collected_while_others_are_looked_through() -> None:
+    kept = [iter(blocks) for blocks in ([DATA] for _ in range(1000))]
+    pairs = [(number, number) for number in range(5000)]  # so that none is at hand to be used again
+    for source in kept:
+        leftover.remember(id(source), source, 1, None)
+    thresholds = gc.get_threshold()
+    gc.disable()
+    try:
+        gc.collect()
+        circle = type("Circle", (io.BytesIO,), {})()
+        circle.itself = circle
+        key = id(circle)
+        leftover.remember(key, circle, 1, None)
+        del circle
+        gc.set_threshold(200)
+        gc.enable()
+        leftover.let_go()
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.enable()
+        del source, kept, pairs
+    gc.collect()
+    leftover.let_go()
+    assert key not in leftover._left
 
 
 def test_many_threads_may_fail_at_once() -> None:
