@@ -44,6 +44,8 @@ _LONGEST_NAME = 255  # characters of a file, or of a folder on its way; no file 
 
 _ANYTHING = 16  # bytes: a shorter recording may be anything
 ENOUGH = 256  # bytes, to tell what something is
+_VARIOUS = 16  # different bytes, of which no constant level and no faint noise has as many
+_PAGES = (b"<!doctype ", b"<html", b"<?xml ")
 
 # How files begin that hold no audio, and those that hold it in a container: bytes, and where they stand. At
 # least 31 bits, so that headerless samples, which may begin in any way, are not taken for one of them.
@@ -274,6 +276,11 @@ def about_content(head: bytes) -> Optional[str]:
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         text = head[: len(head) // 2 * 2].decode("utf-16", "replace")
         return _as_text(text) if text.isascii() else None
+    return _in_utf_8(head)
+
+
+def _in_utf_8(head: bytes) -> Optional[str]:
+    """Say that it is text in UTF-8; None if it isn't."""
     try:
         text = head.decode("utf-8")
     except UnicodeDecodeError as exc:
@@ -299,7 +306,8 @@ def _as_text(text: str) -> Optional[str]:
 def about_container(head: bytes) -> Optional[str]:
     """Say that what is said to be headerless samples is something else; None if it may be samples.
 
-    Text may be, too: silence in mu-law is.
+    Some text may be, too: silence in mu-law is. But a page is none, nor is text of some length and variety:
+    its bytes are half of all there are, and those of negative samples alone in mu-law.
 
     Example:
         >>> about_container(b"OggS\\x00\\x02" + bytes(20))
@@ -310,7 +318,8 @@ def about_container(head: bytes) -> Optional[str]:
         return f"is {known}"
     known = _known(head, _CONTAINERS)
     if known is None:
-        return None
+        various = len(head) >= ENOUGH and len(set(head)) >= _VARIOUS and b" " in head
+        return _in_utf_8(head) if various or head[:10].lower().startswith(_PAGES) else None
     return f"is {known}, but audio_format says that it has no header; leave audio_format out"
 
 

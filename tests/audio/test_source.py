@@ -4,7 +4,9 @@ import bz2
 import gzip
 import io
 import lzma
+import math
 import os
+import random
 import re
 import socket
 import struct
@@ -913,6 +915,46 @@ def test_a_file_that_is_said_to_be_headerless_is_refused_by_how_it_begins(head, 
 )
 def test_what_only_begins_like_a_text_is_sent(audio) -> None:
     assert b"".join(open_source(audio)) == audio
+
+
+@pytest.mark.parametrize("encoding", ["pcm_s16le", "pcm_f32le", "mulaw"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<!DOCTYPE html>\n<title>404 Not Found</title>\n" * 200,
+        "<!doctype html><title>No</title>",
+        "<HTML><body>Bad gateway</body></HTML>",
+        '<?xml version="1.0"?><Error/>   ',
+        '{"error": {"code": 404, "message": "There is no such recording"}}' * 4,
+        "Grüße, und guten Morgen allerseits. " * 20,
+    ],
+)
+def test_a_page_and_a_longer_text_are_no_headerless_samples(text, encoding) -> None:
+    data = text.encode()
+    for source in (data, io.BytesIO(data), iter([data])):
+        with pytest.raises(AudioError, match="is text: it begins with"):
+            open_source(source, AudioFormat(encoding, 8000))
+
+
+def test_samples_are_not_taken_for_text() -> None:
+    phone = AudioFormat("mulaw", 8000)
+    hum = [int(-9000 * abs(math.sin(math.pi * 50 * n / 8000))) for n in range(80)]
+    for samples in (
+        *(bytes([level]) * 8000 for level in range(256)),  # silence, and any constant level
+        bytes(random.Random(5).choices(b"}~", k=8000)),  # faint noise below the middle
+        bytes(random.Random(5).choices(b"wxyz{|}~", k=8000)),
+        b"Hello " * 4000,  # a tone, for all that anybody knows
+        bytes(to_mu_law(level) for level in hum),  # half a period of mains hum
+    ):
+        assert b"".join(open_source(samples, phone)) == samples
+
+
+def to_mu_law(level: int) -> int:
+    """Encode a 16-bit sample (G.711)."""
+    sign, size = (0x80, -level) if level < 0 else (0, level)
+    size = min(size, 32635) + 132
+    exponent = size.bit_length() - 8
+    return ~(sign | exponent << 4 | (size >> (exponent + 3)) & 15) & 0xFF
 
 
 def test_a_text_is_sent_to_who_says_that_it_is_a_file_of_audio() -> None:
