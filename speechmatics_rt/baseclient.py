@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Optional, TypeVar, Union
 
 from .auth import AuthBase
-from .config import ConnectionConfig, ResumePolicy, checked
+from .config import ConnectionConfig, ResumePolicy, checked, explained_client
 from .events import EVENTS
 from .exceptions import ConfigurationError, TimeoutError, no_pickle, shown
 from .log import SessionLog
@@ -56,6 +56,7 @@ class BaseClient(Opener):
 
     _known = EVENTS
 
+    @explained_client
     def __init__(
         self,
         auth: Optional[AuthBase] = None,

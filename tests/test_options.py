@@ -340,9 +340,70 @@ def test_a_key_in_the_place_of_auth_says_what_to_write() -> None:
         ("diarization", r"transcription_config=TranscriptionConfig\(diarization=...\)"),
         ("sample_rate", r"audio_format=AudioFormat\(sample_rate=...\)"),
         ("target_languages", r"translation_config=TranslationConfig\(target_languages=...\)"),
-        ("lang", "'lang'; accepted: transcription_config, audio_format"),
+        ("lang", r"did you mean 'language', which is a field of .*TranscriptionConfig\(language=...\)"),
+        ("langage", r"did you mean 'language', which is a field of .*TranscriptionConfig\(language=...\)"),
+        ("config", "did you mean 'transcription_config'"),
+        ("url", r"belongs to the client, as Client\(url=...\)"),
+        ("api_key", r"belongs to the client, as Client\(api_key=...\)"),
+        ("resume", r"belongs to the client, as Client\(resume=...\)"),
+        ("handler_errors", r"belongs to the client, as Client\(handler_errors=...\)"),
+        ("proxy", r"belongs to the client, as Client\(conn_config=ConnectionConfig\(proxy=...\)\)"),
+        ("pace", "'pace'; accepted: transcription_config, audio_format"),
     ],
 )
 def test_a_field_that_is_given_as_a_keyword_is_told_where_it_belongs(keyword: str, where: str) -> None:
     with Client(url=NOWHERE) as client, pytest.raises(TypeError, match=where):
         client.transcribe("audio.wav", **{keyword: "en"})
+
+
+@pytest.mark.parametrize("kind", [Client, MultiChannelClient, AsyncClient, AsyncMultiChannelClient])
+@pytest.mark.parametrize(
+    ("keyword", "where"),
+    [
+        ("language", r"transcribe\(\) or start_session\(\), as .*TranscriptionConfig\(language=...\)"),
+        ("audio_format", r"it belongs to transcribe\(\) or start_session\(\)"),
+        ("timeout", r"it belongs to transcribe\(\)"),
+        ("proxy", r"it is a field of conn_config=ConnectionConfig\(proxy=...\)"),
+        ("min_delay", r"it is a field of resume=ResumePolicy\(min_delay=...\)"),
+        ("apikey", "did you mean 'api_key'"),
+        ("resum", "did you mean 'resume'"),
+        ("anything", "accepted: auth, api_key, url"),
+    ],
+)
+def test_a_keyword_that_a_client_does_not_have_is_told_where_it_belongs(
+    kind: Callable[..., Any], keyword: str, where: str
+) -> None:
+    said = rf"^{kind.__name__}\(\) got an unexpected keyword argument '{keyword}'.*{where}"
+    with pytest.raises(TypeError, match=said):
+        kind(**{keyword: "en"})
+
+
+@pytest.mark.parametrize("keyword", inspect.signature(Client).parameters)
+def test_every_option_of_a_client_is_known_to_belong_there(keyword: str) -> None:
+    with pytest.raises(TypeError, match=rf"it belongs to the client, as Client\({keyword}=...\)"):
+        single.transcribe(Unread(), **{keyword: None})
+
+
+@pytest.mark.parametrize("keyword", SOURCE)
+def test_every_option_of_a_session_is_known_to_belong_there(keyword: str) -> None:
+    with pytest.raises(TypeError, match=rf"it belongs to transcribe\(\).*, as {keyword}=..."):
+        Client(**{keyword: None})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("kind", "keyword", "hint"),
+    [
+        (TranscriptionConfig, "langage", "did you mean 'language'"),
+        (TranscriptionConfig, "end_of_utterance_silence_trigger", "put it into conversation_config"),
+        (TranscriptionConfig, "audio_format", r"pass audio_format= to transcribe\(\)"),
+        (TranscriptionConfig, "mood", "what this package does not know is sent from extra={'mood': ...}"),
+        (AudioFormat, "codec", "accepted: encoding, sample_rate, chunk_size"),
+        (ConnectionConfig, "open_timeot", "did you mean 'open_timeout'"),
+        (ResumePolicy, "max_outages", "did you mean 'max_outage'"),
+    ],
+)
+def test_a_misspelt_field_of_a_config_gets_the_hint_of_a_mapping(
+    kind: Callable[..., Any], keyword: str, hint: str
+) -> None:
+    with pytest.raises(TypeError, match=rf"^{kind.__name__}\(\) got .* argument '{keyword}'; {hint}"):
+        kind(**{keyword: 5})

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Any, Callable, Literal, NoReturn, Optional, TypeVar, Union
 
 from ..audio import Block, check_chunk
-from ..config import ConnectionConfig, ConversationConfig, ResumePolicy, checked
+from ..config import ConnectionConfig, ConversationConfig, ResumePolicy, checked, explained_client
 from ..events import EVENTS
 from ..exceptions import SpeechmaticsError, no_pickle
 from ..log import SessionLog
@@ -50,6 +50,7 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
     _kind: type[BlockingCore]
     _known = EVENTS
 
+    @explained_client
     def __init__(
         self,
         auth: Any = None,

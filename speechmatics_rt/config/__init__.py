@@ -1,14 +1,15 @@
 """What may be asked for, checked before anything is sent: recognition, connections, addresses. Pure.
 
 ``recognition`` and ``audio`` hold what goes into StartRecognition, ``connection`` the timeouts, limits and
-policies of the way there; both are made of the ``rules``. ``url`` reads addresses, ``proxy`` knows
-which of them the environment wants a proxy for.
+policies of the way there; both are made of the ``rules``. ``keywords`` says where an
+unknown one belongs. ``url`` reads addresses, ``proxy`` knows which of them the environment wants a proxy for.
 """
 
 from __future__ import annotations
 
 from .audio import AudioEncoding, AudioFormat
 from .connection import ConnectionConfig, ResumePolicy
+from .keywords import explained_client, hint_for
 from .proxy import environment_proxy, proxy_parts
 from .recognition import (
     AudioEventsConfig,
@@ -68,7 +69,9 @@ __all__ = [
     "checked",
     "doubts",
     "environment_proxy",
+    "explained_client",
     "header_line",
+    "hint_for",
     "is_cloud",
     "is_loopback",
     "kept",

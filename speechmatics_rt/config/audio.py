@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, ClassVar, Literal, Union
 
 from ..exceptions import ConfigurationError
-from .rules import Caller, Fields, Options, number, one_of, plain, refused, rule
+from .rules import Caller, Fields, Options, hinted, number, one_of, plain, refused, rule
 
 __all__ = ["AudioEncoding", "AudioFormat"]
 
@@ -32,6 +32,7 @@ def _is_size(value: Any) -> bool:
 _UNSET: int = type("Unset", (int,), {})(44100)
 
 
+@hinted
 @dataclass(eq=False, repr=False)
 class AudioFormat(Options):
     """The format of the audio that is sent.

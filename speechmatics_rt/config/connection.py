@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Optional
 
 from ..late import LateModule
-from .rules import STRING, Fields, Options, number, plain, refused
+from .rules import STRING, Fields, Options, hinted, number, plain, refused
 
 if TYPE_CHECKING:
     import ssl
@@ -26,6 +26,7 @@ _ANY_COUNT = number(1, whole=True)
 _PINGS = number(0.01, unit="seconds")  # at 0 nothing but pings would be sent
 
 
+@hinted
 @dataclass(eq=False, repr=False)
 class ConnectionConfig(Options):
     """Timeouts, limits, TLS and proxy of a connection. Times are in seconds; None means no limit.
@@ -107,6 +108,7 @@ class ConnectionConfig(Options):
         return {key: value for key, value in super().to_dict().items() if key != "ssl_context"}
 
 
+@hinted
 @dataclass(eq=False, repr=False)
 class ResumePolicy(Options):
     """How to replace a lost connection, or one that was refused with HTTP 429 or 5xx. Times are in seconds.

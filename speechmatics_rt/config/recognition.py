@@ -28,6 +28,7 @@ from .rules import (
     Options,
     Rule,
     a_list,
+    hinted,
     number,
     one_of,
     plain,
@@ -74,6 +75,7 @@ class OperatingPoint(str, Enum):
     MELIA_1 = "melia-1"
 
 
+@hinted
 @dataclass(eq=False, repr=False)
 class ConversationConfig(Options):
     """When an utterance ends.
@@ -102,6 +104,7 @@ _LABEL = rule(
 )
 
 
+@hinted
 @dataclass(eq=False, repr=False)
 class SpeakerIdentifier(Options):
     """A known speaker.
@@ -135,6 +138,7 @@ def _speakers(name: str, value: Any) -> None:
         )
 
 
+@hinted
 @dataclass(eq=False, repr=False)
 class SpeakerDiarizationConfig(Options):
     """How speakers are told apart.
@@ -214,6 +218,7 @@ _REPLACEMENT = Fields({"from": STRING, "to": STRING}, required=("from", "to"))
 _UNSET = cast("Model", type("Unset", (), {"__repr__": lambda _: "'enhanced'"})())
 
 
+@hinted
 @dataclass(eq=False, repr=False)
 class TranscriptionConfig(Options):
     """How to transcribe. A field that is None is not sent, so the service's default applies.
@@ -333,6 +338,7 @@ class TranscriptionConfig(Options):
             )
 
 
+@hinted
 @dataclass(eq=False, repr=False)
 class TranslationConfig(Options):
     """Which languages to translate into; see :attr:`speechmatics_rt.Transcript.translations`.
@@ -356,6 +362,7 @@ class TranslationConfig(Options):
     )
 
 
+@hinted
 @dataclass(eq=False, repr=False)
 class AudioEventsConfig(Options):
     """Which sounds to report; see :attr:`speechmatics_rt.Transcript.audio_events`.

@@ -8,6 +8,7 @@ that a dataclass, a mapping and a change by assignment are all checked alike.
 from __future__ import annotations
 
 import copy
+import functools
 import math
 import sys
 import warnings
@@ -33,6 +34,8 @@ __all__ = [
     "a_list",
     "above_zero",
     "checked",
+    "explained",
+    "hinted",
     "kept",
     "number",
     "one_of",
@@ -42,6 +45,7 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
+_Init = TypeVar("_Init", bound=Callable[..., None])
 Rule = Callable[[str, Any], None]  # (name of the option, its plain value); raises ConfigurationError
 
 
@@ -180,16 +184,22 @@ class Fields:
                 raise ConfigurationError(
                     f"{key!r} is not a field of {name or 'this message'}; fields are strings"
                 )
-            place = self._place_of(key)
-            if place:
-                raise ConfigurationError(f"{key!r} is not a field of {name or 'this message'}; {place}")
-            from difflib import get_close_matches  # only needed for unknown keys
-
-            near = get_close_matches(key, self.rules, 1, 0.6 if self._closed else 0.75)
-            if near or self._closed:
-                hint = f"did you mean {near[0]!r}?" if near else f"accepted: {', '.join(self.rules)}"
+            hint = self.hint(key)
+            if hint:
                 raise ConfigurationError(f"{key!r} is not a field of {name or 'this message'}; {hint}")
         return unknown
+
+    def hint(self, key: str) -> str:
+        """Say what may be meant by an unknown key; nothing if that may be known to a server."""
+        place = self._place_of(key)
+        if place:
+            return place
+        from difflib import get_close_matches  # only needed for unknown keys
+
+        near = get_close_matches(key, self.rules, 1, 0.6 if self._closed else 0.75)
+        if near:
+            return f"did you mean {near[0]!r}?"
+        return f"accepted: {', '.join(self.rules)}" if self._closed else ""
 
     def _place_of(self, key: str) -> str:
         """Say where a key belongs that is unknown here; nothing if nobody knows."""
@@ -282,7 +292,42 @@ class Caller(NamedTuple):
         warnings.warn_explicit(text, category, *self)
 
 
+def explained(init: _Init, hint: Callable[[str], str]) -> _Init:
+    """Return a constructor that says what is meant by a keyword it does not have; with the same signature.
+
+    Args:
+        init: The constructor.
+        hint: Gets the keyword, and returns what ends the sentence.
+    """
+    code = cast("Any", init).__code__
+    known = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+
+    @functools.wraps(init)
+    def explain(self: Any, *args: Any, **options: Any) -> None:
+        for name in options:
+            if name not in known:
+                text = f"{type(self).__name__}() got an unexpected keyword argument {name!r}"
+                raise TypeError(f"{text}{hint(name)}")
+        init(self, *args, **options)
+
+    return cast("_Init", explain)
+
+
 _Self = TypeVar("_Self", bound="Options")
+_Class = TypeVar("_Class", bound="type[Options]")
+
+
+def hinted(config: _Class) -> _Class:
+    """Have the constructor of a config say what is meant by an unknown field."""
+
+    def hint(name: str) -> str:
+        meant = config._fields.hint(name)
+        if not meant and hasattr(config, "extra"):
+            meant = f"what this package does not know is sent from extra={{{name!r}: ...}}"
+        return f"; {meant}" if meant else ""
+
+    config.__init__ = explained(config.__init__, hint)  # type: ignore[method-assign]
+    return config
 
 
 class Options:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from inspect import Parameter, signature
 from typing import Any, Callable, NamedTuple, Optional, TypedDict, TypeVar, Union
 
@@ -17,6 +17,7 @@ from ..config import (
     above_zero,
     checked,
     header_line,
+    hint_for,
     kept,
     number,
     refused,
@@ -84,39 +85,6 @@ def spelled_out(method: _F) -> _F:
     return method
 
 
-def _where(name: str) -> str:
-    """Say in which config a field is that was given as a keyword.
-
-    Example:
-        >>> _where("language")
-        ': it is a field of transcription_config=TranscriptionConfig(language=...)'
-    """
-    for keyword, config in _CONFIGS.items():
-        if name in {field.name for field in fields(config)}:
-            return f": it is a field of {keyword}={config.__name__}({name}=...)"
-    return ""
-
-
-def _meant(name: str, accepted: list[str]) -> str:
-    """Say which keyword was probably meant, or which there are.
-
-    Example:
-        >>> _meant("sped", ["timeout", "speed"]), _meant("pace", ["timeout", "speed"])
-        ("; did you mean 'speed'?", '; accepted: timeout, speed')
-    """
-    from difflib import get_close_matches  # only needed after a mistake
-
-    near = get_close_matches(name, accepted, 1, 0.7)
-    return f"; did you mean {near[0]!r}?" if near else f"; accepted: {', '.join(accepted)}"
-
-
-_CONFIGS: dict[str, type[Any]] = {
-    "transcription_config": TranscriptionConfig,
-    "audio_format": AudioFormat,
-    "translation_config": TranslationConfig,
-}
-
-
 class SessionRequest(NamedTuple):
     """A checked request for a session. ``deadline`` (monotonic) is when ``timeout`` expires."""
 
@@ -150,7 +118,7 @@ class SessionRequest(NamedTuple):
         """
         for name in options:
             if name not in known.__annotations__:
-                hint = _where(name) or _meant(name, [*others, *known.__annotations__])
+                hint = hint_for(name, [*others, *known.__annotations__])
                 raise TypeError(f"unexpected keyword argument {name!r}{hint}")
         config = options.get("transcription_config")
         if config is None:
