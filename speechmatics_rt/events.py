@@ -38,7 +38,13 @@ logger = logging.getLogger(__name__)
 Callback = Callable[[Any], Any]
 Event = Union[ServerMessageType, str]
 _C = TypeVar("_C", bound=Callback)
-_EVERY = ("all", "any", "*")  # as other emitters call it
+_EVERY = ("all", "any", "*", "message", "messages")  # as other emitters call it
+_ELSEWHERE = {  # what programs call an event, none of whose words it has
+    **dict.fromkeys(("final", "finals"), "AddTranscript"),
+    **dict.fromkeys(("partials", "interim"), "AddPartialTranscript"),
+    **dict.fromkeys(("open", "start", "started"), "RecognitionStarted"),
+    **dict.fromkeys(("close", "closed", "end", "ended"), "SessionEnded"),
+}
 _NO_MESSAGES = frozenset({"SessionEnded", "Utterance"})
 EVENTS = frozenset({*(kind.value for kind in ServerMessageType), "Reconnecting", "Resumed", *_NO_MESSAGES})
 
@@ -374,6 +380,8 @@ def _meant(name: str, events: frozenset[str]) -> Optional[str]:
     Example:
         >>> [_meant(name, EVENTS) for name in ("AddTranscripts", "ADD_TRANSCRIPT", "Ordered")]
         ["did you mean 'AddTranscript'?", "did you mean 'AddTranscript'?", None]
+        >>> [_meant(name, EVENTS) for name in ("partial", "close", "order")]
+        ["did you mean 'AddPartialTranscript'?", "did you mean 'SessionEnded'?", None]
         >>> _meant("all", EVENTS)
         'on_any(callback) gets every message'
     """
@@ -384,7 +392,13 @@ def _meant(name: str, events: frozenset[str]) -> Optional[str]:
             return f"did you mean {event!r}?"
     from difflib import get_close_matches  # only what is unknown needs it
 
-    return next((f"did you mean {event!r}?" for event in get_close_matches(name, events, 1, 0.85)), None)
+    near = get_close_matches(name, events, 1, 0.85)
+    if not near and events and name == name.lower():  # as no server calls a message
+        word = name.replace("_", "")
+        known = sorted(events, key=lambda event: (len(event), event))
+        near = [event for event in known if len(word) > 3 and word in event.lower()]
+        near = [_ELSEWHERE[word]] if word in _ELSEWHERE else near
+    return f"did you mean {near[0]!r}?" if near else None
 
 
 def _remove(handlers: list[_Handler], handler: _Handler) -> bool:

@@ -39,6 +39,12 @@ def test_enum_and_string_name_the_same_event() -> None:
         ("SessionEnd", "SessionEnded"),
         ("Utterances", "Utterance"),
         ("Resume", "Resumed"),
+        ("partial", "AddPartialTranscript"),
+        ("transcript", "AddTranscript"),
+        ("partial_transcript", "AddPartialTranscript"),
+        ("translation", "AddTranslation"),
+        ("final", "AddTranscript"),
+        ("close", "SessionEnded"),
     ],
 )
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
@@ -55,7 +61,7 @@ def test_an_event_that_is_nearly_a_known_one_is_warned_of_at_the_callers_line(ki
     assert len(client.listeners(name)) == 3  # the server may know better
 
 
-@pytest.mark.parametrize("name", ["all", "All", "any", "*"])
+@pytest.mark.parametrize("name", ["all", "All", "any", "*", "message"])
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
 def test_who_asks_for_every_event_by_a_name_is_told_how_to_get_them(kind: Any, name: str) -> None:
     client = kind(url="ws://127.0.0.1:1/v2")
@@ -64,7 +70,10 @@ def test_who_asks_for_every_event_by_a_name_is_told_how_to_get_them(kind: Any, n
             register(name, print)
 
 
-@pytest.mark.parametrize("name", ["EndOfTurn", "StartOfTurn", "SomethingNew", "OrderPlaced", "Done", "x"])
+@pytest.mark.parametrize(
+    "name",
+    ["EndOfTurn", "StartOfTurn", "SomethingNew", "OrderPlaced", "Done", "x", "order_placed", "AddPartial"],
+)
 def test_events_that_are_not_known_are_a_matter_of_course(name: str) -> None:
     Client(url="ws://127.0.0.1:1/v2").on(name, print)
 
@@ -72,6 +81,7 @@ def test_events_that_are_not_known_are_a_matter_of_course(name: str) -> None:
 def test_an_emitter_of_a_program_has_events_of_its_own() -> None:
     EventEmitter().on("error", print)
     EventEmitter().on("all", print)
+    EventEmitter().on("close", print)
 
 
 def test_a_decorator_gives_the_function_back() -> None:
