@@ -35,8 +35,8 @@ _NOWHERE = "speechmatics-offline.invalid"  # never resolves, and tells subproces
 def speechmatics_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ServerForTests]:
     """A local Speechmatics server. Clients of this test connect to it, whatever keys and URLs you have set.
 
-    Call ``says("...")`` and assign ``faults = [...]`` to change what the next sessions get; ``sessions``
-    has the records of all sessions.
+    Call ``says("...")`` and assign ``faults = [...]`` to change what the next sessions get, also for the
+    recordings that ``speechmatics_wav`` has made before; ``sessions`` has the records of all sessions.
     """
     from .local import ServerForTests
 

@@ -46,6 +46,9 @@ class ServerForTests(LocalServer):
     def says(self, words: Union[str, Script, Mapping[str, Union[str, Script]]]) -> None:
         """Return these words for any audio: a text or a :class:`Script`, or one of them for each channel.
 
+        What is called last decides: these are the words also of what :meth:`record_wav` has made so far;
+        what it makes later has its own.
+
         Raises:
             ConfigurationError: ``words`` is none of these.
         """
@@ -56,15 +59,17 @@ class ServerForTests(LocalServer):
             label: Script.from_text(one) if isinstance(one, str) else one for label, one in said.items()
         }
         script = scripts if isinstance(words, Mapping) else scripts[""]
-        self._spoken.otherwise = ScriptedEngine(script)
+        self._spoken.say(ScriptedEngine(script))
 
     def replays(self, recording: Union[str, os.PathLike[str], Iterable[Mapping[str, Any]]]) -> None:
-        """Replay a recorded session, from a file of :class:`speechmatics_rt.Recorder`.
+        """Replay a recorded session, from a file of :class:`speechmatics_rt.Recorder`, whatever audio comes.
+
+        What is called last decides, as for :meth:`says`.
 
         Raises:
             ConfigurationError: The file can't be read, or is not a recording.
         """
-        self._spoken.otherwise = ReplayEngine(recording)
+        self._spoken.say(ReplayEngine(recording))
 
     def record_wav(
         self,

@@ -85,6 +85,21 @@ def test_each_recording_is_heard_with_its_own_words_whatever_the_server_says(
     assert heard(server, SECONDS, audio_format=PCM) == "Whoever hears this heard nothing."
 
 
+def test_what_is_called_last_decides_what_is_heard_in_a_recording(server, tmp_path) -> None:
+    path = tmp_path / "a.wav"
+    server.record_wav(path, words="Two teas.")
+    assert heard(server, path) == "Two teas."
+    server.says("It rained.")
+    assert heard(server, path) == "It rained."
+    server.record_wav(path, words="Two teas.")
+    assert heard(server, path) == "Two teas."
+    said = {"start_time": 0.0, "end_time": 1.0, "transcript": "Bergen "}
+    spoken = {"content": "Bergen", "confidence": 1.0, "language": "en"}
+    word = {"type": "word", "start_time": 0.0, "end_time": 1.0, "alternatives": [spoken]}
+    server.replays([{"message": "AddTranscript", "format": "2.9", "metadata": said, "results": [word]}])
+    assert heard(server, path) == "Bergen"
+
+
 def test_two_recordings_are_two_channels(server, tmp_path) -> None:
     for name in ("Agent", "Caller"):
         server.record_wav(tmp_path / f"{name}.wav", words=f"{name} speaks here.")

@@ -117,11 +117,14 @@ class Peer:
             self.wire.send(data)
 
     def close(self, code: int, reason: str = "") -> None:
-        """Send a close frame; wait for the client's, but not long."""
+        """Send a close frame, an empty one for 1005; wait for the client's, but not long."""
         if self.closing or self._ws is None:
             return
         self._record.server_code, self._record.server_reason = code, reason
-        self.close_with(self._ws.send(CloseConnection(code=code, reason=reason)))
+        if code == 1005:  # stands for no code, as an empty frame has none
+            self.close_with(frame(8))
+        else:
+            self.close_with(self._ws.send(CloseConnection(code=code, reason=reason)))
 
     def close_with(self, data: bytes) -> None:
         """Close with these bytes for a close frame."""

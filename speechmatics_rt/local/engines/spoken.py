@@ -15,13 +15,10 @@ __all__ = ["SpokenEngine"]
 
 
 class SpokenEngine:
-    """Makes recognisers that say what :attr:`otherwise` says; of recordings that are known, their own words.
+    """Makes recognisers that say what another engine says; of recordings that are known, their own words.
 
     A recording is known by its samples, from wherever they are sent; as they are, without being resampled or
     encoded anew.
-
-    Attributes:
-        otherwise: Speaks over all other audio; may be replaced at any time, for the sessions that follow.
 
     Example:
         >>> import random
@@ -38,8 +35,12 @@ class SpokenEngine:
     slow = False
 
     def __init__(self) -> None:
-        self.otherwise: Engine = ScriptedEngine()
+        self.say(ScriptedEngine())
+
+    def say(self, otherwise: Engine) -> None:
+        """Have this engine speak over all audio of the sessions that follow, recordings included."""
         self._known: Heard[Script] = Heard(most=None)
+        self._otherwise = otherwise
 
     def know(self, samples: bytes, audio_format: Mapping[str, Any], script: Script) -> None:
         """Say this script over the recording with these samples."""
@@ -48,13 +49,13 @@ class SpokenEngine:
     @property
     def recorded_faults(self) -> Sequence[Mapping[str, Any]]:
         """What ends sessions early, if a recording is replayed; see :class:`ReplayEngine`."""
-        return getattr(self.otherwise, "recorded_faults", ())
+        return getattr(self._otherwise, "recorded_faults", ())
 
     def language_pack_info(self, language: str) -> dict[str, Any]:
-        return self.otherwise.language_pack_info(language)
+        return self._otherwise.language_pack_info(language)
 
     def recogniser(self, settings: Mapping[str, Any]) -> Recogniser:
-        otherwise = self.otherwise  # of now: what is said later is for later sessions
+        otherwise = self._otherwise  # of now: what is said later is for later sessions
         search = Search(self._known, settings.get("audio_format") or {"type": "file"})
 
         def choose() -> Recogniser:
@@ -66,4 +67,4 @@ class SpokenEngine:
         return Choosing(search, choose)
 
     def close(self) -> None:
-        self.otherwise.close()
+        self._otherwise.close()

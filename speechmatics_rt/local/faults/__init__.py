@@ -44,7 +44,7 @@ kind                   moment     what happens
 ``cut_output``         started    ``size`` bytes more, wherever that cuts, then the end or RST
 ``silence``            started    nothing more is sent, though everything is read
 ``stop_reading``       started    nothing more is read
-``close``              started    a close frame alone
+``close``              started    a close frame alone; an empty one for code 1005
 ``bad_close``          started    a close frame with an invalid payload: half a code, a reserved one
 ``message``            started    any message, in or out of turn
 ``info``               started    an Info, with the fields of its type

@@ -53,7 +53,7 @@ class ConnectionFaults:
 
         ping(count)
 
-    @kind("started", "a close frame alone")
+    @kind("started", "a close frame alone; an empty one for code 1005")
     def close(session: Target, code: int = 1011, reason: str = "") -> None:
         session.peer.close(code, reason)
 

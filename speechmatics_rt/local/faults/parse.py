@@ -22,6 +22,7 @@ _ACCEPTED: dict[str, tuple[type, ...]] = {
     "str": (str,),
     "bytes": (bytes, bytearray),
 }
+_NEVER_SENT = (1006, 1015)  # they stand for what is no close frame
 _WORDS = {"list[int]": "an integer, or a list like [0,2]", "bool": "true or false"}
 
 
@@ -65,6 +66,11 @@ def check_option(kind: str, name: str, value: Any, given: Any) -> None:
         type = type[len("Optional[") : -1]
     if not _is(value, type):
         raise ConfigurationError(f"{kind}:{name} must be {_WORDS.get(type, type)}, not {given!r}")
+    if name == "code" and (value in _NEVER_SENT or not 0 <= value <= 0xFFFF):
+        raise ConfigurationError(
+            f"{kind}:code must be one that a close frame can have, not {given!r}; an end without a "
+            "close frame, which 1006 stands for, is Fault.fin(), or fin"
+        )
     if name in WHEN or type == "float":  # a moment, or how long it takes
         for number in value if isinstance(value, (list, tuple)) else [value]:
             if not isinstance(number, str) and number < 0:

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from speechmatics_rt import Client, ConfigurationError
+from speechmatics_rt import ConnectionError as ConnectionFailed
 from speechmatics_rt.local import Fault, LocalServer
 from speechmatics_rt.local.faults import POINTS
 from speechmatics_rt.local.faults.kind import KINDS
@@ -172,6 +174,24 @@ def test_close_with_a_code_alone() -> None:
         record = server.sessions[0].wait_closed()
         assert record.frames == [3200, 3200]
         assert (record.server_code, record.close_code) == (4006, 4006)
+
+
+def test_a_code_that_no_close_frame_has_is_refused() -> None:
+    for code in (1006, 1015, -1, 65536):
+        with pytest.raises(ConfigurationError, match=rf"close frame can have, not {code}; .*Fault\.fin"):
+            Fault.close(code)
+
+
+def test_close_without_a_code_is_an_empty_frame_which_a_client_may_retry() -> None:
+    with LocalServer(faults=[Fault.close(1005, after_messages=3)]) as server:
+        with RawClient(server) as client:
+            client.start()
+            client.send_audio(1)
+            assert client.closed() == (1005, "")
+        assert server.sessions[0].wait_closed().server_code == 1005
+        with Client(url=server.url) as lost, pytest.raises(ConnectionFailed) as caught:
+            lost.transcribe(bytes(320_000), audio_format={"encoding": "pcm_s16le", "sample_rate": 16000})
+        assert (caught.value.code, caught.value.retryable) == (1005, True)
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])

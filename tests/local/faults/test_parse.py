@@ -67,6 +67,12 @@ def test_a_fault_shows_itself_as_it_is_written() -> None:
         ("fin:after=5", "did you mean after_messages or after_bytes or after_seconds or after_final"),
         ("reset:at=opened", "did you mean open"),
         ("reset:at=open,after_bytes=3", "more than one moment"),
+        (
+            "close:code=1006",
+            r"code must be one that a close frame can have, not '1006'; .* is Fault.fin\(\)",
+        ),
+        ("error:code=1015", "code must be one that a close frame can have"),
+        ("close:code=70000", "code must be one that a close frame can have"),
         ("message", "missing a required argument"),
         ("message:message=3", "must be Mapping"),
     ],
