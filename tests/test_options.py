@@ -303,6 +303,13 @@ def test_a_wrong_value_is_named_before_anything_else(
         assert "s3cret" not in said
 
 
+def test_a_number_that_no_float_can_hold_is_not_told_that_it_is_accepted() -> None:
+    with pytest.raises(ConfigurationError, match=r"accepted: a whole number, 1 or more, up to 1\.8e308"):
+        transcribe_many(Unlisted(), max_sessions=10**400)
+    with pytest.raises(ConfigurationError, match=r"accepted: a whole number, 1 or more$"):
+        transcribe_many(Unlisted(), max_sessions=0)
+
+
 def test_what_changes_in_a_session_is_checked_before_it_is_sent() -> None:
     with LocalServer() as server, Client(url=server.url) as client:
         client.start_session(audio_format=RAW)

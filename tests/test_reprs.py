@@ -79,6 +79,36 @@ def test_a_local_server_says_where_it_is_and_how_many_came(client_of) -> None:
     assert repr(server).endswith("closed, 1 connections>")
 
 
+def test_a_stream_says_of_which_session_it_is_and_whether_that_is_over() -> None:
+    with LocalServer() as server, Client(url=server.url) as client:
+        for begin in (client.stream, client.utterances):
+            stream = begin(SECOND, audio_format=PCM)
+            of = f"<{type(stream).__name__} of session {client.request_id}"
+            assert repr(stream) == f"{of}, running>"
+            with stream:
+                assert list(stream)
+            assert repr(stream) == f"{of}, over>"
+
+
+def test_an_asyncio_stream_says_so_too_and_before_it_has_started() -> None:
+    async def run() -> None:
+        with LocalServer() as server:
+            async with AsyncClient(url=server.url) as client:
+                for begin in (client.stream, client.utterances):
+                    stream = begin(SECOND, audio_format=PCM)
+                    name = type(stream).__name__
+                    assert repr(stream) == f"<{name}, not started>"
+                    async with stream:
+                        assert repr(stream) == f"<{name} of session {client.request_id}, running>"
+                        assert [each async for each in stream]
+                    assert repr(stream) == f"<{name} of session {client.request_id}, over>"
+                unused = client.stream(SECOND, audio_format=PCM)
+                await unused.close()
+                assert repr(unused) == "<AsyncMessageStream, over>"
+
+    asyncio.run(run())
+
+
 def test_the_asyncio_clients_show_themselves_alike() -> None:
     async def run() -> str:
         with LocalServer() as server:

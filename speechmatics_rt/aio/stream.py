@@ -52,6 +52,12 @@ class AsyncMessageStream:
     def _is_over(self) -> bool:
         return self._closed if self._messages is None else self._messages._is_over
 
+    def __repr__(self) -> str:
+        messages = self._messages
+        if messages is None:
+            return f"<{type(self).__name__}, {'over' if self._closed else 'not started'}>"
+        return repr(messages).replace(type(messages).__name__, type(self).__name__, 1)
+
     async def __aenter__(self) -> AsyncMessageStream:
         if self._dispatcher is None:
             if self._awaited:

@@ -296,8 +296,9 @@ class _KeyRequest(NamedTuple):
                 import jwt
                 import requests
         except ImportError as exc:
+            package = "PyJWT" if exc.name == "jwt" else exc.name
             raise ConfigurationError(
-                f"JWTAuth needs the package {exc.name}: pip install 'speechmatics-rt-sync[jwt]'"
+                f"JWTAuth needs the package {package}: pip install 'speechmatics-rt-sync[jwt]'"
             ) from exc
         host = urlsplit(self.url).hostname
         asked = time.monotonic()

@@ -190,13 +190,14 @@ def no_answer(what: str, stage: str, error: Exception) -> ConnectionError:
     return ConnectionError(f"{what}: {why}", stage=stage)
 
 
-def get(url: str, config: ConnectionConfig, *, name: str) -> tuple[int, bytes]:
+def get(url: str, config: ConnectionConfig, *, name: str, caller: str) -> tuple[int, bytes]:
     """Fetch a page that needs no key; return its status and content.
 
     Args:
         url: The URL.
         config: Proxy, TLS context, and ``open_timeout`` as the limit on everything.
         name: What the page is, for errors, whose ``stage`` it becomes.
+        caller: The call of this package that needs it, for the error of a missing package.
 
     Raises:
         ConfigurationError: The package ``requests`` is missing.
@@ -207,7 +208,7 @@ def get(url: str, config: ConnectionConfig, *, name: str) -> tuple[int, bytes]:
         with importing:
             import requests
     except ImportError as exc:
-        text = f"{name} needs the package {exc.name}: pip install 'speechmatics-rt-sync[jwt]'"
+        text = f"{caller} needs the package {exc.name}: pip install 'speechmatics-rt-sync[jwt]'"
         raise ConfigurationError(text) from exc
     host, limit = urlsplit(url).hostname, config.open_timeout
     deadline = float("inf") if limit is None else time.monotonic() + limit

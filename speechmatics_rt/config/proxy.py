@@ -56,22 +56,25 @@ def proxy_parts(url: str, schemes: Iterable[str], *, secure: bool, given: Option
         >>> proxy_parts("http://proxy:3128", ["http"], secure=True, given=None).hostname
         'proxy'
     """
+    wrong = f" with a scheme of {', '.join(schemes)}"
     try:
         parts = urlsplit(url)
-        if parts.scheme in schemes and parts.hostname and parts.port != 0:
-            return parts
+        if parts.scheme in schemes and parts.hostname:
+            wrong = ": its port is not a number from 1 to 65535"
+            if parts.port != 0:
+                return parts
     except ValueError:
         pass  # a malformed host or port
-    raise ConfigurationError(_told(secure, given, schemes))
+    raise ConfigurationError(_told(secure, given, wrong))
 
 
-def _told(secure: bool, given: Optional[str], schemes: Iterable[str]) -> str:
-    """Say that a proxy is no URL with one of ``schemes``."""
+def _told(secure: bool, given: Optional[str], wrong: str) -> str:
+    """Say that a proxy is no URL, and what is ``wrong``."""
     name, value = ("proxy", given) if given is not None else _of_environment(secure)
     mark = re.match(r"\W?(?:[a-z][a-z0-9+.-]*://)?", value)
     start = mark[0] if mark else ""
     told = start + _PASSWORD.sub(":***", re.sub(r"(?s).*@", "***@", value[len(start) :]))
-    text = f"{name}={shown(redact(told))} is not the URL of a proxy with a scheme of {', '.join(schemes)}"
+    text = f"{name}={shown(redact(told))} is not the URL of a proxy{wrong}"
     if value[:1] in ("'", '"'):
         text += "; it is in quotes: remove them (docker's --env-file and Windows' set keep them)"
     elif start == "https://":

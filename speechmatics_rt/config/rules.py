@@ -86,7 +86,12 @@ def number(low: float, high: float = math.inf, unit: str = "", whole: bool = Fal
             and low <= value <= min(high, sys.float_info.max)  # a greater int overflows in sums
         )
 
-    return rule(words, test)
+    def accept(name: str, value: Any) -> None:
+        if not test(value):
+            too_great = isinstance(value, int) and value > sys.float_info.max and high == math.inf
+            raise refused(name, value, f"{words}, up to 1.8e308" if too_great else words)
+
+    return accept
 
 
 def above_zero(note: str = "", most: float = sys.float_info.max) -> Rule:

@@ -59,7 +59,7 @@ def available_features(
 
 
 def _ask(page: str, config: ConnectionConfig) -> bytes:
-    status, content = get(page, config, name="features")
+    status, content = get(page, config, name="features", caller="available_features()")
     host = urlsplit(page).hostname
     if status != 200:
         text = f"{host} has no page of features: HTTP {status} for {redact(page)}"

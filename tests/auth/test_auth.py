@@ -533,10 +533,12 @@ def test_who_waits_for_another_threads_request_waits_no_longer_than_its_own_limi
     assert caught.value.stage == "open"
 
 
-@pytest.mark.parametrize("package", ["requests", "jwt"])
-def test_a_missing_package_is_named_with_its_cure(platform, package, monkeypatch):
+@pytest.mark.parametrize(("package", "named"), [("requests", "requests"), ("jwt", "PyJWT")])
+def test_a_missing_package_is_named_with_its_cure(platform, package, named, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(ConfigurationError, match=rf"{package}.*pip install 'speechmatics-rt-sync\[jwt\]'"):
+    with pytest.raises(
+        ConfigurationError, match=rf"needs the package {named}: pip install 'speechmatics-rt-sync\[jwt\]'"
+    ):
         token_of(JWTAuth(KEY, mp_url=platform.url))
 
 

@@ -29,7 +29,7 @@ OF_PROGRAMS = re.compile(
     r"this signal handler|is sent from extra=|an iterable of sources|a concurrent\.futures\.Executor|"
     r"a Client, or another client|that Recorder first|line\.strip\(|^finalize\(\) |"
     r"the name of a folder|such as \[?Fault|a Script|Script\.from_text|ScriptedEngine|transcribe_many|"
-    r"by another call on its client|^X\(\) of X raised X"
+    r"by another call on its client|^X\(\) of X raised X|^X\(\) got an unexpected keyword"
 )
 
 

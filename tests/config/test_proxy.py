@@ -117,8 +117,21 @@ def refused(given: Optional[str], url: str = "", secure: bool = True) -> str:
 )
 def test_a_proxy_that_is_no_url_is_shown_without_a_password(given: str, told: str) -> None:
     text = refused(given)
-    assert text.startswith(f"proxy={told} is not the URL of a proxy with a scheme of http")
+    port = given in (
+        "http://me:geheim",
+        "http://me:ge:heim",
+        "http://me:ge/he@im@proxy",
+    )  # not theirs to know
+    why = ": its port is not a number from 1 to 65535" if port else " with a scheme of http"
+    assert text.startswith(f"proxy={told} is not the URL of a proxy{why}")
     assert ("in quotes" in text) is given.startswith('"')
+
+
+@pytest.mark.parametrize("port", ["99999", "0", "x"])
+def test_a_proxy_with_a_wrong_port_is_told_so(port: str) -> None:
+    assert refused(f"http://proxy:{port}").endswith(
+        " is not the URL of a proxy: its port is not a number from 1 to 65535"
+    )
 
 
 @pytest.mark.parametrize("secure", [True, False], ids=["wss", "ws"])

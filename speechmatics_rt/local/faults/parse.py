@@ -69,7 +69,7 @@ def check_option(kind: str, name: str, value: Any, given: Any) -> None:
     if name == "code" and (value in _NEVER_SENT or not 0 <= value <= 0xFFFF):
         raise ConfigurationError(
             f"{kind}:code must be one that a close frame can have, not {given!r}; an end without a "
-            "close frame, which 1006 stands for, is Fault.fin(), or fin"
+            "close frame, which 1006 stands for, is the fault fin"
         )
     if name in WHEN or type == "float":  # a moment, or how long it takes
         for number in value if isinstance(value, (list, tuple)) else [value]:

@@ -46,6 +46,9 @@ class UtteranceStream:
         """The transcript so far; complete when the iteration has ended."""
         return self._messages.transcript
 
+    def __repr__(self) -> str:
+        return repr(self._messages).replace(type(self._messages).__name__, type(self).__name__, 1)
+
     def __iter__(self) -> UtteranceStream:
         return self
 
