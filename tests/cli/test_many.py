@@ -792,7 +792,9 @@ def test_a_link_to_nowhere_is_found_before_the_session(capsys, server, calls, tm
     (tmp_path / "out" / "b.txt").symlink_to(tmp_path / "gone" / "b.txt")
     code, said = run(capsys, server, calls, "-o", tmp_path / "out")
     assert code == 6
-    assert "can't write 'b.txt': No such file or directory  -> see the error; then run it again" in said
+    target = str(tmp_path / "gone" / "b.txt")
+    assert f"can't write 'b.txt': it is a link to {target!r}, whose folder is not there" in said
+    assert "-> make that folder, or remove the link; then run it again" in said
     assert len(server.sessions) == 1
 
 

@@ -187,6 +187,15 @@ def test_a_file_that_cannot_be_written_is_named_before_any_connection(server, tm
     assert len(server.sessions) == count
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows asks for a right to make links")
+def test_an_output_that_is_a_link_to_nowhere_is_told_where_it_leads(server, tmp_path: Path) -> None:
+    target, link = tmp_path / "gone" / "talk.txt", tmp_path / "talk.txt"
+    link.symlink_to(target)
+    code, _, err = transcribe(server, SPEECH, "-o", link)
+    assert code == 2
+    assert f"it is a link to '{target}', whose folder is not there" in err
+
+
 def test_jsonl_grows_in_its_file_as_it_comes(server, tmp_path: Path) -> None:
     place = tmp_path / "talk.jsonl"
     os.mkfifo(place)  # a file one can wait for

@@ -15,6 +15,7 @@ from ..outputs import (
     File,
     Place,
     Shape,
+    about_link,
     beside_of,
     captions_text,
     cause_of,
@@ -197,7 +198,9 @@ def _look_at(path: str) -> None:
         pass  # it is to be made
     folder = os.path.dirname(os.path.realpath(path))
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise _os_error(errno.EACCES if os.path.isdir(folder) else errno.ENOENT)
+        if os.path.isdir(folder):
+            raise _os_error(errno.EACCES)
+        raise OSError(errno.ENOENT, about_link(path) or os.strerror(errno.ENOENT))
 
 
 def _os_error(number: int) -> OSError:

@@ -22,6 +22,7 @@ _OF_A_KIND = {
 }
 _UNWRITABLE = {  # is tried again in any case
     "ENAMETOOLONG": "give the recording a shorter name",
+    "ENOENT": "make that folder, or remove the link; then run it again",
     "EISDIR": "remove that folder; then run it again",
     "ENOTDIR": "remove the file that is where its folder would be; then run it again",
 }

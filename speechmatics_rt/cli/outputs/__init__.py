@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .documents import FLOWING, WORDS_ALONE, Document, Heard, beside_of, give_instead, json_of, places_in
 from .output import Captions, File, Shape, captions_text, cause_of, json_line, json_text
-from .places import Place, check_apart
+from .places import Place, about_link, check_apart
 from .tables import tsv_text
 from .wav import WavFile
 
@@ -21,6 +21,7 @@ __all__ = [
     "Place",
     "Shape",
     "WavFile",
+    "about_link",
     "beside_of",
     "captions_text",
     "cause_of",

@@ -12,7 +12,7 @@ from typing import NamedTuple, Optional
 from ...audio import meant_by
 from ...exceptions import ConfigurationError
 
-__all__ = ["Place", "check_apart", "unwritable"]
+__all__ = ["Place", "about_link", "check_apart", "unwritable"]
 
 
 class Place(NamedTuple):
@@ -97,8 +97,13 @@ def check_apart(outputs: Sequence[Place], inputs: Sequence[Place]) -> None:
 
 def unwritable(place: Place, exc: Exception) -> ConfigurationError:
     why = getattr(exc, "strerror", None) or exc
-    meant = meant_by(place.name) if isinstance(exc, FileNotFoundError) else None
+    meant = meant_by(place.name) or about_link(place.name) if isinstance(exc, FileNotFoundError) else None
     return ConfigurationError(f"can't write {place.shown}: {why}{f'; {meant}' if meant else ''}")
+
+
+def about_link(path: str) -> Optional[str]:
+    """Say where a link leads at which no file can be made; None if it is no link."""
+    return f"it is a link to {_real(path)!r}, whose folder is not there" if os.path.islink(path) else None
 
 
 def _made(place: Place) -> bool:
