@@ -75,7 +75,9 @@ class Client(BaseClient):
         """Start sending a source and return an iterator over the messages of the session.
 
         Arguments and errors are those of :meth:`transcribe`; errors of the session are raised by the
-        iteration.
+        iteration. One client runs one session: whatever starts another in the body of the loop ends this one,
+        as if the loop had been left, and the loop then raises a SessionError. Within ``with`` on the stream
+        it is refused instead.
         """
         return self._streaming(Call(self), source, self._request(source, options))
 

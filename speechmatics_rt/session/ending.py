@@ -27,6 +27,7 @@ class SessionEnding:
         failure: The error that the session ended with: the first one, but that of a source before all.
         complete: EndOfTranscript has come.
         closed: The program has closed it, and waits for no handler.
+        overtaken: Another session was started on the thread of a stream that was not in its loop.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class SessionEnding:
         unraised: Callable[[], Optional[Unraised]] = lambda: None,
     ) -> None:
         self.failure: Optional[SpeechmaticsError] = None
-        self.complete = self.closed = False
+        self.complete = self.closed = self.overtaken = False
         self._of_source: Optional[SpeechmaticsError] = None
         self._unraised = unraised  # of a handler, raised if nothing else is
         self._raised = False

@@ -115,7 +115,8 @@ class Opener(Asking, Recordable):
         """Close the session before, if its loop was left, and tell its last events, if nobody else will."""
         delivery = session.delivery
         if delivery.is_left and not session.is_over_here:
-            session.close()  # if its loop goes on after all, it gets a SessionError
+            session.ending.overtaken = True  # told if its loop goes on after all: nobody can know that here
+            session.close()
         if delivery.is_left or delivery.over.is_set():
             self._tell_late(session)
 

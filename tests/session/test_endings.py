@@ -291,7 +291,7 @@ def test_the_next_session_of_a_client_closes_the_one_whose_loop_was_left(serve, 
 
 def test_a_loop_that_starts_another_session_of_its_client_is_told(serve, client_of) -> None:
     client = client_of(serve())
-    with pytest.raises(SessionError, match="closed"):
+    with pytest.raises(SessionError, match="another session was started"):
         for _ in client.stream(MINUTE, audio_format=PCM):
             client.transcribe(SECOND, audio_format=PCM)
 

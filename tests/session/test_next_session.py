@@ -94,6 +94,21 @@ def test_a_loop_in_with_begins_no_other_session_however_much_has_arrived(serve, 
         client.transcribe(SECOND, audio_format=PCM)  # read to its end, it is over
 
 
+@pytest.mark.parametrize("round_", [1, 3])
+@pytest.mark.parametrize("kind", ["stream", "utterances"])
+def test_a_loop_is_told_of_the_session_that_was_begun_in_its_body(
+    serve, client_of, kind: str, round_: int
+) -> None:
+    client, rounds = client_of(serve()), 0
+    options = {"transcription_config": PAUSES, "audio_format": PCM}
+    with pytest.raises(SessionError, match=r"another session .* in the body of the loop.*use another client"):
+        for _ in getattr(client, kind)(SOME * 4, **options):
+            rounds += 1
+            if rounds == round_:
+                assert client.transcribe(SOME, **options).text
+    assert rounds == round_
+
+
 @pytest.mark.parametrize("way", ["with", "close"])
 def test_a_handler_of_what_was_cut_off_begins_no_other_session(serve, client_of, way) -> None:
     server = serve()

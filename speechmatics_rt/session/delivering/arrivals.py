@@ -80,11 +80,13 @@ class Arrivals:
 
     def _check(self) -> None:
         self._check_deadline()
-        if self._ending.closed and self.here.waiting:
+        if self._ending.overtaken and not self._ending.complete:
             raise SessionError(
-                "the session was closed while messages were waiting to be handled, perhaps by another call "
-                "of its client, which ends a stream whose loop is between two messages"
+                "another session was started on this client in the body of the loop, which has ended this "
+                "one, as a client runs one at a time; use another client there"
             )
+        if self._ending.closed and self.here.waiting:
+            raise SessionError("the session was closed while messages were waiting to be handled")
 
     def _check_deadline(self) -> None:
         if time.monotonic() >= self.deadline and self._connection.is_open:
