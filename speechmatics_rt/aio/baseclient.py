@@ -262,12 +262,19 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
         elif dispatcher is not None and dispatcher.session.ending.complete and self._delivers_here():
             dispatcher.session.delivery.ends_here()  # the last message was taken by a task of its own
         opened: list[_T] = []  # kept until it is closed: a stream that is dropped earlier would warn
+        cancelled = False
 
         def open_session() -> None:
             opened.append(function(call, *args, **options))
             if call.session is not None:
                 # Here, since the number of this thread is soon that of another one.
                 call.session.delivery.thread = None
+            end_undelivered()
+
+        def end_undelivered() -> None:
+            session = call.session
+            if opened and cancelled and session is not None and not session.delivery.streamed:
+                session.end(telling=False)
 
         try:
             await in_thread(open_session)
@@ -277,7 +284,11 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
                 await self.deliver(message)
             raise
         except asyncio.CancelledError:
-            await in_thread(call.give_up)
+            cancelled = True  # first: the thread does both in the opposite order
+            try:
+                await in_thread(call.give_up)
+            finally:
+                end_undelivered()
             if call.taken:
                 await self.deliver(session_ended(None))
             raise

@@ -6,6 +6,7 @@ It waits until the call has ended that was given up, so that a client still has 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import sys
@@ -361,3 +362,42 @@ def test_whenever_a_client_is_closed_its_next_session_is_not_refused(serve, clie
             assert not raised
             client.close()
         opening.join(10)
+
+
+def test_a_start_that_is_cancelled_just_as_it_succeeds_is_over(serve, tmp_path: Path) -> None:
+    server = serve()
+
+    async def main() -> list[str]:
+        client = face(server)
+        events = record_of(client)
+        with Recorder(client, tmp_path / "it.jsonl"):
+            opening = asyncio.ensure_future(client.start_session(audio_format=PCM))
+            await asyncio.sleep(0)
+            until(lambda: not any("open_session" in thread.name for thread in threading.enumerate()))
+            opening.cancel()  # the loop was busy, and has not seen yet that it is done
+            with pytest.raises(asyncio.CancelledError):
+                await opening
+            await asyncio.wait_for(client.stop_session(), 10)
+        await awaited_by_hand(client)
+        return events
+
+    assert run(main) == ["ended", "started", "ended"]
+    lines = [json.loads(line) for line in (tmp_path / "it.jsonl").read_text().splitlines()]
+    assert [line["ended"] for line in lines if "ended" in line] == [None]
+
+
+def test_whenever_a_start_is_cancelled_its_end_is_not_waited_for_in_vain(serve) -> None:
+    server = serve()
+
+    async def main() -> None:
+        for moment in MOMENTS:
+            client = face(server)
+            opening = asyncio.ensure_future(client.start_session(audio_format=PCM))
+            await asyncio.sleep(moment)
+            opening.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await opening
+            with contextlib.suppress(SessionError):  # it was closed while it was started
+                await asyncio.wait_for(client.stop_session(), 10)
+
+    run(main)
