@@ -142,7 +142,7 @@ def session_ended(error: Optional[BaseException]) -> dict[str, Any]:
     return {"message": "SessionEnded", "error": error if isinstance(error, SpeechmaticsError) else None}
 
 
-def tell_unstarted(client: EventEmitter, error: BaseException) -> None:
+def tell_unstarted(client: EventEmitter, error: Optional[BaseException]) -> None:
     """Run the handlers of ``SessionEnded`` for a session that never had a connection."""
     try:
         client.emit("SessionEnded", session_ended(error))

@@ -92,13 +92,16 @@ class Opener(Asking, Recordable):
     def _wait_for_given_up(self, call: Call, request: SessionRequest) -> None:
         """Wait until the calls that were given up have ended, and told so, for ``open_timeout`` at most.
 
-        They still close what they have opened, which the service counts as a session until then.
+        They still close what they have opened, which the service counts as a session until then. A handler
+        that still runs then is not waited for any longer. All waits of a call count together.
 
         Raises:
-            TimeoutError: Stage ``"end"``: one is still opening a session, or closing it.
+            TimeoutError: One is still opening a session, or closing it. Stage ``"end"``, or ``"whole"`` if
+                the caller's ``timeout`` was shorter.
         """
-        began, limit = time.monotonic(), self._connector.config.open_timeout
-        until = min(request.deadline, float("inf") if limit is None else began + limit)
+        began, limit = time.monotonic() - call.waited, self._connector.config.open_timeout
+        patience = float("inf") if limit is None else began + limit
+        until = min(request.deadline, patience)
         for one in [reference() for reference in self._calls]:
             if one is None or one is call or not one.is_ending_elsewhere:
                 continue
@@ -106,9 +109,12 @@ class Opener(Asking, Recordable):
             one.when_over(done.set)
             call.opening.wait(done.set)
             done.wait(until - time.monotonic())
+            call.waited = time.monotonic() - began
             if self._claim is one and not call.opening.given_up:
-                waited = time.monotonic() - began
-                text = f"the session before, which was closed as it was opened, did not end in {waited:.1f} s"
+                waited = f"{call.waited:.1f} s"
+                text = f"the session before, which was closed as it was opened, did not end in {waited}"
+                if request.deadline < patience:
+                    raise TimeoutError(text, stage="whole", seconds=request.timeout)
                 raise TimeoutError(text, stage="end", seconds=limit)
 
     def _finish(self, session: Session) -> None:
@@ -144,6 +150,12 @@ class Opener(Asking, Recordable):
                 "stop_session() or close() first; a handler of SessionEnded may start the next session"
             )
 
+    def _is_idle_but_for(self, call: Call) -> bool:
+        """Whether there is no session, and no other call that wants one; the lock is held."""
+        calls = [one for one in (reference() for reference in self._calls) if one not in (None, call)]
+        wanted = any(one is not None and one.is_wanted for one in calls)
+        return not wanted and (self._session is None or self._session.is_over_here)
+
     def _open(
         self, call: Call, request: SessionRequest, go_on: Callable[[Session], _T], *, streamed: bool = False
     ) -> _T:
@@ -167,7 +179,8 @@ class Opener(Asking, Recordable):
             elif session is None:
                 if call.opening.made is not None:
                     call.opening.made.close()  # once more, for Ctrl-C as it was closed
-                tell_unstarted(call.emitter, exc)
+                by_program = call.opening.given_up and isinstance(exc, SessionError)
+                tell_unstarted(call.emitter, None if by_program else exc)
             else:
                 session.close()
                 if session.delivery.is_mine:  # Ctrl-C came before fail_to_start(): nobody else will end it
@@ -332,7 +345,8 @@ class Call:
 
     Attributes:
         opening: What is given up with it, from before the first read of a source.
-        taken: Whether the call has had the right, or would have but was given up.
+        taken: Whether the call has had the right; or it was given up before, and tells its end alone.
+        waited: The seconds that it has waited for calls that were given up.
         stop: ``request_stop()`` came before there was a session to tell.
         session: The session that it has opened.
     """
@@ -344,6 +358,7 @@ class Call:
         self.caller = caller
         self.emitter = client if emitter is None else emitter
         self.taken = self.stop = False
+        self.waited = 0.0
         self.session: Optional[Session] = None
         self._client = client
         self._thread: Optional[int] = None  # while it has the right, and tells how it has ended
@@ -353,10 +368,13 @@ class Call:
     def __enter__(self) -> None:
         client = self._client
         with client._current_lock:
-            if not self.opening.given_up:  # else it opens nothing, and must not be in another one's way
-                client._check_free()
-                self._thread = threading.get_ident()
-                client._claim = self  # from here on close(), in a signal handler too, means this call
+            if self.opening.given_up:  # it opens nothing, and must not be in another one's way
+                if client._is_idle_but_for(self):
+                    self._thread, self.taken = threading.get_ident(), True
+                return
+            client._check_free()
+            self._thread = threading.get_ident()
+            client._claim = self  # from here on close(), in a signal handler too, means this call
         self.taken = True
 
     def __exit__(self, *_: object) -> None:
@@ -365,6 +383,11 @@ class Call:
     def give_back(self) -> None:
         if self._client._claim is self:
             self._client._claim = None
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether it is to open a session, or has the right to, or is telling how that has ended."""
+        return not self._over and (not self.opening.given_up or self._client._claim is self)
 
     @property
     def is_ending_elsewhere(self) -> bool:

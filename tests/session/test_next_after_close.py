@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import signal
+import socket
 import sys
 import threading
 import time
@@ -201,11 +202,28 @@ def test_what_does_not_end_is_waited_for_as_long_as_for_a_connection(
     with pytest.raises(TimeoutError, match="session before") as caught:
         whole(client)
     assert (caught.value.stage, caught.value.retryable) == ("end", True)
-    with pytest.raises(TimeoutError, match="session before"):
+    with pytest.raises(TimeoutError, match="session before") as caught:
         client.transcribe(SECOND, audio_format=PCM, timeout=0.1)
+    assert (caught.value.stage, caught.value.seconds) == ("whole", 0.1)
     release.set()
     attempt.join()
     whole(client)
+
+
+def test_a_handler_of_the_session_before_is_waited_for_once_for_open_timeout(serve, client_of) -> None:
+    server = serve(faults=[Fault.no_start(sessions=[0])])
+    client = client_of(server, open_timeout=1.0)
+    release = threading.Event()
+    client.once("SessionEnded", lambda _: release.wait(10))
+    attempt = Attempt(server, client, by_hand)
+    client.close()
+    began = time.monotonic()
+    client.start_session(audio_format=PCM)
+    waited = time.monotonic() - began
+    release.set()
+    attempt.join()
+    client.stop_session()
+    assert 0.9 < waited < 1.9
 
 
 def test_closing_ends_that_wait_too(serve, client_of, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -401,3 +419,72 @@ def test_whenever_a_start_is_cancelled_its_end_is_not_waited_for_in_vain(serve) 
                 await asyncio.wait_for(client.stop_session(), 10)
 
     run(main)
+
+
+class SlowToBegin:
+    """A source whose first block comes when it is released."""
+
+    def __init__(self) -> None:
+        self.read_at, self.release = threading.Event(), threading.Event()
+
+    def read(self, size: int) -> bytes:
+        first = not self.read_at.is_set()
+        self.read_at.set()
+        self.release.wait(10)
+        return SECOND if first else b""
+
+
+@pytest.mark.parametrize("goes_on", [False, True], ids=["", "with a session meanwhile"])
+def test_a_call_that_is_closed_as_its_source_is_read_tells_its_end_in_no_other_session(
+    serve, client_of, goes_on: bool
+) -> None:
+    client = client_of(serve())
+    errors: list[Any] = []
+    client.on("SessionEnded", lambda event: errors.append((client.is_connected, event["error"])))
+    source, raised = SlowToBegin(), []
+
+    def first() -> None:
+        try:
+            client.transcribe(source, audio_format=PCM)
+        except SessionError as exc:
+            raised.append(exc)
+
+    reading = threading.Thread(target=first)
+    reading.start()
+    assert source.read_at.wait(10)
+    client.close()
+    if goes_on:
+        client.start_session(audio_format=PCM)
+    source.release.set()
+    reading.join(10)
+    assert "closed while it was being opened" in str(raised[0])
+    assert len(errors) == (0 if goes_on else 1)
+    if goes_on:
+        client.stop_session()
+    assert errors == [(False, None)]  # None: the program itself has closed it
+
+
+def test_a_call_that_is_closed_as_it_connects_tells_that_the_program_did_it(client_of_nobody) -> None:
+    client, listening = client_of_nobody
+    errors: list[Any] = []
+    client.on("SessionEnded", lambda event: errors.append(event["error"]))
+
+    def close() -> None:
+        peer, _ = listening.accept()
+        with peer:
+            client.close()
+
+    closing = threading.Thread(target=close)
+    closing.start()
+    with pytest.raises(SessionError, match="closed while it was being opened"):
+        by_hand(client)
+    closing.join(10)
+    assert errors == [None]
+
+
+@pytest.fixture
+def client_of_nobody() -> Iterator[Any]:
+    """Return a client, and the socket that it connects to, which never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"ws://127.0.0.1:{listening.getsockname()[1]}/v2"
+        yield Client(api_key="key", url=url), listening
