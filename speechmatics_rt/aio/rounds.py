@@ -29,18 +29,24 @@ class Round:
 
     Args:
         task: The one in which it begins, if that is known.
+        entered: It begins before the first message is asked for, perhaps by another task.
 
     Attributes:
         delivery: That of the session; None until the session is open.
         opening: What opens the session; None before and afterwards, since it keeps that alive.
     """
 
-    __slots__ = ("_ended", "_over", "_task", "delivery", "opening")
+    __slots__ = ("_ended", "_over", "_task", "delivery", "entered", "opening")
 
     def __init__(
-        self, delivery: Optional[Delivery] = None, task: Optional[asyncio.Future[Any]] = None
+        self,
+        delivery: Optional[Delivery] = None,
+        task: Optional[asyncio.Future[Any]] = None,
+        *,
+        entered: bool = False,
     ) -> None:
         self.delivery = delivery
+        self.entered = entered
         self.opening: Optional[Call] = None
         self._over = False
         self._ended: Optional[asyncio.Future[None]] = None  # for those who wait for it
@@ -107,11 +113,12 @@ def rounds_here() -> Holder:
 async def within(delivery: Delivery, patience: float) -> bool:
     """Whether this code is in a round of a session, so that it must not wait for what comes after that.
 
-    Of a task that was begun in a round nobody can tell whether that awaits it, or ends before it. So it is
-    waited for, for ``patience`` seconds at most.
+    Of a task that was begun in a round nobody can tell whether that awaits it, or ends before it; nor of a
+    stream that was entered whether another task is about to ask for its first message. So the end of the
+    round is waited for, for ``patience`` seconds at most.
     """
     rounds = rounds_of(delivery)
-    if any(one.is_mine for one in rounds):
+    if any(one.is_mine and not one.entered for one in rounds):
         return True
     deadline = time.monotonic() + patience
     for one in rounds:

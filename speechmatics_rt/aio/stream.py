@@ -58,10 +58,14 @@ class AsyncMessageStream:
             return f"<{type(self).__name__}, {'over' if self._closed else 'not started'}>"
         return repr(messages).replace(type(messages).__name__, type(self).__name__, 1)
 
-    async def __aenter__(self) -> AsyncMessageStream:
+    def __aenter__(self) -> Coroutine[Any, Any, AsyncMessageStream]:
+        # What the program does before it asks for the first message is a round, too; see __anext__().
+        return self._enter(Round(entered=True) if self._dispatcher is None else None)
+
+    async def _enter(self, entered: Optional[Round]) -> AsyncMessageStream:
+        """Open the session, unless that has been done, and begin the round of who has entered, if any."""
         if self._dispatcher is None:
-            if self._awaited:
-                raise self._refused()
+            self._begin(entered)
             await self._opened()
         return self
 
@@ -142,6 +146,7 @@ class AsyncMessageStream:
         """Run to the end of the transcript and return it."""
         wants = self._client._behind._wants
         self._begin(None)
+        await self._enter(None)
         async with self:
             while await self._step(wants) is not None:
                 pass

@@ -73,8 +73,11 @@ class AsyncUtteranceStream:
         """Do the same as :meth:`close`, under the name that :func:`contextlib.aclosing` calls."""
         await self.close()
 
-    async def __aenter__(self) -> AsyncUtteranceStream:
-        await self._messages.__aenter__()
+    def __aenter__(self) -> Coroutine[Any, Any, AsyncUtteranceStream]:
+        return self._enter(self._messages.__aenter__())
+
+    async def _enter(self, entering: Coroutine[Any, Any, object]) -> AsyncUtteranceStream:
+        await entering
         return self
 
     async def __aexit__(self, exc_type: Optional[type[BaseException]], *_: object) -> None:

@@ -472,3 +472,36 @@ def test_no_more_rounds_are_kept_than_there_are_loops_within_each_other(serve) -
         assert max(most) <= 2  # the last round of what was before, until the next one begins
 
     run(main)
+
+
+@pytest.mark.parametrize("what", ["stream", "utterances"])
+@pytest.mark.parametrize("way", WAYS)
+def test_who_has_entered_a_stream_may_stop_it_before_the_first_message(serve, what, way) -> None:
+    server = serve()
+
+    async def main():
+        async with face(server) as client, getattr(client, what)(SECOND, **ASKED) as entered:
+            with pytest.raises(SessionError, match="wait"):
+                await client.get_speakers()
+            await asyncio.wait_for(way(client.stop_session()), 10)
+            return [one async for one in entered]
+
+    assert run(main)
+
+
+def test_who_has_entered_a_stream_waits_for_its_end_if_another_task_iterates(serve) -> None:
+    server = serve()
+
+    async def main():
+        async with face(server) as client, client.stream(rapid(), **ASKED) as entered:
+
+            async def iterate():
+                return [message["message"] async for message in entered]
+
+            iterating = asyncio.ensure_future(iterate())
+            assert (await client.get_speakers())["message"] == "SpeakersResult"
+            await client.stop_session()
+            assert client._behind._session.delivery.over.is_set()
+            return await iterating
+
+    assert run(main)[-1] == "EndOfTranscript"
