@@ -280,8 +280,7 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
             await in_thread(open_session)
             return opened[0]
         except SpeechmaticsError:
-            for message in call.unheard:
-                await self.deliver(message)
+            await call.tell(self, call.unheard)
             raise
         except asyncio.CancelledError:
             cancelled = True  # first: the thread does both in the opposite order
@@ -290,9 +289,10 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
             finally:
                 end_undelivered()
             if call.taken:
-                await self.deliver(session_ended(None))
+                await call.tell(self, [session_ended(None)])
             raise
         finally:
+            call.leave()
             opened.clear()
             call.unheard.clear()  # the error in them has this frame
 

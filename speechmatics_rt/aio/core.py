@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
 from typing import Any, Callable, Optional
 
 from ..baseclient import BaseClient
@@ -15,6 +16,10 @@ from .bridge import Bridge
 from .dispatch import AsyncEmitter
 
 __all__ = ["BlockingCore", "CallOfLoop", "SeveralCore", "SingleCore"]
+
+
+# The marks of the calls whose handlers run here. Not the calls: tasks that are begun here keep their context.
+_told: ContextVar[tuple[object, ...]] = ContextVar("speechmatics_rt_told", default=())
 
 
 class BlockingCore(BaseClient):
@@ -69,6 +74,9 @@ class _Unheard(EventEmitter):
 class CallOfLoop(Call):
     """A call of an asyncio client, which opens a session on a thread.
 
+    Nothing is left of it when the thread has undone what it did, and the loop has run the handlers. Code
+    that these wait for waits for the thread alone.
+
     Args:
         client: The blocking client behind that one.
         bridges: The sources that are read in the loop.
@@ -79,7 +87,44 @@ class CallOfLoop(Call):
 
     def __init__(self, client: BlockingCore, bridges: Iterable[Bridge] = ()) -> None:
         unheard = _Unheard()
+        self._mark = object()
+        self._undone = False
+        self._when_undone: list[Callable[[], object]] = []
+        self._left = ["the thread", "the loop"]
         self.unheard = unheard.messages
         super().__init__(client, Caller.find(), unheard)
         for bridge in bridges:
             self.opening.wait(bridge.close)
+
+    @property
+    def _is_over_here(self) -> bool:
+        return self._over or (self._undone and self._mark in _told.get())
+
+    def when_over(self, tell: Callable[[], object]) -> None:
+        if self._mark not in _told.get():
+            super().when_over(tell)
+            return
+        self._when_undone.append(tell)
+        if self._undone:
+            tell()
+
+    def end(self) -> None:
+        self._undone = True  # first, as in Call.end()
+        for tell in self._when_undone:
+            tell()
+        self.leave()
+
+    def leave(self) -> None:
+        """Note that the loop has run the handlers, or the thread is done."""
+        self._left.pop()
+        if not self._left:
+            super().end()
+
+    async def tell(self, client: AsyncEmitter, messages: Iterable[Mapping[str, Any]]) -> None:
+        """Run handlers on the loop; a session that they start does not wait for them."""
+        token = _told.set((*_told.get(), self._mark))
+        try:
+            for message in messages:
+                await client.deliver(message)
+        finally:
+            _told.reset(token)

@@ -391,9 +391,13 @@ class Call:
 
     @property
     def is_ending_elsewhere(self) -> bool:
-        """Whether it was given up, and another thread than this one still undoes what it did."""
-        given_up = self.opening.given_up and not self._over
-        return given_up and self._thread is not None and self._thread != threading.get_ident()
+        """Whether it was given up, and others than this code still undo what it did, or tell it."""
+        return self.opening.given_up and self._thread is not None and not self._is_over_here
+
+    @property
+    def _is_over_here(self) -> bool:
+        """Whether nothing is left of it but what waits for this code."""
+        return self._over or self._thread == threading.get_ident()
 
     def when_over(self, tell: Callable[[], object]) -> None:
         """Call ``tell()``, which must take no lock, when nothing is left of it."""

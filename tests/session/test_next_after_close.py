@@ -488,3 +488,76 @@ def client_of_nobody() -> Iterator[Any]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         url = f"ws://127.0.0.1:{listening.getsockname()[1]}/v2"
         yield Client(api_key="key", url=url), listening
+
+
+@pytest.mark.parametrize("cancels", [False, True], ids=["closed", "cancelled"])
+def test_a_loop_tells_the_end_of_a_start_before_the_next_session_begins(serve, cancels: bool) -> None:
+    server = serve(faults=[Fault.no_start(sessions=[0])])
+    events: list[str] = []
+
+    async def ended(event: Any) -> None:
+        events.append("ends")
+        await asyncio.sleep(0.3)
+        events.append("ended")
+
+    async def main() -> None:
+        client = face(server)
+        client.on("RecognitionStarted", lambda _: events.append("started"))
+        client.on("SessionEnded", ended)
+        opening = asyncio.ensure_future(client.start_session(audio_format=PCM))
+        await asyncio.get_running_loop().run_in_executor(
+            None, until, lambda: server.sessions and server.sessions[0].start is not None
+        )
+        if cancels:
+            opening.cancel()
+        else:
+            await client.close()
+        while not events:
+            await asyncio.sleep(0.005)
+        await awaited_by_hand(client)
+        with pytest.raises(asyncio.CancelledError if cancels else SessionError):
+            await opening
+
+    run(main)
+    assert events == ["ends", "ended", "started", "ends", "ended"]
+
+
+@pytest.mark.parametrize("way", AWAITED)
+@pytest.mark.parametrize("cancels", [False, True], ids=["closed", "cancelled"])
+def test_a_handler_of_the_end_of_a_start_opens_the_next_in_a_loop_at_once(
+    serve, way: Opens, cancels: bool
+) -> None:
+    server = serve(faults=[Fault.no_start(sessions=[0, 1])])
+    starts: list[float] = []
+
+    async def main() -> None:
+        client = face_for(server, way)
+
+        async def ended(_: Any) -> None:
+            if len(starts) < 2:
+                starts.append(time.monotonic())
+                opening = asyncio.ensure_future(way(client))
+                if len(starts) == 1:
+                    await end(opening, 1)
+                else:
+                    await opening
+
+        async def end(opening: asyncio.Future[None], number: int) -> None:
+            """Give up a start, whose handlers run within those of the one before."""
+            await asyncio.get_running_loop().run_in_executor(
+                None, until, lambda: len(server.sessions) > number and server.sessions[number].start
+            )
+            if cancels:
+                opening.cancel()
+            else:
+                await client.close()
+            with pytest.raises(asyncio.CancelledError if cancels else SessionError):
+                await opening
+
+        client.on("SessionEnded", ended)
+        await asyncio.wait_for(end(asyncio.ensure_future(way(client)), 0), 30)
+
+    began = time.monotonic()
+    run(main)
+    assert len(server.sessions) == 3
+    assert time.monotonic() - began < 8  # not open_timeout
