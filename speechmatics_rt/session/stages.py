@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Callable, Optional
 
@@ -103,7 +103,8 @@ class Delivery:
 
 Holder = Callable[[Delivery], bool]  # who waits somewhere: whether a delivery goes on only after that
 
-_waits_lock = new_lock()  # guards the list; held to look through it, and for nothing else
+# Guards that a wait is judged and noted in one step; held for nothing else. To forget one takes no lock.
+_waits_lock = new_lock()
 _waits: list[tuple[Holder, Delivery]] = []  # who waits now, for the end of which delivery
 
 if hasattr(os, "register_at_fork"):
@@ -130,15 +131,20 @@ def waiting(delivery: Delivery, holder: Optional[Holder] = None) -> Iterator[boo
     wait = (holder, delivery)
     try:
         with _waits_lock:
-            _waits[:] = [one for one in _waits if not one[1].over.is_set()]  # Ctrl-C may have left one
+            for one in list(_waits):
+                if one[1].over.is_set():  # Ctrl-C may have left it
+                    _forget(one)
             may_wait = not _is_held(delivery, holder)
             if may_wait:
                 _waits.append(wait)
         yield may_wait
     finally:
-        with _waits_lock:
-            if wait in _waits:
-                _waits.remove(wait)
+        _forget(wait)  # without the lock: a coroutine that is collected gets here in the middle of anything
+
+
+def _forget(wait: tuple[Holder, Delivery]) -> None:
+    with suppress(ValueError):  # it did not wait, or another thread has forgotten it
+        _waits.remove(wait)
 
 
 def _is_held(delivery: Delivery, holder: Holder) -> bool:
@@ -147,5 +153,5 @@ def _is_held(delivery: Delivery, holder: Holder) -> bool:
     for one in chain:
         if holder(one):
             return True
-        chain += [next_one for other, next_one in _waits if next_one not in chain and other(one)]
+        chain += [next_one for other, next_one in list(_waits) if next_one not in chain and other(one)]
     return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import json
 import logging
+import threading
 from typing import Any, Callable, Optional, Union, cast
 
 import pytest
@@ -16,9 +17,9 @@ from speechmatics_rt.events import everything
 from speechmatics_rt.log import SessionLog
 from speechmatics_rt.network import Link, Messages
 from speechmatics_rt.protocol import Incoming, codec
-from speechmatics_rt.session import Arrivals
+from speechmatics_rt.session import Arrivals, stages
 from speechmatics_rt.session.ending import SessionEnding, Unraised
-from speechmatics_rt.session.stages import Delivery
+from speechmatics_rt.session.stages import Delivery, waiting
 
 from ..samples import tried
 
@@ -257,3 +258,25 @@ def test_the_last_event_has_an_error_unless_the_program_ended_it(
     if error is not None:
         assert (error.request_id, error.session_id) == ("r", "a")
         assert error.transcript is not None
+
+
+def test_a_wait_ends_in_the_middle_of_anything_as_when_a_coroutine_is_collected() -> None:
+    delivery = Delivery(streamed=False)
+
+    def wait() -> None:
+        block = waiting(delivery)
+        assert block.__enter__()
+        begun.set()
+        held.wait(10)
+        block.__exit__(None, None, None)
+
+    begun, held = threading.Event(), threading.Event()
+    waits = threading.Thread(target=wait, daemon=True)
+    waits.start()
+    assert begun.wait(10)
+    assert [one for _, one in stages._waits if one is delivery]
+    with stages._waits_lock:
+        held.set()
+        waits.join(5)
+        assert not waits.is_alive()
+    assert not [one for _, one in stages._waits if one is delivery]
