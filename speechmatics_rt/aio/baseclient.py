@@ -108,6 +108,8 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
         session = self._behind._session
         if session is None:
             return
+        if self._dispatcher is not None:
+            await self._dispatcher.end_if_stranded()
         deadline = float("inf") if timeout is None else time.monotonic() + timeout
         ending = self._end_in_turn(session)
         try:
@@ -164,6 +166,8 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
     async def __aexit__(self, exc_type: Optional[type[BaseException]], *_: object) -> None:
         session = self._behind._session
         try:
+            if self._dispatcher is not None:
+                await self._dispatcher.end_if_stranded()
             if exc_type is not None or session is None or session.delivery.streamed:
                 await in_thread(self._behind.__exit__, exc_type, None, None)
             else:
@@ -257,6 +261,8 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
         dispatcher = self._dispatcher
         if self._auth is not None:
             self._auth.loop = asyncio.get_running_loop()
+        if dispatcher is not None:
+            await dispatcher.end_if_stranded()
         if dispatcher is not None and dispatcher.session.delivery.over.is_set():
             await dispatcher.tell()  # SessionEnded, of a stream that was dropped
         elif dispatcher is not None and dispatcher.session.ending.complete and self._delivers_here():

@@ -99,12 +99,13 @@ class Dispatcher:
         self.begun = asyncio.Event()
         self._emitter = weakref.ref(emitter)
         self._arrivals = arrivals or Arrivals(session.connection, session.ending)
+        self._loop = asyncio.get_running_loop()
         self._wakeup = LoopWakeUp()
         self._alarm: Optional[asyncio.TimerHandle] = None
         deadline = self._arrivals.deadline
         if deadline < float("inf"):
             left = deadline - time.monotonic() + _LATE
-            self._alarm = asyncio.get_running_loop().call_later(left, self._wakeup.wake)
+            self._alarm = self._loop.call_later(left, self._wakeup.wake)
         session.connection.wake_on_arrival(self._wakeup)
 
     @property
@@ -189,6 +190,13 @@ class Dispatcher:
                 await self.tell()
             finally:
                 session.end(telling=False)
+
+    async def end_if_stranded(self) -> None:
+        """End the session if its loop was closed, as nobody delivers it any more."""
+        if self._loop.is_closed() and not self.session.delivery.over.is_set():
+            failure = SessionError("the event loop that delivered the session's messages was closed")
+            self.session.connection.fail(failure)
+            await self.end(failure)
 
     async def tell(self) -> None:
         """Run the handlers of ``SessionEnded``, once, on the loop."""

@@ -137,3 +137,37 @@ def test_a_handler_of_the_start_may_stop_or_close_the_session(serve) -> None:
                 await client.send_audio(SECOND)
 
     run(main)
+
+
+@pytest.mark.parametrize("how", ["starts", "stops", "leaves"])
+def test_a_session_whose_loop_was_closed_is_ended_by_the_next_loop(serve, how: str) -> None:
+    server = serve()
+    client = face(server)
+    ended = []
+    client.on("SessionEnded", lambda event: ended.append(event["error"]))
+
+    async def start() -> None:
+        await client.start_session(audio_format=PCM)
+
+    async def stop() -> None:
+        with pytest.raises(SessionError, match="the event loop that delivered"):
+            if how == "stops":
+                await asyncio.wait_for(client.stop_session(), 10)
+            else:
+                await asyncio.wait_for(client.__aexit__(None), 10)
+
+    async def again() -> None:
+        if how != "starts":
+            await stop()
+        await client.start_session(audio_format=PCM)
+        await client.send_audio(SECOND)
+        await client.stop_session()
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(start())
+    delivering = client._dispatcher.task  # kept: a task that is collected would end the session itself
+    loop.close()
+    run(again)
+    assert [type(error) for error in ended] == [SessionError, type(None)]
+    assert delivering is not None
+    delivering._log_destroy_pending = False
