@@ -44,7 +44,8 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
 
     The next message waits for handlers, and for the body of an ``async for`` over messages or utterances.
     There :meth:`stop_session` returns at once, and questions whose answers are messages are refused. The same
-    holds for tasks that were begun there, unless the handler or body ends within half a second.
+    holds for tasks that were begun there, unless the handler or body ends within half a second; and for who
+    has entered a stream, unless its first message is asked for within that time.
     """
 
     _kind: type[BlockingCore]
