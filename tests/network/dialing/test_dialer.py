@@ -1295,9 +1295,15 @@ def test_for_wss_the_environment_names_another_proxy(
     assert proxy.asked == ["service.example"]
 
 
-@pytest.mark.parametrize("url", ["https://h:1", "ftp://h", "http://", "http://h:x", "nonsense"])
-def test_a_proxy_of_no_known_kind_is_refused_before_any_io(url: str) -> None:
-    with pytest.raises(ConfigurationError, match="socks5h"):
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        *((url, "socks5h") for url in ("https://h:1", "ftp://h", "http://", "nonsense")),
+        ("http://h:x", "its port is not a number"),
+    ],
+)
+def test_a_proxy_of_no_known_kind_is_refused_before_any_io(url: str, told: str) -> None:
+    with pytest.raises(ConfigurationError, match=told):
         connect("ws://127.0.0.1:1/", proxy=url)
 
 
