@@ -249,9 +249,8 @@ class AwaitedAuth(AuthBase):
         deadline = float("inf") if self._seconds is None else began + self._seconds
         try:
             name, unless = f"speechmatics-rt-key-{kind}", Opening.present().wait
-            with asking(
-                self._auth, "get_auth_headers", asyncio.TimeoutError
-            ):  # no OSError before Python 3.11
+            # The TimeoutError of asyncio is no OSError before Python 3.11.
+            with asking(self._auth, "get_auth_headers", asyncio.TimeoutError):
                 given = call_until(deadline, ask, name=name, unless=unless)
         except OverdueError:
             text = f"get_auth_headers() of {kind} did not return within {time.monotonic() - began:.1f} s"

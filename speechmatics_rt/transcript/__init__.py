@@ -3,7 +3,7 @@
 ``transcript`` collects finals and partials, ``beside`` translations and sounds, ``stored`` checks and orders
 them in JSON, ``words`` joins results into words and turns, ``merge`` orders several channels by time,
 ``utterances`` finds what was said between two pauses, ``captions`` writes SRT and WebVTT, broken between
-``characters``, ``page`` and ``player`` write HTML for notebooks, ``results`` has the pieces of messages as
+``graphemes``, ``page`` and ``player`` write HTML for notebooks, ``results`` has the pieces of messages as
 objects.
 """
 
@@ -12,12 +12,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..late import imported_late
-from .characters import characters, width
 from .transcript import Transcript
 from .utterances import Ending, Utterance, Utterances
 from .words import Delimiters, Joiner, Paragraph, Word
 
 if TYPE_CHECKING:
+    from .graphemes import characters, width
     from .results import (
         AudioEvent,
         RecognitionAlternative,
@@ -47,4 +47,4 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:  # few programs need them
-    __getattr__, __dir__ = imported_late(__name__, {"results": __all__})
+    __getattr__, __dir__ = imported_late(__name__, {"results": __all__, "graphemes": ["characters", "width"]})

@@ -18,7 +18,7 @@ from typing import NamedTuple, Optional
 
 from ..exceptions import ConfigurationError
 from ..messages import one_line
-from .characters import characters, width
+from .graphemes import characters, width
 from .words import Paragraph, Word
 
 __all__ = ["Caption", "Shape", "arrange", "srt", "vtt"]
