@@ -202,7 +202,7 @@ class BaseClient(Opener):
         session = self._give_up()
         if session is not None:
             session.close()
-            if session.delivery.over.is_set():
+            if session.delivery.over.is_set() and not self._is_being_opened(session):
                 self._tell_late(session)  # of a stream that was dropped
 
     def __enter__(self: _Self) -> _Self:

@@ -98,7 +98,7 @@ class CallOfLoop(Call):
 
     @property
     def _is_over_here(self) -> bool:
-        return self._over or (self._undone and self._mark in _told.get())
+        return self.is_over or (self._undone and self._mark in _told.get())
 
     def when_over(self, tell: Callable[[], object]) -> None:
         if self._mark not in _told.get():

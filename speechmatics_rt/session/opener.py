@@ -150,6 +150,11 @@ class Opener(Asking, Recordable):
                 "stop_session() or close() first; a handler of SessionEnded may start the next session"
             )
 
+    def _is_being_opened(self, session: Session) -> bool:
+        """Whether a call that opens it is still to tell how that has ended."""
+        calls = [reference() for reference in self._calls]
+        return any(one is not None and one.session is session and not one.is_over for one in calls)
+
     def _is_idle_but_for(self, call: Call) -> bool:
         """Whether there is no session, and no other call that wants one; the lock is held."""
         calls = [one for one in (reference() for reference in self._calls) if one not in (None, call)]
@@ -349,6 +354,7 @@ class Call:
         waited: The seconds that it has waited for calls that were given up.
         stop: ``request_stop()`` came before there was a session to tell.
         session: The session that it has opened.
+        is_over: Nothing is left of it: it has closed what it is to close, and told that.
     """
 
     def __init__(
@@ -363,7 +369,7 @@ class Call:
         self._client = client
         self._thread: Optional[int] = None  # while it has the right, and tells how it has ended
         self._tells: list[Callable[[], object]] = []
-        self._over = False
+        self.is_over = False
 
     def __enter__(self) -> None:
         client = self._client
@@ -387,7 +393,7 @@ class Call:
     @property
     def is_wanted(self) -> bool:
         """Whether it is to open a session, or has the right to, or is telling how that has ended."""
-        return not self._over and (not self.opening.given_up or self._client._claim is self)
+        return not self.is_over and (not self.opening.given_up or self._client._claim is self)
 
     @property
     def is_ending_elsewhere(self) -> bool:
@@ -397,17 +403,17 @@ class Call:
     @property
     def _is_over_here(self) -> bool:
         """Whether nothing is left of it but what waits for this code."""
-        return self._over or self._thread == threading.get_ident()
+        return self.is_over or self._thread == threading.get_ident()
 
     def when_over(self, tell: Callable[[], object]) -> None:
         """Call ``tell()``, which must take no lock, when nothing is left of it."""
         self._tells.append(tell)
-        if self._over:
+        if self.is_over:
             tell()
 
     def end(self) -> None:
-        """Note that nothing is left of it: it has closed what it is to close, and told that."""
-        self._over = True  # first, since when_over() checks it after it has added to the list
+        """Note that nothing is left of it."""
+        self.is_over = True  # first, since when_over() checks it after it has added to the list
         for tell in self._tells:
             tell()
 

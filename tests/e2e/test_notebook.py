@@ -167,7 +167,7 @@ assert len(failed.splitlines()) < 35, failed
 
 handled = shown("""
 def strict(message):
-    client.send_audio(b"")
+    client.send_audio("text")
     client.stop_session()
 
 with LocalServer() as server, Client(url=server.url, handler_errors="raise") as client:

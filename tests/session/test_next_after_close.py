@@ -30,7 +30,8 @@ from speechmatics_rt import (
     TimeoutError,
 )
 from speechmatics_rt.local import Fault, LocalServer
-from speechmatics_rt.session import Call
+from speechmatics_rt.session import Call, opener
+from speechmatics_rt.threads import Latch
 
 from ..aio.test_aio import face, run
 
@@ -210,20 +211,41 @@ def test_what_does_not_end_is_waited_for_as_long_as_for_a_connection(
     whole(client)
 
 
-def test_a_handler_of_the_session_before_is_waited_for_once_for_open_timeout(serve, client_of) -> None:
+def test_a_handler_of_the_session_before_is_waited_for_once_for_open_timeout(
+    serve, client_of, ends_late, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[float] = []
+
+    class Noted(Latch):
+        def wait(self, timeout: Any = None) -> bool:
+            limits.append(timeout)
+            return super().wait(timeout)
+
     server = serve(faults=[Fault.no_start(sessions=[0])])
     client = client_of(server, open_timeout=1.0)
     release = threading.Event()
     client.once("SessionEnded", lambda _: release.wait(10))
     attempt = Attempt(server, client, by_hand)
     client.close()
-    began = time.monotonic()
+    monkeypatch.setattr(opener, "Latch", Noted)
     client.start_session(audio_format=PCM)
-    waited = time.monotonic() - began
     release.set()
     attempt.join()
     client.stop_session()
-    assert 0.9 < waited < 1.9
+    first, second = limits  # before a source is read, and after that
+    assert 0 < first <= 1.0
+    assert second <= 0
+
+
+def test_closing_leaves_the_last_event_to_the_call_that_is_given_up(serve, client_of, ends_late) -> None:
+    server = serve(faults=[Fault.no_start(sessions=[0])])
+    client = client_of(server)
+    told: list[threading.Thread] = []
+    client.on("SessionEnded", lambda _: told.append(threading.current_thread()))
+    attempt = Attempt(server, client, by_hand)
+    client.close()
+    attempt.join()
+    assert told == [attempt]
 
 
 def test_closing_ends_that_wait_too(serve, client_of, monkeypatch: pytest.MonkeyPatch) -> None:
