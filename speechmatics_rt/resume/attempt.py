@@ -9,7 +9,7 @@ from typing import Callable, Optional
 
 from ..exceptions import AuthenticationError, ConnectionError, SpeechmaticsError, TimeoutError, shown
 from ..network import Replaceable
-from ..threads import begin
+from ..threads import begin, telling
 from .backoff import Outage
 from .monitor import ResumeMonitor
 from .replay import Piece, Request
@@ -46,17 +46,16 @@ class Attempt:
     def start(self, request_id: str, context: Context) -> None:
         """Start the thread, which enters ``context``; raises SessionError if it can't be started."""
         name = f"speechmatics-rt-resume-{request_id}"
-        begin(threading.Thread(target=context.run, args=(self._run,), name=name, daemon=True))
+        args = (self._died, context.run, self._reconnect)
+        begin(threading.Thread(target=telling, args=args, name=name, daemon=True))
 
-    def _run(self) -> None:
-        try:
-            self._reconnect()
-        except BaseException as exc:  # any error at all, since the receiver waits for this thread
-            # The code of a program that is called here gives a key, or logs.
-            text = f"the connection could not be restored: {shown(exc)}"
-            self._monitor.fail(ConnectionError(text, stage="key", lasting=True), exc)
-            if not isinstance(exc, Exception):
-                raise
+    def _died(self, error: BaseException) -> None:
+        """End the session with any error at all, since the receiver waits for this thread."""
+        # The code of a program that is called here gives a key, or logs.
+        text = f"the connection could not be restored: {shown(error)}"
+        self._monitor.fail(ConnectionError(text, stage="key", lasting=True), error)
+        if not isinstance(error, Exception):
+            raise error
 
     def _reconnect(self) -> None:
         monitor, outage = self._monitor, self._outage

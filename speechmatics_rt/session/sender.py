@@ -6,11 +6,12 @@ import contextvars
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from typing import Optional
+from functools import partial
+from typing import NoReturn, Optional
 
 from ..audio import AudioSource, Pacer, described
 from ..exceptions import AudioError, SessionError, SpeechmaticsError
-from ..threads import begin, new_lock
+from ..threads import begin, new_lock, telling
 from .session import Session
 
 __all__ = ["feed"]
@@ -72,13 +73,22 @@ def feed(session: Session, sources: Mapping[Optional[str], AudioSource], speed: 
         # A copy for each thread: a context can be entered by one thread at a time.
         context = contextvars.copy_context()
         thread = threading.Thread(
-            target=context.run,
-            args=(_send, session, channel, source, pacer, round_robin if len(sources) > 1 else None),
+            target=telling,
+            args=(
+                partial(_died, session),
+                *(context.run, _send, session, channel, source, pacer),
+                round_robin if len(sources) > 1 else None,
+            ),
             name=f"speechmatics-rt-sender-{session.log.request_id}{place}",
             daemon=True,
         )
         session.senders.append(thread)
         begin(thread)
+
+
+def _died(session: Session, error: BaseException) -> NoReturn:
+    session.connection.fail(_blame(error, None, reads=False), error)  # unless it has failed already
+    raise error
 
 
 def _send(

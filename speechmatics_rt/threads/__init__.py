@@ -4,7 +4,7 @@
 function that may never return, on a thread of its own.
 """
 
-from .deadline import Call, OverdueError, begin, call_until
+from .deadline import Call, OverdueError, begin, call_until, telling
 from .locks import SLICE, Latch, importing, is_mine, let_go, new_lock, wait_for, wait_on
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "is_mine",
     "let_go",
     "new_lock",
+    "telling",
     "wait_for",
     "wait_on",
 ]

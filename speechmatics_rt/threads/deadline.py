@@ -10,7 +10,7 @@ from typing import Any, Callable, Generic, Optional, TypeVar
 from ..exceptions import SessionError, assign
 from .locks import Latch
 
-__all__ = ["Call", "OverdueError", "begin", "call_until"]
+__all__ = ["Call", "OverdueError", "begin", "call_until", "telling"]
 
 _T = TypeVar("_T")
 
@@ -39,6 +39,17 @@ def begin(thread: threading.Thread) -> None:
         raise SessionError(f"no thread could be started for the session: {why}") from exc
 
 
+def telling(died: Callable[[BaseException], object], target: Callable[..., object], *args: Any) -> None:
+    """Call ``target(*args)``, and ``died`` with what it raises, even if that comes before its first line.
+
+    As when memory is short; for threads whose end somebody waits for.
+    """
+    try:
+        target(*args)
+    except BaseException as exc:  # noqa: BLE001  # not swallowed: told
+        died(exc)
+
+
 class Call(Generic[_T]):
     """A call on a daemon thread of its own, which sees the caller's :mod:`contextvars`.
 
@@ -56,14 +67,14 @@ class Call(Generic[_T]):
         context = contextvars.copy_context()
 
         def work() -> None:
-            try:
-                self._outcome.append((context.run(function), None))
-            except BaseException as exc:  # noqa: BLE001  # not swallowed: raised where it is waited for
-                self._outcome.append((None, exc))
-            finally:
-                done()
+            self._outcome.append((context.run(function), None))
+            done()
 
-        begin(threading.Thread(target=work, name=name, daemon=True))
+        def died(exc: BaseException) -> None:
+            self._outcome.append((None, exc))  # raised where it is waited for
+            done()
+
+        begin(threading.Thread(target=telling, args=(died, work), name=name, daemon=True))
 
     @property
     def is_over(self) -> bool:

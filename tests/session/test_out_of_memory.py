@@ -9,10 +9,13 @@ from typing import Any, Callable
 
 import pytest
 
-from speechmatics_rt import AudioError, Client, ConnectionError, SpeechmaticsError
+from speechmatics_rt import AudioError, Client, ConnectionError, SessionError, SpeechmaticsError
 from speechmatics_rt.local import Fault
 from speechmatics_rt.network import Connection, connection, lead, shared_reader
 from speechmatics_rt.network.monitor import Monitor
+from speechmatics_rt.resume.attempt import Attempt
+from speechmatics_rt.session import sender
+from speechmatics_rt.session.delivering.listener import Listener
 from speechmatics_rt.session.session import Session
 from speechmatics_rt.threads import begin
 
@@ -128,6 +131,35 @@ def test_a_listener_that_fails_before_it_delivers_tells_the_end(serve, client_of
     assert isinstance(in_time(lambda: by_hand(client)), ConnectionError)
     assert settled(lambda: not ended, 5) is False
     assert isinstance(ended[0], ConnectionError)
+
+
+def test_a_listener_that_fails_as_it_begins_ends_the_session(serve, client_of, monkeypatch, shared) -> None:
+    client = client_of(serve())
+    ended: list[Any] = []
+    client.on("SessionEnded", lambda event: ended.append(event["error"]))
+    patched(monkeypatch, Listener, "_run", lambda *_: True)
+    assert isinstance(in_time(lambda: by_hand(client)), SessionError)
+    assert [type(error) for error in ended] == [SessionError]
+    by_hand(client)
+    assert client.transcript.words
+
+
+def test_a_sender_that_fails_as_it_begins_ends_the_session(serve, client_of, monkeypatch) -> None:
+    client = client_of(serve())
+    patched(monkeypatch, sender, "_send", lambda *_: True)
+    with pytest.raises(SessionError, match="the audio could not be sent: MemoryError"):
+        raise in_time(lambda: whole(client))
+    whole(client)
+    assert client.transcript.words
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_reconnect_that_fails_as_it_begins_ends_the_session(serve, client_of, monkeypatch, way) -> None:
+    server = serve(faults=[Fault.fin(after_seconds=2, sessions=[0])])
+    client = client_of(server, resume=True)
+    patched(monkeypatch, Attempt, "_reconnect", lambda *_: True)
+    with pytest.raises(ConnectionError, match="could not be restored: MemoryError"):
+        raise in_time(lambda: way(client))
 
 
 @pytest.mark.skipif(not hasattr(select, "epoll"), reason="this system has no epoll")

@@ -33,7 +33,21 @@ class Listener:
         self.begun = Latch()
 
     def __call__(self) -> None:
-        self._context.run(self._run)
+        session, context = self._session, self._context
+        try:
+            session.delivery.thread = threading.get_ident()
+            context.run(self._run)
+        except BaseException as exc:  # SystemExit in a handler; or no memory, even before the first line
+            what = "the listener failed" if isinstance(exc, Exception) else "a handler ended the session"
+            failure = SessionError(f"{what}: {exc!r}")
+            session.ending.note(failure)
+            session.connection.fail(failure, exc)
+            raise
+        finally:
+            try:
+                context.run(self._end)
+            finally:  # even if a handler of SessionEnded raises SystemExit
+                session.connection.close()
 
     def start(self) -> None:
         """Call it on a thread that does nothing else."""
@@ -41,16 +55,8 @@ class Listener:
         begin(threading.Thread(target=self, name=name, daemon=True))
 
     def _run(self) -> None:
-        session = self._session
-        try:
-            session.delivery.thread = threading.get_ident()
-            while self._take():
-                pass
-        finally:
-            try:
-                self._end()
-            finally:  # even if a handler of SessionEnded raises SystemExit
-                session.connection.close()
+        while self._take():
+            pass
 
     def _end(self) -> None:
         # If the start has failed, the caller emits the last events, since it may try again.
@@ -70,11 +76,6 @@ class Listener:
             if not isinstance(exc, SessionError):
                 session.log.error("the session failed: %s", exc.text)  # noqa: TRY400  # stop_session() raises it
             return False
-        except BaseException as exc:  # SystemExit in a handler
-            failure = SessionError(f"a handler ended the session: {exc!r}")
-            session.ending.note(failure)
-            session.connection.fail(failure, exc)
-            raise
 
     def _deliver(self) -> bool:
         """Run the handlers of what has arrived; False if the client is gone."""
