@@ -160,7 +160,7 @@ class Client(BaseClient):
 
         Raises:
             ConfigurationError: An argument is not a number, or is negative; or ``keep_transcript`` is 0.
-            SessionError: No session is running, or this is the thread that would deliver the answer.
+            SessionError: No session is running, or what would deliver the answer waits for this thread.
             TimeoutError: Stage ``"answer"``: the service has not transcribed all audio before the end.
         """
         checked("timeout", timeout, SECONDS)

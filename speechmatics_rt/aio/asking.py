@@ -7,10 +7,11 @@ import time
 from typing import Any, Callable, Literal, Optional, overload
 
 from .. import messages
-from ..session import Answer, Session, ask_for_speakers, said_before, waits_for_itself
+from ..session import Answer, Session, ask_for_speakers, said_before, waiting, waits_for_itself
 from ..transcript import Utterance
 from .bridge import in_thread
 from .core import BlockingCore
+from .rounds import rounds_here
 
 __all__ = ["AsyncAsking"]
 
@@ -55,7 +56,9 @@ class AsyncAsking:
         if await self._waits_here(session, timeout):
             raise waits_for_itself(answer.question)
         left = None if timeout is None else timeout - (time.monotonic() - began)
-        with answer:
+        with answer, waiting(session.delivery, rounds_here()) as may_wait:
+            if not may_wait:
+                raise waits_for_itself(answer.question)
             try:
                 await self._in_turn(session.send, answer.question)
                 await in_thread(answer.over.wait, left)

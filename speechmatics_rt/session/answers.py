@@ -80,11 +80,11 @@ class Answers:
 
 
 def waits_for_itself(message: Mapping[str, Any]) -> SessionError:
-    """Return the error for a question of the thread that would deliver its answer."""
+    """Return the error for a question of code that holds up the delivery of its answer."""
     return SessionError(
         f"a handler, or the loop over the messages, can't wait for the answer to {message['message']}: "
-        f"the same thread delivers it; call {_UNAWAITED[message['message']]} instead, and handle the answer "
-        "as a message"
+        f"what would deliver it waits for this code; call {_UNAWAITED[message['message']]} instead, and "
+        "handle the answer as a message"
     )
 
 

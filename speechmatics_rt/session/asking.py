@@ -10,6 +10,7 @@ from ..config import FLAG, ConversationConfig, checked, set_recognition_config
 from ..exceptions import ConfigurationError, SessionError
 from .answers import Answer, waits_for_itself
 from .request import SECONDS, UNSET, check_label, check_timestamp
+from .stages import waiting
 from .turns import Said
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ class Asking:
 
         Raises:
             ConfigurationError: An argument has a wrong type.
-            SessionError: No session is running, or this is the thread that would deliver the answer.
+            SessionError: No session is running, or what would deliver the answer waits for this thread.
             TimeoutError: Stage ``"answer"``.
         """
         message, session = ask_for_speakers(final, wait, timeout), self._running()
@@ -154,13 +155,13 @@ def _ask(session: Session, answer: Answer, timeout: Optional[float]) -> Any:
     """Send a question and wait for its answer, for ``timeout`` seconds at most.
 
     Raises:
-        SessionError: This is the thread that would deliver the answer.
+        SessionError: What would deliver the answer waits for this thread.
         TimeoutError: Stage ``"answer"``.
         SpeechmaticsError: The error that the session ended with.
     """
-    if session.delivery.is_mine:
-        raise waits_for_itself(answer.question)
-    with answer:
+    with answer, waiting(session.delivery) as may_wait:
+        if not may_wait:
+            raise waits_for_itself(answer.question)
         session.send(answer.question)
         answer.over.wait(timeout)
     return answer.result(timeout, session.ending)

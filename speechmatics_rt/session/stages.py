@@ -105,7 +105,7 @@ Holder = Callable[[Delivery], bool]  # who waits somewhere: whether a delivery g
 
 # Guards that a wait is judged and noted in one step; held for nothing else. To forget one takes no lock.
 _waits_lock = new_lock()
-_waits: list[tuple[Holder, Delivery]] = []  # who waits now, for the end of which delivery
+_waits: list[tuple[Holder, Delivery]] = []  # who waits now, for which delivery
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_waits.clear)
@@ -113,14 +113,14 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def waiting(delivery: Delivery, holder: Optional[Holder] = None) -> Iterator[bool]:
-    """Wait, in the block, for the end of a delivery; but not if that waits for who would wait.
+    """Wait, in the block, for what a delivery brings, or for its end; but not if it waits for who would wait.
 
     It does if it is the holder's own. Or its handlers wait for another session, whose handlers wait for a
     third one, and so on, until one is the holder's. Each wait is judged and noted in one step: so the last
     one that would make a circle does not wait, and all others do.
 
     Args:
-        delivery: What is to end.
+        delivery: What is waited for.
         holder: Who is to wait; by default this thread, which holds up what it delivers.
 
     Yields:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechmatics_rt import AsyncClient, AudioFormat, Client
+from speechmatics_rt import AsyncClient, AudioFormat, Client, SessionError
 from speechmatics_rt.session.stages import Delivery, waiting
 
 from ..aio.test_aio import face, run
@@ -155,6 +155,41 @@ def test_who_waits_for_a_circle_from_outside_waits_for_its_end(serve, client_of)
     assert outside_waited == [True]
 
 
+QUESTIONS: list[Callable[[Any], Any]] = [
+    lambda client: client.get_speakers(timeout=None),
+    lambda client: client.finalize(timeout=None),
+]
+
+
+@pytest.mark.parametrize("ask", QUESTIONS, ids=["get_speakers", "finalize"])
+def test_of_handlers_that_wait_for_each_others_answers_one_is_refused(serve, client_of, ask) -> None:
+    server = serve()
+    clients = [client_of(server) for _ in range(3)]
+    asks = [ask, *QUESTIONS]
+    together, asked = threading.Barrier(3), threading.Semaphore(0)
+    refused: list[str] = []
+
+    def asking(other: Client, ask: Callable[[Client], Any]) -> Callable[[Any], None]:
+        def handler(message: Any) -> None:
+            together.wait(10)
+            try:
+                ask(other)
+            except SessionError as exc:
+                refused.append(str(exc))
+            asked.release()
+
+        return handler
+
+    for client, other, one in zip(clients, (*clients[1:], clients[0]), asks):
+        client.once("AddTranscript", asking(other, one))
+        started(client)
+    within(lambda: [asked.acquire(timeout=PATIENCE) for _ in clients])
+    within(lambda: [client.stop_session() for client in clients])
+    assert [client.transcript.text for client in clients] == [TEXT] * 3
+    assert len(refused) == 1
+    assert "can't wait for the answer" in refused[0]
+
+
 # -- in an event loop ----------------------------------------------------------------------------------
 
 
@@ -276,6 +311,45 @@ def test_in_an_event_loop_a_task_that_its_handler_has_left_behind_holds_up_nothi
         await begun(one)
         await asyncio.wait_for(asyncio.gather(one.stop_session(), *tasks), PATIENCE)
         assert waited == [True]
+
+    run(main)
+
+
+@pytest.mark.parametrize("ask", QUESTIONS, ids=["get_speakers", "finalize"])
+def test_in_an_event_loop_one_that_waits_for_anothers_answer_is_refused_too(serve, ask) -> None:
+    server = serve()
+
+    async def main() -> None:
+        clients = [face(server) for _ in range(2)]
+        here, all_here, asked = [], asyncio.Event(), []
+        refused = []
+
+        def asking(other: AsyncClient) -> Callable[[Any], Any]:
+            async def handler(message: Any) -> None:
+                here.append(other)
+                if len(here) == 2:
+                    all_here.set()
+                await all_here.wait()
+                try:
+                    await ask(other)
+                except SessionError as exc:
+                    refused.append(str(exc))
+                asked.append(other)
+
+            return handler
+
+        for client, other in zip(clients, reversed(clients)):
+            client.once("AddTranscript", asking(other))
+            await begun(client)
+
+        async def end() -> None:
+            while len(asked) < 2:
+                await asyncio.sleep(0.01)
+            await asyncio.gather(*[client.stop_session() for client in clients])
+
+        await asyncio.wait_for(end(), PATIENCE)
+        assert len(refused) == 1
+        assert "can't wait for the answer" in refused[0]
 
     run(main)
 
