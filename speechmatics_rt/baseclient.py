@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, Optional, TypeVar, Uni
 
 from .auth import AuthBase
 from .config import ConnectionConfig, ResumePolicy, checked, explained_client
-from .events import EVENTS
+from .events import EVENTS, in_signal_handler
 from .exceptions import ConfigurationError, TimeoutError, no_pickle, shown
 from .log import SessionLog
 from .session import (
@@ -196,14 +196,16 @@ class BaseClient(Opener):
         """End the session now; any transcript still to come is lost. The client can start another session.
 
         Waits only for the server's close frame, for at most ``close_timeout``. Calls that wait in that
-        session raise :class:`SessionError`.
+        session raise :class:`SessionError`. Runs no handlers but those of ``SessionEnded`` of a stream that
+        was dropped, which nobody else would; and none in a signal handler, which may interrupt anything.
         """
         self._forget_parent()
         session = self._give_up()
         if session is not None:
             session.close()
-            if session.delivery.over.is_set() and not self._is_being_opened(session):
-                self._tell_late(session)  # of a stream that was dropped
+            untold = session.delivery.over.is_set() and not self._is_being_opened(session)
+            if untold and not in_signal_handler():  # of a stream that was dropped
+                self._tell_late(session)
 
     def __enter__(self: _Self) -> _Self:
         return self

@@ -29,6 +29,7 @@ __all__ = [
     "check_callback",
     "check_runs",
     "everything",
+    "in_signal_handler",
     "is_meant_for_call",
     "name_of",
 ]
@@ -336,6 +337,16 @@ def _of_a_signal(error: BaseException) -> bool:
             return True
         trace = trace.tb_next
     return False
+
+
+def in_signal_handler() -> bool:
+    """Whether a signal handler of the program has called, which may have interrupted anything."""
+    frame = sys._getframe(1)
+    while not _interrupts(frame):
+        if frame.f_back is None:
+            return False
+        frame = frame.f_back
+    return True
 
 
 def _interrupts(frame: FrameType) -> bool:

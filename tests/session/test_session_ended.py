@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 from typing import Any
 
@@ -289,6 +290,21 @@ def test_a_stream_that_is_dropped_is_told_when_its_client_goes_on(serve, client_
             worker.join()
         assert diary.kinds.index("SessionEnded") == 1
         assert diary.kinds.count("SessionEnded") == 2
+
+
+@pytest.mark.filterwarnings("ignore:a stream was dropped:ResourceWarning")
+def test_of_a_stream_that_is_dropped_a_signal_handler_that_closes_runs_no_handler(serve, client_of) -> None:
+    client = client_of(serve())
+    diary = Diary(client)
+    next(client.stream([SECOND] * 3, audio_format=PCM))
+    before = signal.signal(signal.SIGTERM, lambda *_: client.close())
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert "SessionEnded" not in diary.kinds
+    client.close()
+    assert diary.error is None
 
 
 def test_the_handler_may_begin_the_next_session(serve, client_of) -> None:
