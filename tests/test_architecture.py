@@ -31,7 +31,7 @@ HOUSE: dict[str, set[str]] = {
     "audio": {"events", "config"},
     "protocol": {"config", "messages"},
     "network": {"protocol", "messages", "config"},
-    "auth": {"network", "config", "messages"},
+    "auth": {"network", "events", "config", "messages"},
     "resume": {"network", "protocol", "transcript", "messages", "config"},
     "session": {
         "resume",

@@ -249,8 +249,7 @@ class AwaitedAuth(AuthBase):
         deadline = float("inf") if self._seconds is None else began + self._seconds
         try:
             name, unless = f"speechmatics-rt-key-{kind}", Opening.present().wait
-            # The TimeoutError of asyncio is no OSError before Python 3.11.
-            with asking(self._auth, "get_auth_headers", asyncio.TimeoutError):
+            with asking(self._auth, "get_auth_headers"):
                 given = call_until(deadline, ask, name=name, unless=unless)
         except OverdueError:
             text = f"get_auth_headers() of {kind} did not return within {time.monotonic() - began:.1f} s"

@@ -67,16 +67,16 @@ class AuthBase(ABC):
         Raises:
             OSError: Nobody has answered for now: raised as a ConnectionError of stage ``"key"``, with
                 ``unreached`` set, as a failed attempt. It is ``retryable``, so with ``resume`` another
-                attempt follows, and :func:`transcribe_many` waits. The same applies to exceptions that are
-                OSErrors (those of requests, aiohttp and urllib, and TimeoutError), or are raised ``from`` one
-                (those of httpx). Not to those of files, such as FileNotFoundError and PermissionError: a key
-                file that is missing is a mistake.
-            SpeechmaticsError: Is taken as it is. Raise ``speechmatics_rt.ConnectionError`` where yours is not
-                an OSError, and AuthenticationError if there is no key to be had.
-            Exception: Anything else is taken for a mistake, and nothing is tried again: it is raised as it
-                is, or as the cause of a ConnectionError that is ``lasting`` if it ends a session. An
-                exception of those packages that stands for an HTTP status is judged by that: 429 and 5xx are
-                a ConnectionError, any other refusal is an AuthenticationError.
+                attempt follows, and :func:`transcribe_many` waits. The same applies to an exception that is
+                raised ``from`` an OSError, and to each whose class is derived from Exception alone, as
+                those of httpx, botocore and redis are. Not to OSErrors of files, such as FileNotFoundError
+                and PermissionError: a key file that is missing is a mistake.
+            SpeechmaticsError: Is taken as it is. Raise AuthenticationError if there is no key to be had.
+            Exception: Any other, such as a KeyError, a TypeError, or one derived from these, is taken for a
+                mistake, and nothing is tried again: it is raised as it is, or as the cause of a
+                ConnectionError that is ``lasting`` if it ends a session. An exception of a package that
+                stands for an HTTP status is judged by that: 429 and 5xx are a ConnectionError, any other
+                refusal is an AuthenticationError.
         """
 
     def configure(self, conn_config: ConnectionConfig) -> None:  # noqa: B027 - there is nothing to configure

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Optional
 
+from ..events import is_meant_for_call
 from ..exceptions import AuthenticationError, ConnectionError, SpeechmaticsError
 from ..messages import one_line
 
@@ -24,58 +26,63 @@ class asking:  # for a `with`
     Args:
         auth: Who is asked.
         method: The method that is called.
-        also: Exceptions that mean, as an OSError of the network does, that nobody has answered.
 
     Raises:
         ConnectionError: Nobody has answered, or with HTTP 429 or 5xx.
         AuthenticationError: The answer was another HTTP status of a refusal.
     """
 
-    def __init__(self, auth: object, method: str, *also: type[Exception]) -> None:
+    def __init__(self, auth: object, method: str) -> None:
         self._name = f"{method}() of {type(auth).__name__}"
-        self._also = also
 
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: object, exc: Optional[BaseException], trace: object) -> None:
-        if not isinstance(exc, Exception) or isinstance(exc, SpeechmaticsError):
+        if not isinstance(exc, Exception) or isinstance(exc, SpeechmaticsError) or is_meant_for_call(exc):
             return
         text = f"{self._name} raised {told_of(exc)}"
         status = _status_of(exc)
         if status is not None and status != 429 and status < 500:
             raise AuthenticationError(text, status=status) from exc
-        if status is not None or nobody_answered(exc) or isinstance(exc, self._also):
+        if status is not None or nobody_answered(exc):
             raise ConnectionError(text, stage="key", status=status, unreached=status is None) from exc
 
 
 def nobody_answered(error: BaseException) -> bool:
-    """Whether an exception is an OSError of the network, or raised from one, as those of google-auth are.
+    """Whether an exception says that something is not to be had for now, and is no mistake of the program.
 
-    Those of httpx are, too: they are raised from one of httpcore, which is raised ``from None`` in place of
-    an OSError. So what a cause has hidden counts; but not what was at hand when the error itself was raised,
-    which may be a mistake in an ``except OSError``. A file that is missing is a mistake as well.
+    Those that Python itself raises, such as KeyError and TypeError, and what is derived from them, are
+    mistakes, but for an OSError of the network, and what is raised ``from`` one. (A file that is missing is
+    a mistake as well.) An exception derived from nothing but Exception is raised on purpose: packages have
+    such ones for what may go wrong.
 
     Example:
         >>> nobody_answered(ConnectionRefusedError()), nobody_answered(KeyError("token"))
         (True, False)
         >>> nobody_answered(FileNotFoundError("/run/secrets/key"))
         False
+        >>> class EndpointConnectionError(Exception): "As that of botocore."
+        >>> nobody_answered(EndpointConnectionError())
+        True
     """
     seen: list[BaseException] = []
     cause: Optional[BaseException] = error
     while cause is not None and cause not in seen:  # a chain may go round in a circle
         if isinstance(cause, OSError):
             return not isinstance(cause, _OF_FILES)
-        hidden = cause.__context__ if seen and cause.__suppress_context__ else None
         seen.append(cause)
-        cause = cause.__cause__ or hidden
-    return False
+        cause = cause.__cause__
+    of_python = next(kind for kind in type(error).__mro__ if kind.__module__ == "builtins")
+    return of_python is Exception and type(error) is not Exception
 
 
 def _status_of(error: Exception) -> Optional[int]:
-    """Return the HTTP status in an exception of requests, httpx, aiohttp or urllib."""
+    """Return the HTTP status in an exception of requests, httpx, aiohttp, urllib, botocore or azure."""
     answer = getattr(error, "response", None)
-    status = getattr(error, "status", None) if answer is None else getattr(answer, "status_code", None)
+    if isinstance(answer, Mapping):
+        status = (answer.get("ResponseMetadata") or {}).get("HTTPStatusCode")
+    else:
+        status = getattr(error, "status", None) if answer is None else getattr(answer, "status_code", None)
     return status if isinstance(status, int) and 400 <= status < 600 else None
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import io
+import json
+import signal
 import socket
 import urllib.error
 import urllib.request
@@ -53,8 +56,18 @@ def answered(status: int) -> requests.HTTPError:
     return requests.HTTPError(f"{status} for url", response=answer)
 
 
+class RedisError(Exception):
+    """As those of redis: no OSError, and with none behind it."""
+
+
 class AiohttpError(Exception):
     status = 503
+
+
+class BotocoreError(Exception):
+    def __init__(self, status: int) -> None:
+        super().__init__(f"An error occurred ({status}) when calling the GetSecretValue operation")
+        self.response = {"Error": {"Code": "x"}, "ResponseMetadata": {"HTTPStatusCode": status}}
 
 
 AWAY = [
@@ -65,11 +78,17 @@ AWAY = [
     OSError("no token in the socket"),
     urllib.error.URLError("no route"),
     raised_from(GoogleError("vault"), raised_from(GoogleError("inner"), ConnectionResetError(104, "reset"))),
+    raised_from(RuntimeError("no key"), ConnectionResetError(104, "reset")),
+    RedisError("Error 111 connecting to vault:6379. Connection refused."),
+    httpx.RemoteProtocolError("Server disconnected without sending a response."),
+    concurrent.futures.TimeoutError(),
 ]
 MISTAKES = [
     KeyError("token"),
     RuntimeError("sealed"),
     raised_from(ValueError("b"), KeyError("a")),
+    json.JSONDecodeError("Expecting value", "<html>", 0),
+    Exception("no key"),
     FileNotFoundError(2, "No such file or directory", "/run/secrets/key"),
     PermissionError(13, "Permission denied", "/run/secrets/key"),
     IsADirectoryError(21, "Is a directory", "/run/secrets"),
@@ -108,7 +127,7 @@ def test_a_mistake_comes_out_as_it_is(serve: Any, client_of: Any, error: Excepti
 @pytest.mark.parametrize("status", [400, 403, 404, 429, 500, 503])
 def test_an_answer_is_judged_by_its_status(status: int) -> None:
     refused = urllib.error.HTTPError("https://vault", status, "no", Message(), io.BytesIO())
-    for error in (answered(status), refused):
+    for error in (answered(status), refused, BotocoreError(status)):
         with pytest.raises((AuthenticationError, ConnectionError)) as caught, asking(object(), "get"):
             raise error
         told = caught.value
@@ -228,6 +247,24 @@ def test_a_mistake_while_an_outage_is_handled_is_a_mistake() -> None:
     for hide in (False, True):
         with pytest.raises(KeyError), asking(object(), "get_auth_headers"):
             ask(hide=hide)
+
+
+def test_what_a_signal_handler_raises_is_no_answer_of_a_vault() -> None:
+    class SoftTimeLimitExceeded(Exception):
+        """As that of Celery."""
+
+    def limit(*_: object) -> None:
+        raise error
+
+    error: Exception
+    for error in (SoftTimeLimitExceeded(), TimeoutError("out of time")):
+        before = signal.signal(signal.SIGTERM, limit)
+        try:
+            with pytest.raises(type(error)) as caught, asking(object(), "get_auth_headers"):
+                signal.raise_signal(signal.SIGTERM)
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        assert caught.value is error
 
 
 def test_causes_in_a_circle_have_an_end() -> None:
