@@ -7,7 +7,7 @@ from typing import Any, Callable, Optional
 
 from .hints import named
 
-__all__ = ["announced"]
+__all__ = ["announced", "to_come"]
 
 
 def announced(source: Any) -> tuple[Optional[int], Optional[int]]:
@@ -38,6 +38,25 @@ def announced(source: Any) -> tuple[Optional[int], Optional[int]]:
         return None, None
 
 
+def to_come(source: Any) -> Optional[int]:
+    """Return how many bytes a source that is about to be read is to bring, if it forgets that as it is read.
+
+    The body of a request in gunicorn counts what was asked for, not what came.
+
+    Example:
+        >>> body = type("Body", (), {"__module__": "gunicorn.http.body", "buf": io.BytesIO(b"abc")})()
+        >>> body.reader = type("LengthReader", (), {"length": 97})
+        >>> to_come(body)
+        100
+    """
+    if named(source, {("gunicorn", "Body"): True}) is None:
+        return None
+    try:
+        return int(source.reader.length) + len(source.buf.getvalue())
+    except (AttributeError, TypeError, ValueError):  # in chunks, or not as usual
+        return None
+
+
 def _django(request: Any) -> tuple[Any, Optional[int]]:
     stream = request._stream
     return stream.limit, int(stream.limit - stream._pos)
@@ -49,7 +68,5 @@ _COUNTS: dict[tuple[str, str], Callable[[Any], tuple[Any, Optional[int]]]] = {
     ("urllib3", "HTTPResponse"): lambda it: (it.headers["Content-Length"], int(it.length_remaining)),
     ("requests", "Response"): lambda it: (it.raw.headers["Content-Length"], int(it.raw.length_remaining)),
     ("django", "WSGIRequest"): _django,
-    # It counts what it has asked for: a loss of 2 kB at most it does not know.
-    ("gunicorn", "Body"): lambda it: (None, int(it.reader.length)),
     ("urllib", "addinfourl"): lambda it: (it.headers["Content-Length"], None),  # of ftp://
 }

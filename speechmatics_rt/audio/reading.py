@@ -22,7 +22,7 @@ from ..events import is_meant_for_call
 from ..exceptions import AudioError, SpeechmaticsError, shown
 from ..log import SessionLog
 from . import hints, leftover, wav
-from .ends import announced
+from .ends import announced, to_come
 from .wav import Fault
 
 __all__ = [
@@ -126,6 +126,7 @@ class Reading:
         self._put_back = False
         self._pid = os.getpid()
         self.length: Optional[int] = None
+        self._to_come = to_come(source)
         leftover.let_go()
         self._blocks = self._opened(size)
 
@@ -159,7 +160,10 @@ class Reading:
         if not self._once:
             return blocks
         self._key = leftover.key_of(_origin(source))
-        self._before = iter(leftover.go_on(self._key, _origin(source), fault))
+        before = leftover.go_on(self._key, _origin(source), fault)
+        if self._to_come is not None:
+            self._to_come += sum(map(len, before))
+        self._before = iter(before)
         self._start = position_of(source)
         return chain(self._before, blocks)  # no generator, whose end would be that of the caller's
 
@@ -242,6 +246,8 @@ class Reading:
     def _check_end(self) -> None:
         """Tell of a source that has ended too early, if it can know that."""
         size, owed = announced(self._source)
+        if self._to_come is not None:
+            size, owed = self._to_come, self._to_come - self.count
         if owed is not None and owed > 0:
             came = f"{self.count} bytes" if size is None else f"{size - owed} of {size} bytes"
             raise self.fault(f"the audio source was cut short after {came}; open it anew for another attempt")
