@@ -44,6 +44,7 @@ LOCKS = {
     "resume.monitor ResumeMonitor.lock": "stats() reads, close() marks the end, the rest is refused",
     "session.opener Opener._current_lock": "close() sees the session before or after, and means the same one",
     "session.stages _waits_lock": "a handler waits for no session",
+    "session.delivering.stream MessageStream._turn": "next() of the handler is one more of the same thread",
     "session.session Session._meter_lock": "stats() reads figures of one chunk less or more",
     "session.recorder Recording._lock": "a line of the handler comes between two others",
     "session.sender RoundRobin._condition": "taken by sender threads, which run no signal handlers",

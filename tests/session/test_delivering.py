@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 
 import pytest
 
@@ -178,3 +179,27 @@ def test_what_a_handler_does_to_its_message_does_not_reach_the_transcript(
     assert client.transcript.translations["de"].text
     assert client.transcript.end_time == 3.52
     assert client.stats.seconds_transcribed == 3.52
+
+
+def test_a_stream_is_for_one_thread_at_a_time_so_that_no_message_is_lost(serve, client_of) -> None:
+    server = serve()
+    client = client_of(server)
+    handling, go_on = threading.Event(), threading.Event()
+
+    def handle(message: Any) -> None:
+        handling.set()
+        go_on.wait(10)
+
+    client.once("RecognitionStarted", handle)
+    got: list[Any] = []
+    with client.stream(SECOND * 4, audio_format=PCM) as messages:
+        iterating = threading.Thread(target=lambda: got.extend(messages))
+        iterating.start()
+        assert handling.wait(10)
+        with pytest.raises(SessionError, match="another thread is iterating"):
+            next(messages)
+        go_on.set()
+        iterating.join(20)
+        assert list(messages) == []  # nobody is in it any more
+    assert client.transcript.text == "Good morning, and welcome to the reading room."
+    assert [message["message"] for message in got][-1] == "EndOfTranscript"

@@ -12,9 +12,10 @@ from typing import Callable, NoReturn, Optional, cast
 from ... import messages
 from ...audio import AudioSource
 from ...events import everything
-from ...exceptions import SpeechmaticsError, no_pickle
+from ...exceptions import SessionError, SpeechmaticsError, no_pickle
 from ...network import Arrived
 from ...protocol import ACKNOWLEDGEMENTS
+from ...threads import new_lock
 from ...transcript import Transcript
 from ..recorder import Recordable
 from ..session import Session
@@ -33,6 +34,7 @@ class MessageStream:
     if the session fails it raises the error, which carries the ``transcript`` so far.
 
     Leaving the iteration early, by ``close()``, by ``with``, or by dropping the stream, ends the session.
+    It is for one thread at a time: while one waits for the next message, another is refused (SessionError).
 
     Attributes:
         transcript: The transcript so far; complete when the iteration has ended.
@@ -54,6 +56,9 @@ class MessageStream:
         self._client = client
         self._sources = tuple(sources)
         self._arrivals = Arrivals(session.connection, session.ending, deadline, timeout)
+        self._turn = (
+            new_lock()
+        )  # held by the thread that waits for a message, which delivers it; never waited for
         session.delivery.at_rest = True
 
     @property
@@ -69,6 +74,8 @@ class MessageStream:
         return self
 
     def __next__(self) -> messages.ServerMessage:
+        if not self._turn.acquire(blocking=False):
+            raise SessionError("another thread is iterating over this stream, which is for one at a time")
         delivery = self._session.delivery
         at_rest = delivery.at_rest
         try:
@@ -82,6 +89,7 @@ class MessageStream:
                     return cast("messages.ServerMessage", message)  # unchecked: it is the server's
         finally:
             delivery.at_rest = at_rest
+            self._turn.release()
         raise StopIteration
 
     def _next(self, wants: Callable[[str], bool]) -> Optional[Arrived]:
