@@ -144,7 +144,7 @@ class Connection(Replaceable):
             sent = protocol.seconds(protocol.bytes_sent)
             return SessionStats(
                 seconds_sent=sent,
-                seconds_acknowledged=round(sent - protocol.window.seconds, 9),
+                seconds_acknowledged=max(0.0, round(sent - protocol.window.seconds, 9)),
                 frames_sent=protocol.state.sent,
                 unacknowledged_frames=protocol.window.frames,
                 bytes_sent=protocol.bytes_sent,

@@ -213,10 +213,10 @@ class _SharedReader:
     def forget(self) -> None:
         """Close the descriptors, also in a forked child; unregister none, as parent and child share epoll."""
         pipe, self._pipe = self._pipe, ()  # first, so that a child forked in between closes no number twice
-        if pipe:
+        if self._poll is not None:  # it is opened before the pipe
             self._poll.close()
-            for descriptor in pipe:
-                os.close(descriptor)
+        for descriptor in pipe:
+            os.close(descriptor)
 
     def _run(self) -> None:
         # The thread registers itself: after Ctrl-C inside Thread.start() it is unknown whether one runs, and

@@ -307,7 +307,8 @@ class ClientProtocol:
         if error is not None:
             self.conclude(error, cause, now=now)
         elif ending is not None:
-            self.conclude(ending.exception(now - self._began), cause or self.broken, now=now)
+            cause = cause or self.broken
+            self.conclude(ending.exception(now - self._began, cause), cause, now=now)
         self.send_close(1000 if error is None else error.code or 1002)
 
     @property

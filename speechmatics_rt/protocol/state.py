@@ -114,22 +114,24 @@ class Ending(NamedTuple):
     code: Optional[int] = None
     reason: str = ""
 
-    def exception(self, after: float = 0.0) -> SpeechmaticsError:
+    def exception(self, after: float = 0.0, cause: Optional[BaseException] = None) -> SpeechmaticsError:
         """Return the failure as an exception, ``after`` so many seconds of connection.
+
+        The ``cause`` is what reading or writing it has raised, if it did.
 
         The ``Error`` message says the cause; the close code only adds what it lacks. Close codes 4001 to
         4013 without an ``Error`` stand for one of the type in ``_TYPE_OF_CLOSE_CODE``.
         """
-        error = self._named(after)
+        error = self._named(after, cause)
         if error.retry_after is not None:
             amend(error, f". Try again after at least {error.retry_after:g} s")
         return error
 
-    def _named(self, after: float) -> SpeechmaticsError:
+    def _named(self, after: float, cause: Optional[BaseException]) -> SpeechmaticsError:
         error = self.error or {}
         kind = text_of(error.get("type")) or self._type_by_close
         if kind is None and self.error is None:
-            return self._connection_lost(after)
+            return self._connection_lost(after, cause)
         reason = text_of(error.get("reason")) or self.reason
         meaning = _MEANING.get(kind or "") if reason in ("", kind) else None
         text = f"the service ended the session {_WHILE[self.phase]}, after {after:.1f} s"
@@ -148,11 +150,14 @@ class Ending(NamedTuple):
             return self.reason
         return _TYPE_OF_CLOSE_CODE.get(self.code) if self.code else None
 
-    def _connection_lost(self, after: float) -> ConnectionError:
+    def _connection_lost(self, after: float, cause: Optional[BaseException]) -> ConnectionError:
         code = self.code if self.code is not None else 1006
         said = f": {one_line(self.reason)}" if self.reason else ""
         if code == 1006:
             text = f"the connection was lost {_WHILE[self.phase]}, after {after:.1f} s, without a close frame"
+            if cause is not None:  # those of ssl are worded for its own people
+                of_python = type(cause).__module__ == "builtins"
+                text += f" ({(of_python and getattr(cause, 'strerror', None)) or type(cause).__name__})"
         else:
             when = f"{_WHILE[self.phase]}, after {after:.1f} s"
             text = f"the server closed the connection {when}, with code {code}{said}"

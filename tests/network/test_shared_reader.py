@@ -17,7 +17,7 @@ from speechmatics_rt import Client, ConnectionConfig, ConnectionError, SessionEr
 from speechmatics_rt.local import Fault, LocalServer
 from speechmatics_rt.network import shared_reader
 
-from ..conftest import threads
+from ..conftest import descriptors, threads
 from ..looks import settled
 from .conftest import PCM, started
 
@@ -282,10 +282,15 @@ def test_without_a_descriptor_for_it_a_session_ends_with_that_reason(all_shared,
         raise OSError(24, "Too many open files")
 
     with LocalServer() as server, Client(url=server.url) as client:
-        with monkeypatch.context() as patch, pytest.raises(ConnectionError) as caught:
+        before = descriptors()
+        with (
+            monkeypatch.context() as patch,
+            pytest.raises(ConnectionError, match="Too many open files") as caught,
+        ):
             patch.setattr(os, "pipe", pipe)
             started(client)
         assert "Too many open files" in str(caught.value.__cause__)
+        assert settled(lambda: descriptors() > before, 5) is False  # though the client keeps its session
         started(client).stop_session()  # the next one tries again
 
 

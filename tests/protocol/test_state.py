@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import ssl
 from collections import deque
+from typing import Optional
 
 import pytest
 from hypothesis import given
@@ -257,6 +260,27 @@ def test_a_connection_that_just_ends_is_a_connection_error_that_names_the_stage(
     assert isinstance(error, ConnectionError)
     assert (error.stage, error.code) == (stage, 1006)
     assert "3.5 s" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("cause", "told"),
+    [
+        (ConnectionResetError(104, "Connection reset by peer"), r" \(Connection reset by peer\)"),
+        (OSError(24, "Too many open files"), r" \(Too many open files\)"),
+        (OSError("gone"), r" \(OSError\)"),
+        (ssl.SSLEOFError(8, "EOF occurred in violation of protocol (_ssl.c:2427)"), r" \(SSLEOFError\)"),
+        (MemoryError(), r" \(MemoryError\)"),
+        (None, ""),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_lost_connection_says_what_reading_it_has_raised(cause: Optional[BaseException], told: str) -> None:
+    session = client_in(Phase.STREAMING)
+    session.lose()
+    text = str(session.ending.exception(3.5, cause))
+    assert re.fullmatch(
+        f"the connection was lost in mid-stream, after 3.5 s, without a close frame{told}", text
+    )
 
 
 class End:
