@@ -11,6 +11,7 @@ import threading
 import time
 from base64 import b64encode
 from collections.abc import Mapping
+from sys import is_finalizing
 from typing import Any, Callable, Optional, Union
 
 from ..config import ConnectionConfig
@@ -22,7 +23,7 @@ from ..stats import SessionStats
 from ..threads import begin, is_mine, let_go
 from .duplex import DuplexSocket
 from .lead import Lead, thread_of
-from .link import Messages, Replaceable
+from .link import Messages, Replaceable, out_of_place
 from .monitor import Monitor
 from .reader import Reader
 from .wakeup import WaitList, Wakes
@@ -126,16 +127,13 @@ class Connection(Replaceable):
 
     @property
     def interrupted(self) -> bool:
-        return is_mine(self._lock)
+        return is_mine(self._lock) or is_finalizing()
 
     def check(self, *locks: Any) -> None:
         if os.getpid() != self._pid:  # asked here, too, since this is called for every chunk and message
             self.check_process()
-        if is_mine(self._lock) or (locks and any(map(is_mine, locks))):
-            raise SessionError(
-                "this signal handler interrupted the session's own work: here it may call request_stop(), "
-                "close() and what only reads state, but nothing that sends or waits"
-            )
+        if is_mine(self._lock) or is_finalizing() or (locks and any(map(is_mine, locks))):
+            raise out_of_place()
 
     def stats(self) -> SessionStats:
         self.check_process()
@@ -332,9 +330,9 @@ class Connection(Replaceable):
         if os.getpid() != self._pid:  # the parent still uses the connection: no byte may be written here
             self._sock.close()
             return
-        if is_mine(self._lock):
+        if self.interrupted:
             self._protocol.closed = True
-            self.abandon()  # in a signal handler: the interrupted code holds the lock, and runs on afterwards
+            self.abandon()  # the interrupted code holds the lock, and runs on afterwards
             return
         try:
             self._protocol.closed = True  # first, so that it holds whatever interrupts the rest

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Callable, Optional, Protocol, Union
 
-from ..exceptions import SpeechmaticsError
+from ..exceptions import SessionError, SpeechmaticsError
 from ..messages import Glance
 from ..protocol import Incoming, Payload, glance, seen_in
 from ..stats import SessionStats
 from .wakeup import Wakes
 
-__all__ = ["Arrived", "Link", "Messages", "Replaceable"]
+__all__ = ["Arrived", "Link", "Messages", "Replaceable", "out_of_place"]
 
 _RUN = 64  # transcripts at most that are taken at once, so that limits are checked in between
 
 # A message, decoded, and what was seen of it, if it is a transcript whose bytes are kept; or None, and what
 # was seen of a run of transcripts that nobody wants. A plain tuple, as Incoming is.
 Arrived = tuple[Optional[dict[str, Any]], Sequence[Glance]]
+
+
+def out_of_place() -> SessionError:
+    """Return the error for a call that would send or wait where nothing must."""
+    if sys.is_finalizing():
+        return SessionError(
+            "the interpreter is ending, and with it the threads of this session; end sessions before the "
+            "program ends, by `with` or in an atexit handler, and not in a finaliser"
+        )
+    return SessionError(
+        "this signal handler interrupted the session's own work: here it may call request_stop(), "
+        "close() and what only reads state, but nothing that sends or waits"
+    )
 
 
 class Messages(Iterator[dict[str, Any]]):
@@ -226,13 +240,17 @@ class Replaceable(Link, Protocol):
 
     @property
     def interrupted(self) -> bool:
-        """Whether the caller is a signal handler that interrupted this thread while it held the lock."""
+        """Whether the caller must not wait for anything.
+
+        It is a signal handler that interrupted this thread while it held the lock; or it is a finaliser at
+        the end of the interpreter, when no other thread runs any more.
+        """
 
     def check_process(self) -> None:
         """Raise SessionError in a forked child."""
 
     def check(self, *locks: Any) -> None:
-        """Raise SessionError in a forked child, and in a signal handler that interrupted this thread's work.
+        """Raise SessionError in a forked child, and where it is :attr:`interrupted`.
 
         Args:
             locks: Further locks, besides the link's own, that this thread holds during such work.

@@ -28,7 +28,7 @@ class Sending(Link):
         self._state = monitor.state
 
     def _check(self) -> None:
-        """Refuse a call in a forked child, and in a signal handler that interrupted this thread's work."""
+        """Refuse a call in a forked child, and where nothing may wait, see :attr:`Link.interrupted`."""
         self._monitor.connection.check(self._lock)
 
     def send(self, message: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -274,6 +275,7 @@ class Session:
         patience = time.monotonic() + _GRACE
         me = threading.current_thread()
         others = [thread for thread in self.senders if thread is not me and thread.is_alive()]
+        others = [] if sys.is_finalizing() else others  # then they run no more, and can't be joined
         for thread in others:
             thread.join(max(0.0, patience - time.monotonic()))
         self.senders = []  # only now: if Ctrl-C ends the wait, whoever closes waits again

@@ -205,6 +205,38 @@ EXITS = [
         # From 3.13 on there are threads until the last of those that are waited for has ended.
         "Good morning\n" if sys.version_info[:2] != (3, 12) else "refused: .*end sessions before.*\n",
     ),
+    *(
+        Row(
+            f"a finaliser at the end of the interpreter: {call}{', resume' * resume}",
+            f"""
+            class Recording:
+                def __init__(self):
+                    self.client = client(resume={resume})
+                    if "stream" in {call!r}:
+                        self.stream = self.client.stream([SECOND] * 40, audio_format=PCM, speed=1.0)
+                        next(self.stream)
+                    else:
+                        self.client.start_session(audio_format=PCM)
+                def __del__(self):
+                    began = time.monotonic()
+                    try:
+                        self.{call}
+                    except SessionError as exc:
+                        print("refused:", exc)
+                    print("in time" if time.monotonic() - began < 2 else "late")
+            ours = Recording()
+            """,
+            ("refused: .*the interpreter is ending.*\n" if refused else "") + "in time\n",
+        )
+        for resume in (False, True)
+        for call, refused in (
+            ("client.close()", False),
+            ("stream.close()", False),
+            ("client.stop_session()", True),
+            ("client.get_speakers(timeout=None)", True),
+            ("client.__exit__(None, None, None)", True),
+        )
+    ),
     Row("SystemExit beside an open session", "ours = started()\nraise SystemExit(3)", returns=3),
     Row("an exception beside an open session", "ours = started()\n1 / 0", "", "Traceback(.|\n)*", returns=1),
     Row("os._exit beside an open session", "ours = started()\nos._exit(4)", returns=4),
