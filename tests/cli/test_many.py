@@ -121,6 +121,27 @@ def test_what_is_done_stays_done_until_something_of_it_changes(capsys, server, c
     assert [line["status"] for line in manifest(out)] == ["done"] * 11
 
 
+def test_what_an_earlier_run_wrote_in_another_form_stays_done(capsys, server, calls, tmp_path) -> None:
+    out = tmp_path / "out"
+    for form in ("txt", "srt", "txt", "srt,txt", "srt"):
+        assert run(capsys, server, calls, "-o", out, "-f", form)[0] == 0
+    assert len(server.sessions) == 4  # two recordings, in two forms
+    server.faults = [Fault.error("data_error")]  # of each further session
+    assert run(capsys, server, calls, "-o", out, "-f", "vtt")[0] != 0
+    assert "there was nothing to do" in run(capsys, server, calls, "-o", out, "-f", "txt")[1]
+    (out / "b.txt").unlink()
+    server.faults = []
+    assert run(capsys, server, calls, "-o", out, "-f", "txt", "--retry-failed")[0] == 0
+    assert (out / "b.txt").exists()
+
+
+def test_what_was_recognised_offline_is_not_done_for_the_service(capsys, server, calls, tmp_path) -> None:
+    offline = ["transcribe-many", str(calls), "-o", str(tmp_path / "out"), "--local", "--engine", "scripted"]
+    assert main(offline) == 0
+    assert " 2 of 2 transcribed; 0:0" in run(capsys, server, calls, "-o", tmp_path / "out")[1]
+    assert len(server.sessions) == 2
+
+
 def test_a_recording_that_grows_while_it_is_transcribed_is_transcribed_again(capsys, tmp_path) -> None:
     growing = recording(tmp_path / "growing.wav", seconds=2)
     engine = HeldEngine()

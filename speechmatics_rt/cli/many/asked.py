@@ -121,7 +121,8 @@ def _mark(arguments: argparse.Namespace, session: dict[str, Any], way: str) -> s
     heard = (way, arguments.split if way == SPLIT else None, arguments.raw, arguments.sample_rate)
     names = ("transcription_config", "translation_config", "audio_events_config")
     configs = {name: session[name].to_dict() for name in names if name in session}
-    return fingerprint({**configs, "looks": looks, "heard": heard})
+    offline = {"engine": arguments.engine} if arguments.local else {}
+    return fingerprint({**configs, **offline, "looks": looks, "heard": heard})
 
 
 class Failing:

@@ -51,7 +51,7 @@ class Entry(NamedTuple):
         status: ``done`` or ``failed``.
         size, modified: Of the file, when it was transcribed.
         asked: The :func:`fingerprint` of the options.
-        written: Its files, relative to the folder of the manifest.
+        written: Its files, relative to the folder of the manifest; of a known one those of earlier runs, too.
         seconds: Of audio.
         error: Why it failed, in words.
         kind: The class of that error.
@@ -153,7 +153,7 @@ class Manifest:
     def is_done(self, now: Entry, wanted: Iterable[str]) -> bool:
         """Whether a recording is done: it has not changed since, and its files are there, and its own."""
         known = self.known.get(now.source)
-        if known is None or known.status != "done" or not now.same(known):
+        if known is None or not now.same(known):
             return False
         return all(
             name in known.written and self._exists(name) and self.other(name, now.source) is None
@@ -169,6 +169,9 @@ class Manifest:
         return os.path.exists(os.path.join(self._folder, name))
 
     def _note(self, entry: Entry) -> None:
+        known = self.known.get(entry.source)
+        if known is not None and entry.same(known):  # what was written before, in other forms, still holds
+            entry = entry._replace(written=tuple(dict.fromkeys(known.written + entry.written)))
         self.known[entry.source] = entry
         for name in entry.written:
             self._written[self._same(name)] = entry.source
