@@ -541,7 +541,9 @@ def test_address_and_key_of_a_profile_are_examined(examined, tmp_path, monkeypat
         file.chmod(0o600)
         code, _ = examined("--profile", "work", "--url", server.url)
         assert code == ExitCode.OK
-        assert examined()[0] == ExitCode.AUTHENTICATION
+        code, found = examined()
+        assert code == ExitCode.AUTHENTICATION
+        assert found["address"]["text"] == f"{server.url} (from --url, or the profile)"
 
 
 # -- this machine ------------------------------------------------------------------------------------------

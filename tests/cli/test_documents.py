@@ -119,7 +119,7 @@ def test_each_language_has_captions_of_its_own(tmp_path: Path) -> None:
     for end in ("srt", "vtt", "tsv"):
         target = tmp_path / f"talk.{end}"
         code, _, err = run(
-            "transcribe", SPEECH, *LOCAL, "-f", end, "-o", target, "--translate", "fr", "--translate", "de"
+            "transcribe", SPEECH, *LOCAL, "-f", end, "-o", target, "--translate", "fr", "--translate=de, fr"
         )
         assert (code, err) == (0, "")
         assert target.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from speechmatics_rt.cli.options.profiles import arguments_of
 from speechmatics_rt.exceptions import ConfigurationError
 from speechmatics_rt.local import LocalServer
 
-from .command import LOCAL, SPEECH, in_shell, run
+from .command import LOCAL, SENTENCES, SPEECH, in_shell, run
 
 if sys.version_info < (3, 11):
     pytest.importorskip("tomli")
@@ -38,6 +39,9 @@ max-delay = "soon"
 
 [unknown]
 langage = "fr"
+
+[switch]
+resume = "yes"
 
 [twice]
 max_delay = 1
@@ -120,6 +124,51 @@ def test_a_place_that_was_typed_wins_over_the_other_kind_of_a_profile(
     assert not (tmp_path / "usual").exists()
 
 
+@pytest.mark.parametrize(
+    ("usual", "typed"),
+    [
+        ({"device": "2", "save": "talk.wav"}, []),  # of the microphone
+        ({"sample-rate": 48000}, []),
+        ({"engine": "scripted", "drop-every": 5}, []),
+        ({"split": "left,right"}, ["--mix"]),
+        ({"raw": "mulaw", "sample-rate": 8000}, ["--mix"]),
+        ({"model": "standard"}, ["--operating-point", "enhanced"]),
+        ({"local": True, "engine": "scripted"}, ["--api-key", "0ther"]),
+        ({"output-dir": "out", "format": "txt,srt"}, ["-o", "-"]),
+    ],
+)
+def test_what_a_profile_holds_for_other_audio_or_otherwise_than_typed_gives_way(
+    server, home: dict[str, str], tmp_path: Path, usual: dict[str, Any], typed: list[str]
+) -> None:
+    # JSON writes these values as TOML does
+    lines = [f"{name} = {json.dumps(value)}" for name, value in usual.items()]
+    (tmp_path / "speechmatics-rt" / "config.toml").write_text("\n".join(["[default]", *lines]))
+    env = {**home, "SPEECHMATICS_RT_URL": server.url, "SPEECHMATICS_API_KEY": "w0rk"}
+    code, out, err = run("transcribe", SPEECH, *typed, **env)
+    assert (code, out.splitlines(), err) == (0, SENTENCES, "")
+
+
+@pytest.mark.parametrize("usual", ["temporary-key = true", 'ssl-mode = "insecure"', 'api-key = "w0rk"'])
+def test_local_needs_nothing_that_is_for_the_service(
+    home: dict[str, str], tmp_path: Path, usual: str
+) -> None:
+    file = tmp_path / "speechmatics-rt" / "config.toml"
+    file.write_text(f"[default]\n{usual}\n")
+    code, _, err = run("transcribe", SPEECH, *LOCAL, **home)
+    assert (code, err) == (0, "")
+
+
+def test_what_contradicts_itself_in_a_profile_or_as_typed_is_still_refused(
+    home: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "speechmatics-rt" / "config.toml"
+    file.write_text('[default]\nsplit = "a,b"\nmix = true\n')
+    code, _, err = run("transcribe", SPEECH, *LOCAL, **home)
+    assert (code, "use --split or --mix, not both" in err) == (2, True)
+    code, _, err = run("transcribe", SPEECH, *LOCAL, "--mix", "--split", "a,b", **home)
+    assert (code, "use --split or --mix, not both" in err) == (2, True)
+
+
 def test_the_default_profile_needs_no_name_and_gives_way_to_variables(server, home: dict[str, str]) -> None:
     assert run("transcribe", SPEECH, **home, SPEECHMATICS_API_KEY="0ther")[0] == 0
     assert server.sessions[-1].start["transcription_config"]["language"] == "de"
@@ -143,6 +192,7 @@ def test_local_needs_nothing_of_a_profile_that_names_a_server(server, home: dict
 @pytest.mark.parametrize(
     ("name", "says"),
     [
+        ("switch", "argument --resume: is true or false, not 'yes'"),
         ("wrong", "argument --max-delay: 'soon' is not a number of seconds"),
         ("unknown", "there is no option --langage; did you mean --language?"),
         ("odd", "vocab is not a string, number, true, false or a list of these"),

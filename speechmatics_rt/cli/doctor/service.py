@@ -105,7 +105,8 @@ def _address(way: Way) -> Finding:
     way.target = parse(way.url)
     way.secrets += way.target.secrets
     of_environment = os.environ.get(_URL_VARIABLE)
-    source = "--url" if way.given_url else _URL_VARIABLE if of_environment else "the default, in the EU"
+    unsaid = _URL_VARIABLE if of_environment else "the default, in the EU"
+    source = "--url, or the profile" if way.given_url else unsaid
     return ok(f"{redact(way.url)} (from {source})", url=redact(way.url))
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn, Optional
 
 from ..streams import Stream
@@ -14,7 +15,7 @@ from .doctor import DOCTOR_EXAMPLES, add_doctor
 from .exits import EXIT_CODES, ExitCode
 from .layout import HelpFormatter
 from .many import MANY_EXAMPLES, add_many
-from .profiles import arguments_of, config_path, is_exposed, read_profile, requested
+from .profiles import arguments_of, config_path, fitting, is_exposed, read_profile, requested
 from .serve import SERVE_EXAMPLES, add_serve
 from .transcribe import TRANSCRIBE_EXAMPLES, add_transcribe
 from .values import form_of
@@ -58,6 +59,8 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print one sentence instead of the whole usage."""
         message = message.replace("the following arguments are required", "missing", 1)
+        alone = "is true or false" if self.where else "takes no value"
+        message = re.sub(r"ignored explicit argument (.*)", rf"{alone}, not \1", message)
         where = f"{self.where}: " if self.where else ""
         self.exit(ExitCode.USAGE, f"{PROG}: error: {where}{message} (see {self.prog} --help)\n")
 
@@ -115,45 +118,20 @@ def parse(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     complete(whole)
     if not words:
         whole.error(f"name a command: {', '.join(_commands(whole))}")
-    kept: dict[str, Any] = {}
     if words[:1] in (["transcribe"], ["transcribe-many"], ["doctor"]) and not {"-h", "--help"} & set(words):
-        kept = _take_profile(whole, words)
-    arguments = whole.parse_args(words)
-    if words[0] == "transcribe":
-        _prefer_place(arguments, kept)
-        _prefer_name(arguments, kept)
-    return arguments
+        _take_profile(whole, words)
+    return whole.parse_args(words)
 
 
-def _prefer_place(arguments: argparse.Namespace, kept: Mapping[str, Any]) -> None:
-    """Let a typed ``--output-dir`` take the place of a profile's ``-o``, and the other way round."""
-    for typed, other in (("output", "output_dir"), ("output_dir", "output")):
-        usual = kept.get(other)
-        if usual is not None and getattr(arguments, other) is usual:  # the very object, see below
-            given = getattr(arguments, typed)
-            if given is not None and given is not kept.get(typed):
-                setattr(arguments, other, None)
-
-
-def _prefer_name(arguments: argparse.Namespace, kept: Mapping[str, Any]) -> None:
-    """Let the name after a typed ``-o`` override a format that only the profile asks for."""
-    usual = kept.get("format")
-    # The very objects: the same words, typed, are others.
-    if usual is None or arguments.format is not usual or arguments.output is kept.get("output"):
-        return
-    if form_of(arguments.output) is not None:
-        arguments.format = None
-
-
-def _take_profile(whole: argparse.ArgumentParser, words: Sequence[str]) -> dict[str, Any]:
-    """Make the options of a profile the defaults, and return them; variables override one not named.
+def _take_profile(whole: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """Make the options of a profile the defaults, where they fit; variables override one not named.
 
     A profile has options of ``transcribe``; another command uses those that it has as well.
     """
     name = requested(words)
     profile = read_profile(name)
     if not profile:
-        return {}
+        return
     command = _command(whole, words[0])
     if words[0] != "transcribe":  # which has more options: a profile serves both
         more = _command(whole, "transcribe")
@@ -166,15 +144,25 @@ def _take_profile(whole: argparse.ArgumentParser, words: Sequence[str]) -> dict[
     usual = vars(command.parse_args(needed))
     kept = {key: value for key, value in said.items() if value != usual[key]}
     for key, variable in (("api_key", KEY_VARIABLE), ("url", "SPEECHMATICS_RT_URL")):
-        if (name is None and os.environ.get(variable)) or "--local" in words:
+        if name is None and os.environ.get(variable):
             kept.pop(key, None)
-    if any(word.partition("=")[0] == "--url" for word in words):
-        kept.pop("local", None)
-    target = _command(whole, words[0])
-    if target is not command:
-        kept = {key: value for key, value in kept.items() if key in {each.dest for each in target._actions}}
-    target.set_defaults(**kept, exposed=is_exposed(profile))
-    return kept
+    typed = _typed(command, words[1:])
+    kept = fitting(kept, typed)
+    # The name after -o says the format, and has but one.
+    named = typed.get("output") if words[0] == "transcribe" else None
+    if named is not None and (form_of(named) is not None or len(kept.get("format", ())) > 1):
+        kept.pop("format", None)
+    command.set_defaults(**kept, exposed=is_exposed(profile))
+
+
+def _typed(command: _Parser, words: Sequence[str]) -> dict[str, Any]:
+    """Return what the words say, without any defaults."""
+    told = [action for action in command._actions if action.default is not argparse.SUPPRESS]
+    usual = {action.dest: command.get_default(action.dest) for action in told}
+    command.set_defaults(**dict.fromkeys(usual))
+    said = vars(command.parse_args(words))
+    command.set_defaults(**usual)
+    return {key: value for key, value in said.items() if value is not None}
 
 
 def _is_for(key: str, command: _Parser, more: _Parser) -> bool:

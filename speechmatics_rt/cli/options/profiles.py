@@ -13,11 +13,27 @@ from typing import Any, Optional
 from ...exceptions import ConfigurationError
 from .files import read_text
 
-__all__ = ["arguments_of", "config_path", "is_exposed", "read_profile", "requested"]
+__all__ = ["arguments_of", "config_path", "fitting", "is_exposed", "read_profile", "requested"]
 
 _DEFAULT = "default"
 _OTHERS_MAY_READ = 0o077
 _SECRET = ("api-key", "auth-token", "header")
+
+# An option of a profile, and what leaves it no place on a command line where it is typed.
+_GIVES_WAY = {
+    "output": ("output_dir",),
+    "output_dir": ("output",),
+    "split": ("mix", "channel", "raw"),
+    "mix": ("split", "channel", "raw"),
+    "raw": ("split", "mix"),
+    "model": ("operating_point",),
+    "operating_point": ("model",),
+    "url": ("local",),
+    "api_key": ("local",),
+    "temporary_key": ("local",),
+    "ssl_mode": ("local", "temporary_key"),
+    "local": ("url", "api_key", "temporary_key"),
+}
 
 
 def config_path() -> str:
@@ -121,3 +137,28 @@ def arguments_of(profile: Mapping[str, Any], where: str) -> list[str]:
                     f"{where}: {key} is not a string, number, true, false or a list of these"
                 )
     return words
+
+
+def fitting(profile: Mapping[str, Any], typed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those options of a profile that have a place beside what is typed.
+
+    A profile is for many command lines: what goes with a microphone, with headerless audio or with
+    ``--local`` waits until there is one.
+
+    Example:
+        >>> fitting({"split": "left,right", "device": "2", "language": "de"}, {"file": "a.wav", "mix": True})
+        {'language': 'de'}
+    """
+    fits = {
+        name: value
+        for name, value in profile.items()
+        if not any(other in typed for other in _GIVES_WAY.get(name, ()))
+    }
+    all_of = {**fits, **typed}
+    recorded = typed.get("file") == "mic"
+    microphone = recorded or any(each.endswith("=mic") for each in all_of.get("channel", ()))
+    unfit = {"raw", "speed", "split", "mix"} if recorded else set()
+    unfit |= set() if microphone else {"device", "save"}
+    unfit |= set() if microphone or "raw" in all_of else {"sample_rate"}
+    unfit |= set() if "local" in all_of else {"engine", "drop_every"}
+    return {name: value for name, value in fits.items() if name not in unfit}

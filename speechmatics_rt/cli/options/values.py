@@ -130,10 +130,10 @@ def entry(read: Callable[[str], Any]) -> Callable[[str], Any]:
 
 
 class Languages(argparse.Action):
-    """Collect codes of languages, one or several at a time."""
+    """Collect codes of languages, one or several at a time, and each once: a profile may name it, too."""
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: Any = None
     ) -> None:
-        codes = [*(getattr(namespace, self.dest) or []), *str(values).split(",")]
-        setattr(namespace, self.dest, codes)
+        codes = [*(getattr(namespace, self.dest) or []), *(code.strip() for code in values.split(","))]
+        setattr(namespace, self.dest, list(dict.fromkeys(codes)))
