@@ -19,7 +19,7 @@ TELEPHONE = AudioFormat(encoding="mulaw", sample_rate=8000)
 FRAME = 20 * 8 * len(SIDES)  # bytes: 20 ms of both, as RTP carries it
 
 
-def main(calls: str = "call.json") -> None:
+def main() -> None:
     config = TranscriptionConfig(
         max_delay=1.0, conversation_config=ConversationConfig(end_of_utterance_silence_trigger=0.5)
     )
@@ -40,10 +40,12 @@ def main(calls: str = "call.json") -> None:
                 for place, side in enumerate(SIDES):
                     client.send_audio(side, block[place : whole : len(SIDES)])
         client.stop_session()
-        with open(calls, "w", encoding="utf-8") as file:
+        with open("call.json", "w", encoding="utf-8") as file:
             json.dump(client.transcript.to_dict(), file)
         print(f"\n{client.transcript}")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if len(sys.argv) > 1:
+        sys.exit(__doc__)
+    main()

@@ -1,4 +1,4 @@
-"""Transcribe a file and write captions beside it: ``python transcribe_file.py [FILE [CAPTIONS.srt]]``.
+"""Transcribe a file, and write captions, named after it, here: ``python transcribe_file.py [FILE]``.
 
 The key is in SPEECHMATICS_API_KEY. Without one, run ``speechmatics-rt serve --engine whisper`` and set
 SPEECHMATICS_RT_URL to the URL that it prints.
@@ -14,7 +14,7 @@ from speechmatics_rt import Client, SpeechmaticsError, TranscriptionConfig
 RECORDING = Path(__file__).parent / "audio" / "librivox_3_sentences.wav"
 
 
-def main(source: Path = RECORDING, captions: Path | None = None) -> None:
+def main(source: Path = RECORDING) -> None:
     config = TranscriptionConfig(language="en", diarization="speaker")
     try:
         with Client() as client:
@@ -24,8 +24,7 @@ def main(source: Path = RECORDING, captions: Path | None = None) -> None:
             print(error.transcript)  # what was heard until then
         sys.exit(f"failed: {error}")
     print(transcript)
-    if captions is not None:
-        captions.write_text(transcript.to_srt(), encoding="utf-8")
+    Path(f"{source.stem}.srt").write_text(transcript.to_srt(), encoding="utf-8")
 
 
 if __name__ == "__main__":

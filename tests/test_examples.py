@@ -67,10 +67,20 @@ def attempt(server: LocalServer, folder: Path, *command: object) -> tuple[int, s
 
 
 def test_transcribe_file_prints_the_turns_and_writes_captions(server, tmp_path) -> None:
-    out, err = run(server, tmp_path, EXAMPLES / "transcribe_file.py", SPEECH, "talk.srt")
+    out, err = run(server, tmp_path, EXAMPLES / "transcribe_file.py", SPEECH)
     assert out.startswith(f"S1: {HEARD}\nS2: The train")
     assert err == ""
-    assert "reading room." in (tmp_path / "talk.srt").read_text(encoding="utf-8")
+    assert "reading room." in (tmp_path / f"{SPEECH.stem}.srt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("example", ["transcribe_file.py", "call_center.py"])
+def test_a_second_recording_that_is_named_by_mistake_is_not_written_over(server, tmp_path, example) -> None:
+    for name in ("one.wav", "two.wav"):
+        shutil.copy(SPEECH, tmp_path / name)
+    for names in (["one.wav"], ["one.wav", "two.wav"]):
+        attempt(server, tmp_path, EXAMPLES / example, *names)
+        for path in tmp_path.glob("*.wav"):
+            assert path.read_bytes() == SPEECH.read_bytes()
 
 
 def test_stream_messages_prints_partials_finals_and_the_whole(server, tmp_path) -> None:
