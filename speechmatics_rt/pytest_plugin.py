@@ -3,7 +3,7 @@
 It is active wherever the package is installed, but imports nothing of it until a test uses a fixture:
 
 * ``speechmatics_server``: a local server, with the environment set so that clients connect to it, without
-  your key;
+  your key; a client that is given an address of the service is refused;
 * ``speechmatics_wav``: makes recordings in which that server hears the words you give;
 * ``speechmatics_replay``: lets it replay a session that a ``Recorder`` has written.
 
@@ -28,13 +28,18 @@ __all__ = ["speechmatics_replay", "speechmatics_server", "speechmatics_wav"]
 
 _KEY, _URL, _PLATFORM = "SPEECHMATICS_API_KEY", "SPEECHMATICS_RT_URL", "SM_MANAGEMENT_PLATFORM_URL"
 _SERVICE = "speechmatics.com"
+_OFFLINE = "speechmatics_offline"  # the setting, and the plugin that keeps it
+_GIVE_URL = "give the client its url, or none"
 _NOWHERE = "speechmatics-offline.invalid"  # never resolves, and tells subprocesses of a test why
 
 
 @pytest.fixture
-def speechmatics_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ServerForTests]:
-    """A local Speechmatics server. Clients of this test connect to it, whatever keys and URLs you have set.
+def speechmatics_server(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ServerForTests]:
+    """A local Speechmatics server. Clients of this test connect to it, whatever variables you have set.
 
+    To a client that gets its address in code, give that of the server, ``url``: the service is out of reach.
     Call ``says("...")`` and assign ``faults = [...]`` to change what the next sessions get, also for the
     recordings that ``speechmatics_wav`` has made before; ``sessions`` has the records of all sessions.
     """
@@ -44,6 +49,8 @@ def speechmatics_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ServerForTe
         monkeypatch.setenv(_URL, server.url)
         monkeypatch.setenv(_PLATFORM, f"http://127.0.0.1:{server.port}")
         monkeypatch.setenv(_KEY, "key-of-the-local-server")  # for code that insists on a key
+        if not request.config.pluginmanager.has_plugin(_OFFLINE):
+            _close_the_way(monkeypatch, "the fixture speechmatics_server", _GIVE_URL, [])
         yield server
 
 
@@ -87,7 +94,7 @@ def speechmatics_replay(speechmatics_server: ServerForTests) -> Callable[..., Se
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini(
-        "speechmatics_offline",
+        _OFFLINE,
         "refuse the addresses of the Speechmatics service, and fail tests that try to reach it",
         type="bool",
         default=False,
@@ -95,9 +102,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.getini("speechmatics_offline"):
+    if config.getini(_OFFLINE):
         guard = _Guard()
-        config.pluginmanager.register(guard, "speechmatics_offline")
+        config.pluginmanager.register(guard, _OFFLINE)
         config.add_cleanup(guard.remove)
 
 
@@ -111,34 +118,39 @@ class _Guard:
         for variable, address in ((_URL, f"wss://{_NOWHERE}/v2"), (_PLATFORM, f"https://{_NOWHERE}")):
             if _is_service(os.environ.get(variable, _SERVICE)):  # a container's address may stay
                 self._patch.setenv(variable, address)
-        # A proxy would look the name up itself.
-        excepted = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-        self._patch.setenv("no_proxy", ",".join(filter(None, (excepted, f".{_SERVICE}", _NOWHERE))))
-        self._look_up = socket.getaddrinfo
-        self._patch.setattr(socket, "getaddrinfo", self._refuse)
+        advice = f"use the fixture speechmatics_server, and {_GIVE_URL}"
+        _close_the_way(self._patch, _OFFLINE, advice, self._tried)
 
     def remove(self) -> None:
         self._patch.undo()
 
-    def _refuse(self, host: Any, *args: Any, **options: Any) -> Any:
-        name = host.decode("ascii", "replace") if isinstance(host, bytes) else str(host)
-        if _is_service(name):
-            self._tried.append(name)
-            raise socket.gaierror(
-                socket.EAI_FAIL,
-                f"speechmatics_offline lets no test reach {name}; use the fixture speechmatics_server",
-            )
-        return self._look_up(host, *args, **options)
-
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_teardown(self) -> None:
-        tried, self._tried = self._tried, []
+        tried = ", ".join(dict.fromkeys(self._tried))
+        self._tried.clear()
         if tried:
             pytest.fail(
-                f"this test tried to reach the Speechmatics service ({', '.join(dict.fromkeys(tried))}), "
-                "which speechmatics_offline forbids; with the fixture speechmatics_server it finds a server",
+                f"this test tried to reach the Speechmatics service ({tried}), which {_OFFLINE} forbids; "
+                f"with the fixture speechmatics_server it finds a server: {_GIVE_URL}",
                 pytrace=False,
             )
+
+
+def _close_the_way(patch: pytest.MonkeyPatch, who: str, advice: str, tried: list[str]) -> None:
+    """Refuse to look up the service; append to ``tried`` what was asked for."""
+    # A proxy would look the name up itself.
+    excepted = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    patch.setenv("no_proxy", ",".join(filter(None, (excepted, f".{_SERVICE}", _NOWHERE))))
+    look_up = socket.getaddrinfo
+
+    def refuse(host: Any, *args: Any, **options: Any) -> Any:
+        name = host.decode("ascii", "replace") if isinstance(host, bytes) else str(host)
+        if _is_service(name):
+            tried.append(name)
+            raise socket.gaierror(socket.EAI_FAIL, f"{who} lets no test reach {name}; {advice}")
+        return look_up(host, *args, **options)
+
+    patch.setattr(socket, "getaddrinfo", refuse)
 
 
 def _is_service(address: str) -> bool:

@@ -77,6 +77,38 @@ def test_code_is_tested_without_a_key_an_address_or_a_network(suite) -> None:
     result.assert_outcomes(passed=5)
 
 
+@pytest.mark.parametrize("proxy", [False, True])
+def test_a_client_that_is_given_the_address_of_the_service_does_not_reach_it(
+    suite, monkeypatch, proxy: bool
+) -> None:
+    if proxy:
+        monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
+    result = suite(
+        """
+        import pytest, socket
+        from speechmatics_rt import Client, ConnectionError
+
+        def test_it(speechmatics_server):
+            with pytest.raises(ConnectionError) as caught:
+                with Client(api_key="k", url="wss://eu.rt.speechmatics.com/v2") as client:
+                    client.transcribe(bytes(32000))
+            print("SAID", caught.value)
+
+        def test_the_advice(speechmatics_server, speechmatics_wav):
+            with Client(api_key="k", url=speechmatics_server.url) as client:
+                assert client.transcribe(speechmatics_wav(words="Yes.")).text == "Yes."
+
+        def test_afterwards_all_is_as_it_was():
+            assert socket.getaddrinfo.__module__ == "socket"
+        """,
+        "-s",
+    )
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(
+        ["*SAID *speechmatics_server lets no test reach eu.rt.speechmatics.com; give the client its url*"]
+    )
+
+
 def test_a_resumed_session_speakers_and_the_two_sides_of_a_call_are_tested(suite) -> None:
     result = suite(
         """
