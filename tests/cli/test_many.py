@@ -833,6 +833,34 @@ def test_what_the_manifest_cannot_take_is_left_for_the_next_run_and_told_once(
     assert " 4 of 4 transcribed;" in run(capsys, server, calls, "-o", small_disk)[1]
 
 
+@unix  # elsewhere a folder with an open file stays
+@pytest.mark.parametrize("anew", [False, True])
+def test_a_folder_that_is_moved_away_ends_the_run_and_its_manifest_lists_no_more(
+    capsys, calls, tmp_path, anew: bool
+) -> None:
+    out, moved = tmp_path / "out", tmp_path / "moved"
+    engine = HeldEngine()
+
+    def move() -> None:
+        server.wait_for_session().wait_for(lambda record: record.heard("EndOfStream"))
+        out.rename(moved)
+        if anew:
+            out.mkdir()
+            (out / "manifest.jsonl").touch()
+        engine.let_go.set()
+
+    with LocalServer(engine) as server:
+        mover = threading.Thread(target=move)
+        mover.start()
+        code, said = run(capsys, server, calls, "-o", out, "--jobs", "1")
+        mover.join()
+        assert (code, manifest(moved)) == (6, [])
+        why = "another file has its place" if anew else "No such file or directory"
+        assert f"can't write {str(out / 'manifest.jsonl')!r}: {why}\n" in said
+        assert " 0 of 2 transcribed; 2 left for the next run" in said
+        assert " 2 of 2 transcribed;" in run(capsys, server, calls, "-o", out)[1]
+
+
 # -- signals, and what is seen -----------------------------------------------------------------------------
 
 

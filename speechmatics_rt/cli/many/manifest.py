@@ -180,7 +180,7 @@ class Manifest:
         """Write a line, as a whole or not at all.
 
         Raises:
-            OSError: It can't be written.
+            OSError: It can't be written; or it would be lost, as the folder was moved or removed.
         """
         line: dict[str, Any] = {**entry._asdict(), "tries": outcome.tries}
         line.update(request_id=outcome.request_id, session_id=outcome.session_id)
@@ -188,12 +188,14 @@ class Manifest:
         if entry.status == "done":
             for name in ("error", "kind", "type", "code", "retryable"):
                 del line[name]
-        size = os.fstat(self._file.fileno()).st_size
+        here = os.fstat(self._file.fileno())
+        if not os.path.samestat(os.stat(self.path), here):
+            raise FileNotFoundError(errno.ENOENT, "another file has its place", self.path)
         try:
             # The bytes of a name that are no UTF-8 are halves of a pair to Python, and JSON escapes these.
             put(self._file, json_line(line).encode("utf-8", "backslashreplace"))
         except OSError as exc:
-            self._file.truncate(size)
+            self._file.truncate(here.st_size)
             raise OSError(exc.errno, exc.strerror, self.path) from exc
         self._note(entry)
 
