@@ -134,6 +134,7 @@ def test_a_place_that_was_typed_wins_over_the_other_kind_of_a_profile(
         ({"raw": "mulaw", "sample-rate": 8000}, ["--mix"]),
         ({"model": "standard"}, ["--operating-point", "enhanced"]),
         ({"local": True, "engine": "scripted"}, ["--api-key", "0ther"]),
+        ({"verbose": True}, ["--quiet"]),
         ({"output-dir": "out", "format": "txt,srt"}, ["-o", "-"]),
     ],
 )

@@ -33,6 +33,8 @@ _GIVES_WAY = {
     "temporary_key": ("local",),
     "ssl_mode": ("local", "temporary_key"),
     "local": ("url", "api_key", "temporary_key"),
+    "quiet": ("verbose",),
+    "verbose": ("quiet",),
 }
 
 
