@@ -30,7 +30,7 @@ __all__ = [
     "opened",
 ]
 
-_LONG = 0.05  # s of work to write captions of some 10,000 words
+_AHEAD = 0.05  # s of work to write captions of some 10,000 words: at once, if little was written before
 _SLOW = 1.0  # s that no machine is too busy for: the disk is slow
 _FULL = (errno.ENOSPC, errno.EDQUOT) if hasattr(errno, "EDQUOT") else (errno.ENOSPC,)
 
@@ -201,6 +201,7 @@ class Pace:
         self._seconds = seconds
         self._due = False
         self._next = 0.0
+        self._earned = 0.0  # when a tenth of the time is as much as was worked
 
     def is_due(self, *, changed: bool) -> bool:
         """Note whether it has changed; a change that can't be written now is due later."""
@@ -217,7 +218,8 @@ class Pace:
         if took < _SLOW:  # on a busy machine it is the work that counts, not the wait for its turn
             took = time.thread_time() - worked
         # Else the session would fall behind.
-        self._next = time.monotonic() + max(self._seconds, 9 * took if took > _LONG else 0.0)
+        self._earned = max(self._earned, began) + 10 * took
+        self._next = max(time.monotonic() + self._seconds, self._earned - 10 * _AHEAD)
 
 
 class Captions:
