@@ -121,7 +121,7 @@ def _mark(arguments: argparse.Namespace, session: dict[str, Any], way: str) -> s
     heard = (way, arguments.split if way == SPLIT else None, arguments.raw, arguments.sample_rate)
     names = ("transcription_config", "translation_config", "audio_events_config")
     configs = {name: session[name].to_dict() for name in names if name in session}
-    offline = {"engine": arguments.engine} if arguments.local else {}
+    offline = {"engine": arguments.engine or "whisper"} if arguments.local else {}
     return fingerprint({**configs, **offline, "looks": looks, "heard": heard})
 
 
