@@ -7,29 +7,44 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Optional, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Optional, TypeVar, Union, overload
 
+from . import messages
 from .auth import AuthBase
-from .config import ConnectionConfig, ResumePolicy, checked, explained_client
+from .config import (
+    FLAG,
+    ConnectionConfig,
+    ConversationConfig,
+    ResumePolicy,
+    checked,
+    explained_client,
+    set_recognition_config,
+)
 from .events import EVENTS, in_signal_handler
-from .exceptions import ConfigurationError, TimeoutError, no_pickle, shown
+from .exceptions import ConfigurationError, SessionError, TimeoutError, no_pickle, shown
 from .log import SessionLog
 from .session import (
     NO_PICKLE,
     SECONDS,
+    UNSET,
+    Answer,
     Call,
     Connector,
     Opener,
+    Said,
     Session,
     SessionOptions,
     SessionRequest,
     as_sent,
+    check_label,
+    check_timestamp,
     request_id_of,
     spelled_out,
     waiting,
+    waits_for_itself,
 )
 from .stats import SessionStats
-from .transcript import Transcript
+from .transcript import Transcript, Utterance
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -181,6 +196,72 @@ class BaseClient(Opener):
             raise ConfigurationError(f"{kind} can't be sent as a message; use {_METHODS[kind]}")
         return as_sent(message)
 
+    def update_config(
+        self,
+        *,
+        max_delay: Optional[float] = None,
+        max_delay_mode: Optional[Literal["flexible", "fixed"]] = None,
+        enable_partials: Optional[bool] = None,
+        audio_filtering_config: Optional[Mapping[str, Any]] = None,
+        conversation_config: Union[ConversationConfig, Mapping[str, Any], None] = None,
+        **more: Any,
+    ) -> None:
+        """Change settings of the running session (``SetRecognitionConfig``). None leaves one unchanged.
+
+        Args:
+            max_delay: Seconds from the end of a word to its final, 0.7 to 4. (A container that takes others
+                gets them by :meth:`send_message`; a server that does not would end the session.)
+            max_delay_mode: ``"flexible"`` or ``"fixed"``.
+            enable_partials: Whether to send partials from now on.
+            audio_filtering_config: Mapping with ``volume_threshold``, 0 to 100.
+            conversation_config: A ConversationConfig or a mapping.
+            **more: Further fields, of previews. The service accepts no others during a session.
+
+        Raises:
+            ConfigurationError: A field can't change during a session, or a value is out of range.
+            SessionError: No session is running.
+        """
+        session, message = self._changed(
+            max_delay=max_delay,
+            max_delay_mode=max_delay_mode,
+            enable_partials=enable_partials,
+            audio_filtering_config=audio_filtering_config,
+            conversation_config=conversation_config,
+            **more,
+        )
+        session.send(message)
+
+    @overload
+    def get_speakers(
+        self, *, final: Literal[False] = ..., wait: Literal[True] = ..., timeout: Optional[float] = ...
+    ) -> messages.SpeakersResultMessage: ...
+    @overload
+    def get_speakers(
+        self, *, final: bool = ..., wait: bool = ..., timeout: Optional[float] = ...
+    ) -> Optional[messages.SpeakersResultMessage]: ...
+    def get_speakers(
+        self, *, final: bool = False, wait: bool = True, timeout: Optional[float] = 10.0
+    ) -> Optional[messages.SpeakersResultMessage]:
+        """Ask for the identifiers of the speakers, and return the answer. Handlers get it too.
+
+        Args:
+            final: Ask for an answer at the end of the transcript instead of now; returns None at once.
+            wait: False only asks, and returns None: for handlers, which would wait for themselves.
+            timeout: Seconds to wait at most; None waits as long as the session runs.
+
+        Raises:
+            ConfigurationError: An argument has a wrong type.
+            SessionError: No session is running, or what would deliver the answer waits for this thread.
+            TimeoutError: Stage ``"answer"``.
+        """
+        session, message = self._speakers_asked(final, wait, timeout)
+        if final or not wait:
+            session.send(message)
+            return None
+        answer = Answer(session.turns.answers, message)
+        result: messages.SpeakersResultMessage = _ask(session, answer, timeout)
+        return result
+
     def request_stop(self) -> None:
         """Ask the session to end as :meth:`stop_session` does, without waiting; safe in a signal handler.
 
@@ -295,6 +376,75 @@ class BaseClient(Opener):
         self._prepare(call, request)
         return self._open(call, request, lambda session: session)
 
+    def _forced(
+        self, timestamp: Optional[float], channel: Optional[str] = None
+    ) -> tuple[Session, dict[str, Any]]:
+        """Return the running session and the message that ends an utterance in it, checked."""
+        check_timestamp(timestamp)
+        if channel is not None:
+            check_label(channel)
+        session = self._running()
+        labels = session.start["transcription_config"].get("channel_diarization_labels", ())
+        if channel is not None and channel not in labels:  # a server may end the session for it
+            there = ", ".join(map(repr, labels))
+            raise SessionError(f"ForceEndOfUtterance names channel {channel!r}; the session has {there}")
+        if timestamp is UNSET:
+            timestamp = session.seconds_sent_on(channel)
+        message = {"message": "ForceEndOfUtterance", "channel": channel, "timestamp": timestamp}
+        return session, {name: value for name, value in message.items() if value is not None}
+
+    def _changed(self, **changes: Any) -> tuple[Session, dict[str, Any]]:
+        """Return the running session and the message that changes its settings, checked."""
+        session = self._running()
+        language = session.start["transcription_config"]["language"]
+        given = {name: value for name, value in changes.items() if value is not None}
+        message = set_recognition_config(language, given)
+        self._warn(message)
+        return session, message
+
+    def _speakers_asked(self, final: Any, wait: Any, timeout: Any) -> tuple[Session, dict[str, Any]]:
+        """Check the arguments of ``get_speakers()``; return the running session and the message that asks."""
+        FLAG("final", final)
+        FLAG("wait", wait)
+        checked("timeout", timeout, SECONDS)
+        return self._running(), {"message": "GetSpeakers", "final": final}
+
+    def _said(
+        self, timestamp: Optional[float], timeout: Optional[float], channel: Optional[str] = None
+    ) -> tuple[Session, Said]:
+        """Check the arguments of ``finalize()``; return the running session and what it is asked."""
+        checked("timeout", timeout, SECONDS)
+        session, message = self._forced(timestamp, channel)
+        if session.transcript.keep == 0:
+            raise ConfigurationError(
+                "finalize() returns words of the transcript, of which keep_transcript=0 keeps none; keep "
+                "some seconds, or use force_end_of_utterance() and a handler of Utterance"
+            )
+        return session, Said(session.turns, message, session.log)
+
+    def _finalize(
+        self, timestamp: Optional[float], timeout: Optional[float], channel: Optional[str] = None
+    ) -> Optional[Utterance]:
+        session, said = self._said(timestamp, timeout, channel)
+        utterance: Optional[Utterance] = _ask(session, said, timeout)
+        return utterance
+
     def _log_to(self, logger: logging.Logger) -> Union[logging.Logger, SessionLog]:
         session = self._session
         return logger if session is None else session.log.on(logger)
+
+
+def _ask(session: Session, answer: Answer, timeout: Optional[float]) -> Any:
+    """Send a question and wait for its answer, for ``timeout`` seconds at most.
+
+    Raises:
+        SessionError: What would deliver the answer waits for this thread.
+        TimeoutError: Stage ``"answer"``.
+        SpeechmaticsError: The error that the session ended with.
+    """
+    with answer, waiting(session.delivery) as may_wait:
+        if not may_wait:
+            raise waits_for_itself(answer.question)
+        session.send(answer.question)
+        answer.over.wait(timeout)
+    return answer.result(timeout, session.ending)

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .audio import Source, open_source
 from .baseclient import BaseClient
-from .config import FLAG, checked
+from .config import FLAG
 from .session import (
-    SECONDS,
     UNSET,
     Call,
     MessageStream,
@@ -163,9 +162,7 @@ class Client(BaseClient):
             SessionError: No session is running, or what would deliver the answer waits for this thread.
             TimeoutError: Stage ``"answer"``: the service has not transcribed all audio before the end.
         """
-        checked("timeout", timeout, SECONDS)
-        session, message = self._forced(timestamp)
-        return self._finalize(session, message, timeout)
+        return self._finalize(timestamp, timeout)
 
     @property
     def audio_seconds_sent(self) -> float:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .audio import AudioSource, Source, open_source
 from .baseclient import BaseClient
-from .config import FLAG, AudioFormat, a_kind, checked
+from .config import FLAG, AudioFormat, a_kind
 from .exceptions import AudioError, ConfigurationError
 from .session import (
-    SECONDS,
     UNSET,
     Call,
     MessageStream,
@@ -154,9 +153,7 @@ class MultiChannelClient(BaseClient):
         Without a channel those of all end, and the first that is final is returned; the others are left to
         the next calls.
         """
-        checked("timeout", timeout, SECONDS)
-        session, message = self._forced(timestamp, channel)
-        return self._finalize(session, message, timeout)
+        return self._finalize(timestamp, timeout, channel)
 
 
 def _open_sources(

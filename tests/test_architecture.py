@@ -44,7 +44,7 @@ HOUSE: dict[str, set[str]] = {
         "messages",
         "config",
     },
-    "baseclient": {"session", "auth", "transcript", "events", "config"},
+    "baseclient": {"session", "auth", "transcript", "events", "messages", "config"},
     "client": {"baseclient", "session", "audio", "transcript", "config"},
     "multichannel": {"baseclient", "session", "audio", "transcript", "config"},
     "many": {"multichannel", "client", "baseclient", "session", "auth", "audio", "transcript", "config"}

@@ -4,9 +4,9 @@ A program for the official asyncio SDK finds here every name that it imports, an
 (``Microphone`` is the one whose ``read`` is awaited), so it is ported by changing its import line.
 
 ``client`` has the clients, ``baseclient`` what they share, ``core`` the blocking client behind each;
-``stream`` and ``utterances`` are what is iterated over, ``asking`` the questions to the service. ``dispatch``
-runs handlers on the event loop, ``handlers`` calls one, ``rounds`` knows what the next message waits for, and
-``bridge`` connects the loop with threads.
+``stream`` and ``utterances`` are what is iterated over. ``dispatch`` runs handlers on the event loop,
+``handlers`` calls one, ``rounds`` knows what the next message waits for, and ``bridge`` connects the loop
+with threads.
 """
 
 from __future__ import annotations

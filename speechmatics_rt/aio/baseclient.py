@@ -13,17 +13,27 @@ import logging
 import time
 import weakref
 from collections.abc import Mapping
-from typing import Any, Callable, Literal, NoReturn, Optional, TypeVar, Union
+from typing import Any, Callable, Literal, NoReturn, Optional, TypeVar, Union, overload
 
+from .. import messages
 from ..audio import Block, check_chunk
 from ..config import ConnectionConfig, ConversationConfig, ResumePolicy, checked, explained_client
 from ..events import EVENTS
 from ..exceptions import SpeechmaticsError, no_pickle
 from ..log import SessionLog
-from ..session import NO_PICKLE, SECONDS, Session, SessionRequest, interest_of, session_ended, waiting
+from ..session import (
+    NO_PICKLE,
+    SECONDS,
+    Answer,
+    Session,
+    SessionRequest,
+    interest_of,
+    session_ended,
+    waiting,
+    waits_for_itself,
+)
 from ..stats import SessionStats
-from ..transcript import Transcript
-from .asking import AsyncAsking
+from ..transcript import Transcript, Utterance
 from .bridge import AwaitedAuth, in_thread
 from .core import BlockingCore, CallOfLoop
 from .dispatch import AsyncEmitter, Dispatcher, listen
@@ -35,7 +45,7 @@ _T = TypeVar("_T")
 _Self = TypeVar("_Self", bound="AsyncBaseClient")
 
 
-class AsyncBaseClient(AsyncAsking, AsyncEmitter):
+class AsyncBaseClient(AsyncEmitter):
     """The base class of both clients, for use in one event loop at a time.
 
     Handlers run on the loop, one at a time, in the order of registration. They may be plain functions or
@@ -152,6 +162,26 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
             **more,
         )
         await self._in_turn(session.send, message)
+
+    @overload
+    async def get_speakers(
+        self, *, final: Literal[False] = ..., wait: Literal[True] = ..., timeout: Optional[float] = ...
+    ) -> messages.SpeakersResultMessage: ...
+    @overload
+    async def get_speakers(
+        self, *, final: bool = ..., wait: bool = ..., timeout: Optional[float] = ...
+    ) -> Optional[messages.SpeakersResultMessage]: ...
+    async def get_speakers(
+        self, *, final: bool = False, wait: bool = True, timeout: Optional[float] = 10.0
+    ) -> Optional[messages.SpeakersResultMessage]:
+        """Ask for the identifiers of the speakers, and return them; see :meth:`BaseClient.get_speakers`."""
+        session, message = self._behind._speakers_asked(final, wait, timeout)
+        if final or not wait:
+            await self._in_turn(session.send, message)
+            return None
+        answer = Answer(session.turns.answers, message)
+        result: messages.SpeakersResultMessage = await self._ask(session, answer, timeout)
+        return result
 
     def request_stop(self) -> None:
         """Ask the session to end, without waiting. Safe anywhere, as in ``loop.add_signal_handler``."""
@@ -313,6 +343,30 @@ class AsyncBaseClient(AsyncAsking, AsyncEmitter):
         if line is not None and line.is_left:
             return True
         return await within(session.delivery, PATIENCE if timeout is None else min(timeout, PATIENCE))
+
+    async def _ask(self, session: Session, answer: Answer, timeout: Optional[float]) -> Any:
+        """Send a question and wait for its answer, which a task of the loop delivers."""
+        began = time.monotonic()
+        if await self._waits_here(session, timeout):
+            raise waits_for_itself(answer.question)
+        left = None if timeout is None else timeout - (time.monotonic() - began)
+        with answer, waiting(session.delivery, rounds_here()) as may_wait:
+            if not may_wait:
+                raise waits_for_itself(answer.question)
+            try:
+                await self._in_turn(session.send, answer.question)
+                await in_thread(answer.over.wait, left)
+            except asyncio.CancelledError:
+                answer.over.set()  # for the thread that waits
+                raise
+        return answer.result(timeout, session.ending)
+
+    async def _finalize(
+        self, timestamp: Optional[float], timeout: Optional[float], channel: Optional[str] = None
+    ) -> Optional[Utterance]:
+        session, said = self._behind._said(timestamp, timeout, channel)
+        utterance: Optional[Utterance] = await self._ask(session, said, timeout)
+        return utterance
 
     async def _send_audio(self, payload: Block, channel: Optional[str] = None) -> None:
         session = self._behind._running()

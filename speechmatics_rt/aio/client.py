@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Optional, Union
 
-from ..config import FLAG, checked
+from ..config import FLAG
 from ..session import (
-    SECONDS,
     UNSET,
     SessionOptions,
     SourceOptions,
@@ -94,9 +93,7 @@ class AsyncClient(AsyncBaseClient):
         self, *, timestamp: Optional[float] = UNSET, timeout: Optional[float] = 5.0
     ) -> Optional[Utterance]:
         """End the utterance now and return it once it is final; see :meth:`Client.finalize`."""
-        checked("timeout", timeout, SECONDS)
-        session, message = self._behind._forced(timestamp)
-        return await self._finalize(session, message, timeout)
+        return await self._finalize(timestamp, timeout)
 
     @spelled_out
     def utterances(
@@ -182,9 +179,7 @@ class AsyncMultiChannelClient(AsyncBaseClient):
         timeout: Optional[float] = 5.0,
     ) -> Optional[Utterance]:
         """End the utterance of a channel now and return it; see :meth:`MultiChannelClient.finalize`."""
-        checked("timeout", timeout, SECONDS)
-        session, message = self._behind._forced(timestamp, channel)
-        return await self._finalize(session, message, timeout)
+        return await self._finalize(timestamp, timeout, channel)
 
     @spelled_out
     def utterances(

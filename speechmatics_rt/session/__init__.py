@@ -4,8 +4,8 @@
 ``session`` sends, and takes in what is received: ``stages`` says who runs the handlers, how far that has
 come and who waits for its end, ``ending`` how it has ended, ``turns`` which utterances ended, ``forced``
 which of them the program has asked for, ``answers`` who waits for one. ``sender`` reads sources and sends
-them, ``delivering`` has what runs the handlers and is iterated over, ``asking`` the questions to the service.
-``latency`` measures, ``recorder`` writes a session to a file, ``discovery`` asks what a service offers.
+them, ``delivering`` has what runs the handlers and is iterated over. ``latency`` measures,
+``recorder`` writes a session to a file, ``discovery`` asks what a service offers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from ..late import imported_late
 from .answers import Answer, waits_for_itself
-from .asking import Asking, ask_for_speakers, said_before
 from .connector import NO_PICKLE, Connector, request_id_of
 from .delivering import Arrivals, MessageStream, UtteranceStream, with_turns
 from .ending import session_ended
@@ -34,6 +33,7 @@ from .request import (
 )
 from .session import Session
 from .stages import Delivery, Holder, waiting
+from .turns import Said
 
 if TYPE_CHECKING:
     from .discovery import available_features
@@ -44,7 +44,6 @@ __all__ = [
     "UNSET",
     "Answer",
     "Arrivals",
-    "Asking",
     "Call",
     "Connector",
     "Delivery",
@@ -52,20 +51,19 @@ __all__ = [
     "MessageStream",
     "Opener",
     "Recorder",
+    "Said",
     "Session",
     "SessionOptions",
     "SessionRequest",
     "SourceOptions",
     "UtteranceStream",
     "as_sent",
-    "ask_for_speakers",
     "available_features",
     "check_label",
     "check_timestamp",
     "interest_of",
     "labels_of",
     "request_id_of",
-    "said_before",
     "session_ended",
     "spelled_out",
     "waiting",

@@ -28,7 +28,6 @@ from ..exceptions import (
 from ..log import SessionLog
 from ..network import Link, Opening
 from ..threads import Latch, new_lock
-from .asking import Asking
 from .connector import Connector, request_id_of
 from .delivering import Listener, MessageStream
 from .ending import Unraised, tell_unstarted
@@ -45,7 +44,7 @@ logger = logging.getLogger("speechmatics_rt.baseclient")  # known by this name t
 _T = TypeVar("_T")
 
 
-class Opener(Asking, Recordable):
+class Opener(Recordable):
     """A client's current session, and the calls that open the next one.
 
     ``_current_lock`` guards which session is the current one and which calls are to open one; it is held for
