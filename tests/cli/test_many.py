@@ -655,10 +655,6 @@ def test_the_manifest_is_utf_8_and_names_each_file_exactly_whatever_its_bytes(
     assert all(os.path.exists(out / written) for each in said for written in each["written"])
     assert "é.wav" in b"".join(lines).decode()  # what is UTF-8 stays as it is
     assert "there was nothing to do" in run(capsys, server, calls, "-o", out)[1]
-    # As it was written before, with the bytes of the name.
-    before = [json.dumps(each, ensure_ascii=False).encode("utf-8", "surrogateescape") for each in said]
-    (out / "manifest.jsonl").write_bytes(b"".join(line + b"\n" for line in before))
-    assert "there was nothing to do" in run(capsys, server, calls, "-o", out)[1]
 
 
 def test_lines_of_somebody_else_are_no_hindrance(capsys, server, calls, tmp_path) -> None:

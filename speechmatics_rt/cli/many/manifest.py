@@ -237,8 +237,8 @@ def _is_one(path: str, other: str) -> bool:
 
 def _entry(line: bytes) -> Optional[Entry]:
     """Read a line; None, and so ignored, if this command did not write it."""
-    try:  # earlier versions wrote the bytes of names as they are
-        said = json.loads(line.decode("utf-8", "surrogateescape"))
+    try:
+        said = json.loads(line)
         fields = {name: said[name] for name in Entry._fields if name in said}
         return Entry(**{**fields, "written": tuple(fields.get("written", ()))})
     except (ValueError, TypeError, KeyError, RecursionError):
