@@ -20,8 +20,9 @@ from .config import (
     explained_client,
     set_recognition_config,
 )
-from .events import EVENTS, in_signal_handler
+from .events import EVENTS
 from .exceptions import ConfigurationError, SessionError, TimeoutError, no_pickle, shown
+from .interrupts import in_signal_handler
 from .log import SessionLog
 from .session import (
     NO_PICKLE,

@@ -18,8 +18,8 @@ from inspect import iscoroutine, iscoroutinefunction
 from itertools import chain
 from typing import Any, Callable, Optional, Protocol, Union
 
-from ..events import is_meant_for_call
 from ..exceptions import AudioError, SpeechmaticsError, shown
+from ..interrupts import is_meant_for_call
 from ..log import SessionLog
 from . import hints, leftover, wav
 from .ends import announced, to_come

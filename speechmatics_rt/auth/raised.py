@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Optional
 
-from ..events import is_meant_for_call
 from ..exceptions import AuthenticationError, ConnectionError, SpeechmaticsError
+from ..interrupts import is_meant_for_call
 from ..messages import one_line
 
 __all__ = ["asking", "nobody_answered", "told_of"]

@@ -12,8 +12,8 @@ from ..auth import nobody_answered, told_of
 from ..baseclient import BaseClient
 from ..client import Client
 from ..config import TranscriptionConfig, kept
-from ..events import is_meant_for_call
 from ..exceptions import ConnectionError, SpeechmaticsError, without_frames
+from ..interrupts import is_meant_for_call
 from ..log import report as log_error
 from ..multichannel import MultiChannelClient
 from ..stats import SessionStats

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import CancelledError, Executor, Future
 from typing import Any, Callable, Optional
 
-from ..events import as_raised, is_meant_for_call
+from ..events import as_raised
 from ..exceptions import (
     AudioError,
     AuthenticationError,
@@ -22,6 +22,7 @@ from ..exceptions import (
     amend,
     without_frames,
 )
+from ..interrupts import is_meant_for_call
 from ..log import report
 from ..threads import SLICE
 from .job import Job, Report

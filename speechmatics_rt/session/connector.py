@@ -23,7 +23,6 @@ from ..config import (
     refused,
     with_sdk,
 )
-from ..events import is_meant_for_call
 from ..exceptions import (
     ConfigurationError,
     ConnectionError,
@@ -33,6 +32,7 @@ from ..exceptions import (
     assign,
     without_frames,
 )
+from ..interrupts import is_meant_for_call
 from ..log import SessionLog, new_id
 from ..network import Connection, Link, Opening, Replaceable, Upgraded, check_patches, context_of, dial
 from ..threads import OverdueError, call_until, importing

@@ -6,8 +6,9 @@ import copy
 import logging
 from typing import Any, Callable, Optional
 
-from ..events import EventEmitter, is_meant_for_call
+from ..events import EventEmitter
 from ..exceptions import SessionError, SpeechmaticsError, assign
+from ..interrupts import is_meant_for_call
 from ..log import SessionLog, report
 from ..network import Link
 from ..transcript import Transcript

@@ -18,8 +18,9 @@ from typing import Any, Callable, Optional, Union
 from .._version import __version__
 from ..audio import Block
 from ..config import FLAG, Caller, refused
-from ..events import EventEmitter, everything, is_meant_for_call
+from ..events import EventEmitter, everything
 from ..exceptions import ConfigurationError, SessionError, SpeechmaticsError, shown
+from ..interrupts import is_meant_for_call
 from ..log import SessionLog
 from ..threads import new_lock
 

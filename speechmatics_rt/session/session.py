@@ -13,8 +13,9 @@ from typing import Any, Callable, NoReturn, Optional
 
 from ..audio import Block, check_chunk
 from ..config import AudioFormat
-from ..events import EventEmitter, is_meant_for_call
+from ..events import EventEmitter
 from ..exceptions import NotRunningError, SessionError, SpeechmaticsError, amend
+from ..interrupts import is_meant_for_call
 from ..log import SessionLog
 from ..messages import Glance, is_time, text_of
 from ..network import Link
