@@ -9,7 +9,7 @@ from typing import Callable, Optional
 
 from ..audio import AudioSource
 from ..exceptions import TimeoutError, amend
-from ..threads import Call, Latch
+from ..threads import Latch, ThreadedCall
 from .request import SessionRequest
 
 __all__ = ["Sources", "open_in_time", "put_back"]
@@ -38,7 +38,7 @@ def open_in_time(request: SessionRequest, open_all: Callable[[], Sources]) -> So
             put_back(opened[0])
         return opened[0]
 
-    call = Call(run, name=f"speechmatics-rt-source-{next(_numbers)}", done=over.set)
+    call = ThreadedCall(run, name=f"speechmatics-rt-source-{next(_numbers)}", done=over.set)
     try:
         if over.wait(request.deadline - time.monotonic()):
             return call.result()

@@ -4,14 +4,14 @@
 function that may never return, on a thread of its own.
 """
 
-from .deadline import Call, OverdueError, begin, call_until, telling
+from .deadline import OverdueError, ThreadedCall, begin, call_until, telling
 from .locks import SLICE, Latch, importing, is_mine, let_go, new_lock, wait_for, wait_on
 
 __all__ = [
     "SLICE",
-    "Call",
     "Latch",
     "OverdueError",
+    "ThreadedCall",
     "begin",
     "call_until",
     "importing",

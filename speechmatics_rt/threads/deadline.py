@@ -10,7 +10,7 @@ from typing import Any, Callable, Generic, Optional, TypeVar
 from ..exceptions import SessionError, assign
 from .locks import Latch
 
-__all__ = ["Call", "OverdueError", "begin", "call_until", "telling"]
+__all__ = ["OverdueError", "ThreadedCall", "begin", "call_until", "telling"]
 
 _T = TypeVar("_T")
 
@@ -50,7 +50,7 @@ def telling(died: Callable[[BaseException], object], target: Callable[..., objec
         died(exc)
 
 
-class Call(Generic[_T]):
+class ThreadedCall(Generic[_T]):
     """A call on a daemon thread of its own, which sees the caller's :mod:`contextvars`.
 
     Args:
@@ -120,7 +120,7 @@ def call_until(
         'an address'
     """
     done = Latch()
-    call = Call(function, name=name, done=done.set)
+    call = ThreadedCall(function, name=name, done=done.set)
     unless(done.set)
     done.wait(deadline - time.monotonic())
     if not call.is_over:

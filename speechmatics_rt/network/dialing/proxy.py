@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from ...config import Target, address_of, environment_proxy, proxy_parts
 from ...exceptions import ConfigurationError, ConnectionError, ProtocolError
 from ...messages import Secrets, one_line
-from ...threads import Call, importing
+from ...threads import ThreadedCall, importing
 from ..duplex import DuplexSocket
 from .attempt import Attempt
 from .opening import Opening
@@ -123,7 +123,7 @@ def _doing(proxy: _Proxy) -> str:
 class _Way:
     """One attempt through a proxy, to one address of the target, on a thread of its own."""
 
-    _call: Call[socket.socket]
+    _call: ThreadedCall[socket.socket]
 
     def __init__(self, attempt: Attempt, proxy: _Proxy, lookup: Lookup, host: str) -> None:
         self.host = host
@@ -136,7 +136,7 @@ class _Way:
 
     def begin(self) -> None:
         name = f"speechmatics-rt-proxy-{self.host}"
-        self._call = Call(self._open, name=name, done=self._lookup.news.wake)
+        self._call = ThreadedCall(self._open, name=name, done=self._lookup.news.wake)
 
     @property
     def is_over(self) -> bool:

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from itertools import chain, zip_longest
 from typing import Any, Callable, Optional, Protocol, TypeVar
 
-from ...threads import Call, importing
+from ...threads import ThreadedCall, importing
 from ..duplex import wait_ready
 from ..wakeup import WakeUp
 from .opening import Opening
@@ -68,7 +68,7 @@ class Lookup:
         self._known: list[Any] = []
         self._untried: deque[Any] = deque()
         self._failure: Optional[BaseException] = None
-        self._calls: list[Call[list[Any]]] = []  # the one for ``family``, then the one for IPv4 only
+        self._calls: list[ThreadedCall[list[Any]]] = []  # the one for ``family``, then the one for IPv4 only
         with importing:
             import encodings.idna  # noqa: F401  # as getaddrinfo() does, even of an address
         self.news = WakeUp()
@@ -128,7 +128,7 @@ class Lookup:
 
     def _ask(self, family: int) -> None:
         name = f"speechmatics-rt-dns-{self._host}"
-        self._calls.append(Call(lambda: self._look_up(family), name=name, done=self.news.wake))
+        self._calls.append(ThreadedCall(lambda: self._look_up(family), name=name, done=self.news.wake))
 
     def _look_up(self, family: int) -> list[Any]:
         return list(socket.getaddrinfo(self._host, self._port, family, socket.SOCK_STREAM))
