@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Any, Callable, Literal, NoReturn, Optional, TypeVar, Union, overload
 
 from .. import messages
-from ..audio import Block, check_chunk
+from ..audio import BytesLike, check_chunk
 from ..config import ConnectionConfig, ConversationConfig, ResumePolicy, checked, explained_client
 from ..events import EVENTS
 from ..exceptions import SpeechmaticsError, no_pickle
@@ -368,7 +368,7 @@ class AsyncBaseClient(AsyncEmitter):
         utterance: Optional[Utterance] = await self._ask(session, said, timeout)
         return utterance
 
-    async def _send_audio(self, payload: Block, channel: Optional[str] = None) -> None:
+    async def _send_audio(self, payload: BytesLike, channel: Optional[str] = None) -> None:
         session = self._behind._running()
         payload = check_chunk(payload, session.audio_format, channel=channel)
         try:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Mapping
 from concurrent import futures
 from typing import Any, Callable, Optional, TypeVar
 
-from ..audio import Proxy
+from ..audio import StandIn
 from ..auth import AuthBase, NoAuth, StaticKeyAuth, asking, not_headers
 from ..config import ConnectionConfig
 from ..exceptions import SessionError, TimeoutError
@@ -128,7 +128,7 @@ class _Caller:
             self._pending.cancel()
 
 
-class Bridge(Proxy):
+class Bridge(StandIn):
     """An asynchronous source as a blocking iterable: a thread asks for blocks, the loop reads them.
 
     Args:

@@ -16,8 +16,8 @@ from ..late import imported_late
 from . import source
 from .channels import count_channels
 from .hints import meant_by
-from .reading import Proxy, described
-from .source import AudioSource, Block, Pacer, Source, check_chunk, open_source
+from .reading import StandIn, described
+from .source import AudioSource, BytesLike, Pacer, Source, check_chunk, open_source
 
 if TYPE_CHECKING:
     from .microphone import InputDevice, Microphone
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AudioSource",
-    "Block",
+    "BytesLike",
     "InputDevice",
     "Microphone",
     "Pacer",
-    "Proxy",
     "Source",
+    "StandIn",
     "check_chunk",
     "count_channels",
     "described",

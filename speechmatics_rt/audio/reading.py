@@ -12,6 +12,7 @@ import os
 import select
 import stat
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Iterator
 from functools import partial
 from inspect import iscoroutine, iscoroutinefunction
@@ -21,17 +22,17 @@ from typing import Any, Callable, Optional, Protocol, Union
 from ..exceptions import AudioError, SpeechmaticsError, shown
 from ..interrupts import is_meant_for_call
 from ..log import SessionLog
-from . import hints, leftover, wav
+from . import hints, leftover
 from .ends import announced, to_come
-from .wav import Fault
+from .wav import Block, Fault
 
 __all__ = [
-    "Block",
+    "BytesLike",
     "Live",
-    "Proxy",
     "Readable",
     "Reading",
     "Source",
+    "StandIn",
     "as_bytes",
     "described",
     "fault_of",
@@ -40,7 +41,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-Block = Union[bytes, bytearray, memoryview]
+BytesLike = Union[bytes, bytearray, memoryview]
 
 _NO_DATA = "the audio source returned None: it is in non-blocking mode and has no data; make it blocking"
 _LONGEST_PATH = 32767  # characters, on Windows; elsewhere less
@@ -53,13 +54,13 @@ _BYTES_AT_ONCE = 1 << 20
 class Readable(Protocol):
     """Anything with a blocking ``read(size)`` that returns at most ``size`` bytes, and ``b""`` at the end."""
 
-    def read(self, size: int, /) -> Optional[Block]: ...
+    def read(self, size: int, /) -> Optional[BytesLike]: ...
 
 
-Source = Union[str, os.PathLike[str], Readable, Iterable[Block], Block]
+Source = Union[str, os.PathLike[str], Readable, Iterable[BytesLike], BytesLike]
 
 
-class Proxy:
+class StandIn(ABC):
     """Stands for a source that only another thread can read.
 
     Attributes:
@@ -70,16 +71,16 @@ class Proxy:
     origin: Any
     once = True
 
-    def __iter__(self) -> Iterator[Any]:
-        raise NotImplementedError
+    @abstractmethod
+    def __iter__(self) -> Iterator[Any]: ...
 
+    @abstractmethod
     def position(self) -> Optional[int]:
         """Return the position of the source; None if it can't be rewound."""
-        raise NotImplementedError
 
+    @abstractmethod
     def go_back(self, position: int) -> None:
         """Rewind the source to a position."""
-        raise NotImplementedError
 
 
 class Live:
@@ -121,8 +122,8 @@ class Reading:
         self._once = False  # it can't be read again without rewinding it
         self._key: Hashable = None  # under which leftover remembers it
         self.begun = False
-        self._held: Optional[list[wav.Block]] = []  # what was read of such a source before sending began
-        self._before: Iterator[wav.Block] = iter(())  # what calls before have read, and this not yet
+        self._held: Optional[list[Block]] = []  # what was read of such a source before sending began
+        self._before: Iterator[Block] = iter(())  # what calls before have read, and this not yet
         self._put_back = False
         self._pid = os.getpid()
         self.length: Optional[int] = None
@@ -154,7 +155,7 @@ class Reading:
             also = ", or its attribute 'file' to this client" if hasattr(source, "file") else ""
             raise fault(f"the audio source ({_kind(source)}) is asynchronous; pass it to AsyncClient" + also)
         blocks = _read_blocks(source, size) if callable(read) else self._iterate(source)
-        self._once = source.once if isinstance(source, Proxy) else callable(read) or blocks is source
+        self._once = source.once if isinstance(source, StandIn) else callable(read) or blocks is source
         if isinstance(_origin(source), Live):
             self._once = False
         if not self._once:
@@ -216,7 +217,7 @@ class Reading:
     def __iter__(self) -> Reading:
         return self
 
-    def __next__(self) -> Union[bytes, memoryview]:
+    def __next__(self) -> Block:
         if self._put_back:
             raise StopIteration
         try:
@@ -281,7 +282,7 @@ class Reading:
             return self.fault("the audio source is empty")
         text = "the audio source is empty, or has been read to its end: it can be read only once"
         named = isinstance(self._source, (str, os.PathLike))  # /dev/stdin and the like
-        if named or (not isinstance(self._source, Proxy) and _descriptor(self._source) is not None):
+        if named or (not isinstance(self._source, StandIn) and _descriptor(self._source) is not None):
             text += "; if another process writes it, look how that has ended"
         return self.fault(text)
 
@@ -303,7 +304,7 @@ class Reading:
         if self._start is None:
             return False
         try:
-            if isinstance(self._source, Proxy):
+            if isinstance(self._source, StandIn):
                 self._source.go_back(self._start)
             else:
                 self._source.seek(self._start)
@@ -336,7 +337,7 @@ def _kind(thing: object) -> str:
     return type(thing).__name__
 
 
-def as_bytes(block: Any, fault: Fault) -> Union[bytes, memoryview]:
+def as_bytes(block: Any, fault: Fault) -> Block:
     """Return a block in an immutable form whose length is in bytes."""
     if isinstance(block, memoryview) and block.readonly and block.c_contiguous:
         return block if block.format == "B" and block.ndim == 1 else block.cast("B")
@@ -415,13 +416,13 @@ def _length(source: Any) -> Optional[int]:
 
 
 def _origin(source: Any) -> Any:
-    return source.origin if isinstance(source, Proxy) else source
+    return source.origin if isinstance(source, StandIn) else source
 
 
 def position_of(source: Any) -> Optional[int]:
     """Return the position of a source that can be rewound to it; None if it can't."""
     try:
-        if isinstance(source, Proxy):
+        if isinstance(source, StandIn):
             return source.position()
         # SpooledTemporaryFile has no seekable() before Python 3.11.
         if not callable(getattr(source, "seek", None)) or not getattr(source, "seekable", lambda: True)():

@@ -19,10 +19,10 @@ from .channels import frames_of
 from .gather import gathered
 from .hints import CONVERT, about_container, about_content
 from .linear import to_16_bit
-from .reading import Block, Readable, Reading, Source, as_bytes, fault_of
+from .reading import BytesLike, Readable, Reading, Source, as_bytes, fault_of
 from .wav import Fault
 
-__all__ = ["AudioSource", "Block", "Pacer", "Readable", "Source", "check_chunk", "open_source"]
+__all__ = ["AudioSource", "BytesLike", "Pacer", "Readable", "Source", "check_chunk", "open_source"]
 
 
 class AudioSource:
@@ -210,7 +210,7 @@ def _opened_already(
     return source.fresh()
 
 
-def check_chunk(payload: Block, audio_format: AudioFormat, *, channel: Optional[str] = None) -> Block:
+def check_chunk(payload: BytesLike, audio_format: AudioFormat, *, channel: Optional[str] = None) -> BytesLike:
     """Return a caller's chunk in a form whose length is in bytes.
 
     Raises:

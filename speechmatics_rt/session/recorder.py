@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Any, Callable, Optional, Union
 
 from .._version import __version__
-from ..audio import Block
+from ..audio import BytesLike
 from ..config import FLAG, Caller, refused
 from ..events import EventEmitter, everything
 from ..exceptions import ConfigurationError, SessionError, SpeechmaticsError, shown
@@ -204,7 +204,7 @@ class Recording:
     def sent(self, message: Mapping[str, Any]) -> None:
         self._write({"sent": message})
 
-    def sent_audio(self, payload: Block, channel: Optional[str]) -> None:
+    def sent_audio(self, payload: BytesLike, channel: Optional[str]) -> None:
         message: dict[str, Any] = {"message": "AddAudio" if channel is None else "AddChannelAudio"}
         if channel is not None:
             message["channel"] = channel

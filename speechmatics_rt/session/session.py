@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Callable, NoReturn, Optional
 
-from ..audio import Block, check_chunk
+from ..audio import BytesLike, check_chunk
 from ..config import AudioFormat
 from ..events import EventEmitter
 from ..exceptions import NotRunningError, SessionError, SpeechmaticsError, amend
@@ -106,7 +106,7 @@ class Session:
             return None
         return self.connection.seconds_sent_on(channel)
 
-    def send_audio(self, payload: Block, *, channel: Optional[str] = None, wait: bool = True) -> bool:
+    def send_audio(self, payload: BytesLike, *, channel: Optional[str] = None, wait: bool = True) -> bool:
         """Check and send a caller's chunk; without ``wait``, return False if there is no room for it now."""
         payload = check_chunk(payload, self.audio_format, channel=channel)
         if self._at_start:
@@ -122,7 +122,7 @@ class Session:
             self._sent(payload, channel, seconds)
         return sent
 
-    def _look_at_head(self, payload: Block) -> None:
+    def _look_at_head(self, payload: BytesLike) -> None:
         self._at_start = False
         if payload[:4] == b"RIFF" and payload[8:12] == b"WAVE" and self.bytes_per_second:
             self.log.warning(
@@ -130,13 +130,13 @@ class Session:
                 "what follows it"
             )
 
-    def feed(self, chunk: Block, channel: Optional[str]) -> None:
+    def feed(self, chunk: BytesLike, channel: Optional[str]) -> None:
         """Send a chunk of a source; waits while the receiver is behind."""
         seconds = self.seconds(len(chunk))
         self.connection.send_audio(chunk, channel=channel, seconds=seconds, feeding=True)
         self._sent(chunk, channel, seconds)
 
-    def _sent(self, audio: Block, channel: Optional[str], seconds: float) -> None:
+    def _sent(self, audio: BytesLike, channel: Optional[str], seconds: float) -> None:
         if self._recording is not None:
             self._recording.sent_audio(audio, channel)
         with self._meter_lock:
