@@ -13,7 +13,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..late import imported_late
-from . import source
 from .channels import count_channels
 from .hints import meant_by
 from .reading import StandIn, described
@@ -38,7 +37,6 @@ __all__ = [
     "meant_by",
     "mix_channels",
     "open_source",
-    "source",
     "split_channels",
 ]
 

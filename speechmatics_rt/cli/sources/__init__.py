@@ -7,7 +7,7 @@ Ctrl-C.
 from __future__ import annotations
 
 from .given import MICROPHONE, NO_TEXT, Given, channels_of, given, labels_of, wrong_in
-from .recording import Recording, device_table, find_device
+from .recording import Recording, device_table
 
 __all__ = [
     "MICROPHONE",
@@ -16,7 +16,6 @@ __all__ = [
     "Recording",
     "channels_of",
     "device_table",
-    "find_device",
     "given",
     "labels_of",
     "wrong_in",

@@ -7,11 +7,9 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Optional
 
-from ...transcript import Word
+from ...transcript import PAUSE, Word
 
 __all__ = ["GREY", "Flow", "Line", "Token", "plain"]
-
-_PAUSE = 1.0  # s of silence in a sentence, after which another channel's may come first; as in Transcript
 
 # Of the 256 colours, those that can be read on black and on white alike: the contrast is above 4 on both.
 # The 16 basic ones can't be used for this: every theme has some that it can't show on its background.
@@ -135,7 +133,7 @@ class Flow:
         if self._open:
             last = self._current
             more = self._counts[last] < len(self._channels[last])
-            if (self._next(last).start_time if more else self._known(last)) <= self._end + _PAUSE:
+            if (self._next(last).start_time if more else self._known(last)) <= self._end + PAUSE:
                 return last if more else None  # its sentence goes on, or may do so
         left = self._left()
         if not left:
