@@ -119,20 +119,10 @@ class AsyncBaseClient(AsyncEmitter):
         session = self._behind._session
         if session is None:
             return
-        if self._dispatcher is not None:
-            await self._dispatcher.end_if_stranded()
+        await self._end_if_stranded()
         deadline = float("inf") if timeout is None else time.monotonic() + timeout
-        ending = self._end_in_turn(session)
         try:
-            if await self._waits_here(session, timeout):
-                return
-            with waiting(session.delivery, rounds_here()) as may_wait:
-                if not may_wait:
-                    return
-                if ending is not None:
-                    left = None if timeout is None else max(0.0, deadline - time.monotonic())
-                    await asyncio.wait([ending], timeout=left)
-                await in_thread(self._behind._stop, session, timeout, deadline)
+            await self._end(session, deadline, self._behind._stop, session, timeout, deadline)
         except asyncio.CancelledError:
             await in_thread(session.close)
             raise
@@ -195,22 +185,13 @@ class AsyncBaseClient(AsyncEmitter):
         return self
 
     async def __aexit__(self, exc_type: Optional[type[BaseException]], *_: object) -> None:
-        session = self._behind._session
+        session, leave = self._behind._session, self._behind.__exit__
         try:
-            if self._dispatcher is not None:
-                await self._dispatcher.end_if_stranded()
+            await self._end_if_stranded()
             if exc_type is not None or session is None or session.delivery.streamed:
-                await in_thread(self._behind.__exit__, exc_type, None, None)
-            else:
-                ending = self._end_in_turn(session)
-                if await self._waits_here(session):
-                    return
-                with waiting(session.delivery, rounds_here()) as may_wait:
-                    if not may_wait:
-                        return
-                    if ending is not None:
-                        await asyncio.wait([ending])
-                    await in_thread(self._behind.__exit__, exc_type, None, None)
+                await in_thread(leave, exc_type, None, None)
+            elif not await self._end(session, float("inf"), leave, exc_type, None, None):
+                return
         except asyncio.CancelledError:
             await self.close()
             raise
@@ -292,8 +273,7 @@ class AsyncBaseClient(AsyncEmitter):
         dispatcher = self._dispatcher
         if self._auth is not None:
             self._auth.loop = asyncio.get_running_loop()
-        if dispatcher is not None:
-            await dispatcher.end_if_stranded()
+        await self._end_if_stranded()
         if dispatcher is not None and dispatcher.session.delivery.over.is_set():
             await dispatcher.tell()  # SessionEnded, of a stream that was dropped
         elif dispatcher is not None and dispatcher.session.ending.complete and self._delivers_here():
@@ -332,6 +312,10 @@ class AsyncBaseClient(AsyncEmitter):
             call.leave()
             opened.clear()
             call.unheard.clear()  # the error in them has this frame
+
+    async def _end_if_stranded(self) -> None:
+        if self._dispatcher is not None:
+            await self._dispatcher.end_if_stranded()
 
     def _delivers_here(self) -> bool:
         """Whether the next message of the current session waits for this code."""
@@ -413,6 +397,19 @@ class AsyncBaseClient(AsyncEmitter):
         except asyncio.CancelledError:
             sending.add_done_callback(note)  # nobody else asks how it went
             raise
+
+    async def _end(self, session: Session, deadline: float, wait: Callable[..., object], *args: Any) -> bool:
+        """End the audio, and wait for the rest on a thread; not if that waits for this code: then False."""
+        ending = self._end_in_turn(session)
+        if await self._waits_here(session, deadline - time.monotonic()):
+            return False
+        with waiting(session.delivery, rounds_here()) as may_wait:
+            if may_wait:
+                if ending is not None:
+                    left = max(0.0, deadline - time.monotonic())
+                    await asyncio.wait([ending], timeout=None if left == float("inf") else left)
+                await in_thread(wait, *args)
+        return may_wait
 
     def _end_in_turn(self, session: Session) -> Optional[asyncio.Future[None]]:
         """End the audio, after whatever waits to be sent: at once, or by the task that is returned."""
