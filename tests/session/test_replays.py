@@ -171,17 +171,6 @@ def test_who_gave_up_a_refused_start_with_resume_is_refused_again(path) -> None:
     assert [(error.status, count) for error, count in (first, again)] == [(503, 3), (503, 3)]
 
 
-def test_a_recording_of_an_older_version_is_replayed_as_before(path) -> None:
-    with ServerForTests(faults=[Fault.close(1011, after_seconds=8)]) as server:
-        ended(server, path)
-    entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    del entries[-1]["failure"]
-    with ServerForTests() as server:
-        server.replays(entries)
-        kind, said, _ = ended(server)
-    assert (kind, said["code"]) == (ConnectionError, 1006)
-
-
 @pytest.mark.parametrize(
     "failure",
     [{"kind": 5}, {"kind": "ConnectionError", "code": "x", "reason": 7}, {}, {"kind": "TimeoutError"}]

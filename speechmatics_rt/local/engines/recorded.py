@@ -100,13 +100,11 @@ def ending_of(recording: Iterable[Any], *, torn: bool = False) -> Optional[Endin
             continue
         if isinstance(entry.get("failure"), Mapping):
             return _failed(entry["failure"], str(entry.get("ended")), sent, received)
-        if "ended" in entry:  # well; or by an older version, which has no more of it than a text
-            return _LOST if str(entry["ended"]).startswith("ConnectionError") else None
+        if "ended" in entry or "left" in entry:
+            return None
         sent |= "sent" in entry
         message = entry.get("received", entry.get("message", entry))
         kind = message.get("message") if isinstance(message, Mapping) else message
-        if "left" in entry:
-            return None
         received[text_of(kind)] = message
         if not doubt and "began" in entry:
             doubt = "it does not say how it ended"
