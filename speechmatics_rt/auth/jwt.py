@@ -22,7 +22,7 @@ from ..exceptions import (
     without_frames,
 )
 from ..messages import one_line
-from ..network import Opening
+from ..network import Opening, retry_after_in
 from ..threads import OverdueError, call_until, importing, new_lock
 from .base import A_KEY, AuthBase, checked_key, key_from_environment
 from .pages import Exchange, no_answer, remaining
@@ -336,7 +336,7 @@ def _accepted(answer: requests.Response, content: bytes, host: Optional[str], be
     said = said if isinstance(said, dict) else {}
     if status == 429 or status >= 500:
         text = f"{host} can't issue a temporary key now: HTTP {status}{_words(said, bearer)}"
-        raise ConnectionError(text, stage="key", status=status, retry_after=_retry_after(answer))
+        raise ConnectionError(text, stage="key", status=status, retry_after=retry_after_in(answer.headers))
     if not 200 <= status < 300:
         text = f"{host} refused a temporary key: HTTP {status}{_words(said, bearer)}{_CHECK.get(status, '')}"
         raise AuthenticationError(text, status=status)
@@ -352,11 +352,6 @@ def _words(said: dict[str, Any], bearer: _Bearer) -> str:
     return "".join(
         f": {one_line(bearer.hide_in(word), 300)}" for word in words if isinstance(word, str) and word
     )
-
-
-def _retry_after(answer: requests.Response) -> Optional[float]:
-    value = answer.headers.get("Retry-After", "")
-    return float(value) if value.isascii() and value.isdigit() else None
 
 
 def _time_of(date: Optional[str]) -> float:

@@ -17,6 +17,7 @@ from .dialing import (
     connect_to,
     context_of,
     dial,
+    retry_after_in,
     shake_hands,
     shared_context,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "connect_to",
     "context_of",
     "dial",
+    "retry_after_in",
     "shake_hands",
     "shared_context",
 ]

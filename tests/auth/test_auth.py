@@ -482,8 +482,9 @@ def test_a_platform_out_of_order_is_asked_once_more(platform, status):
     assert len(platform.requests) == 4
 
 
-def test_a_wait_longer_than_the_time_left_is_not_begun(platform):
-    platform.answer = lambda: (503, {"Retry-After": "600"}, {})
+@pytest.mark.parametrize("given", ["600", formatdate(1600, usegmt=True)])
+def test_a_wait_longer_than_the_time_left_is_not_begun(platform, given):
+    platform.answer = lambda: (503, {"Retry-After": given, "Date": formatdate(1000, usegmt=True)}, {})
     with pytest.raises(ConnectionError) as caught:
         token_of(JWTAuth(KEY, mp_url=platform.url))
     assert caught.value.retry_after == 600

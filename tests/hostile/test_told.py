@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from speechmatics_rt import AudioFormat, Client, ConnectionConfig, JWTAuth, SpeechmaticsError
-from speechmatics_rt.network.dialing.upgrade import _retry_after
+from speechmatics_rt.network.dialing.said import retry_after_in
 
 from .attacks import answering, frame, message
 from .servers import HostileServer, Victim
@@ -125,4 +125,4 @@ def test_a_key_whose_contents_are_nested_too_deep_is_used_as_it_is() -> None:
     ["Fri, 31 Dec 999999999999999999 23:59:59 GMT", "9" * 300, "Fri, 0 Foo 0 99:99:99 GMT", "\udcff", "-1"],
 )
 def test_a_time_to_try_again_that_no_calendar_has_is_none(value) -> None:
-    assert _retry_after({"retry-after": value}) in (None, 0.0)
+    assert retry_after_in({"retry-after": value}) in (None, 0.0)

@@ -13,6 +13,7 @@ from .handshake import context_of, shake_hands, shared_context
 from .opening import Opening
 from .proxy import connect_through
 from .reach import connect_to
+from .said import retry_after_in
 
 __all__ = [
     "Opening",
@@ -23,6 +24,7 @@ __all__ = [
     "connect_to",
     "context_of",
     "dial",
+    "retry_after_in",
     "shake_hands",
     "shared_context",
 ]

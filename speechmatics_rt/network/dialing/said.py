@@ -1,14 +1,17 @@
-"""What a refusal says in its body: the reason in JSON, or the text of a page."""
+"""What a refusal says: the reason in JSON, or the text of a page; and when to try again."""
 
 from __future__ import annotations
 
 import json
 import re
+import time
+from collections.abc import Mapping
+from typing import Optional
 
 from ...messages import Secrets
 from ...threads import importing
 
-__all__ = ["cleaned", "said_in"]
+__all__ = ["cleaned", "retry_after_in", "said_in"]
 
 _MOST = 200  # characters
 _UNSEEN = re.compile(r"(?is)<!--.*?(?:-->|\Z)|<(script|style)\b.*?(?:</\1\s*>|\Z)")
@@ -43,6 +46,26 @@ def said_in(body: bytes, secrets: Secrets) -> str:
 def cleaned(text: str, secrets: Secrets) -> str:
     """Return a short line of text that is safe to show."""
     return "".join(char if char.isprintable() else " " for char in secrets.hide_in(text))[:_MOST].strip()
+
+
+def retry_after_in(headers: Mapping[str, str]) -> Optional[float]:
+    """Return the seconds of ``Retry-After``; a date counts from the server's own ``Date``, if there is one.
+
+    Args:
+        headers: Found in any case, or with names in lower case.
+    """
+    given = headers.get("retry-after", "")
+    if re.fullmatch("[0-9]{1,9}", given):
+        return float(given)
+    with importing:
+        from email.utils import mktime_tz, parsedate_tz
+
+    then = parsedate_tz(given)
+    now = parsedate_tz(headers.get("date", ""))
+    try:
+        return max(0.0, mktime_tz(then) - (mktime_tz(now) if now else time.time())) if then else None
+    except (ValueError, OverflowError):  # an impossible year
+        return None
 
 
 def _text_of(page: bytes) -> str:

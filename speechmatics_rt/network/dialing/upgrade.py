@@ -11,7 +11,6 @@ import os
 import re
 import socket
 import time
-from collections.abc import Mapping
 from typing import Any, Optional
 
 from ...config import Target, is_loopback, redact
@@ -26,7 +25,7 @@ from ...exceptions import (
 from ...messages import Secrets
 from ...threads import importing
 from ..duplex import DuplexSocket
-from .said import cleaned, said_in
+from .said import cleaned, retry_after_in, said_in
 
 __all__ = [
     "PERHAPS_SECURE",
@@ -301,25 +300,9 @@ def refusal(answer: UpgradeSocket, target: Target, secrets: Secrets, *, keyed: b
         text += ". Check the path of the address; that of the service is /v2"
     if status == 400 and not target.secure:
         text += f". {PERHAPS_SECURE}"
-    retry_after = _retry_after(answer.headers)
+    retry_after = retry_after_in(answer.headers)
     if retry_after is not None:
         text += f". Try again after {retry_after:g} s"
     return ConnectionError(
         text, stage="upgrade", status=status, retry_after=retry_after, reason=reason or None
     )
-
-
-def _retry_after(headers: Mapping[str, str]) -> Optional[float]:
-    """Return the seconds of Retry-After; a date counts from the server's own ``Date``, if there is one."""
-    given = headers.get("retry-after", "")
-    if re.fullmatch(r"\d{1,9}", given):
-        return float(given)
-    with importing:
-        from email.utils import mktime_tz, parsedate_tz
-
-    then = parsedate_tz(given)
-    now = parsedate_tz(headers.get("date", ""))
-    try:
-        return max(0.0, mktime_tz(then) - (mktime_tz(now) if now else time.time())) if then else None
-    except (ValueError, OverflowError):  # an impossible year
-        return None
