@@ -28,11 +28,11 @@ logger = logging.getLogger(__name__)
 class Report(NamedTuple):
     """What a worker returns. It can be pickled."""
 
-    transcript: Optional[Transcript]
-    error: Optional[SpeechmaticsError]
-    stats: SessionStats
-    request_id: Optional[str]
-    session_id: Optional[str]
+    transcript: Optional[Transcript] = None
+    error: Optional[SpeechmaticsError] = None
+    stats: SessionStats = SessionStats()
+    request_id: Optional[str] = None
+    session_id: Optional[str] = None
 
 
 class Sessions:
@@ -107,7 +107,7 @@ class Job:
         try:
             with ExitStack() as entered:
                 refusal = self._enter(entered)
-                report = self._transcribe(index, source) if refusal is None else _nothing_but(refusal)
+                report = self._transcribe(index, source) if refusal is None else Report(error=refusal)
         except Exception as exc:
             if report is None or is_meant_for_call(exc):
                 raise
@@ -128,7 +128,8 @@ class Job:
 
     def _transcribe(self, index: int, source: Any) -> Report:
         transcript = error = None
-        with self._client_for(source) as client:
+        kind: Any = MultiChannelClient if isinstance(source, Mapping) else Client
+        with kind(**self._client) as client:
             try:
                 if self.sessions.begin(index, client):
                     transcript = client.transcribe(source, **self._options_for(source))
@@ -150,11 +151,3 @@ class Job:
                 config, diarization="channel_and_speaker", channel_diarization_labels=list(source)
             )
         return {**self._session, "transcription_config": config}
-
-    def _client_for(self, source: Any) -> Any:
-        return (MultiChannelClient if isinstance(source, Mapping) else Client)(**self._client)
-
-
-def _nothing_but(error: SpeechmaticsError) -> Report:
-    """Return the report of a session that was not even begun."""
-    return Report(None, error, SessionStats(), None, None)
