@@ -54,11 +54,12 @@ def request_id_of(ws_headers: Mapping[str, str], otherwise: Optional[str] = None
 
 
 def address(url: Optional[str]) -> str:
-    """Return the service's URL: the given one, or that of the environment, or the default."""
-    return url if url is not None else os.environ.get("SPEECHMATICS_RT_URL") or DEFAULT_URL
+    """Return the service's URL: the given one, or that of the environment, or the default.
 
-
-def _checked(url: str) -> str:
+    Raises:
+        ConfigurationError: It is wrong.
+    """
+    url = url if url is not None else os.environ.get("SPEECHMATICS_RT_URL") or DEFAULT_URL
     check_url(url)
     return url
 
@@ -139,7 +140,7 @@ class Connector:
         if self._url is not None:
             return self._url  # it was checked when it was given
         try:
-            return _checked(address(None))
+            return address(None)
         except ConfigurationError as exc:
             raise without_frames(exc) from None  # the frames hold the URL, and any secret in it
 

@@ -8,7 +8,7 @@ from typing import Any, Optional
 from urllib.parse import urlsplit
 
 from ..auth import get
-from ..config import ConnectionConfig, check_url, redact, refused
+from ..config import ConnectionConfig, redact, refused
 from ..exceptions import ConnectionError, ProtocolError
 from .connector import address
 
@@ -46,9 +46,7 @@ def available_features(
     """
     if conn_config is not None and not isinstance(conn_config, ConnectionConfig):
         raise refused("conn_config", conn_config, "a ConnectionConfig, or None for its defaults")
-    url = address(url)
-    check_url(url)
-    parts = urlsplit(url)
+    parts = urlsplit(address(url))
     page = f"{parts.scheme.replace('ws', 'http')}://{parts.netloc}{_PATH}"
     until, content = _known.get(page, (0.0, b""))
     if time.monotonic() >= until:
