@@ -107,7 +107,7 @@ class _Caller:
         self._closed = False
         self._pending: Optional[futures.Future[Any]] = None
 
-    def call(self, function: Callable[[], Awaitable[_T]], timeout: Optional[float] = None) -> _T:
+    def call(self, function: Callable[[], Awaitable[_T]]) -> _T:
         async def run() -> _T:
             return await function()
 
@@ -119,7 +119,7 @@ class _Caller:
             raise
         if self._closed:  # checked after _pending is set; close() does both in the opposite order
             pending.cancel()
-        return pending.result(timeout)
+        return pending.result()
 
     def close(self) -> None:
         """Cancel the current call, and all later ones."""

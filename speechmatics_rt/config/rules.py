@@ -117,15 +117,13 @@ def one_of(names: Iterable[str]) -> Rule:
     return rule(", ".join(map(repr, names)), lambda value: isinstance(value, str) and value in names)
 
 
-def a_list(each: Rule, least: int = 0, most: Optional[int] = None, different: bool = False) -> Rule:
+def a_list(each: Rule, least: int = 0, different: bool = False) -> Rule:
     words = f"a list{' without repetitions' if different else ''}"
-    if most is not None:
-        words += f" of {least} to {most}"
-    elif least:
+    if least:
         words += f" of {least} or more"
 
     def accept(name: str, value: Any) -> None:
-        if not isinstance(value, list) or len(value) < least or (most is not None and len(value) > most):
+        if not isinstance(value, list) or len(value) < least:
             raise refused(name, value, words)
         for index, item in enumerate(value):
             each(f"{name}[{index}]", item)

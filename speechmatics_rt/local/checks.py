@@ -84,9 +84,9 @@ def _number(low: float, high: float) -> Check:
     return check
 
 
-def _integer(low: int, high: float = float("inf")) -> Check:
+def _integer(low: int) -> Check:
     def check(value: Any, where: str) -> None:
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        if isinstance(value, bool) or not isinstance(value, int) or value < low:
             _fail(where, f"an integer of at least {low}", value)
 
     return check

@@ -48,8 +48,8 @@ def warning(text: str, advice: str, **facts: Any) -> Finding:
     return Finding(State.WARNING, text, advice, facts=facts)
 
 
-def skipped(text: str, advice: str = "") -> Finding:
-    return Finding(State.SKIPPED, text, advice)
+def skipped(text: str) -> Finding:
+    return Finding(State.SKIPPED, text)
 
 
 def failed(text: str, advice: str, code: ExitCode = ExitCode.CONNECTION, **facts: Any) -> Finding:
