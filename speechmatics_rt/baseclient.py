@@ -110,9 +110,11 @@ class BaseClient(Opener):
         Raises:
             ConfigurationError: An option is wrong.
         """
-        super().__init__(handler_errors=handler_errors)
-        self._connector = Connector(auth, api_key, url, conn_config, sdk_identifier, resume, app)
-        self._keep_transcript = checked("keep_transcript", keep_transcript, SECONDS)
+        super().__init__(
+            Connector(auth, api_key, url, conn_config, sdk_identifier, resume, app),
+            keep_transcript=checked("keep_transcript", keep_transcript, SECONDS),
+            handler_errors=handler_errors,
+        )
 
     # -- the session ---------------------------------------------------------------------------------
 

@@ -54,11 +54,16 @@ class Opener(Recordable):
     # Of the class, too: for the finaliser and the repr of a client whose construction has failed.
     _session: Optional[Session] = None
 
-    _connector: Connector
-    _keep_transcript: Optional[float]
-
-    def __init__(self, *, handler_errors: Literal["log", "raise"]) -> None:
+    def __init__(
+        self,
+        connector: Connector,
+        *,
+        keep_transcript: Optional[float],
+        handler_errors: Literal["log", "raise"],
+    ) -> None:
         super().__init__(handler_errors=handler_errors)
+        self._connector = connector
+        self._keep_transcript = keep_transcript
         self._pid = os.getpid()
         self._current_lock = new_lock()
         self._claim: Optional[Call] = None  # the call that is opening a session
