@@ -321,7 +321,7 @@ class AsyncBaseClient(AsyncEmitter):
         """Whether the next message of the current session waits for this code."""
         return self._dispatcher is not None and self._dispatcher.runs_here
 
-    async def _waits_here(self, session: Session, timeout: Optional[float] = None) -> bool:
+    async def _waits_here(self, session: Session, timeout: Optional[float]) -> bool:
         """Whether this code must not wait for messages of a session, as they wait for it."""
         line = self._line(session)
         if line is not None and line.is_left:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from ...config import AudioEncoding
-from .transcribe import add_beside, add_place, add_recognition, add_shape
-from .values import SPEED, forms, number
+from .transcribe import add_beside, add_place, add_recognition, add_samples, add_shape
+from .values import forms, number
 
 __all__ = ["MANY_EXAMPLES", "add_many"]
 
@@ -53,14 +52,7 @@ def _add_recordings(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--mix", action="store_true", help="mix the channels of a WAV into one; others are taken as they are"
     )
-    encodings = [encoding.value for encoding in AudioEncoding]
-    group.add_argument(
-        "--raw",
-        choices=encodings,
-        help="the audio is headerless samples of one channel; a WAV needs no --raw",
-    )
-    group.add_argument("--sample-rate", type=int, metavar="HZ", help="for --raw")
-    group.add_argument("--speed", type=SPEED, metavar="X", help="1 = real time; default: as fast as possible")
+    add_samples(group, rate="for --raw")
 
 
 def _add_results(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,15 @@ from ...config import AudioEncoding
 from .values import LINES, PAUSE, SECONDS, SHARE, SPEED, VOLUME, WIDTH, Languages, entry, forms
 from .vocabulary import replacement, vocabulary
 
-__all__ = ["TRANSCRIBE_EXAMPLES", "add_beside", "add_place", "add_recognition", "add_shape", "add_transcribe"]
+__all__ = [
+    "TRANSCRIBE_EXAMPLES",
+    "add_beside",
+    "add_place",
+    "add_recognition",
+    "add_samples",
+    "add_shape",
+    "add_transcribe",
+]
 
 TRANSCRIBE_EXAMPLES = """\
 examples:
@@ -56,13 +64,17 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
         "--device", metavar="NAME", help="for mic: a number or name from 'speechmatics-rt devices'"
     )
     group.add_argument("--save", metavar="FILE.wav", help="for mic: save the audio")
-    encodings = [encoding.value for encoding in AudioEncoding]
+    add_samples(group, rate="for --raw, or for mic (default: 16000)")
+
+
+def add_samples(group: argparse._ArgumentGroup, *, rate: str) -> None:
+    """Add what headerless audio is, and how fast any is sent; ``rate`` says what the sample rate is for."""
     group.add_argument(
         "--raw",
-        choices=encodings,
+        choices=[encoding.value for encoding in AudioEncoding],
         help="the audio is headerless samples of one channel; a WAV needs no --raw",
     )
-    group.add_argument("--sample-rate", type=int, metavar="HZ", help="for --raw, or for mic (default: 16000)")
+    group.add_argument("--sample-rate", type=int, metavar="HZ", help=rate)
     group.add_argument("--speed", type=SPEED, metavar="X", help="1 = real time; default: as fast as possible")
 
 
