@@ -5,13 +5,14 @@ from __future__ import annotations
 import marshal
 import operator
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Optional, Union
+from typing import Any, Callable, Optional, Union
 
 from ..exceptions import ConfigurationError, shown
 from ..messages import channel_of, text_of, time_of
 
 __all__ = [
     "NOTHING",
+    "Final",
     "Kept",
     "Packed",
     "by_channel",
@@ -29,6 +30,9 @@ __all__ = [
 # Results in a compact form, and whether that is the whole message as it came. A plain tuple of bytes, which
 # the garbage collector stops tracking: a long session gathers many.
 Packed = tuple[bool, Union[bytes, list[Any]]]
+Unpack = Callable[[bool, Union[bytes, list[Any]]], list[Any]]
+# Channel, results as in Packed, end; in one tuple, not in two, since a day of speech has 200,000.
+Final = tuple[Optional[str], bool, Union[bytes, list[Any]], float]
 
 
 def pack(results: list[Any]) -> Packed:
@@ -57,6 +61,34 @@ class Kept:
         self.since = self.end = now
         self.dropped = -1.0  # the end of the last final that is gone
         self.headless = False  # the word before the next result was dropped
+
+    def headed(self, packed: Packed, unpack: Unpack) -> Optional[Packed]:
+        """Return the next results without marks whose word was dropped; None if nothing is left of them."""
+        if not self.headless:
+            return packed
+        results = without_lone_marks(unpack(*packed))
+        if not results:
+            return None
+        packed, self.headless = pack(results), False
+        return packed
+
+    def trimmed(
+        self, finals: list[Final], channel: Optional[str], oldest: float, unpack: Unpack
+    ) -> list[Final]:
+        """Return the finals without those of this channel that ended before ``oldest``."""
+        left: list[Final] = []
+        for final in finals:
+            one, late, form, end = final
+            if one == channel and end < oldest:
+                self.headless, self.dropped = True, max(self.dropped, end)
+                continue
+            if one == channel and self.headless:
+                packed = self.headed((late, form), unpack)
+                if packed is None:
+                    continue
+                final = (one, *packed, end)
+            left.append(final)
+        return left
 
 
 def without_lone_marks(results: list[Any]) -> list[Any]:

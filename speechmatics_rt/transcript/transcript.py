@@ -15,6 +15,7 @@ from .beside import Beside
 from .merge import Merged
 from .stored import (
     NOTHING,
+    Final,
     Kept,
     Packed,
     by_channel,
@@ -40,10 +41,6 @@ else:
 __all__ = ["Paragraph", "Transcript", "Word"]
 
 _Channel = Optional[str]
-
-
-# Channel, results as in Packed, end; in one tuple, not in two, since a day of speech has 200,000.
-_Final = tuple[_Channel, bool, Union[bytes, list[Any]], float]
 
 
 class Transcript:
@@ -88,7 +85,7 @@ class Transcript:
         self._lock = new_lock()
         # Finals with results, packed: as dicts they would take twenty times the memory, and the garbage
         # collector would traverse all of them again and again in a long session.
-        self._finals: list[_Final] = []
+        self._finals: list[Final] = []
         # Joiners and how many finals are in them. None while they are fed, so that a join is begun anew if
         # an interrupt cut it short, or if a signal handler comes in the middle of it.
         self._joined: Optional[tuple[dict[_Channel, Joiner], int]] = None
@@ -179,30 +176,17 @@ class Transcript:
         kept = self._ends.get(channel)
         if kept is None:
             kept = self._ends[channel] = Kept(end_time)
-        if kept.headless:
-            results = without_lone_marks(self._unpack(*packed))
-            if not results:
-                return
-            packed, kept.headless = pack(results), False
-        self._finals.append((channel, *packed, end_time))
+        headed = kept.headed(packed, self._unpack)
+        if headed is None:
+            return
+        self._finals.append((channel, *headed, end_time))
         kept.end = max(kept.end, end_time)
         if kept.end - kept.since > self._keep * 1.125:
             self._drop(channel, kept)
 
     def _drop(self, channel: _Channel, kept: Kept) -> None:
         oldest = kept.end - self._keep
-        finals: list[_Final] = []
-        for final in self._finals:
-            one, late, form, end = final
-            if one == channel and end < oldest:
-                kept.headless, kept.dropped = True, max(kept.dropped, end)
-                continue
-            if one == channel and kept.headless:
-                results = without_lone_marks(self._unpack(late, form))
-                if not results:
-                    continue
-                final, kept.headless = (one, *pack(results), end), False
-            finals.append(final)
+        finals = kept.trimmed(self._finals, channel, oldest, self._unpack)
         # First, in case Ctrl-C comes in between: what is joined holds the old words, and counts finals.
         self._joined = self._merged = None
         self._finals = finals
