@@ -1,10 +1,10 @@
 """From messages to words, text and captions. Pure except for one lock, since other threads read a transcript.
 
-``transcript`` collects finals and partials, ``beside`` translations and sounds, ``stored`` checks and orders
-them in JSON, ``words`` joins results into words and turns, ``merge`` orders several channels by time,
-``utterances`` finds what was said between two pauses, ``captions`` writes SRT and WebVTT, broken between
-``graphemes``, ``page`` and ``player`` write HTML for notebooks, ``results`` has the pieces of messages as
-objects.
+``transcript`` collects finals and partials, ``beside`` translations and sounds, ``stored`` knows what of them
+is kept, and checks and orders them in JSON, ``words`` joins results into words and turns, ``merge`` orders
+several channels by time, ``utterances`` finds what was said between two pauses, ``captions`` writes SRT and
+WebVTT, broken between ``graphemes``, ``page`` and ``player`` write HTML for notebooks, ``results`` has the
+pieces of messages as objects.
 """
 
 from __future__ import annotations
