@@ -23,6 +23,8 @@ with the client, above all that of the protocol, but no I/O, so that it can't sh
 
 from __future__ import annotations
 
+import sys as _sys
+
 try:
     import wsproto as _wsproto  # noqa: F401
 except ImportError as exc:
@@ -30,6 +32,7 @@ except ImportError as exc:
         f"the local server needs more packages ({exc}): pip install 'speechmatics-rt-sync[server]'"
     ) from exc
 
+from . import engines as _engines
 from .connection import SessionRecord
 from .engines import Engine, Recogniser, ReplayEngine, Script, ScriptedEngine, Sound, Word
 from .faults import Fault, FaultRow
@@ -52,3 +55,7 @@ __all__ = [
     "Engine",
     "Recogniser",
 ]
+
+# Engines were in these modules before they had a folder; pickles and users' engines may still name them.
+for _module in ("engine", "replay", "script", "scripted"):
+    _sys.modules[f"{__name__}.{_module}"] = _engines
