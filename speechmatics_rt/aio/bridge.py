@@ -242,15 +242,15 @@ class AwaitedAuth(AuthBase):
         caller, kind = _Caller(self.loop), type(self._auth).__name__
 
         def ask() -> Any:
-            given = self._auth.get_auth_headers()
-            return caller.call(lambda: given) if inspect.isawaitable(given) else given
+            with asking(self._auth, "get_auth_headers"):
+                given = self._auth.get_auth_headers()
+                return caller.call(lambda: given) if inspect.isawaitable(given) else given
 
         began = time.monotonic()
         deadline = float("inf") if self._seconds is None else began + self._seconds
         try:
             name, unless = f"speechmatics-rt-key-{kind}", Opening.present().wait
-            with asking(self._auth, "get_auth_headers"):
-                given = call_until(deadline, ask, name=name, unless=unless)
+            given = call_until(deadline, ask, name=name, unless=unless)
         except OverdueError:
             text = f"get_auth_headers() of {kind} did not return within {time.monotonic() - began:.1f} s"
             raise TimeoutError(text, stage="open", seconds=self._seconds) from None
