@@ -19,7 +19,7 @@ from inspect import iscoroutine, iscoroutinefunction
 from itertools import chain
 from typing import Any, Callable, Optional, Protocol, Union
 
-from ..exceptions import AudioError, SpeechmaticsError, shown
+from ..exceptions import AudioError, ConfigurationError, SessionError, SpeechmaticsError, shown
 from ..interrupts import is_meant_for_call
 from ..log import SessionLog
 from . import hints, leftover
@@ -225,7 +225,7 @@ class Reading:
         except StopIteration:
             self._check_end()
             raise
-        except SpeechmaticsError:
+        except (AudioError, ConfigurationError, SessionError):
             raise  # a source of this package (the microphone) has said what is wrong
         except UnicodeDecodeError as exc:
             raise self.fault(hints.TEXT) from exc

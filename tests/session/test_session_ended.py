@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -160,6 +161,25 @@ def test_a_source_that_fails_is_told(serve, client_of) -> None:
         client.transcribe(source(), audio_format=PCM)
     assert isinstance(diary.error, AudioError)
     assert "EndOfTranscript" in diary.kinds
+
+
+def test_a_source_that_fails_with_another_sessions_error_is_told_as_a_source(serve, client_of) -> None:
+    other = client_of(serve(faults=[Fault.reset(after_seconds=1)]))
+    client = client_of(serve())
+    diary = Diary(client)
+
+    def source() -> Iterator[bytes]:
+        yield SECOND * 3
+        other.transcribe([SECOND] * 4, audio_format=PCM)
+
+    with pytest.raises(
+        AudioError, match=r"the audio source failed after 96000 bytes: ConnectionError"
+    ) as caught:
+        client.transcribe(source(), audio_format=PCM)
+    assert not caught.value.retryable
+    assert caught.value.transcript.words  # what came was transcribed
+    assert isinstance(caught.value.__cause__, ConnectionError)
+    assert isinstance(diary.error, AudioError)
 
 
 def test_what_a_handler_raises_does_not_take_the_place_of_what_happened(serve, client_of) -> None:
