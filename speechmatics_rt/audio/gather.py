@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from typing import Optional
 
-from ..threads import begin, new_lock
+from ..threads import begin, new_lock, telling
 from .reading import Reading
 from .wav import Block
 
@@ -56,25 +56,26 @@ class _Ahead:
         # The source is the caller's code, and sees the context of the thread that reads it.
         context = contextvars.copy_context()
         name = threading.current_thread().name.replace("sender", "gatherer", 1)
-        self._thread = threading.Thread(target=context.run, args=(self._run,), name=name, daemon=True)
+        args = (self._end, context.run, self._run)
+        self._thread = threading.Thread(target=telling, args=args, name=name, daemon=True)
         begin(self._thread)
 
     def _run(self) -> None:
-        try:
-            for block in self._blocks:
-                with self._condition:
-                    self._waiting += block
-                    self._condition.notify_all()
-                    while len(self._waiting) >= _AHEAD * self._size and not self._stopped:
-                        self._condition.wait()
-                    if self._stopped:
-                        return
-        except BaseException as exc:  # noqa: BLE001  # not swallowed: raised to who iterates
-            self._failure = exc
-        finally:
+        for block in self._blocks:
             with self._condition:
-                self._over = True
+                self._waiting += block
                 self._condition.notify_all()
+                while len(self._waiting) >= _AHEAD * self._size and not self._stopped:
+                    self._condition.wait()
+                if self._stopped:
+                    break
+        self._end(None)
+
+    def _end(self, failure: Optional[BaseException]) -> None:
+        """Note that no more will come, perhaps because of a failure, which is raised to who iterates."""
+        with self._condition:
+            self._failure, self._over = failure, True
+            self._condition.notify_all()
 
     def __iter__(self) -> Iterator[Block]:
         while True:

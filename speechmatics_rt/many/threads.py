@@ -8,7 +8,7 @@ import threading
 from concurrent.futures import Executor, Future
 from typing import Any, Callable
 
-from ..threads import begin
+from ..threads import begin, telling
 
 __all__ = ["Threads"]
 
@@ -27,13 +27,8 @@ class Threads(Executor):
         context = contextvars.copy_context()
 
         def work() -> None:
-            try:
-                result = context.run(fn, *args, **kwargs)
-            except BaseException as exc:  # noqa: BLE001  # not swallowed: it is the future's
-                future.set_exception(exc)
-            else:
-                future.set_result(result)
+            future.set_result(context.run(fn, *args, **kwargs))
 
         name = f"speechmatics-rt-many-{next(self._numbers)}"
-        begin(threading.Thread(target=work, name=name, daemon=True))
+        begin(threading.Thread(target=telling, args=(future.set_exception, work), name=name, daemon=True))
         return future

@@ -10,6 +10,7 @@ from typing import Any, Callable
 import pytest
 
 from speechmatics_rt import AudioError, Client, ConnectionError, SessionError, SpeechmaticsError
+from speechmatics_rt.audio.gather import _Ahead
 from speechmatics_rt.local import Fault
 from speechmatics_rt.network import Connection, connection, lead, shared_reader
 from speechmatics_rt.network.monitor import Monitor
@@ -151,6 +152,15 @@ def test_a_sender_that_fails_as_it_begins_ends_the_session(serve, client_of, mon
         raise in_time(lambda: whole(client))
     whole(client)
     assert client.transcript.words
+
+
+def test_a_thread_that_reads_ahead_and_fails_as_it_begins_ends_the_audio(
+    serve, client_of, monkeypatch
+) -> None:
+    client = client_of(serve())
+    patched(monkeypatch, _Ahead, "_run", lambda *_: True)
+    with pytest.raises(AudioError, match="MemoryError"):
+        raise in_time(lambda: client.transcribe((bytes(2) for _ in range(99)), audio_format=PCM))
 
 
 @pytest.mark.parametrize("way", WAYS)
