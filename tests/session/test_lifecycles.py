@@ -649,12 +649,12 @@ def test_an_error_without_words_from_the_source_does_not_kill_the_reader(raw, ca
 
     def source():
         yield SECOND
-        raise SpeechmaticsError
+        raise SessionError
 
     died = []
     monkeypatch.setattr(threading, "excepthook", lambda args: died.append(args.exc_value))
     caplog.set_level(10, logger="speechmatics_rt")
-    with pytest.raises(SpeechmaticsError), client(raw(script)) as c:
+    with pytest.raises(SessionError), client(raw(script)) as c:
         c.transcribe(source(), audio_format=PCM)
     assert died == []
 
