@@ -126,6 +126,10 @@ def test_what_an_earlier_run_wrote_in_another_form_stays_done(capsys, server, ca
     for form in ("txt", "srt", "txt", "srt,txt", "srt"):
         assert run(capsys, server, calls, "-o", out, "-f", form)[0] == 0
     assert len(server.sessions) == 4  # two recordings, in two forms
+    assert run(capsys, server, calls, "-o", out, "-f", "srt", "-l", "de")[0] == 0
+    assert "there was nothing to do" in run(capsys, server, calls, "-o", out, "-f", "txt")[1]
+    assert run(capsys, server, calls, "-o", out, "-f", "srt")[0] == 0
+    assert len(server.sessions) == 8  # what was written over is done again, and no more
     server.faults = [Fault.error("data_error")]  # of each further session
     assert run(capsys, server, calls, "-o", out, "-f", "vtt")[0] != 0
     assert "there was nothing to do" in run(capsys, server, calls, "-o", out, "-f", "txt")[1]

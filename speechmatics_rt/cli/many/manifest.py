@@ -51,7 +51,7 @@ class Entry(NamedTuple):
         status: ``done`` or ``failed``.
         size, modified: Of the file, when it was transcribed.
         asked: The :func:`fingerprint` of the options.
-        written: Its files, relative to the folder of the manifest; of a known one those of earlier runs, too.
+        written: Its files, relative to the folder of the manifest.
         seconds: Of audio.
         error: Why it failed, in words.
         kind: The class of that error.
@@ -131,7 +131,7 @@ class Manifest:
         self.path = os.path.join(folder, MANIFEST)
         self.known: dict[str, Entry] = {}
         self._folder = folder
-        self._written: dict[str, str] = {}  # the source of the latest line that lists a file
+        self._written: dict[str, Entry] = {}  # the latest line that lists a file
         self._same: Callable[[str], str] = str.casefold if folds_case(folder) else os.path.normcase
         try:
             self._file = open(self.path, "a+b", 0)  # noqa: SIM115 - closed by __exit__
@@ -151,30 +151,29 @@ class Manifest:
         self._file.close()
 
     def is_done(self, now: Entry, wanted: Iterable[str]) -> bool:
-        """Whether a recording is done: it has not changed since, and its files are there, and its own."""
-        known = self.known.get(now.source)
-        if known is None or not now.same(known):
+        """Whether a recording is done: its files are there, and were last written of it as it is now."""
+        return all(self._holds(name, now) for name in wanted)
+
+    def _holds(self, name: str, now: Entry) -> bool:
+        last = self._written.get(self._same(name))
+        if last is None or not self._exists(name) or self.other(name, now.source) is not None:
             return False
-        return all(
-            name in known.written and self._exists(name) and self.other(name, now.source) is None
-            for name in wanted
-        )
+        return now.same(last._replace(source=now.source))
 
     def other(self, name: str, source: str) -> Optional[str]:
         """Return which other source a file holds the transcript of; None if there is no such file."""
-        other = self._written.get(self._same(name), source)
-        return None if other == source or not self._exists(name) or _is_one(other, source) else other
+        last = self._written.get(self._same(name))
+        if last is None or last.source == source or not self._exists(name) or _is_one(last.source, source):
+            return None
+        return last.source
 
     def _exists(self, name: str) -> bool:
         return os.path.exists(os.path.join(self._folder, name))
 
     def _note(self, entry: Entry) -> None:
-        known = self.known.get(entry.source)
-        if known is not None and entry.same(known):  # what was written before, in other forms, still holds
-            entry = entry._replace(written=tuple(dict.fromkeys(known.written + entry.written)))
         self.known[entry.source] = entry
         for name in entry.written:
-            self._written[self._same(name)] = entry.source
+            self._written[self._same(name)] = entry
 
     def add(self, entry: Entry, outcome: Outcome) -> None:
         """Write a line, as a whole or not at all.
