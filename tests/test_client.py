@@ -438,6 +438,16 @@ def test_headers_of_the_caller_are_sent_and_win(serve, client_of) -> None:
     )
 
 
+def test_a_wrong_url_in_the_environment_is_told_with_its_variable(monkeypatch) -> None:
+    monkeypatch.setenv("SPEECHMATICS_RT_URL", "127.0.0.1:9000")
+    with pytest.raises(
+        ConfigurationError, match=r"^SPEECHMATICS_RT_URL: the URL '127.0.0.1:9000' must begin "
+    ):
+        Client().transcribe(bytes(32000))
+    with pytest.raises(ConfigurationError, match=r"^the URL '127.0.0.1:9001' must begin "):
+        Client(url="127.0.0.1:9001")
+
+
 def test_the_url_from_the_environment_is_read_at_call_time_and_named_in_the_query(serve, monkeypatch) -> None:
     server = serve()
     client = Client(conn_config=None if server.ssl_context is None else _trusting(server))

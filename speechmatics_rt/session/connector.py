@@ -40,6 +40,7 @@ from .request import SessionRequest, check_raw
 
 __all__ = ["DEFAULT_URL", "NO_PICKLE", "Connector", "address", "request_id_of"]
 
+_VARIABLE = "SPEECHMATICS_RT_URL"
 DEFAULT_URL = "wss://eu.rt.speechmatics.com/v2"
 NO_PICKLE = (
     "it holds a connection and threads of this process; create it where it is used (its ConnectionConfig and "
@@ -59,7 +60,7 @@ def address(url: Optional[str]) -> str:
     Raises:
         ConfigurationError: It is wrong.
     """
-    url = url if url is not None else os.environ.get("SPEECHMATICS_RT_URL") or DEFAULT_URL
+    url = url if url is not None else os.environ.get(_VARIABLE) or DEFAULT_URL
     check_url(url)
     return url
 
@@ -142,6 +143,7 @@ class Connector:
         try:
             return address(None)
         except ConfigurationError as exc:
+            assign(exc, "args", (f"{_VARIABLE}: {exc.text}",))
             raise without_frames(exc) from None  # the frames hold the URL, and any secret in it
 
     @property
