@@ -12,6 +12,7 @@ import threading
 import time
 from typing import Any, Callable, Optional, Union
 
+from ..exceptions import SessionError
 from ..log import SessionLog
 from ..threads import begin
 from .monitor import Monitor
@@ -184,8 +185,8 @@ class Lead:
         if late and not (self.reader is not None and self.reader.is_alive()):
             try:
                 self.reader = self._reader_of(self._read_instead)
-                self.reader.start()
-            except RuntimeError as exc:  # the next check tries again
+                begin(self.reader)
+            except SessionError as exc:  # the next check tries again
                 self.reader = None
                 self._log.warning("no thread could be started to read beside a slow handler: %s", exc)
         return seconds

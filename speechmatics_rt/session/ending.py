@@ -77,7 +77,8 @@ class SessionEnding:
 
     def annotate(self, error: SpeechmaticsError) -> SpeechmaticsError:
         """Add the transcript so far and the ids to an error that is about to reach the caller."""
-        self._raised |= not self._connection.is_open
+        if not self._connection.is_open:
+            self._raised = True
         return self._completed(error)
 
     def _completed(self, error: SpeechmaticsError) -> SpeechmaticsError:

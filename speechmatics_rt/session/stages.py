@@ -13,7 +13,11 @@ from ..threads import Latch, new_lock
 
 __all__ = ["Delivery", "Holder", "waiting"]
 
-_ending: ContextVar[Optional[Delivery]] = ContextVar("speechmatics_rt_ending", default=None)
+# Whose last handlers run here, and on which thread, unless that is an event loop's: some builds of Python
+# give each thread a copy of the context of the one that starts it.
+_ending: ContextVar[tuple[Optional[Delivery], Optional[int]]] = ContextVar(
+    "speechmatics_rt_ending", default=(None, None)
+)
 
 
 class Delivery:
@@ -72,15 +76,18 @@ class Delivery:
     @property
     def is_over_here(self) -> bool:
         """Whether nobody need wait here for handlers any more: those of the end are run here, or all have."""
-        return self.over.is_set() or _ending.get() is self
+        return self.over.is_set() or _ending.get() == self._here()
 
     def ends_here(self) -> None:
         """Note that the handlers of the last message, or of the last event, are about to run here.
 
-        In the :mod:`contextvars` context, which each thread and each task has of its own, and which those
-        tasks get that such a handler begins.
+        On this thread; or, in an event loop, in the :mod:`contextvars` context, which each task has of its
+        own, and which those tasks get that such a handler begins.
         """
-        _ending.set(self)
+        _ending.set(self._here())
+
+    def _here(self) -> tuple[Delivery, Optional[int]]:
+        return self, None if self.thread is None else threading.get_ident()
 
     def claim_last_events(self) -> bool:
         """Whether the last events are this caller's to tell: True once."""

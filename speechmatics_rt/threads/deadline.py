@@ -20,7 +20,7 @@ class OverdueError(Exception):
 
 
 def begin(thread: threading.Thread) -> None:
-    """Start a thread.
+    """Start a thread, whose target enters what context it needs.
 
     Raises:
         SessionError: It can't be started. Python 3.12 starts no threads while it exits.
@@ -31,7 +31,9 @@ def begin(thread: threading.Thread) -> None:
         it runs
     """
     try:
-        thread.start()
+        # In an empty context: some builds of Python would copy the caller's, and keep it as long as the
+        # thread object, which a client has after the session.
+        contextvars.Context().run(thread.start)
     except RuntimeError as exc:
         why = str(exc)
         if "shutdown" in why:

@@ -218,6 +218,23 @@ def test_the_failure_of_a_source_is_told_before_all_that_follows_from_it() -> No
         ending.raise_failure(SessionError("what follows"))
 
 
+def test_that_an_error_was_raised_is_not_forgotten_by_another_call_that_began_before_the_end() -> None:
+    class Ending(Arriving):
+        """It ends, and another thread raises why, just as one asks whether it is open."""
+
+        @property
+        def is_open(self) -> bool:  # type: ignore[override]
+            Ending.is_open = False  # type: ignore[assignment, method-assign]
+            thread = threading.Thread(target=ending.annotate, args=[SessionError("it is over")])
+            thread.start()
+            thread.join()
+            return True
+
+    ending = ending_of(Ending([]))
+    ending.annotate(SessionError("while it was open"))
+    assert ending.is_known
+
+
 @pytest.mark.parametrize("first", ["a handler", "the session"])
 def test_the_error_of_a_handler_is_raised_once_and_only_if_nothing_else_is(first: str) -> None:
     unraised = Unraised()
