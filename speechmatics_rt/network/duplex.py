@@ -37,8 +37,8 @@ _SHORT_WAIT = 0.5  # seconds in one call, where a wake-up can get lost
 class DuplexSocket:
     """A connected socket for two threads: one reads, and one at a time writes.
 
-    ``_lock`` is held for each single call that reads or writes and for nothing else, and none of those calls
-    can wait. ``shut`` and ``close`` take no lock.
+    ``_lock`` is held for each single call that reads, writes or closes, and for nothing else; none of those
+    can wait. ``shut`` takes no lock.
 
     Every method raises :class:`OSError` when the connection is dead: :class:`BrokenPipeError`,
     :class:`ConnectionResetError`, :class:`ssl.SSLError`, or ``EBADF`` after ``close``.
@@ -296,7 +296,8 @@ class DuplexSocket:
         of its own, and in a child an alert would end the parent's connection.
         """
         self._fd = -1  # first, as the number may soon be reused
-        self._sock.close()
+        with self._lock:  # without the interpreter lock two threads could close the number twice
+            self._sock.close()
 
     def fileno(self) -> int:
         """Return the descriptor's number, -1 once closed."""

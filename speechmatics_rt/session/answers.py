@@ -33,14 +33,17 @@ class Answer:
         self._answers.waiting.append(self)
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if self in self._answers.waiting:
-            self._answers.waiting.remove(self)
+    def __exit__(self, kind: Optional[type[BaseException]], *_: object) -> None:
+        if not self.claim() and kind is None:
+            self.over.wait()  # for ever, since who has claimed it gives it at once
 
-    @property
-    def is_awaited(self) -> bool:
-        """Whether somebody waits for it."""
-        return self in self._answers.waiting
+    def claim(self) -> bool:
+        """Take it off the list, in one step: False if nobody waits for it any more. Then give it."""
+        try:
+            self._answers.waiting.remove(self)
+        except ValueError:
+            return False
+        return True
 
     def give(self, value: Any) -> None:
         """Give the message that is the answer, or what is made of it."""

@@ -128,15 +128,14 @@ class Turns:
         said = self.said(forced, channel)
         if said is None and forced.places:
             return  # another channel may have it
-        taken = False
-        for answer in self.answers.to("ForceEndOfUtterance"):
-            if answer.question is forced.question and not answer.given:
+        answers = self.answers.to("ForceEndOfUtterance")
+        for answer in [one for one in answers if one.question is forced.question and one.claim()]:
+            try:
+                self._ended(channel if said is None else said.channel, forced=True)
+            finally:  # last, since the next call may come at once
                 answer.give(said)
-                taken = answer.is_awaited  # if its wait ends this very moment, the next call may get it, too
-        if taken:
-            self._ended(channel if said is None else said.channel, forced=True)
-        else:
-            self.forced.leave(forced, channel)
+            return
+        self.forced.leave(forced, channel)
 
     def said(self, forced: ForcedEnd, channel: Optional[str] = None) -> Optional[Utterance]:
         """Return what a forced end has ended on a channel; without it, on that which spoke last."""

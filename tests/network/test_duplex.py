@@ -6,8 +6,10 @@ import errno
 import os
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Callable, Optional
 
 import pytest
@@ -276,6 +278,22 @@ def test_shut_needs_no_lock(pair: Server) -> None:
     with pair.duplex._lock:
         pair.duplex.shut()
     assert pair.duplex.recv_into(bytearray(10), timeout=10) == 0
+
+
+def test_threads_that_close_at_the_same_moment_close_one_descriptor() -> None:
+    for _ in range(100):
+        ours, other = tcp_pair()
+        duplex = DuplexSocket(ours)
+        gate = threading.Barrier(3)
+
+        def close(duplex: DuplexSocket = duplex, gate: threading.Barrier = gate) -> None:
+            gate.wait()
+            duplex.close()
+
+        with ThreadPoolExecutor(3) as pool:
+            closing = [pool.submit(close) for _ in range(3)]
+        assert [one.exception() for one in closing] == [None] * 3
+        other.close()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

@@ -24,6 +24,7 @@ from speechmatics_rt import (
 )
 from speechmatics_rt.local import Fault, Script, ScriptedEngine, Word
 from speechmatics_rt.local.engines.messages import end_of_utterance, final
+from speechmatics_rt.session.answers import Answer
 
 from ..aio.test_aio import face, run
 
@@ -220,6 +221,30 @@ def test_finalize_returns_what_was_said_since_the_last_time(serve, client_of) ->
     second = client.finalize()
     assert second is not None
     client.stop_session()
+    assert said([first, second]) == words_of(client.transcript)[: len(first.words) + len(second.words)]
+
+
+def test_what_finalize_has_returned_is_not_returned_again_however_soon_it_returns(
+    serve, client_of, monkeypatch
+) -> None:
+    client = client_of(serve())
+    returned = threading.Event()
+    give = Answer.give
+
+    def give_and_wait(answer: Answer, value: Any) -> None:
+        give(answer, value)
+        returned.wait(10)
+
+    monkeypatch.setattr(Answer, "give", give_and_wait)
+    client.start_session(audio_format=PCM)
+    client.send_audio(SECOND * 2)
+    first = client.finalize()
+    returned.set()
+    client.send_audio(SECOND * 2)
+    second = client.finalize()
+    client.stop_session()
+    assert first is not None
+    assert second is not None
     assert said([first, second]) == words_of(client.transcript)[: len(first.words) + len(second.words)]
 
 
