@@ -5,10 +5,12 @@ A machine that stands still for seconds stops what is waited for, too, while a d
 
 from __future__ import annotations
 
+import gc
 import time
-from typing import Callable, TypeVar
+import weakref
+from typing import Any, Callable, TypeVar
 
-__all__ = ["settled"]
+__all__ = ["collected", "settled"]
 
 _T = TypeVar("_T")
 
@@ -26,3 +28,13 @@ def settled(left: Callable[[], _T], seconds: float, pause: float = 0.01) -> _T:
             return found
         time.sleep(pause)
     return left()
+
+
+def collected(dropped: weakref.ref[Any], seconds: float = 10) -> bool:
+    """Collect garbage until it is gone; another thread may hold it for a moment, as while it delivers."""
+
+    def is_kept() -> bool:
+        gc.collect()
+        return dropped() is not None
+
+    return not settled(is_kept, seconds)
