@@ -7,7 +7,7 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Optional, TypeVar, Union, overload
+from typing import TYPE_CHECKING, Any, Callable, Literal, NoReturn, Optional, TypeVar, Union, overload
 
 from . import messages
 from .auth import AuthBase
@@ -310,15 +310,16 @@ class BaseClient(Opener):
             self.close()
             raise
 
-    def __del__(self) -> None:
+    def __del__(self, _at_exit: Callable[[], bool] = sys.is_finalizing) -> None:
+        # A program may end with a session open: nothing can be told any more, nor is there much left to call.
+        if _at_exit():
+            return
         # Only shut the descriptor down: a finaliser runs on any thread, perhaps inside one of our locks.
         session = getattr(self, "_session", None)
         if session is not None and (session.connection.is_open or session.delivery.orphaned):
             told = f"a client was dropped with an open session: {self!r}"
             session.delivery.claim_last_events()  # a weak reference may still find the client here
             session.connection.abandon()
-            if sys.is_finalizing():  # a program may end with a session open, and nothing can be told any more
-                return
             warnings.warn(told, ResourceWarning, 2)
 
     def __repr__(self) -> str:

@@ -8,6 +8,7 @@ import logging
 import pickle
 import queue
 import random
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import CancelledError, Executor, Future
@@ -125,8 +126,8 @@ class Outcomes(Iterator[Outcome]):
         failed = f", {self._failed} failed" if self._failed else ""
         return f"<{type(self).__name__} {state}, {self._done + self._failed}{of} finished{failed}>"
 
-    def __del__(self) -> None:
-        if getattr(self, "_held", None):
+    def __del__(self, _at_exit: Callable[[], bool] = sys.is_finalizing) -> None:
+        if not _at_exit() and getattr(self, "_held", None):
             for future in list(self._futures.values()):
                 future.cancel()
             self._job.sessions.abandon()

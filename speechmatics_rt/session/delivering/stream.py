@@ -161,12 +161,12 @@ class MessageStream:
     def __reduce__(self) -> NoReturn:
         raise no_pickle(self, "it belongs to a session of this process; its transcript can be pickled")
 
-    def __del__(self) -> None:
+    def __del__(self, _at_exit: Callable[[], bool] = sys.is_finalizing) -> None:
         session = getattr(self, "_session", None)
-        if session is None or session.delivery.over.is_set():
+        if _at_exit() or session is None or session.delivery.over.is_set():
             return
         session.end(telling=False)  # its client emits SessionEnded, when it is closed or starts another
         session.connection.abandon()
-        if not session.ending.closed and not sys.is_finalizing():  # see BaseClient.__del__
+        if not session.ending.closed:
             text = f"a stream was dropped before its end; use 'with' or close(): {self!r}"
             warnings.warn(text, ResourceWarning, 2)
