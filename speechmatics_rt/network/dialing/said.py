@@ -58,6 +58,7 @@ def retry_after_in(headers: Mapping[str, str]) -> Optional[float]:
     if re.fullmatch("[0-9]{1,9}", given):
         return float(given)
     with importing:
+        import calendar  # noqa: F401  # since Python 3.13 mktime_tz imports it itself
         from email.utils import mktime_tz, parsedate_tz
 
     then = parsedate_tz(given)
