@@ -22,7 +22,6 @@ from .config import (
 )
 from .events import EVENTS
 from .exceptions import ConfigurationError, SessionError, TimeoutError, no_pickle, shown
-from .interrupts import in_signal_handler
 from .log import SessionLog
 from .session import (
     NO_PICKLE,
@@ -45,6 +44,7 @@ from .session import (
     waits_for_itself,
 )
 from .stats import SessionStats
+from .threads import in_signal_handler
 from .transcript import Transcript, Utterance
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Callable, ClassVar, Literal, Optional, TypeVar, Union, cast
 
 from .exceptions import ConfigurationError
-from .interrupts import is_meant_for_call
 from .log import SessionLog, report
 from .messages import ServerMessageType
+from .threads import is_meant_for_call
 
 if TYPE_CHECKING:
     from types import CodeType

@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Hashable, Iterator
 from typing import Any, NamedTuple, Optional
 
-from ..interrupts import is_meant_for_call
+from ..threads import is_meant_for_call
 from .wav import Block, Fault
 
 __all__ = ["go_on", "key_of", "let_go", "remember"]

@@ -20,8 +20,8 @@ from itertools import chain
 from typing import Any, Callable, Optional, Protocol, Union
 
 from ..exceptions import AudioError, ConfigurationError, SessionError, SpeechmaticsError, shown
-from ..interrupts import is_meant_for_call
 from ..log import SessionLog
+from ..threads import is_meant_for_call
 from . import hints, leftover
 from .ends import announced, to_come
 from .wav import Block, Fault

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Optional
 
 from ..exceptions import AuthenticationError, ConnectionError, SpeechmaticsError
-from ..interrupts import is_meant_for_call
 from ..messages import one_line
+from ..threads import is_meant_for_call
 
 __all__ = ["asking", "nobody_answered", "told_of"]
 

@@ -13,11 +13,10 @@ from ..baseclient import BaseClient
 from ..client import Client
 from ..config import TranscriptionConfig, kept
 from ..exceptions import ConnectionError, SpeechmaticsError, without_frames
-from ..interrupts import is_meant_for_call
 from ..log import report as log_error
 from ..multichannel import MultiChannelClient
 from ..stats import SessionStats
-from ..threads import new_lock
+from ..threads import is_meant_for_call, new_lock
 from ..transcript import Transcript
 
 __all__ = ["Job", "Report", "Sessions"]

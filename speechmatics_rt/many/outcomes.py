@@ -23,9 +23,8 @@ from ..exceptions import (
     amend,
     without_frames,
 )
-from ..interrupts import is_meant_for_call
 from ..log import report
-from ..threads import SLICE
+from ..threads import SLICE, is_meant_for_call
 from .job import Job, Report
 from .outcome import Outcome, Progress, Running
 from .plan import Plan, holds_up_all, is_out_of_reach

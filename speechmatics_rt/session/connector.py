@@ -32,10 +32,9 @@ from ..exceptions import (
     assign,
     without_frames,
 )
-from ..interrupts import is_meant_for_call
 from ..log import SessionLog, new_id
 from ..network import Connection, Link, Opening, Replaceable, Upgraded, check_patches, context_of, dial
-from ..threads import OverdueError, call_until, importing
+from ..threads import OverdueError, call_until, importing, is_meant_for_call
 from .request import SessionRequest, check_raw
 
 __all__ = ["DEFAULT_URL", "NO_PICKLE", "Connector", "address", "request_id_of"]

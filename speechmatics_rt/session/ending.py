@@ -8,9 +8,9 @@ from typing import Any, Callable, Optional
 
 from ..events import EventEmitter
 from ..exceptions import SessionError, SpeechmaticsError, assign
-from ..interrupts import is_meant_for_call
 from ..log import SessionLog, report
 from ..network import Link
+from ..threads import is_meant_for_call
 from ..transcript import Transcript
 
 __all__ = ["SessionEnding", "Unraised", "session_ended", "tell_unstarted"]

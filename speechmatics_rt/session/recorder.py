@@ -20,9 +20,8 @@ from ..audio import BytesLike
 from ..config import FLAG, Caller, refused
 from ..events import EventEmitter, everything
 from ..exceptions import ConfigurationError, SessionError, SpeechmaticsError, shown
-from ..interrupts import is_meant_for_call
 from ..log import SessionLog
-from ..threads import new_lock
+from ..threads import is_meant_for_call, new_lock
 
 __all__ = ["Recordable", "Recorder", "Recording", "interest_of"]
 

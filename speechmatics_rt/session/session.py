@@ -15,13 +15,12 @@ from ..audio import BytesLike, check_chunk
 from ..config import AudioFormat
 from ..events import EventEmitter
 from ..exceptions import NotRunningError, SessionError, SpeechmaticsError, amend
-from ..interrupts import is_meant_for_call
 from ..log import SessionLog
 from ..messages import Glance, is_time, text_of
 from ..network import Link
 from ..protocol import message_in
 from ..stats import Latency, SessionStats
-from ..threads import new_lock
+from ..threads import is_meant_for_call, new_lock
 from ..transcript import Transcript
 from .ending import SessionEnding, Unraised
 from .forced import UNKNOWN, Place

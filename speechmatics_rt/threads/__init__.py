@@ -1,10 +1,12 @@
-"""How threads exclude each other, wait, and call what knows no deadline.
+"""How threads exclude each other, wait, call what knows no deadline, and are interrupted.
 
 ``locks`` has the locks, latches and waits, in which neither a fork nor Ctrl-C gets lost; ``deadline`` calls a
-function that may never return, on a thread of its own.
+function that may never return, on a thread of its own; ``interrupts`` tells what interrupts a program's own
+code from what that raises itself.
 """
 
 from .deadline import OverdueError, ThreadedCall, begin, call_until, telling
+from .interrupts import in_signal_handler, is_meant_for_call
 from .locks import SLICE, Latch, importing, is_mine, let_go, new_lock, wait_for, wait_on
 
 __all__ = [
@@ -15,6 +17,8 @@ __all__ = [
     "begin",
     "call_until",
     "importing",
+    "in_signal_handler",
+    "is_meant_for_call",
     "is_mine",
     "let_go",
     "new_lock",
