@@ -1,7 +1,7 @@
 """Which tests one worker runs, one after the other: what is pure, by the file, and what shares what is dear.
 
-To hand pure tests out one by one costs more than they take; the Whisper model, a wheel, the environment of
-another maker's client and the server of a page are made once. It goes by names: pytest 9.2 with pytest-xdist
+To hand pure tests out one by one costs more than they take; the Whisper model, a wheel, a program that
+forks, the environment of another maker's client and the server of a page are made once. It goes by names: pytest 9.2 with pytest-xdist
 3.8 passes over the mark ``xdist_group``, and says nothing.
 """
 
@@ -16,6 +16,7 @@ _PURE |= {"test_exceptions.py", "test_fields.py", "test_options.py"}
 _DEAR = {
     "local/whisper/test_whisper.py",
     "test_packaging.py",
+    "test_late_imports.py",
     "interop/test_voice.py",
     "e2e/test_flask_live.py",
 }
