@@ -1,8 +1,8 @@
 """Which tests one worker runs, one after the other: what is pure, by the file, and what shares what is dear.
 
-To hand pure tests out one by one costs more than they take; the Whisper model, a wheel, a program that
-forks, the environment of another maker's client and the server of a page are made once. It goes by names: pytest 9.2 with pytest-xdist
-3.8 passes over the mark ``xdist_group``, and says nothing.
+To hand pure tests out one by one costs more than they take; the Whisper model, a wheel, a program that forks,
+the environment of another maker's client and the server of a page are made once. It goes by names: pytest 9.2
+with pytest-xdist 3.8 passes over the mark ``xdist_group``, and says nothing.
 """
 
 from __future__ import annotations

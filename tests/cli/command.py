@@ -85,9 +85,14 @@ def run(
     return process.returncode, out.decode(), err.decode()
 
 
-def run_program(code: str, *, anew: bool = False, patience: float = 50) -> tuple[str, str]:
+def start_program(code: str, *, anew: bool = False, **options: Any) -> subprocess.Popen:
+    """Start ``python -c`` with a program, as :func:`start` does the command."""
+    return _python("-c", code, anew=anew, **options)
+
+
+def run_program(code: str, *, anew: bool = False, patience: float = 50, **options: Any) -> tuple[str, str]:
     """Run ``python -c`` with a program to its good end; return its stdout and its stderr."""
-    with _python("-c", code, anew=anew) as process:
+    with start_program(code, anew=anew, **options) as process:
         out, err = process.communicate(timeout=patience)
     assert process.returncode == 0, err.decode()
     return out.decode(), err.decode()

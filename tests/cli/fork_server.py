@@ -134,7 +134,8 @@ if __name__ == "__main__":
     request = next_fork(socket.socket(fileno=int(sys.argv[1])), ours)
     become(request, interrupted=usual)
     if request["arguments"][0] == b"-c":
-        main = sys.modules["__main__"] = type(sys)("__main__")  # with none of our names
-        exec(compile(request["arguments"][1], "<string>", "exec"), vars(main))
+        # With none of our names, and not among them: what it holds is to go first at the end.
+        sys.modules["__main__"] = type(sys)("__main__")
+        exec(compile(request["arguments"][1], "<string>", "exec"), vars(sys.modules["__main__"]))
     else:
         runpy._run_module_as_main("speechmatics_rt")

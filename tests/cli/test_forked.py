@@ -54,8 +54,12 @@ def test_it_says_the_same_and_ends_with_the_same_code(arguments: tuple[Any, ...]
 
 def test_a_program_finds_the_same_and_no_name_that_is_not_its_own() -> None:
     program = """
-import atexit, logging, sys
+import atexit, logging, os, sys
 atexit.register(print, "the end")
+class Kept:
+    def __del__(self):
+        print("gone before what it calls:", callable(os.getpid))
+kept = Kept()
 print(__name__, sys.argv, sys.path[0], sys.warnoptions, [name for name in vars() if name[:2] != "__"])
 print(sys.modules["__main__"].__dict__ is globals(), logging.getLogger().handlers, file=sys.stderr)
 """

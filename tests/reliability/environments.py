@@ -20,6 +20,8 @@ from typing import Any, Callable, Optional
 
 from speechmatics_rt.local import Fault, LocalServer
 
+from ..cli.command import start_program
+
 ROOT = Path(__file__).parent.parent.parent
 BOUND = 5.0  # s from what ends a program to its end; a busy machine is given more to begin
 BEGUN = 60.0  # s to be where it waits
@@ -466,31 +468,36 @@ def source_of(row: Row) -> str:
     return textwrap.dedent(START) + textwrap.dedent(row.program)
 
 
-def run(row: Row, folder: Path, python: str = sys.executable) -> list[str]:
+def run(row: Row, folder: Path) -> list[str]:
     """Run a row's program, do to it what the row says, and tell in what it differs.
 
     If it differs where the machine has kept it waiting for a processor, nothing is known, and it runs again.
     """
     for _ in range(3):
-        wrong, waited = _run_once(row, folder, python)
+        wrong, waited = _run_once(row, folder)
         if not wrong or waited < WAITED:
             break
     return wrong
 
 
-def _run_once(row: Row, folder: Path, python: str) -> tuple[list[str], float]:
-    """Return in what it differs, and for how many seconds its main thread has waited for a processor."""
+def _start(row: Row, folder: Path, url: str) -> subprocess.Popen[bytes]:
+    if row.sent is not None:  # what is to happen to it does not depend on how it began
+        return start_program(source_of(row), cwd=folder, env={"URL": url})
     path = folder / "program.py"
     path.write_text(source_of(row))
+    return subprocess.Popen(
+        [sys.executable, str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=folder,
+        env={**os.environ, "URL": url, "PYTHONPATH": str(ROOT)},
+    )
+
+
+def _run_once(row: Row, folder: Path) -> tuple[list[str], float]:
+    """Return in what it differs, and for how many seconds its main thread has waited for a processor."""
     with LocalServer(tls=row.tls, faults=row.faults, **row.options) as server:
-        process = subprocess.Popen(
-            [python, str(path)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,  # what a readline() had read ahead would be lost to the communicate() behind it
-            cwd=folder,
-            env={**os.environ, "URL": server.url, "PYTHONPATH": str(ROOT)},
-        )
+        process = _start(row, folder, server.url)
         try:
             since = time.monotonic()
             if row.sent is not None:

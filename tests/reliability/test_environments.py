@@ -13,6 +13,7 @@ ROWS = [row for row in TABLE if sys.version_info >= row.oldest]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the signals and processes are those of POSIX")
+@pytest.mark.usefixtures("programs_are_forked")
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_a_process_ends_as_promised(row: Row, tmp_path: Path) -> None:
     assert run(row, tmp_path) == []
