@@ -20,7 +20,7 @@ import pytest
 import speechmatics_rt
 from speechmatics_rt.local import LocalServer
 
-from .cli.command import in_words
+from .cli.command import in_words, run_program
 
 pytestmark = pytest.mark.timeout(180)  # some have the recogniser compute for seconds, and others may, too
 
@@ -75,18 +75,21 @@ def server() -> Iterator[LocalServer]:
 
 
 @pytest.fixture
-def run(server: LocalServer, folder: Path) -> Callable[..., str]:
-    """Run a command in the folder, to its end, against the local server; gives what it printed."""
-    environment = {
-        **os.environ,
+def variables(server: LocalServer, folder: Path) -> dict[str, str]:
+    """What leads whatever is run there to the local server."""
+    return {
         "PATH": os.pathsep.join([str(folder / "bin"), os.environ["PATH"]]),
-        "PYTHONPATH": str(ROOT),
-        "PYTHONWARNINGS": "error",
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # all others that are installed here take a second
         "SPEECHMATICS_API_KEY": "any-key",
         "SPEECHMATICS_RT_URL": server.url,
         "SM_MANAGEMENT_PLATFORM_URL": f"http://127.0.0.1:{server.port}",
     }
+
+
+@pytest.fixture
+def run(folder: Path, variables: dict[str, str]) -> Callable[..., str]:
+    """Run a command in the folder, to its end, against the local server; gives what it printed."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", **variables}
 
     def to_its_end(*command: str) -> str:
         done = subprocess.run(
@@ -130,18 +133,18 @@ with Request.stream:
 """
 
 
+@pytest.mark.usefixtures("programs_are_forked")
 @pytest.mark.parametrize("block", PYTHON, ids=lambda block: f"{block.page}, line {block.line}")
-def test_a_python_block_runs_as_printed(server, folder, run, block: Block) -> None:
+def test_a_python_block_runs_as_printed(server, folder, variables, run, block: Block) -> None:
     count = len(server.sessions)
-    path = folder / "test_block.py"
-    path.write_text(block.code, encoding="utf-8")
     if "def test_" in block.code:
+        path = folder / "test_block.py"
+        path.write_text(block.code, encoding="utf-8")
         plugin = ("-p", "speechmatics_rt.pytest_plugin")
         assert "1 passed" in run(sys.executable, "-m", "pytest", "-q", *plugin, str(path))
         return
-    if "def transcribe_upload(request)" in block.code:
-        path.write_text(block.code + _CALL_OF_THE_VIEW, encoding="utf-8")
-    printed = run(sys.executable, str(path))
+    call = _CALL_OF_THE_VIEW if "def transcribe_upload(request)" in block.code else ""
+    printed, _ = run_program(block.code + call, cwd=folder, env=variables, patience=170)
     new = [record for record in server.sessions[count:] if record.status == 101]  # not for temporary keys
     recordings = 2 if "transcribe_many" in block.code else 1  # of three, one is not there
     assert len(new) == (
