@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .command import environment, run
+from .command import environment, in_words, run
 
 pytest.importorskip("argcomplete")
 
@@ -18,7 +18,7 @@ pytest.importorskip("argcomplete")
 def path(tmp_path: Path) -> str:
     """A PATH on which the command lies."""
     command = tmp_path / "speechmatics-rt"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m speechmatics_rt "$@"\n')
+    command.write_text(f'#!/bin/sh\nexec {in_words()} "$@"\n')
     command.chmod(0o755)
     return f"{tmp_path}:{environment()['PATH']}"
 

@@ -79,6 +79,7 @@ print(sys.modules["__main__"].__dict__ is globals(), logging.getLogger().handler
         f"umask 027; {RT} -o out; stat -c %a out",
         "ulimit -f 0; $RT nonsense",
         "$RT --help & wait $!; echo $?",
+        "_ARGCOMPLETE=1 COMP_LINE='speechmatics-rt tr' COMP_POINT=18 COMP_TYPE=9 $RT 8>&1 9>&2",
     ],
 )
 def test_it_is_the_same_to_a_shell(tmp_path: Path, line: str) -> None:
