@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from speechmatics_rt import AsyncMultiChannelClient, SessionError
+from speechmatics_rt.aio import baseclient
 from speechmatics_rt.aio.rounds import Round
 from speechmatics_rt.local import Fault
 
@@ -42,6 +43,12 @@ async def as_a_task(call):
     return await asyncio.ensure_future(call)
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have what waits for itself find that out sooner: that lasts its whole time, however long it is."""
+    monkeypatch.setattr(baseclient, "PATIENCE", 0.05)
+
+
 WAYS = [itself, gathered, timed, as_a_task]
 # How tasks begin: with the loop's next step, or at once.
 BEGINNINGS = [None, *([asyncio.eager_task_factory] if sys.version_info >= (3, 12) else [])]
@@ -71,6 +78,7 @@ async def iterated(client, source):
 # -- stopping ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("session", [by_hand, in_one_call, iterated])
 @pytest.mark.parametrize("way", WAYS)
 def test_a_handler_may_stop_the_session_whatever_it_awaits_that_by(serve, session, way) -> None:
@@ -93,6 +101,7 @@ def test_a_handler_may_stop_the_session_whatever_it_awaits_that_by(serve, sessio
     assert kinds[-1] == "EndOfTranscript"
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("what", ["messages", "utterances"])
 @pytest.mark.parametrize("way", WAYS)
 def test_the_body_of_a_loop_may_stop_the_session_whatever_it_awaits_that_by(serve, what, way) -> None:
@@ -109,6 +118,7 @@ def test_the_body_of_a_loop_may_stop_the_session_whatever_it_awaits_that_by(serv
     run(lambda: asyncio.wait_for(main(), 20))
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("way", WAYS)
 def test_so_may_one_with_several_channels(serve, way) -> None:
     async def main():
@@ -123,6 +133,7 @@ def test_so_may_one_with_several_channels(serve, way) -> None:
     run(lambda: asyncio.wait_for(main(), 20))
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("way", WAYS)
 def test_a_handler_may_leave_the_block_of_its_client(serve, way) -> None:
     async def main():
@@ -144,6 +155,7 @@ def test_a_handler_may_leave_the_block_of_its_client(serve, way) -> None:
     run(lambda: asyncio.wait_for(main(), 20))
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("way", WAYS)
 def test_a_handler_of_the_last_event_may_stop_a_stream_that_another_task_closes(serve, way) -> None:
     async def main():
@@ -353,6 +365,7 @@ def test_a_stop_that_is_cancelled_while_a_handler_still_runs_closes_the_session(
 # -- asking --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("question", ["get_speakers", "finalize"])
 @pytest.mark.parametrize("where", ["handler", "body"])
 @pytest.mark.parametrize("way", WAYS)
@@ -407,6 +420,7 @@ def test_a_task_that_a_handler_begins_and_leaves_behind_gets_its_answer(serve) -
 # -- several clients -----------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("way", WAYS)
 def test_a_session_within_a_handler_of_another_one_may_stop_either(serve, way) -> None:
     server = serve()
@@ -474,6 +488,7 @@ def test_no_more_rounds_are_kept_than_there_are_loops_within_each_other(serve) -
     run(main)
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("what", ["stream", "utterances"])
 @pytest.mark.parametrize("way", WAYS)
 def test_who_has_entered_a_stream_may_stop_it_before_the_first_message(serve, what, way) -> None:

@@ -37,7 +37,7 @@ from ..aio.test_aio import face, run
 
 PCM = AudioFormat("pcm_s16le", 16000)
 SECOND = bytes(32000)
-LATE = 0.4  # s, by which a call that is given up ends later here
+LATE = 0.1  # s, by which a call that is given up ends later here
 
 Opens = Callable[[Any], Any]
 
