@@ -20,6 +20,7 @@ import pytest
 
 from speechmatics_rt import Client, ConnectionConfig
 from speechmatics_rt.local import LocalServer
+from speechmatics_rt.protocol import client as protocol
 
 from .cli import command
 from .cli.forked import ForkServer
@@ -221,6 +222,12 @@ def client_of() -> Iterator[Callable[..., Client]]:
     yield make
     for client in clients:
         client.close()
+
+
+@pytest.fixture
+def brief_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have sessions that have failed wait less for a last word of the server's, where it has none."""
+    monkeypatch.setattr(protocol, "CLOSE_GRACE", 0.05)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -45,9 +45,14 @@ def test_cancelling_a_call_that_is_refused_leaves_the_session_of_another_task_al
     ended = []
 
     async def main():
-        client = face(serve())
+        client, enough = face(serve()), asyncio.Event()
+
+        async def speech():
+            yield 4 * SECOND
+            await enough.wait()
+
         client.on("SessionEnded", lambda event: ended.append(event["error"]))
-        first = asyncio.ensure_future(client.transcribe(4 * SECOND, audio_format=PCM, speed=4.0))
+        first = asyncio.ensure_future(client.transcribe(speech(), audio_format=PCM))
         await until(lambda: client.audio_bytes_sent)
         for steps in range(6):
             if what == "transcribe":
@@ -59,6 +64,7 @@ def test_cancelling_a_call_that_is_refused_leaves_the_session_of_another_task_al
             second.cancel()
             with pytest.raises((asyncio.CancelledError, SessionError)):
                 await second
+        enough.set()
         assert (await first).text
         return client
 
@@ -278,7 +284,7 @@ def test_a_cancelled_send_goes_before_the_end_of_the_audio(serve, how) -> None:
 def test_a_chunk_whose_call_was_cancelled_is_sent_as_it_was_whatever_its_buffer_holds_then(
     serve, channels, kind
 ) -> None:
-    server = serve(faults=[Fault.late_acks(0.3)])
+    server = serve(faults=[Fault.late_acks(0.1)])
     chunks = [bytes([number]) * 3200 for number in range(6)]
 
     async def main():
@@ -333,7 +339,7 @@ def test_a_wrong_chunk_is_refused_without_waiting_for_what_is_still_to_be_heard(
 
 
 def test_a_message_whose_call_was_cancelled_is_sent_as_it_was(serve) -> None:
-    server = serve(faults=[Fault.late_acks(0.3)])
+    server = serve(faults=[Fault.late_acks(0.1)])
 
     async def main():
         async with face(server, window_frames=1) as client:
@@ -419,7 +425,7 @@ def test_stop_session_that_is_cancelled_while_a_chunk_waits_closes_the_session(s
 
 
 def test_the_end_of_a_channel_comes_after_its_audio(serve) -> None:
-    server = serve(faults=[Fault.late_acks(0.3)])
+    server = serve(faults=[Fault.late_acks(0.1)])
 
     async def main():
         async with face(server, AsyncMultiChannelClient, window_frames=1) as client:

@@ -292,6 +292,7 @@ def in_full(error: BaseException, with_locals: bool) -> str:
     return "\n".join(parts)
 
 
+@pytest.mark.usefixtures("brief_grace")
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
 def test_no_key_comes_out_anywhere_however_a_session_goes(
     scene, tmp_path, monkeypatch, capfd, report

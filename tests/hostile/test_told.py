@@ -41,6 +41,7 @@ SAID = {
 }
 
 
+@pytest.mark.usefixtures("brief_grace")
 @pytest.mark.parametrize("place", SAID)
 def test_nothing_that_a_server_says_forges_a_line_of_a_log_or_breaks_it(place, caplog, capsys) -> None:
     caplog.set_level(logging.DEBUG, "speechmatics_rt")

@@ -587,7 +587,7 @@ def test_a_message_that_its_sender_changes_while_audio_is_sent_again_is_sent_as_
     serve: Serve, client_of: ClientOf
 ) -> None:
     server = serve(NumberedEngine(), faults=[Fault.reset(after_seconds=20, sessions=[0])])
-    client = client_of(server, resume=ResumePolicy(min_delay=0.01, max_delay=0.05, replay_speed=4))
+    client = client_of(server, resume=ResumePolicy(min_delay=0.01, max_delay=0.05, replay_speed=12))
     volume = {"volume_threshold": 3}
     settings = {"language": "en", "audio_filtering_config": volume}
 

@@ -108,6 +108,7 @@ def test_at_the_end_of_the_transcript_another_session_may_start_in_the_handler(
 # -- attempts that end ---------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("brief_grace")
 @pytest.mark.parametrize("close", [True, False], ids=["closes", "leaves the closing to us"])
 def test_a_service_that_fails_each_session_before_any_final_is_asked_so_often_and_no_more(
     serve: Serve, client_of: ClientOf, close: bool
@@ -122,6 +123,7 @@ def test_a_service_that_fails_each_session_before_any_final_is_asked_so_often_an
     assert caught.value.retryable
 
 
+@pytest.mark.usefixtures("brief_grace")
 def test_a_service_that_reads_audio_and_hears_nothing_is_asked_so_often_and_no_more(
     serve: Serve, client_of: ClientOf
 ) -> None:

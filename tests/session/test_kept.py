@@ -66,7 +66,7 @@ class Given:
 def test_options_of_a_session_by_hand(serve, client_of, resume: bool) -> None:
     faults = [Fault.reset(after_seconds=4, sessions=[0])] if resume else []
     server = serve(faults=faults)
-    policy = ResumePolicy(min_delay=0.01, max_delay=0.01)
+    policy = ResumePolicy(min_delay=0.01, max_delay=0.01, replay_speed=40)
     given = Given()
     with client_of(server, resume=policy if resume else False) as client:
         client.start_session(**given.options)
@@ -105,7 +105,7 @@ def test_labels_of_channels(serve, client_of) -> None:
 
 def test_a_change_of_settings(serve, client_of) -> None:
     server, filtering = serve(faults=[Fault.reset(after_seconds=4, sessions=[0])]), {"volume_threshold": 3.0}
-    policy = ResumePolicy(min_delay=0.01, max_delay=0.01)
+    policy = ResumePolicy(min_delay=0.01, max_delay=0.01, replay_speed=40)
     with client_of(server, resume=policy) as client:
         client.start_session(audio_format=AudioFormat("pcm_s16le", 16000))
         client.update_config(audio_filtering_config=filtering)
@@ -126,7 +126,8 @@ TIMES = ("open_timeout", "start_timeout", "end_timeout", "close_timeout", "ping_
 
 def test_options_of_a_client(serve) -> None:
     server = serve(faults=[Fault.reset(after_seconds=4, sessions=[0])])
-    config, policy = ConnectionConfig(ssl_context=server.ssl_context), ResumePolicy(min_delay=0.01)
+    config = ConnectionConfig(ssl_context=server.ssl_context)
+    policy = ResumePolicy(min_delay=0.01, replay_speed=40)
     with Client(url=server.url, conn_config=config, resume=policy) as client:
         spoil(config, *TIMES, "send_timeout", "ssl_context", "proxy", "max_size", "window_seconds")
         spoil(policy, "max_attempts", "min_delay", "max_outage", "buffer_seconds", "replay_speed")

@@ -137,6 +137,7 @@ def test_the_end_of_a_session_may_begin_the_next(serve, client_of, way, begin, e
     assert len(server.sessions) == 2
 
 
+@pytest.mark.usefixtures("brief_grace")
 @pytest.mark.parametrize("close", [True, False], ids=["closes", "leaves the closing to us"])
 @pytest.mark.parametrize("resume", [False, True])
 def test_the_error_of_the_service_may_begin_the_next(serve, client_of, close: bool, resume: bool) -> None:
@@ -149,6 +150,7 @@ def test_the_error_of_the_service_may_begin_the_next(serve, client_of, close: bo
     assert texts == ["Good morning, and welcome"]
 
 
+@pytest.mark.usefixtures("brief_grace")
 @pytest.mark.parametrize("resume", [False, True])
 def test_a_session_is_not_open_any_more_for_a_handler_of_the_services_error(
     serve, client_of, resume: bool

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from speechmatics_rt import AudioFormat, Client, ConnectionError
-from speechmatics_rt.protocol import client as protocol
 
 PCM = AudioFormat("pcm_s16le", 16000)
 SAID = {
@@ -24,6 +23,7 @@ SAID = {
 }
 
 
+@pytest.mark.usefixtures("brief_grace")
 @pytest.mark.parametrize("way", ["_recv_into", "_send"])
 @pytest.mark.parametrize("number", SAID)
 def test_a_connection_that_windows_calls_dead_is_lost_as_any_other(
@@ -32,7 +32,6 @@ def test_a_connection_that_windows_calls_dead_is_lost_as_any_other(
     def dead(*_: Any) -> int:
         raise OSError(number, SAID[number])
 
-    monkeypatch.setattr(protocol, "CLOSE_GRACE", 0.05)  # for an Error, which does not come
     client: Client = client_of(serve(), close_timeout=0.1)
     client.start_session(audio_format=PCM)
     monkeypatch.setattr(client._session.connection._sock, way, dead)
