@@ -135,17 +135,28 @@ def nothing_left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def ctrl_c_interrupts() -> Iterator[None]:
-    """Take Ctrl-C back where tests run in the background: shells have it ignored there, for children too."""
+def surroundings() -> Iterator[None]:
+    """Have all tests begin alike: one fixture, since each more is looked up for every one of thousands.
+
+    No key or address comes from the environment. All servers of one name present one certificate: each would
+    make keys of its own, for 10 ms. Ctrl-C is taken back where tests run in the background: shells have it
+    ignored there, for children too.
+    """
+    from speechmatics_rt.local import certificates
+
     before = signal.getsignal(signal.SIGINT)
     if before == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("SPEECHMATICS_API_KEY", "SPEECHMATICS_RT_URL", "SM_MANAGEMENT_PLATFORM_URL"):
+            patch.delenv(name, raising=False)
+        patch.setattr(certificates, "Certificates", functools.cache(certificates.Certificates))
+        yield
     signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")
-def programs_are_forked(ctrl_c_interrupts: None) -> Iterator[None]:
+def programs_are_forked(surroundings: None) -> Iterator[None]:
     """Start programs as forks of one that has imported the package, where that is the same."""
     if sys.platform != "linux":
         yield
@@ -155,17 +166,7 @@ def programs_are_forked(ctrl_c_interrupts: None) -> Iterator[None]:
     command.fork_server = None
 
 
-@pytest.fixture(autouse=True, scope="session")
-def one_authority() -> Iterator[None]:
-    """Have all servers of one name present one certificate: each would make keys of its own, for 10 ms."""
-    from speechmatics_rt.local import certificates
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(certificates, "Certificates", functools.cache(certificates.Certificates))
-        yield
-
-
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(scope="session")
 def closed_servers() -> Iterator[list[LocalServer]]:
     """Note each local server that is closed, until its sessions are checked."""
     close = LocalServer.close
@@ -228,11 +229,3 @@ def client_of() -> Iterator[Callable[..., Client]]:
 def brief_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have sessions that have failed wait less for a last word of the server's, where it has none."""
     monkeypatch.setattr(protocol, "CLOSE_GRACE", 0.05)
-
-
-@pytest.fixture(autouse=True, scope="session")
-def no_key_in_the_environment() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("SPEECHMATICS_API_KEY", "SPEECHMATICS_RT_URL", "SM_MANAGEMENT_PLATFORM_URL"):
-            patch.delenv(name, raising=False)
-        yield
