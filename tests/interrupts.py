@@ -13,6 +13,7 @@ import functools
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -116,15 +117,17 @@ class Interrupt:
 
 
 @contextmanager
-def ctrl_c_in(name: str) -> Iterator[None]:
-    """Within the block, send SIGINT once the main thread waits in a function of that name."""
+def ctrl_c_in(name: str) -> Iterator[list[float]]:
+    """Within the block, send SIGINT once the main thread waits in a function of that name; note when."""
     left = threading.Event()
+    pressed: list[float] = []
 
     def press() -> None:
         before = None
         while not left.wait(0.05):  # a thread that waits gives no other sign
             place = _place_in(name)
             if place is not None and place == before:
+                pressed.append(time.monotonic())
                 signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
                 return
             before = place
@@ -132,7 +135,7 @@ def ctrl_c_in(name: str) -> Iterator[None]:
     thread = threading.Thread(target=press, daemon=True)
     thread.start()
     try:
-        yield
+        yield pressed
     finally:
         left.set()
         thread.join()
