@@ -12,7 +12,9 @@ from typing import Any, Optional
 __all__ = ["group_of", "scheduler", "turn_of"]
 
 _PURE = {"auth", "audio", "config", "messages", "protocol", "transcript", "test_architecture.py"}
-_PURE |= {"test_exceptions.py", "test_fields.py", "test_options.py"}
+_PURE |= {"test_annotations.py", "test_dependencies.py", "test_events.py", "test_exceptions.py"}
+_PURE |= {"test_fields.py", "test_former_names.py", "test_help.py", "test_options.py", "test_schemas.py"}
+_PURE |= {"test_surface.py"}
 _DEAR = {
     "local/whisper/test_whisper.py",
     "test_packaging.py",
