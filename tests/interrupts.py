@@ -21,8 +21,11 @@ from types import CodeType, FrameType
 from typing import Any, Optional
 
 import speechmatics_rt
+from speechmatics_rt import events
 
 PACKAGE = str(Path(speechmatics_rt.__file__).parent)
+# What looks at the frame of each caller, of which pytest has a hundred: its lines are one moment each.
+WALKS = {events.in_signal_handler.__code__, events._interrupts.__code__}
 
 
 @functools.cache
@@ -76,14 +79,23 @@ class Interrupt:
         self.where: Optional[str] = None
         self._exits = exits
         self._within = PACKAGE + within
+        self._walked: set[tuple[CodeType, int]] = set()
 
     def _trace(self, frame: FrameType, event: str, arg: Any) -> Any:
         if not frame.f_code.co_filename.startswith(self._within) or frame.f_code.co_name == "__del__":
             return None
         looked_for = not is_passed_over(frame) and (self._exits or not leaves_a_with(frame))
-        if event == "line" and looked_for:
+        if event == "line" and looked_for and not self._again(frame):
             self.count(frame)
         return self._trace
+
+    def _again(self, frame: FrameType) -> bool:
+        """Whether it is the same line of a walk, for another frame."""
+        line = (frame.f_code, frame.f_lineno)
+        again = line in self._walked
+        if frame.f_code in WALKS:
+            self._walked.add(line)
+        return again
 
     def count(self, frame: FrameType) -> None:
         """Come to a place; raise if it is the one."""
