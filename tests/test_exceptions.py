@@ -239,7 +239,7 @@ def test_what_can_not_be_done_now_names_the_call_that_can(serve, client_of) -> N
 
 
 @dataclasses.dataclass(frozen=True)
-class StorageError(Exception):
+class StorageError(LookupError):
     """As programs define them: nobody may assign to it, Python's own contextlib included."""
 
     code: int
