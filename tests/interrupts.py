@@ -21,11 +21,11 @@ from types import CodeType, FrameType
 from typing import Any, Optional
 
 import speechmatics_rt
-from speechmatics_rt import events
+from speechmatics_rt.threads.interrupts import _interrupts, in_signal_handler
 
 PACKAGE = str(Path(speechmatics_rt.__file__).parent)
 # What looks at the frame of each caller, of which pytest has a hundred: its lines are one moment each.
-WALKS = {events.in_signal_handler.__code__, events._interrupts.__code__}
+WALKS = {in_signal_handler.__code__, _interrupts.__code__}
 
 
 @functools.cache

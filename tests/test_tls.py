@@ -25,7 +25,7 @@ from speechmatics_rt.network.dialing.handshake import connect_tls, shared_contex
 from speechmatics_rt.network.duplex import wait_ready
 from speechmatics_rt.threads import importing, is_mine
 
-from .threads import is_passed_over, leaves_a_with
+from .interrupts import is_passed_over, leaves_a_with
 
 RESETS = struct.pack("ii", 1, 0)
 

@@ -23,7 +23,7 @@ from speechmatics_rt.audio import microphone
 from speechmatics_rt.audio.microphone import Microphone
 from speechmatics_rt.local import LocalServer
 
-from ..threads import ctrl_c_in
+from ..interrupts import ctrl_c_in
 
 PCM = AudioFormat("pcm_s16le", 16000)
 INSTALLED = ctypes.util.find_library("portaudio")  # before a test has it find another one

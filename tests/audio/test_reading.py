@@ -37,7 +37,7 @@ from speechmatics_rt.audio import leftover
 from speechmatics_rt.audio.hints import about_container
 from speechmatics_rt.audio.source import AudioSource, open_source
 
-from ..threads import Interrupt
+from ..interrupts import Interrupt
 
 PCM = AudioFormat("pcm_s16le", 16000)
 SPEECH = Path(__file__).parents[2] / "examples" / "audio" / "librivox_3_sentences.wav"

@@ -14,7 +14,7 @@ from speechmatics_rt.network import WaitList, WakeUp, dial
 from speechmatics_rt.threads import OverdueError, call_until, locks
 from speechmatics_rt.threads.locks import Latch, new_lock, wait_for, wait_on
 
-from ..threads import Interrupt
+from ..interrupts import Interrupt
 
 
 def lines_of(work) -> int:

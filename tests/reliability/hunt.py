@@ -50,8 +50,8 @@ from speechmatics_rt.network.reader import Reader
 from speechmatics_rt.protocol import client as protocol
 from speechmatics_rt.threads import locks
 
+from ..interrupts import Interrupt
 from ..looks import settled
-from ..threads import Interrupt
 
 PCM = AudioFormat("pcm_s16le", 16000)
 CHUNK = bytes(3200)

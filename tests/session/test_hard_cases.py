@@ -18,7 +18,7 @@ from speechmatics_rt import AudioFormat, Client, SessionError, TranscriptionConf
 from speechmatics_rt.local import Fault
 
 from ..conftest import threads
-from ..threads import ctrl_c_in
+from ..interrupts import ctrl_c_in
 
 PCM = AudioFormat("pcm_s16le", 16000)
 SECOND = bytes(32000)

@@ -30,8 +30,8 @@ from speechmatics_rt.session.connector import Connector
 from speechmatics_rt.session.session import Session
 
 from ..conftest import threads
+from ..interrupts import Interrupt
 from ..looks import settled
-from ..threads import Interrupt
 
 PCM = AudioFormat("pcm_s16le", 16000)
 SECOND = bytes(32000)

@@ -34,8 +34,8 @@ from speechmatics_rt.local import Fault
 from speechmatics_rt.protocol import client as protocol
 
 from ..conftest import threads
+from ..interrupts import ctrl_c_in
 from ..looks import settled
-from ..threads import ctrl_c_in
 
 PCM = AudioFormat("pcm_s16le", 16000)
 SECOND = bytes(32000)
