@@ -84,8 +84,9 @@ CALLABLE = {
     for name, thing in public_in(speechmatics_rt).values()
     if inspect.isfunction(thing) and name not in EXCUSED
 }
-MADE_BY_A_CALL = {
-    f"{kind}.__init__" for kind in ("MessageStream", "UtteranceStream", "AsyncUtteranceStream", "Outcomes")
+MADE_FOR_A_PROGRAM = {  # by a call, or by the client that is one
+    f"{kind}.__init__"
+    for kind in ("MessageStream", "UtteranceStream", "AsyncUtteranceStream", "Outcomes", "Opener")
 }
 NAMELESS = {  # what nobody has to name, though it comes and goes
     "AudioSource": "what split_channels() returns is passed on",
@@ -112,7 +113,7 @@ def test_what_is_taken_or_returned_has_a_name_at_the_root(name: str, thing: Call
     named = {id(getattr(face, public)) for face in faces for public in face.__all__}
     kinds = {kind for hint in get_type_hints(thing).values() for kind in kinds_in(hint)}
     given = {kind for kind in kinds if id(kind) not in named}
-    if name not in MADE_BY_A_CALL:
+    if name not in MADE_FOR_A_PROGRAM:
         assert {kind.__name__ for kind in given} <= NAMELESS.keys()
     for parameter in inspect.signature(thing).parameters.values():
         if type(parameter.default).__name__ == "UNSET":
