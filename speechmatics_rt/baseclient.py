@@ -287,9 +287,9 @@ class BaseClient(Opener):
         session = self._give_up()
         if session is not None:
             session.close()
-            untold = session.delivery.over.is_set() and not self._is_being_opened(session)
-            if untold and not in_signal_handler():  # of a stream that was dropped
-                self._tell_late(session)
+            left = session.delivery.over.is_set() and session.delivery.is_untold
+            if left and not self._is_being_opened(session) and not in_signal_handler():
+                self._tell_late(session)  # of a stream that was dropped
 
     def __enter__(self: _Self) -> _Self:
         return self

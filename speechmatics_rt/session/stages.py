@@ -70,7 +70,7 @@ class Delivery:
         A stream that is dropped ends by itself; but a traceback that is kept, as in a notebook, keeps the
         stream alive.
         """
-        telling = not self._untold and not self.over.is_set()  # its last handlers may call us
+        telling = not self.is_untold and not self.over.is_set()  # its last handlers may call us
         return self.at_rest and not telling and self.thread == threading.get_ident()
 
     @property
@@ -88,6 +88,11 @@ class Delivery:
 
     def _here(self) -> tuple[Delivery, Optional[int]]:
         return self, None if self.thread is None else threading.get_ident()
+
+    @property
+    def is_untold(self) -> bool:
+        """Whether nobody has claimed the last events."""
+        return bool(self._untold)
 
     def claim_last_events(self) -> bool:
         """Whether the last events are this caller's to tell: True once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import logging
 import weakref
 from collections.abc import Callable, Iterator
@@ -86,6 +87,16 @@ def uncollected() -> Iterator[None]:
     yield
     gc.enable()
     logging.disable(logging.NOTSET)
+
+
+@pytest.mark.usefixtures("uncollected")
+def test_a_client_that_is_closed_keeps_nothing_that_its_caller_drops_then(serve, client_of) -> None:
+    client, recording = client_of(serve()), io.BytesIO(SECONDS)
+    client.transcribe(recording, audio_format=RAW)
+    client.close()
+    gone = weakref.ref(recording)
+    del recording
+    assert gone() is None
 
 
 @pytest.mark.usefixtures("uncollected")
