@@ -28,20 +28,24 @@ class Answer:
         self.value: Any = None
         self.given = False
         self.over = Latch()  # given, or the session has ended
+        self._unclaimed = [True]  # emptied by whoever is to give it, or waits no longer
 
     def __enter__(self) -> Answer:
         self._answers.waiting.append(self)
         return self
 
     def __exit__(self, kind: Optional[type[BaseException]], *_: object) -> None:
-        if not self.claim() and kind is None:
-            self.over.wait()  # for ever, since who has claimed it gives it at once
+        try:
+            if not self.claim() and kind is None:
+                self.over.wait()  # who has claimed it gives it at once; after Ctrl-C there the session's end
+        finally:
+            self._answers.waiting.remove(self)
 
     def claim(self) -> bool:
-        """Take it off the list, in one step: False if nobody waits for it any more. Then give it."""
+        """Whether this caller is to give it, if somebody still waits for it: True once."""
         try:
-            self._answers.waiting.remove(self)
-        except ValueError:
+            self._unclaimed.pop()
+        except IndexError:
             return False
         return True
 

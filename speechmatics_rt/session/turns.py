@@ -129,13 +129,14 @@ class Turns:
         if said is None and forced.places:
             return  # another channel may have it
         answers = self.answers.to("ForceEndOfUtterance")
-        for answer in [one for one in answers if one.question is forced.question and one.claim()]:
-            try:
-                self._ended(channel if said is None else said.channel, forced=True)
-            finally:  # last, since the next call may come at once
-                answer.give(said)
+        answer = next((one for one in answers if one.question is forced.question and one.claim()), None)
+        if answer is None:  # its wait has ended
+            self.forced.leave(forced, channel)
             return
-        self.forced.leave(forced, channel)
+        try:
+            self._ended(channel if said is None else said.channel, forced=True)
+        finally:  # last, since the next call may come at once
+            answer.give(said)
 
     def said(self, forced: ForcedEnd, channel: Optional[str] = None) -> Optional[Utterance]:
         """Return what a forced end has ended on a channel; without it, on that which spoke last."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import json
 import threading
+import time
+from collections.abc import Iterator
 from typing import Any, Optional
 
 import pytest
@@ -530,6 +532,38 @@ def test_who_waits_is_told_when_the_session_ends_first(serve, client_of) -> None
     threading.Timer(0.1, client.close).start()
     with pytest.raises((SessionError, TransportError)):
         client.get_speakers(timeout=30)
+
+
+def test_ctrl_c_where_an_answer_is_about_to_be_given_keeps_nobody_waiting_after_the_session(
+    serve, client_of, monkeypatch
+) -> None:
+    claim, client, raised = Answer.claim, client_of(serve()), []
+
+    def interrupted(answer: Answer) -> bool:
+        monkeypatch.setattr(Answer, "claim", claim)
+        claim(answer)
+        raise KeyboardInterrupt
+
+    def speech() -> Iterator[bytes]:
+        while True:
+            yield SECOND
+            time.sleep(0.05)
+
+    def ask() -> None:
+        try:
+            client.finalize(timeout=30)
+        except (SessionError, TransportError) as exc:
+            raised.append(exc)
+
+    monkeypatch.setattr(Answer, "claim", interrupted)
+    asking = threading.Thread(target=ask, daemon=True)
+    stream = client.stream(speech(), audio_format=PCM, transcription_config=PROMPT)
+    with pytest.raises(KeyboardInterrupt), stream as messages:
+        for message in messages:
+            if message["message"] == "AddTranscript" and asking.ident is None:
+                asking.start()
+    asking.join(10)
+    assert len(raised) == 1
 
 
 # -- in an event loop ----------------------------------------------------------------------------------
