@@ -16,7 +16,7 @@ from ..auth import AuthBase, NoAuth, StaticKeyAuth, asking, not_headers
 from ..config import ConnectionConfig
 from ..exceptions import SessionError, TimeoutError
 from ..network import Opening, WakeUp
-from ..threads import OverdueError, begin, call_until
+from ..threads import OverdueError, begin, call_until, telling
 
 __all__ = ["AwaitedAuth", "Bridge", "LoopWakeUp", "in_thread", "is_coroutine_method", "step_of"]
 
@@ -46,22 +46,25 @@ async def in_thread(function: Callable[..., _T], *args: Any, **options: Any) -> 
         else:
             done.set_exception(error)
 
-    def work() -> None:
-        try:
-            outcome.append((context.run(function, *args, **options), None))
-        except StopIteration as exc:  # a future can't hold it
-            error = RuntimeError(f"{getattr(function, '__name__', 'a call')} raised StopIteration")
-            error.__cause__ = exc
-            outcome.append((None, error))
-        except BaseException as exc:  # noqa: BLE001  # not swallowed: raised where it is awaited
-            outcome.append((None, exc))
+    def end(result: Any, error: Optional[BaseException]) -> None:
+        outcome.append((result, error))
         try:
             loop.call_soon_threadsafe(settle)
         except RuntimeError:
             pass  # the loop was closed: nobody waits
 
+    def work() -> None:
+        end(context.run(function, *args, **options), None)
+
+    def died(exc: BaseException) -> None:
+        if isinstance(exc, StopIteration):  # a future can't hold it
+            error = RuntimeError(f"{getattr(function, '__name__', 'a call')} raised StopIteration")
+            error.__cause__, exc = exc, error
+        end(None, exc)  # raised where it is awaited
+
     name = getattr(function, "__name__", "call").strip("_")
-    begin(threading.Thread(target=work, name=f"speechmatics-rt-aio-{name}", daemon=True))
+    name = f"speechmatics-rt-aio-{name}"
+    begin(threading.Thread(target=telling, args=(died, work), name=name, daemon=True))
     return await done
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import select
 import threading
 from collections.abc import Iterator
+from types import FrameType
 from typing import Any, Callable
 
 import pytest
 
 from speechmatics_rt import AudioError, Client, ConnectionError, SessionError, SpeechmaticsError
+from speechmatics_rt.aio import bridge
 from speechmatics_rt.audio.gather import _Ahead
 from speechmatics_rt.local import Fault
 from speechmatics_rt.network import Connection, connection, lead, shared_reader
@@ -183,6 +186,22 @@ def test_a_shared_reader_that_fails_as_it_begins_ends_its_sessions_and_the_next_
     assert isinstance(in_time(lambda: way(client_of(server))), ConnectionError)
     for _ in range(3):
         way(client_of(server))
+
+
+def test_a_call_of_an_event_loop_whose_thread_fails_as_it_begins_raises_that() -> None:
+    def fails(frame: FrameType, event: str, _: object) -> None:
+        if frame.f_code.co_filename == bridge.__file__:
+            raise MemoryError
+
+    async def main() -> None:
+        threading.settrace(fails)
+        try:
+            with pytest.raises(MemoryError):
+                await asyncio.wait_for(bridge.in_thread(int), 10)
+        finally:
+            threading.settrace(None)
+
+    asyncio.run(main())
 
 
 def test_what_fails_in_our_own_sending_is_not_said_of_the_source(serve, client_of, monkeypatch) -> None:
