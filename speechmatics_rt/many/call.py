@@ -72,8 +72,9 @@ def transcribe_many(
             one is finished. A source that waits to be retried occupies no worker and no session.
         limiter: A context manager entered around each session, in the worker, for a limit shared with
             others: a semaphore of this process, or one that pickles, such as those of Dask or Redis. If
-            entering it raises an OSError, or an exception raised from one, it is out of reach, and everything
-            waits as for the service. If leaving it raises anything, that is logged.
+            entering it raises what :meth:`AuthBase.get_auth_headers` may raise where nobody answers, it is
+            out of reach, and everything waits as for the service. If leaving it raises anything, that is
+            logged.
         on_progress: Called with a :class:`Progress`, on the thread that iterates, when a source is started
             or finished, and twice a second while sessions run in this process.
         auth, api_key, url, conn_config, sdk_identifier, app, resume, keep_transcript: As for :class:`Client`.

@@ -56,9 +56,8 @@ class MessageStream:
         self._client = client
         self._sources = tuple(sources)
         self._arrivals = Arrivals(session.connection, session.ending, deadline, timeout)
-        self._turn = (
-            new_lock()
-        )  # held by the thread that waits for a message, which delivers it; never waited for
+        # Held by the thread that waits for a message, which delivers it; never waited for.
+        self._turn = new_lock()
         session.delivery.at_rest = True
 
     @property
