@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import queue
+import sys
 import time
 import warnings
-from typing import Any, Optional, TypedDict, TypeVar
+from typing import Any, Callable, Optional, TypedDict, TypeVar
 
 from ..config import Caller, number, plain, refused
 from ..exceptions import AudioError, ConfigurationError
@@ -154,9 +155,9 @@ class Microphone(Live):
     def __exit__(self, *exc_info: object) -> None:
         self.stop()
 
-    def __del__(self) -> None:
-        # PortAudio would go on to call a callback that no longer exists.
-        if getattr(self, "_stream", None) is not None:
+    def __del__(self, _at_exit: Callable[[], bool] = sys.is_finalizing) -> None:
+        # PortAudio would go on to call a callback that no longer exists. Sounddevice ends it at exit.
+        if not _at_exit() and getattr(self, "_stream", None) is not None:
             self.stop()
             warnings.warn(f"a microphone was dropped while recording: {self!r}", ResourceWarning, 2)
 

@@ -228,6 +228,12 @@ def test_a_microphone_that_is_dropped_stops_and_says_so(device) -> None:
         gc.collect()
 
 
+def test_a_microphone_that_is_left_when_the_interpreter_ends_is_left_to_sounddevice(device) -> None:
+    with Microphone() as mic:
+        mic.__del__(lambda: True)
+        assert value_of(device, "open") == 1
+
+
 # -- as a source ---------------------------------------------------------------------------------------
 
 
