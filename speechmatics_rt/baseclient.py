@@ -44,7 +44,7 @@ from .session import (
     waits_for_itself,
 )
 from .stats import SessionStats
-from .threads import in_signal_handler
+from .threads import free_at_exit, in_signal_handler
 from .transcript import Transcript, Utterance
 
 if TYPE_CHECKING:
@@ -283,6 +283,7 @@ class BaseClient(Opener):
         session raise :class:`SessionError`. Runs no handlers but those of ``SessionEnded`` of a stream that
         was dropped, which nobody else would; and none in a signal handler, which may interrupt anything.
         """
+        free_at_exit()
         self._forget_parent()
         session = self._give_up()
         if session is not None:
@@ -364,12 +365,14 @@ class BaseClient(Opener):
     @property
     def stats(self) -> SessionStats:
         """Figures of the current or last session."""
+        free_at_exit()
         session = self._session
         return session.stats() if session else SessionStats()
 
     @property
     def transcript(self) -> Transcript:
         """The transcript so far of the current or last session."""
+        free_at_exit()
         session = self._session
         return session.transcript if session else Transcript()
 

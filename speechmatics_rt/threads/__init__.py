@@ -7,7 +7,7 @@ code from what that raises itself.
 
 from .deadline import OverdueError, ThreadedCall, begin, call_until, telling
 from .interrupts import in_signal_handler, is_meant_for_call
-from .locks import SLICE, Latch, importing, is_mine, let_go, new_lock, wait_for, wait_on
+from .locks import SLICE, Latch, free_at_exit, importing, is_mine, let_go, new_lock, wait_for, wait_on
 
 __all__ = [
     "SLICE",
@@ -16,6 +16,7 @@ __all__ = [
     "ThreadedCall",
     "begin",
     "call_until",
+    "free_at_exit",
     "importing",
     "in_signal_handler",
     "is_meant_for_call",

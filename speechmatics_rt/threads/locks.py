@@ -27,7 +27,17 @@ from collections import deque
 from operator import methodcaller
 from typing import Any, Callable, Optional
 
-__all__ = ["SLICE", "Latch", "importing", "is_mine", "let_go", "new_lock", "wait_for", "wait_on"]
+__all__ = [
+    "SLICE",
+    "Latch",
+    "free_at_exit",
+    "importing",
+    "is_mine",
+    "let_go",
+    "new_lock",
+    "wait_for",
+    "wait_on",
+]
 
 SLICE = 0.5  # seconds at most of one uninterruptible wait, where a signal may come
 _LONG = 3600.0  # seconds of one wait elsewhere; an infinite timeout would overflow
@@ -97,6 +107,17 @@ def _renew() -> None:
         lock = reference()
         if lock is not None:
             lock._at_fork_reinit()  # as threading and logging do with theirs
+
+
+def free_at_exit() -> None:
+    """At the end of the interpreter, free what other threads hold, as they run no more: as in a forked child.
+
+    For what a program's finalisers may call then.
+    """
+    if sys.is_finalizing():
+        for lock in filter(None, [reference() for reference in list(_all)]):
+            if not is_mine(lock):
+                lock._at_fork_reinit()
 
 
 importing = new_lock()

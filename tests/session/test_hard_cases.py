@@ -343,6 +343,42 @@ def test_an_interpreter_that_exits_with_a_session_open_neither_hangs_nor_complai
     assert (done.returncode, done.stdout, done.stderr) == (0, "bye\n", "")
 
 
+def test_at_the_end_of_the_interpreter_a_finaliser_waits_for_no_lock_of_a_thread_that_is_gone() -> None:
+    program = """
+        import threading
+        from speechmatics_rt import AudioFormat, Client
+        from speechmatics_rt.local import LocalServer
+        server = LocalServer().start()
+        class Recording:
+            def __init__(self):
+                self.client = Client(url=server.url)
+                self.client.start_session(audio_format=AudioFormat("pcm_s16le", 16000))
+            def __del__(self):
+                self.client.stats
+                self.client.transcript.text
+                self.client.close()
+                print("closed")
+        space = {}
+        exec("def hold(lock, held, never):\\n with lock:\\n  held.set()\\n  never.wait()", space)
+        recording = Recording()
+        client, session = recording.client, recording.client._session
+        locks = session.connection._lock, session._meter_lock, client.transcript._lock, client._current_lock
+        for lock in locks:
+            held = threading.Event()
+            threading.Thread(target=space["hold"], args=(lock, held, threading.Event()), daemon=True).start()
+            held.wait()
+        del client, session, lock, locks
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "closed\n", "")
+
+
 def test_hundreds_of_sessions_leave_no_thread_and_no_descriptor(serve, client_of) -> None:
     server = serve()
     with client_of(server) as client:
