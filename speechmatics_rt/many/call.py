@@ -93,6 +93,8 @@ def transcribe_many(
 
     Raises:
         AuthenticationError: There is no key, or it was refused, as it would be for all sources that follow.
+        TranscriptionError: The service refuses the options, such as the language: it has refused the first
+            sessions for them, and none has begun.
         ConnectionError, TimeoutError: Nobody has reached the service (or one of the others that are waited
             for) for ten minutes after a first try that failed, or for half a minute if it has not been
             reached before.

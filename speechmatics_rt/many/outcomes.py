@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import CancelledError, Executor, Future
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, cast
 
 from ..events import as_raised
 from ..exceptions import (
@@ -27,7 +27,7 @@ from ..log import report
 from ..threads import SLICE, is_meant_for_call
 from .job import Job, Report
 from .outcome import Outcome, Progress, Running
-from .plan import Plan, holds_up_all, is_out_of_reach
+from .plan import Plan, holds_up_all, is_of_options, is_out_of_reach
 
 __all__ = ["Outcomes"]
 
@@ -66,6 +66,8 @@ class Outcomes(Iterator[Outcome]):
         self._held: dict[int, Any] = {}  # sources that were taken and are not finished
         self._last: dict[int, Report] = {}  # the latest failure of those that wait, its own if it has one
         self._futures: dict[int, Future[Report]] = {}
+        self._begun = False  # a session, which the service has let in with the options of all
+        self._refused: list[tuple[int, Report, int]] = []  # for its options, before that
         # Futures that are done, put by whatever thread; None: look at the flags.
         self._news: queue.SimpleQueue[Optional[tuple[int, Future[Report]]]] = queue.SimpleQueue()
         self._ready: collections.deque[Outcome] = collections.deque()
@@ -105,7 +107,7 @@ class Outcomes(Iterator[Outcome]):
         those that run can't be interrupted by any executor, and their outcomes are dropped.
         """
         self._closed = True
-        for index in self._plan.stop():
+        for index in [*self._plan.stop(), *(index for index, _, _ in self._refused)]:
             self._forget(index)
         for future in list(self._futures.values()):
             future.cancel()
@@ -138,6 +140,7 @@ class Outcomes(Iterator[Outcome]):
             self._take_news()
             if self._closed:
                 self._take_finished()
+            self._judge_refusals()
             if not self._closed:
                 self._begin()
             if self._stopping and not self._plan.stopped:  # perhaps because of what could not begin
@@ -157,8 +160,7 @@ class Outcomes(Iterator[Outcome]):
 
     def _begin(self) -> None:
         """Submit as many jobs as there is room for, and none while too many outcomes are ready."""
-        room = self._plan.has_room
-        while not self._stopping and len(self._ready) < self._ahead and room(time.monotonic()):
+        while self._may_begin():
             index = self._plan.again(time.monotonic())
             if index is None:
                 if not (self._more and self._plan.takes_more):
@@ -175,6 +177,10 @@ class Outcomes(Iterator[Outcome]):
                     return
                 self._held[index] = source
             self._submit(index)
+
+    def _may_begin(self) -> bool:
+        held = self._stopping or self._refused or len(self._ready) >= self._ahead
+        return not held and self._plan.has_room(time.monotonic())
 
     def _submit(self, index: int) -> None:
         self._plan.begin()
@@ -196,7 +202,8 @@ class Outcomes(Iterator[Outcome]):
 
     def _wait(self) -> None:
         """Wait for a job to finish, or for the moment when another may begin."""
-        seconds = self._plan.due(more=self._more) - time.monotonic()
+        due = float("inf") if self._refused else self._plan.due(more=self._more)
+        seconds = due - time.monotonic()
         if self._on_progress is not None:
             seconds = min(seconds, _BEAT)
         try:
@@ -238,6 +245,7 @@ class Outcomes(Iterator[Outcome]):
                 self._executor_failed(index, error)
             return
         report = future.result()
+        self._begun = self._begun or report.session_id is not None
         if report.error is not None:
             self._take_failure(index, report, report.error)
         elif report.transcript is None:
@@ -267,6 +275,9 @@ class Outcomes(Iterator[Outcome]):
             who = _ASKED_BEFORE.get(getattr(error, "stage", None) or "", "the service")
             amend(error, f"; {who} has been out of reach for {seconds:.0f} s")
             self._end_with(error)
+        elif delay is None and is_of_options(error) and not self._begun:
+            self._refused.append((index, report, tries))
+            del self._futures[index]
         elif delay is None:
             self._give(index, report, tries)
         else:
@@ -274,6 +285,21 @@ class Outcomes(Iterator[Outcome]):
                 self._last[index] = report
             del self._futures[index]
             self._tell()
+
+    def _judge_refusals(self) -> None:
+        """Take refusals for those of their sources once a session has begun, and of the options if none has.
+
+        Nothing is started before that is known, which is when the first ones have ended.
+        """
+        if not self._refused or self._closed or not (self._begun or not self._plan.running):
+            return
+        refused, self._refused = self._refused, []
+        for index, refusal, tries in refused:
+            if self._begun:
+                self._give(index, refusal, tries)
+            else:
+                self._forget(index)
+                self._end_with(cast(SpeechmaticsError, refusal.error))
 
     def _executor_failed(self, index: int, error: BaseException) -> None:
         """End the run: the executor takes no more jobs, or somebody has ended one of its workers."""

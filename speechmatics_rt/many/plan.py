@@ -21,13 +21,14 @@ from ..exceptions import (
     TransportError,
 )
 
-__all__ = ["MOST_TRIES", "Plan", "holds_up_all", "is_full", "is_out_of_reach"]
+__all__ = ["MOST_TRIES", "Plan", "holds_up_all", "is_full", "is_of_options", "is_out_of_reach"]
 
 MOST_TRIES = 6  # of one source, over about half a minute
 _LEAST, _LONGEST = 1.0, 60.0  # seconds before a retry
 _PATIENCE = 5.0  # seconds at least that the documentation asks for after a full quota
 _OUTAGE = 600.0  # seconds for which nobody reaches a service that was reached before
 _NEVER_REACHED = 30.0  # the same, of one that was not: the address or the network is probably wrong
+_OF_OPTIONS = ("invalid_config", "invalid_language", "invalid_model", "not_allowed")
 
 
 def is_full(error: SpeechmaticsError) -> bool:
@@ -56,6 +57,16 @@ def is_out_of_reach(error: SpeechmaticsError) -> bool:
 def holds_up_all(error: SpeechmaticsError) -> bool:
     """Whether an error says nothing of its source, but that all have to wait."""
     return is_full(error) or is_out_of_reach(error)
+
+
+def is_of_options(error: SpeechmaticsError) -> bool:
+    """Whether the service refuses what was asked for, which is the same for all sources, but for channels.
+
+    Example:
+        >>> [is_of_options(TranscriptionError(type=kind)) for kind in ("invalid_model", "invalid_audio_type")]
+        [True, False]
+    """
+    return isinstance(error, TranscriptionError) and error.type in _OF_OPTIONS
 
 
 class Plan:

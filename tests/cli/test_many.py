@@ -209,6 +209,20 @@ def test_a_recording_that_the_service_cannot_read_is_to_be_mended_not_tried_agai
     assert {line["type"] for line in manifest(out)} == {"invalid_audio_type"}
 
 
+def test_options_that_the_service_refuses_end_the_run_and_no_recording_counts_as_failed(
+    capsys, server, calls, tmp_path
+) -> None:
+    server.faults = (Fault.error("not_allowed", "no such licence", at="start"),)
+    out = tmp_path / "out"
+    code, said = run(capsys, server, calls, "-o", out)
+    assert code != 0
+    assert said.count("no such licence") == 1
+    assert " 0 of 2 transcribed; 2 left for the next run" in said
+    assert manifest(out) == []
+    server.faults = ()
+    assert " 2 of 2 transcribed;" in run(capsys, server, calls, "-o", out)[1]
+
+
 def test_what_may_pass_says_so_and_the_code_is_the_one_they_share(
     capsys, server, calls, tmp_path, monkeypatch
 ) -> None:

@@ -309,6 +309,38 @@ def test_a_refused_key_ends_the_run_with_one_error() -> None:
     assert list(outcomes) == []
 
 
+@pytest.mark.parametrize("sessions", [1, 3])
+def test_options_that_the_service_refuses_end_the_run_with_one_error(server, sessions: int) -> None:
+    taken = []
+
+    def sources() -> Iterator[bytes]:
+        while True:
+            taken.append(SECOND)
+            yield SECOND
+
+    options = {"url": server.url, "audio_format": RAW, "max_sessions": sessions}
+    outcomes = transcribe_many(sources(), transcription_config={"language": "qq"}, **options)
+    with pytest.raises(TranscriptionError) as caught:
+        next(outcomes)
+    assert caught.value.type == "invalid_language"
+    assert list(outcomes) == []
+    assert len(taken) == len(server.sessions) == sessions
+
+
+def test_what_is_refused_beside_a_session_that_has_begun_is_a_failure_of_its_own(server) -> None:
+    server.faults = (Fault.error("not_allowed", at="start", sessions=[0, 2]),)
+    options = {"url": server.url, "audio_format": RAW, "max_sessions": 2}
+    outcomes = list(transcribe_many([SECOND] * 5, **options))
+    assert [outcome.error.type for outcome in outcomes if not outcome.ok] == ["not_allowed"] * 2
+    assert len(outcomes) == len(server.sessions) == 5
+
+
+def test_a_recording_that_is_refused_ends_nothing(server) -> None:
+    server.faults = (Fault.error("invalid_audio_type", at="start"),)
+    outcomes = list(transcribe_many([SECOND] * 3, url=server.url, audio_format=RAW))
+    assert [outcome.error.type for outcome in outcomes] == ["invalid_audio_type"] * 3
+
+
 def test_without_a_key_for_the_service_the_run_ends_with_one_error(monkeypatch) -> None:
     monkeypatch.delenv("SPEECHMATICS_API_KEY", raising=False)
     monkeypatch.delenv("SPEECHMATICS_RT_URL", raising=False)
