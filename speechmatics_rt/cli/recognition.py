@@ -38,6 +38,8 @@ _OPTIONS = {
     "punctuation_overrides.sensitivity": "punctuation_sensitivity",
     "conversation_config.end_of_utterance_silence_trigger": "end_of_utterance",
 }
+_OF_SPEAKERS = ("max_speakers", "speaker_sensitivity", "prefer_current_speaker")
+_TELLS_SPEAKERS = ("speaker", "channel_and_speaker")  # values of diarization
 _OTHERS = {"target_languages": "translate", "encoding": "raw", "sample_rate": "sample_rate"}
 
 
@@ -47,8 +49,10 @@ def recognition(
     """Lay the options over ``--config``, inside of what is nested, too, and check the whole.
 
     Raises:
-        ConfigurationError: A value is wrong; says by its option, or that it stands in the file.
+        ConfigurationError: A value is wrong; says by its option, or that it stands in the file. Or an option
+            would have no effect.
     """
+    _check_speakers(arguments, settings)
     translation, events = settings.translation_config, settings.audio_events_config
     if arguments.translate:
         translation = {**(translation or {}), "target_languages": arguments.translate}
@@ -71,6 +75,14 @@ def recognition(
         for part in options.values():
             _check_text(part.to_dict())
     return options
+
+
+def _check_speakers(arguments: argparse.Namespace, settings: Settings) -> None:
+    if (arguments.diarization or settings.transcription_config.get("diarization")) in _TELLS_SPEAKERS:
+        return
+    for option in _OF_SPEAKERS:
+        if getattr(arguments, option) is not None:
+            raise ConfigurationError(f"--{option.replace('_', '-')} goes with --diarization speaker")
 
 
 def _transcription_config(

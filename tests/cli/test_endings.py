@@ -71,6 +71,12 @@ def test_6_a_full_disk_is_told_once() -> None:
         ([__file__, "--raw", "pcm_s16le"], "--raw and --sample-rate go together"),
         ([SPEECH, "--sample-rate", "16000"], "--raw and --sample-rate go together"),
         ([SPEECH, "--engine", "scripted"], "--engine goes with --local"),
+        ([SPEECH, "--max-speakers", "2"], "--max-speakers goes with --diarization speaker"),
+        (
+            [SPEECH, "--diarization", "none", "--speaker-sensitivity", "0.7"],
+            "--speaker-sensitivity goes with --diarization speaker",
+        ),
+        ([SPEECH, "--prefer-current-speaker"], "--prefer-current-speaker goes with --diarization speaker"),
         ([SPEECH, "--local", "--api-key", "k"], "--local needs no --api-key"),
         ([SPEECH, "--max-delay=-9"], "argument --max-delay: '-9' is not a number of seconds"),
         ([SPEECH, "--speed", "0"], "speed"),

@@ -72,7 +72,10 @@ def config_of(server: LocalServer, *options: Any, **env: str) -> dict[str, Any]:
             {"speaker_sensitivity": 0.7, "prefer_current_speaker": True},
         ),
         (
-            ["--speaker-diarization-sensitivity", "0.7", "--speaker-diarization-max-speakers", "3"],
+            [
+                *("--diarization", "speaker", "--speaker-diarization-sensitivity", "0.7"),
+                *("--speaker-diarization-max-speakers", "3"),
+            ],
             "speaker_diarization_config",
             {"speaker_sensitivity": 0.7, "max_speakers": 3},
         ),

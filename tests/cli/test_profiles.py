@@ -130,6 +130,8 @@ def test_a_place_that_was_typed_wins_over_the_other_kind_of_a_profile(
         ({"device": "2", "save": "talk.wav"}, []),  # of the microphone
         ({"sample-rate": 48000}, []),
         ({"engine": "scripted", "drop-every": 5}, []),
+        ({"max-speakers": 2, "speaker-sensitivity": 0.7, "prefer-current-speaker": True}, []),
+        ({"diarization": "speaker", "max-speakers": 2}, ["--diarization", "none"]),
         ({"split": "left,right"}, ["--mix"]),
         ({"raw": "mulaw", "sample-rate": 8000}, ["--mix"]),
         ({"model": "standard"}, ["--operating-point", "enhanced"]),

@@ -144,8 +144,8 @@ def arguments_of(profile: Mapping[str, Any], where: str) -> list[str]:
 def fitting(profile: Mapping[str, Any], typed: Mapping[str, Any]) -> dict[str, Any]:
     """Return those options of a profile that have a place beside what is typed.
 
-    A profile is for many command lines: what goes with a microphone, with headerless audio or with
-    ``--local`` waits until there is one.
+    A profile is for many command lines: what goes with a microphone, with headerless audio, with telling
+    speakers apart or with ``--local`` waits until that is asked for.
 
     Example:
         >>> fitting({"split": "left,right", "device": "2", "language": "de"}, {"file": "a.wav", "mix": True})
@@ -163,4 +163,6 @@ def fitting(profile: Mapping[str, Any], typed: Mapping[str, Any]) -> dict[str, A
     unfit |= set() if microphone else {"device", "save"}
     unfit |= set() if microphone or "raw" in all_of else {"sample_rate"}
     unfit |= set() if "local" in all_of else {"engine", "drop_every"}
+    if all_of.get("diarization") != "speaker" and "config" not in all_of:  # which may say so, too
+        unfit |= {"max_speakers", "speaker_sensitivity", "prefer_current_speaker"}
     return {name: value for name, value in fits.items() if name not in unfit}
