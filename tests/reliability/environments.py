@@ -468,21 +468,23 @@ def source_of(row: Row) -> str:
     return textwrap.dedent(START) + textwrap.dedent(row.program)
 
 
-def run(row: Row, folder: Path) -> list[str]:
+def run(row: Row, folder: Path, *, anew: bool = False) -> list[str]:
     """Run a row's program, do to it what the row says, and tell in what it differs.
+
+    What is sent a signal may be a fork, unless it is to begin ``anew``, as an interpreter like all others.
 
     If it differs where the machine has kept it waiting for a processor, nothing is known, and it runs again.
     """
     for _ in range(3):
-        wrong, waited = _run_once(row, folder)
+        wrong, waited = _run_once(row, folder, anew)
         if not wrong or waited < WAITED:
             break
     return wrong
 
 
-def _start(row: Row, folder: Path, url: str) -> subprocess.Popen[bytes]:
-    if row.sent is not None:  # what is to happen to it does not depend on how it began
-        return start_program(source_of(row), cwd=folder, env={"URL": url})
+def _start(row: Row, folder: Path, url: str, anew: bool) -> subprocess.Popen[bytes]:
+    if row.sent is not None:  # what is to happen to it should not depend on how it began
+        return start_program(source_of(row), anew=anew, cwd=folder, env={"URL": url})
     path = folder / "program.py"
     path.write_text(source_of(row))
     return subprocess.Popen(
@@ -494,10 +496,10 @@ def _start(row: Row, folder: Path, url: str) -> subprocess.Popen[bytes]:
     )
 
 
-def _run_once(row: Row, folder: Path) -> tuple[list[str], float]:
+def _run_once(row: Row, folder: Path, anew: bool) -> tuple[list[str], float]:
     """Return in what it differs, and for how many seconds its main thread has waited for a processor."""
     with LocalServer(tls=row.tls, faults=row.faults, **row.options) as server:
-        process = _start(row, folder, server.url)
+        process = _start(row, folder, server.url, anew)
         try:
             since = time.monotonic()
             if row.sent is not None:

@@ -17,3 +17,10 @@ ROWS = [row for row in TABLE if sys.version_info >= row.oldest]
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_a_process_ends_as_promised(row: Row, tmp_path: Path) -> None:
     assert run(row, tmp_path) == []
+
+
+@pytest.mark.reliability
+@pytest.mark.skipif(sys.platform == "win32", reason="the signals and processes are those of POSIX")
+@pytest.mark.parametrize("row", [row for row in ROWS if row.sent is not None], ids=lambda row: row.name)
+def test_so_does_one_that_is_no_fork(row: Row, tmp_path: Path) -> None:
+    assert run(row, tmp_path, anew=True) == []
