@@ -56,8 +56,7 @@ class MessageStream:
         self._client = client
         self._sources = tuple(sources)
         self._arrivals = Arrivals(session.connection, session.ending, deadline, timeout)
-        # Held by the thread that waits for a message, which delivers it; never waited for.
-        self._turn = new_lock()
+        self._turn = new_lock()  # held by who waits for a message and delivers it; never waited for
         session.delivery.at_rest = True
 
     @property
