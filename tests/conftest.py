@@ -73,8 +73,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> Optio
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Run three times as many tests at a time as there are cores: they wait longer than they work."""
-    return 3 * (os.cpu_count() or 1)
+    """Run four times as many tests at a time as there are cores: they wait longer than they work."""
+    return 4 * (os.cpu_count() or 1)
 
 
 def pytest_collection(session: pytest.Session) -> None:
