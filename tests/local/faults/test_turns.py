@@ -66,7 +66,10 @@ def test_the_end_in_the_tls_handshake(at: str) -> None:
     with LocalServer(tls=True, faults=[Fault.fin(at=at)]) as server:
         with pytest.raises((ssl.SSLError, ConnectionError)) as caught:
             greet(server)
-        assert isinstance(caught.value, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionResetError))
+        ends = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionResetError)
+        # Python 3.9 has no class of its own for what OpenSSL 3 calls this.
+        unnamed = getattr(caught.value, "reason", None) == "UNEXPECTED_EOF_WHILE_READING"
+        assert isinstance(caught.value, ends) or unnamed
 
 
 def test_a_reset_in_the_tls_handshake() -> None:
