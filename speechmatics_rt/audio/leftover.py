@@ -62,9 +62,9 @@ def let_go() -> None:
     """Forget sources without weak references that nobody else refers to, and which nobody can give again."""
     for key in list(_left):  # a copy of items() would make objects, and so may run _forget() meanwhile
         left = _left.get(key)
-        if (
-            left is not None and key == id(left.source) and sys.getrefcount(left.source) <= 2
-        ):  # by the entry and this call
+        if left is None or key != id(left.source):
+            continue
+        if sys.getrefcount(left.source) <= 2:  # by the entry and this call
             _forget(key)
 
 
