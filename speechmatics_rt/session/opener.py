@@ -179,26 +179,29 @@ class Opener(Recordable):
         try:
             self._wait_for_given_up(call, request)
             with call:
-                return self._authenticated(call, request, go_on, streamed)
-        except BaseException as exc:
-            call.give_back()  # once more, for Ctrl-C on the way out of the block
-            session = call.session
-            if not call.taken:
-                pass  # the session that another call has opened goes on
-            elif session is None:
-                if call.opening.made is not None:
-                    call.opening.made.close()  # once more, for Ctrl-C as it was closed
-                by_program = call.opening.given_up and isinstance(exc, SessionError)
-                tell_unstarted(call.emitter, None if by_program else exc)
-            else:
-                session.close()
-                if session.delivery.is_mine:  # Ctrl-C came before fail_to_start(): nobody else will end it
-                    session.end(telling=False)
-                if session.delivery.over.is_set():  # else its listener has begun, and tells
-                    session.tell(call.emitter)
-            raise
-        finally:
+                opened = self._authenticated(call, request, go_on, streamed)
             call.end()
+            return opened  # noqa: TRY300  # both in here, for Ctrl-C on these lines
+        except BaseException as exc:
+            try:
+                call.give_back()  # once more, for Ctrl-C on the way out of the block
+                session = call.session
+                if not call.taken:
+                    pass  # the session that another call has opened goes on
+                elif session is None:
+                    if call.opening.made is not None:
+                        call.opening.made.close()  # once more, for Ctrl-C as it was closed
+                    by_program = call.opening.given_up and isinstance(exc, SessionError)
+                    tell_unstarted(call.emitter, None if by_program else exc)
+                else:
+                    session.close()
+                    if session.delivery.is_mine:  # Ctrl-C before fail_to_start(): nobody else will end it
+                        session.end(telling=False)
+                    if session.delivery.over.is_set():  # else its listener has begun, and tells
+                        session.tell(call.emitter)
+            finally:
+                call.end()
+            raise
 
     def _authenticated(
         self, call: Call, request: SessionRequest, go_on: Callable[[Session], _T], streamed: bool
