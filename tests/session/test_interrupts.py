@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Optional
 
 import pytest
@@ -175,9 +175,9 @@ def prepared(server: LocalServer, call: str, **options: Any) -> tuple[Any, Step]
     return client, step
 
 
-def lines_of(server: LocalServer, call: str, **options: Any) -> int:
+def lines_of(server: LocalServer, call: str, within: str = "", **options: Any) -> int:
     client, step = prepared(server, call, **options)
-    interrupt = Interrupt()
+    interrupt = Interrupt(within=within)
     assert interrupt.during(lambda: step(client)) is None
     client.close()
     return interrupt.lines
@@ -188,10 +188,10 @@ def some(server: LocalServer, lines: int, seed: str) -> list[int]:
     return sorted(random.Random(server.url[:3] + seed).sample(range(lines), min(lines, MOMENTS)))
 
 
-def strike(server: LocalServer, call: str, at: int, **options: Any) -> str:
+def strike(server: LocalServer, call: str, at: int, within: str = "", **options: Any) -> str:
     """Interrupt a call at a line, and then do what a program does that goes on; say what is wrong then."""
     client, step = prepared(server, call, **options)
-    interrupt = Interrupt(at)
+    interrupt = Interrupt(at, within=within)
     raised = interrupt.during(lambda: step(client))
     where = f"{call}, line {at}: {interrupt.where}"
     if not (raised is None or isinstance(raised, (KeyboardInterrupt, SpeechmaticsError))):
@@ -208,8 +208,10 @@ def strike(server: LocalServer, call: str, at: int, **options: Any) -> str:
     return ""
 
 
-def check_all(server: LocalServer, call: str, places: list[int], **options: Any) -> None:
-    wrong = [told for at in places if (told := strike(server, call, at, **options))]
+def check_all(
+    server: LocalServer, call: str, places: Sequence[int], within: str = "", **options: Any
+) -> None:
+    wrong = [told for at in places if (told := strike(server, call, at, within, **options))]
     gc.collect()
     assert wrong == []
 
@@ -229,6 +231,14 @@ def test_ctrl_c_at_any_line_of_a_session_that_resumes_leaves_nothing(server, cal
 def test_ctrl_c_at_any_line_with_the_shared_reader_leaves_nothing(monkeypatch, server, call) -> None:
     monkeypatch.setattr(shared_reader, "OWN", 0)
     check_all(server, call, some(server, lines_of(server, call), call))
+
+
+@pytest.mark.parametrize("call", ["start_session", "stream", "start_session with channels"])
+def test_ctrl_c_at_each_line_that_opens_a_session_leaves_nothing(server, call) -> None:
+    within = "/session/opener.py"
+    lines = lines_of(server, call, within)
+    assert lines > 50
+    check_all(server, call, range(lines), within)
 
 
 def test_ctrl_c_at_any_line_of_what_close_notes_ends_the_listener_too(monkeypatch, server) -> None:
@@ -255,7 +265,7 @@ def test_ctrl_c_at_any_line_of_what_close_notes_ends_the_listener_too(monkeypatc
 @pytest.mark.parametrize("call", CALLS)
 def test_ctrl_c_at_every_single_line(server, call, resume, report) -> None:
     lines = lines_of(server, call, resume=resume)
-    check_all(server, call, list(range(lines)), resume=resume)
+    check_all(server, call, range(lines), resume=resume)
     how = f"{call} {'with' if resume else 'without'} resume"
     report("interrupts", f"Ctrl-C before each of {lines} lines of {how}: nothing left behind")
 
@@ -266,7 +276,7 @@ def test_ctrl_c_at_every_single_line(server, call, resume, report) -> None:
 def test_ctrl_c_at_every_single_line_with_the_shared_reader(monkeypatch, server, call, report) -> None:
     monkeypatch.setattr(shared_reader, "OWN", 0)
     lines = lines_of(server, call)
-    check_all(server, call, list(range(lines)))
+    check_all(server, call, range(lines))
     how = f"{call} with the shared reader"
     report("interrupts", f"Ctrl-C before each of {lines} lines of {how}: nothing left behind")
 
