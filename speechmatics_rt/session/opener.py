@@ -86,7 +86,7 @@ class Opener(Recordable):
         """Begin a call that opens a session: from here on, ``close()`` and ``request_stop()`` mean that."""
         self._forget_parent()
         with self._current_lock:
-            self._calls = [*(one for one in self._calls if one() is not None), weakref.ref(call)]
+            self._calls = [weakref.ref(one) for one in (*self._living_calls(), call)]
         self._wait_for_given_up(call, request)
         _check_wanted(call.opening, SessionLog(logger, request_id_of(request.ws_headers, self._coming_id)))
         if self._session is not None:
@@ -106,8 +106,8 @@ class Opener(Recordable):
         began, limit = time.monotonic() - call.waited, self._connector.config.open_timeout
         patience = float("inf") if limit is None else began + limit
         until = min(request.deadline, patience)
-        for one in [reference() for reference in self._calls]:
-            if one is None or one is call or not one.is_ending_elsewhere:
+        for one in self._living_calls():
+            if one is call or not one.is_ending_elsewhere:
                 continue
             done = Latch()
             one.when_over(done.set)
@@ -133,18 +133,18 @@ class Opener(Recordable):
     def _give_up(self) -> Optional[Session]:
         """Give up what is being opened, and return what is open; atomically, so that neither is missed."""
         with self._current_lock:
-            for one in self._calls:
-                call = one()
-                if call is not None:
-                    call.opening.give_up()
+            for call in self._living_calls():
+                call.opening.give_up()
             return self._session
 
     def _stop_what_opens(self) -> None:
         """Have what is being opened end once it is; without the lock, as signal handlers do."""
-        for one in self._calls:
-            call = one()
-            if call is not None:
-                call.stop = True
+        for call in self._living_calls():
+            call.stop = True
+
+    def _living_calls(self) -> list[Call]:
+        """Return the calls that are to open a session, and those that have and are not forgotten yet."""
+        return [call for call in [reference() for reference in self._calls] if call is not None]
 
     def _check_free(self) -> None:
         session = self._session
@@ -156,14 +156,13 @@ class Opener(Recordable):
 
     def _is_being_opened(self, session: Session) -> bool:
         """Whether a call that opens it is still to tell how that has ended."""
-        calls = [reference() for reference in self._calls]
-        return any(one is not None and one.session is session and not one.is_over for one in calls)
+        return any(call.session is session and not call.is_over for call in self._living_calls())
 
     def _is_idle_but_for(self, call: Call) -> bool:
         """Whether there is no session, and no other call that wants one; the lock is held."""
-        calls = [one for one in (reference() for reference in self._calls) if one not in (None, call)]
-        wanted = any(one is not None and one.is_wanted for one in calls)
-        return not wanted and (self._session is None or self._session.is_over_here)
+        if any(one.is_wanted for one in self._living_calls() if one is not call):
+            return False
+        return self._session is None or self._session.is_over_here
 
     def _open(
         self, call: Call, request: SessionRequest, go_on: Callable[[Session], _T], *, streamed: bool = False
