@@ -389,7 +389,7 @@ class ClientProtocol:
                 self.send_close()
             return self.shut_at
         if self.conclusion is not None:
-            return float("inf")
+            return math.inf
         if self.stop and self.state.phase is Phase.STREAMING:
             self.end_stream(now)
         if self.flooded or self._resumed:
@@ -404,7 +404,7 @@ class ClientProtocol:
             self.conclude(limit[1], now=now)
             self.send_close()
             self.must_shut = True
-            return float("inf")
+            return math.inf
         wake_at = min(self._keep_alive(now), self._give_room(now))
         return wake_at if limit is None else min(wake_at, limit[0])
 
@@ -422,7 +422,7 @@ class ClientProtocol:
             self.room_at = now + _PAUSE
         elif now >= self.room_at:
             self.room, self.room_at = True, None
-        return float("inf") if self.room_at is None else self.room_at
+        return math.inf if self.room_at is None else self.room_at
 
     def _shut_within(self, seconds: Optional[float], now: float) -> None:
         if seconds is not None and self.shut_at is None:
@@ -455,8 +455,7 @@ class ClientProtocol:
             text = f"the connection was lost: the server was silent for {silence:.1f} s and answered no ping"
             self.conclude(ConnectionError(text, stage="keepalive", code=1006), now=now)
             self.must_shut = True
-            return float("inf")
+            return math.inf
         if self.keepalive.ping_due(now):
             self.outbox.put_ping(frames.encode(frames.PING, b""))
-        wake_at = self.keepalive.wake_at
-        return float("inf") if wake_at is None else wake_at
+        return self.keepalive.wake_at

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Optional
 
 __all__ = ["Keepalive"]
@@ -26,23 +27,20 @@ class Keepalive:
     __slots__ = ("_asked", "_interval", "_next", "_timeout", "received_at")
 
     def __init__(self, interval: Optional[float], timeout: Optional[float], now: float) -> None:
-        self._interval = interval
-        self._timeout = timeout
-        self._next = None if interval is None else now + interval
-        self._asked: Optional[float] = None  # when the oldest ping since something arrived was queued
+        self._interval = math.inf if interval is None else interval
+        self._timeout = math.inf if timeout is None else timeout
+        self._next = now + self._interval
+        self._asked = -math.inf  # when the oldest ping since something arrived was queued
         self.received_at = now
 
     @property
-    def wake_at(self) -> Optional[float]:
-        """When to call :meth:`ping_due` and :meth:`lost` again."""
-        overdue = self._overdue_at()
-        if overdue is None or self._next is None:
-            return overdue if self._next is None else self._next
-        return min(self._next, overdue)
+    def wake_at(self) -> float:
+        """When to call :meth:`ping_due` and :meth:`lost` again; infinity: never."""
+        return min(self._next, self._overdue_at())
 
     def ping_due(self, now: float) -> bool:
         """Return whether to ping now; True counts as having pinged."""
-        if self._next is None or self._interval is None or now < self._next:
+        if now < self._next:
             return False
         self._next = now + self._interval
         if not self._is_waiting:
@@ -55,15 +53,12 @@ class Keepalive:
             self._asked = now
 
     def lost(self, now: float) -> bool:
-        overdue = self._overdue_at()
-        return overdue is not None and now >= overdue
+        return now >= self._overdue_at()
 
-    def _overdue_at(self) -> Optional[float]:
-        if self._asked is None or self._timeout is None or not self._is_waiting:
-            return None
-        return self._asked + self._timeout
+    def _overdue_at(self) -> float:
+        return self._asked + self._timeout if self._is_waiting else math.inf
 
     @property
     def _is_waiting(self) -> bool:
         """Whether nothing has arrived since a ping."""
-        return self._asked is not None and self.received_at < self._asked
+        return self.received_at < self._asked

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 from hypothesis import given
@@ -457,6 +458,6 @@ def test_pings_keep_their_interval_and_any_traffic_answers_them() -> None:
 
 def test_without_an_interval_nobody_pings_and_nobody_is_lost() -> None:
     keepalive = Keepalive(None, 60, now=0.0)
-    assert keepalive.wake_at is None
+    assert keepalive.wake_at == math.inf
     assert not keepalive.ping_due(1e9)
     assert not keepalive.lost(1e9)
