@@ -68,11 +68,6 @@ def _culprit(value: Any, path: str, depth: int = 0) -> Optional[str]:
     return next(filter(None, (_culprit(part, where, depth + 1) for where, part in parts)), None)
 
 
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
 _Loads = Callable[[Any], Any]
 
 
@@ -149,9 +144,9 @@ def decode(payload: Union[bytes, bytearray, memoryview]) -> dict[str, Any]:
     try:
         message = _load(payload)
     except json.JSONDecodeError as exc:
-        raise MessageError(f"not JSON ({exc}): {_shown(bytes(payload[:60]))}") from exc
+        raise MessageError(f"not JSON ({exc}): {str(bytes(payload[:60]))[:60]}") from exc
     if type(message) is not dict:
-        raise MessageError(f"not a JSON object: {_shown(message)}")
+        raise MessageError(f"not a JSON object: {shown(message, 60)}")
     if type(message.get("message")) is not str:
-        raise MessageError(f"an object without a string 'message': {_shown(message)}")
+        raise MessageError(f"an object without a string 'message': {shown(message, 60)}")
     return message

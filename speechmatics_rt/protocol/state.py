@@ -7,7 +7,7 @@ server's in ``LocalServer``; both follow the same table.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any, NamedTuple, Optional
 
@@ -241,16 +241,8 @@ class ProtocolState:
         self.channels: dict[Optional[str], ChannelCount] = {None: self._single}
         self.ending: Optional[Ending] = None
         self.surplus = 0  # acknowledgements of audio that was never sent
-        self._ours = (
-            (_CLIENT_SAYS, _UNKNOWN_FROM_CLIENT)
-            if role is Role.CLIENT
-            else (_SERVER_SAYS, _UNKNOWN_FROM_SERVER)
-        )
-        self._theirs = (
-            (_SERVER_SAYS, _UNKNOWN_FROM_SERVER)
-            if role is Role.CLIENT
-            else (_CLIENT_SAYS, _UNKNOWN_FROM_CLIENT)
-        )
+        client, server = (_CLIENT_SAYS, _UNKNOWN_FROM_CLIENT), (_SERVER_SAYS, _UNKNOWN_FROM_SERVER)
+        self._ours, self._theirs = (client, server) if role is Role.CLIENT else (server, client)
 
     @property
     def over(self) -> bool:
@@ -366,7 +358,10 @@ class ProtocolState:
             self._fail(error=dict(message))
             return
         if kind == "StartRecognition":
-            self._open_channels(_labels(message))
+            labels = _labels(message)
+            if labels:
+                self.channels = {label: ChannelCount() for label in labels}
+                self._single = None
         elif kind == "RecognitionStarted":
             identity = message.get("id")
             # Cut and on one line, as every line of the log repeats it from now on.
@@ -374,11 +369,6 @@ class ProtocolState:
         elif kind == "EndOfChannel" and all(count.ended for count in self.channels.values()):
             phase = Phase.DRAINING
         self.phase = phase
-
-    def _open_channels(self, labels: list[str]) -> None:
-        if labels:
-            self.channels = {label: ChannelCount() for label in labels}
-            self._single = None
 
     def _counted(self, kind: str, channel: Any) -> ChannelCount:
         """Return the count that a message changes; the caller changes it, once nothing can fail any more."""
@@ -389,16 +379,11 @@ class ProtocolState:
                 return ChannelCount()  # of an unknown channel, which makes it a surplus
             if label is None:
                 raise _Mismatch(f"{kind} doesn't belong in a session of several channels")
-            raise _Mismatch(f"{kind} names channel {label!r}; the session has {self._names()}")
+            names = ", ".join(repr(name) for name in self.channels if name is not None) or "no channels"
+            raise _Mismatch(f"{kind} names channel {label!r}; the session has {names}")
         if count.ended and kind in ("AddChannelAudio", "EndOfChannel"):
             raise _Mismatch(f"{kind} for channel {label!r}, which has ended")
         return count
-
-    def _names(self) -> str:
-        return ", ".join(repr(label) for label in self._labels()) or "no channels"
-
-    def _labels(self) -> Iterator[str]:
-        return (label for label in self.channels if label is not None)
 
 
 class _Mismatch(Exception):
