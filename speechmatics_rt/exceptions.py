@@ -32,6 +32,7 @@ __all__ = [
     "TimeoutError",
     "TranscriptionError",
     "EndOfTranscriptError",
+    "a_kind",
     "amend",
     "assign",
     "no_pickle",
@@ -344,12 +345,18 @@ def shown(thing: object, most: int = 200) -> str:
     try:
         text = " ".join(_SHOWN.repr(thing).split())
     except Exception:  # noqa: BLE001  # a caller's own repr, or an int of more digits than Python shows
-        return _a_kind(thing)
+        return a_kind(thing)
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
-def _a_kind(thing: object) -> str:
-    name = type(thing).__name__
+def a_kind(thing: object) -> str:
+    """Name the type of a value, or a type, in a sentence.
+
+    Example:
+        >>> a_kind(5), a_kind({}), a_kind(dict)
+        ('an int', 'a dict', 'a dict')
+    """
+    name = (thing if isinstance(thing, type) else type(thing)).__name__
     return f"{'an' if name[:1] in 'AEIOUaeiou' else 'a'} {name}"
 
 
@@ -367,7 +374,7 @@ def amend(error: SpeechmaticsError, text: str) -> None:
 
 def no_pickle(thing: object, instead: str) -> TypeError:
     """Return the error for pickling or copying an object that is bound to this process."""
-    return TypeError(f"{_a_kind(thing)} can't be pickled or copied: {instead}")
+    return TypeError(f"{a_kind(thing)} can't be pickled or copied: {instead}")
 
 
 def assign(error: BaseException, name: str, value: object) -> None:

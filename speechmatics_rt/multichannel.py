@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .audio import AudioSource, Source, open_source
 from .baseclient import BaseClient
-from .config import FLAG, AudioFormat, a_kind
-from .exceptions import AudioError, ConfigurationError
+from .config import FLAG, AudioFormat
+from .exceptions import AudioError, ConfigurationError, a_kind
 from .session import (
     UNSET,
     Call,

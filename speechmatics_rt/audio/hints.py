@@ -11,7 +11,7 @@ from inspect import isasyncgenfunction, iscoroutinefunction, isroutine
 from typing import Any, Optional, TypeVar
 from urllib.parse import unquote
 
-from ..config import a_kind
+from ..exceptions import a_kind
 from .arrays import about_array, about_dict, about_number, about_pair
 
 __all__ = [

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Mapping
 from typing import Any, Optional, Union
 from urllib.parse import parse_qs, urlsplit
 
-from ..config import ConnectionConfig, a_kind, is_cloud, is_loopback
-from ..exceptions import AuthenticationError, ConfigurationError
+from ..config import ConnectionConfig, is_cloud, is_loopback
+from ..exceptions import AuthenticationError, ConfigurationError, a_kind
 from .raised import asking
 
 __all__ = [

@@ -18,7 +18,7 @@ from enum import Enum
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple, Optional, TypeVar, Union, cast
 
-from ..exceptions import ConfigurationError, shown
+from ..exceptions import ConfigurationError, a_kind, shown
 
 __all__ = [
     "ABOVE_ZERO",
@@ -30,7 +30,6 @@ __all__ = [
     "Fields",
     "Options",
     "Rule",
-    "a_kind",
     "a_list",
     "above_zero",
     "checked",
@@ -47,17 +46,6 @@ __all__ = [
 _T = TypeVar("_T")
 _Init = TypeVar("_Init", bound=Callable[..., None])
 Rule = Callable[[str, Any], None]  # (name of the option, its plain value); raises ConfigurationError
-
-
-def a_kind(value: Any) -> str:
-    """Name the type of a value, in a sentence.
-
-    Example:
-        >>> a_kind(5), a_kind({})
-        ('an int', 'a dict')
-    """
-    name = (value if isinstance(value, type) else type(value)).__name__
-    return f"{'an' if name[:1] in 'AEIOUaeiou' else 'a'} {name}"
 
 
 def refused(name: str, value: Any, accepted: str) -> ConfigurationError:

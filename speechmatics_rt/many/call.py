@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, Union
 from ..audio import AudioSource, Source
 from ..auth import AuthBase
 from ..client import Client
-from ..config import ConnectionConfig, ResumePolicy, a_kind, number, refused
+from ..config import ConnectionConfig, ResumePolicy, number, refused
 from ..events import check_runs
-from ..exceptions import ConfigurationError
+from ..exceptions import ConfigurationError, a_kind
 from ..session import SessionRequest, SourceOptions, spelled_out
 from .job import Job
 from .outcome import Progress

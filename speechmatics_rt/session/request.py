@@ -13,7 +13,6 @@ from ..config import (
     AudioFormat,
     TranscriptionConfig,
     TranslationConfig,
-    a_kind,
     above_zero,
     checked,
     header_line,
@@ -23,7 +22,7 @@ from ..config import (
     refused,
     start_recognition,
 )
-from ..exceptions import ConfigurationError
+from ..exceptions import ConfigurationError, a_kind
 from ..protocol import codec
 
 __all__ = [
