@@ -14,32 +14,38 @@ import wsproto
 from wsproto.events import AcceptConnection
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
-__all__ = ["Answer", "Handshake", "Refusal", "Request", "http_answer"]
+__all__ = ["Answer", "Handshake", "Refusal", "Request"]
 
 _BODY = 65_536  # bytes
 
 
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer after which the connection ends; a body of bytes goes as it is, any other as JSON."""
+
+    status: int
+    body: Any
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def encode(self) -> bytes:
+        content = self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
+        fields = {"Content-Type": "application/json", "Content-Length": str(len(content))}
+        fields.update({"Connection": "close", **self.headers})
+        try:
+            phrase = http.HTTPStatus(self.status).phrase
+        except ValueError:
+            phrase = "Unknown"
+        lines = [f"{name}: {value}" for name, value in fields.items()]
+        head = "\r\n".join([f"HTTP/1.1 {self.status} {phrase}", *lines, "", ""])
+        return head.encode("latin-1") + content
+
+
 class Refusal(Exception):
-    """The handshake is answered with this status instead of 101."""
+    """The handshake is answered with this instead of 101."""
 
     def __init__(self, status: int, error: str, headers: Optional[Mapping[str, str]] = None) -> None:
         super().__init__(error)
-        self.status = status
-        self.error = error
-        self.headers = dict(headers or {})
-
-    @property
-    def body(self) -> dict[str, Any]:
-        return {"code": self.status, "error": self.error}
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What is answered to a request that is for no WebSocket; see :func:`http_answer`."""
-
-    status: int
-    body: Any = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+        self.answer = Answer(status, {"code": status, "error": error}, headers or {})
 
 
 @dataclass(frozen=True)
@@ -135,9 +141,8 @@ class Handshake:
         except (RemoteProtocolError, LocalProtocolError, UnicodeError) as exc:
             hint = getattr(exc, "event_hint", None)
             status = hint.status_code if hint is not None else 400
-            raise Refusal(
-                status, str(exc), {"Sec-WebSocket-Version": "13"} if status == 426 else None
-            ) from exc
+            headers = {"Sec-WebSocket-Version": "13"} if status == 426 else None
+            raise Refusal(status, str(exc), headers) from exc
         if not accepts(request.key):
             raise Refusal(401, "the API key or token is missing or invalid", {"WWW-Authenticate": "Bearer"})
         answer = upgrading.send(AcceptConnection())
@@ -145,19 +150,6 @@ class Handshake:
             answer = _with_headers(answer, headers)
         early, _ = self._http.trailing_data
         return answer, wsproto.Connection(wsproto.ConnectionType.SERVER), early
-
-
-def http_answer(status: int, body: Any = None, headers: Optional[Mapping[str, str]] = None) -> bytes:
-    """Build an HTTP answer after which the connection ends; a body of bytes goes as it is, else as JSON."""
-    content = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-    fields = {"Content-Type": "application/json", "Content-Length": str(len(content)), "Connection": "close"}
-    fields.update(headers or {})
-    try:
-        phrase = http.HTTPStatus(status).phrase
-    except ValueError:
-        phrase = "Unknown"
-    lines = [f"HTTP/1.1 {status} {phrase}", *(f"{name}: {value}" for name, value in fields.items()), "", ""]
-    return "\r\n".join(lines).encode("latin-1") + content
 
 
 def _with_headers(answer: bytes, headers: Mapping[str, str]) -> bytes:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Optional, Protocol, Union
 
 import wsproto
 from wsproto.connection import ConnectionState
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, TextMessage
 
-from .handshake import Answer, Handshake, Refusal, Request, http_answer
+from .handshake import Answer, Handshake, Refusal, Request
 from .record import Headers, SessionRecord
 from .wire import Wire
 
@@ -100,10 +100,10 @@ class Peer:
 
     # -- out -------------------------------------------------------------------------------------
 
-    def answer(self, status: int, body: Any = None, headers: Optional[Mapping[str, str]] = None) -> None:
+    def answer(self, answer: Answer) -> None:
         """Answer the HTTP request, and do not upgrade."""
-        self._record.status = status
-        self._last_bytes(http_answer(status, body, headers))
+        self._record.status = answer.status
+        self._last_bytes(answer.encode())
 
     def send(self, data: Union[str, bytes]) -> None:
         """Send a text message of a str, a binary one of bytes."""
@@ -223,7 +223,7 @@ class Peer:
             self._record_request(request)
             self._listener.requested(request)
         except Refusal as refusal:
-            self.answer(refusal.status, refusal.body, refusal.headers)
+            self.answer(refusal.answer)
             return
         if not self.wire.frozen:
             self._answer_request()
@@ -234,12 +234,12 @@ class Peer:
             return
         page = self._listener.page(request)
         if page is not None:
-            self.answer(page.status, page.body, page.headers)
+            self.answer(page)
             return
         try:
             answer, self._ws, early = self._handshake.upgrade(self._listener.accepts, self.headers)
         except Refusal as refusal:
-            self.answer(refusal.status, refusal.body, refusal.headers)
+            self.answer(refusal.answer)
             return
         self._record.status = 101
         self._record.counts = True

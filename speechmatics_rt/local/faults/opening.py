@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from ..connection import Drip
+from ..connection import Answer, Drip
 from .kind import Target, kind
 
 __all__ = ["OpeningFaults"]
@@ -30,7 +30,8 @@ class OpeningFaults:
         headers = {"Retry-After": f"{retry_after:g}"} if retry_after is not None else {}
         if location is not None:
             headers["Location"] = location
-        session.peer.answer(status, {"code": status, "error": "refused"} if body is None else body, headers)
+        body = {"code": status, "error": "refused"} if body is None else body
+        session.peer.answer(Answer(status, body, headers))
 
     @kind("handshake", "the next ``total`` bytes trickle")
     def drip(session: Target, size: int = 1, seconds: float = 0.01, total: int = 100) -> None:
