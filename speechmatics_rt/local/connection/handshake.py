@@ -141,8 +141,8 @@ class Handshake:
         except (RemoteProtocolError, LocalProtocolError, UnicodeError) as exc:
             hint = getattr(exc, "event_hint", None)
             status = hint.status_code if hint is not None else 400
-            headers = {"Sec-WebSocket-Version": "13"} if status == 426 else None
-            raise Refusal(status, str(exc), headers) from exc
+            known = {"Sec-WebSocket-Version": "13"} if status == 426 else None
+            raise Refusal(status, str(exc), known) from exc
         if not accepts(request.key):
             raise Refusal(401, "the API key or token is missing or invalid", {"WWW-Authenticate": "Bearer"})
         answer = upgrading.send(AcceptConnection())

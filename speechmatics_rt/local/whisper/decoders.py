@@ -15,7 +15,7 @@ import numpy as np
 from ...exceptions import AudioError, ConfigurationError
 from .container import Container
 
-__all__ = ["SAMPLE_RATE", "Decoder", "FileDecoder", "RawDecoder", "decoder_for"]
+__all__ = ["SAMPLE_RATE", "Decoder", "FileDecoder", "SampleDecoder", "decoder_for", "raw_decoder"]
 
 SAMPLE_RATE = 16_000  # what Whisper and the voice detector were made for
 
@@ -48,7 +48,7 @@ def decoder_for(audio_format: Mapping[str, Any]) -> Decoder:
     """
     kind = audio_format.get("type")
     if kind == "raw":
-        return RawDecoder(str(audio_format.get("encoding")), audio_format.get("sample_rate"))
+        return raw_decoder(str(audio_format.get("encoding")), audio_format.get("sample_rate"))
     if kind == "file":
         return FileDecoder()
     raise ConfigurationError(f"audio_format.type must be 'raw' or 'file', not {kind!r}")
@@ -107,39 +107,27 @@ _WAV_ENCODINGS: dict[tuple[int, int], _Encoding] = {  # by format tag and bits a
 }
 
 
-class RawDecoder:
-    """Headerless samples of one encoding.
+def raw_decoder(encoding: str, sample_rate: Any) -> SampleDecoder:
+    """Make the decoder of headerless samples of one channel.
 
     Args:
         encoding: ``pcm_s16le``, ``pcm_f32le`` or ``mulaw``.
         sample_rate: In Hz; whatever it is, 16 kHz come out.
 
     Example:
-        >>> decoder = RawDecoder("pcm_s16le", 16000)
+        >>> decoder = raw_decoder("pcm_s16le", 16000)
         >>> decoder.feed(bytes([1, 2, 3])), decoder.feed(bytes([4]))
         (b'\\x01\\x02', b'\\x03\\x04')
     """
-
-    def __init__(self, encoding: str, sample_rate: Any) -> None:
-        if encoding not in _ENCODINGS:
-            raise ConfigurationError(f"the encoding must be one of {', '.join(_ENCODINGS)}, not {encoding!r}")
-        self._stream = _SampleStream(_ENCODINGS[encoding], sample_rate, channels=1)
-        self.damage = ""
-
-    def feed(self, data: bytes) -> bytes:
-        """Return the samples that ``data`` completes; a cut one waits for its other bytes."""
-        return self._stream.feed(data)
-
-    def finish(self) -> bytes:
-        """Return what the resampler holds back. A sample that was never completed is dropped."""
-        return self._stream.finish()
-
-    def close(self) -> None:
-        """Nothing is held but memory."""
+    if encoding not in _ENCODINGS:
+        raise ConfigurationError(f"the encoding must be one of {', '.join(_ENCODINGS)}, not {encoding!r}")
+    return SampleDecoder(_ENCODINGS[encoding], sample_rate, channels=1)
 
 
-class _SampleStream:
-    """Interleaved frames of one encoding to 16 kHz mono, the odd bytes kept for the next piece."""
+class SampleDecoder:
+    """Interleaved frames of one encoding; the bytes of a cut one wait for the rest, or are dropped."""
+
+    damage = ""
 
     def __init__(self, encoding: _Encoding, sample_rate: Any, channels: int) -> None:
         if isinstance(sample_rate, bool) or not isinstance(sample_rate, int) or sample_rate <= 0:
@@ -162,6 +150,9 @@ class _SampleStream:
 
     def finish(self) -> bytes:
         return self._resampled(b"", last=True) if self._resampler is not None else b""
+
+    def close(self) -> None:
+        """Nothing is held but memory."""
 
     def _resampled(self, data: bytes, *, last: bool) -> bytes:
         samples = self._read(data)
@@ -196,11 +187,9 @@ class FileDecoder:
 
     @property
     def damage(self) -> str:
-        """What could not be heard, once finished; empty if all was."""
         return self._inner.damage if self._inner is not None else ""
 
     def feed(self, data: bytes) -> bytes:
-        """Return the samples that ``data`` completes; none until the header is complete."""
         if self._inner is None:
             self._head += data
             opened = _opened(self._head)
@@ -211,13 +200,11 @@ class FileDecoder:
         return self._inner.feed(data)
 
     def finish(self) -> bytes:
-        """Return the rest."""
         if self._inner is None and self._head:
             raise AudioError(f"the recording ended after {len(self._head)} bytes, inside its header")
         return self._inner.finish() if self._inner is not None else b""
 
     def close(self) -> None:
-        """Stop what is decoding."""
         if self._inner is not None:
             self._inner.close()
 
@@ -225,8 +212,8 @@ class FileDecoder:
 class _WavData:
     """The ``data`` chunk of a WAV; what may follow it (titles, cue points) is no sound."""
 
-    def __init__(self, stream: _SampleStream, size: Optional[int]) -> None:
-        self._stream = stream
+    def __init__(self, samples: SampleDecoder, size: Optional[int]) -> None:
+        self._samples = samples
         self._left = size
         self._behind = b""  # the first bytes of what follows
         self._further = 0  # bytes that follow
@@ -239,7 +226,7 @@ class _WavData:
             self._left -= len(data)
             self._behind += further[: 5 - len(self._behind)]
             self._further += len(further)
-        return self._stream.feed(data)
+        return self._samples.feed(data)
 
     def finish(self) -> bytes:
         if self._left:
@@ -249,10 +236,10 @@ class _WavData:
                 f"the WAV goes on for {self._further} bytes behind the sound that its header announces, with "
                 "no chunk of a WAV; they are not heard"
             )
-        return self._stream.finish()
+        return self._samples.finish()
 
     def close(self) -> None:
-        pass
+        """Nothing is held but memory."""
 
 
 def _begins_chunk(data: bytes) -> bool:
@@ -281,7 +268,7 @@ def _opened(head: bytes) -> Optional[tuple[Decoder, bytes]]:
             if encoding is None:
                 raise AudioError("the WAV has no 'fmt ' chunk before its sound")
             # programs that write to a pipe can't know the size: they leave 0 or the largest number
-            return _WavData(_SampleStream(*encoding), size if 0 < size < 0xFFFFFF00 else None), head[at:]
+            return _WavData(SampleDecoder(*encoding), size if 0 < size < 0xFFFFFF00 else None), head[at:]
         if at + size > len(head):
             break
         if name == b"fmt ":

@@ -20,7 +20,12 @@ pytest.importorskip("soxr")
 from speechmatics_rt import Client, TranscriptionError  # noqa: E402
 from speechmatics_rt.exceptions import AudioError, ConfigurationError  # noqa: E402
 from speechmatics_rt.local import LocalServer  # noqa: E402
-from speechmatics_rt.local.whisper.decoders import Decoder, FileDecoder, RawDecoder, decoder_for  # noqa: E402
+from speechmatics_rt.local.whisper.decoders import (  # noqa: E402
+    Decoder,
+    FileDecoder,
+    decoder_for,
+    raw_decoder,
+)
 
 pytestmark = pytest.mark.speech
 
@@ -53,7 +58,7 @@ def fmt(tag: int, channels: int, rate: int, bits: int) -> bytes:
 
 def test_16_kHz_int16_comes_out_bit_for_bit() -> None:
     data = bytes(np.arange(-32768, 32768, dtype="<i2").tobytes())
-    decoder = RawDecoder("pcm_s16le", 16000)
+    decoder = raw_decoder("pcm_s16le", 16000)
     assert decoder.feed(data) + decoder.finish() == data
 
 
@@ -62,18 +67,18 @@ def test_16_kHz_int16_comes_out_bit_for_bit() -> None:
 def test_samples_cut_between_messages_are_put_together(encoding: str, piece: int) -> None:
     samples = tone(0.05, 16000)
     data = {"pcm_s16le": int16(samples), "pcm_f32le": samples.tobytes(), "mulaw": bytes(range(256))}[encoding]
-    whole = decoded(RawDecoder(encoding, 16000), data, len(data))
+    whole = decoded(raw_decoder(encoding, 16000), data, len(data))
     assert len(whole)
-    np.testing.assert_array_equal(decoded(RawDecoder(encoding, 16000), data, piece), whole)
+    np.testing.assert_array_equal(decoded(raw_decoder(encoding, 16000), data, piece), whole)
 
 
 def test_a_sample_never_completed_is_dropped() -> None:
-    decoder = RawDecoder("pcm_f32le", 16000)
+    decoder = raw_decoder("pcm_f32le", 16000)
     assert decoder.feed(b"\0\0\0") + decoder.finish() == b""
 
 
 def test_mu_law_has_the_values_of_G_711() -> None:
-    values = np.frombuffer(RawDecoder("mulaw", 16000).feed(bytes(range(256))), "<i2")
+    values = np.frombuffer(raw_decoder("mulaw", 16000).feed(bytes(range(256))), "<i2")
     assert list(values[[0x00, 0x0F, 0x7F, 0x80, 0x8F, 0xFF]]) == [-32124, -16764, 0, 32124, 16764, 0]
     assert sorted(values[128:], reverse=True) == list(values[128:])
     np.testing.assert_array_equal(values[:128], -values[128:])
@@ -81,13 +86,13 @@ def test_mu_law_has_the_values_of_G_711() -> None:
 
 def test_floats_that_are_no_numbers_become_silence_and_loud_ones_are_clipped() -> None:
     data = np.array([np.nan, np.inf, -np.inf, 7.0, -7.0, 0.25], "<f4").tobytes()
-    values = np.frombuffer(RawDecoder("pcm_f32le", 16000).feed(data), "<i2")
+    values = np.frombuffer(raw_decoder("pcm_f32le", 16000).feed(data), "<i2")
     assert list(values) == [0, 32767, -32768, 32767, -32768, 8192]
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 22050, 44100, 48000, 96000])
 def test_any_rate_comes_out_at_16_kHz_with_length_and_pitch_kept(rate: int) -> None:
-    samples = decoded(RawDecoder("pcm_f32le", rate), tone(1.0, rate).tobytes(), 999)
+    samples = decoded(raw_decoder("pcm_f32le", rate), tone(1.0, rate).tobytes(), 999)
     assert abs(len(samples) - 16000) <= 2
     assert np.argmax(np.abs(np.fft.rfft(samples[:16000]))) == 440
     assert np.max(np.abs(samples[1000:-1000])) == pytest.approx(0.5, abs=0.01)

@@ -13,7 +13,7 @@ pytest.importorskip("numpy")
 pytest.importorskip("ctranslate2")
 pytest.importorskip("webrtcvad")
 
-from speechmatics_rt.local.whisper.decoders import RawDecoder
+from speechmatics_rt.local.whisper.decoders import raw_decoder
 from speechmatics_rt.local.whisper.model import Word
 from speechmatics_rt.local.whisper.recogniser import WhisperRecogniser
 
@@ -55,7 +55,7 @@ def feed(reader: Reader, seconds: float, **config: Any) -> Iterator[tuple[float,
     """Feed so much of the recording, live; yield each word of a final and when it came."""
     recogniser = WhisperRecogniser(
         reader,  # type: ignore[arg-type]
-        RawDecoder("pcm_s16le", 16000),
+        raw_decoder("pcm_s16le", 16000),
         {"language": "en", **config},
         clock=reader.clock,
     )
@@ -120,7 +120,7 @@ class Shared:
         self._heard = 0  # chunks
         self._recogniser = WhisperRecogniser(
             self,  # type: ignore[arg-type]
-            RawDecoder("pcm_s16le", 16000),
+            raw_decoder("pcm_s16le", 16000),
             {"language": "en", "max_delay": 2},
             clock=lambda: self.now,
         )

@@ -209,9 +209,9 @@ def test_telephone_audio_is_recognised(engine: WhisperEngine, speech: bytes) -> 
 
 
 def _mulaw_values() -> bytes:
-    from speechmatics_rt.local.whisper.decoders import RawDecoder
+    from speechmatics_rt.local.whisper.decoders import raw_decoder
 
-    return RawDecoder("mulaw", 16000).feed(bytes(range(256)))
+    return raw_decoder("mulaw", 16000).feed(bytes(range(256)))
 
 
 def test_floats_at_44100_Hz_cut_inside_samples_are_recognised(engine: WhisperEngine, speech: bytes) -> None:
