@@ -407,14 +407,10 @@ def start_recognition(
             transcription_config, "transcription_config"
         ).to_dict(),
     }
-    if translation_config is not None:
-        message["translation_config"] = TranslationConfig.of(
-            translation_config, "translation_config"
-        ).to_dict()
-    if audio_events_config is not None:
-        message["audio_events_config"] = AudioEventsConfig.of(
-            audio_events_config, "audio_events_config"
-        ).to_dict()
+    optional = {"translation_config": translation_config, "audio_events_config": audio_events_config}
+    for name, given in optional.items():
+        if given is not None:
+            message[name] = _CONFIGS[name].of(given, name).to_dict()
     return message
 
 

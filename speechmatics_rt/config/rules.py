@@ -171,11 +171,7 @@ class Fields:
         """Return the unknown keys; refuse those that look misspelt or misplaced, and say what is meant."""
         unknown = [key for key in keys if key not in self.rules]
         for key in unknown:
-            if not isinstance(key, str):
-                raise ConfigurationError(
-                    f"{key!r} is not a field of {name or 'this message'}; fields are strings"
-                )
-            hint = self.hint(key)
+            hint = self.hint(key) if isinstance(key, str) else "fields are strings"
             if hint:
                 raise ConfigurationError(f"{key!r} is not a field of {name or 'this message'}; {hint}")
         return unknown
@@ -312,10 +308,7 @@ def hinted(config: _Class) -> _Class:
     """Have the constructor of a config say what is meant by an unknown field."""
 
     def hint(name: str) -> str:
-        meant = config._fields.hint(name)
-        if not meant and hasattr(config, "extra"):
-            meant = f"what this package does not know is sent from extra={{{name!r}: ...}}"
-        return f"; {meant}" if meant else ""
+        return f"; {config._fields.hint(name) or config._instead(name)}"
 
     config.__init__ = explained(config.__init__, hint)  # type: ignore[method-assign]
     return config
@@ -357,6 +350,8 @@ class Options:
         for key in cls._fields.required:
             if key not in data and not hasattr(cls, key):  # a default is an attribute of the class
                 raise ConfigurationError(f"{cls.__name__}.{key} is missing")
+        if unknown and not hasattr(cls, "extra"):
+            raise _no_field(cls, next(iter(unknown)))
         if unknown or extra is not None:
             data["extra"] = {**unknown, **_extra_of(cls, extra)}
         config = cls(**data)
@@ -383,11 +378,14 @@ class Options:
         assigned = [name for name in vars(self) if name not in known and not name.startswith("_")]
         unknown = self._fields.unknown(type(self).__name__, assigned)
         if unknown and type(self).__module__.startswith(__name__.partition(".")[0] + "."):
-            name = unknown[0]
-            raise ConfigurationError(
-                f"{name!r} is not a field of {type(self).__name__}; what this package does not know is sent "
-                f"from extra={{{name!r}: ...}}"
-            )
+            raise _no_field(type(self), unknown[0])
+
+    @classmethod
+    def _instead(cls, name: str) -> str:
+        """Say where a field belongs that looks like none of this class."""
+        if hasattr(cls, "extra"):
+            return f"what this package does not know is sent from extra={{{name!r}: ...}}"
+        return f"accepted: {', '.join(cls._fields.rules)}"
 
     def to_dict(self) -> dict[str, Any]:
         """Check the options, and return a fresh copy in wire form."""
@@ -402,6 +400,10 @@ class Options:
 
     def _as_mapping(self) -> dict[str, Any]:
         return {**self._own(), **_extra_of(type(self), getattr(self, "extra", None))}
+
+
+def _no_field(cls: type[Options], name: str) -> ConfigurationError:
+    return ConfigurationError(f"{name!r} is not a field of {cls.__name__}; {cls._instead(name)}")
 
 
 def _extra_of(cls: type[Options], extra: Any) -> Mapping[str, Any]:

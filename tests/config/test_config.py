@@ -401,6 +401,18 @@ def test_what_is_assigned_and_is_no_field_is_refused_as_it_would_not_be_sent() -
     assert TranscriptionConfig(extra={"agent_mode": True}).to_dict()["agent_mode"] is True
 
 
+def test_what_nothing_can_hold_is_refused_with_what_is_accepted_however_it_is_given() -> None:
+    told = r"'mood'.*; accepted: label, speaker_identifiers"
+    with pytest.raises(ConfigurationError, match=told):
+        SpeakerIdentifier.from_dict({"label": "Ann", "speaker_identifiers": ["a"], "mood": "calm"})
+    with pytest.raises(TypeError, match=told):
+        SpeakerIdentifier("Ann", ["a"], mood="calm")  # type: ignore[call-arg]
+    ann = SpeakerIdentifier("Ann", ["a"])
+    ann.mood = "calm"  # type: ignore[attr-defined]
+    with pytest.raises(ConfigurationError, match=told):
+        ann.to_dict()
+
+
 def test_a_mapping_becomes_a_config_or_names_its_mistake() -> None:
     config = TranscriptionConfig.from_dict({"language": "de", "conversation_config": {}})
     assert config.to_dict() == {"language": "de", "model": "enhanced", "conversation_config": {}}
