@@ -275,17 +275,11 @@ class ServerSession:
         for warning in warnings:
             self._send_in_turn(warning)
         self.reach("start")
-        wait = self._server.dictionary_wait(config)
-        if wait:
-            self.peer.later("dictionary", wait, lambda: self._start_late(pack))
-        else:
-            self._start_late(pack)
+        wait = self._server.dictionary_wait(config) / self._server.time_scale
+        self.wire.after("dictionary", wait, lambda: self._start_late(pack))
 
     def _start_late(self, pack: dict[str, Any]) -> None:
-        if self.start_delay:
-            self.wire.later("started", self.start_delay, lambda: self._started(pack))
-        elif self.start_delay is not None:
-            self._started(pack)
+        self.wire.after("started", self.start_delay, lambda: self._started(pack))
 
     def _started(self, pack: dict[str, Any]) -> None:
         if self.peer.closing:
@@ -404,10 +398,7 @@ class ServerSession:
 
     def _end_of_transcript(self) -> None:
         self.reach("end")
-        if self.end_delay:
-            self.wire.later("late end", self.end_delay, self.end)
-        elif self.end_delay is not None:
-            self.end()
+        self.wire.after("late end", self.end_delay, self.end)
 
     # -- the messages of the server --------------------------------------------------------------
 

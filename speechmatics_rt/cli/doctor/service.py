@@ -7,7 +7,6 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Callable
 from functools import cached_property, partial
 from importlib.util import find_spec
 from typing import Any, Optional, Union
@@ -231,16 +230,13 @@ def _latency(way: Way) -> Optional[Finding]:
 
 
 _WAY = ("address", "proxy", "dns", "ipv4", "ipv6", "tunnel")
-_FAMILY: dict[str, Callable[[Way], Optional[Finding]]] = {
-    name.lower(): partial(_family, name) for name in FAMILIES
-}
 
 SERVICE = [
     Check("address", _address),
     Check("proxy", _proxy, needs=("address",)),
     Check("dns", _dns, needs=("address", "proxy")),
-    Check("ipv4", _FAMILY["ipv4"], needs=("dns",)),
-    Check("ipv6", _FAMILY["ipv6"], needs=("dns",)),
+    Check("ipv4", partial(_family, "IPv4"), needs=("dns",)),
+    Check("ipv6", partial(_family, "IPv6"), needs=("dns",)),
     Check("tunnel", _tunnel, needs=_WAY[:-1]),
     Check("clock", _clock, needs=_WAY),
     Check("tls", _tls, needs=_WAY),

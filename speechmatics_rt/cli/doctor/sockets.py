@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import socket
 import ssl
@@ -68,8 +69,6 @@ def proxy_to(target: Target) -> Optional[Proxy]:
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     headers = {}
     if user:
-        import base64
-
         both = base64.b64encode(f"{user}:{password}".encode()).decode()
         headers["Proxy-Authorization"] = f"Basic {both}"
     written = (parts.username or "", parts.password or "")

@@ -70,10 +70,8 @@ class Acknowledger:
             for message in messages:
                 self._send(message)
 
-        if habit.seconds and numbers:
-            self._wire.later(f"ack {channel} {numbers[0]}", habit.seconds, send)
-        else:
-            send()
+        if numbers:
+            self._wire.after(f"ack {channel} {numbers[0]}", habit.seconds, send)
 
 
 def acknowledgement(channel: Optional[str], number: int) -> dict[str, Any]:

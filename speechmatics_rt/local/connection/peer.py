@@ -293,10 +293,8 @@ class Peer:
         self._listener.lost(code, reason)
         if self.closing:
             self.wire.finish()
-        elif self.close_delay:
-            self.wire.later("reply", self.close_delay, lambda: self._reply(code))
-        elif self.close_delay is not None:
-            self._reply(code)
+        else:
+            self.wire.after("reply", self.close_delay, lambda: self._reply(code))
 
     def _reply(self, code: int) -> None:
         self.close(1000 if code == 1005 else code)

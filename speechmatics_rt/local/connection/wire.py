@@ -114,6 +114,13 @@ class Wire:
         """Run a callback after a delay; a timer of the same name is replaced."""
         self._timers[name] = (time.monotonic() + seconds, callback)
 
+    def after(self, name: str, seconds: Optional[float], callback: Callable[[], None]) -> None:
+        """Run a callback after a delay, if there is one, or at once; None: never."""
+        if seconds:
+            self.later(name, seconds, callback)
+        elif seconds is not None:
+            callback()
+
     def cancel(self, name: str) -> None:
         self._timers.pop(name, None)
 

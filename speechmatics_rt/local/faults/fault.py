@@ -132,10 +132,7 @@ class Fault(OpeningFaults, TurnFaults, ConnectionFaults, FramingFaults, ContentF
 
     def act(self, session: Target) -> None:
         """Act, now or after the delay."""
-        if self.delay:
-            session.wire.later(f"fault {id(self)}", self.delay, lambda: self._act(session))
-        else:
-            self._act(session)
+        session.wire.after(f"fault {id(self)}", self.delay, lambda: self._act(session))
 
     def _act(self, session: Target) -> None:
         session.record.add_fault(self.kind)
