@@ -251,15 +251,13 @@ class LanguagePackPart(TypedDict, total=False):
     per_language_writing_direction: dict[str, str]
 
 
-class TranscriptMetadataPart(TypedDict):
-    start_time: float
-    end_time: float
-    transcript: str
-
-
 class SpanPart(TypedDict):
     start_time: float
     end_time: float
+
+
+class TranscriptMetadataPart(SpanPart):
+    transcript: str
 
 
 class DisplayPart(TypedDict):
@@ -275,17 +273,13 @@ class AlternativePart(TypedDict):
     tags: NotRequired[list[str]]
 
 
-class EntityWordPart(TypedDict):
+class EntityWordPart(SpanPart):
     type: Literal["word", "punctuation"]
-    start_time: float
-    end_time: float
     alternatives: list[AlternativePart]
 
 
-class ResultPart(TypedDict):
+class ResultPart(SpanPart):
     type: Literal["word", "punctuation", "entity"]
-    start_time: float
-    end_time: float
     alternatives: list[AlternativePart]
     attaches_to: NotRequired[Literal["previous", "next", "both", "none"]]
     is_eos: NotRequired[bool]
@@ -297,10 +291,8 @@ class ResultPart(TypedDict):
     channel: NotRequired[str]  # older servers; now in the message itself
 
 
-class TranslatedSentencePart(TypedDict):
+class TranslatedSentencePart(SpanPart):
     content: str
-    start_time: float
-    end_time: float
     speaker: NotRequired[str]
 
 

@@ -212,9 +212,7 @@ def session_failure(error: SpeechmaticsError, host: str) -> Finding:
     advice = ""
     if isinstance(error, AuthenticationError):
         advice = f"a key is valid in one region only, and this is {host}"
-        if (
-            "No key was sent" not in text
-        ):  # else there is none to be copied, and the text says how to give one
+        if "No key was sent" not in text:  # else the text says how to give one
             advice = f"copy the key again; {advice}"
     elif isinstance(error, TranscriptionError):
         facts["type"] = error.type

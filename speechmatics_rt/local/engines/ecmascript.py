@@ -98,9 +98,7 @@ class _Translation:
         self._at = 0
         self._groups, self._named = _groups_of(source)
         self.names: dict[str, int] = {}
-        self._opened: list[
-            tuple[int, bool]
-        ] = []  # of each open group its number, or 0; whether it may repeat
+        self._opened: list[tuple[int, bool]] = []  # of each group its number, or 0; whether it may repeat
         self._closed: set[int] = set()
         self._count = 0
         self._repeatable = False  # whether a quantifier may come
@@ -125,6 +123,11 @@ class _Translation:
             else:
                 yield self._atom(char)
 
+    @property
+    def _next(self) -> str:
+        """The next character; empty at the end."""
+        return self._source[self._at : self._at + 1]
+
     def _wrong(self, what: str) -> ValueError:
         return ValueError(f"no regular expression: {what} at place {self._at}")
 
@@ -137,7 +140,7 @@ class _Translation:
         if bounds != sorted(bounds):
             raise self._wrong("numbers out of order")
         self._at += len(sign)
-        if self._source[self._at : self._at + 1] == "?":
+        if self._next == "?":
             self._at += 1
             return sign + "?"
         return sign
@@ -145,7 +148,7 @@ class _Translation:
     def _open(self) -> str:
         kind = _GROUP.match(self._source, self._at)
         if kind is None:
-            if self._source[self._at : self._at + 1] == "?":
+            if self._next == "?":
                 raise self._wrong("an unknown kind of group")
             self._count += 1
             self._opened.append((self._count, True))
@@ -187,7 +190,7 @@ class _Translation:
         return re.escape(char) if char != "\\" else self._escape()
 
     def _escape(self) -> str:
-        char = self._source[self._at : self._at + 1]
+        char = self._next
         if char in _SETS and char:
             self._at += 1
             return f"[{_SETS[char]}]"
@@ -209,15 +212,12 @@ class _Translation:
 
     def _class(self) -> str:
         """Read a class, behind its opening bracket."""
-        no = "^" if self._source[self._at : self._at + 1] == "^" else ""
+        no = "^" if self._next == "^" else ""
         self._at += len(no)
         parts: list[str] = []
-        while self._source[self._at : self._at + 1] != "]":
+        while self._next != "]":
             first = self._member()
-            if self._source[self._at : self._at + 1] != "-" or self._source[self._at + 1 : self._at + 2] in (
-                "]",
-                "",
-            ):
+            if self._next != "-" or self._source[self._at + 1 : self._at + 2] in ("]", ""):
                 parts.append(_escaped(first))
                 continue
             self._at += 1
@@ -241,7 +241,7 @@ class _Translation:
         self._at += 1
         if char != "\\":
             return char
-        escaped = self._source[self._at : self._at + 1]
+        escaped = self._next
         if escaped in _SETS and escaped:
             self._at += 1
             return _SETS[escaped]

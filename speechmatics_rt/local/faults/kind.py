@@ -66,6 +66,11 @@ class Kind:
     act: Callable[..., None]
     options: tuple[inspect.Parameter, ...]
 
+    @property
+    def types(self) -> dict[str, str]:
+        """The type of each keyword of its maker."""
+        return {**{option.name: str(option.annotation) for option in self.options}, **WHEN}
+
 
 KINDS: dict[str, Kind] = {}
 

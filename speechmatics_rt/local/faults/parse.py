@@ -36,8 +36,7 @@ def read_fault(text: str) -> tuple[str, dict[str, Any]]:
     kind = kind.strip().replace("-", "_")
     if kind not in KINDS:
         raise ConfigurationError(f"no fault is called {kind!r}{_meant(kind, KINDS)}")
-    types = {option.name: str(option.annotation) for option in KINDS[kind].options}
-    types.update(WHEN)
+    types = KINDS[kind].types
     keywords: dict[str, Any] = {}
     if colon and not rest.strip():
         raise ConfigurationError(f"the fault {text!r} ends where an option is due: name=value")
@@ -58,8 +57,7 @@ def read_fault(text: str) -> tuple[str, dict[str, Any]]:
 
 def check_option(kind: str, name: str, value: Any, given: Any) -> None:
     """Raise ConfigurationError if a fault of this kind can't have that value, shown as it was ``given``."""
-    types = {option.name: str(option.annotation) for option in KINDS[kind].options}
-    type = types[name] if name in types else WHEN[name]
+    type = KINDS[kind].types[name]
     if type.startswith("Optional["):
         if value is None:
             return

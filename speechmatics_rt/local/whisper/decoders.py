@@ -70,17 +70,12 @@ _MULAW = _mulaw_table()
 
 def _floats(data: bytes, dtype: str) -> Samples:
     # NaN and infinities would spread through the resampler over all that follows
-    return (
-        np.nan_to_num(np.frombuffer(data, dtype), nan=0.0, posinf=1.0, neginf=-1.0)
-        .clip(-1, 1)
-        .astype(np.float32)
-    )
+    finite: Samples = np.nan_to_num(np.frombuffer(data, dtype), nan=0.0, posinf=1.0, neginf=-1.0)
+    return finite.clip(-1, 1).astype(np.float32)
 
 
 def _int24(data: bytes) -> Samples:
-    wide: Samples = np.zeros(
-        (len(data) // 3, 4), np.uint8
-    )  # the lowest byte stays 0: an int32 of the same loudness
+    wide: Samples = np.zeros((len(data) // 3, 4), np.uint8)  # the lowest byte stays 0: as loud in 32 bits
     wide[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
     return _integers(wide.tobytes(), "<i4")
 
