@@ -7,18 +7,16 @@ server: it imports ``exceptions`` and the fields of messages, and nothing of ``l
 * ``handshake``: the HTTP request and its answer, without a socket
 * ``peer``: the WebSocket; notifies a listener of what the client does
 * ``acks``: how audio is acknowledged
-* ``delay``: how late is told what was heard
 * ``record``: what happened, for tests of a client
 """
 
 from __future__ import annotations
 
 from .acks import Acknowledger, acknowledgement
-from .delay import Delay
 from .handshake import Answer, Request
 from .peer import CLOSE_TIMEOUT, Peer, frame
 from .record import SessionRecord
-from .wire import Drip, Wire
+from .wire import Delay, Drip, Wire
 
 __all__ = [
     "CLOSE_TIMEOUT",

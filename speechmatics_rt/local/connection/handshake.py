@@ -78,9 +78,8 @@ class Handshake:
 
     Example:
         >>> handshake = Handshake()
-        >>> handshake.receive(b"POST /v2 HTTP/1.1\\r\\nHost: here\\r\\nContent-Length: 0\\r\\n\\r\\n").method
-        'POST'
-        >>> handshake.upgrade(accepts=lambda key: True)
+        >>> request = handshake.receive(b"POST /v2 HTTP/1.1\\r\\nHost: h\\r\\nContent-Length: 0\\r\\n\\r\\n")
+        >>> handshake.upgrade(request, accepts=lambda key: True)
         Traceback (most recent call last):
         ...
         speechmatics_rt.local.connection.handshake.Refusal: only GET is allowed here
@@ -117,20 +116,21 @@ class Handshake:
         return self.request
 
     def upgrade(
-        self, accepts: Callable[[Optional[str]], bool], headers: Optional[Mapping[str, str]] = None
+        self,
+        request: Request,
+        accepts: Callable[[Optional[str]], bool],
+        headers: Optional[Mapping[str, str]] = None,
     ) -> tuple[bytes, wsproto.Connection, bytes]:
         """Judge the request; return the 101, the WebSocket connection, and bytes that came early.
 
         Args:
+            request: What :meth:`receive` has returned.
             accepts: Tells whether an API key or token is good.
             headers: What the 101 has besides, or instead.
 
         Raises:
             Refusal: 404 for the path, 405 for the method, 400 for the upgrade, 401 for the key.
         """
-        request = self.request
-        if request is None:
-            raise Refusal(400, "the request is not complete")
         if request.path != "/v2" and not (request.path.startswith("/v2/") and request.path.count("/") == 2):
             raise Refusal(404, f"no such path: {request.path}")
         if request.method != "GET":

@@ -237,7 +237,7 @@ class Peer:
             self.answer(page)
             return
         try:
-            answer, self._ws, early = self._handshake.upgrade(self._listener.accepts, self.headers)
+            answer, self._ws, early = self._handshake.upgrade(request, self._listener.accepts, self.headers)
         except Refusal as refusal:
             self.answer(refusal.answer)
             return

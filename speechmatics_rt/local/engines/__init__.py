@@ -9,8 +9,7 @@ of ``local/``.
   session's config, with ``replacements`` (and ``ecmascript``) and ``speaker_ids``
 * ``replay``: replays a recorded session, which ``recorded`` reads if a client has written it
 * ``spoken``: returns the words that a test has set
-* ``heard``: knows audio again, wherever it begins, and ``choosing`` waits until it does: so a session that
-  resumes has the words from there
+* ``heard``: knows audio again, wherever it begins: so a session that resumes has the words from there
 * ``languages``, ``clock``: tables and times
 """
 

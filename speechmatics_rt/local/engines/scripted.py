@@ -12,10 +12,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Optional, Union
 
 from ...exceptions import ConfigurationError, shown
-from .choosing import Choosing
 from .clock import AudioClock
 from .engine import Recogniser
-from .heard import Heard, Hearing, Search
+from .heard import Choosing, Heard, Hearing, Search
 from .languages import language_pack, supported_targets
 from .messages import end_of_utterance, final, joined, partial
 from .results import POINT, ResultBuilder, grid, seconds

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .choosing import Choosing
 from .engine import Engine, Recogniser
-from .heard import Heard, Hearing, Search
+from .heard import Choosing, Heard, Hearing, Search
 from .script import Script
 from .scripted import ScriptedEngine, ScriptedRecogniser
 

@@ -35,7 +35,7 @@ def read_fault(text: str) -> tuple[str, dict[str, Any]]:
     kind, colon, rest = text.partition(":")
     kind = kind.strip().replace("-", "_")
     if kind not in KINDS:
-        raise ConfigurationError(f"no fault is called {kind!r}{_meant(kind, KINDS)}")
+        raise unknown("fault", kind, KINDS)
     types = KINDS[kind].types
     keywords: dict[str, Any] = {}
     if colon and not rest.strip():
