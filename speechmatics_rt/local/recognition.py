@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, Optional, Union
+from typing import Any, NamedTuple, Optional, Union
 
 from ..threads import new_lock
 from .connection import Wire
@@ -25,16 +25,11 @@ Messages = Iterable[dict[str, Any]]
 Call = Callable[[Recogniser], Messages]
 
 
-class _Job:
-    __slots__ = ("audio", "call", "seconds", "then")
-
-    def __init__(
-        self, call: Optional[Call], audio: bytes, seconds: float, then: Optional[Callable[[], None]]
-    ) -> None:
-        self.call = call  # None: feed the audio
-        self.audio = audio
-        self.seconds = seconds
-        self.then = then
+class _Job(NamedTuple):
+    call: Optional[Call]  # None: feed the audio
+    audio: bytes = b""
+    seconds: float = 0.0
+    then: Optional[Callable[[], None]] = None
 
     def run(self, recogniser: Recogniser) -> list[dict[str, Any]]:
         return list(recogniser.feed(self.audio) if self.call is None else self.call(recogniser))
@@ -91,13 +86,13 @@ class Recognition:
         seconds = self.clock.seconds - before
         self._messages += 1
         self._seconds += seconds
-        self._waiting.append(_Job(None, audio, seconds, None))
+        self._waiting.append(_Job(None, audio, seconds))
         self._move()
         return seconds
 
     def ask(self, call: Call, then: Optional[Callable[[], None]] = None) -> None:
         """Queue a call behind all audio so far; ``then`` runs once its messages are handed on."""
-        self._waiting.append(_Job(call, b"", 0.0, then))
+        self._waiting.append(_Job(call, then=then))
         self._move()
 
     def complete(self) -> None:
@@ -193,7 +188,7 @@ class _Worker:
                     if self._closing:
                         return
                     jobs = self._take()
-                merged = _Job(jobs[0].call, b"".join(job.audio for job in jobs), 0.0, None)
+                merged = _Job(jobs[0].call, b"".join(job.audio for job in jobs))
                 try:
                     result: Any = merged.run(self._recogniser)
                 except Exception as exc:  # noqa: BLE001  an engine may raise anything; the session ends with it

@@ -48,25 +48,23 @@ class Phase(Enum):
 
 RUNNING = (Phase.STREAMING, Phase.DRAINING)
 
+_WHILE_STREAMING = {Phase.STREAMING: Phase.STREAMING}
+_WHILE_RUNNING = {**_WHILE_STREAMING, Phase.DRAINING: Phase.DRAINING}
+_UNTIL_THE_END = {Phase.NEW: Phase.NEW, Phase.STARTING: Phase.STARTING, **_WHILE_RUNNING}
 
+_INPUT = (
+    "AddAudio",
+    "AddChannelAudio",
+    "EndOfChannel",  # of the last channel: DRAINING, see _move()
+    "SetRecognitionConfig",
+    "ForceEndOfUtterance",
+    "GetSpeakers",
+)
 _CLIENT_SAYS: dict[str, dict[Phase, Phase]] = {
     "StartRecognition": {Phase.NEW: Phase.STARTING},
     "EndOfStream": {Phase.STREAMING: Phase.DRAINING},
-    **{
-        kind: {Phase.STREAMING: Phase.STREAMING}
-        for kind in (
-            "AddAudio",
-            "AddChannelAudio",
-            "EndOfChannel",  # of the last channel: DRAINING, see _moved()
-            "SetRecognitionConfig",
-            "ForceEndOfUtterance",
-            "GetSpeakers",
-        )
-    },
+    **dict.fromkeys(_INPUT, _WHILE_STREAMING),
 }
-
-_WHILE_RUNNING = {Phase.STREAMING: Phase.STREAMING, Phase.DRAINING: Phase.DRAINING}
-_BEFORE_START = {Phase.NEW: Phase.NEW, Phase.STARTING: Phase.STARTING}
 
 _OUTPUT = (
     "AudioAdded",
@@ -83,17 +81,16 @@ _OUTPUT = (
 )
 _SERVER_SAYS: dict[str, dict[Phase, Phase]] = {
     "RecognitionStarted": {Phase.STARTING: Phase.STREAMING},
-    "EndOfTranscript": {Phase.STREAMING: Phase.DONE, Phase.DRAINING: Phase.DONE},
-    "Error": dict.fromkeys((Phase.NEW, Phase.STARTING, Phase.STREAMING, Phase.DRAINING), Phase.FAILED),
-    "Info": {**_BEFORE_START, **_WHILE_RUNNING},
-    "Warning": {**_BEFORE_START, **_WHILE_RUNNING},
+    "EndOfTranscript": dict.fromkeys(_WHILE_RUNNING, Phase.DONE),
+    "Error": dict.fromkeys(_UNTIL_THE_END, Phase.FAILED),
+    "Info": _UNTIL_THE_END,
+    "Warning": _UNTIL_THE_END,
     **dict.fromkeys(_OUTPUT, _WHILE_RUNNING),
 }
 
 # Unknown messages pass, so that future messages work with this client. A client may send them only while
 # streaming; a server at any time until the end.
-_UNKNOWN_FROM_CLIENT = {Phase.STREAMING: Phase.STREAMING}
-_UNKNOWN_FROM_SERVER = {**_BEFORE_START, **_WHILE_RUNNING}
+_CLIENT, _SERVER = (_CLIENT_SAYS, _WHILE_STREAMING), (_SERVER_SAYS, _UNTIL_THE_END)
 
 
 class ChannelCount:
@@ -241,8 +238,7 @@ class ProtocolState:
         self.channels: dict[Optional[str], ChannelCount] = {None: self._single}
         self.ending: Optional[Ending] = None
         self.surplus = 0  # acknowledgements of audio that was never sent
-        client, server = (_CLIENT_SAYS, _UNKNOWN_FROM_CLIENT), (_SERVER_SAYS, _UNKNOWN_FROM_SERVER)
-        self._ours, self._theirs = (client, server) if role is Role.CLIENT else (server, client)
+        self._ours, self._theirs = (_CLIENT, _SERVER) if role is Role.CLIENT else (_SERVER, _CLIENT)
 
     @property
     def over(self) -> bool:
