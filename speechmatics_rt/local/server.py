@@ -343,8 +343,7 @@ class LocalServer:
             faults = [fault for fault in faults if fault.applies(record.index)]
             session = ServerSession(wire, self._state, record, faults)
             thread = threading.Thread(
-                target=self._run,
-                args=(session,),
+                target=session.run,
                 name=f"speechmatics-rt-local-session-{record.index}",
                 daemon=True,
             )
@@ -355,10 +354,6 @@ class LocalServer:
             self._running = [pair for pair in self._running if pair[1].is_alive()] + [(session, thread)]
             self._lock.notify_all()
         thread.start()  # last: from here on the record and the session are its own
-
-    def _run(self, session: ServerSession) -> None:
-        session.run()
-        session.record.add_end()
 
     def _forget(self) -> None:
         """Drop the oldest records of closed connections."""

@@ -92,6 +92,7 @@ class ServerSession:
             for recognition in self._recognitions.values():
                 recognition.close()
             self.wire.close()
+            self.record.add_end()
 
     # -- also for faults, in or out of turn ------------------------------------------------------
 

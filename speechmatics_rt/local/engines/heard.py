@@ -156,7 +156,9 @@ class Search(Generic[Of]):
         while self._at <= min(until, self._last):
             perhaps, place = self._heard.find(self._audio[self._at : self._at + geometry.size])
             if place is not None:
-                self._found(place)
+                begins = place[1] - geometry.seconds(self._at)
+                self.place = (place[0], round(max(0.0, begins), 6))
+                self.over = True
                 return
             if perhaps:
                 self._last = self._at + geometry.size
@@ -173,11 +175,6 @@ class Search(Generic[Of]):
         self.over = not header
         self._geometry = _Geometry({"type": "raw", "encoding": "pcm_s16le", "sample_rate": int(rate) // 2})
         self._audio, self._last = self._audio[header:], self._geometry.size
-
-    def _found(self, place: Place[Of]) -> None:
-        self.over = True
-        begins = place[1] - self._geometry.seconds(self._at)
-        self.place = (place[0], round(max(0.0, begins), 6))
 
 
 class Choosing:
