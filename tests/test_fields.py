@@ -197,7 +197,7 @@ LINES: list[Line] = [
     start(f"{SPEAKERS}speakers.speaker_identifiers", [{"label": "Ann", "speaker_identifiers": []}],
           REFUSED, CONFIG),
     start(f"{T}punctuation_overrides.permitted_marks", [], SENT, FINE),
-    start(f"{T}punctuation_overrides.permitted_marks", [".", "?"], SENT, FINE),
+    start(f"{T}punctuation_overrides.permitted_marks", [".", "\u3002"], SENT, FINE),
     start(f"{T}punctuation_overrides.permitted_marks", ["all"], SENT, FINE),
     start(f"{T}punctuation_overrides.permitted_marks", [".!"], REFUSED, CONFIG),
     start(f"{T}punctuation_overrides.sensitivity", 0, SENT, FINE),
@@ -228,6 +228,8 @@ LINES: list[Line] = [
     start(f"{T}language_hints_strict", True, SENT, FINE, language_hints=["en"]),
     start(f"{T}language_hints_strict", True, REFUSED, FINE, schema=False),  # without hints: a rule of clients
     start(f"{T}language_hints_strict", False, REFUSED, CONFIG, language_hints=["en"]),
+    start(f"{T}streaming_mode", True, SENT, FINE, schema=False),
+    start(f"{T}ctrl", {}, SENT, FINE, schema=False),
     start(f"{T}mood", "calm", DOUBTED, CONFIG),
     start(f"{T}max_dealy", 1, REFUSED, CONFIG),  # a slip of the pen
 
@@ -367,7 +369,15 @@ def said_by_the_client(line: Line) -> str:
                 )
     except ConfigurationError:
         return REFUSED
+    assert with_what_is_in(message, sent) == sent, "what was given was changed"
     return DOUBTED if [*doubts(sent)] else SENT
+
+
+def with_what_is_in(asked: Any, sent: Any) -> Any:
+    """Put all of a message into what was made of it."""
+    if not isinstance(asked, dict) or not isinstance(sent, dict):
+        return asked
+    return {**sent, **{name: with_what_is_in(part, sent.get(name)) for name, part in asked.items()}}
 
 
 def said_by_the_server(line: Line) -> list[str]:

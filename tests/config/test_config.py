@@ -213,37 +213,6 @@ def test_a_config_is_neither_changed_nor_aliased() -> None:
     assert config.to_dict() != wire
 
 
-ACCEPTED = [
-    {"max_delay": 0.7},
-    {"max_delay": 4},
-    {"max_delay_mode": "fixed"},
-    {"diarization": "channel_and_speaker", "channel_diarization_labels": ["agent", "caller"]},
-    {"diarization": "none", "domain": "medical", "output_locale": "en-GB", "enable_entities": True},
-    {"punctuation_overrides": {"permitted_marks": ["all"], "sensitivity": 0}},
-    {"punctuation_overrides": {"permitted_marks": []}},
-    {"punctuation_overrides": {"permitted_marks": [".", "。"]}},
-    {"audio_filtering_config": {}},
-    {"audio_filtering_config": {"volume_threshold": 100}},
-    {
-        "transcript_filtering_config": {
-            "replacements": [{"from": "/a+/", "to": ""}],
-            "remove_disfluencies": True,
-        }
-    },
-    {"conversation_config": {"end_of_utterance_silence_trigger": 2}},
-    {"additional_vocab": ["one two three four five six seven"] * 1001},  # the server warns of these
-    {"language_hints": ["en", "de"], "language_hints_strict": True},
-    {"speaker_diarization_config": {"max_speakers": 2, "speaker_sensitivity": 1, "get_speakers": True}},
-    {"streaming_mode": True, "ctrl": {}},
-]
-
-
-@pytest.mark.parametrize("options", ACCEPTED)
-def test_what_the_service_documents_is_accepted(options: dict[str, Any]) -> None:
-    wire = TranscriptionConfig(**options).to_dict()
-    assert {key: wire[key] for key in options} == options
-
-
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"language": ""}, "language is ''; accepted: a non-empty string"),
     ({"language": None}, "language is missing"),
