@@ -63,12 +63,11 @@ def test_an_entity_has_its_spoken_and_its_written_form() -> None:
     assert (entity["type"], entity["entity_class"]) == ("entity", "date")
     assert entity["alternatives"][0]["content"] == "5 May"
     assert [part["alternatives"][0]["content"] for part in entity["written_form"]] == ["5", "May"]
-    assert [(part["start_time"], part["end_time"]) for part in entity["spoken_form"]] == [
-        (0.4, 0.8),
-        (0.8, 1.2),
-        (1.2, 1.6),
-        (1.6, 2.0),
+    spoken = [
+        (part["alternatives"][0]["content"], part["start_time"], part["end_time"])
+        for part in entity["spoken_form"]
     ]
+    assert spoken == [("the", 0.4, 0.8), ("fifth", 0.8, 1.2), ("of", 1.2, 1.6), ("May", 1.6, 2.0)]
     words = items(run(script, {}))
     assert [(item["type"], item["alternatives"][0]["content"]) for item in words] == [
         ("word", "5"),
@@ -90,15 +89,17 @@ def test_marks_can_be_left_out_and_tags_are_sent() -> None:
             Word("Um", 0.4, 0.6, tags=("disfluency",)),
             Word("yes", 0.8, 1.0),
             Word(",", 1.0, 1.0, kind="punctuation"),
+            Word("it", 1.2, 1.4),
+            Word(".", 1.4, 1.4, kind="punctuation"),
         )
     )
     client = run(script, {"punctuation_overrides": {"permitted_marks": []}})
-    assert contents(client) == ["Um", "yes"]
+    assert contents(client) == ["Um", "yes", "it"]
     assert items(client)[0]["alternatives"][0]["tags"] == ["disfluency"]
-    assert contents(run(script, {"transcript_filtering_config": {"remove_disfluencies": True}})) == [
-        "yes",
-        ",",
-    ]
+    clean = {"transcript_filtering_config": {"remove_disfluencies": True}}
+    assert contents(run(script, clean)) == ["yes", ",", "it", "."]
+    both = {**clean, "punctuation_overrides": {"permitted_marks": ["."]}}
+    assert contents(run(script, both)) == ["yes", "it", "."]
 
 
 # -- speakers --------------------------------------------------------------------------------------------

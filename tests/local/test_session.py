@@ -217,28 +217,6 @@ def test_get_speakers_in_the_config_asks_for_them_at_the_end(server: LocalServer
     assert len(client.received_of("SpeakersResult")) == 1
 
 
-def test_entities_are_written_words_unless_enabled(server: LocalServer) -> None:
-    script = Script(
-        (Word("£42", 0.4, 1.6, kind="entity", entity_class="money", spoken=("forty", "two", "pounds")),)
-    )
-    with LocalServer(ScriptedEngine(script)) as server:
-        with RawClient(server) as client:
-            client.start({"enable_entities": True})
-            client.finish(client.send_audio(3))
-        [entity] = [item for message in client.received_of("AddTranscript") for item in message["results"]]
-        assert entity["entity_class"] == "money"
-        assert entity["alternatives"][0]["content"] == "£42"
-        assert [item["alternatives"][0]["content"] for item in entity["spoken_form"]] == [
-            "forty",
-            "two",
-            "pounds",
-        ]
-        with RawClient(server) as client:
-            client.start()
-            client.finish(client.send_audio(3))
-        assert text_of(client.received_of("AddTranscript")) == "£42 "
-
-
 def test_translations_follow_the_final_that_ends_a_sentence(server: LocalServer) -> None:
     with RawClient(server) as client:
         client.start({"max_delay": 0.7}, translation_config={"target_languages": ["fr", "de"]})
@@ -248,22 +226,6 @@ def test_translations_follow_the_final_that_ends_a_sentence(server: LocalServer)
     content = translations[0]["results"][0]["content"]
     assert content == "[fr] Good morning, and welcome to the reading room."
     assert client.received[client.received.index(translations[0]) - 1]["message"] == "AddTranscript"
-
-
-def test_marks_and_disfluencies_can_be_left_out() -> None:
-    with LocalServer() as server, RawClient(server) as client:
-        client.start(
-            {
-                "punctuation_overrides": {"permitted_marks": ["."]},
-                "transcript_filtering_config": {"remove_disfluencies": True},
-            }
-        )
-        client.finish(client.send_audio(60))
-    text = text_of(client.received_of("AddTranscript"))
-    assert "," not in text
-    assert "." in text
-    assert "it cost" in text
-    assert "Um" not in text
 
 
 def test_the_time_of_a_wav_file_is_read_from_its_header(server: LocalServer) -> None:
