@@ -105,7 +105,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getini(_OFFLINE):
         guard = _Guard()
         config.pluginmanager.register(guard, _OFFLINE)
-        config.add_cleanup(guard.remove)
+        config.add_cleanup(guard.patch.undo)
 
 
 class _Guard:
@@ -113,16 +113,13 @@ class _Guard:
 
     def __init__(self) -> None:
         self._tried: list[str] = []
-        self._patch = pytest.MonkeyPatch()
-        self._patch.delenv(_KEY, raising=False)
+        self.patch = pytest.MonkeyPatch()
+        self.patch.delenv(_KEY, raising=False)
         for variable, address in ((_URL, f"wss://{_NOWHERE}/v2"), (_PLATFORM, f"https://{_NOWHERE}")):
             if _is_service(os.environ.get(variable, _SERVICE)):  # a container's address may stay
-                self._patch.setenv(variable, address)
+                self.patch.setenv(variable, address)
         advice = f"use the fixture speechmatics_server, and {_GIVE_URL}"
-        _close_the_way(self._patch, _OFFLINE, advice, self._tried)
-
-    def remove(self) -> None:
-        self._patch.undo()
+        _close_the_way(self.patch, _OFFLINE, advice, self._tried)
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_teardown(self) -> None:

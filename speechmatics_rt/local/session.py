@@ -45,14 +45,7 @@ _WITH_CHANNEL = (
 
 
 class ServerSession:
-    """Serves one client, on one thread; faults act on it.
-
-    Attributes:
-        peer, wire, record: The WebSocket, the socket, the record.
-        acks, words: How audio is acknowledged, and how late is told what was heard.
-        start_delay, end_delay: Seconds before RecognitionStarted and EndOfTranscript; None: they never come.
-        added: Fields that every message gets.
-    """
+    """Serves one client, on one thread; faults act on its attributes, which their ``Target`` describes."""
 
     def __init__(
         self, wire: Wire, server: ServerState, record: SessionRecord, faults: Sequence[Fault]

@@ -693,13 +693,13 @@ def test_reports_have_the_advice_and_the_ids() -> None:
 
 
 def test_silence_and_no_network_have_their_own_advice() -> None:
-    silent = {"IPv4": Reach("52.0.0.1:443", ("52.0.0.1", 443), None, "no answer within 5 s", silent=True)}
+    silent = {"IPv4": Reach(("52.0.0.1", 443), None, "no answer within 5 s", silent=True)}
     found = family_finding("IPv4", silent, proxy=False, needed=True)
     assert "firewall" in found.advice
     assert "https_proxy" in found.advice
-    away = {"IPv4": Reach("52.0.0.1:443", ("52.0.0.1", 443), None, "Network is unreachable")}
+    away = {"IPv4": Reach(("52.0.0.1", 443), None, "Network is unreachable")}
     assert "online" in family_finding("IPv4", away, proxy=False, needed=True).advice
-    both = {**silent, "IPv6": Reach("[2001:db8::1]:443", ("2001:db8::1", 443), 0.01)}
+    both = {**silent, "IPv6": Reach(("2001:db8::1", 443), 0.01)}
     assert "0.25 s" in family_finding("IPv4", both, proxy=False, needed=True).advice
 
 

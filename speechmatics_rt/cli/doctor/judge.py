@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Optional
 
+from ...config import address_of
 from ...exceptions import (
     AuthenticationError,
     ConnectionError,
@@ -48,18 +49,20 @@ class Reach(NamedTuple):
     """How one family of addresses answers.
 
     Attributes:
-        address: The one that was tried last, with its port.
-        at: The same for a socket.
+        at: The address that was tried last, and its port.
         seconds: Until it answered; None if none did.
         error: Why none did.
         silent: Because nothing came back at all.
     """
 
-    address: str
     at: tuple[str, int]
     seconds: Optional[float] = None
     error: str = ""
     silent: bool = False
+
+    @property
+    def address(self) -> str:
+        return address_of(*self.at)
 
 
 class Timing(NamedTuple):
@@ -121,9 +124,8 @@ def family_finding(
         return warning(f"{text}; {other} is used", advice)
     if not needed:
         return warning(text, "")
-    port = reach.address.rpartition(":")[2]
     if reach.silent:
-        advice = f"a firewall seems to drop it: have outgoing TCP to port {port} allowed"
+        advice = f"a firewall seems to drop it: have outgoing TCP to port {reach.at[1]} allowed"
         advice += "" if proxy else ", or name the company's proxy in https_proxy"
     elif "refused" in reach.error.lower():
         advice = "nobody listens there: is it the right port, and is the server running?"

@@ -113,17 +113,16 @@ def reach(found: list[Any], family: int) -> Optional[Reach]:
         if kind != family:
             continue
         at = address[0], address[1]
-        shown = address_of(*at)
         began = time.monotonic()
         try:
             with socket.socket(kind, socket.SOCK_STREAM) as sock:
                 sock.settimeout(max(0.1, deadline - began))
                 sock.connect(address)
-            return Reach(shown, at, time.monotonic() - began)
+            return Reach(at, time.monotonic() - began)
         except socket.timeout:
-            last = Reach(shown, at, None, f"no answer within {time.monotonic() - began:.0f} s", silent=True)
+            last = Reach(at, None, f"no answer within {time.monotonic() - began:.0f} s", silent=True)
         except OSError as exc:
-            last = Reach(shown, at, None, exc.strerror or str(exc))
+            last = Reach(at, None, exc.strerror or str(exc))
     return last
 
 
