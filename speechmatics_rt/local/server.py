@@ -150,13 +150,13 @@ class LocalServer:
         self._woken: Optional[socket.socket] = None
         self._selector: Optional[selectors.BaseSelector] = None
         self._acceptor: Optional[threading.Thread] = None
-        self._closed = False
+        self._started = self._closed = False
 
     # -- for the user ----------------------------------------------------------------------------
 
     def __repr__(self) -> str:
         # Without the lock, so that a debugger may show it at any moment: each is one read of one field.
-        state = "closed" if self._closed else "not started" if self._acceptor is None else "running"
+        state = "closed" if self._closed else "not started" if not self._started else "running"
         return f"<LocalServer of {self._address}, {state}, {self._count} connections>"
 
     def __reduce__(self) -> NoReturn:
@@ -170,8 +170,9 @@ class LocalServer:
             OSError: The port is in use.
         """
         with self._lock:
-            if self._acceptor is not None or self._closed:
+            if self._started or self._closed:
                 raise SessionError("a local server starts once; make another one")
+            self._started = True
         try:
             with self._lock:
                 self._listener = socket.create_server(

@@ -119,6 +119,39 @@ def test_a_server_starts_once() -> None:
     unused.close()
 
 
+def test_of_two_threads_that_start_a_server_at_once_one_does() -> None:
+    server = LocalServer()
+    lock, refused = server._lock, []
+
+    class Held:
+        """The lock of the server; when one thread lets go of it first, another one starts the server."""
+
+        def __enter__(self) -> None:
+            lock.acquire()
+
+        def __exit__(self, *raised: object) -> None:
+            lock.release()
+            server._lock = lock
+            other = threading.Thread(target=start_too)
+            other.start()
+            other.join()
+
+    def start_too() -> None:
+        try:
+            server.start()
+        except SessionError as exc:
+            refused.append(exc)
+
+    server._lock = Held()  # type: ignore[assignment]
+    try:
+        server.start()
+        with RawClient(server) as client:
+            client.start()
+    finally:
+        server.close()
+    assert len(refused) == 1
+
+
 def test_the_port_can_be_chosen_and_taken() -> None:
     with LocalServer() as server:
         with pytest.raises(OSError, match=r"in use|Address"):
