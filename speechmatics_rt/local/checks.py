@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -258,7 +257,7 @@ def read_channel_audio(message: Mapping[str, Any]) -> tuple[bytes, str]:
     _hold("invalid_message", _CHANNEL_AUDIO, dict(message), "AddChannelAudio")
     try:
         return base64.b64decode(message["data"], validate=True), message["channel"]
-    except (binascii.Error, ValueError) as exc:
+    except ValueError as exc:
         raise Refused("invalid_message", f"data is not base64: {exc}") from exc
 
 

@@ -82,7 +82,7 @@ def _wrong_with(content: bytes) -> str:
     """Tell what is wrong with the body of a request for a key, in the service's manner; "" if nothing is."""
     try:
         body = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "body in body must be JSON"
     ttl = body.get("ttl") if isinstance(body, dict) else None
     if ttl is None:

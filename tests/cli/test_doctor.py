@@ -8,6 +8,7 @@ import datetime
 import http.server
 import io
 import json
+import math
 import os
 import re
 import socket
@@ -21,6 +22,7 @@ from typing import Any, Callable, Optional
 import pytest
 import trustme
 
+from speechmatics_rt import config
 from speechmatics_rt.cli import ExitCode, main
 from speechmatics_rt.cli.doctor import doctor, installation, sockets
 from speechmatics_rt.cli.doctor.certificates import Certificate, Refusal
@@ -43,7 +45,7 @@ from speechmatics_rt.cli.doctor.judge import (
     microphone_finding,
 )
 from speechmatics_rt.cli.doctor.report import as_report, lines_of, redacted, summary
-from speechmatics_rt.cli.doctor.sockets import FAMILIES, reach
+from speechmatics_rt.cli.doctor.sockets import FAMILIES, reach, skew_of
 from speechmatics_rt.cli.options import parse
 from speechmatics_rt.cli.options.version import Part
 from speechmatics_rt.cli.streams import Stream
@@ -450,6 +452,13 @@ def test_a_variable_that_names_no_certificates_is_a_wrong_configuration(examined
     assert "SSL_CERT_FILE is /no/such.pem: there is no such file" in found["tls"]["text"]
 
 
+def test_a_date_that_no_calendar_has_tells_no_time() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        theirs.sendall(b"HTTP/1.1 404 Not Found\r\nDate: Mon, 01 Jan 99999 00:00:00 GMT\r\n\r\n")
+        assert skew_of(lambda: ours, config.parse("ws://asr.example/v2")) is None
+
+
 @pytest.mark.parametrize(("ahead", "state"), [(0, "ok"), (25, "ok"), (300, "warning"), (-300, "warning")])
 def test_clocks_are_compared_by_the_date_of_an_answer(examined, ahead: float, state: str) -> None:
     with pages(ahead=ahead) as port:
@@ -719,7 +728,8 @@ def test_a_temporary_key_tells_when_it_ends() -> None:
     over = key_finding(token(1000), "the URL", 1000 + 7300.0)
     assert (over.state, over.code) == (State.FAILED, ExitCode.AUTHENTICATION)
     assert over.text == "from the URL: a temporary key that ended 2 h 1 min ago"
-    for odd in ("a.b.c", "a.b", "..", "a.bnVsbA.c"):
+    never = (token(math.inf), token(math.nan), token(10**400))
+    for odd in ("a.b.c", "a.b", "..", "a.bnVsbA.c", *never):
         assert key_finding(odd, "X", 0.0).state is State.OK
 
 

@@ -71,6 +71,7 @@ def test_a_temporary_key_is_a_token_that_opens_sessions() -> None:
 @pytest.mark.parametrize(
     ("asks", "status", "says"),
     [
+        ({"body": b"[" * 60_000}, 422, "must be JSON"),
         ({"key": ""}, 401, "missing or invalid"),
         ({"key": "bad"}, 401, "missing or invalid"),
         ({"body": {"ttl": 30}}, 422, "ttl in body should be greater than or equal to 60"),

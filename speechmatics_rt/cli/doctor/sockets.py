@@ -247,5 +247,7 @@ def skew_of(connect: Callable[[], socket.socket], target: Target) -> Optional[fl
         return None
     told = re.search(r"^date:(.*)", head.decode("latin-1"), re.IGNORECASE | re.MULTILINE)
     date = parsedate_tz(told[1]) if told else None
-    # It is cut to whole seconds, so it is half a second late on the whole.
-    return None if date is None else (before + after) / 2 - (mktime_tz(date) + 0.5)
+    try:  # it is cut to whole seconds, so it is half a second late on the whole
+        return None if date is None else (before + after) / 2 - (mktime_tz(date) + 0.5)
+    except (ValueError, OverflowError):  # an impossible year
+        return None
