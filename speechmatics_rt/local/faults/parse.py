@@ -102,7 +102,7 @@ def _cut(text: str) -> tuple[str, str]:
     if text[:1] in ("{", "[", '"'):
         try:
             _, end = _DECODER.raw_decode(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             end = -1
         if end == len(text) or text[end : end + 1] == ",":
             return text[:end], text[end + 1 :]
@@ -120,7 +120,7 @@ def _value(raw: str, type: str) -> Any:
         return None
     try:
         value = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = raw
     if plain == "str":
         return value if isinstance(value, str) else raw

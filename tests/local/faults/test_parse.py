@@ -58,6 +58,7 @@ def test_a_fault_shows_itself_as_it_is_written() -> None:
         ("reset:after_seconds=1e999", "must be float"),
         ("reset:after_seconds=-1", "must be 0 or more, not '-1'"),
         ("reset:delay=-0.1", "must be 0 or more"),
+        (f"message:message={'[' * 100_000}", "must be Mapping"),
         ("reset:sessions=-1", "must be 0 or more"),
         ("reset:sessions=[0,-1]", "must be 0 or more"),
         ("late_start:seconds=-1", "must be 0 or more"),
