@@ -188,7 +188,7 @@ class LocalServer:
                 self._selector.register(self._woken, selectors.EVENT_READ)
                 self._acceptor = threading.Thread(
                     target=self._accept,
-                    args=(self._listener, self._woken, self._selector),
+                    args=(self._listener, self._waker, self._woken, self._selector),
                     name=f"speechmatics-rt-local-accept-{self._port}",
                     daemon=True,
                 )
@@ -319,9 +319,13 @@ class LocalServer:
     # -- the acceptor's thread -------------------------------------------------------------------
 
     def _accept(
-        self, listener: socket.socket, woken: socket.socket, selector: selectors.BaseSelector
+        self,
+        listener: socket.socket,
+        waker: socket.socket,
+        woken: socket.socket,
+        selector: selectors.BaseSelector,
     ) -> None:
-        with listener, woken, selector:
+        with listener, waker, woken, selector:  # all of it, as close() may have come before it was there
             while not self._closed:
                 if any(key.fileobj is woken for key, _ in selector.select()):
                     return

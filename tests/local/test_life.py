@@ -10,12 +10,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
 from speechmatics_rt.exceptions import ConfigurationError, SessionError, TimeoutError
 from speechmatics_rt.local import LocalServer
 
+from ..looks import settled
 from .raw_client import RawClient, dial, open_bare, request
 from .test_pressure import Gate
 
@@ -119,22 +121,25 @@ def test_a_server_starts_once() -> None:
     unused.close()
 
 
+class HandedOver:
+    """The lock of a server; once it is let go of, another thread does something with the server first."""
+
+    def __init__(self, server: LocalServer, act: Callable[[], object]) -> None:
+        self._server, self._act, self._lock = server, act, server._lock
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *raised: object) -> None:
+        self._lock.release()
+        self._server._lock = self._lock
+        other = threading.Thread(target=self._act)
+        other.start()
+        other.join()
+
+
 def test_of_two_threads_that_start_a_server_at_once_one_does() -> None:
-    server = LocalServer()
-    lock, refused = server._lock, []
-
-    class Held:
-        """The lock of the server; when one thread lets go of it first, another one starts the server."""
-
-        def __enter__(self) -> None:
-            lock.acquire()
-
-        def __exit__(self, *raised: object) -> None:
-            lock.release()
-            server._lock = lock
-            other = threading.Thread(target=start_too)
-            other.start()
-            other.join()
+    server, refused = LocalServer(), []
 
     def start_too() -> None:
         try:
@@ -142,7 +147,7 @@ def test_of_two_threads_that_start_a_server_at_once_one_does() -> None:
         except SessionError as exc:
             refused.append(exc)
 
-    server._lock = Held()  # type: ignore[assignment]
+    server._lock = HandedOver(server, start_too)  # type: ignore[assignment]
     try:
         server.start()
         with RawClient(server) as client:
@@ -150,6 +155,17 @@ def test_of_two_threads_that_start_a_server_at_once_one_does() -> None:
     finally:
         server.close()
     assert len(refused) == 1
+
+
+def test_a_server_that_is_closed_as_it_starts_leaves_nothing_open() -> None:
+    before = descriptors()
+    server = LocalServer()
+    server._lock = HandedOver(server, server.close)  # type: ignore[assignment]
+    server.start()
+    assert settled(threads, 3) == []
+    assert descriptors() == before
+    with pytest.raises(OSError, match="refused"):
+        dial(server)
 
 
 def test_the_port_can_be_chosen_and_taken() -> None:
