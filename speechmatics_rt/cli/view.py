@@ -6,7 +6,7 @@ import argparse
 import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from typing import Any, Optional
@@ -15,7 +15,7 @@ from ..baseclient import BaseClient
 from ..exceptions import ConfigurationError, SpeechmaticsError
 from ..messages import channel_of, span, time_of
 from ..stats import SessionStats
-from ..transcript import Transcript, Word, width
+from ..transcript import OPEN, Transcript, Word, width
 from .asked import Asked, settings_read
 from .options import PROG
 from .outputs import WORDS_ALONE, Captions, Document, Heard, Place, Shape, WavFile, beside_of, check_apart
@@ -65,6 +65,7 @@ class View:
         self._transcript = Transcript()
         # By channel: words of several come in the order of their times, not in that of their arrival.
         self._channels = {label: Transcript() for label in session.audio.channels}
+        self._spoken: list[list[Word]] = [[] for _ in session.audio.channels or [""]]
         self._asked = session.options
         self._began = time.monotonic()
         self._busy = self._said = False
@@ -255,7 +256,10 @@ class View:
                 else transcript.end_time
                 for transcript, seconds in zip(self._channels.values(), self._durations)
             ]
-            self._screen.write(self._flow.more(*self._words(), heard=heard))
+            for words, transcript in zip(self._spoken, self._each()):
+                settled = max(0, len(words) - OPEN)
+                words[settled:] = transcript._words_since(settled)
+            self._screen.write(self._flow.more(*self._spoken, heard=heard))
 
     def _put_beside(self, line: Line) -> None:
         """Have a line stand among those of the text."""
@@ -263,12 +267,13 @@ class View:
         if self._flows:
             self._screen.write(self._flow.line(line))
 
-    def _words(self) -> list[Sequence[Word]]:
-        """Give all words so far, a list of them a channel."""
-        return [transcript.words for transcript in self._channels.values() or [self._transcript]]
+    def _each(self) -> Collection[Transcript]:
+        """Give the transcript of each channel."""
+        return self._channels.values() or [self._transcript]
 
     def _whole_text(self) -> str:
-        return Flow.whole(self._words(), self._beside, timestamps=self._arguments.timestamps)
+        words = [transcript.words for transcript in self._each()]
+        return Flow.whole(words, self._beside, timestamps=self._arguments.timestamps)
 
     # -- what is drawn -----------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..late import imported_late
 from .transcript import Transcript
 from .utterances import Ending, Utterance, Utterances
-from .words import PAUSE, Delimiters, Joiner, Paragraph, Word
+from .words import OPEN, PAUSE, Delimiters, Joiner, Paragraph, Word
 
 if TYPE_CHECKING:
     from .graphemes import characters, width
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "OPEN",
     "PAUSE",
     "AudioEvent",
     "Delimiters",

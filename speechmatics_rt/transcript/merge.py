@@ -1,21 +1,20 @@
 """Merges several channels into one text while it grows.
 
 A channel's words come in runs, which end with a sentence, at a change of speaker or at a pause. Runs are
-sorted by time; a new one usually belongs near the end, but anywhere if its channel is behind. So runs are
-kept in shelves (buckets), and only a shelf that changed is joined anew: reading costs only what is new.
+sorted by time; a new one usually belongs near the end, but anywhere if its channel is behind. What a run
+adds to the text depends on itself and on the speaker before it, so for each one that changed two pieces of
+the text are written anew: reading costs what is new, and one copy of the text.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
+from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Optional
 
 from .words import Joiner, Paragraph, Word, ends_run
 
 __all__ = ["Merged"]
-
-_SHELF = 64  # runs; a shelf of twice as many is split
 
 # Time, label of the channel, number of the run in it. By label, since the order of what is said at once must
 # not depend on that of arrival.
@@ -25,21 +24,15 @@ _Key = tuple[float, str, int]
 class _Run:
     """Words that stay together; the last ``open`` of them may still change."""
 
-    __slots__ = ("_count", "_text", "key", "open", "words")
+    __slots__ = ("_count", "_text", "key", "open", "speaker", "words")
 
-    def __init__(self, key: _Key) -> None:
+    def __init__(self, key: _Key, first: Word) -> None:
         self.key = key
-        self.words: list[Word] = []
+        self.words = [first]
+        self.speaker = (first.speaker, first.channel)
         self.open = 0
         self._text = ""  # of the first so many words, which stay as they are
         self._count = 0
-
-    def __lt__(self, other: _Run) -> bool:
-        return self.key < other.key
-
-    @property
-    def speaker(self) -> tuple[Optional[str], Optional[str]]:
-        return self.words[0].speaker, self.words[0].channel
 
     @property
     def name(self) -> str:
@@ -59,34 +52,6 @@ class _Run:
 
 def _written(words: Iterable[Word]) -> str:
     return "".join([word.delimiter + word.text for word in words])
-
-
-class _Shelf:
-    """Consecutive runs, and their text while it is up to date."""
-
-    __slots__ = ("_texts", "runs")
-
-    def __init__(self, runs: list[_Run]) -> None:
-        self.runs = runs
-        self._texts: dict[bool, str] = {}  # with names, and without
-
-    def touch(self) -> None:
-        self._texts.clear()
-
-    def text(self, *, begins: bool, named: bool) -> str:
-        first = self.runs[0]
-        text = self._texts.get(named)
-        if text is None:
-            lines = [first.text(begins=False)]
-            for last, run in zip(self.runs, self.runs[1:]):
-                begun = run.speaker != last.speaker
-                if begun:
-                    lines.append("\n" + run.name if named else "\n")
-                lines.append(run.text(begins=begun))
-            text = self._texts[named] = "".join(lines)
-        if not begins:
-            return text
-        return (first.name if named else "") + text[len(first.words[0].delimiter) :]
 
 
 class _Channel:
@@ -119,12 +84,16 @@ class Merged:
     """
 
     def __init__(self) -> None:
-        self._shelves: list[_Shelf] = []
-        self._firsts: list[_Key] = []  # the first run of each shelf
         self._channels: list[_Channel] = []
+        self._runs: list[_Run] = []
+        # Of each run, at the same place: its key, and what it adds to the text without and with names.
+        self._keys: list[_Key] = []
+        self._pieces: list[str] = []
+        self._named: list[str] = []
 
     def take(self, joiners: Iterable[Joiner]) -> None:
         """Add what is new. Pass the same joiners in the same order each time, new ones last."""
+        changed: set[_Key] = set()
         for number, joiner in enumerate(joiners):
             if number == len(self._channels):
                 self._channels.append(_Channel())
@@ -132,82 +101,66 @@ class Merged:
             tail, new = joiner.tail(), joiner.settled_since(channel.settled)
             if not new and tail == channel.tail:
                 continue
+            changed.update(run.key for run in channel.tail_runs)
             self._take_back(channel)
             for word in new:
                 channel.last = self._put(word, channel, channel.last)
+                changed.add(channel.last.key)
             channel.settled += len(new)
             last = channel.last
             for word in tail:
                 last = self._put(word, channel, last)
                 last.open += 1
                 channel.tail_runs.append(last)
+                changed.add(last.key)
             channel.tail = tail
+        for key in changed:
+            at = bisect_left(self._keys, key)
+            self._write(at)
+            self._write(at + 1)  # which may have followed another speaker
 
     def text(self, *, named: bool = False) -> str:
         """Return all text, one line per turn; with the labels of channel and speaker if ``named``."""
-        parts: list[str] = []
-        speaker = None
-        for shelf in self._shelves:
-            begins = shelf.runs[0].speaker != speaker
-            if begins and parts:
-                parts.append("\n")
-            parts.append(shelf.text(begins=begins, named=named))
-            speaker = shelf.runs[-1].speaker
-        return "".join(parts)
+        return "".join(self._named if named else self._pieces)
 
     def words(self) -> list[Word]:
         """Return all words."""
         words: list[Word] = []
-        for shelf in self._shelves:
-            for run in shelf.runs:
-                words += run.words
+        for run in self._runs:
+            words += run.words
         return words
+
+    def _write(self, at: int) -> None:
+        """Write what the run at a place adds to the text, if one is there."""
+        if at == len(self._runs):
+            return
+        run = self._runs[at]
+        begins = at == 0 or run.speaker != self._runs[at - 1].speaker
+        text = run.text(begins=begins)
+        line = "\n" if begins and at else ""
+        self._pieces[at] = line + text
+        self._named[at] = line + run.name + text if begins else text
 
     def _take_back(self, channel: _Channel) -> None:
         """Remove the words that may have changed."""
         for run in reversed(channel.tail_runs):
             run.words.pop()
             run.open -= 1
-            shelf = self._shelf(run.key)
-            self._shelves[shelf].touch()
             if not run.words:
-                self._remove(run, shelf)
+                at = bisect_left(self._keys, run.key)
+                del self._runs[at], self._keys[at], self._pieces[at], self._named[at]
         channel.tail_runs = []
 
     def _put(self, word: Word, channel: _Channel, last: Optional[_Run]) -> _Run:
         """Add a word after those of its channel; return its run."""
         if last is not None and not ends_run(last.words[-1], word):
             last.words.append(word)
-            self._shelves[self._shelf(last.key)].touch()
             return last
-        run = _Run((word.start_time, word.channel or "", channel.runs))
+        run = _Run((word.start_time, word.channel or "", channel.runs), word)
         channel.runs += 1
-        run.words.append(word)
-        self._insert(run)
+        at = bisect_left(self._keys, run.key)
+        self._runs.insert(at, run)
+        self._keys.insert(at, run.key)
+        self._pieces.insert(at, "")
+        self._named.insert(at, "")
         return run
-
-    def _shelf(self, key: _Key) -> int:
-        return max(0, bisect_right(self._firsts, key) - 1)
-
-    def _insert(self, run: _Run) -> None:
-        if not self._shelves:
-            self._shelves.append(_Shelf([]))
-            self._firsts.append(run.key)
-        index = self._shelf(run.key)
-        shelf = self._shelves[index]
-        insort(shelf.runs, run)
-        shelf.touch()
-        self._firsts[index] = shelf.runs[0].key
-        if len(shelf.runs) > 2 * _SHELF:
-            other = _Shelf(shelf.runs[_SHELF:])
-            del shelf.runs[_SHELF:]
-            self._shelves.insert(index + 1, other)
-            self._firsts.insert(index + 1, other.runs[0].key)
-
-    def _remove(self, run: _Run, index: int) -> None:
-        shelf = self._shelves[index]
-        shelf.runs.remove(run)
-        if shelf.runs:
-            self._firsts[index] = shelf.runs[0].key
-        else:
-            del self._shelves[index], self._firsts[index]

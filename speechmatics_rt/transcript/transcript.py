@@ -261,11 +261,16 @@ class Transcript:
     @property
     def words(self) -> list[Word]:
         """The final words and entities; their texts, joined by their delimiters, are the text."""
+        return self._words_since(0)
+
+    def _words_since(self, count: int) -> list[Word]:
+        """Return the words after so many that won't change: one channel's at the price of these alone."""
         with self._lock:
             joiners = self._join()
-            if len(joiners) <= 1:  # in the order they came, whatever their times
-                return [word for joiner in joiners.values() for word in joiner.words()]
-            return self._merge(joiners).words()
+            if len(joiners) > 1:
+                return self._merge(joiners).words()[count:]
+            # In the order they came, whatever their times.
+            return [word for joiner in joiners.values() for word in joiner.words(count)]
 
     @property
     def paragraphs(self) -> list[Paragraph]:

@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 PAUSE = 1.0  # seconds of silence after which another channel's words may come first
+OPEN = 2  # words at the end of a channel that may still change, at most: see Joiner.tail()
 
 
 @dataclass(frozen=True, repr=False)
@@ -274,9 +275,9 @@ class Joiner:
             self._text = (text, len(self._settled))
         return text + "".join([tail.delimiter + tail.text for tail in self._tail()])
 
-    def words(self) -> list[Word]:
-        """Return all words so far."""
-        return [*self._settled, *self.tail()]
+    def words(self, since: int = 0) -> list[Word]:
+        """Return all words so far, or those after so many that won't change."""
+        return [*self._settled[since:], *self.tail()]
 
     def settled_since(self, count: int) -> list[Word]:
         """Return the words that won't change, without the first ``count``."""

@@ -11,18 +11,23 @@ import re
 import shlex
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
+import time
 import wave
 from dataclasses import replace
 from typing import Optional
 
 import pytest
 
+from speechmatics_rt.cli.asked import asked
+from speechmatics_rt.cli.options import parse
 from speechmatics_rt.cli.show import ALERT, GREY, LIVE, Screen, below, ending_of, erased, meter, progress
+from speechmatics_rt.cli.streams import Stream
 from speechmatics_rt.cli.text.flow import Flow, Line, Token, plain
-from speechmatics_rt.cli.view import progress_of, side_by_side, unanswered
+from speechmatics_rt.cli.view import View, progress_of, side_by_side, unanswered
 from speechmatics_rt.local import Fault, LocalServer
 from speechmatics_rt.stats import SessionStats
 from speechmatics_rt.transcript import Word, width
@@ -151,6 +156,20 @@ def test_a_channel_that_falls_silent_in_mid_sentence_does_not_hold_the_others_up
     more = [*left, *on_channel("left", "now.", start=5.0)]
     assert plain(flow.more(more, right, heard=[5.5, 5.1])) == "\nleft: now.\n"
     assert plain(flow.end()) == ""
+
+
+def test_live_text_of_several_channels_costs_what_is_new_however_long_they_speak() -> None:
+    arguments = parse(["transcribe", f"--channel=a={SPEECH}", f"--channel=b={SPEECH}"])
+    out = Stream(io.StringIO(), "standard output", vital=True)
+    taken: list[float] = []
+    with View(arguments, asked(arguments), Screen(out, out, live=False), out) as view:
+        for number in range(40_000):
+            word = {"type": "word", "start_time": number, "alternatives": [{"content": "so"}]}
+            message = {"message": "AddTranscript", "metadata": {"end_time": number}, "results": [word]}
+            began = time.thread_time()
+            view.take({**message, "channel": "ab"[number % 2]})
+            taken.append(time.thread_time() - began)
+    assert statistics.median(taken[-500:]) < 3 * statistics.median(taken[500:1000])
 
 
 def test_every_colour_is_readable_on_black_and_on_white() -> None:
