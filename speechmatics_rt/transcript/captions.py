@@ -70,19 +70,23 @@ class Caption:
         return tuple(line for _, lines in self.parts for line in lines)
 
 
-@dataclass(frozen=True)
 class _Unit:
-    """What is never split: a word with its marks, or a piece of a word that is wider than a line."""
+    """What is never split: a word with its marks, or a piece of a word that is wider than a line.
 
-    text: str
-    delimiter: str
-    start: float
-    end: float
-    is_eos: bool = False
+    Attributes:
+        width, lead: The columns of the text, and of the delimiter before it.
+    """
 
-    @cached_property
-    def width(self) -> int:
-        return width(self.text)
+    __slots__ = ("delimiter", "end", "is_eos", "lead", "start", "text", "width")
+
+    def __init__(self, text: str, delimiter: str, start: float, end: float, is_eos: bool = False) -> None:
+        self.text = text
+        self.delimiter = delimiter
+        self.start = start
+        self.end = end
+        self.is_eos = is_eos
+        self.width = width(text)
+        self.lead = width(delimiter)
 
 
 def srt(turns: Sequence[Paragraph], shape: Shape = USUAL) -> str:
@@ -140,12 +144,14 @@ def arrange(turns: Sequence[Paragraph], named: bool, shape: Shape = USUAL) -> li
 def _alone(turns: Sequence[Paragraph]) -> list[bool]:
     """Return, for each turn, whether nobody else speaks at the same time."""
     alone = [True] * len(turns)
-    before = -1  # the turn that ends last of those that have begun
-    for index in sorted(range(len(turns)), key=lambda index: turns[index].start_time):
-        if before >= 0 and turns[index].start_time < turns[before].end_time - OVERLAP:
+    starts = [turn.start_time for turn in turns]
+    before, latest = -1, -math.inf  # the turn that ends last of those that have begun, and its end
+    for index in sorted(range(len(turns)), key=starts.__getitem__):
+        if starts[index] < latest - OVERLAP:
             alone[index] = alone[before] = False
-        if before < 0 or turns[index].end_time > turns[before].end_time:
-            before = index
+        end = turns[index].end_time
+        if end > latest:
+            before, latest = index, end
     return alone
 
 
@@ -162,11 +168,11 @@ class _Piece:
     def start(self) -> float:
         return self.units[0].start
 
-    @property
+    @cached_property
     def end(self) -> float:
-        return max(unit.end for unit in self.units)
+        return max([unit.end for unit in self.units])
 
-    @property
+    @cached_property
     def width(self) -> int:
         return _line_width(self.units)
 
@@ -176,8 +182,9 @@ def _named(piece: _Piece, name: str) -> Iterator[_Piece]:
     units = piece.units
     if name:
         first = units[0]
-        before = _narrow(_Unit(f"{name}:", "", first.start, first.start), piece.room.columns)
-        units = [*before, replace(first, delimiter=" "), *units[1:]]
+        before = _narrow(f"{name}:", "", first.start, first.start, False, piece.room.columns)
+        spaced = _Unit(first.text, " ", first.start, first.end, first.is_eos)
+        units = [*before, spaced, *units[1:]]
     for index, cut in enumerate(_cut(units, piece.room)):
         yield replace(piece, units=cut, named=bool(name) and index == 0)
 
@@ -198,26 +205,29 @@ def _units(words: Iterable[Word], columns: int) -> Iterator[_Unit]:
         text = one_line(word.text)
         delimiter = " " if word.delimiter.isspace() else one_line(word.delimiter)
         if text:
-            yield from _narrow(_Unit(text, delimiter, word.start_time, word.end_time, word.is_eos), columns)
+            yield from _narrow(text, delimiter, word.start_time, word.end_time, word.is_eos, columns)
 
 
-def _narrow(unit: _Unit, columns: int) -> Iterator[_Unit]:
+def _narrow(
+    text: str, delimiter: str, start: float, end: float, is_eos: bool, columns: int
+) -> Iterator[_Unit]:
     """Break what is wider than a line, at a space if there is one; its time is shared evenly."""
     texts: list[tuple[str, str]] = []
-    rest, delimiter = unit.text, unit.delimiter
-    while (cut := _fitting(rest, columns))[0] < len(rest):
+    while (cut := _fitting(text, columns))[0] < len(text):
         fit, space = cut
-        texts.append((rest[: space or fit], delimiter))
-        rest, delimiter = (rest[space + 1 :], " ") if space else (rest[fit:], "")
-    texts.append((rest, delimiter))
-    step = (unit.end - unit.start) / len(texts)
-    for index, (text, before) in enumerate(texts):
-        start = unit.start + index * step
-        yield _Unit(text, before, start, start + step, unit.is_eos and index == len(texts) - 1)
+        texts.append((text[: space or fit], delimiter))
+        text, delimiter = (text[space + 1 :], " ") if space else (text[fit:], "")
+    texts.append((text, delimiter))
+    step = (end - start) / len(texts)
+    for index, (piece, before) in enumerate(texts):
+        begin = start + index * step
+        yield _Unit(piece, before, begin, begin + step, is_eos and index == len(texts) - 1)
 
 
 def _fitting(text: str, columns: int) -> tuple[int, int]:
     """Return how much of a text fits, and its last space at which it may be broken, if not all of it fits."""
+    if len(text) <= columns and width(text) <= columns:  # nearly every word
+        return len(text), 0
     total = at = space = 0
     for character in characters(text):
         if character == " ":
@@ -247,7 +257,7 @@ def _cut(units: list[_Unit], room: Shape) -> Iterator[list[_Unit]]:
     while start < len(units):
         count = _fits(units[start : start + room.lines * room.columns], room)
         if start + count < len(units):
-            count = _best_end(units[start : start + count], _rest(units[start + count :], room.columns // 2))
+            count = _best_end(units[start : start + count], _rest(units, start + count, room.columns // 2))
         yield units[start : start + count]
         start += count
 
@@ -258,7 +268,7 @@ def _fits(units: Sequence[_Unit], room: Shape) -> int:
     for index, unit in enumerate(units):
         if index and unit.end - units[0].start > LONGEST:
             return index
-        needed = unit.width + (width(unit.delimiter) if used else 0)
+        needed = unit.width + (unit.lead if used else 0)
         if used + needed <= room.columns:
             used += needed
         elif lines < room.lines:
@@ -268,19 +278,19 @@ def _fits(units: Sequence[_Unit], room: Shape) -> int:
     return len(units)
 
 
-def _rest(units: Sequence[_Unit], columns: int) -> list[_Unit]:
+def _rest(units: Sequence[_Unit], start: int, columns: int) -> Sequence[_Unit]:
     """Return what is left of a sentence, if that is less than so many columns; else nothing."""
-    rest: list[_Unit] = []
-    for unit in units:
-        rest.append(unit)
-        if _line_width(rest) >= columns:
+    used = -units[start].lead
+    for index in range(start, len(units)):
+        used += units[index].lead + units[index].width
+        if used >= columns:
             break
-        if unit.is_eos:
-            return rest
+        if units[index].is_eos:
+            return units[start : index + 1]
     return []
 
 
-def _best_end(units: list[_Unit], rest: list[_Unit]) -> int:
+def _best_end(units: list[_Unit], rest: Sequence[_Unit]) -> int:
     """Choose how many of the units that fit to keep: a sentence's end, else a clause's in the second half.
 
     If little of the sentence would be left, the next caption gets half of it.
@@ -294,9 +304,8 @@ def _best_end(units: list[_Unit], rest: list[_Unit]) -> int:
     if not rest:
         return len(units)
     begin = sentences[-1] if sentences else 0
-    sentence = units[begin:] + rest
-    middles = range(1, len(units) - begin + 1)
-    return begin + min(middles, key=lambda at: abs(_line_width(sentence[:at]) - _line_width(sentence[at:])))
+    uneven = [abs(one - two) for one, two in _halves([*units[begin:], *rest])][: len(units) - begin]
+    return begin + 1 + uneven.index(min(uneven))
 
 
 def _wrapped(units: Sequence[_Unit], columns: int) -> tuple[str, ...]:
@@ -304,8 +313,7 @@ def _wrapped(units: Sequence[_Unit], columns: int) -> tuple[str, ...]:
     if _line_width(units) <= columns:
         return (_line(units),)
     best, least = 0, math.inf
-    for index in range(1, len(units)):
-        one, two = _line_width(units[:index]), _line_width(units[index:])
+    for index, (one, two) in enumerate(_halves(units), 1):
         if one <= columns and two <= columns:
             marked = unicodedata.category(units[index - 1].text[-1]).startswith("P")
             cost = abs(one - two) - (8 if marked else 0)
@@ -322,7 +330,15 @@ def _line(units: Sequence[_Unit]) -> str:
 
 
 def _line_width(units: Sequence[_Unit]) -> int:
-    return units[0].width + sum(width(unit.delimiter) + unit.width for unit in units[1:])
+    return sum([unit.lead + unit.width for unit in units]) - units[0].lead
+
+
+def _halves(units: Sequence[_Unit]) -> Iterator[tuple[int, int]]:
+    """Give, for each place where a line may be broken, the widths of both parts."""
+    whole, one = _line_width(units), units[0].width
+    for unit in units[1:]:
+        yield one, whole - one - unit.lead
+        one += unit.lead + unit.width
 
 
 def _shared(pieces: Iterable[_Piece]) -> Iterator[list[_Piece]]:
@@ -360,13 +376,14 @@ def _needed(cue: Sequence[_Piece]) -> float:
 def _timed(cues: Sequence[Sequence[_Piece]]) -> list[Caption]:
     """Time the captions: from the first word until heard and read, but no longer than to the next."""
     captions: list[Caption] = []
+    needed = [_needed(cue) for cue in cues]
     start = 0.0
     for index, cue in enumerate(cues):
         start = max(start, cue[0].start)
         end = max(start + _comfortable(cue), *(piece.end for piece in cue))
         following = math.inf
         if index + 1 < len(cues):
-            least = max(FLASH, _needed(cue) * _share(cues, index, start))
+            least = max(FLASH, needed[index] * _share(cues, needed, index, start))
             following = max(cues[index + 1][0].start, start + least)
         parts = tuple((piece.label, _wrapped(piece.units, piece.room.columns)) for piece in cue)
         captions.append(Caption(_milliseconds(start), _milliseconds(min(end, following)), parts))
@@ -374,14 +391,15 @@ def _timed(cues: Sequence[Sequence[_Piece]]) -> list[Caption]:
     return captions
 
 
-def _share(cues: Sequence[Sequence[_Piece]], index: int, start: float) -> float:
+def _share(cues: Sequence[Sequence[_Piece]], needed: Sequence[float], index: int, start: float) -> float:
     """Return what share of the time they need this and the next captions can have, so that none is late."""
-    share, needed = 1.0, 0.0
-    for cue, following in zip(cues[index:], cues[index + 1 : index + 50]):
-        needed += _needed(cue)
-        if start + needed <= following[0].start:
+    share, time = 1.0, 0.0
+    for at in range(index, min(index + 49, len(cues) - 1)):
+        time += needed[at]
+        following = cues[at + 1][0].start
+        if start + time <= following:
             break  # all have caught up
-        share = min(share, (following[0].start + LATEST - start) / needed)
+        share = min(share, (following + LATEST - start) / time)
     return share
 
 

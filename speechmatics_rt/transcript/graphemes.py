@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 
 __all__ = ["characters", "width"]
 
+_WORD = 32  # characters of what may be remembered
 _SIGNS = ("Mn", "Mc", "Me", "Cf")  # accents, vowel signs, variation selectors, joiners
 _FLAT = ("Mn", "Me", "Cf")  # those that take no column
 _JOINER = "\u200d"
@@ -49,7 +51,14 @@ def width(text: str) -> int:
     """
     if text.isascii():
         return len(text)
+    return _known_width(text) if len(text) <= _WORD else _width(text)
+
+
+def _width(text: str) -> int:
     return sum(_columns(whole[0]) + sum(map(_more_columns, whole[1:])) for whole in characters(text))
+
+
+_known_width = lru_cache(4096)(_width)  # words come again and again
 
 
 def _columns(one: str) -> int:

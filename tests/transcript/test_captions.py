@@ -22,8 +22,11 @@ from speechmatics_rt import (
     TranscriptionConfig,
 )
 from speechmatics_rt.local import LocalServer
+from speechmatics_rt.transcript.captions import arrange
+from speechmatics_rt.transcript.words import Paragraph, Word
 
 from ..samples import tried
+from ..steps import steps
 
 PCM = AudioFormat("pcm_s16le", 16000)
 
@@ -330,3 +333,15 @@ def test_nothing_that_a_server_says_becomes_another_caption_or_voice(place) -> N
     for text in (as_srt, as_vtt):
         assert text.splitlines() == text.split("\n")[:-1]
         assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", text)
+
+
+@pytest.mark.parametrize("content", ["word", "été", "กิน"])
+@pytest.mark.parametrize("every", [12, 10_000], ids=["sentences", "one sentence"])
+def test_captions_of_long_speech_cost_no_more_a_word_than_those_of_a_short_one(
+    content: str, every: int
+) -> None:
+    words = [
+        Word(content, n * 0.4, n * 0.4 + 0.4, content, " ", is_eos=n % every == every - 1)
+        for n in range(1200)
+    ]
+    assert steps(lambda: arrange([Paragraph(tuple(words))], named=True)) < 100 * len(words)
