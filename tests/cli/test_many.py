@@ -266,6 +266,22 @@ def test_recordings_that_differ_in_their_endings_alone_keep_them(capsys, server,
     assert written(out) == {"b.wav.txt", "b.wave.txt", "may/a.txt", "manifest.jsonl"}
 
 
+@pytest.mark.parametrize("first", ["b.wav", "b.wave"])
+def test_what_is_done_keeps_its_name_whatever_comes_or_goes_beside_it(
+    capsys, server, calls, tmp_path, first
+) -> None:
+    out = tmp_path / "out"
+    os.rename(calls / "b.wav", calls / first)
+    run(capsys, server, calls, "-o", out)
+    shutil.copy(calls / first, calls / "b.mp3")
+    assert "3 of 3 transcribed" in run(capsys, server, calls, "-o", out)[1]
+    assert written(out) == {"b.txt", "b.mp3.txt", "may/a.txt", "manifest.jsonl"}
+    (calls / first).unlink()
+    assert "nothing to do" in run(capsys, server, calls, "-o", out)[1]
+    assert len(server.sessions) == 3
+    assert written(out) == {"b.txt", "b.mp3.txt", "may/a.txt", "manifest.jsonl"}
+
+
 @unix
 def test_names_of_any_characters_are_told_on_one_line_and_kept_as_they_are(
     capsys, server, calls, tmp_path

@@ -38,7 +38,6 @@ def transcribe_many(arguments: argparse.Namespace, out: Stream, err: Stream) -> 
     """
     asked = Asked(arguments)
     found = find_recordings(arguments.recordings, arguments.output, headerless=arguments.raw is not None)
-    recordings = found.recordings
     shape = Shape(arguments.caption_width, arguments.caption_lines)
     results = Results(arguments.output, arguments.format, shape, arguments.timestamps, asked.session)
     meant = meant_by(results.folder)
@@ -49,9 +48,12 @@ def transcribe_many(arguments: argparse.Namespace, out: Stream, err: Stream) -> 
     except OSError as exc:
         raise ConfigurationError(f"can't make --output {results.folder!r}: {cause_of(exc)}") from exc
     screen = Screen(out, err, live=not arguments.verbose, quiet=arguments.quiet, color=arguments.color)
-    results.check_apart(recordings, settings_read(arguments))
+    results.check_apart(found.recordings, settings_read(arguments))
     with ExitStack() as stack:
         manifest = stack.enter_context(Manifest(results.folder))
+        recordings = results.kept(found.recordings, manifest)
+        if recordings != found.recordings:
+            results.check_apart(recordings, settings_read(arguments))
         stack.enter_context(screen.with_log())
         stack.enter_context(on_suspension(screen.suspended))
         tell_dangers(arguments, screen)

@@ -25,10 +25,16 @@ _OTHERS |= {"wma", "wmv", "wv"}
 
 
 class Recording(NamedTuple):
-    """One recording, and the name of its results without their endings, relative to ``--output``."""
+    """One recording.
+
+    Attributes:
+        stem: The name of its results without their endings, relative to ``--output``.
+        name: Its own below the folder that was given: the stem, or what the stem lacks an extension of.
+    """
 
     path: str
     stem: str
+    name: str
 
 
 class Found(NamedTuple):
@@ -129,7 +135,7 @@ def named(names: Iterable[tuple[str, str]], *, folds: bool = False) -> list[Reco
                 f"{other!r} and {path!r} would be written to the same place; name the folder they are both "
                 "below, or transcribe them to folders of their own"
             )
-        recordings.append(Recording(path, unique))
+        recordings.append(Recording(path, unique, name))
     return recordings
 
 

@@ -160,10 +160,15 @@ class Manifest:
             return False
         return now.same(last._replace(source=now.source))
 
+    def is_of(self, name: str, source: str) -> bool:
+        """Whether a file was last written of a source."""
+        last = self._written.get(self._same(name))
+        return last is not None and (last.source == source or _is_one(last.source, source))
+
     def other(self, name: str, source: str) -> Optional[str]:
         """Return which other source a file holds the transcript of; None if there is no such file."""
         last = self._written.get(self._same(name))
-        if last is None or last.source == source or not self._exists(name) or _is_one(last.source, source):
+        if last is None or not self._exists(name) or self.is_of(name, source):
             return None
         return last.source
 

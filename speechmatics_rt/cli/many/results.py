@@ -76,6 +76,18 @@ class Results(NamedTuple):
             for language in self._languages if form != "json" else ():
                 yield beside_of(place, language).name, form, language
 
+    def kept(self, recordings: Iterable[Recording], manifest: Manifest) -> list[Recording]:
+        """Have each keep the name that an earlier run gave its results, whatever is beside it by now."""
+        kept = []
+        for each in recordings:
+            source = os.path.abspath(each.path)
+            stems = (each.stem, each.name, os.path.splitext(each.name)[0])
+            before = (
+                stem for stem in stems if any(manifest.is_of(name, source) for name in self.names(stem))
+            )
+            kept.append(each._replace(stem=next(before, each.stem)))
+        return kept
+
     def check_apart(self, recordings: Iterable[Recording], others: Iterable[Place]) -> None:
         """Refuse to overwrite what is read: a recording, or one of the ``others``.
 
@@ -92,8 +104,8 @@ class Results(NamedTuple):
                 other = results.setdefault(name, each)
                 if other is not each:
                     raise ConfigurationError(
-                        f"{name!r} would hold a transcript of {each.path!r} and one of {other.path!r}, as "
-                        "one of them is a translation; transcribe them to folders of their own"
+                        f"{name!r} would hold a transcript of {each.path!r} and one of {other.path!r}; "
+                        "transcribe them to folders of their own"
                     )
         for name in (MANIFEST, *results):
             result = Place("", os.path.join(self.folder, name))
