@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+from codecs import BOM_UTF8
 from collections.abc import Collection, Mapping
 from functools import partial
 from inspect import isasyncgenfunction, iscoroutinefunction, isroutine
@@ -271,7 +272,9 @@ def about_content(head: bytes) -> Optional[str]:
     known = _known(head, _NO_AUDIO) or (_FORM if _is_form(head) else None)
     if known is not None:
         return f"is {known}"
-    if len(head) < _ANYTHING or head.startswith(b"NIST_1A"):  # a header of text, before samples
+    if len(head) < _ANYTHING and not _is_page(head):
+        return None
+    if head.startswith(b"NIST_1A"):  # a header of text, before samples
         return None
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         text = head[: len(head) // 2 * 2].decode("utf-16", "replace")
@@ -281,6 +284,7 @@ def about_content(head: bytes) -> Optional[str]:
 
 def _in_utf_8(head: bytes) -> Optional[str]:
     """Say that it is text in UTF-8; None if it isn't."""
+    head = head.removeprefix(BOM_UTF8)
     try:
         text = head.decode("utf-8")
     except UnicodeDecodeError as exc:
@@ -288,6 +292,11 @@ def _in_utf_8(head: bytes) -> Optional[str]:
             return None
         text = head[: exc.start].decode("utf-8")  # cut inside a character
     return _as_text(text)
+
+
+def _is_page(head: bytes) -> bool:
+    """Whether it is HTML or XML, of whatever length."""
+    return head.removeprefix(BOM_UTF8).lstrip()[:10].lower().startswith(_PAGES)
 
 
 def _is_form(head: bytes) -> bool:
@@ -319,7 +328,7 @@ def about_container(head: bytes) -> Optional[str]:
     known = _known(head, _CONTAINERS)
     if known is None:
         various = len(head) >= ENOUGH and len(set(head)) >= _VARIOUS and b" " in head
-        return _in_utf_8(head) if various or head[:10].lower().startswith(_PAGES) else None
+        return _in_utf_8(head) if various or _is_page(head) else None
     return f"is {known}, but audio_format says that it has no header; leave audio_format out"
 
 

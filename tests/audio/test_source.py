@@ -821,6 +821,7 @@ def test_after_a_pause_only_what_fell_due_may_go_at_once():
     "text",
     [
         "<!DOCTYPE html>\n<title>404 Not Found</title>\n" * 200,
+        "<html></html>",
         '{"error": "no such recording"}',
         "é" * 5000 + "x",
     ],
@@ -923,6 +924,8 @@ def test_what_only_begins_like_a_text_is_sent(audio) -> None:
     [
         "<!DOCTYPE html>\n<title>404 Not Found</title>\n" * 200,
         "<!doctype html><title>No</title>",
+        "<html></html>   ",
+        "\ufeff\r\n <!doctype html><title>No</title> ",
         "<HTML><body>Bad gateway</body></HTML>",
         '<?xml version="1.0"?><Error/>   ',
         '{"error": {"code": 404, "message": "There is no such recording"}}' * 4,

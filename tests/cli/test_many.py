@@ -462,6 +462,21 @@ def test_of_a_mixed_folder_only_what_has_several_channels_is_split_or_mixed(
     assert (tmp_path / "--split" / "may" / "a.txt").read_text().startswith("Good morning")
 
 
+@pytest.mark.parametrize("ending", ["", "\r"])
+def test_a_list_of_recordings_is_told_how_to_be_given(capsys, server, calls, monkeypatch, ending) -> None:
+    monkeypatch.chdir(calls.parent)
+    for names, folder, way in (
+        ("calls/b.wav\ncalls/may/a.wav\n", ".", "transcribe-many - < ./list.txt, and"),
+        ("b.wav\nmay/a.wav\n", "calls", "cd calls && speechmatics-rt transcribe-many - < list.txt, and"),
+    ):
+        (Path(folder) / "list.txt").write_bytes(names.replace("\n", f"{ending}\n").encode())
+        code, said = run(capsys, server, f"{folder}/list.txt", "-o", "out")
+        assert code == 2
+        assert f"'{folder}/list.txt' holds names of recordings, and is none" in said
+        assert way in said
+    assert server.sessions == []
+
+
 def test_who_does_as_a_stereo_recording_advises_sends_no_other_a_second_time(
     capsys, server, calls, tmp_path
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import os
+import shlex
 import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import NamedTuple
 
 from ...audio import meant_by
 from ...exceptions import ConfigurationError
+from ..options import PROG
 
 __all__ = ["Found", "Recording", "find_recordings", "folds_case", "is_stream", "named", "shown"]
 
@@ -22,6 +24,9 @@ _HEADERLESS = {"f32", "f32le", "mulaw", "pcm", "raw", "s16", "s16le", "sln", "ul
 _OTHERS = {"3gp", "ac3", "aif", "aifc", "aiff", "alac", "alaw", "ape", "asf", "au", "avi", "caf", "dss"}
 _OTHERS |= {"dts", "flv", "gsm", "m4b", "m4v", "mkv", "mp2", "ra", "rf64", "rm", "snd", "spx", "vox", "w64"}
 _OTHERS |= {"wma", "wmv", "wv"}
+
+
+_A_LOOK = 4096  # bytes
 
 
 class Recording(NamedTuple):
@@ -166,6 +171,7 @@ def _below(given: str, output: str, shut: list[str]) -> Iterator[tuple[str, str]
         if not os.path.exists(given):
             meant = meant_by(given)
             raise ConfigurationError(f"there is no {given!r}{f'; {meant}' if meant else ''}")
+        _refuse_list(given)
         yield given, os.path.basename(given)
         return
     results = os.path.realpath(output)
@@ -185,6 +191,26 @@ def _below(given: str, output: str, shut: list[str]) -> Iterator[tuple[str, str]
                 # Reading a pipe or a socket could block for ever. A broken link is reported as a failure.
                 if os.path.isfile(path) or not os.path.exists(path):
                     yield path, os.path.relpath(path, given)
+
+
+def _refuse_list(path: str) -> None:
+    """Refuse a file of names of recordings, and say how they are given."""
+    if _ending(path) in _ENDINGS | _HEADERLESS | _OTHERS or not os.path.isfile(path):
+        return
+    try:
+        with open(path, "rb") as file:
+            names = [os.fsdecode(line.rstrip(b"\r")) for line in file.read(_A_LOOK).split(b"\n")]
+    except OSError:  # as a recording it fails with the reason
+        return
+    folder = os.path.dirname(path)
+    for where in dict.fromkeys(("", folder)):
+        if any(os.path.isfile(os.path.join(where, name)) for name in names):
+            there = f"cd {shlex.quote(where)} && " if where else ""
+            name = shlex.quote(os.path.relpath(path, where) if where else path)
+            raise ConfigurationError(
+                f"{path!r} holds names of recordings, and is none; give the names on standard input: "
+                f"{there}{PROG} transcribe-many - < {name}, and the other options"
+            )
 
 
 def _names_on_standard_input() -> Iterator[tuple[str, str]]:
