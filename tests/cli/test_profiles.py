@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import sys
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from speechmatics_rt.cli.options.arguments import _command, parse, parser
 from speechmatics_rt.cli.options.profiles import arguments_of
 from speechmatics_rt.exceptions import ConfigurationError
 from speechmatics_rt.local import LocalServer
@@ -49,6 +51,9 @@ max-delay = 2
 [odd]
 vocab = [{{content = "x"}}]
 """
+
+
+_VALUES = {"caption_width": "50", "header": "A=b", "vocab": "tide", "replace": "a:b", "format": "srt,vtt"}
 
 
 @pytest.fixture
@@ -149,6 +154,44 @@ def test_what_a_profile_holds_for_other_audio_or_otherwise_than_typed_gives_way(
     env = {**home, "SPEECHMATICS_RT_URL": server.url, "SPEECHMATICS_API_KEY": "w0rk"}
     code, out, err = run("transcribe", SPEECH, *typed, **env)
     assert (code, out.splitlines(), err) == (0, SENTENCES, "")
+
+
+@pytest.mark.parametrize("command", ["transcribe", "transcribe-many"])
+def test_whatever_a_profile_holds_can_be_left_out_for_one_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    needed = [command, "a.wav", *(["-o", "out"] if command == "transcribe-many" else [])]
+    (tmp_path / "speechmatics-rt").mkdir()
+    file = tmp_path / "speechmatics-rt" / "config.toml"
+    usual = vars(parse(needed))
+    held = 0
+    for action in _command(parser(), command)._actions:
+        name = action.option_strings[-1][2:] if action.option_strings else "help"
+        if name in ("help", "profile", "without", "output") or action.help == argparse.SUPPRESS:
+            continue
+        value = action.choices[-1] if isinstance(action.choices, list) else _VALUES.get(action.dest, "1")
+        flag = action.nargs == 0
+        file.write_text(f"[default]\n{name} = {'true' if flag else json.dumps(value)}\n")
+        held += vars(parse(needed)) != usual
+        assert {**vars(parse([*needed, "--without", name])), "without": None, "exposed": False} == usual
+    assert held > 20
+
+
+def test_what_is_left_out_of_a_profile_is_an_option_and_several_may_be(
+    server, home: dict[str, str], tmp_path: Path
+) -> None:
+    without = ("--without=partials,vocab", "--without", "max_delay")
+    assert run("transcribe", SPEECH, "--profile=work", *without, "--vocab", "tide", **home)[0] == 0
+    config = server.sessions[-1].start["transcription_config"]
+    assert config["additional_vocab"] == ["tide"]
+    assert not {"max_delay", "enable_partials"} & config.keys()
+    code, _, err = run("transcribe", SPEECH, "--without", "partial", **home)
+    assert (code, "argument --without: there is no option --partial (see" in err) == (2, True)
+    code, _, err = run("transcribe", SPEECH, "--no-partials", **home)
+    assert (code, "; what a profile says is left out by --without partials (see" in err) == (2, True)
+    (tmp_path / "speechmatics-rt" / "config.toml").write_text('[default]\nmax-delay = "soon"\n')
+    assert run("transcribe", SPEECH, *LOCAL, "--without", "max-delay", **home)[0] == 0
 
 
 @pytest.mark.parametrize("usual", ["temporary-key = true", 'ssl-mode = "insecure"', 'api-key = "w0rk"'])

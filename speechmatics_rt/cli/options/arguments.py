@@ -71,6 +71,8 @@ class _Parser(argparse.ArgumentParser):
             name = word.partition("=")[0]
             if name.startswith("-"):
                 meant = _meant(name, self._option_string_actions)
+                if f"--{name[5:]}" in self._option_string_actions and name.startswith("--no-"):
+                    meant = f"; what a profile says is left out by --without {name[5:]}"
                 if not meant and os.path.exists(word):  # as a shell makes it of *.wav
                     meant = f"; the file of that name is ./{word}"
                 self.error(f"there is no option {name}{meant}")
@@ -133,6 +135,9 @@ def _take_profile(whole: argparse.ArgumentParser, words: Sequence[str]) -> None:
     if not profile:
         return
     command = _command(whole, words[0])
+    typed = _typed(command, words[1:])
+    without = typed.get("without", ())
+    profile = {key: value for key, value in profile.items() if _sets(command, key) not in without}
     if words[0] != "transcribe":  # which has more options: a profile serves both
         more = _command(whole, "transcribe")
         profile = {key: value for key, value in profile.items() if _is_for(key, command, more)}
@@ -146,7 +151,6 @@ def _take_profile(whole: argparse.ArgumentParser, words: Sequence[str]) -> None:
     for key, variable in (("api_key", KEY_VARIABLE), ("url", "SPEECHMATICS_RT_URL")):
         if name is None and os.environ.get(variable):
             kept.pop(key, None)
-    typed = _typed(command, words[1:])
     kept = fitting(kept, typed)
     # The name after -o says the format, and has but one.
     named = typed.get("output") if words[0] == "transcribe" else None
@@ -165,10 +169,15 @@ def _typed(command: _Parser, words: Sequence[str]) -> dict[str, Any]:
     return {key: value for key, value in said.items() if value is not None}
 
 
+def _sets(command: _Parser, key: str) -> Optional[str]:
+    """Return what an option of a profile sets; None if the command has no such option."""
+    action = command._option_string_actions.get("--" + key.replace("_", "-"))
+    return None if action is None else action.dest
+
+
 def _is_for(key: str, command: _Parser, more: _Parser) -> bool:
     """Whether an option of a profile belongs to a command, or to no command, which is an error to report."""
-    option = "--" + key.replace("_", "-")
-    return option in command._option_string_actions or option not in more._option_string_actions
+    return _sets(command, key) is not None or _sets(more, key) is None
 
 
 def _command(whole: argparse.ArgumentParser, name: str) -> _Parser:

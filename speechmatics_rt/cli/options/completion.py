@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from ...exceptions import ConfigurationError
 from .values import FORMS
@@ -37,8 +37,18 @@ def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
 
 
 def _forms(prefix: str, **_: object) -> list[str]:
+    return _behind(prefix, FORMS)
+
+
+def _options(prefix: str, parser: argparse.ArgumentParser, **_: object) -> list[str]:
+    shown = (action for action in parser._actions if action.help != argparse.SUPPRESS)
+    return _behind(prefix, [action.option_strings[-1][2:] for action in shown if action.option_strings])
+
+
+def _behind(prefix: str, words: Iterable[str]) -> list[str]:
+    """Offer one more of a list between commas."""
     before = prefix.rpartition(",")[0]
-    return [f"{before},{form}" if before else form for form in FORMS]
+    return [f"{before},{word}" if before else word for word in words]
 
 
 def _faults(**_: object) -> list[str]:
@@ -50,7 +60,7 @@ def _faults(**_: object) -> list[str]:
 
 
 # By option: what argparse does not know, since it is read by a function. Otherwise files are offered.
-_WORDS = {"format": _forms, "fault": _faults}
+_WORDS: dict[str, Callable[..., list[str]]] = {"format": _forms, "fault": _faults, "without": _options}
 
 
 def shell_code(prog: str, shell: str) -> str:

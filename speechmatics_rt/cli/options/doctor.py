@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from .profiles import add_profile
+
 __all__ = ["DOCTOR_EXAMPLES", "add_doctor"]
 
 DOCTOR_EXAMPLES = """\
@@ -31,7 +33,7 @@ def add_doctor(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="exchange the key for one that is valid for a minute",
     )
-    parser.add_argument("--profile", metavar="NAME", help="use its address and key; see transcribe --help")
+    add_profile(parser, help="use its address and key; see transcribe --help")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON object, with all figures")
     form.add_argument("--report", action="store_true", help="a report for a support ticket, without secrets")

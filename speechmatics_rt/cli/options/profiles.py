@@ -5,6 +5,7 @@ They are parsed by the parser of the command itself, so they are checked, and er
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import Any, Optional
 from ...exceptions import ConfigurationError
 from .files import read_text
 
-__all__ = ["arguments_of", "config_path", "fitting", "is_exposed", "read_profile", "requested"]
+__all__ = ["add_profile", "arguments_of", "config_path", "fitting", "is_exposed", "read_profile", "requested"]
 
 _DEFAULT = "default"
 _OTHERS_MAY_READ = 0o077
@@ -36,6 +37,32 @@ _GIVES_WAY = {
     "quiet": ("verbose",),
     "verbose": ("quiet",),
 }
+
+
+def add_profile(group: argparse._ActionsContainer, *, help: str) -> None:
+    """Add what is taken of a profile."""
+    group.add_argument("--profile", metavar="NAME", help=help)
+    group.add_argument(
+        "--without",
+        action=_Without,
+        metavar="OPTION",
+        help="leave this option of the profile out (or these: partials,translate); repeatable",
+    )
+
+
+class _Without(argparse.Action):
+    """Collect what options set, by their names."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: Any = None
+    ) -> None:
+        left_out = list(getattr(namespace, self.dest) or [])
+        for name in values.split(","):
+            known = parser._option_string_actions.get(f"--{_option(name.strip())}")
+            if known is None:
+                raise argparse.ArgumentError(self, f"there is no option --{name}")
+            left_out.append(known.dest)
+        setattr(namespace, self.dest, left_out)
 
 
 def config_path() -> str:

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from ...config import AudioEncoding
+from .profiles import add_profile
 from .values import LINES, PAUSE, SECONDS, SHARE, SPEED, VOLUME, WIDTH, Languages, entry, forms
 from .vocabulary import replacement, vocabulary
 
@@ -116,9 +117,8 @@ def add_place(parser: argparse.ArgumentParser, *, timeout: str) -> None:
         choices=["regular", "insecure"],
         help="insecure: do not check certificates, for tests only; others may read everything, even the key",
     )
-    group.add_argument(
-        "--profile",
-        metavar="NAME",
+    add_profile(
+        group,
         help="options from the table [NAME] of config.toml in ~/.config/speechmatics-rt; default: [default]",
     )
     group.add_argument("--engine", choices=["whisper", "scripted"], help="for --local; default: whisper")
