@@ -9,7 +9,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from speechmatics_rt import AsyncClient, ServerMessageType
+from speechmatics_rt import AsyncClient, ServerMessageType, SpeechmaticsError
 
 RECORDING = Path(__file__).parent / "audio" / "librivox_3_sentences.wav"
 
@@ -28,4 +28,9 @@ async def main(path: str = str(RECORDING)) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    if len(sys.argv) > 2:
+        sys.exit("usage: python async_client.py [FILE]")
+    try:
+        asyncio.run(main(*sys.argv[1:]))
+    except (OSError, SpeechmaticsError) as error:
+        sys.exit(f"failed: {error}")

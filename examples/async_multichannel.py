@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from speechmatics_rt import AsyncMultiChannelClient, ServerMessageType, TranscriptionConfig
+from speechmatics_rt import AsyncMultiChannelClient, ServerMessageType, SpeechmaticsError, TranscriptionConfig
 
 
 async def main(left: str, right: str) -> None:
@@ -38,4 +38,9 @@ async def main(left: str, right: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    if len(sys.argv) != 3:
+        sys.exit("usage: python async_multichannel.py LEFT RIGHT")
+    try:
+        asyncio.run(main(*sys.argv[1:]))
+    except (OSError, SpeechmaticsError) as error:
+        sys.exit(f"failed: {error}")

@@ -12,7 +12,13 @@ from __future__ import annotations
 import json
 import sys
 
-from speechmatics_rt import AudioFormat, ConversationConfig, MultiChannelClient, TranscriptionConfig
+from speechmatics_rt import (
+    AudioFormat,
+    ConversationConfig,
+    MultiChannelClient,
+    SpeechmaticsError,
+    TranscriptionConfig,
+)
 
 SIDES = ["agent", "caller"]
 TELEPHONE = AudioFormat(encoding="mulaw", sample_rate=8000)
@@ -47,5 +53,8 @@ def main() -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        sys.exit(__doc__)
-    main()
+        sys.exit("usage: python call_center.py < AUDIO")
+    try:
+        main()
+    except (OSError, SpeechmaticsError) as error:
+        sys.exit(f"failed: {error}")

@@ -37,6 +37,8 @@ def transcribe(self, recording):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2 or not os.path.isfile(sys.argv[1]):
+        sys.exit("usage: python celery_worker.py FILE")
     task = transcribe.delay(os.path.abspath(sys.argv[1]))
     while not task.ready():
         state, about = task.state, task.info  # two questions: it may have gone on between them

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from pathlib import Path
 from typing import Any
 
-from speechmatics_rt import Client
+from speechmatics_rt import Client, SpeechmaticsError
 
 RECORDING = Path(__file__).parent / "audio" / "librivox_3_sentences.wav"
 
@@ -44,4 +45,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) > 1:
+        sys.exit("usage: python logging_ids.py")
+    try:
+        main()
+    except SpeechmaticsError as error:
+        sys.exit(f"failed: {error}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import sys
 
-from speechmatics_rt import AudioFormat, Client, Microphone, TranscriptionConfig
+from speechmatics_rt import AudioFormat, Client, Microphone, SpeechmaticsError, TranscriptionConfig
 
 RATE = 16000
 
@@ -37,4 +37,9 @@ def stop_now(*_: object) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if len(sys.argv) > 2:
+        sys.exit("usage: python microphone.py [LANGUAGE]")
+    try:
+        main(*sys.argv[1:])
+    except SpeechmaticsError as error:
+        sys.exit(f"failed: {error}")

@@ -7,7 +7,13 @@ from __future__ import annotations
 
 import sys
 
-from speechmatics_rt import MultiChannelClient, ServerMessageType, TranscriptionConfig, split_channels
+from speechmatics_rt import (
+    MultiChannelClient,
+    ServerMessageType,
+    SpeechmaticsError,
+    TranscriptionConfig,
+    split_channels,
+)
 
 
 def main(*recordings: str) -> None:
@@ -33,4 +39,9 @@ def main(*recordings: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if len(sys.argv) not in (2, 3):
+        sys.exit("usage: python multichannel.py LEFT RIGHT, or STEREO")
+    try:
+        main(*sys.argv[1:])
+    except SpeechmaticsError as error:
+        sys.exit(f"failed: {error}")

@@ -10,13 +10,22 @@ import sys
 import wave
 from pathlib import Path
 
-from speechmatics_rt import AudioFormat, Client, ServerMessageType, SessionError, TranscriptionConfig
+from speechmatics_rt import (
+    AudioFormat,
+    Client,
+    ServerMessageType,
+    SessionError,
+    SpeechmaticsError,
+    TranscriptionConfig,
+)
 
 RECORDING = Path(__file__).parent / "audio" / "librivox_3_sentences.wav"
 
 
 def main(source: str = str(RECORDING)) -> None:
     with wave.open(source) as line, Client() as client:
+        if (line.getnchannels(), line.getsampwidth()) != (1, 2):
+            raise wave.Error("the recording is no mono WAV of 16 bits")
 
         @client.on(ServerMessageType.ADD_TRANSCRIPT)
         def final(message):
@@ -40,4 +49,9 @@ def main(source: str = str(RECORDING)) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if len(sys.argv) > 2:
+        sys.exit("usage: python send_by_hand.py [WAV]")
+    try:
+        main(*sys.argv[1:])
+    except (EOFError, OSError, SpeechmaticsError, wave.Error) as error:
+        sys.exit(f"failed: {error or 'the recording is empty'}")

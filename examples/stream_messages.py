@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from speechmatics_rt import Client, ConversationConfig, TranscriptionConfig
+from speechmatics_rt import Client, ConversationConfig, SpeechmaticsError, TranscriptionConfig
 
 RECORDING = Path(__file__).parent / "audio" / "librivox_3_sentences.wav"
 
@@ -36,4 +36,9 @@ def main(source: str = str(RECORDING), speed: str = "1") -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if len(sys.argv) > 3:
+        sys.exit("usage: python stream_messages.py [FILE [SPEED]]")
+    try:
+        main(*sys.argv[1:])
+    except (SpeechmaticsError, ValueError) as error:
+        sys.exit(f"failed: {error}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from speechmatics_rt import Client, JWTAuth
+from speechmatics_rt import Client, JWTAuth, SpeechmaticsError
 
 RECORDING = Path(__file__).parent / "audio" / "librivox_3_sentences.wav"
 
@@ -20,4 +20,9 @@ def main(path: str = str(RECORDING)) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if len(sys.argv) > 2:
+        sys.exit("usage: python temporary_keys.py [FILE]")
+    try:
+        main(*sys.argv[1:])
+    except SpeechmaticsError as error:
+        sys.exit(f"failed: {error}")

@@ -28,4 +28,6 @@ def main(source: Path = RECORDING) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 2:
+        sys.exit("usage: python transcribe_file.py [FILE]")
     main(*map(Path, sys.argv[1:]))

@@ -83,6 +83,42 @@ def test_a_second_recording_that_is_named_by_mistake_is_not_written_over(server,
             assert path.read_bytes() == SPEECH.read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("example", "words"),
+    [
+        (example, words)
+        for example, few, many, bad in [
+            ("transcribe_file.py", None, 2, True),
+            ("async_client.py", None, 2, True),
+            ("async_multichannel.py", 1, 3, False),
+            ("call_center.py", None, 1, False),
+            ("captions.py", 0, 3, True),
+            ("celery_worker.py", 0, 2, False),
+            ("legacy_script.py", 0, None, True),
+            ("logging_ids.py", None, 1, False),
+            ("microphone.py", None, 2, False),
+            ("multichannel.py", 0, 3, True),
+            ("send_by_hand.py", None, 2, True),
+            ("stream_messages.py", None, 3, True),
+            ("temporary_keys.py", None, 2, False),
+        ]
+        for words in [
+            *(["talk.wav"] * count for count in (few, many) if count is not None),
+            *([name] for name in ("missing.wav", "folder", "page.wav") if bad),
+            *(["missing.wav", "talk.wav"] for _ in range(example == "async_multichannel.py")),
+            *(["talk.wav", "fast"] for _ in range(example == "stream_messages.py")),
+        ]
+    ],
+)
+def test_what_an_example_cannot_run_with_is_told_in_one_line(server, tmp_path, example, words) -> None:
+    shutil.copy(SPEECH, tmp_path / "talk.wav")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "page.wav").write_text("<html>404 Not Found</html>")
+    code, out, err = attempt(server, tmp_path, EXAMPLES / example, *words)
+    assert (code, out, err.count("\n")) == (1, "", 1), out + err
+    assert err.startswith(("usage: python", "failed: ", words[0] if words else "usage"))
+
+
 def test_stream_messages_prints_partials_finals_and_the_whole(server, tmp_path) -> None:
     out, err = run(server, tmp_path, EXAMPLES / "stream_messages.py", SPEECH, 20)
     assert "... Good\n" in out

@@ -37,4 +37,6 @@ def main(calls: Path, out: Path) -> int:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3 or not Path(sys.argv[1]).is_dir():
+        sys.exit("usage: python submit.py FOLDER OUT")
     sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))
