@@ -129,6 +129,31 @@ def test_utf_8_is_strict(raw: bytes) -> None:
         decode(b'{"message": "' + raw + b'"}')
 
 
+@pytest.mark.parametrize(
+    ("escaped", "read"),
+    [
+        (r"\ud800", "\ufffd"),
+        (r"no\uDE00pe", "no\ufffdpe"),
+        (r"\ud83d\ude00", "\U0001f600"),
+        (r"\uD83D\uDE00\uD83D", "\U0001f600\ufffd"),
+        (r"\ud83d\ud83d\ude00", "\ufffd\U0001f600"),
+        (r"\ude00\ud83d", "\ufffd\ufffd"),
+        (r"\\ud800\\\ud800", "\\ud800\\\ufffd"),
+        (r"\ud7ff\ue000", "\ud7ff\ue000"),
+    ],
+)
+def test_half_a_surrogate_pair_becomes_a_sign_that_any_text_can_hold(escaped: str, read: str) -> None:
+    message = decode(f'{{"message":"X","{escaped}":["{escaped}"]}}'.encode())
+    assert message == {"message": "X", read: [read]}
+    assert read.encode("utf-8")
+
+
+@pytest.mark.parametrize("escaped", [r"\ud8", r"\ud8zz", r"\Ud800", "\\ud800\\"])
+def test_what_is_no_escape_in_json_is_none_beside_surrogates_either(escaped: str) -> None:
+    with pytest.raises(MessageError, match="not JSON"):
+        decode(rf'{{"message":"\ud800{escaped}"}}'.encode())
+
+
 def test_very_deep_nesting_is_left_to_the_reader() -> None:
     depth = 200_000
     with pytest.raises(RecursionError):
