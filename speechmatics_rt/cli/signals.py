@@ -13,7 +13,7 @@ from ..baseclient import BaseClient
 from ..session import MessageStream
 from .asked import Asked
 from .show import Screen
-from .sources import Recording
+from .sources import MicrophoneInput
 
 __all__ = ["Interrupts", "on_signals", "on_suspension", "with_heartbeat"]
 
@@ -98,7 +98,7 @@ class Interrupts:
         self.stopping = 0
         self._screen = screen
         self._client: Any = None
-        self._recording: Optional[Recording] = None
+        self._recording: Optional[MicrophoneInput] = None
         self._beside = False  # of other channels, which are to end, too
         self._begun = False
         self._writing = self._impatient = False

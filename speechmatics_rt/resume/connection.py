@@ -2,7 +2,7 @@
 
 To everything above, this is a :class:`Link` like any connection; below, each reconnect makes a new one.
 *The receiver notices the loss*, after it has received what had arrived before, and starts an
-:class:`Attempt`. What follows from all this is decided in :class:`ResumeState`, under the lock of a
+:class:`Reconnection`. What follows from all this is decided in :class:`ResumeState`, under the lock of a
 :class:`ResumeMonitor`. :class:`Sending` is the half that senders call.
 """
 
@@ -21,9 +21,9 @@ from ..log import SessionLog
 from ..network import Messages, Opening, Replaceable, WaitList, Wakes
 from ..protocol import Payload
 from ..stats import SessionStats
-from .attempt import Attempt
 from .backoff import Outage
 from .monitor import ResumeMonitor
+from .reconnection import Reconnection
 from .sending import Sending
 from .state import LocalMessage, ResumeState
 
@@ -122,7 +122,7 @@ class ResumingConnection(Sending):
         """Start the thread of the attempt that was claimed."""
         if outage is None:
             return
-        attempt = Attempt(self._monitor, outage, self._dial, refresh=self._refresh, speed=self._speed)
+        attempt = Reconnection(self._monitor, outage, self._dial, refresh=self._refresh, speed=self._speed)
         try:
             attempt.start(self._log.request_id, self._context.copy())  # only one thread can enter each
         except SessionError as exc:  # no more threads to give

@@ -13,7 +13,7 @@ from .words import Paragraph, Word
 
 __all__ = ["Player"]
 
-Recording = Union[str, os.PathLike[str], bytes, bytearray, memoryview, IO[bytes]]
+Playable = Union[str, os.PathLike[str], bytes, bytearray, memoryview, IO[bytes]]
 
 MOST = 50_000_000  # bytes of a recording: it stands in the page, and in the notebook's file, as text
 
@@ -85,7 +85,7 @@ class Player:
     recording and the text remain.
     """
 
-    def __init__(self, paragraphs: list[Paragraph], direction: str, recording: Recording) -> None:
+    def __init__(self, paragraphs: list[Paragraph], direction: str, recording: Playable) -> None:
         self._paragraphs = paragraphs
         self._direction = direction
         self._source = _source(recording)
@@ -114,7 +114,7 @@ def _spot(word: Word) -> str:
     )
 
 
-def _source(recording: Recording) -> str:
+def _source(recording: Playable) -> str:
     """Return the URL of the recording: the one that was given, or a ``data:`` URL."""
     if isinstance(recording, str) and recording.startswith(("https://", "http://")):
         return recording

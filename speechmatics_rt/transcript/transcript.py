@@ -360,7 +360,7 @@ class Transcript:
 
         return page.sheet(self)
 
-    def player(self, recording: players.Recording) -> players.Player:
+    def player(self, recording: players.Playable) -> players.Player:
         """Return an HTML player of the recording with its words, for a notebook or a page of your own.
 
         Words are shaded by confidence and highlighted as they are spoken; a click on one plays from there.

@@ -17,7 +17,7 @@ from speechmatics_rt.audio.gather import _Ahead
 from speechmatics_rt.local import Fault
 from speechmatics_rt.network import Connection, connection, lead, shared_reader
 from speechmatics_rt.network.monitor import Monitor
-from speechmatics_rt.resume.attempt import Attempt
+from speechmatics_rt.resume.reconnection import Reconnection
 from speechmatics_rt.session import sender
 from speechmatics_rt.session.delivering.listener import Listener
 from speechmatics_rt.session.session import Session
@@ -170,7 +170,7 @@ def test_a_thread_that_reads_ahead_and_fails_as_it_begins_ends_the_audio(
 def test_a_reconnect_that_fails_as_it_begins_ends_the_session(serve, client_of, monkeypatch, way) -> None:
     server = serve(faults=[Fault.fin(after_seconds=2, sessions=[0])])
     client = client_of(server, resume=True)
-    patched(monkeypatch, Attempt, "_reconnect", lambda *_: True)
+    patched(monkeypatch, Reconnection, "_reconnect", lambda *_: True)
     with pytest.raises(ConnectionError, match="could not be restored: MemoryError"):
         raise in_time(lambda: way(client))
 

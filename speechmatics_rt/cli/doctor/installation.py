@@ -14,7 +14,7 @@ from ...config import ConnectionConfig
 from ...exceptions import ConfigurationError
 from ..options import PROG, ExitCode, installed_parts
 from ..shell import in_shell_words
-from ..sources import Recording
+from ..sources import MicrophoneInput
 from ..transcribe import local_server
 from .checks import Check, Finding, failed, ok, warning
 from .judge import microphone_finding
@@ -62,7 +62,7 @@ def _microphone(_: object) -> Finding:
     if not devices:
         return warning("no device records", "plug one in, or allow this program to use the microphone")
     loudest = -float("inf")
-    with Recording(None, None, None) as recording:
+    with MicrophoneInput(None, None, None) as recording:
         for _block in range(_BLOCKS):
             recording.read(_BLOCK)
             loudest = max(loudest, recording.level)

@@ -16,14 +16,14 @@ from ..sources import labels_of
 from .found import is_stream, shown
 from .manifest import fingerprint
 
-__all__ = ["AS_IT_IS", "Asked", "Failing"]
+__all__ = ["AS_IT_IS", "RunOptions", "Failing"]
 
 AS_IT_IS, SPLIT, MIX = "", "split", "mix"  # the ways in which a recording is heard
 
 _FORMS = ("text", "json", "srt", "vtt", "tsv")
 
 
-class Asked:
+class RunOptions:
     """The options of a run, checked.
 
     Attributes:

@@ -14,7 +14,7 @@ from ..shell import in_shell_words
 from ..show import ALERT, LIVE, Screen, bar_beside, clock, ending_of, in_parts
 from ..text import GREY, Token
 from ..view import progress_of
-from .found import Recording, shown
+from .found import FoundRecording, shown
 from .manifest import Entry
 
 __all__ = ["Board"]
@@ -34,7 +34,7 @@ class Board:
     """
 
     def __init__(
-        self, screen: Screen, recordings: list[Recording], done: int, total: int, *, bars: bool
+        self, screen: Screen, recordings: list[FoundRecording], done: int, total: int, *, bars: bool
     ) -> None:
         self._screen = screen
         self._recordings = recordings

@@ -20,9 +20,9 @@ from ..show import Screen
 from ..signals import on_signals, on_suspension
 from ..streams import Stream
 from ..transcribe import client_options, tell_dangers
-from .asked import AS_IT_IS, Asked, Failing
+from .asked import AS_IT_IS, Failing, RunOptions
 from .board import Board
-from .found import Recording, find_recordings, shown
+from .found import FoundRecording, find_recordings, shown
 from .manifest import Entry, Manifest, Unwritable
 from .results import Results, Unwritten, unwritable
 from .summary import exit_code, failure_table, total
@@ -36,7 +36,7 @@ def transcribe_many(arguments: argparse.Namespace, out: Stream, err: Stream) -> 
     Raises:
         SpeechmaticsError: It ended the run; all transcripts that were finished are written.
     """
-    asked = Asked(arguments)
+    asked = RunOptions(arguments)
     found = find_recordings(arguments.recordings, arguments.output, headerless=arguments.raw is not None)
     shape = Shape(arguments.caption_width, arguments.caption_lines)
     results = Results(arguments.output, arguments.format, shape, arguments.timestamps, asked.session)
@@ -78,16 +78,16 @@ class _Work:
     def __init__(
         self,
         arguments: argparse.Namespace,
-        recordings: list[Recording],
+        recordings: list[FoundRecording],
         results: Results,
         manifest: Manifest,
-        asked: Asked,
+        asked: RunOptions,
     ) -> None:
         self.results = results
         self.manifest = manifest
         self.total = len(recordings)
         self.done = self.as_they_are = 0
-        self.open: list[Recording] = []
+        self.open: list[FoundRecording] = []
         self.failures: list[tuple[str, Entry]] = []
         self.board: Optional[Board] = None
         self.interrupted: Optional[KeyboardInterrupt] = None

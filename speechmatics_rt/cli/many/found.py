@@ -14,7 +14,7 @@ from ...audio import meant_by
 from ...exceptions import ConfigurationError
 from ..options import PROG
 
-__all__ = ["Found", "Recording", "find_recordings", "folds_case", "is_stream", "named", "shown"]
+__all__ = ["Found", "FoundRecording", "find_recordings", "folds_case", "is_stream", "named", "shown"]
 
 # The formats that the service accepts, by the usual extensions.
 _ENDINGS = {"aac", "amr", "flac", "m4a", "mka", "mov", "mp3", "mp4", "mpeg", "mpga", "oga", "ogg", "opus"}
@@ -29,7 +29,7 @@ _OTHERS |= {"wma", "wmv", "wv"}
 _A_LOOK = 4096  # bytes
 
 
-class Recording(NamedTuple):
+class FoundRecording(NamedTuple):
     """One recording.
 
     Attributes:
@@ -45,7 +45,7 @@ class Recording(NamedTuple):
 class Found(NamedTuple):
     """The recordings; and messages about what was skipped, and how to include it."""
 
-    recordings: list[Recording]
+    recordings: list[FoundRecording]
     skipped: list[str]
 
 
@@ -117,7 +117,7 @@ def _message(counts: Mapping[str, int]) -> str:
     return f"skipped in folders: {named}; {'; '.join(ways)}"
 
 
-def named(names: Iterable[tuple[str, str]], *, folds: bool = False) -> list[Recording]:
+def named(names: Iterable[tuple[str, str]], *, folds: bool = False) -> list[FoundRecording]:
     """Name the results after the recordings, with their extensions where names differ in nothing else.
 
     On a file system that ``folds`` case, names that differ only in case are the same.
@@ -140,7 +140,7 @@ def named(names: Iterable[tuple[str, str]], *, folds: bool = False) -> list[Reco
                 f"{other!r} and {path!r} would be written to the same place; name the folder they are both "
                 "below, or transcribe them to folders of their own"
             )
-        recordings.append(Recording(path, unique, name))
+        recordings.append(FoundRecording(path, unique, name))
     return recordings
 
 

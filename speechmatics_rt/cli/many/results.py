@@ -25,7 +25,7 @@ from ..outputs import (
     tsv_text,
 )
 from ..text import Flow
-from .found import Recording
+from .found import FoundRecording
 from .manifest import MANIFEST, Manifest, Unwritable
 
 __all__ = ["Results", "Unwritten", "unwritable"]
@@ -76,7 +76,7 @@ class Results(NamedTuple):
             for language in self._languages if form != "json" else ():
                 yield beside_of(place, language).name, form, language
 
-    def kept(self, recordings: Iterable[Recording], manifest: Manifest) -> list[Recording]:
+    def kept(self, recordings: Iterable[FoundRecording], manifest: Manifest) -> list[FoundRecording]:
         """Have each keep the name that an earlier run gave its results, whatever is beside it by now."""
         kept = []
         for each in recordings:
@@ -88,7 +88,7 @@ class Results(NamedTuple):
             kept.append(each._replace(stem=next(before, each.stem)))
         return kept
 
-    def check_apart(self, recordings: Iterable[Recording], others: Iterable[Place]) -> None:
+    def check_apart(self, recordings: Iterable[FoundRecording], others: Iterable[Place]) -> None:
         """Refuse to overwrite what is read: a recording, or one of the ``others``.
 
         Raises:
@@ -98,7 +98,7 @@ class Results(NamedTuple):
         read = {place.identity(): place for place in [Place("", each.path) for each in recordings]}
         read.update({place.identity(): place for place in others})
         read.pop(None, None)
-        results: dict[str, Recording] = {}
+        results: dict[str, FoundRecording] = {}
         for each in recordings:
             for name in self.names(each.stem):
                 other = results.setdefault(name, each)
@@ -113,7 +113,7 @@ class Results(NamedTuple):
             if taken is not None:
                 raise ConfigurationError(f"{taken} would be overwritten by {result}; give another --output")
 
-    def check_unwritten(self, recordings: Iterable[Recording], manifest: Manifest) -> None:
+    def check_unwritten(self, recordings: Iterable[FoundRecording], manifest: Manifest) -> None:
         """Refuse to overwrite what an earlier run has written of another recording.
 
         Raises:

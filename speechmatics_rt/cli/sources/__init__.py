@@ -1,19 +1,19 @@
 """The audio sources of the command: files, pipes, channels of a recording, a microphone.
 
-``given`` finds out what was named; ``recording`` is the microphone, which is metered, saved, and ended by
+``given`` finds out what was named; ``microphone`` is the microphone, which is metered, saved, and ended by
 Ctrl-C.
 """
 
 from __future__ import annotations
 
 from .given import MICROPHONE, NO_TEXT, Given, channels_of, given, labels_of, wrong_in
-from .recording import Recording, device_table
+from .microphone import MicrophoneInput, device_table
 
 __all__ = [
     "MICROPHONE",
     "NO_TEXT",
     "Given",
-    "Recording",
+    "MicrophoneInput",
     "channels_of",
     "device_table",
     "given",

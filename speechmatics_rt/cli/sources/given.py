@@ -14,7 +14,7 @@ from ...audio import mix_channels, open_source, split_channels
 from ...config import AudioFormat
 from ...exceptions import ConfigurationError
 from ..outputs import WavFile
-from .recording import Recording, find_device
+from .microphone import MicrophoneInput, find_device
 
 __all__ = ["MICROPHONE", "NO_TEXT", "Given", "channels_of", "check_label", "given", "labels_of", "wrong_in"]
 
@@ -38,7 +38,7 @@ class Given(NamedTuple):
     durations: list[Optional[float]]
     channels: list[str]
     audio_format: Optional[AudioFormat] = None
-    recording: Optional[Recording] = None
+    recording: Optional[MicrophoneInput] = None
     awaited: tuple[str, ...] = ()
 
 
@@ -63,7 +63,7 @@ def given(
     """
     if arguments.file == MICROPHONE:
         device = find_device(arguments.device)
-        recording = Recording(device, arguments.sample_rate, saved)
+        recording = MicrophoneInput(device, arguments.sample_rate, saved)
         return Given(lambda: recording, [None], [], None, recording)
     if labels:
         return _split(arguments.file, labels)
@@ -94,7 +94,7 @@ def _beside_microphone(
     ]
     files = [file for file in channels.values() if file != MICROPHONE]
     rate = arguments.sample_rate or next(filter(None, map(_rate, files)), None)
-    recording = Recording(find_device(arguments.device), rate, saved)
+    recording = MicrophoneInput(find_device(arguments.device), rate, saved)
 
     def sources() -> dict[str, Any]:
         return {

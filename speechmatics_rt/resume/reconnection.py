@@ -14,10 +14,10 @@ from .backoff import Outage
 from .monitor import ResumeMonitor
 from .replay import Piece, Request
 
-__all__ = ["Attempt"]
+__all__ = ["Reconnection"]
 
 
-class Attempt:
+class Reconnection:
     """Replace a lost connection; the thread ends when the new one has caught up.
 
     Args:

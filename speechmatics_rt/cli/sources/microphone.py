@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ...audio import InputDevice
     from ..outputs import WavFile
 
-__all__ = ["Recording", "device_table", "find_device", "level_of"]
+__all__ = ["MicrophoneInput", "device_table", "find_device", "level_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ _MUTED = 5.0  # s of silence from the start, after which something is wrong
 _FLOOR = -60.0  # dB below full scale; what is quieter counts as silence: rooms are louder
 
 
-class Recording:
+class MicrophoneInput:
     """An input device as a source; use it in ``with``.
 
     The sender's thread reads; the main thread looks at the level, and ends it.
@@ -56,7 +56,7 @@ class Recording:
         self.level = -math.inf
         self.silent = 0.0
 
-    def __enter__(self) -> Recording:
+    def __enter__(self) -> MicrophoneInput:
         """Start.
 
         Raises:
