@@ -30,4 +30,7 @@ def main(name: str, language: str = "en") -> None:
 if __name__ == "__main__":
     if len(sys.argv) not in (2, 3):
         sys.exit("usage: python captions.py FILE [LANGUAGE]")
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except OSError as error:  # of the captions
+        sys.exit(f"failed: {error}")

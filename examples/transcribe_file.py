@@ -30,4 +30,7 @@ def main(source: Path = RECORDING) -> None:
 if __name__ == "__main__":
     if len(sys.argv) > 2:
         sys.exit("usage: python transcribe_file.py [FILE]")
-    main(*map(Path, sys.argv[1:]))
+    try:
+        main(*map(Path, sys.argv[1:]))
+    except OSError as error:  # of the captions
+        sys.exit(f"failed: {error}")

@@ -119,6 +119,16 @@ def test_what_an_example_cannot_run_with_is_told_in_one_line(server, tmp_path, e
     assert err.startswith(("usage: python", "failed: ", words[0] if words else "usage"))
 
 
+@pytest.mark.parametrize("example", ["transcribe_file.py", "captions.py"])
+def test_captions_that_cannot_be_written_are_told_in_one_line(server, tmp_path, example) -> None:
+    shutil.copy(SPEECH, tmp_path / "talk.wav")
+    (tmp_path / "talk.srt").mkdir()
+    code, _, err = attempt(server, tmp_path, EXAMPLES / example, "talk.wav")
+    assert (code, err.count("\n")) == (1, 1), err
+    assert err.startswith("failed: ")
+    assert "talk.srt" in err
+
+
 def test_stream_messages_prints_partials_finals_and_the_whole(server, tmp_path) -> None:
     out, err = run(server, tmp_path, EXAMPLES / "stream_messages.py", SPEECH, 20)
     assert "... Good\n" in out
