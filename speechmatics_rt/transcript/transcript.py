@@ -268,9 +268,11 @@ class Transcript:
         with self._lock:
             joiners = self._join()
             if len(joiners) > 1:
-                return self._merge(joiners).words()[count:]
-            # In the order they came, whatever their times.
-            return [word for joiner in joiners.values() for word in joiner.words(count)]
+                words = self._merge(joiners).words()
+                return words[count:] if count else words
+            for joiner in joiners.values():  # in the order they came, whatever their times
+                return joiner.words(count)
+            return []
 
     @property
     def paragraphs(self) -> list[Paragraph]:
