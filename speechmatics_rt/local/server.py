@@ -331,16 +331,19 @@ class LocalServer:
                     return
                 try:
                     sock, _ = listener.accept()
+                    self._serve(sock)
                 except (BlockingIOError, ConnectionAbortedError):
                     continue  # the client was gone again
                 except OSError as exc:
                     _log.warning("the local server can't accept: %s", exc)
                     time.sleep(_REST)
-                    continue
-                self._serve(sock)
 
     def _serve(self, sock: socket.socket) -> None:
-        wire = Wire(sock, self._tls)
+        try:
+            wire = Wire(sock, self._tls)
+        except OSError:  # it takes three descriptors more
+            sock.close()
+            raise
         with self._lock:
             record = SessionRecord(self._count, keep_audio=self._keep_audio)
             recorded = getattr(self.engine, "recorded_faults", ())  # of an engine that replays a session

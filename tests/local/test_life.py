@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
@@ -260,3 +261,20 @@ def test_a_server_that_was_not_started_has_no_address_and_says_how_it_gets_one()
     with pytest.raises(SessionError, match=r"before it runs: use 'with', or start\(\)"):
         _ = LocalServer().url
     assert "not started" in repr(LocalServer())
+
+
+@pytest.mark.skipif(not os.path.isdir(FDS), reason="there is no limit to set here")
+@pytest.mark.parametrize("left", range(1, 6))
+def test_a_server_without_descriptors_serves_again_once_there_are_some(left: int) -> None:
+    resource = pytest.importorskip("resource")  # of POSIX alone
+    with LocalServer() as server:
+        before, (soft, hard) = descriptors(), resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before + left, hard))
+        try:
+            with dial(server), contextlib.suppress(OSError):
+                time.sleep(0.2)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        with RawClient(server) as client:
+            client.start()
+    assert threads() == []

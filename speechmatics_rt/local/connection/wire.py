@@ -59,8 +59,12 @@ class Wire:
         self._timers: dict[str, tuple[float, Callable[[], None]]] = {}
         self._lock = new_lock()  # guards _calls and the life of _waker, for call(); a leaf
         self._calls: deque[Callable[[], None]] = deque()
-        self._waker, self._woken = socket.socketpair()
         self._selector = selectors.DefaultSelector()
+        try:
+            self._waker, self._woken = socket.socketpair()
+        except OSError:
+            self._selector.close()
+            raise
         self._selector.register(self._woken, selectors.EVENT_READ)
         self._interest = 0
         self._sock = sock
