@@ -214,6 +214,8 @@ class AsyncMessageStream:
         """Wrap asynchronous sources so that a thread can read them."""
         if isinstance(source, Mapping):
             bridged = {id(one): self._bridged(one) for one in source.values()}
+            if all(bridged[id(one)] is one for one in source.values()):
+                return source  # no channels, perhaps, but what only its class tells
             return {label: bridged[id(one)] for label, one in source.items()}  # one for two is seen there
         step = step_of(source, self._request.audio_format.chunk_size)
         if step is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import asyncio
+import collections
 import functools
 import glob
 import importlib
@@ -407,6 +408,20 @@ def test_a_coroutine_is_said_to_be_awaited_and_never_warned_of(server: LocalServ
 
     asyncio.run(transcribe())
     assert "await it" in told(asked())
+
+
+def test_a_request_that_is_a_mapping_is_told_of_by_its_name_by_both_clients(server: LocalServer) -> None:
+    class Request(collections.UserDict[str, Any]):
+        __module__ = "starlette.requests"
+
+    async def transcribe() -> None:
+        async with AsyncClient(url=server.url) as client:
+            await client.transcribe(Request(path="/"))
+
+    way = r"the audio source is a Request; give source\.stream\(\) to AsyncClient"
+    with pytest.raises(AudioError, match=way):
+        asyncio.run(transcribe())
+    assert re.search(way, told(Request(path="/")))
 
 
 def test_an_async_generator_function_is_to_be_called() -> None:
