@@ -125,7 +125,7 @@ class ResumePolicy(Options):
         max_outage: Maximum time without a connection in one outage; None means no limit.
         buffer_seconds: How much audio is kept to be sent again, and accepted from the caller during an
             outage.
-        replay_speed: Kept audio is sent again this many times faster than real time.
+        replay_speed: Kept audio, of each channel, is sent again this many times faster than real time.
 
     Raises:
         ConfigurationError: A value is out of range.

@@ -100,14 +100,15 @@ class Reconnection:
             connection.fail(error, error.__cause__)  # so that the receiver gets it
 
     def _send_due(self, connection: Replaceable) -> None:
-        """Send what is due, at most ``speed`` times as fast as real time, until nothing is left."""
+        """Send what is due, a channel at most ``speed`` times as fast as real time, until nothing is left."""
         monitor = self._monitor
-        began, sent = time.monotonic(), 0.0
+        began, sent = time.monotonic(), dict[Optional[str], float]()
         while (item := monitor.take_due(connection)) is not None:
             if isinstance(item, Piece):
                 seconds = monitor.seconds_of(item)
-                connection.wait_until(began + sent / self._speed)
-                sent += seconds
+                before = sent.get(item.channel, 0.0)
+                connection.wait_until(began + before / self._speed)
+                sent[item.channel] = before + seconds
                 connection.send_audio(item.audio, channel=item.channel, seconds=seconds, feeding=item.feeding)
             elif isinstance(item, Request):
                 connection.send(item.message)

@@ -183,6 +183,20 @@ def test_channels_break_and_go_on_together(serve: Serve, client_of: ClientOf) ->
     assert words == {"a": ALL, "b": [word.content for word in other_words]}
 
 
+def test_each_of_two_channels_is_sent_again_at_the_replay_speed(serve: Serve, client_of: ClientOf) -> None:
+    server = serve(NumberedEngine(), faults=[Fault.fin(after_seconds=0.2, sessions=[0])])
+    policy = ResumePolicy(min_delay=0.3, max_delay=0.3, replay_speed=20)
+    client = client_of(server, kind=MultiChannelClient, resume=policy)
+    began: list[float] = []
+    client.on("Resumed", lambda _: began.append(time.monotonic()))
+    client.start_session(channels=["a", "b"], audio_format=FORMAT, transcription_config=CONFIG)
+    for piece in pieces():
+        client.send_audio("a", piece)
+        client.send_audio("b", piece)
+    client.stop_session()
+    assert 2.9 < time.monotonic() - began[0] < 5, "60 s, 20 times as fast, are 3 s"
+
+
 def test_the_asyncio_face_resumes_without_holding_up_its_loop(serve: Serve) -> None:
     faults = [Fault.reset(after_seconds=20, sessions=[0]), Fault.hang(seconds=1, sessions=[1])]
     server = serve(NumberedEngine(blur=0.04), faults=faults)
