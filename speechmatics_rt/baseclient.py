@@ -319,6 +319,7 @@ class BaseClient(Opener):
         session = getattr(self, "_session", None)
         if session is not None and (session.connection.is_open or session.delivery.orphaned):
             told = f"a client was dropped with an open session: {self!r}"
+            session.delivery.orphaned = True
             session.delivery.claim_last_events()  # a weak reference may still find the client here
             session.connection.abandon()
             warnings.warn(told, ResourceWarning, 2)

@@ -231,8 +231,7 @@ async def listen(dispatcher: Dispatcher, wants: Callable[[str], bool]) -> None:
             if kind == "RecognitionStarted":
                 dispatcher.begun.set()
     except SpeechmaticsError as exc:
-        if not isinstance(exc, SessionError):
-            session.log.error("the session failed: %s", exc)  # noqa: TRY400  # stop_session() raises it
+        session.log_failure(exc)
     except asyncio.CancelledError:
         failure = SessionError("the task that delivers the session's messages was cancelled")
         session.connection.fail(failure)

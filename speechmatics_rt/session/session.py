@@ -185,6 +185,13 @@ class Session:
         if not isinstance(error, SessionError) and not self.delivery.is_mine:
             self.delivery.over.wait(_GRACE)
 
+    def log_failure(self, error: Optional[SpeechmaticsError] = None) -> None:
+        """Log what has ended a session by hand, as nobody may ever ask for it."""
+        if self.delivery.orphaned:  # by its finaliser, which only shuts the socket
+            self.log.warning("its client was dropped with the session open: keep it until stop_session()")
+        elif error is not None and not isinstance(error, SessionError):
+            self.log.error("the session failed: %s", error.text)
+
     def close(self) -> None:
         """Close it for the program, which waits for no handler."""
         self.ending.closed = True

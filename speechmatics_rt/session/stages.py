@@ -44,7 +44,7 @@ class Delivery:
         thread: The thread that runs handlers, or is the next to; None if that is a task of an event loop.
         at_rest: The stream is with its caller, who may never come back, and no ``with`` closes it. Changed by
             the stream alone.
-        orphaned: The listener found its client gone.
+        orphaned: Its client is gone.
         over: All handlers have run that will, but perhaps those of the last events.
         awaited: What ``stop_session()`` waits for: the same, or that somebody has closed the stream.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import asyncio
 import contextlib
+import gc
 import itertools
 import logging
 import threading
@@ -27,7 +28,7 @@ from speechmatics_rt import (
 from speechmatics_rt.local import Fault
 from speechmatics_rt.network import Connection, shared_reader
 
-from ..looks import collected
+from ..looks import collected, settled
 
 PCM = AudioFormat("pcm_s16le", 16000)
 SECOND = bytes(32000)
@@ -242,3 +243,46 @@ def test_a_client_whose_sending_was_interrupted_is_collected_with_its_session_wh
     with pytest.warns(ResourceWarning, match="dropped with an open session"):
         assert collected(dropped)
     assert server.sessions[-1].wait_closed(5)
+
+
+@pytest.mark.filterwarnings("ignore:a client was dropped:ResourceWarning")
+@pytest.mark.parametrize("how", ["plain", "resume", "asyncio"])
+def test_the_log_says_that_a_client_was_dropped_and_not_that_its_connection_was_lost(
+    how, serve, caplog
+) -> None:
+    server = serve()
+    options = {
+        "url": server.url,
+        "conn_config": ConnectionConfig(ssl_context=server.ssl_context),
+        "resume": how == "resume",
+    }
+
+    def forget() -> None:
+        client = Client(**options)
+        client.start_session(audio_format=PCM)
+        client.send_audio(SECOND)
+
+    async def forget_on_a_loop() -> None:
+        client = AsyncClient(**options)
+        await client.start_session(audio_format=PCM)
+        await client.send_audio(SECOND)
+
+    def told() -> list[str]:
+        gc.collect()
+        return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+    async def forget_and_go_on() -> None:
+        await forget_on_a_loop()
+        for _ in range(500):
+            if told():
+                break
+            await asyncio.sleep(0.01)
+
+    if how == "asyncio":
+        asyncio.run(forget_and_go_on())
+    else:
+        forget()
+        assert not settled(lambda: not told(), 5)
+    (only,) = told()
+    assert "its client was dropped with the session open" in only
+    assert only.count("request_id=") == 1

@@ -73,8 +73,7 @@ class Listener:
             return bool(self._arrivals.receive() and self._deliver())
         except SpeechmaticsError as exc:
             session.ending.note(exc)
-            if not isinstance(exc, SessionError):
-                session.log.error("the session failed: %s", exc.text)  # noqa: TRY400  # stop_session() raises it
+            session.log_failure(exc)
             return False
 
     def _deliver(self) -> bool:
@@ -82,6 +81,7 @@ class Listener:
         session, emitter, arrivals = self._session, self._client(), self._arrivals
         if emitter is None:
             session.delivery.orphaned = True
+            session.log_failure()
             return False
         wants = emitter._wants
         while arrivals.here.waiting and (item := arrivals.take(wants)) is not None:
