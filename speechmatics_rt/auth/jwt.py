@@ -193,7 +193,7 @@ class JWTAuth(AuthBase):
 
     def _timeout(self, what: str) -> TimeoutError:
         limit = self._config.open_timeout
-        return TimeoutError(f"{what} after {limit or 0:g} s", stage="open", seconds=limit)
+        return TimeoutError(f"{what} after {limit or 0:.1f} s", stage="open", seconds=limit)
 
     def _fetch(self, deadline: float, after: Optional[_Token] = None) -> _Token:
         """Fetch on a thread of its own, left behind at the deadline: DNS and slow bodies know none.
