@@ -168,7 +168,7 @@ class BaseClient(Opener):
             if not may_wait:
                 return
             over = session.delivery.awaited.wait(deadline - time.monotonic())
-        if not over:
+        if not (over or session.delivery.over.is_set()):
             error = TimeoutError(
                 f"the transcript was not complete within {timeout:g} s", stage="end", seconds=timeout
             )

@@ -160,9 +160,9 @@ class Connection(Replaceable):
 
     def start(self, message: Mapping[str, Any], deadline: float = float("inf")) -> bool:
         self.check()
+        self.send(message)  # before the threads, which would be woken for it
         self._lead.start(self._listener)
         begin(self._writer)
-        self.send(message)
         late = time.monotonic() + (self._config.start_timeout or float("inf")) + _JOIN
         while True:
             with self._lock:
@@ -241,7 +241,7 @@ class Connection(Replaceable):
             with self._lock:
                 now = time.monotonic()
                 self._protocol.end_stream(now)
-                self._writing.write_soon(now)
+                self._writing.pump()  # after an upload, too: nothing follows for which to wait
                 self._monitor.notify()
         except BaseException:
             self._cut_short()

@@ -28,6 +28,7 @@ class Monitor:
             and signal handlers.
         inside: Which of the two threads, ``"reader"`` and ``"writer"``, run.
         over: No thread may begin any more, and those that run are ending.
+        wakes_at: When the writer wakes by itself, as it said last.
     """
 
     def __init__(self, protocol: ClientProtocol, log: SessionLog) -> None:
@@ -40,8 +41,9 @@ class Monitor:
         self.abandoned = False
         self.inside: set[str] = set()
         self.over = False
+        self.wakes_at = float("-inf")  # it begins by looking
         self._elsewhere: Optional[Wakes] = None  # wakes a receiver that waits elsewhere
-        self._phase = protocol.state.phase  # the phase for which the writer was last woken
+        self._phase = protocol.state.phase  # for which the writer was last woken, if it had to be
         self._log = log
 
     def wake_on_arrival(self, wakeup: Wakes) -> None:
@@ -52,7 +54,7 @@ class Monitor:
     def notify(self) -> None:
         """Wake the threads that wait for what has happened; the lock is held.
 
-        Also wakes the writer if the phase has changed, as other deadlines may apply now.
+        Also wakes the writer if the phase has changed, and with it something is due before it wakes anyway.
         """
         protocol = self.protocol
         # Wake first, then clear the flag: Ctrl-C in between wakes them twice rather than never.
@@ -71,7 +73,8 @@ class Monitor:
                 self._elsewhere.wake()
             protocol.news = False
         if protocol.state.phase is not self._phase:
-            self.writer.wake()
+            if protocol.due_at() < self.wakes_at:
+                self.writer.wake()
             self._phase = protocol.state.phase
 
     def notify_from_reader(self) -> None:

@@ -120,7 +120,7 @@ class Writer:
             if was_waiting and self._progress:
                 protocol.progress_at = now
                 protocol.keepalive.stand_still(now)  # the server must be reading
-            wake_at = protocol.tick(now, self._sock.has_unread)
+            wake_at = monitor.wakes_at = protocol.tick(now, self._sock.has_unread)
             protocol.room |= monitor.abandoned
             self.pump()
             monitor.notify()

@@ -424,6 +424,15 @@ class ClientProtocol:
             self.room, self.room_at = True, None
         return math.inf if self.room_at is None else self.room_at
 
+    def due_at(self) -> float:
+        """Return when :meth:`tick` is due because of the phase or of an end, whatever it said before that."""
+        if self.shut_at is not None:
+            return self.shut_at
+        if self.stop and self.state.phase is Phase.STREAMING:
+            return -math.inf
+        limit = self._limit()
+        return math.inf if limit is None else limit[0]
+
     def _shut_within(self, seconds: Optional[float], now: float) -> None:
         if seconds is not None and self.shut_at is None:
             self.shut_at = now + seconds

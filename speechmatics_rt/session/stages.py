@@ -46,14 +46,16 @@ class Delivery:
             the stream alone.
         orphaned: Its client is gone.
         over: All handlers have run that will, but perhaps those of the last events.
-        awaited: What ``stop_session()`` waits for: the same, or that somebody has closed the stream.
+        closes: The listener delivers it, and closes the connection after the last handler.
+        awaited: What ``stop_session()`` waits for: the same, and that the listener has closed the connection;
+            or that somebody has closed the stream.
     """
 
     def __init__(self, *, streamed: bool) -> None:
         self.streamed = streamed
         self.thread: Optional[int] = threading.get_ident()
         self.at_rest = False
-        self.orphaned = False
+        self.orphaned = self.closes = False
         self.over = Latch()
         self.awaited = Latch()
         self._untold = [True]  # emptied by whoever tells the last events
@@ -110,7 +112,8 @@ class Delivery:
     def end(self) -> None:
         """Note that nothing more will be delivered."""
         self.over.set()
-        self.awaited.set()
+        if not self.closes:
+            self.awaited.set()
 
 
 Holder = Callable[[Delivery], bool]  # who waits somewhere: whether a delivery goes on only after that

@@ -24,8 +24,8 @@ class Wakes:
         self.count += 1
 
 
-def lead() -> tuple[Lead, Wakes]:
-    monitor = Monitor(ClientProtocol(ConnectionConfig(), block=65536, now=0.0), None)  # type: ignore[arg-type]
+def lead(**options: float) -> tuple[Lead, Wakes]:
+    monitor = Monitor(ClientProtocol(ConnectionConfig(**options), block=65536, now=0.0), None)  # type: ignore[arg-type]
     monitor.writer = wakes = Wakes()  # type: ignore[assignment]
     subject = Lead(monitor, None, None, None, end=lambda: None)  # type: ignore[arg-type]
     subject.thread = threading.get_ident()
@@ -69,6 +69,28 @@ def test_reading_ends_once_another_thread_has_reached_the_outcome() -> None:
         subject._monitor.notify()
     assert subject.read_some()
     assert reads.left == 2
+
+
+@pytest.mark.parametrize(("end_timeout", "wakes_it"), [(60, False), (1, True)])
+def test_a_phase_wakes_the_writer_only_for_what_is_due_before_it_wakes_by_itself(
+    end_timeout: float, wakes_it: bool
+) -> None:
+    subject, wakes = lead(end_timeout=end_timeout)
+    monitor, protocol = subject._monitor, subject._monitor.protocol
+    protocol.send({"message": "StartRecognition", "transcription_config": {}}, b"", 0.0)
+    monitor.notify()
+    monitor.wakes_at = protocol.tick(0.0)
+    started = {"message": "RecognitionStarted", "id": "1"}
+    protocol.receive([(started, started, 0)], 0.1, lambda kind: False)
+    monitor.notify()
+    assert wakes.count == 0
+    protocol.end_stream(0.2)
+    monitor.notify()
+    assert wakes.count == wakes_it
+    ended = {"message": "EndOfTranscript"}
+    protocol.receive([(ended, ended, 0)], 0.3, lambda kind: False)
+    monitor.notify()
+    assert wakes.count == wakes_it + 1  # the server's close frame is not waited for as long as for a ping
 
 
 def test_a_thousand_messages_wake_the_writer_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -272,10 +274,53 @@ def test_the_end_may_take_long_as_long_as_the_server_talks() -> None:
     assert subject.conclusion.error.stage == "end"
 
 
+@pytest.mark.parametrize(
+    "happens",
+    [
+        lambda subject: subject.end_stream(2.0),
+        lambda subject: hear(subject, {"message": "EndOfTranscript"}, now=2.0),
+        lambda subject: hear(subject, {"message": "Error", "type": "job_error"}, now=2.0),
+        lambda subject: subject.receive_eof(None, None, 2.0),
+        lambda subject: subject.conclude(SessionError("closed"), now=2.0),
+    ],
+    ids=["end of stream", "end of transcript", "error", "end of the connection", "closed"],
+)
+def test_what_becomes_due_sooner_than_was_said_is_known_without_asking_again(
+    happens: Callable[[ClientProtocol], object],
+) -> None:
+    subject = streaming(end_timeout=7, close_timeout=5)
+    said = subject.tick(1.0)
+    assert said == 20.0  # a ping
+    happens(subject)
+    assert subject.due_at() < said
+    assert subject.due_at() == copy.deepcopy(subject).tick(2.0)
+
+
+def test_the_usual_phases_make_nothing_due_sooner_than_a_ping() -> None:
+    subject = protocol()
+    said = subject.tick(0.0)
+    subject.send(START, b"start", 0.0)
+    assert subject.due_at() > said
+    hear(subject, {"message": "RecognitionStarted", "id": "5b0e"}, now=0.1)
+    assert subject.due_at() > said
+    subject.end_stream(1.0)
+    assert subject.due_at() > said
+
+
+def test_an_end_asked_for_before_the_start_is_due_as_soon_as_that_has_come() -> None:
+    subject = protocol()
+    subject.send(START, b"start", 0.0)
+    subject.end_stream(0.1)
+    said = subject.tick(0.1)
+    assert subject.due_at() > said
+    hear(subject, {"message": "RecognitionStarted", "id": "5b0e"}, now=0.2)
+    assert subject.due_at() < 0.2
+
+
 def test_with_all_timeouts_off_only_events_matter() -> None:
     subject = protocol(start_timeout=None, end_timeout=None, ping_interval=None, ping_timeout=None)
     subject.send(START, b"start", 0.0)
-    assert subject.tick(1e9) == float("inf")
+    assert subject.tick(1e9) == subject.due_at() == float("inf")
 
 
 def test_silence_after_a_ping_is_a_lost_connection_but_not_while_we_do_not_read() -> None:

@@ -125,6 +125,14 @@ def test_a_chunk_is_sent_by_21_functions(live: Live) -> None:
     assert calls(live.send) <= 21
 
 
+def test_the_end_of_an_upload_is_written_at_once_and_without_another_thread(live: Live) -> None:
+    live.send()
+    live.session.send_audio(bytes(640))  # so soon after the last one that it is left to the writer
+    assert live.connection._protocol.outbox
+    live.connection.end_stream()
+    assert not live.connection._protocol.outbox
+
+
 def test_an_acknowledgement_takes_17_functions(live: Live) -> None:
     live.send()
     live.send()

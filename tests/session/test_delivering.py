@@ -86,6 +86,22 @@ def test_a_handler_of_the_start_may_end_the_session(serve, client_of, call) -> N
         client.stop_session()
 
 
+def test_who_stops_a_session_is_woken_when_its_listener_has_closed_it_and_no_sooner(serve, client_of) -> None:
+    with client_of(serve()) as client:
+        client.start_session(audio_format=PCM)
+        delivery, connection = client._session.delivery, client._session.connection
+        close, seen = connection.close, []
+
+        def noted(*limits: float) -> None:
+            seen.append((threading.get_ident() == delivery.thread, delivery.awaited.is_set()))
+            close(*limits)
+
+        connection.close = noted
+        client.stop_session()
+        connection.close = close
+    assert seen == [(True, False), (False, True)]
+
+
 def test_while_a_handler_waits_others_send_past_the_window_and_pings_are_answered(serve, client_of) -> None:
     let_go = threading.Event()
     with client_of(serve(), window_frames=4, ping_interval=0.2, ping_timeout=1.5) as client:

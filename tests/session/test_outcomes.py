@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -216,6 +217,19 @@ def test_a_server_that_falls_silent_at_the_end_is_an_end_timeout(serve, client_o
     assert isinstance(error, TimeoutError)
     assert error.stage == "end"
     assert error.transcript is not None
+
+
+def test_a_silent_end_is_told_in_time_though_the_writer_sleeps_until_the_next_ping(serve, client_of) -> None:
+    def source() -> Iterator[bytes]:
+        yield SECOND
+        time.sleep(0.3)
+
+    began = time.monotonic()
+    client = client_of(serve(faults=[Fault.silence(at="drain")]), end_timeout=0.4)
+    with client, pytest.raises(TimeoutError) as caught:
+        client.transcribe(source(), audio_format=PCM)
+    assert caught.value.stage == "end"
+    assert time.monotonic() - began < 10
 
 
 def test_missed_pongs_on_a_silent_line_are_a_lost_connection(serve, client_of) -> None:

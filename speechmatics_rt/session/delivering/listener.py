@@ -36,6 +36,7 @@ class Listener:
         session, context = self._session, self._context
         try:
             session.delivery.thread = threading.get_ident()
+            session.delivery.closes = True
             context.run(self._run)
         except BaseException as exc:  # SystemExit in a handler; or no memory, even before the first line
             what = "the listener failed" if isinstance(exc, Exception) else "a handler ended the session"
@@ -47,7 +48,10 @@ class Listener:
             try:
                 context.run(self._end)
             finally:  # even if a handler of SessionEnded raises SystemExit
-                session.connection.close()
+                try:
+                    session.connection.close()
+                finally:  # only now: whoever waits would take the processor from what closes it
+                    session.delivery.awaited.set()
 
     def start(self) -> None:
         """Call it on a thread that does nothing else."""
