@@ -18,7 +18,7 @@ from typing import Any, Callable
 
 import pytest
 
-from speechmatics_rt import AudioFormat, ConnectionConfig
+from speechmatics_rt import AudioFormat, ConnectionConfig, SessionError
 from speechmatics_rt.log import SessionLog
 from speechmatics_rt.messages import Secrets
 from speechmatics_rt.network.connection import Connection
@@ -28,6 +28,7 @@ from speechmatics_rt.session.delivering import Listener
 from speechmatics_rt.session.recorder import Recordable, interest_of
 from speechmatics_rt.threads import locks
 
+START = {"message": "StartRecognition", "transcription_config": {}}
 ACKNOWLEDGEMENT = {"message": "AudioAdded", "seq_no": 1}
 TRANSCRIPT = {
     "message": "AddTranscript",
@@ -46,7 +47,7 @@ OURS = str(Path(locks.__file__).parents[1])
 
 
 class Live:
-    """A session that has started, without threads: its server is the other end of a pair of sockets."""
+    """A session without threads: its server is the other end of a pair of sockets."""
 
     def __init__(self) -> None:
         here, self.server = socket.socketpair()
@@ -66,8 +67,10 @@ class Live:
             client=lambda: self.client,
         )
         self.listener = Listener(self.session, self.client)
+
+    def start(self) -> None:
         self.connection._lead.thread = threading.get_ident()
-        self.connection.send({"message": "StartRecognition", "transcription_config": {}})
+        self.connection.send(START)
         self.say({"message": "RecognitionStarted", "id": "1"})
         self.listener._take()
 
@@ -96,6 +99,7 @@ class Live:
 @pytest.fixture
 def live() -> Iterator[Live]:
     session = Live()
+    session.start()
     yield session
     session.close()
 
@@ -118,6 +122,21 @@ def calls(work: Callable[[], object]) -> int:
         sys.setprofile(before)
         gc.enable()
     return count
+
+
+def test_the_first_message_is_on_its_way_before_the_threads_are_begun_that_it_would_wake(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    session = Live()
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    with pytest.raises(SessionError, match="no thread could be started"):
+        session.connection.start(START)
+    session.server.setblocking(False)
+    assert session.server.recv(1000)
+    session.close()
 
 
 def test_a_chunk_is_sent_by_21_functions(live: Live) -> None:
