@@ -32,6 +32,8 @@ class Answer:
 
     def __enter__(self) -> Answer:
         self._answers.waiting.append(self)
+        if self._answers.closed:
+            self.over.set()
         return self
 
     def __exit__(self, kind: Optional[type[BaseException]], *_: object) -> None:
@@ -71,17 +73,23 @@ class Answers:
     """All answers that are waited for in one session. Any thread may wait; the delivering one gives answers.
 
     There is no lock: each change is one atomic operation on a list, and iteration is over a copy.
+
+    Attributes:
+        waiting: Those that are waited for, in the order of their questions.
+        closed: No more will come.
     """
 
     def __init__(self) -> None:
         self.waiting: list[Answer] = []
+        self.closed = False
 
     def to(self, kind: str) -> list[Answer]:
         """Return those to questions of a kind, in order."""
         return [answer for answer in self.waiting.copy() if answer.question["message"] == kind]
 
     def close(self) -> None:
-        """Wake all that wait: no more answers will come."""
+        """Wake all that wait, or will: no more answers will come."""
+        self.closed = True  # first, since an answer is added to the list before it looks
         for answer in self.waiting.copy():
             answer.over.set()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from speechmatics_rt import (
     ConfigurationError,
     ConnectionError,
     MultiChannelClient,
+    NotRunningError,
     ResumePolicy,
     SessionError,
     TimeoutError,
@@ -532,6 +534,37 @@ def test_who_waits_is_told_when_the_session_ends_first(serve, client_of) -> None
     threading.Timer(0.1, client.close).start()
     with pytest.raises((SessionError, TransportError)):
         client.get_speakers(timeout=30)
+
+
+def test_who_asks_just_as_a_dropped_stream_ends_waits_for_nothing(serve, client_of) -> None:
+    def speech() -> Iterator[bytes]:
+        while True:
+            yield SECOND
+            time.sleep(0.05)
+
+    client, raised = client_of(serve()), []
+
+    def ask() -> None:
+        try:
+            client.get_speakers(timeout=None)
+        except NotRunningError as exc:
+            raised.append(exc)
+
+    asking = threading.Thread(target=ask, daemon=True)
+
+    def trace(frame: Any, event: str, arg: Any) -> None:
+        if frame.f_code.co_name == "abandon" and asking.ident is None:  # its session is over, and still open
+            asking.start()
+            asking.join(2)
+
+    stream, before = client.stream(speech(), audio_format=PCM, transcription_config=SPEAKERS), sys.gettrace()
+    next(stream)
+    with pytest.warns(ResourceWarning):
+        sys.settrace(trace)
+        del stream
+        sys.settrace(before)
+    asking.join(10)
+    assert len(raised) == 1
 
 
 def test_ctrl_c_where_an_answer_is_about_to_be_given_keeps_nobody_waiting_after_the_session(
