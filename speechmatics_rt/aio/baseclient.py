@@ -278,39 +278,25 @@ class AsyncBaseClient(AsyncEmitter):
             await dispatcher.tell()  # SessionEnded, of a stream that was dropped
         elif dispatcher is not None and dispatcher.session.ending.complete and self._delivers_here():
             dispatcher.session.delivery.ends_here()  # the last message was taken by a task of its own
-        opened: list[_T] = []  # kept until it is closed: a stream that is dropped earlier would warn
-        cancelled = False
-
-        def open_session() -> None:
-            opened.append(function(call, *args, **options))
-            if call.session is not None:
-                # Here, since the number of this thread is soon that of another one.
-                call.session.delivery.thread = None
-            end_undelivered()
-
-        def end_undelivered() -> None:
-            session = call.session
-            if opened and cancelled and session is not None and not session.delivery.streamed:
-                session.end(telling=False)
-
         try:
-            await in_thread(open_session)
-            return opened[0]
+            await in_thread(call.open_session, function, *args, **options)
+            opened: _T = call.opened[0]
+            return opened  # noqa: TRY300  # what keeps it is emptied below
         except SpeechmaticsError:
             await call.tell(self, call.unheard)
             raise
         except asyncio.CancelledError:
-            cancelled = True  # first: the thread does both in the opposite order
+            call.cancelled = True  # first: that thread notes what it has opened, and looks here
             try:
-                await in_thread(call.give_up)
+                await in_thread(call.cancel)
             finally:
-                end_undelivered()
-            if call.taken:
-                await call.tell(self, [session_ended(None)])
+                if call.taken:
+                    await call.tell(self, [session_ended(None)])
             raise
         finally:
             call.leave()
-            opened.clear()
+            if not call.cancelled:
+                call.opened.clear()
             call.unheard.clear()  # the error in them has this frame
 
     async def _end_if_stranded(self) -> None:

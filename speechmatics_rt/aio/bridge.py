@@ -103,15 +103,22 @@ class LoopWakeUp(WakeUp):
 
 
 class _Caller:
-    """Run coroutines on a loop from one thread at a time, until :meth:`close`."""
+    """Run coroutines on a loop from one thread at a time, until :meth:`close`.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    Args:
+        cancels: Whether the coroutine that runs then is cancelled, or comes to its end.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, cancels: bool = True) -> None:
         self._loop = loop
+        self._cancels = cancels
         self._closed = False
         self._pending: Optional[futures.Future[Any]] = None
 
     def call(self, function: Callable[[], Awaitable[_T]]) -> _T:
         async def run() -> _T:
+            if self._closed:
+                raise asyncio.CancelledError
             return await function()
 
         coroutine = run()
@@ -120,14 +127,14 @@ class _Caller:
         except RuntimeError:  # the loop is closed
             coroutine.close()
             raise
-        if self._closed:  # checked after _pending is set; close() does both in the opposite order
+        if self._closed and self._cancels:  # after _pending is set; close() does both in the opposite order
             pending.cancel()
         return pending.result()
 
     def close(self) -> None:
-        """Cancel the current call, and all later ones."""
+        """Refuse all later calls, and cancel the current one, unless it is to come to its end."""
         self._closed = True
-        if self._pending is not None:
+        if self._cancels and self._pending is not None:
             self._pending.cancel()
 
 
@@ -144,7 +151,8 @@ class Bridge(StandIn):
         self.once = hasattr(origin, "read") or origin.__aiter__() is origin
         self._step = step
         self._loop = asyncio.get_running_loop()
-        self._caller = _Caller(self._loop)
+        # A read that is cancelled may go on, on a thread of aiofiles, and then moves what has been rewound.
+        self._caller = _Caller(self._loop, cancels=not is_coroutine_method(origin, "seek"))
 
     def __iter__(self) -> Bridge:
         return self
@@ -175,7 +183,7 @@ class Bridge(StandIn):
         _Caller(self._loop).call(lambda: self.origin.seek(position))
 
     def close(self) -> None:
-        """Cancel the current read."""
+        """Read no more, and cancel the current read, unless the source can be rewound."""
         self._caller.close()
 
 

@@ -12,11 +12,13 @@ from ..config import Caller
 from ..events import Event, EventEmitter
 from ..multichannel import MultiChannelClient
 from ..session import Call, MessageStream, Session, SessionRequest
+from ..threads import Latch
 from .bridge import Bridge
 from .dispatch import AsyncEmitter
 
 __all__ = ["BlockingCore", "CallOfLoop", "SeveralCore", "SingleCore"]
 
+_GRACE = 0.5  # seconds for the first read of a source that goes on, as when a session ends
 
 # The marks of the calls whose handlers run here. Not the calls: tasks that are begun here keep their context.
 _told: ContextVar[tuple[object, ...]] = ContextVar("speechmatics_rt_told", default=())
@@ -83,6 +85,9 @@ class CallOfLoop(Call):
 
     Attributes:
         unheard: What handlers are told of a session that fails to start.
+        opened: The session, or its stream. Kept until it is closed, since a stream that is dropped earlier
+            would warn; emptied on the loop, so that the thread keeps nothing that the caller drops.
+        cancelled: Nobody waits for it any more.
     """
 
     def __init__(self, client: BlockingCore, bridges: Iterable[Bridge] = ()) -> None:
@@ -91,10 +96,37 @@ class CallOfLoop(Call):
         self._undone = False
         self._when_undone: list[Callable[[], object]] = []
         self._left = ["the thread", "the loop"]
+        self._through = Latch()  # the thread is, with its source too
         self.unheard = unheard.messages
+        self.opened: list[Any] = []
+        self.cancelled = False
         super().__init__(client, Caller.find(), unheard)
         for bridge in bridges:
             self.opening.wait(bridge.close)
+
+    def open_session(self, function: Callable[..., Any], *args: Any, **options: Any) -> None:
+        """Call on a thread what opens the session; it gets the call first."""
+        try:
+            self.opened.append(function(self, *args, **options))
+            if self.session is not None:
+                # Here, since the number of this thread is soon that of another one.
+                self.session.delivery.thread = None
+            self._undo_if_cancelled()
+        finally:
+            self._through.set()
+
+    def cancel(self) -> None:
+        """Give it up on a thread, and wait for its source, for a moment: the next call may send that."""
+        self.give_up()
+        self._through.wait(_GRACE)
+        self._undo_if_cancelled()
+
+    def _undo_if_cancelled(self) -> None:
+        if self.session is None or not (self.opened and self.cancelled):
+            return  # both threads look here, each after it has noted its part
+        if isinstance(self.opened[0], MessageStream):
+            self.opened[0].undo()
+        self.session.end(telling=False)
 
     @property
     def _is_over_here(self) -> bool:

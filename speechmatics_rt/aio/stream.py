@@ -77,7 +77,7 @@ class AsyncMessageStream:
     async def _put_back(self) -> None:
         """Rewind the source for a second attempt; on a thread, since that may need the loop."""
         if self._messages is not None:
-            await in_thread(self._messages.put_back)
+            await in_thread(self._messages.undo)
 
     def __aiter__(self) -> AsyncMessageStream:
         return self
@@ -131,7 +131,10 @@ class AsyncMessageStream:
             kind = message and message["message"]
             await dispatcher.deliver(message, seen)
         except asyncio.CancelledError:
-            await self.close()
+            try:
+                await self.close()
+            finally:
+                await self._put_back()
             raise
         except SpeechmaticsError:
             if self._is_over:  # else it is a handler's

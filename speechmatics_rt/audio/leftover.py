@@ -6,6 +6,7 @@ remembered beside the source; and if nothing was sent, what was read is, for the
 
 from __future__ import annotations
 
+import inspect
 import io
 import os
 import sys
@@ -101,4 +102,6 @@ def _told(source: Any) -> Optional[int]:
         if is_meant_for_call(exc):
             raise
         return None
+    if inspect.iscoroutine(position):
+        position.close()  # or it would warn that it was never awaited
     return position if isinstance(position, int) else None

@@ -9,6 +9,7 @@ import pytest
 from speechmatics_rt import AsyncClient, AsyncMultiChannelClient, SessionError
 from speechmatics_rt.local import Fault
 
+from ..held import HeldEngine
 from .test_aio import PCM, SECOND, face, run
 
 
@@ -117,6 +118,28 @@ def test_who_is_cancelled_while_a_handler_of_the_start_runs_leaves_no_session_op
 
     run(main)
     server.sessions[0].wait_closed()
+
+
+def test_a_start_that_is_cancelled_twice_tells_its_end(serve) -> None:
+    engine = HeldEngine(at="start")
+    server = serve(engine)
+    ended = []
+
+    async def main():
+        async with face(server) as client:
+            client.on("SessionEnded", ended.append)
+            starting = asyncio.ensure_future(client.start_session(audio_format=PCM))
+            while not server.sessions:
+                await asyncio.sleep(0.001)
+            for _ in range(2):
+                starting.cancel()
+                await asyncio.sleep(0)
+            with pytest.raises(asyncio.CancelledError):
+                await starting
+            assert [event["error"] for event in ended] == [None]
+            engine.let_go.set()
+
+    run(main)
 
 
 def test_a_handler_of_the_start_may_stop_or_close_the_session(serve) -> None:

@@ -8,8 +8,9 @@ import io
 import logging
 import os
 import threading
+import time
 import wave
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from speechmatics_rt import (
     SpeechmaticsError,
     split_channels,
 )
+from speechmatics_rt.aio import AsyncMessageStream
 from speechmatics_rt.local import Fault, LocalServer
 
 PCM = AudioFormat("pcm_s16le", 16000)
@@ -202,6 +204,101 @@ def test_an_asynchronous_file_is_sent_whole_at_a_second_attempt(kind: Any, fault
         assert server.sessions[-1].audio == SECONDS
 
     with LocalServer(faults=[fault]) as server:
+        asyncio.run(main(server))
+
+
+class FileOnThreads(AsyncFile):
+    """As of aiofiles: a read goes on, on another thread, when who awaits it is cancelled.
+
+    Attributes:
+        reading: Set as the read of a number begins.
+    """
+
+    def __init__(self, data: bytes, number: int) -> None:
+        super().__init__(data)
+        self.reading = asyncio.Event()
+        self._left = number
+
+    async def read(self, size: int) -> bytes:
+        self._left -= 1
+        if not self._left:
+            self.reading.set()
+        return await asyncio.get_running_loop().run_in_executor(None, self._read, size)
+
+    def _read(self, size: int) -> bytes:
+        time.sleep(0.02)
+        return self._file.read(size)
+
+
+async def cancelled(call: Coroutine[Any, Any, Any], moment: asyncio.Event, times: int = 1) -> None:
+    task = asyncio.ensure_future(call)
+    await moment.wait()
+    for _ in range(times):
+        task.cancel()
+        await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def iterated(messages: AsyncMessageStream) -> None:
+    async for _ in messages:
+        pass
+
+
+@pytest.mark.parametrize("times", [1, 2], ids=["", "twice"])
+@pytest.mark.parametrize("number", [1, 2, 4], ids=["the first", "the second", "the fourth"])
+@pytest.mark.parametrize("way", ["transcribe", "stream"])
+def test_a_file_that_is_read_as_its_call_is_cancelled_is_sent_whole_by_the_next(
+    way: str, number: int, times: int
+) -> None:
+    async def main(server: LocalServer) -> None:
+        async with AsyncClient(url=server.url) as client:
+            source = FileOnThreads(SECONDS, number)
+            if way == "transcribe":
+                call = client.transcribe(source, audio_format=PCM)
+            else:
+                call = iterated(client.stream(source, audio_format=PCM))
+            await cancelled(call, source.reading, times)
+            await client.transcribe(source, audio_format=PCM)
+        assert server.sessions[-1].audio == SECONDS
+
+    with LocalServer() as server:
+        asyncio.run(main(server))
+
+
+def test_a_file_is_sent_whole_after_a_call_that_is_cancelled_as_its_session_opens() -> None:
+    async def main(server: LocalServer) -> None:
+        async with AsyncClient(url=server.url) as client:
+            source = io.BytesIO(SECONDS)
+            entering = asyncio.ensure_future(client.stream(source, audio_format=PCM).__aenter__())
+            await asyncio.sleep(0)
+            while not (server.sessions and server.sessions[0].audio):
+                time.sleep(0.001)  # the loop is kept from hearing that it is open
+            entering.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await entering
+            await client.transcribe(source, audio_format=PCM)
+        assert server.sessions[-1].audio == SECONDS
+
+    with LocalServer() as server:
+        asyncio.run(main(server))
+
+
+class OnlyForward(AsyncFile):
+    async def seek(self, at: int) -> int:
+        raise OSError("it only goes forward")
+
+
+def test_an_asynchronous_file_that_does_not_seek_is_refused_once_it_was_sent_in_part() -> None:
+    async def main(server: LocalServer) -> None:
+        source = OnlyForward(SECONDS)
+        async with AsyncClient(url=server.url) as client:
+            with pytest.raises(ConnectionError):
+                await client.transcribe(source, audio_format=PCM)
+            with pytest.raises(AudioError, match="read up to byte"):
+                await client.transcribe(source, audio_format=PCM)
+
+    with LocalServer(faults=[LOST]) as server:
         asyncio.run(main(server))
 
 

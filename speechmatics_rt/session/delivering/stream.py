@@ -134,6 +134,11 @@ class MessageStream:
         for source in self._sources:
             source.put_back()
 
+    def undo(self) -> None:
+        """Close and rewind, but tell nothing, for who delivers elsewhere."""
+        self._session.wind_up(None, float("inf"))
+        self.put_back()
+
     def close(self) -> None:
         """End the session if it still runs; any transcript still to come is lost."""
         self._arrivals.drop()
