@@ -12,7 +12,7 @@ from concurrent import futures
 from typing import Any, Callable, Optional, TypeVar
 
 from ..audio import StandIn
-from ..auth import AuthBase, NoAuth, StaticKeyAuth, asking, not_headers
+from ..auth import AuthBase, JWTAuth, NoAuth, StaticKeyAuth, asking, not_headers
 from ..config import ConnectionConfig
 from ..exceptions import SessionError, TimeoutError
 from ..network import Opening, WakeUp
@@ -237,7 +237,8 @@ class AwaitedAuth(AuthBase):
         """Return one for an ``auth`` that may return something to be awaited."""
         if is_coroutine_method(auth, "get_auth_headers"):
             return cls(auth)
-        simple = isinstance(auth, (StaticKeyAuth, NoAuth)) or not isinstance(auth, AuthBase)
+        # JWTAuth knows by the thread whose key is asked for, and limits that itself.
+        simple = isinstance(auth, (StaticKeyAuth, NoAuth, JWTAuth)) or not isinstance(auth, AuthBase)
         return None if simple else cls(auth)
 
     def configure(self, conn_config: ConnectionConfig) -> None:

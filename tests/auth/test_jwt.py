@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import pytest
 
-from speechmatics_rt import AudioFormat, AuthenticationError, Client, ConnectionConfig, JWTAuth
+from speechmatics_rt import (
+    AsyncClient,
+    AudioFormat,
+    AuthenticationError,
+    Client,
+    ConnectionConfig,
+    ConnectionError,
+    JWTAuth,
+)
 from speechmatics_rt.local import LocalServer
+
+from ..conftest import a_closed_port
 
 PCM = AudioFormat("pcm_s16le", 16000)
 SECOND = bytes(32000)
@@ -65,3 +76,36 @@ def test_a_refused_token_is_renewed_once(serve) -> None:
     with Client(auth, url=server.url, conn_config=config) as client:
         client.transcribe(SECOND, audio_format=PCM)
     assert keys_asked_for(server) == 2
+
+
+class AllAtOnce(JWTAuth):
+    """Each client has configured it before any of them asks for a key."""
+
+    def __init__(self, server: LocalServer) -> None:
+        super().__init__("long-lived", mp_url=service_of(server))
+        self.all = threading.Barrier(2)
+
+    def configure(self, conn_config: ConnectionConfig) -> None:
+        super().configure(conn_config)
+        self.all.wait(10)
+
+
+def test_clients_of_one_loop_get_their_keys_each_through_its_own_proxy(serve) -> None:
+    server = serve(keys=["long-lived"])
+    auth = AllAtOnce(server)
+
+    async def transcribe(proxy: str) -> str:
+        config = ConnectionConfig(ssl_context=server.ssl_context, proxy=proxy)
+        async with AsyncClient(auth, url=server.url, conn_config=config) as client:
+            try:
+                await client.transcribe(SECOND, audio_format=PCM)
+            except ConnectionError as exc:
+                return exc.stage
+            return "reached"
+
+    async def both(nobody: str) -> list[str]:
+        return await asyncio.gather(transcribe(""), transcribe(nobody))
+
+    with a_closed_port() as port:
+        told = asyncio.run(both(f"http://127.0.0.1:{port}"))
+    assert told == ["reached", "key"]
