@@ -65,7 +65,10 @@ async def in_thread(function: Callable[..., _T], *args: Any, **options: Any) -> 
     name = getattr(function, "__name__", "call").strip("_")
     name = f"speechmatics-rt-aio-{name}"
     begin(threading.Thread(target=telling, args=(died, work), name=name, daemon=True))
-    return await done
+    try:
+        return await done
+    finally:
+        del done  # it holds its error, whose traceback has this frame
 
 
 class LoopWakeUp(WakeUp):

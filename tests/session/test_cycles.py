@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import io
 import logging
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 
-from speechmatics_rt import AuthBase, Client, ConnectionConfig, SpeechmaticsError
+from speechmatics_rt import AsyncClient, AuthBase, Client, ConnectionConfig, SpeechmaticsError
 from speechmatics_rt.local import Fault
 
 from ..looks import settled
@@ -119,3 +120,70 @@ def test_a_client_whose_call_has_failed_is_gone_when_nobody_has_it_any_more(serv
 
     client = run()
     assert settled(client, 5) is None  # a listener that ends holds it a moment longer
+
+
+# -- in an event loop ----------------------------------------------------------------------------------
+
+
+async def by_hand_in_a_loop(client: AsyncClient) -> None:
+    await client.start_session(audio_format=RAW)
+    for _ in range(40):
+        await client.send_audio(bytes(3200))
+    await client.stop_session()
+
+
+async def asked_in_a_loop(client: AsyncClient) -> None:
+    await client.start_session(audio_format=RAW)
+    await client.get_speakers(timeout=0.2)
+
+
+def transcribed_in_a_loop(source: Any = SECONDS, **options: Any) -> Callable[[AsyncClient], Awaitable[Any]]:
+    return lambda client: client.transcribe(source, audio_format=RAW, **options)
+
+
+IN_A_LOOP: dict[str, Callable[[AsyncClient], Awaitable[Any]]] = {
+    "a file that is missing": transcribed_in_a_loop("/nowhere.wav"),
+    "a source that can't be read": transcribed_in_a_loop(Unreadable()),
+    "no key": transcribed_in_a_loop(),
+    "a handler": transcribed_in_a_loop(),
+    "time is over": transcribed_in_a_loop(timeout=0.3),
+    "lost": transcribed_in_a_loop(),
+    "lost by hand": by_hand_in_a_loop,
+    "an Error": by_hand_in_a_loop,
+    "an Error at the start": by_hand_in_a_loop,
+    "no start": by_hand_in_a_loop,
+    "refused": transcribed_in_a_loop(),
+    "a key that is refused": by_hand_in_a_loop,
+    "no answer": asked_in_a_loop,
+}
+
+
+@pytest.mark.usefixtures("uncollected")
+@pytest.mark.parametrize("name", IN_A_LOOP)
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_client_of_a_loop_whose_call_has_failed_is_gone_when_nobody_has_it_any_more(
+    serve, name: str
+) -> None:
+    faults, options, _ = CALLS[name]
+    server = serve(faults=faults)
+
+    async def failed() -> weakref.ref[AsyncClient]:
+        config = ConnectionConfig(ssl_context=server.ssl_context, start_timeout=WAIT)
+        client = AsyncClient(url=server.url, conn_config=config, **options)
+        client.on("AddTranscript", fails)
+        try:
+            await IN_A_LOOP[name](client)
+        except (SpeechmaticsError, ValueError, RuntimeError):
+            await client.close()
+            return weakref.ref(client)
+        raise AssertionError("it has not failed")
+
+    async def main() -> None:
+        client = await failed()
+        for _ in range(500):  # a thread that ends holds it a moment longer
+            if client() is None:
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError(f"it is still there: {client()!r}")
+
+    asyncio.run(main())
