@@ -383,6 +383,8 @@ class AsyncBaseClient(AsyncEmitter):
         except asyncio.CancelledError:
             sending.add_done_callback(note)  # nobody else asks how it went
             raise
+        finally:
+            del sending  # it holds its error, whose traceback has this frame
 
     async def _end(self, session: Session, deadline: float, wait: Callable[..., object], *args: Any) -> bool:
         """End the audio, and wait for the rest on a thread; not if that waits for this code: then False."""

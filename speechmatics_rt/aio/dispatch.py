@@ -132,8 +132,13 @@ class Dispatcher:
                 await asyncio.wait([before])
             await send()
 
-        self._sending = asyncio.ensure_future(in_turn())
-        return self._sending
+        self._sending = sending = asyncio.ensure_future(in_turn())
+        sending.add_done_callback(self._sent)
+        return sending
+
+    def _sent(self, sending: asyncio.Future[None]) -> None:
+        if self._sending is sending:
+            self._sending = None  # its error has the frames of who called, and so the client
 
     async def take(self, wants: Callable[[str], bool] = everything) -> Optional[Arrived]:
         """Return the next message; None at the end of the transcript. Raises the error of the session."""

@@ -137,6 +137,18 @@ async def asked_in_a_loop(client: AsyncClient) -> None:
     await client.get_speakers(timeout=0.2)
 
 
+async def configured_in_a_loop(client: AsyncClient) -> None:
+    await client.start_session(audio_format=RAW)
+    await client.stop_session()
+    await client.update_config(max_delay=1.0)
+
+
+async def asked_too_late_in_a_loop(client: AsyncClient) -> None:
+    await client.start_session(audio_format=RAW)
+    await client.stop_session()
+    await client.get_speakers()
+
+
 def transcribed_in_a_loop(source: Any = SECONDS, **options: Any) -> Callable[[AsyncClient], Awaitable[Any]]:
     return lambda client: client.transcribe(source, audio_format=RAW, **options)
 
@@ -155,6 +167,8 @@ IN_A_LOOP: dict[str, Callable[[AsyncClient], Awaitable[Any]]] = {
     "refused": transcribed_in_a_loop(),
     "a key that is refused": by_hand_in_a_loop,
     "no answer": asked_in_a_loop,
+    "a change after the end": configured_in_a_loop,
+    "a question after the end": asked_too_late_in_a_loop,
 }
 
 
@@ -164,7 +178,7 @@ IN_A_LOOP: dict[str, Callable[[AsyncClient], Awaitable[Any]]] = {
 def test_a_client_of_a_loop_whose_call_has_failed_is_gone_when_nobody_has_it_any_more(
     serve, name: str
 ) -> None:
-    faults, options, _ = CALLS[name]
+    faults, options, _ = CALLS.get(name, ([], {}, None))
     server = serve(faults=faults)
 
     async def failed() -> weakref.ref[AsyncClient]:
