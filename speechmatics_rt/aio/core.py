@@ -97,6 +97,7 @@ class CallOfLoop(Call):
         self._when_undone: list[Callable[[], object]] = []
         self._left = ["the thread", "the loop"]
         self._through = Latch()  # the thread is, with its source too
+        self._cancel_over = Latch()
         self.unheard = unheard.messages
         self.opened: list[Any] = []
         self.cancelled = False
@@ -106,6 +107,9 @@ class CallOfLoop(Call):
 
     def open_session(self, function: Callable[..., Any], *args: Any, **options: Any) -> None:
         """Call on a thread what opens the session; it gets the call first."""
+        for one in self._client._living_calls():
+            if isinstance(one, CallOfLoop) and one.cancelled:  # twice, perhaps: then nobody waits for this
+                one._cancel_over.wait(_GRACE)
         try:
             self.opened.append(function(self, *args, **options))
             if self.session is not None:
@@ -117,9 +121,12 @@ class CallOfLoop(Call):
 
     def cancel(self) -> None:
         """Give it up on a thread, and wait for its source, for a moment: the next call may send that."""
-        self.give_up()
-        self._through.wait(_GRACE)
-        self._undo_if_cancelled()
+        try:
+            self.give_up()
+            self._through.wait(_GRACE)
+            self._undo_if_cancelled()
+        finally:
+            self._cancel_over.set()
 
     def _undo_if_cancelled(self) -> None:
         if self.session is None or not (self.opened and self.cancelled):

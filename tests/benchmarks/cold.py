@@ -45,7 +45,9 @@ def session_of(tree: Path) -> tuple[Any, Any]:
         costs = importlib.import_module("tests.session.test_costs")
     finally:
         sys.path.remove(str(tree))
-    return costs.Live(), costs.ACKNOWLEDGEMENT
+    live = costs.Live()
+    live.start()
+    return live, costs.ACKNOWLEDGEMENT
 
 
 def measure(trees: Sequence[Path], rounds: int) -> dict[Path, dict[str, float]]:

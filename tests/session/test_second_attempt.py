@@ -226,7 +226,8 @@ class FileOnThreads(AsyncFile):
         return await asyncio.get_running_loop().run_in_executor(None, self._read, size)
 
     def _read(self, size: int) -> bytes:
-        time.sleep(0.02)
+        if not self._left:
+            time.sleep(0.1)
         return self._file.read(size)
 
 
