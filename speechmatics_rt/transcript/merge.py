@@ -132,7 +132,7 @@ class Merged:
 
     def _write(self, at: int) -> None:
         """Write what the run at a place adds to the text, if one is there."""
-        if at == len(self._runs):
+        if at >= len(self._runs):
             return
         run = self._runs[at]
         begins = at == 0 or run.speaker != self._runs[at - 1].speaker

@@ -97,6 +97,16 @@ def test_the_order_is_that_of_sorting_all_sentences_anew_whenever_it_was_read(sa
     assert Transcript.from_dict(transcript.to_dict()).words == transcript.words
 
 
+def test_a_mark_that_was_read_at_the_end_of_the_text_may_turn_out_to_be_of_the_speaker_before() -> None:
+    transcript = Transcript()
+    transcript.add(final("b", token("Si", 0.0, None, "word", "")))
+    transcript.add(final("a", token("Hola", 1.0, "S1", "word", "")))
+    transcript.add(final("a", token("¿", 1.4, None, "punctuation", "next")))
+    assert transcript.text == "Si\nHola\n¿"
+    transcript.add(final("a", token("que", 1.5, "S1", "word", "")))
+    assert transcript.text == "Si\nHola ¿que"
+
+
 def spoken(channels: int, sentences: int, lag: float = 0.0) -> Iterator[dict[str, Any]]:
     for number in range(sentences):
         channel = number % channels
