@@ -21,7 +21,7 @@ def count_channels(path: Union[str, os.PathLike[str]]) -> Optional[int]:
     try:
         reading = Reading(path, _HEAD)
         try:
-            wav.peek_header(wav.Stream(reading), reading.fault, forms.append)
+            wav.peek_header(wav.ByteStream(reading), reading.fault, forms.append)
         finally:
             reading.close()
     except AudioError:  # whoever transcribes it says why
@@ -29,7 +29,7 @@ def count_channels(path: Union[str, os.PathLike[str]]) -> Optional[int]:
     return forms[0].channels if forms else None
 
 
-def header_of(stream: wav.Stream, reading: Reading, check: Callable[[wav.Form], None]) -> wav.Header:
+def header_of(stream: wav.ByteStream, reading: Reading, check: Callable[[wav.Form], None]) -> wav.Header:
     """Return the header of a WAV whose samples can be told from one another.
 
     Raises:
@@ -52,7 +52,7 @@ def header_of(stream: wav.Stream, reading: Reading, check: Callable[[wav.Form], 
     raise reading.fault(f"{what}; {hints.CONVERT}")
 
 
-def frames_of(stream: wav.Stream, header: wav.Header, reading: Reading) -> Iterator[bytes]:
+def frames_of(stream: wav.ByteStream, header: wav.Header, reading: Reading) -> Iterator[bytes]:
     """Yield blocks of whole frames (one sample of each channel); warn of a rest."""
     rest, size = b"", header.frame
     for block in wav.samples(stream, header, reading.warn):

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from typing import Callable
 
-from .wav import Kind
+from .wav import SampleFormat
 
 __all__ = ["to_16_bit"]
 
 
-def to_16_bit(samples: bytes, kind: Kind) -> bytes:
+def to_16_bit(samples: bytes, kind: SampleFormat) -> bytes:
     """Convert whole integer samples; of longer ones the upper 16 bits remain.
 
     Example:
-        >>> to_16_bit(bytes([0x80, 0xFF, 0x00]), Kind("8-bit PCM", 1)).hex(" ", 2)
+        >>> to_16_bit(bytes([0x80, 0xFF, 0x00]), SampleFormat("8-bit PCM", 1)).hex(" ", 2)
         '0000 007f 0080'
-        >>> to_16_bit(bytes([1, 2, 3, 4, 5, 6]), Kind("24-bit PCM", 3)).hex(" ", 2)
+        >>> to_16_bit(bytes([1, 2, 3, 4, 5, 6]), SampleFormat("24-bit PCM", 3)).hex(" ", 2)
         '0203 0506'
     """
     size = kind.size

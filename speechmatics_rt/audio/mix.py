@@ -38,7 +38,7 @@ def mix_channels(source: Source) -> AudioSource:
     """
     reading = Reading(source, _FRAMES, None)
     try:
-        stream = wav.Stream(reading, length=reading.length)
+        stream = wav.ByteStream(reading, length=reading.length)
         header = header_of(stream, reading, lambda form: None)
         kind, rate, channels = header.form
         floats = kind.encoding is AudioEncoding.PCM_F32LE

@@ -133,7 +133,7 @@ def open_source(
     reading = Reading(source, size, channel)
     fault = reading.fault
     try:
-        stream = wav.Stream(reading, size, length=reading.length)
+        stream = wav.ByteStream(reading, size, length=reading.length)
         header = _header(stream, audio_format, fault)
         if header is not None:
             audio_format = audio_format or header.audio_format
@@ -159,7 +159,9 @@ def open_source(
     return opened
 
 
-def _header(stream: wav.Stream, audio_format: Optional[AudioFormat], fault: Fault) -> Optional[wav.Header]:
+def _header(
+    stream: wav.ByteStream, audio_format: Optional[AudioFormat], fault: Fault
+) -> Optional[wav.Header]:
     """Return the header of a WAV whose samples are sent without it; None for what is sent as it is."""
     if audio_format is None:
         header = wav.peek_header(stream, fault, partial(_check_mono, fault))
@@ -175,7 +177,7 @@ def _header(stream: wav.Stream, audio_format: Optional[AudioFormat], fault: Faul
     return header
 
 
-def _samples(stream: wav.Stream, header: wav.Header, reading: Reading) -> Iterator[wav.Block]:
+def _samples(stream: wav.ByteStream, header: wav.Header, reading: Reading) -> Iterator[wav.Block]:
     """Yield the samples of a WAV, in the format in which they are sent."""
     kind = header.form.kind
     if kind.encoding is not None:

@@ -126,7 +126,7 @@ class _View:
 def _one_of_several(opener: _Opener, number: int, count: int, label: str) -> AudioSource:
     reading = opener(AudioFormat().chunk_size * count, label)
     try:
-        stream = wav.Stream(reading, length=reading.length)
+        stream = wav.ByteStream(reading, length=reading.length)
         header = header_of(stream, reading, partial(_check_count, count, reading.fault))
         kind, one = header.form.kind, header.audio_format
         size = _UNSIGNED[one.bytes_per_sample]

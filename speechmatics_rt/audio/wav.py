@@ -15,14 +15,14 @@ from typing import Callable, NamedTuple, Optional, Union
 from ..config import AudioEncoding, AudioFormat
 from ..exceptions import AudioError
 
-__all__ = ["CUT", "Block", "Fault", "Form", "Header", "Stream", "Warn", "is_wav", "peek_header", "samples"]
+__all__ = ["CUT", "Block", "ByteStream", "Fault", "Form", "Header", "is_wav", "peek_header", "samples"]
 
 Block = Union[bytes, memoryview]
 Fault = Callable[[str], AudioError]  # builds the error, with the channel's name
 Warn = Callable[[str], None]
 
 
-class Kind(NamedTuple):
+class SampleFormat(NamedTuple):
     """What the samples of a WAV are."""
 
     name: str
@@ -31,14 +31,14 @@ class Kind(NamedTuple):
 
 
 _KINDS = {  # format tag, bits a sample
-    (1, 8): Kind("8-bit PCM", 1),
-    (1, 16): Kind("16-bit PCM", 2, AudioEncoding.PCM_S16LE),
-    (1, 24): Kind("24-bit PCM", 3),
-    (1, 32): Kind("32-bit PCM", 4),
-    (3, 32): Kind("32-bit float", 4, AudioEncoding.PCM_F32LE),
-    (3, 64): Kind("64-bit float"),
-    (6, 8): Kind("A-law", 1),
-    (7, 8): Kind("mu-law", 1, AudioEncoding.MULAW),
+    (1, 8): SampleFormat("8-bit PCM", 1),
+    (1, 16): SampleFormat("16-bit PCM", 2, AudioEncoding.PCM_S16LE),
+    (1, 24): SampleFormat("24-bit PCM", 3),
+    (1, 32): SampleFormat("32-bit PCM", 4),
+    (3, 32): SampleFormat("32-bit float", 4, AudioEncoding.PCM_F32LE),
+    (3, 64): SampleFormat("64-bit float"),
+    (6, 8): SampleFormat("A-law", 1),
+    (7, 8): SampleFormat("mu-law", 1, AudioEncoding.MULAW),
 }
 _COMPRESSED = {0x0002: "MS ADPCM", 0x0011: "IMA ADPCM", 0x0031: "GSM 6.10", 0x0055: "MP3"}
 _NAMES = (b"RIFF", b"RF64", b"BW64")
@@ -61,7 +61,7 @@ def _is_placeholder(size: int) -> bool:
 class Form(NamedTuple):
     """The form of the audio in a WAV."""
 
-    kind: Kind
+    kind: SampleFormat
     sample_rate: int
     channels: int
 
@@ -107,7 +107,7 @@ class Header(NamedTuple):
         return size / (self.frame * self.form.sample_rate)
 
 
-class Stream:
+class ByteStream:
     """A stream of blocks of any length, read by number of bytes. No block is copied as a whole.
 
     Args:
@@ -185,13 +185,13 @@ class Stream:
             self._left += size
 
 
-def is_wav(stream: Stream) -> bool:
+def is_wav(stream: ByteStream) -> bool:
     """Whether a WAV begins here. Waits for no more than the first byte of the stream, unless one may."""
     likely = bytes(stream.first(1)[:1]) in (b"R", b"B") and stream.first(4)[:4] in _NAMES
     return likely and _is_wav(stream.first(12))
 
 
-def peek_header(stream: Stream, fault: Fault, check: Callable[[Form], None]) -> Optional[Header]:
+def peek_header(stream: ByteStream, fault: Fault, check: Callable[[Form], None]) -> Optional[Header]:
     """Return the header of the WAV that begins here, and read nothing; None if none can be understood.
 
     ``check`` is called with the form of the audio as soon as it is known, and raises if it is wrong.
@@ -199,7 +199,7 @@ def peek_header(stream: Stream, fault: Fault, check: Callable[[Form], None]) -> 
     return _header(stream.first, fault, check) if _is_wav(stream.first(12)) else None
 
 
-def samples(stream: Stream, header: Header, warn: Warn) -> Iterator[Block]:
+def samples(stream: ByteStream, header: Header, warn: Warn) -> Iterator[Block]:
     """Yield the samples behind a header, and those of all WAVs that follow; warn if any are left out."""
     part: Optional[Header] = header
     while part is not None:
@@ -219,7 +219,7 @@ def samples(stream: Stream, header: Header, warn: Warn) -> Iterator[Block]:
         part = _following(stream, header, part, warn)
 
 
-def _following(stream: Stream, header: Header, part: Header, warn: Warn) -> Optional[Header]:
+def _following(stream: ByteStream, header: Header, part: Header, warn: Warn) -> Optional[Header]:
     """Skip what may follow samples, up to further samples of the same format, in this WAV or another.
 
     A recorder that crashed has left a header that announces too little. So what is no chunk is more of the
@@ -258,7 +258,7 @@ def _following(stream: Stream, header: Header, part: Header, warn: Warn) -> Opti
             return header._replace(start=0, size=None)
 
 
-def _ignored(stream: Stream, part: Header, gap: int, *, behind_chunks: bool) -> str:
+def _ignored(stream: ByteStream, part: Header, gap: int, *, behind_chunks: bool) -> str:
     """Say why what begins here, behind the samples and a gap, is not sent; "" if it is more of them."""
     head = stream.first(12)
     if head.startswith(_TAGS):
@@ -276,7 +276,7 @@ def _silence(size: int) -> Iterator[bytes]:
         yield bytes(min(_CHUNK, size - start))
 
 
-def _tell_more(stream: Stream, part: Header, warn: Warn) -> None:
+def _tell_more(stream: ByteStream, part: Header, warn: Warn) -> None:
     announced = part.whole or 0
     of = "" if stream.left is None else f" of {part.seconds(announced + stream.left):.2f}"
     warn(
@@ -293,7 +293,7 @@ def _is_chunk(head: bytearray, left: Optional[int]) -> bool:
     return name in _CHUNKS or size <= (_LONGEST_CHUNK if left is None else left - 8)
 
 
-def _another(stream: Stream, header: Header, warn: Warn) -> Optional[Header]:
+def _another(stream: ByteStream, header: Header, warn: Warn) -> Optional[Header]:
     try:
         following = peek_header(stream, AudioError, lambda form: None)
     except AudioError as exc:
@@ -364,4 +364,4 @@ def _form(chunk: bytes) -> Form:
     if tag == _EXTENSIBLE and chunk[26:40] == _EXTENSIBLE_TAIL:
         (tag,) = unpack_from("<H", chunk, 24)
     unknown = f"{bits}-bit PCM" if tag == 1 else _COMPRESSED.get(tag, f"format {tag:#06x}")
-    return Form(_KINDS.get((tag, bits)) or Kind(unknown), rate, channels)
+    return Form(_KINDS.get((tag, bits)) or SampleFormat(unknown), rate, channels)
