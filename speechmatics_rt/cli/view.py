@@ -18,7 +18,7 @@ from ..stats import SessionStats
 from ..transcript import OPEN, Transcript, Word, width
 from .asked import Asked, settings_read
 from .options import PROG
-from .outputs import WORDS_ALONE, Captions, Document, Heard, Place, Shape, WavFile, beside_of, check_apart
+from .outputs import WORDS_ALONE, Captions, Contents, Document, Place, Shape, WavFile, beside_of, check_apart
 from .shell import in_shell_words
 from .show import ALERT, GREY, Screen, ending_of, meter, progress
 from .sources import MICROPHONE
@@ -158,12 +158,12 @@ class View:
             return self._transcript
         return self._transcript.translations.get(language) or Transcript()
 
-    def _made_of(self, language: str) -> Heard:
+    def _made_of(self, language: str) -> Contents:
         stats = None
         if self._arguments.stats and self._client is not None:
             elapsed = self._elapsed or time.monotonic() - self._began
             stats = stats_dict(self._client.stats, elapsed, self._most_lag)
-        return Heard(self._heard(language), self._whole_text, self._asked, stats, self._shape)
+        return Contents(self._heard(language), self._whole_text, self._asked, stats, self._shape)
 
     def _tell_stats(self, client: BaseClient) -> None:
         ids = f"{client.session_id} (request {client.request_id})"

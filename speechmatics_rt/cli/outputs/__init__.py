@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from .documents import FLOWING, WORDS_ALONE, Document, Heard, beside_of, give_instead, json_of, places_in
+from .documents import FLOWING, WORDS_ALONE, Contents, Document, beside_of, give_instead, json_of, places_in
 from .output import Captions, File, Shape, captions_text, cause_of, json_line, json_text
 from .places import Place, about_link, check_apart
 from .tables import tsv_text
@@ -15,9 +15,9 @@ __all__ = [
     "FLOWING",
     "WORDS_ALONE",
     "Captions",
+    "Contents",
     "Document",
     "File",
-    "Heard",
     "Place",
     "Shape",
     "WavFile",

@@ -17,7 +17,16 @@ from .tables import tsv_text
 if TYPE_CHECKING:
     from ..show import Screen
 
-__all__ = ["FLOWING", "WORDS_ALONE", "Document", "Heard", "beside_of", "give_instead", "json_of", "places_in"]
+__all__ = [
+    "FLOWING",
+    "WORDS_ALONE",
+    "Contents",
+    "Document",
+    "beside_of",
+    "give_instead",
+    "json_of",
+    "places_in",
+]
 
 FLOWING = ("text", "jsonl")  # written as they come
 WORDS_ALONE = (*CAPTIONS, "tsv")  # translations go to files of their own
@@ -25,7 +34,7 @@ _ENDINGS = {"text": "txt"}
 _EACH = 1.0  # s
 
 
-class Heard(NamedTuple):
+class Contents(NamedTuple):
     """What a document is made of, at the end.
 
     Attributes:
@@ -135,7 +144,7 @@ class Document:
     def add_message(self, message: Mapping[str, Any]) -> None:
         self.add_line(json_line(message))
 
-    def keep(self, heard: Callable[[], Heard], *, changed: bool) -> None:
+    def keep(self, contents: Callable[[], Contents], *, changed: bool) -> None:
         """Bring a file up to date, each second at most: a run that is killed loses no more.
 
         One that can't be written is left to the end, which tells it.
@@ -144,15 +153,15 @@ class Document:
             return
         if self._pace.is_due(changed=changed):
             with self._pace.around(), suppress(OSError):
-                self._output.write(self._whole(heard()))
+                self._output.write(self._whole(contents()))
 
     # -- at the end --------------------------------------------------------------------------------------
 
-    def finish(self, heard: Heard) -> None:
+    def finish(self, contents: Contents) -> None:
         """Write the whole where it is to be, or where it still can be."""
         if self.form == "jsonl" or self.flows:
             return  # it was given as it came
-        text = self._whole(heard)
+        text = self._whole(contents)
         if self._output is not None:
             try:
                 self._output.write(text)
@@ -163,15 +172,15 @@ class Document:
                 return
         self._give(text)
 
-    def _whole(self, heard: Heard) -> str:
+    def _whole(self, contents: Contents) -> str:
         if self.form == "text":
-            return heard.text()
+            return contents.text()
         if self.form == "json":
-            stats = {} if heard.stats is None else {"stats": heard.stats}
-            return json_text({**json_of(heard.transcript, heard.asked), **stats})
+            stats = {} if contents.stats is None else {"stats": contents.stats}
+            return json_text({**json_of(contents.transcript, contents.asked), **stats})
         if self.form == "tsv":
-            return tsv_text(heard.transcript)
-        return captions_text(self.form, heard.transcript, heard.shape)
+            return tsv_text(contents.transcript)
+        return captions_text(self.form, contents.transcript, contents.shape)
 
     def _cannot_write(self, exc: OSError) -> None:
         self.homeless = True
