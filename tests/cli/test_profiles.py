@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from speechmatics_rt.cli.options.arguments import _command, parse, parser
+from speechmatics_rt.cli.options.arguments import _commands, parse, parser
 from speechmatics_rt.cli.options.profiles import arguments_of
 from speechmatics_rt.exceptions import ConfigurationError
 from speechmatics_rt.local import LocalServer
@@ -166,7 +166,7 @@ def test_whatever_a_profile_holds_can_be_left_out_for_one_run(
     file = tmp_path / "speechmatics-rt" / "config.toml"
     usual = vars(parse(needed))
     held = 0
-    for action in _command(parser(), command)._actions:
+    for action in _commands(parser())[command]._actions:
         name = action.option_strings[-1][2:] if action.option_strings else "help"
         if name in ("help", "profile", "without", "output") or action.help == argparse.SUPPRESS:
             continue

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any, NoReturn, Optional
 
 from ..streams import Stream
@@ -134,12 +135,13 @@ def _take_profile(whole: argparse.ArgumentParser, words: Sequence[str]) -> None:
     profile = read_profile(name)
     if not profile:
         return
-    command = _command(whole, words[0])
+    commands = _commands(whole)
+    command = commands[words[0]]
     typed = _typed(command, words[1:])
     without = typed.get("without", ())
     profile = {key: value for key, value in profile.items() if _sets(command, key) not in without}
     if words[0] != "transcribe":  # which has more options: a profile serves both
-        more = _command(whole, "transcribe")
+        more = commands["transcribe"]
         profile = {key: value for key, value in profile.items() if _is_for(key, command, more)}
     where = f"profile {name or 'default'!r} in {config_path()}"
     command.where = where
@@ -180,10 +182,6 @@ def _is_for(key: str, command: _Parser, more: _Parser) -> bool:
     return _sets(command, key) is not None or _sets(more, key) is None
 
 
-def _command(whole: argparse.ArgumentParser, name: str) -> _Parser:
-    return _commands(whole)[name]
-
-
 def _commands(whole: argparse.ArgumentParser) -> dict[str, _Parser]:
     (found,) = (each for each in whole._actions if isinstance(each, argparse._SubParsersAction))
     return dict(found.choices)
@@ -217,7 +215,8 @@ def parser() -> argparse.ArgumentParser:
         default="auto",
         help="auto: on a terminal, unless NO_COLOR is set",
     )
-    transcribe = commands.add_parser(
+    add = partial(commands.add_parser, formatter_class=HelpFormatter, allow_abbrev=False, parents=[common])
+    transcribe = add(
         "transcribe",
         help="transcribe a file, standard input or the microphone",
         usage=f"{PROG} transcribe (FILE | - | mic | --channel LABEL=FILE ...) [options]",
@@ -225,13 +224,10 @@ def parser() -> argparse.ArgumentParser:
         "else to stderr.",
         epilog=f"{TRANSCRIBE_EXAMPLES}\n{EXIT_CODES}\n"
         "Ctrl-C ends the audio and waits for the rest of its transcript; a second Ctrl-C ends it at once.",
-        formatter_class=HelpFormatter,
-        allow_abbrev=False,
-        parents=[common],
     )
     add_transcribe(transcribe)
     transcribe.set_defaults(exposed=False)  # a key in a file of profiles
-    many = commands.add_parser(
+    many = add(
         "transcribe-many",
         help="transcribe a folder of recordings; continues where it stopped",
         usage=f"{PROG} transcribe-many (DIR | FILE | -) ... --output DIR [options]",
@@ -240,52 +236,37 @@ def parser() -> argparse.ArgumentParser:
         "If several recordings fail, the code is the one that they share, or else 1. Ctrl-C starts no more "
         "sessions and waits for those that run; a second Ctrl-C ends at once. On a disk that is full no more "
         "are started, either. The same command continues from there.",
-        formatter_class=HelpFormatter,
-        allow_abbrev=False,
-        parents=[common],
     )
     add_many(many)
     many.set_defaults(exposed=False)
-    commands.add_parser(
+    add(
         "devices",
         help="list the microphones",
         usage=f"{PROG} devices [options]",
         description="List the input devices, for 'transcribe mic --device'; * is the default.",
-        formatter_class=HelpFormatter,
-        allow_abbrev=False,
-        parents=[common],
     )
-    doctor = commands.add_parser(
+    doctor = add(
         "doctor",
         help="find out why transcription does not work",
         usage=f"{PROG} doctor [options]",
         description="Check each step to the service, from its name to a session of one second, and say "
         "what to do about those that fail. With --local, check this installation.",
         epilog=f"{DOCTOR_EXAMPLES}\n{EXIT_CODES}\nThe code is that of the first check that failed.",
-        formatter_class=HelpFormatter,
-        allow_abbrev=False,
-        parents=[common],
     )
     add_doctor(doctor)
-    completion = commands.add_parser(
+    completion = add(
         "completion",
         help="print shell code that completes the options",
         usage=f"{PROG} completion (bash | zsh | fish)",
         description=_COMPLETION,
-        formatter_class=HelpFormatter,
-        allow_abbrev=False,
-        parents=[common],
     )
     completion.add_argument("shell", choices=SHELLS, metavar="SHELL", help="bash, zsh or fish")
-    serve = commands.add_parser(
+    serve = add(
         "serve",
         help="run a local server that speaks the same protocol",
         usage=f"{PROG} serve [options]",
         description="Run a local server that speaks the Real-Time protocol, until Ctrl-C; print its URL.",
         epilog=SERVE_EXAMPLES,
-        formatter_class=HelpFormatter,
-        allow_abbrev=False,
-        parents=[common],
     )
     add_serve(serve)
     return whole
