@@ -95,16 +95,18 @@ class Entry(NamedTuple):
 
     def failed(self, error: BaseException, path: str) -> Entry:
         """Note the error, without the recording's name, as every line that shows it begins with that."""
-        ours = isinstance(error, SpeechmaticsError)
-        text = error.text if isinstance(error, SpeechmaticsError) else f"{type(error).__name__}: {error}"
-        code = ExitCode.of(error) if isinstance(error, SpeechmaticsError) else ExitCode.FAILED
+        text, code, retryable = f"{type(error).__name__}: {error}", ExitCode.FAILED, False
+        if isinstance(error, SpeechmaticsError):
+            text, code, retryable = error.text, ExitCode.of(error), error.retryable
+        if isinstance(error, Unwritable):
+            code = ExitCode.OUTPUT
         return self._replace(
             status="failed",
             error=in_shell_words(re.sub(rf"^(channel .*: |){re.escape(repr(path))}: ", r"\1", text)),
             kind=type(error).__name__,
             type=str(getattr(error, "type", None) or ""),
-            code=int(ExitCode.OUTPUT if isinstance(error, Unwritable) else code),
-            retryable=ours and bool(getattr(error, "retryable", False)),
+            code=int(code),
+            retryable=retryable,
         )
 
 
