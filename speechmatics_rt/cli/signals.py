@@ -12,6 +12,7 @@ from typing import Any, Optional
 from ..baseclient import BaseClient
 from ..session import MessageStream
 from .asked import Asked
+from .options import PROG
 from .show import Screen
 from .sources import MicrophoneInput
 
@@ -138,5 +139,5 @@ class Interrupts:
             else:
                 self._recording.end()  # what was said until now is still to be sent
             self._screen.stopping(
-                "speechmatics-rt: stopping; waiting for the rest of the transcript (Ctrl-C again: at once)"
+                f"{PROG}: stopping; waiting for the rest of the transcript (Ctrl-C again: at once)"
             )

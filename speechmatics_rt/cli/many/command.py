@@ -184,13 +184,13 @@ class _Interrupts:
         self.writing = False  # a transcript, which must not be lost
         self.impatient = False
         self._screen = screen
-        self._outcomes = outcomes
+        self.outcomes = outcomes
 
     def __call__(self, number: int) -> None:
         # Runs between two instructions of the main thread, so it takes no lock.
         if not self.stopping:
             self.stopping = number
-            self._outcomes.request_stop()
+            self.outcomes.request_stop()
             self._screen.stopping(f"{PROG}: stopping; waiting for open sessions (Ctrl-C again: at once)")
         elif number != getattr(signal, "SIGHUP", None):  # SIGHUP comes twice, from terminal and shell
             self.impatient = True
@@ -248,4 +248,4 @@ def _write(work: _Work, outcome: Outcome, screen: Screen, out: Stream, interrupt
     if not goes_on and not work.unwritten:
         work.unwritten = True
         screen.note(f"{PROG}: no more sessions are started, since their transcripts can't be written either")
-        interrupts._outcomes.request_stop()
+        interrupts.outcomes.request_stop()
