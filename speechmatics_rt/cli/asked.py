@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
 from typing import Any, NamedTuple, Optional
 
 from ..config import AudioFormat, header_line
@@ -49,12 +48,12 @@ def asked(arguments: argparse.Namespace, saved: Optional[WavFile] = None) -> Ask
         ConfigurationError: It does not fit together, or an option is wrong.
         AudioError: A file is missing, empty, or not what it is said to be.
     """
-    for wrong, why in chain(_contradictions(arguments), _contradictions_of_service(arguments)):
+    for wrong, why in _contradictions(arguments):
         if wrong:
             raise ConfigurationError(why)
     channels = channels_of(arguments.channel or [])
     labels = [] if arguments.split is None else labels_of(arguments.split)
-    settings = Settings({}) if arguments.config is None else read_settings(arguments.config)
+    settings = read_settings(arguments.config)
     options = session_options(arguments, settings, list(channels) or labels)
     documents = _documents(arguments, channels or labels)
     _check_forms(documents, options)

@@ -11,7 +11,7 @@ from ...audio import count_channels, mix_channels, split_channels
 from ...config import TranscriptionConfig
 from ...exceptions import AudioError, ConfigurationError, SpeechmaticsError
 from ..asked import said_format, session_options
-from ..options import PROG, Settings, read_settings
+from ..options import PROG, read_settings
 from ..sources import labels_of
 from .found import is_stream, shown
 from .manifest import fingerprint
@@ -42,7 +42,7 @@ class RunOptions:
         self._labels = [] if arguments.split is None else labels_of(arguments.split)
         self._mix = bool(arguments.mix)
         self.option = "--split" if self._labels else "--mix" if self._mix else ""
-        settings = Settings({}) if arguments.config is None else read_settings(arguments.config)
+        settings = read_settings(arguments.config)
         session = session_options(arguments, settings, ())
         if "audio_events_config" in session and "json" not in arguments.format:
             raise ConfigurationError(

@@ -82,7 +82,7 @@ class Settings(NamedTuple):
 _KIND = {"message": "StartRecognition", "type": "transcription"}
 
 
-def read_settings(path: str) -> Settings:
+def read_settings(path: Optional[str]) -> Settings:
     """Read ``--config``: the fields of a transcription_config, alone or as a part of the whole.
 
     The whole is what the service's documentation prints (a StartRecognition message, the configuration of
@@ -91,6 +91,8 @@ def read_settings(path: str) -> Settings:
     Raises:
         ConfigurationError: The file can't be read, or holds something else.
     """
+    if path is None:
+        return Settings({})
     where = f"--config {path!r}"
     text = read_text("--config", path)
     try:
