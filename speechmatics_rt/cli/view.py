@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -18,7 +17,18 @@ from ..stats import SessionStats
 from ..transcript import OPEN, Transcript, Word, width
 from .asked import Asked, settings_read
 from .options import PROG
-from .outputs import WORDS_ALONE, Captions, Contents, Document, Place, Shape, WavFile, beside_of, check_apart
+from .outputs import (
+    WORDS_ALONE,
+    Captions,
+    Contents,
+    Document,
+    Place,
+    Shape,
+    WavFile,
+    beside_of,
+    check_apart,
+    make_folder,
+)
 from .shell import in_shell_words
 from .show import ALERT, GREY, Screen, ending_of, meter, progress
 from .sources import MICROPHONE
@@ -102,7 +112,8 @@ class View:
             if not captions and outputs[0].is_standard_output:
                 raise ConfigurationError("standard output is closed; name a file with -o")
             outputs = [place for place in outputs if not place.is_standard_output]  # captions alone will do
-        _make_folder(self._arguments.output_dir)
+        if self._arguments.output_dir is not None:
+            make_folder("--output-dir", self._arguments.output_dir)
         check_apart(outputs, _read(self._arguments))
         with ExitStack() as stack:
             for language, place in captions.items():
@@ -368,13 +379,3 @@ def _read(arguments: argparse.Namespace) -> list[Place]:
         read.append((f"--channel {label}", None if file == MICROPHONE else file))
     given = [Place.of(option, name, standard=0) for option, name in read if name is not None]
     return given + settings_read(arguments)
-
-
-def _make_folder(folder: Optional[str]) -> None:
-    """Make the folder of ``--output-dir``, if it isn't there."""
-    if folder is None:
-        return
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except OSError as exc:
-        raise ConfigurationError(f"can't make --output-dir {folder!r}: {exc.strerror or exc}") from exc

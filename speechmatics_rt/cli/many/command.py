@@ -15,7 +15,7 @@ from ...many import Outcome, Outcomes
 from ...many import transcribe_many as begin
 from ..asked import settings_read
 from ..options import PROG, ExitCode
-from ..outputs import Shape, cause_of, give_instead
+from ..outputs import Shape, cause_of, give_instead, make_folder
 from ..show import Screen
 from ..signals import on_signals, on_suspension
 from ..streams import Stream
@@ -43,10 +43,7 @@ def transcribe_many(arguments: argparse.Namespace, out: Stream, err: Stream) -> 
     meant = meant_by(results.folder)
     if meant and not os.path.exists(results.folder):  # it would be made, under that name
         raise ConfigurationError(f"there is no --output {results.folder!r}; {meant}")
-    try:
-        os.makedirs(results.folder, exist_ok=True)
-    except OSError as exc:
-        raise ConfigurationError(f"can't make --output {results.folder!r}: {cause_of(exc)}") from exc
+    make_folder("--output", results.folder)
     screen = Screen(out, err, live=not arguments.verbose, quiet=arguments.quiet, color=arguments.color)
     results.check_apart(found.recordings, settings_read(arguments))
     with ExitStack() as stack:

@@ -27,6 +27,7 @@ __all__ = [
     "cause_of",
     "json_line",
     "json_text",
+    "make_folder",
     "opened",
 ]
 
@@ -61,6 +62,18 @@ def json_line(message: Mapping[str, Any]) -> str:
 
 def cause_of(error: OSError) -> str:
     return error.strerror or str(error)
+
+
+def make_folder(option: str, name: str) -> None:
+    """Make the folder that an option names, if it isn't there.
+
+    Raises:
+        ConfigurationError: It can't be made.
+    """
+    try:
+        os.makedirs(name, exist_ok=True)
+    except OSError as exc:
+        raise ConfigurationError(f"can't make {option} {name!r}: {cause_of(exc)}") from exc
 
 
 class File:
