@@ -14,7 +14,7 @@ from ..baseclient import BaseClient
 from ..exceptions import ConfigurationError, SpeechmaticsError
 from ..messages import channel_of, span, time_of
 from ..stats import SessionStats
-from ..transcript import OPEN, Transcript, Word, width
+from ..transcript import OPEN, CaptionShape, Transcript, Word, width
 from .asked import Asked, settings_read
 from .options import PROG
 from .outputs import (
@@ -23,7 +23,6 @@ from .outputs import (
     Contents,
     Document,
     Place,
-    Shape,
     WavFile,
     beside_of,
     check_apart,
@@ -90,7 +89,7 @@ class View:
             for language in session.languages
             if each.form in WORDS_ALONE and not each.place.is_standard_output
         ]
-        self._shape = Shape(arguments.caption_width, arguments.caption_lines)
+        self._shape = CaptionShape(arguments.caption_width, arguments.caption_lines)
         self._languages = session.languages
         self._captions: dict[str, Captions] = {}  # by language; "": what was said
 

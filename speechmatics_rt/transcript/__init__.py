@@ -17,6 +17,7 @@ from .utterances import Ending, Utterance, Utterances
 from .words import OPEN, PAUSE, Delimiters, Joiner, Paragraph, Word
 
 if TYPE_CHECKING:
+    from .captions import CaptionShape
     from .graphemes import characters, width
     from .results import (
         AudioEvent,
@@ -31,6 +32,7 @@ __all__ = [
     "OPEN",
     "PAUSE",
     "AudioEvent",
+    "CaptionShape",
     "Delimiters",
     "Ending",
     "Joiner",
@@ -49,4 +51,6 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:  # few programs need them
-    __getattr__, __dir__ = imported_late(__name__, {"results": __all__, "graphemes": ["characters", "width"]})
+    __getattr__, __dir__ = imported_late(
+        __name__, {"results": __all__, "graphemes": ["characters", "width"], "captions": ["CaptionShape"]}
+    )

@@ -21,7 +21,7 @@ from ..messages import one_line
 from .graphemes import characters, width
 from .words import Paragraph, Word
 
-__all__ = ["Caption", "Shape", "arrange", "srt", "vtt"]
+__all__ = ["Caption", "CaptionShape", "arrange", "srt", "vtt"]
 
 SPEED = 17.0  # columns a second that are comfortably read
 SHORTEST = 1.0  # seconds
@@ -35,13 +35,13 @@ PAUSE = 1.5  # seconds of silence that end a caption
 OVERLAP = 0.2  # seconds by which turns may overlap and still count as one after the other
 
 
-class Shape(NamedTuple):
+class CaptionShape(NamedTuple):
     """How much a caption may hold."""
 
     columns: int = 42
     lines: int = 2
 
-    def check(self) -> Shape:
+    def check(self) -> CaptionShape:
         """Return itself.
 
         Raises:
@@ -54,7 +54,7 @@ class Shape(NamedTuple):
         return self
 
 
-USUAL = Shape()
+USUAL = CaptionShape()
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class _Unit:
         self.lead = width(delimiter)
 
 
-def srt(turns: Sequence[Paragraph], shape: Shape = USUAL) -> str:
+def srt(turns: Sequence[Paragraph], shape: CaptionShape = USUAL) -> str:
     """Return SubRip captions; the speaker's label is shown where the speaker changes."""
     return "\n".join(
         f"{number}\n{_clock(caption.start, ',')} --> {_clock(caption.end, ',')}\n"
@@ -98,7 +98,7 @@ def srt(turns: Sequence[Paragraph], shape: Shape = USUAL) -> str:
     )
 
 
-def vtt(turns: Sequence[Paragraph], shape: Shape = USUAL) -> str:
+def vtt(turns: Sequence[Paragraph], shape: CaptionShape = USUAL) -> str:
     """Return WebVTT captions; the speaker is the voice of each."""
     blocks = ["WEBVTT\n"]
     for caption in arrange(turns, named=False, shape=shape):
@@ -114,7 +114,7 @@ def _voiced(label: str, lines: Sequence[str], closed: bool) -> str:
     return f"<v {html.escape(label, quote=False)}>{text}" + ("</v>" if closed else "")
 
 
-def arrange(turns: Sequence[Paragraph], named: bool, shape: Shape = USUAL) -> list[Caption]:
+def arrange(turns: Sequence[Paragraph], named: bool, shape: CaptionShape = USUAL) -> list[Caption]:
     """Cut turns into captions and time them; labels are shown only if there are several.
 
     Args:
@@ -161,7 +161,7 @@ class _Piece:
 
     units: list[_Unit]
     label: str
-    room: Shape
+    room: CaptionShape
     named: bool = False
 
     @property
@@ -251,7 +251,7 @@ def _stretches(units: Iterable[_Unit]) -> Iterator[list[_Unit]]:
         yield stretch
 
 
-def _cut(units: list[_Unit], room: Shape) -> Iterator[list[_Unit]]:
+def _cut(units: list[_Unit], room: CaptionShape) -> Iterator[list[_Unit]]:
     """Cut into parts that fit; end each at its last sentence or clause, if more follows."""
     start = 0
     while start < len(units):
@@ -262,7 +262,7 @@ def _cut(units: list[_Unit], room: Shape) -> Iterator[list[_Unit]]:
         start += count
 
 
-def _fits(units: Sequence[_Unit], room: Shape) -> int:
+def _fits(units: Sequence[_Unit], room: CaptionShape) -> int:
     """Count the units that fit into the lines and into ``LONGEST``; at least one."""
     lines, used = 1, 0
     for index, unit in enumerate(units):
@@ -321,7 +321,7 @@ def _wrapped(units: Sequence[_Unit], columns: int) -> tuple[str, ...]:
                 best, least = index, cost
     if best:
         return (_line(units[:best]), _line(units[best:]))
-    full = max(1, _fits(units, Shape(columns, 1)))
+    full = max(1, _fits(units, CaptionShape(columns, 1)))
     return (_line(units[:full]), *_wrapped(units[full:], columns))
 
 

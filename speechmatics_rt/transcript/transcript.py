@@ -394,13 +394,13 @@ class Transcript:
         """
         from . import captions  # few need them, and every import pays
 
-        return captions.srt(self.paragraphs, captions.Shape(columns, lines))
+        return captions.srt(self.paragraphs, captions.CaptionShape(columns, lines))
 
     def to_vtt(self, *, columns: int = 42, lines: int = 2) -> str:
         """Return WebVTT captions, with speakers as voices; otherwise like :meth:`to_srt`."""
         from . import captions
 
-        return captions.vtt(self.paragraphs, captions.Shape(columns, lines))
+        return captions.vtt(self.paragraphs, captions.CaptionShape(columns, lines))
 
     # -- to a file and back --------------------------------------------------------------------------
 

@@ -24,10 +24,11 @@ from speechmatics_rt.cli.many import found
 from speechmatics_rt.cli.many.found import named
 from speechmatics_rt.cli.many.manifest import Entry, Unwritable
 from speechmatics_rt.cli.many.results import Results
-from speechmatics_rt.cli.outputs import File, Shape
+from speechmatics_rt.cli.outputs import File
 from speechmatics_rt.exceptions import AudioError, ConfigurationError
 from speechmatics_rt.local import Fault, LocalServer
 from speechmatics_rt.many import plan
+from speechmatics_rt.transcript import CaptionShape
 
 from ..held import HeldEngine
 from .command import SENTENCES, SPEECH, start
@@ -824,7 +825,8 @@ def test_a_disk_that_takes_no_transcript_ends_the_run_and_costs_no_word(
 def test_an_error_concerns_one_recording_alone_if_its_folder_takes_others(
     tmp_path, number, folder, alone
 ) -> None:
-    results = Results(str(tmp_path / folder), ["text"], Shape(), False, {})  # there is no folder "closed"
+    there = str(tmp_path / folder)  # there is no folder "closed"
+    results = Results(there, ["text"], CaptionShape(), False, {})
     assert results.takes_others(Unwritable(number=number)) is alone
 
 

@@ -106,7 +106,7 @@ def test_captions_of_a_word_of_any_script_hold_it_whole_and_tear_no_character(
 )
 def test_lines_of_captions_begin_with_no_sign(text: str) -> None:
     turn = Paragraph((Word(text, 0.0, 4.0, text=text),))
-    cues = captions.arrange([turn], named=False, shape=captions.Shape(10, 2))
+    cues = captions.arrange([turn], named=False, shape=captions.CaptionShape(10, 2))
     lines = [line for cue in cues for line in cue.lines]
     assert "".join(lines) == text
     assert len(lines) > 2

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from speechmatics_rt.exceptions import ConfigurationError
 from speechmatics_rt.messages.types import ServerMessageType
 from speechmatics_rt.transcript import captions, words
-from speechmatics_rt.transcript.captions import Shape, arrange
+from speechmatics_rt.transcript.captions import CaptionShape, arrange
 from speechmatics_rt.transcript.transcript import Paragraph, Transcript, Word
 
 from ..samples import tried
@@ -488,7 +488,7 @@ def test_captions_keep_to_their_form_whatever_was_said(spoken: list[tuple[Any, .
         shown = arrange(transcript.paragraphs, named)
         for caption in shown:
             assert 1 <= len(caption.lines) <= 2
-            assert all(line and captions.width(line) <= Shape().columns for line in caption.lines)
+            assert all(line and captions.width(line) <= CaptionShape().columns for line in caption.lines)
             assert caption.end - caption.start >= 100
         assert all(one.end <= two.start for one, two in zip(shown, shown[1:]))
     letters = re.sub(r"\s", "", "".join(word.text for word in transcript.words))

@@ -13,9 +13,10 @@ from ...audio import meant_by
 from ...exceptions import ConfigurationError, SpeechmaticsError
 from ...many import Outcome, Outcomes
 from ...many import transcribe_many as begin
+from ...transcript import CaptionShape
 from ..asked import settings_read
 from ..options import PROG, ExitCode
-from ..outputs import Shape, cause_of, give_instead, make_folder
+from ..outputs import cause_of, give_instead, make_folder
 from ..show import Screen
 from ..signals import on_signals, on_suspension
 from ..streams import Stream
@@ -38,7 +39,7 @@ def transcribe_many(arguments: argparse.Namespace, out: Stream, err: Stream) -> 
     """
     asked = RunOptions(arguments)
     found = find_recordings(arguments.recordings, arguments.output, headerless=arguments.raw is not None)
-    shape = Shape(arguments.caption_width, arguments.caption_lines)
+    shape = CaptionShape(arguments.caption_width, arguments.caption_lines)
     results = Results(arguments.output, arguments.format, shape, arguments.timestamps, asked.session)
     meant = meant_by(results.folder)
     if meant and not os.path.exists(results.folder):  # it would be made, under that name

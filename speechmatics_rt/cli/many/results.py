@@ -10,11 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Optional
 
 from ...exceptions import ConfigurationError
-from ...transcript import Transcript, Word
+from ...transcript import CaptionShape, Transcript, Word
 from ..outputs import (
     File,
     Place,
-    Shape,
     about_link,
     beside_of,
     captions_text,
@@ -56,7 +55,7 @@ class Results(NamedTuple):
 
     folder: str
     forms: Sequence[str]
-    shape: Shape
+    shape: CaptionShape
     timestamps: bool
     asked: Mapping[str, Any]
 

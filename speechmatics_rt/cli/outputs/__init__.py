@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from .documents import FLOWING, WORDS_ALONE, Contents, Document, beside_of, give_instead, json_of, places_in
-from .output import Captions, File, Shape, captions_text, cause_of, json_line, json_text, make_folder
+from .output import Captions, File, captions_text, cause_of, json_line, json_text, make_folder
 from .places import Place, about_link, check_apart
 from .tables import tsv_text
 from .wav import WavFile
@@ -19,7 +19,6 @@ __all__ = [
     "Document",
     "File",
     "Place",
-    "Shape",
     "WavFile",
     "about_link",
     "beside_of",

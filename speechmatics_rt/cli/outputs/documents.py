@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
-from ...transcript import Transcript
+from ...transcript import CaptionShape, Transcript
 from ..streams import Stream
 from ..text import Token
-from .output import CAPTIONS, Output, Pace, Shape, captions_text, cause_of, json_line, json_text, opened
+from .output import CAPTIONS, Output, Pace, captions_text, cause_of, json_line, json_text, opened
 from .places import Place
 from .tables import tsv_text
 
@@ -47,7 +47,7 @@ class Contents(NamedTuple):
     text: Callable[[], str]
     asked: Mapping[str, Any]
     stats: Optional[Mapping[str, Any]]
-    shape: Shape
+    shape: CaptionShape
 
 
 def json_of(transcript: Transcript, asked: Mapping[str, Any]) -> dict[str, Any]:

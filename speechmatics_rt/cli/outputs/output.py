@@ -10,10 +10,10 @@ import stat
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Callable, NamedTuple, Optional, Union
+from typing import Any, Callable, Optional, Union
 
 from ...exceptions import ConfigurationError
-from ...transcript import Transcript
+from ...transcript import CaptionShape, Transcript
 from ..streams import Raw, put
 from .places import Place, unwritable
 
@@ -22,7 +22,6 @@ __all__ = [
     "Captions",
     "Output",
     "Pace",
-    "Shape",
     "captions_text",
     "cause_of",
     "json_line",
@@ -39,14 +38,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT) if hasattr(errno, "EDQUOT") else (errno.ENO
 CAPTIONS = ("srt", "vtt")
 
 
-class Shape(NamedTuple):
-    """How much a caption may hold."""
-
-    columns: int = 42
-    lines: int = 2
-
-
-def captions_text(form: str, transcript: Transcript, shape: Shape) -> str:
+def captions_text(form: str, transcript: Transcript, shape: CaptionShape) -> str:
     write = transcript.to_srt if form == "srt" else transcript.to_vtt
     return write(columns=shape.columns, lines=shape.lines)
 
@@ -249,7 +241,7 @@ class Captions:
         ConfigurationError: It can't be opened.
     """
 
-    def __init__(self, place: Place, shape: Shape, warn: Callable[[str], None]) -> None:
+    def __init__(self, place: Place, shape: CaptionShape, warn: Callable[[str], None]) -> None:
         self._place = place
         self._form = self.form_of(place.name)
         self._shape = shape
