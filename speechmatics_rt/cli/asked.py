@@ -69,7 +69,7 @@ def session_options(
     Raises:
         ConfigurationError: It does not fit together, or an option is wrong.
     """
-    for wrong, why in _contradictions_of_service(arguments):
+    for wrong, why in _contradictions_of_any(arguments):
         if wrong:
             raise ConfigurationError(why)
     return {
@@ -97,7 +97,6 @@ def _contradictions(arguments: argparse.Namespace) -> Iterator[tuple[bool, str]]
         given = getattr(arguments, option) not in (None, False)
         yield given and arguments.file is None, f"--{option} goes with FILE, a WAV of several channels"
         yield given and arguments.raw is not None, f"--{option} takes a WAV, not --raw"
-    yield arguments.split is not None and arguments.mix, "use --split or --mix, not both"
     raw, rate = arguments.raw is not None, arguments.sample_rate is not None
     yield raw != rate and not recorded, "--raw and --sample-rate go together"
     unnamed = arguments.file is None and not arguments.channel
@@ -105,10 +104,13 @@ def _contradictions(arguments: argparse.Namespace) -> Iterator[tuple[bool, str]]
     yield bool(arguments.file is not None and arguments.channel), "name a FILE or --channel, not both"
     only = arguments.diarization == "none"
     yield bool(arguments.channel) and only, "--channel needs no --diarization none"
-    yield arguments.split is not None and only, "--split needs no --diarization none"
 
 
-def _contradictions_of_service(arguments: argparse.Namespace) -> Iterator[tuple[bool, str]]:
+def _contradictions_of_any(arguments: argparse.Namespace) -> Iterator[tuple[bool, str]]:
+    """List what can be asked for together neither of one recording nor of many."""
+    split = arguments.split is not None
+    yield split and arguments.mix, "use --split or --mix, not both"
+    yield split and arguments.diarization == "none", "--split needs no --diarization none"
     yield arguments.engine is not None and not arguments.local, "--engine goes with --local"
     insecure = arguments.ssl_mode == "insecure"
     yield arguments.local and insecure, "--local needs no --ssl-mode"

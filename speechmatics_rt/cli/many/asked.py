@@ -95,12 +95,10 @@ def _contradictions(arguments: argparse.Namespace) -> Iterator[tuple[bool, str]]
         "--output - is standard output, which takes no folder; name a folder, or transcribe one recording "
         f"with {PROG} transcribe",
     )
-    split = arguments.split is not None
-    yield split and arguments.mix, "use --split or --mix, not both"
-    yield bool((split or arguments.mix) and arguments.raw), "--split and --mix are for WAVs, not --raw"
+    several = arguments.split is not None or arguments.mix
+    yield bool(several and arguments.raw), "--split and --mix are for WAVs, not --raw"
     together = (arguments.raw is None) == (arguments.sample_rate is None)
     yield not together, "--raw and --sample-rate go together"
-    yield split and arguments.diarization == "none", "--split needs no --diarization none"
 
 
 def _of_one_channel(config: TranscriptionConfig, labels: list[str]) -> TranscriptionConfig:
