@@ -462,7 +462,8 @@ def test_an_error_of_the_service_and_one_of_the_disk_are_both_told(here: Path) -
 
 def test_a_pipe_whose_reader_died_costs_no_word(here: Path) -> None:
     os.mkfifo(here / "pipe")
-    code, out, err = in_shell(f"true < pipe & {RT} call.wav -o pipe", cwd=here)
+    audio = "{ true < pipe; cat call.wav; }"  # nothing is said before the reader is dead
+    code, out, err = in_shell(f"{audio} | {RT} - -o pipe", cwd=here)
     assert (code, out) == (6, TEXT)
     assert "can't write 'pipe': Broken pipe" in err
 
