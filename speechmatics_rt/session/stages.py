@@ -96,6 +96,11 @@ class Delivery:
         """Whether nobody has claimed the last events."""
         return bool(self._untold)
 
+    @property
+    def is_done(self) -> bool:
+        """Whether its thread is also back from closing the connection, where log handlers may call us."""
+        return self.over.is_set() and self.awaited.is_set()
+
     def claim_last_events(self) -> bool:
         """Whether the last events are this caller's to tell: True once."""
         try:
@@ -142,12 +147,12 @@ def waiting(delivery: Delivery, holder: Optional[Holder] = None) -> Iterator[boo
         Whether it may wait.
     """
     me = threading.get_ident()
-    holder = holder or (lambda one: one.thread == me and not one.over.is_set())
+    holder = holder or (lambda one: one.thread == me and not one.is_done)
     wait = (holder, delivery)
     try:
         with _waits_lock:
             for one in list(_waits):
-                if one[1].over.is_set():  # Ctrl-C may have left it
+                if one[1].is_done:  # Ctrl-C may have left it
                     _forget(one)
             may_wait = not _is_held(delivery, holder)
             if may_wait:

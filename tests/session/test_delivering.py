@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from typing import Any
@@ -100,6 +101,34 @@ def test_who_stops_a_session_is_woken_when_its_listener_has_closed_it_and_no_soo
         client.stop_session()
         connection.close = close
     assert seen == [(True, False), (False, True)]
+
+
+def test_a_log_handler_that_stops_the_session_as_its_listener_closes_it_waits_for_nothing(
+    serve, client_of
+) -> None:
+    with client_of(serve()) as client:
+        client.start_session(audio_format=PCM)
+        delivery = client._session.delivery
+        seen = []
+
+        class Stopping(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                if delivery.over.is_set() and delivery.thread == threading.get_ident() and not seen:
+                    seen.append(record.getMessage())
+                    client.stop_session()
+
+        logger = logging.getLogger("speechmatics_rt")
+        level, handler = logger.level, Stopping()
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        try:
+            client.stop_session(timeout=5)
+            assert delivery.awaited.wait(5)
+        finally:
+            delivery.awaited.set()  # nothing may be left waiting
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+    assert "the session ended after" in seen[0]
 
 
 def test_while_a_handler_waits_others_send_past_the_window_and_pings_are_answered(serve, client_of) -> None:
