@@ -15,7 +15,7 @@ from typing import Any, NoReturn, Optional, TypeVar, Union
 from .._version import __version__
 from ..config import ABOVE_ZERO, FLAG, STRING, checked, number, refused, rule
 from ..exceptions import ConfigurationError, SessionError, TimeoutError, no_pickle
-from ..threads import new_lock, wait_for
+from ..threads import begin, new_lock, wait_for
 from .connection import SessionRecord, Wire
 from .engines import Engine, ScriptedEngine
 from .faults import Fault
@@ -334,7 +334,7 @@ class LocalServer:
                     self._serve(sock)
                 except (BlockingIOError, ConnectionAbortedError):
                     continue  # the client was gone again
-                except OSError as exc:
+                except (OSError, SessionError) as exc:
                     _log.warning("the local server can't accept: %s", exc)
                     time.sleep(_REST)
 
@@ -361,7 +361,14 @@ class LocalServer:
             # None of them has yet to start: this thread alone adds, and starts one before it takes the next.
             self._running = [pair for pair in self._running if pair[1].is_alive()] + [(session, thread)]
             self._lock.notify_all()
-        thread.start()  # last: from here on the record and the session are its own
+        try:
+            begin(thread)  # last: from here on the record and the session are its own
+        except SessionError:  # no more threads
+            with self._lock:
+                self._running.pop()
+            wire.close()
+            record.add_end()
+            raise
 
     def _forget(self) -> None:
         """Drop the oldest records of closed connections."""

@@ -76,6 +76,26 @@ def test_all_that_start_opens_is_open_when_it_returns(monkeypatch: pytest.Monkey
         assert descriptors() == before
 
 
+def test_a_server_that_gets_no_thread_turns_the_client_away_and_serves_the_next(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    start = threading.Thread.start
+
+    def refused(thread: threading.Thread) -> None:
+        if thread.name.endswith("-session-0"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    with LocalServer() as server:
+        with socket.create_connection(("127.0.0.1", server.port), 5) as first:
+            assert first.recv(1) == b""
+        with RawClient(server) as client:
+            client.start()
+            client.finish(client.send_audio(0.2))
+    assert "can't accept: no thread could be started for the session: can't start new thread" in caplog.text
+
+
 def test_sessions_leave_no_thread_and_no_descriptor() -> None:
     with LocalServer() as server:
         before = descriptors()
