@@ -175,7 +175,10 @@ class Session:
         if type(error) is SessionError and self.connection.draining:
             text = f"{error.text}; start_session() begins another session"
             raise self.ending.annotate(NotRunningError(text)) from error.__cause__
-        raise self.ending.annotate(error)
+        try:
+            raise self.ending.annotate(error)
+        finally:
+            del error  # its traceback has this frame, which would keep the client
 
     def hear_out(self, error: SpeechmaticsError) -> None:
         """Let the listener process what arrived before the end, so that the error has the whole transcript.
