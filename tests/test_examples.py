@@ -93,7 +93,6 @@ def test_a_second_recording_that_is_named_by_mistake_is_not_written_over(server,
             ("async_multichannel.py", 1, 3, False),
             ("call_center.py", None, 1, False),
             ("captions.py", 0, 3, True),
-            ("celery_worker.py", 0, 2, False),
             ("legacy_script.py", 0, None, True),
             ("logging_ids.py", None, 1, False),
             ("microphone.py", None, 2, False),
@@ -111,8 +110,6 @@ def test_a_second_recording_that_is_named_by_mistake_is_not_written_over(server,
     ],
 )
 def test_what_an_example_cannot_run_with_is_told_in_one_line(server, tmp_path, example, words) -> None:
-    if example == "celery_worker.py":
-        pytest.importorskip("celery")
     shutil.copy(SPEECH, tmp_path / "talk.wav")
     (tmp_path / "folder").mkdir()
     (tmp_path / "page.wav").write_text("<html>404 Not Found</html>")

@@ -71,6 +71,16 @@ def watched(recording: Path, variables: dict[str, str], pattern: str, then: Call
     return subprocess.CompletedProcess(command, process.returncode, out, "".join(said))
 
 
+@pytest.mark.parametrize("example", ["celery_worker.py", "celery_many/submit.py"])
+@pytest.mark.parametrize("words", [(), ("nowhere",), ("nowhere", "here", "there")])
+def test_what_it_cannot_run_with_is_told_in_one_line(example: str, words: tuple[str, ...]) -> None:
+    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, EXAMPLES / example, *words]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=100)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
+    assert done.stderr.startswith("usage: python")
+
+
 def test_it_tells_how_far_it_is_and_tries_again_what_may_pass(queue: str, tmp_path: Path) -> None:
     ((name, words),) = scripted(tmp_path / "calls", 1).items()
     broken = Fault.error("job_error", after_seconds=1, sessions=[0])
