@@ -145,8 +145,8 @@ def test_a_chunk_is_sent_by_21_functions(live: Live) -> None:
 
 
 def test_the_end_of_an_upload_is_written_at_once_and_without_another_thread(live: Live) -> None:
-    live.send()
-    live.session.send_audio(bytes(640))  # so soon after the last one that it is left to the writer
+    live.connection._writing._put_at = float("inf")  # so soon after the last one that the writer has it
+    live.session.send_audio(bytes(640))
     assert live.connection._protocol.outbox
     live.connection.end_stream()
     assert not live.connection._protocol.outbox
