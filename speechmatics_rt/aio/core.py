@@ -11,14 +11,12 @@ from ..client import Client
 from ..config import Caller
 from ..events import Event, EventEmitter
 from ..multichannel import MultiChannelClient
-from ..session import Call, MessageStream, Session, SessionRequest
+from ..session import GRACE, Call, MessageStream, Session, SessionRequest
 from ..threads import Latch
 from .bridge import Bridge
 from .dispatch import AsyncEmitter
 
 __all__ = ["BlockingCore", "CallOfLoop", "SeveralCore", "SingleCore"]
-
-_GRACE = 0.5  # seconds for the first read of a source that goes on, as when a session ends
 
 # The marks of the calls whose handlers run here. Not the calls: tasks that are begun here keep their context.
 _told: ContextVar[tuple[object, ...]] = ContextVar("speechmatics_rt_told", default=())
@@ -109,7 +107,7 @@ class CallOfLoop(Call):
         """Call on a thread what opens the session; it gets the call first."""
         for one in self._client._living_calls():
             if isinstance(one, CallOfLoop) and one.cancelled:  # twice, perhaps: then nobody waits for this
-                one._cancel_over.wait(_GRACE)
+                one._cancel_over.wait(GRACE)
         try:
             self.opened.append(function(self, *args, **options))
             if self.session is not None:
@@ -123,7 +121,7 @@ class CallOfLoop(Call):
         """Give it up on a thread, and wait for its source, for a moment: the next call may send that."""
         try:
             self.give_up()
-            self._through.wait(_GRACE)
+            self._through.wait(GRACE)
             self._undo_if_cancelled()
         finally:
             self._cancel_over.set()

@@ -122,9 +122,11 @@ class ResumingConnection(Sending):
         """Start the thread of the attempt that was claimed."""
         if outage is None:
             return
-        attempt = Reconnection(self._monitor, outage, self._dial, refresh=self._refresh, speed=self._speed)
+        reconnection = Reconnection(
+            self._monitor, outage, self._dial, refresh=self._refresh, speed=self._speed
+        )
         try:
-            attempt.start(self._log.request_id, self._context.copy())  # only one thread can enter each
+            reconnection.start(self._log.request_id, self._context.copy())  # only one thread can enter each
         except SessionError as exc:  # no more threads to give
             self.fail(SessionError(f"the connection could not be restored: {exc}"), exc)
 

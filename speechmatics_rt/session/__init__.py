@@ -32,13 +32,14 @@ from .request import (
     spelled_out,
 )
 from .session import Session
-from .stages import Delivery, Holder, waiting
+from .stages import GRACE, Delivery, Holder, waiting
 from .turns import Said
 
 if TYPE_CHECKING:
     from .discovery import available_features
 
 __all__ = [
+    "GRACE",
     "NO_PICKLE",
     "SECONDS",
     "UNSET",

@@ -26,7 +26,7 @@ from .ending import SessionEnding, Unraised
 from .forced import UNKNOWN, Place
 from .latency import Meter
 from .recorder import Recording
-from .stages import Delivery
+from .stages import GRACE, Delivery
 from .turns import Turns
 
 __all__ = ["Session"]
@@ -34,7 +34,6 @@ __all__ = ["Session"]
 logger = logging.getLogger(__name__)
 
 _LAST = {"EndOfTranscript", "Error"}  # after which the service says no more
-_GRACE = 0.5  # seconds for a read of a source, or a handler, that is still running when its session has ended
 
 
 class Session:
@@ -183,10 +182,10 @@ class Session:
     def hear_out(self, error: SpeechmaticsError) -> None:
         """Let the listener process what arrived before the end, so that the error has the whole transcript.
 
-        Waits ``_GRACE`` seconds at most, and never on the delivering thread itself.
+        Waits ``GRACE`` seconds at most, and never on the delivering thread itself.
         """
         if not isinstance(error, SessionError) and not self.delivery.is_mine:
-            self.delivery.over.wait(_GRACE)
+            self.delivery.over.wait(GRACE)
 
     def log_failure(self, error: Optional[SpeechmaticsError] = None) -> None:
         """Log what has ended a session by hand, as nobody may ever ask for it."""
@@ -263,7 +262,7 @@ class Session:
     def conclude(self, failure: Optional[SpeechmaticsError] = None, deadline: float = float("inf")) -> None:
         """Close the connection, stop reading the caller's sources, and end the session.
 
-        ``deadline`` (monotonic) is for the close frame. A running read is waited for, for ``_GRACE``
+        ``deadline`` (monotonic) is for the close frame. A running read is waited for, for ``GRACE``
         seconds: it would take audio from the source that the caller's next attempt should send.
         """
         try:
@@ -282,7 +281,7 @@ class Session:
 
     def _is_source_read(self) -> bool:
         """Wait for the threads that read sources; True, once, if one of them goes on."""
-        patience = time.monotonic() + _GRACE
+        patience = time.monotonic() + GRACE
         me = threading.current_thread()
         others = [thread for thread in self.senders if thread is not me and thread.is_alive()]
         others = [] if sys.is_finalizing() else others  # then they run no more, and can't be joined

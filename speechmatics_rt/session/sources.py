@@ -11,13 +11,13 @@ from ..audio import AudioSource
 from ..exceptions import TimeoutError, amend
 from ..threads import Latch, ThreadedCall
 from .request import SessionRequest
+from .stages import GRACE
 
 __all__ = ["Sources", "open_in_time", "put_back"]
 
 Sources = Mapping[Optional[str], AudioSource]
 
 _numbers = itertools.count(1)
-_GRACE = 0.5  # seconds for a read that goes on when the time is over, as when a session ends
 
 
 def open_in_time(request: SessionRequest, open_all: Callable[[], Sources]) -> Sources:
@@ -47,7 +47,7 @@ def open_in_time(request: SessionRequest, open_all: Callable[[], Sources]) -> So
     except BaseException as exc:  # or Ctrl-C
         if not _taken(claims):
             put_back(opened[0])
-        elif not over.wait(_GRACE) and isinstance(exc, TimeoutError):
+        elif not over.wait(GRACE) and isinstance(exc, TimeoutError):
             amend(exc, "; it is still being read, and its next block is lost")
         raise
 

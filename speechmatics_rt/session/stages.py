@@ -11,7 +11,9 @@ from typing import Callable, Optional
 
 from ..threads import Latch, new_lock
 
-__all__ = ["Delivery", "Holder", "waiting"]
+__all__ = ["GRACE", "Delivery", "Holder", "waiting"]
+
+GRACE = 0.5  # seconds for a read of a source, or a handler, that goes on when its session or call is over
 
 # Whose last handlers run here, and on which thread, unless that is an event loop's: some builds of Python
 # give each thread a copy of the context of the one that starts it.

@@ -10,7 +10,7 @@ import os
 import threading
 import time
 import wave
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -290,19 +290,6 @@ class OnlyForward(AsyncFile):
         raise OSError("it only goes forward")
 
 
-def test_an_asynchronous_file_that_does_not_seek_is_refused_once_it_was_sent_in_part() -> None:
-    async def main(server: LocalServer) -> None:
-        source = OnlyForward(SECONDS)
-        async with AsyncClient(url=server.url) as client:
-            with pytest.raises(ConnectionError):
-                await client.transcribe(source, audio_format=PCM)
-            with pytest.raises(AudioError, match="read up to byte"):
-                await client.transcribe(source, audio_format=PCM)
-
-    with LocalServer(faults=[LOST]) as server:
-        asyncio.run(main(server))
-
-
 async def async_chunks() -> AsyncIterator[bytes]:
     for chunk in chunks():
         yield chunk
@@ -313,9 +300,14 @@ class AsyncChunks:
         return async_chunks()
 
 
-def test_an_asynchronous_generator_is_refused_once_it_was_sent_in_part() -> None:
+@pytest.mark.parametrize(
+    "source_of", [async_chunks, lambda: OnlyForward(SECONDS)], ids=["generator", "a file that can't seek"]
+)
+def test_an_asynchronous_source_that_only_goes_forward_is_refused_once_it_was_sent_in_part(
+    source_of: Callable[[], object],
+) -> None:
     async def main(server: LocalServer) -> None:
-        source = async_chunks()
+        source = source_of()
         async with AsyncClient(url=server.url) as client:
             with pytest.raises(ConnectionError):
                 await client.transcribe(source, audio_format=PCM)
